@@ -1,0 +1,65 @@
+"""genbench compares generative models: how fast they train and how good they get.
+
+Everything that a plugin author or a notebook needs is importable from here; nothing else is public. Importing this
+package does not import torch.
+"""
+
+from genbench.errors import DataError, GenbenchError
+from genbench.hookspecs import hookimpl
+from genbench.options import option
+from genbench.specs import (
+    AdversarialLoss,
+    Batch,
+    DatasetSpec,
+    Estimate,
+    Evaluation,
+    Extractor,
+    ExtractorSpec,
+    ExtractorUnavailable,
+    Family,
+    FamilySpec,
+    ImageData,
+    Images,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+    Objective,
+    Phase,
+    Posterior,
+    Setup,
+    Shape,
+    Unavailable,
+    VariationalLoss,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AdversarialLoss",
+    "Batch",
+    "DataError",
+    "DatasetSpec",
+    "Estimate",
+    "Evaluation",
+    "Extractor",
+    "ExtractorSpec",
+    "ExtractorUnavailable",
+    "Family",
+    "FamilySpec",
+    "GenbenchError",
+    "ImageData",
+    "Images",
+    "LossSpec",
+    "MetricSpec",
+    "ModelSpec",
+    "Objective",
+    "Phase",
+    "Posterior",
+    "Setup",
+    "Shape",
+    "Unavailable",
+    "VariationalLoss",
+    "__version__",
+    "hookimpl",
+    "option",
+]

@@ -1,0 +1,146 @@
+"""Typed, documented options of models, losses and datasets.
+
+A plugin author writes a frozen dataclass whose fields are made by `option`; everything else (types, ranges, defaults,
+help, near misses for typos) is derived from it. The derived `Option` records are plain data, so that they can be
+checked and listed without importing the plugin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from genbench.errors import SpecError, UsageError, near_miss
+
+OptionValue: TypeAlias = bool | int | float | str | list[Any] | None  # lists of int, float or str
+TypeName = Literal["bool", "int", "float", "str", "list[int]", "list[float]", "list[str]"]
+
+_TYPES: dict[TypeName, Any] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "list[int]": list[int],
+    "list[float]": list[float],
+    "list[str]": list[str],
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as plain data."""
+
+    name: str
+    type: TypeName
+    default: OptionValue
+    help: str = ""
+    minimum: float | None = None  # inclusive
+    maximum: float | None = None  # inclusive
+    choices: tuple[str, ...] = ()
+    optional: bool = False  # None is a value too
+
+    def check(self, value: object, owner: str) -> OptionValue:
+        """Return `value` as this option's type, or raise `UsageError` naming owner, option and allowed values."""
+        where = f"{owner}.{self.name}"
+        if value is None and self.optional:
+            return None
+        if self.type == "float" and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        try:
+            checked: OptionValue = msgspec.convert(value, _TYPES[self.type])
+        except msgspec.ValidationError:
+            raise UsageError(f"{where} = {value!r} is not of type {self.type}.", f"{where} is {self.describe()}.") from None
+        if self.choices and checked not in self.choices:
+            raise UsageError(
+                f"{where} = {value!r} is not one of {', '.join(self.choices)}.{near_miss(str(value), self.choices)}",
+            )
+        for number in checked if isinstance(checked, list) else [checked]:
+            if isinstance(number, bool | str | None):
+                continue
+            too_low = self.minimum is not None and not number >= self.minimum
+            too_high = self.maximum is not None and not number <= self.maximum
+            if too_low or too_high or number != number:
+                raise UsageError(f"{where} = {value!r} is out of range.", f"{where} is {self.describe()}.")
+        return checked
+
+    def describe(self) -> str:
+        """Return type, range and default in one phrase."""
+        low = "" if self.minimum is None else f" ≥ {self.minimum:g}"
+        high = "" if self.maximum is None else f" ≤ {self.maximum:g}"
+        what = f"one of {', '.join(self.choices)}" if self.choices else f"{self.type}{low}{high}"
+        return f"{what} (default {self.default!r}){': ' + self.help if self.help else ''}"
+
+
+def option(
+    default: Any,
+    help: str = "",
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+) -> Any:
+    """Declare one option of a plugin: a dataclass field with its default, one line of help and inclusive bounds."""
+    metadata = {"help": help, "minimum": minimum, "maximum": maximum}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def describe_options(options: type | None) -> tuple[Option, ...]:
+    """Derive the `Option` records from a dataclass; raise `SpecError` where a field breaks the contract."""
+    if options is None:
+        return ()
+    if not dataclasses.is_dataclass(options):
+        raise SpecError(f"options must be a dataclass, not {options!r}.", "Decorate it with @dataclass(frozen=True).")
+    hints = typing.get_type_hints(options)
+    return tuple(_describe_field(field, hints[field.name]) for field in dataclasses.fields(options))
+
+
+def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], owner: str) -> dict[str, OptionValue]:
+    """Return every option's value: the given ones checked, the others by default; unknown names raise `UsageError`."""
+    known = {option.name: option for option in schema}
+    for name in given:
+        if name not in known:
+            listing = f"{owner} has: {', '.join(sorted(known))}." if known else f"{owner} has no options."
+            raise UsageError(f"Unknown option {owner}.{name}.{near_miss(name, known)}", listing)
+    return {name: opt.check(given[name], owner) if name in given else opt.default for name, opt in known.items()}
+
+
+def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
+    optional = False
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        arguments = typing.get_args(hint)
+        optional = type(None) in arguments
+        rest = [a for a in arguments if a is not type(None)]
+        hint = rest[0] if len(rest) == 1 else hint
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(hint) is Literal:
+        choices, hint = tuple(map(str, typing.get_args(hint))), str
+    type_name = next((name for name, known in _TYPES.items() if known == hint), None)
+    if type_name is None:
+        raise SpecError(f"option '{field.name}' has type {hint!r}.", f"Use one of {', '.join(_TYPES)} or a Literal of strings.")
+    if field.default is not dataclasses.MISSING:
+        default = field.default
+    elif field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    else:
+        raise SpecError(f"option '{field.name}' has no default.", "Give every option a default.")
+    found = Option(
+        name=field.name,
+        type=type_name,
+        default=default,
+        help=field.metadata.get("help", ""),
+        minimum=field.metadata.get("minimum"),
+        maximum=field.metadata.get("maximum"),
+        choices=choices,
+        optional=optional,
+    )
+    try:
+        return dataclasses.replace(found, default=found.check(default, "default"))
+    except UsageError as error:
+        raise SpecError(f"option '{field.name}': its own default breaks its type or range. {error.cause}") from None

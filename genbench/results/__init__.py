@@ -1,0 +1,1 @@
+"""What is written to a run directory, and how it is read back."""

@@ -1,0 +1,229 @@
+"""The format of a run directory, version 1.
+
+Fields are of three kinds. *Identity* is what was asked for. *Comparability* is what must agree before two numbers may
+be compared. *Provenance* says where a result came from and decides nothing. `genbench schema` prints these records as
+JSON Schema. A change that breaks a reader raises `SCHEMA_VERSION`; readers of older versions stay.
+
+Numbers that are not finite are written as null: JSON has no other way.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from genbench.options import OptionValue
+from genbench.specs import Estimate, Unavailable
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "failed", "timeout", "oom", "diverged", "collapsed", "skipped"]
+STATUSES: tuple[Status, ...] = ("ok", "failed", "timeout", "oom", "diverged", "collapsed", "skipped")
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A stored record; fields that a newer version added are ignored."""
+
+
+class PluginOrigin(Record, kw_only=True):
+    """Where a model, loss or dataset came from."""
+
+    plugin: Annotated[str, Meta(description="name of the entry point, 'builtin', or the plugin's file")]
+    distribution: Annotated[str, Meta(description="installed distribution, or the file's name")]
+    version: Annotated[str, Meta(description="version of the distribution, or sha256 of the file")]
+
+
+class Choice(Record, kw_only=True):
+    """A model, loss or dataset with every option's value."""
+
+    name: str
+    options: dict[str, OptionValue] = {}
+    origin: PluginOrigin
+
+
+class CellIdentity(Record, kw_only=True):
+    """What determines a cell's numbers on a given machine; the cell's id is a hash of this record."""
+
+    identity_version: Annotated[int, Meta(description="raised when the meaning of this record changes")]
+    model: Choice
+    family: Choice
+    loss: Choice
+    dataset: Choice
+    image_shape: tuple[int, int, int]
+    latent_dim: int
+    recipe: Annotated[dict[str, OptionValue], Meta(description="every training setting by name")]
+    device: Annotated[str, Meta(description="'cpu' or 'cuda'")]
+    seed: int
+    metrics: tuple[str, ...]
+    genbench: Annotated[str, Meta(description="version of genbench")]
+
+
+class Comparability(Record, kw_only=True):
+    """What must agree before two numbers are compared."""
+
+    machine: Annotated[str, Meta(description="processor model")]
+    cores: Annotated[float, Meta(description="processors this process may use, a container's quota included")]
+    threads: Annotated[int, Meta(description="torch intra-operation threads")]
+    accelerator: Annotated[str, Meta(description="GPU model, or empty")] = ""
+    driver: Annotated[str, Meta(description="GPU driver version, or empty")] = ""
+    torch: str
+    python: str
+    precision: str
+    engine: str
+    data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
+
+
+class Provenance(Record, kw_only=True):
+    """Where a result came from."""
+
+    started: Annotated[str, Meta(description="UTC, ISO 8601")] = ""
+    finished: str = ""
+    host: Annotated[str, Meta(description="operating system and kernel, not the machine's name")] = ""
+    resumed_at_step: Annotated[int | None, Meta(description="step of the checkpoint this cell went on from")] = None
+    versions: dict[str, str] = {}
+    load_average: Annotated[list[float], Meta(description="before and after training, one-minute average")] = []
+
+
+class Window(Record, kw_only=True):
+    """Steps that were timed as one, with no synchronisation inside."""
+
+    step: Annotated[int, Meta(description="last step of the window, counted from 1")]
+    steps: int
+    images: Annotated[int, Meta(description="real images consumed")]
+    seconds: float
+    warmup: Annotated[bool, Meta(description="not counted in the throughput")] = False
+
+
+class CurvePoint(Record, kw_only=True):
+    """Means of every loss term over one window."""
+
+    step: int
+    images: int
+    terms: dict[str, float | None]
+
+
+class Throughput(Record, kw_only=True):
+    """Real images consumed per second: median over windows, with a distribution-free interval."""
+
+    images_per_second: float
+    low: float
+    high: float
+    confidence: Annotated[float, Meta(description="attained coverage of [low, high], from order statistics")]
+    windows: int
+    steps_per_second: float
+
+
+class Memory(Record, kw_only=True):
+    """Peak memory in bytes, up to the end of training."""
+
+    peak_rss: Annotated[int, Meta(description="resident memory of the process")]
+    baseline_rss: Annotated[int, Meta(description="resident memory before the data were loaded")] = 0
+    peak_allocated: Annotated[int | None, Meta(description="torch tensors on the GPU")] = None
+    peak_reserved: Annotated[int | None, Meta(description="torch's cache on the GPU")] = None
+
+
+class Proof(Record, kw_only=True):
+    """Evidence that the timed steps trained the networks."""
+
+    trained: Annotated[bool, Meta(description="all of the below hold")]
+    phase_updates: Annotated[dict[str, int], Meta(description="optimiser steps of each phase")] = {}
+    unmoved: Annotated[list[str], Meta(description="trainable parameters that never changed")] = []
+    without_gradient: Annotated[list[str], Meta(description="parameters whose gradient was missing or all zero")] = []
+    not_finite: Annotated[list[str], Meta(description="parameters with a NaN or infinite value or gradient")] = []
+
+
+class Durations(Record, kw_only=True):
+    """Seconds spent in each part of a cell."""
+
+    load: float = 0.0
+    build: float = 0.0
+    warmup: float = 0.0
+    train: float = 0.0
+    evaluate: float = 0.0
+    total: float = 0.0
+
+
+class CellResult(Record, kw_only=True):
+    """One file ``cells/<id>.json``: everything that is known about a cell."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    identity: CellIdentity
+    status: Status
+    reason: Annotated[str, Meta(description="why the status is not 'ok', and what to do")] = ""
+    synthetic_data: Annotated[bool, Meta(description="the images are not real: speed only, no quality")] = False
+    comparability: Comparability | None = None
+    provenance: Provenance = Provenance()
+    parameters: Annotated[dict[str, int], Meta(description="trainable parameters of each network")] = {}
+    steps: int = 0
+    images: Annotated[int, Meta(description="real images consumed")] = 0
+    windows: list[Window] = []
+    curves: list[CurvePoint] = []
+    throughput: Throughput | None = None
+    memory: Memory | None = None
+    proof: Proof | None = None
+    estimates: list[Estimate] = []
+    unavailable: list[Unavailable] = []
+    durations: Durations = Durations()
+    notes: Annotated[list[str], Meta(description="what a reader must know")] = []
+
+
+class ReferenceRow(Record, kw_only=True):
+    """What the metrics say of images that no model made."""
+
+    name: Annotated[str, Meta(description="'real held-out' or 'noise'")]
+    estimates: list[Estimate] = []
+    unavailable: list[Unavailable] = []
+
+
+class ReferenceResult(Record, kw_only=True):
+    """One file ``references/<id>.json`` per dataset: the scale on which its cells are read."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    dataset: Choice
+    image_shape: tuple[int, int, int]
+    rows: list[ReferenceRow] = []
+    data_hash: str = ""
+    notes: list[str] = []
+
+
+class PlannedReference(Record, kw_only=True):
+    """A dataset whose reference rows the run measures."""
+
+    id: str
+    dataset: Choice
+    image_shape: tuple[int, int, int]
+    metrics: tuple[str, ...]
+    samples: int
+
+
+class PlannedCell(Record, kw_only=True):
+    """A cell that was asked for; with `reason` it is impossible and will be recorded as skipped."""
+
+    id: str
+    identity: CellIdentity
+    reason: str = ""
+    synthetic_data: bool = False
+
+
+class RunRecord(Record, kw_only=True):
+    """The file ``run.json``: the plan, and the environment in which it was made."""
+
+    schema_version: int = SCHEMA_VERSION
+    created: Annotated[str, Meta(description="UTC, ISO 8601")]
+    genbench: str
+    command: Annotated[list[str], Meta(description="the command line, for a reader")] = []
+    profile: str
+    cells: list[PlannedCell]
+    references: list[PlannedReference] = []
+    plugin_files: Annotated[list[str], Meta(description="files named with --plugin")] = []
+    timeout: Annotated[float | None, Meta(description="seconds per cell")] = None
+    memory_limit: Annotated[float | None, Meta(description="GiB per cell")] = None
+    threads: Annotated[int | None, Meta(description="None: every processor this process may use")] = None
+    environment: dict[str, Any] = {}
+
+
+RECORDS: dict[str, type[Record]] = {"cell": CellResult, "reference": ReferenceResult, "run": RunRecord}
