@@ -224,16 +224,18 @@ class MetricSpec(Spec):
 class ExtractorSpec(Spec):
     """A frozen network that turns images into features. `load(device)` returns an `Extractor`.
 
-    Every extractor gives a Fréchet distance named ``fd-<name>``. `load` raises `ExtractorUnavailable` with the cure
-    where its weights are not at hand.
+    Every extractor gives a Fréchet distance, the metric ``fd-<name>``. `load` raises `ExtractorUnavailable` with the
+    cure where its weights are not at hand.
     """
 
     load: Callable[..., Extractor] | str
+    metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. Only the Inception weights of 2015 earn 'fid'
     default: bool = True  # its distance is measured when no --metrics are named
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("load")
+        object.__setattr__(self, "metric", self.metric or f"fd-{self.name}")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""The built-in plugins. They know only the public contract, as a third party would."""

@@ -1,0 +1,1 @@
+"""Reading time, memory and the machine."""

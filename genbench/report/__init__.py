@@ -1,0 +1,1 @@
+"""Tables, pictures, pages and the live display: what is shown. Nothing here decides."""

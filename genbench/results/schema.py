@@ -27,7 +27,7 @@ class Record(msgspec.Struct, frozen=True):
     """A stored record; fields that a newer version added are ignored."""
 
 
-class PluginOrigin(Record, kw_only=True):
+class PluginOrigin(Record, frozen=True, kw_only=True):
     """Where a model, loss or dataset came from."""
 
     plugin: Annotated[str, Meta(description="name of the entry point, 'builtin', or the plugin's file")]
@@ -35,7 +35,7 @@ class PluginOrigin(Record, kw_only=True):
     version: Annotated[str, Meta(description="version of the distribution, or sha256 of the file")]
 
 
-class Choice(Record, kw_only=True):
+class Choice(Record, frozen=True, kw_only=True):
     """A model, loss or dataset with every option's value."""
 
     name: str
@@ -43,7 +43,7 @@ class Choice(Record, kw_only=True):
     origin: PluginOrigin
 
 
-class CellIdentity(Record, kw_only=True):
+class CellIdentity(Record, frozen=True, kw_only=True):
     """What determines a cell's numbers on a given machine; the cell's id is a hash of this record."""
 
     identity_version: Annotated[int, Meta(description="raised when the meaning of this record changes")]
@@ -60,7 +60,7 @@ class CellIdentity(Record, kw_only=True):
     genbench: Annotated[str, Meta(description="version of genbench")]
 
 
-class Comparability(Record, kw_only=True):
+class Comparability(Record, frozen=True, kw_only=True):
     """What must agree before two numbers are compared."""
 
     machine: Annotated[str, Meta(description="processor model")]
@@ -75,7 +75,7 @@ class Comparability(Record, kw_only=True):
     data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
 
 
-class Provenance(Record, kw_only=True):
+class Provenance(Record, frozen=True, kw_only=True):
     """Where a result came from."""
 
     started: Annotated[str, Meta(description="UTC, ISO 8601")] = ""
@@ -86,7 +86,7 @@ class Provenance(Record, kw_only=True):
     load_average: Annotated[list[float], Meta(description="before and after training, one-minute average")] = []
 
 
-class Window(Record, kw_only=True):
+class Window(Record, frozen=True, kw_only=True):
     """Steps that were timed as one, with no synchronisation inside."""
 
     step: Annotated[int, Meta(description="last step of the window, counted from 1")]
@@ -96,7 +96,7 @@ class Window(Record, kw_only=True):
     warmup: Annotated[bool, Meta(description="not counted in the throughput")] = False
 
 
-class CurvePoint(Record, kw_only=True):
+class CurvePoint(Record, frozen=True, kw_only=True):
     """Means of every loss term over one window."""
 
     step: int
@@ -104,7 +104,7 @@ class CurvePoint(Record, kw_only=True):
     terms: dict[str, float | None]
 
 
-class Throughput(Record, kw_only=True):
+class Throughput(Record, frozen=True, kw_only=True):
     """Real images consumed per second: median over windows, with a distribution-free interval."""
 
     images_per_second: float
@@ -115,7 +115,7 @@ class Throughput(Record, kw_only=True):
     steps_per_second: float
 
 
-class Memory(Record, kw_only=True):
+class Memory(Record, frozen=True, kw_only=True):
     """Peak memory in bytes, up to the end of training."""
 
     peak_rss: Annotated[int, Meta(description="resident memory of the process")]
@@ -124,17 +124,17 @@ class Memory(Record, kw_only=True):
     peak_reserved: Annotated[int | None, Meta(description="torch's cache on the GPU")] = None
 
 
-class Proof(Record, kw_only=True):
+class Proof(Record, frozen=True, kw_only=True):
     """Evidence that the timed steps trained the networks."""
 
-    trained: Annotated[bool, Meta(description="all of the below hold")]
+    trained: Annotated[bool, Meta(description="every phase stepped, every trainable parameter moved, all are finite")]
     phase_updates: Annotated[dict[str, int], Meta(description="optimiser steps of each phase")] = {}
     unmoved: Annotated[list[str], Meta(description="trainable parameters that never changed")] = []
-    without_gradient: Annotated[list[str], Meta(description="parameters whose gradient was missing or all zero")] = []
+    without_gradient: Annotated[list[str], Meta(description="parameters whose gradient was missing or all zero after the warm-up")] = []
     not_finite: Annotated[list[str], Meta(description="parameters with a NaN or infinite value or gradient")] = []
 
 
-class Durations(Record, kw_only=True):
+class Durations(Record, frozen=True, kw_only=True):
     """Seconds spent in each part of a cell."""
 
     load: float = 0.0
@@ -145,7 +145,7 @@ class Durations(Record, kw_only=True):
     total: float = 0.0
 
 
-class CellResult(Record, kw_only=True):
+class CellResult(Record, frozen=True, kw_only=True):
     """One file ``cells/<id>.json``: everything that is known about a cell."""
 
     schema_version: int = SCHEMA_VERSION
@@ -170,7 +170,7 @@ class CellResult(Record, kw_only=True):
     notes: Annotated[list[str], Meta(description="what a reader must know")] = []
 
 
-class ReferenceRow(Record, kw_only=True):
+class ReferenceRow(Record, frozen=True, kw_only=True):
     """What the metrics say of images that no model made."""
 
     name: Annotated[str, Meta(description="'real held-out' or 'noise'")]
@@ -178,7 +178,7 @@ class ReferenceRow(Record, kw_only=True):
     unavailable: list[Unavailable] = []
 
 
-class ReferenceResult(Record, kw_only=True):
+class ReferenceResult(Record, frozen=True, kw_only=True):
     """One file ``references/<id>.json`` per dataset: the scale on which its cells are read."""
 
     schema_version: int = SCHEMA_VERSION
@@ -190,7 +190,7 @@ class ReferenceResult(Record, kw_only=True):
     notes: list[str] = []
 
 
-class PlannedReference(Record, kw_only=True):
+class PlannedReference(Record, frozen=True, kw_only=True):
     """A dataset whose reference rows the run measures."""
 
     id: str
@@ -200,7 +200,7 @@ class PlannedReference(Record, kw_only=True):
     samples: int
 
 
-class PlannedCell(Record, kw_only=True):
+class PlannedCell(Record, frozen=True, kw_only=True):
     """A cell that was asked for; with `reason` it is impossible and will be recorded as skipped."""
 
     id: str
@@ -209,7 +209,7 @@ class PlannedCell(Record, kw_only=True):
     synthetic_data: bool = False
 
 
-class RunRecord(Record, kw_only=True):
+class RunRecord(Record, frozen=True, kw_only=True):
     """The file ``run.json``: the plan, and the environment in which it was made."""
 
     schema_version: int = SCHEMA_VERSION

@@ -1,0 +1,24 @@
+"""The built-in extractors, registered through the same hook as anybody's. Importing this does not import torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genbench import ExtractorSpec, hookimpl
+
+
+@hookimpl
+def genbench_extractors() -> Iterable[ExtractorSpec]:
+    """Yield the built-in extractors."""
+    yield ExtractorSpec(
+        name="fashion-cnn",
+        summary="64 features of a small classifier of Fashion-MNIST that ships with genbench",
+        load="genbench.builtin.extractors.fashion_cnn:load",
+    )
+    yield ExtractorSpec(
+        name="inception",
+        summary="2048 features of the 2015-12-05 Inception network, as pytorch-fid ships it (weights: 91 MB)",
+        load="genbench.builtin.extractors.inception:load",
+        metric="fid",
+        default=False,
+    )

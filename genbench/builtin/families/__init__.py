@@ -1,0 +1,25 @@
+"""The two families that genbench knows by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import genbench
+
+
+@genbench.hookimpl
+def genbench_families() -> Iterable[genbench.FamilySpec]:
+    """Yield the built-in families."""
+    yield genbench.FamilySpec(
+        name="adversarial",
+        summary="generator against discriminator; loss: an AdversarialLoss on logits",
+        create="genbench.builtin.families.adversarial:Adversarial",
+        networks=("generator", "discriminator"),
+    )
+    yield genbench.FamilySpec(
+        name="variational",
+        summary="encoder and decoder of latents; loss: a VariationalLoss",
+        create="genbench.builtin.families.variational:Variational",
+        networks=("encoder", "decoder"),
+        reconstructs=True,
+    )

@@ -1,0 +1,29 @@
+"""`genbench env`: what is known of this machine."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("env")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(as_json: bool) -> None:
+    """Show processor, memory, devices and versions: what numbers depend on."""
+    from genbench.execute.pool import WorkerPool
+    from genbench.execute.supervisor import ask_devices
+    from genbench.measure import machine
+
+    with WorkerPool() as pool:
+        facts = {**machine.describe(), "default_threads": machine.default_threads(), **ask_devices(pool)}
+    if as_json:
+        import msgspec
+
+        click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
+        return
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            click.echo(f"{name}:")
+            for key, inner in value.items():
+                click.echo(f"  {key}: {inner}")
+        else:
+            click.echo(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")

@@ -1,0 +1,87 @@
+"""`genbench list`: what can be named in a plan."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, get_args
+
+import click
+
+from genbench.errors import UsageError, near_miss
+from genbench.plan.catalogue import Catalogue, Entry, discover
+from genbench.plugins import Kind
+from genbench.specs import ConfigurableSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@click.command("list")
+@click.argument("kind", required=False, metavar="[models|losses|datasets|metrics|families|extractors]")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE.py", help="A plugin in a single file; repeatable.")
+@click.option("--verbose", "-v", is_flag=True, help="Options with types, ranges and defaults; papers and formulas.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """List models, losses, datasets, metrics, families or extractors."""
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"There are no '{kind}' to list.{near_miss(kind, KINDS)}", f"One of: {', '.join(KINDS)}.")
+    catalogue = discover(plugins)
+    kinds = KINDS if kind is None else tuple(k for k in KINDS if k == kind)
+    if as_json:
+        import msgspec
+
+        data = {k: [_describe(entry) for entry in catalogue.entries(k).values()] for k in kinds}
+        click.echo(msgspec.json.format(msgspec.json.encode(data if kind is None else data[kinds[0]])).decode())
+        return
+    for number, k in enumerate(kinds):
+        if kind is None:
+            click.echo(("\n" if number else "") + k)
+        _print(catalogue.entries(k), verbose)
+    _mention_quarantined(catalogue)
+
+
+def _print(entries: dict[str, Entry[Any]], verbose: bool) -> None:
+    width = max((len(name) for name in entries), default=0)
+    for name, entry in entries.items():
+        plugin = entry.plugin
+        origin = "" if plugin.origin == "builtin" else f"  [{plugin.distribution} {plugin.version}]"
+        click.echo(f"  {name:<{width}}  {entry.spec.summary}{origin}")
+        if verbose:
+            for line in _details(entry.spec):
+                click.echo(f"  {'':<{width}}    {line}")
+
+
+def _details(spec: Any) -> list[str]:
+    lines: list[str] = []
+    if isinstance(spec, ModelSpec):
+        shapes = "any" if spec.image_shapes is None else ", ".join("×".join(map(str, s)) for s in spec.image_shapes)
+        lines += [f"family {spec.family}, loss {spec.default_loss}, image shapes {shapes}", spec.paper]
+        lines.append(f"latent_dim: int (default {spec.latent_dim})")
+    elif isinstance(spec, LossSpec):
+        lines += [f"family {spec.family}", spec.formula, spec.source]
+    elif isinstance(spec, DatasetSpec):
+        lines += [f"{'×'.join(map(str, spec.image_shape))}", spec.licence, spec.source]
+    elif isinstance(spec, MetricSpec):
+        lines.append(f"{spec.direction} is better" + ("" if spec.default else "; measured only when named"))
+    if isinstance(spec, ConfigurableSpec):
+        lines += [f"{option.name}: {option.describe()}" for option in spec.option_schema]
+    return [line for line in lines if line]
+
+
+def _describe(entry: Entry[Any]) -> dict[str, Any]:
+    spec = entry.spec
+    data = {
+        field.name: getattr(spec, field.name)
+        for field in dataclasses.fields(spec)
+        if field.name not in ("options", "build", "create", "load", "measure")
+    }
+    if isinstance(spec, ConfigurableSpec):
+        data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]
+    plugin = entry.plugin
+    data["plugin"] = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
+    return data
+
+
+def _mention_quarantined(catalogue: Catalogue) -> None:
+    names = [plugin.name for plugin in catalogue.plugins if plugin.quarantined]
+    if names:
+        click.echo(f"\nQuarantined: {', '.join(names)}; see `genbench plugin list`.", err=True)

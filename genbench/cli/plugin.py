@@ -1,0 +1,40 @@
+"""`genbench plugin`: what is installed, what it registers, and why something is quarantined."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+
+from genbench.plan.catalogue import discover
+
+
+@click.group("plugin")
+def command() -> None:
+    """List plugins, and why one is quarantined."""
+
+
+@command.command("list")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE.py", help="A plugin in a single file; repeatable.")
+@click.option("--verbose", "-v", is_flag=True, help="What each plugin registers.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
+    """List plugins with distribution, version and status; quarantined ones with their traceback."""
+    found = discover(plugins).plugins
+    if as_json:
+        import msgspec
+
+        data = [{**dataclasses.asdict(p), "status": "quarantined" if p.quarantined else "ok"} for p in found]
+        click.echo(msgspec.json.format(msgspec.json.encode(data)).decode())
+        return
+    width = max(len(p.name) for p in found)
+    for plugin in found:
+        status = "quarantined" if plugin.quarantined else "ok"
+        click.echo(f"{plugin.name:<{width}}  {status:<11}  {plugin.distribution} {plugin.version}  ({plugin.target})")
+        if verbose:
+            for kind, names in plugin.registers.items():
+                click.echo(f"{'':<{width}}    {kind}: {', '.join(names)}")
+        if plugin.quarantined:
+            click.echo(f"{'':<{width}}    reason: {plugin.reason}")
+            for line in plugin.traceback.strip().splitlines():
+                click.echo(f"{'':<{width}}    | {line}")

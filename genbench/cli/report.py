@@ -1,0 +1,20 @@
+"""`genbench report`: the files for readers, written again from what was measured."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("report")
+@click.argument("run", type=click.Path())
+def command(run: str) -> None:
+    """Write table.md, table.csv, report.html and the contact sheet of RUN again; nothing is measured."""
+    from genbench.errors import UsageError
+    from genbench.report.summary import write_summary
+    from genbench.results.store import RunDirectory
+
+    summary = write_summary(RunDirectory.open(run))
+    for path in summary.written:
+        click.echo(path)
+    if summary.warnings:
+        raise UsageError("\n".join(summary.warnings))

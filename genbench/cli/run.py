@@ -1,0 +1,119 @@
+"""`genbench run`: train and measure models, and write the comparison table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genbench.errors import ExitCode, UsageError
+from genbench.plan.profiles import PROFILES
+from genbench.plan.recipe import RECIPE_SCHEMA
+from genbench.plan.request import Request, make_request, read_config
+
+if TYPE_CHECKING:
+    from genbench.execute.pool import WorkerPool
+    from genbench.plan.catalogue import Catalogue
+    from genbench.plan.matrix import Plan
+
+_PLAN_FLAGS = ("models", "losses", "datasets", "seeds", "metrics", "device", "profile", "plugins", "out")
+
+
+def _recipe_flags(function: Any) -> Any:
+    """Add a flag for every field of the recipe."""
+    for option in reversed(RECIPE_SCHEMA):
+        kind: Any = {"int": int, "float": float}.get(option.type, str)
+        flag = f"--{option.name.replace('_', '-')}"
+        help_text = option.help + (f" ({', '.join(option.choices)})" if len(option.choices) > 1 else "")
+        function = click.option(flag, option.name, type=kind, default=None, help=help_text)(function)
+    return function
+
+
+@click.command("run")
+@click.option("--models", metavar="A,B,…", help="Models to compare; see `genbench list models`. [gan,dcgan,vae]")
+@click.option("--losses", metavar="A,B,…", help="Losses to combine them with. [each model's own]")
+@click.option("--datasets", metavar="A,B,…", help="Datasets; folder:PATH for your own images. [fashion-mnist-mini]")
+@click.option("--seeds", metavar="0,1,…", help="Training seeds: one cell for each. [0]")
+@click.option("--metrics", metavar="A,B,…", help="Metrics; 'fd' for all distances that need no download. [the default ones]")
+@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, or auto. [auto]")
+@click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [quick]")
+@click.option("--set", "settings", multiple=True, metavar="NAME.OPTION=VALUE", help="An option of a model, loss or dataset, or a recipe field for one model; repeatable.")
+@click.option("--config", type=click.Path(), metavar="PLAN.TOML", help="The same names from a file; a flag that is given wins.")
+@click.option("--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE.py", help="A plugin in a single file; repeatable.")
+@click.option("--out", type=click.Path(), metavar="DIR", help="The run directory. [results/TIME-MODELS]")
+@click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with an interrupted run; nothing is repeated.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="Hard limit for a cell; 0: none. [the profile's]")
+@click.option("--memory-limit", type=float, metavar="GIB", help="Hard limit for a cell. [nine tenths of what is free]")
+@click.option("--threads", type=int, metavar="N", help="Torch threads. [all usable processors]")
+@click.option("--dry-run", is_flag=True, help="Print the cells, what is impossible and why, and an estimate; train nothing.")
+@click.option("--quiet", is_flag=True, help="No progress; only failures and the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@_recipe_flags
+def command(
+    settings: tuple[str, ...],
+    config: str | None,
+    resume: str | None,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Train and measure models, and write the comparison table.
+
+    \b
+    genbench run --models gan,dcgan,vae
+    genbench run --models dcgan,vae --device cuda --profile standard --seeds 0,1,2
+    genbench run --models dcgan --datasets folder:photos --set folder.size=64
+    """
+    flags["plugins"] = list(flags["plugins"]) or None
+    if resume is not None:
+        given = [name for name, value in flags.items() if value is not None and name not in ("timeout", "memory_limit", "threads")]
+        if given or settings or config:
+            named = given[0] if given else "set" if settings else "config"
+            raise UsageError(
+                f"--resume goes on with a plan that is fixed; --{named.replace('_', '-')} cannot change it.",
+                "Leave it away, or start a new run.",
+            )
+        return _resume(resume, flags, quiet, as_json)
+    merged = {**(read_config(config) if config else {})}
+    merged.update({name: value for name, value in flags.items() if value is not None})
+    request = make_request(merged, settings)
+    return _run(request, dry_run, quiet, as_json)
+
+
+def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
+    from genbench.cli.running import (
+        create_run,
+        dry_run_report,
+        execute,
+        parse_device,
+        require_device,
+        resolve_auto,
+    )
+    from genbench.execute.pool import WorkerPool
+    from genbench.plan.catalogue import discover
+    from genbench.plan.matrix import make_plan
+
+    device = resolve_auto(parse_device(request.device))
+    with WorkerPool() as pool:
+        pool.start()  # it imports torch while the plan is made
+        catalogue: Catalogue = discover(request.plugins)
+        plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
+        for warning in plan.warnings:
+            click.echo(f"Note: {warning}", err=True)
+        facts = require_device(pool, device, chosen=request.device != "auto")
+        if dry_run:
+            click.echo(dry_run_report(pool, plan, device, request.threads, as_json), nl=False)
+            return ExitCode.OK
+        run, record = create_run(request, plan, facts)
+        return execute(pool, run, record, plan.plugins, device, quiet, as_json)
+
+
+def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
+    from genbench.cli.running import execute, reopen_run, require_device
+    from genbench.execute.pool import WorkerPool
+
+    run, record, plugins, device = reopen_run(path, flags)
+    with WorkerPool() as pool:
+        require_device(pool, device, chosen=True)
+        return execute(pool, run, record, plugins, device, quiet, as_json)

@@ -1,0 +1,217 @@
+"""The steps that `genbench run` and `--resume` share."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from tabulate import tabulate
+
+from genbench import __version__
+from genbench.errors import ExitCode, UsageError, near_miss
+from genbench.execute.pool import WorkerPool
+from genbench.execute.supervisor import Interrupted, Supervisor, ask_devices, estimate, label, stop_on_signals
+from genbench.measure import machine
+from genbench.plan.catalogue import discover
+from genbench.plan.matrix import Plan
+from genbench.plan.request import Request
+from genbench.plugins import Plugin
+from genbench.report.display import choose_display
+from genbench.report.render import render
+from genbench.report.summary import write_summary
+from genbench.results.schema import PlannedCell, RunRecord
+from genbench.results.store import RunDirectory
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def parse_device(text: str) -> str:
+    """Return the device as torch spells it, or raise `UsageError` with the near miss."""
+    if text in DEVICES or re.fullmatch(r"cuda:\d+", text):
+        return text
+    raise UsageError(f"Unknown device '{text}'.{near_miss(text, DEVICES)}", "Devices: auto, cpu, cuda, cuda:0, cuda:1, …")
+
+
+def resolve_auto(device: str) -> str:
+    """Turn 'auto' into 'cuda' where an NVIDIA driver is loaded, else into 'cpu'."""
+    if device != "auto":
+        return device
+    return "cuda" if machine.has_nvidia_driver() else "cpu"
+
+
+def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, object]:
+    """Return what torch says of the devices; raise `UsageError` where the one that is wanted is not there."""
+    facts = ask_devices(pool)
+    found = facts["cuda"]
+    count = len(found) if isinstance(found, list) else 0
+    if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if index >= count:
+            why = facts["cuda_reason"] or f"there are {count} CUDA devices"
+            how = "Use --device cpu." if chosen else "An NVIDIA driver was found, so --device auto chose it. Use --device cpu."
+            raise UsageError(f"No device '{device}': {why}.", how)
+    return facts
+
+
+def create_run(request: Request, plan: Plan, facts: dict[str, object]) -> tuple[RunDirectory, RunRecord]:
+    """Create the run directory and write the plan to it."""
+    record = RunRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        genbench=__version__,
+        command=["genbench", *sys.argv[1:]],
+        profile=plan.profile.name,
+        cells=plan.cells,
+        references=plan.references,
+        plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
+        timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
+        memory_limit=request.memory_limit or None,
+        threads=request.threads,
+        environment={**machine.describe(), **facts},
+    )
+    return RunDirectory.create(request.out or _default_path(request.models), record), record
+
+
+def reopen_run(path: str, flags: dict[str, Any]) -> tuple[RunDirectory, RunRecord, list[Plugin], str]:
+    """Open a run to go on with it; its plugins must be the ones that it was planned with."""
+    run = RunDirectory.open(path)
+    record = run.record
+    changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
+    record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
+    catalogue = discover(record.plugin_files)
+    needed: dict[str, Plugin] = {}
+    for cell in record.cells:
+        if cell.reason:
+            continue
+        identity = cell.identity
+        choices = {
+            "models": identity.model,
+            "families": identity.family,
+            "losses": identity.loss,
+            "datasets": identity.dataset,
+        }
+        for kind, choice in choices.items():
+            plugin = catalogue.require(kind, choice.name).plugin  # type: ignore[arg-type]
+            if plugin.version != choice.origin.version:
+                raise UsageError(
+                    f"The {kind[:-1]} '{choice.name}' was planned with {choice.origin.distribution} "
+                    f"{choice.origin.version}, now it is {plugin.version}: its numbers would not belong together.",
+                    "Install that version again, or start a new run.",
+                )
+            if plugin.origin != "builtin":
+                needed[plugin.name + plugin.target] = plugin
+        for metric in identity.metrics:
+            plugin = catalogue.require("metrics", metric).plugin
+            if plugin.origin != "builtin":
+                needed[plugin.name + plugin.target] = plugin
+    device = next((cell.identity.device for cell in record.cells), "cpu")
+    return run, record, list(needed.values()), device
+
+
+def execute(
+    pool: WorkerPool,
+    run: RunDirectory,
+    record: RunRecord,
+    plugins: Sequence[Plugin],
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Execute what is missing, write the summary, print the table, and return the exit code."""
+    display = choose_display(quiet=quiet)
+    display.run_started(len(record.cells), run.path)
+    code = ExitCode.OK
+    supervisor = Supervisor(run, record, plugins, pool, display, device)
+    try:
+        with stop_on_signals(pool):
+            supervisor.execute()
+    except Interrupted as interruption:
+        display.close()
+        click.echo(str(interruption), err=True)
+        code = ExitCode.INTERRUPTED
+    finally:
+        display.close()
+    summary = write_summary(run)
+    for warning in summary.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    click.echo(render(summary.table, "json" if as_json else "plain"), nl=False)
+    if not (quiet or as_json):
+        click.echo(f"\nPictures and report: {run.path / 'report.html'}", err=True)
+    if code is ExitCode.OK:
+        statuses = {result.status for result in run.read_cells().results.values()}
+        code = ExitCode.OK if statuses <= {"ok", "skipped"} else ExitCode.FAILED_CELLS
+    return code
+
+
+def dry_run_report(pool: WorkerPool, plan: Plan, device: str, threads: int | None, as_json: bool) -> str:
+    """Return the cells of a plan with their estimated cost, as a table or as JSON."""
+    measured: dict[bytes, dict[str, Any] | str] = {}
+    rows: list[dict[str, Any]] = []
+    for cell in plan.cells:
+        row: dict[str, Any] = {"id": cell.id, "cell": label(cell), "possible": not cell.reason, "reason": cell.reason}
+        if not cell.reason:
+            key = msgspec.json.encode(msgspec.structs.replace(cell.identity, seed=0), order="deterministic")
+            if key not in measured:  # seeds cost the same
+                found = estimate(pool, cell, plan.plugins, device, threads)
+                measured[key] = found if isinstance(found, str) else found.facts or {}
+            row.update(_cost(cell, measured[key]))
+        rows.append(row)
+    total = sum(row.get("seconds") or 0 for row in rows)
+    if as_json:
+        return msgspec.json.format(msgspec.json.encode({"cells": rows, "training_seconds": total})).decode() + "\n"
+    shown = [
+        [
+            row["cell"],
+            f"{row['steps']:,}" if row.get("steps") else "–",
+            f"{row['parameters']:,}" if row.get("parameters") else "–",
+            _duration(row["seconds"]) if row.get("seconds") else "–",
+            f"{row['peak_rss'] / 2**20:,.0f} MiB" if row.get("peak_rss") else "–",
+            row.get("note") or row["reason"] and f"impossible: {row['reason']}" or "",
+        ]
+        for row in rows
+    ]
+    headings = ["cell", "steps", "parameters", "training", "peak memory", "note"]
+    table = tabulate(shown, headings, disable_numparse=True, colalign=("left", "right", "right", "right", "right", "left"))
+    possible = len(plan.possible)
+    return (
+        f"{table}\n\n{possible} of {len(plan.cells)} cells would run under profile '{plan.profile.name}' on {device}; "
+        f"training takes about {_duration(total)}, estimated from a second of each; evaluation comes on top.\n"
+    )
+
+
+def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> dict[str, Any]:
+    if isinstance(facts, str):
+        return {"note": f"no estimate: {facts}"}
+    images = cell.identity.recipe["images"]
+    assert isinstance(images, int)
+    steps = -(-images // facts["images_per_step"])
+    return {
+        "steps": steps,
+        "seconds": steps * facts["seconds_per_step"],
+        "parameters": facts["parameters"],
+        "peak_rss": facts["peak_rss"],
+    }
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _default_path(models: Sequence[str]) -> Path:
+    time = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    name = "-".join(models[:4]) + ("-etc" if len(models) > 4 else "")
+    path = Path("results") / f"{time}-{name}"
+    attempt = 1
+    while path.exists():
+        attempt += 1
+        path = Path("results") / f"{time}-{name}-{attempt}"
+    return path

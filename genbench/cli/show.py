@@ -1,0 +1,33 @@
+"""`genbench show`: the plan of a run, what came of it, and where its files are."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("show")
+@click.argument("run", type=click.Path())
+@click.option("--cell", "part", metavar="CELL", help="One cell in detail: its id, or any unambiguous part of it.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def command(run: str, part: str | None, as_json: bool) -> None:
+    """Show the plan of RUN, the status of every cell, and where its files are."""
+    import msgspec
+
+    from genbench.errors import NoDataError
+    from genbench.report.describe import cell_text, describe_cell, describe_run, run_text
+    from genbench.results.store import RunDirectory
+
+    directory = RunDirectory.open(run)
+    contents = directory.read()
+    if not contents.record.cells:
+        raise NoDataError(f"{run} has no cells: nothing was planned.", "Plan some with `genbench run --models …`.")
+    if part is None:
+        described = describe_run(directory, contents)
+        text = run_text(described)
+    else:
+        planned = directory.find_cell(part)
+        described = describe_cell(directory, contents, planned)
+        text = cell_text(described, planned, contents.cells.results.get(planned.id))
+    if as_json:
+        text = msgspec.json.format(msgspec.json.encode(described), indent=2).decode() + "\n"
+    click.echo(text, nl=False)

@@ -1,0 +1,26 @@
+"""`genbench table`: the comparison table of one or more runs."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("table")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN...")
+@click.option(
+    "--format", "format_name", default="plain", show_default=True, help="github, csv, latex, json, html or plain."
+)
+@click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN for the largest first.")
+@click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
+def command(runs: tuple[str, ...], format_name: str, sort: str | None, columns: str | None) -> None:
+    """Print the comparison table of one or more RUNs."""
+    from genbench.errors import NoDataError
+    from genbench.report.render import render
+    from genbench.report.table import make_table
+    from genbench.results.store import read_runs
+
+    contents = read_runs(runs)
+    if not any(run.cells.results or run.cells.damaged for run in contents):
+        raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Go on with `genbench run --resume {runs[0]}`.")
+    names = [name for name in columns.split(",") if name.strip()] if columns else None
+    click.echo(render(make_table(*contents), format_name, sort, names), nl=False)

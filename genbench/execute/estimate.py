@@ -1,0 +1,43 @@
+"""What a cell would cost: its step timed for about a second on random images of the right shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from genbench.execute.building import build_cell, count_parameters
+from genbench.execute.limits import limit_memory
+from genbench.execute.loading import LoadedData
+from genbench.execute.messages import Job
+from genbench.execute.registry import load_registry
+from genbench.measure.clock import time_window
+from genbench.measure.memory import read_peak
+
+WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 2, 50, 1.0
+
+
+def estimate_cell(job: Job) -> dict[str, Any]:
+    """Return seconds per step, images per step, parameters and peak memory of the job's cell."""
+    assert job.cell is not None
+    identity, device = job.cell.identity, torch.device(job.device)
+    limit_memory(job.memory_limit, device)
+    catalogue = load_registry(job.plugins)
+    batch_size = identity.recipe["batch_size"]
+    assert isinstance(batch_size, int)
+    shape = (2 * batch_size, *identity.image_shape)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
+    labels = torch.arange(2 * batch_size) % 10
+    data = LoadedData(pixels, labels, pixels[:2], labels[:2], num_classes=10, hash="", notes=())
+    built = build_cell(identity, catalogue, data, device)
+    time_window(built.engine.step, WARMUP_STEPS, device)
+    done, seconds = 0, 0.0
+    while done < STEPS and seconds < ENOUGH_SECONDS:
+        more, took = time_window(built.engine.step, 1, device)
+        done, seconds = done + more, seconds + took
+    return {
+        "seconds_per_step": seconds / done,
+        "images_per_step": built.engine.images_per_step,
+        "parameters": sum(count_parameters(built.setup.networks).values()),
+        "peak_rss": read_peak(device, 0).peak_rss,
+    }

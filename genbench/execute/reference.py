@@ -1,0 +1,65 @@
+"""Reference rows: what the metrics say of real held-out images, and of noise."""
+
+from __future__ import annotations
+
+import torch
+
+from genbench.execute.limits import limit_memory
+from genbench.execute.loading import LoadedData, load_data
+from genbench.execute.messages import Job
+from genbench.execute.registry import load_registry
+from genbench.execute.reporter import Reporter
+from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.plan.catalogue import Catalogue
+from genbench.results.schema import PlannedReference, ReferenceResult, ReferenceRow
+from genbench.specs import Images
+from genbench.train.seeds import seeded_generator
+
+HELD_OUT, NOISE = "real held-out", "noise"
+
+
+def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:
+    """Measure the metrics of the plan on held-out images (a perfect generator) and on uniform noise (a useless one)."""
+    assert job.reference is not None
+    planned, device = job.reference, torch.device(job.device)
+    limit_memory(job.memory_limit, device)
+    catalogue = load_registry(job.plugins)
+    reporter.activity("loading data")
+    data = load_data(planned.dataset, planned.image_shape, catalogue)
+    reporter.activity("measuring reference rows")
+    held_out = data.test_pixels[: planned.samples]
+    shape = (planned.samples, *planned.image_shape)
+    rng = seeded_generator(0, "noise", torch.device("cpu"))
+    noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
+    rows = [
+        _row(HELD_OUT, Images(held_out), planned, catalogue, data, device),
+        _row(NOISE, Images(noise), planned, catalogue, data, device),
+    ]
+    return ReferenceResult(
+        id=planned.id,
+        dataset=planned.dataset,
+        image_shape=planned.image_shape,
+        rows=rows,
+        data_hash=data.hash,
+        notes=list(data.notes),
+    )
+
+
+def _row(
+    name: str,
+    images: Images,
+    planned: PlannedReference,
+    catalogue: Catalogue,
+    data: LoadedData,
+    device: torch.device,
+) -> ReferenceRow:
+    evaluation = CellEvaluation(
+        samples=images,
+        train=data.train,
+        test=data.test,
+        device=device,
+        extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
+    )
+    specs = [catalogue.metrics[metric].spec for metric in planned.metrics]
+    estimates, unavailable = measure(specs, evaluation, reconstructs=False)
+    return ReferenceRow(name=name, estimates=estimates, unavailable=unavailable)

@@ -1,0 +1,218 @@
+"""Executing a run: every cell that has no result yet, one after another, each in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from genbench.errors import GenbenchError, UsageError
+from genbench.execute.messages import Activity, Finished, Job, Message, Progress
+from genbench.execute.pool import Ending, WorkerPool
+from genbench.measure.machine import default_threads
+from genbench.plugins import Plugin
+from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
+from genbench.results.store import RunDirectory
+
+FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
+
+
+class Display(Protocol):
+    """What the supervisor tells whoever is watching."""
+
+    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+        """A cell begins."""
+
+    def cell_activity(self, text: str) -> None:
+        """What it does now."""
+
+    def cell_progress(
+        self, step: int, images_per_second: float, terms: dict[str, float], seconds_left: float
+    ) -> None:
+        """A window has been trained."""
+
+    def cell_finished(self, result: CellResult) -> None:
+        """A cell has a result."""
+
+    def message(self, text: str) -> None:
+        """Something else worth a line."""
+
+
+class Interrupted(GenbenchError):
+    """Somebody pressed Ctrl-C or sent SIGTERM; everything finished so far is on disk."""
+
+
+@contextlib.contextmanager
+def stop_on_signals(pool: WorkerPool) -> Iterator[None]:
+    """While this lasts, SIGINT and SIGTERM ask the pool to stop instead of ending this process; a second one ends it."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if pool.stop_requested:
+            raise KeyboardInterrupt
+        pool.request_stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Supervisor:
+    """Executes the cells of a run directory."""
+
+    def __init__(
+        self, run: RunDirectory, record: RunRecord, plugins: Sequence[Plugin], pool: WorkerPool, display: Display, device: str
+    ) -> None:
+        self.run_directory, self.record, self.pool, self.display = run, record, pool, display
+        self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
+        self.device = device
+
+    def execute(self) -> list[CellResult]:
+        """Execute what has no final result yet; return the results of this call. Raises `Interrupted`."""
+        done = self.run_directory.read_cells().results
+        pending = [cell for cell in self.record.cells if cell.id not in done or done[cell.id].status not in FINAL]
+        results: list[CellResult] = []
+        for cell in [c for c in pending if c.reason]:
+            results.append(self._keep(skipped(cell)))
+        possible = [cell for cell in pending if not cell.reason]
+        if possible:
+            self._measure_references()
+        for index, cell in enumerate(possible, start=1):
+            self._leave_if_asked()
+            results.append(self._execute_cell(cell, index, len(possible)))
+        self._leave_if_asked()
+        return results
+
+    def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> CellResult:
+        images = cell.identity.recipe["images"]
+        batch = cell.identity.recipe["batch_size"]
+        steps = max(1, -(-images // batch)) if isinstance(images, int) and isinstance(batch, int) else 1
+        self.display.cell_started(index, total, label(cell), steps)
+        job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
+        ending = self.pool.run(job, self._show, self.record.timeout)
+        if ending.finished is not None and ending.finished.cell is not None:
+            result = ending.finished.cell
+        elif self.pool.stop_requested:
+            raise self._interrupted()
+        else:
+            result = self._unfinished(cell, ending)
+        return self._keep(result)
+
+    def _unfinished(self, cell: PlannedCell, ending: Ending) -> CellResult:
+        """Return the result of a cell whose worker did not live to tell."""
+        log = self.run_directory.log_path(cell.id)
+        status: Status = "failed"
+        reason = f"{ending.describe()}; see {log}"
+        if ending.timed_out:
+            status = "timeout"
+            reason = f"not done within {self.record.timeout:g} s; raise --timeout, and --resume goes on from the last checkpoint"
+        elif ending.status == signal.SIGKILL and _kernel_ran_out_of_memory():
+            status, reason = "oom", "the system ran out of memory and ended the worker; use a smaller --batch-size"
+        return CellResult(
+            id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
+        )
+
+    def _keep(self, result: CellResult) -> CellResult:
+        try:
+            self.run_directory.write_cell(result)
+        except (OSError, UsageError) as error:
+            raise GenbenchError(
+                f"The result of {result.id} cannot be written: {error}",
+                f"Everything before it is on disk. Make room, then: genbench run --resume {self.run_directory.path}",
+            ) from error
+        if result.status in FINAL:
+            self.run_directory.resume_path(result.id).unlink(missing_ok=True)
+        self.display.cell_finished(result)
+        return result
+
+    def _measure_references(self) -> None:
+        there = self.run_directory.read_references().results
+        for planned in self.record.references:
+            self._leave_if_asked()
+            if planned.id not in there:
+                self._measure_reference(planned)
+
+    def _measure_reference(self, planned: PlannedReference) -> None:
+        self.display.message(f"measuring real held-out images and noise of {planned.dataset.name}")
+        log = self.run_directory.log_path(f"reference-{planned.id}")
+        job = self._job(task="reference", log=str(log), reference=planned)
+        ending = self.pool.run(job, lambda message: None, self.record.timeout)
+        if ending.finished is not None and ending.finished.reference is not None:
+            self.run_directory.write_reference(ending.finished.reference)
+        elif not self.pool.stop_requested:
+            self.display.message(f"no reference rows for {planned.dataset.name}: {ending.describe()}; see {log}")
+
+    def _job(self, **fields: object) -> Job:
+        return Job(
+            run=str(self.run_directory.path),
+            plugins=self.plugins,
+            device=self.device,
+            threads=self.record.threads or default_threads(),
+            memory_limit=self.record.memory_limit,
+            **fields,  # type: ignore[arg-type]
+        )
+
+    def _show(self, message: Message) -> None:
+        if isinstance(message, Activity):
+            self.display.cell_activity(message.text)
+        elif isinstance(message, Progress):
+            terms = {name: value for name, value in message.terms.items() if value is not None}
+            self.display.cell_progress(message.step, message.images_per_second, terms, message.seconds_left)
+
+    def _leave_if_asked(self) -> None:
+        if self.pool.stop_requested:
+            raise self._interrupted()
+
+    def _interrupted(self) -> Interrupted:
+        return Interrupted("Interrupted.", f"Go on with: genbench run --resume {self.run_directory.path}")
+
+
+def ask_devices(pool: WorkerPool) -> dict[str, object]:
+    """Return what torch says of this machine's devices; raises `UsageError` where torch itself does not work."""
+    ending = pool.run(Job(task="devices"), lambda message: None, timeout=120)
+    if ending.finished is None or ending.finished.facts is None:
+        raise UsageError(
+            f"torch does not start: {ending.describe()}.", 'Try: python -c "import torch; torch.zeros(1)" to see why.'
+        )
+    return ending.finished.facts
+
+
+def estimate(pool: WorkerPool, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None) -> Finished | str:
+    """Return the estimated cost of a cell as `Finished.facts`, or why there is none."""
+    job = Job(
+        task="estimate",
+        cell=cell,
+        plugins=[dataclasses.asdict(plugin) for plugin in plugins],
+        device=device,
+        threads=threads or default_threads(),
+    )
+    ending = pool.run(job, lambda message: None, timeout=60)
+    return ending.finished or ("no answer within 60 s" if ending.timed_out else ending.describe())
+
+
+def skipped(cell: PlannedCell) -> CellResult:
+    """Return the result of a cell that is impossible."""
+    return CellResult(
+        id=cell.id, identity=cell.identity, status="skipped", reason=cell.reason, synthetic_data=cell.synthetic_data
+    )
+
+
+def label(cell: PlannedCell) -> str:
+    """Return a cell's name for people."""
+    identity = cell.identity
+    return f"{identity.model.name} · {identity.loss.name} · {identity.dataset.name} · seed {identity.seed}"
+
+
+def _kernel_ran_out_of_memory() -> bool:
+    """Say whether this container's memory controller has ended a process for lack of memory."""
+    with contextlib.suppress(OSError):
+        for line in Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii").splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1]) > 0
+    return False

@@ -1,0 +1,154 @@
+"""Training a cell to its budget, in windows; everything but the steps happens off the clock."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from genbench.execute.messages import Progress
+from genbench.execute.reporter import Reporter, StopRequested
+from genbench.measure.clock import time_window
+from genbench.results.schema import CurvePoint, Window
+from genbench.train.checkpoint import load_checkpoint, save_checkpoint
+from genbench.train.engine import EagerEngine
+from genbench.train.proof import Witness
+
+WINDOWS = 40  # how many windows a training has, when its steps suffice
+LONGEST_WINDOW = 200  # steps
+
+
+class Diverged(Exception):
+    """A loss, or a generated image, is not finite any more."""
+
+
+@dataclass
+class Training:
+    """The course of a training: what a checkpoint carries over, beside the engine's own state."""
+
+    engine: EagerEngine
+    witness: Witness
+    total_steps: int
+    warmup_steps: int
+    resume_path: Path
+    checkpoint_seconds: float
+    device: torch.device
+    windows: list[Window] = field(default_factory=list)
+    curves: list[CurvePoint] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    resumed_at_step: int | None = None
+
+    @property
+    def window_steps(self) -> int:
+        """How many steps a window has."""
+        return max(1, min(LONGEST_WINDOW, self.total_steps // WINDOWS))
+
+    def resume(self) -> None:
+        """Go on from the checkpoint of an interrupted process, if there is one; a damaged one is noted and left."""
+        if not self.resume_path.exists():
+            return
+        try:
+            tensors, notes = load_checkpoint(self.resume_path, self.engine)
+        except ValueError as error:
+            raise ValueError(
+                f"the checkpoint {self.resume_path} cannot be used ({error}); delete it to train this cell from the start"
+            ) from error
+        self.witness.load_state(tensors)
+        self.windows = msgspec.convert(notes["windows"], list[Window])
+        self.curves = msgspec.convert(notes["curves"], list[CurvePoint])
+        self.notes = list(notes["notes"])
+        self.resumed_at_step = self.engine.step_number
+
+    def run(self, reporter: Reporter) -> None:
+        """Train to the budget. Raises `Diverged`, or `StopRequested` after saving a checkpoint."""
+        engine = self.engine
+        reporter.defer_stop()
+        gc.collect()
+        gc.freeze()
+        saved = time.monotonic()
+        warm = False  # a process warms up once, whether it begins a training or goes on with one
+        while engine.step_number < self.total_steps:
+            left = self.total_steps - engine.step_number
+            wanted = min(left, self.window_steps if warm else max(1, min(self.warmup_steps, left // 2)))
+            reporter_terms = self._train_window(wanted, warmup=not warm and self.warmup_steps > 0)
+            if not warm:
+                self.witness.look_at_gradients()
+                warm = True
+            reporter.progress(self._progress(reporter_terms))
+            if reporter.stop_requested or time.monotonic() - saved > self.checkpoint_seconds:
+                self.save()
+                saved = time.monotonic()
+            if reporter.stop_requested:
+                raise StopRequested
+        self.save()
+        reporter.allow_stop()
+
+    def save(self) -> None:
+        """Write the checkpoint; a full disk costs the possibility to resume here, not the training."""
+        notes = {"windows": self.windows, "curves": self.curves, "notes": self.notes}
+        plain: dict[str, Any] = msgspec.to_builtins(notes)
+        try:
+            save_checkpoint(self.resume_path, self.engine, self.witness.state(), plain)
+        except OSError as error:
+            note = f"no checkpoint could be written ({error.strerror}): an interrupted cell would start again"
+            if note not in self.notes:
+                self.notes.append(note)
+
+    def _train_window(self, steps: int, warmup: bool) -> dict[str, float | None]:
+        engine = self.engine
+        first_step, images_before = engine.step_number, engine.images_seen
+        gc.disable()
+        try:
+            done, seconds = time_window(engine.step, steps, self.device)
+        finally:
+            gc.enable()
+        values = engine.read_terms()
+        gc.collect()
+        means = {name: _mean(series) for name, series in values.items()}
+        self.windows.append(
+            Window(
+                step=engine.step_number,
+                steps=done,
+                images=engine.images_seen - images_before,
+                seconds=seconds,
+                warmup=warmup,
+            )
+        )
+        self.curves.append(CurvePoint(step=engine.step_number, images=engine.images_seen, terms=means))
+        _require_finite(values, first_step, done)
+        return means
+
+    def _progress(self, terms: dict[str, float | None]) -> Progress:
+        last = self.windows[-1]
+        left = self.total_steps - self.engine.step_number
+        return Progress(
+            step=self.engine.step_number,
+            images_per_second=last.images / last.seconds if last.seconds else 0.0,
+            terms=terms,
+            seconds_left=left * last.seconds / last.steps,
+        )
+
+
+def _mean(series: Tensor) -> float | None:
+    mean = float(series.mean())
+    return mean if math.isfinite(mean) else None
+
+
+def _require_finite(values: Mapping[str, Tensor], first_step: int, steps: int) -> None:
+    """Raise `Diverged` naming the first step, and the loss term, that is not finite."""
+    worst: tuple[int, str] | None = None
+    for name, series in values.items():
+        bad = (~series.isfinite()).nonzero()
+        if len(bad):
+            step = first_step + 1 + int(bad[0]) * steps // len(series)
+            worst = min(worst or (step, name), (step, name))
+    if worst:
+        raise Diverged(f"the loss '{worst[1]}' is not finite from step {worst[0]} on")

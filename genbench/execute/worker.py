@@ -1,0 +1,67 @@
+"""The worker: does one job in a process of its own and reports to the supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+
+from genbench.execute.cell import execute_cell
+from genbench.execute.estimate import estimate_cell
+from genbench.execute.messages import Finished, Job, Started, Stopped
+from genbench.execute.reference import measure_reference
+from genbench.execute.reporter import Reporter, StopRequested
+from genbench.measure.accelerator import devices
+
+
+def work(job: Job, connection: socket.socket) -> int:
+    """Do the job, report its result, and return the exit status."""
+    _redirect(job.log)
+    reporter = Reporter(connection)
+    signal.signal(signal.SIGTERM, reporter.handle_stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        reporter.say(Started(os.getpid()))
+        torch.set_num_threads(job.threads)
+        finished = _do(job, reporter)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        reporter.say(finished)
+    except StopRequested:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        reporter.say(Stopped())
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _do(job: Job, reporter: Reporter) -> Finished:
+    if job.task == "devices":
+        return Finished(facts=devices())
+    if job.task == "estimate":
+        return Finished(facts=estimate_cell(job))
+    if job.task == "reference":
+        return Finished(reference=measure_reference(job, reporter))
+    return Finished(cell=execute_cell(job, reporter))
+
+
+def _redirect(log: str) -> None:
+    """Send standard output and error to the log file, and read nothing."""
+    target = log or os.devnull
+    if log:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        output = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        output = os.open(os.devnull, os.O_WRONLY)
+    silent = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(silent, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)

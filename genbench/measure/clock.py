@@ -1,0 +1,33 @@
+"""Timing windows of steps: one synchronisation at each end, none inside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+
+WINDOW_SECONDS = 5.0  # a window ends early after this long, so that progress and Ctrl-C are not held up
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all work that was queued."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def time_window(
+    step: Callable[[], None], steps: int, device: torch.device, clock: Callable[[], int] = time.perf_counter_ns
+) -> tuple[int, float]:
+    """Run up to `steps` steps without waiting for the device; return how many ran and the seconds they took."""
+    synchronise(device)
+    begin = clock()
+    deadline = begin + int(WINDOW_SECONDS * 1e9)
+    done = 0
+    while done < steps:
+        step()
+        done += 1
+        if clock() > deadline:
+            break
+    synchronise(device)
+    return done, (clock() - begin) / 1e9

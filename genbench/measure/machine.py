@@ -1,0 +1,116 @@
+"""The machine and the software on it. Nothing here imports torch or touches a GPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+from pathlib import Path
+
+PACKAGES = ("genbench", "torch", "torchvision", "numpy", "pluggy", "msgspec", "pytorch-fid", "safetensors", "pillow")
+
+
+def processor() -> str:
+    """Return the processor's model as the system names it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def usable_cores() -> float:
+    """Return how many processors this process may keep busy: its affinity, limited by a container's quota."""
+    allowed = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
+    return min(allowed, _quota())
+
+
+def default_threads() -> int:
+    """Return the number of torch threads that fills the usable processors."""
+    return max(1, math.floor(usable_cores()))
+
+
+def memory_bytes() -> int | None:
+    """Return the memory that this machine or container has, or None where the system does not tell."""
+    found = []
+    try:
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (OSError, ValueError, AttributeError):
+        pass
+    for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = _read(name)
+        if text.isdigit():
+            found.append(int(text))
+    return min(found) if found else None
+
+
+def available_bytes() -> int | None:
+    """Return the memory that could be had now without swapping, or None where the system does not tell."""
+    for line in _read("/proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            available = int(line.split()[1]) * 1024
+            limit = memory_bytes()
+            return min(available, limit) if limit else available
+    return None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def host() -> str:
+    """Return operating system and architecture; not the machine's name, which is nobody's business."""
+    return f"{platform.system()} {platform.release()} {platform.machine()}"
+
+
+def load_average() -> float:
+    """Return the one-minute load average, or 0 where there is none."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return 0.0
+
+
+def has_nvidia_driver() -> bool:
+    """Say whether an NVIDIA driver is loaded; whether torch can use it is another question."""
+    return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))
+
+
+def describe() -> dict[str, object]:
+    """Return what is known of the machine without asking torch."""
+    memory = memory_bytes()
+    return {
+        "processor": processor(),
+        "cores": usable_cores(),
+        "memory_gib": round(memory / 2**30, 1) if memory else None,
+        "system": host(),
+        "nvidia_driver": has_nvidia_driver(),
+        "versions": versions(),
+    }
+
+
+def _quota() -> float:
+    quota, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.strip().isdigit():
+        return int(quota) / int(period)
+    quota, period = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+    if quota.isdigit() and period.isdigit():
+        return int(quota) / int(period)
+    return math.inf
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

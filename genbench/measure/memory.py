@@ -1,0 +1,34 @@
+"""Peak memory of this process and of the GPU."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from genbench.results.schema import Memory
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process that is resident now (0 where the system does not tell)."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * resource.getpagesize()
+
+
+def read_peak(device: torch.device, baseline: int) -> Memory:
+    """Return peak memory since the process began (host) or since it first used the GPU."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    if device.type != "cuda":
+        return Memory(peak_rss=peak, baseline_rss=baseline)
+    return Memory(
+        peak_rss=peak,
+        baseline_rss=baseline,
+        peak_allocated=torch.cuda.max_memory_allocated(device),
+        peak_reserved=torch.cuda.max_memory_reserved(device),
+    )

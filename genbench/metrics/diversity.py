@@ -1,0 +1,109 @@
+"""The metric `diversity`: how far the generated images differ from one another, beside how far the data do.
+
+It sees the crudest failure of a generator, every sample the same picture, without any network. It does not see
+samples that repeat a few pictures in the data's proportions, and noise scores well: read it beside a distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.specs import Estimate, Evaluation, Unavailable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Pixels: TypeAlias = "Tensor | np.ndarray[Any, Any]"  # uint8, (N, channels, height, width)
+
+NAME = "diversity"
+
+# Below a tenth of the data's spread a generator draws one picture. The data themselves score 1 and samples of poorly
+# trained models above a half, so the status `collapsed` leaves a wide margin on both sides.
+COLLAPSED_BELOW = 0.1
+
+_CHUNK = 1024  # images whose pixels are widened to integers at a time
+
+
+def pixel_diversity(pixels: Pixels) -> float:
+    """Return the mean over pixels and channels of the standard deviation across images, in [0, 1] grey levels.
+
+    `pixels` is uint8 (N, channels, height, width) with N ≥ 2, else ValueError. It is exactly 0 where every image is
+    the same.
+    """
+    return _Sums.of(torch.as_tensor(pixels)).diversity()
+
+
+def collapsed(samples: Pixels, train: Pixels) -> bool:
+    """Return whether the samples' diversity is below `COLLAPSED_BELOW` of the training images'.
+
+    False where it cannot be told: fewer than two images, or training images that are all alike.
+    """
+    if len(samples) < 2 or len(train) < 2:
+        return False
+    return pixel_diversity(samples) < COLLAPSED_BELOW * pixel_diversity(train)
+
+
+def measure(evaluation: Evaluation) -> Estimate | Unavailable:
+    """Return `pixel_diversity` of the samples divided by that of the training images: 1 as spread, 0 all alike.
+
+    The standard error is that of drawing the samples, from the delete-block jackknife.
+    """
+    samples = torch.as_tensor(evaluation.samples.pixels)
+    n = len(samples)
+    if n < 2:
+        return Unavailable(NAME, "diversity needs two samples at least.")
+    reference = pixel_diversity(evaluation.train.pixels)
+    if reference == 0:
+        return Unavailable(NAME, "the training images are all alike: there is no spread to compare with.")
+    sums = _Sums.of(samples)
+    blocks = make_blocks(n, evaluation.generator("jackknife of diversity"))
+    replicates = [(sums - _Sums.of(samples[block])).diversity() / reference for block in blocks]
+    return Estimate(
+        metric=NAME,
+        value=sums.diversity() / reference,
+        standard_error=standard_error_from_replicates(torch.tensor(replicates)) if blocks else None,
+        n=n,
+        direction="higher",
+        protocol={
+            "statistic": "mean over pixels of the standard deviation over images",
+            "reference_split": "train",
+            "n_reference": len(evaluation.train.pixels),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over images of each pixel's value and of its square: exact integers, so that they can be subtracted."""
+
+    n: int
+    first: Tensor  # int64, (channels, height, width)
+    second: Tensor
+
+    @classmethod
+    def of(cls, pixels: Tensor) -> _Sums:
+        if pixels.dtype != torch.uint8:
+            raise ValueError(f"diversity is measured on uint8 images, not on {pixels.dtype}.")
+        first = torch.zeros(pixels.shape[1:], dtype=torch.int64, device=pixels.device)
+        second = torch.zeros_like(first)
+        for chunk in torch.split(pixels, _CHUNK):
+            values = chunk.to(torch.int32)
+            first += values.sum(0)
+            second += values.square().sum(0)
+        return cls(len(pixels), first, second)
+
+    def __sub__(self, other: _Sums) -> _Sums:
+        return _Sums(self.n - other.n, self.first - other.first, self.second - other.second)
+
+    def diversity(self) -> float:
+        if self.n < 2:
+            raise ValueError(f"a standard deviation needs two images at least; there are {self.n}.")
+        # n Σx² - (Σx)² stays an exact int64 up to ten million images
+        scatter = self.n * self.second - self.first.square()
+        variances = scatter.double() / (self.n * (self.n - 1))
+        return float(variances.sqrt().mean()) / 255

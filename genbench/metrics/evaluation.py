@@ -1,0 +1,145 @@
+"""What metrics are given when a cell is evaluated, and how they are asked: each in isolation from the others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from genbench.errors import UsageError, near_miss
+from genbench.specs import (
+    Estimate,
+    Extractor,
+    ExtractorSpec,
+    ExtractorUnavailable,
+    Images,
+    MetricSpec,
+    Unavailable,
+    resolve,
+)
+
+SetName = Literal["samples", "train", "test"]
+
+
+class CellEvaluation:
+    """`genbench.Evaluation` from sets of images that lie in memory.
+
+    Extractors are loaded when a metric first asks for them, and features are computed once per extractor and set.
+    """
+
+    def __init__(
+        self,
+        *,
+        samples: Images,
+        train: Images,
+        test: Images,
+        reconstructions: tuple[Tensor, Tensor] | None = None,
+        device: torch.device,
+        batch_size: int = 256,
+        seed: int = 0,
+        extractors: Mapping[str, ExtractorSpec],
+    ) -> None:
+        """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1]."""
+        self.samples = samples
+        self.train = train
+        self.test = test
+        self.reconstructions = reconstructions
+        self.device = device
+        self.batch_size = batch_size
+        self.seed = seed
+        self._specs = extractors
+        self._loaded: dict[str, Extractor | ExtractorUnavailable] = {}
+        self._features: dict[tuple[str, SetName], Tensor] = {}
+
+    def extractor(self, name: str) -> Extractor:
+        """Return the loaded extractor; raise `ExtractorUnavailable`, or `UsageError` where no such one is known."""
+        if name not in self._specs:
+            known = ", ".join(sorted(self._specs)) or "none"
+            raise UsageError(f"Unknown extractor '{name}'.{near_miss(name, self._specs)}", f"Known: {known}.")
+        if name not in self._loaded:
+            try:
+                self._loaded[name] = resolve(self._specs[name].load)(self.device)
+            except ExtractorUnavailable as error:
+                self._loaded[name] = error  # a download that failed is not tried again by the next metric
+        loaded = self._loaded[name]
+        if isinstance(loaded, ExtractorUnavailable):
+            raise loaded
+        return loaded
+
+    def features(self, name: str, images: SetName) -> Tensor:
+        """Return float64 features (N, d) on the CPU; computed once."""
+        key = name, images
+        if key not in self._features:
+            split: Images = {"samples": self.samples, "train": self.train, "test": self.test}[images]
+            pixels = torch.as_tensor(split.pixels)
+            self._features[key] = extract(self.extractor(name), pixels, self.device, self.batch_size)
+        return self._features[key]
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Return a CPU generator whose stream depends on the seed and on `purpose` only."""
+        digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def extract(extractor: Extractor, pixels: Tensor, device: torch.device, batch_size: int) -> Tensor:
+    """Return float64 features (N, d) on the CPU of uint8 pixels (N, channels, height, width), N ≥ 1.
+
+    Every batch has `batch_size` images, the last one padded and its padding dropped, in full fp32: cuDNN chooses
+    another algorithm for another batch, and TF32 where it may, and either would move the features of an image.
+    """
+    if len(pixels) == 0:
+        raise ValueError("there are no images to take features of.")
+    features = []
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with torch.inference_mode(), flags:
+        for batch in torch.split(pixels, batch_size):
+            padded = F.pad(batch, (0, 0, 0, 0, 0, 0, 0, batch_size - len(batch)))
+            features.append(extractor(padded.to(device))[: len(batch)].double().cpu())
+    return torch.cat(features).clone()  # outside of inference mode, so that any metric may use it
+
+
+def measure(
+    metrics: Sequence[MetricSpec], evaluation: CellEvaluation, reconstructs: bool
+) -> tuple[list[Estimate], list[Unavailable]]:
+    """Ask each metric for its number, and return the numbers and, for the others, why there is none.
+
+    A metric that raises, returns something else, or a value that is not finite costs itself only. Metrics that need a
+    reconstruction are left out where the family makes none.
+    """
+    estimates, unavailable = [], []
+    for spec in metrics:
+        if spec.needs_reconstruction and not reconstructs:
+            continue
+        found = _measure_one(spec, evaluation)
+        if isinstance(found, Estimate):
+            estimates.append(found)
+        else:
+            unavailable.append(found)
+    return estimates, unavailable
+
+
+def _measure_one(spec: MetricSpec, evaluation: CellEvaluation) -> Estimate | Unavailable:
+    try:
+        found: object = resolve(spec.measure)(evaluation)
+    except ExtractorUnavailable as error:
+        return Unavailable(spec.name, str(error))
+    except Exception as error:
+        return Unavailable(spec.name, f"{type(error).__name__}: {error}")
+    if isinstance(found, Unavailable):
+        return found
+    plugin = f"the plugin of metric '{spec.name}' is at fault"
+    if not isinstance(found, Estimate):
+        return Unavailable(spec.name, f"{plugin}: measure returned {type(found).__name__}, not an Estimate.")
+    if not isinstance(found.value, int | float):
+        return Unavailable(spec.name, f"{plugin}: its value is a {type(found.value).__name__}, not a float.")
+    if found.direction != spec.direction:
+        return Unavailable(
+            spec.name, f"{plugin}: the estimate says '{found.direction}' is better, the spec '{spec.direction}'."
+        )
+    if not found.finite:
+        return Unavailable(spec.name, f"the value {found.value} is not finite")
+    return found

@@ -1,0 +1,155 @@
+"""The catalogue: everything that can be named in a plan, and which plugin it came from."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from genbench.errors import GenbenchError, UsageError, near_miss
+from genbench.plan.probe import probe
+from genbench.plan.recipe import RECIPE_FIELDS, resolve_recipe
+from genbench.plugins import (
+    SPEC_TYPES,
+    Kind,
+    LoadedPlugin,
+    Plugin,
+    builtin_plugins,
+    file_plugins,
+    installed_plugins,
+    load_plugin,
+)
+from genbench.specs import (
+    DatasetSpec,
+    ExtractorSpec,
+    FamilySpec,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+    Spec,
+    resolve,
+)
+
+S = TypeVar("S", bound=Spec)
+
+SINGULAR: dict[Kind, str] = {
+    "families": "family",
+    "models": "model",
+    "losses": "loss",
+    "datasets": "dataset",
+    "extractors": "extractor",
+    "metrics": "metric",
+}
+
+
+@dataclass(frozen=True)
+class Entry(Generic[S]):
+    """A spec and the plugin that registered it."""
+
+    spec: S
+    plugin: Plugin
+
+
+@dataclass
+class Catalogue:
+    """All usable specs by kind and name, and all plugins, quarantined ones included."""
+
+    families: dict[str, Entry[FamilySpec]] = field(default_factory=dict)
+    models: dict[str, Entry[ModelSpec]] = field(default_factory=dict)
+    losses: dict[str, Entry[LossSpec]] = field(default_factory=dict)
+    datasets: dict[str, Entry[DatasetSpec]] = field(default_factory=dict)
+    extractors: dict[str, Entry[ExtractorSpec]] = field(default_factory=dict)
+    metrics: dict[str, Entry[MetricSpec]] = field(default_factory=dict)
+    plugins: list[Plugin] = field(default_factory=list)
+
+    def entries(self, kind: Kind) -> dict[str, Entry[Any]]:
+        """Return the entries of one kind by name."""
+        return cast("dict[str, Entry[Any]]", getattr(self, kind))
+
+    def require(self, kind: Kind, name: str) -> Entry[Any]:
+        """Return the entry of that name, or raise `UsageError` with the near miss and what is quarantined."""
+        entries = self.entries(kind)
+        if name in entries:
+            return entries[name]
+        claims = [p for p in self.plugins if p.quarantined and name in p.registers.get(kind, [])]
+        unknown = [p for p in self.plugins if p.quarantined and not p.registers]
+        if claims:
+            raise UsageError(
+                f"The {SINGULAR[kind]} '{name}' comes from the plugin {claims[0].title}, which is quarantined: "
+                f"{claims[0].reason}.",
+                "See `genbench plugin list --verbose` for the traceback.",
+            )
+        cure = f"{kind.capitalize()}: {', '.join(sorted(entries))}."
+        for plugin in unknown:
+            cure += f"\nThe plugin {plugin.title} may have had it, but is quarantined: {plugin.reason}."
+        raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
+
+    def rival_claims(self, kind: Kind, name: str) -> list[Plugin]:
+        """Return the quarantined plugins that register a name which another plugin registers too."""
+        if name not in self.entries(kind):
+            return []
+        return [p for p in self.plugins if p.quarantined and name in p.registers.get(kind, [])]
+
+
+def discover(files: Sequence[str | Path] = ()) -> Catalogue:
+    """Return the catalogue of built-in, installed and single-file plugins; third-party code runs in a child process."""
+    loaded = [load_plugin(plugin) for plugin in builtin_plugins()]
+    others = [*installed_plugins(), *file_plugins(files)]
+    if others:
+        loaded += probe(others)
+    return combine(loaded)
+
+
+def combine(loaded: Iterable[LoadedPlugin]) -> Catalogue:
+    """Enter plugins in order; one that takes a name twice, or breaks a rule between specs, is quarantined whole."""
+    catalogue = Catalogue()
+    for candidate in loaded:
+        plugin = candidate.plugin
+        if not plugin.quarantined:
+            try:
+                _enter(catalogue, candidate)
+            except GenbenchError as error:
+                plugin = plugin.quarantine(error.cause)
+        catalogue.plugins.append(plugin)
+    return catalogue
+
+
+def _enter(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
+    additions: list[tuple[Kind, Spec]] = [(kind, spec) for kind in SPEC_TYPES for spec in loaded.specs.get(kind, [])]
+    additions += [("metrics", _distance(spec)) for _, spec in additions if isinstance(spec, ExtractorSpec)]
+    taken: set[tuple[Kind, str]] = set()
+    for kind, spec in additions:
+        holder = catalogue.entries(kind).get(spec.name)
+        if holder is not None:
+            raise UsageError(f"it registers the {SINGULAR[kind]} '{spec.name}', which {holder.plugin.title} registers too")
+        if (kind, spec.name) in taken:
+            raise UsageError(f"it registers the {SINGULAR[kind]} '{spec.name}' twice")
+        taken.add((kind, spec.name))
+        _check(spec)
+    for kind, spec in additions:
+        catalogue.entries(kind)[spec.name] = Entry(spec, loaded.plugin)
+
+
+def _check(spec: Spec) -> None:
+    if isinstance(spec, ModelSpec):
+        clash = {option.name for option in spec.option_schema} & {*RECIPE_FIELDS, "latent_dim"}
+        if clash:
+            raise UsageError(f"'{spec.name}' has an option named '{min(clash)}', which every model has already")
+    if isinstance(spec, ModelSpec | LossSpec):
+        resolve_recipe(spec.recipe, owner=f"{spec.name}'s recipe")
+
+
+def _distance(extractor: ExtractorSpec) -> MetricSpec:
+    return MetricSpec(
+        name=extractor.metric,
+        summary=f"Fréchet distance of {extractor.name} features" + (f": {extractor.summary}" if extractor.summary else ""),
+        measure=functools.partial(_measure_distance, extractor=extractor.name),
+        direction="lower",
+        default=extractor.default,
+    )
+
+
+def _measure_distance(evaluation: Any, extractor: str) -> Any:
+    return resolve("genbench.metrics.frechet_distance:measure")(evaluation, extractor)

@@ -1,0 +1,267 @@
+"""From a request to a plan: every cell that was asked for, and why an impossible one is impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from genbench import __version__
+from genbench.errors import UsageError
+from genbench.options import OptionValue, resolve_options
+from genbench.plan.catalogue import Catalogue, Entry
+from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id
+from genbench.plan.profiles import Profile, find_profile
+from genbench.plan.recipe import RECIPE_FIELDS, resolve_recipe
+from genbench.plan.request import Request
+from genbench.plugins import Plugin
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference
+from genbench.specs import DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a run, in the order in which they are executed, and what was noticed on the way."""
+
+    profile: Profile
+    cells: list[PlannedCell]
+    references: list[PlannedReference]
+    plugins: list[Plugin]  # third-party plugins that the cells need
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def possible(self) -> list[PlannedCell]:
+        """The cells that can be executed."""
+        return [cell for cell in self.cells if not cell.reason]
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    entry: Entry[DatasetSpec]
+    choice: Choice
+    shape: Shape
+
+
+def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
+    """Expand models × losses × datasets × seeds into cells for a device ('cpu' or 'cuda').
+
+    Raises `UsageError` for an unknown name, an unknown or ill-typed option, or a request in which no cell is possible.
+    """
+    profile = find_profile(request.profile)
+    datasets = [_dataset(text, request, catalogue) for text in request.datasets]
+    models = [catalogue.require("models", name) for name in request.models]
+    losses = [catalogue.require("losses", name) for name in request.losses]
+    metrics = _metrics(request, catalogue, profile)
+    _check_settings(request, models, losses, datasets, catalogue)
+
+    cells = [
+        _cell(request, catalogue, profile, model, loss, dataset, seed, device, metrics)
+        for dataset in datasets
+        for model in models
+        for loss in (losses or [_default_loss(model, catalogue)])
+        for seed in request.seeds
+    ]
+    cells = list({cell.id: cell for cell in cells}.values())
+    possible = [cell for cell in cells if not cell.reason]
+    if not possible:
+        reasons = "\n".join(f"  {cell.identity.model.name} × {cell.identity.loss.name}: {cell.reason}" for cell in cells)
+        raise UsageError(f"None of the {len(cells)} cells that were asked for is possible.", reasons)
+    return Plan(
+        profile=profile,
+        cells=cells,
+        references=_references(possible),
+        plugins=_third_party(request, catalogue, possible),
+        warnings=_warnings(catalogue, cells),
+    )
+
+
+def _cell(
+    request: Request,
+    catalogue: Catalogue,
+    profile: Profile,
+    model: Entry[ModelSpec],
+    loss: Entry[LossSpec],
+    dataset: _Dataset,
+    seed: int,
+    device: str,
+    metrics: Sequence[MetricSpec],
+) -> PlannedCell:
+    spec = model.spec
+    given = request.set.get(spec.name, {})
+    recipe = resolve_recipe(
+        spec.recipe, loss.spec.recipe, profile.recipe, request.recipe, _only(given, RECIPE_FIELDS), owner=spec.name
+    )
+    own = {name: value for name, value in given.items() if name not in (*RECIPE_FIELDS, "latent_dim")}
+    family = catalogue.families.get(spec.family)
+    identity = CellIdentity(
+        identity_version=IDENTITY_VERSION,
+        model=Choice(name=spec.name, options=resolve_options(spec.option_schema, own, spec.name), origin=origin(model.plugin)),
+        family=Choice(name=spec.family, origin=origin(family.plugin if family else model.plugin)),
+        loss=Choice(
+            name=loss.spec.name,
+            options=resolve_options(loss.spec.option_schema, request.set.get(loss.spec.name, {}), loss.spec.name),
+            origin=origin(loss.plugin),
+        ),
+        dataset=dataset.choice,
+        image_shape=dataset.shape,
+        latent_dim=_latent_dim(given.get("latent_dim", spec.latent_dim), spec.name),
+        recipe=recipe,
+        device=device,
+        seed=seed,
+        metrics=_cell_metrics(metrics, family.spec if family else None, dataset.entry.spec),
+        genbench=__version__,
+    )
+    reason = _impossible(spec, loss.spec, family.spec if family else None, dataset, recipe)
+    return PlannedCell(
+        id=cell_id(identity), identity=identity, reason=reason, synthetic_data=dataset.entry.spec.synthetic
+    )
+
+
+def _impossible(
+    model: ModelSpec, loss: LossSpec, family: FamilySpec | None, dataset: _Dataset, recipe: dict[str, OptionValue]
+) -> str:
+    """Return why these do not go together, or an empty string."""
+    data = dataset.entry.spec
+    if family is None:
+        return f"model '{model.name}' is of the family '{model.family}', which no plugin registers"
+    if loss.family != model.family:
+        return f"loss '{loss.name}' is {loss.family}, model '{model.name}' is {model.family}"
+    if model.image_shapes is not None and dataset.shape not in model.image_shapes:
+        shapes = ", ".join("×".join(map(str, shape)) for shape in model.image_shapes)
+        hint = ""
+        if any(option.name == "size" for option in data.option_schema):
+            sizes = sorted({shape[1] for shape in model.image_shapes if shape[1] == shape[2]})
+            hint = f"; choose one with --set {data.name}.size=… ({', '.join(map(str, sizes))})"
+        return (
+            f"model '{model.name}' takes images of {shapes}, dataset '{data.name}' has "
+            f"{'×'.join(map(str, dataset.shape))}{hint}"
+        )
+    if model.conditional and not data.classes and data.train_size is not None:
+        return f"model '{model.name}' needs labels, dataset '{data.name}' has none"
+    batch_size = recipe["batch_size"]
+    if data.train_size is not None and isinstance(batch_size, int) and batch_size > data.train_size:
+        return (
+            f"batch_size {batch_size} is larger than the {data.train_size} training images of '{data.name}'; "
+            f"use --batch-size {data.train_size} or less"
+        )
+    return ""
+
+
+def _dataset(text: str, request: Request, catalogue: Catalogue) -> _Dataset:
+    name, colon, argument = text.partition(":")
+    entry = catalogue.require("datasets", name)
+    spec: DatasetSpec = entry.spec
+    given: dict[str, OptionValue] = dict(request.set.get(name, {}))
+    if colon and spec.argument is None:
+        raise UsageError(f"Dataset '{name}' takes nothing behind a colon, but '{text}' was asked for.")
+    if spec.argument is not None and colon:
+        given[spec.argument] = argument
+    options = resolve_options(spec.option_schema, given, name)
+    return _Dataset(entry, Choice(name=name, options=options, origin=origin(entry.plugin)), spec.shape(options))
+
+
+def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSpec]:
+    entry: Entry[LossSpec] = catalogue.require("losses", model.spec.default_loss)
+    return entry
+
+
+def _metrics(request: Request, catalogue: Catalogue, profile: Profile) -> list[MetricSpec]:
+    if request.metrics is None:
+        chosen = [entry.spec for entry in catalogue.metrics.values() if entry.spec.default]
+        extra = [catalogue.metrics[name].spec for name in profile.extra_metrics if name in catalogue.metrics]
+        return [*chosen, *(spec for spec in extra if spec not in chosen)]
+    found: list[MetricSpec] = []
+    for name in request.metrics:
+        if name == "fd":  # every Fréchet distance that is measured by default
+            found += [e.spec for n, e in catalogue.metrics.items() if n.startswith("fd-") and e.spec.default]
+        else:
+            found.append(catalogue.require("metrics", name).spec)
+    return list(dict.fromkeys(found))
+
+
+def _cell_metrics(metrics: Sequence[MetricSpec], family: FamilySpec | None, dataset: DatasetSpec) -> tuple[str, ...]:
+    if dataset.synthetic or family is None:
+        return ()
+    return tuple(spec.name for spec in metrics if family.reconstructs or not spec.needs_reconstruction)
+
+
+def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
+    """Return one reference per dataset and sample count, with every metric that its cells measure."""
+    found: dict[str, PlannedReference] = {}
+    for cell in cells:
+        identity = cell.identity
+        samples = identity.recipe["samples"]
+        if not identity.metrics or not isinstance(samples, int):
+            continue
+        key = reference_id(identity.dataset, samples)
+        known = found[key].metrics if key in found else ()
+        found[key] = PlannedReference(
+            id=key,
+            dataset=identity.dataset,
+            image_shape=identity.image_shape,
+            metrics=tuple(dict.fromkeys((*known, *identity.metrics))),
+            samples=samples,
+        )
+    return list(found.values())
+
+
+def _third_party(request: Request, catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[Plugin]:
+    """Return the plugins, beyond the built-in ones, that the cells need: a worker loads no others."""
+    needed: dict[str, Plugin] = {}
+    for cell in cells:
+        identity = cell.identity
+        entries: list[Entry[ModelSpec] | Entry[LossSpec] | Entry[DatasetSpec] | Entry[FamilySpec] | Entry[MetricSpec]] = [
+            catalogue.models[identity.model.name],
+            catalogue.families[identity.family.name],
+            catalogue.losses[identity.loss.name],
+            catalogue.datasets[identity.dataset.name],
+            *(catalogue.metrics[name] for name in identity.metrics),
+        ]
+        for entry in entries:
+            if entry.plugin.origin != "builtin":
+                needed[entry.plugin.name + entry.plugin.target] = entry.plugin
+    return list(needed.values())
+
+
+def _check_settings(
+    request: Request,
+    models: Iterable[Entry[ModelSpec]],
+    losses: Iterable[Entry[LossSpec]],
+    datasets: Iterable[_Dataset],
+    catalogue: Catalogue,
+) -> None:
+    """Refuse `--set NAME.…` for a name that takes no part: it would silently do nothing."""
+    models = list(models)
+    taking_part = {m.spec.name for m in models} | {d.entry.spec.name for d in datasets}
+    taking_part |= {entry.spec.name for entry in losses} or {m.spec.default_loss for m in models}
+    for name in request.set:
+        if name in taking_part:
+            continue
+        if name == "recipe":
+            raise UsageError("--set recipe.… is not needed.", "Recipe fields have flags of their own, such as --batch-size.")
+        known = {*catalogue.models, *catalogue.losses, *catalogue.datasets}
+        if name in known:
+            raise UsageError(f"--set {name}.…: '{name}' takes no part in this run.", f"Taking part: {', '.join(sorted(taking_part))}.")
+        for kind in ("models", "losses", "datasets"):
+            if any(name in plugin.registers.get(kind, []) for plugin in catalogue.plugins):
+                catalogue.require(kind, name)
+        raise UsageError(f"--set {name}.…: nothing is named '{name}'.", f"Taking part: {', '.join(sorted(taking_part))}.")
+
+
+def _latent_dim(value: OptionValue, model: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"{model}.latent_dim = {value!r} is not a whole number from 1.")
+    return value
+
+
+def _only(given: dict[str, OptionValue], names: Sequence[str]) -> dict[str, OptionValue]:
+    return {name: value for name, value in given.items() if name in names}
+
+
+def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:
+    named = {("models", c.identity.model.name) for c in cells} | {("losses", c.identity.loss.name) for c in cells}
+    named |= {("datasets", c.identity.dataset.name) for c in cells}
+    return [
+        f"'{name}' is also registered by the plugin {rival.title}, which is quarantined: {rival.reason}."
+        for kind, name in sorted(named)
+        for rival in catalogue.rival_claims(kind, name)  # type: ignore[arg-type]
+    ]

@@ -1,0 +1,60 @@
+"""Profiles: how much is spent on a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from genbench.errors import UsageError, near_miss
+from genbench.options import OptionValue
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A budget, and the recipe fields that it fixes for every model alike."""
+
+    name: str
+    summary: str
+    recipe: Mapping[str, OptionValue]
+    timeout: float | None  # seconds per cell
+    extra_metrics: tuple[str, ...] = field(default=())  # beside the default ones
+
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke",
+            "seconds: checks that everything works",
+            {"images": 640, "batch_size": 32, "samples": 200},
+            timeout=300,
+        ),
+        Profile(
+            "quick",
+            "minutes on two cores: the default",
+            {"images": 60_000, "batch_size": 32, "samples": 2_000},
+            timeout=1_800,
+        ),
+        Profile(
+            "standard",
+            "hours on a CPU, minutes on a GPU; every model with its own batch size",
+            {"images": 1_000_000, "samples": 10_000},
+            timeout=12 * 3_600,
+            extra_metrics=("fid",),
+        ),
+        Profile(
+            "full",
+            "a paper's budget: 5 million images, 50,000 samples",
+            {"images": 5_000_000, "samples": 50_000},
+            timeout=None,
+            extra_metrics=("fid",),
+        ),
+    )
+}
+
+
+def find_profile(name: str) -> Profile:
+    """Return the profile of that name, or raise `UsageError` with the near miss."""
+    if name not in PROFILES:
+        raise UsageError(f"Unknown profile '{name}'.{near_miss(name, PROFILES)}", f"Profiles: {', '.join(PROFILES)}.")
+    return PROFILES[name]

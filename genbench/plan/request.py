@@ -1,0 +1,146 @@
+"""What a user asks for: flags and TOML files, under the same names, as one record."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genbench.errors import UsageError, near_miss
+from genbench.options import OptionValue
+from genbench.plan.recipe import RECIPE_FIELDS, RECIPE_SCHEMA
+
+DEFAULT_MODELS = ("gan", "dcgan", "vae")
+DEFAULT_DATASET = "fashion-mnist-mini"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One field per flag of `genbench run`; the keys of a TOML plan have the same names."""
+
+    models: tuple[str, ...] = DEFAULT_MODELS
+    losses: tuple[str, ...] = ()  # none: each model's default
+    datasets: tuple[str, ...] = (DEFAULT_DATASET,)
+    seeds: tuple[int, ...] = (0,)
+    metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
+    device: str = "auto"
+    profile: str = "quick"
+    plugins: tuple[str, ...] = ()  # files
+    out: str | None = None
+    timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
+    memory_limit: float | None = None  # GiB per cell
+    threads: int | None = None
+    recipe: dict[str, OptionValue] = field(default_factory=dict)  # only what was given
+    set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
+
+
+_LISTS = ("models", "losses", "datasets", "metrics", "plugins")
+_KEYS = (*_LISTS, "seeds", "device", "profile", "out", "timeout", "memory_limit", "threads", "set", *RECIPE_FIELDS)
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Return the keys of a TOML plan, named as the fields of `Request` and `Recipe`; raise `UsageError` with the place."""
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    given: dict[str, Any] = {}
+    for written, value in data.items():
+        key = written.replace("-", "_")
+        if key not in _KEYS:
+            raise UsageError(f"{path}: unknown key '{written}'.{near_miss(key, _KEYS)}", f"Keys: {', '.join(_KEYS)}.")
+        given[key] = value
+    return given
+
+
+def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Request:
+    """Build a request from flags or TOML keys (None means: not given) and `--set NAME.option=value` settings."""
+    values: dict[str, Any] = {}
+    recipe: dict[str, OptionValue] = {}
+    schema = {option.name: option for option in RECIPE_SCHEMA}
+    options: dict[str, dict[str, OptionValue]] = {}
+    for key, value in given.items():
+        if value is None:
+            continue
+        if key in schema:
+            recipe[key] = schema[key].check(value, "recipe")
+        elif key == "set":
+            _add_tables(options, value)
+        elif key in _LISTS:
+            values[key] = _names(key, value)
+        elif key == "seeds":
+            values[key] = _seeds(value)
+        elif key in ("timeout", "memory_limit", "threads"):
+            values[key] = _number(key, value)
+        elif key in ("device", "profile", "out"):
+            if not isinstance(value, str):
+                raise UsageError(f"{key} must be text, not {value!r}.")
+            values[key] = value
+        else:
+            raise UsageError(f"Unknown key '{key}'.{near_miss(key, _KEYS)}")
+    for setting in settings:
+        name, option, chosen = parse_setting(setting)
+        options.setdefault(name, {})[option] = chosen
+    return Request(**values, recipe=recipe, set=options)
+
+
+def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
+    """Split ``NAME.option=value``; the value is read as TOML (``64``, ``true``, ``[1, 2]``), else as plain text."""
+    target, equals, text = setting.partition("=")
+    name, dot, option = target.strip().rpartition(".")
+    if not (equals and dot and name and option):
+        raise UsageError(f"--set {setting} cannot be read.", "Write --set NAME.option=value, for example dcgan.width=32.")
+    return name, option.replace("-", "_"), parse_value(text)
+
+
+def parse_value(text: str) -> OptionValue:
+    """Read a value as TOML, else take the text as it stands."""
+    try:
+        value: OptionValue = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+    return value if isinstance(value, bool | int | float | str | list) else text.strip()
+
+
+def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> None:
+    if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+        raise UsageError("'set' must hold one table per name.", "Write [set.dcgan] and below it: width = 32.")
+    for name, table in tables.items():
+        for option, value in table.items():
+            options.setdefault(name, {})[option.replace("-", "_")] = value
+
+
+def _names(key: str, value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
+        raise UsageError(f"{key} must be names, not {value!r}.", f'Write {key} = ["a", "b"].')
+    names = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    if not names and key in ("models", "datasets"):
+        raise UsageError(f"{key} is empty.", f"Name at least one; see `genbench list {key}`.")
+    return names
+
+
+def _seeds(value: object) -> tuple[int, ...]:
+    parts: list[Any] = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
+    try:
+        seeds = tuple(dict.fromkeys(int(part) for part in parts))
+    except (TypeError, ValueError):
+        seeds = ()
+    odd = any(isinstance(part, bool | float) for part in parts)
+    if not seeds or odd or min(seeds) < 0 or max(seeds) >= 2**31:
+        raise UsageError(f"seeds = {value!r} cannot be read.", "Write whole numbers from 0, such as --seeds 0,1,2.")
+    return seeds
+
+
+def _number(key: str, value: object) -> float | int:
+    allowed = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if key == "threads":
+        allowed = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not allowed:
+        raise UsageError(f"{key} = {value!r} is not a {'positive whole ' if key == 'threads' else ''}number.")
+    return value  # type: ignore[return-value]

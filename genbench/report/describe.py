@@ -1,0 +1,154 @@
+"""What `genbench show` says of a run or of one cell: its plan, its state, its files, its course."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from genbench.report import numbers
+from genbench.report.layout import clean
+from genbench.report.page import cell_title
+from genbench.report.settings import say
+from genbench.results.schema import CellResult, PlannedCell, Throughput
+from genbench.results.store import RunContents, RunDirectory
+
+_MOST_POINTS = 12  # of a curve
+
+
+def status_of(contents: RunContents, id: str) -> tuple[str, str]:
+    """Return a planned cell's status and reason; 'not run' and 'damaged' beside the stored ones."""
+    result = contents.cells.results.get(id)
+    if result is not None:
+        return result.status, result.reason
+    if id in contents.cells.damaged:
+        return "damaged", contents.cells.damaged[id]
+    return "not run", ""
+
+
+def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
+    """Return plan, status and files of every cell as plain data."""
+    record = contents.record
+    cells = []
+    for planned in record.cells:
+        status, reason = status_of(contents, planned.id)
+        cells.append(
+            {
+                "id": planned.id,
+                "title": cell_title(planned),
+                "status": status,
+                "reason": reason or planned.reason,
+                "files": files_of(run, planned.id),
+            }
+        )
+    damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
+    damaged |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()}
+    facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
+    return {"path": str(run.path), **facts, "cells": cells, "damaged": damaged}
+
+
+def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell) -> dict[str, Any]:
+    """Return everything that is stored of one cell as plain data."""
+    status, reason = status_of(contents, planned.id)
+    result = contents.cells.results.get(planned.id)
+    return {
+        "id": planned.id,
+        "title": cell_title(planned),
+        "status": status,
+        "reason": reason or planned.reason,
+        "files": files_of(run, planned.id),
+        "identity": msgspec.to_builtins(planned.identity),
+        "result": None if result is None else msgspec.to_builtins(result),
+    }
+
+
+def files_of(run: RunDirectory, id: str) -> dict[str, str]:
+    """Return the files of a cell that exist."""
+    paths = {
+        "result": run.cell_path(id),
+        "samples": run.sample_path(id),
+        "reconstructions": run.reconstruction_path(id),
+        "weights": run.checkpoint_path(id),
+        "resume": run.resume_path(id),
+        "log": run.log_path(id),
+    }
+    return {name: str(path) for name, path in paths.items() if path.is_file()}
+
+
+def run_text(described: dict[str, Any]) -> str:
+    """Return a described run for a reader."""
+    lines = [
+        described["path"],
+        f"  created   {described['created']}",
+        f"  genbench  {described['genbench']}",
+        f"  profile   {described['profile']}",
+        f"  command   {' '.join(described['command'])}",
+        "",
+    ]
+    for cell in described["cells"]:
+        lines += [f"{cell['status']:<9}  {cell['title']}", f"           {cell['id']}"]
+        if cell["reason"]:
+            lines.append(f"           {clean(cell['reason'])}")
+        lines += [f"           {name}: {path}" for name, path in cell["files"].items()]
+    if described["damaged"]:
+        lines += ["", "Damaged files (`genbench run --resume` measures their cells again):"]
+        lines += [f"  {name}: {clean(why)}" for name, why in described["damaged"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResult | None) -> str:
+    """Return a described cell for a reader."""
+    lines = [f"{described['title']}: {described['status']}", f"  id        {described['id']}"]
+    lines += [f"  {name:<9} {path}" for name, path in described["files"].items()]
+    if described["reason"]:
+        lines += ["", *(f"  {clean(line)}" for line in str(described["reason"]).splitlines())]
+    identity = planned.identity
+    settings = {"latent_dim": identity.latent_dim, **identity.recipe}
+    for choice in (identity.model, identity.loss, identity.dataset):
+        settings |= {f"{choice.name}.{name}": value for name, value in choice.options.items()}
+    lines += ["", "Settings", *(f"  {name} = {clean(say(name, value))}" for name, value in settings.items())]
+    if result is not None:
+        lines += _course(result)
+    return "\n".join(lines) + "\n"
+
+
+def _course(result: CellResult) -> list[str]:
+    lines = ["", "Parameters"]
+    lines += [f"  {clean(name)}: {numbers.count(number)}" for name, number in result.parameters.items()]
+    lines += ["", f"Training: {numbers.count(result.steps)} steps, {numbers.count(result.images)} images"]
+    if result.throughput is not None:
+        lines.append(f"  {_speed(result.throughput)}")
+        if result.proof is None or not result.proof.trained:
+            lines.append("  but these steps did not train the model: the proof of training failed")
+    timed = [window for window in result.windows if not window.warmup]
+    lines.append(f"  windows: {len(timed)} timed, {len(result.windows) - len(timed)} of warm-up")
+    seconds = [
+        f"{name} {numbers.seconds(getattr(result.durations, name))}" for name in result.durations.__struct_fields__
+    ]
+    lines.append(f"  {', '.join(seconds)}")
+    if result.curves:
+        lines += ["", "Loss terms"]
+        stride = max(1, -(-len(result.curves) // _MOST_POINTS))
+        last = result.curves[-1]
+        for point in [*(p for p in result.curves[::stride] if p is not last), last]:
+            terms = "  ".join(
+                f"{clean(name)} {'n/a' if value is None else numbers.significant(value)}"
+                for name, value in point.terms.items()
+            )
+            lines.append(f"  {numbers.count(point.images):>12} images  {terms}")
+    if result.estimates or result.unavailable:
+        lines += ["", "Metrics"]
+        for estimate in result.estimates:
+            value = numbers.with_error(estimate.value, estimate.standard_error)
+            lines.append(f"  {clean(estimate.metric)} = {value} (n = {numbers.count(estimate.n)})")
+        lines += [f"  {clean(missing.metric)}: n/a, {clean(missing.reason)}" for missing in result.unavailable]
+    if result.notes:
+        lines += ["", "Notes", *(f"  {clean(note)}" for note in result.notes)]
+    return lines
+
+
+def _speed(speed: Throughput) -> str:
+    return (
+        f"{numbers.with_interval(speed.images_per_second, speed.low, speed.high)} images/s, "
+        f"{numbers.count(speed.low)} to {numbers.count(speed.high)} with confidence {speed.confidence:.1%}"
+    )

@@ -1,0 +1,63 @@
+"""How text is made harmless in each format: a plugin's names and messages may contain anything."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from genbench.report.layout import DAGGER
+
+_MARKDOWN = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))")
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
+    "–": "--",
+    "…": r"\ldots{}",
+    "†": r"$^{\dagger}$",
+}
+
+
+class Markup(NamedTuple):
+    """How one format writes text and the mark of a footnote."""
+
+    text: Callable[[str], str]
+    mark: Callable[[str], str]
+
+
+def markdown(text: str) -> str:
+    """Escape what GitHub's Markdown would read as formatting, a table's border or HTML."""
+    return _MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def latex(text: str) -> str:
+    """Escape what LaTeX would read as a command; write the signs that tables use as mathematics."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def spreadsheet(text: str) -> str:
+    """Keep a spreadsheet from running text as a formula: a leading ``= + - @`` gets an apostrophe before it."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+PLAIN = Markup(str, lambda mark: mark if mark == DAGGER else f" [{mark}]")
+MARKDOWN = Markup(markdown, lambda mark: f"<sup>{mark}</sup>")
+LATEX = Markup(latex, lambda mark: _LATEX.get(mark, f"$^{{{mark}}}$"))
+HTML = Markup(html.escape, lambda mark: f"<sup>{mark}</sup>")

@@ -1,0 +1,74 @@
+"""How numbers are written for readers: as many digits as their error supports, and no more."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+
+
+def count(number: float) -> str:
+    """Return a whole number with thousands separated: ``60,000``."""
+    return f"{round(number):,}"
+
+
+def significant(number: float, digits: int = 4) -> str:
+    """Return `number` to that many significant digits, thousands separated, without an exponent where one can."""
+    if number == 0 or not math.isfinite(number):
+        return f"{number:g}"
+    exponent = math.floor(math.log10(abs(float(f"{number:.{digits - 1}e}"))))
+    if not -5 <= exponent <= 14:
+        return f"{number:.{digits - 1}e}"
+    return _fixed(number, digits - 1 - exponent)
+
+
+def with_error(value: float, error: float | None) -> str:
+    """Return ``12.34 ± 0.56``: the error to two significant digits, the value to the same decimal place.
+
+    Without a known error the value has four significant digits.
+    """
+    if error is None or not (math.isfinite(error) and error > 0):
+        return significant(value)
+    decimals = 1 - math.floor(math.log10(float(f"{error:.1e}")))
+    if decimals > 7:  # too many zeros to read: one exponent for both
+        exponent = math.floor(math.log10(max(abs(value), error)))
+        scale = 10.0**exponent
+        return f"({with_error(value / scale, error / scale)})e{exponent}"
+    return f"{_fixed(value, decimals)} ± {_fixed(error, decimals)}"
+
+
+def with_interval(value: float, low: float, high: float) -> str:
+    """Return ``1,234 ±2%``: the percentage is the larger half of the interval [low, high]."""
+    text = significant(value, 3) if value < 100 else count(value)
+    if not value > 0:
+        return text
+    percent = 100 * max(high - value, value - low, 0.0) / value
+    return f"{text} ±{percent:.1f}%" if percent < 0.95 else f"{text} ±{percent:.0f}%"
+
+
+def parameters(number: int) -> str:
+    """Return a number of parameters: ``6.34 M``."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= 0.9995 * limit:
+            return f"{significant(number / limit, 3)} {unit}"
+    return str(number)
+
+
+def seconds(number: float) -> str:
+    """Return a duration for people: ``0.4 s``, ``34 s``, ``2 min 05 s``, ``1 h 02 min``."""
+    if not math.isfinite(number) or number < 0:
+        return "? s"
+    if number < 9.95:
+        return f"{number:.1f} s"
+    whole = round(number)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def _fixed(number: float, decimals: int) -> str:
+    """Return `number` rounded at a decimal place, which may lie before the point, without a negative zero."""
+    rounded = round(number, decimals)
+    return f"{rounded if rounded else 0.0:,.{max(decimals, 0)}f}"

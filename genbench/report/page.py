@@ -1,0 +1,132 @@
+"""report.html: a run in one file that needs no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from genbench.report import numbers
+from genbench.report.figures import loss_curves, window_strip
+from genbench.report.layout import Table, clean
+from genbench.report.render import html_fragment
+from genbench.report.settings import say
+from genbench.report.style import STYLE
+from genbench.results.schema import CellResult, PlannedCell
+from genbench.results.store import RunContents
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def page(run: RunContents, table: Table, pictures: Mapping[str, tuple[bytes | None, bytes | None]]) -> str:
+    """Return the page; `pictures` maps a cell's id to its PNG files: samples and reconstructions, or None."""
+    record = run.record
+    title = f"genbench · {run.name}"
+    cells = "\n".join(_cell(run, planned, *pictures.get(planned.id, (None, None))) for planned in record.cells)
+    damaged = run.cells.damaged | {f"references/{id}": why for id, why in run.references.damaged.items()}
+    facts = {
+        "created": record.created,
+        "genbench": record.genbench,
+        "profile": record.profile,
+        "command": " ".join(record.command),
+        "damaged files": "; ".join(f"{id}: {why}" for id, why in damaged.items()),
+    }
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>{html.escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>{html.escape(title)}</h1>
+{html_fragment(table)}
+<h2>Cells</h2>
+{cells or '<p class="pale">No cells were planned.</p>'}
+<h2>Provenance</h2>
+{_facts(facts)}
+<h2>Environment</h2>
+{_facts(record.environment)}
+</body>
+</html>
+"""
+
+
+def cell_title(planned: PlannedCell) -> str:
+    """Return what a reader calls a cell."""
+    identity = planned.identity
+    parts = (identity.model.name, identity.loss.name, identity.dataset.name, identity.device, f"seed {identity.seed}")
+    return clean(" · ".join(parts), 120)
+
+
+def _cell(run: RunContents, planned: PlannedCell, samples: bytes | None, reconstructions: bytes | None) -> str:
+    result = run.cells.results.get(planned.id)
+    status = result.status if result else "damaged" if planned.id in run.cells.damaged else "not run"
+    reason = result.reason if result else run.cells.damaged.get(planned.id, planned.reason)
+    figures = [_image(samples, "samples"), _image(reconstructions, "held-out images and their reconstructions")]
+    if result:
+        figures += [
+            _figure(loss_curves(result.curves), "loss terms"),
+            _figure(window_strip(result.windows), "throughput of each window"),
+        ]
+    return f"""<article>
+<h3>{html.escape(cell_title(planned))} <span class="status{"" if status == "ok" else " bad"}">{status}</span></h3>
+<div class="facts">{html.escape(planned.id)}</div>
+{f"<pre>{html.escape(reason)}</pre>" if reason and status != "ok" else ""}
+<div class="figures">{"".join(figures)}</div>
+<details><summary>settings, measurements and provenance</summary>
+{_facts(_cell_facts(planned, result))}
+</details>
+</article>"""
+
+
+def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, Any]:
+    identity = planned.identity
+    facts: dict[str, Any] = {
+        what: f"{choice.name} ({choice.origin.distribution} {choice.origin.version})"
+        for what, choice in (("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset))
+    }
+    for choice in (identity.model, identity.loss, identity.dataset):
+        facts |= {f"{choice.name}.{name}": say(name, value) for name, value in choice.options.items()}
+    facts |= {"latent_dim": identity.latent_dim, "seed": identity.seed}
+    facts |= {name: say(name, value) for name, value in identity.recipe.items()}
+    if result is None:
+        return facts
+    facts |= {f"parameters of {name}": numbers.count(number) for name, number in result.parameters.items()}
+    for record in (result.comparability, result.durations, result.proof, result.provenance):
+        if record is not None:
+            facts |= {name: getattr(record, name) for name in record.__struct_fields__}
+    return facts
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    items = [
+        f"<dt>{html.escape(clean(str(name)))}</dt><dd>{html.escape(clean(_say(value), 2000))}</dd>"
+        for name, value in facts.items()
+        if value not in ("", None, [], {})
+    ]
+    return f"<dl>{''.join(items)}</dl>" if items else '<p class="pale">Nothing was recorded.</p>'
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_say(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_say(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _image(png: bytes | None, what: str) -> str:
+    if png is None:
+        return ""
+    if not png.startswith(_PNG_SIGNATURE):
+        return _figure('<p class="pale">This picture is damaged.</p>', what)
+    data = base64.b64encode(png).decode()
+    return _figure(f'<img alt="{html.escape(what)}" src="data:image/png;base64,{data}">', what)
+
+
+def _figure(content: str, what: str) -> str:
+    return f"<figure>{content}<figcaption>{html.escape(what)}</figcaption></figure>" if content else ""

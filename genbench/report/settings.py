@@ -1,0 +1,117 @@
+"""Under which settings each row was made: what all rows share goes into the caption, what differs becomes a column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from genbench.options import OptionValue
+from genbench.report.numbers import MISSING, count
+from genbench.results.schema import CellResult, PlannedCell, RunRecord
+
+# What a reader must know beside any number, in the order of the caption, and how each is said there.
+# Whatever else was set is shown only where it tells two rows of the same model, loss and dataset apart.
+CAPTION = {
+    "loss": "{}",
+    "dataset": "{}",
+    "image shape": "{}",
+    "device": "{}",
+    "machine": "{}",
+    "cores": "{} cores",
+    "threads": "{} threads",
+    "accelerator": "{}",
+    "driver": "driver {}",
+    "precision": "{}",
+    "engine": "{}",
+    "batch_size": "batch {}",
+    "discriminator_steps": "{} discriminator steps per generator step",
+    "images": "{} images",
+    "samples": "{} samples",
+    "input": "{} input",
+    "torch": "torch {}",
+    "python": "Python {}",
+    "genbench": "genbench {}",
+    "seed": "seed {}",
+}
+_COUNTS = ("images", "samples", "steps")
+SYNTHETIC = "synthetic: speed only"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the settings of the rows are divided."""
+
+    shared: dict[str, OptionValue]  # the same in every row that knows it
+    varying: tuple[str, ...]  # names of those that differ, in the order of the columns
+
+
+def settings_of(run: str, record: RunRecord, cell: PlannedCell, result: CellResult | None) -> dict[str, OptionValue]:
+    """Return every setting of a cell by name; what only an executed cell can know is missing before."""
+    identity = cell.identity
+    dataset = identity.dataset.name
+    if cell.synthetic_data or (result is not None and result.synthetic_data):
+        dataset = SYNTHETIC if dataset == "synthetic" else f"{dataset} ({SYNTHETIC})"
+    found: dict[str, OptionValue] = {
+        "run": run,
+        "model": identity.model.name,
+        "loss": identity.loss.name,
+        "dataset": dataset,
+        "image shape": "×".join(map(str, identity.image_shape)),
+        "device": identity.device,
+        "seed": identity.seed,
+        "latent_dim": identity.latent_dim,
+        "genbench": identity.genbench,
+        "profile": record.profile,
+    }
+    found |= {name: value for name, value in identity.recipe.items() if name not in found}
+    for choice in (identity.model, identity.loss, identity.dataset, identity.family):
+        found |= {f"{choice.name}.{option}": value for option, value in choice.options.items()}
+        found[f"{choice.name} plugin"] = f"{choice.origin.distribution} {choice.origin.version}"
+    if result is not None and result.comparability is not None:
+        measured = result.comparability
+        found |= {name: getattr(measured, name) for name in ("machine", "accelerator", "driver", "torch", "python")}
+        found |= {"cores": float(measured.cores), "threads": measured.threads}
+        found |= {"precision": measured.precision, "engine": measured.engine}  # as it was, not as it was asked for
+    return {name: value for name, value in found.items() if value not in ("", None)}
+
+
+def divide(rows: Sequence[Mapping[str, OptionValue]]) -> Settings:
+    """Divide the settings of all rows into those they share and those that become columns."""
+    names = list(dict.fromkeys([*CAPTION, *(name for row in rows for name in row)]))
+    varying = [name for name in names if _differs(name, rows)]
+    telling = {name for name in varying if name in CAPTION}
+    peers: dict[tuple[str, ...], list[Mapping[str, OptionValue]]] = {}
+    for row in rows:
+        key = tuple(str(row.get(name)) for name in ("model", *sorted(telling)))
+        peers.setdefault(key, []).append(row)
+    # Two rows that still look alike are told apart by everything else in which they differ.
+    hidden = {name for alike in peers.values() if len(alike) > 1 for name in varying if _differs(name, alike)}
+    chosen = [name for name in varying if name in telling | hidden and name not in ("run", "model")]
+    shared = {name: value for row in rows for name, value in row.items() if name not in varying}
+    return Settings(shared, tuple(chosen))
+
+
+def caption(shared: Mapping[str, OptionValue]) -> str:
+    """Return what all rows share in one line."""
+    said = [template.format(say(name, shared[name])) for name, template in CAPTION.items() if name in shared]
+    return " · ".join(said)
+
+
+def say(name: str, value: OptionValue) -> str:
+    """Return a setting's value for a reader."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name in _COUNTS and isinstance(value, int | float):
+        return count(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(say(name, item) for item in value)
+    return str(value)
+
+
+def _differs(name: str, rows: Sequence[Mapping[str, OptionValue]]) -> bool:
+    known = [row[name] for row in rows if name in row]
+    return any(value != known[0] for value in known[1:])

@@ -1,0 +1,66 @@
+"""What a finished run leaves for readers: table.md, table.csv, a contact sheet and report.html."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from genbench.report.layout import Table
+from genbench.report.page import cell_title, page
+from genbench.report.pictures import contact_sheet
+from genbench.report.render import render
+from genbench.report.table import make_table
+from genbench.results.store import RunContents, RunDirectory, atomic_write
+
+
+class Summary(NamedTuple):
+    """The table, the files that were written, and what could not be."""
+
+    table: Table
+    written: list[Path]
+    warnings: list[str]
+
+
+def write_summary(run: RunDirectory) -> Summary:
+    """Write every file for readers from the stored results; one that fails is a warning and costs only itself."""
+    contents = run.read()
+    table = make_table(contents)
+    makers: dict[Path, Callable[[], bytes]] = {
+        run.path / "table.md": lambda: render(table, "github").encode(),
+        run.path / "table.csv": lambda: render(table, "csv").encode(),
+        run.contact_sheet_path: lambda: _contact_sheet(run, contents),
+        run.path / "report.html": lambda: page(contents, table, _pictures(run, contents)).encode(),
+    }
+    summary = Summary(table, [], [])
+    for path, make in makers.items():
+        try:
+            path.parent.mkdir(exist_ok=True)
+            atomic_write(path, make())
+        except Exception as error:  # a reader's copy must never cost the results, which are safe in cells/
+            reason = (error.strerror if isinstance(error, OSError) else None) or f"{type(error).__name__}: {error}"
+            cure = f"The results are safe; `genbench report {run.path}` writes it again."
+            summary.warnings.append(f"{path} was not written: {reason}. {cure}")
+        else:
+            summary.written.append(path)
+    return summary
+
+
+def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
+    entries = [(cell_title(planned), run.sample_path(planned.id)) for planned in contents.record.cells]
+    stream = io.BytesIO()
+    contact_sheet(entries).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _pictures(run: RunDirectory, contents: RunContents) -> dict[str, tuple[bytes | None, bytes | None]]:
+    ids = [planned.id for planned in contents.record.cells]
+    return {id: (_read(run.sample_path(id)), _read(run.reconstruction_path(id))) for id in ids}
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,115 @@
+"""From one stored result to the values of its row, each with the footnotes that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from genbench.options import OptionValue
+from genbench.report import numbers
+from genbench.report.layout import Footnotes, Row, Value, clean
+from genbench.report.settings import say, settings_of
+from genbench.results.schema import CellResult, PlannedCell, Proof, ReferenceRow
+from genbench.results.store import RunContents
+
+_MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class PlannedRow:
+    """A planned cell with what came of it."""
+
+    run: str  # name of the run
+    planned: PlannedCell
+    result: CellResult | None  # None: not run, or damaged
+    damage: str  # why its file could not be read, or empty
+    settings: dict[str, OptionValue]
+
+    @classmethod
+    def of(cls, run: RunContents, planned: PlannedCell) -> PlannedRow:
+        """Find what came of a planned cell of this run."""
+        result = run.cells.results.get(planned.id)
+        damage = run.cells.damaged.get(planned.id, "")
+        return cls(run.name, planned, result, damage, settings_of(run.name, run.record, planned, result))
+
+
+def cell_row(cell: PlannedRow, notes: Footnotes) -> Row:
+    """Return the row of a planned cell, whatever came of it."""
+    values = {name: setting_value(name, value) for name, value in cell.settings.items()}
+    values["id"] = Value(cell.planned.id, cell.planned.id)
+    values["status"] = _status(cell, notes)
+    if cell.result is not None:
+        values |= _measurements(cell.result, notes)
+        values |= estimate_values(cell.result, notes)
+    return Row("cell", cell.planned.id, cell.run, values)
+
+
+def setting_value(name: str, value: OptionValue) -> Value:
+    """Return a setting for a reader, and as the number or text that it is."""
+    said = say(name, value)
+    plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return Value(clean(said, 60), value if plain else said)  # type: ignore[arg-type]  # narrowed by `plain`
+
+
+def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict[str, Value]:
+    """Return every metric's value with its standard error, or 'n/a' with a footnote that says why."""
+    values = {
+        missing.metric: Value("n/a", marks=(notes.mark(f"{missing.metric}: {missing.reason}"),))
+        for missing in source.unavailable
+    }
+    for estimate in source.estimates:
+        error = estimate.standard_error
+        text = numbers.with_error(estimate.value, error)
+        values[estimate.metric] = Value(text, estimate.value, {"standard_error": error})
+    return values
+
+
+def noted(text: str, said: Sequence[str], notes: Footnotes) -> Value:
+    """Return a text with a footnote for each thing that must be said about it."""
+    return Value(text, text, marks=tuple(dict.fromkeys(notes.mark(note) for note in said)))
+
+
+def _status(cell: PlannedRow, notes: Footnotes) -> Value:
+    if cell.result is not None:
+        said = [f"{cell.result.status}: {cell.result.reason}"] if cell.result.status != "ok" else []
+        return noted(cell.result.status, [*said, *cell.result.notes], notes)
+    if cell.damage:
+        return noted("damaged", [f"damaged: cells/{cell.planned.id}.json: {cell.damage}"], notes)
+    return noted("not run", [f"not run: {cell.planned.reason}"] if cell.planned.reason else [], notes)
+
+
+def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
+    values = {
+        "steps done": Value(numbers.count(result.steps), result.steps),
+        "images seen": Value(numbers.count(result.images), result.images),
+        "time": Value(numbers.significant(result.durations.total, 3), result.durations.total),
+        "training time": Value(numbers.significant(result.durations.train, 3), result.durations.train),
+    }
+    if result.parameters:
+        total = sum(result.parameters.values())
+        values["parameters"] = Value(numbers.parameters(total), total)
+    if result.memory is not None:
+        values["peak memory"] = _mebibytes(result.memory.peak_rss)
+        if result.memory.peak_allocated is not None:
+            values["peak GPU memory"] = _mebibytes(result.memory.peak_allocated)
+    speed = result.throughput
+    if speed is not None:
+        if result.proof is not None and result.proof.trained:
+            text = numbers.with_interval(speed.images_per_second, speed.low, speed.high)
+            values["images/s"] = Value(text, speed.images_per_second, {"low": speed.low, "high": speed.high})
+        else:  # a speed at which nothing was learned is not a speed
+            values["images/s"] = Value("n/a", marks=(notes.mark(_not_proved(result.proof)),))
+    return values
+
+
+def _mebibytes(number: int) -> Value:
+    return Value(numbers.count(number / _MEBIBYTE), number / _MEBIBYTE)
+
+
+def _not_proved(proof: Proof | None) -> str:
+    if proof is None:
+        return "images/s: nothing proves that these steps trained the model"
+    faults = {"never moved": proof.unmoved, "became NaN or infinite": proof.not_finite}
+    said = [f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''} {what}" for what, names in faults.items() if names]
+    said += [f"phase {name} made no update" for name, updates in proof.phase_updates.items() if not updates]
+    return f"images/s: these steps did not train the model: {'; '.join(said) or 'no reason was recorded'}"

@@ -1,0 +1,255 @@
+"""A run directory on disk: where each file lies, and how a run is created, opened and read."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from genbench.errors import UsageError, near_miss
+from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode
+from genbench.results.schema import CellResult, PlannedCell, Record, ReferenceResult, RunRecord
+from genbench.specs import Unavailable
+
+__all__ = [
+    "CellFiles",
+    "RecordFiles",
+    "ReferenceFiles",
+    "RunContents",
+    "RunDirectory",
+    "atomic_write",
+    "find_runs",
+    "read_runs",
+]
+
+RecordType = TypeVar("RecordType", CellResult, ReferenceResult)
+
+_SUBDIRECTORIES = ("cells", "references", "samples", "checkpoints", "logs")
+
+
+@dataclass(frozen=True)
+class RecordFiles(Generic[RecordType]):
+    """What was read from one folder of records, by id."""
+
+    results: dict[str, RecordType]
+    damaged: dict[str, str]  # files that could not be read, with the reason
+
+
+CellFiles: TypeAlias = RecordFiles[CellResult]
+ReferenceFiles: TypeAlias = RecordFiles[ReferenceResult]
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """Everything that tables and pages are made from, read at one moment."""
+
+    name: str
+    record: RunRecord
+    cells: CellFiles
+    references: ReferenceFiles
+
+
+class RunDirectory:
+    """One run on disk, by path alone; `create` makes one, `open` makes sure that there is one."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: str | Path, record: RunRecord) -> RunDirectory:
+        """Write `record` as run.json of a new run; the directory may be missing or empty.
+
+        Raises `UsageError` where the directory holds something already, or cannot be written.
+        """
+        run = cls(path)
+        if run.path.is_dir() and run.record_path.is_file():
+            raise UsageError(
+                f"{run.path} holds a run already.",
+                f"Go on with it by `genbench run --resume {run.path}`, or choose another --out.",
+            )
+        try:
+            run.path.mkdir(parents=True, exist_ok=True)
+            if any(run.path.iterdir()):
+                raise UsageError(f"{run.path} is not empty, and is no run either.", "Choose another --out.")
+            atomic_write(run.record_path, encode(record))
+            for name in _SUBDIRECTORIES:
+                (run.path / name).mkdir(exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(run.path, error, "or choose another --out") from error
+        return run
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """Return the run at `path`; raise `UsageError` where there is none, or none that this version can read."""
+        run = cls(path)
+        if not run.record_path.is_file():
+            what = "is not a run (it has no run.json)" if run.path.exists() else "does not exist"
+            raise UsageError(f"{run.path} {what}.", _runs_nearby(run.path))
+        _ = run.record
+        return run
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """The plan and the environment, from run.json."""
+        try:
+            return decode(self.record_path.read_bytes(), RunRecord)
+        except OSError as error:
+            raise UsageError(
+                f"{self.record_path} cannot be read: {error.strerror}.", _runs_nearby(self.path)
+            ) from error
+        except NewerFormatError as error:
+            raise UsageError(f"{self.record_path} {error}.", "Upgrade genbench to read this run.") from error
+        except DamagedError as error:
+            raise UsageError(
+                f"{self.record_path} is damaged: {error}.",
+                "Restore it from a copy, or run again with another --out; the files in cells/ are untouched.",
+            ) from error
+
+    @property
+    def record_path(self) -> Path:
+        """The plan."""
+        return self.path / "run.json"
+
+    @property
+    def contact_sheet_path(self) -> Path:
+        """One picture of all cells' samples."""
+        return self.path / "samples" / "contact-sheet.png"
+
+    def cell_path(self, id: str) -> Path:
+        """Return where a cell's result lies."""
+        return self._path("cells", id, ".json")
+
+    def reference_path(self, id: str) -> Path:
+        """Return where a dataset's reference rows lie."""
+        return self._path("references", id, ".json")
+
+    def sample_path(self, id: str) -> Path:
+        """Return where a cell's grid of generated images lies."""
+        return self._path("samples", id, ".png")
+
+    def reconstruction_path(self, id: str) -> Path:
+        """Return where a cell's originals and reconstructions lie."""
+        return self._path("samples", id, "-reconstructions.png")
+
+    def checkpoint_path(self, id: str) -> Path:
+        """Return where a cell's final weights lie."""
+        return self._path("checkpoints", id, ".safetensors")
+
+    def resume_path(self, id: str) -> Path:
+        """Return where the state lies from which an interrupted cell goes on."""
+        return self._path("checkpoints", id, ".resume.safetensors")
+
+    def log_path(self, id: str) -> Path:
+        """Return where a cell's output lies."""
+        return self._path("logs", id, ".log")
+
+    def write_cell(self, result: CellResult) -> None:
+        """Write a cell's result atomically; raise `UsageError` where the disk refuses.
+
+        An estimate that is not finite becomes an `Unavailable`, for JSON cannot carry it.
+        """
+        finite = [estimate for estimate in result.estimates if estimate.finite]
+        if len(finite) < len(result.estimates):
+            lost = [Unavailable(e.metric, f"its value was {e.value}") for e in result.estimates if not e.finite]
+            result = msgspec.structs.replace(result, estimates=finite, unavailable=[*result.unavailable, *lost])
+        self._write(self.cell_path(result.id), result)
+
+    def write_reference(self, result: ReferenceResult) -> None:
+        """Write a dataset's reference rows atomically; raise `UsageError` where the disk refuses."""
+        self._write(self.reference_path(result.id), result)
+
+    def read_cells(self) -> CellFiles:
+        """Read every cell's result; a damaged file is named, never fatal."""
+        return _read_all(self.path / "cells", CellResult)
+
+    def read_references(self) -> ReferenceFiles:
+        """Read every dataset's reference rows; a damaged file is named, never fatal."""
+        return _read_all(self.path / "references", ReferenceResult)
+
+    def read(self) -> RunContents:
+        """Read the plan and all results."""
+        name = self.path.name or self.path.resolve().name  # '.' has no name of its own
+        return RunContents(name, self.record, self.read_cells(), self.read_references())
+
+    def find_cell(self, part: str) -> PlannedCell:
+        """Return the planned cell with this id, or the only one whose id contains `part`."""
+        cells = {cell.id: cell for cell in self.record.cells}
+        if part in cells:
+            return cells[part]
+        candidates = [id for id in cells if part in id]
+        if len(candidates) == 1:
+            return cells[candidates[0]]
+        if candidates:
+            raise UsageError(f"'{part}' is part of {len(candidates)} cells.", f"Say which: {', '.join(candidates)}.")
+        raise UsageError(
+            f"No cell of {self.path} is called '{part}'.{near_miss(part, cells)}", f"It has: {', '.join(cells)}."
+        )
+
+    def _path(self, folder: str, id: str, suffix: str) -> Path:
+        if not id or id.startswith(".") or Path(id).name != id:
+            raise UsageError(f"{self.record_path} is damaged: {id!r} cannot be the id of a cell.")
+        return self.path / folder / (id + suffix)
+
+    def _write(self, path: Path, record: Record) -> None:
+        try:
+            path.parent.mkdir(exist_ok=True)
+            atomic_write(path, encode(record))
+        except OSError as error:
+            raise _cannot_write(path, error, f"then go on with `genbench run --resume {self.path}`") from error
+
+
+def read_runs(paths: Iterable[str | Path]) -> list[RunContents]:
+    """Read several runs; those that bear the same name are told apart by their paths."""
+    directories = [RunDirectory.open(path) for path in paths]
+    contents = [directory.read() for directory in directories]
+    names = [run.name for run in contents]
+    return [
+        run if names.count(run.name) == 1 else replace(run, name=str(directory.path))
+        for directory, run in zip(directories, contents, strict=True)
+    ]
+
+
+def find_runs(directory: str | Path) -> list[Path]:
+    """Return the run directories directly beneath `directory`, the newest name first."""
+    try:
+        return sorted((p for p in Path(directory).iterdir() if (p / "run.json").is_file()), reverse=True)
+    except OSError:
+        return []
+
+
+def _read_all(folder: Path, record_type: type[RecordType]) -> RecordFiles[RecordType]:
+    results: dict[str, RecordType] = {}
+    damaged: dict[str, str] = {}
+    for path in sorted(folder.glob("[!.]*.json")):
+        try:
+            result: Any = decode(path.read_bytes(), record_type)
+        except OSError as error:
+            damaged[path.stem] = f"cannot be read: {error.strerror}"
+        except (DamagedError, NewerFormatError) as error:
+            damaged[path.stem] = str(error)
+        else:
+            if result.id == path.stem:
+                results[path.stem] = result
+            else:
+                damaged[path.stem] = f"it holds the result of {result.id!r}"
+    return RecordFiles(results, damaged)
+
+
+def _cannot_write(path: Path, error: OSError, otherwise: str) -> UsageError:
+    remedy = "Free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "Make it writable"
+    return UsageError(f"Cannot write {path}: {error.strerror or error}.", f"{remedy}, {otherwise}.")
+
+
+def _runs_nearby(path: Path) -> str:
+    places: Iterable[Path] = dict.fromkeys((path, path.parent, Path("results")))
+    runs = list(dict.fromkeys(str(run) for place in places for run in find_runs(place)))
+    if not runs:
+        return "Make one with `genbench run`."
+    by_name = {Path(run).name.lower(): run for run in runs}
+    close = near_miss(path.name, by_name)
+    return f"{close.strip()} Runs nearby: {', '.join(runs[:5])}{' …' if len(runs) > 5 else ''}.".strip()

@@ -1,0 +1,42 @@
+"""Statistics of repeated measurements; pure functions, no I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Interval(NamedTuple):
+    """A median with a distribution-free interval."""
+
+    median: float
+    low: float
+    high: float
+    confidence: float  # attained coverage; below what was asked for where the samples are few
+
+
+def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
+    """Return the sample median and the narrowest symmetric pair of order statistics that covers the true median.
+
+    With n independent samples, [x_(k), x_(n+1-k)] covers the median with probability 1 - 2·P(Binomial(n, ½) < k)
+    (David & Nagaraja, Order Statistics, 7.1). With too few samples for `confidence` it is the whole range, and the
+    returned coverage says how little that is. Raises ValueError without samples or with one that is not finite.
+    """
+    if not samples or not all(math.isfinite(sample) for sample in samples):
+        raise ValueError("a median needs at least one sample, all of them finite")
+    ordered = sorted(samples)
+    n = len(ordered)
+    middle = n // 2
+    median = ordered[middle] if n % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    k, coverage = 1, _coverage(n, 1)
+    while k < (n + 1) // 2 and _coverage(n, k + 1) >= confidence:
+        k += 1
+        coverage = _coverage(n, k)
+    return Interval(median, ordered[k - 1], ordered[n - k], coverage)
+
+
+def _coverage(n: int, k: int) -> float:
+    """Return the probability that the k-th smallest and k-th largest of n samples enclose the median."""
+    below: int = sum(math.comb(n, i) for i in range(k))
+    return max(0.0, 1.0 - 2 * (below / 2**n))

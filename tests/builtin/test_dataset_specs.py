@@ -1,0 +1,49 @@
+"""What the built-in datasets promise before anything is loaded."""
+
+import subprocess
+import sys
+
+import pytest
+
+from genbench.builtin import datasets
+from genbench.specs import resolve
+
+SPECS = {spec.name: spec for spec in datasets.genbench_datasets()}
+SMALL = {"synthetic": {"size": 8, "channels": 1, "count": 10}}
+
+
+def test_their_names_and_which_is_the_default():
+    assert list(SPECS) == ["fashion-mnist-mini", "fashion-mnist", "folder", "synthetic"]
+
+
+def test_only_synthetic_is_synthetic_and_says_what_it_is_for():
+    assert [name for name, spec in SPECS.items() if spec.synthetic] == ["synthetic"]
+    assert "throughput only" in SPECS["synthetic"].summary
+
+
+def test_every_loader_exists():
+    assert all(callable(resolve(spec.load)) for spec in SPECS.values())
+
+
+@pytest.mark.parametrize("name", ["fashion-mnist-mini", "synthetic"])
+def test_what_is_loaded_is_what_was_declared(name, tmp_path):
+    spec = SPECS[name]
+    values = {option.name: option.default for option in spec.option_schema} | SMALL.get(name, {})
+    data = resolve(spec.load)(spec.make_options(values), tmp_path)
+    assert tuple(data.train.pixels.shape[1:]) == tuple(data.test.pixels.shape[1:]) == spec.shape(values)
+    assert int(max(data.train.labels.max(), data.test.labels.max())) < spec.classes
+    assert spec.train_size in (None, len(data.train.pixels))
+
+
+def test_the_text_behind_the_colon_is_the_path():
+    assert SPECS["folder"].argument == "path"
+    assert SPECS["folder"].shape({"size": 32, "channels": 1}) == (1, 32, 32)
+
+
+def test_listing_them_imports_neither_torch_nor_pillow():
+    code = (
+        "import sys, genbench.builtin.datasets as d; list(d.genbench_datasets());"
+        "sys.exit(', '.join({'torch', 'numpy', 'PIL', 'torchvision'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

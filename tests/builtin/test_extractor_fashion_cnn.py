@@ -1,0 +1,192 @@
+"""The extractor that ships: it is the file it says it is, as good as it says, and it sees what a person sees."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from genbench import ExtractorUnavailable, ImageData
+from genbench.builtin.datasets import fashion_mnist_mini
+from genbench.builtin.extractors import fashion_cnn
+from genbench.builtin.extractors.fashion_cnn import FashionCNN, preprocess
+from genbench.metrics.evaluation import extract
+from genbench.metrics.frechet import frechet_distance, statistics, whiten
+
+CPU = torch.device("cpu")
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train_fashion_cnn.py"
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    return fashion_mnist_mini.load(None, Path())
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FashionCNN:
+    return fashion_cnn.load(CPU)
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train_fashion_cnn", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def facts() -> dict[str, object]:
+    with safe_open(fashion_cnn.WEIGHTS, framework="pt") as file:
+        found: dict[str, object] = json.loads(file.metadata()["genbench"])
+    return found
+
+
+def noise(n: int, *shape: int) -> Tensor:
+    return torch.randint(256, (n, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+
+
+# The file
+
+
+def test_the_file_that_ships_has_the_hash_in_the_code(extractor: FashionCNN) -> None:
+    assert hashlib.sha256(fashion_cnn.WEIGHTS.read_bytes()).hexdigest() == fashion_cnn.WEIGHTS_SHA256
+    assert fashion_cnn.WEIGHTS_SHA256.startswith(str(extractor.protocol["weights_sha256"]))
+
+
+def test_accuracy_on_held_out_images_is_what_the_file_says(extractor: FashionCNN, data: ImageData) -> None:
+    with torch.inference_mode():
+        predicted = extractor.network(preprocess(torch.as_tensor(data.test.pixels))).argmax(1)
+    accuracy = float((predicted == torch.as_tensor(data.test.labels)).double().mean())
+    assert accuracy == pytest.approx(extractor.protocol["test_accuracy"], abs=0.001)  # processors round differently
+    assert accuracy > 0.88
+
+
+def test_it_was_trained_on_the_images_that_ship(script: ModuleType, data: ImageData) -> None:
+    assert facts()["train_sha256"] == script.tensors(data.train)[2]
+    assert facts()["recipe_version"] == script.RECIPE_VERSION
+
+
+def test_parameters_are_counted(extractor: FashionCNN) -> None:
+    assert sum(p.numel() for p in extractor.network.parameters()) == PARAMETERS
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = tmp_path / "fashion-cnn.safetensors"
+    monkeypatch.setattr(fashion_cnn, "WEIGHTS", damaged)
+    with pytest.raises(ExtractorUnavailable, match="install genbench again"):
+        fashion_cnn.load(CPU)
+    damaged.write_bytes(b"\0" * 100)
+    with pytest.raises(ExtractorUnavailable, match="damaged"):
+        fashion_cnn.load(CPU)
+
+
+@pytest.mark.slow
+def test_training_repeats_bit_for_bit_and_learns(script: ModuleType, data: ImageData) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    images, labels, _ = script.tensors(data.train)
+    try:
+        first, second = (script.train(images[:2000], labels[:2000], epochs=2, seed=0) for _ in range(2))
+    finally:
+        torch.set_num_threads(threads)
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    test_images, test_labels, _ = script.tensors(data.test)
+    assert script.accuracy(first, test_images, test_labels) > 0.5  # a tenth by chance
+
+
+def test_augmentation_moves_images_and_nothing_else(script: ModuleType) -> None:
+    images = torch.zeros(64, 1, 28, 28)
+    images[:, :, 14, 14] = 1  # one bright pixel, off the axis of the mirror
+    moved = script.augment(images, torch.Generator().manual_seed(0))
+    assert moved.shape == images.shape
+    assert torch.equal(moved.sum((1, 2, 3)), torch.ones(64))
+    rows, columns = moved[:, 0].nonzero()[:, 1:].T
+    shift = script.SHIFT
+    assert set(rows.tolist()) == set(range(14 - shift, 15 + shift))
+    assert set(columns.tolist()) == set(range(13 - shift, 15 + shift))
+
+
+# What it takes
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 28, 28), (1, 32, 32), (3, 64, 64), (3, 20, 31)])
+def test_any_size_and_one_or_three_channels_give_64_features(
+    extractor: FashionCNN, shape: tuple[int, int, int]
+) -> None:
+    assert extractor(noise(2, *shape)).shape == (2, 64)
+
+
+def test_published_images_pass_untouched_and_a_grey_picture_in_colour_is_grey() -> None:
+    grey = noise(3, 1, 28, 28)
+    assert torch.equal(preprocess(grey), grey.float() / 255)
+    torch.testing.assert_close(preprocess(grey.expand(-1, 3, -1, -1)), grey.float() / 255)
+
+
+def test_grey_is_luma() -> None:
+    red, green, blue = (preprocess(torch.eye(3, dtype=torch.uint8).mul(255).view(3, 3, 1, 1))).mean((1, 2, 3)).tolist()
+    assert (red, green, blue) == pytest.approx((0.299, 0.587, 0.114))
+
+
+def test_enlarging_pixel_by_pixel_keeps_the_picture(extractor: FashionCNN, data: ImageData) -> None:
+    pixels = torch.as_tensor(data.test.pixels)[:50]
+    enlarged = pixels.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    with torch.inference_mode():
+        same = extractor.network(preprocess(enlarged)).argmax(1) == extractor.network(preprocess(pixels)).argmax(1)
+    assert same.double().mean() >= 0.9
+
+
+def test_two_channels_are_refused(extractor: FashionCNN) -> None:
+    with pytest.raises(ValueError, match="2 channels"):
+        extractor(noise(1, 2, 28, 28))
+
+
+# What it sees
+
+
+def test_the_distance_grows_with_the_noise_and_real_images_are_near(extractor: FashionCNN, data: ImageData) -> None:
+    train, test = (torch.as_tensor(split.pixels) for split in (data.train, data.test))
+    reference = statistics(extract(extractor, train, CPU, 500))
+    transform = whiten(reference)
+    white = statistics(transform(extract(extractor, train, CPU, 500)))
+
+    def distance(pixels: Tensor) -> float:
+        return frechet_distance(statistics(transform(extract(extractor, pixels, CPU, 500))), white)
+
+    def noisy(sigma: float) -> Tensor:
+        noise = torch.randn(test.shape, generator=torch.Generator().manual_seed(1))
+        return (test + 255 * sigma * noise).round().clamp(0, 255).to(torch.uint8)
+
+    ladder = [distance(noisy(sigma)) for sigma in (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)]
+    assert ladder == sorted(ladder)
+    assert ladder[0] < 0.1 * distance(noise(2000, 1, 28, 28))
+    assert extractor.whiten
+
+
+def test_dropping_classes_and_blurring_move_images_away(extractor: FashionCNN, data: ImageData) -> None:
+    train, test = torch.as_tensor(data.train.pixels), torch.as_tensor(data.test.pixels)
+    labels = torch.as_tensor(data.test.labels)
+    features = extract(extractor, train, CPU, 500)
+    transform = whiten(statistics(features))
+    white = statistics(transform(features))
+
+    def distance(pixels: Tensor) -> float:
+        return frechet_distance(statistics(transform(extract(extractor, pixels, CPU, 500))), white)
+
+    def blurred(width: int) -> Tensor:
+        mean = torch.nn.functional.avg_pool2d(test.float(), width, stride=1, padding=width // 2)
+        return mean.round().to(torch.uint8)
+
+    classes = [distance(test[labels < kept]) for kept in (10, 7, 4, 1)]
+    blurs = [distance(test), distance(blurred(3)), distance(blurred(5)), distance(blurred(7))]
+    assert classes == sorted(classes)
+    assert blurs == sorted(blurs)

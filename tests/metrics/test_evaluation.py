@@ -1,0 +1,237 @@
+"""How a cell is evaluated: features once and independent of the batch, metrics isolated from one another."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genbench.builtin.metrics import genbench_metrics
+from genbench.errors import UsageError
+from genbench.metrics import frechet_distance
+from genbench.metrics.evaluation import CellEvaluation, extract, measure
+from genbench.specs import (
+    Estimate,
+    Evaluation,
+    Extractor,
+    ExtractorSpec,
+    ExtractorUnavailable,
+    Images,
+    MetricSpec,
+    Unavailable,
+)
+
+CPU = torch.device("cpu")
+
+
+class Convolution:
+    """A random network with its own record of the batches it was shown."""
+
+    name = "fd-convolution"
+    whiten = False
+    protocol: dict[str, str | int | float | bool] = {"layer": "last"}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 6 * 6, 5))
+        self.batches: list[int] = []
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        self.batches.append(len(pixels))
+        features: Tensor = self.network(pixels.float() / 255)
+        return features
+
+
+class Whitening(Convolution):
+    name = "fd-whitening"
+    whiten = True
+
+
+def noise(n: int, seed: int = 0) -> Tensor:
+    return torch.randint(256, (n, 1, 8, 8), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def evaluation(extractor: Extractor | None = None, **changes: Any) -> CellEvaluation:
+    settings: dict[str, Any] = {
+        "samples": Images(noise(30, 1)),
+        "train": Images(noise(50, 2)),
+        "test": Images(noise(20, 3)),
+        "device": CPU,
+        "batch_size": 16,
+        "extractors": {"net": ExtractorSpec(name="net", load=lambda device: extractor or Convolution())},
+    }
+    return CellEvaluation(**{**settings, **changes})
+
+
+def value(number: Any, direction: Any = "higher", metric: str = "m") -> Any:
+    return lambda evaluation: Estimate(metric, number, None, 1, direction)
+
+
+def ask(*measures: Any, **changes: Any) -> tuple[list[Estimate], list[Unavailable]]:
+    specs = [MetricSpec(name=f"m{i}", measure=m, direction="higher") for i, m in enumerate(measures)]
+    return measure(specs, evaluation(**changes), reconstructs=True)
+
+
+# Features
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 30, 64])
+def test_features_do_not_depend_on_the_batch_size(batch_size: int) -> None:
+    network = Convolution()
+    pixels = noise(30)
+    whole = network.network(pixels.float() / 255).double()
+    found = extract(network, pixels, CPU, batch_size)
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-6)
+    assert set(network.batches) == {batch_size}
+    assert (found.dtype, found.requires_grad, found.is_inference()) == (torch.float64, False, False)
+
+
+def test_features_are_computed_once_per_set_and_the_network_loaded_once() -> None:
+    network, loads = Convolution(), []
+
+    def load(device: torch.device) -> Convolution:
+        loads.append(device)
+        return network
+
+    given = evaluation(extractors={"net": ExtractorSpec(name="net", load=load)})
+    assert given.features("net", "train") is given.features("net", "train")
+    assert given.features("net", "samples").shape == (30, 5)
+    assert (len(loads), len(network.batches)) == (1, 4 + 2)
+
+
+def test_images_may_be_numpy_arrays() -> None:
+    arrays = evaluation(samples=Images(np.asarray(noise(30, 1))))
+    torch.testing.assert_close(arrays.features("net", "samples"), evaluation().features("net", "samples"))
+
+
+def test_unavailable_extractor_is_tried_once_and_unknown_one_gets_the_near_miss() -> None:
+    attempts = []
+
+    def load(device: torch.device) -> Extractor:
+        attempts.append(device)
+        raise ExtractorUnavailable("fetch it from there")
+
+    given = evaluation(extractors={"net": ExtractorSpec(name="net", load=load)})
+    for _ in range(2):
+        with pytest.raises(ExtractorUnavailable, match="fetch it"):
+            given.features("net", "train")
+    assert len(attempts) == 1
+    with pytest.raises(UsageError, match="Did you mean 'net'"):
+        given.extractor("nett")
+
+
+def test_generators_repeat_for_a_purpose_and_differ_between_purposes_and_seeds() -> None:
+    def draw(purpose: str, seed: int = 0) -> list[float]:
+        return torch.rand(4, generator=evaluation(seed=seed).generator(purpose)).tolist()
+
+    assert draw("a") == draw("a")
+    assert draw("a") != draw("b")
+    assert draw("a") != draw("a", seed=1)
+
+
+# The Fréchet distance as a metric
+
+
+def test_training_images_as_samples_are_at_no_distance_and_the_protocol_says_how() -> None:
+    for network in (Convolution(), Whitening()):
+        found = frechet_distance.measure(evaluation(network, samples=Images(noise(50, 2))), "net")
+        assert isinstance(found, Estimate)
+        assert found.value == pytest.approx(0, abs=1e-9)
+        assert (found.metric, found.n, found.direction) == (network.name, 50, "lower")
+        assert found.protocol == {
+            "layer": "last",
+            "reference_split": "train",
+            "n_reference": 50,
+            "whitened": network.whiten,
+            "ddof": 1,
+        }
+
+
+def test_whitening_makes_the_distance_blind_to_the_scale_of_features() -> None:
+    class Louder(Whitening):
+        def __call__(self, pixels: Tensor) -> Tensor:
+            return super().__call__(pixels) * 1000
+
+    quiet, loud = (frechet_distance.measure(evaluation(network), "net") for network in (Whitening(), Louder()))
+    assert isinstance(quiet, Estimate)
+    assert isinstance(loud, Estimate)
+    assert loud.value == pytest.approx(quiet.value, rel=1e-4)
+    assert loud.standard_error == pytest.approx(quiet.standard_error, rel=1e-4)
+
+
+def test_two_samples_have_a_distance_without_an_error_and_one_has_none() -> None:
+    two = frechet_distance.measure(evaluation(samples=Images(noise(2))), "net")
+    assert isinstance(two, Estimate)
+    assert two.standard_error is None
+    assert isinstance(frechet_distance.measure(evaluation(samples=Images(noise(1))), "net"), Unavailable)
+
+
+# Isolation
+
+
+def test_a_metric_that_fails_costs_itself_only() -> None:
+    def broken(given: Evaluation) -> Estimate:
+        raise ZeroDivisionError("by nought")
+
+    def unavailable(given: Evaluation) -> Estimate:
+        raise ExtractorUnavailable("put the weights there")
+
+    estimates, reasons = ask(value(1.0), broken, unavailable, value(2.0))
+    assert [e.value for e in estimates] == [1.0, 2.0]
+    assert reasons == [
+        Unavailable("m1", "ZeroDivisionError: by nought"),
+        Unavailable("m2", "put the weights there"),
+    ]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_values_that_are_not_finite_are_not_numbers(number: float) -> None:
+    estimates, (reason,) = ask(value(number))
+    assert estimates == []
+    assert "is not finite" in reason.reason
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (lambda evaluation: 3.0, "returned float"),
+        (lambda evaluation: None, "returned NoneType"),
+        (value("much"), "value is a str"),
+        (value(torch.tensor(1.0)), "value is a Tensor"),
+        (value(1.0, direction="lower"), "'lower' is better"),
+        ("genbench.no_such_module:measure", "ModuleNotFoundError"),
+    ],
+)
+def test_a_broken_contract_names_the_fault(wrong: Any, named: str) -> None:
+    estimates, (reason,) = ask(wrong)
+    assert estimates == []
+    assert reason.metric == "m0"
+    assert named in reason.reason
+
+
+def test_what_is_earned_keeps_its_name() -> None:
+    estimates, _ = ask(value(1.0, metric="fd-inception-12345678"))
+    assert estimates[0].metric == "fd-inception-12345678"
+
+
+def test_built_in_metrics_and_a_distance_together() -> None:
+    distance = MetricSpec(
+        name="fd-convolution",
+        measure=functools.partial(frechet_distance.measure, extractor="net"),
+        direction="lower",
+    )
+    specs = [*genbench_metrics(), distance]
+    images = torch.rand(20, 1, 8, 8)
+    given = evaluation(reconstructions=(images, images.flip(0)))
+    estimates, unavailable = measure(specs, given, reconstructs=True)
+    assert [e.metric for e in estimates] == ["reconstruction-mse", "psnr", "diversity", "fd-convolution"]
+    assert unavailable == []
+    estimates, unavailable = measure(specs, evaluation(), reconstructs=False)
+    assert [e.metric for e in estimates] == ["diversity", "fd-convolution"]
+    assert unavailable == []

@@ -1,0 +1,170 @@
+"""The table shows every planned cell, hides no failure, and marks what does not compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
+
+from genbench.report.layout import DAGGER, Table
+from genbench.report.table import make_table
+from genbench.results.schema import PlannedCell, Proof
+from genbench.results.store import read_runs
+from genbench.specs import Unavailable
+
+
+def shown(table: Table) -> list[str]:
+    return [column.key for column in table.columns if column.shown]
+
+
+def texts(table: Table, key: str) -> list[str]:
+    return [row.values[key].text if key in row.values else "–" for row in table.rows]
+
+
+def notes_at(table: Table, row: int, key: str) -> list[str]:
+    listing = dict(table.footnotes)
+    return [listing[mark] for mark in table.rows[row].values[key].marks]
+
+
+def test_what_rows_share_is_in_the_caption_and_what_differs_is_a_column(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1", identity("vae", "elbo")))
+    table = make_table(run.read())
+    assert shown(table) == [
+        "model", "loss", "status", "images/s", "parameters", "peak memory", "fd-cnn", "time",
+    ]  # fmt: skip
+    assert table.caption == (
+        "mini · 1×28×28 · cpu · AMD EPYC · 2 cores · 2 threads · fp32 · eager · batch 32 · 60,000 images"
+        " · torch 2.15 · Python 3.12 · genbench 0.1.0 · seed 0"
+    )
+
+
+def test_seeds_that_differ_are_a_column_of_numbers(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", *(cell(f"gan-{seed}", identity(seed=seed)) for seed in (0, 1, 2)))
+    table = make_table(run.read())
+    assert texts(table, "seed") == ["0", "1", "2"]
+    assert "seed" in shown(table)
+    assert "seed" not in table.caption
+    assert "non-saturating" in table.caption
+
+
+def test_rows_that_look_alike_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    wide = changed(identity(), model=choice("gan", width=128))
+    fast = identity(recipe={"learning_rate": 1e-3})
+    other = identity("vae", recipe={"learning_rate": 5e-5})
+    run = stored(tmp_path / "run", cell("gan-1"), cell("gan-2", wide), cell("gan-3", fast), cell("vae-1", other))
+    table = make_table(run.read())
+    assert "gan.width" in shown(table)
+    assert texts(table, "learning_rate") == ["0.0002", "0.0002", "0.001", "5e-05"]
+    alone = make_table(stored(tmp_path / "alone", cell("gan-1"), cell("vae-1", other)).read())
+    assert "learning_rate" not in shown(alone)  # the models tell them apart
+
+
+def test_every_planned_cell_has_a_row_whatever_came_of_it(tmp_path: Path) -> None:
+    never = PlannedCell(id="never-1", identity=identity("never"))
+    impossible = PlannedCell(id="big-1", identity=identity("big"), reason="28 pixels are too few")
+    failed = cell("bad-1", status="diverged", reason="loss became NaN\nat step 40", estimates=[], throughput=None)
+    run = stored(tmp_path / "run", cell("gan-1"), failed, cell("cut-1"), never, impossible)
+    run.cell_path("cut-1").write_bytes(b'{"schema_version": 1, "id": "cu')
+    table = make_table(run.read())
+    assert texts(table, "model") == ["gan", "bad", "cut", "never", "big"]
+    assert texts(table, "status") == ["ok", "diverged", "damaged", "not run", "not run"]
+    assert notes_at(table, 1, "status") == ["diverged: loss became NaN at step 40"]
+    assert "cells/cut-1.json" in notes_at(table, 2, "status")[0]
+    assert notes_at(table, 4, "status") == ["not run: 28 pixels are too few"]
+
+
+def test_speed_without_proof_of_training_is_not_shown(tmp_path: Path) -> None:
+    still = Proof(trained=False, unmoved=["generator.0.weight", "generator.0.bias"])
+    run = stored(tmp_path / "run", cell("gan-1"), cell("fake-1", proof=still), cell("none-1", proof=None))
+    table = make_table(run.read())
+    assert texts(table, "images/s") == ["1,234 ±2%", "n/a", "n/a"]
+    assert table.rows[1].values["images/s"].raw is None
+    assert "generator.0.weight, generator.0.bias never moved" in notes_at(table, 1, "images/s")[0]
+    assert "nothing proves" in notes_at(table, 2, "images/s")[0]
+
+
+def test_synthetic_data_are_labelled_in_caption_and_column(tmp_path: Path) -> None:
+    asked = identity(dataset="synthetic")
+    made_up = cell("gan-1", asked, synthetic_data=True, estimates=[])
+    both = make_table(stored(tmp_path / "both", made_up, cell("gan-2")).read())
+    assert texts(both, "dataset") == ["synthetic: speed only", "mini"]
+    alone = make_table(stored(tmp_path / "alone", made_up).read())
+    assert "synthetic: speed only" in alone.caption
+    planned = make_table(stored(tmp_path / "plan", PlannedCell(id="gan-1", identity=asked, synthetic_data=True)).read())
+    assert "synthetic: speed only" in planned.caption
+
+
+def test_a_distinct_reason_is_written_once(tmp_path: Path) -> None:
+    missing = [Unavailable("fid", "the weights are not here")]
+    run = stored(tmp_path / "run", cell("gan-1", unavailable=missing), cell("vae-1", unavailable=missing))
+    table = make_table(run.read())
+    assert texts(table, "fid") == ["n/a", "n/a"]
+    assert [text for _, text in table.footnotes] == ["fid: the weights are not here"]
+    assert table.rows[0].values["fid"].marks == table.rows[1].values["fid"].marks == ("1",)
+
+
+def test_reference_rows_stand_at_the_end_per_dataset(tmp_path: Path) -> None:
+    run = stored(
+        tmp_path / "run",
+        cell("gan-1"),
+        cell("gan-2", identity(dataset="other")),
+        references=(reference("mini"), reference("other")),
+    )
+    table = make_table(run.read())
+    assert texts(table, "model") == ["gan", "gan", "real held-out", "noise", "real held-out", "noise"]
+    assert texts(table, "dataset") == ["mini", "other", "mini", "mini", "other", "other"]
+    assert texts(table, "fd-cnn")[2:4] == ["1.250 ± 0.043", "912.3 ± 4.1"]
+    twice = make_table(*read_runs([run.path, run.path]))
+    assert len([row for row in twice.rows if row.kind == "reference"]) == 4
+
+
+def test_a_reference_with_another_count_of_images_says_so(tmp_path: Path) -> None:
+    rows = reference()
+    fewer = changed(rows.rows[0], estimates=[estimate("fd-cnn", 1.25, 0.04, n=500)])
+    run = stored(tmp_path / "run", cell("gan-1"), references=(changed(rows, rows=[fewer]),))
+    assert notes_at(make_table(run.read()), 1, "fd-cnn") == ["real held-out, fd-cnn: images is 500, not 2,000"]
+
+
+def test_protocols_that_differ_are_marked_on_every_value_of_that_data(tmp_path: Path) -> None:
+    other = estimate("fd-cnn", 30.0, protocol={"weights": "beef", "n_reference": 8000})
+    run = stored(
+        tmp_path / "run",
+        cell("gan-1"),
+        cell("vae-1", estimates=[other]),
+        cell("gan-2", identity(dataset="other")),
+    )
+    table = make_table(run.read())
+    assert [row.values["fd-cnn"].marks for row in table.rows] == [(DAGGER,), (DAGGER,), ()]
+    assert texts(table, "fd-cnn")[:2] == ["34.57 ± 0.65", "30.00 ± 0.50"]  # they stay visible
+    assert (DAGGER, "not comparable: fd-cnn: weights differs (1f0c, beef)") in table.footnotes
+
+
+def test_machines_that_differ_are_marked_on_speed_only(tmp_path: Path) -> None:
+    first = stored(tmp_path / "monday", cell("gan-1"))
+    second = stored(tmp_path / "tuesday", cell("gan-1", comparability=comparability(machine="Intel Xeon")))
+    table = make_table(*read_runs([first.path, second.path]))
+    assert shown(table)[:2] == ["run", "model"]
+    assert texts(table, "machine") == ["AMD EPYC", "Intel Xeon"]
+    assert DAGGER in table.rows[0].values["images/s"].marks
+    assert DAGGER in table.rows[0].values["time"].marks
+    assert table.rows[0].values["fd-cnn"].marks == ()
+    assert any("machine differs (AMD EPYC, Intel Xeon)" in text for mark, text in table.footnotes if mark == DAGGER)
+
+
+def test_a_precision_chosen_on_purpose_is_a_column_and_no_conflict(tmp_path: Path) -> None:
+    half = cell("gan-2", identity(recipe={"precision": "bf16"}), comparability=comparability(precision="bf16"))
+    table = make_table(stored(tmp_path / "run", cell("gan-1"), half).read())
+    assert texts(table, "precision") == ["fp32", "bf16"]
+    assert table.footnotes == ()
+
+
+def test_the_same_dataset_with_other_pixels_does_not_compare(tmp_path: Path) -> None:
+    other = cell("vae-1", comparability=comparability(data_hash="e" * 64))
+    table = make_table(stored(tmp_path / "run", cell("gan-1"), other).read())
+    assert any("data hash differs" in text for _, text in table.footnotes)
+
+
+def test_names_cannot_steer_a_terminal(tmp_path: Path) -> None:
+    nasty = cell("gan-1", status="failed", reason="\x1b[2J\x07boom\r\n\u202etxt")
+    table = make_table(stored(tmp_path / "run", nasty).read())
+    assert notes_at(table, 0, "status") == ["failed: [2J boom txt"]

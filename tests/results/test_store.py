@@ -1,0 +1,227 @@
+"""A run directory: nothing is ever half there, and one damaged file costs only itself."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_runs import cell, changed, estimate, identity, plan, reference, stored
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genbench.errors import UsageError
+from genbench.results.schema import SCHEMA_VERSION, CurvePoint
+from genbench.results.store import RunDirectory, atomic_write, find_runs, read_runs
+
+
+def disk_full(*_: Any, **__: Any) -> int:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_was_written_is_what_is_read(tmp_path: Path) -> None:
+    first, second, rows = cell("gan-1"), cell("vae-1"), reference()
+    run = RunDirectory.open(stored(tmp_path / "run", first, second, references=(rows,)).path)
+    assert run.record == plan(first, second)
+    assert run.read_cells().results == {"gan-1": first, "vae-1": second}
+    assert run.read_references().results == {rows.id: rows}
+    assert run.read_cells().damaged == {}
+
+
+def test_files_are_indented_json_that_others_may_read(tmp_path: Path) -> None:
+    path = stored(tmp_path / "run", cell("gan-1")).cell_path("gan-1")
+    assert json.loads(path.read_text())["id"] == "gan-1"
+    assert path.read_text().startswith('{\n  "')
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_file_cut_short_is_named_and_costs_only_itself(tmp_path: Path, share: float) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1"), references=(reference(),))
+    for path in (run.cell_path("gan-1"), run.reference_path("mini-ref")):
+        path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert list(run.read_cells().results) == ["vae-1"]
+    assert list(run.read_cells().damaged) == ["gan-1"]
+    assert list(run.read_references().damaged) == ["mini-ref"]
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_at_all_are_fatal(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    run = stored(tmp_path_factory.mktemp("any") / "run", cell("gan-1"))
+    run.cell_path("gan-1").write_bytes(data)
+    assert list(run.read_cells().damaged) == ["gan-1"]
+
+
+def test_a_result_under_another_name_is_damage(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    run.cell_path("gan-1").rename(run.cell_path("gan-2"))
+    assert "gan-1" in run.read_cells().damaged["gan-2"]
+
+
+def test_deeply_nested_rubbish_is_damage(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    run.cell_path("gan-1").write_bytes(b'{"schema_version":1,"identity":' + b"[" * 200_000)
+    assert list(run.read_cells().damaged) == ["gan-1"]
+
+
+def test_a_newer_format_is_refused_in_words(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    for path in (run.cell_path("gan-1"), run.record_path):
+        stored_record = json.loads(path.read_text())
+        path.write_text(json.dumps({"schema_version": SCHEMA_VERSION + 1, "new shape": stored_record}))
+    assert "newer genbench" in run.read_cells().damaged["gan-1"]
+    with pytest.raises(UsageError, match=r"newer genbench[\s\S]*Upgrade"):
+        RunDirectory.open(run.path)
+
+
+def test_fields_of_a_newer_version_with_the_same_format_are_ignored(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    path = run.cell_path("gan-1")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"field of tomorrow": 1}))
+    assert run.read_cells().results["gan-1"] == cell("gan-1")
+
+
+def test_numbers_that_are_not_finite_survive(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    curves = [CurvePoint(step=1, images=32, terms={"loss": math.nan, "other": math.inf})]
+    estimates = [estimate("fd-cnn", math.nan), estimate("psnr", 17.0, math.nan)]
+    run.write_cell(changed(cell("gan-1"), curves=curves, estimates=estimates))
+    read = run.read_cells().results["gan-1"]
+    assert read.curves[0].terms == {"loss": None, "other": None}
+    assert [(e.metric, e.value, e.standard_error) for e in read.estimates] == [("psnr", 17.0, None)]
+    assert [(u.metric, u.reason) for u in read.unavailable] == [("fd-cnn", "its value was nan")]
+
+
+def test_text_in_another_encoding_does_not_lose_the_cell(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    run.write_cell(changed(cell("gan-1"), status="failed", reason="plugin said \udcff\udcfe"))
+    assert run.read_cells().results["gan-1"].reason == "plugin said ??"
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    atomic_write(path, b"old")
+    for function in ("write", "fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, function, disk_full)
+            with pytest.raises(OSError, match="No space"):
+                atomic_write(path, b"new")
+        assert [p.name for p in tmp_path.iterdir()] == ["file"]
+        assert path.read_bytes() == b"old"
+    atomic_write(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_writes_of_a_few_bytes_at_a_time_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, bytes(data[:3])))
+    atomic_write(tmp_path / "file", b"0123456789")
+    assert (tmp_path / "file").read_bytes() == b"0123456789"
+
+
+def test_a_full_disk_is_said_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    monkeypatch.setattr(os, "write", disk_full)
+    with pytest.raises(UsageError, match=r"No space left[\s\S]*Free some space, or choose another --out"):
+        RunDirectory.create(tmp_path / "other", plan())
+    with pytest.raises(UsageError, match=r"No space left[\s\S]*genbench run --resume"):
+        run.write_cell(changed(cell("gan-1"), status="failed"))
+    monkeypatch.undo()
+    assert run.read_cells().results["gan-1"].status == "ok"
+    RunDirectory.create(tmp_path / "other", plan())  # the failed attempt left nothing in the way
+
+
+def test_a_directory_in_use_is_not_written_to(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    with pytest.raises(UsageError, match=r"genbench run --resume"):
+        RunDirectory.create(run.path, plan())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("…")
+    with pytest.raises(UsageError, match=r"not empty[\s\S]*--out"):
+        RunDirectory.create(tmp_path / "mine", plan())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="Cannot write"):
+        RunDirectory.create(tmp_path / "file" / "run", plan())
+    (tmp_path / "empty").mkdir()
+    assert RunDirectory.create(tmp_path / "empty", plan()).record.cells == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_directory_is_said_with_its_cure(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UsageError, match=r"Permission denied[\s\S]*--out"):
+        RunDirectory.create(tmp_path / "run", plan())
+
+
+def test_opening_what_is_no_run_names_the_runs_nearby(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"does not exist[\s\S]*genbench run"):
+        RunDirectory.open("nothing")
+    stored(Path("results/monday-gan"), cell("gan-1"))
+    with pytest.raises(UsageError, match=r"does not exist[\s\S]*results/monday-gan"):
+        RunDirectory.open("nothing")
+    with pytest.raises(UsageError, match=r"Did you mean 'monday-gan'"):
+        RunDirectory.open("results/munday-gan")
+    with pytest.raises(UsageError, match=r"is not a run[\s\S]*results/monday-gan"):
+        RunDirectory.open("results")
+    assert find_runs("results") == [Path("results/monday-gan")]
+    assert find_runs("nowhere") == []
+
+
+def test_a_damaged_plan_says_so(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    run.record_path.write_bytes(run.record_path.read_bytes()[:100])
+    with pytest.raises(UsageError, match=r"run\.json is damaged"):
+        RunDirectory.open(run.path)
+
+
+def test_a_part_names_a_cell_if_it_names_one_only(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-a1"), cell("gan-a12"), cell("vae-b2"))
+    assert run.find_cell("b2").id == "vae-b2"
+    assert run.find_cell("gan-a1").id == "gan-a1"  # whole ids win over parts
+    with pytest.raises(UsageError, match=r"gan-a1, gan-a12"):
+        run.find_cell("gan")
+    with pytest.raises(UsageError, match=r"Did you mean 'vae-b2'"):
+        run.find_cell("vae-b3")
+
+
+@pytest.mark.parametrize("id", ["../outside", "a/b", "..", "", ".hidden"])
+def test_an_id_cannot_lead_out_of_the_run(tmp_path: Path, id: str) -> None:
+    with pytest.raises(UsageError, match="cannot be the id"):
+        RunDirectory(tmp_path).cell_path(id)
+
+
+def test_paths_of_a_cell(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    paths = [
+        run.cell_path("x"),
+        run.sample_path("x"),
+        run.reconstruction_path("x"),
+        run.checkpoint_path("x"),
+        run.resume_path("x"),
+        run.log_path("x"),
+        run.reference_path("x"),
+    ]
+    assert [str(path.relative_to(tmp_path)) for path in paths] == [
+        "cells/x.json",
+        "samples/x.png",
+        "samples/x-reconstructions.png",
+        "checkpoints/x.safetensors",
+        "checkpoints/x.resume.safetensors",
+        "logs/x.log",
+        "references/x.json",
+    ]
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    first = stored(tmp_path / "a" / "run", cell("gan-1", identity()))
+    second = stored(tmp_path / "b" / "run", cell("gan-1", identity()))
+    assert [run.name for run in read_runs([first.path, second.path])] == [str(first.path), str(second.path)]
+    assert [run.name for run in read_runs([first.path])] == ["run"]
