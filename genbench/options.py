@@ -55,7 +55,9 @@ class Option:
         try:
             checked: OptionValue = msgspec.convert(value, _TYPES[self.type])
         except msgspec.ValidationError:
-            raise UsageError(f"{where} = {value!r} is not of type {self.type}.", f"{where} is {self.describe()}.") from None
+            raise UsageError(
+                f"{where} = {value!r} is not of type {self.type}.", f"{where} is {self.describe()}."
+            ) from None
         if self.choices and checked not in self.choices:
             raise UsageError(
                 f"{where} = {value!r} is not one of {', '.join(self.choices)}.{near_miss(str(value), self.choices)}",
@@ -123,7 +125,9 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
         choices, hint = tuple(map(str, typing.get_args(hint))), str
     type_name = next((name for name, known in _TYPES.items() if known == hint), None)
     if type_name is None:
-        raise SpecError(f"option '{field.name}' has type {hint!r}.", f"Use one of {', '.join(_TYPES)} or a Literal of strings.")
+        raise SpecError(
+            f"option '{field.name}' has type {hint!r}.", f"Use one of {', '.join(_TYPES)} or a Literal of strings."
+        )
     if field.default is not dataclasses.MISSING:
         default = field.default
     elif field.default_factory is not dataclasses.MISSING:

@@ -88,7 +88,13 @@ def builtin_plugins() -> list[Plugin]:
     from genbench import __version__
 
     return [
-        Plugin(name=module.rpartition(".")[2], origin="builtin", target=module, distribution="genbench", version=__version__)
+        Plugin(
+            name=module.rpartition(".")[2],
+            origin="builtin",
+            target=module,
+            distribution="genbench",
+            version=__version__,
+        )
         for module in BUILTIN_MODULES
     ]
 
@@ -160,14 +166,14 @@ def _import(plugin: Plugin) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, plugin.target)
     if spec is None or spec.loader is None:
         raise SpecError(f"{plugin.target} is not a Python file.", "Give the file the ending .py.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # "name:attribute" strings and pickling find it
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[name] = loaded  # "name:attribute" strings and pickling find it
     try:
-        spec.loader.exec_module(module)
+        spec.loader.exec_module(loaded)
     except BaseException:
         del sys.modules[name]
         raise
-    return module
+    return loaded
 
 
 def _require_hooks(manager: pluggy.PluginManager, module: ModuleType) -> None:

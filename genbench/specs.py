@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from genbench.errors import SpecError
@@ -124,7 +123,9 @@ class ModelSpec(ConfigurableSpec):
         self._require(self.output in ("images", "logits"), f"output is 'images' or 'logits', not {self.output!r}.")
         if self.output == "logits":
             self._require(low_high == (0.0, 1.0), "output='logits' means images in value_range (0, 1).")
-        self._require(isinstance(self.latent_dim, int) and self.latent_dim > 0, "latent_dim must be a positive integer.")
+        self._require(
+            isinstance(self.latent_dim, int) and self.latent_dim > 0, "latent_dim must be a positive integer."
+        )
         self._require(self.prior in ("normal", "uniform"), f"prior is 'normal' or 'uniform', not {self.prior!r}.")
         _ = self.option_schema
 
@@ -217,7 +218,9 @@ class MetricSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("measure")
-        self._require(self.direction in ("lower", "higher"), f"direction {self.direction!r} is not 'lower' or 'higher'.")
+        self._require(
+            self.direction in ("lower", "higher"), f"direction {self.direction!r} is not 'lower' or 'higher'."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

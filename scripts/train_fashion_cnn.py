@@ -2,9 +2,9 @@
 
 Run it as ``python scripts/train_fashion_cnn.py``: a few minutes on one CPU thread. It uses the training images of
 fashion-mnist-mini only; the held-out ones say how good it is, and by that number this recipe was chosen among three
-(88.5, 88.5 and 89.7 %), so read it as slightly kind. The same processor and torch version give
-the same bytes; another may round differently, so a retrained file is a new extractor: put the hash that is printed
-into `genbench/builtin/extractors/fashion_cnn.py`, and do not compare distances across the change.
+(88.5, 88.5 and 89.7 %), so read it as slightly kind. The same processor and torch version give the same bytes; another
+may round differently, so a retrained file is a new extractor: put the hash that is printed into
+`genbench/builtin/extractors/fashion_cnn.py`, and do not compare distances across the change.
 """
 
 from __future__ import annotations

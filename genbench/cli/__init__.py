@@ -43,7 +43,9 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"genbench.cli.{name}").command
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb, or name the near miss."""
         if args and args[0] not in VERBS:
             raise click.UsageError(f"There is no verb '{args[0]}'.{near_miss(args[0], VERBS)}", ctx)

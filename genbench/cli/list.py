@@ -17,7 +17,14 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @click.command("list")
 @click.argument("kind", required=False, metavar="[models|losses|datasets|metrics|families|extractors]")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE.py", help="A plugin in a single file; repeatable.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE.py",
+    help="A plugin in a single file; repeatable.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Options with types, ranges and defaults; papers and formulas.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:

@@ -15,7 +15,14 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE.py", help="A plugin in a single file; repeatable.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE.py",
+    help="A plugin in a single file; repeatable.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="What each plugin registers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:

@@ -12,7 +12,6 @@ from genbench.plan.recipe import RECIPE_SCHEMA
 from genbench.plan.request import Request, make_request, read_config
 
 if TYPE_CHECKING:
-    from genbench.execute.pool import WorkerPool
     from genbench.plan.catalogue import Catalogue
     from genbench.plan.matrix import Plan
 
@@ -34,18 +33,37 @@ def _recipe_flags(function: Any) -> Any:
 @click.option("--losses", metavar="A,B,…", help="Losses to combine them with. [each model's own]")
 @click.option("--datasets", metavar="A,B,…", help="Datasets; folder:PATH for your own images. [fashion-mnist-mini]")
 @click.option("--seeds", metavar="0,1,…", help="Training seeds: one cell for each. [0]")
-@click.option("--metrics", metavar="A,B,…", help="Metrics; 'fd' for all distances that need no download. [the default ones]")
+@click.option(
+    "--metrics", metavar="A,B,…", help="Metrics; 'fd' for all distances that need no download. [the default ones]"
+)
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, or auto. [auto]")
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [quick]")
-@click.option("--set", "settings", multiple=True, metavar="NAME.OPTION=VALUE", help="An option of a model, loss or dataset, or a recipe field for one model; repeatable.")
-@click.option("--config", type=click.Path(), metavar="PLAN.TOML", help="The same names from a file; a flag that is given wins.")
-@click.option("--plugin", "plugins", multiple=True, type=click.Path(), metavar="FILE.py", help="A plugin in a single file; repeatable.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME.OPTION=VALUE",
+    help="An option of a model, loss or dataset, or a recipe field for one model; repeatable.",
+)
+@click.option(
+    "--config", type=click.Path(), metavar="PLAN.TOML", help="The same names from a file; a flag that is given wins."
+)
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE.py",
+    help="A plugin in a single file; repeatable.",
+)
 @click.option("--out", type=click.Path(), metavar="DIR", help="The run directory. [results/TIME-MODELS]")
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with an interrupted run; nothing is repeated.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Hard limit for a cell; 0: none. [the profile's]")
 @click.option("--memory-limit", type=float, metavar="GIB", help="Hard limit for a cell. [nine tenths of what is free]")
 @click.option("--threads", type=int, metavar="N", help="Torch threads. [all usable processors]")
-@click.option("--dry-run", is_flag=True, help="Print the cells, what is impossible and why, and an estimate; train nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the cells, what is impossible and why, and an estimate; train nothing."
+)
 @click.option("--quiet", is_flag=True, help="No progress; only failures and the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @_recipe_flags
@@ -67,7 +85,11 @@ def command(
     """
     flags["plugins"] = list(flags["plugins"]) or None
     if resume is not None:
-        given = [name for name, value in flags.items() if value is not None and name not in ("timeout", "memory_limit", "threads")]
+        given = [
+            name
+            for name, value in flags.items()
+            if value is not None and name not in ("timeout", "memory_limit", "threads")
+        ]
         if given or settings or config:
             named = given[0] if given else "set" if settings else "config"
             raise UsageError(

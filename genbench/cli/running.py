@@ -35,7 +35,9 @@ def parse_device(text: str) -> str:
     """Return the device as torch spells it, or raise `UsageError` with the near miss."""
     if text in DEVICES or re.fullmatch(r"cuda:\d+", text):
         return text
-    raise UsageError(f"Unknown device '{text}'.{near_miss(text, DEVICES)}", "Devices: auto, cpu, cuda, cuda:0, cuda:1, …")
+    raise UsageError(
+        f"Unknown device '{text}'.{near_miss(text, DEVICES)}", "Devices: auto, cpu, cuda, cuda:0, cuda:1, …"
+    )
 
 
 def resolve_auto(device: str) -> str:
@@ -54,7 +56,11 @@ def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, obj
         index = int(device.partition(":")[2] or 0)
         if index >= count:
             why = facts["cuda_reason"] or f"there are {count} CUDA devices"
-            how = "Use --device cpu." if chosen else "An NVIDIA driver was found, so --device auto chose it. Use --device cpu."
+            how = (
+                "Use --device cpu."
+                if chosen
+                else "An NVIDIA driver was found, so --device auto chose it. Use --device cpu."
+            )
             raise UsageError(f"No device '{device}': {why}.", how)
     return facts
 
@@ -171,12 +177,14 @@ def dry_run_report(pool: WorkerPool, plan: Plan, device: str, threads: int | Non
             f"{row['parameters']:,}" if row.get("parameters") else "–",
             _duration(row["seconds"]) if row.get("seconds") else "–",
             f"{row['peak_rss'] / 2**20:,.0f} MiB" if row.get("peak_rss") else "–",
-            row.get("note") or row["reason"] and f"impossible: {row['reason']}" or "",
+            row.get("note") or (row["reason"] and f"impossible: {row['reason']}") or "",
         ]
         for row in rows
     ]
     headings = ["cell", "steps", "parameters", "training", "peak memory", "note"]
-    table = tabulate(shown, headings, disable_numparse=True, colalign=("left", "right", "right", "right", "right", "left"))
+    table = tabulate(
+        shown, headings, disable_numparse=True, colalign=("left", "right", "right", "right", "right", "left")
+    )
     possible = len(plan.possible)
     return (
         f"{table}\n\n{possible} of {len(plan.cells)} cells would run under profile '{plan.profile.name}' on {device}; "

@@ -101,9 +101,7 @@ def count_parameters(networks: Mapping[str, nn.Module]) -> dict[str, int]:
     return {name: sum(p.numel() for p in net.parameters() if p.requires_grad) for name, net in networks.items()}
 
 
-def _networks(
-    identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int
-) -> dict[str, nn.Module]:
+def _networks(identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int) -> dict[str, nn.Module]:
     built: Any = resolve(model.build)(
         image_shape=tuple(identity.image_shape),
         latent_dim=identity.latent_dim,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,7 +102,9 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     draft.fields["comparability"] = _comparability(identity, device, data)
     reporter.activity("building networks")
     with draft.timing("build"):
-        built, training = _prepare(job, identity, run, draft, lambda: build_cell(identity, catalogue, data, device), device)
+        built, training = _prepare(
+            job, identity, run, draft, lambda: build_cell(identity, catalogue, data, device), device
+        )
     draft.fields["parameters"] = count_parameters(built.setup.networks)
 
     reporter.activity("training")
@@ -116,6 +118,10 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     if draft.fields["proof"].not_finite:
         raise Diverged(f"parameters are not finite: {', '.join(draft.fields['proof'].not_finite[:3])}")
 
+    draft.fields["sampling"] = {
+        "weights": "averaged" if built.engine.average else "raw",
+        "batch_norm": "running statistics",
+    }
     reporter.activity("generating samples")
     with draft.timing("evaluate"):
         drawn = draw(built, identity, data, device)
@@ -126,7 +132,10 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
                 drawn, built, identity, data, catalogue, device
             )
     if not planned.synthetic_data and collapsed(drawn.samples.pixels, data.train_pixels):
-        return "collapsed", "the generated images are nearly all the same: their diversity is below a tenth of the data's"
+        return (
+            "collapsed",
+            "the generated images are nearly all the same: their diversity is below a tenth of the data's",
+        )
     return "ok", ""
 
 
@@ -177,7 +186,7 @@ def _keep_what_was_made(draft: _Draft, run: RunDirectory, cell: str, drawn: Draw
     """Write pictures and weights; a full disk costs these files, not the numbers."""
     networks = built.engine.average.networks if built.engine.average else built.setup.networks
     about = {"model": built.model.name, "weights": "averaged" if built.engine.average else "raw", "cell": cell}
-    writes = {
+    writes: dict[str, Callable[[], None]] = {
         "pictures": lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell)),
         "weights": lambda: save_weights(run.checkpoint_path(cell), networks, about),
     }
@@ -195,7 +204,7 @@ def _comparability(identity: CellIdentity, device: torch.device, data: LoadedDat
         threads=torch.get_num_threads(),
         accelerator=accelerator.accelerator_name(device),
         driver=accelerator.driver_version(device),
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         python=machine.versions()["python"],
         precision=str(identity.recipe["precision"]),
         engine=str(identity.recipe["engine"]),
@@ -210,7 +219,11 @@ def _diagnose(error: Exception) -> tuple[Status, str]:
     if isinstance(error, GenbenchError):
         return "failed", str(error)
     frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if f"{Path('genbench', 'execute')}" not in frame.filename and "torch" not in frame.filename]
+    outside = [
+        frame
+        for frame in frames
+        if f"{Path('genbench', 'execute')}" not in frame.filename and "torch" not in frame.filename
+    ]
     place = (outside or list(frames))[-1]
     return "failed", f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
 

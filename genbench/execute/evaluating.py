@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def draw(built: Built, identity: CellIdentity, data: LoadedData, device: torch.d
 def evaluate(
     drawn: Drawn, built: Built, identity: CellIdentity, data: LoadedData, catalogue: Catalogue, device: torch.device
 ) -> tuple[list[Estimate], list[Unavailable]]:
-    """Ask the metrics of the plan; each estimate's protocol says which weights were sampled, and how."""
+    """Ask the metrics of the plan."""
     evaluation = CellEvaluation(
         samples=drawn.samples,
         train=data.train,
@@ -70,10 +71,7 @@ def evaluate(
         extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
     )
     specs = [catalogue.metrics[name].spec for name in identity.metrics]
-    estimates, unavailable = measure(specs, evaluation, built.family_spec.reconstructs)
-    weights = "averaged" if built.engine.average else "raw"
-    how: dict[str, str | int | float | bool] = {"weights": weights, "batch_norm": "running statistics"}
-    return [dataclasses.replace(e, protocol={**e.protocol, **how}) for e in estimates], unavailable
+    return measure(specs, evaluation, built.family_spec.reconstructs)
 
 
 def save_pictures(drawn: Drawn, samples_path: Path, reconstructions_path: Path) -> None:
@@ -81,7 +79,9 @@ def save_pictures(drawn: Drawn, samples_path: Path, reconstructions_path: Path) 
     write_grid(samples_path, torch.as_tensor(drawn.samples.pixels)[: GRID * GRID], GRID)
     if drawn.reconstructions is not None:
         originals, again = (_to_bytes(images[: GRID * GRID // 2], 0.0, 1.0) for images in drawn.reconstructions)
-        rows = [row for pair in zip(originals.split(GRID), again.split(GRID), strict=True) for row in pair]
+        rows = [
+            row for pair in zip(torch.split(originals, GRID), torch.split(again, GRID), strict=True) for row in pair
+        ]
         write_grid(reconstructions_path, torch.cat(rows), GRID)
 
 
@@ -96,16 +96,9 @@ def write_grid(path: Path, pixels: Tensor, columns: int, margin: int = 2) -> Non
         top = margin + (index // columns) * (height + margin)
         left = margin + (index % columns) * (width + margin)
         sheet[:, top : top + height, left : left + width] = image
-    picture = Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy())
-    atomic_write(path, _png(picture))
-
-
-def _png(picture: Image.Image) -> bytes:
-    import io
-
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
-    return buffer.getvalue()
+    Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
+    atomic_write(path, buffer.getvalue())
 
 
 def _reconstruct(built: Built, data: LoadedData, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -137,7 +130,9 @@ def _to_bytes(images: Tensor, low: float, high: float) -> Tensor:
 def _draw_labels(data: LoadedData, count: int, seed: int, device: torch.device) -> Tensor:
     """Return labels in the proportions of the training images."""
     assert data.train_labels is not None
-    chosen = torch.randint(len(data.train_labels), (count,), generator=seeded_generator(seed, "labels", torch.device("cpu")))
+    chosen = torch.randint(
+        len(data.train_labels), (count,), generator=seeded_generator(seed, "labels", torch.device("cpu"))
+    )
     return data.train_labels[chosen].to(device)
 
 

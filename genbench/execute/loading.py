@@ -99,5 +99,5 @@ def _hash(*tensors: Tensor | None) -> str:
             digest.update(b"none;")
             continue
         digest.update(f"{tensor.dtype}{tuple(tensor.shape)};".encode())
-        digest.update(memoryview(tensor.contiguous().numpy()).cast("B"))
+        digest.update(tensor.contiguous().numpy().reshape(-1).data)
     return digest.hexdigest()

@@ -9,10 +9,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import IO
 
 import msgspec
 
@@ -30,11 +32,12 @@ class Ending:
     stopped: bool = False  # as it was asked to
     timed_out: bool = False
     status: int | None = None  # as `os.waitpid` tells; None: not known
+    complaint: str = ""  # what the template said when it died itself
 
     def describe(self) -> str:
         """Return what the exit status says, in words."""
         if self.status is None:
-            return "the worker vanished"
+            return f"the worker could not be started or vanished{': ' if self.complaint else ''}{self.complaint}"
         if os.WIFSIGNALED(self.status):
             number = os.WTERMSIG(self.status)
             with contextlib.suppress(ValueError):
@@ -50,6 +53,8 @@ class WorkerPool:
         self.template_seconds, self.grace_seconds = template_seconds, grace_seconds
         self._template: subprocess.Popen[bytes] | None = None
         self._replies: Lines | None = None
+        self._errors: IO[bytes] | None = None
+        self.wake_read, self._wake_write = socket.socketpair()
         self.stop_requested = False
 
     def __enter__(self) -> WorkerPool:
@@ -66,11 +71,13 @@ class WorkerPool:
             return
         self.close()
         ours, theirs = socket.socketpair()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         with theirs:
             self._template = subprocess.Popen(
                 [sys.executable, "-m", "genbench.execute.template", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=self._errors,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # Ctrl-C reaches the supervisor only
             )
@@ -90,12 +97,22 @@ class WorkerPool:
             try:
                 socket.send_fds(self._replies.socket, [msgspec.json.encode(job) + b"\n"], [theirs.fileno()])
             except OSError:
-                return Ending()
+                return Ending(complaint=self.template_complaint())
         return _Watch(self, self._replies, Lines(ours), on_message, timeout).until_end()
 
     def request_stop(self) -> None:
         """Ask the running worker, and `run`, to stop; safe to call from a signal handler."""
         self.stop_requested = True
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"\n")
+
+    def template_complaint(self) -> str:
+        """Return the last line that the template wrote before it died, or an empty string while it lives."""
+        if self._template is None or self._template.poll() is None or self._errors is None:
+            return ""
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit status {self._template.returncode}"
 
     def close(self) -> None:
         """End the template and whatever it runs."""
@@ -109,6 +126,9 @@ class WorkerPool:
                 self._template.kill()
             self._template.wait()
             self._template = None
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
 
 
 class _Watch:
@@ -146,16 +166,20 @@ class _Watch:
         finally:
             self._kill()
             self.worker.socket.close()
-        return Ending(self.finished, self.stopped, self.timed_out, self.status)
+        complaint = "" if self.status is not None else self.pool.template_complaint()
+        return Ending(self.finished, self.stopped, self.timed_out, self.status, complaint)
 
     def _wait(self, sources: set[socket.socket]) -> list[socket.socket]:
+        """Sleep until somebody says something, a stop is requested, or time is up."""
         while True:
-            # Waking twice a second costs nothing and lets a signal handler's request be seen.
-            rest = 0.5 if self.deadline is None else max(0.0, min(0.5, self.deadline - time.monotonic()))
-            ready, _, _ = select.select(list(sources), [], [], rest)
+            rest = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+            ready, _, _ = select.select([*sources, self.pool.wake_read], [], [], rest)
+            if self.pool.wake_read in ready:
+                self.pool.wake_read.recv(64)
+                self._ask_to_stop_if_wanted()
+                ready.remove(self.pool.wake_read)
             if ready:
                 return ready
-            self._ask_to_stop_if_wanted()
             if self.deadline is not None and time.monotonic() >= self.deadline:
                 self._too_late()
 

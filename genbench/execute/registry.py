@@ -15,5 +15,7 @@ def load_registry(plugins: Sequence[dict[str, Any]]) -> Catalogue:
     catalogue = combine(load_plugin(plugin) for plugin in [*builtin_plugins(), *(Plugin(**data) for data in plugins)])
     for plugin in catalogue.plugins:
         if plugin.quarantined:
-            raise SpecError(f"The plugin {plugin.title} failed to load in the worker: {plugin.reason}\n{plugin.traceback}")
+            raise SpecError(
+                f"The plugin {plugin.title} failed to load in the worker: {plugin.reason}\n{plugin.traceback}"
+            )
     return catalogue

@@ -30,9 +30,7 @@ class Display(Protocol):
     def cell_activity(self, text: str) -> None:
         """What it does now."""
 
-    def cell_progress(
-        self, step: int, images_per_second: float, terms: dict[str, float], seconds_left: float
-    ) -> None:
+    def cell_progress(self, step: int, images_per_second: float, terms: dict[str, float], seconds_left: float) -> None:
         """A window has been trained."""
 
     def cell_finished(self, result: CellResult) -> None:
@@ -48,7 +46,7 @@ class Interrupted(GenbenchError):
 
 @contextlib.contextmanager
 def stop_on_signals(pool: WorkerPool) -> Iterator[None]:
-    """While this lasts, SIGINT and SIGTERM ask the pool to stop instead of ending this process; a second one ends it."""
+    """While this lasts, SIGINT and SIGTERM ask the pool to stop; a second one ends this process at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if pool.stop_requested:
@@ -67,7 +65,13 @@ class Supervisor:
     """Executes the cells of a run directory."""
 
     def __init__(
-        self, run: RunDirectory, record: RunRecord, plugins: Sequence[Plugin], pool: WorkerPool, display: Display, device: str
+        self,
+        run: RunDirectory,
+        record: RunRecord,
+        plugins: Sequence[Plugin],
+        pool: WorkerPool,
+        display: Display,
+        device: str,
     ) -> None:
         self.run_directory, self.record, self.pool, self.display = run, record, pool, display
         self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
@@ -77,9 +81,7 @@ class Supervisor:
         """Execute what has no final result yet; return the results of this call. Raises `Interrupted`."""
         done = self.run_directory.read_cells().results
         pending = [cell for cell in self.record.cells if cell.id not in done or done[cell.id].status not in FINAL]
-        results: list[CellResult] = []
-        for cell in [c for c in pending if c.reason]:
-            results.append(self._keep(skipped(cell)))
+        results = [self._keep(skipped(cell)) for cell in pending if cell.reason]
         possible = [cell for cell in pending if not cell.reason]
         if possible:
             self._measure_references()
@@ -111,7 +113,7 @@ class Supervisor:
         reason = f"{ending.describe()}; see {log}"
         if ending.timed_out:
             status = "timeout"
-            reason = f"not done within {self.record.timeout:g} s; raise --timeout, and --resume goes on from the last checkpoint"
+            reason = f"not done within {self.record.timeout:g} s; `--resume` with a longer --timeout goes on with it"
         elif ending.status == signal.SIGKILL and _kernel_ran_out_of_memory():
             status, reason = "oom", "the system ran out of memory and ended the worker; use a smaller --batch-size"
         return CellResult(
@@ -183,7 +185,9 @@ def ask_devices(pool: WorkerPool) -> dict[str, object]:
     return ending.finished.facts
 
 
-def estimate(pool: WorkerPool, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None) -> Finished | str:
+def estimate(
+    pool: WorkerPool, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None
+) -> Finished | str:
     """Return the estimated cost of a cell as `Finished.facts`, or why there is none."""
     job = Job(
         task="estimate",

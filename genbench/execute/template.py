@@ -54,7 +54,8 @@ def serve(connection: socket.socket) -> None:
     lines = Lines(connection)
     workers: set[int] = set()
     while True:
-        ready, _, _ = select.select([connection, wake_read], [], [])
+        sources: list[socket.socket | int] = [connection, wake_read]
+        ready, _, _ = select.select(sources, [], [])
         if wake_read in ready:
             os.read(wake_read, 512)
             for pid, status in _ended(workers):
@@ -109,6 +110,7 @@ def main() -> None:
     connection = socket.socket(fileno=int(sys.argv[1]))
     preload()
     serve(connection)
+    os._exit(0)  # no library's exit handlers: they would only complain
 
 
 if __name__ == "__main__":

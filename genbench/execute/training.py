@@ -58,9 +58,7 @@ class Training:
         try:
             tensors, notes = load_checkpoint(self.resume_path, self.engine)
         except ValueError as error:
-            raise ValueError(
-                f"the checkpoint {self.resume_path} cannot be used ({error}); delete it to train this cell from the start"
-            ) from error
+            raise ValueError(f"{self.resume_path}: {error}") from error
         self.witness.load_state(tensors)
         self.windows = msgspec.convert(notes["windows"], list[Window])
         self.curves = msgspec.convert(notes["curves"], list[CurvePoint])

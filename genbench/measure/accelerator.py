@@ -9,8 +9,8 @@ import torch
 
 def devices() -> dict[str, Any]:
     """Return torch's version and the CUDA devices it can use, with the reason where there are none."""
-    found: dict[str, Any] = {"torch": torch.__version__, "cuda": [], "cuda_reason": ""}
-    if not torch.backends.cuda.is_built():
+    found: dict[str, Any] = {"torch": str(torch.__version__), "cuda": [], "cuda_reason": ""}
+    if torch.version.cuda is None:
         found["cuda_reason"] = f"torch {torch.__version__} is built without CUDA"
         return found
     try:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from genbench.errors import UsageError, near_miss
 from genbench.specs import (
     Estimate,
+    Evaluation,
     Extractor,
     ExtractorSpec,
     ExtractorUnavailable,
@@ -103,7 +104,7 @@ def extract(extractor: Extractor, pixels: Tensor, device: torch.device, batch_si
 
 
 def measure(
-    metrics: Sequence[MetricSpec], evaluation: CellEvaluation, reconstructs: bool
+    metrics: Sequence[MetricSpec], evaluation: Evaluation, reconstructs: bool
 ) -> tuple[list[Estimate], list[Unavailable]]:
     """Ask each metric for its number, and return the numbers and, for the others, why there is none.
 
@@ -122,7 +123,7 @@ def measure(
     return estimates, unavailable
 
 
-def _measure_one(spec: MetricSpec, evaluation: CellEvaluation) -> Estimate | Unavailable:
+def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> Estimate | Unavailable:
     try:
         found: object = resolve(spec.measure)(evaluation)
     except ExtractorUnavailable as error:

@@ -1,0 +1,1 @@
+"""What is to be measured: pure data, made from what was asked for and from what is installed."""

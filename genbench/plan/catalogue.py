@@ -123,7 +123,9 @@ def _enter(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
     for kind, spec in additions:
         holder = catalogue.entries(kind).get(spec.name)
         if holder is not None:
-            raise UsageError(f"it registers the {SINGULAR[kind]} '{spec.name}', which {holder.plugin.title} registers too")
+            raise UsageError(
+                f"it registers the {SINGULAR[kind]} '{spec.name}', which {holder.plugin.title} registers too"
+            )
         if (kind, spec.name) in taken:
             raise UsageError(f"it registers the {SINGULAR[kind]} '{spec.name}' twice")
         taken.add((kind, spec.name))
@@ -144,7 +146,8 @@ def _check(spec: Spec) -> None:
 def _distance(extractor: ExtractorSpec) -> MetricSpec:
     return MetricSpec(
         name=extractor.metric,
-        summary=f"Fréchet distance of {extractor.name} features" + (f": {extractor.summary}" if extractor.summary else ""),
+        summary=f"Fréchet distance of {extractor.name} features"
+        + (f": {extractor.summary}" if extractor.summary else ""),
         measure=functools.partial(_measure_distance, extractor=extractor.name),
         direction="lower",
         default=extractor.default,

@@ -63,7 +63,9 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     cells = list({cell.id: cell for cell in cells}.values())
     possible = [cell for cell in cells if not cell.reason]
     if not possible:
-        reasons = "\n".join(f"  {cell.identity.model.name} × {cell.identity.loss.name}: {cell.reason}" for cell in cells)
+        reasons = "\n".join(
+            f"  {cell.identity.model.name} × {cell.identity.loss.name}: {cell.reason}" for cell in cells
+        )
         raise UsageError(f"None of the {len(cells)} cells that were asked for is possible.", reasons)
     return Plan(
         profile=profile,
@@ -94,7 +96,9 @@ def _cell(
     family = catalogue.families.get(spec.family)
     identity = CellIdentity(
         identity_version=IDENTITY_VERSION,
-        model=Choice(name=spec.name, options=resolve_options(spec.option_schema, own, spec.name), origin=origin(model.plugin)),
+        model=Choice(
+            name=spec.name, options=resolve_options(spec.option_schema, own, spec.name), origin=origin(model.plugin)
+        ),
         family=Choice(name=spec.family, origin=origin(family.plugin if family else model.plugin)),
         loss=Choice(
             name=loss.spec.name,
@@ -209,7 +213,9 @@ def _third_party(request: Request, catalogue: Catalogue, cells: Iterable[Planned
     needed: dict[str, Plugin] = {}
     for cell in cells:
         identity = cell.identity
-        entries: list[Entry[ModelSpec] | Entry[LossSpec] | Entry[DatasetSpec] | Entry[FamilySpec] | Entry[MetricSpec]] = [
+        entries: list[
+            Entry[ModelSpec] | Entry[LossSpec] | Entry[DatasetSpec] | Entry[FamilySpec] | Entry[MetricSpec]
+        ] = [
             catalogue.models[identity.model.name],
             catalogue.families[identity.family.name],
             catalogue.losses[identity.loss.name],
@@ -237,14 +243,21 @@ def _check_settings(
         if name in taking_part:
             continue
         if name == "recipe":
-            raise UsageError("--set recipe.… is not needed.", "Recipe fields have flags of their own, such as --batch-size.")
+            raise UsageError(
+                "--set recipe.… is not needed.", "Recipe fields have flags of their own, such as --batch-size."
+            )
         known = {*catalogue.models, *catalogue.losses, *catalogue.datasets}
         if name in known:
-            raise UsageError(f"--set {name}.…: '{name}' takes no part in this run.", f"Taking part: {', '.join(sorted(taking_part))}.")
+            raise UsageError(
+                f"--set {name}.…: '{name}' takes no part in this run.",
+                f"Taking part: {', '.join(sorted(taking_part))}.",
+            )
         for kind in ("models", "losses", "datasets"):
             if any(name in plugin.registers.get(kind, []) for plugin in catalogue.plugins):
                 catalogue.require(kind, name)
-        raise UsageError(f"--set {name}.…: nothing is named '{name}'.", f"Taking part: {', '.join(sorted(taking_part))}.")
+        raise UsageError(
+            f"--set {name}.…: nothing is named '{name}'.", f"Taking part: {', '.join(sorted(taking_part))}."
+        )
 
 
 def _latent_dim(value: OptionValue, model: str) -> int:

@@ -113,7 +113,7 @@ def _answer(loaded: LoadedPlugin) -> bytes:
 
 def _child(descriptor: int) -> None:
     plugins = [Plugin(**data) for data in msgspec.json.decode(sys.stdin.buffer.read())]
-    with open(descriptor, "wb", buffering=0) as answers:  # noqa: PTH123
+    with open(descriptor, "wb", buffering=0) as answers:
         for plugin in plugins:
             answers.write(_answer(load_plugin(plugin)) + b"\n")
     sys.stdout.flush()

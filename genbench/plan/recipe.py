@@ -21,9 +21,13 @@ class Recipe:
     weight_decay: float = option(0.0, "L2 penalty added to the gradients by Adam", minimum=0)
     discriminator_steps: int = option(1, "discriminator updates per generator update, each on fresh images", minimum=1)
     ema_half_life: float = option(
-        0.0, "images after which a past weight counts half in the averaged weights that are sampled; 0: no average", minimum=0
+        0.0,
+        "images after which a past weight counts half in the averaged weights that are sampled; 0: no average",
+        minimum=0,
     )
-    ema_ramp: float = option(0.05, "the half-life is at most this share of the images seen so far; 0: no ramp", minimum=0)
+    ema_ramp: float = option(
+        0.05, "the half-life is at most this share of the images seen so far; 0: no ramp", minimum=0
+    )
     precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 by autocast")
     engine: Literal["eager"] = option("eager", "how a step is executed")
     input: Literal["resident"] = option("resident", "resident: the data lie on the device as uint8")

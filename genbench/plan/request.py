@@ -41,7 +41,7 @@ _KEYS = (*_LISTS, "seeds", "device", "profile", "out", "timeout", "memory_limit"
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Return the keys of a TOML plan, named as the fields of `Request` and `Recipe`; raise `UsageError` with the place."""
+    """Return the keys of a TOML plan, named as the fields of `Request` and `Recipe`; raise `UsageError`."""
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
         data = tomllib.loads(text)
@@ -94,7 +94,9 @@ def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
     target, equals, text = setting.partition("=")
     name, dot, option = target.strip().rpartition(".")
     if not (equals and dot and name and option):
-        raise UsageError(f"--set {setting} cannot be read.", "Write --set NAME.option=value, for example dcgan.width=32.")
+        raise UsageError(
+            f"--set {setting} cannot be read.", "Write --set NAME.option=value, for example dcgan.width=32."
+        )
     return name, option.replace("-", "_"), parse_value(text)
 
 
@@ -126,7 +128,9 @@ def _names(key: str, value: object) -> tuple[str, ...]:
 
 
 def _seeds(value: object) -> tuple[int, ...]:
-    parts: list[Any] = value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
+    parts: list[Any] = (
+        value.split(",") if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else [value]
+    )
     try:
         seeds = tuple(dict.fromkeys(int(part) for part in parts))
     except (TypeError, ValueError):

@@ -220,7 +220,7 @@ def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str
     losses = "  ".join(f"{clean(name, 30)} {numbers.significant(value, 3)}" for name, value in terms.items())
     parts = (
         f"step {numbers.count(step)} of {numbers.count(steps)}",
-        f"{numbers.significant(images_per_second, 4 if images_per_second < 1000 else 5)} images/s",
+        f"{numbers.rate(images_per_second)} images/s",
         losses,
         f"{numbers.seconds(seconds_left)} left",
     )

@@ -91,5 +91,5 @@ class Footnotes:
 
 def clean(text: str, limit: int = 400) -> str:
     """Return text in one line without control characters, for what a plugin says must not steer a terminal."""
-    line = _CONTROL.sub(" ", text).strip()
+    line = " ".join(_CONTROL.sub(" ", text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -37,9 +37,14 @@ def with_error(value: float, error: float | None) -> str:
     return f"{_fixed(value, decimals)} ± {_fixed(error, decimals)}"
 
 
+def rate(number: float) -> str:
+    """Return a speed: three significant digits, or the whole number where that has more."""
+    return significant(number, 3) if not 100 <= number < math.inf else count(number)
+
+
 def with_interval(value: float, low: float, high: float) -> str:
     """Return ``1,234 ±2%``: the percentage is the larger half of the interval [low, high]."""
-    text = significant(value, 3) if value < 100 else count(value)
+    text = rate(value)
     if not value > 0:
         return text
     percent = 100 * max(high - value, value - low, 0.0) / value

@@ -73,7 +73,7 @@ def _blank(reason: str, limit: int) -> Image.Image:
 
 def _fit(title: str, font: object, width: int) -> str:
     """Shorten a title until it is no wider than its tile."""
-    line = " ".join(title.split())
+    line = " ".join(title.split())[:200]  # more never fits
     shortened = line
     while shortened and font.getlength(shortened) > width:  # type: ignore[attr-defined]  # both kinds of font have it
         line = line[:-1]

@@ -164,6 +164,7 @@ class CellResult(Record, frozen=True, kw_only=True):
     throughput: Throughput | None = None
     memory: Memory | None = None
     proof: Proof | None = None
+    sampling: Annotated[dict[str, str], Meta(description="which weights were sampled, and how batch norm behaved")] = {}
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
     durations: Durations = Durations()

@@ -104,25 +104,25 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
 
 
 def _global_rng_tensors() -> dict[str, Tensor]:
-    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
+    _, keys, position, has_gauss, gauss = np.random.get_state()
     found = {
         "torch": torch.get_rng_state(),
         "numpy": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
         "numpy_position": torch.tensor([int(position), int(has_gauss)]),
         "numpy_gauss": torch.tensor([float(gauss)], dtype=torch.float64),
     }
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         found["cuda"] = torch.cuda.get_rng_state()
     return found
 
 
 def _load_global_rng(tensors: Mapping[str, Tensor], python_state: list[Any]) -> None:
     torch.set_rng_state(tensors["rng.torch"])
-    if "rng.cuda" in tensors and torch.cuda.is_initialized():
+    if "rng.cuda" in tensors and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.set_rng_state(tensors["rng.cuda"])
     position, has_gauss = tensors["rng.numpy_position"].tolist()
     keys = tensors["rng.numpy"].numpy().astype(np.uint32)
-    np.random.set_state(("MT19937", keys, position, has_gauss, float(tensors["rng.numpy_gauss"])))  # noqa: NPY002
+    np.random.set_state(("MT19937", keys, position, has_gauss, float(tensors["rng.numpy_gauss"])))
     version, internal, gauss = python_state
     random.setstate((version, tuple(internal), gauss))
 

@@ -19,7 +19,7 @@ class AveragedWeights:
     def __init__(self, networks: Mapping[str, nn.Module], half_life: float, ramp: float) -> None:
         self.half_life, self.ramp = half_life, ramp
         self.networks = {name: copy.deepcopy(network).requires_grad_(False) for name, network in networks.items()}
-        self._averages = [p for name in networks for p in self.networks[name].parameters()]
+        self._averages: list[Tensor] = [p for name in networks for p in self.networks[name].parameters()]
         self._sources = [p for name in networks for p in networks[name].parameters()]
         self._buffers = [
             (mine, theirs)

@@ -26,5 +26,5 @@ def seed_globals(seed: int) -> None:
     """Seed the global generators: initialisers and dropout layers know no others."""
     derived = derive_seed(seed, "global")
     torch.manual_seed(derived)
-    np.random.seed(derived % 2**32)  # noqa: NPY002
+    np.random.seed(derived % 2**32)
     random.seed(derived)

@@ -38,5 +38,5 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
 
 def _coverage(n: int, k: int) -> float:
     """Return the probability that the k-th smallest and k-th largest of n samples enclose the median."""
-    below: int = sum(math.comb(n, i) for i in range(k))
-    return max(0.0, 1.0 - 2 * (below / 2**n))
+    below = sum(math.comb(n, i) for i in range(k))
+    return max(0.0, 1.0 - 2 * below / float(2**n))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ class Convolution:
 
     name = "fd-convolution"
     whiten = False
-    protocol: dict[str, str | int | float | bool] = {"layer": "last"}  # noqa: RUF012
+    protocol: Mapping[str, str | int | float | bool] = MappingProxyType({"layer": "last"})
 
     def __init__(self) -> None:
         with torch.random.fork_rng():

@@ -25,7 +25,8 @@ def noise(n: int, *shape: int, seed: int = 0) -> Tensor:
 
 def evaluation(**sets: Any) -> CellEvaluation:
     images = {name: Images(sets.pop(name, noise(10))) for name in ("samples", "train", "test")}
-    return CellEvaluation(**images, **sets, device=torch.device("cpu"), extractors={})
+    settings: dict[str, Any] = {**images, **sets, "device": torch.device("cpu"), "extractors": {}}
+    return CellEvaluation(**settings)
 
 
 def estimate(found: Estimate | Unavailable) -> Estimate:

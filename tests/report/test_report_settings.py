@@ -25,6 +25,6 @@ def test_a_setting_is_shared_or_varies_never_both(rows: list[dict[str, int]]) ->
 def test_rows_that_differ_in_what_both_know_look_different(rows: list[dict[str, int]]) -> None:
     complete = [dict.fromkeys(NAMES, 0) | row for row in rows]
     shown = ("model", *divide(complete).varying)
-    different = {tuple(row.items()) for row in map(lambda r: dict(sorted(r.items())), complete)}
+    different = {tuple(sorted(row.items())) for row in complete}
     looks = {tuple(row[name] for name in shown) for row in complete}
     assert len(looks) == len(different)

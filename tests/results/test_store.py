@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from example_runs import cell, changed, estimate, identity, plan, reference, stored
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbench.errors import UsageError
@@ -52,6 +52,7 @@ def test_a_file_cut_short_is_named_and_costs_only_itself(tmp_path: Path, share: 
     assert list(run.read_references().damaged) == ["mini-ref"]
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_at_all_are_fatal(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     run = stored(tmp_path_factory.mktemp("any") / "run", cell("gan-1"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -85,7 +86,7 @@ class FashionCNN:
         self.whiten = True  # a classifier's features have no natural scale
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.device = device
-        self.protocol: dict[str, str | int | float | bool] = {
+        self.protocol: Mapping[str, str | int | float | bool] = {
             "weights_sha256": sha256[:16],
             "layer": f"penultimate, {FEATURES} features",
             "test_accuracy": test_accuracy,

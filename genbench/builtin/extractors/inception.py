@@ -10,7 +10,7 @@ import hashlib
 import http.client
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Inception:
         # channels_last is a quarter faster on a CPU, and its features agree to float rounding
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.device = device
-        self.protocol: dict[str, str | int | float | bool] = {
+        self.protocol: Mapping[str, str | int | float | bool] = {
             "weights_sha256": sha256[:16],
             "layer": "final average pooling, 2048 features",
             "resize": "299x299, bilinear without antialias, as pytorch-fid",

@@ -3,8 +3,8 @@
 A model's networks are `generator(latents) -> images` with latents (B, latent_dim), and
 `discriminator(images) -> logits` (B,) or (B, 1, …). Conditional networks take labels (B,) as a last argument.
 
-Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1, with logits in place of probabilities. The fakes that
-the discriminator learns from are those that the generator learns from: one generator pass per step.
+Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1, with logits in place of probabilities. The
+discriminator and the generator learn from the same fakes: one generator pass per step.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ Width w = 64, c channels, 100 latents; no layer has a bias; weights N(0, 0.02), 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn
 
 import genbench
@@ -36,7 +38,7 @@ class Generator(nn.Sequential):
             nn.BatchNorm2d(widths[0]),
             nn.ReLU(inplace=True),
         ]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [
                 nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),  # twice the height and width
                 nn.BatchNorm2d(outputs),
@@ -56,7 +58,7 @@ class Discriminator(nn.Sequential):
             nn.Conv2d(channels, widths[0], 4, 2, 1, bias=False),  # width × size/2 × size/2
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [
                 nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False),  # half the height and width
                 nn.BatchNorm2d(outputs),

@@ -18,9 +18,7 @@ import genbench
 from genbench.builtin.models import GANOptions
 
 
-def build(
-    image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: GANOptions
-) -> dict[str, nn.Module]:
+def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: GANOptions) -> dict[str, nn.Module]:
     """Return the generator and the discriminator."""
     values, w = math.prod(image_shape), options.width
     generator = nn.Sequential(

@@ -31,9 +31,7 @@ class Encoder(nn.Module):
         return self.mean(hidden), self.log_variance(hidden)
 
 
-def build(
-    image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: VAEOptions
-) -> dict[str, nn.Module]:
+def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: VAEOptions) -> dict[str, nn.Module]:
     """Return the encoder and the decoder."""
     values = math.prod(image_shape)
     decoder = nn.Sequential(

@@ -1,0 +1,76 @@
+"""`genbench show`: plan, status, files; what is damaged is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from example_runs import cell, identity, stored
+
+from genbench.cli.show import command
+from genbench.errors import NoDataError, UsageError
+from genbench.results.schema import PlannedCell
+from genbench.results.store import RunDirectory
+from genbench.specs import Unavailable
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    never = PlannedCell(id="never-1", identity=identity("never"))
+    missing = [Unavailable("fid", "no weights")]
+    made = stored(tmp_path / "run", cell("gan-a1", unavailable=missing), cell("gan-b2"), cell("cut-1"), never)
+    made.cell_path("cut-1").write_bytes(b"{")
+    made.sample_path("gan-a1").write_bytes(b"png")
+    return made
+
+
+def show(*arguments: str | Path) -> str:
+    result = CliRunner().invoke(command, [str(a) for a in arguments], standalone_mode=False, catch_exceptions=False)
+    return result.output
+
+
+def test_a_run_names_every_cell_its_status_and_its_files(run: RunDirectory) -> None:
+    text = show(run.path)
+    assert [line.split()[0] for line in text.splitlines() if " · " in line] == ["ok", "ok", "damaged", "not"]
+    assert f"samples: {run.sample_path('gan-a1')}" in text
+    assert str(run.sample_path("gan-b2")) not in text
+    assert "cells/cut-1.json: " in text
+
+
+def test_json_of_a_run(run: RunDirectory) -> None:
+    data = json.loads(show(run.path, "--json"))
+    assert [(c["id"], c["status"]) for c in data["cells"]] == [
+        ("gan-a1", "ok"), ("gan-b2", "ok"), ("cut-1", "damaged"), ("never-1", "not run"),
+    ]  # fmt: skip
+    assert list(data["damaged"]) == ["cells/cut-1.json"]
+
+
+def test_one_cell_in_detail(run: RunDirectory) -> None:
+    text = show(run.path, "--cell", "a1")
+    for part in (
+        "gan-a1", "generator: 3,000,000", "1,875 steps", "19 timed, 1 of warm-up", "1,234 ±2% images/s",
+        "fd-cnn = 34.57 ± 0.65 (n = 2,000)", "fid: n/a, no weights", "learning_rate = 0.0002", "gan.width = 64",
+        "6,400 images  discriminator 0.07",
+    ):  # fmt: skip
+        assert part in text
+    assert json.loads(show(run.path, "--cell", "a1", "--json"))["result"]["id"] == "gan-a1"
+
+
+def test_a_cell_that_did_not_run_shows_what_was_asked(run: RunDirectory) -> None:
+    text = show(run.path, "--cell", "never")
+    assert "not run" in text
+    assert "batch_size = 32" in text
+
+
+def test_an_ambiguous_part_lists_the_candidates(run: RunDirectory) -> None:
+    with pytest.raises(UsageError, match="gan-a1, gan-b2"):
+        show(run.path, "--cell", "gan")
+
+
+def test_no_run_and_no_cells(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        show(tmp_path / "nothing")
+    with pytest.raises(NoDataError):
+        show(stored(tmp_path / "empty").path)

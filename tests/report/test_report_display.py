@@ -1,0 +1,138 @@
+"""A display draws only inside its calls, not too often, and never fails the run."""
+
+from __future__ import annotations
+
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from example_runs import cell
+from rich.console import Console
+
+from genbench.report.display import Display, LiveDisplay, PlainDisplay, QuietDisplay, choose_display, progress
+from genbench.results.schema import Proof
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def drive(display: Display, clock: Clock, seconds: float = 12.5, calls: int = 100) -> None:
+    display.run_started(2, Path("results/x"))
+    display.cell_started(1, 2, "gan · non-saturating", 1875)
+    display.cell_activity("loading data")
+    for call in range(calls):
+        clock.now += seconds / calls
+        display.cell_progress(call, 1234.5, {"generator": 1.25}, 9.5)
+    display.cell_finished(cell("gan-1"))
+    display.cell_started(2, 2, "vae · elbo", 1875)
+    display.cell_finished(cell("vae-1", status="oom", reason="more than 2 GiB"))
+    display.message("done")
+    display.close()
+
+
+def test_plain_lines_are_few() -> None:
+    stream, clock = io.StringIO(), Clock()
+    drive(PlainDisplay(stream, clock), clock)
+    assert stream.getvalue().splitlines() == [
+        "2 cells -> results/x",
+        "[1/2] gan · non-saturating: 1,875 steps",
+        "[1/2] step 39 of 1,875 · 1,234 images/s · generator 1.25 · 9.5 s left",
+        "[1/2] step 79 of 1,875 · 1,234 images/s · generator 1.25 · 9.5 s left",
+        "[1/2] gan · non-saturating: ok in 1 min 01 s · 1,234 ±2% images/s · fd-cnn 34.57 ± 0.65",
+        "[2/2] vae · elbo: 1,875 steps",
+        "[2/2] vae · elbo: oom: more than 2 GiB",
+        "done",
+    ]
+
+
+def test_quiet_shows_failures_only() -> None:
+    stream = io.StringIO()
+    drive(QuietDisplay(stream), Clock())
+    assert stream.getvalue() == "vae-1: oom: more than 2 GiB\n"
+
+
+def live(clock: Clock) -> tuple[LiveDisplay, io.StringIO]:
+    stream = io.StringIO()
+    return LiveDisplay(Console(file=stream, force_terminal=True, width=120), clock), stream
+
+
+def test_live_shows_bar_numbers_and_outcomes() -> None:
+    clock = Clock()
+    display, stream = live(clock)
+    drive(display, clock)
+    text = stream.getvalue()
+    for part in ("loading data", "gan · non-saturating", "1,234 images/s", "generator 1.25", "9.5 s left", "━"):
+        assert part in text
+    assert "fd-cnn 34.57 ± 0.65" in text
+    assert "oom: more than 2 GiB" in text
+    assert text.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in text  # the cursor is back
+
+
+def test_live_draws_at_most_ten_times_a_second_and_only_inside_calls() -> None:
+    clock = Clock()
+    display, stream = live(clock)
+    before = threading.active_count()
+    display.run_started(1, Path("x"))
+    display.cell_started(1, 1, "gan", 1000)
+    drawn = 0
+    for step in range(1000):  # one second
+        clock.now += 0.001
+        size = len(stream.getvalue())
+        display.cell_progress(step, 1000.0, {}, 1.0)
+        drawn += len(stream.getvalue()) > size
+    assert 8 <= drawn <= 11
+    assert threading.active_count() == before  # nothing of it runs while a window is timed
+    display.close()
+
+
+def test_markup_and_escapes_of_a_plugin_are_text() -> None:
+    clock = Clock()
+    display, stream = live(clock)
+    display.run_started(1, Path("x"))
+    display.cell_started(1, 1, "[red]gan[/red]\x1b[2J", 10)
+    display.cell_finished(cell("x-1", status="failed", reason="[/nope] \x1b]0;title\x07"))
+    display.close()
+    assert "[red]gan[/red]" in stream.getvalue()
+    assert "[/nope]" in stream.getvalue()
+    assert "\x1b[2J" not in stream.getvalue()
+    assert "\x1b]0" not in stream.getvalue()
+
+
+def test_speed_without_training_is_not_shown() -> None:
+    stream = io.StringIO()
+    PlainDisplay(stream).cell_finished(cell("gan-1", proof=Proof(trained=False)))
+    assert "images/s" not in stream.getvalue()
+
+
+def test_the_display_suits_the_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(choose_display(Terminal()), LiveDisplay)
+    assert isinstance(choose_display(io.StringIO()), PlainDisplay)
+    assert isinstance(choose_display(Terminal(), quiet=True), QuietDisplay)
+    choose_display().message("to the side")
+    assert capsys.readouterr() == ("", "to the side\n")
+
+
+def test_a_stream_that_cannot_be_written_does_not_stop_the_run() -> None:
+    closed = io.StringIO()
+    closed.close()
+    drive(PlainDisplay(closed), Clock())
+    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    PlainDisplay(ascii_only).message("1,234 ±2%")
+    ascii_only.seek(0)
+    assert ascii_only.read() == "1,234 ?2%\n"
+
+
+def test_progress_says_what_it_knows() -> None:
+    assert progress(5, 10, 12.3456, {}, float("inf")) == "step 5 of 10 · 12.3 images/s · ? s left"
+    assert "nan" in progress(5, 10, 12.0, {"loss": float("nan")}, 1.0)
