@@ -114,7 +114,9 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     finally:
         _record_training(draft, training, built)
     draft.fields["memory"] = read_peak(device, baseline)
-    draft.fields["proof"] = training.witness.testify({p.phase.name: p.updates for p in built.engine.players})
+    draft.fields["proof"] = training.witness.testify(
+        {p.phase.name: p.updates for p in built.engine.players if p.optimizer is not None}
+    )
     if draft.fields["proof"].not_finite:
         raise Diverged(f"parameters are not finite: {', '.join(draft.fields['proof'].not_finite[:3])}")
 

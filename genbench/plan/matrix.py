@@ -13,7 +13,7 @@ from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.recipe import RECIPE_FIELDS, resolve_recipe
 from genbench.plan.request import Request
-from genbench.plugins import Plugin
+from genbench.plugins import Kind, Plugin
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference
 from genbench.specs import DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
 
@@ -88,7 +88,7 @@ def _cell(
     metrics: Sequence[MetricSpec],
 ) -> PlannedCell:
     spec = model.spec
-    given = request.set.get(spec.name, {})
+    given = _given(request, catalogue, "models", spec.name)
     recipe = resolve_recipe(
         spec.recipe, loss.spec.recipe, profile.recipe, request.recipe, _only(given, RECIPE_FIELDS), owner=spec.name
     )
@@ -102,7 +102,9 @@ def _cell(
         family=Choice(name=spec.family, origin=origin(family.plugin if family else model.plugin)),
         loss=Choice(
             name=loss.spec.name,
-            options=resolve_options(loss.spec.option_schema, request.set.get(loss.spec.name, {}), loss.spec.name),
+            options=resolve_options(
+                loss.spec.option_schema, _given(request, catalogue, "losses", loss.spec.name), loss.spec.name
+            ),
             origin=origin(loss.plugin),
         ),
         dataset=dataset.choice,
@@ -154,7 +156,7 @@ def _dataset(text: str, request: Request, catalogue: Catalogue) -> _Dataset:
     name, colon, argument = text.partition(":")
     entry = catalogue.require("datasets", name)
     spec: DatasetSpec = entry.spec
-    given: dict[str, OptionValue] = dict(request.set.get(name, {}))
+    given = _given(request, catalogue, "datasets", name)
     if colon and spec.argument is None:
         raise UsageError(f"Dataset '{name}' takes nothing behind a colon, but '{text}' was asked for.")
     if spec.argument is not None and colon:
@@ -264,6 +266,19 @@ def _latent_dim(value: OptionValue, model: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{model}.latent_dim = {value!r} is not a whole number from 1.")
     return value
+
+
+def _given(request: Request, catalogue: Catalogue, kind: Kind, name: str) -> dict[str, OptionValue]:
+    """Return what `--set` gives to this name; a model, a loss and a dataset that share a name take what each has."""
+
+    def known(of: Kind) -> set[str]:
+        entry = catalogue.entries(of).get(name)
+        own = {option.name for option in entry.spec.option_schema} if entry else set()
+        return own | {*RECIPE_FIELDS, "latent_dim"} if entry and of == "models" else own
+
+    kinds: tuple[Kind, ...] = ("models", "losses", "datasets")
+    elsewhere = {option for other in kinds if other != kind for option in known(other)} - known(kind)
+    return {option: value for option, value in request.set.get(name, {}).items() if option not in elsewhere}
 
 
 def _only(given: dict[str, OptionValue], names: Sequence[str]) -> dict[str, OptionValue]:

@@ -25,7 +25,7 @@ SIZE = 28  # pixels, height and width of what the network sees
 FEATURES = 64
 CLASSES = 10
 WEIGHTS = Path(__file__).parent / "data" / "fashion-cnn.safetensors"
-WEIGHTS_SHA256 = "0000000000000000000000000000000000000000000000000000000000000000"  # printed by the script
+WEIGHTS_SHA256 = "a2bb48bb6b039ec2c7e024c1b062300bd412846485ab2e2ea1038477ca524e64"  # printed by the script
 LUMA = (0.299, 0.587, 0.114)  # red, green, blue: ITU-R BT.601
 
 

@@ -1,0 +1,75 @@
+"""A family, a model and a loss that do nothing, so that the cost of the harness itself can be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import genbench
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+class NullFamily:
+    """One phase without networks: its objective returns a constant that was made beforehand."""
+
+    def __init__(self, setup: genbench.Setup) -> None:
+        import torch
+
+        self.setup = setup
+        self._objective = genbench.Objective(torch.zeros((), device=setup.device), {})
+
+    def phases(self) -> Sequence[genbench.Phase]:
+        """Return the phase that does nothing."""
+        return (genbench.Phase("nothing", (), lambda batch: self._objective),)
+
+    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return uniform noise."""
+        import torch
+
+        shape = (count, *self.setup.networks["shape"].image_shape)
+        return torch.rand(shape, generator=rng, device=self.setup.device)
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Raise: there is nothing that could."""
+        raise NotImplementedError
+
+
+def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: None) -> dict[str, nn.Module]:
+    """Return a network without parameters that remembers the shape of the images."""
+    from torch import nn
+
+    network = nn.Identity()
+    network.image_shape = image_shape
+    return {"shape": network}
+
+
+def create_loss(options: None) -> None:
+    """Return nothing: there is nothing to lose."""
+
+
+@genbench.hookimpl
+def genbench_families() -> Iterable[genbench.FamilySpec]:
+    """Yield the family."""
+    yield genbench.FamilySpec(name="null", summary="does nothing", create=NullFamily, networks=("shape",))
+
+
+@genbench.hookimpl
+def genbench_models() -> Iterable[genbench.ModelSpec]:
+    """Yield the model."""
+    yield genbench.ModelSpec(
+        name="null",
+        family="null",
+        summary="does nothing: what is measured is the harness",
+        build=build,
+        default_loss="null",
+        value_range=(0.0, 1.0),
+    )
+
+
+@genbench.hookimpl
+def genbench_losses() -> Iterable[genbench.LossSpec]:
+    """Yield the loss."""
+    yield genbench.LossSpec(name="null", family="null", summary="nothing", create=create_loss)
