@@ -8,6 +8,7 @@ checked and listed without importing the plugin.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -50,11 +51,9 @@ class Option:
         where = f"{owner}.{self.name}"
         if value is None and self.optional:
             return None
-        if self.type == "float" and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
         try:
             checked: OptionValue = msgspec.convert(value, _TYPES[self.type])
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, OverflowError):
             raise UsageError(
                 f"{where} = {value!r} is not of type {self.type}.", f"{where} is {self.describe()}."
             ) from None
@@ -62,14 +61,18 @@ class Option:
             raise UsageError(
                 f"{where} = {value!r} is not one of {', '.join(self.choices)}.{near_miss(str(value), self.choices)}",
             )
-        for number in checked if isinstance(checked, list) else [checked]:
-            if isinstance(number, bool | str | None):
-                continue
-            too_low = self.minimum is not None and not number >= self.minimum
-            too_high = self.maximum is not None and not number <= self.maximum
-            if too_low or too_high or number != number:
+        for item in checked if isinstance(checked, list) else [checked]:
+            if isinstance(item, str) and not _is_unicode(item):
+                raise UsageError(f"{where} = {value!r} is not valid Unicode.", "Rename what it names.")
+            if isinstance(item, int | float) and not isinstance(item, bool) and not self._allows(item):
                 raise UsageError(f"{where} = {value!r} is out of range.", f"{where} is {self.describe()}.")
         return checked
+
+    def _allows(self, number: int | float) -> bool:
+        if not abs(number) < 2**63 and not (isinstance(number, float) and math.isfinite(number)):
+            return False  # results are JSON: no NaN, no infinity, and integers that every reader can hold
+        above = self.minimum is None or number >= self.minimum
+        return above and (self.maximum is None or number <= self.maximum)
 
     def describe(self) -> str:
         """Return type, range and default in one phrase."""
@@ -97,7 +100,7 @@ def describe_options(options: type | None) -> tuple[Option, ...]:
     """Derive the `Option` records from a dataclass; raise `SpecError` where a field breaks the contract."""
     if options is None:
         return ()
-    if not dataclasses.is_dataclass(options):
+    if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
         raise SpecError(f"options must be a dataclass, not {options!r}.", "Decorate it with @dataclass(frozen=True).")
     hints = typing.get_type_hints(options)
     return tuple(_describe_field(field, hints[field.name]) for field in dataclasses.fields(options))
@@ -110,7 +113,15 @@ def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], own
         if name not in known:
             listing = f"{owner} has: {', '.join(sorted(known))}." if known else f"{owner} has no options."
             raise UsageError(f"Unknown option {owner}.{name}.{near_miss(name, known)}", listing)
-    return {name: opt.check(given[name], owner) if name in given else opt.default for name, opt in known.items()}
+    return {name: opt.check(given.get(name, opt.default), owner) for name, opt in known.items()}
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # bytes of a file name that are not UTF-8 arrive as lone surrogates
+        return False
+    return True
 
 
 def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
@@ -121,8 +132,8 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
         rest = [a for a in arguments if a is not type(None)]
         hint = rest[0] if len(rest) == 1 else hint
     choices: tuple[str, ...] = ()
-    if typing.get_origin(hint) is Literal:
-        choices, hint = tuple(map(str, typing.get_args(hint))), str
+    if typing.get_origin(hint) is Literal and all(isinstance(choice, str) for choice in typing.get_args(hint)):
+        choices, hint = typing.get_args(hint), str
     type_name = next((name for name, known in _TYPES.items() if known == hint), None)
     if type_name is None:
         raise SpecError(
@@ -134,6 +145,8 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
         default = field.default_factory()
     else:
         raise SpecError(f"option '{field.name}' has no default.", "Give every option a default.")
+    if not field.init:
+        raise SpecError(f"option '{field.name}' cannot be set.", "Leave init=False away.")
     found = Option(
         name=field.name,
         type=type_name,
@@ -147,4 +160,4 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
     try:
         return dataclasses.replace(found, default=found.check(default, "default"))
     except UsageError as error:
-        raise SpecError(f"option '{field.name}': its own default breaks its type or range. {error.cause}") from None
+        raise SpecError(f"option '{field.name}' breaks its own type or range: {error.cause}") from None

@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -45,6 +46,8 @@ SPEC_TYPES: dict[Kind, type[Spec]] = {
     "extractors": ExtractorSpec,
     "metrics": MetricSpec,
 }
+
+HOOKS: tuple[str, ...] = tuple(f"genbench_{kind}" for kind in SPEC_TYPES)
 
 
 @dataclass(frozen=True)
@@ -101,33 +104,46 @@ def builtin_plugins() -> list[Plugin]:
 
 def installed_plugins() -> list[Plugin]:
     """Return the plugins of installed distributions, in the order of their names; nothing is imported."""
-    found = []
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        distribution = entry.dist.name if entry.dist else "unknown"
-        version = entry.dist.version if entry.dist else "unknown"
-        found.append(Plugin(entry.name, "entry-point", entry.value, distribution, version))
-    return sorted(set_order(found), key=lambda plugin: (plugin.name, plugin.distribution))
+    found: dict[tuple[str, str], Plugin] = {}
+    for distribution in importlib.metadata.distributions():
+        for plugin in _declared_by(distribution):
+            found.setdefault((plugin.name, plugin.distribution), plugin)  # the first on the path is the one imported
+    return sorted(found.values(), key=lambda plugin: (plugin.name, plugin.distribution))
 
 
-def set_order(plugins: Iterable[Plugin]) -> list[Plugin]:
-    """Return the plugins without repetitions: a distribution that is on the path twice is one plugin."""
-    return list({(p.name, p.target, p.distribution): p for p in plugins}.values())
+def _declared_by(distribution: importlib.metadata.Distribution) -> list[Plugin]:
+    """Return the plugins of one distribution; where its metadata are damaged, one that is quarantined."""
+    declared = distribution.read_text("entry_points.txt") or ""
+    if f"[{ENTRY_POINT_GROUP}]" not in declared:
+        return []
+    name = version = "unknown"
+    try:
+        name, version = distribution.name or name, distribution.version or version
+        entries = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
+        return [Plugin(e.name, "entry-point", e.value.partition("[")[0].strip(), name, version) for e in entries]
+    except Exception:
+        fault = Plugin(name, "entry-point", "entry_points.txt", name, version)
+        return [fault.quarantine("its entry_points.txt cannot be read", traceback.format_exc())]
 
 
 def file_plugins(paths: Sequence[str | Path]) -> list[Plugin]:
     """Return the plugins in single files; their version is the hash of their text."""
-    found = []
+    found: dict[Path, Plugin] = {}
     for given in paths:
         path = Path(given).expanduser().resolve()
-        if not path.is_file():
-            raise UsageError(f"There is no plugin file {given}.", "Name an existing .py file with --plugin.")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        found.append(Plugin(path.stem, "file", str(path), path.name, digest))
-    return found
+        try:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        except OSError as error:
+            cure = "Name an existing .py file with --plugin."
+            raise UsageError(f"The plugin file {given} cannot be read: {error.strerror}.", cure) from None
+        found[path] = Plugin(path.stem, "file", str(path), path.name, digest)
+    return list(found.values())
 
 
 def load_plugin(plugin: Plugin) -> LoadedPlugin:
     """Import a plugin, check its hooks and collect its specs; every fault becomes a quarantine with its traceback."""
+    if plugin.quarantined:
+        return LoadedPlugin(plugin, {})
     registers: dict[str, list[str]] = {}
     try:
         manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -135,7 +151,7 @@ def load_plugin(plugin: Plugin) -> LoadedPlugin:
         module = _import(plugin)
         manager.register(module, name=plugin.name)
         manager.check_pending()
-        _require_hooks(manager, module)
+        _require_hooks(module)
         specs: dict[Kind, list[Spec]] = {}
         for kind, spec_type in SPEC_TYPES.items():
             specs[kind] = found = []
@@ -147,9 +163,7 @@ def load_plugin(plugin: Plugin) -> LoadedPlugin:
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        reason = error.cause if isinstance(error, GenbenchError) else f"{type(error).__name__}: {error}"
-        reason += _misspelt_hook(error)
-        fault = replace(plugin, registers=registers).quarantine(reason, traceback.format_exc())
+        fault = replace(plugin, registers=registers).quarantine(_reason(error), traceback.format_exc())
         return LoadedPlugin(fault, {})
 
 
@@ -176,12 +190,18 @@ def _import(plugin: Plugin) -> ModuleType:
     return loaded
 
 
-def _require_hooks(manager: pluggy.PluginManager, module: ModuleType) -> None:
-    if manager.get_hookcallers(module):
-        return
-    bare = [name for name in vars(module) if name.startswith("genbench_")]
-    hint = f"Decorate {bare[0]} with @genbench.hookimpl." if bare else "See genbench/hookspecs.py."
-    raise SpecError(f"it implements no hook of genbench. {hint}")
+def _require_hooks(module: ModuleType) -> None:
+    """Refuse a plugin without hooks, and one with a hook that would never be called for want of its decorator."""
+    candidates = {name: getattr(module, name) for name in dir(module) if name.startswith("genbench_")}
+    marked = [name for name, value in candidates.items() if hasattr(value, f"{hookspecs.PROJECT}_impl")]
+    bare = [name for name, value in candidates.items() if callable(value) and name not in marked]
+    forgotten = [name for name in bare if name in HOOKS] or ([] if marked else bare)
+    if forgotten:
+        name = forgotten[0]
+        hint = "" if name in HOOKS else near_miss(name, HOOKS)
+        raise SpecError(f"{name} is not marked as a hook. Decorate it with @genbench.hookimpl.{hint}")
+    if not marked:
+        raise SpecError(f"it implements no hook of genbench; the hooks are {', '.join(HOOKS)}.")
 
 
 def _specs(yielded: Iterable[object], kind: Kind, spec_type: type[Spec]) -> Iterable[Spec]:
@@ -194,8 +214,13 @@ def _specs(yielded: Iterable[object], kind: Kind, spec_type: type[Spec]) -> Iter
         yield spec
 
 
-def _misspelt_hook(error: BaseException) -> str:
-    if not isinstance(error, pluggy.PluginValidationError):
-        return ""
-    words = [word.strip("'\",.") for word in str(error).split() if "genbench_" in word]
-    return near_miss(words[0], [f"genbench_{kind}" for kind in SPEC_TYPES]) if words else ""
+def _reason(error: BaseException) -> str:
+    """Return the fault in one line; of a misspelt hook, with the near miss."""
+    if isinstance(error, GenbenchError):
+        return f"{error.cause} {error.cure}".strip()
+    if isinstance(error, pluggy.PluginValidationError):
+        unknown = re.search(r"unknown hook '(\w+)'", str(error))
+        if unknown:
+            return f"There is no hook '{unknown[1]}'.{near_miss(unknown[1], HOOKS)}"
+        return " ".join(str(error).split())
+    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -6,13 +6,14 @@ something trains: a plugin whose specs are written so keeps `genbench list` fast
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 from genbench.errors import SpecError
 from genbench.options import Option, OptionValue, describe_options
@@ -27,6 +28,18 @@ Direction = Literal["lower", "higher"]  # which values are better
 OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # fields whose annotation a spec can check by itself
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "str | None": (str, type(None)),
+}
+
+
+def _is_range(value: object) -> bool:
+    numbers = isinstance(value, Sequence) and len(value) == 2 and all(type(n) in (int, float) for n in value)
+    return numbers and value[0] < value[1]  # type: ignore[index]
 
 
 def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
@@ -57,10 +70,24 @@ class Spec:
                 f"{type(self).__name__} has the name {self.name!r}.",
                 "Use lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit.",
             )
+        for declared in dataclasses.fields(self):
+            allowed = _SIMPLE_TYPES.get(str(declared.type))
+            value = getattr(self, declared.name)
+            if allowed is not None and type(value) not in allowed:  # bool is not int
+                self._require(False, f"{declared.name} must be {declared.type}, not {value!r}.")
 
     def _require(self, condition: bool, what: str) -> None:
         if not condition:
             raise SpecError(f"{type(self).__name__} '{self.name}': {what}")
+
+    def _require_shape(self, name: str, value: object) -> Shape:
+        well_formed = isinstance(value, Sequence) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+        self._require(well_formed, f"{name} must be (channels, height, width), not {value!r}.")
+        channels, height, width = cast("Shape", value)
+        return channels, height, width
+
+    def _require_recipe(self, recipe: object) -> None:
+        self._require(isinstance(recipe, Mapping), f"recipe must be a mapping of recipe fields, not {recipe!r}.")
 
     def _require_target(self, name: str) -> None:
         target = getattr(self, name)
@@ -77,7 +104,12 @@ class ConfigurableSpec(Spec):
     @cached_property
     def option_schema(self) -> tuple[Option, ...]:
         """The options as plain data."""
-        return self.options if isinstance(self.options, tuple) else describe_options(self.options)
+        if isinstance(self.options, tuple) and all(isinstance(option, Option) for option in self.options):
+            return self.options
+        try:
+            return describe_options(cast("type | None", self.options))
+        except SpecError as error:
+            raise SpecError(f"{type(self).__name__} '{self.name}': {error.cause}", error.cure) from None
 
     def make_options(self, values: Mapping[str, OptionValue]) -> Any:
         """Return the author's own options dataclass, filled with checked values (None where there are no options)."""
@@ -111,22 +143,19 @@ class ModelSpec(ConfigurableSpec):
         self._require_target("build")
         self._require(bool(self.default_loss), "default_loss must be named.")
         if self.image_shapes is not None:
-            shapes = tuple(tuple(shape) for shape in self.image_shapes)
-            self._require(
-                bool(shapes) and all(len(s) == 3 and all(isinstance(n, int) and n > 0 for n in s) for s in shapes),
-                f"image_shapes must be (channels, height, width) triples, not {self.image_shapes!r}.",
-            )
+            some = isinstance(self.image_shapes, Sequence) and len(self.image_shapes) > 0
+            self._require(some, f"image_shapes must be some shapes, or None for any, not {self.image_shapes!r}.")
+            shapes = tuple(self._require_shape("each of image_shapes", shape) for shape in self.image_shapes)
             object.__setattr__(self, "image_shapes", shapes)
-        low_high = tuple(self.value_range)
-        self._require(len(low_high) == 2 and low_high[0] < low_high[1], f"value_range {low_high!r} is not (low, high).")
+        self._require(_is_range(self.value_range), f"value_range must be (low, high), not {self.value_range!r}.")
+        low_high = (float(self.value_range[0]), float(self.value_range[1]))
         object.__setattr__(self, "value_range", low_high)
         self._require(self.output in ("images", "logits"), f"output is 'images' or 'logits', not {self.output!r}.")
         if self.output == "logits":
             self._require(low_high == (0.0, 1.0), "output='logits' means images in value_range (0, 1).")
-        self._require(
-            isinstance(self.latent_dim, int) and self.latent_dim > 0, "latent_dim must be a positive integer."
-        )
+        self._require(self.latent_dim > 0, f"latent_dim must be a positive integer, not {self.latent_dim}.")
         self._require(self.prior in ("normal", "uniform"), f"prior is 'normal' or 'uniform', not {self.prior!r}.")
+        self._require_recipe(self.recipe)
         _ = self.option_schema
 
 
@@ -148,6 +177,7 @@ class LossSpec(ConfigurableSpec):
         super().__post_init__()
         self._require(bool(self.family), "family must be named.")
         self._require_target("create")
+        self._require_recipe(self.recipe)
         _ = self.option_schema
 
 
@@ -172,14 +202,11 @@ class DatasetSpec(ConfigurableSpec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("load")
-        shape = tuple(self.image_shape)
+        object.__setattr__(self, "image_shape", self._require_shape("image_shape", self.image_shape))
+        texts = [option.name for option in self.option_schema if option.type == "str"]
         self._require(
-            len(shape) == 3 and all(isinstance(n, int) and n > 0 for n in shape),
-            f"image_shape must be (channels, height, width), not {self.image_shape!r}.",
+            self.argument is None or self.argument in texts, f"argument '{self.argument}' is not an option of type str."
         )
-        object.__setattr__(self, "image_shape", shape)
-        names = [o.name for o in self.option_schema]
-        self._require(self.argument is None or self.argument in names, f"argument '{self.argument}' is not an option.")
 
     def shape(self, values: Mapping[str, OptionValue]) -> Shape:
         """Return the image shape under these option values."""
@@ -203,6 +230,8 @@ class FamilySpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("create")
+        names = isinstance(self.networks, Sequence) and all(isinstance(name, str) for name in self.networks)
+        self._require(names and not isinstance(self.networks, str), f"networks must be names, not {self.networks!r}.")
         object.__setattr__(self, "networks", tuple(self.networks))
 
 
@@ -239,6 +268,7 @@ class ExtractorSpec(Spec):
         super().__post_init__()
         self._require_target("load")
         object.__setattr__(self, "metric", self.metric or f"fd-{self.name}")
+        self._require(self.metric == "fid" or self.metric.startswith("fd-"), f"metric '{self.metric}' is not 'fd-…'.")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

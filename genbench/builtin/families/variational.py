@@ -40,16 +40,17 @@ class Variational:
         noise = torch.randn(mean.shape, generator=batch.rng, device=mean.device)
         latents = mean + (log_variance / 2).exp() * noise
         decoded = self._decode(latents, batch.labels)
+        posterior = genbench.Posterior(
+            images=self._unit(batch.images),
+            logits=self._to_logits(decoded.float()),
+            mean=mean,
+            log_variance=log_variance,
+            latents=latents,
+        )
+        if not torch.is_autocast_enabled(batch.images.device.type):
+            return self.loss.objective(posterior)
         with torch.autocast(batch.images.device.type, enabled=False):  # sums over pixels need fp32
-            return self.loss.objective(
-                genbench.Posterior(
-                    images=self._unit(batch.images),
-                    logits=self._to_logits(decoded.float()),
-                    mean=mean,
-                    log_variance=log_variance,
-                    latents=latents,
-                )
-            )
+            return self.loss.objective(posterior)
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return the decoded means of `count` latents of the prior."""
