@@ -69,10 +69,10 @@ class Option:
         return checked
 
     def _allows(self, number: int | float) -> bool:
-        if not abs(number) < 2**63 and not (isinstance(number, float) and math.isfinite(number)):
-            return False  # results are JSON: no NaN, no infinity, and integers that every reader can hold
-        above = self.minimum is None or number >= self.minimum
-        return above and (self.maximum is None or number <= self.maximum)
+        # Results are JSON: no NaN, no infinity, and only integers that every reader can hold.
+        storable = math.isfinite(number) if isinstance(number, float) else abs(number) < 2**63
+        low_enough = self.maximum is None or number <= self.maximum
+        return storable and low_enough and (self.minimum is None or number >= self.minimum)
 
     def describe(self) -> str:
         """Return type, range and default in one phrase."""

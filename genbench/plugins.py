@@ -73,6 +73,12 @@ class Plugin:
         """Name, distribution and version in one phrase."""
         return f"{self.name} ({self.distribution} {self.version})"
 
+    @property
+    def explanation(self) -> str:
+        """What to say of a quarantined plugin whose name was asked for, as the end of a sentence."""
+        stop = "" if self.reason.endswith((".", "?")) else "."
+        return f"plugin {self.title}, which is quarantined: {self.reason}{stop}"
+
     def quarantine(self, reason: str, traceback: str = "") -> Plugin:
         """Return the same plugin, set aside for this reason."""
         return replace(self, reason=reason, traceback=traceback)

@@ -187,7 +187,7 @@ class DatasetSpec(ConfigurableSpec):
 
     `load(options, cache)` returns an `ImageData` of uint8 pixels; `cache` is a directory for downloads. Options named
     `size` and `channels` change the declared `image_shape`. With `argument`, the text behind a colon in
-    ``name:text`` becomes the value of that option (``folder:photos``).
+    ``name:text`` becomes the value of that option (``folder:photos``); it must not be empty.
     """
 
     image_shape: Shape
@@ -420,9 +420,17 @@ class ExtractorUnavailable(Exception):
 class Extractor(Protocol):
     """A loaded extractor."""
 
-    name: str  # of the distance made with it, e.g. 'fd-fashion-cnn'
-    protocol: Mapping[str, str | int | float | bool]  # weights hash, layer, preprocessing
-    whiten: bool  # distances are taken after whitening by the statistics of the training images
+    @property
+    def name(self) -> str:
+        """The name that its Fréchet distance has earned, such as 'fd-fashion-cnn'."""
+
+    @property
+    def protocol(self) -> Mapping[str, str | int | float | bool]:
+        """Hash of the weights, layer, preprocessing: distances compare only where it agrees."""
+
+    @property
+    def whiten(self) -> bool:
+        """Whether features are whitened by the statistics of the training images."""
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Return float features (N, d) of uint8 images (N, channels, height, width), any size and 1 or 3 channels."""

@@ -1,8 +1,12 @@
-"""The command line: one verb, one file. A verb's module is imported only when it is used."""
+"""The command line: one verb, one file. A verb's module is imported only when it is used.
+
+Once it is, the verb's name in this package is that module: nothing here may be called `run`, nor use `list`.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -29,12 +33,25 @@ Exit codes: 0 fine, 2 usage, 5 no data or failed cells, 70 a bug in genbench, 13
 First steps: genbench run --models gan,dcgan,vae      genbench list      genbench run --help"""
 
 
-class Verbs(click.Group):
+class NearMissGroup(click.Group):
+    """A group that answers a misspelt verb with the near miss."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb, or name the near miss."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known:
+            raise click.UsageError(f"There is no verb '{args[0]}'.{near_miss(args[0], known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Verbs(NearMissGroup):
     """A group that knows its verbs by name and loads each when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order in which a user meets them."""
-        return list(VERBS)
+        return [*VERBS]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import the module of a verb and return its command."""
@@ -43,18 +60,10 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(f"genbench.cli.{name}").command
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb, or name the near miss."""
-        if args and args[0] not in VERBS:
-            raise click.UsageError(f"There is no verb '{args[0]}'.{near_miss(args[0], VERBS)}", ctx)
-        return super().resolve_command(ctx, args)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs without importing any."""
         with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl([*VERBS.items()])
 
 
 @click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,17 +74,21 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a documented code."""
-    sys.exit(run(arguments))
+    sys.exit(invoke(arguments))
 
 
-def run(arguments: list[str] | None = None) -> int:
+def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     try:
-        result: Any = cli.main(args=arguments, prog_name="genbench", standalone_mode=False)
-        code = int(result) if isinstance(result, int) else ExitCode.OK
-        sys.stdout.flush()
-        return code
-    except click.exceptions.Abort:
+        # Not cli.main(): click would end a broken pipe with exit code 1, which means "regressed" here.
+        with cli.make_context("genbench", [*(sys.argv[1:] if arguments is None else arguments)]) as context:
+            result: Any = cli.invoke(context)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return int(result) if isinstance(result, int) else ExitCode.OK
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
@@ -87,16 +100,21 @@ def run(arguments: list[str] | None = None) -> int:
             click.echo(error.cure, err=True)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read the output has seen enough; Python must not complain when it flushes at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read it has seen enough
         return ExitCode.OK
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
-        return ExitCode.INTERRUPTED
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _discard_output()
+            click.echo(f"Error: Cannot write: {error}.\nMake room, or write elsewhere.", err=True)
+            return ExitCode.USAGE
         import traceback
 
         traceback.print_exc()
         click.echo("This is a bug in genbench; please report it with the lines above.", err=True)
         return ExitCode.BUG
+
+
+def _discard_output() -> None:
+    """Point standard output at nothing, or Python complains when it flushes what is left at its exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,10 +6,11 @@ import dataclasses
 
 import click
 
+from genbench.cli import NearMissGroup
 from genbench.plan.catalogue import discover
 
 
-@click.group("plugin")
+@click.group("plugin", cls=NearMissGroup)
 def command() -> None:
     """List plugins, and why one is quarantined."""
 

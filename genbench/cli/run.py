@@ -96,6 +96,11 @@ def command(
                 f"--resume goes on with a plan that is fixed; --{named.replace('_', '-')} cannot change it.",
                 "Leave it away, or start a new run.",
             )
+        if dry_run:
+            raise UsageError(
+                "--dry-run shows a plan before it is run; --resume goes on with one.",
+                f"See what is missing with: genbench show {resume}",
+            )
         return _resume(resume, flags, quiet, as_json)
     merged = {**(read_config(config) if config else {})}
     merged.update({name: value for name, value in flags.items() if value is not None})
@@ -127,7 +132,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
         if dry_run:
             click.echo(dry_run_report(pool, plan, device, request.threads, as_json), nl=False)
             return ExitCode.OK
-        run, record = create_run(request, plan, facts)
+        run, record = create_run(request, plan, device, facts)
         return execute(pool, run, record, plan.plugins, device, quiet, as_json)
 
 

@@ -15,6 +15,7 @@ from tabulate import tabulate
 
 from genbench import __version__
 from genbench.errors import ExitCode, UsageError, near_miss
+from genbench.execute.lock import hold
 from genbench.execute.pool import WorkerPool
 from genbench.execute.supervisor import Interrupted, Supervisor, ask_devices, estimate, label, stop_on_signals
 from genbench.measure import machine
@@ -65,7 +66,7 @@ def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, obj
     return facts
 
 
-def create_run(request: Request, plan: Plan, facts: dict[str, object]) -> tuple[RunDirectory, RunRecord]:
+def create_run(request: Request, plan: Plan, device: str, facts: dict[str, object]) -> tuple[RunDirectory, RunRecord]:
     """Create the run directory and write the plan to it."""
     record = RunRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,7 +79,7 @@ def create_run(request: Request, plan: Plan, facts: dict[str, object]) -> tuple[
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
         memory_limit=request.memory_limit or None,
         threads=request.threads,
-        environment={**machine.describe(), **facts},
+        environment={**machine.describe(), **facts, "device": device},
     )
     return RunDirectory.create(request.out or _default_path(request.models), record), record
 
@@ -115,7 +116,7 @@ def reopen_run(path: str, flags: dict[str, Any]) -> tuple[RunDirectory, RunRecor
             plugin = catalogue.require("metrics", metric).plugin
             if plugin.origin != "builtin":
                 needed[plugin.name + plugin.target] = plugin
-    device = next((cell.identity.device for cell in record.cells), "cpu")
+    device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
     return run, record, list(needed.values()), device
 
 
@@ -130,16 +131,18 @@ def execute(
 ) -> int:
     """Execute what is missing, write the summary, print the table, and return the exit code."""
     display = choose_display(quiet=quiet)
-    display.run_started(len(record.cells), run.path)
-    code = ExitCode.OK
     supervisor = Supervisor(run, record, plugins, pool, display, device)
+    interruption: Interrupted | None = None
     try:
-        with stop_on_signals(pool):
+        with hold(run.record_path), stop_on_signals(pool):
+            display.run_started(len(record.cells), run.path)
             supervisor.execute()
-    except Interrupted as interruption:
+    except Interrupted as error:
+        interruption = error
+    except KeyboardInterrupt:  # the second one: at once
         display.close()
-        click.echo(str(interruption), err=True)
-        code = ExitCode.INTERRUPTED
+        click.echo(supervisor.interrupted(), err=True)
+        return ExitCode.INTERRUPTED
     finally:
         display.close()
     summary = write_summary(run)
@@ -148,10 +151,12 @@ def execute(
     click.echo(render(summary.table, "json" if as_json else "plain"), nl=False)
     if not (quiet or as_json):
         click.echo(f"\nPictures and report: {run.path / 'report.html'}", err=True)
-    if code is ExitCode.OK:
-        statuses = {result.status for result in run.read_cells().results.values()}
-        code = ExitCode.OK if statuses <= {"ok", "skipped"} else ExitCode.FAILED_CELLS
-    return code
+    if interruption is not None:
+        click.echo(interruption, err=True)
+        return ExitCode.INTERRUPTED
+    results = run.read_cells().results
+    well = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
+    return ExitCode.OK if well else ExitCode.FAILED_CELLS
 
 
 def dry_run_report(pool: WorkerPool, plan: Plan, device: str, threads: int | None, as_json: bool) -> str:

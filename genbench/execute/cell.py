@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,14 +12,14 @@ from typing import Any
 
 import torch
 
-from genbench.errors import GenbenchError
 from genbench.execute.building import Built, build_cell, count_parameters
+from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.evaluating import Drawn, draw, evaluate, save_pictures
-from genbench.execute.limits import is_out_of_memory, limit_memory
+from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.messages import Job
 from genbench.execute.registry import load_registry
-from genbench.execute.reporter import Reporter
+from genbench.execute.reporter import Reporter, StopRequested
 from genbench.execute.training import Diverged, Training
 from genbench.measure import accelerator, machine
 from genbench.measure.memory import read_peak, resident_bytes
@@ -61,9 +60,11 @@ def execute_cell(job: Job, reporter: Reporter) -> CellResult:
         status, reason = _run(job, planned, draft, reporter)
     except Diverged as error:
         status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was bf16"
-    except Exception as error:
-        traceback.print_exc()
-        status, reason = _diagnose(error)
+    except StopRequested:
+        raise
+    except BaseException as error:  # also SystemExit: a plugin that calls sys.exit has failed
+        write_traceback()
+        status, reason = diagnose(error)
     provenance = Provenance(
         started=started,
         finished=_now(),
@@ -103,7 +104,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     reporter.activity("building networks")
     with draft.timing("build"):
         built, training = _prepare(
-            job, identity, run, draft, lambda: build_cell(identity, catalogue, data, device), device
+            job, identity, run, draft, lambda: build_cell(identity, catalogue, data, device), data.hash, device
         )
     draft.fields["parameters"] = count_parameters(built.setup.networks)
 
@@ -142,12 +143,18 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
 
 
 def _prepare(
-    job: Job, identity: CellIdentity, run: RunDirectory, draft: _Draft, build: Any, device: torch.device
+    job: Job,
+    identity: CellIdentity,
+    run: RunDirectory,
+    draft: _Draft,
+    build: Callable[[], Built],
+    data_hash: str,
+    device: torch.device,
 ) -> tuple[Built, Training]:
     """Build the cell and go on from its checkpoint; a checkpoint that cannot be used is set aside with a note."""
     resume_path = run.resume_path(job.cell.id) if job.cell else Path()
     for attempt in (1, 2):
-        built: Built = build()
+        built = build()
         engine = built.engine
         images, warmup = identity.recipe["images"], identity.recipe["warmup_steps"]
         assert isinstance(images, int) and isinstance(warmup, int)
@@ -158,6 +165,7 @@ def _prepare(
             warmup_steps=warmup,
             resume_path=resume_path,
             checkpoint_seconds=job.checkpoint_seconds,
+            data_hash=data_hash,
             device=device,
         )
         try:
@@ -166,8 +174,12 @@ def _prepare(
         except ValueError as error:
             if attempt == 2:
                 raise
-            draft.notes.append(f"the checkpoint of an interrupted training could not be used ({error}): trained anew")
-            resume_path.unlink(missing_ok=True)
+            aside = resume_path.with_name(resume_path.name + ".unusable")
+            resume_path.replace(aside)
+            draft.notes.append(
+                f"the checkpoint of an interrupted training could not be used ({error}): trained anew; it is kept as "
+                f"{aside.name}"
+            )
     return built, training
 
 
@@ -185,7 +197,7 @@ def _record_training(draft: _Draft, training: Training, built: Built) -> None:
 
 
 def _keep_what_was_made(draft: _Draft, run: RunDirectory, cell: str, drawn: Drawn, built: Built) -> None:
-    """Write pictures and weights; a full disk costs these files, not the numbers."""
+    """Write pictures and weights; a full disk, or state that is no tensor, costs these files, not the numbers."""
     networks = built.engine.average.networks if built.engine.average else built.setup.networks
     about = {"model": built.model.name, "weights": "averaged" if built.engine.average else "raw", "cell": cell}
     writes: dict[str, Callable[[], None]] = {
@@ -195,8 +207,8 @@ def _keep_what_was_made(draft: _Draft, run: RunDirectory, cell: str, drawn: Draw
     for what, write in writes.items():
         try:
             write()
-        except OSError as error:
-            draft.notes.append(f"the {what} could not be written: {error.strerror or error}")
+        except Exception as error:
+            draft.notes.append(f"the {what} could not be written: {getattr(error, 'strerror', None) or error}")
 
 
 def _comparability(identity: CellIdentity, device: torch.device, data: LoadedData) -> Comparability:
@@ -212,22 +224,6 @@ def _comparability(identity: CellIdentity, device: torch.device, data: LoadedDat
         engine=str(identity.recipe["engine"]),
         data_hash=data.hash,
     )
-
-
-def _diagnose(error: Exception) -> tuple[Status, str]:
-    if is_out_of_memory(error):
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "memory ran out"
-        return "oom", f"{first[:300]}; use a smaller --batch-size, or raise --memory-limit"
-    if isinstance(error, GenbenchError):
-        return "failed", str(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = [
-        frame
-        for frame in frames
-        if f"{Path('genbench', 'execute')}" not in frame.filename and "torch" not in frame.filename
-    ]
-    place = (outside or list(frames))[-1]
-    return "failed", f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
 
 
 def _now() -> str:

@@ -55,6 +55,7 @@ class Finished(msgspec.Struct, frozen=True, tag="finished"):
     cell: CellResult | None = None
     reference: ReferenceResult | None = None
     facts: dict[str, Any] | None = None
+    complaint: str = ""  # why there is none of them
 
 
 class Stopped(msgspec.Struct, frozen=True, tag="stopped"):

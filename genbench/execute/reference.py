@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
+
 import torch
 
+from genbench.execute.evaluating import GRID, write_grid
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.messages import Job
@@ -12,6 +16,7 @@ from genbench.execute.reporter import Reporter
 from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import PlannedReference, ReferenceResult, ReferenceRow
+from genbench.results.store import RunDirectory
 from genbench.specs import Images
 from genbench.train.seeds import seeded_generator
 
@@ -28,6 +33,8 @@ def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:
     data = load_data(planned.dataset, planned.image_shape, catalogue)
     reporter.activity("measuring reference rows")
     held_out = data.test_pixels[: planned.samples]
+    with contextlib.suppress(OSError):  # a full disk costs the picture, not the numbers
+        write_grid(RunDirectory(Path(job.run)).sample_path(planned.id), held_out[: GRID * GRID], GRID)
     shape = (planned.samples, *planned.image_shape)
     rng = seeded_generator(0, "noise", torch.device("cpu"))
     noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)

@@ -18,12 +18,15 @@ class Reporter:
 
     def __init__(self, connection: socket.socket) -> None:
         self._lines = Lines(connection)
+        self._owner = os.getpid()
         self._may_raise = True
         self.stop_requested = False
 
     def activity(self, text: str) -> None:
-        """Say what is being done now."""
+        """Say what is being done now; raises `StopRequested` where a plugin has swallowed it before."""
         self._say(Activity(text))
+        if self.stop_requested and self._may_raise:
+            raise StopRequested
 
     def progress(self, message: Progress) -> None:
         """Say how far training has come."""
@@ -50,6 +53,8 @@ class Reporter:
             raise StopRequested
 
     def _say(self, message: Message) -> None:
+        if os.getpid() != self._owner:
+            os._exit(1)  # a copy of the worker that a plugin forked and let run on must not speak for it
         try:
             self._lines.send(message)
             answered = self._lines.receive()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from genbench.errors import GenbenchError, UsageError
+from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.execute.messages import Activity, Finished, Job, Message, Progress
-from genbench.execute.pool import Ending, WorkerPool
+from genbench.execute.pool import WorkerPool
+from genbench.execute.watch import Ending
 from genbench.measure.machine import default_threads
 from genbench.plugins import Plugin
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 
 FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
+
+CHECKPOINT_SECONDS = 30.0  # training is saved this often; GENBENCH_CHECKPOINT_SECONDS changes it
 
 
 class Display(Protocol):
@@ -42,6 +47,14 @@ class Display(Protocol):
 
 class Interrupted(GenbenchError):
     """Somebody pressed Ctrl-C or sent SIGTERM; everything finished so far is on disk."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class CannotKeep(GenbenchError):
+    """A result could not be written; the run cannot go on, and what it has written stays."""
+
+    exit_code = ExitCode.FAILED_CELLS
 
 
 @contextlib.contextmanager
@@ -78,13 +91,17 @@ class Supervisor:
         self.device = device
 
     def execute(self) -> list[CellResult]:
-        """Execute what has no final result yet; return the results of this call. Raises `Interrupted`."""
+        """Execute what has no final result yet; return the results of this call.
+
+        Raises `Interrupted`, and `CannotKeep` where a result cannot be written.
+        """
+        self.pool.on_stopping = lambda: self.display.message("stopping: the cell saves its state; Ctrl-C again ends it")
+        self._remove_leftovers()
         done = self.run_directory.read_cells().results
         pending = [cell for cell in self.record.cells if cell.id not in done or done[cell.id].status not in FINAL]
         results = [self._keep(skipped(cell)) for cell in pending if cell.reason]
         possible = [cell for cell in pending if not cell.reason]
-        if possible:
-            self._measure_references()
+        self._measure_references()
         for index, cell in enumerate(possible, start=1):
             self._leave_if_asked()
             results.append(self._execute_cell(cell, index, len(possible)))
@@ -97,16 +114,17 @@ class Supervisor:
         steps = max(1, -(-images // batch)) if isinstance(images, int) and isinstance(batch, int) else 1
         self.display.cell_started(index, total, label(cell), steps)
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
+        kills_before = _kernel_memory_kills()
         ending = self.pool.run(job, self._show, self.record.timeout)
         if ending.finished is not None and ending.finished.cell is not None:
             result = ending.finished.cell
         elif self.pool.stop_requested:
-            raise self._interrupted()
+            raise self.interrupted()
         else:
-            result = self._unfinished(cell, ending)
+            result = self._unfinished(cell, ending, kernel_killed=_kernel_memory_kills() > kills_before)
         return self._keep(result)
 
-    def _unfinished(self, cell: PlannedCell, ending: Ending) -> CellResult:
+    def _unfinished(self, cell: PlannedCell, ending: Ending, kernel_killed: bool) -> CellResult:
         """Return the result of a cell whose worker did not live to tell."""
         log = self.run_directory.log_path(cell.id)
         status: Status = "failed"
@@ -114,7 +132,7 @@ class Supervisor:
         if ending.timed_out:
             status = "timeout"
             reason = f"not done within {self.record.timeout:g} s; `--resume` with a longer --timeout goes on with it"
-        elif ending.status == signal.SIGKILL and _kernel_ran_out_of_memory():
+        elif kernel_killed and ending.status is not None and os.WTERMSIG(ending.status) == signal.SIGKILL:
             status, reason = "oom", "the system ran out of memory and ended the worker; use a smaller --batch-size"
         return CellResult(
             id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
@@ -124,12 +142,14 @@ class Supervisor:
         try:
             self.run_directory.write_cell(result)
         except (OSError, UsageError) as error:
-            raise GenbenchError(
-                f"The result of {result.id} cannot be written: {error}",
-                f"Everything before it is on disk. Make room, then: genbench run --resume {self.run_directory.path}",
+            cause = error.cause if isinstance(error, UsageError) else str(error)
+            raise CannotKeep(
+                f"The result of {result.id} is lost. {cause}",
+                f"Everything before it is safe. Make room, or make it writable, then: {self.command_to_resume}",
             ) from error
         if result.status in FINAL:
-            self.run_directory.resume_path(result.id).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.run_directory.resume_path(result.id).unlink(missing_ok=True)
         self.display.cell_finished(result)
         return result
 
@@ -146,7 +166,10 @@ class Supervisor:
         job = self._job(task="reference", log=str(log), reference=planned)
         ending = self.pool.run(job, lambda message: None, self.record.timeout)
         if ending.finished is not None and ending.finished.reference is not None:
-            self.run_directory.write_reference(ending.finished.reference)
+            try:
+                self.run_directory.write_reference(ending.finished.reference)
+            except UsageError as error:  # a scale to read by; the cells are worth more
+                self.display.message(f"no reference rows for {planned.dataset.name}: {error.cause}")
         elif not self.pool.stop_requested:
             self.display.message(f"no reference rows for {planned.dataset.name}: {ending.describe()}; see {log}")
 
@@ -157,6 +180,7 @@ class Supervisor:
             device=self.device,
             threads=self.record.threads or default_threads(),
             memory_limit=self.record.memory_limit,
+            checkpoint_seconds=float(os.environ.get("GENBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)),
             **fields,  # type: ignore[arg-type]
         )
 
@@ -167,12 +191,24 @@ class Supervisor:
             terms = {name: value for name, value in message.terms.items() if value is not None}
             self.display.cell_progress(message.step, message.images_per_second, terms, message.seconds_left)
 
+    def _remove_leftovers(self) -> None:
+        """Remove half-written files of processes that were killed while they wrote."""
+        for path in self.run_directory.path.glob("*/.*.tmp"):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
     def _leave_if_asked(self) -> None:
         if self.pool.stop_requested:
-            raise self._interrupted()
+            raise self.interrupted()
 
-    def _interrupted(self) -> Interrupted:
-        return Interrupted("Interrupted.", f"Go on with: genbench run --resume {self.run_directory.path}")
+    def interrupted(self) -> Interrupted:
+        """Return the error that says how to go on."""
+        return Interrupted("Interrupted.", f"Go on with: {self.command_to_resume}")
+
+    @property
+    def command_to_resume(self) -> str:
+        """What a user types to finish this run."""
+        return f"genbench run --resume {shlex.quote(str(self.run_directory.path))}"
 
 
 def ask_devices(pool: WorkerPool) -> dict[str, object]:
@@ -213,10 +249,11 @@ def label(cell: PlannedCell) -> str:
     return f"{identity.model.name} · {identity.loss.name} · {identity.dataset.name} · seed {identity.seed}"
 
 
-def _kernel_ran_out_of_memory() -> bool:
-    """Say whether this container's memory controller has ended a process for lack of memory."""
-    with contextlib.suppress(OSError):
-        for line in Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii").splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1]) > 0
-    return False
+def _kernel_memory_kills() -> int:
+    """Return how many processes the kernel has ended for lack of memory: in this container, else on this machine."""
+    for name in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
+        with contextlib.suppress(OSError):
+            for line in Path(name).read_text(encoding="ascii").splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0

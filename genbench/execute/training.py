@@ -40,6 +40,7 @@ class Training:
     warmup_steps: int
     resume_path: Path
     checkpoint_seconds: float
+    data_hash: str
     device: torch.device
     windows: list[Window] = field(default_factory=list)
     curves: list[CurvePoint] = field(default_factory=list)
@@ -52,17 +53,19 @@ class Training:
         return max(1, min(LONGEST_WINDOW, self.total_steps // WINDOWS))
 
     def resume(self) -> None:
-        """Go on from the checkpoint of an interrupted process, if there is one; a damaged one is noted and left."""
+        """Go on from the checkpoint of an interrupted process, if there is one; raise ValueError if it is no use."""
         if not self.resume_path.exists():
             return
+        tensors, notes = load_checkpoint(self.resume_path, self.engine)
+        if notes.get("data_hash") != self.data_hash:
+            raise ValueError("the data have changed since")
         try:
-            tensors, notes = load_checkpoint(self.resume_path, self.engine)
-        except ValueError as error:
-            raise ValueError(f"{self.resume_path}: {error}") from error
-        self.witness.load_state(tensors)
-        self.windows = msgspec.convert(notes["windows"], list[Window])
-        self.curves = msgspec.convert(notes["curves"], list[CurvePoint])
-        self.notes = list(notes["notes"])
+            self.witness.load_state(tensors)
+            self.windows = msgspec.convert(notes["windows"], list[Window])
+            self.curves = msgspec.convert(notes["curves"], list[CurvePoint])
+            self.notes = msgspec.convert(notes["notes"], list[str])
+        except (KeyError, msgspec.ValidationError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
         self.resumed_at_step = self.engine.step_number
 
     def run(self, reporter: Reporter) -> None:
@@ -72,15 +75,17 @@ class Training:
         gc.collect()
         gc.freeze()
         saved = time.monotonic()
-        warm = False  # a process warms up once, whether it begins a training or goes on with one
+        # A process warms up once, whether it begins a training or goes on with one; a short one warms up for half.
+        warmup_left = min(self.warmup_steps, max(1, (self.total_steps - engine.step_number) // 2))
+        looked = False
         while engine.step_number < self.total_steps:
             left = self.total_steps - engine.step_number
-            wanted = min(left, self.window_steps if warm else max(1, min(self.warmup_steps, left // 2)))
-            reporter_terms = self._train_window(wanted, warmup=not warm and self.warmup_steps > 0)
-            if not warm:
+            terms = self._train_window(min(left, warmup_left or self.window_steps), warmup=warmup_left > 0)
+            warmup_left = max(0, warmup_left - self.windows[-1].steps)
+            if not looked:
                 self.witness.look_at_gradients()
-                warm = True
-            reporter.progress(self._progress(reporter_terms))
+                looked = True
+            reporter.progress(self._progress(terms))
             if reporter.stop_requested or time.monotonic() - saved > self.checkpoint_seconds:
                 self.save()
                 saved = time.monotonic()
@@ -90,13 +95,14 @@ class Training:
         reporter.allow_stop()
 
     def save(self) -> None:
-        """Write the checkpoint; a full disk costs the possibility to resume here, not the training."""
-        notes = {"windows": self.windows, "curves": self.curves, "notes": self.notes}
+        """Write the checkpoint; a full disk, or state that is no tensor, costs the possibility to resume here only."""
+        notes = {"windows": self.windows, "curves": self.curves, "notes": self.notes, "data_hash": self.data_hash}
         plain: dict[str, Any] = msgspec.to_builtins(notes)
         try:
             save_checkpoint(self.resume_path, self.engine, self.witness.state(), plain)
-        except OSError as error:
-            note = f"no checkpoint could be written ({error.strerror}): an interrupted cell would start again"
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            note = f"no checkpoint could be written ({reason}): an interrupted cell would start again"
             if note not in self.notes:
                 self.notes.append(note)
 

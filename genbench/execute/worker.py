@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import os
 import signal
 import socket
 import sys
-import traceback
 from pathlib import Path
 
 import torch
 
 from genbench.execute.cell import execute_cell
+from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.estimate import estimate_cell
 from genbench.execute.messages import Finished, Job, Started, Stopped
 from genbench.execute.reference import measure_reference
@@ -22,6 +24,7 @@ from genbench.measure.accelerator import devices
 def work(job: Job, connection: socket.socket) -> int:
     """Do the job, report its result, and return the exit status."""
     _redirect(job.log)
+    faulthandler.enable(file=2)  # a crash leaves its Python stack in the log
     reporter = Reporter(connection)
     signal.signal(signal.SIGTERM, reporter.handle_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -29,16 +32,18 @@ def work(job: Job, connection: socket.socket) -> int:
         reporter.say(Started(os.getpid()))
         torch.set_num_threads(job.threads)
         finished = _do(job, reporter)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        reporter.say(finished)
     except StopRequested:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         reporter.say(Stopped())
-    except BaseException:
-        traceback.print_exc()
-        return 1
+        return 0
+    except BaseException as error:
+        write_traceback()
+        finished = Finished(complaint=diagnose(error)[1])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed by a plugin, or the log's disk is full
+            stream.flush()
+    reporter.say(finished)
     return 0
 
 
@@ -53,12 +58,11 @@ def _do(job: Job, reporter: Reporter) -> Finished:
 
 
 def _redirect(log: str) -> None:
-    """Send standard output and error to the log file, and read nothing."""
-    target = log or os.devnull
-    if log:
-        Path(log).parent.mkdir(parents=True, exist_ok=True)
+    """Send standard output and error to the log file, and read nothing; without a log the job is done all the same."""
     try:
-        output = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        if log:
+            Path(log).parent.mkdir(parents=True, exist_ok=True)
+        output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError:
         output = os.open(os.devnull, os.O_WRONLY)
     silent = os.open(os.devnull, os.O_RDONLY)

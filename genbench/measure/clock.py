@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-WINDOW_SECONDS = 5.0  # a window ends early after this long, so that progress and Ctrl-C are not held up
+from genbench.measure.throughput import WINDOW_SECONDS
 
 
 def synchronise(device: torch.device) -> None:

@@ -7,17 +7,20 @@ from collections.abc import Sequence
 from genbench.results.schema import Throughput, Window
 from genbench.verdict.stats import median_interval
 
+WINDOW_SECONDS = 5.0  # a window ends early after this long, so that progress and Ctrl-C are not held up
+
 
 def throughput(windows: Sequence[Window], confidence: float = 0.95) -> Throughput | None:
     """Return the median rate over the timed windows with its interval, or None where nothing was timed.
 
-    Warm-up windows do not count, nor does a last window of less than half the usual length.
+    Warm-up windows do not count, nor does one that the end of the budget cut to less than half the usual length. One
+    that time cut short does: it is a slow one, and to drop it would make the machine look faster than it is.
     """
     timed = [window for window in windows if not window.warmup and window.seconds > 0]
     if not timed:
         return None
     longest = max(window.steps for window in timed)
-    counted = [window for window in timed if 2 * window.steps >= longest]
+    counted = [window for window in timed if 2 * window.steps >= longest or window.seconds >= WINDOW_SECONDS]
     rates = median_interval([window.images / window.seconds for window in counted], confidence)
     steps = median_interval([window.steps / window.seconds for window in counted], confidence)
     return Throughput(

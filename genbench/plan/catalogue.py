@@ -34,6 +34,7 @@ from genbench.specs import (
 
 S = TypeVar("S", bound=Spec)
 
+CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets")  # what --set can name
 SINGULAR: dict[Kind, str] = {
     "families": "family",
     "models": "model",
@@ -73,23 +74,20 @@ class Catalogue:
         entries = self.entries(kind)
         if name in entries:
             return entries[name]
-        claims = [p for p in self.plugins if p.quarantined and name in p.registers.get(kind, [])]
-        unknown = [p for p in self.plugins if p.quarantined and not p.registers]
+        claims = self.quarantined_claims(kind, name)
         if claims:
             raise UsageError(
-                f"The {SINGULAR[kind]} '{name}' comes from the plugin {claims[0].title}, which is quarantined: "
-                f"{claims[0].reason}.",
-                "See `genbench plugin list --verbose` for the traceback.",
+                f"The {SINGULAR[kind]} '{name}' is registered by the {claims[0].explanation}",
+                "See `genbench plugin list` for the traceback.",
             )
         cure = f"{kind.capitalize()}: {', '.join(sorted(entries))}."
-        for plugin in unknown:
-            cure += f"\nThe plugin {plugin.title} may have had it, but is quarantined: {plugin.reason}."
+        for plugin in self.plugins:
+            if plugin.quarantined and not plugin.registers:
+                cure += f"\nIt may be in the {plugin.explanation}"
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
 
-    def rival_claims(self, kind: Kind, name: str) -> list[Plugin]:
-        """Return the quarantined plugins that register a name which another plugin registers too."""
-        if name not in self.entries(kind):
-            return []
+    def quarantined_claims(self, kind: Kind, name: str) -> list[Plugin]:
+        """Return the quarantined plugins that register this name."""
         return [p for p in self.plugins if p.quarantined and name in p.registers.get(kind, [])]
 
 
@@ -111,7 +109,7 @@ def combine(loaded: Iterable[LoadedPlugin]) -> Catalogue:
             try:
                 _enter(catalogue, candidate)
             except GenbenchError as error:
-                plugin = plugin.quarantine(error.cause)
+                plugin = plugin.quarantine(f"{error.cause} {error.cure}".strip())
         catalogue.plugins.append(plugin)
     return catalogue
 
@@ -139,6 +137,8 @@ def _check(spec: Spec) -> None:
         clash = {option.name for option in spec.option_schema} & {*RECIPE_FIELDS, "latent_dim"}
         if clash:
             raise UsageError(f"'{spec.name}' has an option named '{min(clash)}', which every model has already")
+    if isinstance(spec, MetricSpec) and spec.name in ("fd", "none"):
+        raise UsageError(f"a metric cannot be named '{spec.name}', which --metrics has a meaning for")
     if isinstance(spec, ModelSpec | LossSpec):
         resolve_recipe(spec.recipe, owner=f"{spec.name}'s recipe")
 

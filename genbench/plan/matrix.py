@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from genbench import __version__
 from genbench.errors import UsageError
@@ -11,11 +12,12 @@ from genbench.options import OptionValue, resolve_options
 from genbench.plan.catalogue import Catalogue, Entry
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id
 from genbench.plan.profiles import Profile, find_profile
-from genbench.plan.recipe import RECIPE_FIELDS, resolve_recipe
+from genbench.plan.recipe import resolve_recipe
 from genbench.plan.request import Request
+from genbench.plan.settings import check_settings, chosen_latent_dim, own_settings, recipe_settings
 from genbench.plugins import Kind, Plugin
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference
-from genbench.specs import DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
+from genbench.specs import ConfigurableSpec, DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,15 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     datasets = [_dataset(text, request, catalogue) for text in request.datasets]
     models = [catalogue.require("models", name) for name in request.models]
     losses = [catalogue.require("losses", name) for name in request.losses]
+    pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
     metrics = _metrics(request, catalogue, profile)
-    _check_settings(request, models, losses, datasets, catalogue)
+    taking_part = [*(entry.spec for pair in pairs for entry in pair), *(dataset.entry.spec for dataset in datasets)]
+    check_settings(request.set, taking_part, catalogue)
 
     cells = [
         _cell(request, catalogue, profile, model, loss, dataset, seed, device, metrics)
         for dataset in datasets
-        for model in models
-        for loss in (losses or [_default_loss(model, catalogue)])
+        for model, loss in pairs
         for seed in request.seeds
     ]
     cells = list({cell.id: cell for cell in cells}.values())
@@ -88,47 +91,44 @@ def _cell(
     metrics: Sequence[MetricSpec],
 ) -> PlannedCell:
     spec = model.spec
-    given = _given(request, catalogue, "models", spec.name)
-    recipe = resolve_recipe(
-        spec.recipe, loss.spec.recipe, profile.recipe, request.recipe, _only(given, RECIPE_FIELDS), owner=spec.name
-    )
-    own = {name: value for name, value in given.items() if name not in (*RECIPE_FIELDS, "latent_dim")}
+    layers = (spec.recipe, loss.spec.recipe, profile.recipe, request.recipe, recipe_settings(request.set, spec))
+    recipe = resolve_recipe(*layers, owner=spec.name)
     family = catalogue.families.get(spec.family)
     identity = CellIdentity(
         identity_version=IDENTITY_VERSION,
-        model=Choice(
-            name=spec.name, options=resolve_options(spec.option_schema, own, spec.name), origin=origin(model.plugin)
-        ),
+        model=_choice(model, own_settings(request.set, spec)),
         family=Choice(name=spec.family, origin=origin(family.plugin if family else model.plugin)),
-        loss=Choice(
-            name=loss.spec.name,
-            options=resolve_options(
-                loss.spec.option_schema, _given(request, catalogue, "losses", loss.spec.name), loss.spec.name
-            ),
-            origin=origin(loss.plugin),
-        ),
+        loss=_choice(loss, own_settings(request.set, loss.spec)),
         dataset=dataset.choice,
         image_shape=dataset.shape,
-        latent_dim=_latent_dim(given.get("latent_dim", spec.latent_dim), spec.name),
+        latent_dim=chosen_latent_dim(request.set, spec),
         recipe=recipe,
         device=device,
         seed=seed,
         metrics=_cell_metrics(metrics, family.spec if family else None, dataset.entry.spec),
         genbench=__version__,
     )
-    reason = _impossible(spec, loss.spec, family.spec if family else None, dataset, recipe)
+    reason = _impossible(spec, loss.spec, dataset, recipe) if family else _missing_family(spec, catalogue)
     return PlannedCell(
         id=cell_id(identity), identity=identity, reason=reason, synthetic_data=dataset.entry.spec.synthetic
     )
 
 
-def _impossible(
-    model: ModelSpec, loss: LossSpec, family: FamilySpec | None, dataset: _Dataset, recipe: dict[str, OptionValue]
-) -> str:
+def _choice(entry: Entry[Any], given: Mapping[str, OptionValue]) -> Choice:
+    spec: ConfigurableSpec = entry.spec
+    options = resolve_options(spec.option_schema, given, spec.name)
+    return Choice(name=spec.name, options=options, origin=origin(entry.plugin))
+
+
+def _missing_family(model: ModelSpec, catalogue: Catalogue) -> str:
+    claims = catalogue.quarantined_claims("families", model.family)
+    why = f" of the {claims[0].explanation}" if claims else ", which no plugin registers"
+    return f"model '{model.name}' is of the family '{model.family}'{why}"
+
+
+def _impossible(model: ModelSpec, loss: LossSpec, dataset: _Dataset, recipe: dict[str, OptionValue]) -> str:
     """Return why these do not go together, or an empty string."""
     data = dataset.entry.spec
-    if family is None:
-        return f"model '{model.name}' is of the family '{model.family}', which no plugin registers"
     if loss.family != model.family:
         return f"loss '{loss.name}' is {loss.family}, model '{model.name}' is {model.family}"
     if model.image_shapes is not None and dataset.shape not in model.image_shapes:
@@ -156,17 +156,23 @@ def _dataset(text: str, request: Request, catalogue: Catalogue) -> _Dataset:
     name, colon, argument = text.partition(":")
     entry = catalogue.require("datasets", name)
     spec: DatasetSpec = entry.spec
-    given = _given(request, catalogue, "datasets", name)
+    given = own_settings(request.set, spec)
     if colon and spec.argument is None:
-        raise UsageError(f"Dataset '{name}' takes nothing behind a colon, but '{text}' was asked for.")
+        raise UsageError(f"Dataset '{name}' takes nothing behind a colon.", f"Write {name} instead of {text}.")
     if spec.argument is not None and colon:
         given[spec.argument] = argument
-    options = resolve_options(spec.option_schema, given, name)
-    return _Dataset(entry, Choice(name=name, options=options, origin=origin(entry.plugin)), spec.shape(options))
+    choice = _choice(entry, given)
+    if spec.argument is not None and not choice.options[spec.argument]:
+        raise UsageError(f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
+    return _Dataset(entry, choice, spec.shape(choice.options))
 
 
 def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSpec]:
-    entry: Entry[LossSpec] = catalogue.require("losses", model.spec.default_loss)
+    try:
+        entry: Entry[LossSpec] = catalogue.require("losses", model.spec.default_loss)
+    except UsageError as error:
+        cause = f"The default loss of the model '{model.spec.name}' is missing. {error.cause}"
+        raise UsageError(cause, f"Choose another with --losses. {error.cure}") from None
     return entry
 
 
@@ -230,66 +236,16 @@ def _third_party(request: Request, catalogue: Catalogue, cells: Iterable[Planned
     return list(needed.values())
 
 
-def _check_settings(
-    request: Request,
-    models: Iterable[Entry[ModelSpec]],
-    losses: Iterable[Entry[LossSpec]],
-    datasets: Iterable[_Dataset],
-    catalogue: Catalogue,
-) -> None:
-    """Refuse `--set NAME.…` for a name that takes no part: it would silently do nothing."""
-    models = list(models)
-    taking_part = {m.spec.name for m in models} | {d.entry.spec.name for d in datasets}
-    taking_part |= {entry.spec.name for entry in losses} or {m.spec.default_loss for m in models}
-    for name in request.set:
-        if name in taking_part:
-            continue
-        if name == "recipe":
-            raise UsageError(
-                "--set recipe.… is not needed.", "Recipe fields have flags of their own, such as --batch-size."
-            )
-        known = {*catalogue.models, *catalogue.losses, *catalogue.datasets}
-        if name in known:
-            raise UsageError(
-                f"--set {name}.…: '{name}' takes no part in this run.",
-                f"Taking part: {', '.join(sorted(taking_part))}.",
-            )
-        for kind in ("models", "losses", "datasets"):
-            if any(name in plugin.registers.get(kind, []) for plugin in catalogue.plugins):
-                catalogue.require(kind, name)
-        raise UsageError(
-            f"--set {name}.…: nothing is named '{name}'.", f"Taking part: {', '.join(sorted(taking_part))}."
-        )
-
-
-def _latent_dim(value: OptionValue, model: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{model}.latent_dim = {value!r} is not a whole number from 1.")
-    return value
-
-
-def _given(request: Request, catalogue: Catalogue, kind: Kind, name: str) -> dict[str, OptionValue]:
-    """Return what `--set` gives to this name; a model, a loss and a dataset that share a name take what each has."""
-
-    def known(of: Kind) -> set[str]:
-        entry = catalogue.entries(of).get(name)
-        own = {option.name for option in entry.spec.option_schema} if entry else set()
-        return own | {*RECIPE_FIELDS, "latent_dim"} if entry and of == "models" else own
-
-    kinds: tuple[Kind, ...] = ("models", "losses", "datasets")
-    elsewhere = {option for other in kinds if other != kind for option in known(other)} - known(kind)
-    return {option: value for option, value in request.set.get(name, {}).items() if option not in elsewhere}
-
-
-def _only(given: dict[str, OptionValue], names: Sequence[str]) -> dict[str, OptionValue]:
-    return {name: value for name, value in given.items() if name in names}
-
-
 def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:
-    named = {("models", c.identity.model.name) for c in cells} | {("losses", c.identity.loss.name) for c in cells}
-    named |= {("datasets", c.identity.dataset.name) for c in cells}
+    """Return a warning for each name in use that a quarantined plugin claims too: it may have been the one meant."""
+    named: set[tuple[Kind, str]] = set()
+    for cell in cells:
+        identity = cell.identity
+        named |= {("families", identity.family.name), ("models", identity.model.name), ("losses", identity.loss.name)}
+        named |= {("datasets", identity.dataset.name), *(("metrics", name) for name in identity.metrics)}
     return [
-        f"'{name}' is also registered by the plugin {rival.title}, which is quarantined: {rival.reason}."
+        f"'{name}' is also registered by the {rival.explanation}"
         for kind, name in sorted(named)
-        for rival in catalogue.rival_claims(kind, name)  # type: ignore[arg-type]
+        if name in catalogue.entries(kind)
+        for rival in catalogue.quarantined_claims(kind, name)
     ]

@@ -26,6 +26,7 @@ from genbench.plan.specdata import spec_from_data, spec_to_data
 from genbench.plugins import SPEC_TYPES, LoadedPlugin, Plugin, load_plugin
 
 PLUGIN_SECONDS = 60.0  # time that importing one plugin may take; GENBENCH_PLUGIN_TIMEOUT changes it
+LAST_SECONDS = 2.0  # from the end of the child's answers to the end of the child
 
 
 def probe(plugins: Sequence[Plugin], seconds: float | None = None) -> list[LoadedPlugin]:
@@ -77,6 +78,9 @@ def _run_child(plugins: Sequence[Plugin], limit: float) -> tuple[list[LoadedPlug
                     child.stdin.write(msgspec.json.encode([dataclasses.asdict(p) for p in plugins]))
                     child.stdin.close()
                 heard = _listen(answers_file, child.stdout, len(plugins), limit)
+                if not heard.fault and len(heard.arrived) < len(plugins):
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        child.wait(LAST_SECONDS)  # it closed the pipe: let it end by itself, and say how
             finally:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(child.pid, signal.SIGKILL)  # with whatever the plugins have started

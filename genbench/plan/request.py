@@ -72,7 +72,8 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
         elif key == "set":
             _add_tables(options, value)
         elif key in _LISTS:
-            values[key] = _names(key, value)
+            names = _names(key, value)
+            values[key] = () if key == "metrics" and names == ("none",) else names
         elif key == "seeds":
             values[key] = _seeds(value)
         elif key in ("timeout", "memory_limit", "threads"):
@@ -103,10 +104,11 @@ def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
 def parse_value(text: str) -> OptionValue:
     """Read a value as TOML, else take the text as it stands."""
     try:
-        value: OptionValue = tomllib.loads(f"value = {text}")["value"]
+        read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text.strip()
-    return value if isinstance(value, bool | int | float | str | list) else text.strip()
+    value: OptionValue = read["value"]
+    return value if len(read) == 1 and isinstance(value, bool | int | float | str | list) else text.strip()
 
 
 def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> None:
@@ -146,5 +148,6 @@ def _number(key: str, value: object) -> float | int:
     if key == "threads":
         allowed = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if not allowed:
-        raise UsageError(f"{key} = {value!r} is not a {'positive whole ' if key == 'threads' else ''}number.")
+        what = "whole number from 1" if key == "threads" else "number from 0"
+        raise UsageError(f"{key} = {value!r} is not a {what}.")
     return value  # type: ignore[return-value]

@@ -12,7 +12,8 @@ from genbench.report.style import COLOURS
 from genbench.results.schema import CurvePoint, Window
 
 _WIDTH, _HEIGHT = 560, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 28, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 28, 34
+_LEGEND_LINE = 16
 _DIVERGED = 1e100  # a term beyond this is a gap too: no axis holds it
 _MOST_POINTS = 400  # more than this many cannot be told apart at this width
 
@@ -37,8 +38,10 @@ def loss_curves(points: Sequence[CurvePoint]) -> str:
                 parts.append(f'<circle class="{colour} dot" cx="{x}" cy="{y}" r="2"/>')
             else:
                 parts.append(f'<polyline class="{colour}" points="{" ".join(places)}"/>')
-    parts.append(_legend(names))
-    return _svg("Loss terms over images", parts, _HEIGHT)
+    legend, lines = _legend(names)
+    below = _LEGEND_LINE * (lines - 1)
+    chart = f'<g transform="translate(0 {below})">{"".join(parts)}</g>'
+    return _svg("Loss terms over images", [legend, chart], _HEIGHT + below)
 
 
 def window_strip(windows: Sequence[Window]) -> str:
@@ -52,7 +55,7 @@ def window_strip(windows: Sequence[Window]) -> str:
         return ""
     y_axis = _Axis(0, fastest, height - _BOTTOM, _TOP)
     step = (_WIDTH - _RIGHT - _LEFT) / len(measured)
-    parts = [_tick_y(y_axis, value) for value in (0.0, fastest)]
+    parts = [_tick_y(y_axis, value) for value in (0.0, float(f"{fastest:.3g}"))]
     for number, (window, rate) in enumerate(measured):
         top = y_axis.place(rate)
         bar = max(height - _BOTTOM - top, 0)
@@ -115,14 +118,18 @@ def _tick_y(axis: _Axis, value: float) -> str:
     return line + _label(_LEFT - 6, place + 4, f"{value:,.6g}", "end")
 
 
-def _legend(names: Sequence[str]) -> str:
-    parts, x = [], float(_LEFT)
+def _legend(names: Sequence[str]) -> tuple[str, int]:
+    """Return the legend, broken into lines that fit, and how many lines it has."""
+    parts, x, line = [], float(_LEFT), 0
     for number, name in enumerate(names):
-        colour = f"series-{number % COLOURS}"
-        parts.append(f'<line class="{colour}" x1="{x:.0f}" x2="{x + 16:.0f}" y1="12" y2="12"/>')
-        parts.append(_label(x + 21, 16, name, "start"))
-        x += 34 + 6.6 * len(name)
-    return "".join(parts)
+        width = 34 + 6.6 * len(name)
+        if x > _LEFT and x + width > _WIDTH:
+            x, line = float(_LEFT), line + 1
+        colour, y = f"series-{number % COLOURS}", 12 + _LEGEND_LINE * line
+        parts.append(f'<line class="{colour}" x1="{x:.0f}" x2="{x + 16:.0f}" y1="{y}" y2="{y}"/>')
+        parts.append(_label(x + 21, y + 4, name, "start"))
+        x += width
+    return "".join(parts), line + 1
 
 
 def _label(x: float, y: float, text: str, anchor: str) -> str:

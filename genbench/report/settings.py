@@ -24,7 +24,7 @@ CAPTION = {
     "precision": "{}",
     "engine": "{}",
     "batch_size": "batch {}",
-    "discriminator_steps": "{} discriminator steps per generator step",
+    "discriminator_steps": "D:G steps {}:1",
     "images": "{} images",
     "samples": "{} samples",
     "input": "{} input",

@@ -17,7 +17,7 @@ STYLE = f"""
 @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e4e4e7; --pale: #a1a1aa; --line: #3f3f46; --ground: #18181b;
   --card: #212124; {_variables(_DARK)} }} }}
 * {{ box-sizing: border-box; }}
-body {{ margin: 0 auto; max-width: 76rem; padding: 2rem 1.25rem 4rem; background: var(--ground); color: var(--ink);
+body {{ margin: 0 auto; max-width: 96rem; padding: 2rem 1.25rem 4rem; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }}
 h1 {{ font-size: 1.6rem; margin: 0; }}
 h2 {{ font-size: 1.2rem; margin: 2.5rem 0 .75rem; }}

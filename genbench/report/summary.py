@@ -49,6 +49,16 @@ def write_summary(run: RunDirectory) -> Summary:
 
 def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
     entries = [(cell_title(planned), run.sample_path(planned.id)) for planned in contents.record.cells]
+    entries += [
+        (f"{cell_title(planned)} · reconstructions", path)
+        for planned in contents.record.cells
+        if (path := run.reconstruction_path(planned.id)).exists()
+    ]
+    entries += [
+        (f"{reference.dataset.name} · real held-out", path)
+        for reference in contents.record.references
+        if (path := run.sample_path(reference.id)).exists()
+    ]
     stream = io.BytesIO()
     contact_sheet(entries).save(stream, format="PNG", optimize=True)
     return stream.getvalue()

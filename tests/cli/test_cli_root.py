@@ -1,0 +1,152 @@
+"""The command line itself: verbs, near misses, and exit codes that mean one thing each."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+from genbench import __version__
+from genbench import cli as root
+from genbench.errors import DataError, ExitCode, GenbenchError, UsageError
+
+GENBENCH = [sys.executable, "-m", "genbench"]
+
+
+def verb_that(does: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command line with a verb that does this."""
+    monkeypatch.setattr(root.Verbs, "get_command", lambda *_: click.Command("list", callback=does))
+    return root.invoke(["list"])
+
+
+def test_help_names_every_verb_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.invoke(["--help"]) == 0
+    text = capsys.readouterr().out
+    for verb in root.VERBS:
+        assert f"\n  {verb} " in text
+    for number in ("0 fine", "2 usage", "5 no data", "70 a bug", "130 interrupted"):
+        assert number in text
+
+
+@pytest.mark.parametrize("verb", root.VERBS)
+def test_every_verb_exists_and_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.invoke([verb, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"Usage: genbench {verb} ")
+    assert "Options:" in text
+
+
+def test_the_command_line_can_be_invoked_again_after_every_verb_was_imported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for verb in root.VERBS:
+        root.invoke([verb, "--help"])
+    assert root.invoke(["--help"]) == 0  # genbench.cli.list and .run are modules now
+    assert root.invoke(["lst"]) == 2
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.invoke(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "There is no verb 'rnu'. Did you mean 'run'?"),
+        (["lst", "--json"], "There is no verb 'lst'. Did you mean 'list'?"),
+        (["plugin", "lst"], "There is no verb 'lst'. Did you mean 'list'?"),
+        (["--verison"], "--version"),
+        (["run", "--modles", "gan"], "--models"),
+        (["run", "--batch-size", "many"], "'many' is not a valid integer"),
+        (["list", "modles"], "Did you mean 'models'?"),
+        (["list", "models", "losses"], "unexpected extra argument"),
+        (["run", "--config", "nowhere.toml"], "Cannot read nowhere.toml"),
+        (["run", "--set", "width"], "--set NAME.option=value"),
+        (["run", "--profile", "quik"], "Did you mean 'quick'"),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_usage_and_says_what_was_meant(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert root.invoke(arguments) == ExitCode.USAGE == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.out == ""
+
+
+def test_without_a_verb_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.invoke([]) == 2
+    captured = capsys.readouterr()
+    assert "Verbs:" in captured.out + captured.err
+
+
+class Strange(GenbenchError):
+    exit_code = ExitCode.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("error", "code"), [(UsageError, 2), (DataError, 5), (Strange, 3)])
+def test_an_error_prints_cause_and_cure_and_ends_with_its_code(
+    error: type[GenbenchError], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error("The disk is square.", "Make it round.")
+
+    assert verb_that(fail, monkeypatch) == code
+    assert capsys.readouterr().err == "Error: The disk is square.\nMake it round.\n"
+
+
+def test_a_bug_ends_with_70_and_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verb_that(lambda: [][1], monkeypatch) == ExitCode.BUG == 70
+    text = capsys.readouterr().err
+    assert "IndexError" in text
+    assert "This is a bug in genbench" in text
+
+
+def test_interrupting_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verb_that(lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch) == ExitCode.INTERRUPTED == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+@pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (ExitCode.FAILED_CELLS, 5), ("text", 0)])
+def test_a_verb_returns_its_code(returned: object, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verb_that(lambda: returned, monkeypatch) == code
+
+
+@pytest.mark.parametrize("arguments", ["--help", "list", "schema cell"])
+def test_a_reader_that_has_seen_enough_is_no_fault(arguments: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run([*GENBENCH, *arguments.split()], stdout=closed, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_no_standard_output_at_all_is_no_fault() -> None:
+    line = [*map(str, GENBENCH), "list"]
+    done = subprocess.run(["sh", "-c", f"exec {' '.join(line)} >&-"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_behind_standard_output_is_said() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*GENBENCH, "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "Error: Cannot write: [Errno 28] No space left on device.\nMake room, or write elsewhere.\n"
+
+
+def test_the_environment_as_json() -> None:
+    done = subprocess.run([*GENBENCH, "env", "--json"], capture_output=True, text=True, check=True)
+    facts = json.loads(done.stdout)
+    assert facts["default_threads"] >= 1
+    assert {"python", "torch"} <= set(json.dumps(facts).replace('"', " ").split())

@@ -1,0 +1,141 @@
+"""Running genbench for real, as a user does: in a process of its own, on cells of a second."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genbench.results.schema import CellResult, RunRecord
+from genbench.results.store import RunDirectory
+
+GENBENCH = (sys.executable, "-m", "genbench")
+FAULTS = Path(__file__).parent / "execute" / "faults.py"
+
+# Two steps on 64 real images, no metrics: half a second a cell.
+TINY = (
+    *("--profile", "smoke", "--images", "64", "--samples", "16", "--metrics", ""),
+    *("--device", "cpu", "--threads", "1", "--plugin", str(FAULTS)),
+)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+    run: Path
+
+    @property
+    def record(self) -> RunRecord:
+        """The plan that was written."""
+        return RunDirectory(self.run).record
+
+    @property
+    def run_cells(self) -> list[CellResult]:
+        """The results."""
+        return list(RunDirectory(self.run).read_cells().results.values())
+
+    @property
+    def cells(self) -> dict[str, CellResult]:
+        """The results, by the name of the model."""
+        return {cell.identity.model.name: cell for cell in self.run_cells}
+
+
+@dataclass
+class Going:
+    """A command that runs."""
+
+    process: subprocess.Popen[str]
+    run: Path
+    marks: Path
+
+    def end(self, seconds: float = 120) -> Done:
+        """Wait for its end."""
+        out, err = self.process.communicate(timeout=seconds)
+        return Done(self.process.returncode, out, err, self.run)
+
+    def mark(self, name: str) -> int:
+        """Wait until a plugin leaves this mark, and return the process id in it."""
+        path = self.marks / name
+        wait_until(lambda: path.exists() and path.read_text() != "", self.process)
+        return int(path.read_text())
+
+
+def start(*arguments: str, out: Path, resume: bool = False, prefix: Sequence[str] = (), **variables: str) -> Going:
+    """Start `genbench run` with a run directory and further environment variables."""
+    marks = out.parent / "marks"
+    marks.mkdir(exist_ok=True)
+    where = "--resume" if resume else "--out"
+    environment = {**os.environ, "FAULTS_MARKS": str(marks), **variables}
+    process = subprocess.Popen(
+        [*prefix, *GENBENCH, "run", *arguments, where, str(out)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    return Going(process, out, marks)
+
+
+def run(
+    *arguments: str, out: Path, resume: bool = False, prefix: Sequence[str] = (), seconds: float = 200, **variables: str
+) -> Done:
+    """Run `genbench run` to its end."""
+    return start(*arguments, out=out, resume=resume, prefix=prefix, **variables).end(seconds)
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 90) -> None:
+    """Wait for something; fail when it takes too long, or when the process that should do it has ended."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        ended = process is not None and process.poll() is not None
+        if ended and not true():
+            assert process is not None
+            raise AssertionError(f"the process ended before: {process.communicate()}")
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def children(pid: int) -> Iterator[int]:
+    """Yield the processes whose parent this one is."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(path.read_text().rpartition(")")[2].split()[1]) == pid:
+                yield int(path.parent.name)
+        except OSError:
+            continue
+
+
+def template_of(pid: int) -> int:
+    """Return the template process of a running `genbench run`."""
+    for child in children(pid):
+        if b"genbench.execute.template" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    raise AssertionError("there is no template process")
+
+
+def wait_until_gone(pids: Iterable[int], seconds: float = 15) -> None:
+    """Fail unless every one of these processes ends soon."""
+    pids = list(pids)
+    wait_until(lambda: not any(map(alive, pids)), seconds=seconds)
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return every file's modification time and content."""
+    return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}

@@ -1,0 +1,213 @@
+"""Runs that are killed or interrupted: nothing is left running, and `--resume` finishes without repeating."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import (
+    TINY,
+    Going,
+    children,
+    run,
+    snapshot,
+    start,
+    template_of,
+    wait_until,
+    wait_until_gone,
+)
+from safetensors.torch import load_file
+
+STEPS = 300
+LONG = (*TINY, "--images", str(32 * STEPS))
+SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
+
+
+def training_steps(going: Going) -> dict[int, int]:
+    """How many training steps each worker process ran."""
+    counts: dict[int, int] = {}
+    for line in (going.marks / "steps").read_text().splitlines():
+        counts[int(line.split()[0])] = counts.get(int(line.split()[0]), 0) + 1
+    return counts
+
+
+def family_of(going: Going) -> list[int]:
+    template = template_of(going.process.pid)
+    return [template, *children(template)]
+
+
+def test_a_killed_worker_costs_its_cell_and_resume_repeats_nothing_else(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "sound,slow,unused-parameter", out=tmp_path / "run", **SLOW)
+    os.kill(going.mark("training"), signal.SIGKILL)
+    done = going.end()
+    assert done.code == 5
+    assert {name: cell.status for name, cell in done.cells.items()} == {
+        "sound": "ok",
+        "slow": "failed",
+        "unused-parameter": "ok",
+    }
+    assert "ended by SIGKILL" in done.cells["slow"].reason
+    before = snapshot(going.run / "cells")
+
+    resumed = run(out=going.run, resume=True)
+    assert resumed.code == 0, resumed.err
+    slow = resumed.cells["slow"]
+    assert (slow.status, slow.steps) == ("ok", STEPS)
+    after = snapshot(going.run / "cells")
+    assert {n for n in before if before[n] != after[n]} == {f"{slow.id}.json"}
+    assert not list((going.run / "checkpoints").glob("*resume*"))
+
+    again = run(out=going.run, resume=True)
+    assert again.code == 0
+    assert snapshot(going.run / "cells") == after
+
+
+def test_a_killed_supervisor_takes_everything_along_and_resume_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    wait_until(lambda: bool(list(going.run.glob("checkpoints/*.resume.safetensors"))), going.process)
+    family = family_of(going)
+    assert len(family) == 2
+    going.process.kill()
+    going.process.communicate()
+    wait_until_gone(family)
+    killed = training_steps(going)
+
+    done = run(out=going.run, resume=True)
+    assert done.code == 0, done.err
+    cell = done.cells["slow"]
+    at = cell.provenance.resumed_at_step
+    assert at is not None
+    assert 0 < at <= sum(killed.values())
+    assert cell.steps == STEPS
+    second = {pid: steps for pid, steps in training_steps(going).items() if pid not in killed}
+    assert list(second.values()) == [STEPS - at]
+    assert sum(window.steps for window in cell.windows) == STEPS
+
+    # The interrupted training ended where one without a pause ends, dropout and all.
+    whole = run(*LONG, "--models", "slow", out=tmp_path / "whole")
+    assert whole.code == 0, whole.err
+    first, other = (load_file(d.run / "checkpoints" / f"{cell.id}.safetensors") for d in (done, whole))
+    assert first.keys() == other.keys()
+    assert all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_killed_template_costs_one_cell(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow,sound", out=tmp_path / "run", **SLOW)
+    worker = going.mark("training")
+    os.kill(template_of(going.process.pid), signal.SIGKILL)
+    done = going.end()
+    wait_until_gone([worker])
+    assert done.code == 5
+    assert done.cells["slow"].status == "failed"
+    assert "the process that starts workers was ended by SIGKILL" in done.cells["slow"].reason
+    assert done.cells["sound"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("moment", "number", "arguments"),
+    [
+        ("training", signal.SIGINT, ("--models", "slow")),
+        ("training", signal.SIGTERM, ("--models", "slow")),
+        ("loading", signal.SIGINT, ("--models", "sound", "--datasets", "slow-data")),
+        ("measuring", signal.SIGINT, ("--models", "sound", "--metrics", "slow-metric")),
+    ],
+)
+def test_ctrl_c_stops_cleanly_and_says_how_to_resume(
+    tmp_path: Path, moment: str, number: signal.Signals, arguments: tuple[str, ...]
+) -> None:
+    images = str(32 * (STEPS if moment == "training" else 2))
+    going = start(*LONG, *arguments, "--images", images, out=tmp_path / "a run", **SLOW)
+    going.mark(moment)
+    family = family_of(going)
+    going.process.send_signal(number)
+    done = going.end(60)
+    assert done.code == 130
+    assert done.err.rstrip().endswith(f"Interrupted.\nGo on with: genbench run --resume '{going.run}'")
+    assert "Traceback" not in done.err
+    assert done.cells == {}
+    wait_until_gone(family)
+
+    resumed = run(out=going.run, resume=True)
+    assert resumed.code == 0, resumed.err
+    (cell,) = resumed.run_cells
+    assert cell.status == "ok"
+    assert (cell.provenance.resumed_at_step is not None) == (moment != "loading")
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    going = start(*TINY, "--models", "swallows-sigterm", out=tmp_path / "run")
+    worker = going.mark("swallowing")
+    family = family_of(going)
+    going.process.send_signal(signal.SIGINT)
+    assert going.process.stderr is not None
+    while "Ctrl-C again" not in going.process.stderr.readline():
+        pass
+    assert going.process.poll() is None  # it waits for a worker that will not listen
+    going.process.send_signal(signal.SIGINT)
+    done = going.end(10)  # much less than the grace that the worker has
+    assert done.code == 130
+    assert "Go on with: genbench run --resume" in done.err
+    wait_until_gone([worker, *family])
+
+
+def test_two_processes_do_not_work_on_one_run(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    second = run(out=going.run, resume=True)
+    assert second.code == 2
+    assert "Another genbench process is working on" in second.err
+    first = going.end()
+    assert first.code == 0, first.err
+    assert first.cells["slow"].steps == STEPS
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_cell_trained_anew(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    going.process.send_signal(signal.SIGINT)
+    assert going.end().code == 130
+    (checkpoint,) = going.run.glob("checkpoints/*.resume.safetensors")
+    data = bytearray(checkpoint.read_bytes())
+    data[len(data) // 2] ^= 1  # one bit
+    checkpoint.write_bytes(data)
+    half_written = checkpoint.with_name(f".{checkpoint.name}.1-2.tmp")
+    half_written.write_bytes(b"half")
+
+    done = run(out=going.run, resume=True)
+    assert done.code == 0, done.err
+    cell = done.cells["slow"]
+    assert cell.provenance.resumed_at_step is None
+    assert cell.steps == sum(window.steps for window in cell.windows) == STEPS
+    assert any("could not be used (its tensors are not those that were written)" in note for note in cell.notes)
+    assert checkpoint.with_name(checkpoint.name + ".unusable").read_bytes() == bytes(data)
+    assert not half_written.exists()
+
+
+def test_a_result_cut_in_half_is_named_and_only_that_cell_runs_again(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run(*TINY, "--models", "sound,unused-parameter", out=out)
+    assert done.code == 0, done.err
+    path = out / "cells" / f"{done.cells['sound'].id}.json"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    before = snapshot(out / "cells")
+
+    resumed = run(out=out, resume=True)
+    assert resumed.code == 0, resumed.err
+    after = snapshot(out / "cells")
+    assert [name for name in before if before[name] != after[name]] == [path.name]
+    assert json.loads(path.read_bytes())["status"] == "ok"
+
+
+def test_a_damaged_plan_is_a_clear_error(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_bytes(b'{"schema_version": 1, "cre')
+    done = run(out=out, resume=True)
+    assert done.code == 2
+    assert "run.json is damaged" in done.err
+    assert "Traceback" not in done.err

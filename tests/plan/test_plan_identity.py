@@ -1,0 +1,97 @@
+"""Identity: the same request has the same id for ever, and another request has another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genbench.plan.identity import IDENTITY_VERSION, cell_id, digest, origin, reference_id
+from genbench.plugins import Plugin
+from genbench.results.schema import CellIdentity, Choice, PluginOrigin
+
+ORIGIN = PluginOrigin(plugin="builtin", distribution="genbench", version="0.1.0")
+IDENTITY = CellIdentity(
+    identity_version=1,
+    model=Choice(name="dcgan", options={"width": 64}, origin=ORIGIN),
+    family=Choice(name="adversarial", origin=ORIGIN),
+    loss=Choice(name="non-saturating", origin=ORIGIN),
+    dataset=Choice(name="fashion-mnist-mini", origin=ORIGIN),
+    image_shape=(1, 28, 28),
+    latent_dim=100,
+    recipe={"batch_size": 32, "learning_rate": 0.0002, "precision": "fp32"},
+    device="cpu",
+    seed=0,
+    metrics=("fd-fashion-cnn", "diversity"),
+    genbench="0.1.0",
+)
+
+
+def test_the_id_of_a_fixed_record_never_changes() -> None:
+    # Stored runs are resumed and compared by these ids: raise IDENTITY_VERSION when this must change.
+    assert IDENTITY_VERSION == 1
+    assert cell_id(IDENTITY) == "dcgan-non-saturating-fashion-mnist-mini-s0-e5eb36d7fa"
+    assert reference_id(IDENTITY.dataset, 2000) == "fashion-mnist-mini-2000-03ae0e3046"
+
+
+def changed(record: Any, path: str, value: object) -> Any:
+    name, _, rest = path.partition(".")
+    inner = getattr(record, name)
+    if not rest:
+        return msgspec.structs.replace(record, **{name: value})
+    replaced = {**inner, rest: value} if isinstance(inner, dict) else changed(inner, rest, value)
+    return msgspec.structs.replace(record, **{name: replaced})
+
+
+CHANGES: dict[str, object] = {
+    "identity_version": 2,
+    **{
+        f"{part}.{field}": value
+        for part in ("model", "family", "loss", "dataset")
+        for field, value in {
+            "name": "other", "options.x": 1, "origin.plugin": "acme", "origin.distribution": "acme",
+            "origin.version": "0.1.1",
+        }.items()
+    },
+    "image_shape": (3, 28, 28),
+    "latent_dim": 101,
+    "recipe.batch_size": 33,
+    "recipe.learning_rate": 0.00020000000000000004,
+    "recipe.new_field": None,
+    "device": "cuda",
+    "seed": 1,
+    "metrics": ("diversity", "fd-fashion-cnn"),
+    "genbench": "0.1.1",
+}  # fmt: skip
+
+
+def test_every_field_is_tried() -> None:
+    assert {path.partition(".")[0] for path in CHANGES} == set(CellIdentity.__struct_fields__)
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_any_change_of_what_was_asked_gives_another_id(path: str) -> None:
+    other = changed(IDENTITY, path, CHANGES[path])
+    assert other != IDENTITY
+    assert digest(other) != digest(IDENTITY)
+    assert cell_id(other) != cell_id(IDENTITY)
+
+
+@given(st.permutations([("batch_size", 32), ("learning_rate", 0.0002), ("precision", "fp32")]))
+def test_the_order_in_which_options_were_written_does_not_matter(items: list[tuple[str, Any]]) -> None:
+    assert cell_id(msgspec.structs.replace(IDENTITY, recipe=dict(items))) == cell_id(IDENTITY)
+
+
+def test_a_record_that_was_stored_and_read_again_has_the_same_id() -> None:
+    again = msgspec.json.decode(msgspec.json.encode(IDENTITY), type=CellIdentity)
+    assert cell_id(again) == cell_id(IDENTITY)
+
+
+def test_built_in_plugins_share_one_origin_and_others_keep_their_names() -> None:
+    built_in = Plugin("models", "builtin", "genbench.builtin.models", "genbench", "0.1.0")
+    assert origin(built_in) == ORIGIN
+    installed = Plugin("acme", "entry-point", "acme_gan", "acme-gan", "1.2")
+    assert origin(installed) == PluginOrigin(plugin="acme", distribution="acme-gan", version="1.2")

@@ -1,0 +1,302 @@
+"""The matrix: what was asked for, in order, and why a combination is impossible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+import genbench
+from genbench.errors import ExitCode, UsageError
+from genbench.plan.catalogue import Catalogue, combine
+from genbench.plan.matrix import Plan, make_plan
+from genbench.plan.profiles import PROFILES
+from genbench.plan.request import make_request
+from genbench.plugins import Kind, LoadedPlugin, Plugin, builtin_plugins, load_plugin
+from genbench.specs import Spec
+
+BUILTIN = [load_plugin(plugin) for plugin in builtin_plugins()]
+
+
+@dataclass(frozen=True)
+class Width:
+    width: int = genbench.option(8, minimum=1)
+
+
+@dataclass(frozen=True)
+class Size:
+    size: int = genbench.option(28, minimum=8)
+
+
+def catalogue(*, reason: str = "", registers: dict[str, list[str]] | None = None, **specs: list[Spec]) -> Catalogue:
+    """Return the built-in catalogue and one plugin beside it."""
+    plugin = Plugin("acme", "entry-point", "acme", "acme", "1.0", registers or {}, reason)
+    kinds: dict[Kind, list[Spec]] = dict(specs)  # type: ignore[arg-type]
+    return combine([*BUILTIN, LoadedPlugin(plugin, kinds)] if specs or reason else BUILTIN)
+
+
+def plan(*settings: str, among: Catalogue | None = None, **given: Any) -> Plan:
+    return make_plan(make_request(given, settings), among or catalogue(), "cpu")
+
+
+def names(made: Plan) -> list[str]:
+    return [
+        f"{c.identity.model.name} {c.identity.loss.name} {c.identity.dataset.name} {c.identity.seed}"
+        for c in made.cells
+    ]
+
+
+def reasons(made: Plan) -> dict[str, str]:
+    return {f"{c.identity.model.name} {c.identity.loss.name}": c.reason for c in made.cells}
+
+
+def model(name: str = "m", **fields: Any) -> genbench.ModelSpec:
+    return genbench.ModelSpec(
+        **{"name": name, "family": "adversarial", "build": len, "default_loss": "minimax", **fields}
+    )
+
+
+def test_datasets_then_models_then_losses_then_seeds() -> None:
+    made = plan(
+        models="dcgan,gan", losses="minimax,non-saturating", datasets="fashion-mnist,fashion-mnist-mini", seeds="1,0"
+    )
+    assert names(made) == [
+        f"{model} {loss} {dataset} {seed}"
+        for dataset in ("fashion-mnist", "fashion-mnist-mini")
+        for model in ("dcgan", "gan")
+        for loss in ("minimax", "non-saturating")
+        for seed in (1, 0)
+    ]
+    assert len({cell.id for cell in made.cells}) == len(made.cells) == 16
+
+
+def test_without_losses_each_model_has_its_own() -> None:
+    pairs = ("gan non-saturating", "dcgan non-saturating", "vae elbo")
+    assert names(plan()) == [f"{pair} fashion-mnist-mini 0" for pair in pairs]
+
+
+def test_a_loss_of_another_family_is_a_reason_and_the_others_go_on() -> None:
+    made = plan(models="gan,vae", losses="minimax")
+    assert reasons(made)["gan minimax"] == ""
+    assert reasons(made)["vae minimax"] == "loss 'minimax' is adversarial, model 'vae' is variational"
+    assert [cell.identity.model.name for cell in made.possible] == ["gan"]
+
+
+def test_an_image_size_that_a_model_does_not_take_names_those_it_takes() -> None:
+    made = plan("synthetic.size=48", models="gan,dcgan", datasets="synthetic")
+    reason = reasons(made)["dcgan non-saturating"]
+    assert "dataset 'synthetic' has 3×48×48; choose one with --set synthetic.size=… (28, 32, 64, 128)" in reason
+    assert reasons(made)["gan non-saturating"] == ""
+    fixed = plan("synthetic.size=28", models="dcgan", datasets="synthetic")
+    assert fixed.cells[0].identity.image_shape == (3, 28, 28)
+
+
+def test_a_dataset_whose_size_is_fixed_gets_no_hint() -> None:
+    among = catalogue(datasets=[genbench.DatasetSpec(name="tall", image_shape=(1, 40, 20), load=len)])
+    reason = reasons(plan(models="gan,dcgan", datasets="tall", among=among))["dcgan non-saturating"]
+    assert reason.endswith("dataset 'tall' has 1×40×20")
+
+
+def test_a_batch_larger_than_the_dataset_says_the_largest() -> None:
+    with pytest.raises(UsageError, match="use --batch-size 8000 or less"):
+        plan(models="gan", batch_size=8001)
+    assert plan(models="gan", batch_size=8000).possible
+    made = plan("gan.batch_size=9000", models="gan,dcgan")
+    assert [bool(reason) for reason in reasons(made).values()] == [True, False]
+
+
+def test_a_conditional_model_needs_labels() -> None:
+    bare = genbench.DatasetSpec(name="bare", image_shape=(1, 28, 28), load=len, train_size=100)
+    unknown = genbench.DatasetSpec(name="unknown", image_shape=(1, 28, 28), load=len)
+    among = catalogue(models=[model(conditional=True)], datasets=[bare, unknown])
+    made = plan(models="m,gan", datasets="bare,unknown,fashion-mnist-mini", among=among)
+    assert [cell.reason for cell in made.cells if cell.identity.model.name == "m"] == [
+        "model 'm' needs labels, dataset 'bare' has none", "", "",
+    ]  # fmt: skip
+
+
+def test_a_family_that_nobody_registers_is_a_reason() -> None:
+    among = catalogue(models=[model(family="flow")])
+    assert reasons(plan(models="m,gan", among=among))["m minimax"].endswith("'flow', which no plugin registers")
+
+
+def test_a_default_loss_that_nobody_registers_names_the_model() -> None:
+    among = catalogue(models=[model(default_loss="minmax")])
+    with pytest.raises(UsageError, match=r"default loss of the model 'm'.*'minmax'\. Did you mean 'minimax'"):
+        plan(models="m", among=among)
+    assert plan(models="m", losses="minimax", among=among).possible
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        ({"models": "dcgna"}, r"Unknown model 'dcgna'\. Did you mean 'dcgan'\?"),
+        ({"models": "gan,DCGAN"}, r"Unknown model 'DCGAN'\. Did you mean 'dcgan'\?"),
+        ({"losses": "minmax"}, r"Unknown loss 'minmax'\. Did you mean 'minimax'\?"),
+        ({"datasets": "fashion-mnist-min"}, "Did you mean 'fashion-mnist-mini'"),
+        ({"metrics": "psrn"}, r"Unknown metric 'psrn'\. Did you mean 'psnr'\?"),
+        ({"profile": "quik"}, r"Unknown profile 'quik'\. Did you mean 'quick'\?"),
+    ],
+)
+def test_unknown_names_get_the_near_miss_and_the_list(given: dict[str, str], cause: str) -> None:
+    with pytest.raises(UsageError, match=cause) as error:
+        plan(**given)
+    assert "gan, " in error.value.cure or ": " in error.value.cure
+
+
+def test_when_nothing_is_possible_every_reason_is_said() -> None:
+    with pytest.raises(UsageError, match="None of the 2 cells") as error:
+        plan(models="vae,conv-vae", losses="minimax")
+    assert error.value.exit_code == ExitCode.USAGE == 2
+    assert error.value.cure.count("loss 'minimax' is adversarial") == 2
+
+
+def test_the_text_behind_a_colon_is_the_datasets_argument() -> None:
+    made = plan(models="gan", datasets="folder:my photos/a:b")
+    assert made.cells[0].identity.dataset.options["path"] == "my photos/a:b"
+    assert len(plan(models="gan", datasets="folder:a,folder:b").cells) == 2
+    assert plan("folder.path=here", models="gan", datasets="folder").cells[0].identity.dataset.options["path"] == "here"
+
+
+def test_a_colon_where_there_is_no_argument_and_none_where_there_is() -> None:
+    with pytest.raises(UsageError, match="takes nothing behind a colon") as error:
+        plan(datasets="fashion-mnist:train")
+    assert error.value.cure == "Write fashion-mnist instead of fashion-mnist:train."
+    for text in ("folder", "folder:"):
+        with pytest.raises(UsageError, match="needs its path") as error:
+            plan(datasets=text)
+        assert error.value.cure == "Write folder:PATH."
+
+
+@pytest.mark.parametrize("profile", ["smoke", "quick"])
+def test_a_short_profile_gives_every_model_the_same_budget_and_batch(profile: str) -> None:
+    recipes = [cell.identity.recipe for cell in plan(profile=profile, models="gan,dcgan,vae,conv-vae").cells]
+    assert {(r["batch_size"], r["images"]) for r in recipes} == {
+        (PROFILES[profile].recipe["batch_size"], PROFILES[profile].recipe["images"])
+    }
+
+
+def test_the_nearer_setting_wins() -> None:
+    def batch(*settings: str, **given: Any) -> object:
+        return plan(*settings, models="vae", **given).cells[0].identity.recipe["batch_size"]
+
+    assert batch(profile="standard") == 128  # the model's own
+    assert batch(profile="quick") == 32
+    assert batch(profile="quick", batch_size=16) == 16
+    assert batch("vae.batch_size=8", profile="quick", batch_size=16) == 8
+
+
+def test_a_loss_changes_the_recipe_of_its_cells_only() -> None:
+    wgan = genbench.LossSpec(name="wgan", family="adversarial", create=len, recipe={"discriminator_steps": 5})
+    made = plan(models="gan", losses="minimax,wgan", among=catalogue(losses=[wgan]))
+    assert [cell.identity.recipe["discriminator_steps"] for cell in made.cells] == [1, 5]
+
+
+def test_settings_reach_the_one_that_is_named() -> None:
+    made = plan("dcgan.width=16", "dcgan.latent-dim=7", "vae.learning_rate=1", "elbo.beta=4", models="dcgan,vae")
+    dcgan, vae = (cell.identity for cell in made.cells)
+    assert (dcgan.model.options, dcgan.latent_dim) == ({"width": 16}, 7)
+    assert (vae.model.options, vae.latent_dim) == ({"hidden": 400}, 20)
+    assert (dcgan.recipe["learning_rate"], vae.recipe["learning_rate"]) == (2e-4, 1.0)
+    assert vae.loss.options["beta"] == 4.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "cause"),
+    [
+        ("dcgan.widht=3", r"Unknown option dcgan\.widht\. Did you mean 'width'\?"),
+        ("dcgan.batchsize=3", r"Unknown option dcgan\.batchsize\. Did you mean 'batch_size'\?"),
+        ("dcgan.width=1", r"dcgan\.width = 1 is out of range"),
+        ("dcgan.width=wide", r"dcgan\.width = 'wide' is not of type int"),
+        ("dcgan.latent_dim=0", r"dcgan\.latent_dim = 0 is not a whole number from 1"),
+        ("dcgan.latent_dim=true", r"dcgan\.latent_dim = True is not a whole number"),
+        ("non-saturating.beta=1", r"Unknown option non-saturating\.beta"),
+        ("vae.hidden=8", "'vae' takes no part in this run"),
+        ("dcgna.width=8", r"nothing is named 'dcgna'\. Did you mean 'dcgan'\?"),
+        ("recipe.batch_size=8", "is not needed"),
+    ],
+)
+def test_a_setting_that_would_do_nothing_is_refused(setting: str, cause: str) -> None:
+    with pytest.raises(UsageError, match=cause):
+        plan(setting, models="dcgan")
+
+
+def test_a_model_and_a_loss_may_share_a_name_and_each_takes_its_own() -> None:
+    specs: dict[str, Any] = {
+        "models": [model("twin", options=Width, default_loss="twin")],
+        "losses": [genbench.LossSpec(name="twin", family="adversarial", create=len, options=Size)],
+    }
+    among = catalogue(**specs)
+    identity = plan("twin.width=2", "twin.size=9", models="twin", among=among).cells[0].identity
+    assert (identity.model.options, identity.loss.options) == ({"width": 2}, {"size": 9})
+    with pytest.raises(UsageError, match=r"Unknown option twin\.depth"):
+        plan("twin.depth=2", models="twin", among=among)
+    with pytest.raises(UsageError, match=r"Unknown option twin\.size"):  # the loss that has it takes no part
+        plan("twin.size=9", models="twin", losses="minimax", among=among)
+
+
+def test_metrics_by_default_by_name_all_distances_and_none() -> None:
+    def metrics(profile: str = "quick", **given: Any) -> list[tuple[str, ...]]:
+        return [cell.identity.metrics for cell in plan(models="gan,vae", profile=profile, **given).cells]
+
+    gan, vae = metrics()
+    assert "fd-fashion-cnn" in gan and "fid" not in gan
+    assert set(vae) - set(gan) == {"psnr", "reconstruction-mse"}
+    assert "fid" in metrics("standard")[0]
+    assert metrics(metrics="fd") == [("fd-fashion-cnn",), ("fd-fashion-cnn",)]
+    assert metrics(metrics="fid,psnr,fid") == [("fid",), ("fid", "psnr")]
+    assert metrics(metrics="none") == [(), ()]
+
+
+def test_data_that_are_not_real_measure_nothing_and_say_so() -> None:
+    made = plan(models="gan", datasets="synthetic")
+    assert made.cells[0].identity.metrics == ()
+    assert made.cells[0].synthetic_data
+    assert made.references == []
+
+
+def test_one_reference_for_each_dataset_with_every_metric_of_its_cells() -> None:
+    made = plan(models="gan,vae", datasets="fashion-mnist,fashion-mnist-mini", seeds="0,1")
+    assert [reference.dataset.name for reference in made.references] == ["fashion-mnist", "fashion-mnist-mini"]
+    for reference in made.references:
+        assert {"fd-fashion-cnn", "psnr"} <= set(reference.metrics)
+        assert reference.samples == PROFILES["quick"].recipe["samples"]
+    assert len(plan("gan.samples=50", models="gan,vae").references) == 2
+    assert plan(metrics="none").references == []
+
+
+def test_an_impossible_cell_asks_for_no_reference() -> None:
+    among = catalogue(datasets=[genbench.DatasetSpec(name="tiny", image_shape=(1, 28, 28), load=len, train_size=4)])
+    made = plan(models="gan", datasets="tiny,fashion-mnist-mini", among=among)
+    assert [reference.dataset.name for reference in made.references] == ["fashion-mnist-mini"]
+
+
+def test_only_plugins_that_the_cells_need_are_loaded_by_a_worker() -> None:
+    among = catalogue(losses=[genbench.LossSpec(name="hinge", family="adversarial", create=len)])
+    assert plan(models="gan", among=among).plugins == []
+    assert [plugin.name for plugin in plan(models="gan", losses="hinge", among=among).plugins] == ["acme"]
+
+
+def test_settings_for_a_quarantined_name_say_why() -> None:
+    among = catalogue(reason="it is broken", registers={"models": ["lost"], "families": ["flow"]})
+    with pytest.raises(UsageError, match=r"'lost' is registered by the plugin acme .*quarantined: it is broken"):
+        plan("lost.width=3", models="gan", among=among)
+
+
+def test_a_quarantined_family_is_the_reason_of_its_models() -> None:
+    among = catalogue(reason="it is broken", registers={"families": ["flow"]})
+    own = Plugin("own", "entry-point", "own", "own", "1.0")
+    among = combine([*BUILTIN, LoadedPlugin(own, {"models": [model(family="flow")]})])
+    among.plugins.append(Plugin("acme", "entry-point", "acme", "acme", "1.0", {"families": ["flow"]}, "it is broken"))
+    reason = reasons(plan(models="m,gan", among=among))["m minimax"]
+    assert reason.endswith("family 'flow' of the plugin acme (acme 1.0), which is quarantined: it is broken.")
+
+
+def test_a_model_cannot_have_an_option_that_every_model_has() -> None:
+    @dataclass(frozen=True)
+    class Clash:
+        images: int = genbench.option(1)
+
+    (plugin,) = [p for p in catalogue(models=[model(options=Clash)]).plugins if p.name == "acme"]
+    assert plugin.reason == "'m' has an option named 'images', which every model has already"

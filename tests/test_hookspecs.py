@@ -1,0 +1,51 @@
+"""The contract: every hook has an example that runs, a place in the loader, and a built-in plugin that uses it."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import genbench
+from genbench import hookspecs
+from genbench.plan.catalogue import combine
+from genbench.plugins import HOOKS, SPEC_TYPES, builtin_plugins, load_plugin
+
+DECLARED = [name for name in vars(hookspecs) if name.startswith("genbench_")]
+GUIDE = Path(__file__).parents[1] / "docs" / "plugins.md"
+
+
+@pytest.mark.parametrize("hook", DECLARED)
+def test_the_example_of_a_hook_runs(hook: str) -> None:
+    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(hookspecs, hook), hook, globs={})
+    assert len(example.examples) >= 3
+    assert doctest.DocTestRunner().run(example) == (0, len(example.examples))
+
+
+def test_every_hook_is_called_by_the_loader_and_described_in_the_guide() -> None:
+    assert sorted(HOOKS) == sorted(DECLARED)
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert [hook for hook in DECLARED if f"`{hook}`" not in guide] == []
+
+
+def test_built_in_plugins_come_through_the_same_door_and_use_every_hook() -> None:
+    loaded = [load_plugin(plugin) for plugin in builtin_plugins()]
+    assert [plugin.plugin.reason for plugin in loaded] == [""] * len(loaded)
+    used = {kind for plugin in loaded for kind, specs in plugin.specs.items() if specs}
+    assert used == set(SPEC_TYPES)
+    assert not any(plugin.quarantined for plugin in combine(loaded).plugins)
+
+
+def test_the_built_in_names_that_the_guides_promise() -> None:
+    catalogue = combine(load_plugin(plugin) for plugin in builtin_plugins())
+    assert {"gan", "dcgan", "vae", "conv-vae"} <= set(catalogue.models)
+    assert {"non-saturating", "minimax", "elbo"} <= set(catalogue.losses)
+    assert {"fashion-mnist-mini", "fashion-mnist", "folder", "synthetic"} <= set(catalogue.datasets)
+    assert {"adversarial", "variational"} <= set(catalogue.families)
+    assert {"fid", "fd-fashion-cnn", "reconstruction-mse", "psnr"} <= set(catalogue.metrics)
+
+
+def test_what_is_public_is_importable_and_documented() -> None:
+    for name in genbench.__all__:
+        assert getattr(genbench, name).__doc__ or name == "__version__"

@@ -1,0 +1,85 @@
+"""What must stay light: importing, helping, listing and planning never import torch or numpy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from plugin_packages import environment, temp_plugin
+
+HEAVY = ("torch", "torchvision", "numpy", "PIL", "scipy", "pandas", "matplotlib")
+
+AFTERWARDS = """
+import json, resource, sys
+heavy = sorted(name for name in {heavy!r} if name in sys.modules)
+print(json.dumps({{"heavy": heavy, "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}}), file=sys.stderr)
+"""
+
+
+def facts_after(program: str, env: dict[str, str] | None = None) -> dict[str, object]:
+    """Run a program in a fresh interpreter; return which heavy modules it imported and its peak memory."""
+    text = program + AFTERWARDS.format(heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    facts: dict[str, object] = json.loads(done.stderr.splitlines()[-1])
+    return facts
+
+
+def verb(*arguments: str) -> str:
+    return f"from genbench.cli import invoke\nassert invoke({list(arguments)!r}) == 0\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import genbench\n",
+        verb("--help"),
+        verb("--version"),
+        verb("run", "--help"),
+        verb("list"),
+        verb("list", "--json"),
+        verb("plugin", "list"),
+        "import genbench.builtin.models, genbench.builtin.losses, genbench.builtin.datasets\n"
+        "import genbench.builtin.families, genbench.builtin.extractors, genbench.builtin.metrics\n",
+    ],
+    ids=["import", "help", "version", "run-help", "list", "list-json", "plugin-list", "built-in"],
+)
+def test_nothing_heavy_is_imported(program: str) -> None:
+    assert facts_after(program)["heavy"] == []
+
+
+def test_planning_with_a_plugin_that_imports_torch_stays_light(tmp_path: Path) -> None:
+    source = """
+        import torch
+        import genbench
+
+        @genbench.hookimpl
+        def genbench_models():
+            yield genbench.ModelSpec(
+                name="heavy", family="adversarial", build=torch.nn.Linear, default_loss="minimax"
+            )
+    """
+    temp_plugin(tmp_path, source, name="acme-heavy")
+    program = """
+from genbench.plan.catalogue import discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+plan = make_plan(make_request({"models": ["heavy", "gan"]}), discover(), "cpu")
+assert len(plan.possible) == 2
+"""
+    facts = facts_after(program, environment(tmp_path))
+    assert facts["heavy"] == []
+    assert facts["mib"] < 150  # type: ignore[operator]
+
+
+def test_help_answers_at_once() -> None:
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "genbench", "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 2.0  # 0.25 s on a quiet machine; importing torch alone takes longer than this
