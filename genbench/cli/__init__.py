@@ -9,6 +9,7 @@ import contextlib
 import errno
 import importlib
 import os
+import select
 import sys
 from typing import Any
 
@@ -99,10 +100,10 @@ def invoke(arguments: list[str] | None = None) -> int:
         if error.cure:
             click.echo(error.cure, err=True)
         return error.exit_code
-    except BrokenPipeError:
-        _discard_output()  # whoever read it has seen enough
-        return ExitCode.OK
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            _discard_output()  # whoever read it has seen enough
+            return ExitCode.OK
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             _discard_output()
             click.echo(f"Error: Cannot write: {error}.\nMake room, or write elsewhere.", err=True)
@@ -114,7 +115,15 @@ def invoke(arguments: list[str] | None = None) -> int:
         return ExitCode.BUG
 
 
+def _reader_is_gone() -> bool:
+    """Whether it is our own output that nobody reads; another broken pipe is a fault."""
+    watched = select.poll()
+    watched.register(1, 0)
+    watched.register(2, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in watched.poll(0))
+
+
 def _discard_output() -> None:
     """Point standard output at nothing, or Python complains when it flushes what is left at its exit."""
     with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -117,6 +117,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
         require_device,
         resolve_auto,
     )
+    from genbench.execute.lock import hold
     from genbench.execute.pool import WorkerPool
     from genbench.plan.catalogue import discover
     from genbench.plan.matrix import make_plan
@@ -133,14 +134,19 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
             click.echo(dry_run_report(pool, plan, device, request.threads, as_json), nl=False)
             return ExitCode.OK
         run, record = create_run(request, plan, device, facts)
-        return execute(pool, run, record, plan.plugins, device, quiet, as_json)
+        with hold(run.record_path):
+            return execute(pool, run, record, plan.plugins, device, quiet, as_json)
 
 
 def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
     from genbench.cli.running import execute, reopen_run, require_device
+    from genbench.execute.lock import hold
     from genbench.execute.pool import WorkerPool
+    from genbench.results.store import RunDirectory
 
-    run, record, plugins, device = reopen_run(path, flags)
-    with WorkerPool() as pool:
+    run = RunDirectory.open(path)
+    with hold(run.record_path), WorkerPool() as pool:
+        pool.start()  # it imports torch while the plugins are looked at
+        record, plugins, device = reopen_run(run, flags)
         require_device(pool, device, chosen=True)
         return execute(pool, run, record, plugins, device, quiet, as_json)

@@ -15,7 +15,6 @@ from tabulate import tabulate
 
 from genbench import __version__
 from genbench.errors import ExitCode, UsageError, near_miss
-from genbench.execute.lock import hold
 from genbench.execute.pool import WorkerPool
 from genbench.execute.supervisor import Interrupted, Supervisor, ask_devices, estimate, label, stop_on_signals
 from genbench.measure import machine
@@ -84,9 +83,8 @@ def create_run(request: Request, plan: Plan, device: str, facts: dict[str, objec
     return RunDirectory.create(request.out or _default_path(request.models), record), record
 
 
-def reopen_run(path: str, flags: dict[str, Any]) -> tuple[RunDirectory, RunRecord, list[Plugin], str]:
-    """Open a run to go on with it; its plugins must be the ones that it was planned with."""
-    run = RunDirectory.open(path)
+def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, list[Plugin], str]:
+    """Return what is needed to go on with a run; its plugins must be the ones that it was planned with."""
     record = run.record
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
     record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
@@ -117,7 +115,7 @@ def reopen_run(path: str, flags: dict[str, Any]) -> tuple[RunDirectory, RunRecor
             if plugin.origin != "builtin":
                 needed[plugin.name + plugin.target] = plugin
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
-    return run, record, list(needed.values()), device
+    return record, list(needed.values()), device
 
 
 def execute(
@@ -134,7 +132,7 @@ def execute(
     supervisor = Supervisor(run, record, plugins, pool, display, device)
     interruption: Interrupted | None = None
     try:
-        with hold(run.record_path), stop_on_signals(pool):
+        with stop_on_signals(pool):
             display.run_started(len(record.cells), run.path)
             supervisor.execute()
     except Interrupted as error:

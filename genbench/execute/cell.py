@@ -134,7 +134,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
             draft.fields["estimates"], draft.fields["unavailable"] = evaluate(
                 drawn, built, identity, data, catalogue, device
             )
-    if not planned.synthetic_data and collapsed(drawn.samples.pixels, data.train_pixels):
+    if not planned.synthetic_data and collapsed(drawn.samples.pixels, data.train_pixels, built.engine.images_seen):
         return (
             "collapsed",
             "the generated images are nearly all the same: their diversity is below a tenth of the data's",

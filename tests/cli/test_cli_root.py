@@ -131,6 +131,13 @@ def test_a_reader_that_has_seen_enough_is_no_fault(arguments: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_another_broken_pipe_is_not_taken_for_a_reader_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise BrokenPipeError("a worker's socket")
+
+    assert verb_that(fail, monkeypatch) == ExitCode.BUG
+
+
 def test_no_standard_output_at_all_is_no_fault() -> None:
     line = [*map(str, GENBENCH), "list"]
     done = subprocess.run(["sh", "-c", f"exec {' '.join(line)} >&-"], capture_output=True, check=False)

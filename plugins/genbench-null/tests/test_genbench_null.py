@@ -18,4 +18,5 @@ def test_a_run_of_the_null_model_is_ok_and_has_nothing_to_train(tmp_path: Path) 
     assert cell["status"] == "ok"
     assert sum(cell["parameters"].values()) == 0
     assert cell["throughput"]["images_per_second"] > 0
-    assert cell["identity"]["model"]["origin"] == {"plugin": "null", "distribution": "genbench-null", "version": "0.1.0"}
+    origin = {"plugin": "null", "distribution": "genbench-null", "version": "0.1.0"}
+    assert cell["identity"]["model"]["origin"] == origin

@@ -1,0 +1,146 @@
+"""Disks that are full from the start, or become full: a small file system is mounted for real, in a namespace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command_line import TINY, Done, run, snapshot
+
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system of its own, which only processes started with `prefix` see under `path`."""
+
+    path: Path
+    seen_from_here: Path
+    prefix: tuple[str, ...]
+
+    def sh(self, script: str) -> None:
+        subprocess.run([*self.prefix, "sh", "-c", script], check=True)
+
+    def resize(self, size: int) -> None:
+        self.sh(f"mount -o remount,size={size} {self.path}")
+
+    def used(self) -> int:
+        return sum(path.lstat().st_blocks * 512 for path in self.seen_from_here.rglob("*"))
+
+    def free(self) -> int:
+        told = os.statvfs(self.seen_from_here)
+        return told.f_bavail * told.f_frsize
+
+    def run(self, *arguments: str, resume: bool = False, **variables: str) -> Done:
+        """Run `genbench run` with its run directory on this disk."""
+        there = self.path / "run"
+        marks = {"FAULTS_MARKS": str(self.path.parent)}
+        done = run(*arguments, out=there, resume=resume, prefix=self.prefix, **marks, **variables)
+        return Done(done.code, done.out, done.err, self.seen_from_here / "run")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if not (shutil.which("unshare") and shutil.which("nsenter")):
+        pytest.skip("needs unshare and nsenter to mount a small disk")
+    path = tmp_path / "disk"
+    path.mkdir()
+    holder = subprocess.Popen(
+        ["unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o size=64m tmpfs {path} && echo ready && exec sleep 600"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert holder.stdout is not None
+        if holder.stdout.readline() != "ready\n":
+            pytest.skip(f"this system does not let tests mount a disk: {holder.communicate()[1].strip()}")
+        time.sleep(0.05)
+        prefix = ("nsenter", "-t", str(holder.pid), "-U", "-m", "--preserve-credentials", f"--wdns={tmp_path}")
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+            prefix = ("nsenter", "-t", str(holder.pid), "-U", "-m", "--preserve-credentials")
+        yield Disk(path, Path(f"/proc/{holder.pid}/root{path}"), prefix)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_disk_that_is_full_from_the_start(disk: Disk) -> None:
+    disk.sh(f"head -c 64m /dev/zero > {disk.path}/filler 2>/dev/null || true")
+    assert disk.free() == 0
+    done = disk.run(*TINY, "--models", "sound")
+    assert done.code == 2
+    assert "No space left on device" in done.err
+    assert "Free some space" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_disk_that_becomes_full_loses_nothing_that_was_finished(disk: Disk) -> None:
+    # The second model is wider than the disk: its checkpoint, weights and then its result find no room.
+    models = ("--models", "sound,vae", "--set", "vae.hidden=16", "--set", "sound.images=640")
+    first = disk.run(*TINY, *models)
+    assert first.code == 0, first.err
+    finished = snapshot(first.run / "cells")
+    vae = first.cells["vae"]
+    for path in first.run.rglob(f"*{vae.id}*"):
+        path.unlink()
+    for name in ("table.md", "table.csv", "report.html", "samples/contact-sheet.png"):
+        (first.run / name).unlink()
+    disk.sh(f"head -c 64m /dev/zero > {disk.path}/filler 2>/dev/null || true")
+    assert disk.free() == 0
+
+    full = disk.run(resume=True)
+    assert full.code == 5
+    assert f"The result of {vae.id} is lost." in full.err
+    assert "No space left on device" in full.err
+    assert f"Make room, or make it writable, then: genbench run --resume {disk.path / 'run'}" in full.err
+    assert "Traceback" not in full.err
+    kept = {name: content for name, content in finished.items() if vae.id not in name}
+    assert snapshot(full.run / "cells") == kept
+
+    (disk.seen_from_here / "filler").unlink()
+    resumed = disk.run(resume=True)
+    assert resumed.code == 0, resumed.err
+    assert resumed.cells["vae"].status == "ok"
+    after = snapshot(resumed.run / "cells")
+    assert {name: after[name] for name in kept} == kept
+    assert not list(resumed.run.rglob("*.tmp"))
+
+
+def test_files_that_find_no_room_cost_themselves_and_not_the_numbers(disk: Disk) -> None:
+    """Room for plan, results and log, not for weights of a megabyte, nor for the checkpoint."""
+    disk.resize(400 * KIB)
+    done = disk.run(*TINY, "--models", "vae", "--set", "vae.hidden=200")
+    cell = done.cells["vae"]
+    assert (cell.status, cell.steps) == ("ok", 2)
+    notes = "\n".join(cell.notes)
+    assert "no checkpoint could be written (No space left on device)" in notes
+    assert "the weights could not be written: No space left on device" in notes
+    assert done.code == 0
+    assert not list((done.run / "checkpoints").iterdir())
+
+
+def test_a_full_log_costs_no_result(disk: Disk) -> None:
+    done = disk.run(*TINY, "--models", "sound")
+    assert done.code == 0, done.err
+    cell = done.cells["sound"]
+    (done.run / "cells" / f"{cell.id}.json").unlink()
+    disk.sh(f"rm {disk.path}/run/logs/*; ln -s /dev/full {disk.path}/run/logs/{cell.id}.log")
+    again = disk.run(resume=True)
+    assert again.code == 0, again.err
+    assert again.cells["sound"].status == "ok"
+
+
+def test_a_read_only_directory(disk: Disk) -> None:
+    disk.sh(f"mount -o remount,ro {disk.path}")
+    done = disk.run(*TINY, "--models", "sound")
+    assert done.code == 2
+    assert "Cannot write" in done.err
+    assert "Read-only file system" in done.err
+    assert "another --out" in done.err

@@ -1,0 +1,42 @@
+"""Windows of steps, timed with a fake clock."""
+
+from __future__ import annotations
+
+import torch
+
+from genbench.measure.clock import time_window
+from genbench.measure.throughput import WINDOW_SECONDS
+
+CPU = torch.device("cpu")
+
+
+class FakeClock:
+    """Time passes only in steps."""
+
+    def __init__(self, seconds_per_step: float) -> None:
+        self.now, self.each, self.steps = 1_000_000_000, int(seconds_per_step * 1e9), 0
+
+    def step(self) -> None:
+        self.now += self.each
+        self.steps += 1
+
+    def __call__(self) -> int:
+        return self.now
+
+
+def test_a_window_has_the_steps_that_were_asked_for() -> None:
+    clock = FakeClock(0.01)
+    assert time_window(clock.step, 40, CPU, clock) == (40, 0.4)
+    assert clock.steps == 40
+
+
+def test_a_slow_window_ends_after_its_time() -> None:
+    clock = FakeClock(2.0)
+    done, seconds = time_window(clock.step, 200, CPU, clock)
+    assert (done, seconds) == (3, 6.0)
+    assert seconds < WINDOW_SECONDS + 2.0
+
+
+def test_one_step_runs_however_slow_it_is() -> None:
+    clock = FakeClock(1000.0)
+    assert time_window(clock.step, 5, CPU, clock) == (1, 1000.0)
