@@ -5,32 +5,26 @@ package does not import torch.
 """
 
 from genbench.errors import DataError, GenbenchError
-from genbench.hookspecs import hookimpl
-from genbench.options import option
-from genbench.specs import (
+from genbench.exchange import (
     AdversarialLoss,
     Batch,
-    DatasetSpec,
     Estimate,
     Evaluation,
     Extractor,
-    ExtractorSpec,
     ExtractorUnavailable,
     Family,
-    FamilySpec,
     ImageData,
     Images,
-    LossSpec,
-    MetricSpec,
-    ModelSpec,
     Objective,
     Phase,
     Posterior,
     Setup,
-    Shape,
     Unavailable,
     VariationalLoss,
 )
+from genbench.hookspecs import hookimpl
+from genbench.options import option
+from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
 
 __version__ = "0.1.0"
 

@@ -1,4 +1,4 @@
-"""The records that plugins exchange with genbench. No torch is needed to import them.
+"""Specs: what the hooks yield. No torch is needed to import them.
 
 Wherever a record takes a callable it also takes a string ``"module:attribute"``, which is imported only when
 something trains: a plugin whose specs are written so keeps `genbench list` fast.
@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import math
 import re
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from genbench.errors import SpecError
 from genbench.options import Option, OptionValue, describe_options
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from torch import Tensor, nn
+    from torch import nn
+
+    from genbench.exchange import (
+        Direction,
+        Estimate,
+        Evaluation,
+        Extractor,
+        Family,
+        ImageData,
+        Setup,
+        Unavailable,
+    )
 
 Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
-Direction = Literal["lower", "higher"]  # which values are better
 OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -51,10 +58,6 @@ def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
     if not callable(found):
         raise SpecError(f"'{target}' does not name a callable.", "Write it as 'package.module:function'.")
     return found  # type: ignore[no-any-return]
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Specs: what the hooks yield
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,201 +272,3 @@ class ExtractorSpec(Spec):
         self._require_target("load")
         object.__setattr__(self, "metric", self.metric or f"fd-{self.name}")
         self._require(self.metric == "fid" or self.metric.startswith("fd-"), f"metric '{self.metric}' is not 'fd-…'.")
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Data
-
-
-class Images(NamedTuple):
-    """One split of a dataset, or one set of generated images."""
-
-    pixels: Tensor | np.ndarray[Any, Any]  # uint8, (N, channels, height, width)
-    labels: Tensor | np.ndarray[Any, Any] | None = None  # integers, (N,)
-
-
-@dataclass(frozen=True)
-class ImageData:
-    """What a dataset's `load` returns."""
-
-    train: Images
-    test: Images  # held out: never trained on
-    class_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()  # what a reader of the results must know: files that were skipped, say
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Learning
-
-
-@dataclass
-class Batch:
-    """What a phase is given."""
-
-    images: Tensor  # float, (B, channels, height, width), in the model's value range
-    labels: Tensor | None  # int64, (B,)
-    rng: torch.Generator  # all randomness comes from here; it lives on the device
-    last: bool  # no further repeat of this phase follows in this step
-    shared: MutableMapping[str, Any]  # what one phase leaves for the next; emptied after each step
-
-
-class Objective(NamedTuple):
-    """What a phase minimises, and the terms it is made of, which become curves."""
-
-    total: Tensor  # scalar
-    terms: Mapping[str, Tensor]  # scalars by name
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One player's update inside a step.
-
-    `objective` must not read a tensor on the host (`.item()`, `.cpu()`, `print`): it runs inside a timed window.
-    """
-
-    name: str
-    networks: tuple[str, ...]  # whose parameters this phase updates
-    objective: Callable[[Batch], Objective]
-    frozen: tuple[str, ...] = ()  # networks that it passes through and must not train
-    every: int = 1  # runs in each step whose number divides by this
-    repeats: int = 1  # updates per step, each on fresh images
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a family is created from."""
-
-    networks: Mapping[str, nn.Module]  # on the device
-    loss: Any  # what the loss spec's `create` returned
-    model: ModelSpec
-    latent_dim: int
-    num_classes: int
-    recipe: Mapping[str, OptionValue]  # every recipe field by name
-    device: torch.device
-
-
-class Family(Protocol):
-    """How networks learn (`phases`) and are used (`sample`, `reconstruct`)."""
-
-    def phases(self) -> Sequence[Phase]:
-        """Return the phases of a step, in order."""
-
-    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """Return `count` generated images in the model's value range; called in inference mode."""
-
-    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the images as the model sees them again; called only where the family reconstructs."""
-
-
-@dataclass(frozen=True)
-class AdversarialLoss:
-    """The two players' losses, on logits of shape (B,), each a mean over the batch."""
-
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real_logits, fake_logits) -> scalar
-    generator: Callable[[Tensor, Tensor | None], Tensor]  # (fake_logits, real_logits or None) -> scalar
-    relativistic: bool = False  # the generator's loss is given real_logits too
-    # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
-    penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """What a variational loss is given for one batch."""
-
-    images: Tensor  # (B, channels, height, width), in [0, 1]
-    logits: Tensor  # of the decoded means: sigmoid(logits) lies in [0, 1]
-    mean: Tensor  # (B, latent_dim), of q(z|x)
-    log_variance: Tensor  # (B, latent_dim), of q(z|x)
-    latents: Tensor  # (B, latent_dim), drawn from q(z|x)
-
-
-@dataclass(frozen=True)
-class VariationalLoss:
-    """The objective of a variational model; terms are sums over pixels or latents, means over the batch (nats)."""
-
-    objective: Callable[[Posterior], Objective]
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# Measuring
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One number with what is needed to compare it."""
-
-    metric: str  # the name it has earned
-    value: float
-    standard_error: float | None  # of sampling the evaluation set; None: not known
-    n: int  # how many images it rests on
-    direction: Direction
-    protocol: dict[str, str | int | float | bool] = field(default_factory=dict)  # numbers compare only where it agrees
-
-    @property
-    def finite(self) -> bool:
-        """Whether the value is a number at all."""
-        return math.isfinite(self.value)
-
-
-@dataclass(frozen=True)
-class Unavailable:
-    """Why a metric has no value here, and what would give it one."""
-
-    metric: str
-    reason: str
-
-
-class ExtractorUnavailable(Exception):
-    """An extractor's weights are not at hand; the message says how to get them."""
-
-
-class Extractor(Protocol):
-    """A loaded extractor."""
-
-    @property
-    def name(self) -> str:
-        """The name that its Fréchet distance has earned, such as 'fd-fashion-cnn'."""
-
-    @property
-    def protocol(self) -> Mapping[str, str | int | float | bool]:
-        """Hash of the weights, layer, preprocessing: distances compare only where it agrees."""
-
-    @property
-    def whiten(self) -> bool:
-        """Whether features are whitened by the statistics of the training images."""
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return float features (N, d) of uint8 images (N, channels, height, width), any size and 1 or 3 channels."""
-
-
-class Evaluation(Protocol):
-    """What a metric is given: sets of images, features computed once, and a source of randomness."""
-
-    device: torch.device
-    batch_size: int
-    seed: int
-
-    @property
-    def samples(self) -> Images:
-        """The generated images, uint8 as they would be saved."""
-
-    @property
-    def train(self) -> Images:
-        """The training images."""
-
-    @property
-    def test(self) -> Images:
-        """The held-out images."""
-
-    @property
-    def reconstructions(self) -> tuple[Tensor, Tensor] | None:
-        """Held-out images and their reconstructions, float in [0, 1], or None where the model does not reconstruct."""
-
-    def extractor(self, name: str) -> Extractor:
-        """Return the loaded extractor, or raise `ExtractorUnavailable`."""
-
-    def features(self, name: str, images: Literal["samples", "train", "test"]) -> Tensor:
-        """Return float64 features (N, d) on the CPU; computed once per cell."""
-
-    def generator(self, purpose: str) -> torch.Generator:
-        """Return a CPU generator seeded for this purpose."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from genbench.exchange import Estimate
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
@@ -25,7 +26,6 @@ from genbench.results.schema import (
     Window,
 )
 from genbench.results.store import RunDirectory
-from genbench.specs import Estimate
 
 PROTOCOL: dict[str, str | int | float | bool] = {"weights": "1f0c", "n_reference": 8000}
 

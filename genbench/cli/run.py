@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from genbench.plan.catalogue import Catalogue
     from genbench.plan.matrix import Plan
 
-_PLAN_FLAGS = ("models", "losses", "datasets", "seeds", "metrics", "device", "profile", "plugins", "out")
-
 
 def _recipe_flags(function: Any) -> Any:
     """Add a flag for every field of the recipe."""
     for option in reversed(RECIPE_SCHEMA):
         kind: Any = {"int": int, "float": float}.get(option.type, str)
         flag = f"--{option.name.replace('_', '-')}"
+        if option.name == "precision":  # an axis of the plan, as models and seeds are
+            help_text = f"{option.help}; several, such as fp32,bf16: one cell for each. [fp32]"
+            function = click.option(flag, metavar="A,B,…", help=help_text)(function)
+            continue
         help_text = option.help + (f" ({', '.join(option.choices)})" if len(option.choices) > 1 else "")
         function = click.option(flag, option.name, type=kind, default=None, help=help_text)(function)
     return function
@@ -34,7 +36,7 @@ def _recipe_flags(function: Any) -> Any:
 @click.option("--datasets", metavar="A,B,…", help="Datasets; folder:PATH for your own images. [fashion-mnist-mini]")
 @click.option("--seeds", metavar="0,1,…", help="Training seeds: one cell for each. [0]")
 @click.option(
-    "--metrics", metavar="A,B,…", help="Metrics; 'fd' for all distances that need no download. [the default ones]"
+    "--metrics", metavar="A,B,…", help="Metrics; 'fd': all distances that need no download; 'none'. [the default ones]"
 )
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, or auto. [auto]")
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [quick]")

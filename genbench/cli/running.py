@@ -166,8 +166,7 @@ def dry_run_report(pool: WorkerPool, plan: Plan, device: str, threads: int | Non
         if not cell.reason:
             key = msgspec.json.encode(msgspec.structs.replace(cell.identity, seed=0), order="deterministic")
             if key not in measured:  # seeds cost the same
-                found = estimate(pool, cell, plan.plugins, device, threads)
-                measured[key] = found if isinstance(found, str) else found.facts or {}
+                measured[key] = estimate(pool, cell, plan.plugins, device, threads)
             row.update(_cost(cell, measured[key]))
         rows.append(row)
     total = sum(row.get("seconds") or 0 for row in rows)

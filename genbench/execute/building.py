@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from genbench.errors import SpecError, UsageError
+from genbench.exchange import Family, Phase, Setup
 from genbench.execute.loading import LoadedData
 from genbench.options import OptionValue
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import CellIdentity
-from genbench.specs import Family, FamilySpec, LossSpec, ModelSpec, Phase, Setup, resolve
+from genbench.specs import FamilySpec, LossSpec, ModelSpec, resolve
 from genbench.train.data import ResidentImages
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import EagerEngine

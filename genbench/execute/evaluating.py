@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genbench.exchange import Estimate, Images, Unavailable
 from genbench.execute.building import Built
 from genbench.execute.loading import LoadedData
 from genbench.execute.training import Diverged
@@ -18,7 +19,6 @@ from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import CellIdentity
 from genbench.results.store import atomic_write
-from genbench.specs import Estimate, Images, Unavailable
 from genbench.train.seeds import seeded_generator
 
 SAMPLING_BATCH = 256

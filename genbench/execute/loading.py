@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from genbench.errors import DataError
+from genbench.exchange import ImageData, Images
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import Choice
-from genbench.specs import DatasetSpec, ImageData, Images, Shape, resolve
+from genbench.specs import DatasetSpec, Shape, resolve
 
 
 @dataclass(frozen=True)

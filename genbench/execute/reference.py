@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from genbench.exchange import Images
 from genbench.execute.evaluating import GRID, write_grid
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
@@ -17,7 +18,6 @@ from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import PlannedReference, ReferenceResult, ReferenceRow
 from genbench.results.store import RunDirectory
-from genbench.specs import Images
 from genbench.train.seeds import seeded_generator
 
 HELD_OUT, NOISE = "real held-out", "noise"

@@ -10,10 +10,10 @@ import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from genbench.errors import ExitCode, GenbenchError, UsageError
-from genbench.execute.messages import Activity, Finished, Job, Message, Progress
+from genbench.execute.messages import Activity, Job, Message, Progress
 from genbench.execute.pool import WorkerPool
 from genbench.execute.watch import Ending
 from genbench.measure.machine import default_threads
@@ -223,8 +223,8 @@ def ask_devices(pool: WorkerPool) -> dict[str, object]:
 
 def estimate(
     pool: WorkerPool, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None
-) -> Finished | str:
-    """Return the estimated cost of a cell as `Finished.facts`, or why there is none."""
+) -> dict[str, Any] | str:
+    """Return the estimated cost of a cell, or why there is none."""
     job = Job(
         task="estimate",
         cell=cell,
@@ -233,7 +233,9 @@ def estimate(
         threads=threads or default_threads(),
     )
     ending = pool.run(job, lambda message: None, timeout=60)
-    return ending.finished or ("no answer within 60 s" if ending.timed_out else ending.describe())
+    if ending.finished is not None and ending.finished.facts is not None:
+        return ending.finished.facts
+    return "no answer within 60 s" if ending.timed_out else ending.describe()
 
 
 def skipped(cell: PlannedCell) -> CellResult:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor
 
+from genbench.exchange import Estimate, Evaluation, Unavailable
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
-from genbench.specs import Estimate, Evaluation, Unavailable
 
 if TYPE_CHECKING:
     import numpy as np

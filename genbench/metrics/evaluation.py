@@ -11,17 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.errors import UsageError, near_miss
-from genbench.specs import (
-    Estimate,
-    Evaluation,
-    Extractor,
-    ExtractorSpec,
-    ExtractorUnavailable,
-    Images,
-    MetricSpec,
-    Unavailable,
-    resolve,
-)
+from genbench.exchange import Estimate, Evaluation, Extractor, ExtractorUnavailable, Images, Unavailable
+from genbench.specs import ExtractorSpec, MetricSpec, resolve
 
 SetName = Literal["samples", "train", "test"]
 

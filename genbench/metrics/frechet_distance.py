@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from genbench.exchange import Estimate, Evaluation, Unavailable
 from genbench.metrics.frechet import frechet_distance, jackknife_standard_error, statistics, whiten
 from genbench.metrics.jackknife import make_blocks
-from genbench.specs import Estimate, Evaluation, Unavailable
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:

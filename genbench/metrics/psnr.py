@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from genbench.exchange import Estimate, Evaluation, Unavailable
 from genbench.metrics.reconstruction import mean_and_standard_error, squared_errors
-from genbench.specs import Estimate, Evaluation, Unavailable
 
 NAME = "psnr"
 CAP = 100.0  # dB; rounding to 8 bits alone leaves 59 dB, and above 100 dB lies little but the rounding of float32

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from genbench.exchange import Estimate, Evaluation, Unavailable
 from genbench.metrics.reconstruction import mean_and_standard_error, squared_errors
-from genbench.specs import Estimate, Evaluation, Unavailable
 
 NAME = "reconstruction-mse"
 

@@ -21,16 +21,7 @@ from genbench.plugins import (
     installed_plugins,
     load_plugin,
 )
-from genbench.specs import (
-    DatasetSpec,
-    ExtractorSpec,
-    FamilySpec,
-    LossSpec,
-    MetricSpec,
-    ModelSpec,
-    Spec,
-    resolve,
-)
+from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Spec, resolve
 
 S = TypeVar("S", bound=Spec)
 

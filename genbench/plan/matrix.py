@@ -44,7 +44,7 @@ class _Dataset:
 
 
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
-    """Expand models × losses × datasets × seeds into cells for a device ('cpu' or 'cuda').
+    """Expand models × losses × datasets × precisions × seeds into cells for a device ('cpu' or 'cuda').
 
     Raises `UsageError` for an unknown name, an unknown or ill-typed option, or a request in which no cell is possible.
     """
@@ -58,9 +58,10 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     check_settings(request.set, taking_part, catalogue)
 
     cells = [
-        _cell(request, catalogue, profile, model, loss, dataset, seed, device, metrics)
+        _cell(request, catalogue, profile, model, loss, dataset, precision, seed, device, metrics)
         for dataset in datasets
         for model, loss in pairs
+        for precision in request.precision or (None,)
         for seed in request.seeds
     ]
     cells = list({cell.id: cell for cell in cells}.values())
@@ -86,12 +87,14 @@ def _cell(
     model: Entry[ModelSpec],
     loss: Entry[LossSpec],
     dataset: _Dataset,
+    precision: str | None,
     seed: int,
     device: str,
     metrics: Sequence[MetricSpec],
 ) -> PlannedCell:
     spec = model.spec
-    layers = (spec.recipe, loss.spec.recipe, profile.recipe, request.recipe, recipe_settings(request.set, spec))
+    given = request.recipe if precision is None else {**request.recipe, "precision": precision}
+    layers = (spec.recipe, loss.spec.recipe, profile.recipe, given, recipe_settings(request.set, spec))
     recipe = resolve_recipe(*layers, owner=spec.name)
     family = catalogue.families.get(spec.family)
     identity = CellIdentity(

@@ -24,6 +24,7 @@ class Request:
     losses: tuple[str, ...] = ()  # none: each model's default
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
     seeds: tuple[int, ...] = (0,)
+    precision: tuple[str, ...] = ()  # one cell for each; none: as the recipe says
     metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
     device: str = "auto"
     profile: str = "quick"
@@ -67,7 +68,9 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
     for key, value in given.items():
         if value is None:
             continue
-        if key in schema:
+        if key == "precision":
+            values[key] = tuple(str(schema[key].check(name, "recipe")) for name in _names(key, value))
+        elif key in schema:
             recipe[key] = schema[key].check(value, "recipe")
         elif key == "set":
             _add_tables(options, value)

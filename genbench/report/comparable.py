@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
+from genbench.exchange import Estimate
 from genbench.report.numbers import count
 from genbench.results.schema import Comparability
-from genbench.specs import Estimate
 
 # Fields that change speed and memory. Precision and engine are chosen on purpose and stand in the caption or a column.
 _SPEED_FIELDS = ("machine", "cores", "threads", "accelerator", "driver", "torch", "python")

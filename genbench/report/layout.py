@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from genbench.exchange import Direction
 from genbench.report.numbers import MISSING
-from genbench.specs import Direction
 
 DAGGER = "†"  # marks numbers that do not compare
 _ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}

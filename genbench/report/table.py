@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from genbench.exchange import Direction
 from genbench.report import comparable
 from genbench.report.layout import DAGGER, Column, Footnotes, Row, Table, Value, clean
 from genbench.report.settings import CAPTION, caption, divide
 from genbench.report.values import PlannedRow, cell_row, estimate_values, noted, setting_value
 from genbench.results.schema import CellResult, ReferenceResult, ReferenceRow
 from genbench.results.store import RunContents
-from genbench.specs import Direction
 
 __all__ = ["Column", "Row", "Table", "Value", "make_table"]
 

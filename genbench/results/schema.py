@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from genbench.options import OptionValue
-from genbench.specs import Estimate, Unavailable
+from genbench.exchange import (Estimate, Unavailable)
 
 SCHEMA_VERSION = 1
 

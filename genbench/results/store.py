@@ -14,7 +14,7 @@ import msgspec
 from genbench.errors import UsageError, near_miss
 from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode
 from genbench.results.schema import CellResult, PlannedCell, Record, ReferenceResult, RunRecord
-from genbench.specs import Unavailable
+from genbench.exchange import Unavailable
 
 __all__ = [
     "CellFiles",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from genbench.specs import Batch, Phase
+from genbench.exchange import Batch, Phase
 from genbench.train.data import ResidentImages
 from genbench.train.ema import AveragedWeights
 

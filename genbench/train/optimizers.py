@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from genbench.exchange import Phase
 from genbench.options import OptionValue
-from genbench.specs import Phase
 
 
 def make_optimizers(

@@ -17,7 +17,8 @@ from genbench.builtin.losses.adversarial import (
     non_saturating_generator,
 )
 from genbench.builtin.losses.variational import bernoulli_nll, elbo, gaussian_nll, kl_to_standard_normal
-from genbench.specs import Posterior, resolve
+from genbench.exchange import Posterior
+from genbench.specs import resolve
 
 LN2 = math.log(2)
 

@@ -11,9 +11,9 @@ from example_runs import cell, identity, stored
 
 from genbench.cli.show import command
 from genbench.errors import NoDataError, UsageError
+from genbench.exchange import Unavailable
 from genbench.results.schema import PlannedCell
 from genbench.results.store import RunDirectory
-from genbench.specs import Unavailable
 
 
 @pytest.fixture

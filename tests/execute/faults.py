@@ -162,6 +162,18 @@ def swallows_sigterm():
             continue
 
 
+def fills_the_disk():
+    """Leave no room on the disk that FAULTS_FILL names."""
+    if not os.environ.get("FAULTS_FILL"):
+        return
+    try:
+        with Path(os.environ["FAULTS_FILL"]).open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+    except OSError:
+        print("the disk is full")  # into a log on that disk
+
+
 def two_minds():
     """A copy of the worker runs on from here, as a careless use of fork does."""
     os.fork()
@@ -217,6 +229,7 @@ BUILDS = {
     "greedy-python": does(lambda: bytearray(2**40)),
     "daemon": does(functools.partial(grandchild, True)),
     "leaves-a-child": does(functools.partial(grandchild, False)),
+    "fills-the-disk": does(fills_the_disk),
     "two-minds": does(two_minds),
     "not-a-number": has(NotANumber),
     "unused-parameter": has(Unused),

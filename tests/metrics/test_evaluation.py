@@ -15,18 +15,10 @@ from torch import Tensor, nn
 
 from genbench.builtin.metrics import genbench_metrics
 from genbench.errors import UsageError
+from genbench.exchange import Estimate, Evaluation, Extractor, ExtractorUnavailable, Images, Unavailable
 from genbench.metrics import frechet_distance
 from genbench.metrics.evaluation import CellEvaluation, extract, measure
-from genbench.specs import (
-    Estimate,
-    Evaluation,
-    Extractor,
-    ExtractorSpec,
-    ExtractorUnavailable,
-    Images,
-    MetricSpec,
-    Unavailable,
-)
+from genbench.specs import ExtractorSpec, MetricSpec
 
 CPU = torch.device("cpu")
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genbench.exchange import Estimate, Images, Unavailable
 from genbench.metrics import diversity, psnr, reconstruction_mse
 from genbench.metrics.diversity import JUDGED_FROM, collapsed, pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.psnr import peak_signal_to_noise_ratio
-from genbench.specs import Estimate, Images, Unavailable
 
 
 def noise(n: int, *shape: int, seed: int = 0) -> Tensor:

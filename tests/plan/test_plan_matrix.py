@@ -71,6 +71,15 @@ def test_datasets_then_models_then_losses_then_seeds() -> None:
     assert len({cell.id for cell in made.cells}) == len(made.cells) == 16
 
 
+def test_each_precision_makes_a_cell_and_a_models_own_wins() -> None:
+    made = plan("vae.precision=fp32", models="gan,vae", precision="bf16,fp32")
+    found = [(c.identity.model.name, c.identity.recipe["precision"]) for c in made.cells]
+    assert found == [("gan", "bf16"), ("gan", "fp32"), ("vae", "fp32")]
+    assert plan(models="gan", precision=["bf16"]).cells[0].identity.recipe["precision"] == "bf16"
+    with pytest.raises(UsageError, match="precision = 'fp8' is not one of fp32, bf16"):
+        plan(models="gan", precision="fp8")
+
+
 def test_without_losses_each_model_has_its_own() -> None:
     pairs = ("gan non-saturating", "dcgan non-saturating", "vae elbo")
     assert names(plan()) == [f"{pair} fashion-mnist-mini 0" for pair in pairs]

@@ -40,7 +40,8 @@ def test_a_file_says_what_flags_say(tmp_path: Path) -> None:
     flags = {"models": "dcgan, vae", "datasets": "fashion-mnist", "seeds": "0,1", "batch_size": 16}
     flags |= {"learning_rate": 1.0, "precision": "bf16", "timeout": 60.5, "threads": 2}
     assert make_request(flags, ["dcgan.width=32", "dcgan.latent-dim=64", "elbo.beta=4"]) == from_file
-    assert from_file.recipe == {"batch_size": 16, "learning_rate": 1.0, "precision": "bf16"}
+    assert from_file.recipe == {"batch_size": 16, "learning_rate": 1.0}
+    assert from_file.precision == ("bf16",)
     assert from_file.set == {"dcgan": {"width": 32, "latent_dim": 64}, "elbo": {"beta": 4}}
 
 

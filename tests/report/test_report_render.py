@@ -11,11 +11,11 @@ import pytest
 from example_runs import cell, changed, choice, estimate, identity, reference, stored
 
 from genbench.errors import UsageError
+from genbench.exchange import Unavailable
 from genbench.report.layout import Table
 from genbench.report.render import FORMATS, render
 from genbench.report.table import make_table
 from genbench.results.schema import PlannedCell
-from genbench.specs import Unavailable
 
 
 @pytest.fixture

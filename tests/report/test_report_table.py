@@ -6,11 +6,11 @@ from pathlib import Path
 
 from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
+from genbench.exchange import Unavailable
 from genbench.report.layout import DAGGER, Table
 from genbench.report.table import make_table
 from genbench.results.schema import PlannedCell, Proof
 from genbench.results.store import read_runs
-from genbench.specs import Unavailable
 
 
 def shown(table: Table) -> list[str]:

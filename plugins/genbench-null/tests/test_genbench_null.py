@@ -10,7 +10,7 @@ from pathlib import Path
 
 def test_a_run_of_the_null_model_is_ok_and_has_nothing_to_train(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "genbench", "run", "--models", "null", "--profile", "smoke", "--metrics", ""]
+    command = [sys.executable, "-m", "genbench", "run", "--models", "null", "--profile", "smoke", "--metrics", "none"]
     done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     (file,) = (out / "cells").glob("null-*.json")

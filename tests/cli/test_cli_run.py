@@ -1,0 +1,270 @@
+"""`genbench run` from outside: what it prints, what it refuses, and what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from command_line import FAULTS, GENBENCH, TINY, run, start
+from PIL import Image
+
+SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause", "cure"),
+    [
+        (("--models", "vea"), "Unknown model 'vea'. Did you mean 'vae'?", "Models: "),
+        (("--models", "vae", "--losses", "elbow"), "Unknown loss 'elbow'. Did you mean 'elbo'?", "Losses: "),
+        (("--datasets", "sinthetic"), "Unknown dataset 'sinthetic'. Did you mean 'synthetic'?", "Datasets: "),
+        (("--metrics", "pnsr"), "Unknown metric 'pnsr'. Did you mean 'psnr'?", "Metrics: "),
+        (("--device", "cudo"), "Unknown device 'cudo'. Did you mean 'cuda'?", "Devices: "),
+        (("--profile", "smok"), "Unknown profile 'smok'. Did you mean 'smoke'?", "Profiles: "),
+        ((*SMALL_VAE, "--set", "vae.hiden=3"), "vae.hiden. Did you mean 'hidden'?", "vae has: "),
+        ((*SMALL_VAE, "--batch-size", "9000"), "larger than the 8000 training images", "--batch-size 8000 or less"),
+        (("--models", "gan", "--losses", "elbo"), "None of the 1 cells", "loss 'elbo' is variational"),
+        (("--models", "dcgan", "--datasets", "synthetic", "--set", "synthetic.size=30"), "None of", "28, 32, 64"),
+        (("--plugin", "nowhere.py"), "There is no plugin file nowhere.py", "--plugin"),
+        (("--timeout", "nan"), "timeout = nan", "number"),
+        (("--resume", "nowhere"), "nowhere does not exist", "genbench run"),
+        (("--resume", "nowhere", "--seeds", "3"), "--seeds cannot change it", "new run"),
+        (("--resume", "nowhere", "--dry-run"), "--dry-run", "genbench show nowhere"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_cause_and_cure(
+    tmp_path: Path, arguments: tuple[str, ...], cause: str, cure: str
+) -> None:
+    done = subprocess.run([*GENBENCH, "run", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2, done.stderr
+    assert cause in done.stderr
+    assert cure in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cuda_where_there_is_none(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run("--profile", "smoke", *SMALL_VAE, "--device", "cuda", out=out, CUDA_VISIBLE_DEVICES="")
+    assert done.code == 2
+    assert "No device 'cuda': " in done.err
+    assert "Use --device cpu." in done.err
+    assert not out.exists()
+
+
+def test_out_must_be_a_new_place(tmp_path: Path) -> None:
+    file, full = tmp_path / "file", tmp_path / "full"
+    file.write_text("mine")
+    full.mkdir()
+    (full / "mine").write_text("mine")
+    for out, cause in ((file, "Cannot write"), (file / "below", "Cannot write"), (full, "is not empty")):
+        arguments = ("--profile", "smoke", "--device", "cpu", *SMALL_VAE, "--out", str(out))
+        done = subprocess.run([*GENBENCH, "run", *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 2, done.stderr
+        assert cause in done.stderr
+        assert "--out" in done.stderr
+    assert file.read_text() == "mine"
+    assert [path.name for path in full.iterdir()] == ["mine"]
+
+
+def test_a_dry_run_plans_estimates_and_writes_nothing(tmp_path: Path) -> None:
+    arguments = (
+        "--dry-run",
+        "--models",
+        "sound,raises-in-build,os-exit-3",
+        "--losses",
+        "elbo,minimax",
+        "--images",
+        "320",
+    )
+    environment = {**os.environ, "FAULTS_MARKS": str(tmp_path)}
+    found = {}
+    for style in ("--json", "--quiet"):
+        done = subprocess.run(
+            [*GENBENCH, "run", *TINY, *arguments, style],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found[style] = done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+    cells = {
+        row["cell"].split(" · ")[0] + "/" + row["cell"].split(" · ")[1]: row
+        for row in json.loads(found["--json"])["cells"]
+    }
+    assert len(cells) == 6
+    sound = cells["sound/elbo"]
+    assert sound["steps"] == 10
+    # encoder 784·4 + 4, decoder 2·784 + 784
+    assert sound["parameters"] == 784 * 4 + 4 + 2 * 784 + 784
+    assert sound["seconds"] > 0
+    assert cells["sound/minimax"]["possible"] is False
+    assert "loss 'minimax' is adversarial, model 'sound' is variational" in cells["sound/minimax"]["reason"]
+    assert "build is broken" in cells["raises-in-build/elbo"]["note"]
+    assert "exit status 3" in cells["os-exit-3/elbo"]["note"]
+    assert "3 of 6 cells would run" in found["--quiet"]
+    assert "impossible: loss 'minimax' is adversarial" in found["--quiet"]
+
+
+def test_a_run_leaves_its_files_a_table_and_a_lean_parent(tmp_path: Path) -> None:
+    """One whole run, watched from outside: the parent stays small and never loads torch, though a plugin does."""
+    arguments = (*TINY, *SMALL_VAE, "--models", "vae,sound,slow", "--losses", "elbo", "--images", "3200", "--json")
+    going = start(*arguments, out=tmp_path / "run", FAULTS_SLOW="1")
+    going.mark("training")
+    proc = Path(f"/proc/{going.process.pid}")
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", (proc / "status").read_text())[1])  # type: ignore[index]
+    maps = (proc / "maps").read_text()
+    ticks = sum(map(int, (proc / "stat").read_text().rpartition(")")[2].split()[11:13]))
+    busy_before = ticks / os.sysconf("SC_CLK_TCK")
+    done = going.end()
+    assert done.code == 0, done.err
+    assert peak < 150 * 1024
+    assert "libtorch" not in maps
+    assert "numpy" not in maps
+    assert busy_before < 60
+
+    rows = json.loads(done.out)
+    assert len(rows["rows"] if isinstance(rows, dict) else rows) >= 3
+    ids = {cell.id for cell in done.run_cells}
+    for name in ("run.json", "table.md", "table.csv", "report.html", "samples/contact-sheet.png"):
+        assert (done.run / name).stat().st_size > 0
+    for id in ids:
+        assert (done.run / "samples" / f"{id}.png").exists()
+        assert (done.run / "samples" / f"{id}-reconstructions.png").exists()
+        assert (done.run / "checkpoints" / f"{id}.safetensors").exists()
+    lines = done.err.splitlines()
+    assert lines[0] == f"3 cells -> {done.run}"
+    assert sum(bool(re.match(r"\[\d/3\] .* ok in ", line)) for line in lines) == 3
+    # A cell after the first starts in well under a second; this machine may be busy, so the bound is loose.
+    assert done.cells["sound"].durations.total < 20
+    assert "\x1b" not in done.err
+
+
+def test_quiet_says_nothing_but_failures_and_the_table(tmp_path: Path) -> None:
+    done = run(*TINY, "--models", "sound,raises-in-build", "--quiet", out=tmp_path / "run")
+    assert done.code == 5
+    (line,) = done.err.splitlines()
+    assert re.match(r"raises-in-build-\S+: failed: ValueError: build is broken", line)
+    assert "sound" in done.out
+
+
+def test_a_terminal_shows_progress_and_gets_its_cursor_back(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*GENBENCH, "run", *TINY, "--models", "slow", "--images", "3200", "--out", str(tmp_path / "run")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "FAULTS_MARKS": str(tmp_path), "FAULTS_SLOW": "1", "TERM": "xterm", "COLUMNS": "160"},
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # the other side is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(ours)
+    assert process.wait(60) == 0
+    text = shown.decode()
+    assert re.search(r"step \d+ of 100 · .*images/s.*left", text)
+    assert "ok in" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_files_beside_the_user_do_not_shadow_modules(tmp_path: Path) -> None:
+    """The console script does not import from the working directory; nor do the processes that it starts."""
+    (tmp_path / "random.py").write_text("raise RuntimeError('a file of the user was imported')")
+    code = "import sys; sys.path = [p for p in sys.path if p]; from genbench.cli import main; main()"
+    done = subprocess.run(
+        [
+            GENBENCH[0],
+            "-P",
+            "-c",
+            code,
+            "run",
+            "--profile",
+            "smoke",
+            "--images",
+            "64",
+            "--samples",
+            "16",
+            "--metrics",
+            "",
+            "--device",
+            "cpu",
+            *SMALL_VAE,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+    for index in range(24):
+        Image.new("RGB", (40, 32), (index * 10, 200 - index * 5, 90)).save(folder / "a" / f"rgb{index}.png")
+    Image.new("L", (30, 30), 77).save(folder / "b" / "grey.png")
+    Image.new("RGBA", (30, 30), (1, 200, 3, 128)).save(folder / "b" / "alpha.png")
+    Image.new("P", (30, 30), 5).save(folder / "b" / "palette.gif")
+    Image.new("I;16", (30, 30), 40_000).save(folder / "b" / "deep.png")
+    Image.new("RGB", (30, 30), (9, 9, 200)).save(folder / "b" / "photo.jpg")
+    (folder / "b" / "zero.png").write_bytes(b"")
+    (folder / "b" / "corrupt.png").write_bytes((folder / "b" / "grey.png").read_bytes()[:40])
+    (folder / "notes.txt").write_text("no image")
+
+    common = ("--datasets", f"folder:{folder}", "--set", "folder.size=28", *SMALL_VAE, *TINY)
+    done = run(*common, "--batch-size", "8", out=tmp_path / "run")
+    assert done.code == 0, done.err
+    (cell,) = done.run_cells
+    assert (cell.status, cell.identity.image_shape[1:]) == ("ok", (28, 28))
+    notes = "\n".join(cell.notes)
+    assert "zero.png" in notes
+    assert "corrupt.png" in notes
+    assert "deep.png" not in notes
+
+    # How many images there are is known only after loading, so it is the cell that fails, with the number to use.
+    large = run(*common, "--batch-size", "512", out=tmp_path / "large")
+    assert large.code == 5
+    (cell,) = large.run_cells
+    assert cell.status == "failed"
+    number = re.search(
+        r"batch_size 512 is larger than the (\d+) training images.*Use --batch-size \1", cell.reason, re.S
+    )
+    assert number, cell.reason
+    assert int(number[1]) <= 29
+
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    none = run(*TINY, *SMALL_VAE, "--datasets", f"folder:{empty}", out=tmp_path / "none")
+    assert none.code == 5
+    assert "no" in none.run_cells[0].reason
+    assert str(empty) in none.run_cells[0].reason
+
+
+def test_a_run_whose_plugin_changed_is_not_mixed(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(FAULTS.read_text())
+    arguments = [part if part != str(FAULTS) else str(plugin) for part in TINY]
+    done = run(*arguments, "--models", "raises-in-build", out=tmp_path / "run")
+    assert done.code == 5
+    plugin.write_text(FAULTS.read_text() + "\n# another version\n")
+    resumed = run(out=tmp_path / "run", resume=True)
+    assert resumed.code == 2
+    assert "its numbers would not belong together" in resumed.err
