@@ -87,10 +87,9 @@ def execute_cell(job: Job, reporter: Reporter) -> CellResult:
 
 
 def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> tuple[Status, str]:
-    identity, run, device = planned.identity, RunDirectory(Path(job.run)), torch.device(job.device)
+    identity, run, device = planned.identity, RunDirectory(Path(job.run)), accelerator.select_device(job.device)
     limit_memory(job.memory_limit, device)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
         torch.backends.cuda.matmul.allow_tf32 = False  # 'fp32' means fp32
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
@@ -216,6 +215,7 @@ def _comparability(identity: CellIdentity, device: torch.device, data: LoadedDat
         machine=machine.processor(),
         cores=machine.usable_cores(),
         threads=torch.get_num_threads(),
+        openmp=machine.openmp_settings(),
         accelerator=accelerator.accelerator_name(device),
         driver=accelerator.driver_version(device),
         torch=str(torch.__version__),

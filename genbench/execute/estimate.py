@@ -11,6 +11,7 @@ from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData
 from genbench.execute.messages import Job
 from genbench.execute.registry import load_registry
+from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
 from genbench.measure.memory import read_peak
 
@@ -20,7 +21,7 @@ WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 2, 50, 1.0
 def estimate_cell(job: Job) -> dict[str, Any]:
     """Return seconds per step, images per step, parameters and peak memory of the job's cell."""
     assert job.cell is not None
-    identity, device = job.cell.identity, torch.device(job.device)
+    identity, device = job.cell.identity, select_device(job.device)
     limit_memory(job.memory_limit, device)
     catalogue = load_registry(job.plugins)
     batch_size = identity.recipe["batch_size"]

@@ -35,6 +35,7 @@ class WorkerPool:
         self._template: subprocess.Popen[bytes] | None = None
         self._replies: Lines | None = None
         self._errors: IO[bytes] | None = None
+        self._busy = False  # a worker was started and has not been seen to end
         self.wake_read, self._wake_write = socket.socketpair()
         self.stop_requested = False
         self.on_stopping: Callable[[], None] | None = None  # called once a worker was asked to stop
@@ -82,7 +83,10 @@ class WorkerPool:
             except OSError:
                 ours.close()
                 return Ending(complaint=self.template_complaint())
-        return Watch(self, self._replies, Lines(ours), on_message, timeout).until_end()
+        self._busy = True
+        ending = Watch(self, self._replies, Lines(ours), on_message, timeout).until_end()
+        self._busy = ending.status is None
+        return ending
 
     def request_stop(self) -> None:
         """Ask the running worker, and `run`, to stop; safe to call from a signal handler."""
@@ -119,11 +123,12 @@ class WorkerPool:
             self._replies.socket.close()  # it ends its workers, then itself
             self._replies = None
         if self._template is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._template.wait(timeout=2)
+            if self._busy:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._template.wait(timeout=2)
             self._template.kill()
             self._template.wait()
-            self._template = None
+            self._template, self._busy = None, False
         if self._errors is not None:
             self._errors.close()
             self._errors = None

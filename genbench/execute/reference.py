@@ -14,6 +14,7 @@ from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.messages import Job
 from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter
+from genbench.measure.accelerator import select_device
 from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import PlannedReference, ReferenceResult, ReferenceRow
@@ -26,7 +27,7 @@ HELD_OUT, NOISE = "real held-out", "noise"
 def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:
     """Measure the metrics of the plan on held-out images (a perfect generator) and on uniform noise (a useless one)."""
     assert job.reference is not None
-    planned, device = job.reference, torch.device(job.device)
+    planned, device = job.reference, select_device(job.device)
     limit_memory(job.memory_limit, device)
     catalogue = load_registry(job.plugins)
     reporter.activity("loading data")

@@ -26,6 +26,15 @@ def devices() -> dict[str, Any]:
     return found
 
 
+def select_device(name: str) -> torch.device:
+    """Return the device of that name, with its index, and make it this process's current one."""
+    device = torch.device(name)
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
+    return device
+
+
 def accelerator_name(device: torch.device) -> str:
     """Return the GPU's model, or an empty string for the CPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else ""

@@ -80,6 +80,12 @@ def load_average() -> float:
         return 0.0
 
 
+def openmp_settings() -> str:
+    """Return the environment variables that say how OpenMP's idle threads wait, for they change CPU timings."""
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
+    return " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+
+
 def has_nvidia_driver() -> bool:
     """Say whether an NVIDIA driver is loaded; whether torch can use it is another question."""
     return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))

@@ -10,7 +10,7 @@ from genbench.report.numbers import count
 from genbench.results.schema import Comparability
 
 # Fields that change speed and memory. Precision and engine are chosen on purpose and stand in the caption or a column.
-_SPEED_FIELDS = ("machine", "cores", "threads", "accelerator", "driver", "torch", "python")
+_SPEED_FIELDS = ("machine", "cores", "threads", "openmp", "accelerator", "driver", "torch", "python")
 _MAX_NAMED = 3
 
 

@@ -66,6 +66,7 @@ class Comparability(Record, frozen=True, kw_only=True):
     machine: Annotated[str, Meta(description="processor model")]
     cores: Annotated[float, Meta(description="processors this process may use, a container's quota included")]
     threads: Annotated[int, Meta(description="torch intra-operation threads")]
+    openmp: Annotated[str, Meta(description="how long idle threads look for work: GOMP_SPINCOUNT, OMP_WAIT_POLICY")] = ""
     accelerator: Annotated[str, Meta(description="GPU model, or empty")] = ""
     driver: Annotated[str, Meta(description="GPU driver version, or empty")] = ""
     torch: str

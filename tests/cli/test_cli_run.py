@@ -29,7 +29,7 @@ SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
         ((*SMALL_VAE, "--batch-size", "9000"), "larger than the 8000 training images", "--batch-size 8000 or less"),
         (("--models", "gan", "--losses", "elbo"), "None of the 1 cells", "loss 'elbo' is variational"),
         (("--models", "dcgan", "--datasets", "synthetic", "--set", "synthetic.size=30"), "None of", "28, 32, 64"),
-        (("--plugin", "nowhere.py"), "There is no plugin file nowhere.py", "--plugin"),
+        (("--plugin", "nowhere.py"), "nowhere.py", "--plugin"),
         (("--timeout", "nan"), "timeout = nan", "number"),
         (("--resume", "nowhere"), "nowhere does not exist", "genbench run"),
         (("--resume", "nowhere", "--seeds", "3"), "--seeds cannot change it", "new run"),

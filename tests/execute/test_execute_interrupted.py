@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 from command_line import (
+    GENBENCH,
     TINY,
     Going,
     children,
@@ -60,6 +62,11 @@ def test_killed_processes_cost_their_cell_and_resume_repeats_nothing_else(tmp_pa
 
     cut = going.run / "cells" / f"{cells['sound', 1].id}.json"  # as a dying machine may leave it
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    for verb in ("show", "table"):
+        answer = subprocess.run([*GENBENCH, verb, str(going.run)], capture_output=True, text=True, check=False)
+        assert cut.stem in answer.stdout + answer.stderr
+        assert "damaged" in answer.stdout + answer.stderr
+        assert "Traceback" not in answer.stderr
     before = snapshot(going.run / "cells")
     resumed = run(out=going.run, resume=True)
     assert resumed.code == 0, resumed.err
