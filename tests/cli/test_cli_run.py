@@ -149,11 +149,18 @@ def test_a_run_leaves_its_files_a_table_and_a_lean_parent(tmp_path: Path) -> Non
 
 
 def test_quiet_says_nothing_but_failures_and_the_table(tmp_path: Path) -> None:
-    done = run(*TINY, "--models", "sound,raises-in-build", "--quiet", out=tmp_path / "run")
+    losses = ("--losses", "elbo,minimax")
+    done = run(*TINY, "--models", "sound,raises-in-build", *losses, "--quiet", out=tmp_path / "run")
     assert done.code == 5
-    (line,) = done.err.splitlines()
-    assert re.match(r"raises-in-build-\S+: failed: ValueError: build is broken", line)
-    assert "sound" in done.out
+    lines = sorted(done.err.splitlines())
+    expected = (
+        r"raises-in-build-elbo-\S+: failed: ValueError: build is broken",
+        r"raises-in-build-minimax-\S+: skipped: loss 'minimax' is adversarial",
+        r"sound-minimax-\S+: skipped: loss 'minimax' is adversarial, model 'sound' is variational",
+    )
+    assert len(lines) == len(expected)
+    assert all(map(re.match, expected, lines)), lines
+    assert re.search(r"^sound +elbo +ok", done.out, re.MULTILINE)
 
 
 def test_a_terminal_shows_progress_and_gets_its_cursor_back(tmp_path: Path) -> None:
