@@ -2,20 +2,20 @@
 
     python benchmarks/engine_overhead.py --out results/reference/engine-overhead.json
 
-For each model, two copies of the same networks train on the same data: one through genbench's engine, one through a
-loop written out below with every optimisation that the engine has (data on the device, channels_last, fused Adam,
-fakes reused, the other player frozen). Short windows alternate in the order ABBA, so that a machine that slows down
-slows both. The figure is the mean of log(engine / loop) over blocks, with its 95% t interval. The cost of the null
-model's step, which does nothing, is given beside it.
+For each model, the same networks, optimisers and data are trained in turns by genbench's engine and by a loop written
+out below with every optimisation that the engine has (data on the device, channels_last, fused Adam, fakes reused, the
+other player frozen). Both use the very same tensors, so that no luck of memory placement favours one. Short windows
+alternate in the order ABBA, so that a machine that slows down slows both. The figure is the median over blocks of the
+ratio engine / loop with its distribution-free 95% interval. The cost of the null model's step, which does nothing, is
+given beside it (plugins/genbench-null must be installed).
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import gc
 import json
-import math
+import os
 import statistics
 import sys
 import time
@@ -24,20 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import LoadedData, load_data
+from genbench.execute.loading import load_data
+from genbench.execute.pool import SPIN_COUNT
 from genbench.measure import machine
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
+from genbench.verdict.stats import median_interval
 
 Step = Callable[[], None]
-
-# Two-sided 95% quantiles of Student's t, by degrees of freedom; beyond 120 that of the normal distribution is near.
-T95 = {9: 2.262, 14: 2.145, 19: 2.093, 29: 2.045, 39: 2.023, 59: 2.001, 79: 1.990, 99: 1.984, 119: 1.980}
 
 
 def main() -> None:
@@ -46,11 +44,14 @@ def main() -> None:
     parser.add_argument("--models", default="gan,dcgan,vae")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--blocks", type=int, default=40, help="ABBA blocks per model")
-    parser.add_argument("--window-seconds", type=float, default=0.25)
+    parser.add_argument("--blocks", type=int, default=100, help="ABBA blocks per model")
+    parser.add_argument("--window-seconds", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
+        # OpenMP reads its settings when it is loaded: start again under those that workers get.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT})
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     catalogue = discover()
@@ -72,6 +73,7 @@ def main() -> None:
         "batch_size": arguments.batch_size,
         "device": arguments.device,
         "threads": arguments.threads,
+        "openmp": machine.openmp_settings(),
         "machine": machine.describe(),
     }
     if arguments.out:
@@ -83,14 +85,10 @@ def compare(
     model: str, catalogue: Catalogue, device: torch.device, batch_size: int, blocks: int, window_seconds: float
 ) -> dict[str, Any]:
     """Return the ratio of the engine's time to the hand-written loop's, from interleaved windows."""
-    built, data = prepare(model, catalogue, device, batch_size)
+    built = prepare(model, catalogue, device, batch_size)
     engine = built.engine
-    # The copies are made before either trains: same weights, same layout, same batch.
-    loop = LOOPS[built.family_spec.name](built, data, device, batch_size)
-
-    def engine_step() -> None:
-        engine.step()
-
+    loop = LOOPS[built.family_spec.name](built, device, batch_size)
+    engine_step: Step = engine.step
     steps = max(1, int(window_seconds / seconds_of(engine_step, 3, device, warm=5)))
     seconds_of(loop, steps, device)
     seconds_of(engine_step, steps, device)
@@ -105,32 +103,31 @@ def compare(
             spent[id(step)] += seconds_of(step, steps, device)
         engine.read_terms()  # off the clock, as a window ends
         loop.read()
-        ratios.append(math.log(spent[id(engine_step)] / spent[id(loop)]))
+        ratios.append(spent[id(engine_step)] / spent[id(loop)])
         engines.append(spent[id(engine_step)] / (2 * steps))
         loops.append(spent[id(loop)] / (2 * steps))
     gc.enable()
-    mean = statistics.fmean(ratios)
-    half = t95(blocks - 1) * statistics.stdev(ratios) / math.sqrt(blocks)
+    found = median_interval(ratios)
     return {
         "model": model,
-        "ratio": math.exp(mean),
-        "low": math.exp(mean - half),
-        "high": math.exp(mean + half),
-        "median_ratio": math.exp(statistics.median(ratios)),
+        "ratio": found.median,
+        "low": found.low,
+        "high": found.high,
+        "confidence": found.confidence,
         "blocks": blocks,
         "steps_per_window": steps,
         "loop_seconds_per_step": statistics.median(loops),
         "engine_seconds_per_step": statistics.median(engines),
-        "log_ratios": ratios,
+        "ratios": ratios,
     }
 
 
-def prepare(model: str, catalogue: Catalogue, device: torch.device, batch_size: int) -> tuple[Built, LoadedData]:
+def prepare(model: str, catalogue: Catalogue, device: torch.device, batch_size: int) -> Built:
     """Build a cell as a worker would."""
     request = make_request({"models": model, "batch_size": batch_size, "device": device.type})
     (cell,) = make_plan(request, catalogue, device.type).cells
     data = load_data(cell.identity.dataset, cell.identity.image_shape, catalogue)
-    return build_cell(cell.identity, catalogue, data, device), data
+    return build_cell(cell.identity, catalogue, data, device)
 
 
 def seconds_of(step: Step, steps: int, device: torch.device, warm: int = 0) -> float:
@@ -152,11 +149,12 @@ def synchronise(device: torch.device) -> None:
 
 
 class Loop:
-    """A hand-written step on copies of a cell's networks; keeps its losses on the device until `read`."""
+    """A hand-written step on a cell's networks and optimisers; keeps its losses on the device until `read`."""
 
-    def __init__(self, built: Built, data: LoadedData, device: torch.device, batch_size: int) -> None:
-        self.networks = {name: copy.deepcopy(network) for name, network in built.setup.networks.items()}
-        self.pixels = data.train_pixels.to(device)
+    def __init__(self, built: Built, device: torch.device, batch_size: int) -> None:
+        self.networks = built.setup.networks
+        self.optimizers = [player.optimizer for player in built.engine.players]
+        self.pixels = built.engine.data.pixels
         self.device, self.batch_size = device, batch_size
         self.memory_format = built.memory_format
         self.rng = torch.Generator(device).manual_seed(1)
@@ -166,8 +164,6 @@ class Loop:
         low, high = built.model.value_range
         self.scale, self.shift = (high - low) / 255, low
         self.latent_dim = built.setup.latent_dim
-        recipe = built.setup.recipe
-        self.adam = {"lr": recipe["learning_rate"], "betas": (recipe["beta1"], recipe["beta2"]), "fused": True}
 
     def batch(self) -> torch.Tensor:
         """Return the next images."""
@@ -193,12 +189,11 @@ class Loop:
 class AdversarialLoop(Loop):
     """A GAN's step as one would write it out by hand."""
 
-    def __init__(self, built: Built, data: LoadedData, device: torch.device, batch_size: int) -> None:
-        super().__init__(built, data, device, batch_size)
+    def __init__(self, built: Built, device: torch.device, batch_size: int) -> None:
+        super().__init__(built, device, batch_size)
         self.generator, self.discriminator = self.networks["generator"], self.networks["discriminator"]
         self.d_parameters = list(self.discriminator.parameters())
-        self.d_optimizer = torch.optim.Adam(self.d_parameters, **self.adam)  # type: ignore[arg-type]
-        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), **self.adam)  # type: ignore[arg-type]
+        self.d_optimizer, self.g_optimizer = self.optimizers
 
     def __call__(self) -> None:
         """Update the discriminator, then the generator on the same fakes."""
@@ -225,11 +220,10 @@ class AdversarialLoop(Loop):
 class VariationalLoop(Loop):
     """A VAE's step as one would write it out by hand."""
 
-    def __init__(self, built: Built, data: LoadedData, device: torch.device, batch_size: int) -> None:
-        super().__init__(built, data, device, batch_size)
+    def __init__(self, built: Built, device: torch.device, batch_size: int) -> None:
+        super().__init__(built, device, batch_size)
         self.encoder, self.decoder = self.networks["encoder"], self.networks["decoder"]
-        parameters = nn.ModuleList([self.encoder, self.decoder]).parameters()
-        self.optimizer = torch.optim.Adam(parameters, **self.adam)  # type: ignore[arg-type]
+        (self.optimizer,) = self.optimizers
 
     def __call__(self) -> None:
         """Encode, draw, decode, and descend."""
@@ -250,18 +244,13 @@ LOOPS: dict[str, type[Loop]] = {"adversarial": AdversarialLoop, "variational": V
 
 
 def null_step(catalogue: Catalogue, device: torch.device, steps: int = 20_000) -> float:
-    """Return the seconds that a step of the null model takes (plugins/genbench-null must be installed)."""
+    """Return the seconds that a step of the null model takes."""
     from genbench.execute.registry import load_registry
 
     plugin = catalogue.models["null"].plugin
     real = load_registry([vars(plugin)])
-    built, _ = prepare("null", real, device, 1)
+    built = prepare("null", real, device, 1)
     return seconds_of(built.engine.step, steps, device, warm=100)
-
-
-def t95(degrees: int) -> float:
-    """Return the 95% quantile for at least these degrees of freedom that is known, on the safe side."""
-    return T95[max((d for d in T95 if d <= degrees), default=min(T95))]
 
 
 if __name__ == "__main__":

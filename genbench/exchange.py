@@ -42,12 +42,12 @@ class ImageData:
 # Learning
 
 
-@dataclass
+@dataclass(slots=True)
 class Batch:
     """What a phase is given."""
 
     images: Tensor  # float, (B, channels, height, width), in the model's value range
-    labels: Tensor | None  # int64, (B,)
+    labels: Tensor | None  # int64, (B,); None unless the model is conditional
     rng: torch.Generator  # all randomness comes from here; it lives on the device
     last: bool  # no further repeat of this phase follows in this step
     shared: MutableMapping[str, Any]  # what one phase leaves for the next; emptied after each step
@@ -112,7 +112,7 @@ class AdversarialLoss:
     penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Posterior:
     """What a variational loss is given for one batch."""
 

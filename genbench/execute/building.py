@@ -82,7 +82,7 @@ def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, d
         phases=phases,
         data=ResidentImages(
             pixels=data.train_pixels,
-            labels=data.train_labels,
+            labels=data.train_labels if model.conditional else None,
             batch_size=batch_size,
             value_range=model.value_range,
             device=device,

@@ -24,7 +24,7 @@ GRACE_SECONDS = 20.0  # for a worker that was asked to stop: time to finish a wi
 # How often an idle OpenMP thread looks for work before it sleeps. By default it looks for milliseconds, and a training
 # whose other thread lost its processor to a neighbour becomes tens of times slower; with this many looks a quiet
 # machine is as fast, and a busy one loses only its share.
-SPIN_COUNT = "1000"
+SPIN_COUNT = "20000"
 
 
 class WorkerPool:

@@ -5,9 +5,8 @@ Other engines (compiled, graphed) will run the same phases; each must follow thi
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,8 @@ class _Player:
     optimizer: torch.optim.Optimizer | None  # None: the phase has nothing to train
     frozen: list[nn.Parameter]
     updates: int = 0
+    totals: list[Tensor] = field(default_factory=list)  # since the last reading; they stay on the device
+    terms: dict[str, list[Tensor]] = field(default_factory=dict)
 
 
 class EagerEngine:
@@ -50,7 +51,6 @@ class EagerEngine:
         self.images_seen = 0
         self._autocast = precision == "bf16"
         self._device_type = data.pixels.device.type
-        self._terms: dict[str, list[Tensor]] = {}
         self.players = [
             _Player(
                 phase,
@@ -88,8 +88,10 @@ class EagerEngine:
     def _update(self, player: _Player, batch: Batch) -> None:
         for parameter in player.frozen:
             parameter.requires_grad_(False)
-        context = torch.autocast(self._device_type, torch.bfloat16) if self._autocast else contextlib.nullcontext()
-        with context:
+        if self._autocast:
+            with torch.autocast(self._device_type, torch.bfloat16):
+                objective = player.phase.objective(batch)
+        else:
             objective = player.phase.objective(batch)
         if player.optimizer is not None:
             player.optimizer.zero_grad(set_to_none=True)
@@ -98,16 +100,18 @@ class EagerEngine:
             player.updates += 1
         for parameter in player.frozen:
             parameter.requires_grad_(True)
-        name = player.phase.name
-        self._record(name, objective.total)
+        player.totals.append(objective.total.detach())
         for term, value in objective.terms.items():
-            self._record(f"{name}.{term}", value)
-
-    def _record(self, name: str, value: Tensor) -> None:
-        self._terms.setdefault(name, []).append(value.detach())
+            if term not in player.terms:
+                player.terms[term] = []
+            player.terms[term].append(value.detach())
 
     def read_terms(self) -> dict[str, Tensor]:
         """Return each term's values since the last call, (updates,) float32 on the host: the only synchronisation."""
-        read = {name: torch.stack(values).float().cpu() for name, values in self._terms.items()}
-        self._terms = {}
+        read: dict[str, Tensor] = {}
+        for player in self.players:
+            name = player.phase.name
+            series = {name: player.totals} | {f"{name}.{term}": values for term, values in player.terms.items()}
+            read |= {key: torch.stack(values).float().cpu() for key, values in series.items() if values}
+            player.totals, player.terms = [], {}
         return read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -82,7 +83,7 @@ def posterior(batch: int = 4, seed: int = 0) -> Posterior:
 
 
 def doubled(given: Posterior) -> Posterior:
-    return Posterior(**{name: torch.cat([value, value]) for name, value in vars(given).items()})
+    return Posterior(**{name: torch.cat([value, value]) for name, value in dataclasses.asdict(given).items()})
 
 
 def test_kl_is_that_of_torch_distributions_and_zero_for_the_prior_itself() -> None:

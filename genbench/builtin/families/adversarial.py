@@ -28,6 +28,8 @@ class Adversarial:
         self.loss: genbench.AdversarialLoss = setup.loss
         self.generator = setup.networks["generator"]
         self.discriminator = setup.networks["discriminator"]
+        self.conditional = setup.model.conditional
+        self.gives_logits = setup.model.output == "logits"
 
     def phases(self) -> Sequence[genbench.Phase]:
         """Return the discriminator's phase, repeated as the recipe says, and the generator's."""
@@ -76,10 +78,9 @@ class Adversarial:
         raise NotImplementedError("adversarial models do not reconstruct")
 
     def _generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        images: Tensor = self.generator(latents, labels) if self.setup.model.conditional else self.generator(latents)
-        return images.sigmoid() if self.setup.model.output == "logits" else images
+        images: Tensor = self.generator(latents, labels) if self.conditional else self.generator(latents)
+        return images.sigmoid() if self.gives_logits else images
 
     def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        conditional = self.setup.model.conditional
-        logits: Tensor = self.discriminator(images, labels) if conditional else self.discriminator(images)
+        logits: Tensor = self.discriminator(images, labels) if self.conditional else self.discriminator(images)
         return logits.float().flatten()

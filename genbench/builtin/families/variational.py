@@ -16,6 +16,7 @@ from torch import Tensor
 import genbench
 from genbench.builtin.families.latents import draw_latents
 
+_PAIR = (tuple, list)
 _EDGE = 1e-6  # images in [0, 1] are kept this far from its ends before their logits are taken
 
 
@@ -29,6 +30,9 @@ class Variational:
         self.loss: genbench.VariationalLoss = setup.loss
         self.encoder = setup.networks["encoder"]
         self.decoder = setup.networks["decoder"]
+        self.conditional = setup.model.conditional
+        self.gives_logits = setup.model.output == "logits"
+        self.mixed_precision = setup.recipe["precision"] != "fp32"
 
     def phases(self) -> Sequence[genbench.Phase]:
         """Return the single phase."""
@@ -40,17 +44,10 @@ class Variational:
         noise = torch.randn(mean.shape, generator=batch.rng, device=mean.device)
         latents = mean + (log_variance / 2).exp() * noise
         decoded = self._decode(latents, batch.labels)
-        posterior = genbench.Posterior(
-            images=self._unit(batch.images),
-            logits=self._to_logits(decoded.float()),
-            mean=mean,
-            log_variance=log_variance,
-            latents=latents,
-        )
-        if not torch.is_autocast_enabled(batch.images.device.type):
-            return self.loss.objective(posterior)
+        if not self.mixed_precision:
+            return self._ask_loss(batch.images, decoded, mean, log_variance, latents)
         with torch.autocast(batch.images.device.type, enabled=False):  # sums over pixels need fp32
-            return self.loss.objective(posterior)
+            return self._ask_loss(batch.images, decoded.float(), mean, log_variance, latents)
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return the decoded means of `count` latents of the prior."""
@@ -61,14 +58,22 @@ class Variational:
         mean, _ = self._encode(images, labels)
         return self._to_images(self._decode(mean, labels))
 
+    def _ask_loss(
+        self, images: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor, latents: Tensor
+    ) -> genbench.Objective:
+        return self.loss.objective(
+            genbench.Posterior(self._unit(images), self._to_logits(decoded), mean, log_variance, latents)
+        )
+
     def _encode(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
-        encoded = self.encoder(images, labels) if self.setup.model.conditional else self.encoder(images)
-        if not isinstance(encoded, tuple | list) or len(encoded) != 2:
+        encoded = self.encoder(images, labels) if self.conditional else self.encoder(images)
+        if not isinstance(encoded, _PAIR) or len(encoded) != 2:
             raise TypeError(f"the encoder of '{self.setup.model.name}' must return (mean, log_variance)")
-        return encoded[0].float(), encoded[1].float()
+        mean, log_variance = encoded
+        return (mean.float(), log_variance.float()) if self.mixed_precision else (mean, log_variance)
 
     def _decode(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        decoded: Tensor = self.decoder(latents, labels) if self.setup.model.conditional else self.decoder(latents)
+        decoded: Tensor = self.decoder(latents, labels) if self.conditional else self.decoder(latents)
         return decoded
 
     def _unit(self, images: Tensor) -> Tensor:
@@ -77,9 +82,9 @@ class Variational:
         return images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
 
     def _to_images(self, decoded: Tensor) -> Tensor:
-        return decoded.sigmoid() if self.setup.model.output == "logits" else decoded
+        return decoded.sigmoid() if self.gives_logits else decoded
 
     def _to_logits(self, decoded: Tensor) -> Tensor:
-        if self.setup.model.output == "logits":
+        if self.gives_logits:
             return decoded
         return self._unit(decoded).clamp(_EDGE, 1 - _EDGE).logit()

@@ -39,6 +39,7 @@ def elbo(options: ElboOptions) -> genbench.VariationalLoss:
         else:
             reconstruction = bernoulli_nll(posterior.images, posterior.logits)
         kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
-        return genbench.Objective(reconstruction + options.beta * kl, {"reconstruction": reconstruction, "kl": kl})
+        weighted = kl if options.beta == 1 else options.beta * kl
+        return genbench.Objective(reconstruction + weighted, {"reconstruction": reconstruction, "kl": kl})
 
     return genbench.VariationalLoss(objective)
