@@ -14,7 +14,7 @@ import torch
 
 from genbench.execute.building import Built, build_cell, count_parameters
 from genbench.execute.diagnosis import diagnose, write_traceback
-from genbench.execute.evaluating import Drawn, draw, evaluate, save_pictures
+from genbench.execute.evaluating import Drawn, draw, evaluate, has_collapsed, save_pictures
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.messages import Job
@@ -24,7 +24,6 @@ from genbench.execute.training import Diverged, Training
 from genbench.measure import accelerator, machine
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.measure.throughput import throughput
-from genbench.metrics.diversity import collapsed
 from genbench.results.schema import CellIdentity, CellResult, Comparability, Durations, PlannedCell, Provenance, Status
 from genbench.results.store import RunDirectory
 from genbench.train.checkpoint import save_weights
@@ -133,11 +132,8 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
             draft.fields["estimates"], draft.fields["unavailable"] = evaluate(
                 drawn, built, identity, data, catalogue, device
             )
-    if not planned.synthetic_data and collapsed(drawn.samples.pixels, data.train_pixels, built.engine.images_seen):
-        return (
-            "collapsed",
-            "the generated images are nearly all the same: their diversity is below a tenth of the data's",
-        )
+    if not planned.synthetic_data and has_collapsed(drawn, data, built.engine.images_seen):
+        return "collapsed", "the generated images are nearly all the same: see `diversity`, and the picture of samples"
     return "ok", ""
 
 

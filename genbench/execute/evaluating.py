@@ -15,6 +15,7 @@ from genbench.exchange import Estimate, Images, Unavailable
 from genbench.execute.building import Built
 from genbench.execute.loading import LoadedData
 from genbench.execute.training import Diverged
+from genbench.metrics.diversity import collapsed
 from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import CellIdentity
@@ -22,6 +23,7 @@ from genbench.results.store import atomic_write
 from genbench.train.seeds import seeded_generator
 
 SAMPLING_BATCH = 256
+JUDGED_FROM = 10_000  # images of training
 GRID = 8  # columns and rows of a grid of samples
 
 
@@ -31,6 +33,7 @@ class Drawn:
 
     samples: Images  # uint8
     reconstructions: tuple[Tensor, Tensor] | None  # held-out images and their reconstructions, float in [0, 1]
+    identical: bool  # every sample is the same to the last bit, before rounding to bytes
 
 
 def draw(built: Built, identity: CellIdentity, data: LoadedData, device: torch.device) -> Drawn:
@@ -45,16 +48,18 @@ def draw(built: Built, identity: CellIdentity, data: LoadedData, device: torch.d
     rng = seeded_generator(identity.seed, "samples", device)
     _evaluation_mode(built)
     labels = _draw_labels(data, count, identity.seed, device) if built.model.conditional else None
-    batches = []
+    batches, first, identical = [], None, True
     with torch.inference_mode():
         for start in range(0, count, SAMPLING_BATCH):
             size = min(SAMPLING_BATCH, count - start)
             chosen = None if labels is None else labels[start : start + size]
             images = family.sample(size, rng, chosen).float()
+            first = images[:1] if first is None else first
+            identical = identical and bool((images == first).all())
             batches.append(_to_bytes(images, low, high).cpu())
         pairs = _reconstruct(built, data, device) if built.family_spec.reconstructs else None
     samples = Images(torch.cat(batches).clone(), None if labels is None else labels.cpu())
-    return Drawn(samples, pairs)
+    return Drawn(samples, pairs, identical)
 
 
 def evaluate(
@@ -72,6 +77,17 @@ def evaluate(
     )
     specs = [catalogue.metrics[name].spec for name in identity.metrics]
     return measure(specs, evaluation, built.family_spec.reconstructs)
+
+
+def has_collapsed(drawn: Drawn, data: LoadedData, images_seen: int) -> bool:
+    """Say whether the generator has collapsed: samples without any difference, or with next to none after training.
+
+    A generator that was trained on fewer than `JUDGED_FROM` images draws grey shapes that differ little because it is
+    young: of such a one only samples that are the same to the last bit count.
+    """
+    if images_seen < JUDGED_FROM:
+        return drawn.identical and len(drawn.samples.pixels) > 1
+    return collapsed(drawn.samples.pixels, data.train_pixels)
 
 
 def save_pictures(drawn: Drawn, samples_path: Path, reconstructions_path: Path) -> None:

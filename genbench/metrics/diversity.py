@@ -25,7 +25,6 @@ NAME = "diversity"
 # Below a tenth of the data's spread a generator draws one picture. The data themselves score 1 and samples of poorly
 # trained models above a half, so the status `collapsed` leaves a wide margin on both sides.
 COLLAPSED_BELOW = 0.1
-JUDGED_FROM = 10_000  # images of training
 
 _CHUNK = 1024  # images whose pixels are widened to integers at a time
 
@@ -39,19 +38,14 @@ def pixel_diversity(pixels: Pixels) -> float:
     return _Sums.of(torch.as_tensor(pixels)).diversity()
 
 
-def collapsed(samples: Pixels, train: Pixels, images_seen: int | None = None) -> bool:
+def collapsed(samples: Pixels, train: Pixels) -> bool:
     """Return whether the samples' diversity is below `COLLAPSED_BELOW` of the training images'.
 
-    False where it cannot be told: fewer than two images, or training images that are all alike. A generator that was
-    trained on fewer than `JUDGED_FROM` images (`images_seen`; None: enough) draws grey shapes that differ little
-    because it is young; of such a one only samples without any difference say that it has collapsed.
+    False where it cannot be told: fewer than two images, or training images that are all alike.
     """
     if len(samples) < 2 or len(train) < 2:
         return False
-    spread, reference = pixel_diversity(samples), pixel_diversity(train)
-    if images_seen is not None and images_seen < JUDGED_FROM:
-        return spread == 0 < reference
-    return spread < COLLAPSED_BELOW * reference
+    return pixel_diversity(samples) < COLLAPSED_BELOW * pixel_diversity(train)
 
 
 def measure(evaluation: Evaluation) -> Estimate | Unavailable:

@@ -43,9 +43,9 @@ def rate(number: float) -> str:
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """Return ``1,234 ±2%``: the percentage is the larger half of the interval [low, high]."""
+    """Return ``1,234 ±2%``: the percentage is the larger half of [low, high]; none where one sample made both ends."""
     text = rate(value)
-    if not value > 0:
+    if not value > 0 or low == high:
         return text
     percent = 100 * max(high - value, value - low, 0.0) / value
     return f"{text} ±{percent:.1f}%" if percent < 0.95 else f"{text} ±{percent:.0f}%"

@@ -48,6 +48,7 @@ def test_rounding_loses_less_than_a_tenth_of_the_error(value: float, error: floa
         (1234.0, 1230.0, 1237.0, "1,234 ±0.3%"),
         (12.345, 6.0, 13.0, "12.3 ±51%"),
         (0.0, 0.0, 0.0, "0"),
+        (1234.0, 1234.0, 1234.0, "1,234"),
     ],
 )
 def test_value_with_interval(value: float, low: float, high: float, text: str) -> None:
