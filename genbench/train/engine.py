@@ -5,6 +5,7 @@ Other engines (compiled, graphed) will run the same phases; each must follow thi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ class _Player:
     frozen: list[nn.Parameter]
     updates: int = 0
     totals: list[Tensor] = field(default_factory=list)  # since the last reading; they stay on the device
-    terms: dict[str, list[Tensor]] = field(default_factory=dict)
+    terms: defaultdict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
 
 class EagerEngine:
@@ -102,8 +103,6 @@ class EagerEngine:
             parameter.requires_grad_(True)
         player.totals.append(objective.total.detach())
         for term, value in objective.terms.items():
-            if term not in player.terms:
-                player.terms[term] = []
             player.terms[term].append(value.detach())
 
     def read_terms(self) -> dict[str, Tensor]:
@@ -113,5 +112,5 @@ class EagerEngine:
             name = player.phase.name
             series = {name: player.totals} | {f"{name}.{term}": values for term, values in player.terms.items()}
             read |= {key: torch.stack(values).float().cpu() for key, values in series.items() if values}
-            player.totals, player.terms = [], {}
+            player.totals, player.terms = [], defaultdict(list)
         return read

@@ -32,6 +32,7 @@ class Variational:
         self.decoder = setup.networks["decoder"]
         self.conditional = setup.model.conditional
         self.gives_logits = setup.model.output == "logits"
+        self.in_unit_range = setup.model.value_range == (0.0, 1.0)
         self.mixed_precision = setup.recipe["precision"] != "fp32"
 
     def phases(self) -> Sequence[genbench.Phase]:
@@ -41,7 +42,7 @@ class Variational:
     def objective(self, batch: genbench.Batch) -> genbench.Objective:
         """Encode, draw latents, decode, and ask the loss."""
         mean, log_variance = self._encode(batch.images, batch.labels)
-        noise = torch.randn(mean.shape, generator=batch.rng, device=mean.device)
+        noise = torch.randn(mean.shape, generator=batch.rng, device=self.setup.device)
         latents = mean + (log_variance / 2).exp() * noise
         decoded = self._decode(latents, batch.labels)
         if not self.mixed_precision:
@@ -78,8 +79,10 @@ class Variational:
 
     def _unit(self, images: Tensor) -> Tensor:
         """Map the model's value range to [0, 1]."""
+        if self.in_unit_range:
+            return images
         low, high = self.setup.model.value_range
-        return images if (low, high) == (0.0, 1.0) else (images - low) / (high - low)
+        return (images - low) / (high - low)
 
     def _to_images(self, decoded: Tensor) -> Tensor:
         return decoded.sigmoid() if self.gives_logits else decoded
