@@ -109,10 +109,7 @@ class Supervisor:
         return results
 
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> CellResult:
-        images = cell.identity.recipe["images"]
-        batch = cell.identity.recipe["batch_size"]
-        steps = max(1, -(-images // batch)) if isinstance(images, int) and isinstance(batch, int) else 1
-        self.display.cell_started(index, total, label(cell), steps)
+        self.display.cell_started(index, total, label(cell), expected_steps(cell))
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
         kills_before = _kernel_memory_kills()
         ending = self.pool.run(job, self._show, self.record.timeout)
@@ -243,6 +240,15 @@ def skipped(cell: PlannedCell) -> CellResult:
     return CellResult(
         id=cell.id, identity=cell.identity, status="skipped", reason=cell.reason, synthetic_data=cell.synthetic_data
     )
+
+
+def expected_steps(cell: PlannedCell) -> int:
+    """Return how many steps the budget makes, as far as the plan can know it: a plugin's family may have its own way."""
+    recipe = cell.identity.recipe
+    images, batch, repeats = recipe["images"], recipe["batch_size"], recipe["discriminator_steps"]
+    assert isinstance(images, int) and isinstance(batch, int) and isinstance(repeats, int)
+    per_step = batch * (repeats if cell.identity.family.name == "adversarial" else 1)
+    return max(1, -(-images // per_step))
 
 
 def label(cell: PlannedCell) -> str:
