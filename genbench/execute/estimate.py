@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
 from genbench.measure.memory import read_peak
 
-WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 2, 50, 1.0
+WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
 
 
 def estimate_cell(job: Job) -> dict[str, Any]:
@@ -32,12 +33,11 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     data = LoadedData(pixels, labels, pixels[:2], labels[:2], num_classes=10, hash="", notes=())
     built = build_cell(identity, catalogue, data, device)
     time_window(built.engine.step, WARMUP_STEPS, device)
-    done, seconds = 0, 0.0
-    while done < STEPS and seconds < ENOUGH_SECONDS:
-        more, took = time_window(built.engine.step, 1, device)
-        done, seconds = done + more, seconds + took
+    seconds: list[float] = []
+    while len(seconds) < STEPS and sum(seconds) < ENOUGH_SECONDS:
+        seconds.append(time_window(built.engine.step, 1, device)[1])
     return {
-        "seconds_per_step": seconds / done,
+        "seconds_per_step": statistics.median(seconds),  # a neighbour's burst must not become a forecast
         "images_per_step": built.engine.images_per_step,
         "parameters": sum(count_parameters(built.setup.networks).values()),
         "peak_rss": read_peak(device, 0).peak_rss,

@@ -243,7 +243,7 @@ def skipped(cell: PlannedCell) -> CellResult:
 
 
 def expected_steps(cell: PlannedCell) -> int:
-    """Return how many steps the budget makes, as far as the plan can know it: a plugin's family may have its own way."""
+    """Return how many steps the budget makes, as far as the plan knows: a plugin's family may have its own way."""
     recipe = cell.identity.recipe
     images, batch, repeats = recipe["images"], recipe["batch_size"], recipe["discriminator_steps"]
     assert isinstance(images, int) and isinstance(batch, int) and isinstance(repeats, int)
