@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from genbench.cli.flags import as_json_flag
+
 
 @click.command("env")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json_flag
 def command(as_json: bool) -> None:
     """Show processor, memory, devices and versions: what numbers depend on."""
     from genbench.execute.pool import WorkerPool

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import click
 
+from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.errors import UsageError, near_miss
 from genbench.plan.catalogue import Catalogue, Entry, discover
 from genbench.plugins import Kind
@@ -17,16 +18,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @click.command("list")
 @click.argument("kind", required=False, metavar="[models|losses|datasets|metrics|families|extractors]")
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(),
-    metavar="FILE.py",
-    help="A plugin in a single file; repeatable.",
-)
+@plugin_files
 @click.option("--verbose", "-v", is_flag=True, help="Options with types, ranges and defaults; papers and formulas.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json_flag
 def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """List models, losses, datasets, metrics, families or extractors."""
     if kind is not None and kind not in KINDS:

@@ -7,6 +7,7 @@ import dataclasses
 import click
 
 from genbench.cli import NearMissGroup
+from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.plan.catalogue import discover
 
 
@@ -16,16 +17,9 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(),
-    metavar="FILE.py",
-    help="A plugin in a single file; repeatable.",
-)
+@plugin_files
 @click.option("--verbose", "-v", is_flag=True, help="What each plugin registers.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@as_json_flag
 def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """List plugins with distribution, version and status; quarantined ones with their traceback."""
     found = discover(plugins).plugins

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genbench.cli.flags import plugin_files
 from genbench.errors import ExitCode, UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.recipe import RECIPE_SCHEMA
@@ -50,14 +51,7 @@ def _recipe_flags(function: Any) -> Any:
 @click.option(
     "--config", type=click.Path(), metavar="PLAN.TOML", help="The same names from a file; a flag that is given wins."
 )
-@click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(),
-    metavar="FILE.py",
-    help="A plugin in a single file; repeatable.",
-)
+@plugin_files
 @click.option("--out", type=click.Path(), metavar="DIR", help="The run directory. [results/TIME-MODELS]")
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with an interrupted run; nothing is repeated.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Hard limit for a cell; 0: none. [the profile's]")
