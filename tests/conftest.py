@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
+
+# The same examples each time, so that a test never fails for luck; `pytest --hypothesis-profile search` looks for more.
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", max_examples=1000, deadline=None)
+hypothesis.settings.load_profile("steady")
 
 # Two threads per test process: what the smallest machines have; a test that needs another number sets it itself.
 os.environ.setdefault("OMP_NUM_THREADS", "2")

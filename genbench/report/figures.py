@@ -15,6 +15,7 @@ _WIDTH, _HEIGHT = 560, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 28, 34
 _LEGEND_LINE = 16
 _DIVERGED = 1e100  # a term beyond this is a gap too: no axis holds it
+_SMALLEST = 1e-290  # a range below this has no ticks that a float could tell apart
 _MOST_POINTS = 400  # more than this many cannot be told apart at this width
 
 
@@ -74,8 +75,9 @@ class _Axis:
     """A linear map from values to places, the ends of an empty range moved apart."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        if not high > low:
-            low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+        if not high - low > _SMALLEST:
+            half = abs(low) / 2 if abs(low) > _SMALLEST else 0.5
+            low, high = low - half, high + half
         self.low, self.high, self.start, self.end = low, high, start, end
 
     def place(self, value: float) -> float:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from example_runs import cell, changed, choice, comparability, identity, plan, reference, stored
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genbench.report.figures import loss_curves, window_strip
@@ -104,6 +104,9 @@ def test_a_null_is_a_gap_in_the_curve() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), max_size=20))
+@example([5e-324])
+@example([0.0, 5e-324])
+@example([1e-300, 3e-300])
 def test_any_curve_stays_inside_its_frame(values: list[float | None]) -> None:
     points = [CurvePoint(step=n, images=32 * n, terms={"loss": value}) for n, value in enumerate(values)]
     svg = loss_curves(points)
