@@ -25,7 +25,7 @@ from genbench.errors import UsageError
 from genbench.plan.specdata import spec_from_data, spec_to_data
 from genbench.plugins import SPEC_TYPES, LoadedPlugin, Plugin, load_plugin
 
-PLUGIN_SECONDS = 60.0  # time that importing one plugin may take; GENBENCH_PLUGIN_TIMEOUT changes it
+PLUGIN_SECONDS = 30.0  # time that importing one plugin may take; GENBENCH_PLUGIN_TIMEOUT changes it
 LAST_SECONDS = 2.0  # from the end of the child's answers to the end of the child
 
 
