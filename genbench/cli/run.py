@@ -55,7 +55,9 @@ def _recipe_flags(function: Any) -> Any:
 @click.option("--out", type=click.Path(), metavar="DIR", help="The run directory. [results/TIME-MODELS]")
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with an interrupted run; nothing is repeated.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Hard limit for a cell; 0: none. [the profile's]")
-@click.option("--memory-limit", type=float, metavar="GIB", help="Hard limit for a cell. [nine tenths of what is free]")
+@click.option(
+    "--memory-limit", type=float, metavar="GIB", help="Memory that a cell may take. [nine tenths of what is free]"
+)
 @click.option("--threads", type=int, metavar="N", help="Torch threads. [all usable processors]")
 @click.option(
     "--dry-run", is_flag=True, help="Print the cells, what is impossible and why, and an estimate; train nothing."

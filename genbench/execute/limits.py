@@ -8,15 +8,17 @@ import resource
 import torch
 
 from genbench.measure.machine import available_bytes
+from genbench.measure.memory import data_bytes
 
 _MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "std::bad_alloc")
 
 
 def limit_memory(gib: float | None, device: torch.device) -> float | None:
-    """Bound the memory that this process can take; return the bound in GiB, or None where there is none.
+    """Bound the memory that this process can take beyond what it holds; return the bound in GiB, None for none.
 
-    On the CPU the default is nine tenths of what is available, so that a cell which asks for too much fails by itself
-    instead of dragging the machine down. On a GPU only an explicit limit is set, as a share of the device's memory.
+    What it holds is the interpreter with torch, about 1 GiB of address space. On the CPU the default is nine tenths of
+    what is available, so that a cell which asks for too much fails by itself instead of dragging the machine down. On
+    a GPU only an explicit limit is set, as a share of the device's memory.
     """
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -30,7 +32,8 @@ def limit_memory(gib: float | None, device: torch.device) -> float | None:
     if limit is None:
         return None
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))  # Linux counts private writable mappings
+        bound = data_bytes() + limit
+        resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))  # Linux counts private writable mappings
     return limit / 2**30
 
 

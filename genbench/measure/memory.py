@@ -20,6 +20,15 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
+def data_bytes() -> int:
+    """Return the private writable address space of this process (0 where the system does not tell)."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
+
+
 def read_peak(device: torch.device, baseline: int) -> Memory:
     """Return peak memory since the process began (host) or since it first used the GPU."""
     unit = 1 if sys.platform == "darwin" else 1024
