@@ -80,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    context: click.Context | None = None
     try:
         # Not cli.main(): click would end a broken pipe with exit code 1, which means "regressed" here.
         with cli.make_context("genbench", [*(sys.argv[1:] if arguments is None else arguments)]) as context:
@@ -103,7 +104,7 @@ def invoke(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
             _discard_output()  # whoever read it has seen enough
-            return ExitCode.OK
+            return int(context.obj) if context is not None and context.obj else ExitCode.OK
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             _discard_output()
             click.echo(f"Error: Cannot write: {error}.\nMake room, or write elsewhere.", err=True)

@@ -275,3 +275,12 @@ def test_a_run_whose_plugin_changed_is_not_mixed(tmp_path: Path) -> None:
     resumed = run(out=tmp_path / "run", resume=True)
     assert resumed.code == 2
     assert "its numbers would not belong together" in resumed.err
+
+
+def test_failed_cells_count_even_where_nobody_reads_the_table(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [*GENBENCH, "run", *TINY, "--models", "raises-in-build", "--quiet", "--out", str(tmp_path / "run")]
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.DEVNULL, check=False, timeout=120)
+    assert done.returncode == 5
