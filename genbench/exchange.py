@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from genbench.options import OptionValue
-from genbench.specs import ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import Tensor, nn
+
+    from genbench.specs import ModelSpec
 
 Direction = Literal["lower", "higher"]  # which values are better
 
