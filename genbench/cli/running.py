@@ -18,14 +18,14 @@ from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.execute.pool import WorkerPool
 from genbench.execute.supervisor import Interrupted, Supervisor, ask_devices, estimate, label, stop_on_signals
 from genbench.measure import machine
-from genbench.plan.catalogue import discover
-from genbench.plan.matrix import Plan
+from genbench.plan.catalogue import SINGULAR, Catalogue, discover
+from genbench.plan.matrix import Plan, third_party_plugins
 from genbench.plan.request import Request
-from genbench.plugins import Plugin
+from genbench.plugins import Kind, Plugin
 from genbench.report.display import choose_display
 from genbench.report.render import render
 from genbench.report.summary import write_summary
-from genbench.results.schema import PlannedCell, RunRecord
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, RunRecord
 from genbench.results.store import RunDirectory
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -89,33 +89,28 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, lis
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
     record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
     catalogue = discover(record.plugin_files)
-    needed: dict[str, Plugin] = {}
     for cell in record.cells:
-        if cell.reason:
-            continue
-        identity = cell.identity
-        choices = {
-            "models": identity.model,
-            "families": identity.family,
-            "losses": identity.loss,
-            "datasets": identity.dataset,
-        }
-        for kind, choice in choices.items():
-            plugin = catalogue.require(kind, choice.name).plugin  # type: ignore[arg-type]
-            if plugin.version != choice.origin.version:
-                raise UsageError(
-                    f"The {kind[:-1]} '{choice.name}' was planned with {choice.origin.distribution} "
-                    f"{choice.origin.version}, now it is {plugin.version}: its numbers would not belong together.",
-                    "Install that version again, or start a new run.",
-                )
-            if plugin.origin != "builtin":
-                needed[plugin.name + plugin.target] = plugin
-        for metric in identity.metrics:
-            plugin = catalogue.require("metrics", metric).plugin
-            if plugin.origin != "builtin":
-                needed[plugin.name + plugin.target] = plugin
+        if not cell.reason:
+            _require_same_versions(cell.identity, catalogue)
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
-    return record, list(needed.values()), device
+    return record, third_party_plugins(catalogue, record.cells), device
+
+
+def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None:
+    choices: dict[Kind, Choice] = {
+        "models": identity.model,
+        "families": identity.family,
+        "losses": identity.loss,
+        "datasets": identity.dataset,
+    }
+    for kind, choice in choices.items():
+        version = catalogue.require(kind, choice.name).plugin.version
+        if version != choice.origin.version:
+            raise UsageError(
+                f"The {SINGULAR[kind]} '{choice.name}' was planned with {choice.origin.distribution} "
+                f"{choice.origin.version}, now it is {version}: its numbers would not belong together.",
+                "Install that version again, or start a new run.",
+            )
 
 
 def execute(

@@ -25,7 +25,7 @@ HELD_OUT, NOISE = "real held-out", "noise"
 
 
 def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:
-    """Measure the metrics of the plan on held-out images (a perfect generator) and on uniform noise (a useless one)."""
+    """Measure the metrics of the plan on held-out images, the scale's good end, and on uniform noise, its bad one."""
     assert job.reference is not None
     planned, device = job.reference, select_device(job.device)
     limit_memory(job.memory_limit, device)

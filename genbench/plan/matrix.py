@@ -75,7 +75,7 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
         profile=profile,
         cells=cells,
         references=_references(possible),
-        plugins=_third_party(request, catalogue, possible),
+        plugins=third_party_plugins(catalogue, possible),
         warnings=_warnings(catalogue, cells),
     )
 
@@ -219,33 +219,32 @@ def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
     return list(found.values())
 
 
-def _third_party(request: Request, catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[Plugin]:
-    """Return the plugins, beyond the built-in ones, that the cells need: a worker loads no others."""
-    needed: dict[str, Plugin] = {}
+def names_in_use(identity: CellIdentity) -> list[tuple[Kind, str]]:
+    """Return everything that a cell uses, by kind and name."""
+    return [
+        ("families", identity.family.name),
+        ("models", identity.model.name),
+        ("losses", identity.loss.name),
+        ("datasets", identity.dataset.name),
+        *(("metrics", name) for name in identity.metrics),
+    ]
+
+
+def third_party_plugins(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[Plugin]:
+    """Return the plugins, beyond the built-in ones, that the possible cells need: a worker loads no others."""
+    needed: dict[tuple[str, str], Plugin] = {}
     for cell in cells:
-        identity = cell.identity
-        entries: list[
-            Entry[ModelSpec] | Entry[LossSpec] | Entry[DatasetSpec] | Entry[FamilySpec] | Entry[MetricSpec]
-        ] = [
-            catalogue.models[identity.model.name],
-            catalogue.families[identity.family.name],
-            catalogue.losses[identity.loss.name],
-            catalogue.datasets[identity.dataset.name],
-            *(catalogue.metrics[name] for name in identity.metrics),
-        ]
-        for entry in entries:
-            if entry.plugin.origin != "builtin":
-                needed[entry.plugin.name + entry.plugin.target] = entry.plugin
+        if not cell.reason:
+            for kind, name in names_in_use(cell.identity):
+                plugin = catalogue.require(kind, name).plugin
+                if plugin.origin != "builtin":
+                    needed[plugin.name, plugin.target] = plugin
     return list(needed.values())
 
 
 def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:
     """Return a warning for each name in use that a quarantined plugin claims too: it may have been the one meant."""
-    named: set[tuple[Kind, str]] = set()
-    for cell in cells:
-        identity = cell.identity
-        named |= {("families", identity.family.name), ("models", identity.model.name), ("losses", identity.loss.name)}
-        named |= {("datasets", identity.dataset.name), *(("metrics", name) for name in identity.metrics)}
+    named = {used for cell in cells for used in names_in_use(cell.identity)}
     return [
         f"'{name}' is also registered by the {rival.explanation}"
         for kind, name in sorted(named)

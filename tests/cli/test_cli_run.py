@@ -274,6 +274,7 @@ def test_a_run_whose_plugin_changed_is_not_mixed(tmp_path: Path) -> None:
     plugin.write_text(FAULTS.read_text() + "\n# another version\n")
     resumed = run(out=tmp_path / "run", resume=True)
     assert resumed.code == 2
+    assert "The model 'raises-in-build' was planned with" in resumed.err
     assert "its numbers would not belong together" in resumed.err
 
 
