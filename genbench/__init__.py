@@ -7,6 +7,7 @@ package does not import torch.
 from genbench.errors import DataError, GenbenchError
 from genbench.exchange import (
     AdversarialLoss,
+    Augmentation,
     Batch,
     Estimate,
     Evaluation,
@@ -15,6 +16,7 @@ from genbench.exchange import (
     Family,
     ImageData,
     Images,
+    LatentFamily,
     Objective,
     Phase,
     Posterior,
@@ -30,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdversarialLoss",
+    "Augmentation",
     "Batch",
     "DataError",
     "DatasetSpec",
@@ -43,6 +46,7 @@ __all__ = [
     "GenbenchError",
     "ImageData",
     "Images",
+    "LatentFamily",
     "LossSpec",
     "MetricSpec",
     "ModelSpec",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from genbench.options import OptionValue
 
@@ -52,6 +52,7 @@ class Batch:
     rng: torch.Generator  # all randomness comes from here; it lives on the device
     last: bool  # no further repeat of this phase follows in this step
     shared: MutableMapping[str, Any]  # what one phase leaves for the next; emptied after each step
+    progress: Tensor | None = None  # scalar on the device: the share of the budget consumed so far, in [0, 1)
 
 
 class Objective(NamedTuple):
@@ -74,19 +75,36 @@ class Phase:
     frozen: tuple[str, ...] = ()  # networks that it passes through and must not train
     every: int = 1  # runs in each step whose number divides by this
     repeats: int = 1  # updates per step, each on fresh images
+    optimizer: str = ""  # the phase whose optimiser it shares: a lazy regulariser of the same player; empty: its own
+    after_update: Callable[[], None] | None = None  # called after each optimiser step: clips weights, say
+
+
+class Augmentation(Protocol):
+    """A random, differentiable change of images in front of a discriminator, on real and generated ones alike."""
+
+    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return changed images of the same shape, (B, channels, height, width), in the model's value range."""
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Adapt the strength to how the discriminator judges real images, where the augmentation is adaptive."""
+
+    def terms(self) -> Mapping[str, Tensor]:
+        """Return what should become a curve: the current probability."""
 
 
 @dataclass(frozen=True)
 class Setup:
     """What a family is created from."""
 
-    networks: Mapping[str, nn.Module]  # on the device
+    networks: Mapping[str, nn.Module]  # on the device; with a loss that has parameters, also `loss`
     loss: Any  # what the loss spec's `create` returned
     model: ModelSpec
     latent_dim: int
     num_classes: int
     recipe: Mapping[str, OptionValue]  # every recipe field by name
     device: torch.device
+    train_size: int = 0  # training images
+    augmentation: Augmentation | None = None  # of what a discriminator sees; None: nothing
 
 
 class Family(Protocol):
@@ -102,6 +120,17 @@ class Family(Protocol):
         """Return the images as the model sees them again; called only where the family reconstructs."""
 
 
+@runtime_checkable
+class LatentFamily(Family, Protocol):
+    """A family that makes images from latents: only such models can be interpolated and truncated."""
+
+    def latents(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return `count` latents drawn from the prior, (count, …)."""
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return one image per latent in the model's value range; called in inference mode."""
+
+
 @dataclass(frozen=True)
 class AdversarialLoss:
     """The two players' losses, on logits of shape (B,), each a mean over the batch."""
@@ -111,17 +140,23 @@ class AdversarialLoss:
     relativistic: bool = False  # the generator's loss is given real_logits too
     # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
     penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
+    penalty_every: int = 1  # lazy regularisation: the penalty, times k, is a phase of its own in each k-th step
+    clip_weights: float | None = None  # the discriminator's parameters are kept in [-c, c] after each update
+    alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which becomes a curve
 
 
 @dataclass(slots=True)
 class Posterior:
-    """What a variational loss is given for one batch."""
+    """What a variational loss is given for one batch of B images, each with K latents (`VariationalLoss.samples`)."""
 
     images: Tensor  # (B, channels, height, width), in [0, 1]
-    logits: Tensor  # of the decoded means: sigmoid(logits) lies in [0, 1]
+    logits: Tensor  # (K·B, channels, height, width), of the decoded means: sigmoid(logits) lies in [0, 1]
     mean: Tensor  # (B, latent_dim), of q(z|x)
     log_variance: Tensor  # (B, latent_dim), of q(z|x)
-    latents: Tensor  # (B, latent_dim), drawn from q(z|x)
+    latents: Tensor  # (K·B, latent_dim), drawn from q(z|x): the first B are one draw for each image, and so on
+    prior: Tensor | None = None  # (B, latent_dim), drawn from the prior, where the loss asks for it
+    train_size: int = 0  # training images
+    progress: Tensor | None = None  # scalar: the share of the budget consumed so far, in [0, 1)
 
 
 @dataclass(frozen=True)
@@ -129,6 +164,10 @@ class VariationalLoss:
     """The objective of a variational model; terms are sums over pixels or latents, means over the batch (nats)."""
 
     objective: Callable[[Posterior], Objective]
+    samples: int = 1  # latents drawn per image
+    deterministic: bool = False  # latents are the encoder's means, not draws
+    uses_prior: bool = False  # `Posterior.prior` is filled
+    module: nn.Module | None = None  # parameters of the loss itself, trained with the networks
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -214,3 +253,6 @@ class Evaluation(Protocol):
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator seeded for this purpose."""
+
+    def modes(self, images: Literal["samples", "train", "test"]) -> Tensor | None:
+        """Return the mode that each image belongs to, int64 (N,), -1: to none; None where the dataset has no modes."""

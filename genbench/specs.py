@@ -18,7 +18,7 @@ from genbench.errors import SpecError
 from genbench.options import Option, OptionValue, describe_options
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from genbench.exchange import (
         Direction,
@@ -188,7 +188,9 @@ class LossSpec(ConfigurableSpec):
 class DatasetSpec(ConfigurableSpec):
     """Images and labels.
 
-    `load(options, cache)` returns an `ImageData` of uint8 pixels; `cache` is a directory for downloads. Options named
+    `load(options, cache)` returns an `ImageData` of uint8 pixels; `cache` is a directory for downloads. With
+    `signature`, what `load` returned is kept on disk, memory-mapped, and used again while the signature stays the same
+    (names, sizes and times of the files, say): it must be quick. It may be empty: nothing is kept then. Options named
     `size` and `channels` change the declared `image_shape`. With `argument`, the text behind a colon in
     ``name:text`` becomes the value of that option (``folder:photos``); it must not be empty.
     """
@@ -201,11 +203,19 @@ class DatasetSpec(ConfigurableSpec):
     licence: str = ""
     source: str = ""  # how it is obtained
     synthetic: bool = False  # not data: good for throughput, worthless for quality, and labelled so in every table
+    signature: Callable[..., str] | str | None = None  # (options, cache) -> text that changes when the sources do
+    points: bool = False  # not pictures: each image is a point, its values are coordinates; shown as a scatter plot
+    modes: int | None = None  # into how many modes the data fall; None: they have none that are known
+    mode_of: Callable[[Tensor], Tensor] | str | None = None  # uint8 pixels (N, c, h, w) -> modes int64 (N,), -1: none
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("load")
         object.__setattr__(self, "image_shape", self._require_shape("image_shape", self.image_shape))
+        self._require((self.modes is None) == (self.mode_of is None), "modes and mode_of belong together.")
+        for target in ("mode_of", "signature"):
+            if getattr(self, target) is not None:
+                self._require_target(target)
         texts = [option.name for option in self.option_schema if option.type == "str"]
         self._require(
             self.argument is None or self.argument in texts, f"argument '{self.argument}' is not an option of type str."
@@ -229,13 +239,17 @@ class FamilySpec(Spec):
     create: Callable[[Setup], Family] | str
     networks: tuple[str, ...] = ()  # the names that a model's `build` must return
     reconstructs: bool = False  # its models map images to images
+    averaged: tuple[str, ...] = ()  # the networks that make images: the ones an EMA averages; empty: all
+    dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout acts on; empty: all
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("create")
-        names = isinstance(self.networks, Sequence) and all(isinstance(name, str) for name in self.networks)
-        self._require(names and not isinstance(self.networks, str), f"networks must be names, not {self.networks!r}.")
-        object.__setattr__(self, "networks", tuple(self.networks))
+        for field_name in ("networks", "averaged", "dropout"):
+            value = getattr(self, field_name)
+            names = isinstance(value, Sequence) and all(isinstance(name, str) for name in value)
+            self._require(names and not isinstance(value, str), f"{field_name} must be names, not {value!r}.")
+            object.__setattr__(self, field_name, tuple(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +259,8 @@ class MetricSpec(Spec):
     measure: Callable[[Evaluation], Estimate | Unavailable] | str
     direction: Direction
     needs_reconstruction: bool = False  # asked only of families that reconstruct
+    needs_pictures: bool = False  # not asked of datasets of points
+    needs_modes: bool = False  # asked only of datasets that have modes
     default: bool = True  # measured when no --metrics are named
 
     def __post_init__(self) -> None:

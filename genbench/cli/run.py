@@ -27,7 +27,8 @@ def _recipe_flags(function: Any) -> Any:
             function = click.option(flag, metavar="A,B,…", help=help_text)(function)
             continue
         help_text = option.help + (f" ({', '.join(option.choices)})" if len(option.choices) > 1 else "")
-        function = click.option(flag, option.name, type=kind, default=None, help=help_text)(function)
+        metavar = "A,B,…" if option.type.startswith("list") else None
+        function = click.option(flag, option.name, type=kind, default=None, metavar=metavar, help=help_text)(function)
     return function
 
 

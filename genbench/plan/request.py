@@ -71,7 +71,8 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
         if key == "precision":
             values[key] = tuple(str(schema[key].check(name, "recipe")) for name in _names(key, value))
         elif key in schema:
-            recipe[key] = schema[key].check(value, "recipe")
+            several = schema[key].type.startswith("list") and isinstance(value, str)
+            recipe[key] = schema[key].check(list(_names(key, value)) if several else value, "recipe")
         elif key == "set":
             _add_tables(options, value)
         elif key in _LISTS:

@@ -11,13 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.builtin.losses import ElboOptions, genbench_losses
-from genbench.builtin.losses.adversarial import (
+from genbench.builtin.losses import genbench_losses
+from genbench.builtin.losses.adversarial.games import (
     binary_cross_entropy,
     minimax_generator,
     non_saturating_generator,
 )
-from genbench.builtin.losses.variational import bernoulli_nll, elbo, gaussian_nll, kl_to_standard_normal
+from genbench.builtin.losses.variational import ElboOptions
+from genbench.builtin.losses.variational.bounds import bernoulli_nll, elbo, gaussian_nll, kl_to_standard_normal
 from genbench.exchange import Posterior
 from genbench.specs import resolve
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import genbench
+from genbench.builtin.datasets import generated, published
 
 _FASHION_MNIST = "https://github.com/zalandoresearch/fashion-mnist"
 
@@ -72,3 +73,5 @@ def genbench_datasets() -> Iterator[genbench.DatasetSpec]:
         source="drawn from a fixed seed",
         synthetic=True,
     )
+    yield from published.specs()
+    yield from generated.specs()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 import genbench
-from genbench.builtin.losses import ElboOptions
+from genbench.builtin.losses.variational import ElboOptions
 
 
 def bernoulli_nll(images: Tensor, logits: Tensor) -> Tensor:
