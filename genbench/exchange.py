@@ -140,9 +140,10 @@ class AdversarialLoss:
     relativistic: bool = False  # the generator's loss is given real_logits too
     # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
     penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
-    penalty_every: int = 1  # lazy regularisation: the penalty, times k, is a phase of its own in each k-th step
+    penalty_every: int = 1  # lazy regularisation: a phase of its own in each k-th step, times the updates it stands for
     clip_weights: float | None = None  # the discriminator's parameters are kept in [-c, c] after each update
     alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which becomes a curve
+    weighted: bool = False  # the two functions carry the factors α and 1 - α already
 
 
 @dataclass(slots=True)

@@ -30,3 +30,24 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         measure="genbench.metrics.diversity:measure",
         direction="higher",
     )
+    yield MetricSpec(
+        name="modes",
+        summary="modes of the training images that at least one generated image is in",
+        measure="genbench.metrics.modes:measure_found",
+        direction="higher",
+        needs_modes=True,
+    )
+    yield MetricSpec(
+        name="mode-kl",
+        summary="KL divergence in nats of the generated images' histogram over modes from the training images'",
+        measure="genbench.metrics.modes:measure_kl",
+        direction="lower",
+        needs_modes=True,
+    )
+    yield MetricSpec(
+        name="mode-quality",
+        summary="share of the generated images that are in some mode",
+        measure="genbench.metrics.modes:measure_quality",
+        direction="higher",
+        needs_modes=True,
+    )

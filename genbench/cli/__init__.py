@@ -24,6 +24,7 @@ VERBS: dict[str, str] = {
     "show": "Show what a run holds: plan, status, files; or one cell.",
     "table": "Print the comparison table of one or more runs.",
     "report": "Write table, contact sheet and report.html of a run again.",
+    "data": "Check a dataset or a folder of images before training on it.",
     "plugin": "List plugins, and why one is quarantined.",
     "env": "Show what is known of this machine.",
     "schema": "Print the JSON Schema of the result files.",

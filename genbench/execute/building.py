@@ -14,13 +14,24 @@ from genbench.exchange import Family, Phase, Setup
 from genbench.execute.loading import LoadedData
 from genbench.options import OptionValue
 from genbench.plan.catalogue import Catalogue
-from genbench.results.schema import CellIdentity
+from genbench.plan.initial import file_hash, initial_weights
+from genbench.plan.recipe import resolve_recipe
+from genbench.results.schema import CellIdentity, Transfer
 from genbench.specs import FamilySpec, LossSpec, ModelSpec, resolve
+from genbench.train.augment import make_transform
 from genbench.train.data import ResidentImages
+from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import EagerEngine
 from genbench.train.optimizers import make_optimizers
+from genbench.train.regularise import add_dropout
+from genbench.train.rules import make_update_rules
 from genbench.train.seeds import seed_globals, seeded_generator
+from genbench.train.source import TrainingImages
+from genbench.train.streaming import StreamedImages
+from genbench.train.transfer import freeze, load_initial, require_trainable
+
+LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
 
 
 @dataclass(frozen=True)
@@ -32,12 +43,26 @@ class Built:
     setup: Setup
     engine: EagerEngine
     memory_format: torch.memory_format
+    recipe: Mapping[str, OptionValue]
+    transfer: Transfer | None  # what was taken from a file of initial weights
+    frozen: list[str]  # parameters that are not trained, as the recipe says
+
+    @property
+    def sampled_weights(self) -> str:
+        """Which weights are sampled: 'averaged' or 'raw'."""
+        averaged = self.engine.average is not None and self.recipe["sample_weights"] == "averaged"
+        return "averaged" if averaged else "raw"
+
+    @property
+    def sampled_networks(self) -> dict[str, nn.Module]:
+        """All networks, with the averaged ones in the place of the raw ones where those are sampled."""
+        average = self.engine.average if self.sampled_weights == "averaged" else None
+        return {**self.setup.networks, **(average.networks if average else {})}
 
     def family_for_sampling(self) -> Family:
-        """Return the family on the weights that are sampled: the averaged ones where there are any."""
-        average = self.engine.average
-        networks: Mapping[str, nn.Module] = average.networks if average else self.setup.networks
-        family: Family = resolve(self.family_spec.create)(replace(self.setup, networks=networks))
+        """Return the family on the weights that are sampled."""
+        setup = replace(self.setup, networks=self.sampled_networks)
+        family: Family = resolve(self.family_spec.create)(setup)
         return family
 
 
@@ -57,44 +82,84 @@ def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, d
     if model.conditional and data.train_labels is None:
         raise UsageError(f"Model '{model.name}' needs labels, dataset '{identity.dataset.name}' has none.")
 
+    recipe = resolve_recipe(recipe, owner=model.name)  # a plan of an older version lacks the newer fields
     seed_globals(identity.seed)
-    networks = _networks(identity, model, family_spec, data.num_classes)
+    networks = build_networks(identity, model, family_spec, data.num_classes)
+    loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
+    module = getattr(loss, "module", None)
+    if isinstance(module, nn.Module):
+        networks[LOSS_NETWORK] = module
+    transfer = start_from(identity, networks)
+    frozen = freeze(networks, _patterns(recipe, "freeze"))
     memory_format = _memory_format(networks)
     for network in networks.values():
         network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
         network.train()
+    rate = float(recipe["dropout"] or 0)  # type: ignore[arg-type]
+    if rate > 0:
+        add_dropout(networks, family_spec.dropout or family_spec.networks or tuple(networks), rate)
+    augmentation = make_discriminator_augment(recipe, model.value_range, batch_size, device)
     setup = Setup(
         networks=networks,
-        loss=resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options)),
+        loss=loss,
         model=model,
         latent_dim=identity.latent_dim,
         num_classes=data.num_classes,
         recipe=recipe,
         device=device,
+        train_size=len(data.train_pixels),
+        augmentation=augmentation,
     )
     family: Family = resolve(family_spec.create)(setup)
     _check_output(family, model, identity, data, device, networks)
     phases = list(family.phases())
     _check_phases(phases, networks, family_spec)
-    half_life, ramp = float(recipe["ema_half_life"] or 0), float(recipe["ema_ramp"] or 0)  # type: ignore[arg-type]
+    require_trainable(networks, phases, frozen)
+    optimizers = make_optimizers(networks, phases, recipe)
     engine = EagerEngine(
         networks=networks,
         phases=phases,
-        data=ResidentImages(
-            pixels=data.train_pixels,
-            labels=data.train_labels if model.conditional else None,
-            batch_size=batch_size,
-            value_range=model.value_range,
-            device=device,
-            rng=seeded_generator(identity.seed, "data order", device),
-            memory_format=memory_format,
-        ),
+        data=_training_images(identity, data, model, memory_format, device, recipe),
         rng=seeded_generator(identity.seed, "training noise", device),
-        optimizers=make_optimizers(networks, phases, recipe),
+        optimizers=optimizers,
         precision=str(recipe["precision"]),
-        average=AveragedWeights(networks, half_life, ramp) if half_life > 0 else None,
+        average=_average(networks, family_spec, recipe),
+        budget=_whole(recipe, "images"),
+        rules=make_update_rules(networks, optimizers, recipe),
+        augmentation=augmentation,
     )
-    return Built(model, family_spec, setup, engine, memory_format)
+    return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
+
+
+def _training_images(
+    identity: CellIdentity,
+    data: LoadedData,
+    model: ModelSpec,
+    memory_format: torch.memory_format,
+    device: torch.device,
+    recipe: Mapping[str, OptionValue],
+) -> TrainingImages:
+    source = StreamedImages if recipe["input"] == "stream" else ResidentImages
+    return source(
+        pixels=data.train_pixels,
+        labels=data.train_labels if model.conditional else None,
+        batch_size=_whole(recipe, "batch_size"),
+        value_range=model.value_range,
+        device=device,
+        rng=seeded_generator(identity.seed, "data order", device),
+        memory_format=memory_format,
+        transform=make_transform(recipe),
+    )
+
+
+def _average(
+    networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Mapping[str, OptionValue]
+) -> AveragedWeights | None:
+    half_life, ramp = float(recipe["ema_half_life"] or 0), float(recipe["ema_ramp"] or 0)  # type: ignore[arg-type]
+    if half_life <= 0:
+        return None
+    chosen = family.averaged or tuple(networks)
+    return AveragedWeights({name: networks[name] for name in chosen}, half_life, ramp)
 
 
 def count_parameters(networks: Mapping[str, nn.Module]) -> dict[str, int]:
@@ -102,7 +167,10 @@ def count_parameters(networks: Mapping[str, nn.Module]) -> dict[str, int]:
     return {name: sum(p.numel() for p in net.parameters() if p.requires_grad) for name, net in networks.items()}
 
 
-def _networks(identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int) -> dict[str, nn.Module]:
+def build_networks(
+    identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int
+) -> dict[str, nn.Module]:
+    """Call the model's `build` and check that it returned the networks that the family needs; raise `SpecError`."""
     built: Any = resolve(model.build)(
         image_shape=tuple(identity.image_shape),
         latent_dim=identity.latent_dim,
@@ -175,6 +243,32 @@ def _check_output(
             f"to {greatest:.3g}.",
             "End the network in an activation of that range, or declare the range that it has.",
         )
+
+
+def start_from(identity: CellIdentity, networks: Mapping[str, nn.Module]) -> Transfer | None:
+    """Load the initial weights that the recipe asks for, by name and shape; return what was and was not taken."""
+    source = str(identity.recipe.get("init_from") or "")
+    if not source:
+        return None
+    path = initial_weights(source)
+    if identity.init_hash and file_hash(path) != identity.init_hash:
+        raise UsageError(
+            f"{path} has changed since this run was planned.", "Restore it, or start a new run from the new weights."
+        )
+    report = load_initial(networks, path)
+    return Transfer(
+        source=source,
+        taken=list(report.taken),
+        missing=list(report.missing),
+        unused=list(report.unused),
+        mismatched=list(report.mismatched),
+    )
+
+
+def _patterns(recipe: Mapping[str, OptionValue], name: str) -> list[str]:
+    value = recipe[name]
+    assert isinstance(value, list)
+    return [str(item) for item in value]
 
 
 def _whole(recipe: Mapping[str, OptionValue], name: str) -> int:

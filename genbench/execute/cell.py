@@ -11,22 +11,40 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genbench.execute.building import Built, build_cell, count_parameters
+from genbench.execute.collapse import signs_of_collapse
+from genbench.execute.counting import flops_per_image, measure_energy
 from genbench.execute.diagnosis import diagnose, write_traceback
-from genbench.execute.evaluating import Drawn, draw, evaluate, has_collapsed, save_pictures
+from genbench.execute.divergence import locate
+from genbench.execute.evaluating import Drawn
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
+from genbench.execute.looks import Looks
 from genbench.execute.messages import Job
+from genbench.execute.pictures import save_pictures
 from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter, StopRequested
 from genbench.execute.training import Diverged, Training
 from genbench.measure import accelerator, machine
+from genbench.measure.energy import EnergyUnavailable, open_meter
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.measure.throughput import throughput
-from genbench.results.schema import CellIdentity, CellResult, Comparability, Durations, PlannedCell, Provenance, Status
+from genbench.plan.catalogue import Catalogue
+from genbench.results.schema import (
+    CellIdentity,
+    CellResult,
+    Comparability,
+    Durations,
+    Energy,
+    PlannedCell,
+    Provenance,
+    Status,
+)
 from genbench.results.store import RunDirectory
 from genbench.train.checkpoint import save_weights
+from genbench.train.engine import EagerEngine
 from genbench.train.proof import Witness
 
 
@@ -101,67 +119,102 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     draft.fields["comparability"] = _comparability(identity, device, data)
     reporter.activity("building networks")
     with draft.timing("build"):
-        built, training = _prepare(
-            job, identity, run, draft, lambda: build_cell(identity, catalogue, data, device), data.hash, device
-        )
-    draft.fields["parameters"] = count_parameters(built.setup.networks)
+        cell = _Cell(job, identity, run, catalogue, data, device, draft)
+        built, training, looks = _prepare(cell)
+    draft.fields.update(
+        parameters=count_parameters(built.setup.networks),
+        frozen=built.frozen,
+        transfer=built.transfer,
+        classes=data.num_classes if built.model.conditional else 0,
+        class_names=list(data.class_names) if built.model.conditional else [],
+    )
 
     reporter.activity("training")
     try:
         with draft.timing("train"):
             training.run(reporter)
+    except Diverged as error:
+        reporter.activity("looking for the first bad step")
+        raise Diverged(f"{error}; {_locate(cell, error.step or built.engine.step_number)}", error.step) from error
     finally:
-        _record_training(draft, training, built)
+        _record_training(draft, training, built, looks)
     draft.fields["memory"] = read_peak(device, baseline)
     draft.fields["proof"] = training.witness.testify(
         {p.phase.name: p.updates for p in built.engine.players if p.optimizer is not None}
     )
     if draft.fields["proof"].not_finite:
-        raise Diverged(f"parameters are not finite: {', '.join(draft.fields['proof'].not_finite[:3])}")
+        reporter.activity("looking for the first bad step")
+        named = ", ".join(draft.fields["proof"].not_finite[:3])
+        raise Diverged(f"parameters are not finite: {named}; {_locate(cell, built.engine.step_number)}")
 
     draft.fields["sampling"] = {
-        "weights": "averaged" if built.engine.average else "raw",
-        "batch_norm": "running statistics",
+        "weights": built.sampled_weights,
+        "batch_norm": f"{built.recipe['sample_statistics']} statistics",
     }
     reporter.activity("generating samples")
     with draft.timing("evaluate"):
-        drawn = draw(built, identity, data, device)
-        _keep_what_was_made(draft, run, planned.id, drawn, built)
+        drawn = looks.draw()
+        points = data.train_pixels if catalogue.require("datasets", identity.dataset.name).spec.points else None
+        _keep_what_was_made(draft, run, planned.id, drawn, built, points)
         if identity.metrics:
             reporter.activity("measuring")
-            draft.fields["estimates"], draft.fields["unavailable"] = evaluate(
-                drawn, built, identity, data, catalogue, device
-            )
-    if not planned.synthetic_data and has_collapsed(drawn, data, built.engine.images_seen):
-        return "collapsed", "the generated images are nearly all the same: see `diversity`, and the picture of samples"
-    return "ok", ""
+            draft.fields["estimates"], draft.fields["unavailable"] = looks.measure(drawn)
+            looks.enter(draft.fields["estimates"])
+            _record_looks(draft, looks)
+    collapse = ""
+    if not planned.synthetic_data:
+        collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None)
+    reporter.activity("counting operations")
+    with draft.timing("count"):
+        _count(draft, built, device)
+    return ("collapsed", collapse) if collapse else ("ok", "")
 
 
-def _prepare(
-    job: Job,
-    identity: CellIdentity,
-    run: RunDirectory,
-    draft: _Draft,
-    build: Callable[[], Built],
-    data_hash: str,
-    device: torch.device,
-) -> tuple[Built, Training]:
+@dataclass(frozen=True)
+class _Cell:
+    """What a cell is built from, as often as it takes."""
+
+    job: Job
+    identity: CellIdentity
+    run: RunDirectory
+    catalogue: Catalogue
+    data: LoadedData
+    device: torch.device
+    draft: _Draft
+
+    def build(self) -> Built:
+        return build_cell(self.identity, self.catalogue, self.data, self.device)
+
+
+def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
     """Build the cell and go on from its checkpoint; a checkpoint that cannot be used is set aside with a note."""
-    resume_path = run.resume_path(job.cell.id) if job.cell else Path()
+    assert cell.job.cell is not None
+    id = cell.job.cell.id
+    resume_path = cell.run.resume_path(id)
     for attempt in (1, 2):
-        built = build()
+        built = cell.build()
         engine = built.engine
-        images, warmup = identity.recipe["images"], identity.recipe["warmup_steps"]
-        assert isinstance(images, int) and isinstance(warmup, int)
+        looks = Looks(
+            built=built,
+            identity=cell.identity,
+            data=cell.data,
+            catalogue=cell.catalogue,
+            device=cell.device,
+            best_path=cell.run.best_path(id),
+            timing=lambda: cell.draft.timing("evaluate_between"),
+            observes=not cell.job.cell.synthetic_data,
+        )
         training = Training(
             engine=engine,
             witness=Witness(built.setup.networks),
-            total_steps=max(1, -(-images // engine.images_per_step)),
-            warmup_steps=warmup,
+            total_steps=max(1, -(-_whole(built, "images") // engine.images_per_step)),
+            warmup_steps=_whole(built, "warmup_steps"),
             resume_path=resume_path,
-            checkpoint_seconds=job.checkpoint_seconds,
-            data_hash=data_hash,
-            device=device,
+            checkpoint_seconds=cell.job.checkpoint_seconds,
+            data_hash=cell.data.hash,
+            device=cell.device,
+            looks=looks,
+            evaluate_every=_whole(built, "evaluate_every"),
         )
         try:
             training.resume()
@@ -171,15 +224,52 @@ def _prepare(
                 raise
             aside = resume_path.with_name(resume_path.name + ".unusable")
             resume_path.replace(aside)
-            draft.notes.append(
+            cell.draft.notes.append(
                 f"the checkpoint of an interrupted training could not be used ({error}): trained anew; it is kept as "
                 f"{aside.name}"
             )
-    return built, training
+    return built, training, looks
 
 
-def _record_training(draft: _Draft, training: Training, built: Built) -> None:
+def _locate(cell: _Cell, until_step: int) -> str:
+    """Say where the training went wrong; what hinders the search must not hide what it searches for."""
+
+    def rebuild() -> EagerEngine:
+        return _prepare(cell)[1].engine
+
+    try:
+        return locate(rebuild, until_step)
+    except Exception as hindrance:
+        return f"the first bad step could not be found ({type(hindrance).__name__}: {hindrance})"
+
+
+def _count(draft: _Draft, built: Built, device: torch.device) -> None:
+    """Count operations and energy, in steps whose results nobody keeps; a failure costs the figure only."""
+    try:
+        draft.fields["flops_per_image"] = flops_per_image(built.engine) or None
+    except Exception as error:
+        draft.notes.append(f"floating-point operations could not be counted: {type(error).__name__}: {error}")
+    seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
+    if not seconds:
+        draft.fields["energy"] = Energy(reason="not asked for (energy_seconds = 0)")
+        return
+    try:
+        draft.fields["energy"] = measure_energy(built.engine, device, seconds, open_meter(device))
+    except EnergyUnavailable as error:
+        draft.fields["energy"] = Energy(reason=str(error))
+    except Exception as error:
+        draft.fields["energy"] = Energy(reason=f"{type(error).__name__}: {error}")
+
+
+def _whole(built: Built, name: str) -> int:
+    value = built.recipe[name]
+    assert isinstance(value, int)
+    return value
+
+
+def _record_training(draft: _Draft, training: Training, built: Built, looks: Looks) -> None:
     draft.notes += training.notes
+    _record_looks(draft, looks)
     draft.fields.update(
         resumed_at_step=training.resumed_at_step,
         steps=built.engine.step_number,
@@ -187,16 +277,24 @@ def _record_training(draft: _Draft, training: Training, built: Built) -> None:
         windows=training.windows,
         curves=training.curves,
         throughput=throughput(training.windows),
+        stopped_early=training.stopped_early,
     )
     draft.seconds["warmup"] = sum(window.seconds for window in training.windows if window.warmup)
 
 
-def _keep_what_was_made(draft: _Draft, run: RunDirectory, cell: str, drawn: Drawn, built: Built) -> None:
+def _record_looks(draft: _Draft, looks: Looks) -> None:
+    draft.notes += [note for note in looks.notes if note not in draft.notes]
+    draft.fields.update(evaluations=looks.evaluations, best=looks.best)
+
+
+def _keep_what_was_made(
+    draft: _Draft, run: RunDirectory, cell: str, drawn: Drawn, built: Built, points: Tensor | None
+) -> None:
     """Write pictures and weights; a full disk, or state that is no tensor, costs these files, not the numbers."""
-    networks = built.engine.average.networks if built.engine.average else built.setup.networks
-    about = {"model": built.model.name, "weights": "averaged" if built.engine.average else "raw", "cell": cell}
+    networks = built.sampled_networks
+    about = {"model": built.model.name, "weights": built.sampled_weights, "cell": cell}
     writes: dict[str, Callable[[], None]] = {
-        "pictures": lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell)),
+        "pictures": lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
         "weights": lambda: save_weights(run.checkpoint_path(cell), networks, about),
     }
     for what, write in writes.items():

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from genbench.errors import DataError
 from genbench.exchange import ImageData, Images
+from genbench.execute.content_hash import content_hash
+from genbench.execute.image_cache import entry_path, read_entry, write_entry
 from genbench.plan.catalogue import Catalogue
+from genbench.plugins import Plugin
 from genbench.results.schema import Choice
 from genbench.specs import DatasetSpec, Shape, resolve
 
@@ -28,6 +34,8 @@ class LoadedData:
     num_classes: int  # 0: not labelled
     hash: str  # sha256 of everything above
     notes: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
+    mapped: bool = False  # the pixels lie in a file of the cache, mapped read-only
 
     @property
     def train(self) -> Images:
@@ -49,26 +57,101 @@ def cache_directory() -> Path:
 
 
 def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
-    """Load a dataset and check that it is what its spec declares; raise `DataError` where it is not."""
-    spec: DatasetSpec = catalogue.require("datasets", choice.name).spec
-    loaded = resolve(spec.load)(spec.make_options(choice.options), cache_directory())
+    """Load a dataset and check that it is what its spec declares; raise `DataError` where it is not.
+
+    Where the dataset has a signature, its images are kept in the cache and mapped into memory from there; a cache that
+    cannot be written costs a note.
+    """
+    entry = catalogue.require("datasets", choice.name)
+    spec: DatasetSpec = entry.spec
+    cache, options = cache_directory(), spec.make_options(choice.options)
+    place = _cache_place(spec, entry.plugin, choice, options, cache)
+    kept = _read_kept(place, spec, shape)
+    if kept is not None:
+        return kept
+    loaded = resolve(spec.load)(options, cache)
     if not isinstance(loaded, ImageData):
         raise DataError(f"Dataset '{choice.name}' returned {type(loaded).__name__}, not an ImageData.")
-    train_pixels, train_labels = _check(loaded.train, "train", shape, choice.name)
-    test_pixels, test_labels = _check(loaded.test, "test", shape, choice.name)
+    checked = _check_all(loaded, spec, shape)
+    after = _cache_place(spec, entry.plugin, choice, options, cache)  # a download brings the first signature
+    if after is None or place not in (None, after):
+        return _describe(checked, spec, content_hash(_tensors(checked)))
+    try:
+        found = write_entry(after, checked)
+    except (OSError, ValueError) as error:  # ValueError: a note, or the name of a class, is not text
+        reason = getattr(error, "strerror", None) or str(error)
+        note = f"the prepared images could not be kept in {after.parent} ({reason}): each start prepares them anew"
+        noted = replace(checked, notes=(*checked.notes, note))
+        return _describe(noted, spec, content_hash(_tensors(checked)))
+    del loaded
+    return _read_kept(after, spec, shape) or _describe(checked, spec, found)
+
+
+def _cache_place(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any, cache: Path) -> Path | None:
+    """Return where the cache keeps these images; None where the dataset does not want them kept."""
+    if spec.signature is None:
+        return None
+    signature = resolve(spec.signature)(options, cache)
+    if not isinstance(signature, str):
+        raise DataError(f"Dataset '{spec.name}': its signature is {type(signature).__name__}, not text.")
+    if not signature:
+        return None
+    sources = f"{signature}\n{_code_hash(resolve(spec.load))}"
+    return entry_path(cache, spec.name, f"{plugin.distribution} {plugin.version}", choice.options, sources)
+
+
+def _code_hash(load: Callable[..., Any]) -> str:
+    """Return the hash of the file that a loader is written in: its author may be at work on it."""
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(load))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except (OSError, TypeError):  # no file, as in an archive; no function, but an object that can be called
+        return ""
+
+
+def _read_kept(place: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedData | None:
+    found = None if place is None else read_entry(place)
+    if found is None:
+        return None
+    try:
+        return _describe(_check_all(found[0], spec, shape), spec, found[1], mapped=True)
+    except DataError:  # not what is declared now: it is prepared anew
+        return None
+
+
+def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
+    """Return the same data as tensors, labels int64; raise `DataError` where they are not what was declared."""
+    return replace(
+        data,
+        train=Images(*_check(data.train, "train", shape, spec.name)),
+        test=Images(*_check(data.test, "test", shape, spec.name)),
+    )
+
+
+def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool = False) -> LoadedData:
+    train_pixels, train_labels, test_pixels, test_labels = _tensors(data)
+    assert train_pixels is not None and test_pixels is not None
     num_classes = 0
     if train_labels is not None:
         highest = max(int(labels.max()) for labels in (train_labels, test_labels) if labels is not None)
-        num_classes = max(spec.classes or 0, len(loaded.class_names), highest + 1)
+        num_classes = max(spec.classes or 0, len(data.class_names), highest + 1)
     return LoadedData(
         train_pixels=train_pixels,
         train_labels=train_labels,
         test_pixels=test_pixels,
         test_labels=test_labels,
         num_classes=num_classes,
-        hash=_hash(train_pixels, train_labels, test_pixels, test_labels),
-        notes=tuple(loaded.notes),
+        hash=found_hash,
+        notes=tuple(data.notes),
+        class_names=tuple(data.class_names),
+        mapped=mapped,
     )
+
+
+def _tensors(data: ImageData) -> tuple[Tensor | None, ...]:
+    """Return the tensors of checked data in the order in which they are hashed."""
+    found: Any = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels)
+    return tuple(found)
 
 
 def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor, Tensor | None]:
@@ -91,14 +174,3 @@ def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor,
     if int(labels.min()) < 0:
         raise DataError(f"{where}: a label is negative.")
     return pixels, labels.to(torch.int64)
-
-
-def _hash(*tensors: Tensor | None) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        if tensor is None:
-            digest.update(b"none;")
-            continue
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)};".encode())
-        digest.update(tensor.contiguous().numpy().reshape(-1).data)
-    return digest.hexdigest()

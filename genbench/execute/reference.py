@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from genbench.exchange import Images
-from genbench.execute.evaluating import GRID, write_grid
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.messages import Job
+from genbench.execute.pictures import write_samples
 from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter
 from genbench.measure.accelerator import select_device
@@ -19,6 +19,7 @@ from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import PlannedReference, ReferenceResult, ReferenceRow
 from genbench.results.store import RunDirectory
+from genbench.specs import DatasetSpec
 from genbench.train.seeds import seeded_generator
 
 HELD_OUT, NOISE = "real held-out", "noise"
@@ -33,9 +34,11 @@ def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:
     reporter.activity("loading data")
     data = load_data(planned.dataset, planned.image_shape, catalogue)
     reporter.activity("measuring reference rows")
+    spec: DatasetSpec = catalogue.require("datasets", planned.dataset.name).spec
     held_out = data.test_pixels[: planned.samples]
     with contextlib.suppress(OSError):  # a full disk costs the picture, not the numbers
-        write_grid(RunDirectory(Path(job.run)).sample_path(planned.id), held_out[: GRID * GRID], GRID)
+        points = data.train_pixels if spec.points else None
+        write_samples(RunDirectory(Path(job.run)).sample_path(planned.id), held_out, points)
     shape = (planned.samples, *planned.image_shape)
     rng = seeded_generator(0, "noise", torch.device("cpu"))
     noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
@@ -67,6 +70,7 @@ def _row(
         test=data.test,
         device=device,
         extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
+        mode_of=catalogue.require("datasets", planned.dataset.name).spec.mode_of,
     )
     specs = [catalogue.metrics[metric].spec for metric in planned.metrics]
     estimates, unavailable = measure(specs, evaluation, reconstructs=False)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import torch
@@ -24,10 +24,31 @@ from genbench.train.proof import Witness
 
 WINDOWS = 40  # how many windows a training has, when its steps suffice
 LONGEST_WINDOW = 200  # steps
+OBSERVED = 4  # every so many windows, samples are drawn for the curves
 
 
 class Diverged(Exception):
-    """A loss, or a generated image, is not finite any more."""
+    """A loss, a parameter or a generated image is not finite any more; `step` is the first bad one where known."""
+
+    def __init__(self, text: str, step: int | None = None) -> None:
+        super().__init__(text)
+        self.step = step
+
+
+class Checkpoints(Protocol):
+    """What looks at the model while it trains, off the clock."""
+
+    def observe(self) -> dict[str, float | None]:
+        """Return numbers for the curves, by name: how much samples differ, say."""
+
+    def evaluate(self) -> bool:
+        """Measure the model as it is; return whether training should stop here."""
+
+    def state(self) -> dict[str, Any]:
+        """Return plain data that a checkpoint must hold."""
+
+    def load_state(self, notes: Any) -> None:
+        """Go on where `state` was taken; raise ValueError where it cannot be read."""
 
 
 @dataclass
@@ -42,10 +63,13 @@ class Training:
     checkpoint_seconds: float
     data_hash: str
     device: torch.device
+    looks: Checkpoints | None = None
+    evaluate_every: int = 0  # images; 0: never while training
     windows: list[Window] = field(default_factory=list)
     curves: list[CurvePoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     resumed_at_step: int | None = None
+    stopped_early: bool = False
 
     @property
     def window_steps(self) -> int:
@@ -64,6 +88,9 @@ class Training:
             self.windows = msgspec.convert(notes["windows"], list[Window])
             self.curves = msgspec.convert(notes["curves"], list[CurvePoint])
             self.notes = msgspec.convert(notes["notes"], list[str])
+            self.stopped_early = bool(notes["stopped_early"])
+            if self.looks is not None:
+                self.looks.load_state(notes["looks"])
         except (KeyError, msgspec.ValidationError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         self.resumed_at_step = self.engine.step_number
@@ -78,14 +105,18 @@ class Training:
         # A process warms up once, whether it begins a training or goes on with one; a short one warms up for half.
         warmup_left = min(self.warmup_steps, max(1, (self.total_steps - engine.step_number) // 2))
         looked = False
-        while engine.step_number < self.total_steps:
-            left = self.total_steps - engine.step_number
-            terms = self._train_window(min(left, warmup_left or self.window_steps), warmup=warmup_left > 0)
+        while engine.step_number < self.total_steps and not self.stopped_early:
+            planned = min(self._steps_to_next_stop(), warmup_left or self.window_steps)
+            terms = self._train_window(planned, warmup=warmup_left > 0)
             warmup_left = max(0, warmup_left - self.windows[-1].steps)
             if not looked:
                 self.witness.look_at_gradients()
                 looked = True
             reporter.progress(self._progress(terms))
+            if self._evaluation_is_due() and self.looks is not None:
+                reporter.activity("evaluating")
+                self.stopped_early = self.looks.evaluate()
+                reporter.activity("training")
             if reporter.stop_requested or time.monotonic() - saved > self.checkpoint_seconds:
                 self.save()
                 saved = time.monotonic()
@@ -96,7 +127,14 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint; a full disk, or state that is no tensor, costs the possibility to resume here only."""
-        notes = {"windows": self.windows, "curves": self.curves, "notes": self.notes, "data_hash": self.data_hash}
+        notes = {
+            "windows": self.windows,
+            "curves": self.curves,
+            "notes": self.notes,
+            "data_hash": self.data_hash,
+            "stopped_early": self.stopped_early,
+            "looks": self.looks.state() if self.looks else None,
+        }
         plain: dict[str, Any] = msgspec.to_builtins(notes)
         try:
             save_checkpoint(self.resume_path, self.engine, self.witness.state(), plain)
@@ -105,6 +143,21 @@ class Training:
             note = f"no checkpoint could be written ({reason}): an interrupted cell would start again"
             if note not in self.notes:
                 self.notes.append(note)
+
+    def _steps_to_next_stop(self) -> int:
+        """Return how many steps are left until the budget's end, or the next evaluation."""
+        left = self.total_steps - self.engine.step_number
+        if not self.evaluate_every:
+            return left
+        images = self.evaluate_every - self.engine.images_seen % self.evaluate_every
+        return min(left, -(-images // self.engine.images_per_step))
+
+    def _evaluation_is_due(self) -> bool:
+        """Say whether the window just done crossed a multiple of `evaluate_every`, before the budget's end."""
+        if not self.evaluate_every or self.engine.step_number >= self.total_steps:
+            return False
+        before = self.engine.images_seen - self.windows[-1].images
+        return self.engine.images_seen // self.evaluate_every > before // self.evaluate_every
 
     def _train_window(self, steps: int, warmup: bool) -> dict[str, float | None]:
         engine = self.engine
@@ -117,6 +170,10 @@ class Training:
         values = engine.read_terms()
         gc.collect()
         means = {name: _mean(series) for name, series in values.items()}
+        for network, norm in engine.gradient_norms().items():
+            means[f"gradient_norm.{network}"] = norm if math.isfinite(norm) else None
+        if self.looks is not None and len(self.windows) % OBSERVED == 0:
+            means |= self.looks.observe()
         self.windows.append(
             Window(
                 step=engine.step_number,
@@ -155,4 +212,4 @@ def _require_finite(values: Mapping[str, Tensor], first_step: int, steps: int) -
             step = first_step + 1 + int(bad[0]) * steps // len(series)
             worst = min(worst or (step, name), (step, name))
     if worst:
-        raise Diverged(f"the loss '{worst[1]}' is not finite from step {worst[0]} on")
+        raise Diverged(f"the loss '{worst[1]}' is not finite from step {worst[0]} on", worst[0])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -20,7 +22,8 @@ SetName = Literal["samples", "train", "test"]
 class CellEvaluation:
     """`genbench.Evaluation` from sets of images that lie in memory.
 
-    Extractors are loaded when a metric first asks for them, and features are computed once per extractor and set.
+    Extractors are loaded when a metric first asks for them. Features are computed once per extractor and set, modes
+    once per set.
     """
 
     def __init__(
@@ -34,8 +37,12 @@ class CellEvaluation:
         batch_size: int = 256,
         seed: int = 0,
         extractors: Mapping[str, ExtractorSpec],
+        mode_of: Callable[[Tensor], Tensor] | str | None = None,
     ) -> None:
-        """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1]."""
+        """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1].
+
+        `mode_of` is the dataset's; it is given a whole set at once, on the device.
+        """
         self.samples = samples
         self.train = train
         self.test = test
@@ -46,6 +53,16 @@ class CellEvaluation:
         self._specs = extractors
         self._loaded: dict[str, Extractor | ExtractorUnavailable] = {}
         self._features: dict[tuple[str, SetName], Tensor] = {}
+        self._mode_of = mode_of
+        self._modes: dict[SetName, Tensor] = {}
+
+    def with_samples(self, samples: Images, reconstructions: tuple[Tensor, Tensor] | None = None) -> CellEvaluation:
+        """Return the same evaluation of other samples; what is known of the data, and the extractors, stay loaded."""
+        other = copy.copy(self)
+        other.samples, other.reconstructions = samples, reconstructions
+        other._features = {key: found for key, found in self._features.items() if key[1] != "samples"}
+        other._modes = {images: found for images, found in self._modes.items() if images != "samples"}
+        return other
 
     def extractor(self, name: str) -> Extractor:
         """Return the loaded extractor; raise `ExtractorUnavailable`, or `UsageError` where no such one is known."""
@@ -66,32 +83,57 @@ class CellEvaluation:
         """Return float64 features (N, d) on the CPU; computed once."""
         key = name, images
         if key not in self._features:
-            split: Images = {"samples": self.samples, "train": self.train, "test": self.test}[images]
-            pixels = torch.as_tensor(split.pixels)
-            self._features[key] = extract(self.extractor(name), pixels, self.device, self.batch_size)
+            self._features[key] = extract(self.extractor(name), self._pixels(images), self.device, self.batch_size)
         return self._features[key]
+
+    def modes(self, images: SetName) -> Tensor | None:
+        """Return the mode of each image, int64 (N,) on the CPU, -1: none; None where the dataset has no modes.
+
+        Raises ValueError where the dataset's `mode_of` returns something else.
+        """
+        if self._mode_of is None:
+            return None
+        if images not in self._modes:
+            pixels = self._pixels(images)
+            with torch.inference_mode(), _reproducible_convolutions():
+                found: object = resolve(self._mode_of)(pixels.to(self.device))
+            if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (len(pixels),):
+                what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+                raise ValueError(f"the dataset's mode_of returned {what} for {len(pixels)} images, not one int64 each.")
+            self._modes[images] = found.cpu().clone()
+        return self._modes[images]
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator whose stream depends on the seed and on `purpose` only."""
         digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
+    def _pixels(self, images: SetName) -> Tensor:
+        split: Images = {"samples": self.samples, "train": self.train, "test": self.test}[images]
+        return torch.as_tensor(split.pixels)
+
 
 def extract(extractor: Extractor, pixels: Tensor, device: torch.device, batch_size: int) -> Tensor:
     """Return float64 features (N, d) on the CPU of uint8 pixels (N, channels, height, width), N ≥ 1.
 
-    Every batch has `batch_size` images, the last one padded and its padding dropped, in full fp32: cuDNN chooses
-    another algorithm for another batch, and TF32 where it may, and either would move the features of an image.
+    Every batch has `batch_size` images, the last one padded and its padding dropped, in full fp32.
     """
     if len(pixels) == 0:
         raise ValueError("there are no images to take features of.")
     features = []
-    flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-    with torch.inference_mode(), flags:
+    with torch.inference_mode(), _reproducible_convolutions():
         for batch in torch.split(pixels, batch_size):
             padded = F.pad(batch, (0, 0, 0, 0, 0, 0, 0, batch_size - len(batch)))
             features.append(extractor(padded.to(device))[: len(batch)].double().cpu())
     return torch.cat(features).clone()  # outside of inference mode, so that any metric may use it
+
+
+def _reproducible_convolutions() -> AbstractContextManager[object]:
+    # cuDNN chooses another algorithm for another batch, and TF32 where it may; either would move an image's features
+    flags: AbstractContextManager[object] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return flags
 
 
 def measure(

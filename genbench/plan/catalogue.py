@@ -141,6 +141,7 @@ def _distance(extractor: ExtractorSpec) -> MetricSpec:
         + (f": {extractor.summary}" if extractor.summary else ""),
         measure=functools.partial(_measure_distance, extractor=extractor.name),
         direction="lower",
+        needs_pictures=True,
         default=extractor.default,
     )
 

@@ -9,7 +9,7 @@ import msgspec
 from genbench.plugins import Plugin
 from genbench.results.schema import CellIdentity, Choice, PluginOrigin
 
-IDENTITY_VERSION = 1  # raise it when the same record would mean other numbers
+IDENTITY_VERSION = 2  # raise it when the same record would mean other numbers
 
 
 def origin(plugin: Plugin) -> PluginOrigin:

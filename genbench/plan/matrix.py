@@ -13,6 +13,7 @@ from genbench.plan.catalogue import Catalogue, Entry
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.recipe import resolve_recipe
+from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request
 from genbench.plan.settings import check_settings, chosen_latent_dim, own_settings, recipe_settings
 from genbench.plugins import Kind, Plugin
@@ -96,6 +97,8 @@ def _cell(
     given = request.recipe if precision is None else {**request.recipe, "precision": precision}
     layers = (spec.recipe, loss.spec.recipe, profile.recipe, given, recipe_settings(request.set, spec))
     recipe = resolve_recipe(*layers, owner=spec.name)
+    measured = [] if dataset.entry.spec.synthetic else [metric.name for metric in metrics]
+    check_remedies(recipe, measured, catalogue.metrics)
     family = catalogue.families.get(spec.family)
     identity = CellIdentity(
         identity_version=IDENTITY_VERSION,
@@ -109,9 +112,12 @@ def _cell(
         device=device,
         seed=seed,
         metrics=_cell_metrics(metrics, family.spec if family else None, dataset.entry.spec),
+        init_hash=initial_hash(recipe),
         genbench=__version__,
     )
-    reason = _impossible(spec, loss.spec, dataset, recipe) if family else _missing_family(spec, catalogue)
+    reason = (
+        _impossible(spec, loss.spec, dataset, recipe, identity.metrics) if family else _missing_family(spec, catalogue)
+    )
     return PlannedCell(
         id=cell_id(identity), identity=identity, reason=reason, synthetic_data=dataset.entry.spec.synthetic
     )
@@ -129,7 +135,9 @@ def _missing_family(model: ModelSpec, catalogue: Catalogue) -> str:
     return f"model '{model.name}' is of the family '{model.family}'{why}"
 
 
-def _impossible(model: ModelSpec, loss: LossSpec, dataset: _Dataset, recipe: dict[str, OptionValue]) -> str:
+def _impossible(
+    model: ModelSpec, loss: LossSpec, dataset: _Dataset, recipe: dict[str, OptionValue], metrics: Sequence[str]
+) -> str:
     """Return why these do not go together, or an empty string."""
     data = dataset.entry.spec
     if loss.family != model.family:
@@ -146,6 +154,8 @@ def _impossible(model: ModelSpec, loss: LossSpec, dataset: _Dataset, recipe: dic
         )
     if model.conditional and not data.classes and data.train_size is not None:
         return f"model '{model.name}' needs labels, dataset '{data.name}' has none"
+    if recipe["best_metric"] and recipe["best_metric"] not in metrics:
+        return f"best_metric '{recipe['best_metric']}' is not measured of '{model.name}' on '{data.name}'"
     batch_size = recipe["batch_size"]
     if data.train_size is not None and isinstance(batch_size, int) and batch_size > data.train_size:
         return (
@@ -196,7 +206,13 @@ def _metrics(request: Request, catalogue: Catalogue, profile: Profile) -> list[M
 def _cell_metrics(metrics: Sequence[MetricSpec], family: FamilySpec | None, dataset: DatasetSpec) -> tuple[str, ...]:
     if dataset.synthetic or family is None:
         return ()
-    return tuple(spec.name for spec in metrics if family.reconstructs or not spec.needs_reconstruction)
+    return tuple(
+        spec.name
+        for spec in metrics
+        if (family.reconstructs or not spec.needs_reconstruction)
+        and (not dataset.points or not spec.needs_pictures)
+        and (dataset.modes is not None or not spec.needs_modes)
+    )
 
 
 def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:

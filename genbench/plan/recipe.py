@@ -8,6 +8,8 @@ from typing import Literal
 
 from genbench.options import Option, OptionValue, describe_options, option, resolve_options
 
+AUGMENT_POLICIES = ("color", "translation", "cutout", "flip", "rotation")  # what augment_policy may name
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -30,7 +32,9 @@ class Recipe:
 
     schedule: Literal["constant", "linear", "cosine", "step"] = option("constant", "course of the learning rate")
     schedule_warmup: int = option(0, "images over which the learning rate rises from 0", minimum=0)
-    schedule_start: int = option(0, "images before a linear or cosine decay begins", minimum=0)
+    schedule_start: int = option(
+        0, "images before a linear or cosine decay begins; at or after the budget's end: none", minimum=0
+    )
     schedule_final: float = option(
         0.0, "linear, cosine: share of the learning rate at the budget's end", minimum=0, maximum=1
     )
@@ -45,7 +49,7 @@ class Recipe:
     augment_flip: float = option(0.0, "probability that a training image is mirrored", minimum=0, maximum=1)
     augment_rotate: float = option(0.0, "training images are turned by up to this many degrees", minimum=0, maximum=180)
     augment_scale: float = option(
-        0.0, "training images are zoomed by up to this share, in or out", minimum=0, maximum=0.9
+        0.0, "sides of training images are multiplied by a factor within this share of 1", minimum=0, maximum=0.9
     )
     augment_crop: float = option(
         0.0, "training images are shifted by up to this share of the side, edges repeated", minimum=0, maximum=0.5
@@ -53,8 +57,8 @@ class Recipe:
     augment_discriminator: Literal["none", "diffaugment", "ada"] = option(
         "none", "differentiable augmentation of all that the discriminator sees"
     )
-    augment_policy: list[str] = option(
-        ["color", "translation", "cutout"], "diffaugment, ada: which changes (color, translation, cutout, flip)"
+    augment_policy: list[str] = option(  # noqa: RUF009
+        ["color", "translation", "cutout"], f"diffaugment, ada: which changes ({', '.join(AUGMENT_POLICIES)})"
     )
     augment_target: float = option(0.6, "ada: share of real images to be told, E sign D(x)", minimum=-1, maximum=1)
     augment_speed: int = option(500_000, "ada: images in which the probability can rise from 0 to 1", minimum=1)
@@ -73,7 +77,7 @@ class Recipe:
     )
 
     init_from: str = option("", "start from the weights of RUN:CELL, or of a .safetensors file; empty: from scratch")
-    freeze: list[str] = option([], "patterns of parameters that are not trained, such as discriminator.0.*")
+    freeze: list[str] = option([], "patterns of parameters that are not trained, such as discriminator.0.*")  # noqa: RUF009
 
     evaluate_every: int = option(0, "images between evaluations while training; 0: only at the end", minimum=0)
     best_metric: str = option("", "metric by which the best weights are kept beside the last; empty: not kept")

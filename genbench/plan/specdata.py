@@ -9,6 +9,7 @@ from genbench.options import Option
 from genbench.plugins import SPEC_TYPES, Kind
 from genbench.specs import ConfigurableSpec, Spec
 
+TARGETS = ("build", "create", "load", "measure", "mode_of", "signature")  # fields that name or hold code
 ELSEWHERE = "genbench.plan.specdata:loaded_in_the_worker"  # stands for a callable of the plugin
 
 

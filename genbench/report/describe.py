@@ -10,7 +10,7 @@ from genbench.report import numbers
 from genbench.report.layout import clean
 from genbench.report.page import cell_title
 from genbench.report.settings import say
-from genbench.results.schema import CellResult, PlannedCell, Throughput
+from genbench.results.schema import CellResult, Energy, PlannedCell, Throughput
 from genbench.results.store import RunContents, RunDirectory
 
 _MOST_POINTS = 12  # of a curve
@@ -69,6 +69,7 @@ def files_of(run: RunDirectory, id: str) -> dict[str, str]:
         "samples": run.sample_path(id),
         "reconstructions": run.reconstruction_path(id),
         "weights": run.checkpoint_path(id),
+        "best weights": run.best_path(id),
         "resume": run.resume_path(id),
         "log": run.log_path(id),
     }
@@ -126,8 +127,13 @@ def _course(result: CellResult) -> list[str]:
         f"{name} {numbers.seconds(getattr(result.durations, name))}" for name in result.durations.__struct_fields__
     ]
     lines.append(f"  {', '.join(seconds)}")
+    if result.flops_per_image:
+        lines.append(f"  {numbers.parameters(result.flops_per_image)} floating-point operations per image")
+    if result.energy is not None:
+        lines.append(f"  {_energy(result.energy)}")
+    lines += _remedies(result)
     if result.curves:
-        lines += ["", "Loss terms"]
+        lines += ["", "Curves"]
         stride = max(1, -(-len(result.curves) // _MOST_POINTS))
         last = result.curves[-1]
         for point in [*(p for p in result.curves[::stride] if p is not last), last]:
@@ -144,6 +150,40 @@ def _course(result: CellResult) -> list[str]:
         lines += [f"  {clean(missing.metric)}: n/a, {clean(missing.reason)}" for missing in result.unavailable]
     if result.notes:
         lines += ["", "Notes", *(f"  {clean(note)}" for note in result.notes)]
+    return lines
+
+
+def _energy(energy: Energy) -> str:
+    if energy.joules_per_image is None:
+        return f"energy: n/a, {clean(energy.reason)}"
+    return (
+        f"energy: {numbers.significant(1e3 * energy.joules_per_image, 3)} mJ per image "
+        f"({numbers.significant(energy.joules or 0, 3)} J in {numbers.seconds(energy.seconds)}; {clean(energy.source)})"
+    )
+
+
+def _remedies(result: CellResult) -> list[str]:
+    lines = []
+    if result.frozen:
+        lines.append(f"  not trained: {', '.join(map(clean, result.frozen))}")
+    if result.transfer is not None:
+        found = result.transfer
+        counts = ", ".join(f"{len(getattr(found, n))} {n}" for n in ("taken", "missing", "unused", "mismatched"))
+        lines.append(f"  initial weights of {clean(found.source)}: {counts}")
+        for name in ("missing", "unused", "mismatched"):
+            names = getattr(found, name)
+            lines += (
+                [f"    {name}: {', '.join(map(clean, names[:8]))}{' …' if len(names) > 8 else ''}"] if names else []
+            )
+    if result.stopped_early:
+        lines.append("  stopped early: no better evaluation within the patience")
+    if result.best is not None:
+        value = next(e for e in result.best.estimates if e.metric == result.best.metric)
+        said = numbers.with_error(value.value, value.standard_error)
+        lines.append(
+            f"  best {clean(result.best.metric)} = {said} after {numbers.count(result.best.images)} images "
+            f"(step {numbers.count(result.best.step)})"
+        )
     return lines
 
 

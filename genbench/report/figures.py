@@ -1,4 +1,4 @@
-"""Small inline SVG figures: loss curves with axes and legend, and the speed of each window."""
+"""Small inline SVG figures: curves with axes and legend, and the speed of each window."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SMALLEST = 1e-290  # a range below this has no ticks that a float could tell ap
 _MOST_POINTS = 400  # more than this many cannot be told apart at this width
 
 
-def loss_curves(points: Sequence[CurvePoint]) -> str:
+def curves(points: Sequence[CurvePoint]) -> str:
     """Return an SVG of every term over the real images consumed; null is a gap. Empty without points."""
     points = points[:: max(1, math.ceil(len(points) / _MOST_POINTS))]
     names = list(dict.fromkeys(name for point in points for name in point.terms))
@@ -42,7 +42,7 @@ def loss_curves(points: Sequence[CurvePoint]) -> str:
     legend, lines = _legend(names)
     below = _LEGEND_LINE * (lines - 1)
     chart = f'<g transform="translate(0 {below})">{"".join(parts)}</g>'
-    return _svg("Loss terms over images", [legend, chart], _HEIGHT + below)
+    return _svg("Curves over images", [legend, chart], _HEIGHT + below)
 
 
 def window_strip(windows: Sequence[Window]) -> str:

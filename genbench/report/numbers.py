@@ -51,12 +51,12 @@ def with_interval(value: float, low: float, high: float) -> str:
     return f"{text} ±{percent:.1f}%" if percent < 0.95 else f"{text} ±{percent:.0f}%"
 
 
-def parameters(number: int) -> str:
-    """Return a number of parameters: ``6.34 M``."""
+def parameters(number: float) -> str:
+    """Return a large count with its unit: ``6.34 M`` parameters, ``2.28 G`` operations."""
     for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * limit:
             return f"{significant(number / limit, 3)} {unit}"
-    return str(number)
+    return count(number)
 
 
 def seconds(number: float) -> str:

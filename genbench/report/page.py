@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from genbench.report import numbers
-from genbench.report.figures import loss_curves, window_strip
+from genbench.report.curves import training_figures
+from genbench.report.figures import window_strip
 from genbench.report.layout import Table, clean
 from genbench.report.render import html_fragment
 from genbench.report.settings import say
@@ -69,7 +70,7 @@ def _cell(run: RunContents, planned: PlannedCell, samples: bytes | None, reconst
     figures = [_image(samples, "samples"), _image(reconstructions, "held-out images and their reconstructions")]
     if result:
         figures += [
-            _figure(loss_curves(result.curves), "loss terms"),
+            *(_figure(svg, caption) for caption, svg in training_figures(result)),
             _figure(window_strip(result.windows), "throughput of each window"),
         ]
     return f"""<article>
@@ -96,7 +97,16 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     if result is None:
         return facts
     facts |= {f"parameters of {name}": numbers.count(number) for name, number in result.parameters.items()}
-    for record in (result.comparability, result.durations, result.proof, result.provenance):
+    facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
+    facts |= result.sampling
+    for record in (
+        result.comparability,
+        result.durations,
+        result.proof,
+        result.energy,
+        result.transfer,
+        result.provenance,
+    ):
         if record is not None:
             facts |= {name: getattr(record, name) for name in record.__struct_fields__}
     return facts

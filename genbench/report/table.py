@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from genbench.exchange import Direction
@@ -15,7 +15,7 @@ from genbench.results.store import RunContents
 
 __all__ = ["Column", "Row", "Table", "Value", "make_table"]
 
-_SPEED_COLUMNS = ("images/s", "peak memory", "peak GPU memory", "time", "training time")
+_SPEED_COLUMNS = ("images/s", "energy/image", "peak memory", "peak GPU memory", "time", "training time")
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,12 @@ def make_table(*runs: RunContents) -> Table:
         Column("status"),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
         Column("parameters", numeric=True),
+        Column("FLOP/image", numeric=True, shown=_any(cells, lambda result: result.flops_per_image)),
         Column("peak memory", unit="MiB", direction="lower", numeric=True),
         *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if _any_gpu(cells) else []),
+        Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
         *metrics,
+        *_best_columns(cells),
         Column("time", unit="s", numeric=True),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
         *(Column(name, numeric=_numeric(name, cells), shown=False, exported=name in CAPTION) for name in shared),
@@ -155,6 +158,29 @@ def _data_of(result: CellResult | ReferenceResult) -> tuple[str, str, tuple[int,
 def _numeric(name: str, cells: Sequence[PlannedRow]) -> bool:
     values = [cell.settings[name] for cell in cells if name in cell.settings]
     return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _best_columns(cells: Sequence[PlannedRow]) -> list[Column]:
+    """Return two columns for each metric by which some cell's best weights were chosen: its value, and when."""
+    found: dict[str, Direction] = {}
+    for cell in cells:
+        best = cell.result.best if cell.result else None
+        for estimate in best.estimates if best else []:
+            if best is not None and estimate.metric == best.metric:
+                found[estimate.metric] = estimate.direction
+    columns = []
+    for name, direction in found.items():
+        columns.append(Column(f"best {name}", direction=direction, parts=("standard_error",), numeric=True))
+        columns.append(Column(f"images at best {name}", numeric=True))
+    return columns
+
+
+def _has_energy(result: CellResult) -> bool:
+    return result.energy is not None and result.energy.joules_per_image is not None
+
+
+def _any(cells: Sequence[PlannedRow], known: Callable[[CellResult], object]) -> bool:
+    return any(cell.result is not None and known(cell.result) for cell in cells)
 
 
 def _any_gpu(cells: Sequence[PlannedRow]) -> bool:

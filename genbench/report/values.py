@@ -9,7 +9,7 @@ from genbench.options import OptionValue
 from genbench.report import numbers
 from genbench.report.layout import Footnotes, Row, Value, clean
 from genbench.report.settings import say, settings_of
-from genbench.results.schema import CellResult, PlannedCell, Proof, ReferenceRow
+from genbench.results.schema import Best, CellResult, PlannedCell, Proof, ReferenceRow
 from genbench.results.store import RunContents
 
 _MEBIBYTE = 2**20
@@ -88,6 +88,15 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
     if result.parameters:
         total = sum(result.parameters.values())
         values["parameters"] = Value(numbers.parameters(total), total)
+    if result.flops_per_image:
+        values["FLOP/image"] = Value(numbers.parameters(result.flops_per_image), result.flops_per_image)
+    if result.energy is not None and result.energy.joules_per_image is not None:
+        millijoules = 1e3 * result.energy.joules_per_image
+        values["energy/image"] = Value(numbers.significant(millijoules, 3), millijoules)
+    elif result.energy is not None:
+        values["energy/image"] = Value("n/a")  # `genbench show` says why
+    if result.best is not None:
+        values |= _best(result.best)
     if result.memory is not None:
         values["peak memory"] = _mebibytes(result.memory.peak_rss)
         if result.memory.peak_allocated is not None:
@@ -100,6 +109,15 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
         else:  # a speed at which nothing was learned is not a speed
             values["images/s"] = Value("n/a", marks=(notes.mark(_not_proved(result.proof)),))
     return values
+
+
+def _best(best: Best) -> dict[str, Value]:
+    estimate = next(estimate for estimate in best.estimates if estimate.metric == best.metric)
+    text = numbers.with_error(estimate.value, estimate.standard_error)
+    return {
+        f"best {best.metric}": Value(text, estimate.value, {"standard_error": estimate.standard_error}),
+        f"images at best {best.metric}": Value(numbers.count(best.images), best.images),
+    }
 
 
 def _mebibytes(number: int) -> Value:

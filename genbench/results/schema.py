@@ -57,6 +57,7 @@ class CellIdentity(Record, frozen=True, kw_only=True):
     device: Annotated[str, Meta(description="'cpu' or 'cuda'")]
     seed: int
     metrics: tuple[str, ...]
+    init_hash: Annotated[str, Meta(description="sha256 of the file of initial weights, or empty")] = ""
     genbench: Annotated[str, Meta(description="version of genbench")]
 
 
@@ -135,6 +136,44 @@ class Proof(Record, frozen=True, kw_only=True):
     not_finite: Annotated[list[str], Meta(description="parameters with a NaN or infinite value or gradient")] = []
 
 
+class EvaluationPoint(Record, frozen=True, kw_only=True):
+    """What the metrics said at one moment of the training, off the clock."""
+
+    step: int
+    images: Annotated[int, Meta(description="real images consumed so far")]
+    estimates: list[Estimate] = []
+
+
+class Best(Record, frozen=True, kw_only=True):
+    """The evaluation with the best value of one metric; its weights are kept as ``checkpoints/<id>.best.safetensors``."""
+
+    metric: Annotated[str, Meta(description="the metric by which the best was chosen")]
+    step: int
+    images: Annotated[int, Meta(description="real images consumed by then")]
+    estimates: list[Estimate] = []
+
+
+class Transfer(Record, frozen=True, kw_only=True):
+    """Which initial weights were taken from a file."""
+
+    source: Annotated[str, Meta(description="as it was asked for")]
+    taken: Annotated[list[str], Meta(description="parameters and buffers that were taken, by name and shape")] = []
+    missing: Annotated[list[str], Meta(description="of the model, but not in the file: from scratch")] = []
+    unused: Annotated[list[str], Meta(description="in the file, but not of the model")] = []
+    mismatched: Annotated[list[str], Meta(description="of another shape in the file: from scratch")] = []
+
+
+class Energy(Record, frozen=True, kw_only=True):
+    """Energy of training, from a pass of its own; without a value, `reason` says why."""
+
+    joules: float | None = None
+    seconds: float = 0.0
+    images: int = 0
+    joules_per_image: float | None = None
+    source: Annotated[str, Meta(description="the counter that was read, and what it covers")] = ""
+    reason: str = ""
+
+
 class Durations(Record, frozen=True, kw_only=True):
     """Seconds spent in each part of a cell."""
 
@@ -143,6 +182,8 @@ class Durations(Record, frozen=True, kw_only=True):
     warmup: float = 0.0
     train: float = 0.0
     evaluate: float = 0.0
+    evaluate_between: Annotated[float, Meta(description="evaluations while training, off the clock")] = 0.0
+    count: Annotated[float, Meta(description="passes that count operations and energy")] = 0.0
     total: float = 0.0
 
 
@@ -158,6 +199,10 @@ class CellResult(Record, frozen=True, kw_only=True):
     comparability: Comparability | None = None
     provenance: Provenance = Provenance()
     parameters: Annotated[dict[str, int], Meta(description="trainable parameters of each network")] = {}
+    frozen: Annotated[list[str], Meta(description="parameters that were not trained, as the recipe says")] = []
+    classes: Annotated[int, Meta(description="labels that a conditional model knows; 0: unlabelled data")] = 0
+    class_names: list[str] = []
+    transfer: Transfer | None = None
     steps: int = 0
     images: Annotated[int, Meta(description="real images consumed")] = 0
     windows: list[Window] = []
@@ -165,9 +210,14 @@ class CellResult(Record, frozen=True, kw_only=True):
     throughput: Throughput | None = None
     memory: Memory | None = None
     proof: Proof | None = None
+    flops_per_image: Annotated[float | None, Meta(description="floating-point operations of training, per real image")] = None
+    energy: Energy | None = None
     sampling: Annotated[dict[str, str], Meta(description="which weights were sampled, and how batch norm behaved")] = {}
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
+    evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations while training")] = []
+    best: Best | None = None
+    stopped_early: Annotated[bool, Meta(description="training ended for want of improvement, before the budget")] = False
     durations: Durations = Durations()
     notes: Annotated[list[str], Meta(description="what a reader must know")] = []
 

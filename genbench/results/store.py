@@ -140,6 +140,10 @@ class RunDirectory:
         """Return where a cell's final weights lie."""
         return self._path("checkpoints", id, ".safetensors")
 
+    def best_path(self, id: str) -> Path:
+        """Return where the weights of a cell's best evaluation lie."""
+        return self._path("checkpoints", id, ".best.safetensors")
+
     def resume_path(self, id: str) -> Path:
         """Return where the state lies from which an interrupted cell goes on."""
         return self._path("checkpoints", id, ".resume.safetensors")

@@ -49,9 +49,11 @@ def save_checkpoint(path: Path, engine: EagerEngine, extra: Mapping[str, Tensor]
                 for index, state in player.optimizer.state_dict()["state"].items()
             }
             for player in engine.players
-            if player.optimizer is not None
+            if player.optimizer is not None and not player.phase.optimizer
         },
     }
+    if isinstance(engine.augmentation, nn.Module):
+        tensors["augmentation"] = engine.augmentation.state_dict()
     if engine.average is not None:
         tensors["average"] = {name: network.state_dict() for name, network in engine.average.networks.items()}
     numbers = {
@@ -76,7 +78,7 @@ def load_checkpoint(path: Path, engine: EagerEngine) -> tuple[dict[str, Tensor],
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         if metadata.get("version") != CHECKPOINT_VERSION:
             raise ValueError(f"version {metadata.get('version')!r}, not {CHECKPOINT_VERSION!r}")
-        if metadata.get("checksum") != _checksum(tensors):
+        if metadata.get("checksum") != checksum(tensors):
             raise ValueError("its tensors are not those that were written")
         numbers = msgspec.json.decode(metadata["numbers"])
         for name, network in engine.networks.items():
@@ -84,9 +86,11 @@ def load_checkpoint(path: Path, engine: EagerEngine) -> tuple[dict[str, Tensor],
         if engine.average is not None:
             for name, network in engine.average.networks.items():
                 network.load_state_dict(_under(tensors, f"average.{name}."))
+        if isinstance(engine.augmentation, nn.Module):
+            engine.augmentation.load_state_dict(_under(tensors, "augmentation."))
         for player in engine.players:
             player.updates = numbers["updates"][player.phase.name]
-            if player.optimizer is not None:
+            if player.optimizer is not None and not player.phase.optimizer:
                 _load_optimizer(player.optimizer, _under(tensors, f"optimizer.{player.phase.name}."))
         engine.data.load_state(_under(tensors, "data."), numbers["data"])
         engine.rng.set_state(tensors["rng.noise"])
@@ -153,10 +157,10 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     # Copies: two names may share memory (tied weights), which the format refuses.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    atomic_write(path, safetensors.torch.save(copies, {**metadata, "checksum": _checksum(copies)}))
+    atomic_write(path, safetensors.torch.save(copies, {**metadata, "checksum": checksum(copies)}))
 
 
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
+def checksum(tensors: Mapping[str, Tensor]) -> str:
     """Return a CRC-32 over names and bytes, in the order of the names: tells damage, keeps nobody out."""
     checksum = 0
     for name in sorted(tensors):

@@ -1,35 +1,94 @@
-"""One optimiser per phase, made from the recipe."""
+"""One optimiser per player, made from the recipe."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import nn
 
+from genbench.errors import SpecError, UsageError, near_miss
 from genbench.exchange import Phase
-from genbench.options import OptionValue
+from genbench.plan.recipe import Recipe
+
+DISCRIMINATOR = "discriminator"  # the phase that `discriminator_learning_rate` is for
 
 
 def make_optimizers(
-    networks: Mapping[str, nn.Module], phases: Sequence[Phase], recipe: Mapping[str, OptionValue]
+    networks: Mapping[str, nn.Module], phases: Sequence[Phase], recipe: Mapping[str, Any]
 ) -> dict[str, torch.optim.Optimizer]:
-    """Return a fused Adam (Kingma & Ba 2015) for each phase that has something to train, by phase name."""
-    optimizers: dict[str, torch.optim.Optimizer] = {}
+    """Return an optimiser for each phase that has something to train, by phase name.
+
+    A phase that names another's optimiser gets that same object: a lazy regulariser is one more update of the same
+    player. So that the player moves as far, and remembers as long, as if its two objectives were one, learning rate
+    and betas become c·lr and beta^c, where c = updates without / updates with the regulariser: k / (k + 1) where it
+    runs in each k-th step (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
+
+    Parameters that need no gradient are left out. Raises `SpecError` where a phase shares an optimiser that is not
+    there, or trains networks that it does not hold, and `UsageError` where a beta is 1.
+    """
+    settings = Recipe(**recipe)
+    owners = {phase.name: phase for phase in phases if not phase.optimizer}
     for phase in phases:
-        parameters = [p for name in phase.networks for p in networks[name].parameters() if p.requires_grad]
-        if parameters:
-            optimizers[phase.name] = torch.optim.Adam(
-                parameters,
-                lr=_number(recipe, "learning_rate"),
-                betas=(_number(recipe, "beta1"), _number(recipe, "beta2")),
-                weight_decay=_number(recipe, "weight_decay"),
-                fused=True,
-            )
+        _check_sharing(phase, owners)
+    optimizers: dict[str, torch.optim.Optimizer] = {}
+    for name, owner in owners.items():
+        parameters = [p for network in owner.networks for p in networks[network].parameters() if p.requires_grad]
+        if not parameters:
+            continue
+        sharers = [phase for phase in phases if phase.optimizer == name]
+        own = Fraction(owner.repeats, owner.every)
+        both = sum((Fraction(phase.repeats, phase.every) for phase in sharers), own)  # updates per step
+        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), settings, name, float(own / both))
+        optimizers |= dict.fromkeys([name, *(phase.name for phase in sharers)], optimizer)
     return optimizers
 
 
-def _number(recipe: Mapping[str, OptionValue], name: str) -> float:
-    value = recipe[name]
-    assert isinstance(value, int | float)
-    return float(value)
+def _make_optimizer(
+    parameters: list[nn.Parameter], settings: Recipe, phase: str, correction: float
+) -> torch.optim.Optimizer:
+    """Return the fastest implementation that torch has of this optimiser: fused, or else for many tensors at once."""
+    rate = settings.learning_rate
+    if phase == DISCRIMINATOR and settings.discriminator_learning_rate is not None:
+        rate = settings.discriminator_learning_rate
+    rate *= correction
+    decay, momentum = settings.weight_decay, settings.momentum
+    match settings.optimizer:
+        case "adam":  # Kingma & Ba 2015
+            return torch.optim.Adam(parameters, rate, _betas(settings, correction), weight_decay=decay, fused=True)
+        case "adamw":  # Loshchilov & Hutter 2019
+            return torch.optim.AdamW(parameters, rate, _betas(settings, correction), weight_decay=decay, fused=True)
+        case "rmsprop":  # Hinton 2012, lecture 6e; decay 0.99 of the squares
+            return torch.optim.RMSprop(parameters, rate, momentum=momentum, weight_decay=decay, foreach=True)
+        case "sgd":
+            return torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay, fused=True)
+
+
+def _betas(settings: Recipe, correction: float) -> tuple[float, float]:
+    for name, beta in (("beta1", settings.beta1), ("beta2", settings.beta2)):
+        if beta >= 1:
+            raise UsageError(
+                f"recipe.{name} = {beta:g} would never take in a gradient.", f"{name} is at least 0, below 1."
+            )
+    return settings.beta1**correction, settings.beta2**correction
+
+
+def _check_sharing(phase: Phase, owners: Mapping[str, Phase]) -> None:
+    if not phase.optimizer:
+        return
+    owner = owners.get(phase.optimizer)
+    if owner is None:
+        raise SpecError(
+            f"Phase '{phase.name}' shares the optimiser of '{phase.optimizer}', which is no phase with an optimiser of "
+            f"its own.{near_miss(phase.optimizer, owners)}",
+            f"Such phases are: {', '.join(owners) or 'none'}.",
+        )
+    foreign = [name for name in phase.networks if name not in owner.networks]
+    if foreign:
+        raise SpecError(
+            f"Phase '{phase.name}' trains {', '.join(foreign)} by the optimiser of '{owner.name}', which trains only "
+            f"{', '.join(owner.networks)}.",
+            "Give the phase an optimiser of its own, or train the same networks.",
+        )

@@ -19,6 +19,15 @@ def _trainable(networks: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     }
 
 
+def _is_balanced(parameter: nn.Parameter) -> bool:
+    """Say whether this is a single number with a gradient of exactly zero.
+
+    So it is with the last bias of a discriminator under every loss that sees differences of logits alone (Wasserstein,
+    relativistic), and under the hinge as long as all logits lie inside the margin: it takes part, and cannot move.
+    """
+    return parameter.numel() == 1 and parameter.grad is not None and not bool(parameter.grad.any())
+
+
 class Witness:
     """Remembers the parameters as they were before training, and looks at gradients once, off the clock."""
 
@@ -39,7 +48,8 @@ class Witness:
     def testify(self, phase_updates: Mapping[str, int]) -> Proof:
         """Compare with the parameters as they are now."""
         now = _trainable(self._networks)
-        unmoved = [name for name, p in now.items() if torch.equal(p.detach(), self._before[name])]
+        resting = [name for name, p in now.items() if torch.equal(p.detach(), self._before[name])]
+        unmoved = [name for name in resting if not _is_balanced(now[name])]
         not_finite = self._not_finite | {name for name, p in now.items() if not bool(p.isfinite().all())}
         idle = [phase for phase, updates in phase_updates.items() if updates == 0]
         return Proof(

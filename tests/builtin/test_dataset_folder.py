@@ -240,7 +240,7 @@ def test_images_beyond_memory_are_refused(tmp_path):
     for level in range(2):
         make(tmp_path / f"{level}.png")
     with pytest.raises(DataError, match="GiB of memory"):
-        read(tmp_path, size=2**28)
+        load(FolderOptions(path=str(tmp_path), size=2**28, channels=1), tmp_path / "cache")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are POSIX")

@@ -9,11 +9,31 @@ from genbench.builtin import datasets
 from genbench.specs import resolve
 
 SPECS = {spec.name: spec for spec in datasets.genbench_datasets()}
-SMALL = {"synthetic": {"size": 8, "channels": 1, "count": 10}}
+SMALL = {
+    "synthetic": {"size": 8, "channels": 1, "count": 10},
+    "gaussian-ring": {"count": 100},
+    "gaussian-grid": {"count": 100},
+    "stacked-fashion-mnist": {"count": 100},
+    "shapes": {"size": 28, "count": 10},
+}
 
 
-def test_their_names_and_which_is_the_default():
-    assert list(SPECS) == ["fashion-mnist-mini", "fashion-mnist", "folder", "synthetic"]
+def test_every_name_is_its_own_and_the_first_is_the_default():
+    names = [spec.name for spec in datasets.genbench_datasets()]
+    assert names[0] == "fashion-mnist-mini"
+    assert len(set(names)) == len(names)
+    assert {"fashion-mnist", "folder", *SMALL} <= set(names)
+
+
+def test_modes_are_counted_from_0_and_points_have_two_coordinates(tmp_path):
+    with_modes = {name: spec.modes for name, spec in SPECS.items() if spec.modes}
+    assert with_modes == {"gaussian-ring": 8, "gaussian-grid": 25, "stacked-fashion-mnist": 1000}
+    assert [name for name, spec in SPECS.items() if spec.points] == ["gaussian-ring", "gaussian-grid"]
+    for name, count in with_modes.items():
+        spec = SPECS[name]
+        values = {option.name: option.default for option in spec.option_schema} | SMALL[name]
+        found = resolve(spec.mode_of)(resolve(spec.load)(spec.make_options(values), tmp_path).train.pixels)
+        assert -1 <= int(found.min()) < int(found.max()) < count == spec.classes
 
 
 def test_only_synthetic_is_synthetic_and_says_what_it_is_for():
@@ -25,7 +45,7 @@ def test_every_loader_exists():
     assert all(callable(resolve(spec.load)) for spec in SPECS.values())
 
 
-@pytest.mark.parametrize("name", ["fashion-mnist-mini", "synthetic"])
+@pytest.mark.parametrize("name", ["fashion-mnist-mini", *SMALL])
 def test_what_is_loaded_is_what_was_declared(name, tmp_path):
     spec = SPECS[name]
     values = {option.name: option.default for option in spec.option_schema} | SMALL.get(name, {})

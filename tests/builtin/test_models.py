@@ -1,34 +1,19 @@
-"""The built-in models: published parameter counts, shapes and ranges."""
+"""The built-in models: published parameter counts, layers and starting points of each."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
+from built_models import SPECS, build, count, images, labels, rng
 from torch import nn
+from torch.nn.utils import parametrize
 
-from genbench.builtin.models import genbench_models
-from genbench.specs import ModelSpec, Shape, resolve
-
-SPECS = {spec.name: spec for spec in genbench_models()}
-
-
-def build(spec: ModelSpec, shape: Shape, **options: Any) -> dict[str, nn.Module]:
-    values = {option.name: option.default for option in spec.option_schema} | options
-    return dict(
-        resolve(spec.build)(
-            image_shape=shape, latent_dim=spec.latent_dim, num_classes=0, options=spec.make_options(values)
-        )
-    )
-
-
-def count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+from genbench.builtin.models.adversarial.spectral_norm import SpectralNorm, normalise_spectrally
+from genbench.specs import Shape
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "counts"),
+    ("name", "shape", "expected"),
     [
         ("dcgan", (3, 64, 64), (3_576_704, 2_765_568)),  # the widely used 64-pixel DCGAN
         ("dcgan", (3, 32, 32), (1_068_928, 663_296)),
@@ -37,56 +22,89 @@ def count(network: nn.Module) -> int:
         ("gan", (1, 28, 28), (1_510_032, 533_505)),
         ("vae", (1, 28, 28), (784 * 400 + 400 + 2 * (400 * 20 + 20), 20 * 400 + 400 + 400 * 784 + 784)),
         ("conv-vae", (1, 28, 28), (6_689_344, 6_642_241)),
+        ("infogan-28", (1, 28, 28), (6_642_241, 6_559_169)),
+        ("sn-dcgan", (3, 28, 28), (2_275_651, 711_233)),
+        ("sn-dcgan", (3, 32, 32), (3_811_907, 2_935_873)),
+        ("sn-dcgan", (3, 48, 48), (5_132_867, 2_946_113)),
+        ("sn-dcgan", (3, 64, 64), (6_982_211, 2_960_449)),
+        ("sn-dcgan", (3, 128, 128), (19_663_427, 3_058_753)),
+        ("resnet-gan", (3, 32, 32), (4_276_739, 1_053_825)),
+        ("resnet-gan", (3, 64, 64), (8_541_443, 9_578_689)),
     ],
 )
-def test_parameter_counts(name: str, shape: Shape, counts: tuple[int, int]) -> None:
-    networks = build(SPECS[name], shape)
-    assert tuple(count(network) for network in networks.values()) == counts
+def test_parameter_counts(name: str, shape: Shape, expected: tuple[int, int]) -> None:
+    assert counts(name, shape) == list(expected)
 
 
-CASES = [
-    (name, shape)
-    for name, spec in SPECS.items()
-    for shape in (spec.image_shapes or [(1, 28, 28), (3, 20, 12), (2, 7, 5)])
-]
+def counts(name: str, shape: Shape, classes: int | None = None) -> list[int]:
+    return [count(network) for network in build(name, shape, classes).values()]
 
 
-@pytest.mark.parametrize(("name", "shape"), CASES)
-def test_networks_map_latents_to_images_and_back_for_every_declared_shape(name: str, shape: Shape) -> None:
-    spec = SPECS[name]
-    width = {"width": 8} | ({"hidden": 16} if name == "conv-vae" else {})
-    networks = build(spec, shape, **({"hidden": 16} if name == "vae" else width))
-    latents, images = torch.randn(4, spec.latent_dim), torch.rand(4, *shape)
-    if spec.family == "adversarial":
-        assert networks["generator"](latents).shape == images.shape
-        assert networks["discriminator"](images).numel() == 4
-    else:
-        mean, log_variance = networks["encoder"](images)
-        assert mean.shape == log_variance.shape == (4, spec.latent_dim)
-        assert networks["decoder"](latents).shape == images.shape
+def conv(inputs: int, outputs: int, kernel: int, bias: bool = True) -> int:
+    return inputs * outputs * kernel**2 + outputs * bias
 
 
-@pytest.mark.parametrize("name", ["gan", "dcgan"])
-def test_generators_stay_within_their_range_and_discriminators_give_logits_of_both_signs(name: str) -> None:
-    torch.manual_seed(0)
-    networks = build(SPECS[name], (1, 28, 28))
-    images = networks["generator"](torch.randn(64, 100))
-    assert float(images.detach().abs().max()) <= 1.0
-    logits = networks["discriminator"](torch.rand(64, 1, 28, 28) * 2 - 1)
-    assert bool((logits > 0).any())
-    assert bool((logits < 0).any())  # a discriminator that ends in an activation would have one sign only
+def test_counts_of_sn_dcgan_follow_from_table_3_of_miyato_et_al() -> None:
+    dense = 128 * 512 * 16 + 512 * 16
+    ups = sum(conv(i, o, 4, bias=False) + 2 * o for i, o in [(512, 256), (256, 128), (128, 64)])
+    steps = [(3, 64, 3), (64, 64, 4), (64, 128, 3), (128, 128, 4), (128, 256, 3), (256, 256, 4), (256, 512, 3)]
+    expected = (dense + ups + conv(64, 3, 3), sum(conv(*step) for step in steps) + 512 * 16 + 1)
+    assert counts("sn-dcgan", (3, 32, 32)) == list(expected)
 
 
-@pytest.mark.parametrize("name", list(SPECS))
-def test_no_batch_norm_has_an_epsilon_that_was_meant_as_a_momentum(name: str) -> None:
-    networks = build(SPECS[name], (1, 28, 28))
-    norms = [m for net in networks.values() for m in net.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    assert all(norm.eps <= 1e-2 for norm in norms)
+def test_counts_of_resnet_gan_follow_from_table_4_of_miyato_et_al() -> None:
+    block = 2 * conv(256, 256, 3) + conv(256, 256, 1) + 2 * 2 * 256
+    generator = 128 * 256 * 16 + 256 * 16 + 3 * block + 2 * 256 + conv(256, 3, 3)
+    first = conv(3, 128, 3) + conv(128, 128, 3) + conv(3, 128, 1)
+    down = 2 * conv(128, 128, 3) + conv(128, 128, 1)
+    discriminator = first + down + 2 * 2 * conv(128, 128, 3) + 128 + 1
+    assert counts("resnet-gan", (3, 32, 32)) == [generator, discriminator]
+
+
+@pytest.mark.parametrize(("size", "smallest"), [(28, 2 * 64 * 49), (32, 4 * 64 * 16), (64, 8 * 64 * 16)])
+def test_variants_of_dcgan_differ_from_it_only_by_what_their_names_say(size: int, smallest: int) -> None:
+    shape, classes = (3, size, size), 10
+    kernel = 49 if size == 28 else 16
+    features = smallest // kernel
+    generator, discriminator = counts("dcgan", shape)
+    assert counts("dcgan-dense", shape) == [generator + smallest, discriminator]
+    assert counts("dcgan-vae", shape) == [discriminator + 199 * smallest, generator]
+    assert counts("acgan", shape, classes) == [
+        generator + classes * smallest,
+        discriminator + classes * smallest,
+    ]
+    assert counts("cdcgan", shape, classes) == [
+        generator + 50 * (classes + smallest),
+        discriminator - smallest + features + 1 + classes * features,
+    ]
+
+
+def test_conditional_perceptrons_have_a_weight_more_for_each_class_and_unit() -> None:
+    shape, classes = (1, 28, 28), 10
+    gan, cgan = (counts(name, shape, classes) for name in ("gan", "cgan"))
+    assert cgan == [gan[0] + classes * 128, gan[1] + classes * 4 * 128] == [1_511_312, 538_625]
+    vae, cvae = (counts(name, shape, classes) for name in ("vae", "cvae"))
+    assert cvae == [vae[0] + classes * 400, vae[1] + classes * 400] == [334_040, 326_784]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_infogan_28_and_conv_vae_are_one_pair_of_networks(channels: int) -> None:
+    shape = (channels, 28, 28)
+    gan, vae = build("infogan-28", shape), build("conv-vae", shape)
+    assert SPECS["infogan-28"].latent_dim == SPECS["conv-vae"].latent_dim == 64
+    assert [tuple(p.shape) for p in gan["generator"].parameters()] == [
+        tuple(p.shape) for p in vae["decoder"].parameters()
+    ]
+    shared, both = len(list(gan["discriminator"].parameters())) - 2, list(vae["encoder"].parameters())
+    assert [tuple(p.shape) for p in gan["discriminator"].parameters()][:shared] == [
+        tuple(p.shape) for p in both[:shared]
+    ]
+    assert count(vae["encoder"]) - count(gan["discriminator"]) == 2 * (1024 * 64 + 64) - (1024 + 1)
 
 
 def test_dcgan_starts_from_the_papers_distribution_and_has_no_biases_in_its_convolutions() -> None:
     torch.manual_seed(0)
-    networks = build(SPECS["dcgan"], (3, 64, 64))
+    networks = build("dcgan", (3, 64, 64))
     for network in networks.values():
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
@@ -98,5 +116,94 @@ def test_dcgan_starts_from_the_papers_distribution_and_has_no_biases_in_its_conv
                 assert not bool(module.bias.detach().any())
 
 
-def test_every_model_names_its_paper() -> None:
-    assert all("arXiv" in spec.paper for spec in SPECS.values())
+def test_dcgan_dense_makes_of_a_dense_layer_what_dcgan_makes_of_its_first_convolution() -> None:
+    dense, plain = build("dcgan-dense", (3, 32, 32)), build("dcgan", (3, 32, 32))
+    latents = torch.randn(5, 100, generator=rng())
+    first, reshape = dense["generator"][0], dense["generator"][1]
+    with torch.no_grad():
+        first.weight.copy_(plain["generator"][1].weight.flatten(1).T)
+        assert torch.allclose(reshape(first(latents)), plain["generator"][:2](latents), atol=1e-5)
+
+
+def test_the_projection_discriminator_is_linear_in_the_embedding_of_the_label() -> None:
+    """D(x, y) - D(x, y') = ⟨V_y - V_y', φ(x)⟩ (Miyato & Koyama 2018, eq. 3)."""
+    torch.manual_seed(0)
+    discriminator = build("cdcgan", (3, 32, 32), width=8)["discriminator"].eval()
+    pixels = images("cdcgan", 4, (3, 32, 32))
+    with torch.no_grad():
+        zero, one = (discriminator(pixels, torch.full((4,), y)) for y in (0, 1))
+        features = discriminator.body(pixels).sum(dim=(2, 3))
+        difference = features @ (discriminator.projection.weight[0] - discriminator.projection.weight[1])
+    assert torch.allclose(zero - one, difference, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(20, 7), nn.Conv2d(3, 8, 4), nn.Embedding(5, 9)])
+def test_spectral_norm_makes_the_largest_singular_value_one(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    normalise_spectrally(layer)
+    for _ in range(200):
+        weight = layer.weight.detach()
+    assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_spectral_norm_follows_the_weights_while_training_and_rests_in_evaluation() -> None:
+    torch.manual_seed(0)
+    layer = normalise_spectrally(nn.Linear(6, 4))
+    norm = layer.parametrizations.weight[0]
+    before = norm.u.clone()
+    layer.eval()
+    _ = layer.weight
+    assert torch.equal(norm.u, before)
+    with torch.no_grad():
+        layer.parametrizations.weight.original.copy_(torch.randn(4, 6))
+    layer.train()
+    _ = layer.weight
+    assert not torch.equal(norm.u, before)
+
+
+def test_the_gradient_through_spectral_norm_is_that_of_dividing_by_the_true_singular_value() -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(5, 8, dtype=torch.float64, requires_grad=True)
+    norm, probe = SpectralNorm(weight.detach()), torch.randn(5, 8, dtype=torch.float64)
+    for _ in range(500):
+        norm(weight.detach())
+    (found,) = torch.autograd.grad((norm(weight) * probe).sum(), weight)
+    (expected,) = torch.autograd.grad((weight / torch.linalg.matrix_norm(weight, 2) * probe).sum(), weight)
+    assert torch.allclose(found, expected, atol=1e-8)
+
+
+def test_spectral_norm_stays_in_full_precision_under_autocast() -> None:
+    torch.manual_seed(0)
+    layer = normalise_spectrally(nn.Linear(64, 32)).eval()
+    expected = layer.weight
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer.weight, expected)
+
+
+@pytest.mark.parametrize(("name", "options"), [("sn-dcgan", {}), ("resnet-gan", {"norm": "spectral"})])
+def test_every_layer_of_a_spectrally_normalised_discriminator_is(name: str, options: dict[str, str]) -> None:
+    discriminator = build(name, (3, 32, 32), width=4, **options)["discriminator"]
+    layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert layers
+    assert all(parametrize.is_parametrized(layer, "weight") for layer in layers)
+    assert not any(isinstance(m, nn.BatchNorm2d | nn.GroupNorm) for m in discriminator.modules())
+
+
+@pytest.mark.parametrize(("name", "norm"), [("resnet-gan", "layer"), ("resnet-gan", "none"), ("infogan-28", "none")])
+def test_without_batch_norm_an_images_logit_does_not_depend_on_its_batch(name: str, norm: str) -> None:
+    torch.manual_seed(0)
+    shape = SPECS[name].image_shapes[0]
+    discriminator = build(name, shape, width=4, norm=norm)["discriminator"]
+    pixels = images(name, 4, shape)
+    alone = torch.cat([discriminator(pixels[i : i + 1]) for i in range(4)])
+    assert torch.allclose(discriminator(pixels), alone, atol=1e-5)
+    assert any(isinstance(m, nn.GroupNorm) for m in discriminator.modules()) == (norm == "layer")
+
+
+def test_acgan_says_the_class_without_being_told() -> None:
+    torch.manual_seed(0)
+    discriminator = build("acgan", (1, 28, 28), width=4)["discriminator"].eval()
+    pixels, chosen = images("acgan", 3, (1, 28, 28)), labels("acgan", 3)
+    assert chosen is not None
+    first, second = discriminator(pixels, chosen), discriminator(pixels, chosen.flip(0))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

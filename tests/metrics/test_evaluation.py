@@ -129,6 +129,75 @@ def test_generators_repeat_for_a_purpose_and_differ_between_purposes_and_seeds()
     assert draw("a") != draw("a", seed=1)
 
 
+# Modes
+
+
+def parity(pixels: Tensor) -> Tensor:
+    return pixels[:, 0, 0, 0].long() % 2
+
+
+def test_modes_are_what_the_dataset_says_once_per_set_and_none_where_it_says_nothing() -> None:
+    sizes = []
+
+    def mode_of(pixels: Tensor) -> Tensor:
+        sizes.append(len(pixels))
+        return parity(pixels)
+
+    given = evaluation(mode_of=mode_of, train=Images(np.asarray(noise(50, 2))))
+    for name, pixels in (("samples", noise(30, 1)), ("train", noise(50, 2)), ("test", noise(20, 3))):
+        for _ in range(2):
+            found = given.modes(name)  # type: ignore[arg-type]
+            assert found is not None
+            assert torch.equal(found, parity(pixels))
+            assert not found.is_inference()
+    assert sizes == [30, 50, 20]
+    assert evaluation().modes("train") is None
+
+
+def test_a_dataset_may_name_its_modes_by_module_and_function() -> None:
+    points = Images(torch.full((1, 1, 1, 2), 127, dtype=torch.uint8))
+    target = "genbench.builtin.datasets.generated.gaussians:mode_of_gaussian_grid"
+    found = evaluation(mode_of=target, samples=points).modes("samples")
+    assert found is not None
+    assert found.tolist() == [12]  # the middle of five by five
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (lambda pixels: [0] * len(pixels), "returned list for 30 images"),
+        (lambda pixels: parity(pixels).float(), r"returned torch.float32 \(30,\) for 30 images"),
+        (lambda pixels: parity(pixels)[:-1], r"returned torch.int64 \(29,\) for 30 images"),
+    ],
+)
+def test_modes_of_another_kind_name_the_dataset(wrong: Any, named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        evaluation(mode_of=wrong).modes("samples")
+
+
+def test_other_samples_are_evaluated_anew_and_the_data_are_not() -> None:
+    network, seen = Convolution(), []
+
+    def mode_of(pixels: Tensor) -> Tensor:
+        seen.append(len(pixels))
+        return parity(pixels)
+
+    first = evaluation(network, mode_of=mode_of)
+    for name in ("samples", "train"):
+        first.features("net", name), first.modes(name)  # type: ignore[arg-type]
+    batches = len(network.batches)
+    images = torch.rand(2, 1, 8, 8)
+    second = first.with_samples(Images(noise(16, 9)), (images, images))
+    assert second.features("net", "train") is first.features("net", "train")
+    assert second.modes("train") is first.modes("train")
+    torch.testing.assert_close(second.features("net", "samples"), extract(network, noise(16, 9), CPU, 16))
+    assert torch.equal(second.modes("samples"), parity(noise(16, 9)))  # type: ignore[arg-type]
+    assert (len(network.batches) - batches, seen) == (2, [30, 50, 16])  # one batch here, one of the line above
+    assert second.reconstructions is not None
+    assert first.reconstructions is None
+    assert torch.equal(first.modes("samples"), parity(noise(30, 1)))  # type: ignore[arg-type]
+
+
 # The Fréchet distance as a metric
 
 
@@ -220,7 +289,7 @@ def test_built_in_metrics_and_a_distance_together() -> None:
         measure=functools.partial(frechet_distance.measure, extractor="net"),
         direction="lower",
     )
-    specs = [*genbench_metrics(), distance]
+    specs = [*(spec for spec in genbench_metrics() if not spec.needs_modes), distance]
     images = torch.rand(20, 1, 8, 8)
     given = evaluation(reconstructions=(images, images.flip(0)))
     estimates, unavailable = measure(specs, given, reconstructs=True)

@@ -15,7 +15,7 @@ from genbench.results.schema import CellIdentity, Choice, PluginOrigin
 
 ORIGIN = PluginOrigin(plugin="builtin", distribution="genbench", version="0.1.0")
 IDENTITY = CellIdentity(
-    identity_version=1,
+    identity_version=2,
     model=Choice(name="dcgan", options={"width": 64}, origin=ORIGIN),
     family=Choice(name="adversarial", origin=ORIGIN),
     loss=Choice(name="non-saturating", origin=ORIGIN),
@@ -32,8 +32,8 @@ IDENTITY = CellIdentity(
 
 def test_the_id_of_a_fixed_record_never_changes() -> None:
     # Stored runs are resumed and compared by these ids: raise IDENTITY_VERSION when this must change.
-    assert IDENTITY_VERSION == 1
-    assert cell_id(IDENTITY) == "dcgan-non-saturating-fashion-mnist-mini-s0-e5eb36d7fa"
+    assert IDENTITY_VERSION == 2
+    assert cell_id(IDENTITY) == "dcgan-non-saturating-fashion-mnist-mini-s0-cf4fe2fe71"
     assert reference_id(IDENTITY.dataset, 2000) == "fashion-mnist-mini-2000-03ae0e3046"
 
 
@@ -47,7 +47,7 @@ def changed(record: Any, path: str, value: object) -> Any:
 
 
 CHANGES: dict[str, object] = {
-    "identity_version": 2,
+    "identity_version": 3,
     **{
         f"{part}.{field}": value
         for part in ("model", "family", "loss", "dataset")
@@ -64,6 +64,7 @@ CHANGES: dict[str, object] = {
     "device": "cuda",
     "seed": 1,
     "metrics": ("diversity", "fd-fashion-cnn"),
+    "init_hash": "0" * 64,
     "genbench": "0.1.1",
 }  # fmt: skip
 

@@ -282,9 +282,9 @@ def test_an_impossible_cell_asks_for_no_reference() -> None:
 
 
 def test_only_plugins_that_the_cells_need_are_loaded_by_a_worker() -> None:
-    among = catalogue(losses=[genbench.LossSpec(name="hinge", family="adversarial", create=len)])
+    among = catalogue(losses=[genbench.LossSpec(name="acme-hinge", family="adversarial", create=len)])
     assert plan(models="gan", among=among).plugins == []
-    assert [plugin.name for plugin in plan(models="gan", losses="hinge", among=among).plugins] == ["acme"]
+    assert [plugin.name for plugin in plan(models="gan", losses="acme-hinge", among=among).plugins] == ["acme"]
 
 
 def test_settings_for_a_quarantined_name_say_why() -> None:

@@ -11,7 +11,7 @@ from example_runs import cell, changed, choice, comparability, identity, plan, r
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genbench.report.figures import loss_curves, window_strip
+from genbench.report.figures import curves, window_strip
 from genbench.report.page import page
 from genbench.report.table import make_table
 from genbench.results.schema import CurvePoint, PlannedCell, Window
@@ -100,7 +100,7 @@ def lines_of(svg: str) -> list[str]:
 def test_a_null_is_a_gap_in_the_curve() -> None:
     values = [1.0, 2.0, None, 4.0, 5.0, 6.0]
     points = [CurvePoint(step=n, images=32 * n, terms={"loss": value}) for n, value in enumerate(values)]
-    assert [len(line.split()) for line in lines_of(loss_curves(points))] == [2, 3]
+    assert [len(line.split()) for line in lines_of(curves(points))] == [2, 3]
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), max_size=20))
@@ -109,7 +109,7 @@ def test_a_null_is_a_gap_in_the_curve() -> None:
 @example([1e-300, 3e-300])
 def test_any_curve_stays_inside_its_frame(values: list[float | None]) -> None:
     points = [CurvePoint(step=n, images=32 * n, terms={"loss": value}) for n, value in enumerate(values)]
-    svg = loss_curves(points)
+    svg = curves(points)
     for line in lines_of(svg) if svg else []:
         for x, y in (map(float, place.split(",")) for place in line.split()):
             assert 0 <= x <= 560
@@ -124,7 +124,7 @@ def test_bars_are_as_high_as_the_windows_were_fast() -> None:
 
 
 def test_nothing_measured_is_no_figure() -> None:
-    assert loss_curves([]) == ""
-    assert loss_curves([CurvePoint(step=1, images=1, terms={"loss": None})]) == ""
+    assert curves([]) == ""
+    assert curves([CurvePoint(step=1, images=1, terms={"loss": None})]) == ""
     assert window_strip([]) == ""
     assert window_strip([Window(step=1, steps=1, images=1, seconds=0.0)]) == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +14,14 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from genbench.exchange import Batch, Objective, Phase
 from genbench.execute.building import Built, build_cell
 from genbench.execute.loading import LoadedData
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
+from genbench.train.checkpoint import load_checkpoint, save_checkpoint
+from genbench.train.engine import EagerEngine, UpdateRules
 
 CPU = torch.device("cpu")
 
@@ -233,3 +237,174 @@ def test_the_half_life_is_ramped_up(catalogue: Catalogue) -> None:
     assert average is not None
     assert average.decay(images_seen=2_000, images_per_step=100) == pytest.approx(0.5)
     assert average.decay(images_seen=10**6, images_per_step=1000) == pytest.approx(0.5)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What a phase may ask for
+
+
+class Fixed:
+    """A source of one fixed batch."""
+
+    batch_size = 2
+
+    def next_batch(self) -> tuple[Tensor, None]:
+        return torch.ones(2, 1, 1, 1), None
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, int]]:
+        return {}, {}
+
+    def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:
+        pass
+
+
+def engine_of(
+    phases: list[Phase], network: nn.Module, rules: UpdateRules | None = None, lr: float = 1.0
+) -> EagerEngine:
+    optimizer = torch.optim.SGD(network.parameters(), lr=lr)
+    return EagerEngine(
+        {"player": network},
+        phases,
+        Fixed(),
+        torch.Generator(),
+        {phase.name: optimizer for phase in phases},
+        budget=8,
+        rules=rules,
+    )
+
+
+def linear(value: float = 0.0) -> nn.Linear:
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(layer.weight, value)
+    return layer
+
+
+def test_a_lazy_phase_shares_the_optimiser_and_runs_in_each_kth_step_from_the_first() -> None:
+    network = linear()
+    main = Phase("main", ("player",), lambda batch: Objective(-network.weight.sum(), {}))  # +1 per step
+    lazy = Phase("lazy", ("player",), lambda b: Objective(-100 * network.weight.sum(), {}), every=3, optimizer="main")
+    engine = engine_of([main, lazy], network)
+    seen = []
+    for _ in range(4):
+        engine.step()
+        seen.append(network.weight.item())
+    assert seen == [101, 102, 103, 204]
+
+
+def test_progress_is_the_share_of_the_budget_consumed_before_the_step() -> None:
+    network, seen = linear(), []
+
+    def objective(batch: Batch) -> Objective:
+        assert batch.progress is not None
+        seen.append(batch.progress.item())
+        return Objective(network.weight.sum(), {})
+
+    engine = engine_of([Phase("main", ("player",), objective)], network)
+    for _ in range(4):
+        engine.step()
+    assert seen == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_after_update_follows_each_optimiser_step() -> None:
+    network = linear()
+
+    def clip() -> None:
+        with torch.no_grad():
+            network.weight.clamp_(max=0.5)
+
+    phase = Phase("main", ("player",), lambda b: Objective(-network.weight.sum(), {}), after_update=clip)
+    engine = engine_of([phase], network)
+    engine.step()
+    assert network.weight.item() == 0.5
+
+
+def test_a_gradient_is_clipped_to_the_norm_and_never_enlarged() -> None:
+    for slope, expected in ((8.0, -2.0), (0.5, -0.5)):
+        network = linear()
+        phase = Phase("main", ("player",), lambda b, slope=slope, n=network: Objective(slope * n.weight.sum(), {}))
+        engine_of([phase], network, UpdateRules(clip_gradient=2.0)).step()
+        assert network.weight.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_added_gradients_join_the_losss_own_before_clipping() -> None:
+    network = linear()
+
+    def add(phase: Phase) -> None:
+        assert network.weight.grad is not None
+        network.weight.grad += 3.0
+
+    phase = Phase("main", ("player",), lambda b: Objective(network.weight.sum(), {}))
+    engine_of([phase], network, UpdateRules(add_gradients=add)).step()
+    assert network.weight.item() == -4.0
+
+
+def test_the_schedule_is_told_the_images_consumed_so_far() -> None:
+    network, told = linear(), []
+    phase = Phase("main", ("player",), lambda b: Objective(network.weight.sum(), {}))
+    engine = engine_of([phase], network, UpdateRules(schedule=told.append))
+    for _ in range(3):
+        engine.step()
+    assert told == [0, 2, 4]
+
+
+def test_gradient_norms_are_those_of_the_last_step() -> None:
+    network = nn.Linear(2, 2, bias=False)
+    phase = Phase(
+        "main", ("player",), lambda b: Objective((network.weight * torch.tensor([[3.0, 0], [0, 4]])).sum(), {})
+    )
+    engine = engine_of([phase], network)
+    assert engine.gradient_norms() == {}
+    engine.step()
+    assert engine.gradient_norms() == {"player": pytest.approx(5.0)}
+
+
+REMEDIES: list[dict[str, Any]] = [
+    {"augment_discriminator": "diffaugment"},
+    {"augment_discriminator": "ada", "augment_speed": 64},
+    {"augment_flip": 0.5, "augment_rotate": 10.0, "augment_crop": 0.1, "augment_scale": 0.1},
+    {"optimizer": "rmsprop"},
+    {"optimizer": "adamw", "weight_decay": 0.01},
+    {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.01},
+    {"schedule": "cosine", "schedule_warmup": 16},
+    {"clip_gradient": 1.0, "orthogonal": 1e-4},
+    {"dropout": 0.3},
+    {"freeze": "discriminator.1.*"},
+    {"losses": "r1"},
+    {"losses": "wgan"},
+    {"losses": "rpgan-r1-r2"},
+    {"input": "stream"},
+]
+
+
+@pytest.mark.parametrize("recipe", REMEDIES, ids=lambda recipe: "-".join(map(str, recipe.values())))
+def test_no_remedy_makes_the_step_wait_for_the_host(catalogue: Catalogue, recipe: dict[str, Any]) -> None:
+    engine = built(catalogue, "gan", **recipe).engine
+    for _ in range(4):
+        engine.step()
+    with counting() as counts:
+        for _ in range(16):  # also the steps in which lazy phases and the adaptation are due
+            engine.step()
+    assert "aten::_local_scalar_dense" not in counts
+
+
+@pytest.mark.parametrize("recipe", REMEDIES, ids=lambda recipe: "-".join(map(str, recipe.values())))
+def test_every_remedy_goes_on_from_a_checkpoint_as_if_nothing_had_been(
+    catalogue: Catalogue, recipe: dict[str, Any], tmp_path: Path
+) -> None:
+    whole, first = built(catalogue, "gan", **recipe), built(catalogue, "gan", **recipe)
+    torch.manual_seed(5)  # dropout draws from the global generator
+    for _ in range(20):
+        whole.engine.step()
+    torch.manual_seed(5)
+    for _ in range(7):
+        first.engine.step()
+    save_checkpoint(tmp_path / "half.safetensors", first.engine, {}, {})
+    second = built(catalogue, "gan", **recipe)
+    load_checkpoint(tmp_path / "half.safetensors", second.engine)
+    for _ in range(13):
+        second.engine.step()
+    for name, network in whole.setup.networks.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, second.setup.networks[name].state_dict()[key]), f"{name}.{key}"
+    close = getattr(second.engine.data, "close", lambda: None)
+    close()

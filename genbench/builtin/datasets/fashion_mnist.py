@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.idx import read_published
+from genbench.builtin.datasets.published.files import states
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -56,6 +57,13 @@ def load(options: None, cache: Path) -> ImageData:
         test=Images(*read_split(folder, "t10k", cure)),
         class_names=CLASS_NAMES,
     )
+
+
+def signature(options: None, cache: Path) -> str:
+    """Return the state of the files that `load` would read; empty where it would download them."""
+    places = (cache / "FashionMNIST" / "raw", DEBIAN)
+    folder = next((place for place in places if _complete(place)), None)
+    return "" if folder is None else states(folder / name for name in CONTENT)
 
 
 def read_split(folder: Traversable, split: str, cure: str) -> tuple[Tensor, Tensor]:

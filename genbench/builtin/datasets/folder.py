@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections import Counter, deque
@@ -11,10 +12,12 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
+import PIL
 import torch
 
 from genbench import DataError, ImageData, Images
-from genbench.builtin.datasets.image_file import SUFFIXES, Array, UnreadableImage, quiet_pillow, read_image
+from genbench.builtin.datasets.image_file import SUFFIXES, UnreadableImage, quiet_pillow, read_image
+from genbench.builtin.datasets.scratch import Array, room, select
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets import FolderOptions
@@ -25,7 +28,7 @@ _FORMATS = ", ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))
 
 
 def load(options: FolderOptions, cache: Path) -> ImageData:
-    """Return the folder's images, in the order of their paths; `cache` is not used.
+    """Return the folder's images, in the order of their paths; many of them are decoded into a file under `cache`.
 
     Unreadable files are skipped, and the notes count and name them. Where every image lies in a sub-folder, the
     top-level sub-folders are the classes, sorted by name; otherwise there are no labels. `held_out` states the split.
@@ -38,7 +41,7 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
     if not found:
         inside = f"; {problems[0]}" if problems else ""
         raise DataError(f"There are no images in {root}{inside}.", f"Name a folder that holds {_FORMATS} files.")
-    pixels, reasons = read_images([root / path for path in found], options.size, options.channels)
+    pixels, reasons = read_images([root / path for path in found], options.size, options.channels, cache)
     skipped = [f"{printable(path)} ({why})" for path, why in zip(found, reasons, strict=True) if why] + problems
     readable = [path for path, why in zip(found, reasons, strict=True) if not why]
     notes = (summarise_skipped(skipped),) if skipped else ()
@@ -48,38 +51,62 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
             f"training and held-out data need two at least. {' '.join(notes)}".rstrip(),
             "Name a folder with more images, or repair these.",
         )
-    if len(readable) < len(found):
-        pixels = pixels[[not why for why in reasons]]
     folders = class_folders(readable)
     class_names = sorted(set(folders)) if folders else []
     classes = [class_names.index(folder) for folder in folders] if folders else [0] * len(readable)
-    test = torch.tensor(held_out(classes))
-    images, labels = torch.from_numpy(pixels), torch.tensor(classes)
+    kept, test = np.array([not why for why in reasons]), np.array(held_out(classes))
+    in_test = np.zeros(len(found), dtype=bool)
+    in_test[kept] = test
+    labels = torch.tensor(classes)
+    train_pixels, test_pixels = select(pixels, kept & ~in_test, cache), select(pixels, in_test, cache)
     return ImageData(
-        train=Images(images[~test], labels[~test] if folders else None),
-        test=Images(images[test], labels[test] if folders else None),
+        train=Images(torch.from_numpy(train_pixels), labels[torch.from_numpy(~test)] if folders else None),
+        test=Images(torch.from_numpy(test_pixels), labels[torch.from_numpy(test)] if folders else None),
         class_names=tuple(printable(name) for name in class_names),
         notes=notes,
     )
 
 
-def checked_root(path: str) -> Path:
-    """Return the folder that the user named, `~` expanded, or raise `DataError` where there is no such folder."""
+def signature(options: FolderOptions, cache: Path) -> str:
+    """Return the folder's place and a hash of the names, sizes and times of its images, without opening any."""
+    return folder_signature(checked_root(options.path))
+
+
+def folder_signature(root: Path) -> str:
+    """Return the place of `root`, Pillow's version, and a hash of the names, sizes and times of the images in it."""
+    files, problems = _scan(root)
+    digest = hashlib.sha256(os.fsencode("\n".join(problems)))
+    for path, entry in sorted(files, key=lambda file: file[0]):
+        try:
+            status = entry.stat()
+            # With the time of the change of the file's record: exchanging two files by name alone is noticed too.
+            state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+        except OSError as error:  # a dangling link
+            state = str(error.errno)
+        digest.update(os.fsencode(f"{path}\0{state}\0"))
+    return f"{root.resolve()} Pillow {PIL.__version__} {len(files)} {digest.hexdigest()}"
+
+
+def checked_root(path: str, name: str = "folder") -> Path:
+    """Return the folder that the user named, `~` expanded, or raise `DataError` where there is no such folder.
+
+    `name` is the dataset's.
+    """
     if not path.strip():
-        raise DataError("The dataset 'folder' was given no path.", "Write folder:PATH, for example folder:~/photos.")
+        raise DataError(f"The dataset '{name}' was given no path.", f"Write {name}:PATH, for example {name}:~/photos.")
     try:
         root = Path(path).expanduser()
         mode = root.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(f"The folder {path} does not exist.", "Check the spelling of folder:PATH.") from error
+        raise DataError(f"The folder {path} does not exist.", f"Check the spelling of {name}:PATH.") from error
     except PermissionError as error:
         raise DataError(f"The folder {path} may not be read.", "Give yourself read permission on it.") from error
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user after ~
         raise DataError(
-            f"The folder {path!r} cannot be read: {error}.", "Check the spelling of folder:PATH."
+            f"The folder {path!r} cannot be read: {error}.", f"Check the spelling of {name}:PATH."
         ) from error
     if not stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a file, not a folder.", f"Name the folder: folder:{Path(path).parent}.")
+        raise DataError(f"{path} is a file, not a folder.", f"Name the folder: {name}:{Path(path).parent}.")
     return root
 
 
@@ -90,13 +117,19 @@ def find_images(root: Path) -> tuple[list[PurePath], list[str]]:
     once, by its own path rather than a link's where it has both, so that loops end and no image comes twice by a link
     to its folder. Raises `DataError` where `root` itself may not be listed.
     """
-    found: list[PurePath] = []
+    files, problems = _scan(root)
+    return sorted(PurePath(path) for path, _ in files), problems
+
+
+def _scan(root: Path) -> tuple[list[tuple[str, os.DirEntry[str]]], list[str]]:
+    """Do what `find_images` promises, unsorted, with each file's directory entry: its status is cheap to ask for."""
+    files: list[tuple[str, os.DirEntry[str]]] = []
     problems: list[str] = []
     searched = {_identity(parent) for parent in root.resolve().parents}  # a link upwards leads out of the folder
-    folders, links = deque([root]), deque[Path]()
+    folders, links = deque([""]), deque[str]()  # relative to root, with a separator at the end
     while folders or links:
-        folder = folders.popleft() if folders else links.popleft()
-        relative = folder.relative_to(root)
+        relative = folders.popleft() if folders else links.popleft()
+        folder = root / relative
         try:
             if (identity := _identity(folder)) in searched:
                 continue
@@ -104,20 +137,20 @@ def find_images(root: Path) -> tuple[list[PurePath], list[str]]:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
-            if folder == root:
+            if not relative:
                 raise DataError(
                     f"The folder {root} may not be read: {error.strerror}.", "Give yourself read permission on it."
                 ) from error
-            problems.append(f"{printable(relative)}/ ({error.strerror})")
+            problems.append(f"{printable(relative)} ({error.strerror})")
             continue
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if _is_folder(entry):
-                (links if entry.is_symlink() else folders).append(Path(entry))
-            elif Path(entry).suffix.lower() in SUFFIXES:
-                found.append(relative / entry.name)
-    return sorted(found), problems
+                (links if entry.is_symlink() else folders).append(f"{relative}{entry.name}{os.sep}")
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 - ten times as fast
+                files.append((relative + entry.name, entry))
+    return files, problems
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -132,18 +165,13 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def read_images(paths: Sequence[Path], size: int, channels: int) -> tuple[Array, list[str]]:
+def read_images(paths: Sequence[Path], size: int, channels: int, cache: Path) -> tuple[Array, list[str]]:
     """Return pixels (N, channels, size, size) and, for each path, why it could not be read ('' where it could).
 
-    Pixels of unreadable images are undefined. Raises `DataError` where the images do not fit into memory.
+    Pixels of unreadable images are undefined. Many images lie in a mapped file under `cache`, not in memory. Raises
+    `DataError` where they fit in neither.
     """
-    try:
-        pixels = np.empty((len(paths), channels, size, size), dtype=np.uint8)
-    except MemoryError as error:
-        gib = len(paths) * channels * size * size / 2**30
-        raise DataError(
-            f"{len(paths)} images of {size}×{size} pixels need {gib:.1f} GiB of memory.", "Set a smaller folder.size."
-        ) from error
+    pixels = room((len(paths), channels, size, size), cache)
 
     def read(index: int) -> str:
         try:

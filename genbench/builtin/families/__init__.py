@@ -1,4 +1,4 @@
-"""The two families that genbench knows by itself."""
+"""The families that genbench knows by itself."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
         summary="generator against discriminator; loss: an AdversarialLoss on logits",
         create="genbench.builtin.families.adversarial:Adversarial",
         networks=("generator", "discriminator"),
+        averaged=("generator",),
+        dropout=("discriminator",),
     )
     yield genbench.FamilySpec(
         name="variational",
@@ -22,4 +24,13 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
         create="genbench.builtin.families.variational:Variational",
         networks=("encoder", "decoder"),
         reconstructs=True,
+        dropout=("encoder", "decoder"),
+    )
+    yield genbench.FamilySpec(
+        name="vector-quantised",
+        summary="autoencoder over a grid of discrete codes, and a prior that draws such grids",
+        create="genbench.builtin.families.vector_quantised:VectorQuantised",
+        networks=("encoder", "codebook", "decoder", "prior"),
+        reconstructs=True,
+        dropout=("encoder", "decoder", "prior"),
     )

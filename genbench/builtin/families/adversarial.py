@@ -1,7 +1,9 @@
 """The adversarial family: a generator learns to make images that a discriminator takes for real.
 
 A model's networks are `generator(latents) -> images` with latents (B, latent_dim), and
-`discriminator(images) -> logits` (B,) or (B, 1, …). Conditional networks take labels (B,) as a last argument.
+`discriminator(images) -> logits` (B,) or (B, 1, …). Conditional networks take labels (B,) as a last argument. A
+discriminator may also return (logits, class logits (B, classes)): it then learns the classes of real images and fakes,
+and the generator learns to make images of the class that was asked for (Odena et al. 2017, arXiv:1610.09585).
 
 Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1, with logits in place of probabilities. The
 discriminator and the generator learn from the same fakes: one generator pass per step.
@@ -13,9 +15,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 import genbench
 from genbench.builtin.families.latents import draw_latents
+
+_PAIR = (tuple, list)
 
 
 class Adversarial:
@@ -26,61 +31,178 @@ class Adversarial:
             raise TypeError(f"an adversarial loss creates an AdversarialLoss, not {type(setup.loss).__name__}")
         self.setup = setup
         self.loss: genbench.AdversarialLoss = setup.loss
+        _check(self.loss)
         self.generator = setup.networks["generator"]
         self.discriminator = setup.networks["discriminator"]
+        self.augmentation = setup.augmentation
         self.conditional = setup.model.conditional
         self.gives_logits = setup.model.output == "logits"
+        self.lazy = self.loss.penalty is not None and self.loss.penalty_every > 1
 
     def phases(self) -> Sequence[genbench.Phase]:
-        """Return the discriminator's phase, repeated as the recipe says, and the generator's."""
-        repeats = self.setup.recipe["discriminator_steps"]
-        assert isinstance(repeats, int)
-        return (
-            genbench.Phase("discriminator", ("discriminator",), self.discriminator_objective, repeats=repeats),
-            genbench.Phase("generator", ("generator",), self.generator_objective, frozen=("discriminator",)),
+        """Return the discriminator's phase, repeated as the recipe says, its lazy penalty's, and the generator's."""
+        loss = self.loss
+        clip = None if loss.clip_weights is None else self._clip_weights
+        discriminator = genbench.Phase(
+            "discriminator",
+            ("discriminator",),
+            self.discriminator_objective,
+            repeats=self._discriminator_steps(),
+            after_update=clip,
         )
+        penalty = genbench.Phase(
+            "penalty",
+            ("discriminator",),
+            self.penalty_objective,
+            every=loss.penalty_every,
+            optimizer="discriminator",
+            after_update=clip,
+        )
+        generator = genbench.Phase("generator", ("generator",), self.generator_objective, frozen=("discriminator",))
+        return (discriminator, penalty, generator) if self.lazy else (discriminator, generator)
 
     def discriminator_objective(self, batch: genbench.Batch) -> genbench.Objective:
-        """Tell real from fake images."""
-        latents = draw_latents(self.setup, len(batch.images), batch.rng)
+        """Tell real from fake images, and their classes where the discriminator knows any."""
+        latents = self.latents(len(batch.images), batch.rng)
         # Only the last fakes of a step are kept for the generator, so only they need its graph.
         with torch.set_grad_enabled(batch.last):
-            fake = self._generate(latents, batch.labels)
+            fake = self.generate(latents, batch.labels)
+        real_logits, real_classes = self._judge(self._augment(batch.images, batch.rng), batch.labels)
+        fake_logits, fake_classes = self._judge(self._augment(fake.detach(), batch.rng), batch.labels)
+        total = loss = self.loss.discriminator(real_logits, fake_logits)
         batch.shared["fake"] = fake
-        detached = fake.detach()
-        real_logits = self._logits(batch.images, batch.labels)
-        fake_logits = self._logits(detached, batch.labels)
-        loss = self.loss.discriminator(real_logits, fake_logits)
-        terms = {
-            "real_logit": real_logits.mean(),
-            "fake_logit": fake_logits.mean(),
-        }
-        if self.loss.penalty is None:
-            return genbench.Objective(loss, terms)
-        with torch.autocast(batch.images.device.type, enabled=False):  # penalties need fp32
-            penalty = self.loss.penalty(
-                lambda images: self._logits(images, batch.labels), batch.images, detached.float(), batch.rng
-            )
-        return genbench.Objective(loss + penalty, {**terms, "penalty": penalty})
+        batch.shared["discriminator_loss"] = loss.detach()
+        terms = _judgement(real_logits.detach(), fake_logits.detach())
+        if real_classes is not None and fake_classes is not None:
+            terms["class_real"] = self._class_loss(real_classes, batch.labels)
+            terms["class_fake"] = self._class_loss(fake_classes, batch.labels)
+            total = total + terms["class_real"] + terms["class_fake"]
+        if self.augmentation is not None:
+            self.augmentation.observe(real_logits.detach())
+            terms |= self.augmentation.terms()
+        if self.loss.penalty is not None and not self.lazy:
+            terms["penalty"] = self._penalty(batch)
+            total = total + terms["penalty"]
+        return genbench.Objective(total, terms)
+
+    def penalty_objective(self, batch: genbench.Batch) -> genbench.Objective:
+        """Weigh the penalty by the number of discriminator updates that it stands for (lazy regularisation).
+
+        Over k steps the gradients then add up to what they would be with the penalty in each update
+        (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
+        """
+        penalty = self._penalty(batch)
+        weight = self.loss.penalty_every * self._discriminator_steps()
+        return genbench.Objective(weight * penalty, {"penalty": penalty})
 
     def generator_objective(self, batch: genbench.Batch) -> genbench.Objective:
-        """Make the discriminator, which is frozen here, take fakes for real images."""
-        fake_logits = self._logits(batch.shared["fake"], batch.labels)
-        real_logits = self._logits(batch.images, batch.labels) if self.loss.relativistic else None
-        return genbench.Objective(self.loss.generator(fake_logits, real_logits), {})
+        """Make the discriminator, which is frozen here, take fakes for real images.
+
+        The term `weighted_total` is αL_D + (1-α)L_G, where L_D is the loss of this step's (last) discriminator update;
+        penalties and class terms are no part of either.
+        """
+        fake_logits, fake_classes = self._judge(self._augment(batch.shared["fake"], batch.rng), batch.labels)
+        real_logits = None
+        if self.loss.relativistic:
+            real_logits, _ = self._judge(self._augment(batch.images, batch.rng), batch.labels)
+        total = loss = self.loss.generator(fake_logits, real_logits)
+        terms = {"weighted_total": self._weighted_total(batch.shared["discriminator_loss"], loss.detach())}
+        if fake_classes is not None:
+            terms["class_fake"] = self._class_loss(fake_classes, batch.labels)
+            total = total + terms["class_fake"]
+        return genbench.Objective(total, terms)
+
+    def latents(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return `count` latents of the prior, (count, latent_dim)."""
+        return draw_latents(self.setup, count, rng)
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return one image per latent in the model's value range."""
+        images: Tensor = self.generator(latents, labels) if self.conditional else self.generator(latents)
+        return images.sigmoid() if self.gives_logits else images
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return `count` images made from latents of the prior."""
-        return self._generate(draw_latents(self.setup, count, rng), labels)
+        return self.generate(self.latents(count, rng), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raise: a generator has no way back from images."""
         raise NotImplementedError("adversarial models do not reconstruct")
 
-    def _generate(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        images: Tensor = self.generator(latents, labels) if self.conditional else self.generator(latents)
-        return images.sigmoid() if self.gives_logits else images
+    def _judge(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return the discriminator's logits, flat and fp32, and its class logits where it has any."""
+        judged = self.discriminator(images, labels) if self.conditional else self.discriminator(images)
+        if isinstance(judged, _PAIR):
+            logits, classes = judged
+            return logits.float().flatten(), classes.float()
+        return judged.float().flatten(), None
 
-    def _logits(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        logits: Tensor = self.discriminator(images, labels) if self.conditional else self.discriminator(images)
-        return logits.float().flatten()
+    def _augment(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return the images as the discriminator is to see them."""
+        # In fp32: real images and bf16 fakes would otherwise be rounded differently, and so told apart.
+        return images if self.augmentation is None else self.augmentation(images.float(), rng)
+
+    def _class_loss(self, class_logits: Tensor, labels: Tensor | None) -> Tensor:
+        """-E log P(class | image) (Odena et al. 2017, eq. 3)."""
+        if labels is None:
+            raise genbench.GenbenchError(
+                f"The discriminator of '{self.setup.model.name}' returns class logits, but there are no labels.",
+                "Declare the model with conditional=True, or return the logits alone.",
+            )
+        return cross_entropy(class_logits, labels)
+
+    def _penalty(self, batch: genbench.Batch) -> Tensor:
+        assert self.loss.penalty is not None
+
+        def discriminator(images: Tensor) -> Tensor:
+            return self._judge(self._augment(images, batch.rng), batch.labels)[0]
+
+        real, fake = batch.images.float(), batch.shared["fake"].detach().float()
+        with torch.autocast(real.device.type, enabled=False):  # second derivatives need fp32
+            return self.loss.penalty(discriminator, real, fake, batch.rng)
+
+    def _weighted_total(self, discriminator_loss: Tensor, generator_loss: Tensor) -> Tensor:
+        if self.loss.weighted:
+            return discriminator_loss + generator_loss
+        return torch.lerp(generator_loss, discriminator_loss, self.loss.alpha)
+
+    @torch.no_grad()
+    def _clip_weights(self) -> None:
+        """Keep the discriminator's trainable parameters in [-c, c] (Arjovsky et al. 2017, algorithm 1)."""
+        bound = self.loss.clip_weights
+        assert bound is not None
+        weights: list[Tensor] = [p for p in self.discriminator.parameters() if p.requires_grad]
+        torch._foreach_clamp_max_(weights, bound)
+        torch._foreach_clamp_min_(weights, -bound)
+
+    def _discriminator_steps(self) -> int:
+        steps = self.setup.recipe["discriminator_steps"]
+        assert isinstance(steps, int)
+        return steps
+
+
+def _judgement(real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+    """Return the curves that tell how sure the discriminator is; accuracies count a logit of 0 as wrong.
+
+    Where only differences of logits count (Wasserstein and relativistic losses), the margin is the one to look at.
+    """
+    real, fake = real_logits.mean(), fake_logits.mean()
+    return {
+        "real_logit": real,
+        "fake_logit": fake,
+        "margin": real - fake,
+        "accuracy_real": (real_logits > 0).mean(dtype=torch.float32),
+        "accuracy_fake": (fake_logits < 0).mean(dtype=torch.float32),
+    }
+
+
+def _check(loss: genbench.AdversarialLoss) -> None:
+    """Refuse numbers of a loss that would silently do nothing, or harm."""
+    if loss.penalty_every < 1:
+        raise genbench.GenbenchError(
+            f"The loss has penalty_every = {loss.penalty_every}.", "It is a whole number from 1: in every step."
+        )
+    if loss.clip_weights is not None and not loss.clip_weights > 0:
+        raise genbench.GenbenchError(
+            f"The loss has clip_weights = {loss.clip_weights}.", "It is a bound above 0, or None: not clipped."
+        )

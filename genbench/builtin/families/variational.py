@@ -1,7 +1,8 @@
 """The variational family: an encoder and a decoder learn a bound on the likelihood of the images.
 
 A model's networks are `encoder(images) -> (mean, log_variance)`, both (B, latent_dim), and `decoder(latents) -> images`
-(or logits of them, where the model says output="logits"). Conditional networks take labels (B,) as a last argument.
+(or logits of them, where the model says output="logits"). Conditional networks take labels (B,) as a last argument. A
+loss with parameters of its own has them trained as the network `loss`.
 
 Kingma & Welling 2014, "Auto-Encoding Variational Bayes"; latents are drawn as mean + exp(log_variance / 2) · noise.
 """
@@ -14,10 +15,10 @@ import torch
 from torch import Tensor
 
 import genbench
+from genbench.builtin.families.decoded import Decoded
 from genbench.builtin.families.latents import draw_latents
 
 _PAIR = (tuple, list)
-_EDGE = 1e-6  # images in [0, 1] are kept this far from its ends before their logits are taken
 
 
 class Variational:
@@ -28,66 +29,118 @@ class Variational:
             raise TypeError(f"a variational loss creates a VariationalLoss, not {type(setup.loss).__name__}")
         self.setup = setup
         self.loss: genbench.VariationalLoss = setup.loss
+        if self.loss.samples < 1 or (self.loss.deterministic and self.loss.samples > 1):
+            raise genbench.GenbenchError(
+                f"The loss asks for {self.loss.samples} latents per image"
+                f"{', without randomness' if self.loss.deterministic else ''}.",
+                "VariationalLoss.samples is at least 1, and 1 where deterministic is set.",
+            )
         self.encoder = setup.networks["encoder"]
         self.decoder = setup.networks["decoder"]
         self.conditional = setup.model.conditional
-        self.gives_logits = setup.model.output == "logits"
-        self.in_unit_range = setup.model.value_range == (0.0, 1.0)
+        self.decoded = Decoded(setup.model)
         self.mixed_precision = setup.recipe["precision"] != "fp32"
 
     def phases(self) -> Sequence[genbench.Phase]:
-        """Return the single phase."""
-        return (genbench.Phase("autoencoder", ("encoder", "decoder"), self.objective),)
+        """Return the single phase; a deterministic encoder's log variance is not trained."""
+        if self.loss.deterministic:
+            self._freeze_log_variance()
+        networks = ("encoder", "decoder") if self.loss.module is None else ("encoder", "decoder", "loss")
+        return (genbench.Phase("autoencoder", networks, self.objective),)
 
     def objective(self, batch: genbench.Batch) -> genbench.Objective:
         """Encode, draw latents, decode, and ask the loss."""
         mean, log_variance = self._encode(batch.images, batch.labels)
-        noise = torch.randn(mean.shape, generator=batch.rng, device=self.setup.device)
-        latents = mean + (log_variance / 2).exp() * noise
-        decoded = self._decode(latents, batch.labels)
+        latents = self._draw(mean, log_variance, batch.rng)
+        draws = self.loss.samples
+        labels = batch.labels if batch.labels is None or draws == 1 else batch.labels.repeat(draws)
+        decoded = self._decode(latents, labels)
+        prior = draw_latents(self.setup, len(mean), batch.rng) if self.loss.uses_prior else None
         if not self.mixed_precision:
-            return self._ask_loss(batch.images, decoded, mean, log_variance, latents)
+            return self._ask_loss(batch, decoded, mean, log_variance, latents, prior)
         with torch.autocast(batch.images.device.type, enabled=False):  # sums over pixels need fp32
-            return self._ask_loss(batch.images, decoded.float(), mean, log_variance, latents)
+            return self._ask_loss(batch, decoded.float(), mean, log_variance, latents, prior)
+
+    def latents(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return `count` latents of the prior, (count, latent_dim)."""
+        return draw_latents(self.setup, count, rng)
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the decoded mean of each latent."""
+        return self.decoded.images(self._decode(latents, labels))
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return the decoded means of `count` latents of the prior."""
-        return self._to_images(self._decode(draw_latents(self.setup, count, rng), labels))
+        return self.generate(self.latents(count, rng), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the decoded posterior means of images."""
         mean, _ = self._encode(images, labels)
-        return self._to_images(self._decode(mean, labels))
+        return self.generate(mean, labels)
+
+    def _draw(self, mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
+        if self.loss.deterministic:
+            return mean
+        deviation = (log_variance / 2).exp()
+        draws = self.loss.samples
+        noise = torch.randn((draws * len(mean), mean.shape[1]), generator=rng, device=self.setup.device)
+        if draws == 1:
+            return mean + deviation * noise
+        return mean.repeat(draws, 1) + deviation.repeat(draws, 1) * noise
 
     def _ask_loss(
-        self, images: Tensor, decoded: Tensor, mean: Tensor, log_variance: Tensor, latents: Tensor
+        self,
+        batch: genbench.Batch,
+        decoded: Tensor,
+        mean: Tensor,
+        log_variance: Tensor,
+        latents: Tensor,
+        prior: Tensor | None,
     ) -> genbench.Objective:
         return self.loss.objective(
-            genbench.Posterior(self._unit(images), self._to_logits(decoded), mean, log_variance, latents)
+            genbench.Posterior(
+                images=self.decoded.unit(batch.images),
+                logits=self.decoded.logits(decoded),
+                mean=mean,
+                log_variance=log_variance,
+                latents=latents,
+                prior=prior,
+                train_size=self.setup.train_size,
+                progress=batch.progress,
+            )
         )
 
     def _encode(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         encoded = self.encoder(images, labels) if self.conditional else self.encoder(images)
+        where = f"encoder of '{self.setup.model.name}'"
         if not isinstance(encoded, _PAIR) or len(encoded) != 2:
-            raise TypeError(f"the encoder of '{self.setup.model.name}' must return (mean, log_variance)")
+            raise TypeError(f"the {where} must return (mean, log_variance)")
         mean, log_variance = encoded
+        expected = (len(images), self.setup.latent_dim)
+        if mean.shape != expected or log_variance.shape != expected:
+            raise genbench.GenbenchError(
+                f"The {where} returns a mean of {tuple(mean.shape)} and a log variance of "
+                f"{tuple(log_variance.shape)} where {expected} was expected.",
+                "Both are (images, latent_dim), with the latent_dim that `build` is given.",
+            )
         return (mean.float(), log_variance.float()) if self.mixed_precision else (mean, log_variance)
 
     def _decode(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         decoded: Tensor = self.decoder(latents, labels) if self.conditional else self.decoder(latents)
         return decoded
 
-    def _unit(self, images: Tensor) -> Tensor:
-        """Map the model's value range to [0, 1]."""
-        if self.in_unit_range:
-            return images
-        low, high = self.setup.model.value_range
-        return (images - low) / (high - low)
-
-    def _to_images(self, decoded: Tensor) -> Tensor:
-        return decoded.sigmoid() if self.gives_logits else decoded
-
-    def _to_logits(self, decoded: Tensor) -> Tensor:
-        if self.gives_logits:
-            return decoded
-        return self._unit(decoded).clamp(_EDGE, 1 - _EDGE).logit()
+    def _freeze_log_variance(self) -> None:
+        """Stop training what only the log variance depends on: no gradient would ever reach it."""
+        modes = self.encoder.training, self.decoder.training
+        self.encoder.eval(), self.decoder.eval()  # no statistics are taken of these images
+        device = self.setup.device
+        labels = torch.zeros(2, dtype=torch.int64, device=device) if self.conditional else None
+        with torch.no_grad():
+            images = self.generate(torch.zeros(2, self.setup.latent_dim, device=device), labels)
+        mean, _ = self._encode(images, labels)
+        parameters = [parameter for parameter in self.encoder.parameters() if parameter.requires_grad]
+        if mean.requires_grad:
+            gradients = torch.autograd.grad(mean.sum(), parameters, allow_unused=True)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.requires_grad_(gradient is not None)
+        self.encoder.train(modes[0]), self.decoder.train(modes[1])

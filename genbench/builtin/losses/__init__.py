@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import genbench
-from genbench.builtin.losses import adversarial, variational
+from genbench.builtin.losses import adversarial, variational, vector_quantised
 
 
 @genbench.hookimpl
@@ -13,3 +13,4 @@ def genbench_losses() -> Iterable[genbench.LossSpec]:
     """Yield the built-in losses."""
     yield from adversarial.specs()
     yield from variational.specs()
+    yield from vector_quantised.specs()

@@ -3,8 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import genbench
+
+_CREATE = "genbench.builtin.losses.adversarial.create:"
+_CROSS_ENTROPY = "L_D = E softplus(-D(x)) + E softplus(D(G(z)))"
+_SMOOTHED = f"{_CROSS_ENTROPY} (with label smoothing s: + s E D(x))"
+
+
+@dataclass(frozen=True)
+class CrossEntropyOptions:
+    """Options of the games in which the discriminator is a classifier: `minimax`, `non-saturating` and others."""
+
+    label_smoothing: float = genbench.option(
+        0.0, "D's target for real images is 1 minus this; for fakes it stays 0 (one-sided)", minimum=0, maximum=0.99
+    )
+
+
+@dataclass(frozen=True)
+class WassersteinOptions:
+    """Options of `wgan`."""
+
+    clip: float = genbench.option(0.01, "D's parameters are kept in [-clip, clip]", minimum=1e-6)
+
+
+@dataclass(frozen=True)
+class GradientPenaltyOptions:
+    """Options of `wgan-gp`."""
+
+    penalty_weight: float = genbench.option(10.0, "weight λ of the gradient penalty; 0: none", minimum=0)
+
+
+@dataclass(frozen=True)
+class DraganOptions(CrossEntropyOptions):
+    """Options of `dragan`."""
+
+    penalty_weight: float = genbench.option(10.0, "weight λ of the gradient penalty; 0: none", minimum=0)
+    perturbation: float = genbench.option(
+        0.5, "size of the noise around real images, in standard deviations of their pixels", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class R1Options(CrossEntropyOptions):
+    """Options of `r1`."""
+
+    gamma: float = genbench.option(10.0, "weight of the penalty γ/2 E‖∇D(x)‖²; 0: none", minimum=0)
+    penalty_every: int = genbench.option(
+        16, "steps between two updates by the penalty, which is weighted accordingly; 1: in every step", minimum=1
+    )
+
+
+@dataclass(frozen=True)
+class PairedOptions:
+    """Options of `rpgan-r1-r2`."""
+
+    gamma: float = genbench.option(
+        1.0, "weight of the penalties γ/2 E‖∇D(x)‖² and γ/2 E‖∇D(G(z))‖²; 0: none", minimum=0
+    )
+    penalty_every: int = genbench.option(
+        1, "steps between two updates by the penalties, which are weighted accordingly; 1: in every step", minimum=1
+    )
+
+
+@dataclass(frozen=True)
+class WeightedOptions(CrossEntropyOptions):
+    """Options of `weighted`."""
+
+    alpha: float = genbench.option(
+        0.5, "weight α of the discriminator's loss; the generator's is weighted by 1 - α", minimum=0.01, maximum=0.99
+    )
+    game: Literal["non-saturating", "minimax", "lsgan", "hinge", "relativistic"] = genbench.option(
+        "non-saturating", "the loss whose two sides are weighted"
+    )
 
 
 def specs() -> Iterable[genbench.LossSpec]:
@@ -13,15 +86,105 @@ def specs() -> Iterable[genbench.LossSpec]:
         name="non-saturating",
         family="adversarial",
         summary="binary cross-entropy for D; G maximises log D(G(z))",
-        create="genbench.builtin.losses.adversarial.games:non_saturating",
-        formula="L_D = E softplus(-D(x)) + E softplus(D(G(z))), L_G = E softplus(-D(G(z)))",
-        source="Goodfellow et al. 2014, arXiv:1406.2661, section 3",
+        create=_CREATE + "non_saturating",
+        formula=f"{_SMOOTHED}, L_G = E softplus(-D(G(z)))",
+        source="Goodfellow et al. 2014, arXiv:1406.2661, section 3; smoothing: Salimans et al. 2016, section 3.4",
+        options=CrossEntropyOptions,
     )
     yield genbench.LossSpec(
         name="minimax",
         family="adversarial",
         summary="binary cross-entropy for D; G minimises log(1 - D(G(z)))",
-        create="genbench.builtin.losses.adversarial.games:minimax",
-        formula="L_D = E softplus(-D(x)) + E softplus(D(G(z))), L_G = -E softplus(D(G(z)))",
-        source="Goodfellow et al. 2014, arXiv:1406.2661, equation 1",
+        create=_CREATE + "minimax",
+        formula=f"{_SMOOTHED}, L_G = -E softplus(D(G(z)))",
+        source="Goodfellow et al. 2014, arXiv:1406.2661, equation 1; smoothing: Salimans et al. 2016, section 3.4",
+        options=CrossEntropyOptions,
+    )
+    yield genbench.LossSpec(
+        name="lsgan",
+        family="adversarial",
+        summary="squared distance of the logits to the targets 1 and 0",
+        create=_CREATE + "lsgan",
+        formula="L_D = ½ E (D(x) - 1)² + ½ E D(G(z))², L_G = ½ E (D(G(z)) - 1)²",
+        source="Mao et al. 2017, arXiv:1611.04076, equation 9",
+    )
+    yield genbench.LossSpec(
+        name="hinge",
+        family="adversarial",
+        summary="D is pushed to margins of 1 and -1 and no further; G maximises the logit",
+        create=_CREATE + "hinge",
+        formula="L_D = E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), L_G = -E D(G(z))",
+        source="Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equations 16 and 17",
+    )
+    yield genbench.LossSpec(
+        name="wgan",
+        family="adversarial",
+        summary="Wasserstein distance by a critic whose weights are clipped",
+        create=_CREATE + "wgan",
+        formula="L_D = E D(G(z)) - E D(x), parameters of D in [-clip, clip], L_G = -E D(G(z))",
+        source="Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1",
+        options=WassersteinOptions,
+        recipe={"optimizer": "rmsprop", "learning_rate": 5e-5, "discriminator_steps": 5},
+    )
+    yield genbench.LossSpec(
+        name="wgan-gp",
+        family="adversarial",
+        summary="Wasserstein distance by a critic whose gradient is drawn to norm 1; D should have no batch norm",
+        create=_CREATE + "wgan_gp",
+        formula="L_D = E D(G(z)) - E D(x) + λ E (‖∇D(εx + (1-ε)G(z))‖ - 1)², ε ~ U(0, 1) per image, L_G = -E D(G(z))",
+        source="Gulrajani et al. 2017, arXiv:1704.00028, equation 3 and algorithm 1",
+        options=GradientPenaltyOptions,
+        recipe={
+            "optimizer": "adam",
+            "learning_rate": 1e-4,
+            "beta1": 0.0,
+            "beta2": 0.9,
+            "discriminator_steps": 5,
+        },
+    )
+    yield genbench.LossSpec(
+        name="dragan",
+        family="adversarial",
+        summary="non-saturating, with D's gradient around real images drawn to norm 1",
+        create=_CREATE + "dragan",
+        formula=f"{_SMOOTHED} + λ E (‖∇D(x + δ)‖ - 1)², δ = ½ std(x) U(0, 1) per pixel, L_G = E softplus(-D(G(z)))",
+        source="Kodali et al. 2017, arXiv:1705.07215, section 2.5; the noise as in the authors' code",
+        options=DraganOptions,
+    )
+    yield genbench.LossSpec(
+        name="r1",
+        family="adversarial",
+        summary="non-saturating, with a penalty on D's gradient at real images in every k-th step",
+        create=_CREATE + "r1",
+        formula=f"{_SMOOTHED} + γ/2 E ‖∇D(x)‖², L_G = E softplus(-D(G(z)))",
+        source="Mescheder et al. 2018, arXiv:1801.04406, equation 9; lazy: Karras et al. 2020, appendix B",
+        options=R1Options,
+        recipe={"optimizer": "adam", "beta1": 0.0, "beta2": 0.99},
+    )
+    yield genbench.LossSpec(
+        name="relativistic",
+        family="adversarial",
+        summary="D tells whether an image is more real than the average one of the other kind",
+        create=_CREATE + "relativistic",
+        formula="L_D = E softplus(-(D(x) - E D(G(z)))) + E softplus(D(G(z)) - E D(x)), L_G: x and G(z) swapped",
+        source="Jolicoeur-Martineau 2018, arXiv:1807.00734 (RaSGAN)",
+    )
+    yield genbench.LossSpec(
+        name="rpgan-r1-r2",
+        family="adversarial",
+        summary="D compares pairs of a real image and a fake; penalties on its gradient at both (R3GAN)",
+        create=_CREATE + "rpgan_r1_r2",
+        formula="L_D = E softplus(D(G(z)) - D(x)) + γ/2 (E ‖∇D(x)‖² + E ‖∇D(G(z))‖²), L_G = E softplus(D(x) - D(G(z)))",
+        source="Huang et al. 2024, arXiv:2501.05441, section 2; Jolicoeur-Martineau 2018, arXiv:1807.00734 (RpSGAN)",
+        options=PairedOptions,
+        recipe={"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.0, "beta2": 0.99},
+    )
+    yield genbench.LossSpec(
+        name="weighted",
+        family="adversarial",
+        summary="another loss with its two sides weighted; with Adam, which ignores scales, α hardly matters: use sgd",
+        create=_CREATE + "weighted",
+        formula="α L_D for the discriminator, (1 - α) L_G for the generator, L_D and L_G those of the chosen game",
+        source="the weighted total α L_D + (1 - α) L_G of introductory texts, read as two objectives",
+        options=WeightedOptions,
     )

@@ -1,4 +1,4 @@
-"""Adversarial losses: pure functions on logits; every value is a mean over the batch.
+"""Adversarial games: pure functions on logits; every value is a mean over the batch.
 
 softplus(a) = log(1 + exp(a)), so that -log sigmoid(l) = softplus(-l): finite for any finite logit, where the logarithm
 of a probability is not.
@@ -6,15 +6,24 @@ of a probability is not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
-import genbench
+DiscriminatorLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (real_logits, fake_logits) -> scalar
+GeneratorLoss: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]  # (fake_logits, real_logits or None) -> scalar
 
 
-def binary_cross_entropy(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-E log D(x) - E log(1 - D(G(z))): the discriminator's loss in both games (Goodfellow et al. 2014, eq. 1)."""
-    return softplus(-real_logits).mean() + softplus(fake_logits).mean()
+def binary_cross_entropy(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """-E log D(x) - E log(1 - D(G(z))): the discriminator's loss in both games (Goodfellow et al. 2014, eq. 1).
+
+    With one-sided label smoothing s the target of real images is 1 - s, and -(1-s) log D - s log(1-D) is
+    softplus(-l) + s·l (Salimans et al. 2016, section 3.4).
+    """
+    loss = softplus(-real_logits).mean() + softplus(fake_logits).mean()
+    return loss + label_smoothing * real_logits.mean() if label_smoothing else loss
 
 
 def non_saturating_generator(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
@@ -27,11 +36,48 @@ def minimax_generator(fake_logits: Tensor, real_logits: Tensor | None = None) ->
     return -softplus(fake_logits).mean()
 
 
-def non_saturating(options: None) -> genbench.AdversarialLoss:
-    """Return the non-saturating game."""
-    return genbench.AdversarialLoss(discriminator=binary_cross_entropy, generator=non_saturating_generator)
+def least_squares_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """½ E (D(x) - 1)² + ½ E D(G(z))² (Mao et al. 2017, eq. 9)."""
+    return 0.5 * ((real_logits - 1).square().mean() + fake_logits.square().mean())
 
 
-def minimax(options: None) -> genbench.AdversarialLoss:
-    """Return the zero-sum game."""
-    return genbench.AdversarialLoss(discriminator=binary_cross_entropy, generator=minimax_generator)
+def least_squares_generator(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    """½ E (D(G(z)) - 1)² (Mao et al. 2017, eq. 9)."""
+    return 0.5 * (fake_logits - 1).square().mean()
+
+
+def hinge_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Miyato et al. 2018, eq. 16)."""
+    return (1 - real_logits).relu().mean() + (1 + fake_logits).relu().mean()
+
+
+def wasserstein_critic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E D(G(z)) - E D(x): minus the distance that the critic sees (Arjovsky et al. 2017, eq. 2)."""
+    return fake_logits.mean() - real_logits.mean()
+
+
+def linear_generator(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    """-E D(G(z)), against a critic or a hinge (Arjovsky et al. 2017, algorithm 1; Miyato et al. 2018, eq. 17)."""
+    return -fake_logits.mean()
+
+
+def relativistic_average(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E softplus(-(D(x) - E D(G(z)))) + E softplus(D(G(z)) - E D(x)) (Jolicoeur-Martineau 2018, RaSGAN)."""
+    real_above, fake_above = real_logits - fake_logits.mean(), fake_logits - real_logits.mean()
+    return softplus(-real_above).mean() + softplus(fake_above).mean()
+
+
+def relativistic_pairs(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """E softplus(-(D(x) - D(G(z)))): each real image against one fake (Jolicoeur-Martineau 2018, RSGAN)."""
+    return softplus(fake_logits - real_logits).mean()
+
+
+def swapped(discriminator_loss: DiscriminatorLoss) -> GeneratorLoss:
+    """Return the generator's side of a relativistic game: the discriminator's, with real and fake exchanged."""
+
+    def generator_loss(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+        if real_logits is None:
+            raise TypeError("a relativistic generator is compared with real images: give their logits too")
+        return discriminator_loss(fake_logits, real_logits)
+
+    return generator_loss

@@ -8,16 +8,91 @@ from typing import Literal
 
 import genbench
 
+_HERE = "genbench.builtin.losses.variational"
+
 
 @dataclass(frozen=True)
-class ElboOptions:
+class LikelihoodOptions:
+    """How far a reconstruction is from its image; every variational loss has these options."""
+
+    likelihood: Literal["bernoulli", "gaussian", "gaussian-learned", "logistic"] = genbench.option(
+        "bernoulli",
+        "bernoulli: cross-entropy of the pixels; gaussian: squared error over 2·sigma²; gaussian-learned: the same, "
+        "sigma is trained; logistic: discretised over 256 levels, its scale is trained",
+    )
+    sigma: float = genbench.option(
+        1.0,
+        "standard deviation of a pixel (gaussian), or where the trained scale starts",
+        minimum=1e-4,
+        maximum=1000,
+    )
+
+
+@dataclass(frozen=True)
+class ElboOptions(LikelihoodOptions):
     """Options of `elbo`."""
 
-    likelihood: Literal["bernoulli", "gaussian"] = genbench.option(
-        "bernoulli", "bernoulli: cross-entropy of the pixels; gaussian: squared error over 2·sigma²"
-    )
     beta: float = genbench.option(1.0, "weight of the KL term (λ in many texts); 1 makes it a bound", minimum=0)
-    sigma: float = genbench.option(1.0, "standard deviation of a pixel under the gaussian likelihood", minimum=1e-4)
+    annealing: Literal["none", "linear", "cyclical"] = genbench.option(
+        "none", "how the weight of the KL term rises from 0 to beta: not, once, or once per cycle"
+    )
+    annealing_share: float = genbench.option(
+        0.5, "share of the budget (linear) or of each cycle (cyclical) in which it rises", minimum=0.001, maximum=1
+    )
+    annealing_cycles: int = genbench.option(4, "cyclical: cycles in the budget", minimum=1)
+    free_bits: float = genbench.option(0.0, "nats of each latent's mean KL that cost nothing", minimum=0)
+
+
+@dataclass(frozen=True)
+class BetaVAEOptions(ElboOptions):
+    """Options of `beta-vae`."""
+
+    beta: float = genbench.option(4.0, "weight of the KL term, where there is no capacity", minimum=0)
+    capacity: float = genbench.option(
+        0.0, "final C in nats: the KL term becomes capacity_weight·|KL - C(t)|; 0: beta·KL", minimum=0
+    )
+    capacity_weight: float = genbench.option(1000.0, "γ of the capacity form", minimum=0)
+    capacity_share: float = genbench.option(
+        0.5, "share of the budget in which C(t) rises linearly from 0", minimum=0.001, maximum=1
+    )
+
+
+@dataclass(frozen=True)
+class BetaTCVAEOptions(LikelihoodOptions):
+    """Options of `beta-tc-vae`."""
+
+    alpha: float = genbench.option(1.0, "weight of the mutual information of image and latents", minimum=0)
+    beta: float = genbench.option(6.0, "weight of the total correlation", minimum=0)
+    gamma: float = genbench.option(1.0, "weight of the dimension-wise KL", minimum=0)
+    estimator: Literal["stratified", "weighted"] = genbench.option(
+        "stratified", "of q(z) from a minibatch: stratified is unbiased; weighted is what the paper trains with"
+    )
+
+
+@dataclass(frozen=True)
+class IWAEOptions(LikelihoodOptions):
+    """Options of `iwae`."""
+
+    samples: int = genbench.option(5, "K, latents drawn per image; time and memory grow with it", minimum=1)
+
+
+@dataclass(frozen=True)
+class WAEOptions(LikelihoodOptions):
+    """Options of `wae-mmd`."""
+
+    likelihood: Literal["bernoulli", "gaussian", "gaussian-learned", "logistic"] = genbench.option(
+        "gaussian", "cost of a reconstruction; gaussian with sigma = √½ is the squared error, up to a constant"
+    )
+    sigma: float = genbench.option(0.5**0.5, "as for elbo", minimum=1e-4, maximum=1000)
+    mmd_weight: float = genbench.option(10.0, "λ, weight of the MMD between latents and prior", minimum=0)
+
+
+@dataclass(frozen=True)
+class InfoVAEOptions(LikelihoodOptions):
+    """Options of `info-vae`."""
+
+    alpha: float = genbench.option(0.0, "α: 1 - α weighs the KL term; 1 leaves the MMD alone", maximum=1)
+    mmd_weight: float = genbench.option(1000.0, "λ: α + λ - 1 weighs the MMD between latents and prior", minimum=0)
 
 
 def specs() -> Iterable[genbench.LossSpec]:
@@ -26,8 +101,57 @@ def specs() -> Iterable[genbench.LossSpec]:
         name="elbo",
         family="variational",
         summary="reconstruction (cross-entropy or squared error) plus β times the KL divergence to N(0, I)",
-        create="genbench.builtin.losses.variational.bounds:elbo",
-        formula="E_q[-log p(x|z)] + β Σ ½(μ² + σ² - 1 - log σ²), sums over pixels and latents, mean over the batch",
-        source="Kingma & Welling 2014, arXiv:1312.6114, equation 10; β: Higgins et al. 2017",
+        create=f"{_HERE}.bounds:elbo",
+        formula="E_q[-log p(x|z)] + β Σ_j max(λ, ½(μ² + σ² - 1 - log σ²)), sums over pixels and latents, mean over the "
+        "batch, λ = free_bits. 'Squared error (or cross-entropy) + λ·KL' is likelihood=gaussian (bernoulli), beta=λ",
+        source="Kingma & Welling 2014, arXiv:1312.6114, equation 10; free bits: Kingma et al. 2016, arXiv:1606.04934; "
+        "annealing: Bowman et al. 2016, arXiv:1511.06349, and Fu et al. 2019, arXiv:1903.10145; "
+        "learned sigma: Rybkin et al. 2021, arXiv:2006.13202; logistic: Salimans et al. 2017, arXiv:1701.05517",
         options=ElboOptions,
+    )
+    yield genbench.LossSpec(
+        name="beta-vae",
+        family="variational",
+        summary="elbo with a heavier KL term, or one that is held at a capacity that rises",
+        create=f"{_HERE}.bounds:beta_vae",
+        formula="reconstruction + β·KL; with a capacity: reconstruction + γ|KL - C(t)|",
+        source="Higgins et al. 2017, beta-VAE, equation 4; Burgess et al. 2018, arXiv:1804.03599, section 5",
+        options=BetaVAEOptions,
+    )
+    yield genbench.LossSpec(
+        name="beta-tc-vae",
+        family="variational",
+        summary="the KL term taken apart: mutual information, total correlation, dimension-wise KL, each weighted",
+        create=f"{_HERE}.total_correlation:beta_tc_vae",
+        formula="reconstruction + α·KL(q(z,x) ‖ q(z)p(x)) + β·KL(q(z) ‖ Π q(z_j)) + γ Σ_j KL(q(z_j) ‖ p(z_j))",
+        source="Chen et al. 2018, arXiv:1802.04942, equations 2 to 4, appendix C",
+        options=BetaTCVAEOptions,
+    )
+    yield genbench.LossSpec(
+        name="iwae",
+        family="variational",
+        summary="a tighter bound from K importance-weighted latents per image",
+        create=f"{_HERE}.bounds:iwae",
+        formula="-E log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x)",
+        source="Burda et al. 2016, arXiv:1509.00519, equation 8",
+        options=IWAEOptions,
+    )
+    yield genbench.LossSpec(
+        name="wae-mmd",
+        family="variational",
+        summary="deterministic encoder; the latents of a batch are held to the prior by their MMD",
+        create=f"{_HERE}.discrepancy:wae_mmd",
+        formula="reconstruction + λ·MMD²(q(z), p(z)), U-statistic, k(a,b) = Σ_s s·2d / (s·2d + |a-b|²), "
+        "s in .1, .2, .5, 1, 2, 5, 10",
+        source="Tolstikhin et al. 2018, arXiv:1711.01558, algorithm 2",
+        options=WAEOptions,
+    )
+    yield genbench.LossSpec(
+        name="info-vae",
+        family="variational",
+        summary="KL term and MMD to the prior, weighted so that latents keep their information",
+        create=f"{_HERE}.discrepancy:info_vae",
+        formula="reconstruction + (1-α)·KL + (α+λ-1)·MMD²(q(z), p(z)), the MMD as for wae-mmd",
+        source="Zhao et al. 2019, arXiv:1706.02262, section 3",
+        options=InfoVAEOptions,
     )

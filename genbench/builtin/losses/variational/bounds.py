@@ -1,45 +1,104 @@
-"""Variational losses: pure functions; sums over pixels or latents, means over the batch (nats per image)."""
+"""Bounds on the log-likelihood: the ELBO with its weights and schedules, and the importance-weighted bound.
+
+Sums over pixels or latents, means over the batch (nats per image); curves show every term unweighted.
+"""
 
 from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 import genbench
-from genbench.builtin.losses.variational import ElboOptions
-
-
-def bernoulli_nll(images: Tensor, logits: Tensor) -> Tensor:
-    """Σ -x log p - (1-x) log(1-p), p = sigmoid(logits).
-
-    A likelihood only for binary images; of grey ones in [0, 1] it is a cross-entropy whose least value is not 0.
-    """
-    return binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
-
-
-def gaussian_nll(images: Tensor, logits: Tensor, sigma: float = 1.0) -> Tensor:
-    """Σ (x - p)² / 2σ² + log σ√(2π), p = sigmoid(logits): squared error as a likelihood of fixed variance."""
-    squared = (images - logits.sigmoid()).square().sum() / (2 * sigma**2) / len(images)
-    return squared + images[0].numel() * math.log(sigma * math.sqrt(2 * math.pi))
-
-
-def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(μ, σ²) ‖ N(0, 1)) = Σ ½(μ² + σ² - 1 - log σ²) (Kingma & Welling 2014, appendix B)."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(mean)
+from genbench.builtin.losses.variational import BetaVAEOptions, ElboOptions, IWAEOptions
+from genbench.builtin.losses.variational.divergences import (
+    kl_per_latent,
+    kl_to_standard_normal,
+    log_normal,
+    log_standard_normal,
+)
+from genbench.builtin.losses.variational.likelihoods import make_likelihood
+from genbench.builtin.losses.variational.schedules import cyclical, linear
 
 
 def elbo(options: ElboOptions) -> genbench.VariationalLoss:
-    """Return the negative evidence lower bound with its KL term weighted by β."""
+    """Return the negative evidence lower bound with its KL term weighted by β.
+
+    With annealing, β rises from 0 (linear: Bowman et al. 2016; cyclical: Fu et al. 2019). With free bits λ, the KL term
+    is Σ_j max(λ, KL_j), KL_j being the mean over the batch of latent j's (Kingma et al. 2016, arXiv:1606.04934).
+    """
+    likelihood = make_likelihood(options)
 
     def objective(posterior: genbench.Posterior) -> genbench.Objective:
-        if options.likelihood == "gaussian":
-            reconstruction = gaussian_nll(posterior.images, posterior.logits, options.sigma)
-        else:
-            reconstruction = bernoulli_nll(posterior.images, posterior.logits)
-        kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
-        weighted = kl if options.beta == 1 else options.beta * kl
-        return genbench.Objective(reconstruction + weighted, {"reconstruction": reconstruction, "kl": kl})
+        reconstruction = likelihood.nll(posterior.images, posterior.logits).mean()
+        per_latent = kl_per_latent(posterior.mean, posterior.log_variance)
+        kl = per_latent.sum()
+        charged = per_latent.clamp(min=options.free_bits).sum() if options.free_bits else kl
+        terms = {"reconstruction": reconstruction, "kl": kl, **likelihood.terms()}
+        rise = _rise(options, posterior.progress)
+        if rise is not None:
+            terms["beta"] = options.beta * rise
+            return genbench.Objective(reconstruction + terms["beta"] * charged, terms)
+        return genbench.Objective(reconstruction + options.beta * charged, terms)
 
-    return genbench.VariationalLoss(objective)
+    return genbench.VariationalLoss(objective, module=likelihood.scale)
+
+
+def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
+    """Return the β-VAE: β·KL (Higgins et al. 2017), or γ|KL - C(t)| with a capacity C (Burgess et al. 2018).
+
+    Without a capacity it is `elbo` under another default. Raises GenbenchError where a capacity is combined with
+    annealing or free bits: each of them says by itself how much KL is wanted.
+    """
+    if not options.capacity:
+        return elbo(options)
+    if options.annealing != "none" or options.free_bits:
+        raise genbench.GenbenchError(
+            f"beta-vae.capacity = {options.capacity:g} cannot be combined with beta-vae.annealing or "
+            "beta-vae.free_bits.",
+            "Leave capacity at 0, or annealing at none and free_bits at 0.",
+        )
+    likelihood = make_likelihood(options)
+
+    def objective(posterior: genbench.Posterior) -> genbench.Objective:
+        reconstruction = likelihood.nll(posterior.images, posterior.logits).mean()
+        kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
+        rise = linear(posterior.progress, options.capacity_share)
+        capacity = torch.full_like(kl, options.capacity) if rise is None else options.capacity * rise
+        terms = {"reconstruction": reconstruction, "kl": kl, "capacity": capacity, **likelihood.terms()}
+        return genbench.Objective(reconstruction + options.capacity_weight * (kl - capacity).abs(), terms)
+
+    return genbench.VariationalLoss(objective, module=likelihood.scale)
+
+
+def importance_weighted_bound(log_weights: Tensor) -> Tensor:
+    """log 1/K Σ_k w_k of log weights (K, B), mean over the batch; it does not fall in expectation as K grows."""
+    return (torch.logsumexp(log_weights, 0) - math.log(len(log_weights))).mean()
+
+
+def iwae(options: IWAEOptions) -> genbench.VariationalLoss:
+    """Return the negative importance-weighted bound, log w = log p(x|z) + log p(z) - log q(z|x) (Burda et al. 2016).
+
+    With K = 1 it is the ELBO with its KL term estimated from the latent drawn. The curve `kl` is the closed form, and
+    `reconstruction` the mean over all draws, so that both compare with those of `elbo`.
+    """
+    likelihood = make_likelihood(options)
+
+    def objective(posterior: genbench.Posterior) -> genbench.Objective:
+        latents = posterior.latents.view(-1, *posterior.mean.shape)  # K × B × latent_dim
+        nll = likelihood.nll(posterior.images, posterior.logits)
+        log_ratio = log_standard_normal(latents) - log_normal(latents, posterior.mean, posterior.log_variance)
+        bound = importance_weighted_bound(log_ratio.sum(2) - nll.view(latents.shape[:2]))
+        kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
+        return genbench.Objective(-bound, {"reconstruction": nll.mean(), "kl": kl, **likelihood.terms()})
+
+    return genbench.VariationalLoss(objective, samples=options.samples, module=likelihood.scale)
+
+
+def _rise(options: ElboOptions, progress: Tensor | None) -> Tensor | None:
+    if options.annealing == "linear":
+        return linear(progress, options.annealing_share)
+    if options.annealing == "cyclical":
+        return cyclical(progress, options.annealing_share, options.annealing_cycles)
+    return None

@@ -13,7 +13,7 @@ import math
 from torch import Tensor, nn
 
 import genbench
-from genbench.builtin.models import VAEOptions
+from genbench.builtin.models.variational import VAEOptions
 
 
 class Encoder(nn.Module):
@@ -31,13 +31,17 @@ class Encoder(nn.Module):
         return self.mean(hidden), self.log_variance(hidden)
 
 
-def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: VAEOptions) -> dict[str, nn.Module]:
-    """Return the encoder and the decoder."""
-    values = math.prod(image_shape)
-    decoder = nn.Sequential(
-        nn.Linear(latent_dim, options.hidden),
+def decoder(inputs: int, hidden: int, image_shape: genbench.Shape) -> nn.Sequential:
+    """Return the perceptron from vectors (B, inputs) to logits of images (B, c, height, width)."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
         nn.ReLU(),
-        nn.Linear(options.hidden, values),
+        nn.Linear(hidden, math.prod(image_shape)),
         nn.Unflatten(1, image_shape),
     )
-    return {"encoder": Encoder(values, options.hidden, latent_dim), "decoder": decoder}
+
+
+def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: VAEOptions) -> dict[str, nn.Module]:
+    """Return the encoder and the decoder."""
+    decoding = decoder(latent_dim, options.hidden, image_shape)
+    return {"encoder": Encoder(math.prod(image_shape), options.hidden, latent_dim), "decoder": decoding}

@@ -1,0 +1,47 @@
+"""Pictures of one shape each, whose factors are independent and known, drawn from a seed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from genbench import ImageData, Images
+from genbench.builtin.datasets.generated.rendering import SHAPES, Factors, render
+
+if TYPE_CHECKING:
+    from genbench.builtin.datasets.generated import ShapesOptions
+
+# Shares of the side. The least position equals the largest scale, so that no shape is ever cut off and the factors can
+# be independent.
+SCALES = (0.15, 0.3)
+POSITIONS = (0.3, 0.7)
+
+
+def load(options: ShapesOptions, cache: Path) -> ImageData:
+    """Return the rendered pictures, labelled by their shape; the last fifth is held out. `cache` is not used."""
+    factors = draw_factors(options.count, torch.Generator().manual_seed(options.seed))
+    pixels = render(factors, options.size)
+    train_size = options.count - options.count // 5
+    return ImageData(
+        train=Images(pixels[:train_size], factors.shape[:train_size]),
+        test=Images(pixels[train_size:], factors.shape[train_size:]),
+        class_names=SHAPES,
+    )
+
+
+def draw_factors(count: int, rng: torch.Generator) -> Factors:
+    """Return `count` independent draws, each factor uniform over its range; the same for every size of picture."""
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(count, generator=rng)
+
+    return Factors(
+        shape=torch.randint(len(SHAPES), (count,), generator=rng),
+        scale=uniform(*SCALES),
+        rotation=uniform(0, 2 * math.pi),
+        x=uniform(*POSITIONS),
+        y=uniform(*POSITIONS),
+    )

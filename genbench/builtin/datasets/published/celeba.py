@@ -1,0 +1,104 @@
+"""CelebA (Liu et al. 2015): aligned faces, 178×218, with the published partition and 40 attributes.
+
+The default crop is the largest centred square, 178, which keeps hair and chin; 148 (faces without most of the
+background) and 160 are usual too, and distances between images of different crops do not compare.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+
+from genbench import DataError, ImageData, Images
+from genbench.builtin.datasets.published.files import Source, source, states, verify
+from genbench.builtin.datasets.published.pictures import decode
+
+if TYPE_CHECKING:
+    from genbench.builtin.datasets.published import CelebAOptions
+
+_FOLDER, _PICTURES, _ARCHIVE = "celeba", "img_align_celeba", "img_align_celeba.zip"
+_LISTS = (
+    "list_attr_celeba.txt",
+    "identity_CelebA.txt",
+    "list_bbox_celeba.txt",
+    "list_landmarks_align_celeba.txt",
+    "list_eval_partition.txt",
+)
+
+
+def load(options: CelebAOptions, cache: Path) -> ImageData:
+    """Return the published partitions `train` and `test`; `valid` is not used.
+
+    With an `attribute`, the labels say whether a face has it. The lists are verified by torchvision's checksums, and
+    so is the archive before it is extracted; extracted pictures have none. Raises `DataError` where the files are
+    damaged or not to be had.
+    """
+    from torchvision.datasets import CelebA
+
+    sums = {name: md5 for _, md5, name in CelebA.file_list}
+    place = _source(options, cache, {name: sums[name] for name in _LISTS})
+    place.obtain(lambda root: _download(root / _FOLDER, CelebA))
+    place.verify()
+    pictures = place.root / _FOLDER / _PICTURES
+    if not pictures.is_dir():
+        _extract(place, sums[_ARCHIVE])
+    train, test = (_images(CelebA(place.root, split), pictures, options, cache) for split in ("train", "test"))
+    named = options.attribute != "none"
+    return ImageData(
+        train=train, test=test, class_names=(f"not {options.attribute}", options.attribute) if named else ()
+    )
+
+
+def signature(options: CelebAOptions, cache: Path) -> str:
+    """Return the state of the lists and of the folder of pictures; empty while they are missing."""
+    place = _source(options, cache, {})
+    return states(place.root / _FOLDER / name for name in (*_LISTS, _PICTURES))
+
+
+def _source(options: CelebAOptions, cache: Path, sums: dict[str, str]) -> Source:
+    files = {f"{_FOLDER}/{name}": md5 for name, md5 in sums.items()}
+    fetch = f"{_ARCHIVE}, {', '.join(_LISTS)} from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+    return source("CelebA", options.root, cache, files, fetch, _FOLDER)
+
+
+def _download(folder: Path, dataset: Any) -> None:
+    from torchvision.datasets.utils import download_file_from_google_drive
+
+    for number, md5, name in dataset.file_list:
+        download_file_from_google_drive(number, folder, name, md5)
+
+
+def _extract(place: Source, md5: str) -> None:
+    """Extract the archive that lies beside the lists; the folder appears whole or not at all."""
+    from torchvision.datasets.utils import extract_archive
+
+    folder = place.root / _FOLDER
+    archive = folder / _ARCHIVE
+    if not archive.is_file():
+        raise DataError(f"CelebA has neither {_PICTURES} nor {_ARCHIVE} in {folder}.", place.advice)
+    verify(archive, md5, place.advice)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as scratch:
+            extract_archive(archive, scratch)
+            Path(scratch, _PICTURES).rename(folder / _PICTURES)
+    except OSError as error:
+        raise DataError(
+            f"{archive} could not be extracted: {error}.", f"Extract it yourself, so that {folder / _PICTURES} exists."
+        ) from error
+
+
+def _images(split: Any, pictures: Path, options: CelebAOptions, cache: Path) -> Images:
+    names = [pictures / name for name in split.filename]
+    pixels = torch.from_numpy(decode(names, len(names), Image.open, options.size, cache, options.crop))
+    if options.attribute == "none":
+        return Images(pixels)
+    if options.attribute not in split.attr_names:
+        raise DataError(
+            f"CelebA's list of attributes has no {options.attribute}.",
+            f"It has: {', '.join(name for name in split.attr_names if name)}.",
+        )
+    return Images(pixels, split.attr[:, split.attr_names.index(options.attribute)].to(torch.int64))

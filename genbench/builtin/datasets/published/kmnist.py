@@ -1,0 +1,24 @@
+"""Kuzushiji-MNIST (Clanuwat et al. 2018): 60,000 training and 10,000 test images of cursive Japanese characters, 28×28, grey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genbench import ImageData
+from genbench.builtin.datasets.published import idx_family
+
+if TYPE_CHECKING:
+    from genbench.builtin.datasets.published import PublishedOptions
+
+
+def load(options: PublishedOptions, cache: Path) -> ImageData:
+    """Return both published splits; raise `DataError` where the files are damaged or not to be had."""
+    from torchvision.datasets import KMNIST
+
+    return idx_family.load("KMNIST", KMNIST, options.root, cache)
+
+
+def signature(options: PublishedOptions, cache: Path) -> str:
+    """Return the state of the files; empty while they are missing."""
+    return idx_family.signature("KMNIST", options.root, cache)

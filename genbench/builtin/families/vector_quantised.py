@@ -1,0 +1,115 @@
+"""The vector-quantised family: an autoencoder over a grid of discrete codes, and a prior that draws such grids.
+
+A model's networks are
+
+    encoder(images) -> encodings (B, D, h, w)
+    codebook(encodings) -> (vectors (B, D, h, w), codes int64 (B, h, w)), the nearest code vector of each encoding;
+        `codebook.size` is their number K and `codebook.look_up(codes)` returns vectors
+    decoder(vectors) -> images, or logits of them where the model says output="logits"
+    prior(codes) -> logits (B, K, h, w) of each code given those before it, row by row;
+        `prior.draw(count, rng)` returns codes (count, h, w) drawn from it one after another
+
+van den Oord et al. 2017, "Neural Discrete Representation Learning". The paper trains the prior when the autoencoder is
+done; here both learn in each step, the prior from codes through which no gradient flows, so that one budget of images
+covers both and a model can be sampled at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+import genbench
+from genbench.builtin.families.decoded import Decoded
+from genbench.builtin.losses.vector_quantised.quantisation import Quantisation, VectorQuantisedLoss, prior_term
+
+
+class Codebook(Protocol):
+    """The network `codebook`."""
+
+    size: int
+
+    def __call__(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the nearest code vectors and their numbers."""
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        """Return the code vectors (B, D, h, w) of codes (B, h, w)."""
+
+
+class Prior(Protocol):
+    """The network `prior`."""
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Return logits (B, K, h, w) of codes (B, h, w), each given those before it."""
+
+    def draw(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return codes (count, h, w)."""
+
+
+class VectorQuantised:
+    """Two players that share nothing but codes: the autoencoder, and the prior over its codes."""
+
+    def __init__(self, setup: genbench.Setup) -> None:
+        if not isinstance(setup.loss, VectorQuantisedLoss):
+            raise TypeError(f"a vector-quantised loss creates a VectorQuantisedLoss, not {type(setup.loss).__name__}")
+        if setup.model.conditional:
+            raise genbench.GenbenchError(
+                f"Model '{setup.model.name}' is conditional, which the family vector-quantised is not.",
+                "Leave conditional=False in its spec.",
+            )
+        self.loss: VectorQuantisedLoss = setup.loss
+        self.encoder = setup.networks["encoder"]
+        self.codebook = cast("Codebook", setup.networks["codebook"])
+        self.decoder = setup.networks["decoder"]
+        self.prior = cast("Prior", setup.networks["prior"])
+        self.decoded = Decoded(setup.model)
+
+    def phases(self) -> Sequence[genbench.Phase]:
+        """Return the phase of the autoencoder and that of the prior."""
+        autoencoder = ("encoder", "codebook", "decoder", *(() if self.loss.module is None else ("loss",)))
+        return (
+            genbench.Phase("autoencoder", autoencoder, self.autoencoder_objective),
+            genbench.Phase("prior", ("prior",), self.prior_objective),
+        )
+
+    def autoencoder_objective(self, batch: genbench.Batch) -> genbench.Objective:
+        """Encode, take the nearest code vectors, decode, and ask the loss.
+
+        The decoder's gradient passes straight through to the encoder, as if the encodings had not been replaced.
+        """
+        encoded: Tensor = self.encoder(batch.images)
+        with torch.autocast(batch.images.device.type, enabled=False):  # distances need fp32
+            encoded = encoded.float()
+            vectors, codes = self.codebook(encoded)
+            straight_through = encoded + (vectors - encoded).detach()
+        batch.shared["codes"] = codes
+        decoded: Tensor = self.decoder(straight_through)
+        with torch.autocast(batch.images.device.type, enabled=False):  # sums over pixels need fp32
+            return self.loss.objective(
+                Quantisation(
+                    images=self.decoded.unit(batch.images),
+                    logits=self.decoded.logits(decoded.float()),
+                    encoded=encoded,
+                    vectors=vectors,
+                    codes=codes,
+                    codebook_size=self.codebook.size,
+                )
+            )
+
+    def prior_objective(self, batch: genbench.Batch) -> genbench.Objective:
+        """Predict each code of the batch from those before it."""
+        codes: Tensor = batch.shared["codes"]
+        return genbench.Objective(prior_term(self.prior(codes).float(), codes), {})
+
+    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return the decoded means of `count` grids of codes, drawn code by code from the prior."""
+        codes = self.prior.draw(count, rng)
+        return self.decoded.images(self.decoder(self.codebook.look_up(codes)))
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the decoded means of the images' own codes."""
+        vectors, _ = self.codebook(self.encoder(images).float())
+        return self.decoded.images(self.decoder(vectors))

@@ -1,0 +1,52 @@
+"""Penalties on the gradient of a discriminator with respect to its input images (N, channels, height, width).
+
+Each takes one norm per image and is differentiable in turn, so that it can be minimised. The gradient of the sum of the
+logits is the gradient of each image's own logit only where images do not meet inside the network: batch norm breaks
+that (Gulrajani et al. 2017, section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+Discriminator: TypeAlias = Callable[[Tensor], Tensor]  # images (N, channels, height, width) -> logits (N,)
+
+_PIXELS = (1, 2, 3)  # the dimensions of one image
+
+
+def input_gradient(discriminator: Discriminator, images: Tensor) -> Tensor:
+    """Return ∂D(x)/∂x, of the shape of `images`, with its graph."""
+    points = images.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
+    return gradient
+
+
+def zero_centred(discriminator: Discriminator, images: Tensor) -> Tensor:
+    """½ E ‖∇D(x)‖²: R1 on real images, R2 on fakes (Mescheder et al. 2018, eq. 9 and 10)."""
+    squared_norms = input_gradient(discriminator, images).square().sum(_PIXELS)
+    return 0.5 * squared_norms.mean()
+
+
+def one_centred(discriminator: Discriminator, images: Tensor) -> Tensor:
+    """E (‖∇D(x)‖ - 1)² (Gulrajani et al. 2017, eq. 3)."""
+    norms: Tensor = torch.linalg.vector_norm(input_gradient(discriminator, images), dim=_PIXELS)
+    return (norms - 1).square().mean()
+
+
+def interpolate(real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
+    """Return ε·real + (1-ε)·fake with one ε ~ U(0, 1) per image (Gulrajani et al. 2017, alg. 1)."""
+    epsilon = torch.rand((len(real), 1, 1, 1), generator=rng, device=real.device, dtype=real.dtype)
+    return torch.lerp(fake, real, epsilon)
+
+
+def perturb(real: Tensor, scale: float, rng: torch.Generator) -> Tensor:
+    """Return x + scale·std(x)·U(0, 1), the noise drawn per pixel, the deviation taken over the whole batch.
+
+    This is how the authors of Kodali et al. 2017 draw the neighbourhood of real images in their code.
+    """
+    noise = torch.rand(real.shape, generator=rng, device=real.device, dtype=real.dtype)
+    return real + scale * real.std(correction=0) * noise

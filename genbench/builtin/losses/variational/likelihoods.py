@@ -1,0 +1,106 @@
+"""Likelihoods of images under decoded means: what every variational loss means by reconstruction.
+
+Each function returns the negative log-likelihood in nats of every decoded image, summed over its pixels, (N,), given
+images (B, channels, height, width) in [0, 1] and logits (N, channels, height, width) of the decoded means. With N = K·B
+there are K decoded images for each one, the first B being one for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from genbench.builtin.losses.variational import LikelihoodOptions
+
+LEVELS = 256  # of a stored pixel
+LEAST_LOG_SCALE = -10.0  # e^-10 is a hundredth of a grey level: binds only where images are reproduced exactly
+SCALE_SPEED = 10.0  # how many times faster than a weight a learned log scale moves under Adam
+
+
+def bernoulli_nll(images: Tensor, logits: Tensor) -> Tensor:
+    """Σ -x log p - (1-x) log(1-p), p = sigmoid(logits).
+
+    A likelihood only for binary images; of grey ones in [0, 1] it is a cross-entropy whose least value is not 0.
+    """
+    pixels = binary_cross_entropy_with_logits(logits, _per_draw(images, logits), reduction="none")
+    return _sum_pixels(pixels)
+
+
+def gaussian_nll(images: Tensor, logits: Tensor, log_sigma: float | Tensor = 0.0) -> Tensor:
+    """Σ (x - p)² / 2σ² + log σ√(2π), p = sigmoid(logits): squared error as a likelihood."""
+    precision = math.exp(-2 * log_sigma) if isinstance(log_sigma, float) else (-2 * log_sigma).exp()
+    squared = _sum_pixels((_per_draw(images, logits) - logits.sigmoid()).square())
+    return 0.5 * precision * squared + images[0].numel() * (log_sigma + 0.5 * math.log(2 * math.pi))
+
+
+def discretised_logistic_nll(images: Tensor, logits: Tensor, log_scale: Tensor) -> Tensor:
+    """-Σ log P(x): the logistic distribution around p = sigmoid(logits), summed up over each of 256 levels.
+
+    P(x) = F(a) - F(b), F = sigmoid, a and b = (x ± 1/510 - p) / scale; the lowest level reaches down to -∞ and the
+    highest up to ∞ (Salimans et al. 2017, PixelCNN++, equation 2). Written as F(a) F(-b) (1 - exp(b - a)), which holds
+    exactly and loses no digits, so that nothing has to be clipped.
+    """
+    images = _per_draw(images, logits)
+    half_level = 0.5 / (LEVELS - 1)
+    precision = (-log_scale).exp()
+    centred = images - logits.sigmoid()
+    below_top, above_bottom = images < 1 - half_level, images > half_level
+    nll = softplus((-half_level - centred) * precision) * below_top
+    nll = nll + softplus((centred - half_level) * precision) * above_bottom
+    log_width = torch.log(-torch.expm1(-2 * half_level * precision))
+    return _sum_pixels(nll - log_width * (below_top & above_bottom))
+
+
+class LearnedScale(nn.Module):
+    """One scale, σ or s, that all pixels share and that is trained with the networks.
+
+    log scale = m + softplus(SCALE_SPEED·raw - m) with m = LEAST_LOG_SCALE, which is SCALE_SPEED·raw almost everywhere.
+    Adam moves each parameter by about the learning rate, and log σ has ten times as far to go as a weight.
+    """
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        above_least = math.log(math.expm1(math.log(start) - LEAST_LOG_SCALE))
+        self.raw = nn.Parameter(torch.tensor((above_least + LEAST_LOG_SCALE) / SCALE_SPEED))
+
+    def forward(self) -> Tensor:
+        """Return the logarithm of the scale, a scalar."""
+        return LEAST_LOG_SCALE + softplus(SCALE_SPEED * self.raw - LEAST_LOG_SCALE)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A likelihood with its settings filled in."""
+
+    nll: Callable[[Tensor, Tensor], Tensor]  # (images, logits) -> (N,)
+    scale: LearnedScale | None = None  # trained with the networks
+
+    def terms(self) -> Mapping[str, Tensor]:
+        """Return the learned scale, for the curves."""
+        return {} if self.scale is None else {"scale": self.scale().detach().exp()}
+
+
+def make_likelihood(options: LikelihoodOptions) -> Likelihood:
+    """Return the likelihood that the options name."""
+    if options.likelihood == "bernoulli":
+        return Likelihood(bernoulli_nll)
+    if options.likelihood == "gaussian":
+        log_sigma = math.log(options.sigma)
+        return Likelihood(lambda images, logits: gaussian_nll(images, logits, log_sigma))
+    nll = gaussian_nll if options.likelihood == "gaussian-learned" else discretised_logistic_nll
+    scale = LearnedScale(options.sigma)
+    return Likelihood(lambda images, logits: nll(images, logits, scale()), scale)
+
+
+def _per_draw(images: Tensor, logits: Tensor) -> Tensor:
+    draws = len(logits) // len(images)
+    return images if draws == 1 else images.repeat(draws, *[1] * (images.ndim - 1))
+
+
+def _sum_pixels(values: Tensor) -> Tensor:
+    return values.sum(tuple(range(1, values.ndim)))

@@ -1,0 +1,127 @@
+"""A contact sheet of suspects: copies side by side, the darkest, the flattest, each with its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from genbench.datacheck.check import Measured
+from genbench.datacheck.duplicates import Copies
+from genbench.datacheck.survey import Survey
+
+_TILE = 128  # pixels of a picture's longer side
+_GAP, _CAPTION, _TITLE = 12, 16, 34
+_ACROSS = 8  # pictures in a row
+_MOST = 24  # entries of a section
+_BACKGROUND, _INK, _FAINT, _FRAME = (255, 255, 255), (24, 24, 27), (113, 113, 122), (228, 228, 231)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One kind of suspects; an entry is one image, or two to compare, with a caption under each."""
+
+    title: str
+    entries: tuple[tuple[tuple[int, str], ...], ...]
+
+
+def sections(measured: Measured) -> list[Section]:
+    """Return what there is to show: copies first, those across splits before the others."""
+    survey, files = measured.survey, measured.survey.files
+    found = [
+        Section("Copies to the last pixel", _pairs(survey, measured.exact or ())),
+        Section("Near copies", _pairs(survey, sorted(measured.near or (), key=lambda group: -group.similarity))),
+        Section("Blank", _singles(survey, measured.blank)),
+    ]
+    for name in ("brightness", "contrast"):
+        chosen = [outlier for outlier in measured.outliers if outlier.measure == name]
+        entries = tuple(((o.image, f"{survey.names[o.image]}  {o.value:.0f}"),) for o in chosen)
+        found.append(Section(f"Far from the others in {name}", entries))
+    if files is not None and len(survey):
+        shorter = np.minimum(survey.widths, survey.heights)
+        order = np.argsort(shorter, kind="stable")
+        small = [int(image) for image in order if shorter[image] < files.size]
+        # 'x': the font has no multiplication sign.
+        entries = tuple(
+            ((image, f"{survey.names[image]}  {survey.widths[image]}x{survey.heights[image]}"),) for image in small
+        )
+        found.append(Section("Smaller than the images that training would see", entries))
+    return [section for section in found if section.entries]
+
+
+def draw_sheet(survey: Survey, chosen: Sequence[Section]) -> Image.Image:
+    """Return one RGB picture of the sections; only the images that are shown are read again."""
+    font, large = ImageFont.load_default(11), ImageFont.load_default(18)
+    cell = _TILE + _GAP
+    placed: list[tuple[int, int, int, str]] = []  # left, top, image, caption
+    titles: list[tuple[int, str]] = []
+    frames: list[tuple[int, int, int]] = []  # left, top, pictures
+    top = _GAP
+    for section in chosen:
+        shown = section.entries[:_MOST]
+        more = len(section.entries) - len(shown)
+        titles.append((top, section.title + (f" (the first {len(shown)} of {len(section.entries):,})" if more else "")))
+        top += _TITLE
+        column = 0
+        for entry in shown:
+            if column + len(entry) > _ACROSS:
+                top, column = top + cell + _CAPTION, 0
+            frames.append((_GAP + column * cell, top, len(entry)))
+            for image, caption in entry:
+                placed.append((_GAP + column * cell, top, image, caption))
+                column += 1
+        top += cell + _CAPTION + _GAP
+    used = max((left for left, *_ in placed), default=_GAP) + cell
+    sheet = Image.new("RGB", (max(used, 4 * cell), top), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    for place, title in titles:
+        draw.text((_GAP, place), title, fill=_INK, font=large)
+    for left, place, pictures in frames:
+        box = (left - 3, place - 3, left + pictures * cell - _GAP + 2, place + _TILE + _CAPTION + 2)
+        draw.rectangle(box, fill=_FRAME if pictures > 1 else None)
+    for left, place, image, caption in placed:
+        tile = _tile(survey, image)
+        sheet.paste(tile, (left + (_TILE - tile.width) // 2, place + (_TILE - tile.height) // 2))
+        draw.text((left, place + _TILE + 1), _fit(caption, font), fill=_FAINT, font=font)
+    return sheet
+
+
+def _pairs(survey: Survey, groups: Sequence[Copies]) -> tuple[tuple[tuple[int, str], ...], ...]:
+    """Return two images of each group; where it crosses the splits, one of each."""
+    entries = []
+    for group in sorted(groups, key=lambda group: not group.across_splits):
+        one = group.images[0]
+        differing = [image for image in group.images if survey.held_out[image] != survey.held_out[one]]
+        pair = (one, differing[0] if differing else group.images[1])
+        entries.append(tuple((image, _where(survey, image)) for image in pair))
+    return tuple(entries)
+
+
+def _singles(survey: Survey, images: Sequence[int]) -> tuple[tuple[tuple[int, str], ...], ...]:
+    return tuple(((image, survey.names[image]),) for image in images)
+
+
+def _where(survey: Survey, image: int) -> str:
+    return survey.names[image] + (" (held out)" if survey.held_out[image] and survey.kind == "folder" else "")
+
+
+def _tile(survey: Survey, image: int) -> Image.Image:
+    try:
+        picture = survey.picture(image).convert("RGB")
+    except OSError:  # gone, or changed, since it was looked at
+        return Image.new("RGB", (_TILE, _TILE), _FAINT)
+    scale = _TILE / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS)
+
+
+def _fit(caption: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
+    """Keep the end of a caption that is too long: file names differ there."""
+    line = caption[-200:]
+    kept = line
+    while line and font.getlength(kept) > _TILE:
+        line = line[1:]
+        kept = "…" + line
+    return kept

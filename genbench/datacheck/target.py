@@ -1,0 +1,73 @@
+"""What a user means by a name or a path: a dataset with its options, or a folder of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genbench.builtin.datasets.folder import checked_root
+from genbench.errors import UsageError
+from genbench.options import resolve_options
+from genbench.plan.catalogue import Catalogue
+from genbench.plan.identity import origin
+from genbench.plan.request import make_request
+from genbench.plan.settings import check_settings, own_settings
+from genbench.plugins import Plugin
+from genbench.results.schema import Choice
+from genbench.specs import DatasetSpec, Shape
+
+FOLDER = "folder"  # the dataset whose files are looked at one by one
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be checked."""
+
+    choice: Choice
+    spec: DatasetSpec
+    shape: Shape  # of the images as training would see them
+    plugin: Plugin  # that brings the dataset
+    folder: Path | None  # of files; None: a dataset that is loaded
+
+
+def find_target(text: str, settings: Sequence[str], catalogue: Catalogue) -> Target:
+    """Return what a text means: the name of a dataset, ``NAME:ARGUMENT``, ``folder:PATH``, or the path of a folder.
+
+    A name of a dataset goes before a folder of that name; ``./NAME`` is the folder. Raises `UsageError` for an unknown
+    name or option, and `DataError` for a folder that cannot be read.
+    """
+    name, colon, argument = text.partition(":")
+    known = name in catalogue.datasets or bool(catalogue.quarantined_claims("datasets", name))
+    if not known and (os.sep in text or text.startswith(("~", ".")) or Path(text).exists()):
+        name, colon, argument = FOLDER, ":", text
+    elif not known:
+        _refuse(name, catalogue)
+    entry = catalogue.require("datasets", name)
+    spec: DatasetSpec = entry.spec
+    tables = make_request({}, settings).set
+    check_settings(tables, [spec], catalogue)
+    given = own_settings(tables, spec)
+    if colon and spec.argument is None:
+        raise UsageError(f"Dataset '{name}' takes nothing behind a colon.", f"Write {name} instead of {text}.")
+    if colon and spec.argument and name != FOLDER:  # a folder's path may hold bytes that no option can
+        given[spec.argument] = argument
+    options = resolve_options(spec.option_schema, given, name)
+    folder = None
+    if name == FOLDER:
+        folder = checked_root(argument or str(options["path"] or ""))
+    elif spec.argument is not None and not options[spec.argument]:
+        raise UsageError(f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
+    choice = Choice(name=name, options=options, origin=origin(entry.plugin))
+    return Target(choice, spec, spec.shape(options), entry.plugin, folder)
+
+
+def _refuse(name: str, catalogue: Catalogue) -> None:
+    try:
+        catalogue.require("datasets", name)
+    except UsageError as error:
+        raise UsageError(
+            f"There is neither a dataset nor a folder '{name}'. {error.cause}",
+            f"{error.cure}\nOr give the path of a folder with images.",
+        ) from None

@@ -1,0 +1,59 @@
+"""Settings that depend on each other: early stopping on a metric that is measured, initial weights that exist."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from genbench.errors import UsageError, near_miss
+from genbench.options import OptionValue
+from genbench.plan.initial import file_hash, initial_weights
+from genbench.plan.recipe import AUGMENT_POLICIES
+
+
+def check_remedies(recipe: Mapping[str, OptionValue], metrics: Collection[str], known_metrics: Collection[str]) -> None:
+    """Raise `UsageError` where a setting lacks what it needs.
+
+    Args:
+        recipe: every field.
+        metrics: names of the metrics that this run measures.
+        known_metrics: names of all metrics there are.
+    """
+    metric, every, patience = recipe["best_metric"], recipe["evaluate_every"], recipe["patience"]
+    if patience and not metric:
+        raise UsageError("patience needs a metric to watch.", f"Name it with --best-metric: {', '.join(metrics)}.")
+    if metric and metric not in known_metrics:
+        raise UsageError(
+            f"best_metric '{metric}' is not a metric.{near_miss(str(metric), known_metrics)}",
+            f"Measured here: {', '.join(metrics) or 'none'}.",
+        )
+    if metric and metric not in metrics:
+        raise UsageError(
+            f"best_metric '{metric}' is not measured in this run.",
+            f"Add it to --metrics, or choose: {', '.join(metrics)}.",
+        )
+    if metric and not every:
+        raise UsageError(
+            "best_metric needs evaluations while training.", "Say how often, in images: --evaluate-every 10000."
+        )
+    if recipe["augment_discriminator"] != "none":
+        policy = recipe["augment_policy"]
+        assert isinstance(policy, list)
+        check_policy(policy)
+
+
+def check_policy(names: Sequence[str]) -> None:
+    """Raise `UsageError` where `augment_policy` is empty, or names something twice or something that does not exist."""
+    allowed = f"augment_policy takes some of: {', '.join(AUGMENT_POLICIES)}."
+    if not names:
+        raise UsageError("augment_policy is empty.", f"{allowed} For no augmentation: augment_discriminator = 'none'.")
+    for name in names:
+        if name not in AUGMENT_POLICIES:
+            raise UsageError(f"augment_policy: there is no '{name}'.{near_miss(name, AUGMENT_POLICIES)}", allowed)
+        if list(names).count(name) > 1:
+            raise UsageError(f"augment_policy names '{name}' twice.", "Name each change once.")
+
+
+def initial_hash(recipe: Mapping[str, OptionValue]) -> str:
+    """Return the sha256 of the file of initial weights, or an empty string; raise `UsageError` where it is missing."""
+    source = str(recipe["init_from"] or "")
+    return file_hash(initial_weights(source)) if source else ""

@@ -1,0 +1,57 @@
+"""From the recipe to what happens to gradients and learning rates in each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from genbench.exchange import Phase
+from genbench.options import OptionValue
+from genbench.train.engine import UpdateRules
+from genbench.train.regularise import add_orthogonal_gradient, require_weights
+from genbench.train.schedule import learning_rate_factor, set_learning_rates
+
+
+def make_update_rules(
+    networks: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    recipe: Mapping[str, OptionValue],
+) -> UpdateRules:
+    """Return gradient clipping, orthogonal regularisation and the learning-rate schedule of this recipe."""
+    orthogonal = float(recipe["orthogonal"] or 0)  # type: ignore[arg-type]
+
+    if orthogonal > 0:
+        require_weights(networks)
+
+    def add_gradients(phase: Phase) -> None:
+        if phase.optimizer:  # a regulariser of a player that has had its share
+            return
+        for name in phase.networks:
+            add_orthogonal_gradient(networks[name], orthogonal)
+
+    return UpdateRules(
+        clip_gradient=float(recipe["clip_gradient"] or 0),  # type: ignore[arg-type]
+        add_gradients=add_gradients if orthogonal > 0 else None,
+        schedule=_schedule(optimizers, recipe),
+    )
+
+
+def _schedule(
+    optimizers: Mapping[str, torch.optim.Optimizer], recipe: Mapping[str, OptionValue]
+) -> Callable[[int], None] | None:
+    if recipe["schedule"] == "constant" and not recipe["schedule_warmup"]:
+        return None
+    budget = recipe["images"]
+    assert isinstance(budget, int)
+    factor = learning_rate_factor(recipe)
+    distinct = list(dict.fromkeys(optimizers.values()))
+    bases = [float(group["lr"]) for optimizer in distinct for group in optimizer.param_groups]
+
+    def schedule(images_seen: int) -> None:
+        # Looked up anew: an optimiser that is loaded from a checkpoint has other groups.
+        groups = [group for optimizer in distinct for group in optimizer.param_groups]
+        set_learning_rates(groups, bases, factor(images_seen, budget))
+
+    return schedule

@@ -1,0 +1,52 @@
+"""The course of the learning rate: a pure function of the images consumed so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from genbench.plan.recipe import Recipe
+
+
+def learning_rate_factor(recipe: Mapping[str, Any]) -> Callable[[int, int], float]:
+    """Return `factor(images_seen, budget)`: what the learning rates are multiplied by in the step to come.
+
+    With n images seen, budget N, warm-up w, batch B, start s, final share f and t = (n - s) / (N - s) kept in [0, 1]:
+
+        constant    1
+        linear      1 - (1 - f) t
+        cosine      f + (1 - f) (1 + cos πt) / 2                        (Loshchilov & Hutter 2017, equation 5)
+        step        schedule_factor^⌊n / schedule_every⌋
+        warm-up     times min(1, (n + B) / w)                           (Goyal et al. 2017, section 2.2)
+
+    The warm-up counts the images of the step itself, so that the first step is not lost. A decay that would start at
+    or after the budget's end does not happen.
+    """
+    settings = Recipe(**recipe)
+    final, start = settings.schedule_final, settings.schedule_start
+
+    def decay(images_seen: int, budget: int) -> float:
+        if settings.schedule == "constant":
+            return 1.0
+        if settings.schedule == "step":
+            return float(settings.schedule_factor ** (images_seen // settings.schedule_every))
+        if budget <= start:
+            return 1.0
+        passed = min(1.0, max(0.0, (images_seen - start) / (budget - start)))
+        left = 1 - passed if settings.schedule == "linear" else (1 + math.cos(math.pi * passed)) / 2
+        return final + (1 - final) * left
+
+    def factor(images_seen: int, budget: int) -> float:
+        warmed = 1.0
+        if settings.schedule_warmup:
+            warmed = min(1.0, (images_seen + settings.batch_size) / settings.schedule_warmup)
+        return warmed * decay(images_seen, budget)
+
+    return factor
+
+
+def set_learning_rates(groups: Sequence[dict[str, Any]], bases: Sequence[float], factor: float) -> None:
+    """Set each optimiser's parameter group to its base learning rate times `factor`; the device is not waited for."""
+    for group, base in zip(groups, bases, strict=True):
+        group["lr"] = base * factor

@@ -1,0 +1,52 @@
+"""When a generator counts as collapsed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genbench.exchange import Images
+from genbench.execute.collapse import JUDGED_FROM, median_nearest_distance, signs_of_collapse
+from genbench.execute.evaluating import Drawn
+from genbench.execute.loading import LoadedData
+
+
+def noise(count: int, seed: int = 0) -> Tensor:
+    return torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+DATA = LoadedData(noise(200), None, noise(5), None, 0, "", ())
+ALIKE = noise(1).repeat(40, 1, 1, 1)
+
+
+def signs(samples: Tensor, images_seen: int, identical: bool = False) -> str:
+    return signs_of_collapse(Drawn(Images(samples), None, identical), DATA, images_seen)
+
+
+def test_a_young_generator_has_collapsed_only_if_its_samples_are_the_same_to_the_last_bit() -> None:
+    # the bytes agree, but before rounding the samples differed: an untrained network, not a collapsed one
+    assert not signs(ALIKE, images_seen=10)
+    assert signs(ALIKE, images_seen=10, identical=True)
+
+
+def test_a_trained_generator_is_judged_by_how_little_its_samples_differ() -> None:
+    assert "nearly all the same" in signs(ALIKE, images_seen=JUDGED_FROM)
+    assert not signs(noise(40, seed=1), images_seen=JUDGED_FROM)
+
+
+def test_a_generator_that_repeats_a_few_pictures_has_collapsed_though_they_differ_as_much_as_the_data() -> None:
+    pictures = noise(8, seed=2)
+    chosen = torch.randint(8, (200,), generator=torch.Generator().manual_seed(3))
+    wobble = torch.randint(0, 2, (200, 1, 8, 8), generator=torch.Generator().manual_seed(4)).to(torch.uint8)
+    repeated = (pictures[chosen].clamp(max=254) + wobble).to(torch.uint8)
+    assert "repeat a few pictures" in signs(repeated, images_seen=JUDGED_FROM)
+
+
+def test_samples_that_are_close_variations_of_the_data_have_not_collapsed() -> None:
+    softened = (DATA.train_pixels.float() * 0.5 + 64).to(torch.uint8)
+    assert not signs(softened, images_seen=JUDGED_FROM)
+
+
+def test_the_nearest_distance_of_points_on_a_line() -> None:
+    pixels = torch.tensor([0, 3, 10, 100], dtype=torch.uint8).reshape(4, 1, 1, 1)
+    assert median_nearest_distance(pixels) == 3.0  # 3, 3, 7, 90: the lower of the two middle ones

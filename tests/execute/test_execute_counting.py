@@ -1,0 +1,80 @@
+"""Operations counted by torch's formulas, against products written out by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from genbench.execute.building import build_cell
+from genbench.execute.counting import flops_per_image, measure_energy
+from genbench.execute.loading import LoadedData
+from genbench.measure.energy import EnergyMeter
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.train.engine import EagerEngine
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return discover()
+
+
+def engine(catalogue: Catalogue, model: str, **given: object) -> EagerEngine:
+    pixels = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8)
+    request = make_request({"models": model, "batch_size": 8, **given})
+    (cell,) = make_plan(request, catalogue, "cpu").cells
+    return build_cell(cell.identity, catalogue, LoadedData(pixels, None, pixels[:4], None, 0, "", ()), CPU).engine
+
+
+def test_a_vae_of_three_matrix_products(catalogue: Catalogue) -> None:
+    """784 → 400 → 2·20, 20 → 400 → 784: forwards, and backwards twice but for the first layer's input."""
+    forward = 784 * 400 + 2 * 400 * 20 + 20 * 400 + 400 * 784
+    backward = 2 * forward - 784 * 400  # images need no gradient
+    assert flops_per_image(engine(catalogue, "vae")) == 2 * (forward + backward)
+
+
+def test_the_frozen_discriminator_costs_no_weight_gradients(catalogue: Catalogue) -> None:
+    g = 100 * 128 + 128 * 256 + 256 * 512 + 512 * 1024 + 1024 * 784
+    d = 784 * 512 + 512 * 256 + 256
+    g_cost = g + 2 * g - 100 * 128  # latents need no gradient
+    d_phase = 2 * (d + 2 * d - 784 * 512)  # on real images and on fakes
+    through_d = d + d  # forwards, and backwards to the fakes
+    assert flops_per_image(engine(catalogue, "gan")) == 2 * (g_cost + d_phase + through_d)
+
+
+def test_a_lazy_penalty_counts_a_kth_and_a_double_backward_can_be_counted(catalogue: Catalogue) -> None:
+    def of(every: int) -> float:
+        settings = {"r1": {"penalty_every": every}}
+        return flops_per_image(engine(catalogue, "gan", losses="r1", set=settings))
+
+    plain = flops_per_image(engine(catalogue, "gan", losses="non-saturating"))
+    assert of(4) - plain == pytest.approx(4 * (of(16) - plain))
+    assert of(4) > plain
+
+
+def test_discriminator_steps_are_shared_among_the_images_they_consume(catalogue: Catalogue) -> None:
+    one, five = (flops_per_image(engine(catalogue, "gan", discriminator_steps=steps)) for steps in (1, 5))
+    assert five < one  # five batches, one generator update
+
+
+def test_counting_leaves_the_engine_where_it_was(catalogue: Catalogue) -> None:
+    counted = engine(catalogue, "gan")
+    counted.step()
+    counted.read_terms()
+    flops_per_image(counted)
+    assert counted.step_number == 1
+    assert counted.observer is None
+
+
+def test_energy_per_image_is_what_the_counter_gained_over_the_images_of_the_pass(catalogue: Catalogue) -> None:
+    readings = iter([{"package": 10.0}, {"package": 14.0}])
+    meter = EnergyMeter(lambda: next(readings), "a counter")
+    found = measure_energy(engine(catalogue, "vae"), CPU, 0.2, meter)
+    assert found.joules == 4.0
+    assert found.seconds >= 0.2
+    assert found.images > 0
+    assert found.images % 80 == 0  # ten steps of 8 images at a time
+    assert found.joules_per_image == pytest.approx(4.0 / found.images)

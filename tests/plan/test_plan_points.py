@@ -1,0 +1,56 @@
+"""Which metrics are asked of points, and of data with modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import genbench
+from genbench.plan.catalogue import Catalogue, combine
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.plugins import LoadedPlugin, Plugin, builtin_plugins, load_plugin
+
+MODES = {"modes", "mode-kl", "mode-quality"}
+DATASETS = [
+    genbench.DatasetSpec(name="ring", image_shape=(1, 1, 2), load=len, points=True, modes=8, mode_of=len),
+    genbench.DatasetSpec(name="cloud", image_shape=(1, 1, 2), load=len, points=True),
+    genbench.DatasetSpec(name="stacked", image_shape=(3, 28, 28), load=len, modes=1000, mode_of=len),
+    genbench.DatasetSpec(name="photos", image_shape=(3, 28, 28), load=len),
+]
+
+
+def catalogue() -> Catalogue:
+    plugin = Plugin("acme", "entry-point", "acme", "acme", "1.0")
+    builtin = [load_plugin(plugin) for plugin in builtin_plugins()]
+    return combine([*builtin, LoadedPlugin(plugin, {"datasets": list(DATASETS)})])
+
+
+def metrics(dataset: str, **given: Any) -> set[str]:
+    cells = make_plan(make_request({"models": "gan", "datasets": dataset, **given}, ()), catalogue(), "cpu").cells
+    return set(cells[0].identity.metrics)
+
+
+def test_modes_are_asked_only_of_data_that_have_them() -> None:
+    assert {name: metrics(name) & MODES for name in ("ring", "cloud", "stacked", "photos")} == {
+        "ring": MODES, "cloud": set(), "stacked": MODES, "photos": set(),
+    }  # fmt: skip
+
+
+def test_features_of_pictures_are_not_asked_of_points_not_even_by_name() -> None:
+    for name, pictures in (("ring", False), ("cloud", False), ("stacked", True), ("photos", True)):
+        assert ("fd-fashion-cnn" in metrics(name)) == pictures
+        assert ("fid" in metrics(name, profile="standard")) == pictures
+        assert metrics(name, metrics="fid,diversity") == ({"fid", "diversity"} if pictures else {"diversity"})
+
+
+def test_every_distance_of_an_extractor_needs_pictures_whoever_brings_it() -> None:
+    plugin = Plugin("acme", "entry-point", "acme", "acme", "1.0")
+    added = combine([LoadedPlugin(plugin, {"extractors": [genbench.ExtractorSpec(name="net", load=len)]})])
+    assert added.metrics["fd-net"].spec.needs_pictures
+    assert not added.metrics["fd-net"].spec.needs_modes
+
+
+def test_the_reference_rows_are_measured_by_the_same_metrics() -> None:
+    (reference,) = make_plan(make_request({"models": "gan", "datasets": "ring"}, ()), catalogue(), "cpu").references
+    assert set(reference.metrics) >= MODES
+    assert "fd-fashion-cnn" not in reference.metrics

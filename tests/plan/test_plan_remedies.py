@@ -1,0 +1,70 @@
+"""Settings that depend on each other."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from genbench.errors import UsageError
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import Plan, make_plan
+from genbench.plan.request import make_request
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return discover()
+
+
+def plan(catalogue: Catalogue, **given: object) -> Plan:
+    return make_plan(make_request({"models": "gan", **given}), catalogue, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "cause", "cure"),
+    [
+        ({"patience": 3}, "patience needs a metric", "--best-metric"),
+        ({"best_metric": "diversity"}, "needs evaluations while training", "--evaluate-every"),
+        ({"best_metric": "diversty", "evaluate_every": 100}, "Did you mean 'diversity'", "Measured here"),
+        ({"best_metric": "fid", "evaluate_every": 100}, "not measured in this run", "--metrics"),
+        ({"augment_policy": "colour", "augment_discriminator": "ada"}, "Did you mean 'color'", "translation"),
+        ({"init_from": "nowhere.safetensors"}, "does not exist", "RUN:CELL"),
+        ({"init_from": "nowhere"}, "neither RUN:CELL nor", "safetensors"),
+        ({"dropout": 1.5}, "out of range", "≤ 0.99"),
+        ({"schedule": "cosin"}, "Did you mean 'cosine'", ""),
+        ({"optimizer": "adan"}, "Did you mean 'adam'", ""),
+    ],
+)
+def test_what_lacks_its_counterpart_is_refused_with_the_cure(
+    catalogue: Catalogue, given: dict[str, object], cause: str, cure: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        plan(catalogue, **given)
+    assert cause in error.value.cause
+    assert cure in f"{error.value.cause} {error.value.cure}"
+
+
+def test_a_metric_that_this_family_lacks_skips_the_cell_with_the_reason(catalogue: Catalogue) -> None:
+    made = plan(catalogue, models="gan,vae", best_metric="psnr", evaluate_every=1000, patience=2)
+    reasons = {cell.identity.model.name: cell.reason for cell in made.cells}
+    assert "psnr" in reasons["gan"]
+    assert reasons["vae"] == ""
+
+
+def test_the_content_of_initial_weights_belongs_to_the_identity(catalogue: Catalogue, tmp_path: Path) -> None:
+    weights = tmp_path / "some.safetensors"
+    ids = []
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        (cell,) = plan(catalogue, init_from=str(weights)).cells
+        assert cell.identity.init_hash == hashlib.sha256(content).hexdigest()
+        ids.append(cell.id)
+    assert ids[0] != ids[1]
+
+
+def test_lists_may_be_written_with_commas(catalogue: Catalogue) -> None:
+    (cell,) = plan(catalogue, augment_policy="translation, cutout", freeze="discriminator.0.*").cells
+    assert cell.identity.recipe["augment_policy"] == ["translation", "cutout"]
+    assert cell.identity.recipe["freeze"] == ["discriminator.0.*"]
