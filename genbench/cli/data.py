@@ -106,7 +106,7 @@ def _survey(source: str, target: Target, progress: Progress) -> Survey:
         clean(source),
         (data.train_pixels.numpy(), None if data.train_labels is None else data.train_labels.numpy()),
         (data.test_pixels.numpy(), None if data.test_labels is None else data.test_labels.numpy()),
-        class_names=[clean(name) for name in getattr(data, "class_names", ())],
+        class_names=[clean(name) for name in data.class_names],
         points=target.spec.points,
         notes=[clean(note) for note in data.notes],
         progress=progress,

@@ -12,7 +12,8 @@ import click
 )
 @click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN for the largest first.")
 @click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
-def command(runs: tuple[str, ...], format_name: str, sort: str | None, columns: str | None) -> None:
+@click.option("--over-seeds", is_flag=True, help="One row for all seeds of a cell: mean ± standard error over them.")
+def command(runs: tuple[str, ...], format_name: str, sort: str | None, columns: str | None, over_seeds: bool) -> None:
     """Print the comparison table of one or more RUNs."""
     from genbench.errors import NoDataError
     from genbench.report.render import render
@@ -23,4 +24,4 @@ def command(runs: tuple[str, ...], format_name: str, sort: str | None, columns: 
     if not any(run.cells.results or run.cells.damaged for run in contents):
         raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Go on with `genbench run --resume {runs[0]}`.")
     names = [name for name in columns.split(",") if name.strip()] if columns else None
-    click.echo(render(make_table(*contents), format_name, sort, names), nl=False)
+    click.echo(render(make_table(*contents, over_seeds=over_seeds), format_name, sort, names), nl=False)

@@ -17,7 +17,7 @@ class ClassFacts:
     name: str
     train: int  # images
     test: int
-    brightness: float | None  # mean of its images, levels; None: it has none
+    brightness: float | None  # mean of its images, levels; None: it has none, or they are points
     contrast: float | None
 
 
@@ -29,8 +29,8 @@ class Balance:
     ratio: float | None  # largest class by smallest, in training images; None: one of them has none
     evenness: float  # Pielou 1966: entropy of the classes by its greatest value, ln K; 1: all of the same size
     effective_classes: float  # exp of the entropy: as many classes of the same size are as diverse (Hill 1973)
-    brightness_explained: float  # η²: share of the variance of the images' brightness that lies between classes
-    contrast_explained: float
+    brightness_explained: float | None  # η²: share of its variance that lies between classes; None: points
+    contrast_explained: float | None
 
 
 def balance(survey: Survey) -> Balance | None:
@@ -42,19 +42,20 @@ def balance(survey: Survey) -> Balance | None:
     train = np.bincount(labels[~survey.held_out], minlength=count)
     test = np.bincount(labels[survey.held_out], minlength=count)
     brightness, contrast = survey.fingerprints.brightness, survey.fingerprints.contrast
+    pictures = not survey.points
     names = [survey.class_names[n] if n < len(survey.class_names) else str(n) for n in range(count)]
     entropy = entropy_of(train)
     return Balance(
         classes=tuple(
             ClassFacts(names[n], int(train[n]), int(test[n]), _mean(brightness[of]), _mean(contrast[of]))
             for n in range(count)
-            for of in [labels == n]
+            for of in [(labels == n) & pictures]
         ),
         ratio=round(float(train.max() / train.min()), 3) if train.min() else None,
         evenness=round(entropy / float(np.log(count)), 4) if count > 1 else 1.0,
         effective_classes=round(float(np.exp(entropy)), 2),
-        brightness_explained=round(explained(brightness, labels), 4),
-        contrast_explained=round(explained(contrast, labels), 4),
+        brightness_explained=round(explained(brightness, labels), 4) if pictures else None,
+        contrast_explained=round(explained(contrast, labels), 4) if pictures else None,
     )
 
 

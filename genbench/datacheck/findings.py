@@ -127,7 +127,7 @@ def _classes(measured: Measured) -> Iterator[Finding]:
         text = f"the largest class has {facts.ratio:.1f} times the training images of the smallest"
         cure = f"Classes count as {facts.effective_classes:.1f} of {len(names)}: add to the small ones, or thin out."
         yield Finding("warning", "class-imbalance", text, cure)
-    if facts.brightness_explained > limits.brightness_explained:
+    if facts.brightness_explained is not None and facts.brightness_explained > limits.brightness_explained:
         text = f"classes differ in brightness: it explains {facts.brightness_explained:.0%} of the variance"
         cure = "Fine where the things themselves differ; where it is the light or the scanner, models learn just that."
         yield Finding("note", "brightness-by-class", text, cure)

@@ -86,7 +86,9 @@ def _overview(measured: Measured) -> list[str]:
         )
         width = max(len(_short(one.name, 32)) for one in facts.classes[:_CLASSES])
         for one in facts.classes[:_CLASSES]:
-            light = f"brightness {one.brightness:5.1f}, contrast {one.contrast:5.1f}" if one.train + one.test else ""
+            light = (
+                f"brightness {one.brightness:5.1f}, contrast {one.contrast:5.1f}" if one.brightness is not None else ""
+            )
             lines.append(f"           {_short(one.name, 32):<{width}} {one.train:>7,} + {one.test:>6,}  {light}")
         if len(facts.classes) > _CLASSES:
             lines.append(f"           … and {len(facts.classes) - _CLASSES} more")

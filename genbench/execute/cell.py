@@ -43,6 +43,7 @@ from genbench.results.schema import (
     Status,
 )
 from genbench.results.store import RunDirectory
+from genbench.specs import DatasetSpec
 from genbench.train.checkpoint import save_weights
 from genbench.train.engine import EagerEngine
 from genbench.train.proof import Witness
@@ -151,10 +152,11 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         "weights": built.sampled_weights,
         "batch_norm": f"{built.recipe['sample_statistics']} statistics",
     }
+    dataset: DatasetSpec = catalogue.require("datasets", identity.dataset.name).spec
     reporter.activity("generating samples")
     with draft.timing("evaluate"):
         drawn = looks.draw()
-        points = data.train_pixels if catalogue.require("datasets", identity.dataset.name).spec.points else None
+        points = data.train_pixels if dataset.points else None
         _keep_what_was_made(draft, run, planned.id, drawn, built, points)
         if identity.metrics:
             reporter.activity("measuring")
@@ -163,7 +165,8 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
             _record_looks(draft, looks)
     collapse = ""
     if not planned.synthetic_data:
-        collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None)
+        modes = _modes(draft, dataset)
+        collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None, modes=modes)
     reporter.activity("counting operations")
     with draft.timing("count"):
         _count(draft, built, device)
@@ -241,6 +244,12 @@ def _locate(cell: _Cell, until_step: int) -> str:
         return locate(rebuild, until_step)
     except Exception as hindrance:
         return f"the first bad step could not be found ({type(hindrance).__name__}: {hindrance})"
+
+
+def _modes(draft: _Draft, dataset: DatasetSpec) -> tuple[int, int] | None:
+    """Return how many modes the samples are in, and how many there are, where that was measured."""
+    found = next((round(e.value) for e in draft.fields.get("estimates", []) if e.metric == "modes"), None)
+    return None if found is None or dataset.modes is None else (found, dataset.modes)
 
 
 def _count(draft: _Draft, built: Built, device: torch.device) -> None:

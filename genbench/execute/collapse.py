@@ -12,9 +12,12 @@ from genbench.metrics.diversity import collapsed
 JUDGED_FROM = 10_000  # images of training
 COMPARED = 512  # samples, and training images, whose nearest neighbours are looked for
 REPEATED_BELOW = 0.1  # of the training images' median distance to the nearest other one
+MODES_BELOW = 0.05  # of the modes of the data
 
 
-def signs_of_collapse(drawn: Drawn, data: LoadedData, images_seen: int, pictures: bool = True) -> str:
+def signs_of_collapse(
+    drawn: Drawn, data: LoadedData, images_seen: int, pictures: bool = True, modes: tuple[int, int] | None = None
+) -> str:
     """Return what shows that the generator has collapsed, or an empty string.
 
     1. All samples are the same to the last bit.
@@ -22,7 +25,9 @@ def signs_of_collapse(drawn: Drawn, data: LoadedData, images_seen: int, pictures
     2. The samples' pixels spread less than a tenth as far as the training images' (metric `diversity`).
     3. The samples repeat a few pictures: half of 512 samples have another one among them that is nearer than a tenth
        of the distance at which a training image has its nearest among 512. Not asked of points (`pictures` false):
-       in a plane they lie as close as the levels of a byte allow; the metric `modes` judges those.
+       in a plane they lie as close as the levels of a byte allow.
+    4. Where the dataset's modes are known and were counted (`modes`: those that samples are in, those there are): the
+       samples are in one mode only, or in no more than a twentieth of them.
     """
     samples = torch.as_tensor(drawn.samples.pixels)
     if drawn.identical and len(samples) > 1:
@@ -32,6 +37,10 @@ def signs_of_collapse(drawn: Drawn, data: LoadedData, images_seen: int, pictures
     if collapsed(samples, data.train_pixels):
         return "the generated images are nearly all the same: see `diversity`, and the picture of samples"
     count = min(COMPARED, len(samples), len(data.train_pixels))
+    if modes is not None:
+        found, known = modes
+        if 0 < found <= max(1, MODES_BELOW * known) and known > 1:
+            return f"the generated images are in {found} of {known:,} modes; see `modes`, and the picture of samples"
     if not pictures or count < 16:  # too few to tell repetition from chance
         return ""
     every = len(data.train_pixels) // count

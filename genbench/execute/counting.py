@@ -18,7 +18,7 @@ from genbench.results.schema import Energy
 from genbench.train.engine import EagerEngine
 
 
-class _Flops(TorchDispatchMode):
+class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the operations of every matrix product and convolution, by the formulas of torch's own counter.
 
     `FlopCounterMode` itself follows modules by hooks that fail under gradient penalties (`autograd.grad` inside).
@@ -51,10 +51,11 @@ class _Operations:
 
 
 def flops_per_image(engine: EagerEngine) -> float:
-    """Return the floating-point operations of training per real image, by the formulas of torch's counter, from one more step.
+    """Return the floating-point operations of training per real image, from one more step.
 
-    A multiplication and an addition count as two. Matrix products and convolutions are counted, forwards and
-    backwards; activations, normalisation and optimisers are not. A phase that runs in each k-th step counts one k-th.
+    Counted by the formulas of torch's own counter, in which a multiplication and an addition are two: matrix products
+    and convolutions, forwards and backwards; not activations, normalisation and optimisers. A phase that runs in each
+    k-th step counts one k-th.
     """
     operations = _Operations()
     step_number = engine.step_number

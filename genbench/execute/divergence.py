@@ -19,29 +19,30 @@ from genbench.train.engine import EagerEngine
 LONGEST = 60.0  # seconds that the search may take
 
 
+FURTHER = 50  # steps beyond the first bad loss in which a gradient is looked for that is not finite either
+
+
 class _Found(Exception):
     pass
 
 
 class _GradientCheck:
-    """An engine's observer that stops it at the first gradient, or loss, that is not finite."""
+    """An engine's observer that stops it at the first gradient that is not finite, and notes the first such loss."""
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self._networks = networks
+        self.bad_loss = ""  # the phase whose loss was the first not to be finite
 
     def updating(self, phase: Phase) -> AbstractContextManager[object]:
         return nullcontext()
 
     def gradients(self, phase: Phase, objective: Objective) -> None:
+        if not self.bad_loss and not bool(objective.total.isfinite()):
+            self.bad_loss = phase.name
         for name in phase.networks:
             for parameter_name, parameter in self._networks[name].named_parameters():
                 if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
-                    where = f"the gradient of {name}.{parameter_name}, in phase '{phase.name}'"
-                    if bool(objective.total.isfinite()):
-                        raise _Found(f"{where}, is the first that is not finite, while the loss still is")
-                    raise _Found(f"{where}, is the first that is not finite")
-        if not bool(objective.total.isfinite()):
-            raise _Found(f"the loss of phase '{phase.name}' is not finite, its gradients are")
+                    raise _Found(f"the gradient of {name}.{parameter_name} in phase '{phase.name}'")
 
 
 def locate(rebuild: Callable[[], EagerEngine], until_step: int, clock: Callable[[], float] = time.monotonic) -> str:
@@ -53,13 +54,21 @@ def locate(rebuild: Callable[[], EagerEngine], until_step: int, clock: Callable[
         clock: seconds.
     """
     engine = rebuild()
-    engine.observer = _GradientCheck(engine.networks)
-    begin = clock()
-    while engine.step_number <= until_step:
+    engine.observer = check = _GradientCheck(engine.networks)
+    begin, loss_step = clock(), 0
+    while engine.step_number < until_step + FURTHER:
+        step = engine.step_number + 1
         if clock() - begin > LONGEST:
-            return f"no gradient was found that is not finite up to step {engine.step_number}, where the search ended"
+            break
         try:
             engine.step()
         except _Found as found:
-            return f"first bad step {engine.step_number + 1}: {found}"
-    return "repeating the steps showed no gradient that is not finite: the failure does not repeat"
+            first = f"first bad step {loss_step or step}: "
+            if loss_step:
+                return f"{first}the loss of phase '{check.bad_loss}'; then, in step {step}, {found}"
+            return f"{first}{found}"
+        if check.bad_loss and not loss_step:
+            loss_step = step
+    if loss_step:
+        return f"first bad step {loss_step}: the loss of phase '{check.bad_loss}', while all gradients were finite"
+    return f"repeating the steps up to {engine.step_number} showed no gradient that is not finite"

@@ -89,7 +89,7 @@ def read_entry(path: Path) -> tuple[ImageData, str] | None:
 def write_entry(path: Path, data: ImageData) -> str:
     """Write an entry, in the place of a damaged one if need be, and return the content hash.
 
-    `data` holds CPU tensors. Where two processes write the same entry the last one stays, which changes nothing.
+    `data` holds CPU tensors. Where two processes write the same entry the first one stays, which changes nothing.
     Raises `OSError`, and leaves nothing behind, where the disk refuses.
     """
     with _scratch(path.parent) as scratch:
@@ -153,13 +153,15 @@ def _locked(directory: Path) -> Iterator[None]:
 
 def _move(scratch: Path, path: Path) -> None:
     for attempt in range(3):
-        with contextlib.suppress(FileNotFoundError):
-            path.rename(scratch.parent / f"replaced-{attempt}")
         try:
             scratch.rename(path)
-        except OSError:  # another process has put its own there in this moment
+        except OSError:
             if attempt == 2:
                 raise
+            if read_entry(path) is not None:
+                return  # another process was quicker, with the same content
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(scratch.parent / f"damaged-{attempt}")
         else:
             return
 

@@ -254,7 +254,8 @@ def expected_steps(cell: PlannedCell) -> int:
 def label(cell: PlannedCell) -> str:
     """Return a cell's name for people."""
     identity = cell.identity
-    return f"{identity.model.name} · {identity.loss.name} · {identity.dataset.name} · seed {identity.seed}"
+    names = (identity.model.name, identity.loss.name, cell.variant, identity.dataset.name, f"seed {identity.seed}")
+    return " · ".join(name for name in names if name)
 
 
 def _kernel_memory_kills() -> int:

@@ -172,8 +172,6 @@ class Training:
         means = {name: _mean(series) for name, series in values.items()}
         for network, norm in engine.gradient_norms().items():
             means[f"gradient_norm.{network}"] = norm if math.isfinite(norm) else None
-        if self.looks is not None and len(self.windows) % OBSERVED == 0:
-            means |= self.looks.observe()
         self.windows.append(
             Window(
                 step=engine.step_number,
@@ -185,6 +183,9 @@ class Training:
         )
         self.curves.append(CurvePoint(step=engine.step_number, images=engine.images_seen, terms=means))
         _require_finite(values, first_step, done)
+        if self.looks is not None and len(self.windows) % OBSERVED == 0:
+            seen = {**means, **self.looks.observe()}
+            self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=seen)
         return means
 
     def _progress(self, terms: dict[str, float | None]) -> Progress:

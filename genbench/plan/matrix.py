@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,8 +45,14 @@ class _Dataset:
     shape: Shape
 
 
+@dataclass(frozen=True)
+class _Variant:
+    name: str  # empty: the plan has no variants
+    recipe: Mapping[str, OptionValue]  # what was given: of the plan, its precision, and the variant
+
+
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
-    """Expand models × losses × datasets × precisions × seeds into cells for a device ('cpu' or 'cuda').
+    """Expand models × losses × datasets × variants × precisions × seeds into cells for a device ('cpu' or 'cuda').
 
     Raises `UsageError` for an unknown name, an unknown or ill-typed option, or a request in which no cell is possible.
     """
@@ -59,17 +66,19 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     check_settings(request.set, taking_part, catalogue)
 
     cells = [
-        _cell(request, catalogue, profile, model, loss, dataset, precision, seed, device, metrics)
+        _cell(request, catalogue, profile, model, loss, dataset, variant, seed, device, metrics)
         for dataset in datasets
         for model, loss in pairs
-        for precision in request.precision or (None,)
+        for variant in _variants(request)
         for seed in request.seeds
     ]
-    cells = list({cell.id: cell for cell in cells}.values())
+    cells, alike = _distinct(cells)
     possible = [cell for cell in cells if not cell.reason]
     if not possible:
         reasons = "\n".join(
-            f"  {cell.identity.model.name} × {cell.identity.loss.name}: {cell.reason}" for cell in cells
+            f"  {cell.identity.model.name} × {cell.identity.loss.name}"
+            f"{f' × {cell.variant}' if cell.variant else ''}: {cell.reason}"
+            for cell in cells
         )
         raise UsageError(f"None of the {len(cells)} cells that were asked for is possible.", reasons)
     return Plan(
@@ -77,8 +86,41 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
         cells=cells,
         references=_references(possible),
         plugins=third_party_plugins(catalogue, possible),
-        warnings=_warnings(catalogue, cells),
+        warnings=[*_warnings(catalogue, cells), *alike],
     )
+
+
+def _variants(request: Request) -> list[_Variant]:
+    """Return every recipe that was given: each variant, laid over the plan's own fields, in each precision."""
+    precisions: list[dict[str, OptionValue]] = [{"precision": name} for name in request.precision]
+    return [
+        _Variant(name, {**request.recipe, **precision, **fields})
+        for name, fields in (request.variants or {"": {}}).items()
+        for precision in precisions or [{}]
+    ]
+
+
+def _distinct(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str]]:
+    """Return each cell once, under the first variant that asks for it, and a note on the others."""
+    first: dict[str, PlannedCell] = {}
+    notes: dict[str, None] = {}
+    for cell in cells:
+        kept = first.setdefault(cell.id, cell)
+        if kept.variant != cell.variant:
+            same = f"variant '{cell.variant}' of '{cell.identity.model.name}' has the recipe of '{kept.variant}'"
+            notes[f"{same}: it is measured once, as '{kept.variant}'"] = None
+    return list(first.values()), list(notes)
+
+
+@contextmanager
+def _naming(variant: _Variant) -> Iterator[None]:
+    """Say in which variant a recipe lacks what it needs."""
+    try:
+        yield
+    except UsageError as error:
+        if not variant.name:
+            raise
+        raise UsageError(f"Variant '{variant.name}': {error.cause}", error.cure) from None
 
 
 def _cell(
@@ -88,17 +130,18 @@ def _cell(
     model: Entry[ModelSpec],
     loss: Entry[LossSpec],
     dataset: _Dataset,
-    precision: str | None,
+    variant: _Variant,
     seed: int,
     device: str,
     metrics: Sequence[MetricSpec],
 ) -> PlannedCell:
     spec = model.spec
-    given = request.recipe if precision is None else {**request.recipe, "precision": precision}
-    layers = (spec.recipe, loss.spec.recipe, profile.recipe, given, recipe_settings(request.set, spec))
+    layers = (spec.recipe, loss.spec.recipe, profile.recipe, variant.recipe, recipe_settings(request.set, spec))
     recipe = resolve_recipe(*layers, owner=spec.name)
     measured = [] if dataset.entry.spec.synthetic else [metric.name for metric in metrics]
-    check_remedies(recipe, measured, catalogue.metrics)
+    with _naming(variant):
+        check_remedies(recipe, measured, catalogue.metrics)
+        init_hash = initial_hash(recipe)
     family = catalogue.families.get(spec.family)
     identity = CellIdentity(
         identity_version=IDENTITY_VERSION,
@@ -112,14 +155,18 @@ def _cell(
         device=device,
         seed=seed,
         metrics=_cell_metrics(metrics, family.spec if family else None, dataset.entry.spec),
-        init_hash=initial_hash(recipe),
+        init_hash=init_hash,
         genbench=__version__,
     )
     reason = (
         _impossible(spec, loss.spec, dataset, recipe, identity.metrics) if family else _missing_family(spec, catalogue)
     )
     return PlannedCell(
-        id=cell_id(identity), identity=identity, reason=reason, synthetic_data=dataset.entry.spec.synthetic
+        id=cell_id(identity),
+        identity=identity,
+        variant=variant.name,
+        reason=reason,
+        synthetic_data=dataset.entry.spec.synthetic,
     )
 
 

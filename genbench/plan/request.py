@@ -34,11 +34,14 @@ class Request:
     memory_limit: float | None = None  # GiB per cell
     threads: int | None = None
     recipe: dict[str, OptionValue] = field(default_factory=dict)  # only what was given
+    variants: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> recipe fields over `recipe`
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
 
 
 _LISTS = ("models", "losses", "datasets", "metrics", "plugins")
-_KEYS = (*_LISTS, "seeds", "device", "profile", "out", "timeout", "memory_limit", "threads", "set", *RECIPE_FIELDS)
+_NUMBERS = ("timeout", "memory_limit", "threads")
+_KEYS = (*_LISTS, "seeds", "device", "profile", "out", *_NUMBERS, "set", "variants", *RECIPE_FIELDS)
+_FIELDS = {option.name: option for option in RECIPE_SCHEMA}
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
@@ -63,16 +66,16 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
     """Build a request from flags or TOML keys (None means: not given) and `--set NAME.option=value` settings."""
     values: dict[str, Any] = {}
     recipe: dict[str, OptionValue] = {}
-    schema = {option.name: option for option in RECIPE_SCHEMA}
     options: dict[str, dict[str, OptionValue]] = {}
     for key, value in given.items():
         if value is None:
             continue
         if key == "precision":
-            values[key] = tuple(str(schema[key].check(name, "recipe")) for name in _names(key, value))
-        elif key in schema:
-            several = schema[key].type.startswith("list") and isinstance(value, str)
-            recipe[key] = schema[key].check(list(_names(key, value)) if several else value, "recipe")
+            values[key] = tuple(str(_FIELDS[key].check(name, "recipe")) for name in _names(key, value))
+        elif key in _FIELDS:
+            recipe[key] = _recipe_value(key, value, "recipe")
+        elif key == "variants":
+            values[key] = _variants(value)
         elif key == "set":
             _add_tables(options, value)
         elif key in _LISTS:
@@ -80,7 +83,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = () if key == "metrics" and names == ("none",) else names
         elif key == "seeds":
             values[key] = _seeds(value)
-        elif key in ("timeout", "memory_limit", "threads"):
+        elif key in _NUMBERS:
             values[key] = _number(key, value)
         elif key in ("device", "profile", "out"):
             if not isinstance(value, str):
@@ -121,6 +124,29 @@ def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> N
     for name, table in tables.items():
         for option, value in table.items():
             options.setdefault(name, {})[option.replace("-", "_")] = value
+
+
+def _variants(tables: object) -> dict[str, dict[str, OptionValue]]:
+    how = "Write [variants.averaged] and below it: ema_half_life = 10000."
+    if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+        raise UsageError("'variants' must hold one table per name.", how)
+    found: dict[str, dict[str, OptionValue]] = {}
+    for name, table in tables.items():
+        if not (isinstance(name, str) and name.strip()):
+            raise UsageError(f"A variant cannot be called {name!r}.", how)
+        fields = found.setdefault(name, {})
+        for written, value in table.items():
+            key = str(written).replace("-", "_")
+            if key not in _FIELDS:
+                cause = f"variants.{name}.{written} is no field of the recipe.{near_miss(key, RECIPE_FIELDS)}"
+                raise UsageError(cause, f"A variant holds recipe fields only: {', '.join(RECIPE_FIELDS)}.")
+            fields[key] = _recipe_value(key, value, f"variants.{name}")
+    return found
+
+
+def _recipe_value(key: str, value: object, owner: str) -> OptionValue:
+    several = _FIELDS[key].type.startswith("list") and isinstance(value, str)
+    return _FIELDS[key].check(list(_names(key, value)) if several else value, owner)
 
 
 def _names(key: str, value: object) -> tuple[str, ...]:

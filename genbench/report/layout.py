@@ -50,7 +50,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One cell, or one reference row: what the metrics say of images that no model made."""
+    """One cell, all seeds of one, or one reference row: what the metrics say of images that no model made."""
 
     kind: Literal["cell", "reference"]
     id: str

@@ -59,8 +59,8 @@ def page(run: RunContents, table: Table, pictures: Mapping[str, tuple[bytes | No
 def cell_title(planned: PlannedCell) -> str:
     """Return what a reader calls a cell."""
     identity = planned.identity
-    parts = (identity.model.name, identity.loss.name, identity.dataset.name, identity.device, f"seed {identity.seed}")
-    return clean(" · ".join(parts), 120)
+    names = (identity.model.name, identity.loss.name, planned.variant, identity.dataset.name)
+    return clean(" · ".join(part for part in (*names, identity.device, f"seed {identity.seed}") if part), 120)
 
 
 def _cell(run: RunContents, planned: PlannedCell, samples: bytes | None, reconstructions: bytes | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.options import OptionValue
+from genbench.plan.recipe import RECIPE_FIELDS
 from genbench.report.numbers import MISSING, count
 from genbench.results.schema import CellResult, PlannedCell, RunRecord
 
@@ -13,6 +14,7 @@ from genbench.results.schema import CellResult, PlannedCell, RunRecord
 # Whatever else was set is shown only where it tells two rows of the same model, loss and dataset apart.
 CAPTION = {
     "loss": "{}",
+    "variant": "{}",
     "dataset": "{}",
     "image shape": "{}",
     "device": "{}",
@@ -43,6 +45,7 @@ class Settings:
 
     shared: dict[str, OptionValue]  # the same in every row that knows it
     varying: tuple[str, ...]  # names of those that differ, in the order of the columns
+    told: tuple[str, ...] = ()  # recipe fields that differ, but that the variant's name stands for
 
 
 def settings_of(run: str, record: RunRecord, cell: PlannedCell, result: CellResult | None) -> dict[str, OptionValue]:
@@ -55,6 +58,7 @@ def settings_of(run: str, record: RunRecord, cell: PlannedCell, result: CellResu
         "run": run,
         "model": identity.model.name,
         "loss": identity.loss.name,
+        "variant": cell.variant,
         "dataset": dataset,
         "image shape": "×".join(map(str, identity.image_shape)),
         "device": identity.device,
@@ -78,8 +82,10 @@ def settings_of(run: str, record: RunRecord, cell: PlannedCell, result: CellResu
 def divide(rows: Sequence[Mapping[str, OptionValue]]) -> Settings:
     """Divide the settings of all rows into those they share and those that become columns."""
     names = list(dict.fromkeys([*CAPTION, *(name for row in rows for name in row)]))
-    varying = [name for name in names if _differs(name, rows)]
-    telling = {name for name in varying if name in CAPTION}
+    named = {"variant"} if any("variant" in row for row in rows) else set()  # a column, even where all are the same
+    varying = [name for name in names if name in named or _differs(name, rows)]
+    told = _told_by_variants(rows) if named else ()
+    telling = {name for name in varying if name in CAPTION and name not in told}
     peers: dict[tuple[str, ...], list[Mapping[str, OptionValue]]] = {}
     for row in rows:
         key = tuple(str(row.get(name)) for name in ("model", *sorted(telling)))
@@ -87,8 +93,8 @@ def divide(rows: Sequence[Mapping[str, OptionValue]]) -> Settings:
     # Two rows that still look alike are told apart by everything else in which they differ.
     hidden = {name for alike in peers.values() if len(alike) > 1 for name in varying if _differs(name, alike)}
     chosen = [name for name in varying if name in telling | hidden and name not in ("run", "model")]
-    shared = {name: value for row in rows for name, value in row.items() if name not in varying}
-    return Settings(shared, tuple(chosen))
+    shared = {name: value for row in rows for name, value in row.items() if name not in (*varying, *told)}
+    return Settings(shared, tuple(chosen), told)
 
 
 def caption(shared: Mapping[str, OptionValue]) -> str:
@@ -110,6 +116,24 @@ def say(name: str, value: OptionValue) -> str:
     if isinstance(value, list):
         return ", ".join(say(name, item) for item in value)
     return str(value)
+
+
+def _told_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str, ...]:
+    """Return the recipe fields that follow from model, loss, dataset and variant, but not from the first three alone.
+
+    A field that a row does not know is empty there: `settings_of` leaves empty values out.
+    """
+    peers: dict[tuple[str, ...], dict[str, list[Mapping[str, OptionValue]]]] = {}
+    for row in rows:
+        key = tuple(str(row.get(name)) for name in ("model", "loss", "dataset"))
+        peers.setdefault(key, {}).setdefault(str(row.get("variant", "")), []).append(row)
+    told = []
+    for name in RECIPE_FIELDS:
+        seen = [[{repr(row.get(name)) for row in alike} for alike in variants.values()] for variants in peers.values()]
+        follows = all(len(values) == 1 for variants in seen for values in variants)
+        if follows and any(len(set().union(*variants)) > 1 for variants in seen):
+            told.append(name)
+    return tuple(told)
 
 
 def _differs(name: str, rows: Sequence[Mapping[str, OptionValue]]) -> bool:

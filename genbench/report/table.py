@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from genbench.exchange import Direction
-from genbench.report import comparable
+from genbench.options import OptionValue
+from genbench.report import comparable, seeds
 from genbench.report.layout import DAGGER, Column, Footnotes, Row, Table, Value, clean
 from genbench.report.settings import CAPTION, caption, divide
 from genbench.report.values import PlannedRow, cell_row, estimate_values, noted, setting_value
@@ -25,11 +26,15 @@ class _Reference:
     row: ReferenceRow
 
 
-def make_table(*runs: RunContents) -> Table:
-    """Return the table of all planned cells of these runs, with the reference rows of each dataset at the end."""
+def make_table(*runs: RunContents, over_seeds: bool = False) -> Table:
+    """Return the table of all planned cells of these runs, with the reference rows of each dataset at the end.
+
+    With `over_seeds`, cells that differ in nothing but the seed are one row: see `genbench.report.seeds`.
+    """
     cells = [PlannedRow.of(run, planned) for run in runs for planned in run.record.cells]
     references = _references(runs)
-    settings = divide([cell.settings for cell in cells])
+    groups = seeds.groups(cells) if over_seeds else []
+    settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells])
     metrics = _metric_columns(cells, references)
     shared = [name for name in settings.shared if name not in ("run", "model")]
     columns = [
@@ -47,13 +52,18 @@ def make_table(*runs: RunContents) -> Table:
         *_best_columns(cells),
         Column("time", unit="s", numeric=True),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
+        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in settings.told),
         *(Column(name, numeric=_numeric(name, cells), shown=False, exported=name in CAPTION) for name in shared),
         Column("id", shown=False),
         Column("notes", shown=False),
     ]
     notes = Footnotes()
-    rows = [cell_row(cell, notes) for cell in cells]
+    usual = _usual(settings.told, cells)
+    rows = [cell_row(cell, notes, usual) for cell in cells]
     rows = _mark_conflicts(cells, rows, metrics, notes)
+    if over_seeds:
+        columns = seeds.columns(columns, settings)
+        rows = [seeds.pooled_row(group, rows, notes) for group in groups]
     rows += [_reference_row(reference, cells, notes) for reference in references]
     texts = dict(notes.listing())
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may bear the name of a column
@@ -173,6 +183,15 @@ def _best_columns(cells: Sequence[PlannedRow]) -> list[Column]:
         columns.append(Column(f"best {name}", direction=direction, parts=("standard_error",), numeric=True))
         columns.append(Column(f"images at best {name}", numeric=True))
     return columns
+
+
+def _usual(names: Sequence[str], cells: Sequence[PlannedRow]) -> dict[str, OptionValue]:
+    """Return the most frequent value of each of these settings; of several, the one that comes first."""
+    usual: dict[str, OptionValue] = {}
+    for name in names:
+        values = [cell.settings.get(name) for cell in cells]
+        usual[name] = max(values, key=values.count)
+    return usual
 
 
 def _has_energy(result: CellResult) -> bool:

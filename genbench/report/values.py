@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from genbench.options import OptionValue
 from genbench.report import numbers
@@ -33,9 +33,14 @@ class PlannedRow:
         return cls(run.name, planned, result, damage, settings_of(run.name, run.record, planned, result))
 
 
-def cell_row(cell: PlannedRow, notes: Footnotes) -> Row:
-    """Return the row of a planned cell, whatever came of it."""
+def cell_row(cell: PlannedRow, notes: Footnotes, usual: Mapping[str, OptionValue] | None = None) -> Row:
+    """Return the row of a planned cell, whatever came of it.
+
+    `usual` are the settings that variants stand for, with the value that most rows have: a footnote says what differs.
+    """
     values = {name: setting_value(name, value) for name, value in cell.settings.items()}
+    if usual:
+        values["variant"] = _variant(cell, usual, notes)
     values["id"] = Value(cell.planned.id, cell.planned.id)
     values["status"] = _status(cell, notes)
     if cell.result is not None:
@@ -67,6 +72,14 @@ def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict
 def noted(text: str, said: Sequence[str], notes: Footnotes) -> Value:
     """Return a text with a footnote for each thing that must be said about it."""
     return Value(text, text, marks=tuple(dict.fromkeys(notes.mark(note) for note in said)))
+
+
+def _variant(cell: PlannedRow, usual: Mapping[str, OptionValue], notes: Footnotes) -> Value:
+    name = cell.planned.variant
+    own = {field: cell.settings.get(field) for field in usual if cell.settings.get(field) != usual[field]}
+    said = ", ".join(f"{field} = {say(field, value)}" for field, value in own.items())
+    value = setting_value("variant", name) if name else Value()
+    return replace(value, marks=(notes.mark(f"{name or 'no variant'}: {said}"),)) if said else value
 
 
 def _status(cell: PlannedRow, notes: Footnotes) -> Value:

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from genbench.exchange import Estimate, Unavailable
 from genbench.options import OptionValue
-from genbench.exchange import (Estimate, Unavailable)
 
 SCHEMA_VERSION = 1
 
@@ -67,7 +67,9 @@ class Comparability(Record, frozen=True, kw_only=True):
     machine: Annotated[str, Meta(description="processor model")]
     cores: Annotated[float, Meta(description="processors this process may use, a container's quota included")]
     threads: Annotated[int, Meta(description="torch intra-operation threads")]
-    openmp: Annotated[str, Meta(description="how long idle threads look for work: GOMP_SPINCOUNT, OMP_WAIT_POLICY")] = ""
+    openmp: Annotated[str, Meta(description="how long idle threads look for work: GOMP_SPINCOUNT, OMP_WAIT_POLICY")] = (
+        ""
+    )
     accelerator: Annotated[str, Meta(description="GPU model, or empty")] = ""
     driver: Annotated[str, Meta(description="GPU driver version, or empty")] = ""
     torch: str
@@ -132,7 +134,9 @@ class Proof(Record, frozen=True, kw_only=True):
     trained: Annotated[bool, Meta(description="every phase stepped, every trainable parameter moved, all are finite")]
     phase_updates: Annotated[dict[str, int], Meta(description="optimiser steps of each phase")] = {}
     unmoved: Annotated[list[str], Meta(description="trainable parameters that never changed")] = []
-    without_gradient: Annotated[list[str], Meta(description="parameters whose gradient was missing or all zero after the warm-up")] = []
+    without_gradient: Annotated[
+        list[str], Meta(description="parameters whose gradient was missing or all zero after the warm-up")
+    ] = []
     not_finite: Annotated[list[str], Meta(description="parameters with a NaN or infinite value or gradient")] = []
 
 
@@ -145,7 +149,7 @@ class EvaluationPoint(Record, frozen=True, kw_only=True):
 
 
 class Best(Record, frozen=True, kw_only=True):
-    """The evaluation with the best value of one metric; its weights are kept as ``checkpoints/<id>.best.safetensors``."""
+    """The evaluation with the best value of one metric; its weights are in ``checkpoints/<id>.best.safetensors``."""
 
     metric: Annotated[str, Meta(description="the metric by which the best was chosen")]
     step: int
@@ -210,14 +214,18 @@ class CellResult(Record, frozen=True, kw_only=True):
     throughput: Throughput | None = None
     memory: Memory | None = None
     proof: Proof | None = None
-    flops_per_image: Annotated[float | None, Meta(description="floating-point operations of training, per real image")] = None
+    flops_per_image: Annotated[
+        float | None, Meta(description="floating-point operations of training, per real image")
+    ] = None
     energy: Energy | None = None
     sampling: Annotated[dict[str, str], Meta(description="which weights were sampled, and how batch norm behaved")] = {}
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
     evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations while training")] = []
     best: Best | None = None
-    stopped_early: Annotated[bool, Meta(description="training ended for want of improvement, before the budget")] = False
+    stopped_early: Annotated[bool, Meta(description="training ended for want of improvement, before the budget")] = (
+        False
+    )
     durations: Durations = Durations()
     notes: Annotated[list[str], Meta(description="what a reader must know")] = []
 
@@ -257,6 +265,7 @@ class PlannedCell(Record, frozen=True, kw_only=True):
 
     id: str
     identity: CellIdentity
+    variant: Annotated[str, Meta(description="the plan's name for its recipe, or empty; no part of the identity")] = ""
     reason: str = ""
     synthetic_data: bool = False
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genbench.train.data import Normalise, SeededTransform, Transform
-from genbench.train.readahead import announce
+from genbench.train.readahead import RowReader
 
 AHEAD = 4  # batches that are gathered, or being gathered, while one is trained on
 
@@ -53,6 +53,7 @@ class StreamedImages:
     ) -> None:
         self.pixels = pixels.contiguous()
         self.labels = labels
+        self._reader = RowReader(self.pixels.numpy())
         self.batch_size = batch_size
         self.device = device
         self.normalise = Normalise(value_range, memory_format)
@@ -120,10 +121,8 @@ class StreamedImages:
         pinned = self.device.type == "cuda"
         if pinned and self.device.index is not None:
             torch.cuda.set_device(self.device)  # of this thread: pinning would otherwise wake the first GPU
-        rows, source = chosen.numpy(), self.pixels.numpy()
-        announce(source, rows)
-        staged = torch.empty((len(rows), *self.pixels.shape[1:]), dtype=self.pixels.dtype, pin_memory=pinned)
-        source.take(rows, axis=0, out=staged.numpy(), mode="clip")
+        staged = torch.empty((len(chosen), *self.pixels.shape[1:]), dtype=self.pixels.dtype, pin_memory=pinned)
+        self._reader.gather(chosen.numpy(), staged.numpy())
         if self.labels is None:
             return staged, None
         labels = self.labels.index_select(0, chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,6 +35,27 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
         k += 1
         coverage = _coverage(n, k)
     return Interval(median, ordered[k - 1], ordered[n - k], coverage)
+
+
+class Mean(NamedTuple):
+    """A mean with what is known of its error."""
+
+    value: float
+    standard_error: float | None  # None: one sample says nothing of it
+
+
+def mean_and_error(samples: Sequence[float]) -> Mean:
+    """Return the sample mean and its standard error, s / √n with s² = Σ(x - x̄)² / (n - 1).
+
+    The error is that of independent samples: seeds are, windows of one training are not. Sums are exact, so that
+    equal samples have an error of exactly 0. Raises ValueError without samples or with one that is not finite.
+    """
+    if not samples or not all(math.isfinite(sample) for sample in samples):
+        raise ValueError("a mean needs at least one sample, all of them finite")
+    exact = [float(sample) for sample in samples]
+    if len(exact) == 1:
+        return Mean(exact[0], None)
+    return Mean(statistics.mean(exact), statistics.stdev(exact) / math.sqrt(len(exact)))
 
 
 def _coverage(n: int, k: int) -> float:

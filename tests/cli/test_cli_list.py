@@ -54,7 +54,7 @@ def test_json_tells_what_a_plan_may_set() -> None:
 
 def test_text_names_every_entry_and_its_summary() -> None:
     text = invoke("losses").stdout
-    assert [line.split()[0] for line in text.splitlines()][:3] == ["non-saturating", "minimax", "elbo"]
+    assert [line.split()[0] for line in text.splitlines()][:3] == ["non-saturating", "minimax", "lsgan"]
     assert "E softplus" not in text
     verbose = invoke("losses", "--verbose").stdout
     assert "L_D = E softplus(-D(x))" in verbose

@@ -47,3 +47,16 @@ def test_nothing_measured_is_no_data(tmp_path: Path) -> None:
     with pytest.raises(NoDataError, match="--resume") as caught:
         table(run.path)
     assert caught.value.exit_code == ExitCode.FAILED_CELLS
+
+
+def test_over_seeds_is_one_row_for_all_of_them(tmp_path: Path) -> None:
+    cells = [cell(f"gan-{seed}", identity(seed=seed), speed=1000.0 + 10 * seed) for seed in (0, 1)]
+    run = stored(tmp_path / "run", *cells, cell("vae-0", identity("vae"), speed=10.0)).path
+    text = table(run, "--over-seeds", "--format", "csv", "--sort", "images/s", "--columns", "model,seeds,images/s")
+    assert text.splitlines() == [
+        "kind,model,seeds,images/s,images/s standard_error",
+        "cell,vae,1,10.0,",
+        "cell,gan,2,1005.0,5.0",
+    ]
+    with pytest.raises(UsageError, match="Did you mean 'seeds'"):
+        table(run, "--over-seeds", "--sort", "seed")

@@ -50,3 +50,16 @@ def test_samples_that_are_close_variations_of_the_data_have_not_collapsed() -> N
 def test_the_nearest_distance_of_points_on_a_line() -> None:
     pixels = torch.tensor([0, 3, 10, 100], dtype=torch.uint8).reshape(4, 1, 1, 1)
     assert median_nearest_distance(pixels) == 3.0  # 3, 3, 7, 90: the lower of the two middle ones
+
+
+def test_samples_of_one_known_mode_have_collapsed_however_much_they_differ() -> None:
+    def of(found: int, known: int, images_seen: int = JUDGED_FROM) -> str:
+        drawn = Drawn(Images(noise(40, seed=1)), None, identical=False)
+        return signs_of_collapse(drawn, DATA, images_seen, modes=(found, known))
+
+    assert "in 1 of 8 modes" in of(1, 8)
+    assert "in 50 of 1,000 modes" in of(50, 1000)
+    assert not of(2, 8)
+    assert not of(51, 1000)
+    assert not of(0, 8)  # in no mode at all: badly trained, not collapsed
+    assert not of(1, 8, images_seen=10)

@@ -42,11 +42,14 @@ SMALL = {
     "dcgan": {"width": 8},
     "vae": {"hidden": 16},
     "conv-vae": {"width": 8, "hidden": 16},
+    "dcgan-vae": {"width": 8},
+    "vq-vae": {"codes": 8, "width": 8, "residual_width": 4, "prior_width": 4, "prior_layers": 2},
 }
 
 
 def built(catalogue: Catalogue, model: str, **recipe: Any) -> Built:
-    request = make_request({"models": model, "batch_size": 8, "set": {model: SMALL[model]}, **recipe})
+    options = {model: SMALL[model], **recipe.pop("options", {})}
+    request = make_request({"models": model, "batch_size": 8, "set": options, **recipe})
     (cell,) = make_plan(request, catalogue, "cpu").cells
     return build_cell(cell.identity, catalogue, some_data(), CPU)
 
@@ -373,12 +376,25 @@ REMEDIES: list[dict[str, Any]] = [
     {"losses": "wgan"},
     {"losses": "rpgan-r1-r2"},
     {"input": "stream"},
+    {"model": "vae", "options": {"elbo": {"likelihood": "gaussian-learned"}}},
+    {"model": "vae", "losses": "iwae"},
+    {"model": "vae", "losses": "beta-tc-vae"},
+    {"model": "vae", "losses": "info-vae"},
+    {"model": "vq-vae"},
 ]
 
 
-@pytest.mark.parametrize("recipe", REMEDIES, ids=lambda recipe: "-".join(map(str, recipe.values())))
+def _of(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {"model": "gan", **recipe}
+
+
+def _title(recipe: dict[str, Any]) -> str:
+    return "-".join(str(value) for value in recipe.values())
+
+
+@pytest.mark.parametrize("recipe", REMEDIES, ids=_title)
 def test_no_remedy_makes_the_step_wait_for_the_host(catalogue: Catalogue, recipe: dict[str, Any]) -> None:
-    engine = built(catalogue, "gan", **recipe).engine
+    engine = built(catalogue, **_of(recipe)).engine
     for _ in range(4):
         engine.step()
     with counting() as counts:
@@ -387,11 +403,11 @@ def test_no_remedy_makes_the_step_wait_for_the_host(catalogue: Catalogue, recipe
     assert "aten::_local_scalar_dense" not in counts
 
 
-@pytest.mark.parametrize("recipe", REMEDIES, ids=lambda recipe: "-".join(map(str, recipe.values())))
+@pytest.mark.parametrize("recipe", REMEDIES, ids=_title)
 def test_every_remedy_goes_on_from_a_checkpoint_as_if_nothing_had_been(
     catalogue: Catalogue, recipe: dict[str, Any], tmp_path: Path
 ) -> None:
-    whole, first = built(catalogue, "gan", **recipe), built(catalogue, "gan", **recipe)
+    whole, first = (built(catalogue, **_of(recipe)) for _ in range(2))
     torch.manual_seed(5)  # dropout draws from the global generator
     for _ in range(20):
         whole.engine.step()
@@ -399,7 +415,7 @@ def test_every_remedy_goes_on_from_a_checkpoint_as_if_nothing_had_been(
     for _ in range(7):
         first.engine.step()
     save_checkpoint(tmp_path / "half.safetensors", first.engine, {}, {})
-    second = built(catalogue, "gan", **recipe)
+    second = built(catalogue, **_of(recipe))
     load_checkpoint(tmp_path / "half.safetensors", second.engine)
     for _ in range(13):
         second.engine.step()

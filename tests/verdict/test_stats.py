@@ -1,15 +1,16 @@
-"""The interval of a median, against brute force and simulation."""
+"""The interval of a median, against brute force and simulation; the error of a mean, against closed forms."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.verdict.stats import median_interval
+from genbench.verdict.stats import mean_and_error, median_interval
 
 FLOATS = st.floats(-1e6, 1e6)
 
@@ -72,3 +73,48 @@ def test_no_interval_without_finite_samples(samples: list[float]) -> None:
 
 def test_one_sample_promises_nothing() -> None:
     assert median_interval([3.0]) == (3.0, 3.0, 3.0, 0.0)
+
+
+@pytest.mark.parametrize("n", range(2, 40))
+def test_the_error_of_the_mean_of_consecutive_integers(n: int) -> None:
+    """The variance of 1 … n with n - 1 in the denominator is n(n + 1) / 12, so the error is √((n + 1) / 12)."""
+    found = mean_and_error(range(1, n + 1))
+    assert found.value == (n + 1) / 2
+    assert found.standard_error == pytest.approx(math.sqrt((n + 1) / 12))
+
+
+def test_the_error_of_the_mean_is_the_spread_of_means() -> None:
+    rng = random.Random(1)
+    found = [mean_and_error([rng.gauss(5.0, 2.0) for _ in range(4)]) for _ in range(4000)]
+    spread = math.sqrt(sum((mean.value - 5.0) ** 2 for mean in found) / len(found))
+    claimed = math.sqrt(sum((mean.standard_error or 0.0) ** 2 for mean in found) / len(found))
+    assert spread == pytest.approx(1.0, abs=0.05)  # 2 / √4
+    assert claimed == pytest.approx(1.0, abs=0.05)
+
+
+@given(st.lists(FLOATS, min_size=2, max_size=20), st.floats(-1e3, 1e3), st.integers(-8, 8))
+def test_the_error_of_the_mean_moves_with_scale_and_not_with_shift(
+    samples: list[float], shift: float, power: int
+) -> None:
+    found = mean_and_error(samples)
+    assert found.standard_error is not None
+    assert mean_and_error([sample * 2.0**power for sample in samples]) == pytest.approx(
+        (found.value * 2.0**power, found.standard_error * 2.0**power)
+    )
+    shifted = mean_and_error([sample + shift for sample in samples])
+    assert shifted == pytest.approx((found.value + shift, found.standard_error), rel=1e-6, abs=1e-6)
+
+
+@given(FLOATS, st.integers(2, 60))
+def test_equal_samples_have_no_spread_at_all(sample: float, n: int) -> None:
+    assert mean_and_error([sample] * n) == (sample, 0.0)
+
+
+def test_one_sample_says_nothing_of_its_error() -> None:
+    assert mean_and_error([3]) == (3.0, None)
+
+
+@pytest.mark.parametrize("samples", [[], [1.0, float("nan")], [float("inf")]])
+def test_no_mean_without_finite_samples(samples: list[float]) -> None:
+    with pytest.raises(ValueError, match="at least one sample"):
+        mean_and_error(samples)

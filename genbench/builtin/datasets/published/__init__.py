@@ -83,7 +83,9 @@ class CelebAOptions:
     root: str = genbench.option("", _ROOT)
     size: int = genbench.option(64, _SIZE, minimum=4)
     crop: int = genbench.option(178, "side of the centred square that is cut out of 178×218", minimum=16, maximum=178)
-    attribute: Attribute = genbench.option("none", "what the two classes tell apart; none: no labels")
+    attribute: Attribute = genbench.option(  # noqa: RUF009 - texts cannot be changed, which ruff does not see
+        "none", "what the two classes tell apart; none: no labels"
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ class LSUNOptions:
 
     root: str = genbench.option("", "the folder that holds CATEGORY_train_lmdb; empty: the cache directory")
     size: int = genbench.option(64, _SIZE, minimum=4)
-    category: Category = genbench.option("bedroom", "which of the ten scenes")
+    category: Category = genbench.option(  # noqa: RUF009 - as above
+        "bedroom", "which of the ten scenes"
+    )
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ def specs() -> Iterable[genbench.DatasetSpec]:
     )
     yield genbench.DatasetSpec(
         name="stl10",
-        summary="photographs like those of ten kinds of things, 100,000 unlabelled, 8,000 test images (Coates et al. 2011)",
+        summary="photographs, 100,000 without labels to train on, 8,000 test images of ten kinds (Coates et al. 2011)",
         image_shape=(3, 64, 64),
         load=f"{_HERE}.stl10:load",
         signature=f"{_HERE}.stl10:signature",

@@ -50,7 +50,8 @@ class Source:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with (self.root / ".downloading").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # another cell of the same run may be fetching the same files
+                with contextlib.suppress(OSError):  # a file system without locks
+                    fcntl.flock(lock, fcntl.LOCK_EX)  # another cell of the same run may be fetching the same files
                 if self.missing:
                     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                         download(self.root)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -104,4 +103,4 @@ def _read(
 
 def _is_image(path: str) -> bool:
     name = PurePath(path).name
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 - faster
+    return not name.startswith(".") and name.lower().endswith(tuple(SUFFIXES))

@@ -1,4 +1,4 @@
-"""Kuzushiji-MNIST (Clanuwat et al. 2018): 60,000 training and 10,000 test images of cursive Japanese characters, 28×28, grey."""
+"""Kuzushiji-MNIST (Clanuwat et al. 2018): 60,000 and 10,000 images of cursive Japanese characters, 28×28, grey."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ run whatever a file of that name there holds. The databases have no published ch
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ def load(options: LSUNOptions, cache: Path) -> ImageData:
     Raises `DataError` where the package lmdb, or a database, is missing.
     """
     try:
-        import lmdb
+        lmdb = importlib.import_module("lmdb")
     except ImportError as error:
         raise DataError(
             "LSUN is read by the package lmdb, which is not installed.", "Run `pip install lmdb`."

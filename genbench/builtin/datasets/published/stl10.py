@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +42,11 @@ def load(options: STL10Options, cache: Path) -> ImageData:
     place.obtain(lambda root: STL10(root, download=True))
     place.verify()
     folder, labelled = place.root / _FOLDER, options.split == "train"
-    pictures = np.concatenate([_map(folder / _FILES[split][0]) for split in options.split.split("+")])
+    parts = [_map(folder / _FILES[split][0]) for split in options.split.split("+")]
     return ImageData(
-        train=Images(_resize(pictures, options.size, cache), _labels(folder, "train") if labelled else None),
+        train=Images(_resize(parts, options.size, cache), _labels(folder, "train") if labelled else None),
         test=Images(
-            _resize(_map(folder / _FILES["test"][0]), options.size, cache),
+            _resize([_map(folder / _FILES["test"][0])], options.size, cache),
             _labels(folder, "test") if labelled else None,
         ),
         class_names=CLASS_NAMES if labelled else (),
@@ -76,8 +77,9 @@ def _map(file: Path) -> Array:
     return np.memmap(file, dtype=np.uint8, mode="r").reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
 
 
-def _resize(pictures: Array, size: int, cache: Path) -> torch.Tensor:
-    return torch.from_numpy(decode(pictures, len(pictures), Image.fromarray, size, cache))
+def _resize(parts: list[Array], size: int, cache: Path) -> torch.Tensor:
+    count = sum(map(len, parts))
+    return torch.from_numpy(decode(itertools.chain(*parts), count, Image.fromarray, size, cache))
 
 
 def _labels(folder: Path, split: str) -> torch.Tensor:

@@ -1,0 +1,54 @@
+"""Moving in the space of latents: from one to another, and closer to the mean."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Prior = Literal["normal", "uniform"]
+
+
+def truncate(latents: Tensor, prior: Prior, psi: float) -> Tensor:
+    """Return latents of the prior as latents of the prior cut off at ±psi: typical images instead of varied ones.
+
+    Of a normal prior this is the truncated normal of Brock et al. 2019 ("Large Scale GAN Training", section 3.1), who
+    draw again what lies beyond. Here each latent keeps its quantile, so a seed gives the same image, only more typical:
+    z' = Φ⁻¹(Φ(-ψ) + Φ(z) (Φ(ψ) - Φ(-ψ))). Of a uniform prior the same is z' = ψ z.
+
+    Args:
+        latents: (N, …), drawn from the prior.
+        prior: N(0, 1) or U(-1, 1).
+        psi: above 0; of a uniform prior at most 1. Raises `ValueError` otherwise.
+    """
+    if not 0 < psi < float("inf") or (prior == "uniform" and psi > 1):
+        raise ValueError(f"psi is above 0{' and at most 1' if prior == 'uniform' else ''}, not {psi:g}")
+    if prior == "uniform":
+        return latents * psi
+    exact = latents.double()
+    edge = torch.tensor(psi, dtype=torch.float64, device=latents.device)
+    low, high = torch.special.ndtr(-edge), torch.special.ndtr(edge)
+    cut = torch.special.ndtri(low + torch.special.ndtr(exact) * (high - low))
+    kept: Tensor = cut.clamp(-edge, edge).to(latents.dtype)
+    return kept
+
+
+def between(first: Tensor, last: Tensor, steps: int, prior: Prior) -> Tensor:
+    """Return latents (steps, …) on the way from one latent (…) to another, both ends included.
+
+    For a normal prior along the great circle, sin((1-t)ω)/sin ω · a + sin(tω)/sin ω · b with ω the angle between them
+    (Shoemake 1985; for latents White 2016, "Sampling Generative Networks"): the straight line would pass through
+    latents that are shorter than any the model was trained on. For a uniform prior along the straight line.
+    """
+    if steps < 2:
+        raise ValueError(f"a way has at least 2 steps, not {steps}")
+    one, other = first.double().flatten(), last.double().flatten()
+    t = torch.linspace(0, 1, steps, dtype=torch.float64, device=first.device)[:, None]
+    straight = torch.lerp(one[None], other[None], t)
+    cosine = (one @ other) / (one.norm() * other.norm()).clamp_min(1e-12)
+    angle = cosine.clamp(-1, 1).arccos()
+    along = (torch.sin((1 - t) * angle) * one + torch.sin(t * angle) * other) / angle.sin().clamp_min(1e-12)
+    on_a_line = angle.sin() < 1e-6  # no great circle is determined
+    path = straight if prior == "uniform" else torch.where(on_a_line, straight, along)
+    return path.reshape(steps, *first.shape).to(first.dtype)

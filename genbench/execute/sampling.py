@@ -1,0 +1,160 @@
+"""Images from a trained model: samples of a seed, the way between two, and reconstructions.
+
+A seed gives the same images each time on the same kind of device, however many are asked for: latents are drawn in the
+blocks in which the run itself drew its samples, so that the training seed gives the samples of the run's own picture
+(of a conditional model, with other labels).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genbench.errors import DataError, SpecError, UsageError, near_miss
+from genbench.exchange import LatentFamily
+from genbench.execute.evaluating import SAMPLING_BATCH
+from genbench.execute.latent_space import between, truncate
+from genbench.execute.sampling_mode import evaluation_mode
+from genbench.execute.trained import Trained
+from genbench.train.seeds import seeded_generator
+
+
+def generate(trained: Trained, count: int, seed: int, label: int | None = None, psi: float | None = None) -> Tensor:
+    """Return `count` images, uint8 (count, channels, height, width) on the CPU.
+
+    Args:
+        trained: the model.
+        count: at least 1.
+        seed: of the latents.
+        label: of all images; None: those of `labels_for`.
+        psi: where to cut the prior off; see `genbench.execute.latent_space.truncate`.
+    """
+    family, rng = trained.family, seeded_generator(seed, "samples", trained.device)
+    block, batches = _block(trained), []
+    whole = trained.statistics == "batch"  # batch norm then needs the others of the block
+    labels = labels_for(trained, label, count + block)
+    if psi is not None:
+        require_latents(trained, "--truncate")
+    with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
+        for start in range(0, count, block):
+            size = min(block, count - start)
+            chosen = None if labels is None else labels[start : start + block].to(trained.device)
+            if isinstance(family, LatentFamily):
+                latents = _latents(trained, family, block, rng, psi)
+                used = block if whole else size
+                images = family.generate(latents[:used], None if chosen is None else chosen[:used])
+            else:
+                images = family.sample(block, rng, chosen)
+            batches.append(_to_bytes(trained, images[:size], size))
+    return torch.cat(batches).clone()
+
+
+def interpolate(
+    trained: Trained, first: int, last: int, steps: int, label: int | None = None, psi: float | None = None
+) -> Tensor:
+    """Return images uint8 (steps, …) on the way from the first image of one seed to the first of another."""
+    family = require_latents(trained, "--interpolate")
+    with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
+        ends = [
+            _latents(trained, family, _block(trained), seeded_generator(seed, "samples", trained.device), psi)[0]
+            for seed in (first, last)
+        ]
+        path = between(ends[0], ends[1], steps, trained.model.prior)
+        batches = []
+        for start in range(0, steps, SAMPLING_BATCH):
+            some = path[start : start + SAMPLING_BATCH]
+            labels = None if label is None else torch.full((len(some),), label, device=trained.device)
+            batches.append(_to_bytes(trained, family.generate(some, labels), len(some)))
+    return torch.cat(batches).clone()
+
+
+def reconstruct(trained: Trained, pixels: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Return uint8 images (N, channels, height, width) as the model sees them again."""
+    require_reconstruction(trained)
+    low, high = trained.model.value_range
+    batches = []
+    with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
+        for start in range(0, len(pixels), SAMPLING_BATCH):
+            images = pixels[start : start + SAMPLING_BATCH].to(trained.device).float() / 255 * (high - low) + low
+            chosen = None if labels is None else labels[start : start + SAMPLING_BATCH].to(trained.device)
+            batches.append(_to_bytes(trained, trained.family.reconstruct(images, chosen), len(images)))
+    return torch.cat(batches).clone()
+
+
+def require_latents(trained: Trained, flag: str) -> LatentFamily:
+    """Return the family as one that makes images from latents; raise `UsageError` where it does not."""
+    if not isinstance(trained.family, LatentFamily):
+        raise UsageError(
+            f"{flag} is not possible: models of the family '{trained.family_spec.name}' do not make images from "
+            "continuous latents.",
+            "Leave it away, or choose a cell of another family.",
+        )
+    return trained.family
+
+
+def require_reconstruction(trained: Trained) -> None:
+    """Raise `UsageError` where the model has no way back from images."""
+    if not trained.family_spec.reconstructs:
+        raise UsageError(
+            f"--reconstruct is not possible: models of the family '{trained.family_spec.name}' do not reconstruct.",
+            "Choose a cell whose model does, such as a variational one.",
+        )
+
+
+def parse_class(trained: Trained, text: str) -> int:
+    """Return the label that a name or a number means; raise `UsageError` with the near miss."""
+    names = trained.class_names
+    if not trained.classes:
+        raise UsageError(
+            f"Model '{trained.model.name}' is not conditional: it knows no classes.", "Leave --class away."
+        )
+    exact = [label for label, name in enumerate(names) if name == text]
+    alike = [label for label, name in enumerate(names) if name.casefold() == text.casefold()]
+    if exact or len(alike) == 1:
+        return (exact or alike)[0]
+    if text.isascii() and text.isdigit() and int(text) < trained.classes:
+        return int(text)
+    listing = f": {', '.join(names)}" if names else ""
+    raise UsageError(
+        f"There is no class '{text}'.{near_miss(text, names)}", f"Classes are 0 to {trained.classes - 1}{listing}."
+    )
+
+
+def labels_for(trained: Trained, label: int | None, count: int) -> Tensor | None:
+    """Return labels int64 (count,): this one, or all classes in turn; None for a model without classes."""
+    if not trained.classes:
+        return None
+    return torch.arange(count) % trained.classes if label is None else torch.full((count,), label)
+
+
+def _block(trained: Trained) -> int:
+    """Return how many latents are drawn at once: as many as the run drew, for the same images."""
+    samples = trained.identity.recipe.get("samples")
+    if trained.statistics == "batch" or not isinstance(samples, int):
+        return SAMPLING_BATCH
+    return min(SAMPLING_BATCH, samples)
+
+
+def _latents(trained: Trained, family: LatentFamily, count: int, rng: torch.Generator, psi: float | None) -> Tensor:
+    latents = family.latents(count, rng)
+    if not isinstance(latents, Tensor) or latents.ndim < 1 or len(latents) != count:
+        raise SpecError(f"The family '{trained.family_spec.name}' gave other latents than the {count} asked for.")
+    if psi is None:
+        return latents
+    if not latents.is_floating_point():
+        raise UsageError("--truncate is not possible: the latents of this model are not continuous.")
+    try:
+        return truncate(latents, trained.model.prior, psi)
+    except ValueError as error:
+        raise UsageError(f"--truncate {psi:g}: {error}.", "Typical values are 0.5 to 1.") from None
+
+
+def _to_bytes(trained: Trained, images: Tensor, count: int) -> Tensor:
+    expected = (count, *trained.identity.image_shape)
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
+        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise SpecError(f"Model '{trained.model.name}' gave {shape} where images {expected} were asked for.")
+    low, high = trained.model.value_range
+    if not bool(images.isfinite().all()):
+        raise DataError("The model makes values that are not finite.", "Its training diverged: choose another cell.")
+    return ((images.float() - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8).cpu()

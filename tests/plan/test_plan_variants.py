@@ -1,0 +1,166 @@
+"""Variants: named recipes laid over the plan's own, a further axis of the plan."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genbench.errors import UsageError
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import Plan, make_plan
+from genbench.plan.recipe import RECIPE_FIELDS
+from genbench.plan.request import make_request, read_config
+
+PLAIN_AND_AVERAGED = {"plain": {}, "averaged": {"ema_half_life": 10_000}}
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return discover()
+
+
+def plan(catalogue: Catalogue, *settings: str, **given: Any) -> Plan:
+    return make_plan(make_request({"models": "gan", **given}, settings), catalogue, "cpu")
+
+
+def recipes(made: Plan, *fields: str) -> list[tuple[Any, ...]]:
+    return [(cell.variant, *(cell.identity.recipe[field] for field in fields)) for cell in made.cells]
+
+
+def read(tmp_path: Path, text: str) -> Any:
+    path = tmp_path / "plan.toml"
+    path.write_text(text, encoding="utf-8")
+    return make_request(read_config(path))
+
+
+def test_a_file_holds_one_table_for_each_variant(tmp_path: Path) -> None:
+    text = """
+    [variants.plain]
+    [variants."averaged, flipped"]
+    ema-half-life = 10_000
+    augment_policy = "color, cutout"
+    """
+    assert read(tmp_path, text).variants == {
+        "plain": {},
+        "averaged, flipped": {"ema_half_life": 10_000.0, "augment_policy": ["color", "cutout"]},
+    }
+
+
+def test_variants_stand_between_losses_and_seeds_in_the_order_of_the_plan(catalogue: Catalogue) -> None:
+    made = plan(
+        catalogue, losses="minimax,hinge", variants=PLAIN_AND_AVERAGED, precision=["fp32", "bf16"], seeds=[0, 1]
+    )
+    found = [(c.identity.loss.name, c.variant, c.identity.recipe["precision"], c.identity.seed) for c in made.cells]
+    assert found == [
+        (loss, variant, precision, seed)
+        for loss in ("minimax", "hinge")
+        for variant in ("plain", "averaged")
+        for precision in ("fp32", "bf16")
+        for seed in (0, 1)
+    ]
+
+
+def test_a_variant_wins_over_flags_profile_and_models_and_a_models_own_setting_over_the_variant(
+    catalogue: Catalogue,
+) -> None:
+    variants = {"plain": {}, "short": {"images": 500, "learning_rate": 0.5, "batch_size": 50}}
+    made = plan(catalogue, "gan.batch_size=25", images=900, profile="smoke", variants=variants)
+    own = catalogue.require("models", "gan").spec.recipe.get("learning_rate", 2e-4)
+    assert recipes(made, "images", "learning_rate", "batch_size") == [("plain", 900, own, 25), ("short", 500, 0.5, 25)]
+
+
+def test_a_variants_precision_wins_over_the_axis(catalogue: Catalogue) -> None:
+    made = plan(
+        catalogue, precision=["fp32", "bf16"], variants={"plain": {}, "half": {"precision": "bf16", "beta1": 0}}
+    )
+    assert recipes(made, "precision", "beta1") == [
+        ("plain", "fp32", 0.5),
+        ("plain", "bf16", 0.5),
+        ("half", "bf16", 0.0),
+    ]
+
+
+def test_a_name_is_no_part_of_the_identity(catalogue: Catalogue) -> None:
+    (named,) = plan(catalogue, variants={"averaged": {"ema_half_life": 10_000}}).cells
+    (unnamed,) = plan(catalogue, ema_half_life=10_000).cells
+    assert named.id == unnamed.id
+    assert (named.variant, unnamed.variant) == ("averaged", "")
+
+
+def test_the_same_recipe_twice_is_one_cell_under_the_first_name_and_says_so(catalogue: Catalogue) -> None:
+    made = plan(catalogue, seeds=[0, 1], variants={"b": {"beta1": 0.5}, "a": {}, "c": {"beta1": 0.9}})
+    assert recipes(made, "beta1") == [("b", 0.5), ("b", 0.5), ("c", 0.9), ("c", 0.9)]
+    assert made.warnings == ["variant 'a' of 'gan' has the recipe of 'b': it is measured once, as 'b'"]
+
+
+def test_a_plan_without_variants_is_as_it_was(catalogue: Catalogue) -> None:
+    plain, empty = plan(catalogue), plan(catalogue, variants={})
+    assert plain.cells == empty.cells
+    assert [cell.variant for cell in plain.cells] == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "cure"),
+    [
+        ("variants = 3", "'variants' must hold one table per name", r"\[variants\."),
+        ("variants = ['ema']", "'variants' must hold one table per name", r"\[variants\."),
+        ("[variants]\nema_half_life = 3", "'variants' must hold one table per name", r"\[variants\."),
+        ("[variants.' ']", "A variant cannot be called ' '", ""),
+        ("[variant.ema]", "unknown key 'variant'. Did you mean 'variants'", ""),
+        (
+            "[variants.ema]\nema-halflife = 1",
+            "variants.ema.ema-halflife .* Did you mean 'ema_half_life'",
+            "recipe fields",
+        ),
+        ("[variants.ema]\nseeds = [1]", "variants.ema.seeds is no field of the recipe", "ema_half_life"),
+        ("[variants.ema.set.gan]\nwidth = 1", "variants.ema.set is no field of the recipe", "recipe fields only"),
+        ("[variants.ema]\nema_half_life = -1", "variants.ema.ema_half_life = -1 is out of range", "float ≥ 0"),
+        ("[variants.ema]\nema_half_life = nan", "variants.ema.ema_half_life = nan is out of range", "float ≥ 0"),
+        ("[variants.ema]\nbatch_size = '8'", "variants.ema.batch_size = '8' is not of type int", "int ≥ 1"),
+        ("[variants.ema]\nbatch_size = true", "variants.ema.batch_size = True is not of type int", "int ≥ 1"),
+        ("[variants.ema]\nprecision = ['fp32']", "variants.ema.precision = .* not of type str", "fp32, bf16"),
+        ("[variants.ema]\nschedule = 'cosin'", "variants.ema.schedule = .* Did you mean 'cosine'", ""),
+    ],
+)
+def test_what_cannot_be_read_names_variant_field_and_range(tmp_path: Path, text: str, cause: str, cure: str) -> None:
+    with pytest.raises(UsageError, match=cause) as error:
+        read(tmp_path, text)
+    assert re.search(cure, error.value.cure)
+
+
+def test_every_field_of_the_recipe_may_vary(catalogue: Catalogue) -> None:
+    defaults = plan(catalogue).cells[0].identity.recipe
+    (request,) = [make_request({"variants": {"all": {name: defaults[name] for name in RECIPE_FIELDS}}})]
+    assert request.variants["all"] == defaults
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause"), [({"patience": 3}, "patience needs"), ({"init_from": "no.safetensors"}, "")]
+)
+def test_a_variant_that_lacks_what_it_needs_is_named(
+    catalogue: Catalogue, fields: dict[str, object], cause: str
+) -> None:
+    with pytest.raises(UsageError, match=f"Variant 'stopped': .*{cause}"):
+        plan(catalogue, variants={"plain": {}, "stopped": fields})
+
+
+def test_only_the_impossible_variant_is_skipped(catalogue: Catalogue) -> None:
+    made = plan(catalogue, variants={"plain": {}, "huge": {"batch_size": 100_000}})
+    assert [(cell.variant, "batch_size 100000" in cell.reason) for cell in made.cells] == [
+        ("plain", False),
+        ("huge", True),
+    ]
+    with pytest.raises(UsageError, match="gan × non-saturating × huge: batch_size"):
+        plan(catalogue, variants={"huge": {"batch_size": 100_000}})
+
+
+def test_the_documented_example_can_be_planned_from(catalogue: Catalogue, tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "running.md").read_text(encoding="utf-8")
+    section = docs.partition("## Variants")[2].partition("\n## ")[0]
+    example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    ") or not line)
+    made = make_plan(read(tmp_path, example), catalogue, "cpu")
+    assert len(made.cells) == 2 * 3 * 3
+    assert list(dict.fromkeys(cell.variant for cell in made.cells)) == ["plain", "averaged", "averaged-flipped"]
