@@ -10,6 +10,7 @@ import click
 from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.errors import UsageError, near_miss
 from genbench.plan.catalogue import Catalogue, Entry, discover
+from genbench.plan.specdata import TARGETS
 from genbench.plugins import Kind
 from genbench.specs import ConfigurableSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec
 
@@ -73,7 +74,7 @@ def _describe(entry: Entry[Any]) -> dict[str, Any]:
     data = {
         field.name: getattr(spec, field.name)
         for field in dataclasses.fields(spec)
-        if field.name not in ("options", "build", "create", "load", "measure")
+        if field.name not in ("options", *TARGETS)
     }
     if isinstance(spec, ConfigurableSpec):
         data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]

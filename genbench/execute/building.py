@@ -139,17 +139,19 @@ def _training_images(
     device: torch.device,
     recipe: Mapping[str, OptionValue],
 ) -> TrainingImages:
-    source = StreamedImages if recipe["input"] == "stream" else ResidentImages
-    return source(
-        pixels=data.train_pixels,
-        labels=data.train_labels if model.conditional else None,
-        batch_size=_whole(recipe, "batch_size"),
-        value_range=model.value_range,
-        device=device,
-        rng=seeded_generator(identity.seed, "data order", device),
-        memory_format=memory_format,
-        transform=make_transform(recipe),
-    )
+    common: dict[str, Any] = {
+        "pixels": data.train_pixels,
+        "labels": data.train_labels if model.conditional else None,
+        "batch_size": _whole(recipe, "batch_size"),
+        "value_range": model.value_range,
+        "device": device,
+        "rng": seeded_generator(identity.seed, "data order", device),
+        "memory_format": memory_format,
+        "transform": make_transform(recipe),
+    }
+    if recipe["input"] == "stream":
+        return StreamedImages(**common)
+    return ResidentImages(**common, copy=data.mapped)
 
 
 def _average(

@@ -138,6 +138,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         reporter.activity("looking for the first bad step")
         raise Diverged(f"{error}; {_locate(cell, error.step or built.engine.step_number)}", error.step) from error
     finally:
+        built.engine.data.close()
         _record_training(draft, training, built, looks)
     draft.fields["memory"] = read_peak(device, baseline)
     draft.fields["proof"] = training.witness.testify(

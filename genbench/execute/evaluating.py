@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genbench.exchange import Family, Images
 from genbench.execute.building import Built
+from genbench.execute.levels import to_levels
 from genbench.execute.loading import LoadedData
 from genbench.execute.sampling_mode import evaluation_mode
 from genbench.execute.training import Diverged
@@ -85,7 +86,7 @@ def _to_bytes(images: Tensor, low: float, high: float) -> Tensor:
     """Return what would be saved: clamped to the range and rounded to the nearest of 256 levels."""
     if not bool(images.isfinite().all()):
         raise Diverged("generated images hold values that are not finite")
-    return ((images - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8)
+    return to_levels(images, low, high)
 
 
 def draw_labels(data: LoadedData, count: int, seed: int, device: torch.device) -> Tensor:

@@ -125,28 +125,31 @@ def _scratch(parent: Path) -> Iterator[Path]:
     A lock, which ends with its process however that dies, tells the left-overs from what is being written.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for old in parent.glob(f"{_SCRATCH}*"):
-        with contextlib.suppress(OSError), _locked(old):
-            shutil.rmtree(old)
-    outer = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
-    try:
-        with contextlib.ExitStack() as held:
-            with contextlib.suppress(OSError):  # without locks nothing is taken for a left-over either
-                held.enter_context(_locked(outer))
-            inner = outer / "entry"
-            inner.mkdir()
-            yield inner
-    finally:
-        shutil.rmtree(outer, ignore_errors=True)
+    with contextlib.ExitStack() as held:
+        with _locked(parent, wait=True) as locks:  # nobody may see the new directory before it is locked
+            for old in parent.glob(f"{_SCRATCH}*") if locks else ():
+                with contextlib.suppress(OSError), _locked(old) as left_over:
+                    if left_over:
+                        shutil.rmtree(old)
+            outer = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+            held.callback(shutil.rmtree, outer, ignore_errors=True)
+            held.enter_context(_locked(outer))
+        inner = outer / "entry"
+        inner.mkdir()
+        yield inner
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold a directory; raise `OSError` where another process holds it, or the file system has no locks."""
+def _locked(directory: Path, wait: bool = False) -> Iterator[bool]:
+    """Hold a directory, and say whether it could be had: another process may hold it, or the file system lack locks."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        except OSError:
+            held = False
+        yield held
     finally:
         os.close(descriptor)
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from genbench.execute.levels import to_levels
 from genbench.results.store import atomic_write
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def save_pictures(
     if drawn.reconstructions is None:
         return
     shown = GRID * GRID // 2 if train_points is None else _POINTS
-    originals, again = (_to_bytes(images[:shown]) for images in drawn.reconstructions)
+    originals, again = (to_levels(images[:shown].nan_to_num(0)) for images in drawn.reconstructions)
     if train_points is not None:
         write_scatter(reconstructions_path, again, originals)
         return
@@ -84,11 +85,6 @@ def write_scatter(path: Path, points: Tensor, backdrop: Tensor) -> None:
             for across in range(-reach, _ZOOM):
                 sheet[:, top + down, left + across] = torch.tensor(colour, dtype=torch.uint8).view(3, 1)
     _write(path, sheet)
-
-
-def _to_bytes(images: Tensor) -> Tensor:
-    """Return images in [0, 1] as uint8; a value that is not a number is black."""
-    return images.nan_to_num(0).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def _write(path: Path, sheet: Tensor) -> None:

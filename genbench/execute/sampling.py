@@ -14,6 +14,7 @@ from genbench.errors import DataError, SpecError, UsageError, near_miss
 from genbench.exchange import LatentFamily
 from genbench.execute.evaluating import SAMPLING_BATCH
 from genbench.execute.latent_space import between, truncate
+from genbench.execute.levels import to_levels
 from genbench.execute.sampling_mode import evaluation_mode
 from genbench.execute.trained import Trained
 from genbench.train.seeds import seeded_generator
@@ -157,4 +158,4 @@ def _to_bytes(trained: Trained, images: Tensor, count: int) -> Tensor:
     low, high = trained.model.value_range
     if not bool(images.isfinite().all()):
         raise DataError("The model makes values that are not finite.", "Its training diverged: choose another cell.")
-    return ((images.float() - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+    return to_levels(images.float(), low, high).cpu()

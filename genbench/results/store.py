@@ -181,11 +181,12 @@ class RunDirectory:
         return RunContents(name, self.record, self.read_cells(), self.read_references())
 
     def find_cell(self, part: str) -> PlannedCell:
-        """Return the planned cell with this id, or the only one whose id contains `part`."""
+        """Return the planned cell with this id, or the only one of this model, or whose id contains `part`."""
         cells = {cell.id: cell for cell in self.record.cells}
         if part in cells:
             return cells[part]
-        candidates = [id for id in cells if part in id]
+        of_model = [id for id, cell in cells.items() if cell.identity.model.name == part]
+        candidates = of_model or [id for id in cells if part in id]
         if len(candidates) == 1:
             return cells[candidates[0]]
         if candidates:

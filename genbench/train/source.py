@@ -20,3 +20,6 @@ class TrainingImages(Protocol):
 
     def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:
         """Go on where `state` was taken."""
+
+    def close(self) -> None:
+        """Let go of what is gathered ahead; `next_batch` would go on without a gap."""

@@ -277,7 +277,7 @@ def _race(barrier: Any, results: Any) -> None:
     acme = Acme(count=2000)
     barrier.wait()
     data = acme.start()
-    results.put((data.hash, data.mapped, int(data.train_pixels.sum())))
+    results.put((data.hash, data.mapped, data.notes, int(data.train_pixels.sum())))
 
 
 def test_cells_that_start_at_once_agree(cache: Path) -> None:
