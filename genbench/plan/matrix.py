@@ -15,8 +15,8 @@ from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.recipe import resolve_recipe
 from genbench.plan.remedies import check_remedies, initial_hash
-from genbench.plan.request import Request
-from genbench.plan.settings import check_settings, chosen_latent_dim, own_settings, recipe_settings
+from genbench.plan.request import Request, Variant
+from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
 from genbench.plugins import Kind, Plugin
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference
 from genbench.specs import ConfigurableSpec, DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
@@ -49,6 +49,7 @@ class _Dataset:
 class _Variant:
     name: str  # empty: the plan has no variants
     recipe: Mapping[str, OptionValue]  # what was given: of the plan, its precision, and the variant
+    set: Settings  # likewise
 
 
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
@@ -62,14 +63,18 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     losses = [catalogue.require("losses", name) for name in request.losses]
     pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
     metrics = _metrics(request, catalogue, profile)
-    taking_part = [*(entry.spec for pair in pairs for entry in pair), *(dataset.entry.spec for dataset in datasets)]
+    taking_part = [*_of_pairs(pairs), *(dataset.entry.spec for dataset in datasets)]
     check_settings(request.set, taking_part, catalogue)
+    variants = _variants(request)
+    for variant in variants:
+        with _naming(variant):  # not of datasets: those are loaded alike for all variants
+            check_settings(request.variants[variant.name].set if variant.name else {}, _of_pairs(pairs), catalogue)
 
     cells = [
         _cell(request, catalogue, profile, model, loss, dataset, variant, seed, device, metrics)
         for dataset in datasets
         for model, loss in pairs
-        for variant in _variants(request)
+        for variant in variants
         for seed in request.seeds
     ]
     cells, alike = _distinct(cells)
@@ -90,14 +95,22 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     )
 
 
+def _of_pairs(pairs: Iterable[tuple[Entry[ModelSpec], Entry[LossSpec]]]) -> list[ConfigurableSpec]:
+    return [entry.spec for pair in pairs for entry in pair]
+
+
 def _variants(request: Request) -> list[_Variant]:
-    """Return every recipe that was given: each variant, laid over the plan's own fields, in each precision."""
+    """Return every choice of settings: each variant, laid over the plan's own, in each precision."""
     precisions: list[dict[str, OptionValue]] = [{"precision": name} for name in request.precision]
     return [
-        _Variant(name, {**request.recipe, **precision, **fields})
-        for name, fields in (request.variants or {"": {}}).items()
+        _Variant(name, {**request.recipe, **precision, **variant.recipe}, _laid_over(request.set, variant.set))
+        for name, variant in (request.variants or {"": Variant()}).items()
         for precision in precisions or [{}]
     ]
+
+
+def _laid_over(lower: Settings, upper: Settings) -> Settings:
+    return {name: {**lower.get(name, {}), **upper.get(name, {})} for name in {**lower, **upper}}
 
 
 def _distinct(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str]]:
@@ -136,7 +149,7 @@ def _cell(
     metrics: Sequence[MetricSpec],
 ) -> PlannedCell:
     spec = model.spec
-    layers = (spec.recipe, loss.spec.recipe, profile.recipe, variant.recipe, recipe_settings(request.set, spec))
+    layers = (spec.recipe, loss.spec.recipe, profile.recipe, variant.recipe, recipe_settings(variant.set, spec))
     recipe = resolve_recipe(*layers, owner=spec.name)
     measured = [] if dataset.entry.spec.synthetic else [metric.name for metric in metrics]
     with _naming(variant):
@@ -145,12 +158,12 @@ def _cell(
     family = catalogue.families.get(spec.family)
     identity = CellIdentity(
         identity_version=IDENTITY_VERSION,
-        model=_choice(model, own_settings(request.set, spec)),
+        model=_choice(model, own_settings(variant.set, spec)),
         family=Choice(name=spec.family, origin=origin(family.plugin if family else model.plugin)),
-        loss=_choice(loss, own_settings(request.set, loss.spec)),
+        loss=_choice(loss, own_settings(variant.set, loss.spec)),
         dataset=dataset.choice,
         image_shape=dataset.shape,
-        latent_dim=chosen_latent_dim(request.set, spec),
+        latent_dim=chosen_latent_dim(variant.set, spec),
         recipe=recipe,
         device=device,
         seed=seed,

@@ -17,6 +17,14 @@ DEFAULT_DATASET = "fashion-mnist-mini"
 
 
 @dataclass(frozen=True)
+class Variant:
+    """What one variant of a plan changes."""
+
+    recipe: dict[str, OptionValue] = field(default_factory=dict)
+    set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # of models and losses
+
+
+@dataclass(frozen=True)
 class Request:
     """One field per flag of `genbench run`; the keys of a TOML plan have the same names."""
 
@@ -34,7 +42,7 @@ class Request:
     memory_limit: float | None = None  # GiB per cell
     threads: int | None = None
     recipe: dict[str, OptionValue] = field(default_factory=dict)  # only what was given
-    variants: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> recipe fields over `recipe`
+    variants: dict[str, Variant] = field(default_factory=dict)  # by name: what is laid over `recipe` and `set`
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
 
 
@@ -126,21 +134,24 @@ def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> N
             options.setdefault(name, {})[option.replace("-", "_")] = value
 
 
-def _variants(tables: object) -> dict[str, dict[str, OptionValue]]:
+def _variants(tables: object) -> dict[str, Variant]:
     how = "Write [variants.averaged] and below it: ema_half_life = 10000."
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
         raise UsageError("'variants' must hold one table per name.", how)
-    found: dict[str, dict[str, OptionValue]] = {}
+    found: dict[str, Variant] = {}
     for name, table in tables.items():
         if not (isinstance(name, str) and name.strip()):
             raise UsageError(f"A variant cannot be called {name!r}.", how)
-        fields = found.setdefault(name, {})
+        variant = found.setdefault(name, Variant())
         for written, value in table.items():
             key = str(written).replace("-", "_")
-            if key not in _FIELDS:
-                cause = f"variants.{name}.{written} is no field of the recipe.{near_miss(key, RECIPE_FIELDS)}"
-                raise UsageError(cause, f"A variant holds recipe fields only: {', '.join(RECIPE_FIELDS)}.")
-            fields[key] = _recipe_value(key, value, f"variants.{name}")
+            if key == "set":
+                _add_tables(variant.set, value)
+            elif key in _FIELDS:
+                variant.recipe[key] = _recipe_value(key, value, f"variants.{name}")
+            else:
+                cause = f"variants.{name}.{written} is no field of the recipe.{near_miss(key, [*RECIPE_FIELDS, 'set'])}"
+                raise UsageError(cause, f"A variant holds recipe fields and `set`: {', '.join(RECIPE_FIELDS)}.")
     return found
 
 

@@ -119,7 +119,7 @@ def say(name: str, value: OptionValue) -> str:
 
 
 def _told_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str, ...]:
-    """Return the recipe fields that follow from model, loss, dataset and variant, but not from the first three alone.
+    """Return what a variant can set that follows from model, loss, dataset and variant, not from the first three alone.
 
     A field that a row does not know is empty there: `settings_of` leaves empty values out.
     """
@@ -127,8 +127,9 @@ def _told_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str, .
     for row in rows:
         key = tuple(str(row.get(name)) for name in ("model", "loss", "dataset"))
         peers.setdefault(key, {}).setdefault(str(row.get("variant", "")), []).append(row)
+    options = dict.fromkeys(name for row in rows for name in row if "." in name and not name.endswith(" plugin"))
     told = []
-    for name in RECIPE_FIELDS:
+    for name in (*RECIPE_FIELDS, "latent_dim", *options):
         seen = [[{repr(row.get(name)) for row in alike} for alike in variants.values()] for variants in peers.values()]
         follows = all(len(values) == 1 for variants in seen for values in variants)
         if follows and any(len(set().union(*variants)) > 1 for variants in seen):
