@@ -213,8 +213,12 @@ class AdversarialLoop(Loop):
         self.g_optimizer.step()
         for parameter in self.d_parameters:
             parameter.requires_grad_(True)
-        # The same four curves that the engine keeps.
-        self.losses.append([d_loss.detach(), real_logits.detach().mean(), fake_logits.detach().mean(), g_loss.detach()])
+        # The same curves that the engine keeps.
+        d_loss, g_loss, real_logits, fake_logits = (v.detach() for v in (d_loss, g_loss, real_logits, fake_logits))
+        real_mean, fake_mean = real_logits.mean(), fake_logits.mean()
+        accuracies = ((real_logits > 0).float().mean(), (fake_logits < 0).float().mean())
+        total = (d_loss + g_loss) / 2
+        self.losses.append([d_loss, real_mean, fake_mean, real_mean - fake_mean, *accuracies, g_loss, total])
 
 
 class VariationalLoop(Loop):

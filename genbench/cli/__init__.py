@@ -33,7 +33,7 @@ VERBS: dict[str, str] = {
 
 EPILOG = """\b
 Exit codes: 0 fine, 2 usage, 5 no data or failed cells, 70 a bug in genbench, 130 interrupted.
-First steps: genbench run --models gan,dcgan,vae      genbench list      genbench run --help"""
+First steps: genbench run      genbench list      genbench run --help"""
 
 
 class NearMissGroup(click.Group):

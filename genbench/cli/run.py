@@ -33,7 +33,7 @@ def _recipe_flags(function: Any) -> Any:
 
 
 @click.command("run")
-@click.option("--models", metavar="A,B,…", help="Models to compare; see `genbench list models`. [gan,dcgan,vae]")
+@click.option("--models", metavar="A,B,…", help="Models to compare; see `genbench list models`. [dcgan,dcgan-vae,gan,vae]")
 @click.option("--losses", metavar="A,B,…", help="Losses to combine them with. [each model's own]")
 @click.option("--datasets", metavar="A,B,…", help="Datasets; folder:PATH for your own images. [fashion-mnist-mini]")
 @click.option("--seeds", metavar="0,1,…", help="Training seeds: one cell for each. [0]")

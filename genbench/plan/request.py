@@ -12,7 +12,7 @@ from genbench.errors import UsageError, near_miss
 from genbench.options import OptionValue
 from genbench.plan.recipe import RECIPE_FIELDS, RECIPE_SCHEMA
 
-DEFAULT_MODELS = ("gan", "dcgan", "vae")
+DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # the first two have networks of the same shape
 DEFAULT_DATASET = "fashion-mnist-mini"
 
 

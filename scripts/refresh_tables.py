@@ -1,0 +1,35 @@
+"""Make the tables in documents anew: each stands between `<!-- made by: genbench table … -->` and `<!-- end -->`.
+
+    python scripts/refresh_tables.py docs/remedies.md
+
+The command is run from the root of the repository, on the reference results that are committed there, and its output
+takes the place of what stood between the two lines.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- made by: genbench (table [^\n]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def refresh(text: str) -> str:
+    """Return the document with every table made anew; raise `CalledProcessError` where a command fails."""
+
+    def table(match: re.Match[str]) -> str:
+        command = [sys.executable, "-m", "genbench", *shlex.split(match[2])]
+        made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        return f"{match[1]}{made.rstrip()}\n{match[3]}"
+
+    return BLOCK.sub(table, text)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(refresh(path.read_text(encoding="utf-8")), encoding="utf-8")
