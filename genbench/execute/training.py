@@ -24,6 +24,7 @@ from genbench.train.proof import Witness
 
 WINDOWS = 40  # how many windows a training has, when its steps suffice
 LONGEST_WINDOW = 200  # steps
+MOST_SHOWN = 3  # terms on the line of progress
 OBSERVED = 4  # every so many windows, samples are drawn for the curves
 
 
@@ -188,13 +189,19 @@ class Training:
             self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=seen)
         return means
 
+    def _telling(self, terms: dict[str, float | None]) -> dict[str, float | None]:
+        """Return what fits on a line: the loss of each phase; of a single phase, the terms that it is made of too."""
+        phases = [player.phase.name for player in self.engine.players]
+        shown = [name for name in terms if name in phases or (len(phases) == 1 and name.startswith(f"{phases[0]}."))]
+        return {name: terms[name] for name in shown[:MOST_SHOWN]}
+
     def _progress(self, terms: dict[str, float | None]) -> Progress:
         last = self.windows[-1]
         left = self.total_steps - self.engine.step_number
         return Progress(
             step=self.engine.step_number,
             images_per_second=last.images / last.seconds if last.seconds else 0.0,
-            terms=terms,
+            terms=self._telling(terms),
             seconds_left=left * last.seconds / last.steps,
         )
 

@@ -184,5 +184,5 @@ def test_the_documented_example_can_be_planned_from(catalogue: Catalogue, tmp_pa
     section = docs.partition("## Variants")[2].partition("\n## ")[0]
     example = "\n".join(line[4:] for line in section.splitlines() if line.startswith("    ") or not line)
     made = make_plan(read(tmp_path, example), catalogue, "cpu")
-    assert len(made.cells) == 2 * 3 * 3
-    assert list(dict.fromkeys(cell.variant for cell in made.cells)) == ["plain", "averaged", "averaged-flipped"]
+    assert len(made.cells) == 2 * 4 * 3 - 3  # for gan, wide is plain
+    assert list(dict.fromkeys(cell.variant for cell in made.cells)) == ["plain", "averaged", "averaged-flipped", "wide"]
