@@ -10,7 +10,7 @@ from genbench.cli.flags import plugin_files
 from genbench.errors import ExitCode, UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.recipe import RECIPE_SCHEMA
-from genbench.plan.request import Request, make_request, read_config
+from genbench.plan.request import DEFAULT_MODELS, Request, make_request, read_config
 
 if TYPE_CHECKING:
     from genbench.plan.catalogue import Catalogue
@@ -33,7 +33,9 @@ def _recipe_flags(function: Any) -> Any:
 
 
 @click.command("run")
-@click.option("--models", metavar="A,B,…", help="Models to compare; see `genbench list models`. [dcgan,dcgan-vae,gan,vae]")
+@click.option(
+    "--models", metavar="A,B,…", help="Models to compare; see `genbench list models`. [dcgan,dcgan-vae,gan,vae]"
+)
 @click.option("--losses", metavar="A,B,…", help="Losses to combine them with. [each model's own]")
 @click.option("--datasets", metavar="A,B,…", help="Datasets; folder:PATH for your own images. [fashion-mnist-mini]")
 @click.option("--seeds", metavar="0,1,…", help="Training seeds: one cell for each. [0]")

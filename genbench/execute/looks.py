@@ -86,6 +86,8 @@ class Looks:
         """Note an evaluation of the weights as they are now; the better one of two becomes the best."""
         engine, metric = self.built.engine, str(self.built.recipe["best_metric"] or "")
         step, images = engine.step_number, engine.images_seen
+        if self.evaluations and self.evaluations[-1].step == step:
+            return  # training stopped at an evaluation: the final one is the same
         self.evaluations.append(EvaluationPoint(step=step, images=images, estimates=estimates))
         if not metric:
             return

@@ -8,7 +8,10 @@ from genbench.report.figures import curves
 from genbench.results.schema import CellResult, CurvePoint
 
 _KINDS = (  # the first kind whose ending or beginning a term has; any other term is one of the loss
-    ("share of images that the discriminator tells, and probabilities", ("accuracy_real", "accuracy_fake", "_p")),
+    (
+        "share of images that the discriminator tells, and probabilities",
+        ("accuracy_real", "accuracy_fake", "augment_probability"),
+    ),
     ("logits of the discriminator", ("real_logit", "fake_logit", "margin")),
     ("norm of each network's gradient", ("gradient_norm.",)),
     ("spread of samples beside that of the data", ("diversity",)),
@@ -17,12 +20,11 @@ _LOSS = "loss terms"
 
 
 def kind_of(term: str) -> str:
-    """Return the caption of the figure that a term belongs to."""
+    """Return the caption of the figure that a term belongs to; a mark that ends in a dot is the term's beginning."""
     last = term.rpartition(".")[2]
     for caption, marks in _KINDS:
         for mark in marks:
-            beginning, ending = mark.endswith("."), mark.startswith("_")
-            if term.startswith(mark) if beginning else last.endswith(mark) if ending else last == mark:
+            if term.startswith(mark) if mark.endswith(".") else last == mark:
                 return caption
     return _LOSS
 

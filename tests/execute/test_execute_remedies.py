@@ -67,6 +67,7 @@ def test_patience_ends_a_training_that_no_longer_gets_better(tmp_path: Path) -> 
     (cell,) = run(*SMALL, *WATCHED, *stop, out=tmp_path / "run").run_cells
     assert cell.stopped_early
     assert cell.images == 192
+    assert [point.images for point in cell.evaluations] == [64, 128, 192]
     assert cell.best is not None
     assert cell.best.images == 64
 

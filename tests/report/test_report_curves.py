@@ -1,0 +1,26 @@
+"""Curves of one kind share a figure, and every kind has its own axis."""
+
+from __future__ import annotations
+
+import pytest
+
+from genbench.report.curves import kind_of
+
+
+@pytest.mark.parametrize(
+    ("term", "caption"),
+    [
+        ("discriminator", "loss terms"),
+        ("generator.weighted_total", "loss terms"),
+        ("autoencoder.kl", "loss terms"),
+        ("discriminator.penalty", "loss terms"),
+        ("discriminator.real_logit", "logits of the discriminator"),
+        ("discriminator.margin", "logits of the discriminator"),
+        ("discriminator.accuracy_fake", "share of images that the discriminator tells, and probabilities"),
+        ("discriminator.augment_probability", "share of images that the discriminator tells, and probabilities"),
+        ("gradient_norm.generator", "norm of each network's gradient"),
+        ("diversity", "spread of samples beside that of the data"),
+    ],
+)
+def test_a_term_has_its_figure(term: str, caption: str) -> None:
+    assert kind_of(term) == caption
