@@ -10,7 +10,7 @@ from genbench.cli.flags import plugin_files
 from genbench.errors import ExitCode, UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.recipe import RECIPE_SCHEMA
-from genbench.plan.request import DEFAULT_MODELS, Request, make_request, read_config
+from genbench.plan.request import Request, make_request, read_config
 
 if TYPE_CHECKING:
     from genbench.plan.catalogue import Catalogue
