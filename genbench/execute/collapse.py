@@ -10,6 +10,7 @@ from genbench.execute.loading import LoadedData
 from genbench.metrics.diversity import collapsed
 
 JUDGED_FROM = 10_000  # images of training
+MODES_JUDGED_FROM = 100_000  # images: what a young generator draws falls into few modes for want of likeness
 COMPARED = 512  # samples, and training images, whose nearest neighbours are looked for
 REPEATED_BELOW = 0.1  # of the training images' median distance to the nearest other one
 MODES_BELOW = 0.05  # of the modes of the data
@@ -26,8 +27,8 @@ def signs_of_collapse(
     3. The samples repeat a few pictures: half of 512 samples have another one among them that is nearer than a tenth
        of the distance at which a training image has its nearest among 512. Not asked of points (`pictures` false):
        in a plane they lie as close as the levels of a byte allow.
-    4. Where the dataset's modes are known and were counted (`modes`: those that samples are in, those there are): the
-       samples are in one mode only, or in no more than a twentieth of them.
+    4. After 100,000 images, where the dataset's modes are known and were counted (`modes`: those that samples are in,
+       those there are): the samples are in one mode only, or in no more than a twentieth of them.
     """
     samples = torch.as_tensor(drawn.samples.pixels)
     if drawn.identical and len(samples) > 1:
@@ -37,7 +38,7 @@ def signs_of_collapse(
     if collapsed(samples, data.train_pixels):
         return "the generated images are nearly all the same: see `diversity`, and the picture of samples"
     count = min(COMPARED, len(samples), len(data.train_pixels))
-    if modes is not None:
+    if modes is not None and images_seen >= MODES_JUDGED_FROM:
         found, known = modes
         if 0 < found <= max(1, MODES_BELOW * known) and known > 1:
             return f"the generated images are in {found} of {known:,} modes; see `modes`, and the picture of samples"

@@ -46,7 +46,7 @@ def draw(
     rng = seeded_generator(identity.seed, "samples", device)
     labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
     batches, first, identical = [], None, True
-    networks = built.sampled_networks.values()
+    networks = list(built.sampled_networks.values())
     with evaluation_mode(networks, statistics), torch.inference_mode():
         for start in range(0, count, SAMPLING_BATCH):
             size = min(SAMPLING_BATCH, count - start)
@@ -59,7 +59,11 @@ def draw(
             first = images[:1] if first is None else first
             identical = identical and bool((images == first).all())
             batches.append(_to_bytes(images, low, high).cpu())
-        pairs = _reconstruct(built, family, data, device) if reconstruct and built.family_spec.reconstructs else None
+    pairs = None
+    if reconstruct and built.family_spec.reconstructs:
+        # By the running averages in any case: what is made of an image must not depend on the others of its batch.
+        with evaluation_mode(networks), torch.inference_mode():
+            pairs = _reconstruct(built, family, data, device)
     samples = Images(torch.cat(batches).clone(), None if labels is None else labels.cpu())
     return Drawn(samples, pairs, identical)
 

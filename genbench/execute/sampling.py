@@ -57,24 +57,25 @@ def interpolate(
     family = require_latents(trained, "--interpolate")
     with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
         ends = [
-            _latents(trained, family, _block(trained), seeded_generator(seed, "samples", trained.device), psi)[0]
+            _latents(trained, family, _block(trained), seeded_generator(seed, "samples", trained.device), psi)
             for seed in (first, last)
         ]
-        path = between(ends[0], ends[1], steps, trained.model.prior)
-        batches = []
-        for start in range(0, steps, SAMPLING_BATCH):
-            some = path[start : start + SAMPLING_BATCH]
-            labels = None if label is None else torch.full((len(some),), label, device=trained.device)
-            batches.append(_to_bytes(trained, family.generate(some, labels), len(some)))
+        if trained.statistics == "batch":  # the whole block travels, so that both ends are normalised as when sampled
+            ways = [between(one, other, steps, trained.model.prior) for one, other in zip(*ends, strict=True)]
+            path = torch.stack(ways, dim=1)  # steps × block × latent
+            batches = [_generate(trained, family, block, label)[:1] for block in path]
+        else:
+            path = between(ends[0][0], ends[1][0], steps, trained.model.prior)
+            batches = [_generate(trained, family, some, label) for some in torch.split(path, SAMPLING_BATCH)]
     return torch.cat(batches).clone()
 
 
 def reconstruct(trained: Trained, pixels: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return uint8 images (N, channels, height, width) as the model sees them again."""
+    """Return uint8 images (N, channels, height, width) as the model sees them again, each by itself."""
     require_reconstruction(trained)
     low, high = trained.model.value_range
     batches = []
-    with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
+    with evaluation_mode(trained.networks.values()), torch.inference_mode():  # by the running averages in any case
         for start in range(0, len(pixels), SAMPLING_BATCH):
             images = pixels[start : start + SAMPLING_BATCH].to(trained.device).float() / 255 * (high - low) + low
             chosen = None if labels is None else labels[start : start + SAMPLING_BATCH].to(trained.device)
@@ -148,6 +149,11 @@ def _latents(trained: Trained, family: LatentFamily, count: int, rng: torch.Gene
         return truncate(latents, trained.model.prior, psi)
     except ValueError as error:
         raise UsageError(f"--truncate {psi:g}: {error}.", "Typical values are 0.5 to 1.") from None
+
+
+def _generate(trained: Trained, family: LatentFamily, latents: Tensor, label: int | None) -> Tensor:
+    labels = None if label is None else torch.full((len(latents),), label, device=trained.device)
+    return _to_bytes(trained, family.generate(latents, labels), len(latents))
 
 
 def _to_bytes(trained: Trained, images: Tensor, count: int) -> Tensor:

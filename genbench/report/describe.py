@@ -131,17 +131,20 @@ def _course(result: CellResult) -> list[str]:
         lines.append(f"  {numbers.parameters(result.flops_per_image)} floating-point operations per image")
     if result.energy is not None:
         lines.append(f"  {_energy(result.energy)}")
+    if result.sampling:
+        lines.append(f"  sampled: {result.sampling['weights']} weights, batch norm by {result.sampling['batch_norm']}")
     lines += _remedies(result)
     if result.curves:
         lines += ["", "Curves"]
         stride = max(1, -(-len(result.curves) // _MOST_POINTS))
-        last = result.curves[-1]
-        for point in [*(p for p in result.curves[::stride] if p is not last), last]:
+        for first in range(0, len(result.curves), stride):
+            points = result.curves[first : first + stride]
+            latest = {name: value for point in points for name, value in point.terms.items()}  # some are not in each
             terms = "  ".join(
                 f"{clean(name)} {'n/a' if value is None else numbers.significant(value)}"
-                for name, value in point.terms.items()
+                for name, value in latest.items()
             )
-            lines.append(f"  {numbers.count(point.images):>12} images  {terms}")
+            lines.append(f"  {numbers.count(points[-1].images):>12} images  {terms}")
     if result.estimates or result.unavailable:
         lines += ["", "Metrics"]
         for estimate in result.estimates:

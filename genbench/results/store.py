@@ -181,12 +181,13 @@ class RunDirectory:
         return RunContents(name, self.record, self.read_cells(), self.read_references())
 
     def find_cell(self, part: str) -> PlannedCell:
-        """Return the planned cell with this id, or the only one of this model, or whose id contains `part`."""
+        """Return the planned cell with this id, or the only one of this model, or with `part` at the start or anywhere in its id."""
         cells = {cell.id: cell for cell in self.record.cells}
         if part in cells:
             return cells[part]
         of_model = [id for id, cell in cells.items() if cell.identity.model.name == part]
-        candidates = of_model or [id for id in cells if part in id]
+        beginning = [id for id in cells if id.startswith(part)]  # gan-hinge, beside dcgan-hinge
+        candidates = of_model or (beginning if len(beginning) == 1 else [id for id in cells if part in id])
         if len(candidates) == 1:
             return cells[candidates[0]]
         if candidates:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genbench.exchange import Images
-from genbench.execute.collapse import JUDGED_FROM, median_nearest_distance, signs_of_collapse
+from genbench.execute.collapse import JUDGED_FROM, MODES_JUDGED_FROM, median_nearest_distance, signs_of_collapse
 from genbench.execute.evaluating import Drawn
 from genbench.execute.loading import LoadedData
 
@@ -53,7 +53,7 @@ def test_the_nearest_distance_of_points_on_a_line() -> None:
 
 
 def test_samples_of_one_known_mode_have_collapsed_however_much_they_differ() -> None:
-    def of(found: int, known: int, images_seen: int = JUDGED_FROM) -> str:
+    def of(found: int, known: int, images_seen: int = MODES_JUDGED_FROM) -> str:
         drawn = Drawn(Images(noise(40, seed=1)), None, identical=False)
         return signs_of_collapse(drawn, DATA, images_seen, modes=(found, known))
 
@@ -62,4 +62,4 @@ def test_samples_of_one_known_mode_have_collapsed_however_much_they_differ() -> 
     assert not of(2, 8)
     assert not of(51, 1000)
     assert not of(0, 8)  # in no mode at all: badly trained, not collapsed
-    assert not of(1, 8, images_seen=10)
+    assert not of(1, 8, images_seen=MODES_JUDGED_FROM - 1)
