@@ -181,7 +181,10 @@ class RunDirectory:
         return RunContents(name, self.record, self.read_cells(), self.read_references())
 
     def find_cell(self, part: str) -> PlannedCell:
-        """Return the planned cell with this id, or the only one of this model, or with `part` at the start or anywhere in its id."""
+        """Return the planned cell with this id, or else the only one of this model, or of an id that holds `part`.
+
+        Where several ids hold it, the only one that begins with it.
+        """
         cells = {cell.id: cell for cell in self.record.cells}
         if part in cells:
             return cells[part]

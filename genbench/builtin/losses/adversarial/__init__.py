@@ -50,7 +50,9 @@ class DraganOptions(CrossEntropyOptions):
 class R1Options(CrossEntropyOptions):
     """Options of `r1`."""
 
-    gamma: float = genbench.option(10.0, "weight of the penalty γ/2 E‖∇D(x)‖²; 0: none", minimum=0)
+    gamma: float = genbench.option(
+        0.1, "weight of the penalty γ/2 E‖∇D(x)‖²; 0: none; larger pictures bear more, up to 10", minimum=0
+    )
     penalty_every: int = genbench.option(
         16, "steps between two updates by the penalty, which is weighted accordingly; 1: in every step", minimum=1
     )
