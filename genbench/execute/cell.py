@@ -41,6 +41,7 @@ from genbench.results.schema import (
     PlannedCell,
     Provenance,
     Status,
+    Transfer,
 )
 from genbench.results.store import RunDirectory
 from genbench.specs import DatasetSpec
@@ -129,6 +130,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         classes=data.num_classes if built.model.conditional else 0,
         class_names=list(data.class_names) if built.model.conditional else [],
     )
+    draft.notes += _left_from_scratch(built.transfer)
 
     reporter.activity("training")
     try:
@@ -279,6 +281,11 @@ def _whole(built: Built, name: str) -> int:
 
 def _record_training(draft: _Draft, training: Training, built: Built, looks: Looks) -> None:
     draft.notes += training.notes
+    if training.stopped_early:
+        draft.notes.append(
+            f"stopped early, after {built.engine.images_seen:,} of {_whole(built, 'images'):,} images: no better "
+            f"{built.recipe['best_metric']} in {built.recipe['patience']} evaluations"
+        )
     _record_looks(draft, looks)
     draft.fields.update(
         resumed_at_step=training.resumed_at_step,
@@ -290,6 +297,15 @@ def _record_training(draft: _Draft, training: Training, built: Built, looks: Loo
         stopped_early=training.stopped_early,
     )
     draft.seconds["warmup"] = sum(window.seconds for window in training.windows if window.warmup)
+
+
+def _left_from_scratch(transfer: Transfer | None) -> list[str]:
+    """Say where initial weights fit a part of the networks only; `genbench show` names the tensors."""
+    left = len(transfer.missing) + len(transfer.mismatched) if transfer else 0
+    if transfer is None or not left:
+        return []
+    count = len(transfer.taken)
+    return [f"{transfer.source} gave {count} of {count + left} tensors: {left} did not fit, and start from scratch"]
 
 
 def _record_looks(draft: _Draft, looks: Looks) -> None:

@@ -12,7 +12,7 @@ from example_runs import cell, identity, stored
 from genbench.cli.show import command
 from genbench.errors import NoDataError, UsageError
 from genbench.exchange import Unavailable
-from genbench.results.schema import PlannedCell
+from genbench.results.schema import CurvePoint, PlannedCell
 from genbench.results.store import RunDirectory
 
 
@@ -56,6 +56,22 @@ def test_one_cell_in_detail(run: RunDirectory) -> None:
     ):  # fmt: skip
         assert part in text
     assert json.loads(show(run.path, "--cell", "a1", "--json"))["result"]["id"] == "gan-a1"
+
+
+def test_a_curve_that_has_few_points_is_shown_between_the_others(tmp_path: Path) -> None:
+    terms = [{"generator": 0.5 + n} | ({"diversity": n / 100} if n % 4 == 3 else {}) for n in range(40)]
+    curves = [CurvePoint(step=n, images=32 * n, terms=found) for n, found in enumerate(terms)]
+    made = stored(tmp_path / "run", cell("gan-a1", curves=curves))
+    lines = [line for line in show(made.path, "--cell", "a1").splitlines() if "generator" in line and "images" in line]
+    assert len(lines) == 10
+    assert all("diversity" in line for line in lines)
+    assert lines[-1].split()[0] == "1,248"
+
+
+def test_which_weights_were_sampled_is_said(tmp_path: Path) -> None:
+    sampling = {"weights": "averaged", "batch_norm": "running statistics"}
+    made = stored(tmp_path / "run", cell("gan-a1", sampling=sampling))
+    assert "sampled: averaged weights, batch norm by running statistics" in show(made.path, "--cell", "a1")
 
 
 def test_a_cell_that_did_not_run_shows_what_was_asked(run: RunDirectory) -> None:

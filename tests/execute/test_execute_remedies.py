@@ -67,6 +67,7 @@ def test_patience_ends_a_training_that_no_longer_gets_better(tmp_path: Path) -> 
     (cell,) = run(*SMALL, *WATCHED, *stop, out=tmp_path / "run").run_cells
     assert cell.stopped_early
     assert cell.images == 192
+    assert "stopped early, after 192 of 6,400 images: no better reconstruction-mse in 2 evaluations" in cell.notes
     assert [point.images for point in cell.evaluations] == [64, 128, 192]
     assert cell.best is not None
     assert cell.best.images == 64
@@ -115,6 +116,7 @@ def test_a_transfer_says_what_was_taken(trained: Done, transferred: Done) -> Non
     assert cell.transfer is not None
     assert set(cell.transfer.taken) == set(weights(trained))
     assert (cell.transfer.missing, cell.transfer.unused, cell.transfer.mismatched) == ([], [], [])
+    assert cell.notes == []
 
 
 def test_a_transfer_into_another_shape_takes_what_fits(trained: Done, tmp_path: Path) -> None:
@@ -124,6 +126,8 @@ def test_a_transfer_into_another_shape_takes_what_fits(trained: Done, tmp_path: 
     assert cell.transfer is not None
     assert "encoder.body.1.weight" in cell.transfer.taken
     assert any("encoder.mean.weight" in text for text in cell.transfer.mismatched)
+    left = len(cell.transfer.mismatched)
+    assert any(note.endswith(f"{left} did not fit, and start from scratch") for note in cell.notes)
 
 
 def test_weights_that_have_changed_since_the_plan_are_refused(trained: Done, tmp_path: Path) -> None:

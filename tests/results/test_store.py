@@ -193,6 +193,13 @@ def test_a_part_names_a_cell_if_it_names_one_only(tmp_path: Path) -> None:
         run.find_cell("vae-b3")
 
 
+def test_a_beginning_wins_over_a_part_further_on(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-hinge-1"), cell("dcgan-hinge-1"), cell("dcgan-hinge-2"))
+    assert run.find_cell("gan-hinge").id == "gan-hinge-1"
+    with pytest.raises(UsageError, match=r"dcgan-hinge-1, dcgan-hinge-2"):
+        run.find_cell("dcgan-hinge")
+
+
 @pytest.mark.parametrize("id", ["../outside", "a/b", "..", "", ".hidden"])
 def test_an_id_cannot_lead_out_of_the_run(tmp_path: Path, id: str) -> None:
     with pytest.raises(UsageError, match="cannot be the id"):
