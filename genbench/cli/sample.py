@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genbench.cli.flags import plugin_files
 from genbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _STRIP, _ANIMATION = 8, 30  # images on the way from one to another
     "--reconstruct", "folder", metavar="FOLDER", help="Its first N images above what the model makes of them."
 )
 @click.option("--best", is_flag=True, help="The weights of the best evaluation instead of the last.")
+@plugin_files
 @click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:1, or auto.")
 def command(
     run: str,
@@ -64,6 +66,7 @@ def command(
     steps: int | None,
     folder: str | None,
     best: bool,
+    plugins: tuple[str, ...],
     device: str,
 ) -> None:
     """Write images that a trained cell of RUN makes; the same seed gives the same images.
@@ -99,7 +102,7 @@ def command(
 
     destination = parse_destination(out, animated=seeds is not None)
     directory = RunDirectory.open(run)
-    trained = load_trained(directory, directory.find_cell(part), _device(device), best)
+    trained = load_trained(directory, directory.find_cell(part), _device(device), best, plugins)
     for note in trained.notes:
         click.echo(f"Note: {clean(note)}", err=True)
     chosen = None if label is None else parse_class(trained, label)

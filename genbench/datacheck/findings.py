@@ -71,7 +71,8 @@ def _amount(measured: Measured) -> Iterator[Finding]:
         cure = "Add more, or start from trained weights (--init-from): a model would memorise so few."
         yield Finding("warning", "few-images", f"only {text}", cure)
     elif train < limits.small:
-        cure = "A discriminator memorises so few: try --augment-discriminator diffaugment and --augment-flip 0.5."
+        cure = "A discriminator memorises so few"
+        cure += "." if measured.survey.points else ": try --augment-discriminator diffaugment and --augment-flip 0.5."
         yield Finding("note", "small-dataset", text, cure)
 
 

@@ -32,6 +32,7 @@ from genbench.measure.energy import EnergyUnavailable, open_meter
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.measure.throughput import throughput
 from genbench.plan.catalogue import Catalogue
+from genbench.plan.remedies import without_effect
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
@@ -130,7 +131,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         classes=data.num_classes if built.model.conditional else 0,
         class_names=list(data.class_names) if built.model.conditional else [],
     )
-    draft.notes += _left_from_scratch(built.transfer)
+    draft.notes += [*without_effect(built.recipe, built.setup.networks), *_left_from_scratch(built.transfer)]
 
     reporter.activity("training")
     try:

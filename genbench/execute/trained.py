@@ -40,10 +40,13 @@ class Trained:
     notes: tuple[str, ...]  # what a user should know of these weights
 
 
-def load_trained(run: RunDirectory, planned: PlannedCell, device: torch.device, best: bool = False) -> Trained:
+def load_trained(
+    run: RunDirectory, planned: PlannedCell, device: torch.device, best: bool = False, plugins: Sequence[str] = ()
+) -> Trained:
     """Build a cell's networks anew and give them the weights that its run has left.
 
-    Plugins that the cell needs are imported into this process. `best` asks for the weights of the best evaluation.
+    Plugins that the cell needs are imported into this process; `plugins` are files that stand for those of the run,
+    which may have moved. `best` asks for the weights of the best evaluation.
     Raises `NoDataError` where there are no such weights, and `DataError` where they are of other networks.
     """
     identity = planned.identity
@@ -56,15 +59,15 @@ def load_trained(run: RunDirectory, planned: PlannedCell, device: torch.device, 
     if any(
         choice.name not in known.entries(kind) for kind, choice in (*needed.items(), ("datasets", identity.dataset))
     ):
-        known = discover(run.record.plugin_files)
-    plugins = {kind: known.require(kind, choice.name).plugin for kind, choice in needed.items()}
-    others = {plugin.target: plugin for plugin in plugins.values() if plugin.origin != "builtin"}
+        known = discover(plugins or run.record.plugin_files)
+    found = {kind: known.require(kind, choice.name).plugin for kind, choice in needed.items()}
+    others = {plugin.target: plugin for plugin in found.values() if plugin.origin != "builtin"}
     catalogue = load_registry([dataclasses.asdict(plugin) for plugin in others.values()])
     notes = [
         f"the {SINGULAR[kind]} '{choice.name}' was trained with {choice.origin.distribution} {choice.origin.version}; "
-        f"now it is {plugins[kind].version}"
+        f"now it is {found[kind].version}"
         for kind, choice in needed.items()
-        if plugins[kind].version != choice.origin.version
+        if found[kind].version != choice.origin.version
     ]
     if result is not None and result.status != "ok":
         notes.append(f"this cell ended as '{result.status}'{': ' if result.reason else ''}{result.reason}")

@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from genbench.errors import UsageError, near_miss
 from genbench.options import OptionValue
 from genbench.plan.initial import file_hash, initial_weights
-from genbench.plan.recipe import AUGMENT_POLICIES
+from genbench.plan.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA
+
+_DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 
 
 def check_remedies(recipe: Mapping[str, OptionValue], metrics: Collection[str], known_metrics: Collection[str]) -> None:
@@ -39,6 +41,35 @@ def check_remedies(recipe: Mapping[str, OptionValue], metrics: Collection[str], 
         policy = recipe["augment_policy"]
         assert isinstance(policy, list)
         check_policy(policy)
+    if recipe["optimizer"] in ("adam", "adamw"):
+        for name in ("beta1", "beta2"):
+            if recipe[name] == 1:
+                raise UsageError(f"{name} = 1 would never take in a gradient.", f"{name} is at least 0, below 1.")
+
+
+def without_effect(recipe: Mapping[str, OptionValue], networks: Collection[str]) -> list[str]:
+    """Say which settings, other than their defaults, do nothing in this recipe or for a model of these networks."""
+    optimizer, schedule = recipe["optimizer"], recipe["schedule"]
+    augment = recipe["augment_discriminator"]
+    idle: list[tuple[bool, str, tuple[str, ...]]] = [
+        (
+            "discriminator" not in networks,
+            "the model has no discriminator",
+            ("discriminator_steps", "discriminator_learning_rate", "augment_discriminator"),
+        ),
+        (optimizer in ("adam", "adamw"), f"{optimizer} has none", ("momentum",)),
+        (schedule not in ("linear", "cosine"), f"the schedule is {schedule}", ("schedule_start", "schedule_final")),
+        (schedule != "step", f"the schedule is {schedule}", ("schedule_every", "schedule_factor")),
+        (augment == "none", "augment_discriminator is none", ("augment_policy",)),
+        (augment != "ada", f"augment_discriminator is {augment}", ("augment_target", "augment_speed")),
+        (not recipe["ema_half_life"], "no weights are averaged", ("ema_ramp",)),
+    ]
+    return [
+        f"{name} = {_said(recipe[name])} does nothing: {why}"
+        for does_nothing, why, names in idle
+        for name in names
+        if does_nothing and recipe[name] != _DEFAULTS[name]
+    ]
 
 
 def check_policy(names: Sequence[str]) -> None:
@@ -51,6 +82,10 @@ def check_policy(names: Sequence[str]) -> None:
             raise UsageError(f"augment_policy: there is no '{name}'.{near_miss(name, AUGMENT_POLICIES)}", allowed)
         if list(names).count(name) > 1:
             raise UsageError(f"augment_policy names '{name}' twice.", "Name each change once.")
+
+
+def _said(value: OptionValue) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def initial_hash(recipe: Mapping[str, OptionValue]) -> str:

@@ -10,6 +10,8 @@ import pytest
 from genbench.errors import UsageError
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import Plan, make_plan
+from genbench.plan.recipe import resolve_recipe
+from genbench.plan.remedies import without_effect
 from genbench.plan.request import make_request
 
 
@@ -35,6 +37,7 @@ def plan(catalogue: Catalogue, **given: object) -> Plan:
         ({"dropout": 1.5}, "out of range", "≤ 0.99"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'", ""),
         ({"optimizer": "adan"}, "Did you mean 'adam'", ""),
+        ({"beta1": 1.0}, "beta1 = 1 would never take in a gradient", "below 1"),
     ],
 )
 def test_what_lacks_its_counterpart_is_refused_with_the_cure(
@@ -44,6 +47,33 @@ def test_what_lacks_its_counterpart_is_refused_with_the_cure(
         plan(catalogue, **given)
     assert cause in error.value.cause
     assert cure in f"{error.value.cause} {error.value.cure}"
+
+
+def test_an_optimiser_without_betas_may_have_any(catalogue: Catalogue) -> None:
+    assert plan(catalogue, optimizer="sgd", beta2=1.0).possible
+
+
+@pytest.mark.parametrize(
+    ("given", "networks", "said"),
+    [
+        ({}, ["encoder", "decoder"], []),
+        ({"augment_discriminator": "ada"}, ["generator", "discriminator"], []),
+        ({"augment_discriminator": "ada"}, ["encoder", "decoder"], ["augment_discriminator = ada"]),
+        ({"discriminator_steps": 5}, ["encoder", "decoder"], ["discriminator_steps = 5"]),
+        ({"momentum": 0.9}, ["discriminator"], ["momentum = 0.9"]),
+        ({"momentum": 0.9, "optimizer": "sgd"}, ["discriminator"], []),
+        ({"schedule_final": 0.1}, ["discriminator"], ["schedule_final = 0.1"]),
+        ({"schedule_final": 0.1, "schedule": "cosine"}, ["discriminator"], []),
+        ({"schedule_every": 9, "schedule": "cosine"}, ["discriminator"], ["schedule_every = 9"]),
+        ({"augment_policy": ["flip"]}, ["discriminator"], ["augment_policy = flip"]),
+        ({"augment_target": 0.1, "augment_discriminator": "diffaugment"}, ["discriminator"], ["augment_target = 0.1"]),
+        ({"ema_ramp": 0.1}, ["discriminator"], ["ema_ramp = 0.1"]),
+        ({"ema_ramp": 0.1, "ema_half_life": 10.0}, ["discriminator"], []),
+    ],
+)
+def test_what_does_nothing_is_named(given: dict[str, object], networks: list[str], said: list[str]) -> None:
+    notes = without_effect(resolve_recipe(given), networks)
+    assert [note.partition(" does nothing: ")[0] for note in notes] == said
 
 
 def test_a_metric_that_this_family_lacks_skips_the_cell_with_the_reason(catalogue: Catalogue) -> None:
