@@ -7,6 +7,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from genbench.report import numbers
 from genbench.report.curves import training_figures
 from genbench.report.figures import window_strip
@@ -99,16 +101,11 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     facts |= {f"parameters of {name}": numbers.count(number) for name, number in result.parameters.items()}
     facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
     facts |= result.sampling
-    for record in (
-        result.comparability,
-        result.durations,
-        result.proof,
-        result.energy,
-        result.transfer,
-        result.provenance,
-    ):
+    for record in (result.comparability, result.durations, result.proof, result.energy, result.provenance):
         if record is not None:
             facts |= {name: getattr(record, name) for name in record.__struct_fields__}
+    if result.transfer is not None:  # its source is another than that of the energy
+        facts |= {f"initial weights: {name}": value for name, value in msgspec.structs.asdict(result.transfer).items()}
     return facts
 
 
