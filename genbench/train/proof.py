@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from genbench.results.schema import Proof
+
+ROUNDING = 1e-5  # of a network's gradient: some roundings of single precision
 
 
 def _trainable(networks: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
@@ -19,13 +21,23 @@ def _trainable(networks: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     }
 
 
-def _is_balanced(parameter: nn.Parameter) -> bool:
-    """Say whether this is a single number with a gradient of exactly zero.
+def _gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
+    gradients = [p.grad.float() for p in parameters if p.grad is not None]
+    return float(torch.stack([g.norm() for g in gradients]).norm()) if gradients else 0.0
 
-    So it is with the last bias of a discriminator under every loss that sees differences of logits alone (Wasserstein,
-    relativistic), and under the hinge as long as all logits lie inside the margin: it takes part, and cannot move.
+
+def _cannot_move(parameter: nn.Parameter, network_norm: float) -> bool:
+    """Say whether this takes part, with a gradient that is zero for a reason that lies in the mathematics.
+
+    A single number with a gradient of exactly zero: the last bias of a discriminator under every loss that sees
+    differences of logits alone (Wasserstein, relativistic), and under the hinge as long as all logits lie inside the
+    margin. Or a gradient that is nothing but rounding beside that of its network, `network_norm`: a bias in front of
+    batch norm, which takes it away again. Adam moves it all the same; plain gradient descent does not.
     """
-    return parameter.numel() == 1 and parameter.grad is not None and not bool(parameter.grad.any())
+    norm = _gradient_norm([parameter])
+    if norm == 0:
+        return parameter.numel() == 1 and parameter.grad is not None
+    return norm <= ROUNDING * network_norm
 
 
 class Witness:
@@ -49,7 +61,8 @@ class Witness:
         """Compare with the parameters as they are now."""
         now = _trainable(self._networks)
         resting = [name for name, p in now.items() if torch.equal(p.detach(), self._before[name])]
-        unmoved = [name for name in resting if not _is_balanced(now[name])]
+        norms = {name: _gradient_norm(network.parameters()) for name, network in self._networks.items()}
+        unmoved = [name for name in resting if not _cannot_move(now[name], norms[name.partition(".")[0]])]
         not_finite = self._not_finite | {name for name, p in now.items() if not bool(p.isfinite().all())}
         idle = [phase for phase, updates in phase_updates.items() if updates == 0]
         return Proof(

@@ -318,7 +318,7 @@ def test_penalties_on_a_linear_discriminator_depend_on_the_norm_of_its_weight_al
     assert value(made("wgan-gp"), d, real, fake) == pytest.approx(10 * (norm - 1) ** 2, rel=1e-5)
     assert value(made("wgan-gp", penalty_weight=2), d, real, fake) == pytest.approx(2 * (norm - 1) ** 2, rel=1e-5)
     assert value(made("dragan"), d, real, fake) == pytest.approx(10 * (norm - 1) ** 2, rel=1e-5)
-    assert value(made("r1"), d, real, fake) == pytest.approx(10 / 2 * norm**2, rel=1e-5)
+    assert value(made("r1", gamma=10), d, real, fake) == pytest.approx(10 / 2 * norm**2, rel=1e-5)
     assert value(made("rpgan-r1-r2"), d, real, fake) == pytest.approx(1 / 2 * 2 * norm**2, rel=1e-5)
 
 
