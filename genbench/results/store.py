@@ -181,16 +181,16 @@ class RunDirectory:
         return RunContents(name, self.record, self.read_cells(), self.read_references())
 
     def find_cell(self, part: str) -> PlannedCell:
-        """Return the planned cell with this id, or else the only one of this model, or of an id that holds `part`.
+        """Return the planned cell with this id, or else the only one of this model or variant, or whose id has `part`.
 
         Where several ids hold it, the only one that begins with it.
         """
         cells = {cell.id: cell for cell in self.record.cells}
         if part in cells:
             return cells[part]
-        of_model = [id for id, cell in cells.items() if cell.identity.model.name == part]
+        named = [id for id, cell in cells.items() if part in (cell.identity.model.name, cell.variant)]
         beginning = [id for id in cells if id.startswith(part)]  # gan-hinge, beside dcgan-hinge
-        candidates = of_model or (beginning if len(beginning) == 1 else [id for id in cells if part in id])
+        candidates = named or (beginning if len(beginning) == 1 else [id for id in cells if part in id])
         if len(candidates) == 1:
             return cells[candidates[0]]
         if candidates:

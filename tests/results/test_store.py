@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbench.errors import UsageError
-from genbench.results.schema import SCHEMA_VERSION, CurvePoint
+from genbench.results.schema import SCHEMA_VERSION, CurvePoint, PlannedCell
 from genbench.results.store import RunDirectory, atomic_write, find_runs, read_runs
 
 
@@ -191,6 +191,17 @@ def test_a_part_names_a_cell_if_it_names_one_only(tmp_path: Path) -> None:
         run.find_cell("gan")
     with pytest.raises(UsageError, match=r"Did you mean 'vae-b2'"):
         run.find_cell("vae-b3")
+
+
+def test_a_variant_names_a_cell_if_it_names_one_only(tmp_path: Path) -> None:
+    cells = [
+        PlannedCell(id=f"gan-{n}", identity=cell(f"gan-{n}").identity, variant=name)
+        for n, name in enumerate(("plain", "averaged", "plain"))
+    ]
+    run = stored(tmp_path / "run", *cells)
+    assert run.find_cell("averaged").id == "gan-1"
+    with pytest.raises(UsageError, match=r"gan-0, gan-2"):
+        run.find_cell("plain")
 
 
 def test_a_beginning_wins_over_a_part_further_on(tmp_path: Path) -> None:
