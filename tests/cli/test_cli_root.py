@@ -113,7 +113,11 @@ def test_a_bug_ends_with_70_and_a_traceback(
 
 
 def test_interrupting_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verb_that(lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch) == ExitCode.INTERRUPTED == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have inherited "ignore"
+    try:
+        assert verb_that(lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch) == ExitCode.INTERRUPTED == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
