@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genbench.execute.building import Built, build_cell, count_parameters
 from genbench.execute.collapse import signs_of_collapse
-from genbench.execute.counting import flops_per_image, measure_energy
+from genbench.execute.counting import count
 from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.divergence import locate
 from genbench.execute.evaluating import Drawn
@@ -28,7 +28,6 @@ from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter, StopRequested
 from genbench.execute.training import Diverged, Training
 from genbench.measure import accelerator, machine
-from genbench.measure.energy import EnergyUnavailable, open_meter
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.measure.throughput import throughput
 from genbench.plan.catalogue import Catalogue
@@ -38,7 +37,6 @@ from genbench.results.schema import (
     CellResult,
     Comparability,
     Durations,
-    Energy,
     PlannedCell,
     Provenance,
     Status,
@@ -173,7 +171,9 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None, modes=modes)
     reporter.activity("counting operations")
     with draft.timing("count"):
-        _count(draft, built, device)
+        flops, energy, notes = count(built.engine, device, float(built.recipe["energy_seconds"] or 0))  # type: ignore[arg-type]
+        draft.fields.update(flops_per_image=flops, energy=energy)
+        draft.notes += notes
     return ("collapsed", collapse) if collapse else ("ok", "")
 
 
@@ -254,24 +254,6 @@ def _modes(draft: _Draft, dataset: DatasetSpec) -> tuple[int, int] | None:
     """Return how many modes the samples are in, and how many there are, where that was measured."""
     found = next((round(e.value) for e in draft.fields.get("estimates", []) if e.metric == "modes"), None)
     return None if found is None or dataset.modes is None else (found, dataset.modes)
-
-
-def _count(draft: _Draft, built: Built, device: torch.device) -> None:
-    """Count operations and energy, in steps whose results nobody keeps; a failure costs the figure only."""
-    try:
-        draft.fields["flops_per_image"] = flops_per_image(built.engine) or None
-    except Exception as error:
-        draft.notes.append(f"floating-point operations could not be counted: {type(error).__name__}: {error}")
-    seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
-    if not seconds:
-        draft.fields["energy"] = Energy(reason="not asked for (energy_seconds = 0)")
-        return
-    try:
-        draft.fields["energy"] = measure_energy(built.engine, device, seconds, open_meter(device))
-    except EnergyUnavailable as error:
-        draft.fields["energy"] = Energy(reason=str(error))
-    except Exception as error:
-        draft.fields["energy"] = Energy(reason=f"{type(error).__name__}: {error}")
 
 
 def _whole(built: Built, name: str) -> int:

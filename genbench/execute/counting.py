@@ -13,7 +13,7 @@ from torch.utils.flop_counter import flop_registry
 
 from genbench.exchange import Objective, Phase
 from genbench.measure.clock import synchronise
-from genbench.measure.energy import EnergyMeter
+from genbench.measure.energy import EnergyMeter, EnergyUnavailable, open_meter
 from genbench.results.schema import Energy
 from genbench.train.engine import EagerEngine
 
@@ -48,6 +48,26 @@ class _Operations:
 
     def gradients(self, phase: Phase, objective: Objective) -> None:
         pass
+
+
+def count(engine: EagerEngine, device: torch.device, energy_seconds: float) -> tuple[float | None, Energy, list[str]]:
+    """Return operations per image, energy, and notes; a counter that fails costs its own figure only.
+
+    The engine trains on meanwhile, in steps whose results nobody keeps. With `energy_seconds` 0 energy is not measured.
+    """
+    flops, notes = None, []
+    try:
+        flops = flops_per_image(engine) or None
+    except Exception as error:
+        notes.append(f"floating-point operations could not be counted: {type(error).__name__}: {error}")
+    if not energy_seconds:
+        return flops, Energy(reason="not asked for (energy_seconds = 0)"), notes
+    try:
+        return flops, measure_energy(engine, device, energy_seconds, open_meter(device)), notes
+    except EnergyUnavailable as error:
+        return flops, Energy(reason=str(error)), notes
+    except Exception as error:
+        return flops, Energy(reason=f"{type(error).__name__}: {error}"), notes
 
 
 def flops_per_image(engine: EagerEngine) -> float:
