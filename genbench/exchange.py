@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_ch
 from genbench.options import OptionValue
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
     from torch import Tensor, nn
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from genbench.specs import ModelSpec
 
 Direction = Literal["lower", "higher"]  # which values are better
+SetName = Literal["samples", "train", "test"]
 
 # ----------------------------------------------------------------------------------------------------------------------
 # Data
@@ -37,6 +40,7 @@ class ImageData:
     test: Images  # held out: never trained on
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()  # what a reader of the results must know: files that were skipped, say
+    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, of the held-out images: name -> (N,)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -132,6 +136,36 @@ class LatentFamily(Family, Protocol):
 
 
 @dataclass(frozen=True)
+class LikelihoodBound:
+    """What a likelihood model says of B images, from K latents each; nats, sums over pixels and latents."""
+
+    log_weights: Tensor  # (K, B): log p(x|z) + log p(z) - log q(z|x); their mean over K is the ELBO
+    distortion: Tensor  # (B,): -log p(x|z), mean over the K latents
+    rate: Tensor  # (B,): KL(q(z|x) ‖ p(z))
+    mean: Tensor  # (B, latent_dim): means of q(z|x)
+
+
+@runtime_checkable
+class LikelihoodFamily(Family, Protocol):
+    """A family whose models bound the likelihood of an image, under the likelihood that their loss names."""
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """The kind of likelihood; None where this loss has none, or its encoder no distribution."""
+
+    def bound(self, images: Tensor, draws: int, rng: torch.Generator, labels: Tensor | None = None) -> LikelihoodBound:
+        """Return the bound on images (B, …) in the model's value range; called in inference mode."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What log p(x|z) means."""
+
+    name: str  # such as 'gaussian'
+    kind: Literal["discrete", "density", "cross-entropy"]  # of 256 levels; of real numbers; of grey pixels: none
+
+
+@dataclass(frozen=True)
 class AdversarialLoss:
     """The two players' losses, on logits of shape (B,), each a mean over the batch."""
 
@@ -169,6 +203,9 @@ class VariationalLoss:
     deterministic: bool = False  # latents are the encoder's means, not draws
     uses_prior: bool = False  # `Posterior.prior` is filled
     module: nn.Module | None = None  # parameters of the loss itself, trained with the networks
+    # (images in [0, 1], logits) -> -log p(x|z) of every decoded image, (N,); None: the loss is not a likelihood's
+    nll: Callable[[Tensor, Tensor], Tensor] | None = None
+    likelihood: Likelihood | None = None  # what `nll` means
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -185,6 +222,8 @@ class Estimate:
     n: int  # how many images it rests on
     direction: Direction
     protocol: dict[str, str | int | float | bool] = field(default_factory=dict)  # numbers compare only where it agrees
+    debiased: float | None = None  # less the bias of a finite number of images; None: there is none, or it is not known
+    null: float | None = None  # what as many images of a perfect generator are expected to score; None: not known
 
     @property
     def finite(self) -> bool:
@@ -223,6 +262,26 @@ class Extractor(Protocol):
         """Return float features (N, d) of uint8 images (N, channels, height, width), any size and 1 or 3 channels."""
 
 
+@runtime_checkable
+class Classifier(Extractor, Protocol):
+    """An extractor whose network also tells classes apart."""
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return class logits (N, classes), float32, of features (N, d) on any device."""
+
+
+@dataclass(frozen=True)
+class ExtractorData:
+    """What an extractor that is trained on the data at hand is given."""
+
+    dataset: str  # name
+    hash: str  # of pixels and labels of both splits
+    train: Images
+    test: Images
+    cache: Path  # a directory for what has been trained
+    class_names: tuple[str, ...] = ()
+
+
 class Evaluation(Protocol):
     """What a metric is given: sets of images, features computed once, and a source of randomness."""
 
@@ -249,11 +308,28 @@ class Evaluation(Protocol):
     def extractor(self, name: str) -> Extractor:
         """Return the loaded extractor, or raise `ExtractorUnavailable`."""
 
-    def features(self, name: str, images: Literal["samples", "train", "test"]) -> Tensor:
+    def features(self, name: str, images: SetName) -> Tensor:
         """Return float64 features (N, d) on the CPU; computed once per cell."""
+
+    def logits(self, name: str, images: SetName) -> Tensor | None:
+        """Return float64 class logits (N, classes) on the CPU; None where the extractor is no classifier."""
+
+    def bound(self, draws: int, count: int | None = None) -> LikelihoodBound | None:
+        """Return the bound on the first `count` held-out images, or all, from `draws` latents each, on the CPU.
+
+        None where the model bounds no likelihood (`likelihood` then says None too).
+        """
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """The likelihood of the model, or None where it has none."""
+
+    @property
+    def factors(self) -> Mapping[str, Tensor]:
+        """Known factors of variation of the held-out images, name -> (N,); empty where the dataset knows none."""
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator seeded for this purpose."""
 
-    def modes(self, images: Literal["samples", "train", "test"]) -> Tensor | None:
+    def modes(self, images: SetName) -> Tensor | None:
         """Return the mode that each image belongs to, int64 (N,), -1: to none; None where the dataset has no modes."""

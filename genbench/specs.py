@@ -254,10 +254,14 @@ class FamilySpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec(Spec):
-    """One number about a trained model. `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable`."""
+    """One number about a trained model, or several that are measured together.
 
-    measure: Callable[[Evaluation], Estimate | Unavailable] | str
-    direction: Direction
+    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable`; with the direction 'each' a sequence of
+    them, each with a name and a direction of its own.
+    """
+
+    measure: Callable[[Evaluation], Estimate | Unavailable | Sequence[Estimate | Unavailable]] | str
+    direction: Direction | Literal["each"]
     needs_reconstruction: bool = False  # asked only of families that reconstruct
     needs_pictures: bool = False  # not asked of datasets of points
     needs_modes: bool = False  # asked only of datasets that have modes
@@ -267,7 +271,8 @@ class MetricSpec(Spec):
         super().__post_init__()
         self._require_target("measure")
         self._require(
-            self.direction in ("lower", "higher"), f"direction {self.direction!r} is not 'lower' or 'higher'."
+            self.direction in ("lower", "higher", "each"),
+            f"direction {self.direction!r} is not 'lower', 'higher' or 'each'.",
         )
 
 
@@ -275,13 +280,16 @@ class MetricSpec(Spec):
 class ExtractorSpec(Spec):
     """A frozen network that turns images into features. `load(device)` returns an `Extractor`.
 
-    Every extractor gives a Fréchet distance, the metric ``fd-<name>``. `load` raises `ExtractorUnavailable` with the
-    cure where its weights are not at hand.
+    Every extractor gives a Fréchet distance, the metric ``fd-<name>``, and other metrics of features. `load` raises
+    `ExtractorUnavailable` with the cure where its weights are not at hand. With `needs_data` it is called as
+    `load(device, data: ExtractorData)`.
     """
 
     load: Callable[..., Extractor] | str
     metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. Only the Inception weights of 2015 earn 'fid'
     default: bool = True  # its distance is measured when no --metrics are named
+    classifies: bool = False  # it is a `Classifier`
+    needs_data: bool = False  # it is trained on the dataset at hand
 
     def __post_init__(self) -> None:
         super().__post_init__()

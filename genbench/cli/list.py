@@ -63,7 +63,8 @@ def _details(spec: Any) -> list[str]:
     elif isinstance(spec, DatasetSpec):
         lines += [f"{'×'.join(map(str, spec.image_shape))}", spec.licence, spec.source]
     elif isinstance(spec, MetricSpec):
-        lines.append(f"{spec.direction} is better" + ("" if spec.default else "; measured only when named"))
+        better = "several numbers" if spec.direction == "each" else f"{spec.direction} is better"
+        lines.append(better + ("" if spec.default else "; measured only when named"))
     if isinstance(spec, ConfigurableSpec):
         lines += [f"{option.name}: {option.describe()}" for option in spec.option_schema]
     return [line for line in lines if line]

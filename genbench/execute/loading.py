@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench.errors import DataError
-from genbench.exchange import ImageData, Images
+from genbench.exchange import ExtractorData, ImageData, Images
 from genbench.execute.content_hash import content_hash
 from genbench.execute.image_cache import entry_path, read_entry, write_entry
 from genbench.plan.catalogue import Catalogue
@@ -46,6 +46,10 @@ class LoadedData:
     def test(self) -> Images:
         """The held-out images."""
         return Images(self.test_pixels, self.test_labels)
+
+    def for_extractors(self, dataset: str) -> ExtractorData:
+        """Return what an extractor that is trained on these data is given."""
+        return ExtractorData(dataset, self.hash, self.train, self.test, cache_directory(), self.class_names)
 
 
 def cache_directory() -> Path:

@@ -133,6 +133,7 @@ class Looks:
             seed=self.identity.seed,
             extractors={name: entry.spec for name, entry in self.catalogue.extractors.items()},
             mode_of=dataset.mode_of,
+            data=self.data.for_extractors(dataset.name),
         )
 
 

@@ -71,6 +71,7 @@ def _row(
         device=device,
         extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
         mode_of=catalogue.require("datasets", planned.dataset.name).spec.mode_of,
+        data=data.for_extractors(planned.dataset.name),
     )
     specs = [catalogue.metrics[metric].spec for metric in planned.metrics]
     estimates, unavailable = measure(specs, evaluation, reconstructs=False)

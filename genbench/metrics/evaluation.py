@@ -6,17 +6,29 @@ import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.errors import UsageError, near_miss
-from genbench.exchange import Estimate, Evaluation, Extractor, ExtractorUnavailable, Images, Unavailable
+from genbench.exchange import (
+    Classifier,
+    Estimate,
+    Evaluation,
+    Extractor,
+    ExtractorData,
+    ExtractorUnavailable,
+    Images,
+    Likelihood,
+    LikelihoodBound,
+    SetName,
+    Unavailable,
+)
 from genbench.specs import ExtractorSpec, MetricSpec, resolve
 
-SetName = Literal["samples", "train", "test"]
+_CHUNK = 4096  # feature vectors that a classifier's head is given at a time
+Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> of the first `count` held-out images
 
 
 class CellEvaluation:
@@ -38,10 +50,14 @@ class CellEvaluation:
         seed: int = 0,
         extractors: Mapping[str, ExtractorSpec],
         mode_of: Callable[[Tensor], Tensor] | str | None = None,
+        factors: Mapping[str, Tensor] | None = None,
+        data: ExtractorData | None = None,
+        bounds: tuple[Likelihood, Bounds] | None = None,
     ) -> None:
         """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1].
 
-        `mode_of` is the dataset's; it is given a whole set at once, on the device.
+        `mode_of` is the dataset's; it is given a whole set at once, on the device. `data` is for extractors that are
+        trained on it. `bounds` asks the model whose samples these are for its likelihood of held-out images.
         """
         self.samples = samples
         self.train = train
@@ -55,13 +71,20 @@ class CellEvaluation:
         self._features: dict[tuple[str, SetName], Tensor] = {}
         self._mode_of = mode_of
         self._modes: dict[SetName, Tensor] = {}
+        self._logits: dict[tuple[str, SetName], Tensor] = {}
+        self.factors: Mapping[str, Tensor] = factors or {}
+        self._data = data
+        self._bounds = bounds
+        self._bound: dict[tuple[int, int | None], LikelihoodBound] = {}
 
     def with_samples(self, samples: Images, reconstructions: tuple[Tensor, Tensor] | None = None) -> CellEvaluation:
         """Return the same evaluation of other samples; what is known of the data, and the extractors, stay loaded."""
         other = copy.copy(self)
         other.samples, other.reconstructions = samples, reconstructions
         other._features = {key: found for key, found in self._features.items() if key[1] != "samples"}
+        other._logits = {key: found for key, found in self._logits.items() if key[1] != "samples"}
         other._modes = {images: found for images, found in self._modes.items() if images != "samples"}
+        other._bound = {}  # of the weights as they were
         return other
 
     def extractor(self, name: str) -> Extractor:
@@ -71,7 +94,7 @@ class CellEvaluation:
             raise UsageError(f"Unknown extractor '{name}'.{near_miss(name, self._specs)}", f"Known: {known}.")
         if name not in self._loaded:
             try:
-                self._loaded[name] = resolve(self._specs[name].load)(self.device)
+                self._loaded[name] = self._load(self._specs[name])
             except ExtractorUnavailable as error:
                 self._loaded[name] = error  # a download that failed is not tried again by the next metric
         loaded = self._loaded[name]
@@ -79,12 +102,49 @@ class CellEvaluation:
             raise loaded
         return loaded
 
+    def _load(self, spec: ExtractorSpec) -> Extractor:
+        if not spec.needs_data:
+            loaded: Extractor = resolve(spec.load)(self.device)
+            return loaded
+        if self._data is None:
+            raise ExtractorUnavailable(f"'{spec.name}' is trained on a dataset, and here there is none.")
+        trained: Extractor = resolve(spec.load)(self.device, self._data)
+        return trained
+
     def features(self, name: str, images: SetName) -> Tensor:
         """Return float64 features (N, d) on the CPU; computed once."""
         key = name, images
         if key not in self._features:
             self._features[key] = extract(self.extractor(name), self._pixels(images), self.device, self.batch_size)
         return self._features[key]
+
+    def logits(self, name: str, images: SetName) -> Tensor | None:
+        """Return float64 class logits (N, classes) on the CPU, computed once; None where there are no classes."""
+        extractor, key = self.extractor(name), (name, images)
+        if not isinstance(extractor, Classifier):
+            return None
+        if key not in self._logits:
+            features = self.features(name, images).float()
+            with torch.inference_mode():
+                parts = [
+                    extractor.logits(part.to(self.device)).double().cpu() for part in torch.split(features, _CHUNK)
+                ]
+            self._logits[key] = torch.cat(parts).clone()
+        return self._logits[key]
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """The likelihood of the model whose samples these are, or None where it has none."""
+        return None if self._bounds is None else self._bounds[0]
+
+    def bound(self, draws: int, count: int | None = None) -> LikelihoodBound | None:
+        """Return the bound on the first `count` held-out images, or all, from `draws` latents each; computed once."""
+        if self._bounds is None:
+            return None
+        key = draws, count
+        if key not in self._bound:
+            self._bound[key] = self._bounds[1](draws, count)
+        return self._bound[key]
 
     def modes(self, images: SetName) -> Tensor | None:
         """Return the mode of each image, int64 (N,) on the CPU, -1: none; None where the dataset has no modes.
@@ -144,36 +204,44 @@ def measure(
     A metric that raises, returns something else, or a value that is not finite costs itself only. Metrics that need a
     reconstruction are left out where the family makes none.
     """
-    estimates, unavailable = [], []
+    estimates: list[Estimate] = []
+    unavailable: list[Unavailable] = []
     for spec in metrics:
         if spec.needs_reconstruction and not reconstructs:
             continue
-        found = _measure_one(spec, evaluation)
-        if isinstance(found, Estimate):
-            estimates.append(found)
-        else:
-            unavailable.append(found)
+        for found in _measure_one(spec, evaluation):
+            if isinstance(found, Estimate):
+                estimates.append(found)
+            else:
+                unavailable.append(found)
     return estimates, unavailable
 
 
-def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> Estimate | Unavailable:
+def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> list[Estimate | Unavailable]:
     try:
         found: object = resolve(spec.measure)(evaluation)
     except ExtractorUnavailable as error:
-        return Unavailable(spec.name, str(error))
+        return [Unavailable(spec.name, str(error))]
     except Exception as error:
-        return Unavailable(spec.name, f"{type(error).__name__}: {error}")
+        return [Unavailable(spec.name, f"{type(error).__name__}: {error}")]
+    if spec.direction == "each" and isinstance(found, Sequence):
+        return [_checked(spec, one) for one in found]
+    return [_checked(spec, found)]
+
+
+def _checked(spec: MetricSpec, found: object) -> Estimate | Unavailable:
     if isinstance(found, Unavailable):
         return found
     plugin = f"the plugin of metric '{spec.name}' is at fault"
     if not isinstance(found, Estimate):
         return Unavailable(spec.name, f"{plugin}: measure returned {type(found).__name__}, not an Estimate.")
+    name = found.metric if spec.direction == "each" else spec.name
     if not isinstance(found.value, int | float):
-        return Unavailable(spec.name, f"{plugin}: its value is a {type(found.value).__name__}, not a float.")
-    if found.direction != spec.direction:
+        return Unavailable(name, f"{plugin}: its value is a {type(found.value).__name__}, not a float.")
+    if spec.direction not in (found.direction, "each"):
         return Unavailable(
-            spec.name, f"{plugin}: the estimate says '{found.direction}' is better, the spec '{spec.direction}'."
+            name, f"{plugin}: the estimate says '{found.direction}' is better, the spec '{spec.direction}'."
         )
     if not found.finite:
-        return Unavailable(spec.name, f"the value {found.value} is not finite")
+        return Unavailable(name, f"the value {found.value} is not finite")
     return found

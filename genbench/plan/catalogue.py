@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from genbench.errors import GenbenchError, UsageError, near_miss
+from genbench.plan.feature_metrics import PREFIXES, feature_metrics
 from genbench.plan.probe import probe
 from genbench.plan.recipe import RECIPE_FIELDS, resolve_recipe
 from genbench.plugins import (
@@ -21,7 +21,7 @@ from genbench.plugins import (
     installed_plugins,
     load_plugin,
 )
-from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Spec, resolve
+from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Spec
 
 S = TypeVar("S", bound=Spec)
 
@@ -107,7 +107,8 @@ def combine(loaded: Iterable[LoadedPlugin]) -> Catalogue:
 
 def _enter(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
     additions: list[tuple[Kind, Spec]] = [(kind, spec) for kind in SPEC_TYPES for spec in loaded.specs.get(kind, [])]
-    additions += [("metrics", _distance(spec)) for _, spec in additions if isinstance(spec, ExtractorSpec)]
+    for extractor in [spec for _, spec in additions if isinstance(spec, ExtractorSpec)]:
+        additions += [("metrics", metric) for metric in feature_metrics(extractor)]
     taken: set[tuple[Kind, str]] = set()
     for kind, spec in additions:
         holder = catalogue.entries(kind).get(spec.name)
@@ -128,23 +129,7 @@ def _check(spec: Spec) -> None:
         clash = {option.name for option in spec.option_schema} & {*RECIPE_FIELDS, "latent_dim"}
         if clash:
             raise UsageError(f"'{spec.name}' has an option named '{min(clash)}', which every model has already")
-    if isinstance(spec, MetricSpec) and spec.name in ("fd", "none"):
+    if isinstance(spec, MetricSpec) and spec.name in (*PREFIXES, "none"):
         raise UsageError(f"a metric cannot be named '{spec.name}', which --metrics has a meaning for")
     if isinstance(spec, ModelSpec | LossSpec):
         resolve_recipe(spec.recipe, owner=f"{spec.name}'s recipe")
-
-
-def _distance(extractor: ExtractorSpec) -> MetricSpec:
-    return MetricSpec(
-        name=extractor.metric,
-        summary=f"Fréchet distance of {extractor.name} features"
-        + (f": {extractor.summary}" if extractor.summary else ""),
-        measure=functools.partial(_measure_distance, extractor=extractor.name),
-        direction="lower",
-        needs_pictures=True,
-        default=extractor.default,
-    )
-
-
-def _measure_distance(evaluation: Any, extractor: str) -> Any:
-    return resolve("genbench.metrics.frechet_distance:measure")(evaluation, extractor)

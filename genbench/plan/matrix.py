@@ -11,6 +11,7 @@ from genbench import __version__
 from genbench.errors import UsageError
 from genbench.options import OptionValue, resolve_options
 from genbench.plan.catalogue import Catalogue, Entry
+from genbench.plan.feature_metrics import PREFIXES, with_prefix
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.recipe import resolve_recipe
@@ -256,8 +257,9 @@ def _metrics(request: Request, catalogue: Catalogue, profile: Profile) -> list[M
         return [*chosen, *(spec for spec in extra if spec not in chosen)]
     found: list[MetricSpec] = []
     for name in request.metrics:
-        if name == "fd":  # every Fréchet distance that is measured by default
-            found += [e.spec for n, e in catalogue.metrics.items() if n.startswith("fd-") and e.spec.default]
+        if name in PREFIXES:
+            extractors = [entry.spec for entry in catalogue.extractors.values()]
+            found += [catalogue.require("metrics", full).spec for full in with_prefix(name, extractors)]
         else:
             found.append(catalogue.require("metrics", name).spec)
     return list(dict.fromkeys(found))
