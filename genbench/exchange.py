@@ -315,9 +315,10 @@ class Evaluation(Protocol):
         """Return float64 class logits (N, classes) on the CPU; None where the extractor is no classifier."""
 
     def bound(self, draws: int, count: int | None = None) -> LikelihoodBound | None:
-        """Return the bound on the first `count` held-out images, or all, from `draws` latents each, on the CPU.
+        """Return the bound on held-out images from `draws` latents each, float64 on the CPU; computed once.
 
-        None where the model bounds no likelihood (`likelihood` then says None too).
+        On all of them, or on `count` that are drawn at random, the same for every model. None where the model bounds
+        no likelihood (`likelihood` then says None too).
         """
 
     @property

@@ -92,6 +92,11 @@ class Spec:
     def _require_recipe(self, recipe: object) -> None:
         self._require(isinstance(recipe, Mapping), f"recipe must be a mapping of recipe fields, not {recipe!r}.")
 
+    def _require_names(self, name: str, value: object) -> tuple[str, ...]:
+        names = isinstance(value, Sequence) and all(isinstance(part, str) for part in value)
+        self._require(names and not isinstance(value, str), f"{name} must be names, not {value!r}.")
+        return tuple(cast("Sequence[str]", value))
+
     def _require_target(self, name: str) -> None:
         target = getattr(self, name)
         well_formed = callable(target) or (isinstance(target, str) and bool(re.fullmatch(r"[\w.]+:\w+", target)))
@@ -207,6 +212,7 @@ class DatasetSpec(ConfigurableSpec):
     points: bool = False  # not pictures: each image is a point, its values are coordinates; shown as a scatter plot
     modes: int | None = None  # into how many modes the data fall; None: they have none that are known
     mode_of: Callable[[Tensor], Tensor] | str | None = None  # uint8 pixels (N, c, h, w) -> modes int64 (N,), -1: none
+    factors: tuple[str, ...] = ()  # of variation that are known: the names in `ImageData.factors`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,6 +222,7 @@ class DatasetSpec(ConfigurableSpec):
         for target in ("mode_of", "signature"):
             if getattr(self, target) is not None:
                 self._require_target(target)
+        object.__setattr__(self, "factors", self._require_names("factors", self.factors))
         texts = [option.name for option in self.option_schema if option.type == "str"]
         self._require(
             self.argument is None or self.argument in texts, f"argument '{self.argument}' is not an option of type str."
@@ -239,6 +246,7 @@ class FamilySpec(Spec):
     create: Callable[[Setup], Family] | str
     networks: tuple[str, ...] = ()  # the names that a model's `build` must return
     reconstructs: bool = False  # its models map images to images
+    bounds: bool = False  # it is a `LikelihoodFamily`: its models bound the likelihood of images
     averaged: tuple[str, ...] = ()  # the networks that make images: the ones an EMA averages; empty: all
     dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout acts on; empty: all
 
@@ -246,10 +254,7 @@ class FamilySpec(Spec):
         super().__post_init__()
         self._require_target("create")
         for field_name in ("networks", "averaged", "dropout"):
-            value = getattr(self, field_name)
-            names = isinstance(value, Sequence) and all(isinstance(name, str) for name in value)
-            self._require(names and not isinstance(value, str), f"{field_name} must be names, not {value!r}.")
-            object.__setattr__(self, field_name, tuple(value))
+            object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +270,8 @@ class MetricSpec(Spec):
     needs_reconstruction: bool = False  # asked only of families that reconstruct
     needs_pictures: bool = False  # not asked of datasets of points
     needs_modes: bool = False  # asked only of datasets that have modes
+    needs_bound: bool = False  # asked only of families that bound a likelihood; `--metrics likelihood` names them all
+    needs_factors: bool = False  # asked only of datasets whose factors of variation are known
     default: bool = True  # measured when no --metrics are named
 
     def __post_init__(self) -> None:

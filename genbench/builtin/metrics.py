@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from genbench import MetricSpec, hookimpl
 
+_LIKELIHOOD = "genbench.metrics.likelihood"
+
 
 @hookimpl
 def genbench_metrics() -> Iterable[MetricSpec]:
@@ -50,4 +52,65 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         measure="genbench.metrics.modes:measure_quality",
         direction="higher",
         needs_modes=True,
+    )
+    yield from _of_bounds()
+
+
+def _of_bounds() -> Iterable[MetricSpec]:
+    """Yield what can be said of a model that bounds the likelihood of images; `--metrics likelihood` names them all."""
+    yield MetricSpec(
+        name="elbo",
+        summary="evidence lower bound at β = 1 of held-out images, nats per image, whatever β was trained with",
+        measure=f"{_LIKELIHOOD}:measure_elbo",
+        direction="higher",
+        needs_bound=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="rate",
+        summary="KL divergence of q(z|x) from the prior, nats per image; read it with distortion",
+        measure=f"{_LIKELIHOOD}:measure_rate",
+        direction="lower",
+        needs_bound=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="distortion",
+        summary="-log p(x|z) of held-out images, nats per image; read it with rate",
+        measure=f"{_LIKELIHOOD}:measure_distortion",
+        direction="lower",
+        needs_bound=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="iwae-k64",
+        summary="importance-weighted bound from 64 latents for each held-out image, nats per image",
+        measure=f"{_LIKELIHOOD}:measure_iwae",
+        direction="higher",
+        needs_bound=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="bits-per-dim",
+        summary="-ELBO in bits per pixel and channel, where the likelihood is one of 256 levels",
+        measure=f"{_LIKELIHOOD}:measure_bits_per_dim",
+        direction="lower",
+        needs_bound=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="active-units",
+        summary="latents whose posterior mean varies from image to image by more than 0.01",
+        measure="genbench.metrics.active_units:measure",
+        direction="higher",
+        needs_bound=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="mig",
+        summary="mutual information gap: does one latent alone tell each known factor? 1 fully, 0 not at all",
+        measure="genbench.metrics.mig:measure",
+        direction="higher",
+        needs_bound=True,
+        needs_factors=True,
     )

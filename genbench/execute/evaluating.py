@@ -72,18 +72,25 @@ def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.d
     low, high = built.model.value_range
     originals, again = [], []
     for start in range(0, len(data.test_pixels), SAMPLING_BATCH):
-        chunk = slice(start, start + SAMPLING_BATCH)
-        unit = data.test_pixels[chunk].to(device).float() / 255
-        labels = None
-        if built.model.conditional and data.test_labels is not None:
-            labels = data.test_labels[chunk].to(device)
-        images = (unit * (high - low) + low).contiguous(memory_format=built.memory_format)
+        unit, images, labels = images_of(built, data, slice(start, start + SAMPLING_BATCH), device)
         found = family.reconstruct(images, labels).float()
         if found.shape != images.shape:
             raise ValueError(f"reconstruct returned {tuple(found.shape)} for images of {tuple(images.shape)}")
         originals.append(unit.cpu())
         again.append(((found - low) / (high - low)).clamp(0, 1).cpu())
     return torch.cat(originals).clone(), torch.cat(again).clone()
+
+
+def images_of(
+    built: Built, data: LoadedData, rows: slice | Tensor, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return held-out images on [0, 1] and in the model's value range, with their labels for a conditional model."""
+    low, high = built.model.value_range
+    unit = data.test_pixels[rows].to(device).float() / 255
+    labels = None
+    if built.model.conditional and data.test_labels is not None:
+        labels = data.test_labels[rows].to(device)
+    return unit, (unit * (high - low) + low).contiguous(memory_format=built.memory_format), labels
 
 
 def _to_bytes(images: Tensor, low: float, high: float) -> Tensor:

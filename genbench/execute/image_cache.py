@@ -1,9 +1,9 @@
 """Prepared datasets on disk: decoded once, mapped into memory by every later start.
 
 An entry is a directory ``<cache>/prepared/<dataset>-<key>`` of plain .npy files and ``entry.json``, which holds their
-sizes and times, the content hash and the loader's notes under a checksum. It is written beside its place and moved
-there whole, so it is either complete or not there; nothing is decoded, hashed or read through when it is used again.
-Entries may be deleted at any time.
+sizes and times, the content hash (of pixels and labels) and the loader's notes under a checksum. It is written beside
+its place and moved there whole, so it is either complete or not there; nothing is decoded, hashed or read through when
+it is used again. Entries may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class _Entry(msgspec.Struct, frozen=True):
     hash: str  # of the content
     class_names: list[str]
     notes: list[str]
+    factors: list[str] = []  # their names, in the order of the files
 
 
 class _Sealed(msgspec.Struct, frozen=True):
@@ -80,6 +81,7 @@ def read_entry(path: Path) -> tuple[ImageData, str] | None:
             test=Images(arrays["test_pixels"], arrays.get("test_labels")),
             class_names=tuple(entry.class_names),
             notes=tuple(entry.notes),
+            factors={name: arrays[_factor(number)] for number, name in enumerate(entry.factors)},
         )
     except (OSError, ValueError, KeyError, msgspec.MsgspecError):
         return None
@@ -102,6 +104,10 @@ def write_entry(path: Path, data: ImageData) -> str:
                     files[number] = opened.enter_context((scratch / f"{name}.npy").open("wb"))
                     _write_header(files[number], tensor)
             found = content_hash(tensors, lambda number, piece: files[number].write(piece))
+            for number, values in enumerate(data.factors.values()):
+                factor = opened.enter_context((scratch / f"{_factor(number)}.npy").open("wb"))
+                np.save(factor, torch.as_tensor(values).numpy(), allow_pickle=False)
+                files[len(_ARRAYS) + number] = factor
             for file in files.values():  # entry.json must not outlive, in a loss of power, what it vouches for
                 file.flush()
                 os.fsync(file.fileno())
@@ -110,12 +116,17 @@ def write_entry(path: Path, data: ImageData) -> str:
             hash=found,
             class_names=list(data.class_names),
             notes=list(data.notes),
+            factors=list(data.factors),
         )
         text = msgspec.json.encode(entry)
         sealed = _Sealed(checksum=hashlib.sha256(text).hexdigest(), entry=msgspec.Raw(text))
         (scratch / "entry.json").write_bytes(msgspec.json.encode(sealed))
         _move(scratch, path)
     return found
+
+
+def _factor(number: int) -> str:
+    return f"factor_{number}"
 
 
 @contextlib.contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,11 @@ class LoadedData:
     test_pixels: Tensor
     test_labels: Tensor | None
     num_classes: int  # 0: not labelled
-    hash: str  # sha256 of everything above
+    hash: str  # sha256 of everything above, which is all that a model sees
     notes: tuple[str, ...]
     class_names: tuple[str, ...] = ()
     mapped: bool = False  # the pixels lie in a file of the cache, mapped read-only
+    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, of the held-out images: name -> (N,)
 
     @property
     def train(self) -> Images:
@@ -125,10 +126,12 @@ def _read_kept(place: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedDat
 
 def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
     """Return the same data as tensors, labels int64; raise `DataError` where they are not what was declared."""
+    test = Images(*_check(data.test, "test", shape, spec.name))
     return replace(
         data,
         train=Images(*_check(data.train, "train", shape, spec.name)),
-        test=Images(*_check(data.test, "test", shape, spec.name)),
+        test=test,
+        factors=_check_factors(data.factors, spec, len(test.pixels)),
     )
 
 
@@ -149,6 +152,7 @@ def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool 
         notes=tuple(data.notes),
         class_names=tuple(data.class_names),
         mapped=mapped,
+        factors=data.factors,
     )
 
 
@@ -156,6 +160,25 @@ def _tensors(data: ImageData) -> tuple[Tensor | None, ...]:
     """Return the tensors of checked data in the order in which they are hashed."""
     found: Any = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels)
     return tuple(found)
+
+
+def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -> dict[str, Tensor]:
+    """Return the factors of variation as tensors in the declared order; raise `DataError` for others or broken ones."""
+    where = f"Dataset '{spec.name}'"
+    if {*factors} != {*spec.factors}:
+        found_names, declared = (", ".join(names) or "none" for names in (factors, spec.factors))
+        raise DataError(
+            f"{where}: the factors are {found_names}, but {declared} declared.",
+            "Name in `factors` of the spec what the loader puts into ImageData.factors.",
+        )
+    found = {name: torch.as_tensor(factors[name]) for name in spec.factors}
+    for name, values in found.items():
+        if values.shape != (images,) or values.is_complex() or not bool(values.isfinite().all()):
+            raise DataError(
+                f"{where}: factor '{name}' is {values.dtype} {tuple(values.shape)}, not one finite number for each of "
+                f"the {images} held-out images."
+            )
+    return found
 
 
 def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ import torch
 from genbench.exchange import Estimate, Unavailable
 from genbench.execute.building import Built
 from genbench.execute.evaluating import Drawn, draw
+from genbench.execute.likelihood import bounds_of
 from genbench.execute.loading import LoadedData
 from genbench.metrics.diversity import pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation, measure
@@ -55,10 +56,10 @@ class Looks:
 
     def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
         """Ask the metrics of the plan; what they know of the training data is computed once."""
+        bounds = bounds_of(self.built, self.data, self.identity.seed, self.device)
         if self._evaluation is None:
             self._evaluation = self._new_evaluation(drawn)
-        else:
-            self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions)
+        self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
         specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
         return measure(specs, self._evaluation, self.built.family_spec.reconstructs)
 
@@ -133,6 +134,7 @@ class Looks:
             seed=self.identity.seed,
             extractors={name: entry.spec for name, entry in self.catalogue.extractors.items()},
             mode_of=dataset.mode_of,
+            factors=self.data.factors,
             data=self.data.for_extractors(dataset.name),
         )
 

@@ -71,8 +71,9 @@ def _row(
         device=device,
         extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
         mode_of=catalogue.require("datasets", planned.dataset.name).spec.mode_of,
+        factors=data.factors,
         data=data.for_extractors(planned.dataset.name),
     )
-    specs = [catalogue.metrics[metric].spec for metric in planned.metrics]
+    specs = [spec for metric in planned.metrics if not (spec := catalogue.metrics[metric].spec).needs_bound]
     estimates, unavailable = measure(specs, evaluation, reconstructs=False)
     return ReferenceRow(name=name, estimates=estimates, unavailable=unavailable)

@@ -28,7 +28,7 @@ from genbench.exchange import (
 from genbench.specs import ExtractorSpec, MetricSpec, resolve
 
 _CHUNK = 4096  # feature vectors that a classifier's head is given at a time
-Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> of the first `count` held-out images
+Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> of `count` held-out images, or of all
 
 
 class CellEvaluation:
@@ -77,10 +77,18 @@ class CellEvaluation:
         self._bounds = bounds
         self._bound: dict[tuple[int, int | None], LikelihoodBound] = {}
 
-    def with_samples(self, samples: Images, reconstructions: tuple[Tensor, Tensor] | None = None) -> CellEvaluation:
-        """Return the same evaluation of other samples; what is known of the data, and the extractors, stay loaded."""
+    def with_samples(
+        self,
+        samples: Images,
+        reconstructions: tuple[Tensor, Tensor] | None = None,
+        bounds: tuple[Likelihood, Bounds] | None = None,
+    ) -> CellEvaluation:
+        """Return the same evaluation of other samples, with the reconstructions and bounds of the model that drew them.
+
+        What is known of the data, and the extractors, stay loaded.
+        """
         other = copy.copy(self)
-        other.samples, other.reconstructions = samples, reconstructions
+        other.samples, other.reconstructions, other._bounds = samples, reconstructions, bounds
         other._features = {key: found for key, found in self._features.items() if key[1] != "samples"}
         other._logits = {key: found for key, found in self._logits.items() if key[1] != "samples"}
         other._modes = {images: found for images, found in self._modes.items() if images != "samples"}
@@ -138,7 +146,7 @@ class CellEvaluation:
         return None if self._bounds is None else self._bounds[0]
 
     def bound(self, draws: int, count: int | None = None) -> LikelihoodBound | None:
-        """Return the bound on the first `count` held-out images, or all, from `draws` latents each; computed once."""
+        """Return the bound on `count` held-out images, or all, from `draws` latents each; computed once."""
         if self._bounds is None:
             return None
         key = draws, count

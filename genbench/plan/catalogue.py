@@ -24,6 +24,7 @@ from genbench.plugins import (
 from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Spec
 
 S = TypeVar("S", bound=Spec)
+LIKELIHOOD = "likelihood"  # in --metrics: every metric that needs a bound on the likelihood
 
 CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets")  # what --set can name
 SINGULAR: dict[Kind, str] = {
@@ -129,7 +130,7 @@ def _check(spec: Spec) -> None:
         clash = {option.name for option in spec.option_schema} & {*RECIPE_FIELDS, "latent_dim"}
         if clash:
             raise UsageError(f"'{spec.name}' has an option named '{min(clash)}', which every model has already")
-    if isinstance(spec, MetricSpec) and spec.name in (*PREFIXES, "none"):
+    if isinstance(spec, MetricSpec) and spec.name in (*PREFIXES, LIKELIHOOD, "none"):
         raise UsageError(f"a metric cannot be named '{spec.name}', which --metrics has a meaning for")
     if isinstance(spec, ModelSpec | LossSpec):
         resolve_recipe(spec.recipe, owner=f"{spec.name}'s recipe")

@@ -10,7 +10,7 @@ from typing import Any
 from genbench import __version__
 from genbench.errors import UsageError
 from genbench.options import OptionValue, resolve_options
-from genbench.plan.catalogue import Catalogue, Entry
+from genbench.plan.catalogue import LIKELIHOOD, Catalogue, Entry
 from genbench.plan.feature_metrics import PREFIXES, with_prefix
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id
 from genbench.plan.profiles import Profile, find_profile
@@ -260,6 +260,8 @@ def _metrics(request: Request, catalogue: Catalogue, profile: Profile) -> list[M
         if name in PREFIXES:
             extractors = [entry.spec for entry in catalogue.extractors.values()]
             found += [catalogue.require("metrics", full).spec for full in with_prefix(name, extractors)]
+        elif name == LIKELIHOOD:
+            found += [entry.spec for entry in catalogue.metrics.values() if entry.spec.needs_bound]
         else:
             found.append(catalogue.require("metrics", name).spec)
     return list(dict.fromkeys(found))
@@ -274,6 +276,8 @@ def _cell_metrics(metrics: Sequence[MetricSpec], family: FamilySpec | None, data
         if (family.reconstructs or not spec.needs_reconstruction)
         and (not dataset.points or not spec.needs_pictures)
         and (dataset.modes is not None or not spec.needs_modes)
+        and (family.bounds or not spec.needs_bound)
+        and (dataset.factors or not spec.needs_factors)
     )
 
 

@@ -24,6 +24,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
         create="genbench.builtin.families.variational:Variational",
         networks=("encoder", "decoder"),
         reconstructs=True,
+        bounds=True,
         dropout=("encoder", "decoder"),
     )
     yield genbench.FamilySpec(

@@ -9,16 +9,28 @@ Kingma & Welling 2014, "Auto-Encoding Variational Bayes"; latents are drawn as m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
 import genbench
 from genbench.builtin.families.decoded import Decoded
 from genbench.builtin.families.latents import draw_latents
 
 _PAIR = (tuple, list)
+
+
+class _Asked(nn.Module):
+    """A loss' function beside the module that it reads its parameters from."""
+
+    def __init__(self, module: nn.Module, nll: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.module, self.nll = module, nll
+
+    def forward(self, images: Tensor, logits: Tensor) -> Tensor:
+        return self.nll(images, logits)
 
 
 class Variational:
@@ -78,15 +90,60 @@ class Variational:
         mean, _ = self._encode(images, labels)
         return self.generate(mean, labels)
 
+    @property
+    def likelihood(self) -> genbench.Likelihood | None:
+        """What the loss means by log p(x|z); None where it means nothing, or latents have no density to weigh.
+
+        A deterministic encoder has none; neither can a Gaussian q(z|x) be held against a uniform prior, outside of
+        which it always reaches.
+        """
+        weighs = self.loss.nll is not None and not self.loss.deterministic and self.setup.model.prior == "normal"
+        return self.loss.likelihood if weighs else None
+
+    def bound(
+        self, images: Tensor, draws: int, rng: torch.Generator, labels: Tensor | None = None
+    ) -> genbench.LikelihoodBound:
+        """Return the log weights of `draws` latents for each image (Burda et al. 2016, equation 8), and their parts.
+
+        Noise is drawn image by image: what is found of an image does not depend on the others of its batch. Raises
+        ValueError where `likelihood` is None.
+        """
+        if self.likelihood is None:
+            raise ValueError("this model bounds no likelihood: ask for `likelihood` first.")
+        with torch.autocast(images.device.type, enabled=False):  # sums over pixels need fp32
+            mean, log_variance = self._encode(images, labels)
+            noise = torch.stack([self._noise(draws, mean, rng) for _ in images], 1)  # K × B × latent_dim
+            latents = mean + (log_variance / 2).exp() * noise
+            repeated = None if labels is None else labels.repeat(draws)
+            logits = self.decoded.logits(self._decode(latents.flatten(0, 1), repeated))
+            distortion = self._nll(self.decoded.unit(images), logits).view(draws, len(images))
+            # log p(z) - log q(z|x): the constants cancel, and (z - μ) / σ is the noise
+            log_ratio = 0.5 * (noise.square() + log_variance - latents.square()).sum(2)
+            rate = 0.5 * (mean.square() + torch.expm1(log_variance) - log_variance).sum(1)
+        return genbench.LikelihoodBound(log_ratio - distortion, distortion.mean(0), rate, mean)
+
+    def _nll(self, images: Tensor, logits: Tensor) -> Tensor:
+        """Ask the loss for -log p(x|z) under the parameters of `setup.networks`, which may be averages of its own."""
+        assert self.loss.nll is not None
+        if self.loss.module is None:
+            return self.loss.nll(images, logits)
+        asked = _Asked(self.loss.module, self.loss.nll)
+        parameters = {f"module.{name}": value for name, value in self.setup.networks["loss"].state_dict().items()}
+        found: Tensor = functional_call(asked, parameters, (images, logits))
+        return found
+
     def _draw(self, mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
         if self.loss.deterministic:
             return mean
         deviation = (log_variance / 2).exp()
         draws = self.loss.samples
-        noise = torch.randn((draws * len(mean), mean.shape[1]), generator=rng, device=self.setup.device)
+        noise = self._noise(draws * len(mean), mean, rng)
         if draws == 1:
             return mean + deviation * noise
         return mean.repeat(draws, 1) + deviation.repeat(draws, 1) * noise
+
+    def _noise(self, count: int, mean: Tensor, rng: torch.Generator) -> Tensor:
+        return torch.randn((count, mean.shape[1]), generator=rng, device=self.setup.device, dtype=mean.dtype)
 
     def _ask_loss(
         self,

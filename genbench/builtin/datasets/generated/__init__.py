@@ -76,4 +76,5 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         classes=3,
         licence="none needed",
         source="rendered from factors that are drawn from a seed",
+        factors=("shape", "scale", "x", "y"),
     )

@@ -1,4 +1,8 @@
-"""Pictures of one shape each, whose factors are independent and known, drawn from a seed."""
+"""Pictures of one shape each, whose factors are independent and known, drawn from a seed.
+
+Those of the held-out pictures come with them, but for the rotation: a square looks the same after a quarter turn, an
+ellipse after half a turn, so the number that was drawn is not one that a picture shows.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,12 @@ def load(options: ShapesOptions, cache: Path) -> ImageData:
     factors = draw_factors(options.count, torch.Generator().manual_seed(options.seed))
     pixels = render(factors, options.size)
     train_size = options.count - options.count // 5
+    shown = {"shape": factors.shape, "scale": factors.scale, "x": factors.x, "y": factors.y}
     return ImageData(
         train=Images(pixels[:train_size], factors.shape[:train_size]),
         test=Images(pixels[train_size:], factors.shape[train_size:]),
         class_names=SHAPES,
+        factors={name: values[train_size:] for name, values in shown.items()},
     )
 
 

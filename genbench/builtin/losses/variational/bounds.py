@@ -42,7 +42,7 @@ def elbo(options: ElboOptions) -> genbench.VariationalLoss:
             return genbench.Objective(reconstruction + terms["beta"] * charged, terms)
         return genbench.Objective(reconstruction + options.beta * charged, terms)
 
-    return genbench.VariationalLoss(objective, module=likelihood.scale)
+    return likelihood.loss(objective)
 
 
 def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
@@ -69,7 +69,7 @@ def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
         terms = {"reconstruction": reconstruction, "kl": kl, "capacity": capacity, **likelihood.terms()}
         return genbench.Objective(reconstruction + options.capacity_weight * (kl - capacity).abs(), terms)
 
-    return genbench.VariationalLoss(objective, module=likelihood.scale)
+    return likelihood.loss(objective)
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def iwae(options: IWAEOptions) -> genbench.VariationalLoss:
         kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
         return genbench.Objective(-bound, {"reconstruction": nll.mean(), "kl": kl, **likelihood.terms()})
 
-    return genbench.VariationalLoss(objective, samples=options.samples, module=likelihood.scale)
+    return likelihood.loss(objective, samples=options.samples)
 
 
 def _rise(options: ElboOptions, progress: Tensor | None) -> Tensor | None:

@@ -52,7 +52,7 @@ def wae_mmd(options: WAEOptions) -> genbench.VariationalLoss:
         terms = {"reconstruction": reconstruction, "mmd": discrepancy, **likelihood.terms()}
         return genbench.Objective(reconstruction + options.mmd_weight * discrepancy, terms)
 
-    return genbench.VariationalLoss(objective, deterministic=True, uses_prior=True, module=likelihood.scale)
+    return likelihood.loss(objective, deterministic=True, uses_prior=True)
 
 
 def info_vae(options: InfoVAEOptions) -> genbench.VariationalLoss:
@@ -76,7 +76,7 @@ def info_vae(options: InfoVAEOptions) -> genbench.VariationalLoss:
         terms = {"reconstruction": reconstruction, "kl": kl, "mmd": discrepancy, **likelihood.terms()}
         return genbench.Objective(reconstruction + (1 - options.alpha) * kl + mmd_weight * discrepancy, terms)
 
-    return genbench.VariationalLoss(objective, uses_prior=True, module=likelihood.scale)
+    return likelihood.loss(objective, uses_prior=True)
 
 
 def _mean_of_pairs(sample: Tensor) -> Tensor:

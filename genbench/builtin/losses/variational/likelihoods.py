@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+import genbench
 from genbench.builtin.losses.variational import LikelihoodOptions
 
 LEVELS = 256  # of a stored pixel
@@ -78,23 +79,49 @@ class Likelihood:
     """A likelihood with its settings filled in."""
 
     nll: Callable[[Tensor, Tensor], Tensor]  # (images, logits) -> (N,)
+    meaning: genbench.Likelihood
     scale: LearnedScale | None = None  # trained with the networks
 
     def terms(self) -> Mapping[str, Tensor]:
         """Return the learned scale, for the curves."""
         return {} if self.scale is None else {"scale": self.scale().detach().exp()}
 
+    def loss(
+        self,
+        objective: Callable[[genbench.Posterior], genbench.Objective],
+        *,
+        samples: int = 1,
+        deterministic: bool = False,
+        uses_prior: bool = False,
+    ) -> genbench.VariationalLoss:
+        """Return a loss that has this likelihood, whose bound on the images can be asked for whatever it trains."""
+        return genbench.VariationalLoss(
+            objective,
+            samples=samples,
+            deterministic=deterministic,
+            uses_prior=uses_prior,
+            module=self.scale,
+            nll=self.nll,
+            likelihood=self.meaning,
+        )
+
 
 def make_likelihood(options: LikelihoodOptions) -> Likelihood:
-    """Return the likelihood that the options name."""
+    """Return the likelihood that the options name.
+
+    A Gaussian is one density under one name whether its scale is trained or not: what it says of images compares.
+    """
     if options.likelihood == "bernoulli":
-        return Likelihood(bernoulli_nll)
+        return Likelihood(bernoulli_nll, genbench.Likelihood("bernoulli", "cross-entropy"))
+    gaussian = genbench.Likelihood("gaussian", "density")
     if options.likelihood == "gaussian":
         log_sigma = math.log(options.sigma)
-        return Likelihood(lambda images, logits: gaussian_nll(images, logits, log_sigma))
-    nll = gaussian_nll if options.likelihood == "gaussian-learned" else discretised_logistic_nll
+        return Likelihood(lambda images, logits: gaussian_nll(images, logits, log_sigma), gaussian)
     scale = LearnedScale(options.sigma)
-    return Likelihood(lambda images, logits: nll(images, logits, scale()), scale)
+    if options.likelihood == "gaussian-learned":
+        return Likelihood(lambda images, logits: gaussian_nll(images, logits, scale()), gaussian, scale)
+    logistic = genbench.Likelihood("logistic", "discrete")
+    return Likelihood(lambda images, logits: discretised_logistic_nll(images, logits, scale()), logistic, scale)
 
 
 def _per_draw(images: Tensor, logits: Tensor) -> Tensor:

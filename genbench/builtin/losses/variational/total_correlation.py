@@ -74,7 +74,7 @@ def beta_tc_vae(options: BetaTCVAEOptions) -> genbench.VariationalLoss:
         terms = {"reconstruction": reconstruction, "kl": kl, "mi": mi, "tc": tc, "dwkl": dwkl, **likelihood.terms()}
         return genbench.Objective(reconstruction + options.alpha * mi + options.beta * tc + options.gamma * dwkl, terms)
 
-    return genbench.VariationalLoss(objective, module=likelihood.scale)
+    return likelihood.loss(objective)
 
 
 def _require_sizes(batch: int, train_size: int) -> None:

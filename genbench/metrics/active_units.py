@@ -1,0 +1,50 @@
+"""The metric `active-units`: how many latents a variational model uses at all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genbench.exchange import Estimate, Evaluation, Unavailable
+from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.likelihood import NO_BOUND
+
+NAME = "active-units"
+THRESHOLD = 0.01  # of the variance of a posterior mean; a latent's prior has variance 1
+
+
+def active_units(means: Tensor) -> int:
+    """Return how many of the latents j have Var_x(E_q[z_j|x]) > 0.01, from posterior means (N, latent_dim), N ≥ 2.
+
+    Burda et al. 2016, "Importance Weighted Autoencoders", section 5.2.
+    """
+    return int((means.double().var(0) > THRESHOLD).sum())
+
+
+def measure(evaluation: Evaluation) -> Estimate | Unavailable:
+    """Return the number of active units over all held-out images.
+
+    The standard error is a delete-block jackknife's: 0 where no latent is near the threshold.
+    """
+    bound = evaluation.bound(1)
+    if bound is None:
+        return Unavailable(NAME, NO_BOUND)
+    means = bound.mean
+    if len(means) < 2:
+        return Unavailable(NAME, "a variance takes two held-out images at least.")
+    blocks = make_blocks(len(means), evaluation.generator("jackknife of active units"))
+    replicates = [float(active_units(_without(means, block))) for block in blocks]
+    return Estimate(
+        metric=NAME,
+        value=float(active_units(means)),
+        standard_error=standard_error_from_replicates(torch.tensor(replicates)) if replicates else None,
+        n=len(means),
+        direction="higher",
+        protocol={"threshold": THRESHOLD, "split": "test"},
+    )
+
+
+def _without(means: Tensor, block: Tensor) -> Tensor:
+    kept = torch.ones(len(means), dtype=torch.bool)
+    kept[block] = False
+    return means[kept]
