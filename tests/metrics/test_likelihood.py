@@ -1,0 +1,161 @@
+"""The metrics of a bound on the likelihood: bits of known models, inequalities, units that are used or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from genbench.exchange import Estimate, Images, Likelihood, LikelihoodBound, Unavailable
+from genbench.metrics import active_units, likelihood
+from genbench.metrics.evaluation import CellEvaluation
+
+DISCRETE = Likelihood("logistic", "discrete")
+PIXELS = torch.zeros(50, 3, 4, 4, dtype=torch.uint8)
+
+
+def bound(log_weights: Tensor, means: Tensor | None = None) -> LikelihoodBound:
+    images = log_weights.shape[1]
+    return LikelihoodBound(
+        log_weights,
+        torch.full((images,), 7.0),
+        torch.arange(images) * 1.0,
+        torch.zeros(images, 2) if means is None else means,
+    )
+
+
+def evaluation(found: LikelihoodBound | None, kind: Likelihood = DISCRETE, **changes: Any) -> CellEvaluation:
+    bounds = None if found is None else (kind, lambda draws, count: found)
+    settings: dict[str, Any] = {
+        "samples": Images(PIXELS), "train": Images(PIXELS), "test": Images(PIXELS), "device": torch.device("cpu")
+    }  # fmt: skip
+    return CellEvaluation(**settings, extractors={}, bounds=bounds, **changes)
+
+
+def measured(measure: Callable[[Any], Any], *arguments: Any, **settings: Any) -> Estimate:
+    found = measure(evaluation(*arguments, **settings))
+    assert isinstance(found, Estimate), found
+    return found
+
+
+log_weights = st.lists(st.lists(st.floats(-1e4, 1e4), min_size=3, max_size=3), min_size=1, max_size=8).map(
+    lambda rows: torch.tensor(rows, dtype=torch.float64)
+)
+
+
+@given(log_weights)
+def test_the_importance_weighted_bound_lies_between_the_mean_and_the_greatest_log_weight(weights: Tensor) -> None:
+    found = likelihood.importance_weighted(bound(weights))
+    slack = 1e-9 * weights.abs().amax(0) + 1e-12
+    assert bool((likelihood.elbo(bound(weights)) <= found + slack).all())
+    assert bool((found <= weights.amax(0) + slack).all())
+
+
+@given(log_weights, st.floats(-1e3, 1e3))
+def test_a_constant_factor_moves_every_bound_by_its_logarithm(weights: Tensor, logarithm: float) -> None:
+    for function in (likelihood.elbo, likelihood.importance_weighted):
+        moved = function(bound(weights + logarithm)) - function(bound(weights))
+        torch.testing.assert_close(moved, torch.full_like(moved, logarithm), atol=1e-8, rtol=1e-8)
+
+
+def test_two_weights_by_hand() -> None:
+    weights = torch.tensor([[math.log(1.0)], [math.log(3.0)]], dtype=torch.float64)
+    assert float(likelihood.importance_weighted(bound(weights))) == pytest.approx(math.log(2.0))
+    assert float(likelihood.elbo(bound(weights))) == pytest.approx(math.log(3.0) / 2)
+
+
+def test_a_model_that_thinks_all_levels_equally_likely_takes_eight_bits() -> None:
+    uniform = torch.full((5, 50), -PIXELS[0].numel() * math.log(256), dtype=torch.float64)
+    found = measured(likelihood.measure_bits_per_dim, bound(uniform))
+    assert found.value == pytest.approx(8.0, abs=1e-12)
+    assert (found.direction, found.protocol["bound"]) == ("lower", "ELBO")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (Likelihood("gaussian", "density"), "not of 256 levels"),
+        (Likelihood("bernoulli", "cross-entropy"), "grey pixels is no likelihood"),
+    ],
+)
+def test_only_a_likelihood_of_levels_has_bits(kind: Likelihood, reason: str) -> None:
+    found = likelihood.measure_bits_per_dim(evaluation(bound(torch.zeros(5, 50)), kind))
+    assert isinstance(found, Unavailable)
+    assert reason in found.reason
+    assert found.metric == "bits-per-dim"
+
+
+MEASURES = {
+    "elbo": (likelihood.measure_elbo, "higher"),
+    "rate": (likelihood.measure_rate, "lower"),
+    "distortion": (likelihood.measure_distortion, "lower"),
+    "iwae-k64": (likelihood.measure_iwae, "higher"),
+    "bits-per-dim": (likelihood.measure_bits_per_dim, "lower"),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_each_number_says_of_which_likelihood_and_how_many_images_it_is(name: str) -> None:
+    measure, direction = MEASURES[name]
+    found = measured(measure, bound(torch.randn(64, 50, generator=torch.Generator().manual_seed(0))))
+    assert (found.metric, found.direction, found.n) == (name, direction, 50)
+    assert found.protocol["likelihood"] == "logistic (discrete)"
+    assert found.protocol["draws"] == 64
+
+
+def test_the_error_is_that_of_a_mean_over_images() -> None:
+    found = measured(likelihood.measure_rate, bound(torch.zeros(2, 50)))
+    assert found.value == 24.5
+    assert found.standard_error == pytest.approx(math.sqrt(50 * 51 / 12 / 50))  # of 0, 1, …, 49
+    alone = measured(likelihood.measure_rate, bound(torch.zeros(2, 1)))
+    assert alone.standard_error is None
+
+
+def test_a_model_without_a_bound_is_told_so() -> None:
+    for measure in (*(measure for measure, _ in MEASURES.values()), active_units.measure):
+        found = measure(evaluation(None))
+        assert isinstance(found, Unavailable)
+        assert "bounds no likelihood" in found.reason
+
+
+def test_all_numbers_rest_on_one_bound() -> None:
+    asked: list[tuple[int, int | None]] = []
+
+    def bounds(draws: int, count: int | None) -> LikelihoodBound:
+        asked.append((draws, count))
+        return bound(torch.zeros(draws, 50))
+
+    given = evaluation(None).with_samples(Images(PIXELS), bounds=(DISCRETE, bounds))
+    for measure, _ in MEASURES.values():
+        measure(given)
+    assert asked == [(64, 500)]
+    assert likelihood.measure_elbo(given.with_samples(Images(PIXELS), bounds=(DISCRETE, bounds)))
+    assert asked == [(64, 500)] * 2  # other weights, another bound
+    assert given.with_samples(Images(PIXELS)).likelihood is None
+
+
+@pytest.mark.parametrize("alive", [0, 1, 5, 8])
+def test_as_many_units_are_active_as_depend_on_the_image(alive: int) -> None:
+    means = 3 + 0.01 * torch.randn(50, 8, generator=torch.Generator().manual_seed(0))  # variance 10⁻⁴: the prior's
+    means[:, :alive] += torch.randn(50, alive, generator=torch.Generator().manual_seed(1))
+    found = measured(active_units.measure, bound(torch.zeros(1, 50), means))
+    assert found.value == alive
+    assert found.standard_error == 0.0
+    assert found.n == 50
+
+
+def test_the_threshold_is_a_variance_of_a_hundredth() -> None:
+    spread = torch.tensor([[-1.0], [1.0]]).repeat(1000, 1)  # variance 2000 / 1999
+    assert active_units.active_units(spread * 0.0999) == 0
+    assert active_units.active_units(spread * 0.1001) == 1
+
+
+def test_one_image_has_no_variance() -> None:
+    found = active_units.measure(evaluation(bound(torch.zeros(1, 1), torch.zeros(1, 8))))
+    assert isinstance(found, Unavailable)
