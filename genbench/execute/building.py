@@ -164,9 +164,12 @@ def _average(
     return AveragedWeights({name: networks[name] for name in chosen}, half_life, ramp)
 
 
-def count_parameters(networks: Mapping[str, nn.Module]) -> dict[str, int]:
-    """Return the number of trainable parameters of each network."""
-    return {name: sum(p.numel() for p in net.parameters() if p.requires_grad) for name, net in networks.items()}
+def count_parameters(networks: Mapping[str, nn.Module], frozen: bool = False) -> dict[str, int]:
+    """Return the number of trainable parameters of each network, or with `frozen` that of all."""
+    return {
+        name: sum(p.numel() for p in network.parameters() if frozen or p.requires_grad)
+        for name, network in networks.items()
+    }
 
 
 def build_networks(

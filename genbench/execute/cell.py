@@ -124,6 +124,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         built, training, looks = _prepare(cell)
     draft.fields.update(
         parameters=count_parameters(built.setup.networks),
+        total_parameters=count_parameters(built.setup.networks, frozen=True),
         frozen=built.frozen,
         transfer=built.transfer,
         classes=data.num_classes if built.model.conditional else 0,

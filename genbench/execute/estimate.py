@@ -39,6 +39,6 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     return {
         "seconds_per_step": statistics.median(seconds),  # a neighbour's burst must not become a forecast
         "images_per_step": built.engine.images_per_step,
-        "parameters": sum(count_parameters(built.setup.networks).values()),
+        "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
         "peak_rss": read_peak(device, 0).peak_rss,
     }

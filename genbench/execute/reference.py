@@ -17,12 +17,10 @@ from genbench.execute.reporter import Reporter
 from genbench.measure.accelerator import select_device
 from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plan.catalogue import Catalogue
-from genbench.results.schema import PlannedReference, ReferenceResult, ReferenceRow
+from genbench.results.schema import HELD_OUT, NOISE, PlannedReference, ReferenceResult, ReferenceRow
 from genbench.results.store import RunDirectory
 from genbench.specs import DatasetSpec
 from genbench.train.seeds import seeded_generator
-
-HELD_OUT, NOISE = "real held-out", "noise"
 
 
 def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:

@@ -14,10 +14,13 @@ import msgspec
 
 from genbench.options import OptionValue
 from genbench.report import numbers
+from genbench.report.comparable import agree, measured_protocols
 from genbench.report.layout import Column, Footnotes, Row, Value
 from genbench.report.settings import Settings
-from genbench.report.values import PlannedRow
+from genbench.report.targets import NOT_REACHED
+from genbench.report.values import BESIDE, PlannedRow
 from genbench.results.schema import STATUSES
+from genbench.results.store import RunContents
 from genbench.verdict.stats import mean_and_error
 
 SAMPLING_ONLY = "the error is that of drawing samples only"
@@ -52,17 +55,48 @@ def groups(cells: Sequence[PlannedRow]) -> list[Group]:
     return sorted(found, key=lambda group: group.cells)
 
 
+def several(runs: Iterable[RunContents]) -> bool:
+    """Say whether some cells differ in nothing but the seed."""
+    cells = [PlannedRow.of(run, planned) for run in runs for planned in run.record.cells]
+    return any(len(group.cells) > 1 for group in groups(cells))
+
+
+def errors(given: Sequence[Group], rows: Sequence[Row], pooled: bool) -> str:
+    """Say in the caption what the errors of metrics are those of; empty where there are none."""
+    most = max((len(group.cells) for group in given), default=0)
+    if not any(
+        value.parts.get("standard_error") for row in rows if row.kind == "cell" for value in row.values.values()
+    ):
+        return ""
+    if pooled and most > 1:
+        return "± is the standard error over training seeds"
+    seeds = "" if most > 1 else "n = 1 training seed: "
+    return f"{seeds}errors of metrics are those of drawing samples only"
+
+
 def _parted(cells: Sequence[PlannedRow], alike: Iterable[int]) -> list[Group]:
-    executed: dict[str, list[int]] = {}
+    parts: list[list[int]] = []
     others: list[int] = []
     for number in alike:
         result = cells[number].result
-        known = result is not None and result.comparability is not None
-        part = executed.setdefault(repr(_shared(cells[number])), []) if known else others
-        part.append(number)
-    parts = list(executed.values()) or [[]]
+        if result is None or result.comparability is None:
+            others.append(number)
+        elif part := next((part for part in parts if all(_go_together(cells[n], cells[number]) for n in part)), None):
+            part.append(number)
+        else:
+            parts.append([number])
+    parts = parts or [[]]
     parts[0] += others
     return [Group(tuple(sorted(part)), _shared(cells[part[0]])) for part in parts]
+
+
+def _go_together(one: PlannedRow, other: PlannedRow) -> bool:
+    """Say whether two cells share everything but the seed, the pixels and the protocols of metrics included."""
+    if one.result is None or other.result is None or _shared(one) != _shared(other):
+        return False
+    pixels = {cell.comparability.data_hash for cell in (one.result, other.result) if cell.comparability}
+    found, held = measured_protocols(one.result), measured_protocols(other.result)
+    return len(pixels) == 1 and all(agree(found[metric], held[metric]) for metric in found.keys() & held.keys())
 
 
 def _shared(cell: PlannedRow) -> dict[str, OptionValue]:
@@ -76,7 +110,8 @@ def columns(given: Sequence[Column], settings: Settings) -> list[Column]:
         if column.key == "status":
             made.append(Column("seeds", numeric=True))
         measured = column.numeric and column.key not in (*settings.varying, *settings.told, *settings.shared)
-        made.append(replace(column, parts=("standard_error",)) if measured else column)
+        beside = [part for part in column.parts if part in BESIDE]
+        made.append(replace(column, parts=("standard_error", *beside)) if measured else column)
     return made
 
 
@@ -109,15 +144,21 @@ def _pooled(key: str, members: Sequence[Row], counting: Sequence[Row], notes: Fo
     measured = [row.values[key] for row in counting if key in row.values]
     known = {n: value.raw for n, value in enumerate(measured) if isinstance(value.raw, int | float)}
     if not known:
-        return Value("n/a" if measured else numbers.MISSING, marks=marks)
+        texts = {value.text for value in measured}
+        return Value(texts.pop() if len(texts) == 1 else "n/a" if texts else numbers.MISSING, marks=marks)
     if len(known) < len(counting):
-        only = f": {SAMPLING_ONLY}" if len(known) == 1 else ""
-        marks = (*marks, notes.mark(f"{key}: over {len(known)} of {len(counting)} seeds{only}"))
+        only = f": {SAMPLING_ONLY}" if len(known) == 1 and "standard_error" in measured[next(iter(known))].parts else ""
+        some = f"{len(known)} of {len(counting)} seeds"
+        missed = any(value.text == NOT_REACHED for value in measured)
+        marks = (*marks, notes.mark(f"{key}: reached by {some}" if missed else f"{key}: over {some}{only}"))
     single = [measured[n] for n in known]
     mean, error = mean_and_error(list(known.values()))
     raw = mean if error else single[0].raw
     own_error = single[0].parts.get("standard_error")
     parts = {"standard_error": own_error if error is None else error}
+    for part in BESIDE:
+        stated = [found for value in single if (found := value.parts.get(part)) is not None]
+        parts |= {part: mean_and_error(stated).value} if stated else {}
     return Value(_text(single, mean, error), raw, parts, marks)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from genbench.exchange import Estimate
 from genbench.options import OptionValue
 from genbench.report import numbers
 from genbench.report.layout import Footnotes, Row, Value, clean
 from genbench.report.settings import say, settings_of
 from genbench.results.schema import Best, CellResult, PlannedCell, Proof, ReferenceRow
 from genbench.results.store import RunContents
+
+BESIDE = ("debiased", "null")  # what an estimate may state beside its value and error
 
 _MEBIBYTE = 2**20
 
@@ -65,8 +68,21 @@ def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict
     for estimate in source.estimates:
         error = estimate.standard_error
         text = numbers.with_error(estimate.value, error)
-        values[estimate.metric] = Value(text, estimate.value, {"standard_error": error})
+        known = {name: getattr(estimate, name) for name in BESIDE if getattr(estimate, name) is not None}
+        values[estimate.metric] = Value(text, estimate.value, {"standard_error": error, **known})
     return values
+
+
+def protocol_text(estimate: Estimate) -> str:
+    """Return what an estimate rests on, in one line: images, the null, its value without bias, the protocol."""
+    said = [f"n = {numbers.count(estimate.n)}"]
+    said += [
+        f"{name} {numbers.significant(getattr(estimate, name))}"
+        for name in BESIDE
+        if getattr(estimate, name) is not None
+    ]
+    said += [f"{name} {say(name, value)}" for name, value in estimate.protocol.items()]
+    return clean(", ".join(said))
 
 
 def noted(text: str, said: Sequence[str], notes: Footnotes) -> Value:
@@ -92,15 +108,16 @@ def _status(cell: PlannedRow, notes: Footnotes) -> Value:
 
 
 def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
+    evaluating = result.durations.evaluate + result.durations.evaluate_between
     values = {
         "steps done": Value(numbers.count(result.steps), result.steps),
         "images seen": Value(numbers.count(result.images), result.images),
         "time": Value(numbers.significant(result.durations.total, 3), result.durations.total),
         "training time": Value(numbers.significant(result.durations.train, 3), result.durations.train),
+        "evaluation time": Value(numbers.significant(evaluating, 3), evaluating),
     }
     if result.parameters:
-        total = sum(result.parameters.values())
-        values["parameters"] = Value(numbers.parameters(total), total)
+        values["parameters"] = _parameters(result, notes)
     if result.flops_per_image:
         values["FLOP/image"] = Value(numbers.parameters(result.flops_per_image), result.flops_per_image)
     if result.energy is not None and result.energy.joules_per_image is not None:
@@ -122,6 +139,15 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
         else:  # a speed at which nothing was learned is not a speed
             values["images/s"] = Value("n/a", marks=(notes.mark(_not_proved(result.proof)),))
     return values
+
+
+def _parameters(result: CellResult, notes: Footnotes) -> Value:
+    trained = sum(result.parameters.values())
+    total = sum(result.total_parameters.values()) or trained
+    said = f"parameters: {numbers.parameters(trained)} of them are trained" if trained != total else ""
+    if result.frozen and not result.total_parameters:  # of a version that counted no others
+        said = "parameters: without those that are frozen"
+    return Value(numbers.parameters(total), total, marks=(notes.mark(said),) if said else ())
 
 
 def _best(best: Best) -> dict[str, Value]:

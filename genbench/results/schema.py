@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from genbench.exchange import Estimate, Unavailable
+from genbench.exchange import Direction, Estimate, Unavailable
 from genbench.options import OptionValue
 
 SCHEMA_VERSION = 1
@@ -157,6 +157,14 @@ class Best(Record, frozen=True, kw_only=True):
     estimates: list[Estimate] = []
 
 
+class Target(Record, frozen=True, kw_only=True):
+    """A value of a metric to be reached: how long that took is shown in the table."""
+
+    metric: str
+    value: float
+    direction: Annotated[Direction, Meta(description="which values are better; the target itself is good enough")]
+
+
 class Transfer(Record, frozen=True, kw_only=True):
     """Which initial weights were taken from a file."""
 
@@ -203,6 +211,7 @@ class CellResult(Record, frozen=True, kw_only=True):
     comparability: Comparability | None = None
     provenance: Provenance = Provenance()
     parameters: Annotated[dict[str, int], Meta(description="trainable parameters of each network")] = {}
+    total_parameters: Annotated[dict[str, int], Meta(description="parameters of each network, trained or not")] = {}
     frozen: Annotated[list[str], Meta(description="parameters that were not trained, as the recipe says")] = []
     classes: Annotated[int, Meta(description="labels that a conditional model knows; 0: unlabelled data")] = 0
     class_names: list[str] = []
@@ -228,6 +237,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     )
     durations: Durations = Durations()
     notes: Annotated[list[str], Meta(description="what a reader must know")] = []
+
+
+HELD_OUT, NOISE = "real held-out", "noise"
 
 
 class ReferenceRow(Record, frozen=True, kw_only=True):
@@ -280,6 +292,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     profile: str
     cells: list[PlannedCell]
     references: list[PlannedReference] = []
+    targets: Annotated[list[Target], Meta(description="what the table shows the time to")] = []
     plugin_files: Annotated[list[str], Meta(description="files named with --plugin")] = []
     timeout: Annotated[float | None, Meta(description="seconds per cell")] = None
     memory_limit: Annotated[float | None, Meta(description="GiB per cell")] = None

@@ -72,7 +72,7 @@ def test_every_measurement_is_pooled_and_speed_is_the_mean_of_the_medians(tmp_pa
 def test_seeds_is_a_column_and_seed_is_not(tmp_path: Path) -> None:
     table = pooled(stored(tmp_path / "run", *scores(1.0, 2.0), seeded(0, "vae")))
     assert shown(table) == [
-        "model", "seeds", "status", "images/s", "parameters", "peak memory", "fd-cnn", "time",
+        "model", "seeds", "status", "images/s", "parameters", "peak memory", "fd-cnn", "time", "evaluation time",
     ]  # fmt: skip
     assert "seed" not in [column.key for column in table.columns]
     assert "seed" not in table.caption

@@ -30,11 +30,12 @@ def test_what_rows_share_is_in_the_caption_and_what_differs_is_a_column(tmp_path
     run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1", identity("vae", "elbo")))
     table = make_table(run.read())
     assert shown(table) == [
-        "model", "loss", "status", "images/s", "parameters", "peak memory", "fd-cnn", "time",
+        "model", "loss", "status", "images/s", "parameters", "peak memory", "fd-cnn", "time", "evaluation time",
     ]  # fmt: skip
     assert table.caption == (
         "mini · 1×28×28 · cpu · AMD EPYC · 2 cores · 2 threads · fp32 · eager · batch 32 · 60,000 images"
         " · torch 2.15 · Python 3.12 · genbench 0.1.0 · seed 0"
+        " · n = 1 training seed: errors of metrics are those of drawing samples only"
     )
 
 
