@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.options import OptionValue
-from genbench.plan.recipe import RECIPE_FIELDS
+from genbench.plan.recipe import RECIPE_FIELDS, RECIPE_SCHEMA
 from genbench.report.numbers import MISSING, count
 from genbench.results.schema import CellResult, PlannedCell, RunRecord
 
-# What a reader must know beside any number, in the order of the caption, and how each is said there.
-# Whatever else was set is shown only where it tells two rows of the same model, loss and dataset apart.
+# What a reader must know beside any number, in the order of the caption, and how each is said there. Behind them stand
+# the fields of the recipe that have another value than the usual one in every row. Whatever else was set is shown only
+# where it tells two rows of the same model, loss and dataset apart.
 CAPTION = {
     "loss": "{}",
     "variant": "{}",
@@ -35,7 +36,9 @@ CAPTION = {
     "genbench": "genbench {}",
     "seed": "seed {}",
 }
-_COUNTS = ("images", "samples", "steps")
+_MEASURING = ("warmup_steps", "energy_seconds")  # how something is measured, not how it is trained
+_USUAL = {option.name: option.default for option in RECIPE_SCHEMA}
+_COUNTS = ("images", "samples", "steps", "evaluate_every")
 SYNTHETIC = "synthetic: speed only"
 
 
@@ -100,6 +103,11 @@ def divide(rows: Sequence[Mapping[str, OptionValue]]) -> Settings:
 def caption(shared: Mapping[str, OptionValue]) -> str:
     """Return what all rows share in one line."""
     said = [template.format(say(name, shared[name])) for name, template in CAPTION.items() if name in shared]
+    said += [
+        f"{name} = {say(name, shared[name])}"
+        for name, usual in _USUAL.items()
+        if name in shared and name not in (*CAPTION, *_MEASURING) and shared[name] != usual
+    ]
     return " · ".join(said)
 
 
@@ -138,5 +146,6 @@ def _told_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str, .
 
 
 def _differs(name: str, rows: Sequence[Mapping[str, OptionValue]]) -> bool:
-    known = [row[name] for row in rows if name in row]
+    # A row without a field of the recipe has its usual value: empty ones are left out, and old results know fewer.
+    known = [row.get(name, _USUAL.get(name)) for row in rows if name in row or name in _USUAL]
     return any(value != known[0] for value in known[1:])

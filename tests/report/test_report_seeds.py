@@ -75,7 +75,8 @@ def test_seeds_is_a_column_and_seed_is_not(tmp_path: Path) -> None:
         "model", "seeds", "status", "images/s", "parameters", "peak memory", "fd-cnn", "time", "evaluation time",
     ]  # fmt: skip
     assert "seed" not in [column.key for column in table.columns]
-    assert "seed" not in table.caption
+    assert "seed 0" not in table.caption
+    assert table.caption.endswith("± is the standard error over training seeds")
     assert texts(table, "model") == ["gan", "vae"]
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.report.settings import divide
+from genbench.options import OptionValue
+from genbench.plan.recipe import RECIPE_SCHEMA, resolve_recipe
+from genbench.report.settings import caption, divide
 
+USUAL = {option.name: option.default for option in RECIPE_SCHEMA}
 NAMES = ("model", "loss", "dataset", "seed", "precision", "learning_rate", "gan.width")
 rows_of_settings = st.lists(st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2)), max_size=5)
 
@@ -18,7 +21,8 @@ def test_a_setting_is_shared_or_varies_never_both(rows: list[dict[str, int]]) ->
     for name, value in settings.shared.items():
         assert all(row.get(name, value) == value for row in rows)
     for name in settings.varying:
-        assert len({row[name] for row in rows if name in row}) > 1
+        known = [row.get(name, USUAL.get(name)) for row in rows if name in row or name in USUAL]
+        assert len(set(known)) > 1
 
 
 @given(rows_of_settings)
@@ -28,3 +32,22 @@ def test_rows_that_differ_in_what_both_know_look_different(rows: list[dict[str, 
     different = {tuple(sorted(row.items())) for row in complete}
     looks = {tuple(row[name] for name in shown) for row in complete}
     assert len(looks) == len(different)
+
+
+def test_a_recipe_that_every_row_shares_is_in_the_caption_where_it_is_not_the_usual_one() -> None:
+    recipe = resolve_recipe({"augment_discriminator": "ada", "ema_half_life": 10_000, "freeze": ["generator.0.*"]})
+    rows: list[dict[str, OptionValue]] = [{"model": model, **recipe} for model in ("gan", "dcgan")]
+    assert caption(divide(rows).shared).split(" · ")[-3:] == [
+        "augment_discriminator = ada", "ema_half_life = 10000", "freeze = generator.0.*",
+    ]  # fmt: skip
+
+
+def test_the_usual_recipe_adds_nothing_to_the_caption_and_how_one_measures_neither() -> None:
+    assert "=" not in caption(resolve_recipe({"energy_seconds": 0.0, "warmup_steps": 3}))
+
+
+def test_what_only_one_row_has_is_a_column_and_no_claim_about_all_rows() -> None:
+    rows = [{"model": "gan", "seed": 0}, {"model": "gan", "seed": 0, "init_from": "run:gan", "dropout": 0.5}]
+    settings = divide(rows)
+    assert {"init_from", "dropout"} <= set(settings.varying)
+    assert "dropout" not in caption(settings.shared)
