@@ -42,6 +42,13 @@ def _recipe_flags(function: Any) -> Any:
 @click.option(
     "--metrics", metavar="A,B,…", help="Metrics; 'fd': all distances that need no download; 'none'. [the default ones]"
 )
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="METRIC=VALUE",
+    help="Show the images and seconds that it takes until the metric stays there or better; repeatable. Without"
+    " --evaluate-every it is measured after each twentieth of the budget.",
+)
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, or auto. [auto]")
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [quick]")
 @click.option(
@@ -84,7 +91,7 @@ def command(
     genbench run --models dcgan,vae --device cuda --profile standard --seeds 0,1,2
     genbench run --models dcgan --datasets folder:photos --set folder.size=64
     """
-    flags["plugins"] = list(flags["plugins"]) or None
+    flags |= {name: list(flags[name]) or None for name in ("plugins", "target")}
     if resume is not None:
         given = [
             name

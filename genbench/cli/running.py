@@ -74,6 +74,7 @@ def create_run(request: Request, plan: Plan, device: str, facts: dict[str, objec
         profile=plan.profile.name,
         cells=plan.cells,
         references=plan.references,
+        targets=plan.targets,
         plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
         memory_limit=request.memory_limit or None,

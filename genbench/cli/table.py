@@ -12,16 +12,41 @@ import click
 )
 @click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN for the largest first.")
 @click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
-@click.option("--over-seeds", is_flag=True, help="One row for all seeds of a cell: mean ± standard error over them.")
-def command(runs: tuple[str, ...], format_name: str, sort: str | None, columns: str | None, over_seeds: bool) -> None:
+@click.option(
+    "--over-seeds/--per-seed",
+    default=None,
+    help="One row for all seeds of a cell, mean ± standard error over them; or one for each.  [over seeds, if several]",
+)
+@click.option(
+    "--target",
+    multiple=True,
+    metavar="METRIC=VALUE",
+    help="Show the images and seconds until the metric stays there or better; repeatable. [the runs' own]",
+)
+def command(
+    runs: tuple[str, ...],
+    format_name: str,
+    sort: str | None,
+    columns: str | None,
+    over_seeds: bool | None,
+    target: tuple[str, ...],
+) -> None:
     """Print the comparison table of one or more RUNs."""
     from genbench.errors import NoDataError
+    from genbench.plan.request import parse_target
     from genbench.report.render import render
+    from genbench.report.seeds import several
     from genbench.report.table import make_table
+    from genbench.report.targets import find_targets
     from genbench.results.store import read_runs
 
     contents = read_runs(runs)
     if not any(run.cells.results or run.cells.damaged for run in contents):
         raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Go on with `genbench run --resume {runs[0]}`.")
     names = [name for name in columns.split(",") if name.strip()] if columns else None
-    click.echo(render(make_table(*contents, over_seeds=over_seeds), format_name, sort, names), nl=False)
+    table = make_table(
+        *contents,
+        over_seeds=several(contents) if over_seeds is None else over_seeds,
+        targets=find_targets(contents, map(parse_target, target)) if target else None,
+    )
+    click.echo(render(table, format_name, sort, names), nl=False)

@@ -18,8 +18,9 @@ from genbench.plan.recipe import resolve_recipe
 from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
+from genbench.plan.watching import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins import Kind, Plugin
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
 from genbench.specs import ConfigurableSpec, DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
 
 
@@ -32,6 +33,7 @@ class Plan:
     references: list[PlannedReference]
     plugins: list[Plugin]  # third-party plugins that the cells need
     warnings: list[str] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
 
     @property
     def possible(self) -> list[PlannedCell]:
@@ -64,6 +66,8 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     losses = [catalogue.require("losses", name) for name in request.losses]
     pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
     metrics = _metrics(request, catalogue, profile)
+    directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
+    targets = make_targets(request.target, [metric.name for metric in metrics], directions)
     taking_part = [*_of_pairs(pairs), *(dataset.entry.spec for dataset in datasets)]
     check_settings(request.set, taking_part, catalogue)
     variants = _variants(request)
@@ -72,7 +76,7 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
             check_settings(request.variants[variant.name].set if variant.name else {}, _of_pairs(pairs), catalogue)
 
     cells = [
-        _cell(request, catalogue, profile, model, loss, dataset, variant, seed, device, metrics)
+        _cell(request, catalogue, profile, model, loss, dataset, variant, seed, device, metrics, directions)
         for dataset in datasets
         for model, loss in pairs
         for variant in variants
@@ -87,12 +91,14 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
             for cell in cells
         )
         raise UsageError(f"None of the {len(cells)} cells that were asked for is possible.", reasons)
+    check_targets(targets, possible)
     return Plan(
         profile=profile,
         cells=cells,
         references=_references(possible),
         plugins=third_party_plugins(catalogue, possible),
         warnings=[*_warnings(catalogue, cells), *alike],
+        targets=targets,
     )
 
 
@@ -148,13 +154,16 @@ def _cell(
     seed: int,
     device: str,
     metrics: Sequence[MetricSpec],
+    directions: Directions,
 ) -> PlannedCell:
     spec = model.spec
     layers = (spec.recipe, loss.spec.recipe, profile.recipe, variant.recipe, recipe_settings(variant.set, spec))
     recipe = resolve_recipe(*layers, owner=spec.name)
     measured = [] if dataset.entry.spec.synthetic else [metric.name for metric in metrics]
+    if request.target and measured:
+        recipe = with_evaluations(recipe)
     with _naming(variant):
-        check_remedies(recipe, measured, catalogue.metrics)
+        check_remedies(recipe, measured, directions)
         init_hash = initial_hash(recipe)
     family = catalogue.families.get(spec.family)
     identity = CellIdentity(

@@ -8,31 +8,24 @@ from genbench.errors import UsageError, near_miss
 from genbench.options import OptionValue
 from genbench.plan.initial import file_hash, initial_weights
 from genbench.plan.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA
+from genbench.plan.watching import Directions, check_watched
 
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 
 
-def check_remedies(recipe: Mapping[str, OptionValue], metrics: Collection[str], known_metrics: Collection[str]) -> None:
+def check_remedies(recipe: Mapping[str, OptionValue], metrics: Collection[str], directions: Directions) -> None:
     """Raise `UsageError` where a setting lacks what it needs.
 
     Args:
         recipe: every field.
         metrics: names of the metrics that this run measures.
-        known_metrics: names of all metrics there are.
+        directions: the direction of every metric there is.
     """
     metric, every, patience = recipe["best_metric"], recipe["evaluate_every"], recipe["patience"]
     if patience and not metric:
         raise UsageError("patience needs a metric to watch.", f"Name it with --best-metric: {', '.join(metrics)}.")
-    if metric and metric not in known_metrics:
-        raise UsageError(
-            f"best_metric '{metric}' is not a metric.{near_miss(str(metric), known_metrics)}",
-            f"Measured here: {', '.join(metrics) or 'none'}.",
-        )
-    if metric and metric not in metrics:
-        raise UsageError(
-            f"best_metric '{metric}' is not measured in this run.",
-            f"Add it to --metrics, or choose: {', '.join(metrics)}.",
-        )
+    if metric:
+        check_watched("best_metric", str(metric), metrics, directions)
     if metric and not every:
         raise UsageError(
             "best_metric needs evaluations while training.", "Say how often, in images: --evaluate-every 10000."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ class Request:
     seeds: tuple[int, ...] = (0,)
     precision: tuple[str, ...] = ()  # one cell for each; none: as the recipe says
     metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
+    target: tuple[tuple[str, float], ...] = ()  # metrics with the values to be reached
     device: str = "auto"
     profile: str = "quick"
     plugins: tuple[str, ...] = ()  # files
@@ -48,7 +50,7 @@ class Request:
 
 _LISTS = ("models", "losses", "datasets", "metrics", "plugins")
 _NUMBERS = ("timeout", "memory_limit", "threads")
-_KEYS = (*_LISTS, "seeds", "device", "profile", "out", *_NUMBERS, "set", "variants", *RECIPE_FIELDS)
+_KEYS = (*_LISTS, "seeds", "target", "device", "profile", "out", *_NUMBERS, "set", "variants", *RECIPE_FIELDS)
 _FIELDS = {option.name: option for option in RECIPE_SCHEMA}
 
 
@@ -89,6 +91,8 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
         elif key in _LISTS:
             names = _names(key, value)
             values[key] = () if key == "metrics" and names == ("none",) else names
+        elif key == "target":
+            values[key] = tuple(parse_target(text) for text in _names(key, value))
         elif key == "seeds":
             values[key] = _seeds(value)
         elif key in _NUMBERS:
@@ -114,6 +118,18 @@ def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
             f"--set {setting} cannot be read.", "Write --set NAME.option=value, for example dcgan.width=32."
         )
     return name, option.replace("-", "_"), parse_value(text)
+
+
+def parse_target(text: str) -> tuple[str, float]:
+    """Split ``METRIC=VALUE``, the value a finite number."""
+    metric, _, written = text.partition("=")
+    try:
+        value = float(written)
+    except ValueError:
+        value = math.nan
+    if not (metric.strip() and math.isfinite(value)):
+        raise UsageError(f"target '{text}' cannot be read.", "Write METRIC=VALUE, for example fd-fashion-cnn=40.")
+    return metric.strip(), value
 
 
 def parse_value(text: str) -> OptionValue:

@@ -10,6 +10,7 @@ from genbench.report import numbers
 from genbench.report.layout import clean
 from genbench.report.page import cell_title
 from genbench.report.settings import say
+from genbench.report.values import parameters_of, protocol_text
 from genbench.results.schema import CellResult, Energy, PlannedCell, Throughput
 from genbench.results.store import RunContents, RunDirectory
 
@@ -115,7 +116,7 @@ def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResul
 
 def _course(result: CellResult) -> list[str]:
     lines = ["", "Parameters"]
-    lines += [f"  {clean(name)}: {numbers.count(number)}" for name, number in result.parameters.items()]
+    lines += [f"  {clean(name)}: {said}" for name, said in parameters_of(result).items()]
     lines += ["", f"Training: {numbers.count(result.steps)} steps, {numbers.count(result.images)} images"]
     if result.throughput is not None:
         lines.append(f"  {_speed(result.throughput)}")
@@ -149,7 +150,7 @@ def _course(result: CellResult) -> list[str]:
         lines += ["", "Metrics"]
         for estimate in result.estimates:
             value = numbers.with_error(estimate.value, estimate.standard_error)
-            lines.append(f"  {clean(estimate.metric)} = {value} (n = {numbers.count(estimate.n)})")
+            lines.append(f"  {clean(estimate.metric)} = {value} ({protocol_text(estimate)})")
         lines += [f"  {clean(missing.metric)}: n/a, {clean(missing.reason)}" for missing in result.unavailable]
     if result.notes:
         lines += ["", "Notes", *(f"  {clean(note)}" for note in result.notes)]

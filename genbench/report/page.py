@@ -16,14 +16,23 @@ from genbench.report.layout import Table, clean
 from genbench.report.render import html_fragment
 from genbench.report.settings import say
 from genbench.report.style import STYLE
+from genbench.report.values import parameters_of, protocol_text
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def page(run: RunContents, table: Table, pictures: Mapping[str, tuple[bytes | None, bytes | None]]) -> str:
-    """Return the page; `pictures` maps a cell's id to its PNG files: samples and reconstructions, or None."""
+def page(
+    run: RunContents, tables: Mapping[str, Table], pictures: Mapping[str, tuple[bytes | None, bytes | None]]
+) -> str:
+    """Return the page.
+
+    Args:
+        run: what is shown.
+        tables: by their titles; the first one needs none.
+        pictures: PNG files by a cell's id: samples and reconstructions, or None.
+    """
     record = run.record
     title = f"genbench · {run.name}"
     cells = "\n".join(_cell(run, planned, *pictures.get(planned.id, (None, None))) for planned in record.cells)
@@ -46,7 +55,7 @@ def page(run: RunContents, table: Table, pictures: Mapping[str, tuple[bytes | No
 </head>
 <body>
 <h1>{html.escape(title)}</h1>
-{html_fragment(table)}
+{"".join(_titled(title, table) for title, table in tables.items())}
 <h2>Cells</h2>
 {cells or '<p class="pale">No cells were planned.</p>'}
 <h2>Provenance</h2>
@@ -56,6 +65,10 @@ def page(run: RunContents, table: Table, pictures: Mapping[str, tuple[bytes | No
 </body>
 </html>
 """
+
+
+def _titled(title: str, table: Table) -> str:
+    return f"<h2>{html.escape(title)}</h2>\n{html_fragment(table)}" if title else html_fragment(table)
 
 
 def cell_title(planned: PlannedCell) -> str:
@@ -80,10 +93,19 @@ def _cell(run: RunContents, planned: PlannedCell, samples: bytes | None, reconst
 <div class="facts">{html.escape(planned.id)}</div>
 {f"<pre>{html.escape(reason)}</pre>" if reason and status != "ok" else ""}
 <div class="figures">{"".join(figures)}</div>
-<details><summary>settings, measurements and provenance</summary>
+<details><summary>metrics, settings, measurements and provenance</summary>
+{_facts(_metric_facts(result)) if result and (result.estimates or result.unavailable) else ""}
 {_facts(_cell_facts(planned, result))}
 </details>
 </article>"""
+
+
+def _metric_facts(result: CellResult) -> dict[str, str]:
+    facts = {
+        estimate.metric: f"{numbers.with_error(estimate.value, estimate.standard_error)} ({protocol_text(estimate)})"
+        for estimate in result.estimates
+    }
+    return facts | {missing.metric: f"n/a: {missing.reason}" for missing in result.unavailable}
 
 
 def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, Any]:
@@ -98,7 +120,7 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     facts |= {name: say(name, value) for name, value in identity.recipe.items()}
     if result is None:
         return facts
-    facts |= {f"parameters of {name}": numbers.count(number) for name, number in result.parameters.items()}
+    facts |= {f"parameters of {name}": said for name, said in parameters_of(result).items()}
     facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
     facts |= result.sampling
     for record in (result.comparability, result.durations, result.proof, result.energy, result.provenance):

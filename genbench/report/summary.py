@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,12 +11,14 @@ from genbench.report.layout import Table
 from genbench.report.page import cell_title, page
 from genbench.report.pictures import contact_sheet
 from genbench.report.render import render
+from genbench.report.seeds import several
 from genbench.report.table import make_table
+from genbench.results.schema import HELD_OUT
 from genbench.results.store import RunContents, RunDirectory, atomic_write
 
 
 class Summary(NamedTuple):
-    """The table, the files that were written, and what could not be."""
+    """The table, over seeds where there are several, the files that were written, and what could not be."""
 
     table: Table
     written: list[Path]
@@ -26,12 +28,15 @@ class Summary(NamedTuple):
 def write_summary(run: RunDirectory) -> Summary:
     """Write every file for readers from the stored results; one that fails is a warning and costs only itself."""
     contents = run.read()
-    table = make_table(contents)
+    tables = {"": make_table(contents)}
+    if several([contents]):
+        tables = {"": make_table(contents, over_seeds=True), "Each seed": tables[""]}
+    table, of_cells = tables[""], list(tables.values())[-1]
     makers: dict[Path, Callable[[], bytes]] = {
-        run.path / "table.md": lambda: render(table, "github").encode(),
-        run.path / "table.csv": lambda: render(table, "csv").encode(),
+        run.path / "table.md": lambda: _markdown(tables).encode(),
+        run.path / "table.csv": lambda: render(of_cells, "csv").encode(),
         run.contact_sheet_path: lambda: _contact_sheet(run, contents),
-        run.path / "report.html": lambda: page(contents, table, _pictures(run, contents)).encode(),
+        run.path / "report.html": lambda: page(contents, tables, _pictures(run, contents)).encode(),
     }
     summary = Summary(table, [], [])
     for path, make in makers.items():
@@ -47,6 +52,14 @@ def write_summary(run: RunDirectory) -> Summary:
     return summary
 
 
+def _markdown(tables: Mapping[str, Table]) -> str:
+    parts = [
+        f"## {title}\n\n{render(table, 'github')}" if title else render(table, "github")
+        for title, table in tables.items()
+    ]
+    return "\n".join(parts)
+
+
 def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
     entries = [(cell_title(planned), run.sample_path(planned.id)) for planned in contents.record.cells]
     entries += [
@@ -55,7 +68,7 @@ def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
         if (path := run.reconstruction_path(planned.id)).exists()
     ]
     entries += [
-        (f"{reference.dataset.name} · real held-out", path)
+        (f"{reference.dataset.name} · {HELD_OUT}", path)
         for reference in contents.record.references
         if (path := run.sample_path(reference.id)).exists()
     ]

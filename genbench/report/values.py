@@ -85,6 +85,15 @@ def protocol_text(estimate: Estimate) -> str:
     return clean(", ".join(said))
 
 
+def parameters_of(result: CellResult) -> dict[str, str]:
+    """Return the parameters of each network for a reader, with how many of them are trained where not all are."""
+    said = {}
+    for name, trained in result.parameters.items():
+        total = result.total_parameters.get(name, trained)
+        said[name] = numbers.count(total) + (f", {numbers.count(trained)} of them trained" if trained < total else "")
+    return said
+
+
 def noted(text: str, said: Sequence[str], notes: Footnotes) -> Value:
     """Return a text with a footnote for each thing that must be said about it."""
     return Value(text, text, marks=tuple(dict.fromkeys(notes.mark(note) for note in said)))

@@ -49,7 +49,7 @@ class Outline(HTMLParser):
 
 def page_of(run: RunDirectory, pictures: dict[str, tuple[bytes | None, bytes | None]] | None = None) -> str:
     contents = run.read()
-    return page(contents, make_table(contents), pictures or {})
+    return page(contents, {"": make_table(contents)}, pictures or {})
 
 
 def test_the_page_is_well_formed_and_needs_no_network(tmp_path: Path) -> None:
