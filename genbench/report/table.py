@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from genbench.exchange import Direction
 from genbench.options import OptionValue
 from genbench.report import seeds
 from genbench.report.comparable import mark_conflicts
-from genbench.report.layout import DAGGER, Column, Footnotes, Row, Table, Value, clean
+from genbench.report.layout import Column, Footnotes, Row, Table, Value, clean
 from genbench.report.references import Reference, listed, mark_ends_of_scale, reference_rows
 from genbench.report.settings import CAPTION, caption, divide
 from genbench.report.targets import target_columns, target_values, targets_of
@@ -74,15 +74,15 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
         for row, number in zip(rows, behind, strict=True)
     ]
     rows += reference_rows(references, cells, notes)
-    texts = dict(notes.listing())
+    listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may bear the name of a column
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
-        rows=tuple(_with_notes(row, texts) for row in rows),
+        rows=tuple(_with_notes(row, listing) for row in rows),
         caption=clean(
             " · ".join(filter(None, (caption(settings.shared), seeds.errors(groups, rows, over_seeds)))), 2000
         ),
-        footnotes=notes.listing(),
+        footnotes=listing,
     )
 
 
@@ -108,9 +108,9 @@ def _metric_columns(cells: Sequence[PlannedRow], references: Sequence[Reference]
     ]
 
 
-def _with_notes(row: Row, texts: Mapping[str, str]) -> Row:
-    marks = dict.fromkeys(mark for value in row.values.values() for mark in value.marks if mark != DAGGER)
-    said = "; ".join(texts[mark] for mark in marks)
+def _with_notes(row: Row, listing: Sequence[tuple[str, str]]) -> Row:
+    marks = {mark for value in row.values.values() for mark in value.marks}
+    said = "; ".join(text for mark, text in listing if mark in marks)
     return replace(row, values=row.values | {"notes": Value(said, said)}) if said else row
 
 

@@ -51,7 +51,8 @@ def test_one_cell_in_detail(run: RunDirectory) -> None:
     text = show(run.path, "--cell", "a1")
     for part in (
         "gan-a1", "generator: 3,000,000", "1,875 steps", "19 timed, 1 of warm-up", "1,234 ±2% images/s",
-        "fd-cnn = 34.57 ± 0.65 (n = 2,000, weights 1f0c, n_reference 8000)", "fid: n/a, no weights", "learning_rate = 0.0002", "gan.width = 64",
+        "fd-cnn = 34.57 ± 0.65 (n = 2,000, weights 1f0c, n_reference 8000)",
+        "fid: n/a, no weights", "learning_rate = 0.0002", "gan.width = 64",
         "6,400 images  discriminator 0.07",
     ):  # fmt: skip
         assert part in text

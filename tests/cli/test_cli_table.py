@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from example_runs import cell, identity, stored
+from example_runs import cell, estimate, identity, stored
 
 from genbench.cli.table import command
 from genbench.errors import ExitCode, NoDataError, UsageError
-from genbench.results.schema import PlannedCell
+from genbench.results.schema import EvaluationPoint, PlannedCell
 
 
 def table(*arguments: str | Path) -> str:
@@ -60,3 +60,29 @@ def test_over_seeds_is_one_row_for_all_of_them(tmp_path: Path) -> None:
     ]
     with pytest.raises(UsageError, match="Did you mean 'seeds'"):
         table(run, "--over-seeds", "--sort", "seed")
+
+
+def test_several_seeds_are_one_row_unless_each_is_asked_for(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", *(cell(f"gan-{seed}", identity(seed=seed)) for seed in (0, 1))).path
+    assert table(run) == table(run, "--over-seeds")
+    assert "2 ok" in table(run)
+    each = csv.DictReader(io.StringIO(table(run, "--per-seed", "--format", "csv")))
+    assert [row["seed"] for row in each] == ["0", "1"]
+    alone = stored(tmp_path / "alone", cell("gan-1")).path
+    assert table(alone) == table(alone, "--per-seed")
+    assert "n = 1 training seed" in table(alone)
+
+
+def test_the_time_to_a_target_that_is_asked_for(tmp_path: Path) -> None:
+    points = [EvaluationPoint(step=n, images=32 * n, estimates=[estimate("fd-cnn", 50.0 - n)]) for n in (5, 10, 15)]
+    asked = identity(recipe={"evaluate_every": 160})
+    run = stored(tmp_path / "run", cell("gan-1", asked, evaluations=points)).path
+    text = table(run, "--target", "fd-cnn=40", "--columns", "model,images to fd-cnn ≤ 40", "--format", "csv")
+    assert text.splitlines()[1] == "cell,gan,320"
+    for wrong, why in (
+        ("fd-cn=40", "Did you mean 'fd-cnn'"),
+        ("fd-cnn", "cannot be read"),
+        ("fd-cnn=nan", "cannot be"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            table(run, "--target", wrong)

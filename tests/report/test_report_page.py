@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
 
-from example_runs import cell, changed, choice, comparability, identity, plan, reference, stored
+from example_runs import cell, changed, choice, comparability, estimate, identity, plan, reference, stored
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from genbench.exchange import Unavailable
 from genbench.report.figures import curves, window_strip
 from genbench.report.page import page
 from genbench.report.table import make_table
@@ -90,6 +91,15 @@ def test_a_failed_cell_keeps_its_reason_and_its_lines(tmp_path: Path) -> None:
         "x-1", status="failed", reason="Traceback:\n  line 1\nValueError: no", windows=[], curves=[], throughput=None
     )
     assert "<pre>Traceback:\n  line 1\nValueError: no</pre>" in page_of(stored(tmp_path / "run", bad))
+
+
+def test_a_cell_shows_each_metric_with_its_error_null_and_protocol(tmp_path: Path) -> None:
+    found = [estimate("fd-cnn", 34.5678, 0.6543, debiased=34.1, null=0.7)]
+    text = page_of(
+        stored(tmp_path / "run", cell("x-1", estimates=found, unavailable=[Unavailable("fid", "no <file>")]))
+    )
+    assert "<dd>34.57 ± 0.65 (n = 2,000, debiased 34.10, null 0.7000, weights 1f0c, n_reference 8000)</dd>" in text
+    assert "<dd>n/a: no &lt;file&gt;</dd>" in text
 
 
 def lines_of(svg: str) -> list[str]:

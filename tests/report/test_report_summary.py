@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import os
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_runs import cell, reference, stored
+from example_runs import cell, identity, reference, stored
 from PIL import Image
 
 from genbench.report.summary import write_summary
@@ -38,6 +39,21 @@ def test_all_files_are_written_and_rewritten(run: RunDirectory) -> None:
     assert (run.path / "table.csv").read_text().startswith("kind,run,model")
     assert Image.open(run.contact_sheet_path).width > 1000
     assert "data:image/png;base64," in (run.path / "report.html").read_text()
+
+
+def test_several_seeds_are_shown_over_seeds_first_and_each_below(tmp_path: Path) -> None:
+    cells = [cell(f"gan-{seed}", identity(seed=seed), speed=1000.0 + seed) for seed in (0, 1)]
+    run = stored(tmp_path / "run", *cells)
+    summary = write_summary(run)
+    assert [column.key for column in summary.table.columns if column.shown][:3] == ["model", "seeds", "status"]
+    over_seeds, each = (run.path / "table.md").read_text().split("\n## Each seed\n")
+    assert "2 ok" in over_seeds
+    assert "± is the standard error over training seeds" in over_seeds
+    assert each.count("| ok ") == 2
+    assert "those of drawing samples only" in each
+    assert "<h2>Each seed</h2>" in (run.path / "report.html").read_text()
+    with (run.path / "table.csv").open() as file:
+        assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1"]
 
 
 def test_one_file_that_fails_is_a_warning_and_costs_only_itself(run: RunDirectory) -> None:

@@ -1,0 +1,156 @@
+"""The ends of the scale: the null of a perfect generator, real held-out images, and what lies suspiciously near."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from example_runs import cell, changed, comparability, estimate, identity, reference, stored
+
+from genbench.exchange import Estimate
+from genbench.report.layout import Table
+from genbench.report.references import NOT_TOLD, PERFECT, TOO_GOOD, WHAT_PERFECT_SCORES
+from genbench.report.render import render
+from genbench.report.table import make_table
+from genbench.results.schema import CellResult, ReferenceRow
+
+
+def fd(value: float, error: float | None = 0.1, null: float | None = 0.7, **changes: object) -> Estimate:
+    return estimate("fd-cnn", value, error, null=null, **changes)
+
+
+def scored(id: str, *estimates: Estimate, seed: int = 0, dataset: str = "mini") -> CellResult:
+    return cell(id, identity(id.partition("-")[0], seed=seed, dataset=dataset), estimates=list(estimates))
+
+
+def held_out(value: float, error: float | None, **changes: object) -> tuple[object, ...]:
+    rows = [ReferenceRow(name="real held-out", estimates=[fd(value, error, **changes)])]
+    return (reference(rows=rows),)
+
+
+def names(table: Table) -> list[str]:
+    return [row.values["model"].text for row in table.rows]
+
+
+def said(table: Table, row: int, key: str = "fd-cnn") -> list[str]:
+    return [text for mark, text in table.footnotes if mark in table.rows[row].values[key].marks]
+
+
+def test_the_null_that_the_cells_state_is_a_row_before_the_stored_ones(tmp_path: Path) -> None:
+    psnr = estimate("psnr", 20.0, direction="higher")
+    run = stored(
+        tmp_path / "run", scored("gan-1", fd(34.0), psnr), scored("vae-1", fd(30.0)), references=(reference(),)
+    )
+    table = make_table(run.read())
+    assert names(table) == ["gan", "vae", PERFECT, "real held-out", "noise"]
+    assert table.rows[2].values["fd-cnn"].text == "0.7000"
+    assert "psnr" not in table.rows[2].values  # nobody knows its null
+    assert said(table, 2, "model") == [WHAT_PERFECT_SCORES]
+    assert table.rows[2].kind == "reference"
+
+
+def test_results_without_a_null_have_no_such_row(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), references=(reference(),))
+    assert names(make_table(run.read())) == ["gan", "real held-out", "noise"]
+    assert "null" not in render(make_table(run.read()), "csv")
+
+
+def test_each_dataset_has_its_own_null_also_without_stored_rows(tmp_path: Path) -> None:
+    other = scored("gan-2", fd(30.0, null=5.0), dataset="other")
+    run = stored(tmp_path / "run", scored("gan-1", fd(34.0)), other, references=(reference(),))
+    table = make_table(run.read())
+    assert names(table) == ["gan", "gan", PERFECT, "real held-out", "noise", PERFECT]
+    assert [table.rows[n].values["fd-cnn"].raw for n in (2, 5)] == [0.7, 5.0]
+    assert [table.rows[n].values["dataset"].text for n in (2, 5)] == ["mini", "other"]
+
+
+def test_nulls_that_differ_by_more_than_rounding_are_named_and_not_shown(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", scored("gan-1", fd(34.0)), scored("vae-1", fd(30.0, null=1.4, n=1000)))
+    table = make_table(run.read())
+    assert table.rows[2].values["fd-cnn"].text == "n/a"
+    assert said(table, 2) == [
+        "fd-cnn: the null differs between the cells: 0.7000 of 2,000 images, 1.400 of 1,000 images"
+    ]
+    close = make_table(
+        stored(tmp_path / "close", scored("gan-1", fd(34.0)), scored("vae-1", fd(3.0, null=0.70001))).read()
+    )
+    assert close.rows[2].values["fd-cnn"].text == "0.7000"
+
+
+def test_raw_formats_carry_debiased_and_null_beside_each_estimate(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", scored("gan-1", fd(34.0, debiased=33.5)), scored("vae-1", estimate("fd-cnn", 9.0)))
+    table = make_table(run.read())
+    first, second, _ = json.loads(render(table, "json"))["rows"]
+    assert first["fd-cnn"] == {"value": 34.0, "standard_error": 0.1, "debiased": 33.5, "null": 0.7}
+    assert second["fd-cnn"] == {"value": 9.0, "standard_error": 0.5, "debiased": None, "null": None}
+    row = next(csv.DictReader(io.StringIO(render(table, "csv"))))
+    assert (row["fd-cnn debiased"], row["fd-cnn null"]) == ("33.5", "0.7")
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "notes"),
+    [
+        (34.0, 0.1, []),
+        (0.85, 0.1, [NOT_TOLD]),  # 0.7 + 2 · 0.1 is more than that
+        (0.95, 0.1, []),
+        (0.85, None, []),  # nobody knows
+        (0.2, 0.1, [TOO_GOOD.format("a perfect generator is expected to be")]),
+    ],
+)
+def test_a_value_near_its_null_is_marked(tmp_path: Path, value: float, error: float | None, notes: list[str]) -> None:
+    table = make_table(stored(tmp_path / "run", scored("gan-1", fd(value, error))).read())
+    assert said(table, 0) == notes
+
+
+def test_a_value_that_beats_real_images_is_marked(tmp_path: Path) -> None:
+    cells = [scored("gan-1", fd(0.9, 0.03)), scored("vae-1", fd(1.15, 0.03))]
+    table = make_table(stored(tmp_path / "run", *cells, references=held_out(1.2, 0.04)).read())
+    assert said(table, 0) == [TOO_GOOD.format("real held-out images")]
+    assert said(table, 1) == []
+    assert "repeat training images" in render(table, "github")
+
+
+def test_real_images_of_another_number_are_no_bar(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", scored("gan-1", fd(1.0, 0.03)), references=held_out(4.0, 0.04, n=500))
+    assert said(make_table(run.read()), 0) == []
+
+
+def test_where_higher_is_better_the_scale_is_turned(tmp_path: Path) -> None:
+    up = {"direction": "higher", "null": 0.9}
+    rows = [ReferenceRow(name="real held-out", estimates=[estimate("coverage", 0.8, 0.01, **up)])]
+    cells = [cell(f"{m}-1", estimates=[estimate("coverage", v, 0.01, **up)]) for m, v in (("gan", 0.85), ("vae", 0.5))]
+    table = make_table(stored(tmp_path / "run", *cells, references=(reference(rows=rows),)).read())
+    assert said(table, 0, "coverage") == [TOO_GOOD.format("real held-out images")]
+    assert said(table, 1, "coverage") == []
+
+
+def test_over_seeds_the_mean_is_placed_on_the_scale_by_the_error_over_seeds(tmp_path: Path) -> None:
+    cells = [
+        scored(f"gan-s{seed}", fd(value, debiased=value - 0.5), seed=seed) for seed, value in enumerate((0.8, 1.6))
+    ]
+    run = stored(tmp_path / "run", *cells)
+    alone, pooled = make_table(run.read()), make_table(run.read(), over_seeds=True)
+    assert (said(alone, 0), said(alone, 1)) == ([NOT_TOLD], [])
+    assert said(pooled, 0) == [NOT_TOLD]  # 1.2 ± 0.4
+    assert pooled.rows[0].values["fd-cnn"].parts == pytest.approx({"standard_error": 0.4, "debiased": 0.7, "null": 0.7})
+    far = [changed(result, estimates=[fd(value)]) for result, value in zip(cells, (30.0, 30.2), strict=True)]
+    assert said(make_table(stored(tmp_path / "far", *far).read(), over_seeds=True), 0) == []
+
+
+def test_evaluation_time_and_all_parameters_stand_beside_quality(tmp_path: Path) -> None:
+    part = cell("gan-1", total_parameters={"generator": 3_000_000, "discriminator": 1_576_704})
+    whole = cell("vae-1", total_parameters={"generator": 3_000_000, "discriminator": 576_704})
+    old = cell("old-1", frozen=["discriminator.0.weight"])
+    table = make_table(stored(tmp_path / "run", part, whole, old).read())
+    assert [row.values["parameters"].text for row in table.rows] == ["4.58 M", "3.58 M", "3.58 M"]
+    assert said(table, 0, "parameters") == ["parameters: 3.58 M of them are trained"]
+    assert said(table, 1, "parameters") == []
+    assert said(table, 2, "parameters") == ["parameters: without those that are frozen"]
+
+
+def test_machines_that_differ_are_marked_on_evaluation_time_too(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1", comparability=comparability(machine="Intel Xeon")))
+    assert all("†" in row.values["evaluation time"].marks for row in make_table(run.read()).rows)

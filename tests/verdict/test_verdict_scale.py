@@ -1,0 +1,39 @@
+"""Where a value lies on its metric's scale."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genbench.verdict.scale import is_better, told_apart
+
+numbers = st.integers(-1000, 1000).map(float)
+errors = st.integers(0, 100).map(float)
+
+
+def test_two_standard_errors_tell_a_value_from_its_null() -> None:
+    assert told_apart(1.9, 0.5, 1.0) is False
+    assert told_apart(2.0, 0.5, 1.0) is True
+    assert told_apart(0.0, 0.5, 1.0) is True  # also on the better side
+    assert told_apart(9.0, None, 1.0) is None  # nobody knows
+
+
+def test_the_errors_of_independent_values_add_up_as_squares() -> None:
+    assert is_better(10.0, 3.0, 20.0, 3.9, "lower") is True  # 2 · √(9 + 15.2) = 9.8
+    assert is_better(10.0, 3.0, 20.0, 4.0, "lower") is False  # 2 · 5 = 10
+    assert is_better(10.0, 3.0, 20.0, None, "lower") is None
+
+
+@pytest.mark.parametrize("direction", ["lower", "higher"])
+@given(numbers, errors, numbers, errors)
+def test_of_two_values_at_most_one_is_better(
+    direction: str, one: float, one_error: float, other: float, other_error: float
+) -> None:
+    way = "lower" if direction == "lower" else "higher"
+    first = is_better(one, one_error, other, other_error, way)
+    second = is_better(other, other_error, one, one_error, way)
+    assert not (first and second)
+    assert first == is_better(-one, one_error, -other, other_error, "higher" if way == "lower" else "lower")
+    if one_error == other_error == 0:
+        assert (first or second) == (one != other)
