@@ -123,11 +123,12 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     facts |= {f"parameters of {name}": said for name, said in parameters_of(result).items()}
     facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
     facts |= result.sampling
-    for record in (result.comparability, result.durations, result.proof, result.energy, result.provenance):
+    for record in (result.comparability, result.durations, result.proof, result.provenance):
         if record is not None:
-            facts |= {name: getattr(record, name) for name in record.__struct_fields__}
-    if result.transfer is not None:  # its source is another than that of the energy
-        facts |= {f"initial weights: {name}": value for name, value in msgspec.structs.asdict(result.transfer).items()}
+            facts |= msgspec.structs.asdict(record)
+    for about, own in (("energy", result.energy), ("initial weights", result.transfer)):
+        if own is not None:  # its fields are named like others: images, source
+            facts |= {f"{about}: {name}": value for name, value in msgspec.structs.asdict(own).items()}
     return facts
 
 

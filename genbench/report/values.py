@@ -117,12 +117,14 @@ def _status(cell: PlannedRow, notes: Footnotes) -> Value:
 
 
 def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
-    evaluating = result.durations.evaluate + result.durations.evaluate_between
+    spent = result.durations
+    training = max(0.0, spent.train - spent.evaluate_between)  # stored with the evaluations on the way
+    evaluating = spent.evaluate + spent.evaluate_between
     values = {
         "steps done": Value(numbers.count(result.steps), result.steps),
         "images seen": Value(numbers.count(result.images), result.images),
         "time": Value(numbers.significant(result.durations.total, 3), result.durations.total),
-        "training time": Value(numbers.significant(result.durations.train, 3), result.durations.train),
+        "training time": Value(numbers.significant(training, 3), training),
         "evaluation time": Value(numbers.significant(evaluating, 3), evaluating),
     }
     if result.parameters:
@@ -153,10 +155,12 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
 def _parameters(result: CellResult, notes: Footnotes) -> Value:
     trained = sum(result.parameters.values())
     total = sum(result.total_parameters.values()) or trained
-    said = f"parameters: {numbers.parameters(trained)} of them are trained" if trained != total else ""
-    if result.frozen and not result.total_parameters:  # of a version that counted no others
-        said = "parameters: without those that are frozen"
-    return Value(numbers.parameters(total), total, marks=(notes.mark(said),) if said else ())
+    text = numbers.parameters(total)
+    if trained < total:
+        return Value(f"{text} ({numbers.parameters(trained)} trained)", total)
+    if result.frozen and not result.total_parameters:  # of a version that did not count them
+        return Value(text, total, marks=(notes.mark("parameters: without those that are frozen"),))
+    return Value(text, total)
 
 
 def _best(best: Best) -> dict[str, Value]:

@@ -109,6 +109,9 @@ def test_frozen_initial_weights_are_the_same_at_the_end_and_the_others_have_move
     assert cell.frozen == [name for name in before if name.startswith("encoder.")] or set(cell.frozen) == {
         name for name in before if name.startswith("encoder.")
     }
+    (source,) = trained.run_cells
+    assert cell.total_parameters == source.total_parameters == source.parameters
+    assert cell.parameters == {**source.parameters, "encoder": 0}
 
 
 def test_a_transfer_says_what_was_taken(trained: Done, transferred: Done) -> None:

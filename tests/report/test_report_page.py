@@ -15,7 +15,7 @@ from genbench.exchange import Unavailable
 from genbench.report.figures import curves, window_strip
 from genbench.report.page import page
 from genbench.report.table import make_table
-from genbench.results.schema import CurvePoint, PlannedCell, Window
+from genbench.results.schema import CurvePoint, Energy, PlannedCell, Window
 from genbench.results.store import RunDirectory
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -100,6 +100,12 @@ def test_a_cell_shows_each_metric_with_its_error_null_and_protocol(tmp_path: Pat
     )
     assert "<dd>34.57 ± 0.65 (n = 2,000, debiased 34.10, null 0.7000, weights 1f0c, n_reference 8000)</dd>" in text
     assert "<dd>n/a: no &lt;file&gt;</dd>" in text
+
+
+def test_the_images_of_the_energy_pass_are_not_those_of_the_recipe(tmp_path: Path) -> None:
+    text = page_of(stored(tmp_path / "run", cell("x-1", energy=Energy(images=7, reason="not asked for"))))
+    assert "<dt>images</dt><dd>60,000</dd>" in text
+    assert "<dt>energy: images</dt><dd>7</dd>" in text
 
 
 def lines_of(svg: str) -> list[str]:

@@ -15,7 +15,7 @@ from genbench.report.layout import Table
 from genbench.report.references import NOT_TOLD, PERFECT, TOO_GOOD, WHAT_PERFECT_SCORES
 from genbench.report.render import render
 from genbench.report.table import make_table
-from genbench.results.schema import CellResult, ReferenceRow
+from genbench.results.schema import CellResult, Durations, ReferenceRow
 
 
 def fd(value: float, error: float | None = 0.1, null: float | None = 0.7, **changes: object) -> Estimate:
@@ -140,14 +140,19 @@ def test_over_seeds_the_mean_is_placed_on_the_scale_by_the_error_over_seeds(tmp_
     assert said(make_table(stored(tmp_path / "far", *far).read(), over_seeds=True), 0) == []
 
 
-def test_evaluation_time_and_all_parameters_stand_beside_quality(tmp_path: Path) -> None:
+def test_time_is_divided_into_training_and_evaluation(tmp_path: Path) -> None:
+    spent = Durations(load=1.0, train=50.0, evaluate=4.0, evaluate_between=20.0, total=60.0)  # on the way: in `train`
+    (row,) = make_table(stored(tmp_path / "run", cell("gan-1", durations=spent)).read()).rows
+    assert [row.values[key].raw for key in ("time", "training time", "evaluation time")] == [60.0, 30.0, 24.0]
+
+
+def test_parameters_are_all_of_them_with_how_many_are_trained(tmp_path: Path) -> None:
     part = cell("gan-1", total_parameters={"generator": 3_000_000, "discriminator": 1_576_704})
     whole = cell("vae-1", total_parameters={"generator": 3_000_000, "discriminator": 576_704})
     old = cell("old-1", frozen=["discriminator.0.weight"])
     table = make_table(stored(tmp_path / "run", part, whole, old).read())
-    assert [row.values["parameters"].text for row in table.rows] == ["4.58 M", "3.58 M", "3.58 M"]
-    assert said(table, 0, "parameters") == ["parameters: 3.58 M of them are trained"]
-    assert said(table, 1, "parameters") == []
+    assert [row.values["parameters"].text for row in table.rows] == ["4.58 M (3.58 M trained)", "3.58 M", "3.58 M"]
+    assert table.rows[0].values["parameters"].raw == 4_576_704
     assert said(table, 2, "parameters") == ["parameters: without those that are frozen"]
 
 
