@@ -25,18 +25,17 @@ def check_watched(what: str, metric: str, measured: Collection[str], directions:
         directions: the direction of every metric there is.
     """
     single = [name for name in measured if directions[name] != "each"]
-    here = f"Measured here: {', '.join(single) or 'none'}."
+    here = f"Measured here as one number: {', '.join(single) or 'nothing'}."
+    if what == "target":
+        here += " Once a run has ended, `genbench table RUN --target` takes any number that it measured."
     if metric not in directions:
         raise UsageError(f"{what} '{metric}' is not a metric.{near_miss(metric, directions)}", here)
     if metric not in measured:
-        raise UsageError(
-            f"{what} '{metric}' is not measured in this run.", f"Add it to --metrics, or choose: {', '.join(single)}."
-        )
+        raise UsageError(f"{what} '{metric}' is not measured in this run.", f"Add it to --metrics. {here}")
     direction = directions[metric]
     if direction == "each":
         raise UsageError(
-            f"{what} '{metric}' is several numbers, whose names are known when they are measured.",
-            f"Choose one number: {', '.join(single)}. `genbench table RUN --target` takes any that was measured.",
+            f"{what} '{metric}' is several numbers, whose names are not known before they are measured.", here
         )
     return direction
 

@@ -21,8 +21,8 @@ WHAT_PERFECT_SCORES = (
 )
 NOT_TOLD = f"less than {TELLING_ERRORS} standard errors from the null: not told from a perfect generator"
 TOO_GOOD = (
-    f"better than {{}}, by more than {TELLING_ERRORS} standard errors: samples may repeat training images, "
-    "or the most typical ones only"
+    f"better than {{}}, by more than {TELLING_ERRORS} standard errors: new images of the same distribution would not be; "
+    "in a distance it is a sign of memorised training images"
 )
 _ROUNDING = 1e-3  # nulls that differ by this share are the same to a reader
 
@@ -117,7 +117,7 @@ def _stored_row(reference: Reference, cells: Sequence[PlannedRow], notes: Footno
 def mark_ends_of_scale(
     row: Row, example: CellResult, metrics: Sequence[Column], references: Sequence[Reference], notes: Footnotes
 ) -> Row:
-    """Mark values that are not told from their null, and those that are better than real images are.
+    """Mark values that are not told from their null, and those that are better than real images.
 
     Only metrics with a null are looked at. `example` is a cell behind the row, for its data and protocols.
     """
@@ -150,5 +150,5 @@ def _place_on_scale(value: Value, estimate: Estimate, held_out: Estimate | None)
     if held_out is not None and is_better(number, error, held_out.value, held_out.standard_error, estimate.direction):
         return TOO_GOOD.format("real held-out images")
     if is_better(number, error, null, 0.0, estimate.direction):
-        return TOO_GOOD.format("a perfect generator is expected to be")
+        return TOO_GOOD.format("a perfect generator")
     return NOT_TOLD if told_apart(number, error, null) is False else ""

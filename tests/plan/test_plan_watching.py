@@ -63,9 +63,9 @@ def test_how_often_it_is_evaluated_is_part_of_the_identity(catalogue: Catalogue)
 @pytest.mark.parametrize(
     ("metric", "cause", "cure"),
     [
-        ("psn", "is not a metric. Did you mean 'psnr'?", "Measured here: fd-fashion-cnn"),
+        ("psn", "is not a metric. Did you mean 'psnr'?", "Measured here as one number: fd-fashion-cnn"),
         ("fid", "is not measured in this run", "--metrics"),
-        ("pair", "is several numbers", "Choose one number: fd-fashion-cnn"),
+        ("pair", "is several numbers", "as one number: fd-fashion-cnn"),
     ],
 )
 def test_what_cannot_be_watched_is_refused_with_the_cure(
@@ -78,6 +78,7 @@ def test_what_cannot_be_watched_is_refused_with_the_cure(
     assert cause in error.value.cause
     assert cure in str(error.value.cure)
     assert "pair" not in str(error.value.cure)
+    assert ("table RUN --target" in str(error.value.cure)) == (setting == "target")
 
 
 def test_a_metric_that_no_model_has_is_no_target(catalogue: Catalogue) -> None:
