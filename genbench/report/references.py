@@ -21,8 +21,8 @@ WHAT_PERFECT_SCORES = (
 )
 NOT_TOLD = f"less than {TELLING_ERRORS} standard errors from the null: not told from a perfect generator"
 TOO_GOOD = (
-    f"better than {{}}, by more than {TELLING_ERRORS} standard errors: new images of the same distribution would not be; "
-    "in a distance it is a sign of memorised training images"
+    f"better than {{}}, by more than {TELLING_ERRORS} standard errors: new images of the same distribution would not "
+    "be; in a distance it is a sign of memorised training images"
 )
 _ROUNDING = 1e-3  # nulls that differ by this share are the same to a reader
 
