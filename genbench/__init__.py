@@ -26,6 +26,7 @@ from genbench.exchange import (
     Phase,
     Posterior,
     Setup,
+    Statistics,
     Unavailable,
     VariationalLoss,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "Posterior",
     "Setup",
     "Shape",
+    "Statistics",
     "Unavailable",
     "VariationalLoss",
     "__version__",

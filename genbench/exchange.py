@@ -271,6 +271,15 @@ class Classifier(Extractor, Protocol):
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What a Fréchet distance knows of a set of images: the Gaussian fitted to their features, in factored form."""
+
+    mean: Tensor  # (d,), float64
+    factor: Tensor  # (r, d), float64; factorᵀ factor is the covariance (divided by n - 1)
+    n: int | None  # how many images it rests on; None: not known, as in a file of another program
+
+
+@dataclass(frozen=True)
 class ExtractorData:
     """What an extractor that is trained on the data at hand is given."""
 
@@ -310,6 +319,9 @@ class Evaluation(Protocol):
 
     def features(self, name: str, images: SetName) -> Tensor:
         """Return float64 features (N, d) on the CPU; computed once per cell."""
+
+    def statistics(self, name: str, images: SetName) -> Statistics:
+        """Return the Gaussian fitted to these features; computed once, that of the data once for all cells."""
 
     def logits(self, name: str, images: SetName) -> Tensor | None:
         """Return float64 class logits (N, classes) on the CPU; None where the extractor is no classifier."""

@@ -5,11 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from genbench.errors import UsageError, near_miss
 from genbench.exchange import (
@@ -23,8 +21,11 @@ from genbench.exchange import (
     Likelihood,
     LikelihoodBound,
     SetName,
+    Statistics,
     Unavailable,
 )
+from genbench.features.extract import extract, reproducible_convolutions
+from genbench.metrics.frechet import statistics
 from genbench.specs import ExtractorSpec, MetricSpec, resolve
 
 _CHUNK = 4096  # feature vectors that a classifier's head is given at a time
@@ -123,8 +124,14 @@ class CellEvaluation:
         """Return float64 features (N, d) on the CPU; computed once."""
         key = name, images
         if key not in self._features:
-            self._features[key] = extract(self.extractor(name), self._pixels(images), self.device, self.batch_size)
+            self._features[key] = extract(
+                self.extractor(name), self._pixels(images), self.device, self.batch_size
+            ).double()
         return self._features[key]
+
+    def statistics(self, name: str, images: SetName) -> Statistics:
+        """Return the Gaussian fitted to these features; computed once."""
+        return statistics(self.features(name, images))
 
     def logits(self, name: str, images: SetName) -> Tensor | None:
         """Return float64 class logits (N, classes) on the CPU, computed once; None where there are no classes."""
@@ -163,7 +170,7 @@ class CellEvaluation:
             return None
         if images not in self._modes:
             pixels = self._pixels(images)
-            with torch.inference_mode(), _reproducible_convolutions():
+            with torch.inference_mode(), reproducible_convolutions():
                 found: object = resolve(self._mode_of)(pixels.to(self.device))
             if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (len(pixels),):
                 what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
@@ -179,29 +186,6 @@ class CellEvaluation:
     def _pixels(self, images: SetName) -> Tensor:
         split: Images = {"samples": self.samples, "train": self.train, "test": self.test}[images]
         return torch.as_tensor(split.pixels)
-
-
-def extract(extractor: Extractor, pixels: Tensor, device: torch.device, batch_size: int) -> Tensor:
-    """Return float64 features (N, d) on the CPU of uint8 pixels (N, channels, height, width), N ≥ 1.
-
-    Every batch has `batch_size` images, the last one padded and its padding dropped, in full fp32.
-    """
-    if len(pixels) == 0:
-        raise ValueError("there are no images to take features of.")
-    features = []
-    with torch.inference_mode(), _reproducible_convolutions():
-        for batch in torch.split(pixels, batch_size):
-            padded = F.pad(batch, (0, 0, 0, 0, 0, 0, 0, batch_size - len(batch)))
-            features.append(extractor(padded.to(device))[: len(batch)].double().cpu())
-    return torch.cat(features).clone()  # outside of inference mode, so that any metric may use it
-
-
-def _reproducible_convolutions() -> AbstractContextManager[object]:
-    # cuDNN chooses another algorithm for another batch, and TF32 where it may; either would move an image's features
-    flags: AbstractContextManager[object] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    return flags
 
 
 def measure(

@@ -15,20 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genbench.exchange import Statistics as Statistics
 from genbench.metrics.jackknife import standard_error_from_replicates
+from genbench.metrics.moments import centre
 
 # Networks compute features in float32, to 1e-7 of their size. A direction that spreads less than ten times that shows
 # their rounding, which whitening would blow up to the size of a feature.
 NULL_SPREAD = 1e-6
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """A Gaussian in factored form."""
-
-    mean: Tensor  # (d,), float64
-    factor: Tensor  # (r, d), float64; factorᵀ factor is the covariance (divided by n - 1)
-    n: int  # how many images it rests on
 
 
 def statistics(features: Tensor) -> Statistics:
@@ -36,7 +29,7 @@ def statistics(features: Tensor) -> Statistics:
 
     Raises ValueError where there are fewer than two images, or where a feature is NaN or infinite.
     """
-    centred, mean = _centre(features)
+    centred, mean = centre(features)
     n, d = centred.shape
     # R of a QR decomposition has the same Gram matrix, and unlike the covariance does not square the condition number
     factor = torch.linalg.qr(centred, mode="r").R if n > d else centred
@@ -60,7 +53,7 @@ def jackknife_standard_error(features: Tensor, reference: Statistics, blocks: Se
     fixed. Where the distance is no more than the bias of a finite sample, its error is of second order and this
     estimate is only its order of magnitude. A bootstrap would be worse: resampling adds a bias of its own.
     """
-    centred, mean = _centre(features)
+    centred, mean = centre(features)
     # tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-1): deleting rows of C deletes rows of this product
     spread = _Spread.of(centred @ reference.factor.T)
     norms = centred.square().sum(1)
@@ -88,18 +81,6 @@ def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:
         raise ValueError("the reference features are all the same: there is no spread to measure distances by.")
     transform = directions[kept].T / scales[kept]
     return lambda features: (features.double() - reference.mean) @ transform
-
-
-def _centre(features: Tensor) -> tuple[Tensor, Tensor]:
-    if features.ndim != 2:
-        raise ValueError(f"features have the shape {tuple(features.shape)}, not (N, d).")
-    if len(features) < 2:
-        raise ValueError(f"a covariance needs two images at least; there are {len(features)}.")
-    features = features.double()
-    if not bool(features.isfinite().all()):
-        raise ValueError(f"{int((~features.isfinite().all(1)).sum())} images have features that are not finite.")
-    mean = features.mean(0)
-    return features - mean, mean
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
         return Unavailable(loaded.name, "a Fréchet distance needs two samples at least.")
     samples = evaluation.features(extractor, "samples")
     reference = statistics(evaluation.features(extractor, "train"))
-    n_reference = reference.n
+    n_reference = len(evaluation.train.pixels)
     if loaded.whiten:
         transform = whiten(reference)
         samples, reference = transform(samples), statistics(transform(evaluation.features(extractor, "train")))

@@ -19,7 +19,7 @@ from genbench import ExtractorUnavailable, ImageData
 from genbench.builtin.datasets import fashion_mnist_mini
 from genbench.builtin.extractors import fashion_cnn
 from genbench.builtin.extractors.fashion_cnn import FashionCNN, preprocess
-from genbench.metrics.evaluation import extract
+from genbench.features.extract import extract
 from genbench.metrics.frechet import frechet_distance, statistics, whiten
 
 CPU = torch.device("cpu")

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from genbench.builtin.metrics import genbench_metrics
 from genbench.errors import UsageError
 from genbench.exchange import Estimate, Evaluation, Extractor, ExtractorUnavailable, Images, Unavailable
+from genbench.features.extract import extract
 from genbench.metrics import frechet_distance
-from genbench.metrics.evaluation import CellEvaluation, extract, measure
+from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.specs import ExtractorSpec, MetricSpec
 
 CPU = torch.device("cpu")
@@ -79,11 +80,11 @@ def ask(*measures: Any, **changes: Any) -> tuple[list[Estimate], list[Unavailabl
 def test_features_do_not_depend_on_the_batch_size(batch_size: int) -> None:
     network = Convolution()
     pixels = noise(30)
-    whole = network.network(pixels.float() / 255).double()
+    whole = network.network(pixels.float() / 255)
     found = extract(network, pixels, CPU, batch_size)
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-6)
     assert set(network.batches) == {batch_size}
-    assert (found.dtype, found.requires_grad, found.is_inference()) == (torch.float64, False, False)
+    assert (found.dtype, found.requires_grad, found.is_inference()) == (torch.float32, False, False)
 
 
 def test_features_are_computed_once_per_set_and_the_network_loaded_once() -> None:
@@ -190,7 +191,7 @@ def test_other_samples_are_evaluated_anew_and_the_data_are_not() -> None:
     second = first.with_samples(Images(noise(16, 9)), (images, images))
     assert second.features("net", "train") is first.features("net", "train")
     assert second.modes("train") is first.modes("train")
-    torch.testing.assert_close(second.features("net", "samples"), extract(network, noise(16, 9), CPU, 16))
+    torch.testing.assert_close(second.features("net", "samples"), extract(network, noise(16, 9), CPU, 16).double())
     assert torch.equal(second.modes("samples"), parity(noise(16, 9)))  # type: ignore[arg-type]
     assert (len(network.batches) - batches, seen) == (2, [30, 50, 16])  # one batch here, one of the line above
     assert second.reconstructions is not None

@@ -1,0 +1,158 @@
+"""Statistics of features as a file that pytorch-fid reads and writes too.
+
+An ``.npz`` with `mu` (d,) and `sigma` (d, d), which is all that pytorch-fid has in its own. Ours hold beside them the
+`factor` that the distance is computed from, so that it need not be found again, the number of images `n`, and `spec`,
+a JSON text that says what the images were and how their features were taken: of published files nobody can tell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genbench.errors import DataError
+from genbench.exchange import Statistics
+from genbench.features.gaussian import factor_of
+from genbench.results.files import atomic_write
+
+# What a covariance may differ from a symmetric one without negative eigenvalues, as a share of its largest entry: some
+# programs store float32.
+_ROUNDING = 1e-5
+
+Spec = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True)
+class StoredStatistics:
+    """What a file holds."""
+
+    statistics: Statistics
+    spec: Spec = field(default_factory=dict)  # empty in a file of another program
+
+
+def write_statistics(path: Path, statistics: Statistics, spec: Spec | None = None) -> None:
+    """Write a file at once; raise `OSError`, and leave nothing behind, where the disk refuses."""
+    mean, factor = statistics.mean.double().cpu(), statistics.factor.double().cpu()
+    held: dict[str, Any] = {"mu": mean.numpy(), "sigma": (factor.T @ factor).numpy(), "factor": factor.numpy()}
+    if statistics.n is not None:
+        held["n"] = np.int64(statistics.n)
+    held["spec"] = np.str_(json.dumps(dict(spec or {}), sort_keys=True))
+    buffer = io.BytesIO()
+    np.savez(buffer, **held)
+    atomic_write(path, buffer.getvalue())
+
+
+def read_statistics(path: Path, dimensions: int | None = None) -> StoredStatistics:
+    """Read a file of ours or of pytorch-fid's.
+
+    Args:
+        path: the ``.npz``.
+        dimensions: how many features there must be; None: any number.
+
+    Raises `DataError` where it cannot be read, holds pickled objects, lacks `mu` or `sigma`, or where these are not
+    a mean and a covariance of the same, and the wanted, number of features.
+    """
+    held = _load(path)
+    missing = [name for name in ("mu", "sigma") if name not in held]
+    if missing:
+        found = ", ".join(sorted(held)) or "nothing"
+        raise DataError(
+            f"{path} holds no {' and no '.join(missing)}, but {found}.",
+            "Statistics are an .npz with mu (d,) and sigma (d, d), as `python -m pytorch_fid --save-stats` writes it.",
+        )
+    mean, covariance = (_numbers(path, name, held[name]) for name in ("mu", "sigma"))
+    d = len(mean) if mean.ndim == 1 else 0
+    if d == 0 or covariance.shape != (d, d):
+        raise _bad(path, f"mu has the shape {tuple(mean.shape)} and sigma {tuple(covariance.shape)}, not (d,), (d, d)")
+    if dimensions is not None and d != dimensions:
+        raise DataError(
+            f"{path} is of {d} features, and the other side has {dimensions}.",
+            "Both sides must come from the same layer of the same network.",
+        )
+    n = _count(path, held.get("n"))
+    factor = _factor(path, held.get("factor"), covariance, n)
+    return StoredStatistics(Statistics(mean, factor, n), _spec(path, held.get("spec")))
+
+
+def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise _bad(path, "it is no .npz, or one that was cut short")
+            file.seek(0)
+            with contextlib.closing(np.load(file, allow_pickle=False)) as opened:
+                return {name: opened[name] for name in opened.files}
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise _bad(path, str(error)) from error
+        raise DataError(
+            f"{path} holds pickled objects, which could run any code when they are read: it was not read.",
+            "Write the statistics again as plain arrays mu and sigma with numpy.savez.",
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
+        raise _bad(path, str(error) or "it is cut short") from error
+
+
+def _numbers(path: Path, name: str, array: np.ndarray[Any, Any]) -> Tensor:
+    if array.dtype.kind not in "fiu":
+        raise _bad(path, f"{name} is of type {array.dtype}, not of real numbers")
+    numbers = torch.from_numpy(np.array(array, dtype=np.float64))  # a copy that may be written to
+    if not bool(numbers.isfinite().all()):
+        raise _bad(path, f"{name} has entries that are not finite")
+    return numbers
+
+
+def _factor(path: Path, stored: np.ndarray[Any, Any] | None, covariance: Tensor, n: int | None) -> Tensor:
+    largest = float(covariance.abs().max())
+    if float((covariance - covariance.T).abs().max()) > _ROUNDING * largest:
+        raise _bad(path, "sigma is not symmetric, so it is no covariance")
+    if stored is not None:
+        factor = _numbers(path, "factor", stored)
+        if factor.ndim != 2 or factor.shape[1] != len(covariance):
+            raise _bad(path, f"factor has the shape {tuple(factor.shape)} beside a sigma of {tuple(covariance.shape)}")
+        if float((factor.T @ factor - covariance).abs().max()) > _ROUNDING * largest:
+            raise _bad(path, "factor and sigma do not belong together")
+        return factor
+    if float(covariance.diagonal().min()) < -_ROUNDING * largest:
+        raise _bad(path, "sigma has a negative variance, so it is no covariance")
+    factor = factor_of((covariance + covariance.T) / 2, None if n is None else n - 1)
+    if float((factor.T @ factor - covariance).abs().max()) > len(covariance) * _ROUNDING * largest:
+        raise _bad(path, "sigma has negative eigenvalues, so it is no covariance")
+    return factor
+
+
+def _count(path: Path, stored: np.ndarray[Any, Any] | None) -> int | None:
+    if stored is None:
+        return None
+    if stored.ndim != 0 or stored.dtype.kind not in "iu" or int(stored) < 2:
+        raise _bad(path, f"n is {stored}, not a number of images of two at least")
+    return int(stored)
+
+
+def _spec(path: Path, stored: np.ndarray[Any, Any] | None) -> Spec:
+    if stored is None:
+        return {}
+    try:
+        spec = json.loads(str(stored))
+    except ValueError as error:
+        raise _bad(path, "spec is not JSON") from error
+    if not isinstance(spec, dict):
+        raise _bad(path, "spec is not a JSON object")
+    return spec
+
+
+def _bad(path: Path, what: str) -> DataError:
+    return DataError(f"{path} holds no statistics of features: {what}.", "Make it again, or name another file.")
