@@ -25,6 +25,7 @@ from genbench.exchange import (
     Unavailable,
 )
 from genbench.features.extract import extract, reproducible_convolutions
+from genbench.features.store import FeatureStore
 from genbench.metrics.frechet import statistics
 from genbench.specs import ExtractorSpec, MetricSpec, resolve
 
@@ -58,7 +59,8 @@ class CellEvaluation:
         """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1].
 
         `mode_of` is the dataset's; it is given a whole set at once, on the device. `data` is for extractors that are
-        trained on it. `bounds` asks the model whose samples these are for its likelihood of held-out images.
+        trained on it, and says where their features of it are kept. `bounds` asks the model whose samples these are
+        for its likelihood of held-out images.
         """
         self.samples = samples
         self.train = train
@@ -70,6 +72,8 @@ class CellEvaluation:
         self._specs = extractors
         self._loaded: dict[str, Extractor | ExtractorUnavailable] = {}
         self._features: dict[tuple[str, SetName], Tensor] = {}
+        self._taken: dict[tuple[str, SetName], Tensor] = {}
+        self._statistics: dict[tuple[str, SetName], Statistics] = {}
         self._mode_of = mode_of
         self._modes: dict[SetName, Tensor] = {}
         self._logits: dict[tuple[str, SetName], Tensor] = {}
@@ -91,6 +95,8 @@ class CellEvaluation:
         other = copy.copy(self)
         other.samples, other.reconstructions, other._bounds = samples, reconstructions, bounds
         other._features = {key: found for key, found in self._features.items() if key[1] != "samples"}
+        other._taken = {key: found for key, found in self._taken.items() if key[1] != "samples"}
+        other._statistics = {key: found for key, found in self._statistics.items() if key[1] != "samples"}
         other._logits = {key: found for key, found in self._logits.items() if key[1] != "samples"}
         other._modes = {images: found for images, found in self._modes.items() if images != "samples"}
         other._bound = {}  # of the weights as they were
@@ -121,17 +127,38 @@ class CellEvaluation:
         return trained
 
     def features(self, name: str, images: SetName) -> Tensor:
-        """Return float64 features (N, d) on the CPU; computed once."""
+        """Return float64 features (N, d) on the CPU; computed once, those of the data once for all cells."""
         key = name, images
         if key not in self._features:
-            self._features[key] = extract(
-                self.extractor(name), self._pixels(images), self.device, self.batch_size
-            ).double()
+            self._features[key] = self._network_features(name, images).double()
         return self._features[key]
 
     def statistics(self, name: str, images: SetName) -> Statistics:
-        """Return the Gaussian fitted to these features; computed once."""
-        return statistics(self.features(name, images))
+        """Return the Gaussian fitted to these features; computed once, that of the data once for all cells."""
+        key, store = (name, images), self._store(images)
+
+        def fit() -> Statistics:
+            return statistics(self._network_features(name, images))
+
+        if key not in self._statistics:
+            self._statistics[key] = store.statistics(self.extractor(name), images, fit) if store else fit()
+        return self._statistics[key]
+
+    def _network_features(self, name: str, images: SetName) -> Tensor:
+        """Return the features as the network gives them, float32 (N, d); of the data, from the store if it has them."""
+        extractor, store, pixels, key = self.extractor(name), self._store(images), self._pixels(images), (name, images)
+
+        def take() -> Tensor:
+            return extract(extractor, pixels, self.device, self.batch_size)
+
+        if key not in self._taken:
+            self._taken[key] = store.features(extractor, images, len(pixels), take) if store else take()
+        return self._taken[key]
+
+    def _store(self, images: SetName) -> FeatureStore | None:
+        if self._data is None or images == "samples":
+            return None
+        return FeatureStore(self._data.cache, self._data.hash, self.device.type, self.batch_size)
 
     def logits(self, name: str, images: SetName) -> Tensor | None:
         """Return float64 class logits (N, classes) on the CPU, computed once; None where there are no classes."""

@@ -19,7 +19,7 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     if len(evaluation.samples.pixels) < 2:
         return Unavailable(loaded.name, "a Fréchet distance needs two samples at least.")
     samples = evaluation.features(extractor, "samples")
-    reference = statistics(evaluation.features(extractor, "train"))
+    reference = evaluation.statistics(extractor, "train")
     n_reference = len(evaluation.train.pixels)
     if loaded.whiten:
         transform = whiten(reference)

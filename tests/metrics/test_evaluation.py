@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from genbench.builtin.metrics import genbench_metrics
 from genbench.errors import UsageError
-from genbench.exchange import Estimate, Evaluation, Extractor, ExtractorUnavailable, Images, Unavailable
+from genbench.exchange import Estimate, Evaluation, Extractor, ExtractorData, ExtractorUnavailable, Images, Unavailable
 from genbench.features.extract import extract
 from genbench.metrics import frechet_distance
 from genbench.metrics.evaluation import CellEvaluation, measure
@@ -98,6 +99,40 @@ def test_features_are_computed_once_per_set_and_the_network_loaded_once() -> Non
     assert given.features("net", "train") is given.features("net", "train")
     assert given.features("net", "samples").shape == (30, 5)
     assert (len(loads), len(network.batches)) == (1, 4 + 2)
+
+
+class Known(Convolution):
+    protocol = MappingProxyType({"weights_sha256": "abc"})
+
+
+@pytest.mark.parametrize("whitens", [False, True])
+def test_a_second_evaluation_of_the_same_data_shows_the_network_no_image_of_them(tmp_path: Path, whitens: bool) -> None:
+    def again() -> tuple[Known, CellEvaluation]:
+        network = Known()
+        network.whiten = whitens
+        images = (Images(noise(50, 2)), Images(noise(20, 3)))
+        return network, evaluation(network, data=ExtractorData("noise", "f" * 64, *images, tmp_path))
+
+    (first, one), (second, two) = again(), again()
+    estimates = []
+    for given in (one, two):
+        estimates.append(frechet_distance.measure(given, "net"))
+        assert torch.equal(given.features("net", "train"), evaluation(Known()).features("net", "train"))
+        assert torch.equal(given.features("net", "test"), evaluation(Known()).features("net", "test"))
+    assert estimates[0] == estimates[1] == frechet_distance.measure(again()[1], "net")
+    assert (len(first.batches), len(second.batches)) == (2 + 4 + 2, 2)  # batches of 16: samples, train, test
+
+
+def test_the_gaussian_of_features_is_computed_once_per_set() -> None:
+    network = Convolution()
+    given = evaluation(network)
+    found = given.statistics("net", "train")
+    assert found is given.statistics("net", "train")
+    assert torch.equal(found.mean, given.features("net", "train").mean(0))
+    other = given.with_samples(Images(noise(16, 9)))
+    assert other.statistics("net", "train") is found
+    assert other.statistics("net", "samples").n == 16
+    assert len(network.batches) == 4 + 1
 
 
 def test_images_may_be_numpy_arrays() -> None:

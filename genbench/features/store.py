@@ -1,0 +1,107 @@
+"""What is known of the images of a dataset, on disk: taken once, read by every later cell and run.
+
+An entry is known by all that features depend on: the content of the data, the split, the extractor with its weights and
+preprocessing, the size of a batch, the kind of device, and the versions of torch and of this code. Each is one file,
+``<cache>/features/<extractor>-<split>-<key>``, either `.safetensors` (features, mapped into memory) or `.npz` (their
+Gaussian, which pytorch-fid reads too), written at once, with its checksum. Entries may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from genbench.errors import DataError
+from genbench.exchange import Extractor, Statistics
+from genbench.features.statistics_file import read_statistics, write_statistics
+from genbench.results.files import atomic_write
+
+FEATURES_VERSION = 1  # raised when the way from pixels to features, or what lies in an entry, changes
+WEIGHTS = "weights_sha256"  # the part of an extractor's protocol without which nothing tells one network from another
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """The entries of one dataset, on one kind of device."""
+
+    cache: Path
+    data: str  # hash of the content
+    device: str  # type
+    batch_size: int
+
+    def features(self, extractor: Extractor, split: str, rows: int, take: Callable[[], Tensor]) -> Tensor:
+        """Return float32 features (rows, d), from disk or by `take`; a disk that refuses costs only the entry."""
+        path = self._path(extractor, split, ".safetensors")
+        if path is None:
+            return take()
+        found = _read_features(path, rows)
+        if found is not None:
+            return found
+        features = take().contiguous()
+        metadata = {"spec": self._spec(extractor, split), "sha256": _checksum(features)}
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, save({"features": features}, metadata))
+        return features
+
+    def statistics(self, extractor: Extractor, split: str, fit: Callable[[], Statistics]) -> Statistics:
+        """Return the Gaussian of the features, from disk or by `fit`; a disk that refuses costs only the entry."""
+        path = self._path(extractor, split, ".npz")
+        if path is None:
+            return fit()
+        with contextlib.suppress(DataError):
+            return read_statistics(path).statistics
+        found = fit()
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_statistics(path, found, json.loads(self._spec(extractor, split)))
+        return found
+
+    def _path(self, extractor: Extractor, split: str, suffix: str) -> Path | None:
+        """Return where an entry lies; None where nothing says which weights made it."""
+        if WEIGHTS not in extractor.protocol:
+            return None
+        known = [self._spec(extractor, split), self.batch_size, self.device, torch.__version__, _code_hash(extractor)]
+        key = hashlib.sha256(json.dumps([FEATURES_VERSION, *known]).encode()).hexdigest()
+        name = re.sub(r"[^\w.-]", "_", extractor.name)
+        return self.cache / "features" / f"{name}-{split}-{key[:24]}{suffix}"
+
+    def _spec(self, extractor: Extractor, split: str) -> str:
+        spec = {**extractor.protocol, "extractor": extractor.name, "data": self.data, "split": split}
+        return json.dumps(spec, sort_keys=True)
+
+
+def _read_features(path: Path, rows: int) -> Tensor | None:
+    """Return the features, mapped; None where there are none, or damaged ones."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            features: Tensor = file.get_tensor("features")
+            stored = (file.metadata() or {}).get("sha256")
+    except (OSError, safetensors.SafetensorError):
+        return None
+    if features.dtype != torch.float32 or features.ndim != 2 or len(features) != rows:
+        return None
+    return features if _checksum(features) == stored else None
+
+
+def _checksum(features: Tensor) -> str:
+    return hashlib.sha256(features.numpy().data).hexdigest()
+
+
+def _code_hash(extractor: Extractor) -> str:
+    """Return the hash of the file that an extractor is written in: its author may be at work on it."""
+    try:
+        return hashlib.sha256(Path(inspect.getfile(type(extractor))).read_bytes()).hexdigest()
+    except (OSError, TypeError):  # written in no file
+        return ""
