@@ -4,24 +4,26 @@
 
 With any factors Σ = FᵀF the last trace is the nuclear norm ‖F₁ F₂ᵀ‖₊, a sum of singular values (Mathiasen and Hvilshøj,
 arXiv:2009.14075). So there is no matrix square root, no imaginary part to drop and no ε to add; the distance of a set
-from itself is zero to rounding, with fewer images than features too. All arithmetic is in float64.
+from itself is zero to rounding, with fewer images than features too. All arithmetic is in float64, on a part of the
+features at a time, so that they may lie in a file that is mapped into memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from genbench.exchange import Statistics as Statistics
-from genbench.metrics.jackknife import standard_error_from_replicates
-from genbench.metrics.moments import centre
+from genbench.metrics.jackknife import Jackknife, jackknife
+from genbench.metrics.moments import require_two_finite
 
 # Networks compute features in float32, to 1e-7 of their size. A direction that spreads less than ten times that shows
 # their rounding, which whitening would blow up to the size of a feature.
 NULL_SPREAD = 1e-6
+
+_EXACT = 512  # singular values: of fewer, the exact ones cost nothing that anybody would notice
 
 
 def statistics(features: Tensor) -> Statistics:
@@ -29,43 +31,47 @@ def statistics(features: Tensor) -> Statistics:
 
     Raises ValueError where there are fewer than two images, or where a feature is NaN or infinite.
     """
-    centred, mean = centre(features)
-    n, d = centred.shape
-    # R of a QR decomposition has the same Gram matrix, and unlike the covariance does not square the condition number
-    factor = torch.linalg.qr(centred, mode="r").R if n > d else centred
+    require_two_finite(features)
+    n, d = features.shape
+    mean = _mean(features)
+    # R of a QR decomposition has the same Gram matrix, and unlike the covariance does not square the condition number;
+    # R of what lies below it and of more rows is R of all
+    factor = torch.empty(0, d, dtype=torch.float64)
+    for part in torch.split(features, max(4 * d, 4096) if n > d else n):
+        factor = torch.cat([factor, part.double() - mean])
+        if n > d:
+            factor = torch.linalg.qr(factor, mode="r").R
     return Statistics(mean=mean, factor=factor / (n - 1) ** 0.5, n=n)
 
 
-def frechet_distance(a: Statistics, b: Statistics) -> float:
-    """Return the Fréchet distance between two Gaussians of the same dimension: ≥ 0, symmetric, 0 for equals."""
+def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-7) -> float:
+    """Return the Fréchet distance between two Gaussians of the same dimension: ≥ 0, symmetric, 0 for equals.
+
+    Of many features exact singular values take seconds: they are computed only where the relative error could be more
+    than `tolerance` without them.
+    """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and {len(b.mean)} dimensions have no distance.")
-    cross = torch.linalg.svdvals(a.factor @ b.factor.T).sum()
-    squared = (a.mean - b.mean).square().sum() + a.factor.square().sum() + b.factor.square().sum() - 2 * cross
+    product = a.factor @ b.factor.T
+    apart = (a.mean - b.mean).square().sum() + a.factor.square().sum() + b.factor.square().sum()
+    if min(product.shape) > _EXACT:
+        norm, rounding = _nuclear_norm(smaller_gram(product))
+        if 2 * rounding < tolerance * (apart - 2 * norm):
+            return float(apart - 2 * norm)
     # Below zero lies only rounding, of the order of ε (tr Σ₁ + tr Σ₂): cutting it off hides nothing.
-    return max(0.0, float(squared))
+    return max(0.0, float(apart - 2 * torch.linalg.svdvals(product).sum()))
 
 
-def jackknife_standard_error(features: Tensor, reference: Statistics, blocks: Sequence[Tensor]) -> float:
-    """Return the standard error of FD(features, reference) from sampling `features`, by the delete-block jackknife.
+def jackknife_distance(features: Tensor, reference: Statistics, blocks: Sequence[Tensor]) -> Jackknife:
+    """Return standard error and bias of FD(features, reference) by sampling `features`, by the delete-block jackknife.
 
     `blocks` holds the row numbers of each block (`genbench.metrics.jackknife.make_blocks`). The reference is held
-    fixed. Where the distance is no more than the bias of a finite sample, its error is of second order and this
-    estimate is only its order of magnitude. A bootstrap would be worse: resampling adds a bias of its own.
+    fixed: no bias of its own sample is found. Where the distance is no more than the bias of a finite sample, its error
+    is of second order and this estimate is only its order of magnitude. A bootstrap would be worse: resampling adds a
+    bias of its own.
     """
-    centred, mean = centre(features)
-    # tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-1): deleting rows of C deletes rows of this product
-    spread = _Spread.of(centred @ reference.factor.T)
-    norms = centred.square().sum(1)
-    total = norms.sum()
-    replicates = []
-    for block in blocks:
-        rest = len(centred) - len(block)
-        shift = -centred[block].sum(0) / rest  # of the mean, by deleting the block
-        trace = (total - norms[block].sum() - rest * shift.square().sum()) / (rest - 1)
-        cross = spread.nuclear_norm_without(block) / (rest - 1) ** 0.5
-        replicates.append((mean + shift - reference.mean).square().sum() + trace - 2 * cross)
-    return standard_error_from_replicates(torch.stack(replicates))  # tr Σ_ref, a constant, has no error
+    require_two_finite(features)
+    return jackknife(torch.stack(list(_changes(features, reference, blocks))))
 
 
 def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:
@@ -83,32 +89,66 @@ def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:
     return lambda features: (features.double() - reference.mean) @ transform
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """Nuclear norms of a matrix of centred rows when some are deleted and the rest centred anew.
+def smaller_gram(matrix: Tensor) -> Tensor:
+    """Return the smaller of MᵀM and MMᵀ."""
+    return matrix.T @ matrix if len(matrix) > matrix.shape[1] else matrix @ matrix.T
 
-    ‖P‖₊ is the sum of the square roots of the eigenvalues of a Gram matrix, of which the smaller is taken: (r, r)
-    with more rows than columns, where deleting a block is a subtraction, else (N, N), where it is a selection.
-    Square roots of eigenvalues cost half of the digits; eight are left, and a standard error needs two.
+
+def _changes(features: Tensor, reference: Statistics, blocks: Sequence[Tensor]) -> Iterator[Tensor]:
+    """Yield by how much the distance changes when each block is deleted.
+
+    tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-1) for the centred features C: deleting rows of C deletes rows of this product,
+    P. Its nuclear norm comes from a Gram matrix, the smaller one: PᵀP, from which a block is subtracted, or PPᵀ, of
+    which a part is selected. Both distances of a change come the same way, so that what rounding does to them cancels.
     """
+    n, mean = len(features), _mean(features)
 
-    rows: Tensor  # (N, r)
-    gram: Tensor  # (r, r) or (N, N)
+    def centred(rows: Tensor) -> Tensor:
+        return features[rows].double() - mean
 
-    @classmethod
-    def of(cls, rows: Tensor) -> _Spread:
-        return cls(rows, rows.T @ rows if len(rows) > rows.shape[1] else rows @ rows.T)
-
-    def nuclear_norm_without(self, block: Tensor) -> Tensor:
-        rest = len(self.rows) - len(block)
-        if len(self.rows) > self.rows.shape[1]:
-            deleted = self.rows[block]
-            total = deleted.sum(0)  # the rows that remain sum to minus this
-            gram = self.gram - deleted.T @ deleted - torch.outer(total, total) / rest
-        else:
-            kept = torch.ones(len(self.rows), dtype=torch.bool, device=self.rows.device)
+    wide = n <= len(reference.factor)
+    if wide:
+        whole = smaller_gram(centred(torch.arange(n)) @ reference.factor.T)
+    else:
+        whole = torch.zeros(len(reference.factor), len(reference.factor), dtype=torch.float64)
+        for block in blocks:
+            rows = centred(block) @ reference.factor.T
+            whole.addmm_(rows.T, rows)
+    trace = sum(float(centred(block).square().sum()) for block in blocks)
+    distance = (mean - reference.mean).square().sum() + trace / (n - 1) - 2 * _norm(whole) / (n - 1) ** 0.5
+    for block in blocks:
+        rest, rows = n - len(block), centred(block)
+        shift = -rows.sum(0) / rest  # of the mean, by deleting the block
+        rest_trace = trace - rows.square().sum() - rest * shift.square().sum()
+        if wide:
+            kept = torch.ones(n, dtype=torch.bool)
             kept[block] = False
-            gram = self.gram[kept][:, kept]
+            gram = whole[kept][:, kept]
             gram = gram - gram.mean(0, keepdim=True) - gram.mean(1, keepdim=True) + gram.mean()
-        eigenvalues: Tensor = torch.linalg.eigvalsh(gram)
-        return eigenvalues.clamp_min(0).sqrt().sum()
+        else:
+            rows = rows @ reference.factor.T
+            total = rows.sum(0)  # the rows that remain sum to minus this
+            gram = torch.addmm(whole, rows.T, rows, alpha=-1).addr_(total, total, alpha=-1 / rest)
+        cross = _norm(gram) / (rest - 1) ** 0.5
+        yield (mean + shift - reference.mean).square().sum() + rest_trace / (rest - 1) - 2 * cross - distance
+
+
+def _mean(features: Tensor) -> Tensor:
+    parts = [part.double().sum(0) for part in torch.split(features, 4096)]
+    return torch.stack(parts).sum(0) / len(features)
+
+
+def _nuclear_norm(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the nuclear norm of a matrix with this Gram matrix, and about how much of it may be rounding.
+
+    The square roots of eigenvalues come several times as fast as singular values, but those below √ε of the largest
+    have no digits left.
+    """
+    values = torch.linalg.eigvalsh(gram).clamp_min(0)
+    rounding = 4 * torch.finfo(values.dtype).eps * values.max()
+    each = torch.minimum(rounding.sqrt(), rounding / (2 * values.sqrt()))
+    return values.sqrt().sum(), each.sum()
+
+
+def _norm(gram: Tensor) -> Tensor:
+    return _nuclear_norm(gram)[0] if len(gram) else gram.sum()

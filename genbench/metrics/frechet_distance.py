@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
-from genbench.exchange import Estimate, Evaluation, Unavailable
-from genbench.metrics.frechet import frechet_distance, jackknife_standard_error, statistics, whiten
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genbench.exchange import Estimate, Evaluation, Statistics, Unavailable
+from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
+from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.jackknife import make_blocks
+
+
+class Distance(NamedTuple):
+    """A distance, and what it is worth."""
+
+    value: float
+    standard_error: float | None  # of drawing the samples; None: there are too few of them
+    debiased: float | None  # less the bias of a finite number of samples; None: there are too few of them
+    null: float | None  # what as many images of a perfect generator are expected to score; None: not known
+
+
+def distance_from(features: Tensor, reference: Statistics, whitens: bool, rng: torch.Generator) -> Distance:
+    """Return the distance of features (N, d), N ≥ 2, from `reference`, with its error, bias and null.
+
+    Where `whitens`, both are first whitened by the reference, so that the scale of a feature does not matter. `rng`
+    draws the blocks of the jackknife.
+    """
+    if whitens:
+        features = whiten(reference)(features)
+        d = features.shape[1]
+        zero, one = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
+        reference = Statistics(zero, one, reference.n)
+    value, blocks = frechet_distance(statistics(features), reference), make_blocks(len(features), rng)
+    null = null_distance(reference, len(features), whitened=whitens)
+    if not blocks:
+        return Distance(value, None, None, null)
+    found = jackknife_distance(features, reference, blocks)
+    return Distance(value, found.standard_error, value - found.bias, null)
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     """Return the distance between the samples' and the training images' features, under the name it has earned.
 
-    Where the extractor asks for it, both are first whitened by the training images' statistics, so that the scale of
-    a feature does not matter. The standard error is that of drawing the samples, from the delete-block jackknife;
-    the training images are a fixed reference. The value falls with the number of samples even for a perfect model
-    (its bias goes as 1/n): compare at equal n.
+    The standard error is that of drawing the samples, from the delete-block jackknife; the training images are a fixed
+    reference. The value falls with the number of samples even for a perfect model (its bias goes as 1/n): compare at
+    equal n, or with the null beside it.
     """
     loaded = evaluation.extractor(extractor)
     if len(evaluation.samples.pixels) < 2:
         return Unavailable(loaded.name, "a Fréchet distance needs two samples at least.")
-    samples = evaluation.features(extractor, "samples")
-    reference = evaluation.statistics(extractor, "train")
-    n_reference = len(evaluation.train.pixels)
-    if loaded.whiten:
-        transform = whiten(reference)
-        samples, reference = transform(samples), statistics(transform(evaluation.features(extractor, "train")))
-    blocks = make_blocks(len(samples), evaluation.generator(f"jackknife of {extractor}"))
+    samples, reference = evaluation.features(extractor, "samples"), evaluation.statistics(extractor, "train")
+    found = distance_from(samples, reference, loaded.whiten, evaluation.generator(f"jackknife of {extractor}"))
     return Estimate(
         metric=loaded.name,
-        value=frechet_distance(statistics(samples), reference),
-        standard_error=jackknife_standard_error(samples, reference, blocks) if blocks else None,
+        value=found.value,
+        standard_error=found.standard_error,
         n=len(samples),
         direction="lower",
         protocol={
             **loaded.protocol,
             "reference_split": "train",
-            "n_reference": n_reference,
+            "n_reference": len(evaluation.train.pixels),
             "whitened": loaded.whiten,
             "ddof": 1,
         },
+        debiased=found.debiased,
+        null=found.null,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from genbench.exchange import Statistics
@@ -27,7 +28,9 @@ class Moments:
     @classmethod
     def of(cls, features: Tensor) -> Moments:
         """Return the moments of features (N, d), N ≥ 1; raise ValueError where a feature is NaN or infinite."""
-        centred, mean = centre(features, fewest=1)
+        require_finite(features)
+        mean = features.double().mean(0)
+        centred = features.double() - mean
         return cls(len(centred), mean, centred.T @ centred)
 
     def add(self, features: Tensor) -> Moments:
@@ -63,19 +66,19 @@ class Moments:
         return other.mean - self.mean
 
 
-def centre(features: Tensor, fewest: int = 2) -> tuple[Tensor, Tensor]:
-    """Return float64 features (N, d) less their mean, and the mean (d,).
+def require_two_finite(features: Tensor) -> None:
+    """Raise ValueError where features (N, d) are of fewer than two images, or where one is NaN or infinite."""
+    if features.ndim == 2 and len(features) < 2:
+        raise ValueError(f"a covariance needs two images at least; there are {len(features)}.")
+    require_finite(features)
 
-    Raises ValueError where there are fewer than `fewest` rows, or where a feature is NaN or infinite.
-    """
+
+def require_finite(features: Tensor) -> None:
+    """Raise ValueError where features are not (N, d) of at least one image, or where one is NaN or infinite."""
     if features.ndim != 2:
         raise ValueError(f"features have the shape {tuple(features.shape)}, not (N, d).")
-    if len(features) < fewest:
-        if fewest == 1:
-            raise ValueError("there are no images.")
-        raise ValueError(f"a covariance needs two images at least; there are {len(features)}.")
-    features = features.double()
-    if not bool(features.isfinite().all()):
-        raise ValueError(f"{int((~features.isfinite().all(1)).sum())} images have features that are not finite.")
-    mean = features.mean(0)
-    return features - mean, mean
+    if len(features) == 0:
+        raise ValueError("there are no images.")
+    bad = sum(int((~part.isfinite().all(1)).sum()) for part in torch.split(features, 4096))
+    if bad:
+        raise ValueError(f"{bad} images have features that are not finite.")

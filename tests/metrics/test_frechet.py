@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_standard_error, statistics, whiten
+from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_distance, statistics, whiten
 from genbench.metrics.jackknife import make_blocks
 
 
@@ -251,7 +251,7 @@ def test_the_fast_jackknife_is_the_definition(n: int, d: int, reference_n: int, 
     replicates = torch.tensor([frechet_distance(statistics(features[rows]), reference) for rows in kept])
     k = len(blocks)
     expected = math.sqrt((k - 1) / k * float((replicates - replicates.mean()).square().sum()))
-    found = jackknife_standard_error(features, reference, blocks)
+    found = jackknife_distance(features, reference, blocks).standard_error
     assert found == pytest.approx(expected, rel=1e-5, abs=1e-6 * scale(features))
 
 
@@ -263,7 +263,7 @@ def simulation() -> Tensor:
     found = []
     for seed in range(repeats):
         features = normal(n, d, seed=seed)
-        error = jackknife_standard_error(features, reference, make_blocks(n, rng(seed)))
+        error = jackknife_distance(features, reference, make_blocks(n, rng(seed))).standard_error
         found.append((frechet_distance(statistics(features), reference), error))
     return torch.tensor(found).T
 
