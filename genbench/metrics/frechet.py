@@ -141,13 +141,15 @@ def _mean(features: Tensor) -> Tensor:
 def _nuclear_norm(gram: Tensor) -> tuple[Tensor, Tensor]:
     """Return the nuclear norm of a matrix with this Gram matrix, and about how much of it may be rounding.
 
-    The square roots of eigenvalues come several times as fast as singular values, but those below √ε of the largest
-    have no digits left.
+    The square roots of eigenvalues come several times as fast as singular values, but rounding moves an eigenvalue by
+    ε times the largest one. The errors of the roots differ in sign and add up as independent ones do, except where
+    nothing but rounding is left, of which all roots are positive.
     """
     values = torch.linalg.eigvalsh(gram).clamp_min(0)
-    rounding = 4 * torch.finfo(values.dtype).eps * values.max()
-    each = torch.minimum(rounding.sqrt(), rounding / (2 * values.sqrt()))
-    return values.sqrt().sum(), each.sum()
+    rounding = torch.finfo(values.dtype).eps * values.max()
+    known = values > 4 * rounding
+    errors = rounding / (2 * values[known].sqrt())
+    return values.sqrt().sum(), errors.square().sum().sqrt() + (~known).sum() * rounding.sqrt()
 
 
 def _norm(gram: Tensor) -> Tensor:

@@ -264,6 +264,39 @@ def test_whitening_makes_the_distance_blind_to_the_scale_of_features() -> None:
     assert loud.standard_error == pytest.approx(quiet.standard_error, rel=1e-4)
 
 
+def test_a_distance_comes_with_its_bias_taken_off_and_with_what_a_perfect_generator_would_score() -> None:
+    found = [frechet_distance.measure(evaluation(network), "net") for network in (Convolution(), Whitening())]
+    for estimate in found:
+        assert isinstance(estimate, Estimate)
+        assert estimate.debiased is not None
+        assert estimate.null is not None
+        assert estimate.standard_error is not None
+        # the samples are the training images' distribution: the score is about its null, and less its bias about none
+        assert estimate.value == pytest.approx(estimate.null, abs=5 * estimate.standard_error)
+        assert abs(estimate.debiased) < estimate.value
+
+
+def test_features_that_are_not_finite_cost_the_distance_and_say_so() -> None:
+    class Broken(Convolution):
+        def __call__(self, pixels: Tensor) -> Tensor:
+            return super().__call__(pixels) / (pixels.flatten(1)[:, :1] != 255)
+
+    pixels = noise(30, 1)
+    pixels[:, 0, 0, 0] = 255
+    metric = MetricSpec(
+        name="fd", measure=functools.partial(frechet_distance.measure, extractor="net"), direction="lower"
+    )
+    _, (reason,) = measure([metric], evaluation(Broken(), samples=Images(pixels)), reconstructs=False)
+    assert "30 images have features that are not finite" in reason.reason
+
+
+def test_constant_samples_have_a_distance() -> None:
+    found = frechet_distance.measure(evaluation(samples=Images(torch.zeros(20, 1, 8, 8, dtype=torch.uint8))), "net")
+    assert isinstance(found, Estimate)
+    assert found.value > 0
+    assert found.standard_error == pytest.approx(0, abs=1e-6)
+
+
 def test_two_samples_have_a_distance_without_an_error_and_one_has_none() -> None:
     two = frechet_distance.measure(evaluation(samples=Images(noise(2))), "net")
     assert isinstance(two, Estimate)

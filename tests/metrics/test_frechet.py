@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+import pkgutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_fid import fid_score
 from torch import Tensor
 
+import genbench
 from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_distance, statistics, whiten
+from genbench.metrics.frechet_distance import distance_from
 from genbench.metrics.jackknife import make_blocks
 
 
@@ -100,6 +108,39 @@ def test_distance_from_a_single_point_is_shift_plus_trace() -> None:
     point = torch.full((7, 4), 2.0, dtype=torch.float64)
     expected = float((features.mean(0) - 2).square().sum() + features.T.cov().trace())
     assert distance(features, point) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")
+def test_their_root_and_their_eigenvalues_agree() -> None:
+    """scipy's sqrtm, as pytorch-fid takes it, and eigenvalues of the product, as torch-fidelity does."""
+    a, b = normal(300, 12, seed=4) @ spd(12, 5), normal(200, 12, seed=6) @ spd(12, 7) + 1
+    mean = [f.mean(0).numpy() for f in (a, b)]
+    covariance = [f.T.cov().numpy() for f in (a, b)]
+    try:
+        theirs = fid_score.calculate_frechet_distance(mean[0], covariance[0], mean[1], covariance[1])
+    except TypeError:
+        pytest.skip("this scipy has no sqrtm as pytorch-fid calls it")
+    roots = torch.linalg.eigvals(torch.from_numpy(covariance[0] @ covariance[1])).sqrt().real.sum()
+    by_eigenvalues = float(sum(c.trace() for c in covariance) + np.square(mean[0] - mean[1]).sum() - 2 * float(roots))
+    assert distance(a, b) == pytest.approx(theirs, rel=1e-8)
+    assert distance(a, b) == pytest.approx(by_eigenvalues, rel=1e-8)
+
+
+@pytest.mark.parametrize("smallest", [1e-2, 1e-8])
+def test_with_many_features_eigenvalues_are_as_good_as_singular_values(smallest: float) -> None:
+    d = 520
+    stretch = torch.linspace(1, smallest**0.5, d, dtype=torch.float64)
+    a, b = (statistics(normal(2 * d, d, seed=seed) * stretch + seed) for seed in (1, 2))
+    assert frechet_distance(a, b, tolerance=1.0) == pytest.approx(frechet_distance(a, b, tolerance=0.0), rel=1e-8)
+    assert frechet_distance(a, a) <= 1e-10 * float(a.factor.square().sum())  # no digit of eigenvalues would be left
+
+
+def test_features_in_parts_are_features_in_one() -> None:
+    """More rows than are in hand at once, in float32 as they come from a network's file."""
+    features = (normal(9000, 3, seed=1) + 4).float()
+    found = statistics(features)
+    torch.testing.assert_close(found.mean, features.double().mean(0), rtol=1e-12, atol=0)
+    torch.testing.assert_close(found.factor.T @ found.factor, features.double().T.cov(), rtol=1e-12, atol=1e-13)
 
 
 def test_the_symmetric_root_agrees() -> None:
@@ -249,10 +290,38 @@ def test_the_fast_jackknife_is_the_definition(n: int, d: int, reference_n: int, 
     blocks = make_blocks(n, rng(seed))
     kept = [torch.cat([other for other in blocks if other is not block]) for block in blocks]
     replicates = torch.tensor([frechet_distance(statistics(features[rows]), reference) for rows in kept])
-    k = len(blocks)
-    expected = math.sqrt((k - 1) / k * float((replicates - replicates.mean()).square().sum()))
-    found = jackknife_distance(features, reference, blocks).standard_error
-    assert found == pytest.approx(expected, rel=1e-5, abs=1e-6 * scale(features))
+    k, whole = len(blocks), frechet_distance(statistics(features), reference)
+    error = math.sqrt((k - 1) / k * float((replicates - replicates.mean()).square().sum()))
+    debiased = k * whole - (k - 1) * float(replicates.mean())
+    found = jackknife_distance(features, reference, blocks)
+    assert found.standard_error == pytest.approx(error, rel=1e-5, abs=1e-6 * scale(features))
+    assert whole - found.bias == pytest.approx(debiased, rel=1e-5, abs=1e-6 * scale(features))
+
+
+@pytest.mark.parametrize("rows", [10, 100])
+def test_a_reference_without_spread_has_a_jackknife_too(rows: int) -> None:
+    features, point = normal(rows, 20, seed=1), statistics(torch.zeros(5, 20))
+    found = jackknife_distance(features, Statistics(point.mean, point.factor[:0], 5), make_blocks(rows, rng()))
+    again = jackknife_distance(features, point, make_blocks(rows, rng()))
+    assert found.standard_error == pytest.approx(again.standard_error, rel=1e-6)
+    # |mean|² + tr Σ: all its bias is that of the mean, tr Σ / n
+    assert found.bias == pytest.approx(float(features.T.cov().trace()) / rows, rel=0.2)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_debiasing_takes_four_fifths_of_the_bias(shift: float) -> None:
+    """The reference is exact, and the distance of the distributions is shift² d."""
+    d, n, repeats = 8, 160, 60
+    exact = Statistics(torch.full((d,), shift, dtype=torch.float64), torch.eye(d, dtype=torch.float64), None)
+    plain, debiased = [], []
+    for seed in range(repeats):
+        features = normal(n, d, seed=seed)
+        found = distance_from(features, exact, whitens=False, rng=rng(seed))
+        plain.append(found.value - shift**2 * d)
+        debiased.append((found.debiased or 0) - shift**2 * d)
+    left, error = torch.tensor(debiased).mean(), torch.tensor(debiased).std() / repeats**0.5
+    assert float(torch.tensor(plain).mean()) == pytest.approx(d / n + d * (d + 1) / (4 * (n - 1)), rel=0.25)
+    assert abs(float(left)) < float(torch.tensor(plain).mean()) / 5 + 2 * float(error)
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +347,27 @@ def test_the_interval_of_two_standard_errors_covers(simulation: Tensor) -> None:
     values, errors = simulation
     covered = float(((values - values.mean()).abs() < 2.093 * errors).double().mean())
     assert 0.90 <= covered <= 0.99  # 95 % ± 3 binomial standard errors
+
+
+# What it needs
+
+
+def test_features_and_metrics_do_without_scipy() -> None:
+    """Releases of scipy have broken, and removed, what other implementations call."""
+    modules = [
+        f"genbench.{package}.{module.name}"
+        for package in ("features", "metrics")
+        for module in pkgutil.iter_modules([str(Path(genbench.__file__).parent / package)])
+    ]
+    assert {"genbench.features.statistics_file", "genbench.metrics.frechet_distance"} <= set(modules)
+    code = f"""
+import importlib, sys
+sys.modules["scipy"] = None
+for module in {modules}:
+    importlib.import_module(module)
+import torch
+from genbench.metrics.frechet import frechet_distance, statistics
+features = torch.arange(12.0).reshape(4, 3)
+assert frechet_distance(statistics(features), statistics(features + 1)) > 2.9
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
