@@ -324,29 +324,50 @@ def test_debiasing_takes_four_fifths_of_the_bias(shift: float) -> None:
     assert abs(float(left)) < float(torch.tensor(plain).mean()) / 5 + 2 * float(error)
 
 
-@pytest.fixture(scope="module")
-def simulation() -> Tensor:
-    """Distances of 200 fresh samples from one reference, and their estimated standard errors, (2, 200)."""
-    d, n, repeats = 5, 200, 200
-    reference = gaussian(torch.full((d,), 0.3, dtype=torch.float64), spd(d, 1))
+def simulate(d: int, n: int, reference: Statistics, repeats: int = 200) -> Tensor:
+    """Distances of fresh samples of N(0, I), their standard errors, and their debiased values, (3, repeats)."""
     found = []
     for seed in range(repeats):
         features = normal(n, d, seed=seed)
-        error = jackknife_distance(features, reference, make_blocks(n, rng(seed))).standard_error
-        found.append((frechet_distance(statistics(features), reference), error))
+        value = frechet_distance(statistics(features), reference)
+        jackknife = jackknife_distance(features, reference, make_blocks(n, rng(seed)))
+        found.append((value, jackknife.standard_error, value - jackknife.bias))
     return torch.tensor(found).T
 
 
+@pytest.fixture(scope="module")
+def reference() -> Statistics:
+    return gaussian(torch.full((5,), 0.3, dtype=torch.float64), spd(5, 1))
+
+
+@pytest.fixture(scope="module")
+def simulation(reference: Statistics) -> Tensor:
+    return simulate(5, 200, reference)
+
+
 def test_the_standard_error_is_the_spread_over_repetitions(simulation: Tensor) -> None:
-    values, errors = simulation
+    values, errors, _ = simulation
     assert float(errors.square().mean().sqrt()) == pytest.approx(float(values.std()), rel=0.2)
 
 
-def test_the_interval_of_two_standard_errors_covers(simulation: Tensor) -> None:
-    """±t₁₉(0.975) standard errors hold the mean distance at this sample size in about 95 of 100 repetitions."""
-    values, errors = simulation
-    covered = float(((values - values.mean()).abs() < 2.093 * errors).double().mean())
-    assert 0.90 <= covered <= 0.99  # 95 % ± 3 binomial standard errors
+def test_the_interval_of_two_standard_errors_covers(simulation: Tensor, reference: Statistics) -> None:
+    """±t₁₉(0.975) standard errors hold in about 95 of 100 repetitions the mean distance at this sample size and, around
+    the debiased value, the distance of the distributions."""
+    values, errors, debiased = simulation
+    truth = frechet_distance(gaussian(torch.zeros(5).double(), torch.eye(5).double()), reference)
+    for found, expected in ((values, float(values.mean())), (debiased, truth)):
+        covered = float(((found - expected).abs() < 2.093 * errors).double().mean())
+        assert 0.90 <= covered <= 0.99  # 95 % ± 3 binomial standard errors
+
+
+def test_with_fewer_images_than_features_the_error_is_not_too_small_and_the_bias_is_mostly_found() -> None:
+    d, n = 40, 25
+    shifted = Statistics(torch.full((d,), 0.5, dtype=torch.float64), torch.eye(d, dtype=torch.float64), None)
+    values, errors, debiased = simulate(d, n, shifted, repeats=60)
+    truth = 0.25 * d
+    assert float(values.mean()) - truth > truth / 2  # mostly bias
+    assert float(values.std()) < float(errors.square().mean().sqrt()) < 4 * float(values.std())
+    assert abs(float(debiased.mean()) - truth) < (float(values.mean()) - truth) / 5
 
 
 # What it needs
