@@ -79,7 +79,7 @@ class FeatureStore:
 
     def _spec(self, extractor: Extractor, split: str) -> str:
         spec = {**extractor.protocol, "extractor": extractor.name, "data": self.data, "split": split}
-        return json.dumps(spec, sort_keys=True)
+        return json.dumps(spec, sort_keys=True, default=str)
 
 
 def _read_features(path: Path, rows: int) -> Tensor | None:
