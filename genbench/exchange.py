@@ -172,6 +172,7 @@ class AdversarialLoss:
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real_logits, fake_logits) -> scalar
     generator: Callable[[Tensor, Tensor | None], Tensor]  # (fake_logits, real_logits or None) -> scalar
     relativistic: bool = False  # the generator's loss is given real_logits too
+    boundary: float | None = 0.0  # the logit between real and fake; None: only differences of logits mean anything
     # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
     penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
     penalty_every: int = 1  # lazy regularisation: a phase of its own in each k-th step, times the updates it stands for

@@ -11,8 +11,8 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -45,6 +45,8 @@ class Option:
     maximum: float | None = None  # inclusive
     choices: tuple[str, ...] = ()
     optional: bool = False  # None is a value too
+    folder: bool = False  # it names a folder, which must exist when a plan is made; empty: none
+    unused_with: Mapping[str, list[OptionValue]] = field(default_factory=dict)  # other option -> values that idle it
 
     def check(self, value: object, owner: str) -> OptionValue:
         """Return `value` as this option's type, or raise `UsageError` naming owner, option and allowed values."""
@@ -88,9 +90,22 @@ def option(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
+    folder: bool = False,
+    unused_with: Mapping[str, Sequence[OptionValue]] | None = None,
 ) -> Any:
-    """Declare one option of a plugin: a dataclass field with its default, one line of help and inclusive bounds."""
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum}
+    """Declare one option of a plugin: a dataclass field with its default, one line of help and inclusive bounds.
+
+    Args:
+        default: its value where the user gives none.
+        help: one line.
+        minimum: inclusive.
+        maximum: inclusive.
+        folder: the text names a folder, which is looked for when a plan is made; an empty text names none.
+        unused_with: names of other options, and those of their values beside which this one does nothing: a user who
+            sets it all the same is told so.
+    """
+    idle = {name: list(values) for name, values in (unused_with or {}).items()}
+    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "folder": folder, "unused_with": idle}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -103,7 +118,15 @@ def describe_options(options: type | None) -> tuple[Option, ...]:
     if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
         raise SpecError(f"options must be a dataclass, not {options!r}.", "Decorate it with @dataclass(frozen=True).")
     hints = typing.get_type_hints(options)
-    return tuple(_describe_field(field, hints[field.name]) for field in dataclasses.fields(options))
+    schema = tuple(_describe_field(field, hints[field.name]) for field in dataclasses.fields(options))
+    names = {option.name for option in schema}
+    for option in schema:
+        unknown = set(option.unused_with) - names
+        if unknown:
+            raise SpecError(f"option '{option.name}' has unused_with '{min(unknown)}', which is no option beside it.")
+        if option.folder and option.type != "str":
+            raise SpecError(f"option '{option.name}' is of type {option.type}, and cannot name a folder.")
+    return schema
 
 
 def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], owner: str) -> dict[str, OptionValue]:
@@ -114,6 +137,17 @@ def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], own
             listing = f"{owner} has: {', '.join(sorted(known))}." if known else f"{owner} has no options."
             raise UsageError(f"Unknown option {owner}.{name}.{near_miss(name, known)}", listing)
     return {name: opt.check(given.get(name, opt.default), owner) for name, opt in known.items()}
+
+
+def idle_options(schema: tuple[Option, ...], given: Mapping[str, OptionValue], owner: str) -> list[str]:
+    """Say which options, other than their defaults, do nothing beside the others' values."""
+    values = {option.name: given.get(option.name, option.default) for option in schema}
+    return [
+        f"{owner}.{option.name} = {values[option.name]} does nothing: {owner}.{other} is {values[other]}"
+        for option in schema
+        for other, idle_beside in option.unused_with.items()
+        if values[option.name] != option.default and values[other] in idle_beside
+    ]
 
 
 def _is_unicode(text: str) -> bool:
@@ -156,6 +190,8 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
         maximum=field.metadata.get("maximum"),
         choices=choices,
         optional=optional,
+        folder=field.metadata.get("folder", False),
+        unused_with=field.metadata.get("unused_with", {}),
     )
     try:
         return dataclasses.replace(found, default=found.check(default, "default"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import genbench
 from genbench.errors import SpecError, UsageError
-from genbench.options import Option, describe_options, resolve_options
+from genbench.options import Option, describe_options, idle_options, resolve_options
 
 
 @dataclass(frozen=True)
@@ -196,3 +196,41 @@ def test_an_option_needs_a_default_and_can_be_set() -> None:
 def test_the_description_says_type_range_default_and_help() -> None:
     assert BY_NAME["width"].describe() == "int ≥ 4 ≤ 512 (default 64): channels"
     assert BY_NAME["kind"].describe() == "one of relu, gelu (default 'relu')"
+
+
+@dataclass(frozen=True)
+class Dependent:
+    kind: Literal["fixed", "learned"] = genbench.option("fixed")
+    weight: float = genbench.option(0.0)
+    speed: int = genbench.option(3, unused_with={"kind": ["fixed"], "weight": [0]})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, []),
+        ({"speed": 3}, []),
+        ({"speed": 4, "kind": "learned", "weight": 0.5}, []),
+        ({"speed": 4, "weight": 0.5}, ["m.speed = 4 does nothing: m.kind is fixed"]),
+        ({"speed": 4, "kind": "learned"}, ["m.speed = 4 does nothing: m.weight is 0.0"]),
+    ],
+)
+def test_an_option_that_does_nothing_beside_the_others_is_named(given: dict[str, Any], said: list[str]) -> None:
+    schema = describe_options(Dependent)
+    assert idle_options(schema, resolve_options(schema, given, "m"), "m") == said
+    assert idle_options(schema, given, "m") == said  # as a plan of an older version, which lacks the newer options
+
+
+def test_an_option_cannot_depend_on_one_that_is_not_there_and_only_text_names_a_folder() -> None:
+    @dataclass(frozen=True)
+    class Alone:
+        speed: int = genbench.option(3, unused_with={"knid": ["fixed"]})
+
+    @dataclass(frozen=True)
+    class Numbered:
+        place: int = genbench.option(3, folder=True)
+
+    with pytest.raises(SpecError, match="'knid', which is no option beside it"):
+        describe_options(Alone)
+    with pytest.raises(SpecError, match="cannot name a folder"):
+        describe_options(Numbered)

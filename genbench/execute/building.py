@@ -19,6 +19,7 @@ from genbench.plan.recipe import resolve_recipe
 from genbench.results.schema import CellIdentity, Transfer
 from genbench.specs import FamilySpec, LossSpec, ModelSpec, resolve
 from genbench.train.augment import make_transform
+from genbench.train.batch_norm import require_several_values
 from genbench.train.data import ResidentImages
 from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
@@ -95,6 +96,8 @@ def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, d
     for network in networks.values():
         network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
         network.train()
+    if batch_size == 1:
+        require_several_values(networks)
     rate = float(recipe["dropout"] or 0)  # type: ignore[arg-type]
     if rate > 0:
         add_dropout(networks, family_spec.dropout or family_spec.networks or tuple(networks), rate)

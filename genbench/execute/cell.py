@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench.execute.building import Built, build_cell, count_parameters
+from genbench.execute.cautions import cautions
 from genbench.execute.collapse import signs_of_collapse
 from genbench.execute.counting import count
 from genbench.execute.diagnosis import diagnose, write_traceback
@@ -31,7 +32,6 @@ from genbench.measure import accelerator, machine
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.measure.throughput import throughput
 from genbench.plan.catalogue import Catalogue
-from genbench.plan.remedies import without_effect
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
@@ -40,7 +40,6 @@ from genbench.results.schema import (
     PlannedCell,
     Provenance,
     Status,
-    Transfer,
 )
 from genbench.results.store import RunDirectory
 from genbench.specs import DatasetSpec
@@ -130,7 +129,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         classes=data.num_classes if built.model.conditional else 0,
         class_names=list(data.class_names) if built.model.conditional else [],
     )
-    draft.notes += [*without_effect(built.recipe, built.setup.networks), *_left_from_scratch(built.transfer)]
+    draft.notes += cautions(built, identity, catalogue)
 
     reporter.activity("training")
     try:
@@ -281,15 +280,6 @@ def _record_training(draft: _Draft, training: Training, built: Built, looks: Loo
         stopped_early=training.stopped_early,
     )
     draft.seconds["warmup"] = sum(window.seconds for window in training.windows if window.warmup)
-
-
-def _left_from_scratch(transfer: Transfer | None) -> list[str]:
-    """Say where initial weights fit a part of the networks only; `genbench show` names the tensors."""
-    left = len(transfer.missing) + len(transfer.mismatched) if transfer else 0
-    if transfer is None or not left:
-        return []
-    count = len(transfer.taken)
-    return [f"{transfer.source} gave {count} of {count + left} tensors: {left} did not fit, and start from scratch"]
 
 
 def _record_looks(draft: _Draft, looks: Looks) -> None:

@@ -136,8 +136,8 @@ class DiffAugment(nn.Module):
 class AdaptiveAugment(nn.Module):
     """Each change on each image with probability p, which rises while E[sign D(real)] is above a target, else falls.
 
-    Its buffers are all its state; nothing of it is read on the host. Logits are positive for real images, so the
-    measure says something of losses that compare them with 0.
+    Its buffers are all its state; nothing of it is read on the host. The logits that it is given are to be positive for
+    what the discriminator takes for real.
 
     Args:
         target: of E[sign D(real)]; 0.6 in the paper.

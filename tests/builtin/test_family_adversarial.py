@@ -289,6 +289,68 @@ def test_the_curves_of_the_discriminator_are_shares_and_means_of_its_logits() ->
     assert not any(value.requires_grad for value in terms.values())
 
 
+class FixedLogits(nn.Module):
+    """Logits of real images, then of fakes."""
+
+    def __init__(self, real: list[float], fake: list[float]) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.logits = [torch.tensor(fake), torch.tensor(real)]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.scale * self.logits.pop()
+
+
+@pytest.mark.parametrize(
+    ("name", "shift", "accuracy_real", "accuracy_fake"),
+    [
+        ("non-saturating", 0.0, 4 / 6, 2 / 6),
+        ("lsgan", 0.5, 4 / 6, 2 / 6),  # its targets are 1 and 0: half way is where it cannot tell
+        # Above the mean of the fakes, 1, lie 4 real images of 6; below that of the real ones, 2, lie 3 fakes.
+        ("wgan", 0.0, 4 / 6, 3 / 6), ("wgan", 1000.0, 4 / 6, 3 / 6), ("relativistic", -1000.0, 4 / 6, 3 / 6),
+        ("wgan-gp", 9.0, 4 / 6, 3 / 6), ("rpgan-r1-r2", 9.0, 4 / 6, 3 / 6),
+    ],
+)  # fmt: skip
+def test_accuracies_count_from_the_boundary_or_from_the_other_kind(
+    name: str, shift: float, accuracy_real: float, accuracy_fake: float
+) -> None:
+    real, fake = [2.0, 4.0, 0.0, -1.0, 3.0, 4.0], [-1.0, -1.0, 0.0, 2.0, 3.0, 3.0]
+    judge = FixedLogits([logit + shift for logit in real], [logit + shift for logit in fake])
+    networks = {"generator": plain_networks()["generator"], "discriminator": judge}
+    loss = dataclasses.replace(made(name), penalty=None)
+    terms = family(loss, networks).discriminator_objective(batch()).terms
+    assert terms["accuracy_real"].item() == pytest.approx(accuracy_real)
+    assert terms["accuracy_fake"].item() == pytest.approx(accuracy_fake)
+
+
+@pytest.mark.parametrize("name", [*LOSSES])
+def test_ada_counts_from_the_boundary_and_is_refused_where_there_is_none(name: str) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.seen: list[Tensor] = []
+
+        def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
+            return images
+
+        def observe(self, real_logits: Tensor) -> None:
+            self.seen.append(real_logits)
+
+        def terms(self) -> dict[str, Tensor]:
+            return {}
+
+    if name in ("wgan", "wgan-gp", "relativistic", "rpgan-r1-r2"):
+        with pytest.raises(genbench.GenbenchError, match="only differences of logits mean anything"):
+            family(made(name), augment_discriminator="ada")
+        assert family(made(name), augment_discriminator="diffaugment")
+        return
+    counting = Counting()
+    loss = dataclasses.replace(made(name), penalty=None)
+    players = family(loss, augmentation=counting, augment_discriminator="ada")
+    terms = players.discriminator_objective(batch()).terms
+    (seen,) = counting.seen
+    assert seen.mean().item() == pytest.approx(terms["real_logit"].item() - (0.5 if name == "lsgan" else 0.0))
+
+
 @pytest.mark.parametrize("name", [*LOSSES])
 def test_the_weighted_total_is_that_of_the_two_plain_losses(name: str) -> None:
     loss = made(name)

@@ -219,6 +219,11 @@ def test_a_capacity_beside_another_schedule_is_refused(other: dict[str, Any]) ->
         create("beta-vae", capacity=10.0, **other)
 
 
+def test_a_capacity_takes_the_place_of_beta() -> None:
+    with pytest.raises(genbench.GenbenchError, match=r"beta-vae\.beta = 8 does nothing beside beta-vae\.capacity = 10"):
+        create("beta-vae", capacity=10.0, beta=8.0)
+
+
 # The importance-weighted bound
 
 

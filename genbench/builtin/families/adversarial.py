@@ -31,7 +31,7 @@ class Adversarial:
             raise TypeError(f"an adversarial loss creates an AdversarialLoss, not {type(setup.loss).__name__}")
         self.setup = setup
         self.loss: genbench.AdversarialLoss = setup.loss
-        _check(self.loss)
+        _check(self.loss, setup)
         self.generator = setup.networks["generator"]
         self.discriminator = setup.networks["discriminator"]
         self.augmentation = setup.augmentation
@@ -72,13 +72,13 @@ class Adversarial:
         total = loss = self.loss.discriminator(real_logits, fake_logits)
         batch.shared["fake"] = fake
         batch.shared["discriminator_loss"] = loss.detach()
-        terms = _judgement(real_logits.detach(), fake_logits.detach())
+        terms = _judgement(real_logits.detach(), fake_logits.detach(), self.loss.boundary)
         if real_classes is not None and fake_classes is not None:
             terms["class_real"] = self._class_loss(real_classes, batch.labels)
             terms["class_fake"] = self._class_loss(fake_classes, batch.labels)
             total = total + terms["class_real"] + terms["class_fake"]
         if self.augmentation is not None:
-            self.augmentation.observe(real_logits.detach())
+            self.augmentation.observe(real_logits.detach() - (self.loss.boundary or 0.0))
             terms |= self.augmentation.terms()
         if self.loss.penalty is not None and not self.lazy:
             terms["penalty"] = self._penalty(batch)
@@ -181,22 +181,24 @@ class Adversarial:
         return steps
 
 
-def _judgement(real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-    """Return the curves that tell how sure the discriminator is; accuracies count a logit of 0 as wrong.
+def _judgement(real_logits: Tensor, fake_logits: Tensor, boundary: float | None) -> dict[str, Tensor]:
+    """Return the curves that tell how sure the discriminator is; accuracies count a logit at the boundary as wrong.
 
-    Where only differences of logits count (Wasserstein and relativistic losses), the margin is the one to look at.
+    Where only differences of logits mean anything (Wasserstein and relativistic losses), an image is told when it lies
+    on its own side of the mean logit of the other kind.
     """
     real, fake = real_logits.mean(), fake_logits.mean()
+    above, below = (fake, real) if boundary is None else (boundary, boundary)
     return {
         "real_logit": real,
         "fake_logit": fake,
         "margin": real - fake,
-        "accuracy_real": (real_logits > 0).mean(dtype=torch.float32),
-        "accuracy_fake": (fake_logits < 0).mean(dtype=torch.float32),
+        "accuracy_real": (real_logits > above).mean(dtype=torch.float32),
+        "accuracy_fake": (fake_logits < below).mean(dtype=torch.float32),
     }
 
 
-def _check(loss: genbench.AdversarialLoss) -> None:
+def _check(loss: genbench.AdversarialLoss, setup: genbench.Setup) -> None:
     """Refuse numbers of a loss that would silently do nothing, or harm."""
     if loss.penalty_every < 1:
         raise genbench.GenbenchError(
@@ -205,4 +207,10 @@ def _check(loss: genbench.AdversarialLoss) -> None:
     if loss.clip_weights is not None and not loss.clip_weights > 0:
         raise genbench.GenbenchError(
             f"The loss has clip_weights = {loss.clip_weights}.", "It is a bound above 0, or None: not clipped."
+        )
+    if loss.boundary is None and setup.recipe["augment_discriminator"] == "ada":
+        raise genbench.GenbenchError(
+            "augment_discriminator = ada counts the real images that the discriminator takes for real; with this loss "
+            "only differences of logits mean anything, so that there is nothing to count.",
+            "Use diffaugment, or a loss whose discriminator is a classifier, such as non-saturating, hinge or r1.",
         )

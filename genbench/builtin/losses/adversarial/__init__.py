@@ -42,7 +42,10 @@ class DraganOptions(CrossEntropyOptions):
 
     penalty_weight: float = genbench.option(10.0, "weight λ of the gradient penalty; 0: none", minimum=0)
     perturbation: float = genbench.option(
-        0.5, "size of the noise around real images, in standard deviations of their pixels", minimum=0
+        0.5,
+        "size of the noise around real images, in standard deviations of their pixels",
+        minimum=0,
+        unused_with={"penalty_weight": [0]},
     )
 
 
@@ -54,7 +57,10 @@ class R1Options(CrossEntropyOptions):
         0.1, "weight of the penalty γ/2 E‖∇D(x)‖²; 0: none; larger pictures bear more, up to 10", minimum=0
     )
     penalty_every: int = genbench.option(
-        16, "steps between two updates by the penalty, which is weighted accordingly; 1: in every step", minimum=1
+        16,
+        "steps between two updates by the penalty, which is weighted accordingly; 1: in every step",
+        minimum=1,
+        unused_with={"gamma": [0]},
     )
 
 
@@ -66,7 +72,10 @@ class PairedOptions:
         1.0, "weight of the penalties γ/2 E‖∇D(x)‖² and γ/2 E‖∇D(G(z))‖²; 0: none", minimum=0
     )
     penalty_every: int = genbench.option(
-        1, "steps between two updates by the penalties, which are weighted accordingly; 1: in every step", minimum=1
+        1,
+        "steps between two updates by the penalties, which are weighted accordingly; 1: in every step",
+        minimum=1,
+        unused_with={"gamma": [0]},
     )
 
 

@@ -38,7 +38,7 @@ def minimax(options: CrossEntropyOptions) -> genbench.AdversarialLoss:
 
 def lsgan(options: object = None) -> genbench.AdversarialLoss:
     """Return the least-squares game."""
-    return genbench.AdversarialLoss(games.least_squares_discriminator, games.least_squares_generator)
+    return genbench.AdversarialLoss(games.least_squares_discriminator, games.least_squares_generator, boundary=0.5)
 
 
 def hinge(options: object = None) -> genbench.AdversarialLoss:
@@ -49,12 +49,14 @@ def hinge(options: object = None) -> genbench.AdversarialLoss:
 def relativistic(options: object = None) -> genbench.AdversarialLoss:
     """Return the relativistic average game."""
     generator = games.swapped(games.relativistic_average)
-    return genbench.AdversarialLoss(games.relativistic_average, generator, relativistic=True)
+    return genbench.AdversarialLoss(games.relativistic_average, generator, relativistic=True, boundary=None)
 
 
 def wgan(options: WassersteinOptions) -> genbench.AdversarialLoss:
     """Return the critic with clipped weights."""
-    return genbench.AdversarialLoss(games.wasserstein_critic, games.linear_generator, clip_weights=options.clip)
+    return genbench.AdversarialLoss(
+        games.wasserstein_critic, games.linear_generator, boundary=None, clip_weights=options.clip
+    )
 
 
 def wgan_gp(options: GradientPenaltyOptions) -> genbench.AdversarialLoss:
@@ -66,6 +68,7 @@ def wgan_gp(options: GradientPenaltyOptions) -> genbench.AdversarialLoss:
     return genbench.AdversarialLoss(
         games.wasserstein_critic,
         games.linear_generator,
+        boundary=None,
         penalty=_times(options.penalty_weight, penalty),
     )
 
@@ -105,6 +108,7 @@ def rpgan_r1_r2(options: PairedOptions) -> genbench.AdversarialLoss:
         games.relativistic_pairs,
         games.swapped(games.relativistic_pairs),
         relativistic=True,
+        boundary=None,
         penalty=_times(options.gamma, penalty),
         penalty_every=options.penalty_every,
     )

@@ -25,6 +25,7 @@ class LikelihoodOptions:
         "standard deviation of a pixel (gaussian), or where the trained scale starts",
         minimum=1e-4,
         maximum=1000,
+        unused_with={"likelihood": ["bernoulli"]},
     )
 
 
@@ -37,9 +38,15 @@ class ElboOptions(LikelihoodOptions):
         "none", "how the weight of the KL term rises from 0 to beta: not, once, or once per cycle"
     )
     annealing_share: float = genbench.option(
-        0.5, "share of the budget (linear) or of each cycle (cyclical) in which it rises", minimum=0.001, maximum=1
+        0.5,
+        "share of the budget (linear) or of each cycle (cyclical) in which it rises",
+        minimum=0.001,
+        maximum=1,
+        unused_with={"annealing": ["none"]},
     )
-    annealing_cycles: int = genbench.option(4, "cyclical: cycles in the budget", minimum=1)
+    annealing_cycles: int = genbench.option(
+        4, "cyclical: cycles in the budget", minimum=1, unused_with={"annealing": ["none", "linear"]}
+    )
     free_bits: float = genbench.option(0.0, "nats of each latent's mean KL that cost nothing", minimum=0)
 
 
@@ -51,9 +58,13 @@ class BetaVAEOptions(ElboOptions):
     capacity: float = genbench.option(
         0.0, "final C in nats: the KL term becomes capacity_weight·|KL - C(t)|; 0: beta·KL", minimum=0
     )
-    capacity_weight: float = genbench.option(1000.0, "γ of the capacity form", minimum=0)
+    capacity_weight: float = genbench.option(1000.0, "γ of the capacity form", minimum=0, unused_with={"capacity": [0]})
     capacity_share: float = genbench.option(
-        0.5, "share of the budget in which C(t) rises linearly from 0", minimum=0.001, maximum=1
+        0.5,
+        "share of the budget in which C(t) rises linearly from 0",
+        minimum=0.001,
+        maximum=1,
+        unused_with={"capacity": [0]},
     )
 
 
@@ -83,7 +94,9 @@ class WAEOptions(LikelihoodOptions):
     likelihood: Literal["bernoulli", "gaussian", "gaussian-learned", "logistic"] = genbench.option(
         "gaussian", "cost of a reconstruction; gaussian with sigma = √½ is the squared error, up to a constant"
     )
-    sigma: float = genbench.option(0.5**0.5, "as for elbo", minimum=1e-4, maximum=1000)
+    sigma: float = genbench.option(
+        0.5**0.5, "as for elbo", minimum=1e-4, maximum=1000, unused_with={"likelihood": ["bernoulli"]}
+    )
     mmd_weight: float = genbench.option(10.0, "λ, weight of the MMD between latents and prior", minimum=0)
 
 

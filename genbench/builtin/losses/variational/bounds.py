@@ -48,7 +48,7 @@ def elbo(options: ElboOptions) -> genbench.VariationalLoss:
 def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
     """Return the β-VAE: β·KL (Higgins et al. 2017), or γ|KL - C(t)| with a capacity C (Burgess et al. 2018).
 
-    Without a capacity it is `elbo` under another default. Raises GenbenchError where a capacity is combined with
+    Without a capacity it is `elbo` under another default. Raises GenbenchError where a capacity is combined with a β,
     annealing or free bits: each of them says by itself how much KL is wanted.
     """
     if not options.capacity:
@@ -58,6 +58,11 @@ def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
             f"beta-vae.capacity = {options.capacity:g} cannot be combined with beta-vae.annealing or "
             "beta-vae.free_bits.",
             "Leave capacity at 0, or annealing at none and free_bits at 0.",
+        )
+    if options.beta != BetaVAEOptions.beta:
+        raise genbench.GenbenchError(
+            f"beta-vae.beta = {options.beta:g} does nothing beside beta-vae.capacity = {options.capacity:g}.",
+            "Weigh the distance to the capacity by beta-vae.capacity_weight, or leave capacity at 0.",
         )
     likelihood = make_likelihood(options)
 

@@ -22,6 +22,7 @@ class VQOptions(LikelihoodOptions):
         "as for elbo; the smaller, the more a reconstruction counts against the two terms of the codes",
         minimum=1e-4,
         maximum=1000,
+        unused_with={"likelihood": ["bernoulli"]},
     )
     commitment: float = genbench.option(0.25, "β, weight of the commitment term", minimum=0)
 
