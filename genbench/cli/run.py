@@ -147,13 +147,16 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
 
 
 def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
-    from genbench.cli.running import execute, reopen_run, require_device
+    from genbench.cli.running import execute, reopen_run, require_device, where_it_was_planned
     from genbench.execute.lock import hold
     from genbench.execute.pool import WorkerPool
     from genbench.results.store import RunDirectory
 
-    run = RunDirectory.open(path)
-    with hold(run.record_path), WorkerPool() as pool:
+    with (
+        where_it_was_planned(RunDirectory.open(path)) as run,
+        hold(run.record_path),
+        WorkerPool() as pool,
+    ):
         pool.start()  # it imports torch while the plugins are looked at
         record, plugins, device = reopen_run(run, flags)
         require_device(pool, device, chosen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,10 +69,12 @@ def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, obj
 
 def create_run(request: Request, plan: Plan, device: str, facts: dict[str, object]) -> tuple[RunDirectory, RunRecord]:
     """Create the run directory and write the plan to it."""
+    path = Path(request.out or _default_path(request.models))
     record = RunRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         genbench=__version__,
         command=["genbench", *sys.argv[1:]],
+        directory=os.path.relpath(Path.cwd(), path.resolve()),
         profile=plan.profile.name,
         cells=plan.cells,
         references=plan.references,
@@ -81,7 +85,23 @@ def create_run(request: Request, plan: Plan, device: str, facts: dict[str, objec
         threads=request.threads,
         environment={**machine.describe(), **facts, "device": device},
     )
-    return RunDirectory.create(request.out or _default_path(request.models), record), record
+    return RunDirectory.create(path, record), record
+
+
+@contextmanager
+def where_it_was_planned(run: RunDirectory) -> Iterator[RunDirectory]:
+    """Be where the plan was made, from where its relative paths count, as long as that place still exists.
+
+    It is kept as seen from the run, so that a project that has moved as a whole is found again. Gives the same run, by
+    a path that counts from there.
+    """
+    place = run.path.resolve() / run.record.directory
+    if not run.record.directory or not place.is_dir() or place.samefile(Path.cwd()):
+        yield run
+        return
+    run = RunDirectory(run.path.resolve())
+    with chdir(place):
+        yield run
 
 
 def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, list[Plugin], str]:

@@ -12,6 +12,7 @@ from genbench.errors import UsageError
 from genbench.options import OptionValue, resolve_options
 from genbench.plan.catalogue import LIKELIHOOD, Catalogue, Entry
 from genbench.plan.feature_metrics import PREFIXES, with_prefix
+from genbench.plan.folders import require_folders
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.recipe import resolve_recipe
@@ -247,6 +248,7 @@ def _dataset(text: str, request: Request, catalogue: Catalogue) -> _Dataset:
     choice = _choice(entry, given)
     if spec.argument is not None and not choice.options[spec.argument]:
         raise UsageError(f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
+    require_folders(spec.option_schema, choice.options, name)
     return _Dataset(entry, choice, spec.shape(choice.options))
 
 

@@ -289,6 +289,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
     created: Annotated[str, Meta(description="UTC, ISO 8601")]
     genbench: str
     command: Annotated[list[str], Meta(description="the command line, for a reader")] = []
+    directory: Annotated[
+        str, Meta(description="where the plan was made, seen from the run directory: relative paths count from there")
+    ] = ""
     profile: str
     cells: list[PlannedCell]
     references: list[PlannedReference] = []

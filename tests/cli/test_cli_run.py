@@ -265,6 +265,41 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
     assert str(empty) in none.run_cells[0].reason
 
 
+def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*TINY, *SMALL_VAE, "--datasets", "folder:photos", "--dry-run", out=tmp_path / "run")
+    assert done.code == 2
+    assert "the folder photos does not exist" in done.err
+    assert f"looked for in {tmp_path}" in done.err
+
+
+def test_relative_paths_of_a_plan_are_found_again_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    for name in ("photos", "runs"):
+        (project / name).mkdir(parents=True)
+    for index in range(10):
+        Image.new("L", (30, 30), 20 * index).save(project / "photos" / f"{index}.png")
+    monkeypatch.chdir(project)
+    common = ("--set", "folder.size=28", "--set", "folder.channels=1", "--batch-size", "8", *SMALL_VAE, *TINY)
+    done = run(*common, "--datasets", "folder:photos", out=project / "runs" / "first")
+    (cell,) = done.run_cells
+    assert cell.status == "ok", cell.reason
+    assert done.record.directory == os.path.join("..", "..")  # noqa: PTH118 - text, not a path
+    assert cell.identity.dataset.options["path"] == "photos"  # the same cell, wherever the project lies
+
+    moved, elsewhere = tmp_path / "moved", tmp_path / "elsewhere"
+    project.rename(moved)
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    (moved / "runs" / "first" / "cells" / f"{cell.id}.json").unlink()
+    again = run(out=Path("..") / "moved" / "runs" / "first", resume=True)
+    assert again.code == 0, again.err
+    (resumed,) = again.run_cells
+    assert (resumed.id, resumed.status) == (cell.id, "ok")
+
+
 def test_a_run_whose_plugin_changed_is_not_mixed(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(FAULTS.read_text())

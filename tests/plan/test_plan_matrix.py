@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,7 +162,10 @@ def test_when_nothing_is_possible_every_reason_is_said() -> None:
     assert error.value.cure.count("loss 'minimax' is adversarial") == 2
 
 
-def test_the_text_behind_a_colon_is_the_datasets_argument() -> None:
+def test_the_text_behind_a_colon_is_the_datasets_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("my photos/a:b", "a", "b", "here"):
+        (tmp_path / name).mkdir(parents=True)
     made = plan(models="gan", datasets="folder:my photos/a:b")
     assert made.cells[0].identity.dataset.options["path"] == "my photos/a:b"
     assert len(plan(models="gan", datasets="folder:a,folder:b").cells) == 2
@@ -176,6 +180,33 @@ def test_a_colon_where_there_is_no_argument_and_none_where_there_is() -> None:
         with pytest.raises(UsageError, match="needs its path") as error:
             plan(datasets=text)
         assert error.value.cure == "Write folder:PATH."
+
+
+@pytest.mark.parametrize(
+    ("dataset", "setting", "cause", "cure"),
+    [
+        (
+            "folder:photso",
+            "",
+            "folder.path: the folder photso does not exist. Did you mean 'photos'?",
+            "looked for in ",
+        ),
+        ("image-folder:nowhere/photos", "", "image-folder.path: the folder nowhere/photos does not exist.", ""),
+        ("folder:a.png", "", "folder.path: a.png is a file, not a folder.", "Name the folder, ."),
+        ("folder:" + "x" * 300, "", "cannot be read", "Check the path."),
+        ("cifar10", "cifar10.root=/nowhere/at/all", "cifar10.root: the folder /nowhere/at/all does not exist.", ""),
+    ],
+)
+def test_a_folder_that_is_not_there_is_found_while_planning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, setting: str, cause: str, cure: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(UsageError) as error:
+        plan(*[setting] if setting else [], models="gan", datasets=dataset)
+    assert cause in error.value.cause
+    assert cure in error.value.cure
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick"])

@@ -15,7 +15,7 @@ _FASHION_MNIST = "https://github.com/zalandoresearch/fashion-mnist"
 class FolderOptions:
     """Options of `folder`."""
 
-    path: str = genbench.option("", "the folder, searched recursively; usually written as folder:PATH")
+    path: str = genbench.option("", "the folder, searched recursively; usually written as folder:PATH", folder=True)
     size: int = genbench.option(64, "height and width in pixels after the centre crop", minimum=4)
     channels: int = genbench.option(3, "3 for colour, 1 for grey", minimum=1, maximum=3)
 

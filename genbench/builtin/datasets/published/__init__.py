@@ -73,14 +73,14 @@ Category = Literal[
 class PublishedOptions:
     """Options of `mnist`, `kmnist`, `cifar10` and `svhn`."""
 
-    root: str = genbench.option("", _ROOT)
+    root: str = genbench.option("", _ROOT, folder=True)
 
 
 @dataclass(frozen=True)
 class CelebAOptions:
     """Options of `celeba`."""
 
-    root: str = genbench.option("", _ROOT)
+    root: str = genbench.option("", _ROOT, folder=True)
     size: int = genbench.option(64, _SIZE, minimum=4)
     crop: int = genbench.option(178, "side of the centred square that is cut out of 178×218", minimum=16, maximum=178)
     attribute: Attribute = genbench.option(  # noqa: RUF009 - texts cannot be changed, which ruff does not see
@@ -92,7 +92,7 @@ class CelebAOptions:
 class STL10Options:
     """Options of `stl10`."""
 
-    root: str = genbench.option("", _ROOT)
+    root: str = genbench.option("", _ROOT, folder=True)
     size: int = genbench.option(64, _SIZE, minimum=4)
     split: Literal["unlabeled", "train", "train+unlabeled"] = genbench.option(
         "unlabeled", "what is trained on; only train has labels"
@@ -103,7 +103,9 @@ class STL10Options:
 class LSUNOptions:
     """Options of `lsun`."""
 
-    root: str = genbench.option("", "the folder that holds CATEGORY_train_lmdb; empty: the cache directory")
+    root: str = genbench.option(
+        "", "the folder that holds CATEGORY_train_lmdb; empty: the cache directory", folder=True
+    )
     size: int = genbench.option(64, _SIZE, minimum=4)
     category: Category = genbench.option(  # noqa: RUF009 - as above
         "bedroom", "which of the ten scenes"
@@ -114,7 +116,7 @@ class LSUNOptions:
 class ImageFolderOptions:
     """Options of `image-folder`."""
 
-    path: str = genbench.option("", "the folder; usually written as image-folder:PATH")
+    path: str = genbench.option("", "the folder; usually written as image-folder:PATH", folder=True)
     size: int = genbench.option(64, _SIZE, minimum=4)
     channels: int = genbench.option(3, "3 for colour, 1 for grey", minimum=1, maximum=3)
 

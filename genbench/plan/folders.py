@@ -1,0 +1,40 @@
+"""Folders that a plan names: one that is not there is found before anything is trained, not in the middle of a run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from genbench.errors import UsageError, near_miss
+from genbench.options import Option, OptionValue
+
+
+def require_folders(schema: tuple[Option, ...], values: Mapping[str, OptionValue], owner: str) -> None:
+    """Raise `UsageError` where an option names a folder that is not there; an empty text names none."""
+    for option in schema:
+        value = values[option.name]
+        if option.folder and isinstance(value, str) and value:
+            _require_folder(value, f"{owner}.{option.name}")
+
+
+def _require_folder(text: str, where: str) -> None:
+    try:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            return
+        exists = path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # may not be entered, too long, no such user after ~
+        raise UsageError(f"{where}: the folder {text!r} cannot be read: {error}.", "Check the path.") from None
+    if exists:
+        raise UsageError(f"{where}: {text} is a file, not a folder.", f"Name the folder, {path.parent}.")
+    cure = "Check the path." if path.is_absolute() else f"Check the path; it is looked for in {Path.cwd()}."
+    raise UsageError(f"{where}: the folder {text} does not exist.{_neighbour(path)}", cure)
+
+
+def _neighbour(path: Path) -> str:
+    """Return the near miss among the folders beside the one that is missing."""
+    names: dict[str, Path] = {}
+    with contextlib.suppress(OSError):
+        names = {entry.name: entry for entry in path.parent.iterdir() if entry.is_dir()}
+    return near_miss(path.name, names)
