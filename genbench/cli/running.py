@@ -27,7 +27,7 @@ from genbench.plugins import Kind, Plugin
 from genbench.report.display import choose_display
 from genbench.report.render import render
 from genbench.report.summary import write_summary
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, RunRecord
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, RunRecord
 from genbench.results.store import RunDirectory
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -118,18 +118,22 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, lis
 
 
 def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None:
-    choices: dict[Kind, Choice] = {
+    chosen: dict[Kind, Choice] = {
         "models": identity.model,
         "families": identity.family,
         "losses": identity.loss,
         "datasets": identity.dataset,
     }
-    for kind, choice in choices.items():
-        version = catalogue.require(kind, choice.name).plugin.version
-        if version != choice.origin.version:
+    planned: list[tuple[Kind, str, PluginOrigin]] = [
+        *((kind, choice.name, choice.origin) for kind, choice in chosen.items()),
+        *(("metrics", name, origin) for name, origin in (identity.metric_origins or {}).items()),
+    ]
+    for kind, name, origin in planned:
+        version = catalogue.require(kind, name).plugin.version
+        if version != origin.version:
             raise UsageError(
-                f"The {SINGULAR[kind]} '{choice.name}' was planned with {choice.origin.distribution} "
-                f"{choice.origin.version}, now it is {version}: its numbers would not belong together.",
+                f"The {SINGULAR[kind]} '{name}' was planned with {origin.distribution} "
+                f"{origin.version}, now it is {version}: its numbers would not belong together.",
                 "Install that version again, or start a new run.",
             )
 

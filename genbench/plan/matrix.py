@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import UNSET
+
 from genbench import __version__
 from genbench.errors import UsageError
 from genbench.options import OptionValue, resolve_options
@@ -21,7 +23,7 @@ from genbench.plan.request import Request, Variant
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
 from genbench.plan.watching import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins import Kind, Plugin
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, PluginOrigin, Target
 from genbench.specs import ConfigurableSpec, DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
 
 
@@ -167,6 +169,7 @@ def _cell(
         check_remedies(recipe, measured, directions)
         init_hash = initial_hash(recipe)
     family = catalogue.families.get(spec.family)
+    asked = _cell_metrics(metrics, family.spec if family else None, dataset.entry.spec)
     identity = CellIdentity(
         identity_version=IDENTITY_VERSION,
         model=_choice(model, own_settings(variant.set, spec)),
@@ -178,7 +181,8 @@ def _cell(
         recipe=recipe,
         device=device,
         seed=seed,
-        metrics=_cell_metrics(metrics, family.spec if family else None, dataset.entry.spec),
+        metrics=asked,
+        metric_origins=_origins_of_others(asked, catalogue) or UNSET,
         init_hash=init_hash,
         genbench=__version__,
     )
@@ -290,6 +294,12 @@ def _cell_metrics(metrics: Sequence[MetricSpec], family: FamilySpec | None, data
         and (family.bounds or not spec.needs_bound)
         and (dataset.factors or not spec.needs_factors)
     )
+
+
+def _origins_of_others(metrics: Iterable[str], catalogue: Catalogue) -> dict[str, PluginOrigin]:
+    """Return where the metrics of third-party plugins come from; built-in ones have the version of genbench."""
+    plugins = {name: catalogue.metrics[name].plugin for name in metrics}
+    return {name: origin(plugin) for name, plugin in plugins.items() if plugin.origin != "builtin"}
 
 
 def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from genbench.exchange import Direction, Estimate, Unavailable
 from genbench.options import OptionValue
@@ -57,6 +57,11 @@ class CellIdentity(Record, frozen=True, kw_only=True):
     device: Annotated[str, Meta(description="'cpu' or 'cuda'")]
     seed: int
     metrics: tuple[str, ...]
+    # Left out where it is empty, so that records from before it was there keep their ids.
+    metric_origins: Annotated[
+        dict[str, PluginOrigin] | UnsetType,
+        Meta(description="by name, those metrics that plugins other than the built-in ones bring"),
+    ] = UNSET
     init_hash: Annotated[str, Meta(description="sha256 of the file of initial weights, or empty")] = ""
     genbench: Annotated[str, Meta(description="version of genbench")]
 

@@ -313,6 +313,24 @@ def test_a_run_whose_plugin_changed_is_not_mixed(tmp_path: Path) -> None:
     assert "its numbers would not belong together" in resumed.err
 
 
+def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(FAULTS.read_text())
+    common = ("--profile", "smoke", "--images", "64", "--samples", "16", "--plugin", str(plugin), *SMALL_VAE)
+    done = run(*common, "--metrics", "broken-metric", out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert cell.identity.metric_origins
+    assert {name: origin.plugin for name, origin in cell.identity.metric_origins.items()} == {"broken-metric": "mine"}
+    built_in = run(*common, "--metrics", "diversity", out=tmp_path / "built-in")
+    assert not built_in.run_cells[0].identity.metric_origins
+    plugin.write_text(FAULTS.read_text() + "\n# another version\n")
+    (other,) = run(*common, "--metrics", "broken-metric", out=tmp_path / "other").run_cells
+    assert other.id != cell.id
+    resumed = run(out=tmp_path / "run", resume=True)
+    assert resumed.code == 2
+    assert "The metric 'broken-metric' was planned with" in resumed.err
+
+
 def test_failed_cells_count_even_where_nobody_reads_the_table(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)

@@ -64,6 +64,7 @@ CHANGES: dict[str, object] = {
     "device": "cuda",
     "seed": 1,
     "metrics": ("diversity", "fd-fashion-cnn"),
+    "metric_origins": {"mine": PluginOrigin(plugin="acme", distribution="acme", version="1")},
     "init_hash": "0" * 64,
     "genbench": "0.1.1",
 }  # fmt: skip
@@ -79,6 +80,11 @@ def test_any_change_of_what_was_asked_gives_another_id(path: str) -> None:
     assert other != IDENTITY
     assert digest(other) != digest(IDENTITY)
     assert cell_id(other) != cell_id(IDENTITY)
+
+
+def test_another_version_of_a_metrics_plugin_gives_another_id() -> None:
+    versions = [{"mine": PluginOrigin(plugin="acme", distribution="acme", version=version)} for version in ("1", "2")]
+    assert len({digest(msgspec.structs.replace(IDENTITY, metric_origins=origins)) for origins in versions}) == 2
 
 
 @given(st.permutations([("batch_size", 32), ("learning_rate", 0.0002), ("precision", "fp32")]))
