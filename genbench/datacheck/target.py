@@ -11,6 +11,7 @@ from genbench.builtin.datasets.folder import checked_root
 from genbench.errors import UsageError
 from genbench.options import resolve_options
 from genbench.plan.catalogue import Catalogue
+from genbench.plan.folders import require_folder, require_folders
 from genbench.plan.identity import origin
 from genbench.plan.request import make_request
 from genbench.plan.settings import check_settings, own_settings
@@ -54,9 +55,12 @@ def find_target(text: str, settings: Sequence[str], catalogue: Catalogue) -> Tar
     if colon and spec.argument and name != FOLDER:  # a folder's path may hold bytes that no option can
         given[spec.argument] = argument
     options = resolve_options(spec.option_schema, given, name)
+    require_folders(spec.option_schema, options, name)
     folder = None
-    if name == FOLDER:
-        folder = checked_root(argument or str(options["path"] or ""))
+    path = argument or str(options["path"] or "") if name == FOLDER else ""
+    if path:
+        require_folder(path, f"{FOLDER}:PATH")
+        folder = checked_root(path)
     elif spec.argument is not None and not options[spec.argument]:
         raise UsageError(f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
     choice = Choice(name=name, options=options, origin=origin(entry.plugin))

@@ -19,6 +19,7 @@ from genbench.builtin.datasets.image_file import UnreadableImage, quiet_pillow, 
 from genbench.errors import DataError, UsageError, near_miss
 from genbench.execute.pictures import GRID, write_grid, write_scatter
 from genbench.execute.trained import Trained
+from genbench.plan.folders import require_folder
 from genbench.results.store import atomic_write
 
 Form = Literal["grid", "animation", "arrays", "folder"]
@@ -106,6 +107,7 @@ def read_pictures(folder: str, trained: Trained, count: int) -> tuple[Tensor, li
     if trained.points or height != width or channels not in (1, 3):
         shape = "×".join(map(str, trained.identity.image_shape))
         raise UsageError(f"Pictures cannot be read as images of {shape}.", "Choose a cell of another dataset.")
+    require_folder(folder, "--reconstruct")
     root = checked_root(folder)
     paths, problems = find_images(root)
     found: list[Tensor] = []

@@ -15,21 +15,22 @@ def require_folders(schema: tuple[Option, ...], values: Mapping[str, OptionValue
     for option in schema:
         value = values[option.name]
         if option.folder and isinstance(value, str) and value:
-            _require_folder(value, f"{owner}.{option.name}")
+            require_folder(value, f"{owner}.{option.name}")
 
 
-def _require_folder(text: str, where: str) -> None:
+def require_folder(text: str, where: str) -> None:
+    """Raise `UsageError` where there is no such folder; `where` is the option or flag that names it."""
     try:
         path = Path(text).expanduser()
         if path.is_dir():
             return
         exists = path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # may not be entered, too long, no such user after ~
-        raise UsageError(f"{where}: the folder {text!r} cannot be read: {error}.", "Check the path.") from None
+        raise UsageError(f"The folder {text!r} cannot be read: {error}.", f"Check {where}.") from None
     if exists:
-        raise UsageError(f"{where}: {text} is a file, not a folder.", f"Name the folder, {path.parent}.")
-    cure = "Check the path." if path.is_absolute() else f"Check the path; it is looked for in {Path.cwd()}."
-    raise UsageError(f"{where}: the folder {text} does not exist.{_neighbour(path)}", cure)
+        raise UsageError(f"{text} is a file, not a folder.", f"Let {where} name the folder, such as {path.parent}.")
+    place = "" if path.is_absolute() else f"; it is looked for in {Path.cwd()}"
+    raise UsageError(f"The folder {text} does not exist.{_neighbour(path)}", f"Check {where}{place}.")
 
 
 def _neighbour(path: Path) -> str:

@@ -269,7 +269,7 @@ def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     done = run(*TINY, *SMALL_VAE, "--datasets", "folder:photos", "--dry-run", out=tmp_path / "run")
     assert done.code == 2
-    assert "the folder photos does not exist" in done.err
+    assert "The folder photos does not exist" in done.err
     assert f"looked for in {tmp_path}" in done.err
 
 

@@ -160,6 +160,13 @@ def test_an_interpolation_is_a_strip_or_an_animation_there_and_back(trained, tmp
         assert animation.info["loop"] == 0
 
 
+def test_a_folder_of_pictures_that_is_not_there_is_named(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    assert sample(trained, "vae-elbo", tmp_path / "pairs.png", "--reconstruct", "fotos") == 2
+    assert "Did you mean 'photos'?\nCheck --reconstruct; it is looked for in" in capsys.readouterr().err
+
+
 def test_reconstructions_stand_below_their_originals(trained, photos, tmp_path, capsys):
     made = arrays(trained, "vae-elbo", tmp_path, "--reconstruct", str(photos))
     assert made["images"].shape == made["originals"].shape == (5, 28, 28, 1)

@@ -185,16 +185,11 @@ def test_a_colon_where_there_is_no_argument_and_none_where_there_is() -> None:
 @pytest.mark.parametrize(
     ("dataset", "setting", "cause", "cure"),
     [
-        (
-            "folder:photso",
-            "",
-            "folder.path: the folder photso does not exist. Did you mean 'photos'?",
-            "looked for in ",
-        ),
-        ("image-folder:nowhere/photos", "", "image-folder.path: the folder nowhere/photos does not exist.", ""),
-        ("folder:a.png", "", "folder.path: a.png is a file, not a folder.", "Name the folder, ."),
-        ("folder:" + "x" * 300, "", "cannot be read", "Check the path."),
-        ("cifar10", "cifar10.root=/nowhere/at/all", "cifar10.root: the folder /nowhere/at/all does not exist.", ""),
+        ("folder:photso", "", "The folder photso does not exist. Did you mean 'photos'?", "folder.path; it is looked"),
+        ("image-folder:nowhere/photos", "", "The folder nowhere/photos does not exist.", "Check image-folder.path"),
+        ("folder:a.png", "", "a.png is a file, not a folder.", "Let folder.path name the folder, such as ."),
+        ("folder:" + "x" * 300, "", "cannot be read", "Check folder.path."),
+        ("cifar10", "cifar10.root=/nowhere/at/all", "The folder /nowhere/at/all does not exist.", "cifar10.root."),
     ],
 )
 def test_a_folder_that_is_not_there_is_found_while_planning(
