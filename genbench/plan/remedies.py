@@ -30,9 +30,9 @@ def check_remedies(recipe: Mapping[str, OptionValue], metrics: Collection[str], 
         raise UsageError(
             "best_metric needs evaluations while training.", "Say how often, in images: --evaluate-every 10000."
         )
-    if recipe["augment_discriminator"] != "none":
-        policy = recipe["augment_policy"]
-        assert isinstance(policy, list)
+    policy = recipe["augment_policy"]
+    assert isinstance(policy, list)
+    if policy or recipe["augment_discriminator"] != "none":
         check_policy(policy)
     if recipe["optimizer"] in ("adam", "adamw"):
         for name in ("beta1", "beta2"):

@@ -32,6 +32,8 @@ def plan(catalogue: Catalogue, **given: object) -> Plan:
         ({"best_metric": "diversty", "evaluate_every": 100}, "Did you mean 'diversity'", "Measured here"),
         ({"best_metric": "fid", "evaluate_every": 100}, "not measured in this run", "--metrics"),
         ({"augment_policy": "colour", "augment_discriminator": "ada"}, "Did you mean 'color'", "translation"),
+        ({"augment_policy": "colour"}, "Did you mean 'color'", "translation"),  # though nothing is augmented
+        ({"augment_policy": [], "augment_discriminator": "ada"}, "augment_policy is empty", "'none'"),
         ({"init_from": "nowhere.safetensors"}, "does not exist", "RUN:CELL"),
         ({"init_from": "nowhere"}, "neither RUN:CELL nor", "safetensors"),
         ({"dropout": 1.5}, "out of range", "≤ 0.99"),
