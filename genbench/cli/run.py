@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genbench.cli.flags import plugin_files
-from genbench.errors import ExitCode, UsageError
+from genbench.errors import UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.recipe import RECIPE_SCHEMA
 from genbench.plan.request import Request, make_request, read_config
@@ -139,8 +139,9 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
             click.echo(f"Note: {warning}", err=True)
         facts = require_device(pool, device, chosen=request.device != "auto")
         if dry_run:
-            click.echo(dry_run_report(pool, plan, device, request.threads, as_json), nl=False)
-            return ExitCode.OK
+            report, code = dry_run_report(pool, plan, device, request.threads, as_json)
+            click.echo(report, nl=False)
+            return code
         run, record = create_run(request, plan, device, facts)
         with hold(run.record_path):
             return execute(pool, run, record, plan.plugins, device, quiet, as_json)

@@ -179,8 +179,13 @@ def execute(
     return code
 
 
-def dry_run_report(pool: WorkerPool, plan: Plan, device: str, threads: int | None, as_json: bool) -> str:
-    """Return the cells of a plan with their estimated cost, as a table or as JSON."""
+def dry_run_report(
+    pool: WorkerPool, plan: Plan, device: str, threads: int | None, as_json: bool
+) -> tuple[str, ExitCode]:
+    """Return the cells of a plan with their estimated cost, as a table or as JSON, and the exit code.
+
+    Each cell is built and trained for a second, which shows where one would fail.
+    """
     measured: dict[bytes, dict[str, Any] | str] = {}
     rows: list[dict[str, Any]] = []
     for cell in plan.cells:
@@ -192,8 +197,11 @@ def dry_run_report(pool: WorkerPool, plan: Plan, device: str, threads: int | Non
             row.update(_cost(cell, measured[key]))
         rows.append(row)
     total = sum(row.get("seconds") or 0 for row in rows)
+    failing = sum("fails" in row for row in rows)
+    code = ExitCode.FAILED_CELLS if failing else ExitCode.OK
     if as_json:
-        return msgspec.json.format(msgspec.json.encode({"cells": rows, "training_seconds": total})).decode() + "\n"
+        text = msgspec.json.format(msgspec.json.encode({"cells": rows, "training_seconds": total})).decode() + "\n"
+        return text, code
     shown = [
         [
             row["cell"],
@@ -209,16 +217,19 @@ def dry_run_report(pool: WorkerPool, plan: Plan, device: str, threads: int | Non
     table = tabulate(
         shown, headings, disable_numparse=True, colalign=("left", "right", "right", "right", "right", "left")
     )
-    possible = len(plan.possible)
-    return (
+    possible = len(plan.possible) - failing
+    text = (
         f"{table}\n\n{possible} of {len(plan.cells)} cells would run under profile '{plan.profile.name}' on {device}; "
         f"training takes about {_duration(total)}, estimated from a second of each; evaluation comes on top.\n"
     )
+    return text, code
 
 
 def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> dict[str, Any]:
     if isinstance(facts, str):
-        return {"note": f"no estimate: {facts}"}
+        return {"fails": True, "note": f"would fail: {facts}"}
+    if not facts:
+        return {"note": "no estimate: no answer within 60 s"}
     images = cell.identity.recipe["images"]
     assert isinstance(images, int)
     steps = -(-images // facts["images_per_step"])

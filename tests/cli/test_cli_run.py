@@ -92,7 +92,7 @@ def test_a_dry_run_plans_estimates_and_writes_nothing(tmp_path: Path) -> None:
             env=environment,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 5, done.stderr  # two of the models would fail
         found[style] = done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -110,7 +110,7 @@ def test_a_dry_run_plans_estimates_and_writes_nothing(tmp_path: Path) -> None:
     assert "loss 'minimax' is adversarial, model 'sound' is variational" in cells["sound/minimax"]["reason"]
     assert "build is broken" in cells["raises-in-build/elbo"]["note"]
     assert "exit status 3" in cells["os-exit-3/elbo"]["note"]
-    assert "3 of 6 cells would run" in found["--quiet"]
+    assert "1 of 6 cells would run" in found["--quiet"]
     assert "impossible: loss 'minimax' is adversarial" in found["--quiet"]
 
 
@@ -263,6 +263,15 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
     assert none.code == 5
     assert "no" in none.run_cells[0].reason
     assert str(empty) in none.run_cells[0].reason
+
+
+def test_a_dry_run_says_which_cells_would_fail(tmp_path: Path) -> None:
+    wrong = ("--models", "gan,vae", "--set", 'gan.freeze=["generator.0.wieght"]', "--dry-run")
+    done = run(*TINY, *wrong, out=tmp_path / "run")
+    assert done.code == 5
+    assert "would fail: freeze: no parameter matches 'generator.0.wieght'. Did you mean" in done.out
+    assert "1 of 2 cells would run" in done.out
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
