@@ -238,6 +238,7 @@ def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> dict[str, Any]:
         "seconds": steps * facts["seconds_per_step"],
         "parameters": facts["parameters"],
         "peak_rss": facts["peak_rss"],
+        "note": "; ".join(facts["notes"]),
     }
 
 

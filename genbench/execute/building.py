@@ -81,7 +81,10 @@ def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, d
             f"Use --batch-size {len(data.train_pixels)} or less.",
         )
     if model.conditional and data.train_labels is None:
-        raise UsageError(f"Model '{model.name}' needs labels, dataset '{identity.dataset.name}' has none.")
+        raise UsageError(
+            f"Model '{model.name}' needs labels, dataset '{identity.dataset.name}' has none.",
+            "Choose a model that is not conditional, or data with classes: of a folder, one sub-folder each.",
+        )
 
     recipe = resolve_recipe(recipe, owner=model.name)  # a plan of an older version lacks the newer fields
     seed_globals(identity.seed)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from genbench.execute.building import build_cell, count_parameters
+from genbench.execute.cautions import cautions
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData
 from genbench.execute.messages import Job
@@ -20,7 +21,7 @@ WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
 
 
 def estimate_cell(job: Job) -> dict[str, Any]:
-    """Return seconds per step, images per step, parameters and peak memory of the job's cell."""
+    """Return seconds per step, images per step, parameters, peak memory and notes of the job's cell."""
     assert job.cell is not None
     identity, device = job.cell.identity, select_device(job.device)
     limit_memory(job.memory_limit, device)
@@ -41,4 +42,5 @@ def estimate_cell(job: Job) -> dict[str, Any]:
         "images_per_step": built.engine.images_per_step,
         "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
         "peak_rss": read_peak(device, 0).peak_rss,
+        "notes": cautions(built, identity, catalogue),
     }

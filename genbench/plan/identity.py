@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,6 +20,11 @@ def origin(plugin: Plugin) -> PluginOrigin:
         distribution=plugin.distribution,
         version=plugin.version,
     )
+
+
+def origins_of_others(plugins: Mapping[str, Plugin]) -> dict[str, PluginOrigin]:
+    """Return, by name, the origins of what third-party plugins bring; built-in things have the version of genbench."""
+    return {name: origin(plugin) for name, plugin in plugins.items() if plugin.origin != "builtin"}
 
 
 def digest(record: CellIdentity | Choice) -> str:

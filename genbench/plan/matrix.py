@@ -15,7 +15,7 @@ from genbench.options import OptionValue, resolve_options
 from genbench.plan.catalogue import LIKELIHOOD, Catalogue, Entry
 from genbench.plan.feature_metrics import PREFIXES, with_prefix
 from genbench.plan.folders import require_folders
-from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id
+from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, origins_of_others, reference_id
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.recipe import resolve_recipe
 from genbench.plan.remedies import check_remedies, initial_hash
@@ -23,7 +23,7 @@ from genbench.plan.request import Request, Variant
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
 from genbench.plan.watching import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins import Kind, Plugin
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, PluginOrigin, Target
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
 from genbench.specs import ConfigurableSpec, DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
 
 
@@ -182,7 +182,7 @@ def _cell(
         device=device,
         seed=seed,
         metrics=asked,
-        metric_origins=_origins_of_others(asked, catalogue) or UNSET,
+        metric_origins=origins_of_others({name: catalogue.metrics[name].plugin for name in asked}) or UNSET,
         init_hash=init_hash,
         genbench=__version__,
     )
@@ -294,12 +294,6 @@ def _cell_metrics(metrics: Sequence[MetricSpec], family: FamilySpec | None, data
         and (family.bounds or not spec.needs_bound)
         and (dataset.factors or not spec.needs_factors)
     )
-
-
-def _origins_of_others(metrics: Iterable[str], catalogue: Catalogue) -> dict[str, PluginOrigin]:
-    """Return where the metrics of third-party plugins come from; built-in ones have the version of genbench."""
-    plugins = {name: catalogue.metrics[name].plugin for name in metrics}
-    return {name: origin(plugin) for name, plugin in plugins.items() if plugin.origin != "builtin"}
 
 
 def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:

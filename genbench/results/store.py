@@ -195,8 +195,10 @@ class RunDirectory:
             return cells[candidates[0]]
         if candidates:
             raise UsageError(f"'{part}' is part of {len(candidates)} cells.", f"Say which: {', '.join(candidates)}.")
+        names = {name for cell in cells.values() for name in (cell.identity.model.name, cell.variant) if name}
         raise UsageError(
-            f"No cell of {self.path} is called '{part}'.{near_miss(part, cells)}", f"It has: {', '.join(cells)}."
+            f"No cell of {self.path} is called '{part}'.{near_miss(part, [*sorted(names), *cells])}",
+            f"It has: {', '.join(cells)}.",
         )
 
     def _path(self, folder: str, id: str, suffix: str) -> Path:

@@ -274,6 +274,12 @@ def test_a_dry_run_says_which_cells_would_fail(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_says_what_would_do_nothing(tmp_path: Path) -> None:
+    done = run(*TINY, *SMALL_VAE, "--set", "elbo.sigma=0.1", "--momentum", "0.5", "--dry-run", out=tmp_path / "run")
+    assert done.code == 0
+    assert "momentum = 0.5 does nothing: adam has none; elbo.sigma = 0.1 does nothing: elbo.likelihood is" in done.out
+
+
 def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run(*TINY, *SMALL_VAE, "--datasets", "folder:photos", "--dry-run", out=tmp_path / "run")
