@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 import genbench
 from genbench.errors import SpecError, UsageError
 from genbench.options import Option, describe_options, idle_options, resolve_options
+from genbench.plan.specdata import spec_from_data, spec_to_data
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ def test_the_description_says_type_range_default_and_help() -> None:
 
 @dataclass(frozen=True)
 class Dependent:
+    place: str = genbench.option("", folder=True)
     kind: Literal["fixed", "learned"] = genbench.option("fixed")
     weight: float = genbench.option(0.0)
     speed: int = genbench.option(3, unused_with={"kind": ["fixed"], "weight": [0]})
@@ -234,3 +237,9 @@ def test_an_option_cannot_depend_on_one_that_is_not_there_and_only_text_names_a_
         describe_options(Alone)
     with pytest.raises(SpecError, match="cannot name a folder"):
         describe_options(Numbered)
+
+
+def test_what_is_said_of_an_option_survives_the_way_from_another_process() -> None:
+    spec = genbench.LossSpec(name="x", family="f", create=len, options=Dependent)
+    sent = json.loads(json.dumps(spec_to_data(spec)))
+    assert spec_from_data("losses", sent).option_schema == describe_options(Dependent)  # type: ignore[attr-defined]
