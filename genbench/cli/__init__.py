@@ -26,13 +26,15 @@ VERBS: dict[str, str] = {
     "table": "Print the comparison table of one or more runs.",
     "report": "Write table, contact sheet and report.html of a run again.",
     "data": "Check a dataset or a folder of images before training on it.",
+    "metrics": "Certify an extractor of features, or check a fast path of it.",
     "plugin": "List plugins, and why one is quarantined.",
     "env": "Show what is known of this machine.",
     "schema": "Print the JSON Schema of the result files.",
 }
 
 EPILOG = """\b
-Exit codes: 0 fine, 2 usage, 5 no data or failed cells, 70 a bug in genbench, 130 interrupted.
+Exit codes: 0 fine, 1 a check said no, 2 usage, 3 inconclusive, 5 no data or failed cells, 70 a bug in genbench,
+            130 interrupted.
 First steps: genbench run      genbench list      genbench run --help"""
 
 

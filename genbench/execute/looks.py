@@ -16,7 +16,7 @@ from genbench.execute.evaluating import Drawn, draw
 from genbench.execute.likelihood import bounds_of
 from genbench.execute.loading import LoadedData
 from genbench.metrics.diversity import pixel_diversity
-from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.metrics.evaluation import CellEvaluation, measure_each
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import Best, CellIdentity, EvaluationPoint
 from genbench.specs import DatasetSpec
@@ -47,6 +47,7 @@ class Looks:
     notes: list[str] = field(default_factory=list)
     _data_diversity: float | None = None
     _evaluation: CellEvaluation | None = None
+    _earned: dict[str, str] = field(default_factory=dict)  # by the names of the plan, those that the numbers bear
 
     def draw(self) -> Drawn:
         """Draw the samples that the metrics see."""
@@ -61,7 +62,14 @@ class Looks:
             self._evaluation = self._new_evaluation(drawn)
         self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
         specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
-        return measure(specs, self._evaluation, self.built.family_spec.reconstructs)
+        results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)
+        alone = {name: each[0] for name, each in results if len(each) == 1}
+        self._earned = {name: found.metric for name, found in alone.items()}
+        everything = [found for _, each in results for found in each]
+        return (
+            [found for found in everything if isinstance(found, Estimate)],
+            [found for found in everything if isinstance(found, Unavailable)],
+        )
 
     def observe(self) -> dict[str, float | None]:
         """Return the diversity of a few samples beside that of the data, for the curves."""
@@ -92,6 +100,7 @@ class Looks:
         self.evaluations.append(EvaluationPoint(step=step, images=images, estimates=estimates))
         if not metric:
             return
+        metric = self._earned.get(metric, metric)
         found = next((estimate for estimate in estimates if estimate.metric == metric), None)
         if found is None or (self.best is not None and not _is_better(found, self.best)):
             self.without_better += 1

@@ -223,17 +223,19 @@ def measure(
     A metric that raises, returns something else, or a value that is not finite costs itself only. Metrics that need a
     reconstruction are left out where the family makes none.
     """
-    estimates: list[Estimate] = []
-    unavailable: list[Unavailable] = []
-    for spec in metrics:
-        if spec.needs_reconstruction and not reconstructs:
-            continue
-        for found in _measure_one(spec, evaluation):
-            if isinstance(found, Estimate):
-                estimates.append(found)
-            else:
-                unavailable.append(found)
-    return estimates, unavailable
+    results = [found for _, each in measure_each(metrics, evaluation, reconstructs) for found in each]
+    return (
+        [found for found in results if isinstance(found, Estimate)],
+        [found for found in results if isinstance(found, Unavailable)],
+    )
+
+
+def measure_each(
+    metrics: Sequence[MetricSpec], evaluation: Evaluation, reconstructs: bool
+) -> list[tuple[str, list[Estimate | Unavailable]]]:
+    """Return the same by the name of each metric that was asked: its numbers may have earned others."""
+    asked = [spec for spec in metrics if reconstructs or not spec.needs_reconstruction]
+    return [(spec.name, _measure_one(spec, evaluation)) for spec in asked]
 
 
 def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> list[Estimate | Unavailable]:

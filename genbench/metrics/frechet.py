@@ -70,8 +70,13 @@ def jackknife_distance(features: Tensor, reference: Statistics, blocks: Sequence
     is of second order and this estimate is only its order of magnitude. A bootstrap would be worse: resampling adds a
     bias of its own.
     """
+    return jackknife(changes_without(features, reference, blocks))
+
+
+def changes_without(features: Tensor, reference: Statistics, blocks: Sequence[Tensor]) -> Tensor:
+    """Return by how much FD(features, reference) changes when each block of rows is deleted, (K,)."""
     require_two_finite(features)
-    return jackknife(torch.stack(list(_changes(features, reference, blocks))))
+    return torch.stack(list(_changes(features, reference, blocks)))
 
 
 def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:

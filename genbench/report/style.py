@@ -4,18 +4,42 @@ from __future__ import annotations
 
 _LIGHT = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2")
 _DARK = ("#60a5fa", "#fbbf24", "#34d399", "#f87171", "#a78bfa", "#22d3ee")
+_DAY = {"ink": "#18181b", "pale": "#71717a", "line": "#e4e4e7", "ground": "#ffffff"}
+_NIGHT = {"ink": "#e4e4e7", "pale": "#a1a1aa", "line": "#3f3f46", "ground": "#18181b"}
 COLOURS = len(_LIGHT)  # classes series-0, series-1, … of lines and dots
 
 
-def _variables(colours: tuple[str, ...]) -> str:
-    return " ".join(f"--series-{number}: {colour};" for number, colour in enumerate(colours))
+def _variables(inks: dict[str, str], colours: tuple[str, ...]) -> str:
+    named = {**inks, **{f"series-{number}": colour for number, colour in enumerate(colours)}}
+    return " ".join(f"--{name}: {colour};" for name, colour in named.items())
+
+
+def figure_style() -> str:
+    """Return the style of an SVG in a file of its own, without variables, which few programs but browsers know."""
+    return (
+        "text { font: 11px system-ui, sans-serif; } text.head { font-weight: 600; font-size: 13px; } "
+        "line, polyline { fill: none; stroke-width: 1.75; } line.grid, line.floor { stroke-width: 1; } "
+        "line.floor { stroke-dasharray: 4 4; } "
+        f"{_rules(_DAY, _LIGHT)} @media (prefers-color-scheme: dark) {{ {_rules(_NIGHT, _DARK)} }}"
+    )
+
+
+def _rules(inks: dict[str, str], colours: tuple[str, ...]) -> str:
+    series = " ".join(
+        f".series-{n} {{ stroke: {colour}; }} .series-{n}.dot {{ fill: {colour}; }}" for n, colour in enumerate(colours)
+    )
+    return (
+        f"text {{ fill: {inks['pale']}; }} text.head {{ fill: {inks['ink']}; }} "
+        f"rect.ground {{ fill: {inks['ground']}; }} "
+        f"line.grid {{ stroke: {inks['line']}; }} line.floor {{ stroke: {inks['pale']}; }} {series}"
+    )
 
 
 STYLE = f"""
-:root {{ color-scheme: light dark; --ink: #18181b; --pale: #71717a; --line: #e4e4e7; --ground: #ffffff;
-  --card: #fafafa; {_variables(_LIGHT)} }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e4e4e7; --pale: #a1a1aa; --line: #3f3f46; --ground: #18181b;
-  --card: #212124; {_variables(_DARK)} }} }}
+:root {{ color-scheme: light dark; {_variables(_DAY, _LIGHT)}
+  --card: #fafafa; }}
+@media (prefers-color-scheme: dark) {{ :root {{ {_variables(_NIGHT, _DARK)}
+  --card: #212124; }} }}
 * {{ box-sizing: border-box; }}
 body {{ margin: 0 auto; max-width: 96rem; padding: 2rem 1.25rem 4rem; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; }}

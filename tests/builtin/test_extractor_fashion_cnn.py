@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genbench import ExtractorUnavailable, ImageData
 from genbench.builtin.datasets import fashion_mnist_mini
-from genbench.builtin.extractors import fashion_cnn
+from genbench.builtin.extractors import classification, fashion_cnn
 from genbench.builtin.extractors.fashion_cnn import FashionCNN, preprocess
 from genbench.features.extract import extract
 from genbench.metrics.frechet import frechet_distance, statistics, whiten
@@ -103,17 +103,17 @@ def test_training_repeats_bit_for_bit_and_learns(script: ModuleType, data: Image
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     test_images, test_labels, _ = script.tensors(data.test)
-    assert script.accuracy(first, test_images, test_labels) > 0.5  # a tenth by chance
+    assert classification.accuracy(first, test_images.__getitem__, test_labels) > 0.5  # a tenth by chance
 
 
 def test_augmentation_moves_images_and_nothing_else(script: ModuleType) -> None:
     images = torch.zeros(64, 1, 28, 28)
     images[:, :, 14, 14] = 1  # one bright pixel, off the axis of the mirror
-    moved = script.augment(images, torch.Generator().manual_seed(0))
+    moved = classification.augment(images, script.RECIPE, torch.Generator().manual_seed(0))
     assert moved.shape == images.shape
     assert torch.equal(moved.sum((1, 2, 3)), torch.ones(64))
     rows, columns = moved[:, 0].nonzero()[:, 1:].T
-    shift = script.SHIFT
+    shift = script.RECIPE.shift
     assert set(rows.tolist()) == set(range(14 - shift, 15 + shift))
     assert set(columns.tolist()) == set(range(13 - shift, 15 + shift))
 

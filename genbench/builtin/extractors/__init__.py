@@ -14,6 +14,15 @@ def genbench_extractors() -> Iterable[ExtractorSpec]:
         name="fashion-cnn",
         summary="64 features of a small classifier of Fashion-MNIST that ships with genbench",
         load="genbench.builtin.extractors.fashion_cnn:load",
+        classifies=True,
+    )
+    yield ExtractorSpec(
+        name="classifier",
+        summary="64 features of a small classifier trained once on the dataset at hand, where it has labels",
+        load="genbench.builtin.extractors.classifier:load",
+        default=False,
+        classifies=True,
+        needs_data=True,
     )
     yield ExtractorSpec(
         name="inception",

@@ -16,70 +16,31 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import load as load_tensors
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from genbench import ExtractorUnavailable
+from genbench.builtin.extractors.convolutional import FEATURES, ConvolutionalClassifier, prepare
 
 SIZE = 28  # pixels, height and width of what the network sees
-FEATURES = 64
 CLASSES = 10
 WEIGHTS = Path(__file__).parent / "data" / "fashion-cnn.safetensors"
 WEIGHTS_SHA256 = "a2bb48bb6b039ec2c7e024c1b062300bd412846485ab2e2ea1038477ca524e64"  # printed by the script
-LUMA = (0.299, 0.587, 0.114)  # red, green, blue: ITU-R BT.601
 
 
-class FashionClassifier(nn.Module):
-    """A small VGG with batch normalisation: (N, 1, 28, 28) in [0, 1] to (N, 10) logits; 352,042 parameters.
-
-    The features are taken after a smooth activation: a ReLU leaves features that are zero on nearly every training
-    image, and whitening by such a feature's tiny variance would make one odd sample dominate the distance.
-    """
+class FashionClassifier(ConvolutionalClassifier):
+    """(N, 1, 28, 28) in [0, 1] to (N, 10) logits; 352,042 parameters."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            *_convolution(1, 32),
-            nn.MaxPool2d(2),  # (N, 32, 14, 14)
-            *_convolution(32, 64),
-            *_convolution(64, 64),
-            nn.MaxPool2d(2),  # (N, 64, 7, 7)
-            nn.Dropout(0.2),
-            *_convolution(64, 128),
-            *_convolution(128, 128),
-            nn.MaxPool2d(2),  # (N, 128, 3, 3)
-            nn.Flatten(),  # (N, 1152)
-            nn.Dropout(0.4),
-            nn.Linear(128 * 3 * 3, FEATURES),  # (N, 64)
-            nn.GELU(),
-        )
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(FEATURES, CLASSES))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, 10) of images (N, 1, 28, 28) in [0, 1]."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
+        super().__init__(channels=1, size=SIZE, classes=CLASSES)
 
 
 def preprocess(pixels: Tensor) -> Tensor:
-    """Return float (N, 1, 28, 28) in [0, 1] of uint8 (N, 1 or 3, height, width): grey by luma, then resized.
-
-    Images that are already grey or already 28×28 pass through that stage untouched. Raises ValueError for other
-    numbers of channels.
-    """
-    images = pixels.float() / 255
-    if images.shape[1] == 3:
-        luma = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
-        images = (images * luma).sum(1, keepdim=True)
-    elif images.shape[1] != 1:
-        raise ValueError(f"images have {images.shape[1]} channels; fashion-cnn takes 1 (grey) or 3 (red, green, blue).")
-    if images.shape[-2:] != (SIZE, SIZE):
-        images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", align_corners=False, antialias=True)
-    return images
+    """Return float (N, 1, 28, 28) in [0, 1] of uint8 (N, 1 or 3, height, width): grey by luma, then resized."""
+    return prepare(pixels, channels=1, size=SIZE)
 
 
 class FashionCNN:
-    """The loaded extractor; see `genbench.Extractor`."""
+    """The loaded extractor; see `genbench.Classifier`."""
 
     def __init__(self, network: FashionClassifier, device: torch.device, sha256: str, test_accuracy: float) -> None:
         self.name = "fd-fashion-cnn"
@@ -101,6 +62,11 @@ class FashionCNN:
         )
         return features
 
+    def logits(self, features: Tensor) -> Tensor:
+        """Return logits (N, 10) of features (N, 64)."""
+        logits: Tensor = self.network.classifier(features.to(self.device))
+        return logits
+
 
 def load(device: torch.device) -> FashionCNN:
     """Return the extractor on `device`; raise `ExtractorUnavailable` where the shipped weights are damaged."""
@@ -118,11 +84,3 @@ def load(device: torch.device) -> FashionCNN:
     with safe_open(WEIGHTS, framework="pt") as file:
         facts = json.loads(file.metadata()["genbench"])
     return FashionCNN(network, device, sha256, float(facts["test_accuracy"]))
-
-
-def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.GELU(),
-    ]

@@ -1,0 +1,164 @@
+"""The extractor `classifier`: penultimate features of a small classifier that is trained on the dataset at hand.
+
+What `fashion-cnn` is to Fashion-MNIST this is to any labelled dataset: it is trained once, on the CPU, by one seeded
+recipe, and kept under the hash of the data and the versions of recipe and network. Its distance is named
+``fd-cnn-<dataset>``. The same processor and torch version make the same weights; others may round differently and so
+make another extractor, which the hash in the protocol says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench import ExtractorData, ExtractorUnavailable, Images
+from genbench.builtin.extractors import classification, kept_weights
+from genbench.builtin.extractors.classification import ClassifierRecipe
+from genbench.builtin.extractors.convolutional import FEATURES, ConvolutionalClassifier, prepare
+
+RECIPE_VERSION = 1
+NETWORK_VERSION = 1
+SIZE = 32  # pixels, height and width of what the network sees
+WIDTH = 16  # channels of the first layer
+BUDGET = 48_000  # images that the training consumes: half a minute of one CPU core
+MOST_EPOCHS = 30  # of small sets, which that budget would show hundreds of times
+MOST_TEST = 10_000  # held-out images that the accuracy is measured on
+SHIFT = 2  # pixels
+LEAST_SKILL = 0.1  # (accuracy - chance) / (1 - chance) below which the features are those of no classifier
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is kept beside the weights."""
+
+    dataset: str
+    data_hash: str
+    channels: int
+    classes: int
+    test_accuracy: float
+    chance: float  # accuracy of always saying the most frequent class of the held-out images
+    recipe_version: int = RECIPE_VERSION
+    network_version: int = NETWORK_VERSION
+    torch: str = torch.__version__
+
+
+class TrainedClassifier:
+    """The loaded extractor; see `genbench.Classifier`. Its classes are the labels of the training images in order."""
+
+    def __init__(
+        self, network: ConvolutionalClassifier, facts: Facts, sha256: str, dataset: str, device: torch.device
+    ) -> None:
+        self.name = f"fd-cnn-{dataset}"
+        self.whiten = True  # a classifier's features have no natural scale
+        self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.device = device
+        self.channels = facts.channels
+        self.protocol: Mapping[str, str | int | float | bool] = {
+            "weights_sha256": sha256[:16],
+            "trained_on": facts.data_hash[:16],
+            "recipe_version": facts.recipe_version,
+            "test_accuracy": round(facts.test_accuracy, 4),
+            "layer": f"penultimate, {FEATURES} features",
+            "colour": "grey by luma (ITU-R BT.601)" if facts.channels == 1 else "red, green, blue; grey is repeated",
+            "resize": f"{SIZE}x{SIZE}, bilinear with antialias",
+        }
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return features (N, 64) of uint8 images (N, 1 or 3, height, width)."""
+        images = prepare(pixels.to(self.device), self.channels, SIZE)
+        features: Tensor = self.network.features(images.contiguous(memory_format=torch.channels_last))
+        return features
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return logits (N, classes) of features (N, 64)."""
+        logits: Tensor = self.network.classifier(features.to(self.device))
+        return logits
+
+
+def load(device: torch.device, data: ExtractorData) -> TrainedClassifier:
+    """Return the classifier of these data: the one that is kept, or a new one.
+
+    Raises `ExtractorUnavailable` where the data have no two classes to tell apart, or where the classifier learned
+    hardly more than the most frequent class.
+    """
+    classes, channels = _check(data)
+    key = json.dumps([data.hash, RECIPE_VERSION, NETWORK_VERSION])
+    path = data.cache / "extractors" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
+    kept = kept_weights.read(path)
+    if kept is None:
+        network, facts = _train(data, classes, channels)
+        kept = kept_weights.write(path, network.state_dict(), vars(facts))
+    facts = Facts(**kept.facts)
+    skill = (facts.test_accuracy - facts.chance) / (1 - facts.chance) if facts.chance < 1 else 0.0
+    if skill < LEAST_SKILL:
+        raise ExtractorUnavailable(
+            f"a classifier of '{data.dataset}' is right on {facts.test_accuracy:.1%} of the held-out images, and "
+            f"{facts.chance:.1%} are in one class: features that do not tell the classes apart measure nothing; "
+            "use another extractor"
+        )
+    network = _network(facts.channels, facts.classes)
+    network.load_state_dict(kept.tensors)
+    return TrainedClassifier(network, facts, kept.sha256, data.dataset, device)
+
+
+def _check(data: ExtractorData) -> tuple[Tensor, int]:
+    """Return the labels that occur among the training images, ascending, and the number of channels."""
+    if data.train.labels is None or data.test.labels is None:
+        raise ExtractorUnavailable(f"'{data.dataset}' has no labels to train a classifier on: use another extractor")
+    classes = torch.unique(torch.as_tensor(data.train.labels).long())
+    if len(classes) < 2:
+        raise ExtractorUnavailable(f"all training images of '{data.dataset}' are in one class: use another extractor")
+    channels = torch.as_tensor(data.train.pixels).shape[1]
+    if channels not in (1, 3):
+        raise ExtractorUnavailable(f"images of '{data.dataset}' have {channels} channels; a classifier takes 1 or 3")
+    return classes, channels
+
+
+def _network(channels: int, classes: int) -> ConvolutionalClassifier:
+    network = ConvolutionalClassifier(channels, SIZE, classes, WIDTH, alive=True)
+    return network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+
+
+def _train(data: ExtractorData, classes: Tensor, channels: int) -> tuple[ConvolutionalClassifier, Facts]:
+    """Return the trained network; only so many of the training images are looked at as the budget has room for."""
+    with classification.threads(1):
+        pixels, labels = _tensors(data.train, BUDGET)
+        recipe = ClassifierRecipe(
+            epochs=max(1, min(MOST_EPOCHS, BUDGET // len(labels))),
+            batch_size=min(64, max(16, len(labels) // 16)),  # of small sets too there are some steps in an epoch
+            shift=SHIFT,
+        )
+        network = classification.train(
+            lambda: _network(channels, len(classes)),
+            lambda chosen: prepare(pixels[chosen], channels, SIZE),
+            torch.searchsorted(classes, labels),
+            recipe,
+        )
+        pixels, labels = _tensors(data.test, MOST_TEST)
+        numbers = torch.searchsorted(classes, labels).clamp_max(len(classes) - 1)
+        numbers[classes[numbers] != labels] = -1  # a class that was never trained on is never right
+        accuracy = classification.accuracy(network, lambda chosen: prepare(pixels[chosen], channels, SIZE), numbers)
+    return network, Facts(
+        dataset=data.dataset,
+        data_hash=data.hash,
+        channels=channels,
+        classes=len(classes),
+        test_accuracy=accuracy,
+        chance=int(torch.unique(labels, return_counts=True)[1].max()) / len(labels),
+    )
+
+
+def _tensors(split: Images, most: int) -> tuple[Tensor, Tensor]:
+    """Return pixels and int64 labels; of more than `most` images, that many, drawn without replacement."""
+    pixels: Any = torch.as_tensor(split.pixels)
+    labels = torch.as_tensor(split.labels).long()
+    if len(labels) > most:
+        chosen = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:most].sort().values
+        return pixels[chosen], labels[chosen]
+    return pixels, labels

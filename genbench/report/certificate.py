@@ -1,0 +1,54 @@
+"""The certificate of an extractor, and the check of a fast path, for a reader."""
+
+from __future__ import annotations
+
+from genbench.report.layout import clean
+from genbench.report.numbers import count, significant, with_error
+from genbench.verdict.acceptance import TOLERATED, Acceptance
+from genbench.verdict.certificate import Certificate, Ladder
+
+
+def certificate_text(certificate: Certificate) -> str:
+    """Return floor, ladders and verdicts."""
+    floor = certificate.floor
+    beside = [
+        f"{what} {significant(value, 3)}"
+        for what, value in (("less its bias", floor.debiased), ("a perfect generator scores", floor.null))
+        if value is not None
+    ]
+    lines = [
+        f"{clean(certificate.extractor)} on {clean(certificate.dataset)}: {clean(floor.metric)} of "
+        f"{count(floor.n)} held-out images",
+        "",
+        f"floor  {'; '.join([with_error(floor.value, floor.standard_error), *beside])}",
+    ]
+    for ladder in certificate.ladders:
+        lines += ["", *_ladder(ladder)]
+    lines += ["", *(f"note: {clean(note)}" for note in certificate.notes), f"verdict: {certificate.verdict}"]
+    return "\n".join(lines) + "\n"
+
+
+def acceptance_text(found: Acceptance) -> str:
+    """Return both numbers, the speed and the verdict."""
+    path = " and ".join([found.precision, *(["compiled"] if found.compiled else [])])
+    faster = f"{significant(found.speedup, 3)} times as fast on this {found.device}"
+    return (
+        f"{clean(found.extractor)} in {path} on {clean(found.dataset)}, {count(found.n)} held-out images\n\n"
+        f"fast from exact features  {significant(found.difference, 3)}\n"
+        f"tolerated                 {significant(found.tolerated, 3)} "
+        f"({TOLERATED:g} of the standard error {significant(found.standard_error, 3)})\n"
+        f"the distance itself       {significant(found.distance)} exact, {significant(found.fast_distance)} fast\n"
+        f"speed                     {faster}\n\n"
+        f"{'accepted' if found.accepted else 'not accepted'}\n"
+    )
+
+
+def _ladder(ladder: Ladder) -> list[str]:
+    lines = [f"{ladder.name} ({ladder.unit}): {ladder.verdict}"]
+    for rung in ladder.rungs:
+        step = ""
+        if rung.step is not None:
+            step = f"  {'+' if rung.step >= 0 else ''}{with_error(rung.step, rung.step_error)}"
+        value = with_error(rung.value, rung.standard_error)
+        lines.append(f"  {rung.severity:<6g} {value:>18}{step}")
+    return lines
