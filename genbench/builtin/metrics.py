@@ -1,4 +1,4 @@
-"""The built-in metrics. Fréchet distances are not among them: every extractor brings its own."""
+"""The built-in metrics. Those of features are not among them: every extractor brings its own."""
 
 from __future__ import annotations
 
@@ -27,10 +27,26 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         needs_reconstruction=True,
     )
     yield MetricSpec(
+        name="ssim",
+        summary="structural similarity of held-out images and their reconstructions: 1 the same",
+        measure="genbench.metrics.ssim:measure",
+        direction="higher",
+        needs_reconstruction=True,
+        needs_pictures=True,
+    )
+    yield MetricSpec(
         name="diversity",
         summary="spread of the generated images' pixels beside the training images': 1 as spread, 0 all alike",
         measure="genbench.metrics.diversity:measure",
         direction="higher",
+    )
+    yield MetricSpec(
+        name="ms-ssim",
+        summary="multi-scale similarity of random pairs of generated images: higher than the data's, less various",
+        measure="genbench.metrics.ms_ssim:measure",
+        direction="lower",
+        needs_pictures=True,
+        default=False,
     )
     yield MetricSpec(
         name="modes",

@@ -24,7 +24,7 @@ from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.looks import Looks
 from genbench.execute.messages import Job
-from genbench.execute.pictures import save_pictures
+from genbench.execute.pictures import CLOSEST, save_pictures, write_pairs
 from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter, StopRequested
 from genbench.execute.training import Diverged, Training
@@ -165,6 +165,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
             draft.fields["estimates"], draft.fields["unavailable"] = looks.measure(drawn)
             looks.enter(draft.fields["estimates"])
             _record_looks(draft, looks)
+            _keep_closest_pairs(draft, run.closest_path(planned.id), looks)
     collapse = ""
     if not planned.synthetic_data:
         modes = _modes(draft, dataset)
@@ -293,15 +294,26 @@ def _keep_what_was_made(
     """Write pictures and weights; a full disk, or state that is no tensor, costs these files, not the numbers."""
     networks = built.sampled_networks
     about = {"model": built.model.name, "weights": built.sampled_weights, "cell": cell}
-    writes: dict[str, Callable[[], None]] = {
-        "pictures": lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
-        "weights": lambda: save_weights(run.checkpoint_path(cell), networks, about),
-    }
-    for what, write in writes.items():
-        try:
-            write()
-        except Exception as error:
-            draft.notes.append(f"the {what} could not be written: {getattr(error, 'strerror', None) or error}")
+    _write(
+        draft,
+        "pictures",
+        lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
+    )
+    _write(draft, "weights", lambda: save_weights(run.checkpoint_path(cell), networks, about))
+
+
+def _keep_closest_pairs(draft: _Draft, path: Path, looks: Looks) -> None:
+    """Write the picture that belongs to a number of memorisation."""
+    pairs = looks.closest_pairs(CLOSEST)
+    if pairs is not None:
+        _write(draft, "closest pairs", lambda: write_pairs(path, *pairs))
+
+
+def _write(draft: _Draft, what: str, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except Exception as error:
+        draft.notes.append(f"the {what} could not be written: {getattr(error, 'strerror', None) or error}")
 
 
 def _comparability(identity: CellIdentity, device: torch.device, data: LoadedData) -> Comparability:

@@ -9,15 +9,18 @@ from typing import Any
 
 import msgspec
 import torch
+from torch import Tensor
 
-from genbench.exchange import Estimate, Unavailable
+from genbench.exchange import Estimate, ExtractorUnavailable, Unavailable
 from genbench.execute.building import Built
 from genbench.execute.evaluating import Drawn, draw
 from genbench.execute.likelihood import bounds_of
 from genbench.execute.loading import LoadedData
 from genbench.metrics.diversity import pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation, measure_each
+from genbench.metrics.memorisation import closest_pairs
 from genbench.plan.catalogue import Catalogue
+from genbench.plan.feature_metrics import PREFIXES
 from genbench.results.schema import Best, CellIdentity, EvaluationPoint
 from genbench.specs import DatasetSpec
 from genbench.train.checkpoint import save_weights
@@ -70,6 +73,24 @@ class Looks:
             [found for found in everything if isinstance(found, Estimate)],
             [found for found in everything if isinstance(found, Unavailable)],
         )
+
+    def closest_pairs(self, count: int) -> tuple[Tensor, Tensor] | None:
+        """Return those samples of the last `measure` that lie nearest to training images, and these: uint8 pixels.
+
+        None unless the plan asks for memorisation; by the features of the first extractor it names that can be had.
+        """
+        if self._evaluation is None:
+            return None
+        memorisation = PREFIXES["memorisation"]
+        for name, entry in self.catalogue.extractors.items():
+            if memorisation.name(entry.spec) in self.identity.metrics:
+                try:
+                    samples, train = closest_pairs(self._evaluation, name, count)
+                except (ExtractorUnavailable, ValueError):
+                    continue  # the metric says why
+                pixels = torch.as_tensor(self._evaluation.samples.pixels)
+                return pixels[samples], torch.as_tensor(self.data.train_pixels)[train]
+        return None
 
     def observe(self) -> dict[str, float | None]:
         """Return the diversity of a few samples beside that of the data, for the curves."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from genbench.execute.evaluating import Drawn
 
 GRID = 8  # columns and rows of a grid of samples
+CLOSEST = 8  # pairs of a sample and its nearest training image
 
 _GROUND = 32  # grey level
 _POINTS = 4_000  # of each kind that are drawn
@@ -53,6 +54,11 @@ def write_samples(path: Path, pixels: Tensor, train_points: Tensor | None = None
         write_grid(path, pixels[: GRID * GRID], GRID)
     else:
         write_scatter(path, pixels, train_points)
+
+
+def write_pairs(path: Path, above: Tensor, below: Tensor) -> None:
+    """Write uint8 images (N, channels, height, width) in one row, each above its partner in another."""
+    write_grid(path, torch.cat([above, below]), max(1, len(above)))
 
 
 def write_grid(path: Path, pixels: Tensor, columns: int, margin: int = 2) -> None:

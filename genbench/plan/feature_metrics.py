@@ -28,16 +28,54 @@ class FeatureMetric:
 
     def name(self, extractor: ExtractorSpec) -> str:
         """Return what it is called with this extractor."""
+        return self.named(extractor.name, extractor.metric)
+
+    def named(self, extractor: str, distance: str) -> str:
+        """Return what it is called where the weights that were found earn the Fréchet distance this name."""
         if self.prefix == "fd":
-            return extractor.metric
-        if self.inception and extractor.metric.startswith("fid"):
-            return extractor.metric.replace("fid", self.inception, 1)
-        return f"{self.prefix}-{extractor.name}"
+            return distance
+        if self.inception and distance.startswith("fid"):
+            return distance.replace("fid", self.inception, 1)
+        return f"{self.prefix}-{distance.removeprefix('fd-') if distance.startswith('fd-') else extractor}"
 
 
 FEATURE_METRICS: tuple[FeatureMetric, ...] = (
     FeatureMetric(
         "fd", "genbench.metrics.frechet_distance:measure", "lower", "Fréchet distance of {} features", default=True
+    ),
+    FeatureMetric(
+        "kd",
+        "genbench.metrics.kernel_distance:measure",
+        "lower",
+        "unbiased kernel distance of {} features",
+        inception="kid",
+    ),
+    FeatureMetric(
+        "prdc",
+        "genbench.metrics.prdc:measure",
+        "each",
+        "precision, recall, density and coverage by nearest neighbours in {} features",
+    ),
+    FeatureMetric(
+        "class-score",
+        "genbench.metrics.class_score:measure",
+        "higher",
+        "how sure {} is of the samples' classes, and how various they are",
+        inception="is",
+        needs_classes=True,
+    ),
+    FeatureMetric(
+        "class-balance",
+        "genbench.metrics.class_balance:measure",
+        "lower",
+        "share of samples too many in some classes, as {} tells them",
+        needs_classes=True,
+    ),
+    FeatureMetric(
+        "memorisation",
+        "genbench.metrics.memorisation:measure",
+        "each",
+        "whether samples copy training images, by nearest neighbours in {} features",
     ),
 )
 PREFIXES = {metric.prefix: metric for metric in FEATURE_METRICS}

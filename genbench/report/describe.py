@@ -69,6 +69,7 @@ def files_of(run: RunDirectory, id: str) -> dict[str, str]:
         "result": run.cell_path(id),
         "samples": run.sample_path(id),
         "reconstructions": run.reconstruction_path(id),
+        "closest pairs": run.closest_path(id),
         "weights": run.checkpoint_path(id),
         "best weights": run.best_path(id),
         "resume": run.resume_path(id),

@@ -21,21 +21,24 @@ from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PICTURES = (
+    "samples",
+    "held-out images and their reconstructions",
+    "the samples nearest to training images, above these",
+)
 
 
-def page(
-    run: RunContents, tables: Mapping[str, Table], pictures: Mapping[str, tuple[bytes | None, bytes | None]]
-) -> str:
+def page(run: RunContents, tables: Mapping[str, Table], pictures: Mapping[str, tuple[bytes | None, ...]]) -> str:
     """Return the page.
 
     Args:
         run: what is shown.
         tables: by their titles; the first one needs none.
-        pictures: PNG files by a cell's id: samples and reconstructions, or None.
+        pictures: PNG files by a cell's id, or None, in the order of `_PICTURES`.
     """
     record = run.record
     title = f"genbench · {run.name}"
-    cells = "\n".join(_cell(run, planned, *pictures.get(planned.id, (None, None))) for planned in record.cells)
+    cells = "\n".join(_cell(run, planned, pictures.get(planned.id, ())) for planned in record.cells)
     damaged = run.cells.damaged | {f"references/{id}": why for id, why in run.references.damaged.items()}
     facts = {
         "created": record.created,
@@ -78,11 +81,11 @@ def cell_title(planned: PlannedCell) -> str:
     return clean(" · ".join(part for part in (*names, identity.device, f"seed {identity.seed}") if part), 120)
 
 
-def _cell(run: RunContents, planned: PlannedCell, samples: bytes | None, reconstructions: bytes | None) -> str:
+def _cell(run: RunContents, planned: PlannedCell, pictures: tuple[bytes | None, ...]) -> str:
     result = run.cells.results.get(planned.id)
     status = result.status if result else "damaged" if planned.id in run.cells.damaged else "not run"
     reason = result.reason if result else run.cells.damaged.get(planned.id, planned.reason)
-    figures = [_image(samples, "samples"), _image(reconstructions, "held-out images and their reconstructions")]
+    figures = [_image(png, what) for png, what in zip(pictures, _PICTURES, strict=False)]
     if result:
         figures += [
             *(_figure(svg, caption) for caption, svg in training_figures(result)),

@@ -77,9 +77,9 @@ def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
     return stream.getvalue()
 
 
-def _pictures(run: RunDirectory, contents: RunContents) -> dict[str, tuple[bytes | None, bytes | None]]:
-    ids = [planned.id for planned in contents.record.cells]
-    return {id: (_read(run.sample_path(id)), _read(run.reconstruction_path(id))) for id in ids}
+def _pictures(run: RunDirectory, contents: RunContents) -> dict[str, tuple[bytes | None, ...]]:
+    places = (run.sample_path, run.reconstruction_path, run.closest_path)
+    return {planned.id: tuple(_read(place(planned.id)) for place in places) for planned in contents.record.cells}
 
 
 def _read(path: Path) -> bytes | None:

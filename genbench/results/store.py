@@ -136,6 +136,10 @@ class RunDirectory:
         """Return where a cell's originals and reconstructions lie."""
         return self._path("samples", id, "-reconstructions.png")
 
+    def closest_path(self, id: str) -> Path:
+        """Return where the samples that lie nearest to training images are, above these."""
+        return self._path("samples", id, ".closest.png")
+
     def checkpoint_path(self, id: str) -> Path:
         """Return where a cell's final weights lie."""
         return self._path("checkpoints", id, ".safetensors")

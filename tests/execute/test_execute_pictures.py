@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.exchange import Images
 from genbench.execute.evaluating import Drawn
-from genbench.execute.pictures import save_pictures, write_grid, write_samples, write_scatter
+from genbench.execute.pictures import save_pictures, write_grid, write_pairs, write_samples, write_scatter
 from genbench.report.pictures import contact_sheet
 
 GROUND = [32, 32, 32]
@@ -99,6 +99,15 @@ def test_reconstructions_of_points_are_drawn_over_the_originals(tmp_path: Path, 
         assert len(np.unique(picture[coloured(picture)[:, 0], coloured(picture)[:, 1]], axis=0)) == 2
     else:
         assert picture.shape == (8 * 3 + 2, 8 * 4 + 2, 3)  # four rows of originals, each above its reconstructions
+
+
+def test_pairs_are_drawn_one_above_the_other(tmp_path: Path) -> None:
+    above, below = (torch.full((3, 1, 4, 5), level, dtype=torch.uint8) for level in (200, 90))
+    write_pairs(tmp_path / "pairs.png", above, below)
+    picture = read(tmp_path / "pairs.png")
+    assert picture.shape == (2 * 6 + 2, 3 * 7 + 2, 3)
+    assert (picture[2:6, 2:7] == 200).all()
+    assert (picture[8:12, 16:21] == 90).all()
 
 
 def test_a_contact_sheet_takes_a_scatter_plot_as_it_is(tmp_path: Path) -> None:

@@ -358,11 +358,12 @@ def test_built_in_metrics_and_a_distance_together() -> None:
         measure=functools.partial(frechet_distance.measure, extractor="net"),
         direction="lower",
     )
-    specs = [*(spec for spec in genbench_metrics() if not (spec.needs_modes or spec.needs_bound)), distance]
-    images = torch.rand(20, 1, 8, 8)
+    taken = [spec for spec in genbench_metrics() if spec.default and not (spec.needs_modes or spec.needs_factors)]
+    specs = [*taken, distance]
+    images = torch.rand(20, 1, 12, 12)
     given = evaluation(reconstructions=(images, images.flip(0)))
     estimates, unavailable = measure(specs, given, reconstructs=True)
-    assert [e.metric for e in estimates] == ["reconstruction-mse", "psnr", "diversity", "fd-convolution"]
+    assert [e.metric for e in estimates] == ["reconstruction-mse", "psnr", "ssim", "diversity", "fd-convolution"]
     assert unavailable == []
     estimates, unavailable = measure(specs, evaluation(), reconstructs=False)
     assert [e.metric for e in estimates] == ["diversity", "fd-convolution"]

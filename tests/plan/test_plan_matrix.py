@@ -277,7 +277,7 @@ def test_metrics_by_default_by_name_all_distances_and_none() -> None:
 
     gan, vae = metrics()
     assert "fd-fashion-cnn" in gan and "fid" not in gan
-    assert set(vae) - set(gan) == {"psnr", "reconstruction-mse"}
+    assert set(vae) - set(gan) == {"psnr", "reconstruction-mse", "ssim"}
     assert "fid" in metrics("standard")[0]
     assert metrics(metrics="fd") == [("fd-fashion-cnn",), ("fd-fashion-cnn",)]
     assert metrics(metrics="fid,psnr,fid") == [("fid",), ("fid", "psnr")]

@@ -48,7 +48,7 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def page_of(run: RunDirectory, pictures: dict[str, tuple[bytes | None, bytes | None]] | None = None) -> str:
+def page_of(run: RunDirectory, pictures: dict[str, tuple[bytes | None, ...]] | None = None) -> str:
     contents = run.read()
     return page(contents, {"": make_table(contents)}, pictures or {})
 
@@ -63,6 +63,14 @@ def test_the_page_is_well_formed_and_needs_no_network(tmp_path: Path) -> None:
     assert "script" not in outline.names
     assert all(link.startswith("data:image/png;base64,") for link in outline.links)
     assert not re.search(r"@import|url\(|<link", page_of(run))
+
+
+def test_each_picture_of_a_cell_is_shown_under_what_it_is(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    for pictures, said in (((PNG,), 0), ((PNG, PNG), 0), ((PNG, None, PNG), 1), ((PNG, PNG, PNG), 1)):
+        text = page_of(run, {"gan-1": pictures})
+        assert Outline(text).names.count("img") == sum(png is not None for png in pictures)
+        assert text.count("<figcaption>the samples nearest to training images, above these</figcaption>") == said
 
 
 def test_everything_from_results_is_escaped(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""A cell that is measured for memorisation leaves a picture of the pairs to look at, and no other cell does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import TINY, run
+from PIL import Image
+
+from genbench.cli import invoke
+from genbench.results.store import RunDirectory
+
+
+@pytest.mark.parametrize("metrics", ["memorisation", "diversity"])
+def test_the_closest_pairs_are_drawn_shown_and_named(
+    tmp_path: Path, metrics: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = run(*TINY, "--models", "vae", "--set", "vae.hidden=16", "--metrics", metrics, out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert (cell.status, cell.notes) == ("ok", [])
+    path, asked = RunDirectory(done.run).closest_path(cell.id), metrics == "memorisation"
+    assert path.is_file() == asked
+    assert ("the samples nearest to training images" in (done.run / "report.html").read_text()) == asked
+    assert invoke(["show", str(done.run)]) == 0
+    assert (f"closest pairs: {path}" in capsys.readouterr().out) == asked
+    if asked:
+        assert {e.metric.rpartition("-fashion-cnn")[0] for e in cell.estimates} == {
+            "authenticity",
+            "copying-ct",
+            "nearest-ratio",
+        }
+        with Image.open(path) as picture:
+            assert picture.size == (8 * (28 + 2) + 2, 2 * (28 + 2) + 2)

@@ -1,0 +1,186 @@
+"""The metrics of features as metrics: the names they earn, what they say beside the number, why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from genbench.exchange import Estimate, Images, Unavailable
+from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.metrics.manifolds import expected_coverage
+from genbench.metrics.memorisation import closest_pairs
+from genbench.plan.feature_metrics import FEATURE_METRICS, feature_metrics, with_prefix
+from genbench.specs import ExtractorSpec
+
+MEASURED = ("kd", "prdc", "memorisation")  # without classes
+
+
+class Pixels:
+    """The pixels are the features."""
+
+    name = "fd-pixels"
+    whiten = False
+    protocol: Mapping[str, str | int | float | bool] = MappingProxyType({"layer": "none"})
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        return pixels.flatten(1).float() / 255
+
+
+class Broken(Pixels):
+    def __call__(self, pixels: Tensor) -> Tensor:
+        features = super().__call__(pixels)
+        features[0, 0] = math.nan
+        return features
+
+
+class Whitening(Pixels):
+    whiten = True
+
+
+def noise(n: int, seed: int = 0) -> Tensor:
+    return torch.randint(256, (n, 1, 2, 3), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+
+
+def evaluation(network: Any = None, samples: Tensor | None = None, **sets: Tensor) -> CellEvaluation:
+    images = {
+        "samples": noise(40, 1) if samples is None else samples,
+        "train": noise(70, 2),
+        "test": noise(30, 3),
+        **sets,
+    }
+    return CellEvaluation(
+        **{name: Images(pixels) for name, pixels in images.items()},  # type: ignore[arg-type]
+        device=torch.device("cpu"),
+        extractors={"pixels": ExtractorSpec(name="pixels", load=lambda device: network or Pixels())},
+    )
+
+
+def ask(given: CellEvaluation, *prefixes: str) -> tuple[dict[str, Estimate], dict[str, Unavailable]]:
+    extractor = ExtractorSpec(name="pixels", load="nowhere:load", classifies=True)
+    wanted = {metric.name(extractor) for metric in FEATURE_METRICS if metric.prefix in prefixes}
+    found, missing = measure([m for m in feature_metrics(extractor) if m.name in wanted], given, reconstructs=False)
+    return {e.metric: e for e in found}, {u.metric: u for u in missing}
+
+
+# Names
+
+
+def test_only_the_inception_weights_of_2015_earn_kid_and_is() -> None:
+    named = {
+        metric.prefix: (metric.named("inception", "fid"), metric.named("inception", "fd-inception-12345678"))
+        for metric in FEATURE_METRICS
+    }
+    assert named["kd"] == ("kid", "kd-inception-12345678")
+    assert named["class-score"] == ("is", "class-score-inception-12345678")
+    assert named["prdc"] == ("prdc-inception", "prdc-inception-12345678")
+    assert named["memorisation"] == ("memorisation-inception", "memorisation-inception-12345678")
+
+
+def test_the_weights_that_were_found_and_not_the_plan_give_the_name() -> None:
+    class Other(Pixels):
+        name = "fd-pixels-0badcafe"
+
+    found, _ = ask(evaluation(Other()), *MEASURED)
+    assert len(found) == 1 + 4 + 3
+    assert all(name.endswith("-pixels-0badcafe") for name in found)
+
+
+def test_metrics_of_classes_are_of_classifiers_alone_and_none_is_measured_unnamed() -> None:
+    plain, classifier = (ExtractorSpec(name="net", load="nowhere:load", classifies=c) for c in (False, True))
+    names = {spec.name for spec in feature_metrics(classifier)}
+    assert names - {spec.name for spec in feature_metrics(plain)} == {"class-score-net", "class-balance-net"}
+    assert [spec.name for spec in feature_metrics(classifier) if spec.default] == ["fd-net"]
+    assert with_prefix("class-score", [plain, classifier]) == ["class-score-net"]
+
+
+# Numbers
+
+
+def test_k_and_the_number_of_images_are_in_the_names_and_equal_on_both_sides() -> None:
+    found, _ = ask(evaluation(), "prdc")
+    which = ["precision", "recall", "density", "coverage"]
+    assert list(found) == [f"{name}-k5-n40-pixels" for name in which]
+    assert {(e.n, e.protocol["n_reference"], e.direction) for e in found.values()} == {(40, 40, "higher")}
+    assert [e.null for e in found.values()] == [None, None, 1.0, expected_coverage(40, 40)]
+    assert list(ask(evaluation(samples=noise(90)), "prdc")[0]) == [f"{name}-k5-n70-pixels" for name in which]
+
+
+def test_training_images_as_samples_are_below_any_kernel_distance_and_not_authentic() -> None:
+    given = evaluation(samples=noise(70, 2))
+    found, missing = ask(given, *MEASURED)
+    assert missing == {}
+    distance = found["kd-pixels"]
+    assert distance.value < 0  # pairs of an image and its copy count across the sets, and not within them
+    assert (distance.null, distance.protocol["kernel"], distance.n) == (0, "(x·y/6 + 1)^3", 70)
+    assert (found["authenticity-pixels"].value, found["nearest-ratio-pixels"].value) == (0, 0)
+    assert found["copying-ct-pixels"].value < -5
+    assert found["density-k5-n70-pixels"].value == 1
+
+
+def test_held_out_images_as_samples_score_what_the_nulls_say() -> None:
+    found, _ = ask(evaluation(samples=noise(30, 3)), "memorisation")
+    for estimate in found.values():
+        assert estimate.value == pytest.approx(estimate.null, abs=1e-12)
+
+
+def test_whitened_distances_are_blind_to_the_scale_of_a_feature() -> None:
+    class Louder(Whitening):
+        def __call__(self, pixels: Tensor) -> Tensor:
+            return super().__call__(pixels) * torch.tensor([100.0, 1, 1, 1, 1, 1])
+
+    quiet, loud = (ask(evaluation(network), *MEASURED)[0] for network in (Whitening(), Louder()))
+    assert {e.protocol["whitened"] for e in quiet.values()} == {True}
+    for name, estimate in quiet.items():
+        assert loud[name].value == pytest.approx(estimate.value, rel=1e-4, abs=1e-6), name
+
+
+# Reasons
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (evaluation(Broken()), "are not finite"),
+        (evaluation(train=noise(1).expand(50, -1, -1, -1)), "all have the same features"),
+        (evaluation(Whitening(), train=noise(1).expand(50, -1, -1, -1)), "all have the same features"),
+        (evaluation(samples=noise(1)), "images at least; samples: 1"),
+        (evaluation(samples=noise(0)), "no images"),
+    ],
+    ids=["NaN", "equal", "equal, whitened", "one", "none"],
+)
+def test_features_that_cannot_be_compared_say_why(given: CellEvaluation, reason: str) -> None:
+    found, missing = ask(given, *MEASURED)
+    assert found == {}
+    assert list(missing) == ["kd-pixels", "prdc-pixels", "memorisation-pixels"]
+    assert all(reason in one.reason for one in missing.values()), missing
+
+
+def test_few_samples_have_no_neighbourhoods_and_few_held_out_images_say_nothing_of_copies() -> None:
+    few, too_few = ask(evaluation(samples=noise(5), test=noise(19)), *MEASURED)
+    assert list(few) == ["kd-pixels"]
+    assert "6 images at least; samples: 5" in too_few["prdc-pixels"].reason
+    assert "20 held-out images at least; there are 19" in too_few["memorisation-pixels"].reason
+
+
+def test_held_out_images_among_the_training_images_leave_no_ratio() -> None:
+    found, missing = ask(evaluation(test=noise(70, 2)[:30]), "memorisation")
+    assert list(found) == ["authenticity-pixels", "copying-ct-pixels"]
+    assert "their distance is 0" in missing["nearest-ratio-pixels"].reason
+
+
+# Pairs to look at
+
+
+def test_the_closest_pairs_are_the_copies_and_their_originals() -> None:
+    train, samples = noise(70, 2), noise(40, 1)
+    samples[[7, 3]] = train[[20, 60]]
+    samples[3, 0, 0, 0] ^= 1  # nearly
+    first, second = closest_pairs(evaluation(samples=samples), "pixels", 2)
+    assert (first.tolist(), second.tolist()) == ([7, 3], [20, 60])
+    assert len(closest_pairs(evaluation(samples=samples), "pixels", 100)[0]) == 40
