@@ -271,6 +271,20 @@ class Classifier(Extractor, Protocol):
         """Return class logits (N, classes), float32, of features (N, d) on any device."""
 
 
+class Rows(Protocol):
+    """A matrix (N, d) of features that is read a part at a time: a tensor, or a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+
+    def __getitem__(self, rows: Tensor | slice) -> Tensor:
+        """Return rows by number, or consecutive ones, (n, d)."""
+
+
 @dataclass(frozen=True)
 class Statistics:
     """What a Fréchet distance knows of a set of images: the Gaussian fitted to their features, in factored form."""
@@ -320,6 +334,9 @@ class Evaluation(Protocol):
 
     def features(self, name: str, images: SetName) -> Tensor:
         """Return float64 features (N, d) on the CPU; computed once per cell."""
+
+    def rows(self, name: str, images: SetName) -> Rows:
+        """Return the same features as the network gave them, which may lie on disk: to be read a part at a time."""
 
     def statistics(self, name: str, images: SetName) -> Statistics:
         """Return the Gaussian fitted to these features; computed once, that of the data once for all cells."""

@@ -293,7 +293,7 @@ class ExtractorSpec(Spec):
     """
 
     load: Callable[..., Extractor] | str
-    metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. Only the Inception weights of 2015 earn 'fid'
+    metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. 'fid…' is for the Inception weights of 2015
     default: bool = True  # its distance is measured when no --metrics are named
     classifies: bool = False  # it is a `Classifier`
     needs_data: bool = False  # it is trained on the dataset at hand
@@ -302,4 +302,6 @@ class ExtractorSpec(Spec):
         super().__post_init__()
         self._require_target("load")
         object.__setattr__(self, "metric", self.metric or f"fd-{self.name}")
-        self._require(self.metric == "fid" or self.metric.startswith("fd-"), f"metric '{self.metric}' is not 'fd-…'.")
+        self._require(
+            self.metric == "fid" or self.metric.startswith(("fid-", "fd-")), f"metric '{self.metric}' is not 'fd-…'."
+        )

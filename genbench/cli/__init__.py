@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "list": "List models, losses, datasets, metrics, families or extractors.",
     "show": "Show what a run holds: plan, status, files; or one cell.",
     "sample": "Make images with a trained cell: samples, interpolations, reconstructions.",
+    "fid": "Measure how far one set of images is from another.",
     "table": "Print the comparison table of one or more runs.",
     "report": "Write table, contact sheet and report.html of a run again.",
     "data": "Check a dataset or a folder of images before training on it.",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.cli.flags import plugin_files
+from genbench.cli.flags import plugin_files, use_weights, weights_flag
 from genbench.errors import UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.recipe import RECIPE_SCHEMA
@@ -62,6 +62,7 @@ def _recipe_flags(function: Any) -> Any:
     "--config", type=click.Path(), metavar="PLAN.TOML", help="The same names from a file; a flag that is given wins."
 )
 @plugin_files
+@weights_flag
 @click.option("--out", type=click.Path(), metavar="DIR", help="The run directory. [results/TIME-MODELS]")
 @click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with an interrupted run; nothing is repeated.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="Hard limit for a cell; 0: none. [the profile's]")
@@ -96,7 +97,7 @@ def command(
         given = [
             name
             for name, value in flags.items()
-            if value is not None and name not in ("timeout", "memory_limit", "threads")
+            if value is not None and name not in ("timeout", "memory_limit", "threads", "weights")
         ]
         if given or settings or config:
             named = given[0] if given else "set" if settings else "config"
@@ -131,6 +132,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
     from genbench.plan.matrix import make_plan
 
     device = resolve_auto(parse_device(request.device))
+    use_weights(request.weights)
     with WorkerPool() as pool:
         pool.start()  # it imports torch while the plan is made
         catalogue: Catalogue = discover(request.plugins)
@@ -153,6 +155,7 @@ def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int
     from genbench.execute.pool import WorkerPool
     from genbench.results.store import RunDirectory
 
+    use_weights(flags["weights"])
     with (
         where_it_was_planned(RunDirectory.open(path)) as run,
         hold(run.record_path),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -29,6 +29,9 @@ from genbench.report.render import render
 from genbench.report.summary import write_summary
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, RunRecord
 from genbench.results.store import RunDirectory
+
+if TYPE_CHECKING:
+    import torch
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -65,6 +68,19 @@ def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, obj
             )
             raise UsageError(f"No device '{device}': {why}.", how)
     return facts
+
+
+def select_present_device(text: str) -> torch.device:
+    """Return the device that a user means, for work in this process; raise `UsageError` where it is not there."""
+    from genbench.measure import accelerator
+
+    name = resolve_auto(parse_device(text))
+    if name.startswith("cuda"):
+        facts = accelerator.devices()
+        if int(name.partition(":")[2] or 0) >= len(facts["cuda"]):
+            why = facts["cuda_reason"] or f"there are {len(facts['cuda'])} CUDA devices"
+            raise UsageError(f"No device '{name}': {why}.", "Use --device cpu.")
+    return accelerator.select_device(name)
 
 
 def create_run(request: Request, plan: Plan, device: str, facts: dict[str, object]) -> tuple[RunDirectory, RunRecord]:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import click
 
 from genbench.cli.flags import plugin_files
 from genbench.errors import UsageError
-
-if TYPE_CHECKING:
-    import torch
 
 _COUNT = 64
 _STRIP, _ANIMATION = 8, 30  # images on the way from one to another
@@ -87,6 +83,7 @@ def command(
         raise UsageError("--steps belongs to --interpolate A:B.", "Add it, or leave --steps away.")
     seeds = None if way is None else _parse_way(way)
 
+    from genbench.cli.running import select_present_device
     from genbench.execute.sample_files import parse_destination, read_pictures, write_images
     from genbench.execute.sampling import (
         generate,
@@ -102,7 +99,7 @@ def command(
 
     destination = parse_destination(out, animated=seeds is not None)
     directory = RunDirectory.open(run)
-    trained = load_trained(directory, directory.find_cell(part), _device(device), best, plugins)
+    trained = load_trained(directory, directory.find_cell(part), select_present_device(device), best, plugins)
     for note in trained.notes:
         click.echo(f"Note: {clean(note)}", err=True)
     chosen = None if label is None else parse_class(trained, label)
@@ -144,16 +141,3 @@ def _parse_way(text: str) -> tuple[int, int]:
     if not colon or max(numbers) >= 2**31:
         raise UsageError(f"--interpolate {text} cannot be read.", "Write two seeds, such as --interpolate 3:8.")
     return numbers[0], numbers[1]
-
-
-def _device(text: str) -> torch.device:
-    from genbench.cli.running import parse_device, resolve_auto
-    from genbench.measure import accelerator
-
-    name = resolve_auto(parse_device(text))
-    if name.startswith("cuda"):
-        facts = accelerator.devices()
-        if int(name.partition(":")[2] or 0) >= len(facts["cuda"]):
-            why = facts["cuda_reason"] or f"there are {len(facts['cuda'])} CUDA devices"
-            raise UsageError(f"No device '{name}': {why}.", "Use --device cpu.")
-    return accelerator.select_device(name)

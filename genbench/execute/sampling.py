@@ -7,6 +7,8 @@ blocks in which the run itself drew its samples, so that the training seed gives
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -30,24 +32,31 @@ def generate(trained: Trained, count: int, seed: int, label: int | None = None, 
         label: of all images; None: those of `labels_for`.
         psi: where to cut the prior off; see `genbench.execute.latent_space.truncate`.
     """
+    return torch.cat(list(generate_in_blocks(trained, count, seed, label, psi)))
+
+
+def generate_in_blocks(
+    trained: Trained, count: int, seed: int, label: int | None = None, psi: float | None = None
+) -> Iterator[Tensor]:
+    """Yield the images of `generate` in blocks, of which one is in memory at a time."""
     family, rng = trained.family, seeded_generator(seed, "samples", trained.device)
-    block, batches = _block(trained), []
+    block = _block(trained)
     whole = trained.statistics == "batch"  # batch norm then needs the others of the block
     labels = labels_for(trained, label, count + block)
     if psi is not None:
         require_latents(trained, "--truncate")
-    with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
-        for start in range(0, count, block):
-            size = min(block, count - start)
-            chosen = None if labels is None else labels[start : start + block].to(trained.device)
+    for start in range(0, count, block):
+        size = min(block, count - start)
+        chosen = None if labels is None else labels[start : start + block].to(trained.device)
+        with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
             if isinstance(family, LatentFamily):
                 latents = _latents(trained, family, block, rng, psi)
                 used = block if whole else size
                 images = family.generate(latents[:used], None if chosen is None else chosen[:used])
             else:
                 images = family.sample(block, rng, chosen)
-            batches.append(_to_bytes(trained, images[:size], size))
-    return torch.cat(batches).clone()
+            found = _to_bytes(trained, images[:size], size)
+        yield found.clone()  # outside of inference mode, so that anybody may use it
 
 
 def interpolate(

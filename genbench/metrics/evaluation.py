@@ -20,6 +20,7 @@ from genbench.exchange import (
     Images,
     Likelihood,
     LikelihoodBound,
+    Rows,
     SetName,
     Statistics,
     Unavailable,
@@ -132,6 +133,10 @@ class CellEvaluation:
         if key not in self._features:
             self._features[key] = self._network_features(name, images).double()
         return self._features[key]
+
+    def rows(self, name: str, images: SetName) -> Rows:
+        """Return the same features as the network gave them."""
+        return self._network_features(name, images)
 
     def statistics(self, name: str, images: SetName) -> Statistics:
         """Return the Gaussian fitted to these features; computed once, that of the data once for all cells."""

@@ -5,7 +5,7 @@
 With any factors Σ = FᵀF the last trace is the nuclear norm ‖F₁ F₂ᵀ‖₊, a sum of singular values (Mathiasen and Hvilshøj,
 arXiv:2009.14075). So there is no matrix square root, no imaginary part to drop and no ε to add; the distance of a set
 from itself is zero to rounding, with fewer images than features too. All arithmetic is in float64, on a part of the
-features at a time, so that they may lie in a file that is mapped into memory.
+features at a time, so that they may lie on disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from genbench.exchange import Rows
 from genbench.exchange import Statistics as Statistics
+from genbench.features.rows import pieces
 from genbench.metrics.jackknife import Jackknife, jackknife
 from genbench.metrics.moments import require_two_finite
 
@@ -23,11 +25,12 @@ from genbench.metrics.moments import require_two_finite
 # their rounding, which whitening would blow up to the size of a feature.
 NULL_SPREAD = 1e-6
 
+_ROWS = 512  # that are in memory at a time
 _EXACT = 512  # singular values: of fewer, the exact ones cost nothing that anybody would notice
 
 
-def statistics(features: Tensor) -> Statistics:
-    """Return the Gaussian fitted to features (N, d), N ≥ 2.
+def statistics(features: Rows) -> Statistics:
+    """Return the Gaussian fitted to features (N, d), N ≥ 2, in memory or on disk.
 
     Raises ValueError where there are fewer than two images, or where a feature is NaN or infinite.
     """
@@ -37,7 +40,7 @@ def statistics(features: Tensor) -> Statistics:
     # R of a QR decomposition has the same Gram matrix, and unlike the covariance does not square the condition number;
     # R of what lies below it and of more rows is R of all
     factor = torch.empty(0, d, dtype=torch.float64)
-    for part in torch.split(features, max(4 * d, 4096) if n > d else n):
+    for part in pieces(features, max(d, 1024) if n > d else n):
         factor = torch.cat([factor, part.double() - mean])
         if n > d:
             factor = torch.linalg.qr(factor, mode="r").R
@@ -62,7 +65,7 @@ def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-7) -> f
     return max(0.0, float(apart - 2 * torch.linalg.svdvals(product).sum()))
 
 
-def jackknife_distance(features: Tensor, reference: Statistics, blocks: Sequence[Tensor]) -> Jackknife:
+def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Jackknife:
     """Return standard error and bias of FD(features, reference) by sampling `features`, by the delete-block jackknife.
 
     `blocks` holds the row numbers of each block (`genbench.metrics.jackknife.make_blocks`). The reference is held
@@ -99,47 +102,53 @@ def smaller_gram(matrix: Tensor) -> Tensor:
     return matrix.T @ matrix if len(matrix) > matrix.shape[1] else matrix @ matrix.T
 
 
-def _changes(features: Tensor, reference: Statistics, blocks: Sequence[Tensor]) -> Iterator[Tensor]:
+def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Iterator[Tensor]:
     """Yield by how much the distance changes when each block is deleted.
 
     tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-1) for the centred features C: deleting rows of C deletes rows of this product,
     P. Its nuclear norm comes from a Gram matrix, the smaller one: PᵀP, from which a block is subtracted, or PPᵀ, of
     which a part is selected. Both distances of a change come the same way, so that what rounding does to them cancels.
     """
-    n, mean = len(features), _mean(features)
+    n, mean, projection = len(features), _mean(features), reference.factor.T
+    wide = n <= projection.shape[1]
 
-    def centred(rows: Tensor) -> Tensor:
-        return features[rows].double() - mean
+    def sums(block: Tensor, gram: Tensor, sign: int) -> tuple[Tensor, float]:
+        """Return the sum and the sum of squares of a block's centred rows, and add PᵀP of them to `gram`."""
+        total, squares = torch.zeros_like(mean), 0.0
+        for part in torch.split(block, _ROWS):
+            rows = features[part].double() - mean
+            total += rows.sum(0)
+            squares += float(rows.square().sum())
+            if not wide:
+                projected = rows @ projection
+                gram.addmm_(projected.T, projected, alpha=sign)
+        return total, squares
 
-    wide = n <= len(reference.factor)
     if wide:
-        whole = smaller_gram(centred(torch.arange(n)) @ reference.factor.T)
+        whole = smaller_gram((features[:].double() - mean) @ projection)
     else:
-        whole = torch.zeros(len(reference.factor), len(reference.factor), dtype=torch.float64)
-        for block in blocks:
-            rows = centred(block) @ reference.factor.T
-            whole.addmm_(rows.T, rows)
-    trace = sum(float(centred(block).square().sum()) for block in blocks)
+        whole = torch.zeros(projection.shape[1], projection.shape[1], dtype=torch.float64)
+    trace = sum(sums(block, whole, +1)[1] for block in blocks)
     distance = (mean - reference.mean).square().sum() + trace / (n - 1) - 2 * _norm(whole) / (n - 1) ** 0.5
     for block in blocks:
-        rest, rows = n - len(block), centred(block)
-        shift = -rows.sum(0) / rest  # of the mean, by deleting the block
-        rest_trace = trace - rows.square().sum() - rest * shift.square().sum()
+        rest, gram = n - len(block), whole.clone()
+        total, squares = sums(block, gram, -1)
+        shift = -total / rest  # of the mean, by deleting the block
+        rest_trace = trace - squares - rest * shift.square().sum()
         if wide:
             kept = torch.ones(n, dtype=torch.bool)
             kept[block] = False
-            gram = whole[kept][:, kept]
+            gram = gram[kept][:, kept]
             gram = gram - gram.mean(0, keepdim=True) - gram.mean(1, keepdim=True) + gram.mean()
         else:
-            rows = rows @ reference.factor.T
-            total = rows.sum(0)  # the rows that remain sum to minus this
-            gram = torch.addmm(whole, rows.T, rows, alpha=-1).addr_(total, total, alpha=-1 / rest)
+            total = total @ projection  # the rows that remain sum to minus this
+            gram.addr_(total, total, alpha=-1 / rest)
         cross = _norm(gram) / (rest - 1) ** 0.5
         yield (mean + shift - reference.mean).square().sum() + rest_trace / (rest - 1) - 2 * cross - distance
 
 
-def _mean(features: Tensor) -> Tensor:
-    parts = [part.double().sum(0) for part in torch.split(features, 4096)]
+def _mean(features: Rows) -> Tensor:
+    parts = [part.double().sum(0) for part in pieces(features)]
     return torch.stack(parts).sum(0) / len(features)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from genbench.exchange import Estimate, Evaluation, Statistics, Unavailable
+from genbench.exchange import Estimate, Evaluation, Rows, Statistics, Unavailable
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.jackknife import make_blocks
@@ -22,14 +21,14 @@ class Distance(NamedTuple):
     null: float | None  # what as many images of a perfect generator are expected to score; None: not known
 
 
-def distance_from(features: Tensor, reference: Statistics, whitens: bool, rng: torch.Generator) -> Distance:
+def distance_from(features: Rows, reference: Statistics, whitens: bool, rng: torch.Generator) -> Distance:
     """Return the distance of features (N, d), N ≥ 2, from `reference`, with its error, bias and null.
 
     Where `whitens`, both are first whitened by the reference, so that the scale of a feature does not matter. `rng`
     draws the blocks of the jackknife.
     """
     if whitens:
-        features = whiten(reference)(features)
+        features = whiten(reference)(features[:])
         d = features.shape[1]
         zero, one = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
         reference = Statistics(zero, one, reference.n)
@@ -51,7 +50,7 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     loaded = evaluation.extractor(extractor)
     if len(evaluation.samples.pixels) < 2:
         return Unavailable(loaded.name, "a Fréchet distance needs two samples at least.")
-    samples, reference = evaluation.features(extractor, "samples"), evaluation.statistics(extractor, "train")
+    samples, reference = evaluation.rows(extractor, "samples"), evaluation.statistics(extractor, "train")
     found = distance_from(samples, reference, loaded.whiten, evaluation.generator(f"jackknife of {extractor}"))
     return Estimate(
         metric=loaded.name,

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from genbench.exchange import Statistics
+from genbench.exchange import Rows, Statistics
 from genbench.features.gaussian import factor_of
+from genbench.features.rows import pieces
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,19 @@ class Moments:
         return other.mean - self.mean
 
 
-def require_two_finite(features: Tensor) -> None:
+def require_two_finite(features: Rows) -> None:
     """Raise ValueError where features (N, d) are of fewer than two images, or where one is NaN or infinite."""
-    if features.ndim == 2 and len(features) < 2:
+    if len(features.shape) == 2 and len(features) < 2:
         raise ValueError(f"a covariance needs two images at least; there are {len(features)}.")
     require_finite(features)
 
 
-def require_finite(features: Tensor) -> None:
+def require_finite(features: Rows) -> None:
     """Raise ValueError where features are not (N, d) of at least one image, or where one is NaN or infinite."""
-    if features.ndim != 2:
+    if len(features.shape) != 2:
         raise ValueError(f"features have the shape {tuple(features.shape)}, not (N, d).")
     if len(features) == 0:
         raise ValueError("there are no images.")
-    bad = sum(int((~part.isfinite().all(1)).sum()) for part in torch.split(features, 4096))
+    bad = sum(int((~part.isfinite().all(1)).sum()) for part in pieces(features))
     if bad:
         raise ValueError(f"{bad} images have features that are not finite.")

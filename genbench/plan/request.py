@@ -43,6 +43,7 @@ class Request:
     timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
     memory_limit: float | None = None  # GiB per cell
     threads: int | None = None
+    weights: str | None = None  # the file of the Inception weights
     recipe: dict[str, OptionValue] = field(default_factory=dict)  # only what was given
     variants: dict[str, Variant] = field(default_factory=dict)  # by name: what is laid over `recipe` and `set`
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
@@ -50,7 +51,19 @@ class Request:
 
 _LISTS = ("models", "losses", "datasets", "metrics", "plugins")
 _NUMBERS = ("timeout", "memory_limit", "threads")
-_KEYS = (*_LISTS, "seeds", "target", "device", "profile", "out", *_NUMBERS, "set", "variants", *RECIPE_FIELDS)
+_KEYS = (
+    *_LISTS,
+    "seeds",
+    "target",
+    "device",
+    "profile",
+    "out",
+    "weights",
+    *_NUMBERS,
+    "set",
+    "variants",
+    *RECIPE_FIELDS,
+)
 _FIELDS = {option.name: option for option in RECIPE_SCHEMA}
 
 
@@ -97,7 +110,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = _seeds(value)
         elif key in _NUMBERS:
             values[key] = _number(key, value)
-        elif key in ("device", "profile", "out"):
+        elif key in ("device", "profile", "out", "weights"):
             if not isinstance(value, str):
                 raise UsageError(f"{key} must be text, not {value!r}.")
             values[key] = value

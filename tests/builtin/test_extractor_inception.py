@@ -1,4 +1,4 @@
-"""The Inception extractor against pytorch-fid itself, under weights that the test makes; and its ways to be missing."""
+"""The Inception extractors against pytorch-fid itself, with weights made here; and their ways to be missing."""
 
 from __future__ import annotations
 
@@ -8,88 +8,190 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pytorch_fid import inception as peer
+from random_inception import pytorch_fids_own, write_random_weights
 
-from genbench import ExtractorUnavailable
-from genbench.builtin.extractors import genbench_extractors, inception
+from genbench import Classifier, ExtractorUnavailable
+from genbench.builtin.extractors import genbench_extractors, inception, inception_input, inception_weights
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint in the published format with random weights that keep activations at the size of one."""
-    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
-        torch.manual_seed(0)
-        patch.setattr(peer, "load_state_dict_from_url", lambda *_args, **_kwargs: {})
-        patch.setattr(peer.torchvision.models.Inception3, "load_state_dict", lambda *_args: None)
-        network = peer.fid_inception_v3()
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-    path = tmp_path_factory.mktemp("weights") / "random.pth"
-    torch.save(network.state_dict(), path)
-    return path
+    return write_random_weights(tmp_path_factory.mktemp("weights") / "random.pth")
 
 
 @pytest.fixture(autouse=True)
 def _no_weights_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv(inception.VARIABLE, raising=False)
+    monkeypatch.delenv(inception_weights.VARIABLE, raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(inception, "URL", "http://127.0.0.1:1/weights.pth")  # nobody listens there
+    monkeypatch.setattr(inception_weights, "URL", "http://127.0.0.1:1/weights.pth")  # nobody listens there
 
 
-def images(channels: int) -> torch.Tensor:
-    return torch.randint(256, (2, channels, 40, 40), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+def images(channels: int, size: int = 40) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(1)
+    return torch.randint(256, (2, channels, size, size), generator=rng, dtype=torch.uint8)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# What it computes
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_features_are_those_of_pytorch_fid(weights: Path, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(inception.VARIABLE, str(weights))
-    state = torch.load(weights, weights_only=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(peer, "load_state_dict_from_url", lambda *_args, **_kwargs: state)
-        network = peer.InceptionV3([peer.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval()
+    monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
     pixels = images(channels)
     with torch.inference_mode():
-        rgb = pixels.repeat(1, 3 // channels, 1, 1).float() / 255
-        expected = network(rgb)[0].flatten(1)
+        expected = pytorch_fids_own(weights)(pixels.repeat(1, 3 // channels, 1, 1).float() / 255)[0].flatten(1)
         found = inception.load(CPU)(pixels)
     assert found.shape == (2, 2048)
     assert expected.abs().mean() > 1e-3  # features that vanish would agree with anything
+    assert (found - expected).norm() < 1e-5 * expected.norm()
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 
 
+def test_features_do_not_depend_on_how_many_images_the_network_sees_at_a_time(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
+    monkeypatch.setattr(inception, "_CPU_IMAGES", 2)
+    extractor = inception.load(CPU)
+    three = torch.cat([images(3), images(3)[:1].flip(-1)])
+    with torch.inference_mode():
+        together, alone = extractor(three), torch.cat([extractor(one[None]) for one in three])
+    assert (together - alone).norm() < 1e-5 * alone.norm()
+
+
+def test_two_channels_are_no_colour() -> None:
+    extractor = inception.Inception(torch.nn.Identity(), torch.zeros(1008, 2048), CPU, "0" * 64)
+    with pytest.raises(ValueError, match="2 channels"):
+        extractor(torch.zeros(1, 2, 8, 8, dtype=torch.uint8))
+
+
+def test_folding_needs_a_network_that_is_not_in_training() -> None:
+    class Block(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.bn = torch.nn.Conv2d(1, 1, 1, bias=False), torch.nn.BatchNorm2d(1)
+
+    with pytest.raises(ValueError, match="in training"):
+        inception.fold_normalisation(torch.nn.Sequential(Block()))
+
+
+def test_logits_are_the_last_layer_without_its_bias(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
+    extractor = inception.load(CPU)
+    assert isinstance(extractor, Classifier)
+    features = torch.randn(3, 2048, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    weight = torch.load(weights, weights_only=True)["fc.weight"].double()
+    expected = torch.stack([(weight * row).sum(1) for row in features])
+    torch.testing.assert_close(extractor.logits(features).double(), expected, rtol=1e-4, atol=1e-4)
+    assert extractor.logits(torch.zeros(1, 2048)).abs().max() == 0
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# How images are resized
+
+
+@pytest.mark.parametrize("size", [32, 299, 400, 1000])
+def test_clean_resizing_is_pillows_bicubic_on_floating_point_pixels(size: int) -> None:
+    pixels = images(3, size)[:1]
+    channels = [
+        np.asarray(Image.fromarray(channel.astype(np.float32)).resize((299, 299), Image.Resampling.BICUBIC))
+        for channel in pixels[0].numpy()
+    ]
+    expected = (np.stack(channels).clip(0, 255) - 128) / 128
+    found = inception_input.as_clean_fid(pixels)[0].numpy()
+    assert abs(found - expected).max() < 1e-6  # of a range of 2
+
+
+def test_tensorflows_resizing_reads_a_ramp_from_its_corner() -> None:
+    ramp = torch.arange(100, dtype=torch.uint8).repeat(3, 100, 1)[None]
+    found = inception_input.as_tensorflow(ramp)[0, 0, 0] * 128 + 128
+    torch.testing.assert_close(found, (torch.arange(299) * (100 / 299)).clamp(max=99), rtol=0, atol=1e-4)
+    turned = inception_input.as_tensorflow(ramp.transpose(-1, -2))
+    torch.testing.assert_close(turned, inception_input.as_tensorflow(ramp).transpose(-1, -2), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "prepare", [inception_input.as_pytorch_fid, inception_input.as_clean_fid, inception_input.as_tensorflow]
+)
+def test_every_protocol_maps_black_and_white_to_the_ends_of_the_range(prepare: inception_input.Preparation) -> None:
+    for level, end in ((0, -1.0), (255, 1.0)):
+        flat = prepare(torch.full((1, 1, 7, 9), level, dtype=torch.uint8))
+        assert flat.shape == (1, 1, 299, 299)
+        assert (flat - end).abs().max() <= 1 / 128 + 1e-6
+
+
+def test_protocols_of_the_variants_do_not_compare() -> None:
+    variants = (inception.STANDARD, inception.CLEAN, inception.TENSORFLOW)
+    loaded = [inception.Inception(torch.nn.Identity(), torch.zeros(1, 1), CPU, "6726825d", one) for one in variants]
+    assert [one.name for one in loaded] == ["fid", "fid-clean", "fid-legacy-tensorflow"]
+    assert len({str(one.protocol) for one in loaded}) == 3
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# Which weights earn which name
+
+
 def test_other_weights_do_not_earn_the_name_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(inception.VARIABLE, str(weights))
-    loaded = inception.load(CPU)
+    monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    loaded = inception.load(CPU)
     assert loaded.name == f"fd-inception-{sha256[:8]}"
     assert loaded.protocol["weights_sha256"] == sha256[:16]
     assert loaded.whiten is False
+    assert inception.load_clean(CPU).name == f"fd-inception-clean-{sha256[:8]}"
+    assert inception.load_legacy_tensorflow(CPU).name == f"fd-inception-legacy-tensorflow-{sha256[:8]}"
 
 
 def test_published_weights_earn_it() -> None:
-    assert inception.Inception(torch.nn.Identity(), CPU, "6726825d" + "0" * 56).name == "fid"
+    head = torch.zeros(1008, 2048)
+    assert inception.Inception(torch.nn.Identity(), head, CPU, "6726825d" + "0" * 56).name == "fid"
+
+
+@pytest.mark.parametrize("name", [inception_weights.FILE_NAME, "weights-inception-2015-12-05-6726825d.pth"])
+def test_a_file_that_bears_the_published_hash_must_have_it(
+    name: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(weights.read_bytes())
+    monkeypatch.setenv(inception_weights.VARIABLE, str(path))
+    with pytest.raises(ExtractorUnavailable, match=r"not the 6726825d… of its name.*delete it"):
+        inception.load(CPU)
 
 
 @pytest.mark.inception
 def test_published_weights_load_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCH_HOME")
-    path = Path(torch.hub.get_dir()) / "checkpoints" / inception.FILE_NAME
-    if not path.is_file():
+    if not inception_weights.cached_path().is_file():
         pytest.skip("the published weights are not on this machine")
     assert inception.load(CPU).name == "fid"
 
 
-def test_weights_are_found_where_torch_hub_keeps_them(tmp_path: Path) -> None:
-    path = tmp_path / "hub" / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
+# ----------------------------------------------------------------------------------------------------------------------
+# Where they are looked for
+
+
+@pytest.mark.parametrize("home", [{"TORCH_HOME": "t"}, {"XDG_CACHE_HOME": "x"}, {"HOME": "h"}])
+def test_weights_are_found_where_torch_hub_keeps_them(
+    home: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, folder in home.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    path = Path(torch.hub.get_dir()) / "checkpoints" / "pt_inception-2015-12-05-6726825d.pth"
+    assert path.is_relative_to(tmp_path)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
-    assert inception.find_weights() == path
+    assert inception_weights.find_weights() == path
 
 
 def test_missing_weights_without_a_network_say_in_one_line_what_to_put_where(tmp_path: Path) -> None:
@@ -99,29 +201,40 @@ def test_missing_weights_without_a_network_say_in_one_line_what_to_put_where(tmp
     assert time.monotonic() - started < 5
     line = str(raised.value)
     assert "\n" not in line
-    assert inception.URL in line
-    assert str(tmp_path / "hub" / "checkpoints" / inception.FILE_NAME) in line
-    assert inception.VARIABLE in line
+    assert inception_weights.URL in line
+    assert str(tmp_path / "hub" / "checkpoints" / inception_weights.FILE_NAME) in line
+    assert inception_weights.VARIABLE in line
     assert list(tmp_path.rglob("*.part*")) == []
 
 
 def test_a_server_that_never_answers_does_not_hold_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(inception, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/weights.pth")
-        monkeypatch.setattr(inception, "TIMEOUT", 0.2)
+        monkeypatch.setattr(inception_weights, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/weights.pth")
+        monkeypatch.setattr(inception_weights, "TIMEOUT", 0.2)
         before = socket.getdefaulttimeout()
         with pytest.raises(ExtractorUnavailable, match="timed out"):
             inception.load(CPU)
         assert socket.getdefaulttimeout() == before
 
 
-def test_the_published_address_is_the_one_that_pytorch_fid_uses() -> None:
-    assert inception.FILE_NAME in peer.FID_WEIGHTS_URL
-    assert peer.FID_WEIGHTS_URL.startswith("https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/")
+def test_a_download_with_another_hash_is_refused_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.pth"
+    other.write_bytes(b"something else")
+    monkeypatch.setattr(inception_weights, "URL", other.as_uri())
+    with pytest.raises(ExtractorUnavailable, match="invalid hash value"):
+        inception.load(CPU)
+    assert [path.name for path in (tmp_path / "hub" / "checkpoints").iterdir()] == []
+
+
+def test_the_published_address_is_the_one_that_pytorch_fid_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert inception_weights.URL == peer.FID_WEIGHTS_URL
 
 
 def test_a_variable_that_names_no_file_is_an_error_and_not_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(inception.VARIABLE, "nowhere.pth")
+    monkeypatch.setenv(inception_weights.VARIABLE, "nowhere.pth")
     with pytest.raises(ExtractorUnavailable, match=r"GENBENCH_INCEPTION_WEIGHTS names nowhere\.pth"):
         inception.load(CPU)
 
@@ -141,7 +254,7 @@ def _wrong_network(path: Path) -> None:
 def test_a_file_that_holds_something_else_says_so(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.pth"
     write(path)
-    monkeypatch.setenv(inception.VARIABLE, str(path))
+    monkeypatch.setenv(inception_weights.VARIABLE, str(path))
     with pytest.raises(ExtractorUnavailable, match="does not hold the Inception weights") as raised:
         inception.load(CPU)
     assert "\n" not in str(raised.value)
@@ -156,7 +269,9 @@ def test_construction_leaves_pytorch_fid_as_it_was() -> None:
 
 def test_specs_name_their_metrics() -> None:
     specs = {spec.name: spec for spec in genbench_extractors()}
-    assert {name: (spec.metric, spec.default) for name, spec in specs.items()} == {
-        "fashion-cnn": ("fd-fashion-cnn", True),
+    assert {name: (spec.metric, spec.default) for name, spec in specs.items() if "inception" in name} == {
         "inception": ("fid", False),
+        "inception-clean": ("fid-clean", False),
+        "inception-legacy-tensorflow": ("fid-legacy-tensorflow", False),
     }
+    assert specs["fashion-cnn"].metric == "fd-fashion-cnn"

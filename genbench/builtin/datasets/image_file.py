@@ -31,21 +31,42 @@ def read_image(path: Path, size: int, channels: int) -> Array:
     In this order: the first frame, turned as its EXIF orientation says; the largest centred square; transparency over
     white; 8 bits a channel; resized by Pillow's antialiased Lanczos filter. Raises `UnreadableImage`.
     """
+    with _readable(path) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        flat = to_eight_bits(centre_square(image))
+        colour = flat.convert("L" if channels == 1 else "RGB")
+        pixels = np.asarray(colour.resize((size, size), Image.Resampling.LANCZOS))
+    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def read_pixels(path: Path) -> Array:
+    """Return the image as it lies in the file, (channels, height, width): 1 channel where it is grey, else 3 (RGB).
+
+    The first frame, neither cropped, resized nor turned; `to_eight_bits` says what becomes of other kinds of pixels.
+    Raises `UnreadableImage`, also where the file was written to meanwhile.
+    """
+    with _readable(path) as image:
+        before = path.stat()
+        pixels = np.array(to_eight_bits(image))
+        after = path.stat()
+        if (before.st_size, before.st_mtime_ns, before.st_ino) != (after.st_size, after.st_mtime_ns, after.st_ino):
+            raise UnreadableImage("it changed while it was read")
+    return pixels.reshape(*pixels.shape[:2], -1).transpose(2, 0, 1)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[Image.Image]:
     try:
         if not path.is_file():  # a dangling link, or a pipe, on which opening would wait for ever
-            raise UnreadableImage("not a regular file")
+            raise UnreadableImage("not a regular file" if path.exists() or path.is_symlink() else "it is gone")
         if path.stat().st_size == 0:
             raise UnreadableImage("empty file")
         with Image.open(path, formats=_FORMATS) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            flat = to_eight_bits(centre_square(image))
-        colour = flat.convert("L" if channels == 1 else "RGB")
-        pixels = np.asarray(colour.resize((size, size), Image.Resampling.LANCZOS))
+            yield image
     except UnreadableImage:
         raise
     except Exception as error:  # on corrupt files Pillow's decoders raise nearly anything
         raise UnreadableImage(_reason(error)) from error
-    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
 
 def centre_square(image: Image.Image) -> Image.Image:

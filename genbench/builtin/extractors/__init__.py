@@ -24,10 +24,16 @@ def genbench_extractors() -> Iterable[ExtractorSpec]:
         classifies=True,
         needs_data=True,
     )
-    yield ExtractorSpec(
-        name="inception",
-        summary="2048 features of the 2015-12-05 Inception network, as pytorch-fid ships it (weights: 91 MB)",
-        load="genbench.builtin.extractors.inception:load",
-        metric="fid",
-        default=False,
-    )
+    for name, load, resizing in (
+        ("inception", "load", "as pytorch-fid ships it"),
+        ("inception-clean", "load_clean", "images resized as clean-fid does it"),
+        ("inception-legacy-tensorflow", "load_legacy_tensorflow", "images resized as TensorFlow 1 did it"),
+    ):
+        yield ExtractorSpec(
+            name=name,
+            summary=f"2048 features of the 2015-12-05 Inception network, {resizing} (weights: 91 MB)",
+            load=f"genbench.builtin.extractors.inception:{load}",
+            metric=name.replace("inception", "fid", 1),
+            default=False,
+            classifies=True,
+        )

@@ -1,121 +1,142 @@
-"""The extractor `inception`: the network that defines FID, with the weights of 2015-12-05 as pytorch-fid ships them.
+"""The extractors `inception…`: the network that defines FID, with the weights of 2015-12-05 as pytorch-fid ships them.
 
-Only a file whose sha256 begins with 6726825d earns the name ``fid``; any other weights in the same network make an
-``fd-inception-<hash>``. Resizing, scaling and layer are pytorch-fid's own (`pytorch_fid.inception.InceptionV3`).
+Only the published weights earn the name ``fid``, or with another resizing ``fid-…``; any others in the same network
+make an ``fd-inception-<hash>``. The layers are pytorch-fid's own (`pytorch_fid.inception.InceptionV3`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pytorch_fid import inception as pytorch_fid_inception
 from torch import Tensor
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genbench import ExtractorUnavailable
+from genbench.builtin.extractors.inception_input import Preparation, as_clean_fid, as_pytorch_fid, as_tensorflow
+from genbench.builtin.extractors.inception_weights import URL, checked_sha256, find_weights, published
 
-URL: str = pytorch_fid_inception.FID_WEIGHTS_URL
-FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
-SHA256_PREFIX = "6726825d"  # of the published file; it is in its name
-VARIABLE = "GENBENCH_INCEPTION_WEIGHTS"  # environment variable that names another file
-TIMEOUT = 5.0  # seconds without a byte before a download is given up
+_CPU_IMAGES = 25  # that the network sees at a time on a CPU: more are no faster, and the first layers take 20 MB each
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to prepare images for the network."""
+
+    suffix: str  # of the metric's name
+    prepare: Preparation
+    resize: str  # for the protocol
+
+
+STANDARD = Variant("", as_pytorch_fid, "299x299, bilinear without antialias, as pytorch-fid")
+CLEAN = Variant("-clean", as_clean_fid, "299x299, bicubic with antialias in float, as clean-fid")
+TENSORFLOW = Variant(
+    "-legacy-tensorflow", as_tensorflow, "299x299, bilinear from corners without antialias, as TensorFlow 1"
+)
 
 
 class Inception:
-    """The loaded extractor; see `genbench.Extractor`."""
+    """The loaded extractor; see `genbench.Classifier`."""
 
-    def __init__(self, network: torch.nn.Module, device: torch.device, sha256: str) -> None:
-        published = sha256.startswith(SHA256_PREFIX)
-        self.name = "fid" if published else f"fd-inception-{sha256[:8]}"
+    def __init__(
+        self, network: torch.nn.Module, head: Tensor, device: torch.device, sha256: str, variant: Variant = STANDARD
+    ) -> None:
+        """Take the layers up to the final pooling, and the weights (1008, 2048) of the layer that follows."""
+        name = f"fid{variant.suffix}" if published(sha256) else f"fd-inception{variant.suffix}-{sha256[:8]}"
+        self.name = name
         self.whiten = False  # FID is defined on the features as they are
         # channels_last is a quarter faster on a CPU, and its features agree to float rounding
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
+        self.head = head.to(device)
         self.device = device
+        self.variant = variant
         self.protocol: Mapping[str, str | int | float | bool] = {
             "weights_sha256": sha256[:16],
             "layer": "final average pooling, 2048 features",
-            "resize": "299x299, bilinear without antialias, as pytorch-fid",
+            "resize": variant.resize,
             "grey_repeated": True,  # one channel, where there is only one, is given three times
         }
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Return features (N, 2048) of uint8 images (N, 1 or 3, height, width)."""
-        images = pixels.to(self.device).float() / 255
-        if images.shape[1] == 1:
-            images = images.expand(-1, 3, -1, -1)
+        """Return features (N, 2048) of uint8 images (N, 1 or 3, height, width).
+
+        Raises ValueError for other numbers of channels.
+        """
+        if pixels.shape[1] not in (1, 3):
+            raise ValueError(f"images have {pixels.shape[1]} channels; Inception takes 1 (grey) or 3 (RGB).")
+        size = _CPU_IMAGES if self.device.type == "cpu" else max(1, len(pixels))
+        return torch.cat([self._features(part) for part in torch.split(pixels.to(self.device), size)])
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        images = self.variant.prepare(pixels).expand(-1, 3, -1, -1)
         features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))[0]
         return features.flatten(1)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Return the logits (N, 1008) of features (N, 2048), without the bias.
+
+        So the Inception score has been computed since the first one (Salimans et al., 2016): its graph left it out.
+        """
+        return features.to(self.device, torch.float32) @ self.head.T
 
 
 def load(device: torch.device) -> Inception:
     """Return the extractor on `device`; raise `ExtractorUnavailable`, with the cure, where its weights are missing."""
+    return _load(device, STANDARD)
+
+
+def load_clean(device: torch.device) -> Inception:
+    """Return the extractor with clean-fid's resizing; raise `ExtractorUnavailable` as `load` does."""
+    return _load(device, CLEAN)
+
+
+def load_legacy_tensorflow(device: torch.device) -> Inception:
+    """Return the extractor with TensorFlow 1's resizing; raise `ExtractorUnavailable` as `load` does."""
+    return _load(device, TENSORFLOW)
+
+
+def _load(device: torch.device, variant: Variant) -> Inception:
     path = find_weights()
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = checked_sha256(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        network = build_network(state)
+        network, head = build_network(state), state["fc.weight"]
     except Exception as error:  # what an unpickler raises on a file that is no pickle can be anything
         first_line = str(error).partition("\n")[0] or type(error).__name__
         raise ExtractorUnavailable(
             f"{path} does not hold the Inception weights of pytorch-fid ({first_line}): replace it by {URL}"
         ) from error
-    return Inception(network, device, sha256)
-
-
-def find_weights() -> Path:
-    """Return the weights' file: the one that $GENBENCH_INCEPTION_WEIGHTS names, torch hub's, or a fresh download.
-
-    Raises `ExtractorUnavailable` with one line that says what to put where.
-    """
-    named = os.environ.get(VARIABLE)
-    if named:
-        path = Path(named).expanduser()
-        if not path.is_file():
-            raise ExtractorUnavailable(f"{VARIABLE} names {named}, which is not a file: correct it, or unset it.")
-        return path
-    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
-    if not path.is_file():
-        _download(path)
-    return path
+    return Inception(fold_normalisation(network.eval()), head, device, sha256, variant)
 
 
 def build_network(state: dict[str, Any]) -> torch.nn.Module:
-    """Return pytorch-fid's InceptionV3 with these weights, without the download that its constructor makes."""
+    """Return pytorch-fid's InceptionV3 with these weights, without the download that its constructor makes.
+
+    Its forward neither resizes nor scales: images come prepared.
+    """
     with _weights_instead_of_download(state):
-        network: torch.nn.Module = pytorch_fid_inception.InceptionV3()
+        network: torch.nn.Module = pytorch_fid_inception.InceptionV3(resize_input=False, normalize_input=False)
     return network
 
 
-def _download(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _socket_timeout(TIMEOUT):
-            torch.hub.download_url_to_file(URL, str(path), hash_prefix=SHA256_PREFIX, progress=False)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
-        cause = str(error) or type(error).__name__
-        raise ExtractorUnavailable(
-            f"the Inception weights are missing ({cause}): download {URL} to {path}, "
-            f"or set {VARIABLE} to where you have them"
-        ) from error
+def fold_normalisation(network: torch.nn.Module) -> torch.nn.Module:
+    """Return the network, changed in place, with each batch norm folded into the convolution before it.
 
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    # torch.hub takes no timeout, and a network that swallows packets would hold the cell until its own limit
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    In evaluation a batch norm is a fixed scale and shift per channel, which the convolution can carry: the features
+    agree to float rounding, and one pass over every activation is saved. Raises ValueError for a network in training.
+    """
+    for module in network.modules():
+        convolution, norm = getattr(module, "conv", None), getattr(module, "bn", None)
+        if isinstance(convolution, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+            if norm.training:
+                raise ValueError("a batch norm that is in training has no fixed scale and shift.")
+            module.conv = fuse_conv_bn_eval(convolution, norm)
+            module.bn = torch.nn.Identity()
+    return network
 
 
 @contextmanager

@@ -1,0 +1,189 @@
+"""`genbench fid` against `python -m pytorch_fid`, both as processes, on the same two folders of PNG files.
+
+    python benchmarks/metrics/fid_folders.py --images 5000 --memory 5000,50000 --out results/reference/fid-folders.json
+
+The network has random weights, the same file for both: pytorch-fid finds it in $TORCH_HOME under the published name,
+whose hash it does not check where the file is there. Runs alternate, genbench first in every other round: cold, without
+anything known of the reference, and with it cached: pytorch-fid from the .npz that its own --save-stats wrote, genbench
+from the cache that its cold run has filled. Each figure is the median of the rounds, and the values of both are held
+against each other.
+
+Peak memory is the process's own (`ru_maxrss`), of `genbench fid` at each number of images of `--memory`, with a
+network that takes no time: it is the features that could add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from genbench.builtin.extractors.inception_weights import FILE_NAME
+from genbench.measure import machine
+
+GENBENCH = (sys.executable, "-m", "genbench", "fid")
+PYTORCH_FID = (sys.executable, "-m", "pytorch_fid", "--num-workers")
+
+# 2048 features, as Inception has, from a matrix product.
+PLUGIN = """
+import genbench
+import torch
+
+
+class Wide:
+    name, whiten, protocol = "fd-wide", False, {"weights_sha256": "wide"}
+
+    def __init__(self):
+        self.projection = torch.randn(12, 2048, generator=torch.Generator().manual_seed(0))
+        self.noise = torch.randn(256, 2048, generator=torch.Generator().manual_seed(1))
+
+    def __call__(self, pixels):
+        small = torch.nn.functional.adaptive_avg_pool2d(pixels.float() / 255, 2).flatten(1)
+        return small @ self.projection + self.noise[pixels[:, 0, 0, 0].long()]
+
+
+@genbench.hookimpl
+def genbench_extractors():
+    yield genbench.ExtractorSpec(name="wide", load=lambda device: Wide())
+"""
+
+
+def main() -> None:
+    """Measure and write the figures with the raw samples."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=5000, help="in each folder")
+    parser.add_argument("--size", type=int, default=64, help="height and width of the files")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=0, help="of pytorch-fid; its default is up to 8 processes")
+    parser.add_argument("--memory", default="5000,50000", help="numbers of images; empty: do not measure memory")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    from random_inception import write_random_weights
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        weights = write_random_weights(folder / "torch" / "hub" / "checkpoints" / FILE_NAME)
+        shutil.copy(weights, folder / "random.pth")  # genbench refuses weights that contradict their name
+        sides = [
+            write_pictures(folder / side, arguments.images, arguments.size, seed) for seed, side in enumerate("ab")
+        ]
+        report = compare(folder, sides, arguments)
+        if arguments.memory:
+            report["peak_bytes"] = {n: peak(folder, int(n), arguments.size) for n in arguments.memory.split(",")}
+    for kind in ("cold", "cached"):
+        both = report["seconds"][kind]
+        print(
+            f"{kind:<7} pytorch-fid {statistics.median(both['pytorch-fid']):7.1f} s   "
+            f"genbench {statistics.median(both['genbench']):7.1f} s   ratio {report['ratios'][kind]:.2f}"
+        )
+    print(f"values differ by {report['difference']:.1e}; peak memory {report.get('peak_bytes')}")
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def compare(folder: Path, sides: list[Path], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the seconds of every process, the ratios of their medians, and how far the values are apart."""
+    seconds: dict[str, dict[str, list[float]]] = {
+        kind: {"pytorch-fid": [], "genbench": []} for kind in ("cold", "cached")
+    }
+    values: dict[str, float] = {}
+    environment = {**os.environ, "TORCH_HOME": str(folder / "torch"), "GENBENCH_CACHE": str(folder / "cache")}
+    peer = (*PYTORCH_FID, str(arguments.workers))
+    own = ("--weights", str(folder / "random.pth"), "--device", "cpu", "--json")
+    theirs = folder / "a.npz"
+    timed((*peer, "--save-stats", str(sides[0]), str(theirs)), environment)
+    for number in range(arguments.rounds):
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+        for kind in ("cold", "cached"):
+            reference = sides[0] if kind == "cold" else theirs
+            commands = {
+                "pytorch-fid": (*peer, str(reference), str(sides[1])),
+                "genbench": (*GENBENCH, *map(str, sides), *own),
+            }
+            for name in sorted(commands, reverse=bool(number % 2)):
+                spent, out = timed(commands[name], environment)
+                seconds[kind][name].append(spent)
+                values[name] = value_of(out)
+                print(f"round {number}, {kind}, {name}: {spent:.1f} s, {values[name]:.6g}", flush=True)
+    return {
+        "command": " ".join(["python", *sys.argv]),
+        "images": arguments.images,
+        "size": arguments.size,
+        "workers": arguments.workers,
+        "seconds": seconds,
+        "ratios": {
+            kind: statistics.median(both["pytorch-fid"]) / statistics.median(both["genbench"])
+            for kind, both in seconds.items()
+        },
+        "difference": abs(values["genbench"] / values["pytorch-fid"] - 1),
+        "machine": machine.describe(),
+    }
+
+
+def timed(command: tuple[str, ...], environment: dict[str, str]) -> tuple[float, str]:
+    """Return the seconds that a process took, and what it printed; raise where it failed."""
+    begin = time.perf_counter()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    spent = time.perf_counter() - begin
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    return spent, done.stdout
+
+
+def value_of(printed: str) -> float:
+    """Return the distance in what either program prints."""
+    if printed.lstrip().startswith("{"):
+        return float(json.loads(printed)["estimates"][0]["value"])
+    found = re.search(r"FID:\s*(\S+)", printed)
+    if found is None:
+        raise SystemExit(f"pytorch-fid printed no distance: {printed}")
+    return float(found[1])
+
+
+def peak(folder: Path, count: int, size: int) -> int:
+    """Return the peak memory in bytes of `genbench fid` on two folders of so many images."""
+    plugin = folder / "wide.py"
+    plugin.write_text(PLUGIN)
+    sides = [write_pictures(folder / f"{side}-{count}", count, size, seed) for seed, side in enumerate("ab")]
+    command = (*GENBENCH, *map(str, sides), "--extractor", "wide", "--plugin", str(plugin), "--device", "cpu")
+    environment = {**os.environ, "GENBENCH_CACHE": str(folder / f"cache-{count}")}
+    code = (
+        "import resource, subprocess, sys\n"
+        "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
+        "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], env=environment, capture_output=True, text=True)
+    status, kib = done.stdout.split()
+    if status != "0":
+        raise SystemExit(f"genbench fid failed:\n{done.stderr}")
+    for side in sides:
+        shutil.rmtree(side)
+    return 1024 * int(kib)
+
+
+def write_pictures(folder: Path, count: int, size: int, seed: int) -> Path:
+    """Write colour images of smooth noise as PNG files, which are about as large as those of photographs."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        coarse = rng.integers(0, 256, (size // 8 + 1, size // 8 + 1, 3), dtype=np.uint8)
+        picture = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{number:06}.png", compress_level=1)
+    return folder
+
+
+if __name__ == "__main__":
+    main()
