@@ -76,7 +76,7 @@ def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[T
     return jackknife(changes_without(features, reference, blocks))
 
 
-def changes_without(features: Tensor, reference: Statistics, blocks: Sequence[Tensor]) -> Tensor:
+def changes_without(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Tensor:
     """Return by how much FD(features, reference) changes when each block of rows is deleted, (K,)."""
     require_two_finite(features)
     return torch.stack(list(_changes(features, reference, blocks)))
