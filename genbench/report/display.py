@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 5.0
+_METRICS_TOLD = 4  # on the line of a finished cell; the table has all
 
 
 class Display(Protocol):
@@ -235,8 +236,9 @@ def outcome(result: CellResult) -> str:
     speed = result.throughput
     if speed is not None and result.proof is not None and result.proof.trained:
         parts.append(f"{numbers.with_interval(speed.images_per_second, speed.low, speed.high)} images/s")
-    parts += [f"{clean(e.metric, 40)} {numbers.with_error(e.value, e.standard_error)}" for e in result.estimates]
-    return " · ".join(parts)
+    told = result.estimates[:_METRICS_TOLD]
+    parts += [f"{clean(e.metric, 40)} {numbers.with_error(e.value, e.standard_error)}" for e in told]
+    return " · ".join([*parts, "…"] if len(result.estimates) > len(told) else parts)
 
 
 def _write(stream: TextIO, text: str) -> None:
