@@ -31,13 +31,14 @@ from genbench.exchange import (
     Unavailable,
     VariationalLoss,
 )
-from genbench.hookspecs import hookimpl
+from genbench.hookspecs import API_VERSION, hookimpl
 from genbench.options import option
 from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "API_VERSION",
     "AdversarialLoss",
     "Augmentation",
     "Batch",

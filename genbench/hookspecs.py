@@ -15,6 +15,10 @@ from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, Met
 
 PROJECT = "genbench"
 
+# Version of this contract: hooks, specs and what they exchange. The first number rises when a plugin that worked may
+# work no more, the second when something is added. A plugin states the one it needs: requires_api = "1.0".
+API_VERSION = "1.0"
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

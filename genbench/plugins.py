@@ -23,6 +23,8 @@ import pluggy
 
 from genbench import hookspecs
 from genbench.errors import GenbenchError, SpecError, UsageError, near_miss
+from genbench.process_state import left_alone
+from genbench.required_api import declared_api, require_api
 from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Spec
 
 ENTRY_POINT_GROUP = "genbench"
@@ -62,6 +64,7 @@ class Plugin:
     registers: dict[str, list[str]] = field(default_factory=dict)  # names by kind
     reason: str = ""  # why it is quarantined; empty: it is fine
     traceback: str = ""
+    notes: list[str] = field(default_factory=list)  # what it does that it should not, and that was put right
 
     @property
     def quarantined(self) -> bool:
@@ -151,26 +154,39 @@ def load_plugin(plugin: Plugin) -> LoadedPlugin:
     if plugin.quarantined:
         return LoadedPlugin(plugin, {})
     registers: dict[str, list[str]] = {}
+    notes: list[str] = []
     try:
-        manager = pluggy.PluginManager(hookspecs.PROJECT)
-        manager.add_hookspecs(hookspecs)
-        module = _import(plugin)
-        manager.register(module, name=plugin.name)
-        manager.check_pending()
-        _require_hooks(module)
-        specs: dict[Kind, list[Spec]] = {}
-        for kind, spec_type in SPEC_TYPES.items():
-            specs[kind] = found = []
-            for yielded in getattr(manager.hook, f"genbench_{kind}")():
-                for spec in _specs(yielded, kind, spec_type):
-                    found.append(spec)
-                    registers.setdefault(kind, []).append(spec.name)
-        return LoadedPlugin(replace(plugin, registers=registers), specs)
+        with left_alone() as changes:
+            specs = _specs_of(plugin, registers)
+        notes += [f"importing it changed {change}: put back" for change in changes]
+        return LoadedPlugin(replace(plugin, registers=registers, notes=notes), specs)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
         fault = replace(plugin, registers=registers).quarantine(_reason(error), traceback.format_exc())
         return LoadedPlugin(fault, {})
+
+
+def _specs_of(plugin: Plugin, registers: dict[str, list[str]]) -> dict[Kind, list[Spec]]:
+    """Import the plugin and return what its hooks yield; `registers` is filled on the way, as far as it gets."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    declared = declared_api(plugin.target, plugin.origin == "file")
+    require_api(declared)
+    module = _import(plugin)
+    if declared is None:
+        require_api(getattr(module, "requires_api", None))
+    manager.register(module, name=plugin.name)
+    manager.check_pending()
+    _require_hooks(module)
+    specs: dict[Kind, list[Spec]] = {}
+    for kind, spec_type in SPEC_TYPES.items():
+        specs[kind] = found = []
+        for yielded in getattr(manager.hook, f"genbench_{kind}")():
+            for spec in _specs(yielded, kind, spec_type):
+                found.append(spec)
+                registers.setdefault(kind, []).append(spec.name)
+    return specs
 
 
 def _import(plugin: Plugin) -> ModuleType:

@@ -36,6 +36,8 @@ def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None
         if verbose:
             for kind, names in plugin.registers.items():
                 click.echo(f"{'':<{width}}    {kind}: {', '.join(names)}")
+        for note in plugin.notes:
+            click.echo(f"{'':<{width}}    note: {note}")
         if plugin.quarantined:
             click.echo(f"{'':<{width}}    reason: {plugin.reason}")
             for line in plugin.traceback.strip().splitlines():

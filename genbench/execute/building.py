@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from genbench.options import OptionValue
 from genbench.plan.catalogue import Catalogue
 from genbench.plan.initial import file_hash, initial_weights
 from genbench.plan.recipe import resolve_recipe
+from genbench.process_state import left_alone
 from genbench.results.schema import CellIdentity, Transfer
 from genbench.specs import FamilySpec, LossSpec, ModelSpec, resolve
 from genbench.train.augment import make_transform
@@ -67,8 +69,17 @@ class Built:
         return family
 
 
-def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, device: torch.device) -> Built:
-    """Seed, build the networks, and put them together with data and optimisers on the device."""
+def build_cell(
+    identity: CellIdentity,
+    catalogue: Catalogue,
+    data: LoadedData,
+    device: torch.device,
+    notes: list[str] | None = None,
+) -> Built:
+    """Seed, build the networks, and put them together with data and optimisers on the device.
+
+    What a plugin changes on the way that it must leave alone is put back, and told in `notes`.
+    """
     model: ModelSpec = catalogue.require("models", identity.model.name).spec
     family_spec: FamilySpec = catalogue.require("families", identity.family.name).spec
     loss_spec: LossSpec = catalogue.require("losses", identity.loss.name).spec
@@ -88,8 +99,10 @@ def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, d
 
     recipe = resolve_recipe(recipe, owner=model.name)  # a plan of an older version lacks the newer fields
     seed_globals(identity.seed)
-    networks = build_networks(identity, model, family_spec, data.num_classes)
-    loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
+    with _put_back(f"building '{model.name}'", notes):
+        networks = build_networks(identity, model, family_spec, data.num_classes)
+    with _put_back(f"creating the loss '{loss_spec.name}'", notes):
+        loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
         networks[LOSS_NETWORK] = module
@@ -116,7 +129,8 @@ def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, d
         train_size=len(data.train_pixels),
         augmentation=augmentation,
     )
-    family: Family = resolve(family_spec.create)(setup)
+    with _put_back(f"creating the family '{family_spec.name}'", notes):
+        family: Family = resolve(family_spec.create)(setup)
     _check_output(family, model, identity, data, device, networks)
     phases = list(family.phases())
     _check_phases(phases, networks, family_spec)
@@ -135,6 +149,22 @@ def build_cell(identity: CellIdentity, catalogue: Catalogue, data: LoadedData, d
         augmentation=augmentation,
     )
     return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
+
+
+@contextmanager
+def _put_back(what: str, notes: list[str] | None) -> Iterator[None]:
+    """Put back what a plugin's code changes of the process, and say so; initialisers may draw global random numbers."""
+    seed = torch.initial_seed()
+    try:
+        with left_alone(randomness=False) as changes:
+            yield
+    finally:
+        if torch.initial_seed() != seed:
+            torch.manual_seed(seed)
+            changes.append("the seed of torch's global random numbers")
+        told = [f"{what} changed {change}: put back" for change in changes]
+        if notes is not None:
+            notes += [note for note in told if note not in notes]
 
 
 def _training_images(

@@ -111,6 +111,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
     catalogue = load_registry(job.plugins)
+    draft.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]
     baseline = resident_bytes()
     reporter.activity("loading data")
     with draft.timing("load"):
@@ -191,7 +192,7 @@ class _Cell:
     draft: _Draft
 
     def build(self) -> Built:
-        return build_cell(self.identity, self.catalogue, self.data, self.device)
+        return build_cell(self.identity, self.catalogue, self.data, self.device, self.draft.notes)
 
 
 def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
