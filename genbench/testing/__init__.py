@@ -1,0 +1,8 @@
+"""The conformance kit: rules that plugins keep, tried on tiny data; behind `genbench plugin test`, and for pytest."""
+
+from __future__ import annotations
+
+from genbench.testing.check import Check, Outcome
+from genbench.testing.checks import CHECKS
+
+__all__ = ["CHECKS", "Check", "Outcome"]

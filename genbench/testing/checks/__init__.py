@@ -1,0 +1,50 @@
+"""The rules of the conformance kit in the order in which they are asked; `docs/conformance.md` is made of it."""
+
+from __future__ import annotations
+
+from genbench.testing.check import Check
+from genbench.testing.checks import (
+    contract,
+    datasets,
+    execution,
+    learning,
+    losses,
+    measuring,
+    networks,
+    persistence,
+)
+
+CHECKS: tuple[Check, ...] = (
+    contract.documented,
+    contract.builds,
+    contract.image_shapes,
+    contract.value_range,
+    contract.full_range,
+    contract.finite_steps,
+    contract.process_untouched,
+    learning.seeded,
+    learning.every_parameter_trains,
+    learning.no_gradient_crosses,
+    learning.bf16,
+    learning.bounded_memory,
+    execution.no_host_reads,
+    execution.device_purity,
+    execution.memory_layout,
+    execution.compiles,
+    persistence.save_and_load,
+    persistence.resume,
+    networks.norm_epsilon,
+    networks.raw_logits,
+    networks.labels_matter,
+    losses.extreme_logits,
+    losses.batch_duplication,
+    losses.penalty_per_sample,
+    datasets.dataset_contract,
+    datasets.dataset_repeats,
+    measuring.metric_contract,
+    measuring.metric_repeats,
+    measuring.extractor_contract,
+    measuring.extractor_per_image,
+)
+
+BY_NAME: dict[str, Check] = {check.name: check for check in CHECKS}

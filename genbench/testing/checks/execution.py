@@ -1,0 +1,143 @@
+"""Rules of execution: nothing waits for the host, nothing is tied to one device, one layout, one way to run."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
+
+from genbench.exchange import Batch
+from genbench.testing.blame import place
+from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move
+from genbench.testing.subject import BATCH, Subject, rng
+from genbench.testing.watching import HostReads
+
+TRAINED = ("finite-steps",)
+
+
+@check(
+    "no-host-reads",
+    *("models", "losses", "families"),
+    what="Nothing in a step reads a tensor on the host: no .item(), .cpu(), .tolist(), print, `if tensor:`, x[mask].",
+    why="Each read waits until the GPU has caught up; steps are timed, and one read can halve their speed.",
+    mend="Stay in tensors: torch.where for `if`, a product for a mask; numbers to look at are terms of the Objective.",
+    after=TRAINED,
+)
+def no_host_reads(subject: Subject) -> None:
+    """Watch one step; where there is a GPU, let it complain too."""
+    engine, reads = subject.cell().engine, HostReads()
+    with reads.watching():
+        engine.step()
+    if reads.found:
+        raise Broken(f"a step reads on the host: {', '.join(reads.found[:3])}")
+    if torch.cuda.is_available():
+        engine = subject.cell(device=torch.device("cuda")).engine
+        engine.step()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            engine.step()
+        except RuntimeError as error:
+            raise Broken(f"a step waits for the GPU: {error}{place(error)}") from error
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+@check(
+    "device-purity",
+    *("models", "losses", "families"),
+    what="On a GPU, every tensor of a step and of sampling is on that GPU.",
+    why="A tensor that stays on the CPU is an error on a GPU, or a copy in every step.",
+    mend="Register constants with register_buffer, and create others with device=x.device.",
+    after=(*TRAINED, "no-host-reads"),
+)
+def device_purity(subject: Subject) -> None:
+    """Run objectives and sampling on a GPU that computes nothing."""
+    shape, labels = subject.shapes[0], subject.labels(BATCH)
+    networks = subject.networks()
+    try:
+        with fake_gpu():
+            move(networks)
+            family = subject.family_on(networks, FAKE_CUDA)
+            there = None if labels is None else torch.empty(BATCH, dtype=torch.int64, device=FAKE_CUDA)
+            progress = torch.empty((), device=FAKE_CUDA)
+            shared: dict[str, object] = {}
+            for phase in family.phases():
+                images = torch.empty(BATCH, *shape, device=FAKE_CUDA)
+                total = phase.objective(Batch(images, there, FakeGenerator(), True, shared, progress)).total
+                if total.device.type != "cuda":
+                    raise Broken(f"the phase '{phase.name}' ends on the {total.device.type}")
+            with torch.no_grad():
+                samples = family.sample(BATCH, FakeGenerator(), there)
+            if samples.device.type != "cuda":
+                raise Broken(f"samples end on the {samples.device.type}")
+    except FakeTensorDeviceMismatchError as error:
+        raise Broken(f"{error}{place(error)}".replace("cuda:0", "the GPU")) from error
+    except Broken:
+        raise
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise Inapplicable(f"a GPU without values cannot follow it: {first}{place(error)}") from None
+
+
+@check(
+    "memory-layout",
+    "models",
+    what="Networks in the memory format channels_last return what they return in the usual one.",
+    why="Models with convolutions are run in channels_last, which is faster; the numbers must not depend on it.",
+    mend="Use flatten and reshape instead of view, and never look at strides.",
+    after=TRAINED,
+)
+def memory_layout(subject: Subject) -> None:
+    """Compare samples, and logits or encodings of images, in both layouts."""
+    shape, labels = subject.shapes[0], subject.labels(BATCH)
+    networks = {name: network.eval() for name, network in subject.networks().items()}
+    family = subject.family_on(networks)
+    readers = [networks[name] for name in ("discriminator", "encoder") if name in networks]
+    pixels = subject.images(BATCH, shape)
+
+    def run(images: Tensor) -> list[Tensor]:
+        found = [family.sample(BATCH, rng(), labels)]
+        for reader in readers:
+            read = reader(images) if labels is None else reader(images, labels)
+            found += read if isinstance(read, tuple | list) else [read]
+        return found
+
+    with torch.no_grad():
+        usual = run(pixels)
+        for network in networks.values():
+            network.to(memory_format=torch.channels_last)
+        last = run(pixels.to(memory_format=torch.channels_last))
+    for one, other in zip(usual, last, strict=True):
+        if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
+            raise Broken(f"values differ by up to {float((one - other).abs().max()):.3g}")
+
+
+@check(
+    "compiles",
+    "models",
+    what="Networks under torch.compile train and sample as they do without.",
+    why="Compiled steps must mean the same computation, or their speed is that of another model.",
+    mend="Do not ask torch.compiler.is_compiling(), and keep Python state out of `forward`.",
+    after=TRAINED,
+)
+def compiles(subject: Subject) -> None:
+    """Take a step and a sample, both ways; without a backend, so no C++ compiler is needed."""
+    plain, compiled = subject.cell(), subject.cell()
+    torch._dynamo.reset()
+    try:
+        for network in compiled.engine.networks.values():
+            network.compile(backend="eager")
+        found = []
+        for built in (plain, compiled):
+            torch.manual_seed(1)
+            built.engine.step()
+            family = built.family_for_sampling()
+            with torch.no_grad():
+                samples = family.sample(BATCH, rng(), subject.labels(BATCH))
+            found.append({**built.engine.read_terms(), "samples": samples})
+    finally:
+        torch._dynamo.reset()
+    for name, one in found[0].items():
+        if not torch.allclose(one, found[1][name], rtol=1e-3, atol=1e-4):
+            raise Broken(f"compiled, '{name}' is another by up to {float((one - found[1][name]).abs().max()):.3g}")

@@ -1,0 +1,149 @@
+"""Rules of losses, as functions on tensors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from genbench.exchange import AdversarialLoss, Posterior, VariationalLoss
+from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
+
+BUILT = ("builds",)
+EXTREME = 50.0  # a logit of which sigmoid and its complement cannot both be told from 0 and 1 in fp32
+LATENTS = 5
+SHAPE = (1, 3, 3)
+
+
+@check(
+    "extreme-logits",
+    "losses",
+    what=f"Value and gradient are finite where logits are ±{EXTREME:g}.",
+    why="Logits of that size occur in every long training; log(1 - sigmoid(50)) is minus infinity in fp32.",
+    mend="Write -log sigmoid(x) as softplus(-x), and -log(1 - sigmoid(x)) as softplus(x).",
+    after=BUILT,
+)
+def extreme_logits(subject: Subject) -> None:
+    """Ask the loss of a player who is sure, rightly or wrongly."""
+    loss = subject.created_loss()
+    for case, total, inputs in _extremes(loss):
+        if not bool(total.isfinite()):
+            raise Broken(f"{case} it is {float(total):g}")
+        if total.requires_grad:
+            gradients = torch.autograd.grad(total, inputs, allow_unused=True)
+            if not all(bool(g.isfinite().all()) for g in gradients if g is not None):
+                raise Broken(f"{case} its gradient is not finite")
+
+
+@check(
+    "batch-duplication",
+    "losses",
+    what="A batch whose images are given several times costs no more than the batch itself.",
+    why="Terms are means over the batch: a sum ties the loss, and so the learning rate, to the batch size.",
+    mend="Sum over pixels and latents if you like, then take the mean over the batch.",
+    after=BUILT,
+)
+def batch_duplication(subject: Subject) -> None:
+    """Give the batch once, twice and thrice: what depends on its size grows on, an estimate from pairs levels off."""
+    loss = subject.created_loss()
+    once, twice, thrice = (_values(loss, times) for times in (1, 2, 3))
+    for name, value in once.items():
+        first, second = twice[name] - value, thrice[name] - twice[name]
+        if abs(first) > 1e-3 * abs(value) + 1e-5 and first * second > 0 and abs(second) > 0.5 * abs(first):
+            raise Broken(
+                f"{name} is {value:.4g} for a batch, {twice[name]:.4g} for it twice, {thrice[name]:.4g} thrice"
+            )
+
+
+@check(
+    "penalty-per-sample",
+    "losses",
+    what="A penalty takes the norm of each image's gradient by itself, and draws a point for each image.",
+    why="A norm over the whole batch, or one random number for it, is another penalty; published code has both.",
+    mend="Sum over dim=(1, 2, 3) before the root, take the mean last, and draw rand(len(real), 1, 1, 1).",
+    after=BUILT,
+)
+def penalty_per_sample(subject: Subject) -> None:
+    """Try a discriminator with the same gradient everywhere on batches of two sizes, and look where it is asked."""
+    loss = subject.created_loss()
+    if not isinstance(loss, AdversarialLoss) or loss.penalty is None:
+        raise Inapplicable("the loss has no penalty")
+    weights = torch.linspace(0.1, 0.9, 9).view(1, *SHAPE)
+    asked: list[Tensor] = []
+
+    def linear(images: Tensor) -> Tensor:
+        asked.append(images.detach())
+        return (images * weights).sum((1, 2, 3))
+
+    values = []
+    for size in (1, 6):
+        real, fake = torch.zeros(size, *SHAPE), torch.ones(size, *SHAPE)
+        values.append(float(loss.penalty(linear, real, fake, rng()).detach()))
+    if not math.isclose(*values, rel_tol=1e-4, abs_tol=1e-6):
+        raise Broken(f"where every gradient has the same norm it is {values[0]:.4g} for 1 image, {values[1]:.4g} for 6")
+    for points in (p for p in asked if len(p) == 6):
+        levels = points.flatten(1).mean(1)
+        if bool(((levels > 1e-3) & (levels < 1 - 1e-3)).all()) and bool((levels == levels[0]).all()):
+            raise Broken("all images of a batch are mixed with the same random number")
+
+
+def _extremes(loss: object) -> Iterator[tuple[str, Tensor, list[Tensor]]]:
+    if isinstance(loss, AdversarialLoss):
+        for real_sign, fake_sign in itertools.product((-1, 1), repeat=2):
+            real, fake = (torch.full((4,), sign * EXTREME).requires_grad_() for sign in (real_sign, fake_sign))
+            where = f"with real logits {real_sign * EXTREME:g} and fake logits {fake_sign * EXTREME:g}"
+            yield f"{where} the discriminator's:", loss.discriminator(real, fake), [real, fake]
+            given = real if loss.relativistic else None
+            yield f"{where} the generator's:", loss.generator(fake, given), [real, fake]
+    elif isinstance(loss, VariationalLoss):
+        for sign in (-1, 1):
+            posterior = _posterior(loss)
+            posterior.images[0] = 1.0 if sign < 0 else 0.0  # reproduced as badly as can be
+            posterior.logits = torch.full_like(posterior.logits, sign * EXTREME).requires_grad_()
+            posterior.mean = posterior.mean.requires_grad_()
+            posterior.log_variance = posterior.log_variance.requires_grad_()
+            inputs = [posterior.logits, posterior.mean, posterior.log_variance]
+            yield f"with logits {sign * EXTREME:g}", loss.objective(posterior).total, inputs
+    else:
+        raise Inapplicable("only adversarial and variational losses are functions that the kit can ask alone")
+
+
+def _values(loss: object, times: int) -> Mapping[str, float]:
+    if isinstance(loss, AdversarialLoss):
+        real, fake = (4 * noise(4, SHAPE, seed).mean((1, 2, 3)).repeat(times) - 2 for seed in (0, 1))
+        asked: Mapping[str, Callable[[], Tensor]] = {
+            "the discriminator's loss": lambda: loss.discriminator(real, fake),
+            "the generator's loss": lambda: loss.generator(fake, real if loss.relativistic else None),
+        }
+        return {name: float(ask()) for name, ask in asked.items()}
+    if isinstance(loss, VariationalLoss):
+        posterior = _posterior(loss)
+        for name in ("images", "logits", "mean", "log_variance", "latents", "prior"):
+            draws = loss.samples if name in ("logits", "latents") else 1
+            parts = getattr(posterior, name).chunk(draws)  # one block of all images per draw
+            setattr(posterior, name, torch.cat([part.repeat(times, *[1] * (part.ndim - 1)) for part in parts]))
+        with torch.no_grad():
+            objective = loss.objective(posterior)
+        return {"the total": float(objective.total), **{f"'{n}'": float(t) for n, t in objective.terms.items()}}
+    raise Inapplicable("only adversarial and variational losses are functions that the kit can ask alone")
+
+
+def _posterior(loss: VariationalLoss) -> Posterior:
+    batch, random = 4, rng()
+    mean = torch.randn(batch, LATENTS, generator=random)
+    log_variance = torch.randn(batch, LATENTS, generator=random)
+    drawn = torch.randn(loss.samples, batch, LATENTS, generator=random)
+    return Posterior(
+        images=(noise(batch, SHAPE) * 255).round() / 255,
+        logits=torch.randn(loss.samples * batch, *SHAPE, generator=random),
+        mean=mean,
+        log_variance=log_variance,
+        latents=(mean + (log_variance / 2).exp() * drawn).flatten(0, 1),
+        prior=torch.randn(batch, LATENTS, generator=random),
+        train_size=10 * TRAINING_IMAGES,
+        progress=torch.tensor(0.5),
+    )

@@ -1,0 +1,158 @@
+"""Rules of metrics and extractors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench.exchange import Estimate, Extractor, ExtractorData, ExtractorUnavailable, Images, Unavailable
+from genbench.execute.loading import cache_directory
+from genbench.metrics.evaluation import CellEvaluation
+from genbench.specs import ExtractorSpec, MetricSpec, resolve
+from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.subject import CPU, Subject, noise
+
+COUNT = 96
+SHAPE = (1, 28, 28)
+
+
+@check(
+    "metric-contract",
+    "metrics",
+    what="`measure` returns an Estimate of its own name and direction, or Unavailable with a reason; the images stay.",
+    why="A number under another name, or with another direction, would be compared with the wrong ones.",
+    mend="Give the Estimate the spec's name and direction, and a finite float; copy images before you change them.",
+)
+def metric_contract(subject: Subject) -> None:
+    """Measure noise."""
+    evaluation = _evaluation(subject)
+    before = torch.as_tensor(evaluation.samples.pixels).clone()
+    for found in _measure(subject, evaluation):
+        direction = subject.spec.direction
+        if found.metric != subject.name and direction != "each":
+            raise Broken(f"the estimate is called '{found.metric}'")
+        if direction not in (found.direction, "each"):
+            raise Broken(f"the estimate says {found.direction} is better, the spec {direction}")
+        if not isinstance(found.value, float | int) or not math.isfinite(found.value):
+            raise Broken(f"the value is {found.value!r}")
+    if not torch.equal(torch.as_tensor(evaluation.samples.pixels), before):
+        raise Broken("it changes the images that it measures")
+
+
+@check(
+    "metric-repeats",
+    "metrics",
+    what="The same images give the same number, whatever the global seeds.",
+    why="A difference between two models must be one of the models.",
+    mend="Draw from evaluation.generator(purpose).",
+    after=("metric-contract",),
+)
+def metric_repeats(subject: Subject) -> None:
+    """Measure twice."""
+    values = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        values.append([found.value for found in _measure(subject, _evaluation(subject))])
+    if values[0] != values[1]:
+        raise Broken(f"measured twice, it is {values[0]} and {values[1]}")
+
+
+@check(
+    "extractor-contract",
+    "extractors",
+    what="An extractor turns uint8 images of 1 and of 3 channels into finite features (N, d), and has a protocol.",
+    why="Distances compare only where the protocol agrees, and every dataset may be measured.",
+    mend="Repeat or mix the channels, resize, return floats, and put the hash of the weights into `protocol`.",
+)
+def extractor_contract(subject: Subject) -> None:
+    """Take features of noise."""
+    extractor = _load(subject)
+    if not dict(extractor.protocol):
+        raise Broken("its protocol is empty")
+    for shape in (SHAPE, (3, 32, 32)):
+        features: Any = _features(extractor, _pixels(4, shape))
+        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 4:
+            what = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise Broken(f"features of 4 images {shape} are {what}, not (4, d)")
+        if not features.is_floating_point() or not bool(features.isfinite().all()):
+            raise Broken(f"features of images {shape} are not finite floats")
+
+
+@check(
+    "extractor-per-image",
+    "extractors",
+    what="The features of an image do not depend on the images beside it.",
+    why="Otherwise a distance depends on the batch size, and on the order of the images.",
+    mend="Call eval() on the network when it is loaded.",
+    after=("extractor-contract",),
+)
+def extractor_per_image(subject: Subject) -> None:
+    """Take features of the same image in other company."""
+    extractor, pixels = _load(subject), _pixels(6, SHAPE)
+    alone, beside = _features(extractor, pixels[:3]), _features(extractor, pixels)[:3]
+    if not torch.allclose(alone, beside, rtol=1e-3, atol=1e-4):
+        raise Broken(f"features change by up to {float((alone - beside).abs().max()):.3g} with the other images")
+
+
+def _pixels(count: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
+    return noise(count, shape, seed).mul(255).round().to(torch.uint8)
+
+
+def _features(extractor: Extractor, pixels: Tensor) -> Tensor:
+    with torch.inference_mode():
+        return extractor(pixels)
+
+
+def _load(subject: Subject) -> Extractor:
+    spec: ExtractorSpec = subject.spec
+    try:
+        found: Extractor = resolve(spec.load)(CPU, _data()) if spec.needs_data else resolve(spec.load)(CPU)
+    except ExtractorUnavailable as error:
+        raise Inapplicable(str(error)) from None
+    return found
+
+
+def _data() -> ExtractorData:
+    labels = torch.arange(COUNT) % 3
+    train, test = (Images(_pixels(COUNT, SHAPE, seed), labels) for seed in (1, 2))
+    return ExtractorData("noise", "noise", train, test, cache_directory(), ("a", "b", "c"))
+
+
+def _evaluation(subject: Subject) -> CellEvaluation:
+    data = _data()
+    held_out = noise(COUNT, SHAPE, 2)
+    return CellEvaluation(
+        samples=Images(_pixels(COUNT, SHAPE)),
+        train=data.train,
+        test=data.test,
+        reconstructions=(held_out, (held_out + noise(COUNT, SHAPE, 3)) / 2),
+        device=CPU,
+        extractors={name: entry.spec for name, entry in subject.catalogue.extractors.items()},
+        mode_of=_brightness,
+        data=data,
+    )
+
+
+def _brightness(pixels: Tensor) -> Tensor:
+    return (pixels.float().mean((1, 2, 3)) > 127).long()
+
+
+def _measure(subject: Subject, evaluation: CellEvaluation) -> list[Estimate]:
+    spec: MetricSpec = subject.spec
+    try:
+        found: object = resolve(spec.measure)(evaluation)
+    except ExtractorUnavailable as error:
+        raise Inapplicable(str(error)) from None
+    several = found if spec.direction == "each" and isinstance(found, Sequence) else [found]
+    for one in several:
+        if not isinstance(one, Estimate | Unavailable):
+            raise Broken(f"measure returned {type(one).__name__}")
+    estimates = [one for one in several if isinstance(one, Estimate)]
+    if not estimates:
+        reasons = [one.reason for one in several if isinstance(one, Unavailable)]
+        raise Inapplicable(f"it measures nothing here: {'; '.join(reasons)}")
+    return estimates

@@ -1,0 +1,87 @@
+"""Rules of persistence: what is saved is all that there is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.subject import Subject, rng
+from genbench.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
+from genbench.train.engine import EagerEngine
+from genbench.train.transfer import load_initial
+
+TRAINED = ("finite-steps",)
+STEPS = 3
+
+
+@check(
+    "save-and-load",
+    "models",
+    what="A fresh build with the saved weights makes the samples of the trained one, whatever the global seeds.",
+    why="`genbench sample` and the metrics of the best weights see the model through its saved weights alone.",
+    mend="Keep what a sample depends on in parameters and buffers, and draw from the generator that `sample` is given.",
+    after=TRAINED,
+)
+def save_and_load(subject: Subject) -> None:
+    """Train, save, load into another build, and sample both."""
+    trained, fresh = subject.cell(seed=1), subject.cell(seed=2)
+    if not any(len(network.state_dict()) for network in trained.engine.networks.values()):
+        raise Inapplicable("it has no weights")
+    for _ in range(2):
+        trained.engine.step()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "weights.safetensors")
+        save_weights(path, trained.engine.networks, {})
+        report = load_initial(fresh.engine.networks, path)
+    if report.missing or report.mismatched:
+        raise Broken(f"not all weights come back: {(*report.missing, *report.mismatched)[0]}")
+    samples = [_sample(subject, built.engine.networks, seed) for seed, built in enumerate((trained, fresh))]
+    if not torch.equal(*samples):
+        raise Broken(f"samples differ by up to {float((samples[0] - samples[1]).abs().max()):.3g}")
+
+
+@check(
+    "resume",
+    *("models", "losses", "families"),
+    what=f"{STEPS} steps, a checkpoint, and {STEPS} steps of another build end as {2 * STEPS} steps do, to the bit.",
+    why="A run that is interrupted and resumed must give the numbers of one that was not.",
+    mend="Keep counters and averages in buffers, not in Python attributes; `batch.progress` says how far training is.",
+    after=TRAINED,
+)
+def resume(subject: Subject) -> None:
+    """Go on twice from the same point."""
+    straight = subject.cell(seed=1).engine
+    _train(straight)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "resume.safetensors")
+        save_checkpoint(path, straight, {}, {})
+        _train(straight)
+        resumed = subject.cell(seed=2).engine
+        try:
+            load_checkpoint(path, resumed)
+        except ValueError as error:
+            raise Broken(f"the checkpoint cannot be loaded: {error}") from error
+    _train(resumed)
+    for name, network in straight.networks.items():
+        other = resumed.networks[name].state_dict()
+        for key, tensor in network.state_dict().items():
+            if isinstance(tensor, Tensor) and not torch.equal(tensor, other[key]):
+                raise Broken(f"{name}.{key} is another after resuming")
+
+
+def _train(engine: EagerEngine) -> None:
+    for _ in range(STEPS):
+        engine.step()
+    engine.read_terms()
+
+
+def _sample(subject: Subject, networks: dict[str, nn.Module], seed: int) -> Tensor:
+    for network in networks.values():
+        network.eval()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        return subject.family_on(networks).sample(4, rng(), subject.labels(4))
