@@ -40,7 +40,7 @@ class Check:
 class Outcome:
     """What a check said of a subject."""
 
-    kind: Kind
+    kind: str  # of the subject, or 'plugins' where a plugin as a whole is meant
     subject: str
     check: str
     verdict: Verdict

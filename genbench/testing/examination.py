@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genbench.errors import GenbenchError
-from genbench.plan.catalogue import SINGULAR
 from genbench.testing.blame import place
 from genbench.testing.check import Broken, Check, Inapplicable, Outcome
 from genbench.testing.checks import BY_NAME, CHECKS
 from genbench.testing.subject import Subject
+
+_FAILED = " has failed"  # after the name of a rule: why those that rest on it are not tried
 
 
 def checks_of(subject: Subject, only: Sequence[str] = ()) -> list[Check]:
@@ -21,8 +22,13 @@ def examine(check: Check, subject: Subject) -> Outcome:
     """Ask a check, once those that it rests on have been asked; an error in the plugin's code is a finding too."""
     for name in check.after:
         needed = BY_NAME[name]
-        if subject.kind in needed.kinds and subject.outcome(needed).verdict == "failed":
-            return _outcome(check, subject, "skipped", f"{name} has failed")
+        if subject.kind not in needed.kinds:
+            continue
+        before = subject.outcome(needed)
+        if before.verdict == "failed":
+            return _outcome(check, subject, "skipped", f"{name}{_FAILED}")
+        if before.reason.endswith(_FAILED):
+            return _outcome(check, subject, "skipped", before.reason)
     try:
         check.examine(subject)
     except Broken as finding:
@@ -40,7 +46,7 @@ def explain(outcome: Outcome) -> str:
     """Return a failure in words: what was found, what should hold, why, and how to mend it."""
     check = BY_NAME[outcome.check]
     return (
-        f"{SINGULAR[outcome.kind]} '{outcome.subject}' fails {outcome.check}\n"
+        f"{outcome.subject} ({outcome.kind}) breaks {outcome.check}\n"
         f"found: {outcome.reason}\nrule:  {check.what}\nwhy:   {check.why}\nmend:  {check.mend}"
     )
 

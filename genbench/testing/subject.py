@@ -18,7 +18,7 @@ from genbench.options import Option, OptionValue, resolve_options
 from genbench.plan.catalogue import Catalogue, Entry
 from genbench.plan.identity import IDENTITY_VERSION, origin
 from genbench.plan.recipe import resolve_recipe
-from genbench.plan.settings import Settings
+from genbench.plan.settings import Settings, chosen_latent_dim, own_settings
 from genbench.plugins import Kind
 from genbench.results.schema import CellIdentity, Choice
 from genbench.specs import ConfigurableSpec, FamilySpec, LossSpec, ModelSpec, Shape, Spec, resolve
@@ -99,9 +99,7 @@ class Subject:
 
     def options(self, kind: Kind, spec: ConfigurableSpec) -> dict[str, OptionValue]:
         """Return every option's value: given, else small for a built-in model, else the default."""
-        given = {
-            o.name: v for o in spec.option_schema for n, v in self.settings.get(spec.name, {}).items() if n == o.name
-        }
+        given = own_settings(self.settings, spec)
         small: dict[str, OptionValue] = {}
         if kind == "models" and self.catalogue.models[spec.name].plugin.origin == "builtin":
             small = smallest(spec.option_schema)
@@ -119,7 +117,7 @@ class Subject:
             loss=_choice(entries.losses[loss.name], self.options("losses", loss)),
             dataset=_choice(next(iter(entries.datasets.values())), {}),
             image_shape=shape or self.shapes[0],
-            latent_dim=model.latent_dim,
+            latent_dim=chosen_latent_dim(self.settings, model),
             recipe=resolve_recipe(model.recipe, loss.recipe, steps, recipe, owner=model.name),
             device="cpu",
             seed=seed,
@@ -186,6 +184,12 @@ class Subject:
         if check.name not in self.outcomes:
             self.outcomes[check.name] = examine(check, self)
         return self.outcomes[check.name]
+
+
+def copy_weights(source: Built, target: Built) -> None:
+    """Give one cell the weights of another."""
+    for name, network in source.engine.networks.items():
+        target.engine.networks[name].load_state_dict(network.state_dict())
 
 
 def noise(count: int, shape: Shape, seed: int = 0) -> Tensor:

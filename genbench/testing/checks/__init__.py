@@ -15,6 +15,7 @@ from genbench.testing.checks import (
 )
 
 CHECKS: tuple[Check, ...] = (
+    contract.loads,
     contract.documented,
     contract.builds,
     contract.image_shapes,

@@ -10,12 +10,22 @@ from torch import Tensor
 from genbench.exchange import Family
 from genbench.process_state import left_alone
 from genbench.specs import ConfigurableSpec, LossSpec
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.check import Broken, Check, Inapplicable, check
 from genbench.testing.layers import driven, responding_layer
 from genbench.testing.subject import BATCH, Subject, rng
 
 SLACK = 1e-3  # share of the range by which images may lie outside, as in a run
 REACHED = 0.1  # share of the range that may be missing at either end
+
+
+loads = Check(
+    "loads",
+    (),  # asked of a plugin, before there is anything else to ask
+    what="The plugin is imported, its hooks and specs keep the contract, and its names are its own.",
+    why="A plugin that does not load is quarantined whole: nothing of it can be used.",
+    mend="Read the reason and the traceback; `genbench plugin list` shows them too.",
+    examine=lambda subject: None,
+)
 
 
 @check(

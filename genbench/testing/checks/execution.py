@@ -10,7 +10,7 @@ from genbench.exchange import Batch
 from genbench.testing.blame import place
 from genbench.testing.check import Broken, Inapplicable, check
 from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move
-from genbench.testing.subject import BATCH, Subject, rng
+from genbench.testing.subject import BATCH, Subject, copy_weights, rng
 from genbench.testing.watching import HostReads
 
 TRAINED = ("finite-steps",)
@@ -90,8 +90,8 @@ def device_purity(subject: Subject) -> None:
 )
 def memory_layout(subject: Subject) -> None:
     """Compare samples, and logits or encodings of images, in both layouts."""
-    shape, labels = subject.shapes[0], subject.labels(BATCH)
-    networks = {name: network.eval() for name, network in subject.networks().items()}
+    shape, labels = max(subject.shapes, key=lambda shape: (shape[0], -shape[1])), subject.labels(BATCH)
+    networks = {name: network.eval() for name, network in subject.networks(shape).items()}
     family = subject.family_on(networks)
     readers = [networks[name] for name in ("discriminator", "encoder") if name in networks]
     pixels = subject.images(BATCH, shape)
@@ -124,6 +124,7 @@ def memory_layout(subject: Subject) -> None:
 def compiles(subject: Subject) -> None:
     """Take a step and a sample, both ways; without a backend, so no C++ compiler is needed."""
     plain, compiled = subject.cell(), subject.cell()
+    copy_weights(plain, compiled)
     torch._dynamo.reset()
     try:
         for network in compiled.engine.networks.values():

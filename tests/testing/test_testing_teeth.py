@@ -1,0 +1,199 @@
+"""The kit has teeth: each rule is broken by a plugin that breaks nothing else, and a sound plugin breaks none."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from genbench.execute.registry import load_registry
+from genbench.plan.catalogue import discover
+from genbench.plugins import Kind
+from genbench.testing import CHECKS, Outcome
+from genbench.testing.examination import checks_of, explain
+from genbench.testing.subject import Subject
+from genbench.testing.targets import find_targets
+
+SOUND = Path(__file__).with_name("sound_plugin.py").read_text(encoding="utf-8")
+SUBJECTS: list[tuple[Kind, str]] = [
+    *(("models", name) for name in ("sound", "labelled", "dueller")),
+    *(("losses", name) for name in ("penalised", "plain")),
+    *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
+]
+
+
+class Mutant(NamedTuple):
+    """A change of the sound plugin's text, and whom it breaks."""
+
+    old: str
+    new: str
+    kind: Kind = "models"
+    name: str = "sound"
+
+
+HIDDEN = "        return self.last(hidden).flatten()"  # of the discriminator
+BUILD = "def build(image_shape, latent_dim, num_classes, options):\n"
+POINTS = "torch.rand(len(real), 1, 1, 1, generator=rng, device=real.device)"
+NORM = "(gradient.flatten(1).norm(dim=1) - 1).square().mean()"
+
+
+def in_discriminator(line: str) -> Mutant:
+    return Mutant(HIDDEN, f"        {line}\n{HIDDEN}")
+
+
+MUTANTS: dict[str, list[Mutant]] = {
+    "documented": [
+        Mutant('"a small one"', '""'),
+        Mutant('"hidden values"', '""'),
+        Mutant('formula="E softplus(-D)"', 'formula=""', "losses", "plain"),
+    ],
+    "builds": [
+        Mutant('"generator": Generator', '"maker": Generator'),
+        Mutant("return genbench.AdversarialLoss(", "return dict(", "losses", "penalised"),
+    ],
+    "image-shapes": [Mutant('"generator": Generator(image_shape', '"generator": Generator((1, 8, 8)')],
+    "value-range": [Mutant(".tanh()", ".tanh() * 1.2"), Mutant(".tanh()", ".tanh() * 0")],
+    "full-range": [Mutant(".tanh()", ".sigmoid()")],
+    "finite-steps": [
+        in_discriminator("hidden = hidden.sub(hidden).sqrt() / hidden.sub(hidden) if self.training else hidden"),
+        Mutant("softplus(-fake).mean()", "softplus(-fake).mean().log().log()", "losses", "penalised"),
+    ],
+    "process-untouched": [
+        Mutant(BUILD, f"{BUILD}    torch.set_num_threads(torch.get_num_threads() + 1)\n"),
+        in_discriminator("torch.use_deterministic_algorithms(True)"),
+    ],
+    "seeded": [
+        Mutant(
+            "        self.last = nn.Linear(width, 1)\n",
+            "        self.last = nn.Linear(width, 1)\n"
+            "        unseeded = torch.Generator()\n        unseeded.seed()\n"
+            "        nn.init.uniform_(self.last.weight, -0.1, 0.1, generator=unseeded)\n",
+        ),
+    ],
+    "every-parameter-trains": [
+        Mutant(
+            "        self.last = nn.Linear(width, 1)\n",
+            "        self.last = self.idle = nn.Linear(width, 1)\n        self.idle = nn.Linear(2, 3)\n",
+        ),
+    ],
+    "no-gradient-crosses": [Mutant("fake.detach()", "fake", "families", "duel")],
+    "bf16": [
+        in_discriminator("if hidden.dtype == torch.bfloat16: raise TypeError('only float32')"),
+        in_discriminator("hidden = hidden * (1 if hidden.dtype == torch.float32 else 100)"),
+    ],
+    "bounded-memory": [
+        in_discriminator("KEPT.append(hidden.detach().mean())"),
+        in_discriminator("KEPT[:] = [sum(KEPT) + hidden.mean()]"),
+    ],
+    "no-host-reads": [
+        in_discriminator(f"hidden = hidden + 0 * {read}")
+        for read in (
+            "hidden.mean().item()",
+            "hidden.detach().mean().tolist()",
+            "bool(hidden.mean() > 9)",
+            "hidden[hidden > 0].mean()",
+            "len(repr(hidden))",
+            "float(hidden.detach().cpu().mean())",
+        )
+    ],
+    "device-purity": [in_discriminator("hidden = hidden + torch.zeros(hidden.shape)")],
+    "memory-layout": [in_discriminator("hidden = hidden * (1 if images.is_contiguous() else 2)")],
+    "compiles": [in_discriminator("hidden = hidden * (2 if torch.compiler.is_compiling() else 1)")],
+    "save-and-load": [
+        Mutant(
+            "        images = self.last(hidden).tanh()",
+            "        self.gain = getattr(self, 'gain', float(torch.randint(1, 9, ())))\n"
+            "        images = (self.gain * self.last(hidden)).tanh()",
+        ),
+        Mutant(
+            "hidden = self.norm(self.hidden(latents)).relu()",
+            "hidden = self.norm(self.hidden(latents)).relu()\n        hidden = hidden * torch.rand_like(hidden)",
+        ),
+    ],
+    "resume": [
+        in_discriminator(
+            "self.calls = getattr(self, 'calls', 0) + self.training; hidden = hidden * (1 + 0.01 * self.calls)"
+        )
+    ],
+    "norm-epsilon": [Mutant("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)")],
+    "raw-logits": [
+        Mutant("self.last(hidden).flatten()", f"{end}(self.last(hidden).flatten())")
+        for end in ("torch.sigmoid", "leaky_relu", "torch.relu")
+    ],
+    "labels-matter": [
+        Mutant("self.embed(labels)], 1)", "self.embed(0 * labels)], 1)", name="labelled"),
+        Mutant("hidden + self.embed(labels)", "hidden + self.embed(0 * labels)", name="labelled"),
+    ],
+    "extreme-logits": [
+        Mutant("softplus(fake)", "-(1 - fake.sigmoid()).log()", "losses", "penalised"),
+        Mutant("softplus(-fake)", "-fake.sigmoid().log()", "losses", "penalised"),
+    ],
+    "batch-duplication": [Mutant("softplus(-fake).mean()", "softplus(-fake).sum()", "losses", "penalised")],
+    "penalty-per-sample": [
+        Mutant(NORM, "(gradient.norm() - 1).square()", "losses", "penalised"),
+        Mutant(NORM, NORM.replace("mean()", "sum()"), "losses", "penalised"),
+        Mutant(POINTS, POINTS.replace("len(real), 1, 1, 1", "()"), "losses", "penalised"),
+    ],
+    "dataset-contract": [
+        Mutant("classes=3", "classes=5", "datasets", "dots"),
+        Mutant("image_shape=(1, 8, 8), load", "image_shape=(1, 9, 9), load", "datasets", "dots"),
+    ],
+    "dataset-repeats": [Mutant("torch.Generator().manual_seed(0)", "None", "datasets", "dots")],
+    "metric-contract": [
+        Mutant('metric="brightness"', 'metric="brilliance"', "metrics", "brightness"),
+        Mutant('direction="higher"\n    )', 'direction="lower"\n    )', "metrics", "brightness"),
+    ],
+    "metric-repeats": [Mutant(".float().mean())", ".float().mean() + torch.rand(()))", "metrics", "brightness")],
+    "extractor-contract": [Mutant("return features", "return features.sum(1)", "extractors", "rows")],
+    "extractor-per-image": [Mutant("return features", "return features - features.mean(0)", "extractors", "rows")],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_to_collect() -> Iterator[None]:
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+def ask(folder: Path, text: str, kind: Kind, name: str) -> list[Outcome]:
+    """Ask every rule of one thing that the plugin of this text registers."""
+    path = folder / "plugin.py"
+    path.write_text(text, encoding="utf-8")
+    targets = find_targets([str(path)], discover([path]))
+    assert not targets.quarantined, targets.quarantined
+    subject = Subject(kind, name, load_registry(targets.plugins))
+    return [subject.outcome(check) for check in checks_of(subject)]
+
+
+@pytest.mark.parametrize(("kind", "name"), SUBJECTS)
+def test_a_sound_plugin_breaks_no_rule(kind: Kind, name: str, tmp_path: Path) -> None:
+    assert {o.check: o.reason for o in ask(tmp_path, SOUND, kind, name) if o.verdict == "failed"} == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "mutant"), [pytest.param(r, m, id=f"{r}-{n}") for r, ms in MUTANTS.items() for n, m in enumerate(ms)]
+)
+def test_a_mutant_breaks_its_rule_and_no_other(rule: str, mutant: Mutant, tmp_path: Path) -> None:
+    assert mutant.old in SOUND
+    outcomes = ask(tmp_path, SOUND.replace(mutant.old, mutant.new), mutant.kind, mutant.name)
+    broken = {o.check: o.reason for o in outcomes if o.verdict == "failed"}
+    assert set(broken) == {rule}, broken
+    (failure,) = (o for o in outcomes if o.verdict == "failed")
+    assert all(f"{word}:" in explain(failure) for word in ("found", "rule", "why", "mend"))
+
+
+def test_a_plugin_for_another_version_breaks_the_first_rule(tmp_path: Path) -> None:
+    path = tmp_path / "plugin.py"
+    path.write_text(SOUND.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
+    (refusal,) = find_targets([str(path)], discover([path])).refusals
+    assert (refusal.check, refusal.verdict) == ("loads", "failed")
+    assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason
+
+
+def test_every_rule_has_a_mutant() -> None:
+    assert {*MUTANTS, "loads"} == {check.name for check in CHECKS}
