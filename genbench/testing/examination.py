@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genbench.errors import GenbenchError
+from genbench.process_state import left_alone
 from genbench.testing.blame import place
 from genbench.testing.check import Broken, Check, Inapplicable, Outcome
 from genbench.testing.checks import BY_NAME, CHECKS
@@ -30,7 +31,8 @@ def examine(check: Check, subject: Subject) -> Outcome:
         if before.reason.endswith(_FAILED):
             return _outcome(check, subject, "skipped", before.reason)
     try:
-        check.examine(subject)
+        with left_alone(randomness=False) as changes:
+            check.examine(subject)
     except Broken as finding:
         return _outcome(check, subject, "failed", str(finding))
     except Inapplicable as reason:
@@ -39,6 +41,9 @@ def examine(check: Check, subject: Subject) -> Outcome:
         return _outcome(check, subject, "failed", f"{error.cause} {error.cure}".strip())
     except Exception as error:
         return _outcome(check, subject, "failed", f"{type(error).__name__}: {error}{place(error)}")
+    finally:
+        for change in changes:
+            subject.note(f"training or sampling changed {change}")
     return _outcome(check, subject, "ok", "")
 
 

@@ -177,6 +177,11 @@ class Subject:
         low, high = self.model.value_range
         return low + (high - low) * noise(count, shape, seed)
 
+    def note(self, what: str) -> None:
+        """Take down a change of the process, once."""
+        if what not in self.notes:
+            self.notes.append(what)
+
     def outcome(self, check: Check) -> Outcome:
         """Return what the check says, asking it once; see `genbench.testing.examination`."""
         from genbench.testing.examination import examine

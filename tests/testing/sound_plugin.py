@@ -1,4 +1,4 @@
-"""A plugin that registers one of everything, small and sound; the mutants of `test_testing_teeth` are made of its text."""
+"""A plugin that registers one of everything, small and sound; the mutants of `test_testing_teeth` are made of it."""
 
 import math
 from dataclasses import dataclass
@@ -86,12 +86,11 @@ class Duel:
 
     def criticise(self, batch):
         fake = self.sample(len(batch.images), batch.rng)
-        batch.shared["fake"] = fake
         total = self.setup.loss(self.discriminator(batch.images)) + self.setup.loss(-self.discriminator(fake.detach()))
         return genbench.Objective(total, {})
 
     def make(self, batch):
-        return genbench.Objective(self.setup.loss(self.discriminator(batch.shared["fake"])), {})
+        return genbench.Objective(self.setup.loss(self.discriminator(self.sample(len(batch.images), batch.rng))), {})
 
     def sample(self, count, rng, labels=None):
         return self.generator(torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device))
@@ -123,8 +122,7 @@ class Rows:
 
     def __call__(self, pixels):
         grey = pixels.float().mean(1, keepdim=True)
-        features = nn.functional.interpolate(grey, (28, 28), mode="bilinear").mean((1, 3))
-        return features
+        return nn.functional.interpolate(grey, (28, 28), mode="bilinear").mean((1, 3))
 
 
 SMALL = {"latent_dim": 4, "image_shapes": ((1, 8, 8), (3, 8, 8)), "options": Options}

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from genbench.exchange import Family
-from genbench.process_state import left_alone
 from genbench.specs import ConfigurableSpec, LossSpec
 from genbench.testing.check import Broken, Check, Inapplicable, check
 from genbench.testing.layers import driven, responding_layer
@@ -85,7 +84,7 @@ def image_shapes(subject: Subject) -> None:
 @check(
     "value-range",
     "models",
-    what="For every declared image shape, samples lie in the declared value range and are not all the same.",
+    what="For every declared image shape, samples are inside the value range, however far training goes, and differ.",
     why="Values outside are cut off when samples become pictures, and metrics see other images than the networks made.",
     mend="End the network in an activation of that range (tanh, sigmoid), or declare the range that it has.",
     after=("builds", "image-shapes"),
@@ -104,6 +103,9 @@ def value_range(subject: Subject) -> None:
             raise Broken(f"for images {shape}, declared ({low:g}, {high:g}), found {least:.3g} to {greatest:.3g}")
         if least == greatest:
             raise Broken(f"for images {shape} every value of {BATCH} samples is {least:.3g}")
+    least, greatest = _extremes(subject)
+    if least < low - slack or greatest > high + slack:
+        raise Broken(f"declared ({low:g}, {high:g}); training can drive values to {least:.3g} and {greatest:.3g}")
 
 
 @check(
@@ -115,19 +117,12 @@ def value_range(subject: Subject) -> None:
     after=("builds", "image-shapes", "value-range"),
 )
 def full_range(subject: Subject) -> None:
-    """Multiply what the last layer returns."""
-    networks = subject.networks()
-    for network in networks.values():
-        network.eval()
-    family = subject.family_on(networks)
-    layer = responding_layer(networks.values(), lambda: _sample(subject, family))
-    if layer is None:
-        raise Inapplicable("no dense or convolutional layer makes the images")
-    with driven(layer):
-        samples = _sample(subject, family)
+    """Drive the last layer."""
     low, high = subject.model.value_range
     margin = REACHED * (high - low)
-    least, greatest = float(samples.min()), float(samples.max())
+    least, greatest = _extremes(subject)
+    if math.isnan(least):
+        raise Inapplicable("no dense or convolutional layer makes the images")
     if least > low + margin or greatest < high - margin:
         raise Broken(f"declared ({low:g}, {high:g}), but values only go from {least:.3g} to {greatest:.3g}")
 
@@ -161,17 +156,13 @@ def finite_steps(subject: Subject) -> None:
     after=("builds", "image-shapes", "value-range", "finite-steps"),
 )
 def process_untouched(subject: Subject) -> None:
-    """Compare before and after."""
-    plugin = subject.entry.plugin
-    notes = [*plugin.notes]
-    subject.notes.clear()
-    with left_alone(randomness=False) as changes:
-        engine = subject.cell().engine
-        seed = torch.initial_seed()
-        engine.step()
-        if torch.initial_seed() != seed:
-            notes.append("training changed the seed of torch's global random numbers")
-    notes += [*subject.notes, *(f"training changed {change}" for change in changes)]
+    """Look at what was put back so far: every rule is asked with the process watched."""
+    engine = subject.cell().engine
+    seed = torch.initial_seed()
+    engine.step()
+    if torch.initial_seed() != seed:
+        subject.note("a step changed the seed of torch's global random numbers")
+    notes = [*subject.entry.plugin.notes, *subject.notes]
     if notes:
         raise Broken("; ".join(notes))
 
@@ -186,6 +177,20 @@ def _family(subject: Subject, networks: object) -> Family:
 def _sample(subject: Subject, family: Family) -> Tensor:
     with torch.inference_mode():
         return family.sample(BATCH, rng(), subject.labels(BATCH))
+
+
+def _extremes(subject: Subject) -> tuple[float, float]:
+    """Return the least and greatest value of samples whose last layer is driven; NaN where there is no such layer."""
+    networks = subject.networks()
+    for network in networks.values():
+        network.eval()
+    family = subject.family_on(networks)
+    layer = responding_layer(networks.values(), lambda: _sample(subject, family))
+    if layer is None:
+        return math.nan, math.nan
+    with driven(layer):
+        samples = _sample(subject, family)
+    return float(samples.min()), float(samples.max())
 
 
 def _first_bad(values: list[float]) -> str:

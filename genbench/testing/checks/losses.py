@@ -32,7 +32,7 @@ def extreme_logits(subject: Subject) -> None:
     loss = subject.created_loss()
     for case, total, inputs in _extremes(loss):
         if not bool(total.isfinite()):
-            raise Broken(f"{case} it is {float(total):g}")
+            raise Broken(f"{case} it is {float(total.detach()):g}")
         if total.requires_grad:
             gradients = torch.autograd.grad(total, inputs, allow_unused=True)
             if not all(bool(g.isfinite().all()) for g in gradients if g is not None):
