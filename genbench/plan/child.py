@@ -35,12 +35,19 @@ class Ending:
 
 
 def ask_child(
-    module: str, question: bytes, count: int, limit: float, accept: Callable[[bytes], None], doing: str
+    module: str,
+    question: bytes,
+    count: int,
+    limit: float,
+    accept: Callable[[bytes], None],
+    doing: str,
+    starting: float = 0.0,
 ) -> Ending:
     """Start a child, hand it the question, and pass each of `count` answers on; return how it ended.
 
-    `limit` is the time in seconds that one answer may take. Where `accept` raises, that is the end. `doing` says in the
-    reason what the child was at, such as 'loading'. The child and all that it has started are ended.
+    `limit` is the time in seconds that one answer may take, the first one `starting` seconds more. Where `accept`
+    raises, that is the end. `doing` says in the reason what the child was at, such as 'loading'. The child and all that
+    it has started are ended.
     """
     answers, answers_write = os.pipe()
     # The child looks for modules exactly where this process does: not in the working directory, where -m would look.
@@ -64,7 +71,7 @@ def ask_child(
                 with contextlib.suppress(BrokenPipeError):
                     child.stdin.write(question)
                     child.stdin.close()
-                arrived = _listen(answers_file, child.stdout, count, limit, accept, ending, doing)
+                arrived = _listen(answers_file, child.stdout, count, limit, accept, ending, doing, starting)
                 if not ending.reason and arrived < count:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         child.wait(LAST_SECONDS)  # it closed the pipe: let it end by itself, and say how
@@ -92,6 +99,7 @@ def _listen(
     accept: Callable[[bytes], None],
     ending: Ending,
     doing: str,
+    starting: float,
 ) -> int:
     """Take answers until all are there, the child has closed the pipe, or one takes too long; return their number."""
     arrived, buffer = 0, b""
@@ -99,7 +107,7 @@ def _listen(
     with selectors.DefaultSelector() as selector:
         selector.register(answers, selectors.EVENT_READ)
         selector.register(output, selectors.EVENT_READ)
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + starting + limit
         while arrived < count:
             ready = [key.fileobj for key, _ in selector.select(max(0.0, deadline - time.monotonic()))]
             if output in ready and not _keep_end(output, ending):

@@ -9,6 +9,7 @@ from genbench.process_state import left_alone
 from genbench.testing.blame import place
 from genbench.testing.check import Broken, Check, Inapplicable, Outcome
 from genbench.testing.checks import BY_NAME, CHECKS
+from genbench.testing.copies import end_copy, forks
 from genbench.testing.subject import Subject
 
 _FAILED = " has failed"  # after the name of a rule: why those that rest on it are not tried
@@ -30,6 +31,7 @@ def examine(check: Check, subject: Subject) -> Outcome:
             return _outcome(check, subject, "skipped", f"{name}{_FAILED}")
         if before.reason.endswith(_FAILED):
             return _outcome(check, subject, "skipped", before.reason)
+    forks_before = forks()
     try:
         with left_alone(randomness=False) as changes:
             check.examine(subject)
@@ -42,6 +44,9 @@ def examine(check: Check, subject: Subject) -> Outcome:
     except Exception as error:
         return _outcome(check, subject, "failed", f"{type(error).__name__}: {error}{place(error)}")
     finally:
+        end_copy(subject.process)
+        if forks() > forks_before:
+            subject.note("its code forks the process, and a copy runs on")
         for change in changes:
             subject.note(f"training or sampling changed {change}")
     return _outcome(check, subject, "ok", "")

@@ -18,6 +18,7 @@ from genbench.testing.subject import Subject
 from genbench.testing.targets import Targets
 
 CHECK_SECONDS = 120.0  # that one check may take
+STARTING_SECONDS = 60.0  # that importing torch may take before the first check
 _PRINTED = 500  # characters of what a plugin printed last
 
 
@@ -60,6 +61,7 @@ def examine_isolated(
             seconds,
             partial(_take, add),
             "checking",
+            STARTING_SECONDS,
         )
         if ending.reason and len(outcomes) < len(pairs):
             printed = f"; it printed last: {ending.text[-_PRINTED:].strip()}" if ending.text.strip() else ""

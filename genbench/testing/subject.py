@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,7 @@ from genbench.plugins import Kind
 from genbench.results.schema import CellIdentity, Choice
 from genbench.specs import ConfigurableSpec, FamilySpec, LossSpec, ModelSpec, Shape, Spec, resolve
 from genbench.testing.check import Check, Inapplicable, Outcome
+from genbench.testing.copies import end_copy
 from genbench.train.seeds import seed_globals
 
 BATCH = 4
@@ -43,7 +45,8 @@ class Subject:
     catalogue: Catalogue
     settings: Settings = field(default_factory=dict)  # options that were given, as `--set` does
     outcomes: dict[str, Outcome] = field(default_factory=dict)  # of the checks so far, by name
-    notes: list[str] = field(default_factory=list)  # what building changed of the process
+    notes: list[str] = field(default_factory=list)  # what its code changed of the process
+    process: int = field(default_factory=os.getpid)  # that it is examined in
 
     @property
     def entry(self) -> Entry[Any]:
@@ -128,13 +131,16 @@ class Subject:
     def cell(self, shape: Shape | None = None, seed: int = 0, device: torch.device = CPU, **recipe: Any) -> Built:
         """Build a tiny cell as a run does: the same code, a few images of noise."""
         identity = self.identity(shape, seed, **recipe)
-        return build_cell(identity, self.catalogue, self.data(identity.image_shape), device, self.notes)
+        built = build_cell(identity, self.catalogue, self.data(identity.image_shape), device, self.notes)
+        end_copy(self.process)
+        return built
 
     def networks(self, shape: Shape | None = None, seed: int = 0) -> dict[str, nn.Module]:
         """Seed and build the networks alone, and the loss's own; nothing is checked but that they are networks."""
         identity = self.identity(shape, seed)
         seed_globals(seed)
         networks = build_networks(identity, self.model, self.family, self.classes)
+        end_copy(self.process)
         module = getattr(self.created_loss(), "module", None)
         return {**networks, LOSS_NETWORK: module} if isinstance(module, nn.Module) else networks
 
