@@ -75,6 +75,8 @@ def _take(add: Callable[[Outcome], None], line: bytes) -> None:
 
 def serve(descriptor: int) -> None:
     """Be the child: examine what standard input asks for and write one outcome a line to the descriptor."""
+    import torch._dynamo  # optimisers import it at their first use, which would count as time of a check  # noqa: F401
+
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
     catalogue = load_registry(question.plugins)
     subjects: dict[tuple[str, str], Subject] = {}

@@ -1,0 +1,69 @@
+"""`genbench plugin test`: which names it takes, what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from genbench.cli.plugin import command
+from genbench.errors import ExitCode, UsageError
+
+SOUND = Path(__file__).parents[1] / "testing" / "sound_plugin.py"
+QUICK = ("--only", "documented", "--only", "dataset-contract", "--only", "norm-epsilon")
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(command, ["test", *arguments], standalone_mode=False, catch_exceptions=False)
+
+
+def test_a_file_is_tested_whole_with_a_line_for_each_rule_and_an_explanation_of_each_failure(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(SOUND.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
+    done = invoke(str(path), *QUICK)
+    assert done.return_value == ExitCode.FAILED_CELLS
+    lines = done.stdout.splitlines()
+    headings = [line for line in lines if line and not line.startswith(" ")]
+    assert headings == [
+        *("family duel", "model sound", "model labelled", "model dueller", "loss penalised", "loss plain"),
+        *("dataset dots", "extractor rows", "metric brightness", "10 ok, 3 failed, 0 skipped"),
+    ]
+    assert lines.count("  failed   norm-epsilon: generator.norm has eps = 0.8") == 3
+    assert "           mend: Write momentum=0.8" in done.stdout
+    assert lines.count("  ok       documented") == 9
+
+
+def test_json_carries_the_rule_and_options_can_be_given() -> None:
+    done = invoke("sound", "--plugin", str(SOUND), "--set", "sound.width=4", "--json", "--only", "norm-epsilon")
+    assert done.return_value == ExitCode.OK
+    (outcome,) = json.loads(done.stdout)
+    assert (outcome["kind"], outcome["check"], outcome["verdict"]) == ("models", "norm-epsilon", "ok")
+    assert {*outcome} == {"kind", "subject", "check", "verdict", "reason", "rule", "why", "mend"}
+    with pytest.raises(UsageError, match=r"sound\.wdith.*Did you mean 'width'"):
+        invoke("sound", "--plugin", str(SOUND), "--set", "sound.wdith=4")
+
+
+def test_a_quarantined_plugin_fails_the_first_rule_with_its_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("import genbench\nraise RuntimeError('no licence')\n")
+    done = invoke(str(path))
+    assert done.return_value == ExitCode.FAILED_CELLS
+    assert "failed   loads: RuntimeError: no licence" in done.stdout
+    assert "raise RuntimeError('no licence')" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["dcgna"], r"nothing is named 'dcgna'\. Did you mean 'dcgan'"),
+        (["dcgan", "--kind", "loss"], "no loss is named 'dcgan'"),
+        (["dcgan", "--only", "resmue"], "There is no rule 'resmue'. Did you mean 'resume'"),
+        (["dcgan", "--timeout", "0"], "leaves no time"),
+        (["nowhere.py"], "nowhere.py cannot be read"),
+    ],
+)
+def test_what_cannot_be_tested_is_a_usage_error(arguments: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        invoke(*arguments)

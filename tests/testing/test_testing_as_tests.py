@@ -1,0 +1,46 @@
+"""The kit as tests of a plugin author, and the page of rules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from genbench.testing.page import page
+
+ROOT = Path(__file__).parents[2]
+SOUND = Path(__file__).with_name("sound_plugin.py")
+
+
+def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Path) -> None:
+    broken = tmp_path / "mine.py"
+    broken.write_text(SOUND.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
+    (tmp_path / "test_mine.py").write_text(
+        "from genbench.testing import conformance\n"
+        f"test_conformance = conformance('sound', plugin={str(broken)!r}, only=['builds', 'norm-epsilon', 'labels-matter'], skip=['builds'])\n"
+        f"test_all = conformance(plugin={str(broken)!r}, only=['norm-epsilon'])\n"
+        f"test_documented = conformance('sound', plugin={str(broken)!r}, only=['documented'])\n"
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
+    assert "test_conformance[sound-labels-matter] SKIPPED" in done.stdout, done.stdout
+    assert "test_conformance[sound-norm-epsilon] FAILED" in done.stdout
+    assert "test_all[dueller-norm-epsilon] FAILED" in done.stdout
+    assert "found: generator.norm has eps = 0.8" in done.stdout
+    assert "mend:  Write momentum=0.8" in done.stdout
+    assert "test_documented[sound-documented] PASSED" in done.stdout
+    assert "[sound-builds]" not in done.stdout
+
+
+def test_the_committed_page_of_rules_is_made_of_the_list() -> None:
+    assert (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8") == page()
