@@ -15,11 +15,13 @@ SOUND = Path(__file__).with_name("sound_plugin.py")
 def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Path) -> None:
     broken = tmp_path / "mine.py"
     broken.write_text(SOUND.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
+    given = f"plugin={str(broken)!r}"
     (tmp_path / "test_mine.py").write_text(
         "from genbench.testing import conformance\n"
-        f"test_conformance = conformance('sound', plugin={str(broken)!r}, only=['builds', 'norm-epsilon', 'labels-matter'], skip=['builds'])\n"
-        f"test_all = conformance(plugin={str(broken)!r}, only=['norm-epsilon'])\n"
-        f"test_documented = conformance('sound', plugin={str(broken)!r}, only=['documented'])\n"
+        "RULES = ['builds', 'norm-epsilon', 'labels-matter']\n"
+        f"test_conformance = conformance('sound', {given}, only=RULES, skip=['builds'])\n"
+        f"test_all = conformance({given}, only=['norm-epsilon'])\n"
+        f"test_documented = conformance('sound', {given}, only=['documented'])\n"
     )
     command = [
         sys.executable,
