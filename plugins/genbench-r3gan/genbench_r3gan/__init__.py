@@ -17,7 +17,7 @@ requires_api = "1.0"
 class R3GANOptions:
     """Options of `r3gan`."""
 
-    width: int = genbench.option(32, "channels next to the image; up to four times as many further in", minimum=4)
+    width: int = genbench.option(16, "channels next to the image; up to four times as many further in", minimum=4)
     depth: int = genbench.option(2, "residual blocks per resolution", minimum=1)
 
 
@@ -41,6 +41,6 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
             "schedule_final": 0.25,  # 2e-4 to 5e-5
             "ema_half_life": 500_000.0,  # and no more than a share of the images seen, by the recipe's ramp
         },
-        paper="Huang et al. 2024, The GAN is dead; long live the GAN! A Modern Baseline GAN, arXiv:2501.05441",
+        paper="Huang et al. 2024, The GAN is dead; long live the GAN! A Modern GAN Baseline, arXiv:2501.05441",
         options=R3GANOptions,
     )

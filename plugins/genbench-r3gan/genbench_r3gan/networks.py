@@ -8,10 +8,10 @@
     discriminator  first: Conv k1 from the image; last: one filter as large as the map for each channel, then a sum
                    that is weighted: the logit
 
-    size  maps of the stages, width w         parameters for w = 32, depth 2, c = 3 (generator, discriminator)
-     28   4w × 7²  2w × 14²  w × 28²          COUNT28
-     32   4w × 4²  4w × 8²  2w × 16²  w × 32²  COUNT32
-     64   4w × 4²  4w × 8²  4w × 16²  2w × 32²  w × 64²  COUNT64
+    size  maps of the stages, width w         parameters for w = 16, depth 2, c = 3 (generator, discriminator)
+     28   4w × 7²   2w × 14²   w × 28²         118,256  114,224
+     32   4w × 4²   4w ×  8²  2w × 16²  w × 32²  186,288  182,256
+     64   4w × 4²   4w ×  8²  4w × 16²  2w × 32²  w × 64²  256,432  252,400
 
 Weights are He-normal. With L blocks the first two convolutions of each are scaled by L^(-1/4) and the last one begins
 at zero (Fixup: Zhang et al. 2019, arXiv:1901.09321, section 3), so that a network begins as nearly the identity and
@@ -25,10 +25,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import genbench
 import torch
 from torch import Tensor, nn
 
+import genbench
 from genbench_r3gan import R3GANOptions
 
 _SLOPE = 0.2  # of LeakyReLU below 0
@@ -66,7 +66,7 @@ class Block(nn.Module):
 
 
 class LearntMaps(nn.Module):
-    """From latents (B, latent_dim) to maps (B, channels, side, side): what StyleGAN's constant is, but for the scale."""
+    """From latents (B, latent_dim) to maps (B, channels, side, side): learnt ones, each times its scale."""
 
     def __init__(self, latent_dim: int, channels: int, side: int) -> None:
         super().__init__()

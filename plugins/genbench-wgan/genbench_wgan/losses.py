@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-import genbench
 import torch
 from torch import Tensor
 
+import genbench
 from genbench_wgan import DivergenceOptions, LipschitzOptions
 
 Critic: TypeAlias = Callable[[Tensor], Tensor]  # images (B, channels, height, width) -> logits (B,)

@@ -29,9 +29,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import genbench
 from torch import nn
 
+import genbench
 from genbench_wgan import CriticOptions
 
 _SLOPE = 0.2  # of LeakyReLU below 0
