@@ -45,19 +45,19 @@ class Block(nn.Module):
         super().__init__()
         groups = -(-_EXPANSION * channels // _GROUP)  # rounded up: groups are whole
         inner = groups * _GROUP
-        self.residual = nn.Sequential(
-            nn.Conv2d(channels, inner, 1),
-            nn.LeakyReLU(_SLOPE, inplace=True),
-            nn.Conv2d(inner, inner, 3, 1, 1, groups=groups),
-            nn.LeakyReLU(_SLOPE, inplace=True),
-            nn.Conv2d(inner, channels, 1, bias=False),
-        )
-        for index in (0, 2):
-            nn.init.kaiming_normal_(self.residual[index].weight, _SLOPE)
-            nn.init.zeros_(self.residual[index].bias)
+        widen = nn.Conv2d(channels, inner, 1)
+        grouped = nn.Conv2d(inner, inner, 3, 1, 1, groups=groups)
+        narrow = nn.Conv2d(inner, channels, 1, bias=False)
+        for convolution in (widen, grouped):
+            assert convolution.bias is not None
+            nn.init.zeros_(convolution.bias)
+            nn.init.kaiming_normal_(convolution.weight, _SLOPE)
             with torch.no_grad():
-                self.residual[index].weight.mul_(blocks**-0.25)
-        nn.init.zeros_(self.residual[4].weight)
+                convolution.weight.mul_(blocks**-0.25)
+        nn.init.zeros_(narrow.weight)
+        self.residual = nn.Sequential(
+            widen, nn.LeakyReLU(_SLOPE, inplace=True), grouped, nn.LeakyReLU(_SLOPE, inplace=True), narrow
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps of the same shape."""

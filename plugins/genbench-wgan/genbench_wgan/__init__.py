@@ -40,7 +40,7 @@ class DivergenceOptions:
 
 
 # wgan-gp's (Gulrajani et al. 2017, algorithm 1), so that the three differ in nothing but their penalty.
-_RECIPE = {
+_RECIPE: dict[str, str | int | float] = {
     "optimizer": "adam",
     "learning_rate": 1e-4,
     "beta1": 0.0,
