@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from genbench.specs import ModelSpec
+    from genbench.specs import ModelSpec, Shape
 
 Direction = Literal["lower", "higher"]  # which values are better
 SetName = Literal["samples", "train", "test"]
@@ -80,6 +80,9 @@ class Phase:
     every: int = 1  # runs in each step whose number divides by this
     repeats: int = 1  # updates per step, each on fresh images
     optimizer: str = ""  # the phase whose optimiser it shares: a lazy regulariser of the same player; empty: its own
+    # Fields of the recipe that its optimiser wants otherwise than the recipe of the cell: optimizer, learning_rate,
+    # beta1, beta2, momentum or weight_decay. They win over what users ask for: take them from options that users have.
+    recipe: Mapping[str, OptionValue] = field(default_factory=dict)
     after_update: Callable[[], None] | None = None  # called after each optimiser step: clips weights, say
 
 
@@ -108,6 +111,7 @@ class Setup:
     recipe: Mapping[str, OptionValue]  # every recipe field by name
     device: torch.device
     train_size: int = 0  # training images
+    image_shape: Shape = (0, 0, 0)  # of the dataset's images
     augmentation: Augmentation | None = None  # of what a discriminator sees; None: nothing
 
 

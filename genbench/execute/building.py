@@ -127,6 +127,7 @@ def build_cell(
         recipe=recipe,
         device=device,
         train_size=len(data.train_pixels),
+        image_shape=identity.image_shape,
         augmentation=augmentation,
     )
     with _put_back(f"creating the family '{family_spec.name}'", notes):

@@ -19,7 +19,7 @@ from genbench.execute.collapse import signs_of_collapse
 from genbench.execute.counting import count
 from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.divergence import locate
-from genbench.execute.evaluating import Drawn
+from genbench.execute.evaluating import Drawn, sample
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.looks import Looks
@@ -159,6 +159,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     reporter.activity("generating samples")
     with draft.timing("evaluate"):
         drawn = looks.draw()
+        draft.fields["samples_per_second"] = drawn.per_second
         points = data.train_pixels if dataset.points else None
         _keep_what_was_made(draft, run, planned.id, drawn, built, points)
         if identity.metrics:
@@ -173,9 +174,12 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None, modes=modes)
     reporter.activity("counting operations")
     with draft.timing("count"):
-        flops, energy, notes = count(built.engine, device, float(built.recipe["energy_seconds"] or 0))  # type: ignore[arg-type]
-        draft.fields.update(flops_per_image=flops, energy=energy)
-        draft.notes += notes
+        seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
+        counted = count(built.engine, lambda images: sample(built, identity, data, device, images), device, seconds)
+        draft.fields.update(
+            flops_per_image=counted.flops_per_image, flops_per_sample=counted.flops_per_sample, energy=counted.energy
+        )
+        draft.notes += counted.notes
     return ("collapsed", collapse) if collapse else ("ok", "")
 
 

@@ -1,9 +1,10 @@
-"""Counters in passes of their own, when nothing is timed any more: operations and energy of a training step."""
+"""Counters in passes of their own, when nothing is timed any more: operations of training and of sampling, energy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -50,24 +51,44 @@ class _Operations:
         pass
 
 
-def count(engine: EagerEngine, device: torch.device, energy_seconds: float) -> tuple[float | None, Energy, list[str]]:
-    """Return operations per image, energy, and notes; a counter that fails costs its own figure only.
+@dataclass(frozen=True)
+class Counted:
+    """What the passes found; None where a counter failed, or counted nothing."""
+
+    flops_per_image: float | None
+    flops_per_sample: float | None
+    energy: Energy
+    notes: list[str]
+
+
+def count(engine: EagerEngine, sample: Callable[[int], object], device: torch.device, energy_seconds: float) -> Counted:
+    """Count operations and measure energy; a counter that fails costs its own figure only.
 
     The engine trains on meanwhile, in steps whose results nobody keeps. With `energy_seconds` 0 energy is not measured.
     """
-    flops, notes = None, []
+    notes: list[str] = []
+
+    def tried(what: str, counting: Callable[[], float]) -> float | None:
+        try:
+            return counting() or None
+        except Exception as error:
+            notes.append(f"floating-point operations of {what} could not be counted: {type(error).__name__}: {error}")
+            return None
+
+    of_sample = tried("a sample", lambda: flops_per_sample(sample))  # first: the other passes train on
+    of_image = tried("training", lambda: flops_per_image(engine))
+    return Counted(of_image, of_sample, _energy(engine, device, energy_seconds), notes)
+
+
+def _energy(engine: EagerEngine, device: torch.device, seconds: float) -> Energy:
+    if not seconds:
+        return Energy(reason="not asked for (energy_seconds = 0)")
     try:
-        flops = flops_per_image(engine) or None
-    except Exception as error:
-        notes.append(f"floating-point operations could not be counted: {type(error).__name__}: {error}")
-    if not energy_seconds:
-        return flops, Energy(reason="not asked for (energy_seconds = 0)"), notes
-    try:
-        return flops, measure_energy(engine, device, energy_seconds, open_meter(device)), notes
+        return measure_energy(engine, device, seconds, open_meter(device))
     except EnergyUnavailable as error:
-        return flops, Energy(reason=str(error)), notes
+        return Energy(reason=str(error))
     except Exception as error:
-        return flops, Energy(reason=f"{type(error).__name__}: {error}"), notes
+        return Energy(reason=f"{type(error).__name__}: {error}")
 
 
 def flops_per_image(engine: EagerEngine) -> float:
@@ -86,6 +107,16 @@ def flops_per_image(engine: EagerEngine) -> float:
         engine.step_number, engine.observer = step_number, None
     engine.read_terms()
     return float(operations.per_step / engine.images_per_step)
+
+
+def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
+    """Return the floating-point operations per generated image, counted as those of training are.
+
+    `sample(n)` makes n images. All that it takes counts: each of the passes of a network that is asked several times.
+    """
+    with torch.no_grad(), _Flops() as counter:  # type: ignore[no-untyped-call]
+        sample(images)
+    return counter.total / images  # type: ignore[no-any-return]
 
 
 def measure_energy(engine: EagerEngine, device: torch.device, seconds: float, meter: EnergyMeter) -> Energy:

@@ -1,8 +1,11 @@
-"""What a trained model draws."""
+"""What a trained model draws, and how fast."""
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +16,7 @@ from genbench.execute.levels import to_levels
 from genbench.execute.loading import LoadedData
 from genbench.execute.sampling_mode import evaluation_mode
 from genbench.execute.training import Diverged
+from genbench.measure.clock import synchronise
 from genbench.results.schema import CellIdentity
 from genbench.train.seeds import seeded_generator
 
@@ -26,6 +30,7 @@ class Drawn:
     samples: Images  # uint8
     reconstructions: tuple[Tensor, Tensor] | None  # held-out images and their reconstructions, float in [0, 1]
     identical: bool  # every sample is the same to the last bit, before rounding to bytes
+    per_second: float = 0.0  # samples, rounded to bytes and brought to the CPU
 
 
 def draw(
@@ -42,16 +47,18 @@ def draw(
     """
     family = built.family_for_sampling()
     low, high = built.model.value_range
-    statistics = str(built.recipe["sample_statistics"])
+    norm = str(built.recipe["sample_statistics"])
     rng = seeded_generator(identity.seed, "samples", device)
     labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
-    batches, first, identical = [], None, True
+    batches, seconds, first, identical = [], [], None, True
     networks = list(built.sampled_networks.values())
-    with evaluation_mode(networks, statistics), torch.inference_mode():
+    synchronise(device)
+    with evaluation_mode(networks, norm), torch.inference_mode():
         for start in range(0, count, SAMPLING_BATCH):
+            begin = time.perf_counter()
             size = min(SAMPLING_BATCH, count - start)
             chosen = None if labels is None else labels[start : start + size]
-            if statistics == "batch" and size < SAMPLING_BATCH:  # statistics of a full batch, also for the last images
+            if norm == "batch" and size < SAMPLING_BATCH:  # statistics of a full batch, also for the last images
                 chosen = None if chosen is None else chosen.repeat(-(-SAMPLING_BATCH // size))[:SAMPLING_BATCH]
                 images = family.sample(SAMPLING_BATCH, rng, chosen)[:size].float()
             else:
@@ -59,13 +66,30 @@ def draw(
             first = images[:1] if first is None else first
             identical = identical and bool((images == first).all())
             batches.append(_to_bytes(images, low, high).cpu())
+            seconds.append(time.perf_counter() - begin)
     pairs = None
     if reconstruct and built.family_spec.reconstructs:
         # By the running averages in any case: what is made of an image must not depend on the others of its batch.
         with evaluation_mode(networks), torch.inference_mode():
             pairs = _reconstruct(built, family, data, device)
     samples = Images(torch.cat(batches).clone(), None if labels is None else labels.cpu())
-    return Drawn(samples, pairs, identical)
+    return Drawn(samples, pairs, identical, samples_per_second([len(batch) for batch in batches], seconds))
+
+
+def sample(built: Built, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:
+    """Generate `count` images in evaluation mode, in the model's own range, and nothing else."""
+    labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
+    with evaluation_mode(built.sampled_networks.values(), str(built.recipe["sample_statistics"])):
+        return built.family_for_sampling().sample(count, seeded_generator(identity.seed, "counting", device), labels)
+
+
+def samples_per_second(sizes: Sequence[int], seconds: Sequence[float]) -> float:
+    """Return the median rate over whole batches, without the first where there are others.
+
+    The first warms up, and kernels may be chosen anew for a last batch of another size.
+    """
+    whole = [(size, spent) for size, spent in zip(sizes, seconds, strict=True) if size == sizes[0]]
+    return statistics.median(size / spent for size, spent in whole[1:] or whole)
 
 
 def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -94,6 +94,7 @@ def load_trained(
         num_classes=classes,
         recipe=recipe,
         device=device,
+        image_shape=identity.image_shape,
     )
     return Trained(
         identity=identity,

@@ -131,6 +131,10 @@ def _course(result: CellResult) -> list[str]:
     lines.append(f"  {', '.join(seconds)}")
     if result.flops_per_image:
         lines.append(f"  {numbers.parameters(result.flops_per_image)} floating-point operations per image")
+    if result.flops_per_sample:
+        lines.append(f"  {numbers.parameters(result.flops_per_sample)} floating-point operations per sample")
+    if result.samples_per_second:
+        lines.append(f"  {numbers.rate(result.samples_per_second)} samples/s")
     if result.energy is not None:
         lines.append(f"  {_energy(result.energy)}")
     if result.sampling:

@@ -125,6 +125,8 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
         return facts
     facts |= {f"parameters of {name}": said for name, said in parameters_of(result).items()}
     facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
+    facts |= {"FLOP/sample": numbers.parameters(result.flops_per_sample)} if result.flops_per_sample else {}
+    facts |= {"samples/s": numbers.rate(result.samples_per_second)} if result.samples_per_second else {}
     facts |= result.sampling
     for record in (result.comparability, result.durations, result.proof, result.provenance):
         if record is not None:

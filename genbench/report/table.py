@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -41,6 +42,8 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
         Column("parameters", numeric=True),
         Column("FLOP/image", numeric=True, shown=_any(cells, lambda result: result.flops_per_image)),
+        Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
+        Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _samples_cost_more)),
         Column("peak memory", unit="MiB", direction="lower", numeric=True),
         *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if _any_gpu(cells) else []),
         Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
@@ -145,6 +148,11 @@ def _usual(names: Sequence[str], cells: Sequence[PlannedRow]) -> dict[str, Optio
 
 def _has_energy(result: CellResult) -> bool:
     return result.energy is not None and result.energy.joules_per_image is not None
+
+
+def _samples_cost_more(result: CellResult) -> bool:
+    """Say whether an image costs more to make than to train on: some network is asked many times for it."""
+    return (result.flops_per_sample or 0) > (result.flops_per_image or math.inf)
 
 
 def _any(cells: Sequence[PlannedRow], known: Callable[[CellResult], object]) -> bool:

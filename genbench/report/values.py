@@ -131,6 +131,10 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
         values["parameters"] = _parameters(result, notes)
     if result.flops_per_image:
         values["FLOP/image"] = Value(numbers.parameters(result.flops_per_image), result.flops_per_image)
+    if result.flops_per_sample:
+        values["FLOP/sample"] = Value(numbers.parameters(result.flops_per_sample), result.flops_per_sample)
+    if result.samples_per_second:
+        values["samples/s"] = Value(numbers.rate(result.samples_per_second), result.samples_per_second)
     if result.energy is not None and result.energy.joules_per_image is not None:
         millijoules = 1e3 * result.energy.joules_per_image
         values["energy/image"] = Value(numbers.significant(millijoules, 3), millijoules)

@@ -231,6 +231,10 @@ class CellResult(Record, frozen=True, kw_only=True):
     flops_per_image: Annotated[
         float | None, Meta(description="floating-point operations of training, per real image")
     ] = None
+    flops_per_sample: Annotated[float | None, Meta(description="floating-point operations per generated image")] = None
+    samples_per_second: Annotated[
+        float | None, Meta(description="generated images per second, median over the batches in which they were drawn")
+    ] = None
     energy: Energy | None = None
     sampling: Annotated[dict[str, str], Meta(description="which weights were sampled, and how batch norm behaved")] = {}
     estimates: list[Estimate] = []

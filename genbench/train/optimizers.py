@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,9 +12,10 @@ from torch import nn
 
 from genbench.errors import SpecError, UsageError, near_miss
 from genbench.exchange import Phase
-from genbench.plan.recipe import Recipe
+from genbench.plan.recipe import Recipe, resolve_recipe
 
 DISCRIMINATOR = "discriminator"  # the phase that `discriminator_learning_rate` is for
+OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # what a phase may want
 
 
 def make_optimizers(
@@ -26,10 +28,10 @@ def make_optimizers(
     and betas become c·lr and beta^c, where c = updates without / updates with the regulariser: k / (k + 1) where it
     runs in each k-th step (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
 
-    Parameters that need no gradient are left out. Raises `SpecError` where a phase shares an optimiser that is not
-    there, or trains networks that it does not hold, and `UsageError` where a beta is 1.
+    What a phase wants otherwise (`Phase.recipe`) wins over the recipe. Parameters that need no gradient are left out.
+    Raises `SpecError` where a phase shares an optimiser that is not there, or trains networks that it does not hold, or
+    wants what is no setting of its optimiser, and `UsageError` where a beta is 1.
     """
-    settings = Recipe(**recipe)
     owners = {phase.name: phase for phase in phases if not phase.optimizer}
     for phase in phases:
         _check_sharing(phase, owners)
@@ -41,19 +43,31 @@ def make_optimizers(
         sharers = [phase for phase in phases if phase.optimizer == name]
         own = Fraction(owner.repeats, owner.every)
         both = sum((Fraction(phase.repeats, phase.every) for phase in sharers), own)  # updates per step
-        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), settings, name, float(own / both))
+        settings = _settings_of(owner, recipe)
+        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), settings, float(own / both))
         optimizers |= dict.fromkeys([name, *(phase.name for phase in sharers)], optimizer)
     return optimizers
 
 
-def _make_optimizer(
-    parameters: list[nn.Parameter], settings: Recipe, phase: str, correction: float
-) -> torch.optim.Optimizer:
+def _settings_of(phase: Phase, recipe: Mapping[str, Any]) -> Recipe:
+    """Return the recipe as this phase's optimiser is to see it; `Recipe` has checked the cell's, not the phase's."""
+    settings = Recipe(**recipe)
+    if phase.name == DISCRIMINATOR and settings.discriminator_learning_rate is not None:
+        settings = replace(settings, learning_rate=settings.discriminator_learning_rate)
+    for name in phase.recipe:
+        if name not in OWN_FIELDS:
+            raise SpecError(
+                f"Phase '{phase.name}' wants its own '{name}', which is no setting of an optimiser."
+                f"{near_miss(name, OWN_FIELDS)}",
+                f"Such settings are: {', '.join(OWN_FIELDS)}.",
+            )
+    own = resolve_recipe(recipe, phase.recipe, owner=f"phase {phase.name}")
+    return replace(settings, **{name: own[name] for name in phase.recipe})  # type: ignore[arg-type]
+
+
+def _make_optimizer(parameters: list[nn.Parameter], settings: Recipe, correction: float) -> torch.optim.Optimizer:
     """Return the fastest implementation that torch has of this optimiser: fused, or else for many tensors at once."""
-    rate = settings.learning_rate
-    if phase == DISCRIMINATOR and settings.discriminator_learning_rate is not None:
-        rate = settings.discriminator_learning_rate
-    rate *= correction
+    rate = settings.learning_rate * correction
     decay, momentum = settings.weight_decay, settings.momentum
     match settings.optimizer:
         case "adam":  # Kingma & Ba 2015
@@ -78,6 +92,12 @@ def _betas(settings: Recipe, correction: float) -> tuple[float, float]:
 def _check_sharing(phase: Phase, owners: Mapping[str, Phase]) -> None:
     if not phase.optimizer:
         return
+    if phase.recipe:
+        raise SpecError(
+            f"Phase '{phase.name}' shares the optimiser of '{phase.optimizer}', and wants {', '.join(phase.recipe)} of "
+            "its own.",
+            f"Set them in the phase '{phase.optimizer}'.",
+        )
     owner = owners.get(phase.optimizer)
     if owner is None:
         raise SpecError(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from genbench.execute.building import build_cell
-from genbench.execute.counting import flops_per_image, measure_energy
+from genbench.execute.building import Built, build_cell
+from genbench.execute.counting import Counted, count, flops_per_image, flops_per_sample, measure_energy
+from genbench.execute.evaluating import sample, samples_per_second
 from genbench.execute.loading import LoadedData
 from genbench.measure.energy import EnergyMeter
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
+from genbench.results.schema import CellIdentity
 from genbench.train.engine import EagerEngine
 
 CPU = torch.device("cpu")
@@ -22,11 +24,16 @@ def catalogue() -> Catalogue:
     return discover()
 
 
-def engine(catalogue: Catalogue, model: str, **given: object) -> EagerEngine:
+def built(catalogue: Catalogue, model: str, **given: object) -> tuple[Built, CellIdentity, LoadedData]:
     pixels = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8)
     request = make_request({"models": model, "batch_size": 8, **given})
     (cell,) = make_plan(request, catalogue, "cpu").cells
-    return build_cell(cell.identity, catalogue, LoadedData(pixels, None, pixels[:4], None, 0, "", ()), CPU).engine
+    data = LoadedData(pixels, None, pixels[:4], None, 0, "", ())
+    return build_cell(cell.identity, catalogue, data, CPU), cell.identity, data
+
+
+def engine(catalogue: Catalogue, model: str, **given: object) -> EagerEngine:
+    return built(catalogue, model, **given)[0].engine
 
 
 def test_a_vae_of_three_matrix_products(catalogue: Catalogue) -> None:
@@ -67,6 +74,34 @@ def test_counting_leaves_the_engine_where_it_was(catalogue: Catalogue) -> None:
     flops_per_image(counted)
     assert counted.step_number == 1
     assert counted.observer is None
+
+
+def test_a_sample_costs_one_pass_of_the_network_that_makes_it_however_many_are_drawn(catalogue: Catalogue) -> None:
+    cell = built(catalogue, "gan", ema_half_life=100)
+    g = 100 * 128 + 128 * 256 + 256 * 512 + 512 * 1024 + 1024 * 784
+    for images in (2, 5):
+        assert flops_per_sample(lambda n: sample(*cell, CPU, n), images) == 2 * g
+
+
+def test_a_network_that_is_asked_35_times_for_a_sample_costs_35_passes() -> None:
+    network = torch.nn.Linear(3, 5)
+    assert flops_per_sample(lambda n: [network(torch.ones(n, 3)) for _ in range(35)]) == 35 * 2 * 3 * 5
+
+
+def test_a_counter_that_fails_costs_its_own_figure_only(catalogue: Catalogue) -> None:
+    def fail(images: int) -> None:
+        raise RuntimeError("no formula")
+
+    found: Counted = count(engine(catalogue, "vae"), fail, CPU, energy_seconds=0)
+    assert found.flops_per_sample is None
+    assert found.flops_per_image
+    assert found.notes == ["floating-point operations of a sample could not be counted: RuntimeError: no formula"]
+
+
+def test_samples_per_second_leaves_out_the_warm_up_and_the_last_batch_of_another_size() -> None:
+    assert samples_per_second([256, 256, 256, 10], [9.0, 2.0, 4.0, 5.0]) == (128 + 64) / 2
+    assert samples_per_second([200], [4.0]) == 50
+    assert samples_per_second([256, 10], [4.0, 1.0]) == 64
 
 
 def test_energy_per_image_is_what_the_counter_gained_over_the_images_of_the_pass(catalogue: Catalogue) -> None:

@@ -169,3 +169,17 @@ def test_names_cannot_steer_a_terminal(tmp_path: Path) -> None:
     nasty = cell("gan-1", status="failed", reason="\x1b[2J\x07boom\r\n\u202etxt")
     table = make_table(stored(tmp_path / "run", nasty).read())
     assert notes_at(table, 0, "status") == ["failed: [2J boom txt"]
+
+
+def test_what_a_sample_costs_is_shown_where_it_is_more_than_an_image_of_training(tmp_path: Path) -> None:
+    costs = {"flops_per_image": 5e6, "samples_per_second": 2345.6}
+    gan = cell("gan-1", flops_per_sample=1.5e6, **costs)
+    cheap = make_table(*read_runs([stored(tmp_path / "one", gan).path]))
+    hidden = {column.key: column for column in cheap.columns}
+    assert not hidden["FLOP/sample"].shown
+    assert hidden["FLOP/sample"].exported
+    diffusion = cell("diffusion-1", flops_per_sample=58e6, **costs)
+    table = make_table(*read_runs([stored(tmp_path / "two", gan, diffusion).path]))
+    assert {"FLOP/sample", "samples/s"} <= {column.key for column in table.columns if column.shown}
+    assert [row.values["FLOP/sample"].text for row in table.rows] == ["1.50 M", "58.0 M"]
+    assert table.rows[0].values["samples/s"].text == "2,346"

@@ -155,3 +155,22 @@ def test_a_beta_of_one_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"recipe.{name} = 1 .*\n.*below 1"):
         make_optimizers(two_networks(), PLAYERS, {name: 1.0})
     make_optimizers(two_networks(), PLAYERS, {name: 1.0, "optimizer": "sgd"})
+
+
+def test_a_phase_may_want_settings_of_its_own_and_the_others_keep_theirs() -> None:
+    own = {"beta1": 0.5, "learning_rate": 1e-5}
+    phases = [phase("generator"), phase("discriminator", recipe=own)]
+    recipe = {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "beta1": 0.9, "beta2": 0.999}
+    made = make_optimizers(two_networks(), phases, recipe)
+    assert [made[name].defaults["lr"] for name in made] == [1e-4, 1e-5]
+    assert [made[name].defaults["betas"] for name in made] == [(0.9, 0.999), (0.5, 0.999)]
+
+
+def test_what_a_phase_may_not_want_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"'batch_size', which is no setting of an optimiser"):
+        make_optimizers(two_networks(), [phase("one", "generator", recipe={"batch_size": 1})], {})
+    with pytest.raises(UsageError, match="beta1"):
+        make_optimizers(two_networks(), [phase("one", "generator", recipe={"beta1": 7.0})], {})
+    shared = [phase("one", "generator"), phase("lazy", "generator", optimizer="one", recipe={"beta1": 0.1})]
+    with pytest.raises(SpecError, match="shares the optimiser of 'one', and wants beta1"):
+        make_optimizers(two_networks(), shared, {})
