@@ -1,0 +1,100 @@
+"""The family `diffusion`, the model `diffusion` and the losses `edm` and `ddpm`: names and options, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import genbench
+
+
+@dataclass(frozen=True)
+class UNetOptions:
+    """Options of the model `diffusion`."""
+
+    width: int = genbench.option(32, "channels at full resolution; the coarser levels have twice as many", minimum=8)
+
+
+@dataclass(frozen=True)
+class SamplerOptions:
+    """How images are drawn; both losses have these options."""
+
+    steps: int = genbench.option(18, "steps N of the sampler; it asks the network 2N - 1 times per image", minimum=2)
+    sigma_min: float = genbench.option(0.002, "least noise level of the sampler", minimum=1e-5, maximum=1)
+    sigma_max: float = genbench.option(80.0, "greatest noise level, at which it starts", minimum=2, maximum=150)
+    rho: float = genbench.option(7.0, "how much shorter steps are at low noise; 1: evenly spaced", minimum=1)
+
+
+@dataclass(frozen=True)
+class EDMOptions(SamplerOptions):
+    """Options of `edm`."""
+
+    p_mean: float = genbench.option(-1.2, "mean of ln σ in training")
+    p_std: float = genbench.option(1.2, "standard deviation of ln σ in training", minimum=1e-3)
+    sigma_data: float = genbench.option(0.5, "standard deviation of the images' values", minimum=1e-3)
+
+
+@dataclass(frozen=True)
+class DDPMOptions(SamplerOptions):
+    """Options of `ddpm`."""
+
+    beta_min: float = genbench.option(0.1, "β(0), 1,000 times the first variance of the paper", minimum=1e-3)
+    beta_max: float = genbench.option(20.0, "β(1), 1,000 times the last one", minimum=1)
+
+
+@genbench.hookimpl
+def genbench_families() -> Iterable[genbench.FamilySpec]:
+    """Yield the family."""
+    yield genbench.FamilySpec(
+        name="diffusion",
+        summary="a network takes noise away; images are drawn by asking it many times",
+        create="genbench_diffusion.family:Diffusion",
+        networks=("denoiser",),
+    )
+
+
+@genbench.hookimpl
+def genbench_models() -> Iterable[genbench.ModelSpec]:
+    """Yield the model."""
+    yield genbench.ModelSpec(
+        name="diffusion",
+        family="diffusion",
+        summary="small U-Net of residual blocks that is told the noise level, for 28, 32 and 64 pixels",
+        build="genbench_diffusion.unet:build",
+        default_loss="edm",
+        image_shapes=tuple((channels, size, size) for size in (28, 32, 64) for channels in (1, 3)),
+        recipe={
+            "batch_size": 64,
+            "learning_rate": 1e-3,
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "ema_half_life": 500_000.0,  # Karras et al. 2022, table 7; ema_ramp shortens it for short trainings
+        },
+        paper="Ho et al. 2020, arXiv:2006.11239; Karras et al. 2022, arXiv:2206.00364",
+        options=UNetOptions,
+    )
+
+
+@genbench.hookimpl
+def genbench_losses() -> Iterable[genbench.LossSpec]:
+    """Yield the losses."""
+    yield genbench.LossSpec(
+        name="edm",
+        family="diffusion",
+        summary="denoising at log-normal noise levels; inputs and outputs of the network have unit variance",
+        create="genbench_diffusion.formulations:EDM",
+        formula="E λ(σ)·|D(y + n; σ) - y|² per value, D(x; σ) = c_skip x + c_out F(c_in x; c_noise), n ~ N(0, σ²), "
+        "ln σ ~ N(p_mean, p_std²), λ = (σ² + σ_data²) / (σ·σ_data)²; 1 is what F = 0 scores",
+        source="Karras et al. 2022, arXiv:2206.00364, table 1",
+        options=EDMOptions,
+    )
+    yield genbench.LossSpec(
+        name="ddpm",
+        family="diffusion",
+        summary="the network predicts the noise itself, in continuous time",
+        create="genbench_diffusion.formulations:DDPM",
+        formula="E|ε - F(√ᾱ y + √(1-ᾱ) ε; t)|² per value, t ~ U(0, 1), -ln ᾱ(t) = β_min t + ½ (β_max - β_min) t²",
+        source="Ho et al. 2020, arXiv:2006.11239, equation 14; in continuous time: Song et al. 2021, arXiv:2011.13456, "
+        "appendix B; drawn as Karras et al. 2022, table 1, column VP, by Heun's steps",
+        options=DDPMOptions,
+    )
