@@ -100,7 +100,8 @@ class Looks:
             self._data_diversity = pixel_diversity(self.data.train_pixels)
         if not self._data_diversity:
             return {}
-        drawn = draw(self.built, self.identity, self.data, self.device, OBSERVED_SAMPLES, reconstruct=False)
+        with self.timing():
+            drawn = draw(self.built, self.identity, self.data, self.device, OBSERVED_SAMPLES, reconstruct=False)
         return {"diversity": pixel_diversity(drawn.samples.pixels) / self._data_diversity}
 
     def evaluate(self) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,6 +13,7 @@ from genbench.execute.building import Built, build_cell
 from genbench.execute.counting import Counted, count, flops_per_image, flops_per_sample, measure_energy
 from genbench.execute.evaluating import sample, samples_per_second
 from genbench.execute.loading import LoadedData
+from genbench.execute.looks import Looks
 from genbench.measure.energy import EnergyMeter
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
@@ -102,6 +107,19 @@ def test_samples_per_second_leaves_out_the_warm_up_and_the_last_batch_of_another
     assert samples_per_second([256, 256, 256, 10], [9.0, 2.0, 4.0, 5.0]) == (128 + 64) / 2
     assert samples_per_second([200], [4.0]) == 50
     assert samples_per_second([256, 10], [4.0, 1.0]) == 64
+
+
+def test_samples_drawn_for_the_curves_are_timed_apart_from_training(catalogue: Catalogue, tmp_path: Path) -> None:
+    timed: list[str] = []
+
+    @contextmanager
+    def timing() -> Iterator[None]:
+        yield
+        timed.append("looked")
+
+    cell, identity, data = built(catalogue, "gan")
+    assert "diversity" in Looks(cell, identity, data, catalogue, CPU, tmp_path / "best", timing).observe()
+    assert timed == ["looked"]
 
 
 def test_energy_per_image_is_what_the_counter_gained_over_the_images_of_the_pass(catalogue: Catalogue) -> None:
