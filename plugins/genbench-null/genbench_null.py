@@ -29,8 +29,7 @@ class NullFamily:
         """Return uniform noise."""
         import torch
 
-        shape = (count, *self.setup.networks["shape"].image_shape)
-        return torch.rand(shape, generator=rng, device=self.setup.device)
+        return torch.rand((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raise: there is nothing that could."""
@@ -38,12 +37,8 @@ class NullFamily:
 
 
 def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: None) -> dict[str, nn.Module]:
-    """Return a network without parameters that remembers the shape of the images."""
-    from torch import nn
-
-    network = nn.Identity()
-    network.image_shape = image_shape
-    return {"shape": network}
+    """Return nothing to train."""
+    return {}
 
 
 def create_loss(options: None) -> None:
@@ -53,7 +48,7 @@ def create_loss(options: None) -> None:
 @genbench.hookimpl
 def genbench_families() -> Iterable[genbench.FamilySpec]:
     """Yield the family."""
-    yield genbench.FamilySpec(name="null", summary="does nothing", create=NullFamily, networks=("shape",))
+    yield genbench.FamilySpec(name="null", summary="does nothing", create=NullFamily)
 
 
 @genbench.hookimpl

@@ -1,0 +1,10 @@
+"""The package keeps the rules of the conformance kit."""
+
+from __future__ import annotations
+
+from genbench.testing import conformance
+
+test_conformance = conformance(
+    "genbench-diffusion",
+    settings={"diffusion": {"width": 8}, "edm": {"steps": 3}, "ddpm": {"steps": 3}},
+)
