@@ -56,12 +56,19 @@ class Diffusion:
         return torch.randn((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Take the noise away in the steps that the loss' options say; what leaves the range of images is cut off."""
+        """Take the noise away in the steps that the loss' options say.
+
+        What the network takes for the image is kept in the range of images, where the mean of all that it could be
+        always lies (Ho et al. 2020 clip it too): at high noise the error of `ddpm`, which is σ times that of the
+        network, would otherwise carry images away that have not been trained for long.
+        """
+        low, high = self.setup.model.value_range
 
         def denoise(images: Tensor, level: float) -> Tensor:
-            return self.denoise(images, torch.full((len(images), 1, 1, 1), level, device=images.device))
+            sigma = torch.full((len(images), 1, 1, 1), level, device=images.device)
+            return self.denoise(images, sigma).clamp(low, high)
 
-        return follow(denoise, latents, self.levels).clamp(*self.setup.model.value_range)
+        return follow(denoise, latents, self.levels).clamp(low, high)  # it ends there, but for rounding
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return `count` images, each from noise of its own."""

@@ -146,6 +146,20 @@ def test_every_parameter_learns_and_the_loss_falls(loss: EDM | DDPM) -> None:
     assert player.objective(batch(images)).total.item() < 0.7 * first
 
 
+class Wrong(nn.Module):
+    """F is far off, as that of a network that was not trained for long."""
+
+    def forward(self, images: Tensor, noise: Tensor) -> Tensor:
+        return images + 0.1
+
+
+def test_a_network_that_is_far_off_at_high_noise_does_not_carry_images_away() -> None:
+    """D is cut off at every step, so the image that goes on from 80 times the noise is where D says at the end."""
+    images = family(DDPM(DDPMOptions()), Wrong()).generate(torch.randn(50, 1, 4, 4, generator=torch.Generator()))
+    assert images.abs().max() <= 1
+    assert images.abs().mean() < 0.9  # not all black and white
+
+
 @pytest.mark.parametrize(
     ("shape", "parameters"), [((1, 28, 28), 670_241), ((3, 32, 32), 671_395), ((3, 64, 64), 934_819)]
 )
