@@ -148,9 +148,11 @@ class Subject:
         """Return what the loss spec creates."""
         return resolve(self.loss.create)(self.loss.make_options(self.options("losses", self.loss)))
 
-    def family_on(self, networks: Mapping[str, nn.Module], device: torch.device = CPU) -> Family:
-        """Return the family on these networks."""
-        identity = self.identity()
+    def family_on(
+        self, networks: Mapping[str, nn.Module], device: torch.device = CPU, shape: Shape | None = None
+    ) -> Family:
+        """Return the family on these networks, which were built for that shape; None: the first one."""
+        identity = self.identity(shape)
         setup = Setup(
             networks=networks,
             loss=self.created_loss(),
@@ -160,6 +162,7 @@ class Subject:
             recipe=identity.recipe,
             device=device,
             train_size=TRAINING_IMAGES,
+            image_shape=identity.image_shape,
         )
         made: Family = resolve(self.family.create)(setup)
         return made

@@ -72,7 +72,7 @@ def image_shapes(subject: Subject) -> None:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.family_on(networks))
+        samples = _sample(subject, subject.family_on(networks, shape=shape))
         if not isinstance(samples, Tensor):
             raise Broken(f"for images {shape} a sample is {type(samples).__name__}, not a tensor")
         if samples.shape != (BATCH, *shape):
@@ -97,7 +97,7 @@ def value_range(subject: Subject) -> None:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.family_on(networks))
+        samples = _sample(subject, subject.family_on(networks, shape=shape))
         least, greatest = float(samples.min()), float(samples.max())
         if least < low - slack or greatest > high + slack:
             raise Broken(f"for images {shape}, declared ({low:g}, {high:g}), found {least:.3g} to {greatest:.3g}")

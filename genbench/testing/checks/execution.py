@@ -92,8 +92,10 @@ def memory_layout(subject: Subject) -> None:
     """Compare samples, and logits or encodings of images, in both layouts."""
     shape, labels = max(subject.shapes, key=lambda shape: (shape[0], -shape[1])), subject.labels(BATCH)
     networks = {name: network.eval() for name, network in subject.networks(shape).items()}
-    family = subject.family_on(networks)
-    readers = [networks[name] for name in ("discriminator", "encoder") if name in networks]
+    family = subject.family_on(networks, shape=shape)
+    # Of other families it is not known what their networks read.
+    name = {"adversarial": "discriminator", "variational": "encoder"}.get(subject.family.name)
+    readers = [networks[name]] if name else []
     pixels = subject.images(BATCH, shape)
 
     def run(images: Tensor) -> list[Tensor]:
