@@ -1,0 +1,126 @@
+"""Networks and losses of torchgan; genbench reads their names and options without importing torch or torchgan.
+
+They are ordinary members of the family `adversarial`: torchgan's networks learn by any loss of genbench, and its losses
+train any adversarial model. What of torchgan is not here, and why, is in the README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import genbench
+
+SIZES = (16, 32, 64, 128)  # torchgan's stages need a power of 2 from 16
+SHAPES = tuple((channels, size, size) for size in SIZES for channels in (1, 3))
+DCGAN = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434"
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Options of the models."""
+
+    step_channels: int = genbench.option(64, "channels next to the image, of both networks", minimum=1)
+    batchnorm: bool = genbench.option(True, "batch norm in both networks; no: for penalties on each image's gradient")
+
+
+@dataclass(frozen=True)
+class MinimaxOptions:
+    """Options of `torchgan-minimax`."""
+
+    nonsaturating: bool = genbench.option(True, "the generator maximises log D(G(z)), not minimises log(1 - D(G(z)))")
+    label_smoothing: float = genbench.option(
+        0.0, "the target for real images is 1 minus this; for fakes it stays 0", minimum=0, maximum=0.99
+    )
+
+
+@dataclass(frozen=True)
+class LeastSquaresOptions:
+    """Options of `torchgan-least-squares`."""
+
+    a: float = genbench.option(0.0, "the discriminator's target for fakes")
+    b: float = genbench.option(1.0, "the discriminator's target for real images")
+    c: float = genbench.option(1.0, "the generator's target for fakes")
+
+
+@dataclass(frozen=True)
+class WassersteinOptions:
+    """Options of `torchgan-wasserstein`."""
+
+    clip: float = genbench.option(0.01, "the discriminator's parameters are kept in [-clip, clip]", minimum=1e-6)
+
+
+def _model(name: str, target: str, summary: str, paper: str, conditional: bool) -> genbench.ModelSpec:
+    return genbench.ModelSpec(
+        name=name,
+        family="adversarial",
+        summary=summary,
+        build=f"genbench_torchgan.networks:{target}",
+        default_loss="torchgan-minimax",
+        image_shapes=SHAPES,
+        conditional=conditional,
+        paper=paper,
+        options=NetworkOptions,
+    )
+
+
+@genbench.hookimpl
+def genbench_models() -> Iterable[genbench.ModelSpec]:
+    """Yield the models, for square images of 16, 32, 64 and 128 pixels."""
+    yield _model("torchgan-dcgan", "build_dcgan", "torchgan's DCGAN", DCGAN, conditional=False)
+    yield _model(
+        "torchgan-cgan",
+        "build_conditional",
+        "torchgan's DCGAN with an embedded label beside the latents and the image",
+        "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784",
+        conditional=True,
+    )
+    yield _model(
+        "torchgan-acgan",
+        "build_acgan",
+        "torchgan's DCGAN with latents scaled by the label and a discriminator that guesses it",
+        "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585",
+        conditional=True,
+    )
+
+
+def _loss(
+    name: str, target: str, formula: str, source: str, options: type, recipe: dict[str, float | str] | None = None
+) -> genbench.LossSpec:
+    return genbench.LossSpec(
+        name=name,
+        family="adversarial",
+        summary=f"torchgan's {name.removeprefix('torchgan-')} losses",
+        create=f"genbench_torchgan.losses:{target}",
+        formula=formula,
+        source=source,
+        options=options,
+        recipe=recipe or {},
+    )
+
+
+@genbench.hookimpl
+def genbench_losses() -> Iterable[genbench.LossSpec]:
+    """Yield the losses."""
+    yield _loss(
+        "torchgan-minimax",
+        "create_minimax",
+        "L_D = E softplus(-D(x)) + E softplus(D(G(z))); L_G = E softplus(-D(G(z))), or -E softplus(D(G(z)))",
+        "Goodfellow et al. 2014, Generative Adversarial Nets, arXiv:1406.2661",
+        MinimaxOptions,
+    )
+    yield _loss(
+        "torchgan-least-squares",
+        "create_least_squares",
+        "L_D = ½ E(D(x) - b)² + ½ E(D(G(z)) - a)²; L_G = ½ E(D(G(z)) - c)²",
+        "Mao et al. 2017, Least Squares Generative Adversarial Networks, arXiv:1611.04076",
+        LeastSquaresOptions,
+    )
+    yield _loss(
+        "torchgan-wasserstein",
+        "create_wasserstein",
+        "L_D = E D(G(z)) - E D(x), weights clipped; L_G = -E D(G(z))",
+        "Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875, algorithm 1",
+        WassersteinOptions,
+        recipe={"optimizer": "rmsprop", "learning_rate": 5e-5, "discriminator_steps": 5},
+    )
