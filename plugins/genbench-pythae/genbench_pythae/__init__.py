@@ -70,5 +70,6 @@ def genbench_losses() -> Iterable[genbench.LossSpec]:
         family="pythae",
         summary="what the model's own forward pass returns",
         create=create_loss,
+        formula="the model's own: E over the batch of errors summed over pixels and divergences summed over latents",
         source="pythae, models/*/*_model.py",
     )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-import importlib.util
 import re
 import types
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -21,13 +21,14 @@ import genbench
 
 NOT_OPTIONS = ("name", "input_dim", "latent_dim", "discriminator_input_dim")  # known from elsewhere
 SAVED = "uses_default_"  # such fields say how pythae saves its own files
+UNDOCUMENTED = "as in pythae, which does not document it"
 PLAIN_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 @functools.cache
 def config_classes() -> Mapping[str, ast.ClassDef]:
     """Return the config classes of the installed pythae by name; raise `GenbenchError` where there is none."""
-    found = importlib.util.find_spec("pythae")
+    found = find_spec("pythae")
     if found is None or not found.submodule_search_locations:
         raise genbench.GenbenchError("pythae is not installed.", "Install it: pip install pythae")
     root = Path(next(iter(found.submodule_search_locations)))
@@ -42,7 +43,7 @@ def option_class(config: str, without: tuple[str, ...] = ()) -> type:
     for name, annotation, value in _fields(config):
         if name not in (*NOT_OPTIONS, *without) and not name.startswith(SAVED):
             types_[name], defaults[name] = read_type(annotation), read_default(value)
-    fields = [(name, types_[name], genbench.option(defaults[name], helps.get(name, ""))) for name in types_]
+    fields = [(name, types_[name], genbench.option(defaults[name], helps.get(name, UNDOCUMENTED))) for name in types_]
     return dataclasses.make_dataclass(f"{config}Options", fields, frozen=True, namespace={"__module__": __name__})
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 import genbench
 from genbench_pythae.catalogue import BY_NAME
-from genbench_pythae.draws import drawing_from
 from genbench_pythae.networks import connect, to_device
+from genbench_pythae.surroundings import Surroundings
 
 TERMS = {  # pythae's names of what becomes a curve; all are means over the batch
     "recon_loss": "reconstruction",
@@ -42,7 +42,6 @@ class Autoencoder:
         to_device(self.model, setup.device)
         self.config: Any = self.model.model_config
         self.capacity = getattr(self.config, "C", 0.0)
-        _refuse_bce_in_bf16(self.config, setup)
 
     def phases(self) -> Sequence[genbench.Phase]:
         """Return a phase for each player."""
@@ -65,7 +64,7 @@ class Autoencoder:
         if self.wrapped.model == "RAE_L2":
             total = total + self.config.reg_weight / 2 * self._squared_decoder_weights()
         if self.prior is not None:
-            self.prior.observe(output.z.detach())
+            self.prior.observe(output["z"].detach())
         terms = {name: output[key].detach().mean() for key, name in TERMS.items() if key in output}
         return genbench.Objective(total, terms)
 
@@ -75,7 +74,7 @@ class Autoencoder:
         if self.wrapped.model == "DisentangledBetaVAE":
             self.model.C = self.capacity * self._share_of_warm_up(batch)
             settings["epoch"] = self.config.warmup_epoch + 1  # for pythae, the warm-up is over
-        with drawing_from(batch.rng):
+        with Surroundings(batch.rng):
             return self.model({"data": batch.images}, **settings)
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
@@ -154,13 +153,3 @@ def create(setup: genbench.Setup) -> Autoencoder:
     """Return the family's object for a model."""
     normal = BY_NAME[setup.model.name].latents == "normal"
     return LatentAutoencoder(setup) if normal else Autoencoder(setup)
-
-
-def _refuse_bce_in_bf16(config: Any, setup: genbench.Setup) -> None:
-    """torch has no binary cross-entropy of probabilities under autocast, which pythae uses here."""
-    uses_bce = getattr(config, "reconstruction_loss", "mse") == "bce" or "discriminator" in setup.networks
-    if setup.recipe["precision"] == "bf16" and uses_bce:
-        raise genbench.GenbenchError(
-            f"'{setup.model.name}' takes a binary cross-entropy of probabilities, which cannot be done in bf16.",
-            "Use --precision fp32, or reconstruction_loss=mse where that is what takes it.",
-        )

@@ -36,7 +36,7 @@ class FittedGaussian(nn.Module):
         self.batches += 1
         rate = 1 / self.batches.clamp(max=MEMORY)
         self.mean.lerp_(latents.mean(0), rate)
-        self.second.lerp_(latents.T @ latents / len(latents), rate)
+        self.second.lerp_((latents[:, :, None] * latents[:, None, :]).mean(0), rate)  # a product would be taken in bf16
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Return (count, dim) latents."""

@@ -21,6 +21,7 @@ if importlib.util.find_spec("pythae") is None or importlib.util.find_spec("pydan
     pytest.skip("pythae is not installed", allow_module_level=True)
 
 import pythae.models
+from genbench_pythae import configs
 from genbench_pythae.catalogue import BY_NAME, WRAPPED
 from genbench_pythae.configs import option_class
 from genbench_pythae.family import Autoencoder, LatentAutoencoder, create
@@ -172,7 +173,7 @@ def test_the_loss_of_the_vae_is_that_of_pythaes_own_trainer(tmp_path: Path) -> N
     rng.set_state(state)
     (phase,) = family.phases()
     objective = phase.objective(genbench.Batch(shown, None, rng, True, {}, torch.tensor(0.0)))
-    assert float(objective.total) == pytest.approx(pythaes_loss, rel=1e-6)
+    assert float(objective.total.detach()) == pytest.approx(pythaes_loss, rel=1e-6)
     optimizer = torch.optim.Adam(family.model.parameters(), lr=1e-3)
     objective.total.backward()
     optimizer.step()
@@ -267,10 +268,28 @@ def test_only_models_with_a_normal_prior_can_be_interpolated() -> None:
     assert isinstance(make("pythae-vae"), LatentAutoencoder)
 
 
-def test_binary_cross_entropy_in_bf16_is_refused_with_the_cure() -> None:
-    setup = make("pythae-vae", reconstruction_loss="bce").setup
-    with pytest.raises(genbench.GenbenchError, match="binary cross-entropy"):
-        create(dataclasses.replace(setup, recipe={"precision": "bf16", "images": 1000}))
+@pytest.mark.parametrize("name", ["pythae-vae", "pythae-adversarial-ae", "pythae-iwae"])
+def test_binary_cross_entropy_is_taken_in_fp32_under_autocast(name: str) -> None:
+    family = make(name, reconstruction_loss="bce")
+    expected = family.phases()[0].objective(batch()).total
+    with torch.autocast("cpu", torch.bfloat16):
+        found = family.phases()[0].objective(batch()).total
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0)
+
+
+def test_without_pythae_the_reason_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configs, "find_spec", lambda _: None)
+    with pytest.raises(genbench.GenbenchError, match="pythae is not installed"):
+        configs.config_classes.__wrapped__()
+
+
+def test_the_readme_names_every_model_with_its_parameters() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for wrapped in WRAPPED:
+        counts = " and ".join(f"{n:,}" for n in PARAMETERS[wrapped.name].values() if n)
+        counts = f"{VAE:,}" if wrapped.name == "pythae-piwae" else counts
+        assert f"| `{wrapped.name}` | `{wrapped.model}` | {counts} |" in readme
 
 
 def test_a_config_that_pythae_lacks_is_said_to_be_missing() -> None:
@@ -291,7 +310,9 @@ def test_a_run_beside_a_built_in_model_and_its_resumption(tmp_path: Path) -> Non
     assert cell["status"] == "ok"
     assert cell["identity"]["model"]["options"]["gamma"] == 2.0
     cells["pythae-factor-vae"].unlink()
-    again = subprocess.run([sys.executable, "-m", "genbench", "run", "--resume", str(out)], capture_output=True, text=True, timeout=300)
+    again = subprocess.run(
+        [sys.executable, "-m", "genbench", "run", "--resume", str(out)], capture_output=True, text=True, timeout=300
+    )
     assert again.returncode == 0, again.stdout + again.stderr
     repeated = json.loads(cells["pythae-factor-vae"].read_text())
     for estimates in (cell["estimates"], repeated["estimates"]):
