@@ -196,3 +196,11 @@ def test_a_run_beside_a_built_in_model(tmp_path: Path) -> None:
     assert {cell["identity"]["model"]["name"] for cell in cells} == {"torchgan-acgan", "dcgan"}
     assert {cell["status"] for cell in cells} == {"ok"}
     assert all(cell["throughput"]["images_per_second"] > 0 for cell in cells)
+
+
+def test_the_readme_names_every_model_with_its_parameters_and_every_loss() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for name, counts in PARAMETERS.items():
+        (line,) = [line for line in readme.splitlines() if line.startswith(f"| `{name}` |")]
+        assert line.endswith(f"| {counts['generator']:,} and {counts['discriminator']:,} |")
+    assert all(f"| `{name}` |" in readme for name in LOSSES)
