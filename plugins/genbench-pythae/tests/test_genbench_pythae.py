@@ -216,6 +216,12 @@ def test_no_loss_reaches_another_players_network(name: str) -> None:
             networks[other].requires_grad_(True)
 
 
+def test_in_pythae_itself_the_loss_of_factor_vaes_discriminator_reaches_the_encoder() -> None:
+    theirs = pythae.models.FactorVAE(pythae.models.FactorVAEConfig(input_dim=SHAPE, latent_dim=4))
+    theirs({"data": batch().images}).discriminator_loss.backward()
+    assert gradients(theirs.encoder), "mended: then say so in the README"
+
+
 def test_weights_that_another_player_trains_are_used_by_the_autoencoder() -> None:
     family = make("pythae-factor-vae", gamma=2.0)
     before = family.objective("autoencoder_loss", batch()).total
