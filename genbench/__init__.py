@@ -5,6 +5,17 @@ package does not import torch.
 """
 
 from genbench.errors import DataError, GenbenchError
+from genbench.events import (
+    CellFacts,
+    CellFinished,
+    CellStarted,
+    Evaluated,
+    ReporterUnavailable,
+    RunFacts,
+    RunFinished,
+    RunStarted,
+    WindowFinished,
+)
 from genbench.exchange import (
     AdversarialLoss,
     Augmentation,
@@ -33,7 +44,7 @@ from genbench.exchange import (
 )
 from genbench.hookspecs import API_VERSION, hookimpl
 from genbench.options import option
-from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Shape
+from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, ReporterSpec, Shape
 
 __version__ = "0.1.0"
 
@@ -42,10 +53,14 @@ __all__ = [
     "AdversarialLoss",
     "Augmentation",
     "Batch",
+    "CellFacts",
+    "CellFinished",
+    "CellStarted",
     "Classifier",
     "DataError",
     "DatasetSpec",
     "Estimate",
+    "Evaluated",
     "Evaluation",
     "Extractor",
     "ExtractorData",
@@ -66,12 +81,18 @@ __all__ = [
     "Objective",
     "Phase",
     "Posterior",
+    "ReporterSpec",
+    "ReporterUnavailable",
+    "RunFacts",
+    "RunFinished",
+    "RunStarted",
     "Rows",
     "Setup",
     "Shape",
     "Statistics",
     "Unavailable",
     "VariationalLoss",
+    "WindowFinished",
     "__version__",
     "hookimpl",
     "option",

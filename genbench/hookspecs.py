@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import pluggy
 
-from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec
+from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, ReporterSpec
 
 PROJECT = "genbench"
 
@@ -116,5 +116,22 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     ...     yield genbench.MetricSpec(name="brightness", measure=measure, direction="higher")
     >>> [spec.name for spec in genbench_metrics()]
     ['brightness']
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def genbench_reporters() -> Iterable[ReporterSpec]:
+    """Yield reporters: each tells some tracker what happens in a run.
+
+    >>> import genbench
+    >>> class Printer:
+    ...     def cell_finished(self, event):
+    ...         print(event.cell.label, event.status)
+    >>> @genbench.hookimpl
+    ... def genbench_reporters():
+    ...     yield genbench.ReporterSpec(name="printer", create=lambda run, options: Printer())
+    >>> [spec.name for spec in genbench_reporters()]
+    ['printer']
     """
     raise NotImplementedError

@@ -25,7 +25,7 @@ from genbench import hookspecs
 from genbench.errors import GenbenchError, SpecError, UsageError, near_miss
 from genbench.process_state import left_alone
 from genbench.required_api import declared_api, require_api
-from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Spec
+from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, ReporterSpec, Spec
 
 ENTRY_POINT_GROUP = "genbench"
 
@@ -38,7 +38,7 @@ BUILTIN_MODULES = (
     "genbench.builtin.metrics",
 )
 
-Kind: TypeAlias = Literal["families", "models", "losses", "datasets", "extractors", "metrics"]
+Kind: TypeAlias = Literal["families", "models", "losses", "datasets", "extractors", "metrics", "reporters"]
 
 SPEC_TYPES: dict[Kind, type[Spec]] = {
     "families": FamilySpec,
@@ -47,6 +47,7 @@ SPEC_TYPES: dict[Kind, type[Spec]] = {
     "datasets": DatasetSpec,
     "extractors": ExtractorSpec,
     "metrics": MetricSpec,
+    "reporters": ReporterSpec,
 }
 
 HOOKS: tuple[str, ...] = tuple(f"genbench_{kind}" for kind in SPEC_TYPES)

@@ -305,3 +305,23 @@ class ExtractorSpec(Spec):
         self._require(
             self.metric == "fid" or self.metric.startswith(("fid-", "fd-")), f"metric '{self.metric}' is not 'fd-…'."
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReporterSpec(ConfigurableSpec):
+    """What tells a tracker of a run. Used only when named by `--reporters`.
+
+    `create(run: RunFacts, options)` returns an object with some of the methods `run_started`, `cell_started`,
+    `window_finished`, `evaluated`, `cell_finished` and `run_finished`, each of which takes the record of that name in
+    `genbench.events`. It lives in a process of its own, which does nothing while a window is timed unless a method
+    takes longer than a second or has left a thread running. `create` raises `ReporterUnavailable` with the cause and
+    the cure where something is missing, which ends the run before anything is trained; whatever else goes wrong in a
+    reporter costs a warning.
+    """
+
+    create: Callable[..., Any] | str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_target("create")
+        _ = self.option_schema

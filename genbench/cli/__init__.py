@@ -20,7 +20,7 @@ from genbench.errors import ExitCode, GenbenchError, near_miss
 
 VERBS: dict[str, str] = {
     "run": "Train and measure models, and write the comparison table.",
-    "list": "List models, losses, datasets, metrics, families or extractors.",
+    "list": "List models, losses, datasets, metrics, families, extractors or reporters.",
     "show": "Show what a run holds: plan, status, files; or one cell.",
     "sample": "Make images with a trained cell: samples, interpolations, reconstructions.",
     "fid": "Measure how far one set of images is from another.",

@@ -18,12 +18,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @click.command("list")
-@click.argument("kind", required=False, metavar="[models|losses|datasets|metrics|families|extractors]")
+@click.argument("kind", required=False, metavar="[models|losses|datasets|metrics|families|extractors|reporters]")
 @plugin_files
 @click.option("--verbose", "-v", is_flag=True, help="Options with types, ranges and defaults; papers and formulas.")
 @as_json_flag
 def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
-    """List models, losses, datasets, metrics, families or extractors."""
+    """List models, losses, datasets, metrics, families, extractors or reporters."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"There are no '{kind}' to list.{near_miss(kind, KINDS)}", f"One of: {', '.join(KINDS)}.")
     catalogue = discover(plugins)

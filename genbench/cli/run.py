@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from genbench.plan.catalogue import Catalogue
     from genbench.plan.matrix import Plan
 
+CHANGED_BY_RESUME = ("timeout", "memory_limit", "threads", "reporters")  # they are no part of the plan
+
 
 def _recipe_flags(function: Any) -> Any:
     """Add a flag for every field of the recipe."""
@@ -49,6 +51,9 @@ def _recipe_flags(function: Any) -> Any:
     help="Show the images and seconds that it takes until the metric stays there or better; repeatable. Without"
     " --evaluate-every it is measured after each twentieth of the budget.",
 )
+@click.option(
+    "--reporters", metavar="A,B,…", help="Trackers to write to as well; see `genbench list reporters`. [none]"
+)
 @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, or auto. [auto]")
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [quick]")
 @click.option(
@@ -56,7 +61,7 @@ def _recipe_flags(function: Any) -> Any:
     "settings",
     multiple=True,
     metavar="NAME.OPTION=VALUE",
-    help="An option of a model, loss or dataset, or a recipe field for one model; repeatable.",
+    help="An option of a model, loss, dataset or reporter, or a recipe field for one model; repeatable.",
 )
 @click.option(
     "--config", type=click.Path(), metavar="PLAN.TOML", help="The same names from a file; a flag that is given wins."
@@ -94,11 +99,7 @@ def command(
     """
     flags |= {name: list(flags[name]) or None for name in ("plugins", "target")}
     if resume is not None:
-        given = [
-            name
-            for name, value in flags.items()
-            if value is not None and name not in ("timeout", "memory_limit", "threads", "weights")
-        ]
+        given = [name for name, value in flags.items() if value is not None and name not in CHANGED_BY_RESUME]
         if given or settings or config:
             named = given[0] if given else "set" if settings else "config"
             raise UsageError(
@@ -130,6 +131,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
     from genbench.execute.pool import WorkerPool
     from genbench.plan.catalogue import discover
     from genbench.plan.matrix import make_plan
+    from genbench.plan.reporters import choose_reporters
 
     device = resolve_auto(parse_device(request.device))
     use_weights(request.weights)
@@ -137,6 +139,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
         pool.start()  # it imports torch while the plan is made
         catalogue: Catalogue = discover(request.plugins)
         plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
+        reporters = choose_reporters(request.reporters, request.set, catalogue)
         for warning in plan.warnings:
             click.echo(f"Note: {warning}", err=True)
         facts = require_device(pool, device, chosen=request.device != "auto")
@@ -144,9 +147,9 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
             report, code = dry_run_report(pool, plan, device, request.threads, as_json)
             click.echo(report, nl=False)
             return code
-        run, record = create_run(request, plan, device, facts)
+        run, record = create_run(request, plan, reporters, device, facts)
         with hold(run.record_path):
-            return execute(pool, run, record, plan.plugins, device, quiet, as_json)
+            return execute(pool, run, record, catalogue, device, quiet, as_json)
 
 
 def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
@@ -162,6 +165,6 @@ def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int
         WorkerPool() as pool,
     ):
         pool.start()  # it imports torch while the plugins are looked at
-        record, plugins, device = reopen_run(run, flags)
+        record, catalogue, device = reopen_run(run, flags)
         require_device(pool, device, chosen=True)
-        return execute(pool, run, record, plugins, device, quiet, as_json)
+        return execute(pool, run, record, catalogue, device, quiet, as_json)

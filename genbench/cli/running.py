@@ -6,8 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,13 @@ from genbench import __version__
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.execute.pool import WorkerPool
 from genbench.execute.supervisor import Interrupted, Supervisor, ask_devices, estimate, label, stop_on_signals
+from genbench.execute.telling import Listeners
 from genbench.measure import machine
 from genbench.plan.catalogue import SINGULAR, Catalogue, discover
 from genbench.plan.matrix import Plan, third_party_plugins
-from genbench.plan.request import Request
-from genbench.plugins import Kind, Plugin
+from genbench.plan.reporters import choose_reporters
+from genbench.plan.request import Request, make_request
+from genbench.plugins import Kind
 from genbench.report.display import choose_display
 from genbench.report.render import render
 from genbench.report.summary import write_summary
@@ -83,7 +86,9 @@ def select_present_device(text: str) -> torch.device:
     return accelerator.select_device(name)
 
 
-def create_run(request: Request, plan: Plan, device: str, facts: dict[str, object]) -> tuple[RunDirectory, RunRecord]:
+def create_run(
+    request: Request, plan: Plan, reporters: list[Choice], device: str, facts: dict[str, object]
+) -> tuple[RunDirectory, RunRecord]:
     """Create the run directory and write the plan to it."""
     path = Path(request.out or _default_path(request.models))
     record = RunRecord(
@@ -95,6 +100,7 @@ def create_run(request: Request, plan: Plan, device: str, facts: dict[str, objec
         cells=plan.cells,
         references=plan.references,
         targets=plan.targets,
+        reporters=reporters,
         plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
         memory_limit=request.memory_limit or None,
@@ -120,17 +126,23 @@ def where_it_was_planned(run: RunDirectory) -> Iterator[RunDirectory]:
         yield run
 
 
-def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, list[Plugin], str]:
-    """Return what is needed to go on with a run; its plugins must be the ones that it was planned with."""
+def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, Catalogue, str]:
+    """Return what is needed to go on with a run; its plugins must be the ones that it was planned with.
+
+    Reporters change no number: others may be named than before, and their versions do not matter.
+    """
     record = run.record
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
     record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
     catalogue = discover(record.plugin_files)
+    before = {choice.name: choice.options for choice in record.reporters}
+    names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
+    record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
     for cell in record.cells:
         if not cell.reason:
             _require_same_versions(cell.identity, catalogue)
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
-    return record, third_party_plugins(catalogue, record.cells), device
+    return record, catalogue, device
 
 
 def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None:
@@ -158,27 +170,34 @@ def execute(
     pool: WorkerPool,
     run: RunDirectory,
     record: RunRecord,
-    plugins: Sequence[Plugin],
+    catalogue: Catalogue,
     device: str,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Execute what is missing, write the summary, print the table, and return the exit code."""
     display = choose_display(quiet=quiet)
-    supervisor = Supervisor(run, record, plugins, pool, display, device)
-    interruption: Interrupted | None = None
-    try:
-        with stop_on_signals(pool):
-            display.run_started(len(record.cells), run.path)
-            supervisor.execute()
-    except Interrupted as error:
-        interruption = error
-    except KeyboardInterrupt:  # the second one: at once
-        display.close()
-        click.echo(supervisor.interrupted(), err=True)
-        return ExitCode.INTERRUPTED
-    finally:
-        display.close()
+    warn = partial(click.echo, err=True) if quiet else display.message
+    with Listeners(lambda text: warn(f"Warning: {text}")) as listeners:
+        supervisor = Supervisor(
+            run, record, third_party_plugins(catalogue, record.cells), pool, display, device, listeners
+        )
+        interruption: Interrupted | None = None
+        try:
+            listeners.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
+            with stop_on_signals(pool):
+                display.run_started(len(record.cells), run.path)
+                supervisor.execute()
+        except Interrupted as error:
+            interruption = error
+        except KeyboardInterrupt:  # the second one: at once
+            display.close()
+            click.echo(supervisor.interrupted(), err=True)
+            return ExitCode.INTERRUPTED
+        finally:
+            display.close()
+        with suppress(KeyboardInterrupt):  # one who does not want to wait for them
+            listeners.end(interrupted=interruption is not None)
     summary = write_summary(run)
     for warning in summary.warnings:
         click.echo(f"Warning: {warning}", err=True)

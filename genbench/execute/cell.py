@@ -166,6 +166,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
             reporter.activity("measuring")
             draft.fields["estimates"], draft.fields["unavailable"] = looks.measure(drawn)
             looks.enter(draft.fields["estimates"])
+            reporter.say(looks.measured())
             _record_looks(draft, looks)
             _keep_closest_pairs(draft, run.closest_path(planned.id), looks)
     collapse = ""

@@ -16,6 +16,7 @@ from genbench.execute.building import Built
 from genbench.execute.evaluating import Drawn, draw
 from genbench.execute.likelihood import bounds_of
 from genbench.execute.loading import LoadedData
+from genbench.execute.messages import Measured
 from genbench.metrics.diversity import pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation, measure_each
 from genbench.metrics.memorisation import closest_pairs
@@ -141,6 +142,11 @@ class Looks:
             note = f"the best weights could not be written: {error.strerror or error}"
             if note not in self.notes:
                 self.notes.append(note)
+
+    def measured(self) -> Measured:
+        """Return the latest evaluation, for reporters."""
+        last = self.evaluations[-1]
+        return Measured(last.step, last.images, [estimate for estimate in last.estimates if estimate.finite])
 
     def state(self) -> dict[str, Any]:
         """Return the evaluations so far, for a checkpoint."""

@@ -1,4 +1,4 @@
-"""What supervisor, template and worker say to each other: JSON, one message a line, over sockets of their own.
+"""What supervisor, template, worker and reporters say to each other: JSON, one message a line, over sockets.
 
 Nothing that a plugin prints can get between these lines: standard output and error go to the cell's log file.
 """
@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from genbench.exchange import Estimate
+from genbench.options import OptionValue
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, ReferenceResult
 
 
@@ -44,9 +46,20 @@ class Progress(msgspec.Struct, frozen=True, tag="progress"):
     """A window has been trained."""
 
     step: int
+    images: int  # real images consumed so far
     images_per_second: float
-    terms: dict[str, float | None]
+    terms: dict[str, float | None]  # every curve
+    shown: list[str]  # those among the terms that fit on a line
     seconds_left: float
+    warmup: bool
+
+
+class Measured(msgspec.Struct, frozen=True, tag="measured"):
+    """The metrics were asked; `estimates` are the finite ones."""
+
+    step: int
+    images: int
+    estimates: list[Estimate]
 
 
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
@@ -62,7 +75,7 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
     """The worker was asked to stop, has saved what it could, and leaves."""
 
 
-Message: TypeAlias = Started | Activity | Progress | Finished | Stopped
+Message: TypeAlias = Started | Activity | Progress | Measured | Finished | Stopped
 
 
 class TemplateReply(msgspec.Struct, frozen=True):
@@ -70,6 +83,30 @@ class TemplateReply(msgspec.Struct, frozen=True):
 
     pid: int
     status: int | None = None
+
+
+class Commission(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reporter's process is to create."""
+
+    reporter: str
+    options: dict[str, OptionValue]
+    plugin: dict[str, Any]  # that brings it, as fields of `Plugin`
+    run: str  # run directory, absolute
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An event of the run; what is large, the reporter's process reads from the run directory."""
+
+    event: str  # a name in `genbench.events.EVENTS`
+    cell: str = ""  # its id
+    fields: dict[str, Any] = {}  # of the event's record, beyond those that the process knows itself
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """The answer of a reporter's process to its commission and to each event; with a text it answers no more."""
+
+    unavailable: str = ""  # what is missing, and how to get it
+    fault: str = ""
 
 
 class Lines:

@@ -13,8 +13,9 @@ from types import FrameType
 from typing import Any, Protocol
 
 from genbench.errors import ExitCode, GenbenchError, UsageError
-from genbench.execute.messages import Activity, Job, Message, Progress
+from genbench.execute.messages import Activity, Job, Measured, Message, Progress
 from genbench.execute.pool import WorkerPool
+from genbench.execute.telling import Listeners
 from genbench.execute.watch import Ending
 from genbench.measure.machine import default_threads
 from genbench.plugins import Plugin
@@ -85,7 +86,9 @@ class Supervisor:
         pool: WorkerPool,
         display: Display,
         device: str,
+        listeners: Listeners | None = None,
     ) -> None:
+        self.listeners = listeners or Listeners()
         self.run_directory, self.record, self.pool, self.display = run, record, pool, display
         self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
         self.device = device
@@ -101,6 +104,7 @@ class Supervisor:
         pending = [cell for cell in self.record.cells if cell.id not in done or done[cell.id].status not in FINAL]
         results = [self._keep(skipped(cell)) for cell in pending if cell.reason]
         possible = [cell for cell in pending if not cell.reason]
+        self.listeners.tell("run_started", resumed=bool(done), pending=[cell.id for cell in possible])
         self._measure_references()
         for index, cell in enumerate(possible, start=1):
             self._leave_if_asked()
@@ -110,16 +114,19 @@ class Supervisor:
 
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> CellResult:
         self.display.cell_started(index, total, label(cell), expected_steps(cell))
+        self.listeners.tell("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
         kills_before = _kernel_memory_kills()
-        ending = self.pool.run(job, self._show, self.record.timeout)
+        ending = self.pool.run(job, lambda message: self._take(cell, message), self.record.timeout)
         if ending.finished is not None and ending.finished.cell is not None:
             result = ending.finished.cell
         elif self.pool.stop_requested:
             raise self.interrupted()
         else:
             result = self._unfinished(cell, ending, kernel_killed=_kernel_memory_kills() > kills_before)
-        return self._keep(result)
+        self._keep(result)
+        self.listeners.tell("cell_finished", cell.id)
+        return result
 
     def _unfinished(self, cell: PlannedCell, ending: Ending, kernel_killed: bool) -> CellResult:
         """Return the result of a cell whose worker did not live to tell."""
@@ -181,12 +188,26 @@ class Supervisor:
             **fields,  # type: ignore[arg-type]
         )
 
-    def _show(self, message: Message) -> None:
+    def _take(self, cell: PlannedCell, message: Message) -> None:
+        """Show and tell what a worker says, while it waits for its answer."""
         if isinstance(message, Activity):
             self.display.cell_activity(message.text)
         elif isinstance(message, Progress):
             terms = {name: value for name, value in message.terms.items() if value is not None}
-            self.display.cell_progress(message.step, message.images_per_second, terms, message.seconds_left)
+            shown = {name: terms[name] for name in message.shown if name in terms}
+            self.display.cell_progress(message.step, message.images_per_second, shown, message.seconds_left)
+            self.listeners.tell(
+                "window_finished",
+                cell.id,
+                step=message.step,
+                images=message.images,
+                images_per_second=message.images_per_second,
+                terms=terms,
+                warmup=message.warmup,
+            )
+        elif isinstance(message, Measured):
+            point = {"step": message.step, "images": message.images, "estimates": message.estimates}
+            self.listeners.tell("evaluated", cell.id, **point)
 
     def _remove_leftovers(self) -> None:
         """Remove half-written files of processes that were killed while they wrote."""

@@ -24,7 +24,7 @@ import msgspec
 
 from genbench.execute.messages import Job, Lines, TemplateReply
 
-_PR_SET_PDEATHSIG = 1  # Linux: signal to get when the parent dies
+PR_SET_PDEATHSIG = 1  # Linux: signal to get when the parent dies
 _PR_SET_CHILD_SUBREAPER = 36  # Linux: orphaned descendants become this process's children
 
 
@@ -42,7 +42,7 @@ def preload() -> None:
 
 def serve(connection: socket.socket) -> None:
     """Fork a worker for each job that arrives, report each worker's end, and return when the supervisor is gone."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -131,7 +131,7 @@ def _become_worker(job: Job, descriptor: int, inherited: tuple[int, ...], templa
         for number in inherited:
             os.close(number)
         os.setsid()  # a process group of its own: what it starts can be ended with it
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != template:
             return  # it died before the kernel was told
         from genbench.execute.worker import work
@@ -141,7 +141,7 @@ def _become_worker(job: Job, descriptor: int, inherited: tuple[int, ...], templa
         os._exit(code)  # a plugin's threads and exit handlers have no say
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
     """Set a property of this process, where the kernel knows it (Linux)."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from genbench.execute.messages import Progress
+from genbench.execute.messages import Measured, Progress
 from genbench.execute.reporter import Reporter, StopRequested
 from genbench.measure.clock import time_window
 from genbench.results.schema import CurvePoint, Window
@@ -44,6 +44,9 @@ class Checkpoints(Protocol):
 
     def evaluate(self) -> bool:
         """Measure the model as it is; return whether training should stop here."""
+
+    def measured(self) -> Measured:
+        """Return what was measured last."""
 
     def state(self) -> dict[str, Any]:
         """Return plain data that a checkpoint must hold."""
@@ -108,15 +111,16 @@ class Training:
         looked = False
         while engine.step_number < self.total_steps and not self.stopped_early:
             planned = min(self._steps_to_next_stop(), warmup_left or self.window_steps)
-            terms = self._train_window(planned, warmup=warmup_left > 0)
+            self._train_window(planned, warmup=warmup_left > 0)
             warmup_left = max(0, warmup_left - self.windows[-1].steps)
             if not looked:
                 self.witness.look_at_gradients()
                 looked = True
-            reporter.progress(self._progress(terms))
+            reporter.progress(self._progress())
             if self._evaluation_is_due() and self.looks is not None:
                 reporter.activity("evaluating")
                 self.stopped_early = self.looks.evaluate()
+                reporter.say(self.looks.measured())
                 reporter.activity("training")
             if reporter.stop_requested or time.monotonic() - saved > self.checkpoint_seconds:
                 self.save()
@@ -160,7 +164,7 @@ class Training:
         before = self.engine.images_seen - self.windows[-1].images
         return self.engine.images_seen // self.evaluate_every > before // self.evaluate_every
 
-    def _train_window(self, steps: int, warmup: bool) -> dict[str, float | None]:
+    def _train_window(self, steps: int, warmup: bool) -> None:
         engine = self.engine
         first_step, images_before = engine.step_number, engine.images_seen
         gc.disable()
@@ -187,22 +191,24 @@ class Training:
         if self.looks is not None and len(self.windows) % OBSERVED == 0:
             seen = {**means, **self.looks.observe()}
             self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=seen)
-        return means
 
-    def _telling(self, terms: dict[str, float | None]) -> dict[str, float | None]:
-        """Return what fits on a line: the loss of each phase; of a single phase, the terms that it is made of too."""
+    def _fitting_on_a_line(self, terms: Iterable[str]) -> list[str]:
+        """Return the loss of each phase; of a single phase, the terms that it is made of too."""
         phases = [player.phase.name for player in self.engine.players]
         shown = [name for name in terms if name in phases or (len(phases) == 1 and name.startswith(f"{phases[0]}."))]
-        return {name: terms[name] for name in shown[:MOST_SHOWN]}
+        return shown[:MOST_SHOWN]
 
-    def _progress(self, terms: dict[str, float | None]) -> Progress:
-        last = self.windows[-1]
+    def _progress(self) -> Progress:
+        last, terms = self.windows[-1], self.curves[-1].terms
         left = self.total_steps - self.engine.step_number
         return Progress(
             step=self.engine.step_number,
+            images=self.engine.images_seen,
             images_per_second=last.images / last.seconds if last.seconds else 0.0,
-            terms=self._telling(terms),
+            terms=terms,
+            shown=self._fitting_on_a_line(terms),
             seconds_left=left * last.seconds / last.steps,
+            warmup=last.warmup,
         )
 
 

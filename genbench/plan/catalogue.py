@@ -21,12 +21,12 @@ from genbench.plugins import (
     installed_plugins,
     load_plugin,
 )
-from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, Spec
+from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, ReporterSpec, Spec
 
 S = TypeVar("S", bound=Spec)
 LIKELIHOOD = "likelihood"  # in --metrics: every metric that needs a bound on the likelihood
 
-CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets")  # what --set can name
+CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets", "reporters")  # what --set can name
 SINGULAR: dict[Kind, str] = {
     "families": "family",
     "models": "model",
@@ -34,6 +34,7 @@ SINGULAR: dict[Kind, str] = {
     "datasets": "dataset",
     "extractors": "extractor",
     "metrics": "metric",
+    "reporters": "reporter",
 }
 
 
@@ -55,6 +56,7 @@ class Catalogue:
     datasets: dict[str, Entry[DatasetSpec]] = field(default_factory=dict)
     extractors: dict[str, Entry[ExtractorSpec]] = field(default_factory=dict)
     metrics: dict[str, Entry[MetricSpec]] = field(default_factory=dict)
+    reporters: dict[str, Entry[ReporterSpec]] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
 
     def entries(self, kind: Kind) -> dict[str, Entry[Any]]:
@@ -132,5 +134,7 @@ def _check(spec: Spec) -> None:
             raise UsageError(f"'{spec.name}' has an option named '{min(clash)}', which every model has already")
     if isinstance(spec, MetricSpec) and spec.name in (*PREFIXES, LIKELIHOOD, "none"):
         raise UsageError(f"a metric cannot be named '{spec.name}', which --metrics has a meaning for")
+    if isinstance(spec, ReporterSpec) and spec.name == "none":
+        raise UsageError("a reporter cannot be named 'none', which --reporters has a meaning for")
     if isinstance(spec, ModelSpec | LossSpec):
         resolve_recipe(spec.recipe, owner=f"{spec.name}'s recipe")

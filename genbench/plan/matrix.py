@@ -72,6 +72,7 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
     targets = make_targets(request.target, [metric.name for metric in metrics], directions)
     taking_part = [*_of_pairs(pairs), *(dataset.entry.spec for dataset in datasets)]
+    taking_part += [catalogue.require("reporters", name).spec for name in request.reporters]
     check_settings(request.set, taking_part, catalogue)
     variants = _variants(request)
     for variant in variants:
@@ -199,9 +200,8 @@ def _cell(
 
 
 def _choice(entry: Entry[Any], given: Mapping[str, OptionValue]) -> Choice:
-    spec: ConfigurableSpec = entry.spec
-    options = resolve_options(spec.option_schema, given, spec.name)
-    return Choice(name=spec.name, options=options, origin=origin(entry.plugin))
+    options = resolve_options(entry.spec.option_schema, given, entry.spec.name)
+    return Choice(name=entry.spec.name, options=options, origin=origin(entry.plugin))
 
 
 def _missing_family(model: ModelSpec, catalogue: Catalogue) -> str:

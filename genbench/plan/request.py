@@ -39,6 +39,7 @@ class Request:
     device: str = "auto"
     profile: str = "quick"
     plugins: tuple[str, ...] = ()  # files
+    reporters: tuple[str, ...] = ()
     out: str | None = None
     timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
     memory_limit: float | None = None  # GiB per cell
@@ -49,7 +50,7 @@ class Request:
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
 
 
-_LISTS = ("models", "losses", "datasets", "metrics", "plugins")
+_LISTS = ("models", "losses", "datasets", "metrics", "plugins", "reporters")
 _NUMBERS = ("timeout", "memory_limit", "threads")
 _KEYS = (
     *_LISTS,
@@ -103,7 +104,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             _add_tables(options, value)
         elif key in _LISTS:
             names = _names(key, value)
-            values[key] = () if key == "metrics" and names == ("none",) else names
+            values[key] = () if key in ("metrics", "reporters") and names == ("none",) else names
         elif key == "target":
             values[key] = tuple(parse_target(text) for text in _names(key, value))
         elif key == "seeds":

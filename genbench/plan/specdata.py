@@ -23,9 +23,7 @@ def spec_to_data(spec: Spec) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
-        if callable(value) or (
-            isinstance(value, str) and field.name in ("build", "create", "load", "measure", "mode_of", "signature")
-        ):
+        if callable(value) or (isinstance(value, str) and field.name in TARGETS):
             value = ELSEWHERE
         data[field.name] = value
     if isinstance(spec, ConfigurableSpec):

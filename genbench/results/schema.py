@@ -28,7 +28,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class PluginOrigin(Record, frozen=True, kw_only=True):
-    """Where a model, loss or dataset came from."""
+    """Where a model, loss, dataset or reporter came from."""
 
     plugin: Annotated[str, Meta(description="name of the entry point, 'builtin', or the plugin's file")]
     distribution: Annotated[str, Meta(description="installed distribution, or the file's name")]
@@ -36,7 +36,7 @@ class PluginOrigin(Record, frozen=True, kw_only=True):
 
 
 class Choice(Record, frozen=True, kw_only=True):
-    """A model, loss or dataset with every option's value."""
+    """A model, loss, dataset or reporter with every option's value."""
 
     name: str
     options: dict[str, OptionValue] = {}
@@ -306,6 +306,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     references: list[PlannedReference] = []
     targets: Annotated[list[Target], Meta(description="what the table shows the time to")] = []
     plugin_files: Annotated[list[str], Meta(description="files named with --plugin")] = []
+    reporters: Annotated[list[Choice], Meta(description="what trackers are told by; they change no number")] = []
     timeout: Annotated[float | None, Meta(description="seconds per cell")] = None
     memory_limit: Annotated[float | None, Meta(description="GiB per cell")] = None
     threads: Annotated[int | None, Meta(description="None: every processor this process may use")] = None

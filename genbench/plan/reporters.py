@@ -1,0 +1,24 @@
+"""The reporters of a run: no part of its cells, for they change no number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genbench.options import resolve_options
+from genbench.plan.catalogue import Catalogue
+from genbench.plan.identity import origin
+from genbench.plan.settings import Settings, own_settings
+from genbench.results.schema import Choice
+
+
+def choose_reporters(names: Iterable[str], settings: Settings, catalogue: Catalogue) -> list[Choice]:
+    """Return the reporters of these names with their options; raise `UsageError` for an unknown name or option."""
+    entries = [catalogue.require("reporters", name) for name in names]
+    return [
+        Choice(
+            name=entry.spec.name,
+            options=resolve_options(entry.spec.option_schema, own_settings(settings, entry.spec), entry.spec.name),
+            origin=origin(entry.plugin),
+        )
+        for entry in entries
+    ]

@@ -1,0 +1,158 @@
+"""Reporters: what they are told and when, and that none of them can harm a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import TINY, Going, alive, run, start, wait_until, wait_until_gone
+
+from genbench.results.schema import CellResult
+
+REPORTERS = ("--plugin", str(Path(__file__).with_name("listeners.py")), "--reporters")
+STEPS = 300
+SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
+
+
+def events(run_path: Path, name: str = "events.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_path / name).read_text(encoding="utf-8").splitlines()]
+
+
+def names(told: list[dict[str, Any]]) -> list[str]:
+    return [event["event"] for event in told]
+
+
+def course(cell: CellResult) -> list[str]:
+    """The events of a cell, from its result: windows and evaluations by their steps."""
+    moments: list[tuple[float, str]] = [(window.step, "window_finished") for window in cell.windows]
+    moments += [(evaluation.step + 0.5, "evaluated") for evaluation in cell.evaluations]
+    return ["cell_started", *(name for _, name in sorted(moments)), "cell_finished"]
+
+
+def test_events_arrive_in_order_and_hold_what_the_results_hold(tmp_path: Path) -> None:
+    metrics = ("--metrics", "diversity", "--evaluate-every", "128", "--images", "192")
+    done = run(*TINY, *metrics, "--models", "sound", "--seeds", "0,1", *REPORTERS, "lines", out=tmp_path / "run")
+    assert done.code == 0, done.err
+    told = events(done.run)
+    cells = {cell.id: cell for cell in done.run_cells}
+    first, second = (cells[cell.id] for cell in done.record.cells)
+    assert names(told) == ["create", "run_started", *course(first), *course(second), "run_finished"]
+    assert told[0]["cells"] == told[1]["pending"] == [cell.id for cell in done.record.cells]
+    assert not told[1]["resumed"]
+    begun = told[2]
+    assert (begun["index"], begun["total"], begun["steps"]) == (1, 2, 6)
+    assert begun["settings"]["batch_size"] == 32
+    assert begun["settings"]["model"] == "sound"
+    assert begun["cell"]["id"] == first.id
+    told_of_first = told[2 : 2 + len(course(first))]
+    windows = [event for event in told_of_first if event["event"] == "window_finished"]
+    for event, window, point in zip(windows, first.windows, first.curves, strict=True):
+        assert (event["step"], event["images"], event["terms"]) == (point.step, point.images, point.terms)
+        assert event["images_per_second"] == pytest.approx(window.images / window.seconds)
+        assert event["warmup"] == window.warmup
+    measured = [event for event in told_of_first if event["event"] == "evaluated"]
+    for event, evaluation in zip(measured, first.evaluations, strict=True):
+        assert event["images"] == evaluation.images
+        expected = [[e.metric, e.value, e.standard_error] for e in evaluation.estimates]
+        assert event["estimates"] == expected
+    ended = told_of_first[-1]
+    assert (ended["id"], ended["status"], ended["windows"]) == (first.id, "ok", len(first.windows))
+    assert ended["pictures"] == {"samples": True, "reconstructions": True}
+    assert told[-1] == {"event": "run_finished", "interrupted": False}
+    assert not alive(told[0]["pid"])
+
+
+def test_a_bad_reporter_costs_a_warning_and_nothing_else(tmp_path: Path) -> None:
+    bad = "raises,exits,hangs,hangs-at-end,misspelt,nothing"
+    listening = (*REPORTERS, f"lines,{bad}", "--quiet", "--json")
+    done = run(*TINY, "--models", "sound", *listening, out=tmp_path / "run", GENBENCH_REPORTER_TIMEOUT="6")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)
+    assert names(events(done.run))[-2:] == ["cell_finished", "run_finished"]
+    warnings = done.err.splitlines()
+    assert all(line.startswith("Warning: the reporter '") for line in warnings)
+    said = {name: [line for line in warnings if f"'{name}'" in line] for name in bad.split(",")}
+    assert "failed in window_finished: RuntimeError: the tracker is out of order" in said["raises"][0]
+    assert "ended by itself with exit status 7" in said["exits"][0]
+    assert "takes longer than 1 s" in said["hangs"][0]
+    assert "still busy at the end" in said["hangs"][1]
+    assert "still busy at the end" in said["hangs-at-end"][0]
+    assert "Did you mean 'cell_finished'?" in said["misspelt"][0]
+    assert "has no method for any event" in said["nothing"][0]
+    log = (done.run / "logs" / "reporter-raises.log").read_text()
+    assert "about to fail" in log
+    assert "Traceback" in log
+
+
+def test_a_slow_reporter_is_not_waited_for_and_loses_nothing(tmp_path: Path) -> None:
+    began = time.monotonic()
+    long = ("--images", str(32 * 40))
+    done = run(*TINY, *long, "--models", "sound", *REPORTERS, "slow", out=tmp_path / "run")
+    assert time.monotonic() - began < 60
+    assert done.code == 0
+    assert done.err.count("takes longer than 1 s") == 1
+    assert (done.run / "slow").read_text() == str(len(done.run_cells[0].windows))
+
+
+def test_what_is_missing_is_said_before_anything_trains_and_the_run_goes_on_without(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run(*TINY, "--models", "sound", *REPORTERS, "lines,missing", out=out)
+    assert done.code == 2
+    assert "The reporter 'missing' cannot be used: its library is not installed; install it with: pip" in done.err
+    assert f"genbench run --resume {out} --reporters lines" in done.err
+    assert done.run_cells == []
+    wait_until_gone([events(out)[0]["pid"]])
+    done = run("--reporters", "lines", out=out, resume=True)
+    assert done.code == 0, done.err
+    assert names(events(out))[-2:] == ["cell_finished", "run_finished"]
+
+
+def test_names_and_options_are_checked_before_anything_is_done(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = run(*TINY, "--models", "sound", *REPORTERS, "line", out=out)
+    assert (done.code, out.exists()) == (2, False)
+    assert "Unknown reporter 'line'. Did you mean 'lines'?" in done.err
+    done = run(*TINY, "--models", "sound", *REPORTERS, "lines", "--set", "lines.fil=x", out=out)
+    assert (done.code, out.exists()) == (2, False)
+    assert "Unknown option lines.fil. Did you mean 'file'?" in done.err
+
+
+def reporter_of(going: Going, name: str = "events.jsonl") -> int:
+    path = going.run / name
+    wait_until(lambda: path.exists() and path.read_text().count("window_finished") > 2, going.process)
+    return int(events(going.run, name)[0]["pid"])
+
+
+def test_interrupted_runs_end_their_reporters_well_and_resume_tells_the_rest(tmp_path: Path) -> None:
+    long = (*TINY, "--images", str(32 * STEPS), "--models", "sound,slow")
+    options = ("--set", "lines.file=told.jsonl")
+    going = start(*long, *REPORTERS, "lines", *options, out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    os.kill(going.process.pid, signal.SIGINT)
+    done = going.end()
+    assert done.code == 130
+    first = events(done.run, "told.jsonl")
+    assert first[-1] == {"event": "run_finished", "interrupted": True}
+    assert names(first).count("cell_finished") == 1
+    done = run(out=done.run, resume=True)
+    assert done.code == 0, done.err
+    second = events(done.run, "told.jsonl")[len(first) :]
+    assert second[1]["resumed"]
+    assert second[1]["pending"] == [done.cells["slow"].id]  # what is finished is not told again
+    assert names(second).count("cell_started") == names(second).count("cell_finished") == 1
+    windows = [event for event in second if event["event"] == "window_finished"]
+    assert windows[0]["step"] > 60  # it goes on where it stopped
+
+
+def test_no_reporter_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
+    long = (*TINY, "--images", str(32 * STEPS), "--models", "slow")
+    going = start(*long, *REPORTERS, "lines,hangs", out=tmp_path / "run", **SLOW)
+    pid = reporter_of(going)
+    going.process.kill()
+    going.end()
+    wait_until_gone([pid])
