@@ -313,10 +313,10 @@ class ReporterSpec(ConfigurableSpec):
 
     `create(run: RunFacts, options)` returns an object with some of the methods `run_started`, `cell_started`,
     `window_finished`, `evaluated`, `cell_finished` and `run_finished`, each of which takes the record of that name in
-    `genbench.events`. It lives in a process of its own, which does nothing while a window is timed unless a method
-    takes longer than a second or has left a thread running. `create` raises `ReporterUnavailable` with the cause and
-    the cure where something is missing, which ends the run before anything is trained; whatever else goes wrong in a
-    reporter costs a warning.
+    `genbench.events`. It lives in a process of its own, which does nothing while a window is timed, unless
+    `window_finished` takes longer than a second or something has left a thread running. `create` raises
+    `ReporterUnavailable` with the cause and the cure where something is missing, which ends the run before anything is
+    trained; whatever else goes wrong in a reporter costs a warning.
     """
 
     create: Callable[..., Any] | str

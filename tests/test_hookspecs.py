@@ -1,4 +1,4 @@
-"""The contract: every hook has an example that runs, a place in the loader, and a built-in plugin that uses it."""
+"""The contract: every hook has an example that runs, a place in the loader, and a plugin that uses it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pytest
 import genbench
 from genbench import hookspecs
 from genbench.plan.catalogue import combine
-from genbench.plugins import HOOKS, SPEC_TYPES, builtin_plugins, load_plugin
+from genbench.plugins import HOOKS, SPEC_TYPES, builtin_plugins, file_plugins, load_plugin
 
 DECLARED = [name for name in vars(hookspecs) if name.startswith("genbench_")]
-GUIDE = Path(__file__).parents[1] / "docs" / "plugins.md"
+ROOT = Path(__file__).parents[1]
+GUIDE = ROOT / "docs" / "plugins.md"
+TRACKERS = ROOT / "plugins" / "genbench-trackers" / "genbench_trackers" / "__init__.py"
 
 
 @pytest.mark.parametrize("hook", DECLARED)
@@ -29,12 +31,18 @@ def test_every_hook_is_called_by_the_loader_and_described_in_the_guide() -> None
     assert [hook for hook in DECLARED if f"`{hook}`" not in guide] == []
 
 
-def test_built_in_plugins_come_through_the_same_door_and_use_every_hook() -> None:
+def test_built_in_plugins_come_through_the_same_door_and_use_every_hook_but_that_of_reporters() -> None:
     loaded = [load_plugin(plugin) for plugin in builtin_plugins()]
     assert [plugin.plugin.reason for plugin in loaded] == [""] * len(loaded)
     used = {kind for plugin in loaded for kind, specs in plugin.specs.items() if specs}
-    assert used == set(SPEC_TYPES)
+    assert used == set(SPEC_TYPES) - {"reporters"}
     assert not any(plugin.quarantined for plugin in combine(loaded).plugins)
+
+
+def test_the_hook_of_reporters_is_used_by_a_package_of_this_repository() -> None:
+    (plugin,) = file_plugins([TRACKERS])
+    loaded = load_plugin(plugin)
+    assert loaded.plugin.registers == {"reporters": ["tensorboard", "mlflow", "wandb"]}
 
 
 def test_the_built_in_names_that_the_guides_promise() -> None:

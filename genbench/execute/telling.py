@@ -1,7 +1,7 @@
 """Telling reporters what happens in a run, each in a process of its own, so that none can harm the run.
 
 An event is told while the worker waits for its answer, so what a reporter does with it is off the clock. A reporter
-that takes longer than `PATIENCE_SECONDS` is not waited for any more until it has caught up: its events queue up here.
+that takes longer than `WINDOW_SECONDS` is not waited for any more until it has caught up: its events queue up here.
 Whatever it does wrong (it raises, dies, falls behind, does not end) is a warning, and costs its own output only.
 """
 
@@ -30,8 +30,9 @@ from genbench.results.schema import Choice
 from genbench.results.store import RunDirectory
 
 START_SECONDS = 60.0  # to import its library and to be created
-PATIENCE_SECONDS = 1.0  # for the answer to an event, off the clock
-END_SECONDS = 30.0  # to write what it holds back; GENBENCH_REPORTER_TIMEOUT changes these two limits
+WINDOW_SECONDS = 1.0  # for the answer to a window, off the clock
+EVENT_SECONDS = 10.0  # for that to any other event: a tracker may begin or end a run of its own
+END_SECONDS = 30.0  # to write what it holds back; GENBENCH_REPORTER_TIMEOUT stands for these limits but the second
 MOST_WAITING = 10_000  # events; of a reporter that is further behind, windows are left out
 
 
@@ -81,10 +82,11 @@ class Listener:
             self._left_out = True
             return
         self._put(told)
-        answered = self._wait(0.0 if self._late else time.monotonic() + PATIENCE_SECONDS)
+        patience = WINDOW_SECONDS if told.event == "window_finished" else _limit(EVENT_SECONDS)
+        answered = self._wait(0.0 if self._late else time.monotonic() + patience)
         if not (answered or self._late or self.gone):
             self._warn(
-                f"the reporter '{self.name}' takes longer than {PATIENCE_SECONDS:g} s: what it does now may slow down "
+                f"the reporter '{self.name}' takes longer than {patience:g} s: what it does now may slow down "
                 "the windows that are timed meanwhile"
             )
         self._late = not answered
@@ -110,11 +112,15 @@ class Listener:
     def kill(self) -> None:
         """End the process, and what it has started."""
         self._close()
-        if not self._killed:  # later its number may be another's
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         self._killed = True
         self._process.wait()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to what it has started."""
+        if not self._killed:  # later its number may be another's
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, number)
 
     def _close(self) -> None:
         self.gone = True
@@ -211,6 +217,11 @@ class Listeners:
             listener.tell_last(Told("run_finished", fields={"interrupted": interrupted}))
         for listener in self._all:
             listener.end(deadline)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all of them: to stop them while something is measured without them, say."""
+        for listener in self._all:
+            listener.signal(number)
 
     def __enter__(self) -> Listeners:
         return self

@@ -74,7 +74,7 @@ class Catalogue:
                 f"The {SINGULAR[kind]} '{name}' is registered by the {claims[0].explanation}",
                 "See `genbench plugin list` for the traceback.",
             )
-        cure = f"{kind.capitalize()}: {', '.join(sorted(entries))}."
+        cure = f"{kind.capitalize()}: {', '.join(sorted(entries)) or 'none is installed'}."
         for plugin in self.plugins:
             if plugin.quarantined and not plugin.registers:
                 cure += f"\nIt may be in the {plugin.explanation}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from genbench.errors import UsageError
 from genbench.options import resolve_options
 from genbench.plan.catalogue import Catalogue
 from genbench.plan.identity import origin
@@ -13,7 +14,10 @@ from genbench.results.schema import Choice
 
 def choose_reporters(names: Iterable[str], settings: Settings, catalogue: Catalogue) -> list[Choice]:
     """Return the reporters of these names with their options; raise `UsageError` for an unknown name or option."""
-    entries = [catalogue.require("reporters", name) for name in names]
+    try:
+        entries = [catalogue.require("reporters", name) for name in names]
+    except UsageError as error:  # of a run that goes on: its plugin is not installed any more
+        raise UsageError(error.cause, f"{error.cure}\nOr go on without: --reporters none") from None
     return [
         Choice(
             name=entry.spec.name,

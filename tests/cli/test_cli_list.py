@@ -37,7 +37,7 @@ def test_json_of_everything_holds_every_kind() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_json_of_one_kind_is_a_list_of_plain_records(kind: str) -> None:
     entries = json.loads(invoke(kind, "--json").stdout)
-    assert entries
+    assert entries or kind == "reporters"  # none is built in
     for entry in entries:
         assert {"name", "summary", "plugin"} <= set(entry)
         assert {"build", "create", "load", "measure"}.isdisjoint(entry)

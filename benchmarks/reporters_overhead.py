@@ -1,0 +1,138 @@
+"""What reporters cost: windows of training right after an event was told, against windows with the reporter stopped.
+
+    pip install -e plugins/genbench-trackers tensorboard mlflow-skinny wandb
+    python benchmarks/reporters_overhead.py --out results/reference/reporters-overhead.json
+
+For each reporter, the same training is timed in turns: in one, each window follows an event, told and answered as in a
+run; in the other nothing is told, and the reporter's processes are stopped by a signal. Turns alternate in the order
+ABBA, so that a machine that slows down slows both. The figure is the median over blocks of the ratio of the times,
+told / stopped, with its distribution-free 95% interval: 1 where reporters cost nothing inside windows. Beside it stands
+what telling takes outside of them. Run it on a quiet machine, with as many threads as a run would have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from engine_overhead import prepare, seconds_of
+
+from genbench.execute.pool import SPIN_COUNT
+from genbench.execute.telling import Listeners
+from genbench.measure import machine
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.reporters import choose_reporters
+from genbench.plan.request import make_request
+from genbench.results.schema import RunRecord
+from genbench.results.store import RunDirectory
+from genbench.verdict.stats import median_interval
+
+
+def main() -> None:
+    """Measure every reporter and write the figures with the raw samples."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reporters", default="tensorboard,mlflow,wandb")
+    parser.add_argument("--model", default="dcgan")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--blocks", type=int, default=60, help="ABBA blocks per reporter")
+    parser.add_argument("--windows", type=int, default=2, help="windows per turn")
+    parser.add_argument("--window-seconds", type=float, default=0.25)
+    parser.add_argument("--threads", type=int, default=machine.default_threads())
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
+        # OpenMP reads its settings when it is loaded: start again under those that workers get.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT})
+    torch.set_num_threads(arguments.threads)
+    catalogue = discover()
+    found = [compare(name, catalogue, arguments) for name in arguments.reporters.split(",")]
+    for each in found:
+        print(
+            f"{each['reporter']:<12} told / stopped {each['ratio']:.4f}  95% interval [{each['low']:.4f}, "
+            f"{each['high']:.4f}]  {1e3 * each['seconds_told']:.1f} ms outside of each window"
+        )
+    report = {
+        "command": " ".join(["python", *sys.argv]),
+        "reporters": found,
+        "threads": arguments.threads,
+        "openmp": machine.openmp_settings(),
+        "machine": machine.describe(),
+    }
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the ratio of the times of windows with this reporter and with it stopped."""
+    device = torch.device(arguments.device)
+    engine = prepare(arguments.model, catalogue, device, batch_size=32).engine
+    request = make_request({"models": arguments.model, "reporters": reporter})
+    plan = make_plan(request, catalogue, device.type)
+    record = RunRecord(created="", genbench="", profile=request.profile, cells=plan.cells)
+    told: list[float] = []
+    ratios: list[float] = []
+    steps = max(1, int(arguments.window_seconds / seconds_of(engine.step, 3, device, warm=5)))
+    with tempfile.TemporaryDirectory() as folder, Listeners(lambda text: print(text, file=sys.stderr)) as listeners:
+        run = RunDirectory.create(Path(folder) / "run", record)
+        (choice,) = choose_reporters([reporter], {}, catalogue)
+        listeners.start(run, [(choice, catalogue.reporters[reporter].plugin)])
+        cell = plan.cells[0].id
+        listeners.tell("run_started", resumed=False, pending=[cell])
+        listeners.tell("cell_started", cell, index=1, total=1, steps=1)
+
+        def turn(with_reporter: bool) -> float:
+            listeners.signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
+            spent = 0.0
+            for _ in range(arguments.windows):
+                if with_reporter:
+                    begin = time.perf_counter()
+                    terms = {f"term-{number}": float(number) for number in range(8)}
+                    step = {"step": engine.step_number, "images": engine.images_seen}
+                    listeners.tell("window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False)
+                    told.append(time.perf_counter() - begin)
+                else:
+                    time.sleep(told[-1])  # a process that has slept is favoured afterwards: favour both
+                spent += seconds_of(engine.step, steps, device)
+                engine.read_terms()
+            return spent
+
+        turn(True)
+        gc.collect()
+        gc.disable()
+        for block in range(arguments.blocks):
+            order = (True, False, False, True) if block % 2 else (False, True, True, False)
+            spent = {True: 0.0, False: 0.0}
+            for with_reporter in order:
+                spent[with_reporter] += turn(with_reporter)
+            ratios.append(spent[True] / spent[False])
+        gc.enable()
+        listeners.signal(signal.SIGCONT)
+        listeners.end(interrupted=True)
+    found = median_interval(ratios)
+    return {
+        "reporter": reporter,
+        "model": arguments.model,
+        "ratio": found.median,
+        "low": found.low,
+        "high": found.high,
+        "confidence": found.confidence,
+        "steps_per_window": steps,
+        "seconds_told": statistics.median(told),
+        "ratios": ratios,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Reporters that write TensorBoard, MLflow and Weights & Biases; none of them is imported until a run names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import genbench
+
+
+@dataclass(frozen=True)
+class TensorBoardOptions:
+    """Where event files go."""
+
+    dir: str = genbench.option("", "folder; each run gets one of its own in it; empty: RUN/tensorboard")
+
+
+@dataclass(frozen=True)
+class MLflowOptions:
+    """Which store is written to."""
+
+    uri: str = genbench.option("", "tracking URI, such as a folder or a server; empty: the folder RUN/mlruns")
+    experiment: str = genbench.option("genbench", "experiment that the cells become runs of")
+
+
+@dataclass(frozen=True)
+class WandbOptions:
+    """Where runs go; offline unless chosen otherwise."""
+
+    dir: str = genbench.option("", "folder in which wandb makes its folder 'wandb'; empty: RUN")
+    project: str = genbench.option("genbench", "project that the cells become runs of")
+    mode: Literal["offline", "online"] = genbench.option("offline", "online: sends everything to the server at once")
+
+
+@genbench.hookimpl
+def genbench_reporters() -> Iterable[genbench.ReporterSpec]:
+    """Yield the three reporters."""
+    yield genbench.ReporterSpec(
+        name="tensorboard",
+        summary="event files for TensorBoard",
+        create="genbench_trackers.event_files:create",
+        options=TensorBoardOptions,
+    )
+    yield genbench.ReporterSpec(
+        name="mlflow",
+        summary="runs in an MLflow store, by default a folder",
+        create="genbench_trackers.mlflow_runs:create",
+        options=MLflowOptions,
+    )
+    yield genbench.ReporterSpec(
+        name="wandb",
+        summary="Weights & Biases, by default offline",
+        create="genbench_trackers.wandb_runs:create",
+        options=WandbOptions,
+    )
