@@ -89,11 +89,11 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
         (choice,) = choose_reporters([reporter], {}, catalogue)
         listeners.start(run, [(choice, catalogue.reporters[reporter].plugin)])
         cell = plan.cells[0].id
-        listeners.tell("run_started", resumed=False, pending=[cell])
+        listeners.tell("run_started", pending=[cell])
         listeners.tell("cell_started", cell, index=1, total=1, steps=1)
 
         def turn(with_reporter: bool) -> float:
-            listeners.signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
+            listeners.send_signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
             spent = 0.0
             for _ in range(arguments.windows):
                 if with_reporter:
@@ -118,7 +118,7 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
                 spent[with_reporter] += turn(with_reporter)
             ratios.append(spent[True] / spent[False])
         gc.enable()
-        listeners.signal(signal.SIGCONT)
+        listeners.send_signal(signal.SIGCONT)
         listeners.end(interrupted=True)
     found = median_interval(ratios)
     return {

@@ -60,8 +60,7 @@ class RunFacts:
 class RunStarted:
     """Cells are about to be executed."""
 
-    resumed: bool  # the run goes on after an interruption
-    pending: tuple[str, ...]  # ids of the cells that have no result yet: of no others is anything told
+    pending: tuple[str, ...]  # their ids; when a run goes on, those without a result: of no others is anything told
 
 
 @dataclass(frozen=True, kw_only=True)

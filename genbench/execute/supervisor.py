@@ -104,7 +104,7 @@ class Supervisor:
         pending = [cell for cell in self.record.cells if cell.id not in done or done[cell.id].status not in FINAL]
         results = [self._keep(skipped(cell)) for cell in pending if cell.reason]
         possible = [cell for cell in pending if not cell.reason]
-        self.listeners.tell("run_started", resumed=bool(done), pending=[cell.id for cell in possible])
+        self.listeners.tell("run_started", pending=[cell.id for cell in possible])
         self._measure_references()
         for index, cell in enumerate(possible, start=1):
             self._leave_if_asked()

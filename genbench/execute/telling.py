@@ -44,7 +44,8 @@ class Listener:
         self.unavailable = ""
         self._waiting: deque[bytes] = deque()
         self._unanswered = 0
-        self._late = self._left_out = self._killed = False
+        self._killed = False
+        self._warned: set[str] = set()
         self.gone = False  # nothing is told it any more
         ours, theirs = socket.socketpair()
         # It looks for modules exactly where this process does: not in the working directory, where -m would look.
@@ -73,23 +74,20 @@ class Listener:
             self.kill()
 
     def tell(self, told: Told) -> None:
-        """Tell an event, and wait a moment until it has been dealt with."""
+        """Tell an event, and wait a moment until it has been dealt with, unless earlier ones have not."""
+        caught_up = self._wait(0.0)
         if self.gone:
             return
         if told.event == "window_finished" and len(self._waiting) >= MOST_WAITING:
-            if not self._left_out:
-                self._warn(f"the reporter '{self.name}' is too far behind: windows are left out")
-            self._left_out = True
+            self._warn_once("is too far behind: windows are left out")
             return
         self._put(told)
         patience = WINDOW_SECONDS if told.event == "window_finished" else _limit(EVENT_SECONDS)
-        answered = self._wait(0.0 if self._late else time.monotonic() + patience)
-        if not (answered or self._late or self.gone):
-            self._warn(
-                f"the reporter '{self.name}' takes longer than {patience:g} s: what it does now may slow down "
-                "the windows that are timed meanwhile"
+        answered = self._wait(time.monotonic() + patience if caught_up else 0.0)
+        if caught_up and not (answered or self.gone):
+            self._warn_once(
+                f"takes longer than {patience:g} s: what it does meanwhile may slow down the windows that are timed"
             )
-        self._late = not answered
 
     def tell_last(self, told: Told) -> None:
         """Tell an event without waiting for its end; `end` does."""
@@ -112,11 +110,11 @@ class Listener:
     def kill(self) -> None:
         """End the process, and what it has started."""
         self._close()
-        self.signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         self._killed = True
         self._process.wait()
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to the process and to what it has started."""
         if not self._killed:  # later its number may be another's
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -176,6 +174,11 @@ class Listener:
             elif heard.fault:
                 self._give_up(f"failed in {heard.fault}")
 
+    def _warn_once(self, what: str) -> None:
+        if what not in self._warned:
+            self._warn(f"the reporter '{self.name}' {what}")
+        self._warned.add(what)
+
     def _give_up(self, why: str) -> None:
         self.gone = True
         self._warn(f"the reporter '{self.name}' {why}; it is told no more, see {self.log}")
@@ -218,10 +221,10 @@ class Listeners:
         for listener in self._all:
             listener.end(deadline)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to all of them: to stop them while something is measured without them, say."""
         for listener in self._all:
-            listener.signal(number)
+            listener.send_signal(number)
 
     def __enter__(self) -> Listeners:
         return self

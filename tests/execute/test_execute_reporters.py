@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from command_line import TINY, Going, alive, run, start, wait_until, wait_until_gone
 
-from genbench.results.schema import CellResult
+from genbench.execute import telling
+from genbench.plan.catalogue import discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.reporters import choose_reporters
+from genbench.plan.request import make_request
+from genbench.results.schema import CellResult, RunRecord
+from genbench.results.store import RunDirectory
 
 REPORTERS = ("--plugin", str(Path(__file__).with_name("listeners.py")), "--reporters")
 STEPS = 300
@@ -43,7 +49,6 @@ def test_events_arrive_in_order_and_hold_what_the_results_hold(tmp_path: Path) -
     first, second = (cells[cell.id] for cell in done.record.cells)
     assert names(told) == ["create", "run_started", *course(first), *course(second), "run_finished"]
     assert told[0]["cells"] == told[1]["pending"] == [cell.id for cell in done.record.cells]
-    assert not told[1]["resumed"]
     begun = told[2]
     assert (begun["index"], begun["total"], begun["steps"]) == (1, 2, 6)
     assert begun["settings"]["batch_size"] == 32
@@ -122,6 +127,30 @@ def test_names_and_options_are_checked_before_anything_is_done(tmp_path: Path) -
     assert "Unknown option lines.fil. Did you mean 'file'?" in done.err
 
 
+def test_telling_never_blocks_and_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENBENCH_REPORTER_TIMEOUT", "3")
+    monkeypatch.setattr(telling, "MOST_WAITING", 500)
+    plugin = REPORTERS[1]
+    catalogue = discover([plugin])
+    plan = make_plan(make_request({"models": "gan", "reporters": "hangs"}), catalogue, "cpu")
+    record = RunRecord(created="", genbench="", profile="smoke", cells=plan.cells)
+    chosen = [(choice, catalogue.reporters["hangs"].plugin) for choice in choose_reporters(["hangs"], {}, catalogue)]
+    warnings: list[str] = []
+    with telling.Listeners(warnings.append) as listeners:
+        listeners.start(RunDirectory.create(tmp_path / "run", record), chosen)
+        listeners.tell("run_started", pending=[])
+        window = {"images": 1, "images_per_second": 1.0, "terms": {"loss": 1.0}, "warmup": False}
+        began = time.monotonic()
+        for step in range(5000):
+            listeners.tell("window_finished", plan.cells[0].id, step=step, **window)
+        assert time.monotonic() - began < 2  # 0.2 s on a quiet machine
+        began = time.monotonic()
+        listeners.end(interrupted=False)
+        assert time.monotonic() - began < 10
+    said = ["takes longer than 3 s", "too far behind: windows are left out", "still busy at the end"]
+    assert [text in warning for text, warning in zip(said, warnings, strict=True)] == [True] * 3
+
+
 def reporter_of(going: Going, name: str = "events.jsonl") -> int:
     path = going.run / name
     wait_until(lambda: path.exists() and path.read_text().count("window_finished") > 2, going.process)
@@ -142,7 +171,6 @@ def test_interrupted_runs_end_their_reporters_well_and_resume_tells_the_rest(tmp
     done = run(out=done.run, resume=True)
     assert done.code == 0, done.err
     second = events(done.run, "told.jsonl")[len(first) :]
-    assert second[1]["resumed"]
     assert second[1]["pending"] == [done.cells["slow"].id]  # what is finished is not told again
     assert names(second).count("cell_started") == names(second).count("cell_finished") == 1
     windows = [event for event in second if event["event"] == "window_finished"]
