@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genbench.plan.catalogue import Catalogue
     from genbench.plan.matrix import Plan
 
-CHANGED_BY_RESUME = ("timeout", "memory_limit", "threads", "reporters")  # they are no part of the plan
+CHANGED_BY_RESUME = ("timeout", "memory_limit", "threads", "weights", "reporters")  # they are no part of the plan
 
 
 def _recipe_flags(function: Any) -> Any:
