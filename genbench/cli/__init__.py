@@ -28,7 +28,7 @@ VERBS: dict[str, str] = {
     "report": "Write table, contact sheet and report.html of a run again.",
     "data": "Check a dataset or a folder of images before training on it.",
     "metrics": "Certify an extractor of features, or check a fast path of it.",
-    "plugin": "List plugins, and test one against the rules.",
+    "plugin": "Write a new plugin, test one against the rules, show or list what is installed.",
     "env": "Show what is known of this machine.",
     "schema": "Print the JSON Schema of the result files.",
 }

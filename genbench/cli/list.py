@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, get_args
 
 import click
@@ -10,7 +9,6 @@ import click
 from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.errors import UsageError, near_miss
 from genbench.plan.catalogue import Catalogue, Entry, discover
-from genbench.plan.specdata import TARGETS
 from genbench.plugins import Kind
 from genbench.specs import ConfigurableSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec
 
@@ -31,7 +29,9 @@ def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: 
     if as_json:
         import msgspec
 
-        data = {k: [_describe(entry) for entry in catalogue.entries(k).values()] for k in kinds}
+        from genbench.report.registered import describe_entry
+
+        data = {k: [describe_entry(entry) for entry in catalogue.entries(k).values()] for k in kinds}
         click.echo(msgspec.json.format(msgspec.json.encode(data if kind is None else data[kinds[0]])).decode())
         return
     for number, k in enumerate(kinds):
@@ -68,20 +68,6 @@ def _details(spec: Any) -> list[str]:
     if isinstance(spec, ConfigurableSpec):
         lines += [f"{option.name}: {option.describe()}" for option in spec.option_schema]
     return [line for line in lines if line]
-
-
-def _describe(entry: Entry[Any]) -> dict[str, Any]:
-    spec = entry.spec
-    data = {
-        field.name: getattr(spec, field.name)
-        for field in dataclasses.fields(spec)
-        if field.name not in ("options", *TARGETS)
-    }
-    if isinstance(spec, ConfigurableSpec):
-        data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]
-    plugin = entry.plugin
-    data["plugin"] = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
-    return data
 
 
 def _mention_quarantined(catalogue: Catalogue) -> None:

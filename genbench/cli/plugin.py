@@ -1,4 +1,7 @@
-"""`genbench plugin`: what is installed, why something is quarantined, and whether a plugin keeps the rules."""
+"""`genbench plugin`: what is installed, why something is quarantined, and whether a plugin keeps the rules.
+
+`new` and `show` are in modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, plugin_files
+from genbench.cli.plugin_new import new_plugin
+from genbench.cli.plugin_show import show_plugin
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.plan.catalogue import SINGULAR, discover
 from genbench.plan.request import parse_setting
@@ -21,7 +26,11 @@ if TYPE_CHECKING:
 
 @click.group("plugin", cls=NearMissGroup)
 def command() -> None:
-    """List plugins, and test one against the rules."""
+    """Write a new plugin, test one against the rules, show or list what is installed."""
+
+
+command.add_command(new_plugin)
+command.add_command(show_plugin)
 
 
 @command.command("list")
