@@ -1,0 +1,166 @@
+"""Write docs/reference.md: the public interface, from docstrings, signatures and the comments beside fields.
+
+python scripts/write_reference.py
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import genbench
+from genbench import errors, exchange, hookspecs, options, specs, testing
+from genbench.testing import as_tests
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
+INTRODUCTION = f"""\
+# The public interface
+
+Everything that a plugin imports, from `genbench` and, for its tests, from `genbench.testing`; nothing else is public.
+[Writing a plugin](plugins.md) shows how it is used. This page is made from the code: `python scripts/write_reference.py`.
+
+The version of the interface is {hookspecs.API_VERSION}: a plugin states the one that it needs,
+`requires_api = "{hookspecs.API_VERSION}"`.
+"""
+SECTIONS = {  # module -> heading
+    specs: "What hooks yield",
+    options: "Options",
+    exchange: "What plugins and genbench exchange",
+    errors: "Errors",
+    testing: "Tests",
+}
+HOOK_MARKER = "`hookimpl` marks a function of the module as the implementation of a hook: `@genbench.hookimpl`.\n"
+PARTS_OF = {specs: ("Spec", "ConfigurableSpec")}  # what is described, but not imported by plugins
+
+
+def page() -> str:
+    """Return the whole page as Markdown."""
+    parts = [INTRODUCTION, "## Hooks\n", HOOK_MARKER]
+    parts += [_function(node) for node in _public(hookspecs) if node.name.startswith("genbench_")]
+    for module, heading in SECTIONS.items():
+        parts.append(f"## {heading}\n")
+        where = as_tests if module is testing else module
+        names = {*testing.__all__} if module is testing else {*genbench.__all__, *PARTS_OF.get(module, ())}
+        comments = _comments(inspect.getsource(where))
+        parts += _aliases(where, comments)
+        for node in _public(where):
+            if node.name in names:
+                parts.append(_class(node, comments) if isinstance(node, ast.ClassDef) else _function(node))
+    return "\n".join(parts)
+
+
+Definition = ast.ClassDef | ast.FunctionDef
+
+
+class Comments(NamedTuple):
+    """The comments of a module by line: those beside code, and those that have a line to themselves."""
+
+    beside: dict[int, str]
+    alone: dict[int, str]
+
+
+def _public(module: ModuleType) -> Iterator[Definition]:
+    tree = ast.parse(inspect.getsource(module))
+    return (node for node in tree.body if isinstance(node, Definition))
+
+
+def _class(node: ast.ClassDef, comments: Comments) -> str:
+    bases = [ast.unparse(base) for base in node.bases]
+    shown = [base for base in bases if base not in ("Protocol", "NamedTuple", "Exception", "IntEnum")]
+    more = f" It is a {' and a '.join(f'`{base}`' for base in shown)}." if shown else ""
+    parts = [f"### `{node.name}`\n", _doc(node) + ("\n\n" + more.strip() if more else "") + "\n"]
+    fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
+    if fields:
+        rows = [_row(field, comments) for field in fields]
+        parts.append("| field | type | default | |\n|---|---|---|---|\n" + "".join(rows))
+    methods = [part for part in node.body if isinstance(part, ast.FunctionDef) and not part.name.startswith("_")]
+    parts += map(_method, methods)
+    return "\n".join(parts)
+
+
+def _row(field: ast.AnnAssign, comments: Comments) -> str:
+    default = "" if field.value is None else ast.unparse(field.value)
+    made = re.fullmatch(r"field\(default_factory=(\w+)\)", default)
+    default = {"dict": "{}", "list": "[]"}[made[1]] if made else default
+    above, line = [], field.lineno - 1
+    while line in comments.alone:
+        above.insert(0, comments.alone[line])
+        line -= 1
+    text = _plain(" ".join([*above, *filter(None, [comments.beside.get(field.end_lineno or 0)])]))
+    cells = [
+        f"`{ast.unparse(field.target)}`",
+        f"`{ast.unparse(field.annotation)}`",
+        f"`{default}`" if default else "",
+        text,
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _method(node: ast.FunctionDef) -> str:
+    decorators = {ast.unparse(decorator) for decorator in node.decorator_list}
+    if decorators & {"property", "cached_property"}:
+        result = f": `{ast.unparse(node.returns)}`" if node.returns else ""
+        return f"**`{node.name}`**{result}: {_doc(node)}\n"
+    return f"**`{node.name}({_arguments(node)}){_result(node)}`**: {_doc(node)}\n"
+
+
+def _function(node: Definition) -> str:
+    assert isinstance(node, ast.FunctionDef)
+    return f"### `{node.name}`\n\n```python\n{node.name}({_arguments(node)}){_result(node)}\n```\n\n{_doc(node)}\n"
+
+
+def _arguments(node: ast.FunctionDef) -> str:
+    return re.sub(r"^self(, )?", "", ast.unparse(node.args))
+
+
+def _result(node: ast.FunctionDef) -> str:
+    return f" -> {ast.unparse(node.returns)}" if node.returns else ""
+
+
+def _doc(node: Definition) -> str:
+    """Return the docstring as Markdown: examples and lists of arguments become blocks."""
+    text = (ast.get_docstring(node) or "").replace("``", "`")
+    blocks = []
+    for block in text.split("\n\n"):
+        if block.startswith(">>>"):
+            blocks.append(f"```pycon\n{block}\n```")
+        elif block.startswith("Args:"):
+            entries = re.findall(r"^    (\w+): ((?:.+\n?)(?:^        .+\n?)*)", block, flags=re.MULTILINE)
+            blocks.append("\n".join(f"- `{name}`: {' '.join(said.split())}" for name, said in entries))
+        else:
+            blocks.append(block)
+    return "\n\n".join(blocks)
+
+
+def _comments(source: str) -> Comments:
+    found = Comments({}, {})
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            where = found.beside if token.line[: token.start[1]].strip() else found.alone
+            where[token.start[0]] = token.string.lstrip("# ")
+    return found
+
+
+def _aliases(module: ModuleType, comments: Comments) -> Iterator[str]:
+    """Yield a line for each name that a module gives to a type."""
+    for node in ast.parse(inspect.getsource(module)).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(target, ast.Name) and re.fullmatch(r"([A-Z][a-z]+)+", target.id):
+            said = comments.beside.get(node.end_lineno or 0)
+            yield f"`{target.id}` is `{ast.unparse(node.value)}`{f': {_plain(said)}' if said else ''}.\n"  # type: ignore[attr-defined]
+
+
+def _plain(text: str) -> str:
+    """Return text that is not taken for HTML."""
+    return re.sub(r"`[^`]*`|<", lambda found: "\\<" if found[0] == "<" else found[0], text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
