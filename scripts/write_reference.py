@@ -24,9 +24,10 @@ INTRODUCTION = f"""\
 # The public interface
 
 Everything that a plugin imports, from `genbench` and, for its tests, from `genbench.testing`; nothing else is public.
-[Writing a plugin](plugins.md) shows how it is used. This page is made from the code: `python scripts/write_reference.py`.
+[Writing a plugin](plugins.md) shows how it is used. This page is made from the code:
+`python scripts/write_reference.py`.
 
-The version of the interface is {hookspecs.API_VERSION}: a plugin states the one that it needs,
+`API_VERSION` is the version of the interface, now {hookspecs.API_VERSION}: a plugin states the one that it needs,
 `requires_api = "{hookspecs.API_VERSION}"`.
 """
 SECTIONS = {  # module -> heading

@@ -1,0 +1,157 @@
+"""Every command of docs/plugins.md, typed as it stands there, in an environment such as a reader has.
+
+That environment is a virtual one with genbench and all that it needs; pip finds no index and installs no dependencies in
+it. Sections are tried in order, each from the folder in which the page's files lie.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+WALK = "Ten minutes"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, or a change of a file."""
+
+    section: str
+    command: str = ""
+    diff: str = ""
+
+
+def steps() -> Iterator[Step]:
+    section, outside = "", True
+    for block in re.split(r"(^```\w*\n.*?^```\n)", PAGE, flags=re.MULTILINE | re.DOTALL):
+        outside = not block.startswith("```")
+        if block.startswith("```diff"):
+            yield Step(section, diff=block.split("\n", 1)[1].rsplit("```", 1)[0])
+        for line in block.splitlines() if outside else []:
+            section = line.removeprefix("## ") if line.startswith("## ") else section
+            if re.match(r"    \S", line):
+                yield Step(section, command=line.strip())
+
+
+def apply(diff: str, folder: Path) -> None:
+    """Put the lines with + in the place of those with -, in the file that the first line names."""
+    first, *lines = diff.splitlines()
+    path = folder / first.removeprefix("# ").strip()
+    old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] == sign) for sign in "-+")
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody at a terminal."""
+
+    home: Path
+    variables: dict[str, str]
+
+    def follow(self, section: str) -> dict[str, str]:
+        """Do what a section says; return what each command printed."""
+        where, said = self.home, {}
+        for step in steps():
+            if step.section != section:
+                continue
+            if step.diff:
+                apply(step.diff, where)
+            elif step.command.startswith("cd "):
+                where = where / step.command.removeprefix("cd ")
+            else:
+                bash = ["bash", "-c", step.command]
+                done = subprocess.run(bash, cwd=where, env=self.variables, capture_output=True, text=True, timeout=900)
+                assert done.returncode == 0, f"{step.command}\n{done.stdout}\n{done.stderr}"
+                said[step.command] = done.stdout
+        return said
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    home = tmp_path_factory.mktemp("home")
+    for block in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL):
+        named = re.match(r"# (my_\w+\.py)\n", block)
+        if named:
+            (home / named[1]).write_text(block, encoding="utf-8")
+    needed = _everything_but_genbench(tmp_path_factory.mktemp("needed"))
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    (installed,) = environment.glob("lib/python*/site-packages")
+    (installed / "genbench.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    for name in ("genbench", "pip", "pytest", "mypy"):
+        script = environment / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec "{environment}/bin/python" -m {name} "$@"\n', encoding="utf-8")
+        script.chmod(0o755)
+    (environment / "bin" / "ruff").symlink_to(Path(sys.executable).parent / "ruff")
+    variables = {
+        **os.environ,
+        "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(needed),
+        "MYPYPATH": str(ROOT),
+        "GENBENCH": str(_copy_of_checkout(tmp_path_factory.mktemp("checkout"))),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as the value of --build-isolation
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    return Reader(home, variables)
+
+
+def _everything_but_genbench(folder: Path) -> Path:
+    """Make what is installed here visible to another environment, without genbench and plugins of it."""
+    found = importlib.util.find_spec("torch")
+    assert found is not None and found.origin is not None
+    for path in Path(found.origin).parents[1].iterdir():
+        if "genbench" not in path.name and path.suffix != ".pth":
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def _copy_of_checkout(folder: Path) -> Path:
+    """Copy what pip builds genbench from, so that nothing is built in the checkout."""
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "genbench", folder / "genbench", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_the_commands_of_the_page_are_found() -> None:
+    found = list(steps())
+    commands = [step.command for step in found if step.section == WALK and step.command]
+    assert commands[0] == "genbench plugin new my-variant"
+    assert [command.split()[0] for command in commands].count("pip") == 2
+    assert sum(bool(step.diff) for step in found) == 1
+    assert set(re.findall(r"^    (?:genbench|pip|pytest|python|ruff|clean).*$", PAGE, re.MULTILINE)) <= {
+        f"    {step.command}" for step in found
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_the_walk_from_a_new_package_to_a_wheel_in_a_clean_environment(reader: Reader) -> None:
+    said = reader.follow(WALK)
+    assert "[my-variant 0.1.0]" in said["clean/bin/genbench list models"]
+    # 100·128 + 128, 128·256 + 256 and 256·784 + 784: the generator with the layer that was put in.
+    assert "generator 247,440" in said["clean/bin/genbench plugin show my-variant"]
+    (table,) = (text for command, text in said.items() if command.startswith("genbench run"))
+    assert "my-variant" in table and "gan" in table
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("section", [name for name in dict.fromkeys(s.section for s in steps()) if name != WALK])
+def test_the_commands_of_the_other_sections(reader: Reader, section: str) -> None:
+    assert reader.follow(section)
