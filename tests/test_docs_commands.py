@@ -1,7 +1,7 @@
 """Every command of docs/plugins.md, typed as it stands there, in an environment such as a reader has.
 
-That environment is a virtual one with genbench and all that it needs; pip finds no index and installs no dependencies in
-it. Sections are tried in order, each from the folder in which the page's files lie.
+That environment is a virtual one with genbench and all that it needs; pip finds no index and installs no dependencies
+in it. Sections are tried in order, each from the folder in which the page's files lie.
 """
 
 from __future__ import annotations

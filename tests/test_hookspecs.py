@@ -1,4 +1,4 @@
-"""The contract: every hook has an example that runs, a place in the loader, and a plugin that uses it."""
+"""The contract: every hook has an example that runs and can be installed, a place in the loader, and a user."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import doctest
 from pathlib import Path
 
 import pytest
+from plugin_packages import expose, temp_plugin
 
 import genbench
 from genbench import hookspecs
-from genbench.plan.catalogue import combine
+from genbench.plan.catalogue import combine, discover
 from genbench.plugins import HOOKS, SPEC_TYPES, builtin_plugins, file_plugins, load_plugin
 
 DECLARED = [name for name in vars(hookspecs) if name.startswith("genbench_")]
@@ -23,6 +24,22 @@ def test_the_example_of_a_hook_runs(hook: str) -> None:
     (example,) = doctest.DocTestFinder(recurse=False).find(getattr(hookspecs, hook), hook, globs={})
     assert len(example.examples) >= 3
     assert doctest.DocTestRunner().run(example) == (0, len(example.examples))
+
+
+def test_the_example_of_every_hook_is_found_when_a_stranger_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, hook in zip(SPEC_TYPES, HOOKS, strict=True):
+        (example,) = doctest.DocTestFinder(recurse=False).find(getattr(hookspecs, hook), hook, globs={})
+        source = "".join(part.source for part in example.examples[:-1])
+        temp_plugin(tmp_path, source, name=f"example-{kind}", entry_points={f"example-{kind}": f"example_{kind}"})
+    expose(tmp_path, monkeypatch)
+    catalogue = discover()
+    for kind, hook in zip(SPEC_TYPES, HOOKS, strict=True):
+        (plugin,) = (plugin for plugin in catalogue.plugins if plugin.name == f"example-{kind}")
+        assert not plugin.quarantined, plugin.reason
+        assert [*plugin.registers] == [kind], hook
+        assert all(catalogue.entries(kind)[name].plugin == plugin for name in plugin.registers[kind])
 
 
 def test_every_hook_is_called_by_the_loader_and_described_in_the_guide() -> None:

@@ -35,7 +35,7 @@ command.add_command(show_plugin)
 
 @command.command("list")
 @plugin_files
-@click.option("--verbose", "-v", is_flag=True, help="What each plugin registers.")
+@click.option("--verbose", "-v", is_flag=True, help="Where each plugin comes from, and what it registers.")
 @as_json_flag
 def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """List plugins with distribution, version and status; quarantined ones with their traceback."""
@@ -51,6 +51,7 @@ def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None
         status = "quarantined" if plugin.quarantined else "ok"
         click.echo(f"{plugin.name:<{width}}  {status:<11}  {plugin.distribution} {plugin.version}  ({plugin.target})")
         if verbose:
+            click.echo(f"{'':<{width}}    origin: {plugin.origin}")
             for kind, names in plugin.registers.items():
                 click.echo(f"{'':<{width}}    {kind}: {', '.join(names)}")
         for note in plugin.notes:

@@ -45,7 +45,9 @@ def test_text_shows_distribution_version_status_reason_and_traceback() -> None:
     assert "reason: loading it ended the process with exit status 9" in text
     assert "| last words" in text
     assert "losses: acme-hinge" not in text
-    assert "losses: acme-hinge" in invoke("list", "--verbose").stdout
+    verbose = invoke("list", "--verbose").stdout
+    assert "losses: acme-hinge" in verbose
+    assert verbose.count("origin: entry-point") >= 3 and "origin: builtin" in verbose
 
 
 @pytest.mark.usefixtures("site")
