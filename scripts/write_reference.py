@@ -9,6 +9,7 @@ import ast
 import inspect
 import io
 import re
+import sys
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def page() -> str:
     """Return the whole page as Markdown."""
     parts = [INTRODUCTION, "## Hooks\n", HOOK_MARKER]
     parts += [_function(node) for node in _public(hookspecs) if node.name.startswith("genbench_")]
-    for module, heading in SECTIONS.items():
+    for module, heading in _sections().items():
         parts.append(f"## {heading}\n")
         where = as_tests if module is testing else module
         names = {*testing.__all__} if module is testing else {*genbench.__all__, *PARTS_OF.get(module, ())}
@@ -55,6 +56,14 @@ def page() -> str:
             if node.name in names:
                 parts.append(_class(node, comments) if isinstance(node, ast.ClassDef) else _function(node))
     return "\n".join(parts)
+
+
+def _sections() -> dict[ModuleType, str]:
+    """Return the headings, and of other modules that public names come from the first words of their docstring."""
+    homes = {str(getattr(getattr(genbench, name), "__module__", "")) for name in genbench.__all__}
+    modules = [sys.modules[home] for home in sorted(homes) if home.startswith("genbench.")]
+    others = {module: re.split(r"[:.]", module.__doc__ or "", maxsplit=1)[0] for module in modules}
+    return {**SECTIONS, **{module: words for module, words in others.items() if module not in SECTIONS}}
 
 
 Definition = ast.ClassDef | ast.FunctionDef

@@ -83,7 +83,7 @@ class Reader:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     home = tmp_path_factory.mktemp("home")
     for block in re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL):
-        named = re.match(r"# (my_\w+\.py)\n", block)
+        named = re.match(r"# ((?:my|test_my)_\w+\.py)\n", block)
         if named:
             (home / named[1]).write_text(block, encoding="utf-8")
     needed = _everything_but_genbench(tmp_path_factory.mktemp("needed"))

@@ -1,4 +1,4 @@
-"""The contract: every hook has an example that runs and can be installed, a place in the loader, and a user."""
+"""The contract: every hook has an example that runs and installs, a place in the loader, and a user."""
 
 from __future__ import annotations
 
