@@ -188,11 +188,12 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
             files.append(tmp_path / named[1])
             files[-1].write_text(block, encoding="utf-8")
             assert f"genbench run --plugin {named[1]} " in DOCS["plugins"]
-    assert len(files) == 4
+    assert len(files) == 5
     models, losses = "gan,my-classes,vae,matcher", "calm-fakes,laplace,squared"
     command = ["run", *(part for file in files for part in ("--plugin", str(file))), "--models", models]
     command += ["--losses", losses, "--datasets", "two-points", "--profile", "smoke", "--images", "256", "--quiet"]
     command += ["--metrics", "modes", "--ema-half-life", "1000", "--dropout", "0.1", "--set", "gan.width=8"]
+    command += ["--reporters", "speeds"]
     done = subprocess.run(
         [sys.executable, "-m", "genbench", *command, "--json", "--out", str(tmp_path / "run")],
         capture_output=True,
@@ -200,6 +201,7 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run" / "speeds.csv").read_text().startswith("gan-calm-fakes-two-points-s0-")
     cells = [json.loads(path.read_text()) for path in (tmp_path / "run" / "cells").glob("*.json")]
     trained = {(cell["identity"]["model"]["name"], cell["identity"]["loss"]["name"]): cell for cell in cells}
     trained = {names: cell for names, cell in trained.items() if cell["status"] == "ok"}
