@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import NamedTuple
 
 import genbench
-from genbench import errors, exchange, hookspecs, options, specs, testing
+from genbench import errors, hookspecs, options, specs, testing
+from genbench.exchange import images, learning, measuring
 from genbench.testing import as_tests
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -34,7 +35,9 @@ Everything that a plugin imports, from `genbench` and, for its tests, from `genb
 SECTIONS = {  # module -> heading
     specs: "What hooks yield",
     options: "Options",
-    exchange: "What plugins and genbench exchange",
+    images: "Images",
+    learning: "How networks learn",
+    measuring: "What is measured",
     errors: "Errors",
     testing: "Tests",
 }

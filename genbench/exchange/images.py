@@ -1,0 +1,29 @@
+"""Images and labels, as datasets give them and models make them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+class Images(NamedTuple):
+    """One split of a dataset, or one set of generated images."""
+
+    pixels: Tensor | np.ndarray[Any, Any]  # uint8, (N, channels, height, width)
+    labels: Tensor | np.ndarray[Any, Any] | None = None  # integers, (N,)
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """What a dataset's `load` returns."""
+
+    train: Images
+    test: Images  # held out: never trained on
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader of the results must know: files that were skipped, say
+    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, of the held-out images: name -> (N,)
