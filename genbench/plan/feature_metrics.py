@@ -51,6 +51,12 @@ FEATURE_METRICS: tuple[FeatureMetric, ...] = (
         inception="kid",
     ),
     FeatureMetric(
+        "sw",
+        "genbench.metrics.sliced_wasserstein:measure",
+        "lower",
+        "sliced Wasserstein distance of {} features",
+    ),
+    FeatureMetric(
         "prdc",
         "genbench.metrics.prdc:measure",
         "each",
