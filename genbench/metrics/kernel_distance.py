@@ -11,7 +11,8 @@ were an error. It is not biased by the number of images, so it may come out belo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +23,18 @@ from genbench.metrics.jackknife import make_blocks, standard_error_from_replicat
 
 DEGREE = 3
 _ROWS = 1024
+
+Kernel: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of features (m, d) and (n, d), for all pairs: (m, n)
+
+
+def polynomial(x: Tensor, y: Tensor, degree: int = DEGREE) -> Tensor:
+    """Return (x·y/d + 1)^degree."""
+    return (x @ y.T).div_(x.shape[1]).add_(1).pow_(degree)
+
+
+def gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
+    """Return exp(-|x - y|² / 2 bandwidth²)."""
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square_().div_(-2 * bandwidth**2).exp_()
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
@@ -56,7 +69,9 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     )
 
 
-def kernel_distance(x: Tensor, y: Tensor, blocks: Sequence[Tensor], degree: int = DEGREE) -> tuple[float, float | None]:
+def kernel_distance(
+    x: Tensor, y: Tensor, blocks: Sequence[Tensor], kernel: Kernel = polynomial
+) -> tuple[float, float | None]:
     """Return the unbiased kernel distance of features (m, d) and (n, d), and its error from drawing x.
 
     `blocks` part the rows of x; what deleting one of them leaves is subtracted from the sums, exactly. There is no
@@ -68,12 +83,12 @@ def kernel_distance(x: Tensor, y: Tensor, blocks: Sequence[Tensor], degree: int 
     member = torch.zeros(m, max(1, len(blocks)), dtype=torch.float64)  # of blocks; of one, where there are none
     for block, rows in enumerate(blocks or [torch.arange(m)]):
         member[rows, block] = 1
-    within = _sums_of_pairs(x, member, degree)
+    within = _sums_of_pairs(x, member, kernel)
     across = torch.zeros(member.shape[1], dtype=torch.float64)
     for rows in torch.split(torch.arange(m), _ROWS):
         for columns in torch.split(torch.arange(n), _ROWS):
-            across += _kernel(x[rows] @ y[columns].T, x.shape[1], degree).sum(1) @ member[rows]
-    of_y = _sums_of_pairs(y, torch.ones(n, 1, dtype=torch.float64), degree).sum() / (n * (n - 1))
+            across += kernel(x[rows], y[columns]).sum(1) @ member[rows]
+    of_y = _sums_of_pairs(y, torch.ones(n, 1, dtype=torch.float64), kernel).sum() / (n * (n - 1))
 
     def distance(own: Tensor, between: Tensor, left: Tensor | float) -> Tensor:
         return own / (left * (left - 1)) + of_y - 2 * between / (left * n)
@@ -86,19 +101,15 @@ def kernel_distance(x: Tensor, y: Tensor, blocks: Sequence[Tensor], degree: int 
     return value, standard_error_from_replicates(distance(own, across.sum() - across, m - sizes))
 
 
-def _sums_of_pairs(x: Tensor, member: Tensor, degree: int) -> Tensor:
+def _sums_of_pairs(x: Tensor, member: Tensor, kernel: Kernel) -> Tensor:
     """Return the sums of the kernel over pairs of different rows, by the blocks that they are members of: (B, B)."""
     sums = torch.zeros(member.shape[1], member.shape[1], dtype=torch.float64)
     strips = torch.split(torch.arange(len(x)), _ROWS)
     for first, rows in enumerate(strips):
         for columns in strips[first:]:
-            kernel = _kernel(x[rows] @ x[columns].T, x.shape[1], degree)
+            values = kernel(x[rows], x[columns])
             if columns is rows:
-                kernel.fill_diagonal_(0)
-            found = member[rows].T @ kernel @ member[columns]
+                values.fill_diagonal_(0)
+            found = member[rows].T @ values @ member[columns]
             sums += found if columns is rows else found + found.T
     return sums
-
-
-def _kernel(products: Tensor, dimensions: int, degree: int) -> Tensor:
-    return products.div_(dimensions).add_(1).pow_(degree)

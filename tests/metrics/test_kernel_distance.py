@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
-from genbench.metrics.kernel_distance import kernel_distance
+from genbench.metrics.kernel_distance import gaussian, kernel_distance, polynomial
 
 seeds = st.integers(0, 2**31)
 
@@ -26,7 +27,7 @@ def blocks(n: int, count: int = 20, seed: int = 0) -> list[Tensor]:
 
 
 def distance(x: Tensor, y: Tensor, degree: int = 3) -> float:
-    return kernel_distance(x, y, blocks(len(x)), degree)[0]
+    return kernel_distance(x, y, blocks(len(x)), functools.partial(polynomial, degree=degree))[0]
 
 
 def written_out(x: np.ndarray, y: np.ndarray, degree: int = 3) -> float:
@@ -105,3 +106,20 @@ def test_single_images_make_no_pairs() -> None:
     with pytest.raises(ValueError, match="there are 1 and 5"):
         distance(normal(1, 2), normal(5, 2))
     assert kernel_distance(normal(2, 2), normal(5, 2), [])[1] is None
+
+
+def test_with_a_gaussian_kernel_it_is_what_two_gaussians_have_in_closed_form() -> None:
+    scale, other, shift, bandwidth, d = 1.0, 1.5, 0.8, 2.0, 3
+
+    def expected(
+        variance: float, distance: float
+    ) -> float:  # E k of two draws whose difference is N(distance, variance)
+        return (1 + variance / bandwidth**2) ** (-d / 2) * np.exp(-(d * distance**2) / 2 / (bandwidth**2 + variance))
+
+    within = expected(2 * scale**2, 0) + expected(2 * other**2, 0)
+    exact = within - 2 * expected(scale**2 + other**2, shift)
+    x, y = scale * normal(3000, d, seed=1), other * normal(3000, d, seed=2) + shift
+    found, error = kernel_distance(x, y, blocks(3000), functools.partial(gaussian, bandwidth=bandwidth))
+    assert error is not None
+    assert abs(found - exact) < 4 * error
+    assert found == pytest.approx(exact, rel=0.1)
