@@ -126,13 +126,11 @@ def _read_kept(place: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedDat
 
 def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
     """Return the same data as tensors, labels int64; raise `DataError` where they are not what was declared."""
-    test = Images(*_check(data.test, "test", shape, spec.name))
-    return replace(
-        data,
-        train=Images(*_check(data.train, "train", shape, spec.name)),
-        test=test,
-        factors=_check_factors(data.factors, spec, len(test.pixels)),
+    train, test = (
+        Images(*_check(images, split, shape, spec.name))
+        for split, images in (("train", data.train), ("test", data.test))
     )
+    return replace(data, train=train, test=test, factors=_check_factors(data.factors, spec, len(test.pixels)))
 
 
 def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool = False) -> LoadedData:
