@@ -67,4 +67,4 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
 @genbench.hookimpl
 def genbench_losses() -> Iterable[genbench.LossSpec]:
     """Yield the loss."""
-    yield genbench.LossSpec(name="null", family="null", summary="nothing", create=create_loss)
+    yield genbench.LossSpec(name="null", family="null", summary="nothing", formula="0", create=create_loss)

@@ -29,7 +29,7 @@ loads = Check(
 
 @check(
     "documented",
-    *("models", "losses", "datasets", "metrics", "families", "extractors"),
+    *("models", "losses", "datasets", "metrics", "families", "extractors", "reporters"),
     what="The spec has a summary, every option a line of help, and a loss its formula.",
     why="`genbench list` is where users find out what a name means.",
     mend="Fill `summary`, the second argument of `genbench.option`, and `formula`.",
