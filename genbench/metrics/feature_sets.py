@@ -39,6 +39,20 @@ def comparable_features(
     return tuple(transform(sets[name]) for name in names)
 
 
+def protocol_of(
+    evaluation: Evaluation, extractor: str, **rest: str | int | float | bool
+) -> dict[str, str | int | float | bool]:
+    """Return the protocol of a number that compares all samples with all training images by their features."""
+    loaded = evaluation.extractor(extractor)
+    return {
+        **loaded.protocol,
+        "reference_split": "train",
+        "n_reference": len(evaluation.train.pixels),
+        "whitened": loaded.whiten,
+        **rest,
+    }
+
+
 def random_subset(features: Tensor, count: int, seed: int = 0) -> Tensor:
     """Return `count` of the rows, the same ones each time, so that all cells are compared with the same images."""
     if count >= len(features):

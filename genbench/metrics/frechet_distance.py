@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 
 from genbench.exchange import Estimate, Evaluation, Rows, Statistics, Unavailable
+from genbench.metrics.feature_sets import protocol_of
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.jackknife import make_blocks
@@ -58,13 +59,7 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
         standard_error=found.standard_error,
         n=len(samples),
         direction="lower",
-        protocol={
-            **loaded.protocol,
-            "reference_split": "train",
-            "n_reference": len(evaluation.train.pixels),
-            "whitened": loaded.whiten,
-            "ddof": 1,
-        },
+        protocol=protocol_of(evaluation, extractor, ddof=1),
         debiased=found.debiased,
         null=found.null,
     )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from genbench.exchange import Estimate, Evaluation, Unavailable
-from genbench.metrics.feature_sets import comparable_features, earned_name
+from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 
 DEGREE = 3
@@ -50,21 +50,18 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
         return Unavailable(name, str(error))
     blocks = make_blocks(len(samples), evaluation.generator(f"jackknife of {name}"))
     value, standard_error = kernel_distance(samples, train, blocks)
-    loaded = evaluation.extractor(extractor)
     return Estimate(
         metric=name,
         value=value,
         standard_error=standard_error,
         n=len(samples),
         direction="lower",
-        protocol={
-            **loaded.protocol,
-            "reference_split": "train",
-            "n_reference": len(train),
-            "whitened": loaded.whiten,
-            "kernel": f"(x·y/{samples.shape[1]} + 1)^{DEGREE}",
-            "estimator": "unbiased, all pairs",
-        },
+        protocol=protocol_of(
+            evaluation,
+            extractor,
+            kernel=f"(x·y/{samples.shape[1]} + 1)^{DEGREE}",
+            estimator="unbiased, all pairs",
+        ),
         null=0.0,
     )
 

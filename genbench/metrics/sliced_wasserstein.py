@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from genbench.exchange import Estimate, Evaluation, Unavailable
-from genbench.metrics.feature_sets import comparable_features, earned_name
+from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 
 DIRECTIONS = 512  # at least; one basis at least
@@ -40,21 +40,14 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     bases = orthonormal_directions(samples.shape[1], DIRECTIONS, torch.Generator().manual_seed(_SEED))
     blocks = make_blocks(len(samples), evaluation.generator(f"jackknife of {name}"))
     value, standard_error = sliced_wasserstein(samples, train, bases, blocks)
-    loaded = evaluation.extractor(extractor)
+    factor = 3 * samples.shape[1]
     return Estimate(
         metric=name,
         value=value,
         standard_error=standard_error,
         n=len(samples),
         direction="lower",
-        protocol={
-            **loaded.protocol,
-            "reference_split": "train",
-            "n_reference": len(train),
-            "whitened": loaded.whiten,
-            "directions": bases.shape[1],
-            "factor": 3 * samples.shape[1],
-        },
+        protocol=protocol_of(evaluation, extractor, directions=bases.shape[1], factor=factor),
     )
 
 
