@@ -25,7 +25,7 @@ from genbench.train.batch_norm import require_several_values
 from genbench.train.data import ResidentImages
 from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 from genbench.train.optimizers import make_optimizers
 from genbench.train.regularise import add_dropout
 from genbench.train.rules import make_update_rules
@@ -44,7 +44,7 @@ class Built:
     model: ModelSpec
     family_spec: FamilySpec
     setup: Setup
-    engine: EagerEngine
+    engine: Engine
     memory_format: torch.memory_format
     recipe: Mapping[str, OptionValue]
     transfer: Transfer | None  # what was taken from a file of initial weights
@@ -137,7 +137,7 @@ def build_cell(
     _check_phases(phases, networks, family_spec)
     require_trainable(networks, phases, frozen)
     optimizers = make_optimizers(networks, phases, recipe)
-    engine = EagerEngine(
+    engine = Engine(
         networks=networks,
         phases=phases,
         data=_training_images(identity, data, model, memory_format, device, recipe),

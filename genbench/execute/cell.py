@@ -44,7 +44,7 @@ from genbench.results.schema import (
 from genbench.results.store import RunDirectory
 from genbench.specs import DatasetSpec
 from genbench.train.checkpoint import save_weights
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 from genbench.train.proof import Witness
 
 
@@ -248,7 +248,7 @@ def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
 def _locate(cell: _Cell, until_step: int) -> str:
     """Say where the training went wrong; what hinders the search must not hide what it searches for."""
 
-    def rebuild() -> EagerEngine:
+    def rebuild() -> Engine:
         return _prepare(cell)[1].engine
 
     try:

@@ -16,7 +16,7 @@ from genbench.exchange import Objective, Phase
 from genbench.measure.clock import synchronise
 from genbench.measure.energy import EnergyMeter, EnergyUnavailable, open_meter
 from genbench.results.schema import Energy
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 
 
 class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -61,7 +61,7 @@ class Counted:
     notes: list[str]
 
 
-def count(engine: EagerEngine, sample: Callable[[int], object], device: torch.device, energy_seconds: float) -> Counted:
+def count(engine: Engine, sample: Callable[[int], object], device: torch.device, energy_seconds: float) -> Counted:
     """Count operations and measure energy; a counter that fails costs its own figure only.
 
     The engine trains on meanwhile, in steps whose results nobody keeps. With `energy_seconds` 0 energy is not measured.
@@ -80,7 +80,7 @@ def count(engine: EagerEngine, sample: Callable[[int], object], device: torch.de
     return Counted(of_image, of_sample, _energy(engine, device, energy_seconds), notes)
 
 
-def _energy(engine: EagerEngine, device: torch.device, seconds: float) -> Energy:
+def _energy(engine: Engine, device: torch.device, seconds: float) -> Energy:
     if not seconds:
         return Energy(reason="not asked for (energy_seconds = 0)")
     try:
@@ -91,7 +91,7 @@ def _energy(engine: EagerEngine, device: torch.device, seconds: float) -> Energy
         return Energy(reason=f"{type(error).__name__}: {error}")
 
 
-def flops_per_image(engine: EagerEngine) -> float:
+def flops_per_image(engine: Engine) -> float:
     """Return the floating-point operations of training per real image, from one more step.
 
     Counted by the formulas of torch's own counter, in which a multiplication and an addition are two: matrix products
@@ -119,7 +119,7 @@ def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
     return counter.total / images  # type: ignore[no-any-return]
 
 
-def measure_energy(engine: EagerEngine, device: torch.device, seconds: float, meter: EnergyMeter) -> Energy:
+def measure_energy(engine: Engine, device: torch.device, seconds: float, meter: EnergyMeter) -> Energy:
     """Train on for at least `seconds` and return what the meter counted; the steps change nothing that is kept."""
     images_before = engine.images_seen
     synchronise(device)

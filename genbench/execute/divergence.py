@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from torch import nn
 
 from genbench.exchange import Objective, Phase
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 
 LONGEST = 60.0  # seconds that the search may take
 
@@ -45,7 +45,7 @@ class _GradientCheck:
                     raise _Found(f"the gradient of {name}.{parameter_name} in phase '{phase.name}'")
 
 
-def locate(rebuild: Callable[[], EagerEngine], until_step: int, clock: Callable[[], float] = time.monotonic) -> str:
+def locate(rebuild: Callable[[], Engine], until_step: int, clock: Callable[[], float] = time.monotonic) -> str:
     """Repeat the training and return, in words, the first bad step and parameter.
 
     Args:

@@ -19,7 +19,7 @@ from genbench.execute.reporter import Reporter, StopRequested
 from genbench.measure.clock import time_window
 from genbench.results.schema import CurvePoint, Window
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 from genbench.train.proof import Witness
 
 WINDOWS = 40  # how many windows a training has, when its steps suffice
@@ -59,7 +59,7 @@ class Checkpoints(Protocol):
 class Training:
     """The course of a training: what a checkpoint carries over, beside the engine's own state."""
 
-    engine: EagerEngine
+    engine: Engine
     witness: Witness
     total_steps: int
     warmup_steps: int

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from genbench.exchange import Objective, Phase
 from genbench.testing.blame import caller
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 
 # What leads to a copy to the host: methods of tensors, by name, and operations beneath them whose result the host waits
 # for, because it is a number or has a size that depends on values.
@@ -147,7 +147,7 @@ class _Storages(TorchDispatchMode):
         return returned
 
 
-def bytes_kept(engine: EagerEngine, steps: int) -> int:
+def bytes_kept(engine: Engine, steps: int) -> int:
     """Return how many bytes that are allocated in so many steps are in use afterwards."""
     with _Storages() as storages:
         for _ in range(steps):

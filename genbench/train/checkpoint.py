@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from genbench.results.store import atomic_write
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 
 CHECKPOINT_VERSION = "1"
 
@@ -30,7 +30,7 @@ def save_weights(path: Path, networks: Mapping[str, nn.Module], about: Mapping[s
     _write(path, _flatten({name: network.state_dict() for name, network in networks.items()}), dict(about))
 
 
-def save_checkpoint(path: Path, engine: EagerEngine, extra: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, engine: Engine, extra: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
     """Write the state of training: networks, averages, optimisers, data order, random states, and what the caller adds.
 
     Args:
@@ -67,7 +67,7 @@ def save_checkpoint(path: Path, engine: EagerEngine, extra: Mapping[str, Tensor]
     _write(path, _flatten(tensors), {"version": CHECKPOINT_VERSION, "numbers": msgspec.json.encode(numbers).decode()})
 
 
-def load_checkpoint(path: Path, engine: EagerEngine) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_checkpoint(path: Path, engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore what `save_checkpoint` wrote into an engine built the same way; return the caller's tensors and data.
 
     Raises ValueError where the file is damaged, of another version, or of other networks.

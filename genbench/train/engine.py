@@ -1,6 +1,7 @@
-"""The eager engine: runs a step of a family's phases, and never waits for the device.
+"""The engine: what a training step is made of, and its state. It never waits for the device.
 
-Other engines (compiled, graphed) will run the same phases; each must follow this one at the same seed.
+How the step is executed is exchangeable (`Execution`): eagerly here, compiled or as a replayed graph in `engines/`. All
+execute the same phases on the same state, and each must follow the eager execution at the same seed.
 """
 
 from __future__ import annotations
@@ -39,8 +40,33 @@ class Observer(Protocol):
         """Called between the backward pass and the optimiser's step."""
 
 
+class Execution(Protocol):
+    """How the phases of a step are executed."""
+
+    name: str  # as in the recipe's field `engine`
+
+    def run(self, engine: Engine, due: Sequence[Player]) -> None:
+        """Do what `engine.run_phases(due)` does, in whichever way: draw batches and update each player."""
+
+    def close(self) -> None:
+        """Put back what was changed for the execution, so that another can take its place."""
+
+
+class Eager:
+    """Operation by operation, as the program reads: the execution that all others are held to."""
+
+    name = "eager"
+
+    def run(self, engine: Engine, due: Sequence[Player]) -> None:
+        """Run the phases."""
+        engine.run_phases(due)
+
+    def close(self) -> None:
+        """Do nothing: nothing was changed."""
+
+
 @dataclass
-class _Player:
+class Player:
     """A phase with what its update touches, looked up once."""
 
     phase: Phase
@@ -52,10 +78,11 @@ class _Player:
     terms: defaultdict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
 
-class EagerEngine:
-    """Trains networks by their phases: fresh images, objective, one backward pass, one optimiser step per phase."""
+class Engine:
+    """Trains networks by their phases: fresh images, objective, one backward pass, one optimiser step per phase.
 
-    name = "eager"
+    `execution` may be exchanged between two steps; what leaves is to be closed first.
+    """
 
     def __init__(
         self,
@@ -80,12 +107,13 @@ class EagerEngine:
         self.step_number = 0  # steps done
         self.images_seen = 0
         self.observer: Observer | None = None
+        self.execution: Execution = Eager()
         self._rules = rules or UpdateRules()
         self._autocast = precision == "bf16"
         self._device_type = rng.device.type
         self._progress = torch.zeros((), device=rng.device)
         self.players = [
-            _Player(
+            Player(
                 phase,
                 optimizers.get(phase.name),
                 self._trainable(phase.networks),
@@ -102,29 +130,37 @@ class EagerEngine:
 
     def step(self) -> None:
         """Run every phase that is due once; reads nothing on the host."""
-        shared: dict[str, object] = {}
         if self._rules.schedule is not None:
             self._rules.schedule(self.images_seen)
         self._progress.fill_(self.images_seen / self.budget)
-        images, labels = self.data.next_batch()
+        due = [player for player in self.players if self.step_number % player.phase.every == 0]
+        self.execution.run(self, due)
         draws = 1
-        for player in self.players:
-            phase = player.phase
-            if self.step_number % phase.every:
-                continue
-            for repeat in range(phase.repeats):
-                if repeat:
-                    images, labels = self.data.next_batch()
-                    draws += 1
-                batch = Batch(images, labels, self.rng, repeat == phase.repeats - 1, shared, self._progress)
-                with self.observer.updating(phase) if self.observer else contextlib.nullcontext():
-                    self._update(player, batch)
+        for player in due:
+            draws += player.phase.repeats - 1
+            player.updates += player.phase.repeats if player.optimizer is not None else 0
         self.step_number += 1
         self.images_seen += draws * self.data.batch_size
         if self.average is not None:
             self.average.update(self.images_seen, self.images_per_step)
 
-    def _update(self, player: _Player, batch: Batch) -> None:
+    def run_phases(self, due: Sequence[Player]) -> None:
+        """Draw batches and update the players: all that a step does on the device, but for the average of the weights.
+
+        What of it is to be the same in the next step must not depend on numbers that the host counts.
+        """
+        shared: dict[str, object] = {}
+        images, labels = self.data.next_batch()
+        for player in due:
+            phase = player.phase
+            for repeat in range(phase.repeats):
+                if repeat:
+                    images, labels = self.data.next_batch()
+                batch = Batch(images, labels, self.rng, repeat == phase.repeats - 1, shared, self._progress)
+                with self.observer.updating(phase) if self.observer else contextlib.nullcontext():
+                    self._update(player, batch)
+
+    def _update(self, player: Player, batch: Batch) -> None:
         for parameter in player.frozen:
             parameter.requires_grad_(False)
         if self._autocast:
@@ -142,7 +178,6 @@ class EagerEngine:
             if self._rules.clip_gradient:
                 nn.utils.clip_grad_norm_(player.parameters, self._rules.clip_gradient, foreach=True)
             player.optimizer.step()
-            player.updates += 1
             if player.phase.after_update is not None:
                 player.phase.after_update()
         for parameter in player.frozen:

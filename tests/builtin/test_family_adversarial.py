@@ -23,7 +23,7 @@ from genbench.options import resolve_options
 from genbench.plan.recipe import resolve_recipe
 from genbench.specs import ModelSpec, resolve
 from genbench.train.data import ResidentImages
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 from genbench.train.optimizers import make_optimizers
 
 CPU = torch.device("cpu")
@@ -108,14 +108,14 @@ def phases_of(made_family: Adversarial) -> dict[str, Phase]:
     return {phase.name: phase for phase in made_family.phases()}
 
 
-def engine(made_family: Adversarial, precision: str = "fp32") -> EagerEngine:
+def engine(made_family: Adversarial, precision: str = "fp32") -> Engine:
     rng = torch.Generator().manual_seed(2)
     pixels = torch.randint(0, 256, (24, 1, 4, 4), dtype=torch.uint8, generator=rng)
     labels = torch.arange(24) % CLASSES if made_family.conditional else None
     data = ResidentImages(pixels, labels, BATCH, (-1.0, 1.0), CPU, rng)
     setup, phases = made_family.setup, made_family.phases()
     optimizers = make_optimizers(setup.networks, phases, setup.recipe)
-    return EagerEngine(setup.networks, phases, data, torch.Generator().manual_seed(3), optimizers, precision)
+    return Engine(setup.networks, phases, data, torch.Generator().manual_seed(3), optimizers, precision)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

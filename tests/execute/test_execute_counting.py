@@ -19,7 +19,7 @@ from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
 from genbench.results.schema import CellIdentity
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 
 CPU = torch.device("cpu")
 
@@ -37,7 +37,7 @@ def built(catalogue: Catalogue, model: str, **given: object) -> tuple[Built, Cel
     return build_cell(cell.identity, catalogue, data, CPU), cell.identity, data
 
 
-def engine(catalogue: Catalogue, model: str, **given: object) -> EagerEngine:
+def engine(catalogue: Catalogue, model: str, **given: object) -> Engine:
     return built(catalogue, model, **given)[0].engine
 
 

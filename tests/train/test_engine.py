@@ -21,7 +21,7 @@ from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
-from genbench.train.engine import EagerEngine, UpdateRules
+from genbench.train.engine import Engine, UpdateRules
 
 CPU = torch.device("cpu")
 
@@ -264,11 +264,9 @@ class Fixed:
         pass
 
 
-def engine_of(
-    phases: list[Phase], network: nn.Module, rules: UpdateRules | None = None, lr: float = 1.0
-) -> EagerEngine:
+def engine_of(phases: list[Phase], network: nn.Module, rules: UpdateRules | None = None, lr: float = 1.0) -> Engine:
     optimizer = torch.optim.SGD(network.parameters(), lr=lr)
-    return EagerEngine(
+    return Engine(
         {"player": network},
         phases,
         Fixed(),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genbench.testing.check import Broken, Inapplicable, check
 from genbench.testing.subject import Subject, rng
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
-from genbench.train.engine import EagerEngine
+from genbench.train.engine import Engine
 from genbench.train.transfer import load_initial
 
 TRAINED = ("finite-steps",)
@@ -73,7 +73,7 @@ def resume(subject: Subject) -> None:
                 raise Broken(f"{name}.{key} is another after resuming")
 
 
-def _train(engine: EagerEngine) -> None:
+def _train(engine: Engine) -> None:
     for _ in range(STEPS):
         engine.step()
     engine.read_terms()
