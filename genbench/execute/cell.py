@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from genbench.execute.building import Built, build_cell, count_parameters
 from genbench.execute.cautions import cautions
 from genbench.execute.collapse import signs_of_collapse
+from genbench.execute.comparability import comparability, disturbed
 from genbench.execute.counting import count
 from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.divergence import locate
@@ -27,15 +29,16 @@ from genbench.execute.messages import Job
 from genbench.execute.pictures import CLOSEST, save_pictures, write_pairs
 from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter, StopRequested
+from genbench.execute.smaller_batch import suggest_batch, train_a_moment
 from genbench.execute.training import Diverged, Training
 from genbench.measure import accelerator, machine
 from genbench.measure.memory import read_peak, resident_bytes
+from genbench.measure.surroundings import Lookout, disturbances
 from genbench.measure.throughput import throughput
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
-    Comparability,
     Durations,
     PlannedCell,
     Provenance,
@@ -55,6 +58,7 @@ class _Draft:
     fields: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    attempt: Callable[[int], None] | None = None  # while it trains: trains for a moment with a batch of that size
 
     @contextmanager
     def timing(self, part: str) -> Iterator[None]:
@@ -90,7 +94,7 @@ def execute_cell(job: Job, reporter: Reporter) -> CellResult:
         versions=machine.versions(),
         load_average=[load_before, machine.load_average()],
     )
-    return CellResult(
+    result = CellResult(
         id=planned.id,
         identity=planned.identity,
         status=status,
@@ -101,6 +105,7 @@ def execute_cell(job: Job, reporter: Reporter) -> CellResult:
         notes=draft.notes,
         **draft.fields,
     )
+    return suggest_batch(result, draft.attempt, reporter) if status == "oom" and draft.attempt else result
 
 
 def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> tuple[Status, str]:
@@ -117,7 +122,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     with draft.timing("load"):
         data = load_data(identity.dataset, identity.image_shape, catalogue)
     draft.notes += data.notes
-    draft.fields["comparability"] = _comparability(identity, device, data)
+    draft.fields["comparability"] = comparability(identity, device, data)
     reporter.activity("building networks")
     with draft.timing("build"):
         cell = _Cell(job, identity, run, catalogue, data, device, draft)
@@ -133,6 +138,8 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     draft.notes += cautions(built, identity, catalogue)
 
     reporter.activity("training")
+    draft.attempt = partial(train_a_moment, identity, catalogue, data, device)
+    lookout = Lookout(device)
     try:
         with draft.timing("train"):
             training.run(reporter)
@@ -142,6 +149,10 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     finally:
         built.engine.data.close()
         _record_training(draft, training, built, looks)
+        seen = lookout.look_again()
+        draft.notes += disturbances(seen)
+        draft.fields.update(surroundings=seen, comparability=disturbed(draft.fields["comparability"], seen))
+    draft.attempt = None
     draft.fields["memory"] = read_peak(device, baseline)
     draft.fields["proof"] = training.witness.testify(
         {p.phase.name: p.updates for p in built.engine.players if p.optimizer is not None}
@@ -176,10 +187,11 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     reporter.activity("counting operations")
     with draft.timing("count"):
         seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
-        counted = count(built.engine, lambda images: sample(built, identity, data, device, images), device, seconds)
-        draft.fields.update(
-            flops_per_image=counted.flops_per_image, flops_per_sample=counted.flops_per_sample, energy=counted.energy
+        speed = draft.fields["throughput"]
+        counted = count(
+            built.engine, lambda images: sample(built, identity, data, device, images), device, seconds, speed
         )
+        draft.fields.update(counted.fields)
         draft.notes += counted.notes
     return ("collapsed", collapse) if collapse else ("ok", "")
 
@@ -320,22 +332,6 @@ def _write(draft: _Draft, what: str, write: Callable[[], None]) -> None:
         write()
     except Exception as error:
         draft.notes.append(f"the {what} could not be written: {getattr(error, 'strerror', None) or error}")
-
-
-def _comparability(identity: CellIdentity, device: torch.device, data: LoadedData) -> Comparability:
-    return Comparability(
-        machine=machine.processor(),
-        cores=machine.usable_cores(),
-        threads=torch.get_num_threads(),
-        openmp=machine.openmp_settings(),
-        accelerator=accelerator.accelerator_name(device),
-        driver=accelerator.driver_version(device),
-        torch=str(torch.__version__),
-        python=machine.versions()["python"],
-        precision=str(identity.recipe["precision"]),
-        engine=str(identity.recipe["engine"]),
-        data_hash=data.hash,
-    )
 
 
 def _now() -> str:

@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from genbench.exchange import Objective, Phase
+from genbench.execute.step_counters import StepCounts, count_launches, count_steps
 from genbench.measure.clock import synchronise
+from genbench.measure.dispatch import Listening
 from genbench.measure.energy import EnergyMeter, EnergyUnavailable, open_meter
-from genbench.results.schema import Energy
-from genbench.train.engine import Engine
+from genbench.measure.matrix_peak import MatrixPeak, matrix_peak
+from genbench.measure.step_counts import Operators
+from genbench.results.schema import Counters, Energy, Roofline, Throughput
+from genbench.train.engine import Eager, Engine
 
-
-class _Flops(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the operations of every matrix product and convolution, by the formulas of torch's own counter.
-
-    `FlopCounterMode` itself follows modules by hooks that fail under gradient penalties (`autograd.grad` inside).
-    """
-
-    total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=result)
-        return result
-
-
-class _Operations:
-    """An engine's observer that counts the floating-point operations of each phase."""
-
-    def __init__(self) -> None:
-        self.per_step = Fraction(0)
-
-    @contextmanager
-    def updating(self, phase: Phase) -> Iterator[None]:
-        with _Flops() as counter:  # type: ignore[no-untyped-call]
-            yield
-        self.per_step += Fraction(counter.total, phase.every)
-
-    def gradients(self, phase: Phase, objective: Objective) -> None:
-        pass
+_MOST_NAMED = 3  # lines that wait
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -57,27 +29,97 @@ class Counted:
 
     flops_per_image: float | None
     flops_per_sample: float | None
+    counters: Counters | None
+    roofline: Roofline | None
     energy: Energy
     notes: list[str]
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What of it a cell's result has under the same names."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "notes"}
 
-def count(engine: Engine, sample: Callable[[int], object], device: torch.device, energy_seconds: float) -> Counted:
-    """Count operations and measure energy; a counter that fails costs its own figure only.
 
-    The engine trains on meanwhile, in steps whose results nobody keeps. With `energy_seconds` 0 energy is not measured.
+def count(
+    engine: Engine,
+    sample: Callable[[int], object],
+    device: torch.device,
+    energy_seconds: float,
+    speed: Throughput | None = None,
+    launch_bound: Callable[[Engine, torch.device], float | None] | None = None,
+) -> Counted:
+    """Count what steps and samples ask of torch, and measure energy; a counter that fails costs its own figure only.
+
+    The engine trains on meanwhile, in steps whose results nobody keeps, and is left with the eager execution.
+
+    Args:
+        engine: with the execution that trained.
+        sample: makes that many images.
+        device: where all this happens.
+        energy_seconds: how long energy is measured; 0: not at all.
+        speed: of the training, which is compared with what the machine can multiply.
+        launch_bound: measures which share of an eager step's time is spent on launching; given the eager engine.
     """
     notes: list[str] = []
 
-    def tried(what: str, counting: Callable[[], float]) -> float | None:
+    def tried(what: str, counting: Callable[[], _T | None]) -> _T | None:
         try:
             return counting() or None
         except Exception as error:
-            notes.append(f"floating-point operations of {what} could not be counted: {type(error).__name__}: {error}")
+            notes.append(f"{what} could not be counted: {type(error).__name__}: {error}")
             return None
 
-    of_sample = tried("a sample", lambda: flops_per_sample(sample))  # first: the other passes train on
-    of_image = tried("training", lambda: flops_per_image(engine))
-    return Counted(of_image, of_sample, _energy(engine, device, energy_seconds), notes)
+    # First what the weights are sampled for, then what the execution that trained is needed for.
+    of_sample = tried("floating-point operations of a sample", lambda: flops_per_sample(sample))
+    energy = _energy(engine, device, energy_seconds)
+    trained = tried("launches of the execution that trained", lambda: count_launches(engine, device)) or {}
+    steps = tried("what a step asks of torch", lambda: _eager_steps(engine, device))
+    of_image = (steps.flops_per_image or None) if steps else None
+    launches = tried("launches", lambda: count_launches(engine, device)) or {}
+    bound = tried("the time of launches", lambda: launch_bound(engine, device)) if launch_bound else None
+    roofline = tried(
+        "a matrix product", lambda: compare_to_peak(matrix_peak(device, engine.precision), of_image, speed)
+    )
+    if roofline is not None:
+        roofline = msgspec.structs.replace(roofline, launch_bound=bound)
+    counters = steps.counters if steps else None
+    if counters is not None:
+        counters = msgspec.structs.replace(
+            counters,
+            kernel_launches=launches.get("kernels"),
+            trained_launches=trained.get("kernels"),
+            trained_graph_launches=trained.get("graphs"),
+        )
+        notes += waiting(counters, device)
+    return Counted(of_image, of_sample, counters, roofline, energy, notes)
+
+
+def _eager_steps(engine: Engine, device: torch.device) -> StepCounts:
+    engine.execution.close()
+    engine.execution = Eager()
+    return count_steps(engine, device)
+
+
+def waiting(counters: Counters, device: torch.device) -> list[str]:
+    """Return a note that names what waits for the device in a step, the most frequent first; or none."""
+    times = max(counters.host_reads, counters.device_waits or 0.0)
+    if not times:
+        return []
+    named = sorted(counters.waits, key=lambda what: -counters.waits[what])
+    said = ", ".join(named[:_MOST_NAMED]) or "torch does not say where"
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    often = "once" if times == 1 else f"{times:.4g} times"
+    aside = "" if device.type == "cuda" else " (of a GPU: a CPU waits for nobody)"
+    return [f"waits for the device {often} per step: {said}{more}{aside}"]
+
+
+def compare_to_peak(peak: MatrixPeak, flops_per_image: float | None, speed: Throughput | None) -> Roofline:
+    """Return the peak with the share of it that training reached (MFU, model FLOPs utilisation).
+
+    Chowdhery et al. 2022, "PaLM", appendix B, of a language model's tokens; here of real images.
+    """
+    mfu = flops_per_image * speed.images_per_second / peak.per_second if flops_per_image and speed else None
+    return Roofline(peak=peak.per_second, product=str(peak), mfu=mfu)
 
 
 def _energy(engine: Engine, device: torch.device, seconds: float) -> Energy:
@@ -92,21 +134,13 @@ def _energy(engine: Engine, device: torch.device, seconds: float) -> Energy:
 
 
 def flops_per_image(engine: Engine) -> float:
-    """Return the floating-point operations of training per real image, from one more step.
+    """Return the floating-point operations of training per real image, from one more step of each kind.
 
     Counted by the formulas of torch's own counter, in which a multiplication and an addition are two: matrix products
     and convolutions, forwards and backwards; not activations, normalisation and optimisers. A phase that runs in each
     k-th step counts one k-th.
     """
-    operations = _Operations()
-    step_number = engine.step_number
-    engine.step_number, engine.observer = 0, operations  # in step 0 every phase is due
-    try:
-        engine.step()
-    finally:
-        engine.step_number, engine.observer = step_number, None
-    engine.read_terms()
-    return float(operations.per_step / engine.images_per_step)
+    return count_steps(engine, engine.rng.device).flops_per_image
 
 
 def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
@@ -114,9 +148,10 @@ def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
 
     `sample(n)` makes n images. All that it takes counts: each of the passes of a network that is asked several times.
     """
-    with torch.no_grad(), _Flops() as counter:  # type: ignore[no-untyped-call]
+    operators = Operators()
+    with torch.no_grad(), Listening(operators.operation):
         sample(images)
-    return counter.total / images  # type: ignore[no-any-return]
+    return operators.flops / images
 
 
 def measure_energy(engine: Engine, device: torch.device, seconds: float, meter: EnergyMeter) -> Energy:

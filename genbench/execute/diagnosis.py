@@ -11,6 +11,9 @@ from genbench.execute.limits import is_out_of_memory
 from genbench.results.schema import Status
 
 _LONGEST = 2000  # characters of an error's text that are kept
+_ASSERTION = "device-side assert"
+# After these a process cannot use the GPU any more; the error shows at whatever waits for the GPU next.
+_GPU_WORDS = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "No CUDA GPUs", "NVML")
 
 
 def diagnose(error: BaseException) -> tuple[Status, str]:
@@ -21,7 +24,23 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
         return "oom", f"{first[:300]}; use a smaller --batch-size, or raise --memory-limit"
     if isinstance(error, GenbenchError):
         return "failed", text
+    if isinstance(error, RuntimeError) and any(word in text for word in _GPU_WORDS):
+        return "failed", _of_gpu(text)
     return "failed", f"{type(error).__name__}: {text}{_place(error)}"
+
+
+def _of_gpu(text: str) -> str:
+    """Return the reason of a cell whose GPU refused: where it shows says little, since it is told late."""
+    first = text.splitlines()[0][:300]
+    if _ASSERTION in text:
+        return (
+            f"the GPU met a false assertion ({first}), often a label or an index out of range; --device cpu, or the "
+            "environment variable CUDA_LAUNCH_BLOCKING=1, names the line"
+        )
+    return (
+        f"the GPU failed or was lost ({first}); the cells that follow try it again. Should they fail too, see whether "
+        "nvidia-smi still lists it and what the system's log says (Xid), then: genbench run --resume"
+    )
 
 
 def write_traceback() -> None:

@@ -10,7 +10,10 @@ import torch
 from genbench.measure.machine import available_bytes
 from genbench.measure.memory import data_bytes
 
-_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "std::bad_alloc")
+_MEMORY_WORDS = (
+    *("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "std::bad_alloc"),
+    *("could not create a memory object", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+)
 
 
 def limit_memory(gib: float | None, device: torch.device) -> float | None:

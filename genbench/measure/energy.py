@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from genbench.measure.nvml import NvmlUnavailable, open_nvml
+
 POWERCAP = Path("/sys/class/powercap")
 
 
@@ -89,18 +91,14 @@ def _rapl_meter(powercap: Path) -> EnergyMeter:
 
 def _nvml_meter(device: torch.device) -> EnergyMeter:
     try:
-        import pynvml
-    except ImportError:
-        raise EnergyUnavailable("reading a GPU's energy needs the package nvidia-ml-py") from None
+        nvml, handle = open_nvml(device)
+    except NvmlUnavailable as error:
+        raise EnergyUnavailable(str(error)) from None
     try:
-        pynvml.nvmlInit()
-        # By identifier: NVML counts all GPUs, torch only those that CUDA_VISIBLE_DEVICES shows.
-        uuid = str(torch.cuda.get_device_properties(device).uuid)
-        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except pynvml.NVMLError as error:
+        nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except nvml.NVMLError as error:
         raise EnergyUnavailable(f"NVML gives no energy counter of this GPU: {error}") from None
     return EnergyMeter(
-        lambda: {"gpu": pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3},  # millijoules
+        lambda: {"gpu": nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3},  # millijoules
         "NVML total energy of the GPU, idle draw included",
     )

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from genbench.report import numbers
+from genbench.report.counted import counted_lines
 from genbench.report.layout import clean
 from genbench.report.page import cell_title
 from genbench.report.settings import say
@@ -135,6 +136,7 @@ def _course(result: CellResult) -> list[str]:
         lines.append(f"  {numbers.parameters(result.flops_per_sample)} floating-point operations per sample")
     if result.samples_per_second:
         lines.append(f"  {numbers.rate(result.samples_per_second)} samples/s")
+    lines += [f"  {line}" for line in counted_lines(result)]
     if result.energy is not None:
         lines.append(f"  {_energy(result.energy)}")
     if result.sampling:

@@ -12,6 +12,11 @@ def count(number: float) -> str:
     return f"{round(number):,}"
 
 
+def counted(number: float) -> str:
+    """Return an exact count, which is a fraction where something happens in some steps only: ``246``, ``61.5``."""
+    return count(number) if number == round(number) else significant(number, 6)
+
+
 def significant(number: float, digits: int = 4) -> str:
     """Return `number` to that many significant digits, thousands separated, without an exponent where one can."""
     if number == 0 or not math.isfinite(number):
@@ -53,7 +58,7 @@ def with_interval(value: float, low: float, high: float) -> str:
 
 def parameters(number: float) -> str:
     """Return a large count with its unit: ``6.34 M`` parameters, ``2.28 G`` operations."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= 0.9995 * limit:
             return f"{significant(number / limit, 3)} {unit}"
     return count(number)

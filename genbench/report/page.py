@@ -131,9 +131,16 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     for record in (result.comparability, result.durations, result.proof, result.provenance):
         if record is not None:
             facts |= msgspec.structs.asdict(record)
-    for about, own in (("energy", result.energy), ("initial weights", result.transfer)):
-        if own is not None:  # its fields are named like others: images, source
-            facts |= {f"{about}: {name}": value for name, value in msgspec.structs.asdict(own).items()}
+    apart = {  # whose fields are named like others: images, source
+        "a step": result.counters,
+        "matrix product": result.roofline,
+        "while training": result.surroundings,
+        "energy": result.energy,
+        "initial weights": result.transfer,
+    }
+    for about, own in apart.items():
+        if own is not None:
+            facts |= {f"{about}: {name}": value for name, value in msgspec.to_builtins(own).items()}
     return facts
 
 

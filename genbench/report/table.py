@@ -14,7 +14,7 @@ from genbench.report.layout import Column, Footnotes, Row, Table, Value, clean
 from genbench.report.references import Reference, listed, mark_ends_of_scale, reference_rows
 from genbench.report.settings import CAPTION, caption, divide
 from genbench.report.targets import target_columns, target_values, targets_of
-from genbench.report.values import BESIDE, PlannedRow, cell_row
+from genbench.report.values import BESIDE, COUNTED, PlannedRow, cell_row
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
 
@@ -53,6 +53,7 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
         Column("time", unit="s", numeric=True),
         Column("evaluation time", unit="s", numeric=True),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
+        *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTED.items()),
         *(Column(name, numeric=_numeric(name, cells), shown=False) for name in settings.told),
         *(Column(name, numeric=_numeric(name, cells), shown=False, exported=name in CAPTION) for name in shared),
         Column("id", shown=False),

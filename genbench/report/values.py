@@ -15,6 +15,11 @@ from genbench.results.store import RunContents
 
 BESIDE = ("debiased", "null")  # what an estimate may state beside its value and error
 
+# Columns of what a step asks of torch, and of the machine's peak, with their units: for programs, and for who asks.
+COUNTED = {
+    "operations/step": "", "host reads/step": "", "launches/step": "", "step memory": "MiB", "MFU": "%",
+}  # fmt: skip
+
 _MEBIBYTE = 2**20
 
 
@@ -133,6 +138,7 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
         values["FLOP/image"] = Value(numbers.parameters(result.flops_per_image), result.flops_per_image)
     if result.flops_per_sample:
         values["FLOP/sample"] = Value(numbers.parameters(result.flops_per_sample), result.flops_per_sample)
+    values |= _counted(result)
     if result.samples_per_second:
         values["samples/s"] = Value(numbers.rate(result.samples_per_second), result.samples_per_second)
     if result.energy is not None and result.energy.joules_per_image is not None:
@@ -153,6 +159,22 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
             values["images/s"] = Value(text, speed.images_per_second, {"low": speed.low, "high": speed.high})
         else:  # a speed at which nothing was learned is not a speed
             values["images/s"] = Value("n/a", marks=(notes.mark(_not_proved(result.proof)),))
+    return values
+
+
+def _counted(result: CellResult) -> dict[str, Value]:
+    counters, values = result.counters, {}
+    if counters is not None:
+        values = {
+            "operations/step": Value(numbers.counted(counters.operations), counters.operations),
+            "host reads/step": Value(numbers.counted(counters.host_reads), counters.host_reads),
+            "step memory": _mebibytes(counters.peak_bytes),
+        }
+        if counters.kernel_launches is not None:
+            values["launches/step"] = Value(numbers.counted(counters.kernel_launches), counters.kernel_launches)
+    if result.roofline is not None and result.roofline.mfu is not None:
+        percent = 100 * result.roofline.mfu
+        values["MFU"] = Value(numbers.significant(percent, 3), percent)
     return values
 
 

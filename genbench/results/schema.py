@@ -81,6 +81,7 @@ class Comparability(Record, frozen=True, kw_only=True):
     python: str
     precision: str
     engine: str
+    disturbed: Annotated[str, Meta(description="what took speed from the GPU: 'throttled', 'shared'; or empty")] = ""
     data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
 
 
@@ -191,6 +192,76 @@ class Energy(Record, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Counters(Record, frozen=True, kw_only=True):
+    """What a step asks of torch, counted in a pass of its own: the same on every machine with the same software.
+
+    Numbers are means over the steps of one period: where every phase runs in each step, whole numbers; else fractions,
+    rounded once to double precision, so that equal counts are equal numbers.
+    """
+
+    engine: Annotated[str, Meta(description="the execution that was counted, whichever one trained")] = "eager"
+    operations: Annotated[float, Meta(description="operator calls beneath autograd, views included")] = 0.0
+    host_reads: Annotated[
+        float, Meta(description="reads of tensors on the host; on a CPU, those that would wait were it a GPU")
+    ] = 0.0
+    waits: Annotated[dict[str, float], Meta(description="these reads by operation and line of source")] = {}
+    convolutions: Annotated[float, Meta(description="calls of two-dimensional convolutions, both ways")] = 0.0
+    channels_last: Annotated[
+        float, Meta(description="of these, calls in which images, gradients and weights were in channels_last")
+    ] = 0.0
+    layout_copies: Annotated[float, Meta(description="copies from one memory format into another")] = 0.0
+    peak_bytes: Annotated[
+        int, Meta(description="tensors in use at once, at most, of those that a step allocates; all phases due")
+    ] = 0
+    peak_allocator_bytes: Annotated[
+        int | None, Meta(description="the same by the GPU's allocator, with what operators take for themselves")
+    ] = None
+    device_waits: Annotated[float | None, Meta(description="as torch's CUDA synchronisation debug mode tells")] = None
+    kernel_launches: Annotated[float | None, Meta(description="launches on a GPU, as the profiler tells")] = None
+    trained_launches: Annotated[
+        float | None, Meta(description="launches of single kernels by the execution that trained")
+    ] = None
+    trained_graph_launches: Annotated[
+        float | None, Meta(description="launches of whole graphs by the execution that trained")
+    ] = None
+
+
+class Roofline(Record, frozen=True, kw_only=True):
+    """How near training came to what the machine can multiply: the best matrix product, measured beside the cell."""
+
+    peak: Annotated[float, Meta(description="floating-point operations per second of the matrix product")]
+    product: Annotated[str, Meta(description="the product: its size, number format, threads or GPU")]
+    mfu: Annotated[
+        float | None, Meta(description="flops_per_image times images per second, as a share of the peak")
+    ] = None
+    launch_bound: Annotated[
+        float | None, Meta(description="share of the eager step's time that a replayed graph saves")
+    ] = None
+
+
+class GpuState(Record, frozen=True, kw_only=True):
+    """What NVML says of the GPU at one moment; None or empty where it does not tell."""
+
+    sm_clock: Annotated[int | None, Meta(description="MHz")] = None
+    highest_sm_clock: Annotated[int | None, Meta(description="MHz")] = None
+    memory_clock: Annotated[int | None, Meta(description="MHz")] = None
+    temperature: Annotated[int | None, Meta(description="degrees Celsius")] = None
+    power: Annotated[float | None, Meta(description="watts")] = None
+    throttled: Annotated[list[str], Meta(description="why its clocks are lower than they could be")] = []
+    other_processes: Annotated[int | None, Meta(description="processes that compute on it, beside this one")] = None
+
+
+class Surroundings(Record, frozen=True, kw_only=True):
+    """What else went on while the cell trained."""
+
+    own: Annotated[float | None, Meta(description="share of the usable processors' time that this process took")] = None
+    others: Annotated[float | None, Meta(description="share that other processes took")] = None
+    stolen: Annotated[float | None, Meta(description="share that the hypervisor gave to other machines")] = None
+    gpu_before: GpuState | None = None
+    gpu_after: GpuState | None = None
+    gpu_reason: Annotated[str, Meta(description="why nothing is known of the GPU")] = ""
+
+
 class Durations(Record, frozen=True, kw_only=True):
     """Seconds spent in each part of a cell."""
 
@@ -231,6 +302,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     flops_per_image: Annotated[
         float | None, Meta(description="floating-point operations of training, per real image")
     ] = None
+    counters: Counters | None = None
+    roofline: Roofline | None = None
+    surroundings: Surroundings | None = None
     flops_per_sample: Annotated[float | None, Meta(description="floating-point operations per generated image")] = None
     samples_per_second: Annotated[
         float | None, Meta(description="generated images per second, median over the batches in which they were drawn")

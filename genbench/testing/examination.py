@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genbench.errors import GenbenchError
+from genbench.measure.blame import place
 from genbench.process_state import left_alone
-from genbench.testing.blame import place
 from genbench.testing.check import Broken, Check, Inapplicable, Outcome
 from genbench.testing.checks import BY_NAME, CHECKS
 from genbench.testing.copies import end_copy, forks

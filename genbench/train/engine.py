@@ -109,7 +109,7 @@ class Engine:
         self.observer: Observer | None = None
         self.execution: Execution = Eager()
         self._rules = rules or UpdateRules()
-        self._autocast = precision == "bf16"
+        self.precision = precision
         self._device_type = rng.device.type
         self._progress = torch.zeros((), device=rng.device)
         self.players = [
@@ -163,7 +163,7 @@ class Engine:
     def _update(self, player: Player, batch: Batch) -> None:
         for parameter in player.frozen:
             parameter.requires_grad_(False)
-        if self._autocast:
+        if self.precision == "bf16":
             with torch.autocast(self._device_type, torch.bfloat16):
                 objective = player.phase.objective(batch)
         else:

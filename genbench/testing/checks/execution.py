@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 
 from genbench.exchange import Batch
-from genbench.testing.blame import place
+from genbench.measure.blame import place
+from genbench.measure.host_reads import HostReads
 from genbench.testing.check import Broken, Inapplicable, check
 from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move
 from genbench.testing.subject import BATCH, Subject, copy_weights, rng
-from genbench.testing.watching import HostReads
 
 TRAINED = ("finite-steps",)
 
@@ -29,8 +31,10 @@ def no_host_reads(subject: Subject) -> None:
     engine, reads = subject.cell().engine, HostReads()
     with reads.watching():
         engine.step()
-    if reads.found:
-        raise Broken(f"a step reads on the host: {', '.join(reads.found[:3])}")
+    asked = {read.line: read.what for read in reversed(reads.counts) if read.line and not read.line.own}
+    if asked:
+        found = [f"{what} ({Path(line.file).name}, line {line.number})" for line, what in reversed(asked.items())]
+        raise Broken(f"a step reads on the host: {', '.join(found[:3])}")
     if torch.cuda.is_available():
         engine = subject.cell(device=torch.device("cuda")).engine
         engine.step()

@@ -1,0 +1,33 @@
+"""What must agree before a cell's numbers are compared with another's."""
+
+from __future__ import annotations
+
+import msgspec
+import torch
+
+from genbench.execute.loading import LoadedData
+from genbench.measure import accelerator, machine
+from genbench.measure.surroundings import disturbance
+from genbench.results.schema import CellIdentity, Comparability, Surroundings
+
+
+def comparability(identity: CellIdentity, device: torch.device, data: LoadedData) -> Comparability:
+    """Return what is known before training."""
+    return Comparability(
+        machine=machine.processor(),
+        cores=machine.usable_cores(),
+        threads=torch.get_num_threads(),
+        openmp=machine.openmp_settings(),
+        accelerator=accelerator.accelerator_name(device),
+        driver=accelerator.driver_version(device),
+        torch=str(torch.__version__),
+        python=machine.versions()["python"],
+        precision=str(identity.recipe["precision"]),
+        engine=str(identity.recipe["engine"]),
+        data_hash=data.hash,
+    )
+
+
+def disturbed(known: Comparability, seen: Surroundings) -> Comparability:
+    """Return the same with what took speed from the GPU meanwhile."""
+    return msgspec.structs.replace(known, disturbed=disturbance(seen))
