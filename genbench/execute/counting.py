@@ -72,10 +72,13 @@ def count(
     # First what the weights are sampled for, then what the execution that trained is needed for.
     of_sample = tried("floating-point operations of a sample", lambda: flops_per_sample(sample))
     energy = _energy(engine, device, energy_seconds)
-    trained = tried("launches of the execution that trained", lambda: count_launches(engine, device)) or {}
+    trained = None
+    if engine.execution.name != Eager.name:
+        trained = tried("launches of the execution that trained", lambda: count_launches(engine, device)) or {}
     steps = tried("what a step asks of torch", lambda: _eager_steps(engine, device))
     of_image = (steps.flops_per_image or None) if steps else None
     launches = tried("launches", lambda: count_launches(engine, device)) or {}
+    trained = launches if trained is None else trained
     bound = tried("the time of launches", lambda: launch_bound(engine, device)) if launch_bound else None
     roofline = tried(
         "a matrix product", lambda: compare_to_peak(matrix_peak(device, engine.precision), of_image, speed)

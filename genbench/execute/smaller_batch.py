@@ -102,17 +102,21 @@ def _let_go() -> None:
 @contextmanager
 def _at_most(seconds: float) -> Iterator[None]:
     """Raise `_TimeIsUp` inside once the time is up; only a main thread can be interrupted."""
+    going = True
 
     def too_late(number: int, frame: FrameType | None) -> None:
-        raise _TimeIsUp
+        if going:
+            raise _TimeIsUp
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGALRM, too_late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again each second: where it is raised while something is collected, Python drops it.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:
+        going = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -64,7 +64,7 @@ def count_steps(engine: Engine, device: torch.device) -> StepCounts:
     sums: dict[str, Fraction] = {}
     reads: dict[Read, Fraction] = {}
     peak, allocated = 0, None
-    engine.data.next_batch()  # what streams fetch ahead is fetched now
+    _settle(engine)
     for share, taken in _each_kind(engine, lambda: _count_step(engine, device)):
         for name, number in taken.sums.items():
             sums[name] = sums.get(name, Fraction(0)) + share * number
@@ -83,6 +83,19 @@ def count_steps(engine: Engine, device: torch.device) -> StepCounts:
         **{name: float(number) for name, number in sums.items()},
     )
     return StepCounts(counters, flops, images)
+
+
+def _settle(engine: Engine) -> None:
+    """Do what happens once: streams fetch images ahead, and optimisers that have not stepped make their state."""
+    engine.data.next_batch()
+    if any(player.optimizer is not None and not player.optimizer.state for player in engine.players):
+        number = engine.step_number
+        engine.step_number = 0  # every phase is due
+        try:
+            engine.step()
+        finally:
+            engine.step_number = number
+        engine.read_terms()
 
 
 def count_launches(engine: Engine, device: torch.device) -> dict[str, float]:

@@ -24,6 +24,7 @@ _OPERATIONS = {
     *("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive"),
     *("equal", "is_nonzero"),
 }
+_CALLED = {"_local_scalar_dense": "Tensor.item"}  # by what leads to it: in a backward pass methods are not seen
 _MASKED = {"index", "index_put", "index_put_", "_index_put_impl_"}
 _SELECTION = "selection by a mask"
 
@@ -71,7 +72,7 @@ class HostReads:
         """Take down an operation that no method has announced."""
         name = func._overloadpacket.__name__
         if name in _OPERATIONS:
-            self.note(name, args[0])
+            self.note(_CALLED.get(name, name), args[0])
         elif name in _MASKED and _is_masked(args):
             self.note(_SELECTION, args[0])
         elif name == "_to_copy" and _waits_for_copy(args[0], result, kwargs.get("non_blocking")):

@@ -14,7 +14,7 @@ def count(number: float) -> str:
 
 def counted(number: float) -> str:
     """Return an exact count, which is a fraction where something happens in some steps only: ``246``, ``61.5``."""
-    return count(number) if number == round(number) else significant(number, 6)
+    return count(number) if number == round(number) else f"{number:,.4f}".rstrip("0")
 
 
 def significant(number: float, digits: int = 4) -> str:

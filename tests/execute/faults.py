@@ -74,6 +74,36 @@ class RaisesInForward(Encoder):
         raise RuntimeError("forward is broken")
 
 
+class Hungry(Encoder):
+    """Needs half a GiB of address space for each image."""
+
+    def forward(self, images):
+        if self.training:
+            torch.empty(len(images), 2**27)
+        return super().forward(images)
+
+
+class Reads(Encoder):
+    def forward(self, images):
+        mean, log_variance = super().forward(images)
+        if self.training:
+            mean.mean().item()
+        return mean, log_variance
+
+
+class LosesTheGpu(Encoder):
+    """What torch raises when a kernel fails, or the GPU is gone."""
+
+    what = "unspecified launch failure"
+
+    def train_forward(self):
+        raise RuntimeError(f"CUDA error: {self.what}\nCUDA kernel errors might be reported at some other call.")
+
+
+class AssertsOnTheGpu(LosesTheGpu):
+    what = "device-side assert triggered"
+
+
 class NotANumber(Encoder):
     calls = 0
 
@@ -231,6 +261,10 @@ BUILDS = {
     "leaves-a-child": does(functools.partial(grandchild, False)),
     "fills-the-disk": does(fills_the_disk),
     "two-minds": does(two_minds),
+    "hungry": has(Hungry),
+    "reads": has(Reads),
+    "loses-the-gpu": has(LosesTheGpu),
+    "asserts-on-the-gpu": has(AssertsOnTheGpu),
     "not-a-number": has(NotANumber),
     "unused-parameter": has(Unused),
     "wrong-shape": wrong_shape,

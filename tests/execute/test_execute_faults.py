@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from command_line import FAULTS as FAULTS_FILE
 from command_line import TINY, Done, run, wait_until_gone
 
 # model -> status, and what the reason must say
@@ -19,6 +20,9 @@ FAULTS: dict[str, tuple[str, str]] = {
     "closes-descriptors": ("failed", r"exit status 1; see .*\.log"),
     "greedy": ("oom", r"--batch-size.*--memory-limit"),
     "greedy-python": ("oom", r"--batch-size.*--memory-limit"),
+    "hungry": ("oom", r"--batch-size.*--memory-limit: batch_size 32 does not fit; 8 does"),
+    "loses-the-gpu": ("failed", r"the GPU failed or was lost \(CUDA error: unspecified launch failure\)"),
+    "asserts-on-the-gpu": ("failed", r"index out of range; --device cpu"),
     "not-a-number": ("diverged", r"not finite from step 2 on.*--learning-rate"),
     "wrong-shape": ("failed", r"generates \(2, 1, 5, 5\) where \(2, 1, 28, 28\)"),
     "wrong-networks": ("failed", r"returned the networks encoder, generator.*needs encoder, decoder"),
@@ -28,7 +32,7 @@ FAULTS: dict[str, tuple[str, str]] = {
 }
 HARMLESS = (
     *("sound", "garbage", "floods", "daemon", "leaves-a-child", "two-minds"),
-    *("looks-for-changes", "unused-parameter"),
+    *("looks-for-changes", "unused-parameter", "reads"),
 )
 
 
@@ -89,6 +93,30 @@ def test_a_parameter_that_never_moves_is_named_and_no_speed_is_shown(faults: Don
     assert sound is not None
     assert sound.trained
     assert sound.phase_updates == {"autoencoder": 2}
+
+
+def test_what_waits_for_the_device_is_named_with_its_line(faults: Done) -> None:
+    line = next(n for n, text in enumerate(FAULTS_FILE.read_text().splitlines(), 1) if ".item()" in text)
+    (note,) = [note for note in faults.cells["reads"].notes if note.startswith("waits for the device")]
+    assert f"once per step: `.item()` at faults.py:{line}" in note
+    assert not [note for note in faults.cells["sound"].notes if "waits" in note]
+
+
+def test_counters_are_the_same_in_every_process(faults: Done) -> None:
+    alike = [faults.cells[model].counters for model in ("sound", "garbage", "daemon", "looks-for-changes")]
+    assert alike[0] is not None
+    assert alike[0].operations > 0
+    assert alike.count(alike[0]) == len(alike)
+
+
+def test_training_is_compared_with_a_matrix_product_on_the_same_threads(faults: Done) -> None:
+    cell = faults.cells["sound"]
+    assert cell.roofline is not None
+    assert cell.throughput is not None
+    assert cell.flops_per_image is not None
+    assert cell.roofline.product.endswith("float32, 1 thread")
+    reached = cell.flops_per_image * cell.throughput.images_per_second
+    assert cell.roofline.mfu == pytest.approx(reached / cell.roofline.peak)
 
 
 def test_warm_up_is_recorded_and_not_counted(faults: Done) -> None:

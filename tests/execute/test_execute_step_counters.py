@@ -1,0 +1,239 @@
+"""Counts of a step: exact, the same each time, and changed by what makes a step dearer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+
+from genbench.exchange import Batch, Objective
+from genbench.execute.building import build_cell, count_parameters
+from genbench.execute.counting import count, waiting
+from genbench.execute.loading import LoadedData
+from genbench.execute.step_counters import StepCounts, count_steps, kinds_of_steps, launches_among
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.results.schema import Counters
+from genbench.train.engine import Engine
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return discover()
+
+
+def make_engine(catalogue: Catalogue, model: str, **given: object) -> Engine:
+    pixels = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8)
+    (cell,) = make_plan(make_request({"models": model, "batch_size": 8, **given}), catalogue, "cpu").cells
+    return build_cell(cell.identity, catalogue, LoadedData(pixels, None, pixels[:4], None, 0, "", ()), CPU).engine
+
+
+def counts(engine: Engine) -> StepCounts:
+    return count_steps(engine, CPU)
+
+
+@pytest.mark.parametrize("model", ["gan", "dcgan", "vae"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_cell_has_the_same_counts_with_any_number_of_threads(
+    catalogue: Catalogue, model: str, precision: str
+) -> None:
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2, 1):
+            torch.set_num_threads(number)
+            found.append(counts(make_engine(catalogue, model, precision=precision)))
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == found[1] == found[2]
+    assert found[0].counters.operations > 50
+
+
+def test_neither_how_long_it_trained_nor_where_in_an_epoch_it_is_matters(catalogue: Catalogue) -> None:
+    """Five batches make an epoch; the step that draws a new order would have one operator more."""
+    engine = make_engine(catalogue, "vae")
+    found = []
+    for _ in range(6):
+        found.append(counts(engine))
+        engine.step()
+    assert found.count(found[0]) == 6
+
+
+@pytest.mark.parametrize("model", ["gan", "dcgan", "vae"])
+def test_models_of_ours_read_nothing_on_the_host_and_forget_no_layout(catalogue: Catalogue, model: str) -> None:
+    found = counts(make_engine(catalogue, model)).counters
+    assert (found.host_reads, found.waits, found.layout_copies) == (0, {}, 0)
+    assert found.channels_last == found.convolutions
+    assert (found.convolutions > 0) == (model == "dcgan")
+
+
+# What a regression gate is to catch, each with the counters that must show it.
+
+
+def change_objective(engine: Engine, phase: str, first: Callable[[Batch], object]) -> None:
+    player = next(player for player in engine.players if player.phase.name == phase)
+    usual = player.phase.objective
+
+    def changed(batch: Batch) -> Objective:
+        first(batch)
+        return usual(batch)
+
+    player.phase = replace(player.phase, objective=changed)
+
+
+def one_forward_pass_more(engine: Engine) -> None:
+    change_objective(engine, "discriminator", lambda batch: engine.networks["discriminator"](batch.images))
+
+
+def an_item_in_the_loop(engine: Engine) -> None:
+    change_objective(engine, "generator", lambda batch: batch.images.mean().item())
+
+
+def unfrozen_discriminator(engine: Engine) -> None:
+    next(player for player in engine.players if player.phase.name == "generator").frozen = []
+
+
+def forgotten_channels_last(engine: Engine) -> None:
+    for network in engine.networks.values():
+        network.to(memory_format=torch.contiguous_format)
+    engine.data.normalise.memory_format = torch.contiguous_format  # type: ignore[attr-defined]
+
+
+def doubled_layer(engine: Engine) -> None:
+    network = engine.networks["generator"]
+    name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)][-1]
+    parent = network.get_submodule(name.rpartition(".")[0])
+    setattr(parent, name.rpartition(".")[2], nn.Sequential(last, nn.BatchNorm2d(last.num_features)))
+
+
+FAULTS = {
+    one_forward_pass_more: {"operations", "convolutions", "channels_last", "flops"},
+    an_item_in_the_loop: {"host_reads", "operations"},
+    unfrozen_discriminator: {"flops"},
+    forgotten_channels_last: {"channels_last"},
+    doubled_layer: {"operations", "parameters"},
+}
+
+
+def named(engine: Engine) -> dict[str, object]:
+    found = counts(engine)
+    whole = {name: getattr(found.counters, name) for name in found.counters.__struct_fields__}
+    return {**whole, "flops": found.flops, "parameters": count_parameters(engine.networks)}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_changes_its_counters_exactly_and_each_time(
+    catalogue: Catalogue, fault: Callable[[Engine], None]
+) -> None:
+    usual = named(make_engine(catalogue, "dcgan"))
+    found = []
+    for _ in range(2):
+        engine = make_engine(catalogue, "dcgan")
+        fault(engine)
+        found.append(named(engine))
+    assert found[0] == found[1]
+    changed = {name for name, value in usual.items() if found[0][name] != value}
+    assert changed >= FAULTS[fault]
+
+
+def test_an_item_is_one_read_and_its_line_is_named(catalogue: Catalogue) -> None:
+    engine = make_engine(catalogue, "gan")
+    an_item_in_the_loop(engine)
+    found = counts(engine).counters
+    line = an_item_in_the_loop.__code__.co_firstlineno + 1
+    assert found.waits == {f"`.item()` at test_execute_step_counters.py:{line}": 1.0}
+    (note,) = waiting(found, CPU)
+    assert note.startswith(f"waits for the device once per step: `.item()` at test_execute_step_counters.py:{line}")
+
+
+def test_an_unfrozen_discriminator_costs_its_weight_gradients_on_fakes(catalogue: Catalogue) -> None:
+    usual, changed = make_engine(catalogue, "gan"), make_engine(catalogue, "gan")
+    unfrozen_discriminator(changed)
+    of_weights = 784 * 512 + 512 * 256 + 256
+    assert counts(changed).flops_per_image - counts(usual).flops_per_image == 2 * of_weights
+
+
+def test_a_phase_in_each_kth_step_counts_a_kth_of_its_operators_and_reads(catalogue: Catalogue) -> None:
+    def of(every: int) -> Counters:
+        engine = make_engine(catalogue, "gan", losses="r1", set={"r1": {"penalty_every": every}})
+        lazy = next(player.phase.name for player in engine.players if player.phase.every == every)
+        change_objective(engine, lazy, lambda batch: batch.images.sum().item())
+        return counts(engine).counters
+
+    fourth, sixteenth = of(4), of(16)
+    plain = counts(make_engine(catalogue, "gan", losses="non-saturating")).counters
+    assert (fourth.host_reads, sixteenth.host_reads) == (1 / 4, 1 / 16)
+    assert fourth.operations - plain.operations == 4 * (sixteenth.operations - plain.operations)
+    assert fourth.peak_bytes == sixteenth.peak_bytes > plain.peak_bytes
+
+
+def test_kinds_of_steps_are_weighted_by_how_often_they_come() -> None:
+    assert kinds_of_steps([1, 1]) == {0: Fraction(1)}
+    assert kinds_of_steps([1, 4]) == {0: Fraction(1, 4), 1: Fraction(3, 4)}
+    both = kinds_of_steps([2, 3])
+    assert both == {0: Fraction(1, 6), 1: Fraction(1, 3), 2: Fraction(1, 3), 3: Fraction(1, 6)}
+    assert kinds_of_steps([4, 16]) == {0: Fraction(1, 16), 1: Fraction(3, 4), 4: Fraction(3, 16)}
+    with pytest.raises(ValueError, match="repeat after"):
+        kinds_of_steps([9973, 9967])
+
+
+def test_counting_leaves_the_engine_where_it_was_and_eager(catalogue: Catalogue) -> None:
+    engine = make_engine(catalogue, "vae")
+    for _ in range(3):
+        engine.step()
+    closed: list[str] = []
+
+    class Other:
+        name = "other"
+        notes = ()
+
+        def run(self, engine: Engine, due: object) -> None:
+            raise AssertionError("only the eager step is counted")
+
+        def close(self) -> None:
+            closed.append("other")
+
+    engine.execution = Other()  # type: ignore[assignment]
+    found = count(engine, lambda images: None, CPU, energy_seconds=0)
+    assert (engine.step_number, engine.observer, engine.execution.name, closed) == (3, None, "eager", ["other"])
+    assert found.counters is not None
+    assert found.counters.engine == "eager"
+    assert found.roofline is not None
+    assert found.roofline.mfu is None  # nothing was timed
+
+
+def test_streamed_images_are_counted_alike_each_time(catalogue: Catalogue) -> None:
+    engine = make_engine(catalogue, "vae", input="stream")
+    try:
+        first = counts(engine)
+        engine.data.close()
+        assert counts(engine) == first
+        assert first.counters.host_reads == 0
+    finally:
+        engine.data.close()
+
+
+def test_launches_are_told_from_other_calls_of_the_driver() -> None:
+    calls = {
+        "cudaLaunchKernel": 5,
+        "cudaLaunchKernelExC": 2,
+        "cuLaunchKernel": 3,
+        "cudaGraphLaunch": 1,
+        "cudaLaunchHostFunc": 7,
+        "aten::add": 9,
+        "cudaMemcpyAsync": 4,
+    }
+    assert launches_among(calls) == {"kernels": 10, "graphs": 1}
+
+
+def test_waits_that_only_torch_has_seen_are_told_too() -> None:
+    (note,) = waiting(Counters(device_waits=2.0), torch.device("cuda"))
+    assert note == "waits for the device 2 times per step: torch does not say where"
+    assert waiting(Counters(), CPU) == []

@@ -1,0 +1,187 @@
+"""Who else was at work: from /proc/stat, and from a GPU that a fake library tells of."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from genbench.measure.energy import EnergyUnavailable, open_meter
+from genbench.measure.surroundings import (
+    Lookout,
+    ProcessorTimes,
+    disturbance,
+    disturbances,
+    read_processor_times,
+)
+from genbench.results.schema import GpuState, Surroundings
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def lookout(before: ProcessorTimes | None, after: ProcessorTimes | None) -> Surroundings:
+    readings = iter([before, after])
+    return Lookout(CPU, lambda: next(readings)).look_again()
+
+
+def test_busy_and_stolen_time_of_the_processors_that_may_be_used(tmp_path: Path) -> None:
+    stat = tmp_path / "stat"
+    line = "{name} {user} {nice} {system} 5000 700 {irq} {softirq} {steal} 999 0\n"
+    rows = [
+        line.format(name="cpu", user=9, nice=9, system=9, irq=9, softirq=9, steal=9),
+        line.format(name="cpu0", user=10 * TICKS, nice=TICKS, system=2 * TICKS, irq=TICKS, softirq=0, steal=3 * TICKS),
+        line.format(name="cpu1", user=TICKS, nice=0, system=0, irq=0, softirq=0, steal=0),
+        line.format(name="cpu2", user=100 * TICKS, nice=0, system=0, irq=0, softirq=0, steal=0),
+        "intr 1 2 3\n",
+    ]
+    stat.write_text("".join(rows))
+    found = read_processor_times(stat, lambda: 7.0, frozenset({0, 1}))
+    assert found is not None
+    assert (found.busy, found.stolen, found.processors, found.now) == (15.0, 3.0, 2, 7.0)
+    assert read_processor_times(tmp_path / "missing") is None
+    stat.write_text("cpu0 much\n")
+    assert read_processor_times(stat, processors=frozenset({0})) is None
+
+
+def test_shares_of_two_processors_over_ten_seconds() -> None:
+    """Of 20 processor seconds: 8 own, 6 of others, 1 stolen."""
+    seen = lookout(ProcessorTimes(100.0, 5.0, 2, 3.0, 50.0), ProcessorTimes(114.0, 6.0, 2, 11.0, 60.0))
+    assert (seen.own, seen.others, seen.stolen) == pytest.approx((0.4, 0.3, 0.05))
+    (note,) = disturbances(seen)
+    assert note.startswith("others took more than 25% of the processors' time")
+    assert disturbance(seen) == ""  # a matter of degree: said, but no other machine
+
+
+@pytest.mark.parametrize(("others", "said"), [(0.09, None), (0.11, "10%"), (0.26, "25%"), (0.8, "50%")])
+def test_a_tenth_of_the_time_is_worth_a_note(others: float, said: str | None) -> None:
+    notes = disturbances(Surroundings(own=0.5, others=others, stolen=0.0))
+    assert [note.split()[4] for note in notes] == ([said] if said else [])
+
+
+def test_stolen_time_counts_like_that_of_others() -> None:
+    assert disturbances(Surroundings(own=0.5, others=0.06, stolen=0.06))
+
+
+def test_a_training_too_short_to_tell_says_nothing() -> None:
+    seen = lookout(ProcessorTimes(100.0, 0.0, 2, 3.0, 50.0), ProcessorTimes(101.0, 0.0, 2, 3.0, 50.5))
+    assert (seen.own, seen.others, seen.stolen) == (None, None, None)
+    assert lookout(None, None).others is None
+    assert disturbances(seen) == []
+
+
+class NVMLError(Exception):
+    pass
+
+
+def fake_nvml(**answers: Any) -> SimpleNamespace:
+    """Return a library that answers what is given, and refuses all else as a GPU without such counters does."""
+
+    def refuse(*args: Any) -> Any:
+        raise NVMLError("Not Supported")
+
+    names = ("PowerUsage", "CurrentClocksThrottleReasons", "ComputeRunningProcesses", "ClockInfo", "MaxClockInfo")
+    functions = {f"nvmlDeviceGet{name}": refuse for name in (*names, "Temperature", "TotalEnergyConsumption")}
+    functions |= {f"nvmlDeviceGet{name}": lambda *args, answer=answer: answer for name, answer in answers.items()}
+    return SimpleNamespace(
+        NVMLError=NVMLError,
+        NVML_CLOCK_SM=1,
+        NVML_CLOCK_MEM=2,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda uuid: uuid,
+        **functions,
+    )
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    properties = SimpleNamespace(uuid="1234")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    return monkeypatch
+
+
+def look(gpu: pytest.MonkeyPatch, before: object, after: object) -> Surroundings:
+    gpu.setitem(sys.modules, "pynvml", before)
+    watching = Lookout(GPU, lambda: None)
+    gpu.setitem(sys.modules, "pynvml", after)
+    return watching.look_again()
+
+
+def test_a_gpu_by_itself_and_cool_is_recorded_and_not_flagged(gpu: pytest.MonkeyPatch) -> None:
+    nvml = fake_nvml(
+        PowerUsage=412_500,
+        ClockInfo=1755,
+        MaxClockInfo=1980,
+        Temperature=55,
+        CurrentClocksThrottleReasons=0x4,  # by its power cap: usual at full load
+        ComputeRunningProcesses=[SimpleNamespace(pid=os.getpid())],
+    )
+    seen = look(gpu, nvml, nvml)
+    assert seen.gpu_before == seen.gpu_after
+    assert seen.gpu_after == GpuState(
+        sm_clock=1755,
+        highest_sm_clock=1980,
+        memory_clock=1755,
+        temperature=55,
+        power=412.5,
+        throttled=["power cap by software"],
+        other_processes=0,
+    )
+    assert disturbances(seen) == []
+    assert disturbance(seen) == ""
+
+
+def test_a_hot_gpu_that_others_use_is_flagged(gpu: pytest.MonkeyPatch) -> None:
+    processes = [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)]
+    after = fake_nvml(CurrentClocksThrottleReasons=0x40 | 0x4, ComputeRunningProcesses=processes)
+    seen = look(gpu, fake_nvml(ComputeRunningProcesses=[]), after)
+    assert disturbance(seen) == "throttled and shared"
+    assert disturbances(seen) == [
+        "the GPU's clocks were lowered (heat, by hardware): its speed is not that of a cool GPU",
+        "1 other process used the GPU: its speed is not that of this cell alone",
+    ]
+
+
+def test_a_container_that_renames_processes_makes_no_neighbour_of_this_one(gpu: pytest.MonkeyPatch) -> None:
+    nvml = fake_nvml(ComputeRunningProcesses=[SimpleNamespace(pid=987_654_321)])
+    seen = look(gpu, nvml, nvml)
+    assert seen.gpu_after is not None
+    assert seen.gpu_after.other_processes == 0
+
+
+def test_a_gpu_that_tells_nothing_and_one_that_is_lost_cost_nothing(gpu: pytest.MonkeyPatch) -> None:
+    seen = look(gpu, fake_nvml(), fake_nvml())
+    assert seen.gpu_after == GpuState()
+    lost = fake_nvml()
+
+    def refuse() -> None:
+        raise NVMLError("GPU is lost")
+
+    lost.nvmlInit = refuse
+    seen = look(gpu, fake_nvml(), lost)
+    assert (seen.gpu_after, seen.gpu_reason) == (None, "NVML does not know this GPU: GPU is lost")
+    gpu.setattr(torch.cuda, "get_device_properties", lambda device: 1 / 0)
+    assert "ZeroDivisionError" in look(gpu, fake_nvml(), fake_nvml()).gpu_reason
+
+
+def test_without_the_library_the_reason_is_told(gpu: pytest.MonkeyPatch) -> None:
+    assert "nvidia-ml-py" in look(gpu, None, None).gpu_reason
+    with pytest.raises(EnergyUnavailable, match="nvidia-ml-py"):
+        open_meter(GPU)
+
+
+def test_energy_is_read_from_the_same_library(gpu: pytest.MonkeyPatch) -> None:
+    gpu.setitem(sys.modules, "pynvml", fake_nvml(TotalEnergyConsumption=5_000))
+    meter = open_meter(GPU)
+    meter.start()
+    gpu.setitem(sys.modules, "pynvml", None)  # it keeps what it has opened
+    assert meter.stop()[0] == 0.0
+    gpu.setitem(sys.modules, "pynvml", fake_nvml())
+    with pytest.raises(EnergyUnavailable, match="no energy counter"):
+        open_meter(GPU)
