@@ -32,6 +32,7 @@ from genbench.train.rules import make_update_rules
 from genbench.train.seeds import seed_globals, seeded_generator
 from genbench.train.source import TrainingImages
 from genbench.train.streaming import StreamedImages
+from genbench.train.switch import make_exchangeable
 from genbench.train.transfer import freeze, load_initial, require_trainable
 
 LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
@@ -103,6 +104,7 @@ def build_cell(
         networks = build_networks(identity, model, family_spec, data.num_classes)
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
         loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
+    loss, functions = make_exchangeable(loss)
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
         networks[LOSS_NETWORK] = module
@@ -148,6 +150,7 @@ def build_cell(
         budget=_whole(recipe, "images"),
         rules=make_update_rules(networks, optimizers, recipe),
         augmentation=augmentation,
+        functions=functions,
     )
     return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
 

@@ -86,7 +86,9 @@ class Recipe:
     )
 
     precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 by autocast")
-    engine: Literal["eager"] = option("eager", "how a step is executed")
+    engine: Literal["eager", "compile", "graph", "auto"] = option(
+        "eager", "how a step is executed; auto: the fastest way that trains as eager does"
+    )
     input: Literal["resident", "stream"] = option(
         "resident", "resident: the data lie on the device as uint8; stream: read from the disk cache while training"
     )

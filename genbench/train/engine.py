@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from genbench.exchange import Augmentation, Batch, Objective, Phase
 from genbench.train.ema import AveragedWeights
 from genbench.train.source import TrainingImages
+from genbench.train.switch import Switch
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Observer(Protocol):
 class Execution(Protocol):
     """How the phases of a step are executed."""
 
-    name: str  # as in the recipe's field `engine`
+    name: str  # as in the recipe's field `engine`, or 'graph+compile'
+    notes: Sequence[str]  # what a reader must know: a network that could not be compiled, say
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:
         """Do what `engine.run_phases(due)` does, in whichever way: draw batches and update each player."""
@@ -56,6 +58,7 @@ class Eager:
     """Operation by operation, as the program reads: the execution that all others are held to."""
 
     name = "eager"
+    notes: Sequence[str] = ()
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:
         """Run the phases."""
@@ -96,13 +99,20 @@ class Engine:
         budget: int = 1,
         rules: UpdateRules | None = None,
         augmentation: Augmentation | None = None,
+        functions: Mapping[str, Switch] | None = None,
     ) -> None:
-        """Put together what a step needs; `budget` is the number of images that make `Batch.progress` one."""
+        """Put together what a step needs.
+
+        Args:
+            budget: the number of images that make `Batch.progress` one.
+            functions: those of the loss that an execution may exchange, by name.
+        """
         self.networks = dict(networks)
         self.data = data
         self.rng = rng
         self.average = average
         self.augmentation = augmentation
+        self.functions = dict(functions or {})
         self.budget = budget
         self.step_number = 0  # steps done
         self.images_seen = 0

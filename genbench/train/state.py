@@ -1,0 +1,176 @@
+"""The state of training: what a checkpoint writes to a file, and what is kept in memory while steps are tried out.
+
+Tensors lie under dotted names, numbers beside them. To load a state changes the engine's tensors in place wherever they
+are there already: a captured graph goes on reading and writing them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genbench.train.engine import Engine
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that a step changes, of an engine built the same way."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+    def copy(self) -> TrainingState:
+        """Return a state that later steps do not change."""
+        return TrainingState({name: tensor.detach().clone() for name, tensor in self.tensors.items()}, self.numbers)
+
+
+def read_state(engine: Engine) -> TrainingState:
+    """Return the engine's state now; its tensors are the engine's own."""
+    data_tensors, data_numbers = engine.data.state()
+    tensors: dict[str, Any] = {
+        "network": {name: network.state_dict() for name, network in engine.networks.items()},
+        "data": data_tensors,
+        "rng": {"noise": engine.rng.get_state(), **_global_rng_tensors()},
+        "optimizer": {
+            player.phase.name: {
+                str(index): {k: v for k, v in state.items() if isinstance(v, Tensor)}
+                for index, state in player.optimizer.state_dict()["state"].items()
+            }
+            for player in engine.players
+            if player.optimizer is not None and not player.phase.optimizer
+        },
+    }
+    if isinstance(engine.augmentation, nn.Module):
+        tensors["augmentation"] = engine.augmentation.state_dict()
+    if engine.average is not None:
+        tensors["average"] = {name: network.state_dict() for name, network in engine.average.networks.items()}
+    numbers = {
+        "step_number": engine.step_number,
+        "images_seen": engine.images_seen,
+        "updates": {player.phase.name: player.updates for player in engine.players},
+        "data": data_numbers,
+        "python_rng": random.getstate(),
+    }
+    return TrainingState(flatten(tensors), numbers)
+
+
+def load_state(engine: Engine, state: TrainingState) -> None:
+    """Make the engine's state this one; raises what torch or a missing name raises where it is of other networks."""
+    tensors, numbers = state.tensors, state.numbers
+    for name, network in engine.networks.items():
+        network.load_state_dict(under(tensors, f"network.{name}."))
+    if engine.average is not None:
+        for name, network in engine.average.networks.items():
+            network.load_state_dict(under(tensors, f"average.{name}."))
+    if isinstance(engine.augmentation, nn.Module):
+        engine.augmentation.load_state_dict(under(tensors, "augmentation."))
+    for player in engine.players:
+        player.updates = numbers["updates"][player.phase.name]
+        if player.optimizer is not None and not player.phase.optimizer:
+            _load_optimizer(player.optimizer, under(tensors, f"optimizer.{player.phase.name}."))
+    engine.data.load_state(under(tensors, "data."), numbers["data"])
+    engine.rng.set_state(tensors["rng.noise"])
+    engine.step_number, engine.images_seen = numbers["step_number"], numbers["images_seen"]
+    _load_global_rng(tensors, numbers["python_rng"])
+
+
+@contextmanager
+def state_kept(engine: Engine) -> Iterator[TrainingState]:
+    """Put the engine's state back at the end, however the steps inside ended; yield that state.
+
+    What was not read of the losses yet is put aside, so that inside only the losses of the steps inside are read.
+    """
+    kept = read_state(engine).copy()
+    losses = [(player.totals, player.terms) for player in engine.players]
+    for player in engine.players:
+        player.totals, player.terms = [], defaultdict(list)
+    try:
+        yield kept
+    finally:
+        thaw(engine)
+        load_state(engine, kept)
+        for player, (totals, terms) in zip(engine.players, losses, strict=True):
+            player.totals, player.terms = totals, terms
+
+
+def thaw(engine: Engine) -> None:
+    """Let parameters be trained again that a step froze before it broke off."""
+    for player in engine.players:
+        for parameter in player.frozen:
+            parameter.requires_grad_(True)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Fill what the optimiser holds; what it holds beyond the state becomes 0, as before the first update."""
+    saved: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, key = name.partition(".")
+        saved.setdefault(int(index), {})[key] = tensor
+    places = [(parameter, group) for group in optimizer.param_groups for parameter in group["params"]]
+    for index, (parameter, group) in enumerate(places):
+        wanted = saved.get(index, {})
+        if not wanted and parameter not in optimizer.state:
+            continue
+        held = optimizer.state[parameter]
+        for key, value in held.items():
+            if isinstance(value, Tensor) and key not in wanted:
+                value.zero_()
+        for key, value in wanted.items():
+            if isinstance(held.get(key), Tensor) and held[key].shape == value.shape:
+                held[key].copy_(value)
+            elif key == "step":
+                counted_on_device = group.get("fused") or group.get("capturable")
+                held[key] = value.to(parameter.device if counted_on_device else "cpu", torch.float32, copy=True)
+            elif value.shape == parameter.shape:
+                # In the parameter's memory layout, say channels_last: fused optimisers pair values by their place.
+                held[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+            else:
+                held[key] = value.to(parameter.device, copy=True)
+
+
+def _global_rng_tensors() -> dict[str, Tensor]:
+    _, keys, position, has_gauss, gauss = np.random.get_state()
+    found = {
+        "torch": torch.get_rng_state(),
+        "numpy": torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+        "numpy_position": torch.tensor([int(position), int(has_gauss)]),
+        "numpy_gauss": torch.tensor([float(gauss)], dtype=torch.float64),
+    }
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        found["cuda"] = torch.cuda.get_rng_state()
+    return found
+
+
+def _load_global_rng(tensors: Mapping[str, Tensor], python_state: Sequence[Any]) -> None:
+    torch.set_rng_state(tensors["rng.torch"])
+    if "rng.cuda" in tensors and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    position, has_gauss = tensors["rng.numpy_position"].tolist()
+    keys = tensors["rng.numpy"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, position, has_gauss, float(tensors["rng.numpy_gauss"])))
+    version, internal, gauss = python_state
+    random.setstate((version, tuple(internal), gauss))
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
+    """Return nested tensors under their dotted names."""
+    flat: dict[str, Tensor] = {}
+    for name, value in tree.items():
+        if isinstance(value, Tensor):
+            flat[prefix + name] = value
+        else:
+            flat.update(flatten(value, f"{prefix}{name}."))
+    return flat
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, without that beginning."""
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
