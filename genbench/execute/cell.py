@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -21,9 +22,10 @@ from genbench.execute.comparability import comparability, disturbed
 from genbench.execute.counting import count
 from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.divergence import locate
+from genbench.execute.engines import choose_engine, engine_notes
 from genbench.execute.evaluating import Drawn, sample
 from genbench.execute.limits import limit_memory
-from genbench.execute.loading import LoadedData, load_data
+from genbench.execute.loading import LoadedData, cache_directory, load_data
 from genbench.execute.looks import Looks
 from genbench.execute.messages import Job
 from genbench.execute.pictures import CLOSEST, save_pictures, write_pairs
@@ -136,6 +138,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         class_names=list(data.class_names) if built.model.conditional else [],
     )
     draft.notes += cautions(built, identity, catalogue)
+    _choose_engine(draft, training, str(built.recipe["engine"]), reporter)
 
     reporter.activity("training")
     draft.attempt = partial(train_a_moment, identity, catalogue, data, device)
@@ -255,6 +258,18 @@ def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
                 f"{aside.name}"
             )
     return built, training, looks
+
+
+def _choose_engine(draft: _Draft, training: Training, asked: str, reporter: Reporter) -> None:
+    """Have the training executed as the recipe asks, and record what was found on the way."""
+    steps_left = training.total_steps - training.engine.step_number
+    before = training.executed_by if training.resumed_at_step is not None else ""
+    record = choose_engine(training.engine, asked, steps_left, reporter.activity, before, cache_directory())
+    training.executed_by = record.used
+    draft.fields["engine"] = record
+    draft.fields["comparability"] = msgspec.structs.replace(draft.fields["comparability"], engine=record.used)
+    draft.notes += engine_notes(record, before, training.engine.step_number)
+    draft.seconds |= {"compile": record.prepare_seconds, "engine_check": record.check_seconds}
 
 
 def _locate(cell: _Cell, until_step: int) -> str:

@@ -74,6 +74,7 @@ class Training:
     notes: list[str] = field(default_factory=list)
     resumed_at_step: int | None = None
     stopped_early: bool = False
+    executed_by: str = "eager"  # the engine that does the steps
 
     @property
     def window_steps(self) -> int:
@@ -93,6 +94,7 @@ class Training:
             self.curves = msgspec.convert(notes["curves"], list[CurvePoint])
             self.notes = msgspec.convert(notes["notes"], list[str])
             self.stopped_early = bool(notes["stopped_early"])
+            self.executed_by = str(notes.get("executed_by", "eager"))
             if self.looks is not None:
                 self.looks.load_state(notes["looks"])
         except (KeyError, msgspec.ValidationError) as error:
@@ -138,6 +140,7 @@ class Training:
             "notes": self.notes,
             "data_hash": self.data_hash,
             "stopped_early": self.stopped_early,
+            "executed_by": self.executed_by,
             "looks": self.looks.state() if self.looks else None,
         }
         plain: dict[str, Any] = msgspec.to_builtins(notes)

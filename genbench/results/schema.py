@@ -262,11 +262,52 @@ class Surroundings(Record, frozen=True, kw_only=True):
     gpu_reason: Annotated[str, Meta(description="why nothing is known of the GPU")] = ""
 
 
+class EngineCheck(Record, frozen=True, kw_only=True):
+    """An engine's steps held to eager ones from the same state; deviations are 1e300 where something is not finite."""
+
+    against: Annotated[str, Meta(description="'eager fp32', or eager in the precision of the cell")]
+    steps: int
+    losses: Annotated[float, Meta(description="greatest difference of a phase's loss over its greatest value")]
+    losses_tolerance: float
+    parameters: Annotated[
+        float, Meta(description="greatest distance of a network's ends over the length of its eager way")
+    ]
+    parameters_tolerance: float
+    of_loss: Annotated[str, Meta(description="the phase that deviates most")] = ""
+    of_network: Annotated[str, Meta(description="the network that deviates most")] = ""
+    passed: bool
+
+
+class EngineTrial(Record, frozen=True, kw_only=True):
+    """What became of one engine."""
+
+    engine: str
+    outcome: Literal["used", "slower", "passed", "deviates", "unavailable", "not tried"]
+    reason: str = ""
+    prepare_seconds: Annotated[float, Meta(description="compiling, capturing")] = 0.0
+    checks: list[EngineCheck] = []
+    seconds_per_step: Annotated[list[float], Meta(description="short windows, in turn with other engines'")] = []
+    notes: Annotated[list[str], Meta(description="what of it runs eagerly, and why")] = []
+
+
+class EngineRecord(Record, frozen=True, kw_only=True):
+    """How the steps of a cell were executed."""
+
+    asked: str
+    used: str
+    reason: Annotated[str, Meta(description="why this one was used")] = ""
+    trials: list[EngineTrial] = []
+    prepare_seconds: Annotated[float, Meta(description="compiling, capturing, all engines together")] = 0.0
+    check_seconds: Annotated[float, Meta(description="holding engines to the eager one, and timing them")] = 0.0
+
+
 class Durations(Record, frozen=True, kw_only=True):
     """Seconds spent in each part of a cell."""
 
     load: float = 0.0
     build: float = 0.0
+    compile: Annotated[float, Meta(description="preparing engines: compiling, capturing")] = 0.0
+    engine_check: Annotated[float, Meta(description="holding engines to the eager one, and timing them")] = 0.0
     warmup: float = 0.0
     train: float = 0.0
     evaluate: float = 0.0
@@ -285,6 +326,7 @@ class CellResult(Record, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="why the status is not 'ok', and what to do")] = ""
     synthetic_data: Annotated[bool, Meta(description="the images are not real: speed only, no quality")] = False
     comparability: Comparability | None = None
+    engine: EngineRecord | None = None
     provenance: Provenance = Provenance()
     parameters: Annotated[dict[str, int], Meta(description="trainable parameters of each network")] = {}
     total_parameters: Annotated[dict[str, int], Meta(description="parameters of each network, trained or not")] = {}

@@ -115,8 +115,8 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
         index, _, key = name.partition(".")
         saved.setdefault(int(index), {})[key] = tensor
     places = [(parameter, group) for group in optimizer.param_groups for parameter in group["params"]]
-    for index, (parameter, group) in enumerate(places):
-        wanted = saved.get(index, {})
+    for number, (parameter, group) in enumerate(places):
+        wanted: dict[str, Tensor] = saved.get(number, {})
         if not wanted and parameter not in optimizer.state:
             continue
         held = optimizer.state[parameter]

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines.unavailable import EngineUnavailable
 from genbench.train.state import state_kept
@@ -40,16 +38,19 @@ def open_execution(name: str, engine: Engine) -> Execution:
 def _graphed(engine: Engine, compiled: bool) -> Execution:
     """Capture the step, with compiled networks where it is asked for."""
     try:
-        from genbench.train.engines.graphed import Graphed
+        from genbench.train.engines.graphed import Graphed  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
         raise EngineUnavailable(f"not part of this version ({error})") from error
+    execution: Execution
     if not compiled:
-        return Graphed(engine)
+        execution = Graphed(engine)
+        return execution
     from genbench.train.engines.compiled import Compiled
 
     networks = Compiled(engine)
     try:
-        return Graphed(engine, networks)
+        execution = Graphed(engine, networks)
+        return execution
     except BaseException:
         networks.close()
         raise
