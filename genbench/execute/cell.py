@@ -25,7 +25,7 @@ from genbench.execute.divergence import locate
 from genbench.execute.engines import choose_engine, engine_notes
 from genbench.execute.evaluating import Drawn, sample
 from genbench.execute.limits import limit_memory
-from genbench.execute.loading import LoadedData, cache_directory, load_data
+from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.looks import Looks
 from genbench.execute.messages import Job
 from genbench.execute.pictures import CLOSEST, save_pictures, write_pairs
@@ -264,7 +264,7 @@ def _choose_engine(draft: _Draft, training: Training, asked: str, reporter: Repo
     """Have the training executed as the recipe asks, and record what was found on the way."""
     steps_left = training.total_steps - training.engine.step_number
     before = training.executed_by if training.resumed_at_step is not None else ""
-    record = choose_engine(training.engine, asked, steps_left, reporter.activity, before, cache_directory())
+    record = choose_engine(training.engine, asked, steps_left, reporter.activity, before)
     training.executed_by = record.used
     draft.fields["engine"] = record
     draft.fields["comparability"] = msgspec.structs.replace(draft.fields["comparability"], engine=record.used)

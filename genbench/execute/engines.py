@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import msgspec
 import torch
 
 from genbench.measure.clock import synchronise, time_window
-from genbench.results.schema import EngineCheck, EngineRecord, EngineTrial
+from genbench.results.schema import EngineBound, EngineCheck, EngineRecord, EngineTrial
 from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines import EngineUnavailable, open_execution
-from genbench.train.engines.equivalence import Way, compare, references
+from genbench.train.engines.equivalence import EagerWays, compare, eager_ways
 from genbench.train.state import state_kept
 
 OFFERS = {"cpu": ("compile",), "cuda": ("graph+compile", "graph", "compile")}
@@ -41,7 +39,6 @@ def choose_engine(
     steps_left: int,
     activity: Callable[[str], None],
     before: str = "",
-    cache: Path | None = None,
 ) -> EngineRecord:
     """Exchange the engine's execution for the one that is asked for, where it trains as eagerly; return what was found.
 
@@ -51,11 +48,9 @@ def choose_engine(
         steps_left: of the training.
         activity: is told what is being done.
         before: what executed the steps so far, of a training that goes on; `auto` stays with it.
-        cache: where compiled code is kept for other cells; None: where torch keeps it.
     """
     if asked == "eager":
         return EngineRecord(asked=asked, used="eager", reason="asked for")
-    _keep_compiled_code(cache, engine.rng.device)
     trials = _Trials(engine, activity)
     if asked != "auto":
         trials.attempt(asked)
@@ -89,7 +84,7 @@ class _Trials:
         self._begin = time.perf_counter()
         self._activity = activity
         self._found: dict[str, EngineTrial] = {}
-        self._references: dict[str, Way] = {}
+        self._eager: EagerWays | None = None
 
     def leave_out(self, name: str, reason: str) -> None:
         """Note why an engine is not tried."""
@@ -111,13 +106,13 @@ class _Trials:
             return
         prepared = time.perf_counter()
         self._activity(f"checking the engine {name}")
-        checks, reason = self._check(execution)
+        check, reason = self._check(execution)
         self._found[name] = EngineTrial(
             engine=name,
             outcome="deviates" if reason else "passed",
             reason=reason,
             prepare_seconds=prepared - begin,
-            checks=checks,
+            check=check,
             notes=list(execution.notes),
         )
         if reason:
@@ -125,16 +120,15 @@ class _Trials:
         else:
             self.open[name] = execution
 
-    def _check(self, execution: Execution) -> tuple[list[EngineCheck], str]:
-        """Return the comparisons with the eager engine, and what is wrong, or nothing."""
-        self._references = self._references or references(self.engine)
+    def _check(self, execution: Execution) -> tuple[EngineCheck | None, str]:
+        """Return the comparison with eager fp32, and what is wrong, or nothing."""
+        self._eager = self._eager or eager_ways(self.engine)
         try:
-            checks = compare(self.engine, execution, self._references)
+            check = compare(self.engine, execution, self._eager)
         except Exception as error:
             _let_go(error)
-            return [], f"its steps fail: {_said(error)}"
-        failed = next((check for check in checks if not check.passed), None)
-        return checks, "" if failed is None else _deviates(failed)
+            return None, f"its steps fail: {_said(error)}"
+        return check, next((_deviates(check, bound) for bound in check.bounds if bound.found > bound.tolerance), "")
 
     def time_eager(self) -> float:
         """Return the seconds that the eager engine needs for a step."""
@@ -220,12 +214,9 @@ def _executed_by(engine: Engine, execution: Execution) -> Iterator[None]:
         engine.execution = before
 
 
-def _deviates(check: EngineCheck) -> str:
-    if check.losses > check.losses_tolerance:
-        found, allowed, what = check.losses, check.losses_tolerance, f"the loss of '{check.of_loss}'"
-    else:
-        found, allowed, what = check.parameters, check.parameters_tolerance, f"'{check.of_network}'"
-    return f"in {check.steps} steps {what} deviates from {check.against} by {found:.2g}, more than {allowed:.2g}"
+def _deviates(check: EngineCheck, bound: EngineBound) -> str:
+    found = f"deviate from eager fp32 by {bound.found:.2g}, more than {bound.tolerance:.2g}"
+    return f"in {check.steps} steps the {bound.what.replace('_', ' ')} of '{bound.of}' {found}"
 
 
 def _said(error: Exception) -> str:
@@ -241,12 +232,3 @@ def _let_go(error: Exception) -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _keep_compiled_code(cache: Path | None, device: torch.device) -> None:
-    """Have torch's compiler keep its code where genbench keeps everything, unless the user chose another place."""
-    if cache is not None:
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache / "compiled"))
-    if device.type == "cpu":
-        # There is one file of C++ at a time to compile; worker processes of the compiler would outlive their use.
-        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")

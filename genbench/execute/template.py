@@ -30,6 +30,10 @@ _PR_SET_CHILD_SUBREAPER = 36  # Linux: orphaned descendants become this process'
 
 def preload() -> None:
     """Import everything that workers need, so that each worker has it at once."""
+    from genbench.execute.compiled_code import keep_compiled_code
+
+    keep_compiled_code()
+
     import torch._dynamo  # optimisers import it at their first use  # noqa: F401
 
     import genbench.execute.worker

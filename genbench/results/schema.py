@@ -262,20 +262,27 @@ class Surroundings(Record, frozen=True, kw_only=True):
     gpu_reason: Annotated[str, Meta(description="why nothing is known of the GPU")] = ""
 
 
-class EngineCheck(Record, frozen=True, kw_only=True):
-    """An engine's steps held to eager ones from the same state; deviations are 1e300 where something is not finite."""
+class EngineBound(Record, frozen=True, kw_only=True):
+    """One deviation of an engine's steps from eager fp32 ones, and the greatest that was allowed."""
 
-    against: Annotated[str, Meta(description="'eager fp32', or eager in the precision of the cell")]
-    steps: int
-    losses: Annotated[float, Meta(description="greatest difference of a phase's loss over its greatest value")]
-    losses_tolerance: float
-    parameters: Annotated[
-        float, Meta(description="greatest distance of a network's ends over the length of its eager way")
+    what: Annotated[
+        Literal["first_losses", "losses", "parameters", "lengths"],
+        Meta(description="difference of losses, distance of parameters, difference of how far they moved; relative"),
     ]
-    parameters_tolerance: float
-    of_loss: Annotated[str, Meta(description="the phase that deviates most")] = ""
-    of_network: Annotated[str, Meta(description="the network that deviates most")] = ""
-    passed: bool
+    of: Annotated[str, Meta(description="the phase or network that deviates most")]
+    found: Annotated[float, Meta(description="1e300 where something is not finite, or was counted otherwise")]
+    tolerance: float
+    shadow: Annotated[
+        float, Meta(description="of eager itself in the engine's precision, or from weights rounded otherwise")
+    ] = 0.0
+
+
+class EngineCheck(Record, frozen=True, kw_only=True):
+    """An engine's steps held to eager fp32 ones from the same state."""
+
+    steps: int
+    precision: Annotated[str, Meta(description="of the engine's steps; the eager ones are in fp32")]
+    bounds: list[EngineBound]
 
 
 class EngineTrial(Record, frozen=True, kw_only=True):
@@ -285,7 +292,7 @@ class EngineTrial(Record, frozen=True, kw_only=True):
     outcome: Literal["used", "slower", "passed", "deviates", "unavailable", "not tried"]
     reason: str = ""
     prepare_seconds: Annotated[float, Meta(description="compiling, capturing")] = 0.0
-    checks: list[EngineCheck] = []
+    check: EngineCheck | None = None
     seconds_per_step: Annotated[list[float], Meta(description="short windows, in turn with other engines'")] = []
     notes: Annotated[list[str], Meta(description="what of it runs eagerly, and why")] = []
 

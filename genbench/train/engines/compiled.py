@@ -8,12 +8,15 @@ for which everything would be compiled again. What cannot be compiled runs eager
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
+import torch._dynamo
+import torch._inductor.config
 from torch import nn
 
 from genbench.train.engine import Engine, Player
@@ -80,6 +83,9 @@ class Compiled:
     def __init__(self, engine: Engine, backend: str = BACKEND) -> None:
         if backend == BACKEND:
             require_compiler(engine.rng.device)
+            if engine.rng.device.type == "cpu" and "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
+                # There is one file of C++ at a time to compile; processes to share that work would outlive it.
+                torch._inductor.config.compile_threads = 1
         torch._dynamo.config.recompile_limit = max(RECOMPILES, torch._dynamo.config.recompile_limit)
 
         def make(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,128 @@
+"""How far each engine's steps are from eager fp32 ones: 20 steps of every built-in model, from the same state.
+
+    python benchmarks/engine_equivalence.py --out results/reference/engine-equivalence.json
+
+For each model, engine and precision it gives the deviations that a cell is checked by (genbench/train/engines/
+equivalence.py says what they are), beside the tolerances. Two controls: eager again, which in fp32 on a CPU is the same
+to the last bit, and the shadow, eager from weights that are rounded otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from genbench.execute.building import build_cell
+from genbench.execute.compiled_code import keep_compiled_code
+from genbench.execute.loading import load_data
+from genbench.execute.pool import SPIN_COUNT
+from genbench.measure import machine
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.train.engine import Eager, Engine
+from genbench.train.engines import EngineUnavailable, open_execution
+from genbench.train.engines.equivalence import FURTHER, STEPS, TOLERANCES, WHATS, compare, deviation, eager_ways, walk
+
+OTHER_DATA = {"resnet-gan": {"datasets": "synthetic", "set": ["synthetic.size=32"]}}  # takes no images of 28×28
+
+
+def main() -> None:
+    """Measure every model and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", default="", help="names with commas between; default: all built-in ones")
+    parser.add_argument("--engines", default="compile", help="with commas between, on a GPU graph,graph+compile too")
+    parser.add_argument("--precisions", default="fp32,bf16")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=machine.default_threads())
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
+        # OpenMP reads its settings when it is loaded: start again under those that workers get.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT})
+    keep_compiled_code()
+    torch.set_num_threads(arguments.threads)
+    catalogue, device = discover(), torch.device(arguments.device)
+    models = arguments.models.split(",") if arguments.models else list(catalogue.entries("models"))
+    rows: list[dict[str, Any]] = []
+    for model in models:
+        for precision in arguments.precisions.split(","):
+            for row in measure(model, precision, arguments.engines.split(","), catalogue, device, arguments.batch_size):
+                rows.append(row)
+                print(_line(row), flush=True)
+    written = {
+        "command": " ".join(["python", *sys.argv]),
+        "steps": STEPS,
+        "batch_size": arguments.batch_size,
+        "machine": machine.processor(),
+        "device": arguments.device,
+        "threads": arguments.threads,
+        "versions": machine.versions(),
+        "further": FURTHER,
+        "tolerances": {name: {what: getattr(least, what) for what in WHATS} for name, least in TOLERANCES.items()},
+        "rows": rows,
+    }
+    if arguments.out:
+        arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(
+    model: str, precision: str, engines: list[str], catalogue: Catalogue, device: torch.device, batch_size: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the deviations of eager, and of each engine, from eager fp32."""
+    engine = make_engine(model, precision, catalogue, device, batch_size)
+    eager = eager_ways(engine)
+    for name, way in (("eager", walk(engine, Eager(), precision)), ("shadow", eager.shadow)):
+        control = deviation(way, eager.reference)
+        bounds = {what: {"found": getattr(control, what)} for what in WHATS}
+        yield {"model": model, "engine": name, "precision": precision, "bounds": bounds}
+    for name in engines:
+        torch._dynamo.reset()
+        gc.collect()
+        row: dict[str, Any] = {"model": model, "engine": name, "precision": precision}
+        begin = time.perf_counter()
+        try:
+            execution = open_execution(name, engine)
+        except EngineUnavailable as reason:
+            yield row | {"unavailable": str(reason)}
+            continue
+        row |= {"prepare_seconds": time.perf_counter() - begin, "notes": list(execution.notes)}
+        check = compare(engine, execution, eager)
+        execution.close()
+        yield row | {"bounds": {bound.what: msgspec.to_builtins(bound) for bound in check.bounds}}
+
+
+def make_engine(model: str, precision: str, catalogue: Catalogue, device: torch.device, batch_size: int) -> Engine:
+    """Return the engine of a cell on real images, at the beginning."""
+    wanted = {"models": model, "profile": "smoke", "batch_size": batch_size, "precision": precision}
+    wanted |= OTHER_DATA.get(model, {})
+    settings = wanted.pop("set", [])
+    identity = make_plan(make_request(wanted, settings), catalogue, device.type).cells[0].identity
+    data = load_data(identity.dataset, identity.image_shape, catalogue)
+    return build_cell(identity, catalogue, data, device).engine
+
+
+def _line(row: dict[str, Any]) -> str:
+    name = f"{row['model']:<12} {row['engine']:<13} {row['precision']}"
+    if "unavailable" in row:
+        return f"{name}  unavailable: {row['unavailable']}"
+    bounds = (
+        f"{what} {bound['found']:.1e}" + (f" of {bound['tolerance']:.1e}" if "tolerance" in bound else "")
+        for what, bound in row["bounds"].items()
+    )
+    return f"{name}  {', '.join(bounds)}  {row.get('prepare_seconds', 0):.1f} s {' '.join(row.get('notes', []))}"
+
+
+if __name__ == "__main__":
+    main()

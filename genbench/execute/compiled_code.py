@@ -1,0 +1,15 @@
+"""Where torch's compiler keeps its code, so that a cell finds what another has compiled."""
+
+from __future__ import annotations
+
+import os
+
+from genbench.execute.loading import cache_directory
+
+
+def keep_compiled_code() -> None:
+    """Have it kept in ``<cache>/compiled``, unless the user chose another place; call it before torch looks for one.
+
+    The compiler's own keys say whether code fits: torch's version, the number of threads, the processor, the graph.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory() / "compiled"))
