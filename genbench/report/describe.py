@@ -8,6 +8,7 @@ import msgspec
 
 from genbench.report import numbers
 from genbench.report.counted import counted_lines
+from genbench.report.engines import engine_lines
 from genbench.report.layout import clean
 from genbench.report.page import cell_title
 from genbench.report.settings import say
@@ -130,6 +131,8 @@ def _course(result: CellResult) -> list[str]:
         f"{name} {numbers.seconds(getattr(result.durations, name))}" for name in result.durations.__struct_fields__
     ]
     lines.append(f"  {', '.join(seconds)}")
+    if result.engine is not None:
+        lines += [f"  {clean(line)}" for line in engine_lines(result.engine)]
     if result.flops_per_image:
         lines.append(f"  {numbers.parameters(result.flops_per_image)} floating-point operations per image")
     if result.flops_per_sample:

@@ -11,6 +11,7 @@ import msgspec
 
 from genbench.report import numbers
 from genbench.report.curves import training_figures
+from genbench.report.engines import engine_lines
 from genbench.report.figures import window_strip
 from genbench.report.layout import Table, clean
 from genbench.report.render import html_fragment
@@ -131,6 +132,9 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     for record in (result.comparability, result.durations, result.proof, result.provenance):
         if record is not None:
             facts |= msgspec.structs.asdict(record)
+    if result.engine is not None:
+        used, *tried = engine_lines(result.engine)
+        facts |= {"engine used": used.removeprefix("engine: "), "engines tried": [line.strip() for line in tried]}
     apart = {  # whose fields are named like others: images, source
         "a step": result.counters,
         "matrix product": result.roofline,

@@ -1,0 +1,191 @@
+"""Which engine a cell trains with: what was asked, if that trains as eagerly; the fastest, if that was asked."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from command_line import GENBENCH, TINY, run
+from engine_cells import built
+
+from genbench.execute import engines
+from genbench.execute.engines import choose_engine, engine_notes
+from genbench.results.schema import EngineRecord
+from genbench.train.engine import Engine, Player
+from genbench.train.engines import EngineUnavailable
+
+MANY = 10**9  # steps: any preparation pays off
+
+
+class Fake:
+    """An execution that does what eager does, then waits."""
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, name: str, wait: float = 0.0, rate: float = 1.0) -> None:
+        self.name, self.wait, self.rate, self.closed = name, wait, rate, False
+
+    def run(self, engine: Engine, due: Sequence[Player]) -> None:
+        for player in due:
+            assert player.optimizer is not None
+            for group in player.optimizer.param_groups:
+                group["lr"] *= self.rate
+        engine.run_phases(due)
+        time.sleep(self.wait)
+        for player in due:
+            assert player.optimizer is not None
+            for group in player.optimizer.param_groups:
+                group["lr"] /= self.rate
+
+    def close(self) -> None:
+        self.closed = True
+
+
+Offer = Callable[..., dict[str, Fake]]
+
+
+@pytest.fixture
+def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
+    """Let the CPU offer these engines."""
+
+    def offered(**fakes: Fake) -> dict[str, Fake]:
+        def opened(name: str, engine: Engine) -> Fake:
+            if name not in fakes:
+                raise EngineUnavailable("not here")
+            return fakes[name]
+
+        monkeypatch.setattr(engines, "open_execution", opened)
+        monkeypatch.setitem(engines.OFFERS, "cpu", ("graph", "compile"))
+        return fakes
+
+    return offered
+
+
+def choose(asked: str, engine: Engine | None = None, steps: int = MANY, before: str = "") -> EngineRecord:
+    return choose_engine(engine or built("vae").engine, asked, steps, lambda text: None, before)
+
+
+def outcomes(record: EngineRecord) -> dict[str, str]:
+    return {trial.engine: trial.outcome for trial in record.trials}
+
+
+def test_eager_is_not_compared_with_itself() -> None:
+    assert choose("eager") == EngineRecord(asked="eager", used="eager", reason="asked for")
+
+
+def test_what_was_asked_for_is_used_where_it_trains_as_eagerly(offer: Offer) -> None:
+    fakes, engine = offer(compile=Fake("compile")), built("vae").engine
+    record = choose("compile", engine)
+    assert (record.used, record.reason, outcomes(record)) == ("compile", "asked for", {"compile": "used"})
+    assert engine.execution is fakes["compile"]
+    check = record.trials[0].check
+    assert check is not None
+    assert [bound.found for bound in check.bounds] == [0, 0, 0, 0]
+    assert engine_notes(record) == []
+
+
+def test_one_that_trains_otherwise_is_not_used_and_the_cell_says_so(offer: Offer) -> None:
+    fakes, engine = offer(compile=Fake("compile", rate=1.1)), built("vae").engine
+    record = choose("compile", engine)
+    assert (record.used, outcomes(record)) == ("eager", {"compile": "deviates"})
+    assert fakes["compile"].closed
+    assert engine.execution.name == "eager"
+    (note,) = engine_notes(record)
+    assert note.startswith("the engine compile could not be used, trained eagerly: compile: in 20 steps the ")
+    assert "deviate from eager fp32 by" in note
+
+
+def test_one_that_cannot_be_prepared_is_not_used_and_the_cell_says_so() -> None:
+    record = choose("graph")
+    assert (record.used, outcomes(record)) == ("eager", {"graph": "unavailable"})
+    assert engine_notes(record) == ["the engine graph could not be used, trained eagerly: graph: needs a CUDA device"]
+
+
+def test_auto_takes_the_fastest_of_those_that_train_as_eagerly(offer: Offer) -> None:
+    fakes = offer(graph=Fake("graph", wait=0.02), compile=Fake("compile"))
+    record = choose("auto")
+    assert outcomes(record)["graph"] == "slower"
+    assert set(outcomes(record)) == {"graph", "compile", "eager"}
+    assert record.used != "graph"
+    assert fakes["graph"].closed
+    assert all(len(trial.seconds_per_step) == engines.ROUNDS for trial in record.trials)
+
+
+def test_auto_drops_a_faster_one_that_trains_otherwise(offer: Offer) -> None:
+    offer(graph=Fake("graph", rate=0.5), compile=Fake("compile"))
+    record = choose("auto")
+    assert outcomes(record)["graph"] == "deviates"
+    assert record.used in ("compile", "eager")
+
+
+def test_auto_does_not_prepare_what_a_short_training_does_not_win_back(offer: Offer) -> None:
+    offer(graph=Fake("graph"), compile=Fake("compile"))
+    record = choose("auto", steps=10)
+    assert (record.used, outcomes(record)) == ("eager", {"graph": "not tried", "compile": "not tried"})
+    assert record.trials[1].reason.endswith("it pays off from about 90 s on")
+    assert engine_notes(record) == []
+
+
+def test_auto_stays_with_the_engine_of_the_steps_before(offer: Offer) -> None:
+    offer(graph=Fake("graph", wait=0.02), compile=Fake("compile"))
+    record = choose("auto", before="graph")
+    assert (record.used, record.reason) == ("graph", "as before it was interrupted")
+    assert choose("auto", before="eager").used == "eager"
+    gone = choose("auto", before="graph+compile")
+    assert gone.used == "eager"
+    assert engine_notes(gone, "graph+compile", 1200)[0] == (
+        "the engine of the first 1,200 steps was graph+compile: the throughput is of both"
+    )
+
+
+def test_the_choice_leaves_no_trace_in_the_training(offer: Offer) -> None:
+    offer(graph=Fake("graph"), compile=Fake("compile"))
+    straight, chosen = built("dcgan").engine, built("dcgan").engine
+    straight.step(), chosen.step()
+    choose("auto", chosen)
+    straight.step(), chosen.step()
+    expected, found = straight.read_terms(), chosen.read_terms()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_cell_records_what_was_used_and_why(tmp_path: Path) -> None:
+    done = run(*TINY, "--models", "vae", "--set", "vae.hidden=16", "--engine", "graph", out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert cell.status == "ok", cell.reason
+    assert cell.identity.recipe["engine"] == "graph"
+    assert cell.comparability is not None and cell.engine is not None
+    assert cell.comparability.engine == cell.engine.used == "eager"
+    assert "the engine graph could not be used, trained eagerly: graph: needs a CUDA device" in cell.notes
+    table = (done.run / "table.md").read_text()
+    assert "eager" in table
+    shown = subprocess.run([*GENBENCH, "show", str(done.run), "--cell", cell.id], capture_output=True, text=True).stdout
+    assert "engine: eager (graph was asked for): graph: needs a CUDA device" in shown
+    page = (done.run / "report.html").read_text()
+    assert "needs a CUDA device" in page
+
+
+@pytest.mark.slow
+def test_a_compiled_cell_is_resumed_counted_and_sampled(tmp_path: Path) -> None:
+    """The second cell of the same networks finds the code of the first."""
+    asked = (*TINY, "--models", "vae", "--set", "vae.hidden=16", "--engine", "compile", "--seeds", "0,1")
+    cells = sorted(run(*asked, out=tmp_path / "run").run_cells, key=lambda cell: cell.identity.seed)
+    assert [cell.status for cell in cells] == ["ok", "ok"], [cell.reason for cell in cells]
+    for cell in cells:
+        assert cell.engine is not None and cell.comparability is not None
+        assert cell.comparability.engine == cell.engine.used == "compile"
+        assert cell.flops_per_image
+        assert cell.durations.compile == pytest.approx(cell.engine.prepare_seconds) > 0
+    assert cells[1].durations.compile < 0.7 * cells[0].durations.compile
+    restored = msgspec.json.decode(msgspec.json.encode(cells[0].engine), type=EngineRecord)
+    assert restored == cells[0].engine
+
+
+def test_a_near_miss_is_named(tmp_path: Path) -> None:
+    done = run(*TINY, "--models", "vae", "--engine", "compiled", out=tmp_path / "run")
+    assert done.code == 2
+    assert "compile" in done.err
