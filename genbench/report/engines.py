@@ -20,7 +20,7 @@ def _trial(trial: EngineTrial) -> str:
     if trial.reason:
         said.append(trial.reason)
     if trial.prepare_seconds:
-        said.append(f"prepared in {numbers.seconds(trial.prepare_seconds)} s")
+        said.append(f"prepared in {numbers.seconds(trial.prepare_seconds)}")
     if trial.seconds_per_step:
         said.append(f"{numbers.significant(1e3 * statistics.median(trial.seconds_per_step), 3)} ms per step")
     if trial.check is not None:

@@ -61,6 +61,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
 
         monkeypatch.setattr(engines, "open_execution", opened)
         monkeypatch.setitem(engines.OFFERS, "cpu", ("graph", "compile"))
+        monkeypatch.setattr(engines, "ROUND_SECONDS", 0.02)
         return fakes
 
     return offered

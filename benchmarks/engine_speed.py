@@ -1,0 +1,124 @@
+"""How fast each engine's step is, as a multiple of the eager one, and what it takes to prepare.
+
+    python benchmarks/engine_speed.py --out results/reference/engine-speed.json
+
+For each model, the eager engine and another execute the steps of the same cell, in the same process and on the same
+tensors, in short windows in the order ABBA, so that a machine that slows down slows both. The figure is the median over
+blocks of seconds eager / seconds engine, with its distribution-free 95% interval. An engine is prepared three times,
+each in a process of its own: with an empty cache of compiled code, with what that left, and where steps are timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from engine_equivalence import make_engine
+
+from genbench.execute.pool import SPIN_COUNT
+from genbench.measure import machine
+from genbench.measure.clock import time_window
+from genbench.plan.catalogue import discover
+from genbench.train.engine import Eager
+from genbench.train.engines import EngineUnavailable, open_execution
+from genbench.verdict.stats import median_interval
+
+
+def main() -> None:
+    """Measure every model, each in processes of its own, and write the figures with the raw samples."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", default="vae:128,gan:64,dcgan:64", help="model:batch size, with commas between")
+    parser.add_argument("--engines", default="compile", help="with commas between, on a GPU graph,graph+compile too")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--blocks", type=int, default=60, help="ABBA blocks per cell")
+    parser.add_argument("--window-seconds", type=float, default=0.25)
+    parser.add_argument("--threads", type=int, default=machine.default_threads())
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # what a process of its own measures
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(measure(*arguments.one.split(":"), arguments)))
+        return
+    rows = []
+    for cell in arguments.cells.split(","):
+        for engine in arguments.engines.split(","):
+            with tempfile.TemporaryDirectory() as cache:
+                cold = child(f"{cell}:{engine}:0", cache)
+                warm = child(f"{cell}:{engine}:0", cache)
+                row = child(f"{cell}:{engine}:{arguments.blocks}", cache)
+            row |= {"cold_seconds": cold.get("prepare_seconds"), "warm_seconds": warm.get("prepare_seconds")}
+            rows.append(row)
+            print({name: value for name, value in row.items() if name not in ("eager", "other")}, flush=True)
+    written = {
+        "command": " ".join(["python", *sys.argv]),
+        "machine": machine.processor(),
+        "device": arguments.device,
+        "precision": arguments.precision,
+        "threads": arguments.threads,
+        "versions": machine.versions(),
+        "rows": rows,
+    }
+    if arguments.out:
+        arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def child(what: str, cache: str) -> dict[str, Any]:
+    """Measure in a new process, under the settings that workers get."""
+    environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
+    done = subprocess.run(
+        [sys.executable, *sys.argv, "--one", what], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(model: str, batch_size: str, name: str, blocks: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Prepare an engine and time its steps in turn with eager ones."""
+    torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
+    engine = make_engine(model, arguments.precision, discover(), device, int(batch_size))
+    row: dict[str, Any] = {"model": model, "batch_size": int(batch_size), "engine": name}
+    begin = time.perf_counter()
+    try:
+        executions = {"eager": Eager(), "other": open_execution(name, engine)}
+    except EngineUnavailable as reason:
+        return row | {"unavailable": str(reason)}
+    row |= {"prepare_seconds": time.perf_counter() - begin, "notes": list(executions["other"].notes)}
+    if blocks == "0":
+        return row
+    samples: dict[str, list[float]] = {"eager": [], "other": []}
+
+    def window(which: str) -> None:
+        engine.execution = executions[which]
+        engine.step()
+        done, seconds = time_window(engine.step, steps, device)
+        samples[which].append(seconds / done)
+        engine.read_terms()
+
+    steps = 10
+    for which in executions:
+        window(which)
+    steps = max(1, round(arguments.window_seconds / samples["eager"][-1]))
+    samples = {"eager": [], "other": []}
+    for _ in range(int(blocks)):
+        for which in ("eager", "other", "other", "eager"):
+            window(which)
+    pairs = [
+        sum(samples["eager"][2 * n : 2 * n + 2]) / sum(samples["other"][2 * n : 2 * n + 2]) for n in range(int(blocks))
+    ]
+    found = median_interval(pairs, 0.95)
+    speed = {"times_as_fast": found.median, "low": found.low, "high": found.high, "steps_per_window": steps}
+    return row | speed | samples
+
+
+if __name__ == "__main__":
+    main()
