@@ -9,7 +9,7 @@ import torch
 
 from genbench.execute.building import build_cell, count_parameters
 from genbench.execute.cautions import cautions
-from genbench.execute.engines import OFFERS, RECKONED
+from genbench.execute.engines import RECKONED
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData
 from genbench.execute.messages import Job
@@ -43,17 +43,14 @@ def estimate_cell(job: Job) -> dict[str, Any]:
         "images_per_step": built.engine.images_per_step,
         "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
         "peak_rss": read_peak(device, 0).peak_rss,
-        "notes": [*cautions(built, identity, catalogue), *_engine_notes(str(identity.recipe["engine"]), device)],
+        "notes": [*cautions(built, identity, catalogue), *_engine_notes(str(identity.recipe["engine"]))],
     }
 
 
-def _engine_notes(asked: str, device: torch.device) -> list[str]:
+def _engine_notes(asked: str) -> list[str]:
     """Say what the estimate leaves out of engines that are to be prepared first."""
     if asked == "eager":
         return []
-    names = OFFERS.get(device.type, ()) if asked == "auto" else (asked,)
-    seconds = sum(RECKONED[name] for name in names)
-    return [
-        f"timed eagerly: to prepare and check {asked} takes about {seconds:.0f} s more (less where it was done "
-        "before), after which steps may be faster"
-    ]
+    if asked == "auto":
+        return ["timed eagerly: a long training tries faster engines first, which takes a minute or so"]
+    return [f"timed eagerly: the engine {asked} is prepared first, in about {RECKONED[asked]:.0f} s, and may be faster"]

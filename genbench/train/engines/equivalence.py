@@ -61,7 +61,7 @@ WHATS: tuple[Literal["first_losses", "losses", "parameters", "lengths"], ...] = 
 # With these deviations any execution still counts as the same training. They are a few times those of the well-behaved
 # built-in models, as benchmarks/engine_equivalence.py measures them, and below what faults cause (see the tests).
 TOLERANCES = {
-    "fp32": Deviation(first_losses=1e-4, losses=3e-3, parameters=0.05, lengths=0.01),
+    "fp32": Deviation(first_losses=3e-4, losses=5e-3, parameters=0.05, lengths=0.01),
     "tf32": Deviation(first_losses=2e-3, losses=1e-2, parameters=0.1, lengths=0.02),
     "bf16": Deviation(first_losses=1e-2, losses=2e-2, parameters=0.1, lengths=0.02),
 }
