@@ -52,11 +52,24 @@ class ResidentImages:
 
     def next_batch(self) -> tuple[Tensor, Tensor | None]:
         """Return float32 images (B, channels, height, width) in the value range, and their labels."""
+        return self.gather(self.advance())
+
+    def advance(self) -> Tensor:
+        """Pass on to the next batch and return the indices of its images, int64 (B,): a part of the epoch's order."""
         if self._position + self.batch_size > len(self._order):
             self._order = torch.randperm(len(self.pixels), generator=self.rng, device=self.pixels.device)
             self._position = 0
         chosen = self._order[self._position : self._position + self.batch_size]
         self._position += self.batch_size
+        return chosen
+
+    @property
+    def place(self) -> tuple[Tensor, int]:
+        """The order of this epoch's images, int64 (N,), and how many of them were passed; a new epoch has a new one."""
+        return self._order, self._position
+
+    def gather(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the chosen images as `next_batch` returns them, and their labels: work of the device alone."""
         images = self.normalise(self.pixels.index_select(0, chosen))
         if self.transform is not None:
             images = self.transform(images)

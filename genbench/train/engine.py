@@ -118,7 +118,7 @@ class Engine:
         self.images_seen = 0
         self.observer: Observer | None = None
         self.execution: Execution = Eager()
-        self._rules = rules or UpdateRules()
+        self.rules = rules or UpdateRules()
         self.precision = precision
         self._device_type = rng.device.type
         self._progress = torch.zeros((), device=rng.device)
@@ -140,8 +140,8 @@ class Engine:
 
     def step(self) -> None:
         """Run every phase that is due once; reads nothing on the host."""
-        if self._rules.schedule is not None:
-            self._rules.schedule(self.images_seen)
+        if self.rules.schedule is not None:
+            self.rules.schedule(self.images_seen)
         self._progress.fill_(self.images_seen / self.budget)
         due = [player for player in self.players if self.step_number % player.phase.every == 0]
         self.execution.run(self, due)
@@ -181,12 +181,12 @@ class Engine:
         if player.optimizer is not None:
             player.optimizer.zero_grad(set_to_none=True)
             objective.total.backward()  # type: ignore[no-untyped-call]
-            if self._rules.add_gradients is not None:
-                self._rules.add_gradients(player.phase)
+            if self.rules.add_gradients is not None:
+                self.rules.add_gradients(player.phase)
             if self.observer is not None:
                 self.observer.gradients(player.phase, objective)
-            if self._rules.clip_gradient:
-                nn.utils.clip_grad_norm_(player.parameters, self._rules.clip_gradient, foreach=True)
+            if self.rules.clip_gradient:
+                nn.utils.clip_grad_norm_(player.parameters, self.rules.clip_gradient, foreach=True)
             player.optimizer.step()
             if player.phase.after_update is not None:
                 player.phase.after_update()

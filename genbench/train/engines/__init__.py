@@ -37,20 +37,15 @@ def open_execution(name: str, engine: Engine) -> Execution:
 
 def _graphed(engine: Engine, compiled: bool) -> Execution:
     """Capture the step, with compiled networks where it is asked for."""
-    try:
-        from genbench.train.engines.graphed import Graphed  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise EngineUnavailable(f"not part of this version ({error})") from error
-    execution: Execution
+    from genbench.train.engines.graphed import Graphed
+
     if not compiled:
-        execution = Graphed(engine)
-        return execution
+        return Graphed(engine)
     from genbench.train.engines.compiled import Compiled
 
     networks = Compiled(engine)
     try:
-        execution = Graphed(engine, networks)
-        return execution
+        return Graphed(engine, networks)
     except BaseException:
         networks.close()
         raise

@@ -1,0 +1,78 @@
+"""A capture without a GPU: every operation beneath autograd is taken down, and a replay does them again.
+
+As on a GPU, Python runs only while a step is captured, memory stays where it is, generators draw on at each replay, and
+what reads a tensor on the host is refused. Unlike there, temporary memory is never shared, operations of the host (a
+copy of a Python number to a tensor) are not told from those of the device, and optimisers that are capturable only on
+a GPU have to be let through (`capturable_on_cpu`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from genbench.measure.dispatch import Listening
+from genbench.measure.host_reads import HostReads
+
+
+class Refused(RuntimeError):
+    """What torch would raise while a stream is captured."""
+
+
+@dataclass
+class SimulatedRecorder:
+    """Records operations; `calls` counts the operations of each record."""
+
+    calls: list[int] = field(default_factory=list)
+    warm_ups: int = 0
+    memory: int | None = None  # operations after which the memory is used up
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        self.warm_ups += 1
+        function()
+
+    def record(self, function: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
+        calls: list[tuple[Any, Any, Any, list[Any]]] = []
+        reads = HostReads()
+
+        def listen(func: Any, args: Any, kwargs: Any, result: Any) -> None:
+            reads.operation(func, args, kwargs, result)
+            if reads.total:
+                raise Refused("operation not permitted when stream is capturing")
+            generator = kwargs.get("generator")
+            if generator is not None and not any(generator._cdata == known._cdata for known in generators):
+                raise Refused("Attempt to increase offset for a CUDA generator not in capture mode.")
+            if self.memory is not None and len(calls) >= self.memory:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            calls.append((func, args, kwargs, tree_leaves(result)))
+
+        with reads.methods(), Listening(listen):
+            function()
+        self.calls.append(len(calls))
+
+        @torch.no_grad()
+        def replay() -> None:
+            for func, args, kwargs, recorded in calls:
+                for old, new in zip(recorded, tree_leaves(func(*args, **kwargs)), strict=True):
+                    if isinstance(old, Tensor) and not _same_memory(old, new):
+                        old.detach().copy_(new)
+
+        return replay
+
+
+def _same_memory(one: Tensor, other: Tensor) -> bool:
+    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+
+@pytest.fixture(autouse=True)
+def capturable_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let RMSprop be capturable on a CPU, where its arithmetic is the same."""
+    module = sys.modules[torch.optim.RMSprop.__module__]  # the name in `torch.optim` is not that of the module
+    monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_, **__: ["cpu"])
