@@ -37,12 +37,18 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """Records in CUDA graphs, which share their memory: they must be replayed one after the other, on one stream."""
+    """Records in CUDA graphs, to be replayed one after the other on one stream.
 
-    def __init__(self, device: torch.device) -> None:
+    Args:
+        device: a GPU.
+        share: all graphs take their memory from one pool. A replay then overwrites what graphs that were recorded
+            later hold; only what an earlier one holds, and is referred to, stays as it is.
+    """
+
+    def __init__(self, device: torch.device, share: bool = True) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool = torch.cuda.graph_pool_handle() if share else None
 
     def warm_up(self, function: Callable[[], None]) -> None:
         """Run the function on the stream that will be captured: libraries set themselves up for each stream."""
@@ -54,7 +60,7 @@ class CudaRecorder:
 
     def record(self, function: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
         """Capture the function; raises what it raised, or what torch says of the capture."""
-        graph = _graph(generators)
+        graph, pool = _graph(generators), self._pool or torch.cuda.graph_pool_handle()
         raised: list[Exception] = []
 
         def observed() -> None:
@@ -65,10 +71,11 @@ class CudaRecorder:
                 raise
 
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            # Other threads may go on with what is theirs; by default the capture would fail of it.
+            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
                 observed()
         except Exception as error:
-            _recover(self._device, graph, self._pool, generators)
+            _recover(self._device, graph, pool, generators)
             cause = raised[0] if raised else error  # to end a capture that failed raises once more
             raise cause from None
         return graph.replay

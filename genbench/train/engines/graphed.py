@@ -80,7 +80,9 @@ class Graphed:
         self._captured: dict[tuple[str, ...], _Captured] = {}
         reason = ""
         try:
-            recorder = recorder or CudaRecorder(self._device)
+            # In the first kind of step every phase is due, so it holds gradients of all that any kind trains. Those of
+            # a third kind, which steps of a second are to leave alone, would not be safe from the second's replays.
+            recorder = recorder or CudaRecorder(self._device, share=len(kinds) <= 2)
             for due in kinds:
                 self._captured[_key(due)] = self._capture(engine, due, recorder)
         except Exception as error:

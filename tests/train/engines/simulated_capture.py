@@ -9,7 +9,7 @@ a GPU have to be let through (`capturable_on_cpu`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,3 +76,12 @@ def capturable_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let RMSprop be capturable on a CPU, where its arithmetic is the same."""
     module = sys.modules[torch.optim.RMSprop.__module__]  # the name in `torch.optim` is not that of the module
     monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_, **__: ["cpu"])
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Have torch compute in one thread, in which sums come out the same."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -19,7 +19,7 @@ from genbench.plan.request import make_request
 from genbench.train.data import ResidentImages
 from genbench.train.engine import Eager, Engine
 from genbench.train.engines import EngineUnavailable, open_execution
-from genbench.train.engines.equivalence import compare, references
+from genbench.train.engines.equivalence import compare, eager_ways
 from genbench.train.state import read_state, state_kept
 
 pytestmark = [
@@ -62,14 +62,14 @@ CASES: dict[str, tuple[str, list[str], dict[str, Any]]] = {
 def test_replays_train_as_the_eager_steps_do(catalogue: Catalogue, case: str) -> None:
     model, settings, recipe = CASES[case]
     engine = engine_of(catalogue, model, *settings, **recipe)
-    eager = references(engine)
+    eager = eager_ways(engine)
     execution = open_execution("graph", engine)
-    checks = compare(engine, execution, eager)
-    assert all(check.passed for check in checks), checks
+    check = compare(engine, execution, eager)
+    assert all(bound.found <= bound.tolerance for bound in check.bounds), check.bounds
     execution.close()
 
 
-def test_a_replay_is_one_launch_and_draws_what_eager_steps_draw(catalogue: Catalogue) -> None:
+def test_a_replay_draws_what_eager_steps_draw(catalogue: Catalogue) -> None:
     """Fused Adam on the same random numbers: the losses agree to rounding over a window across epochs."""
     losses = {}
     for name in ("eager", "graph"):
