@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 from graphed_engines import TINY, differing, engine_of, graphed, way
-from simulated_capture import capturable_on_cpu, one_thread
+from simulated_capture import SimulatedRecorder, capturable_on_cpu, one_thread
 
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.train.engine import Engine, UpdateRules
-from genbench.train.engines.graphed import WARM_UP, kinds_of_steps
+from genbench.train.engines.compiled import Compiled
+from genbench.train.engines.graphed import WARM_UP, Graphed, kinds_of_steps
+from genbench.train.state import state_kept
 
 __all__ = ["capturable_on_cpu", "one_thread"]  # fixtures
 
@@ -116,6 +118,19 @@ def streamed() -> str:
     from genbench.plan.recipe import Recipe
 
     return next(mode for mode in get_args(get_type_hints(Recipe)["input"]) if mode != "resident")
+
+
+def test_compiled_networks_are_captured(catalogue: Catalogue) -> None:
+    """With the backend that needs no compiler; what is compiled and replayed is what is compiled and run."""
+    compiled, replayed = (engine_of(catalogue, "vae") for _ in range(2))
+    with state_kept(compiled):
+        compiled.execution = Compiled(compiled, "aot_eager")
+    with state_kept(replayed):
+        replayed.execution = Graphed(replayed, Compiled(replayed, "aot_eager"), SimulatedRecorder())
+    assert replayed.execution.name == "graph+compile"
+    assert differing(way(compiled), way(replayed)) == set()
+    replayed.execution.close()
+    compiled.execution.close()
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
