@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from genbench.measure.blame import place
 from genbench.measure.host_reads import HostReads
 
 # Graphs whose capture failed: torch's allocator may go on asking them whether an allocation is theirs.
@@ -159,8 +160,8 @@ def why_not_captured(error: Exception, step: Callable[[], None], device: torch.d
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "generator" in said.lower() or "offset increment" in said.lower():
         return (
-            f"the step draws random numbers from a generator that nobody knows of ({said}); draw them from the "
-            "batch's generator, or from the global one"
+            f"the step draws random numbers from a generator that nobody knows of{place(error)}: {said.rstrip('.')}; "
+            "draw them from the batch's generator, or from the global one"
         )
     reads = HostReads(device.type)
     with suppress(Exception), reads.watching():
@@ -170,4 +171,6 @@ def why_not_captured(error: Exception, step: Callable[[], None], device: torch.d
             f"the step waits for the device: it reads a tensor on the host by {', '.join(map(str, reads.counts))}; "
             "keep values on the device, for example by torch.where"
         )
-    return f"the step cannot be captured ({type(error).__name__}: {said}); use the engine eager"
+    return (
+        f"the step cannot be captured{place(error)}: {type(error).__name__}: {said.rstrip('.')}; use the engine eager"
+    )
