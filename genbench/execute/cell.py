@@ -24,6 +24,7 @@ from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.divergence import locate
 from genbench.execute.engines import choose_engine, engine_notes
 from genbench.execute.evaluating import Drawn, sample
+from genbench.execute.launch_bound import launch_bound_fraction
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.looks import Looks
@@ -191,9 +192,8 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     with draft.timing("count"):
         seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
         speed = draft.fields["throughput"]
-        counted = count(
-            built.engine, lambda images: sample(built, identity, data, device, images), device, seconds, speed
-        )
+        draw = partial(sample, built, identity, data, device)
+        counted = count(built.engine, draw, device, seconds, speed, launch_bound_fraction)
         draft.fields.update(counted.fields)
         draft.notes += counted.notes
     return ("collapsed", collapse) if collapse else ("ok", "")
