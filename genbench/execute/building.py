@@ -26,12 +26,12 @@ from genbench.train.data import ResidentImages
 from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
+from genbench.train.loader import LoaderImages
 from genbench.train.optimizers import make_optimizers
 from genbench.train.regularise import add_dropout
 from genbench.train.rules import make_update_rules
 from genbench.train.seeds import seed_globals, seeded_generator
 from genbench.train.source import TrainingImages
-from genbench.train.streaming import StreamedImages
 from genbench.train.switch import make_exchangeable
 from genbench.train.transfer import freeze, load_initial, require_trainable
 
@@ -189,8 +189,8 @@ def _training_images(
         "memory_format": memory_format,
         "transform": make_transform(recipe),
     }
-    if recipe["input"] == "stream":
-        return StreamedImages(**common)
+    if recipe["input"] == "loader":
+        return LoaderImages(**common, workers=_whole(recipe, "loader_workers"))
     return ResidentImages(**common, copy=data.mapped)
 
 

@@ -15,6 +15,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from genbench.errors import UsageError
 from genbench.execute.building import Built, build_cell, count_parameters
 from genbench.execute.cautions import cautions
 from genbench.execute.collapse import signs_of_collapse
@@ -34,6 +35,7 @@ from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter, StopRequested
 from genbench.execute.smaller_batch import suggest_batch, train_a_moment
 from genbench.execute.training import Diverged, Training
+from genbench.matmul_precision import has_tf32, tf32
 from genbench.measure import accelerator, machine
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.measure.surroundings import Lookout, disturbances
@@ -81,9 +83,10 @@ def execute_cell(job: Job, reporter: Reporter) -> CellResult:
     load_before = machine.load_average()
     status: Status
     try:
-        status, reason = _run(job, planned, draft, reporter)
+        with tf32(planned.identity.recipe["precision"] == "tf32"):
+            status, reason = _run(job, planned, draft, reporter)
     except Diverged as error:
-        status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was bf16"
+        status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was another"
     except StopRequested:
         raise
     except BaseException as error:  # also SystemExit: a plugin that calls sys.exit has failed
@@ -114,10 +117,12 @@ def execute_cell(job: Job, reporter: Reporter) -> CellResult:
 def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> tuple[Status, str]:
     identity, run, device = planned.identity, RunDirectory(Path(job.run)), accelerator.select_device(job.device)
     limit_memory(job.memory_limit, device)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = False  # 'fp32' means fp32
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cudnn.benchmark = True
+    if identity.recipe["precision"] == "tf32" and not has_tf32(device):
+        raise UsageError(
+            f"{accelerator.accelerator_name(device) or 'A CPU'} has no TF32.",
+            "NVIDIA GPUs have it from compute capability 8.0 on; use --precision fp32 or bf16.",
+        )
+    torch.backends.cudnn.benchmark = True
     catalogue = load_registry(job.plugins)
     draft.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]
     baseline = resident_bytes()

@@ -14,6 +14,7 @@ from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData
 from genbench.execute.messages import Job
 from genbench.execute.registry import load_registry
+from genbench.matmul_precision import tf32
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
 from genbench.measure.memory import read_peak
@@ -34,10 +35,12 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     labels = torch.arange(2 * batch_size) % 10
     data = LoadedData(pixels, labels, pixels[:2], labels[:2], num_classes=10, hash="", notes=())
     built = build_cell(identity, catalogue, data, device)
-    time_window(built.engine.step, WARMUP_STEPS, device)
     seconds: list[float] = []
-    while len(seconds) < STEPS and sum(seconds) < ENOUGH_SECONDS:
-        seconds.append(time_window(built.engine.step, 1, device)[1])
+    with tf32(identity.recipe["precision"] == "tf32"):
+        time_window(built.engine.step, WARMUP_STEPS, device)
+        while len(seconds) < STEPS and sum(seconds) < ENOUGH_SECONDS:
+            seconds.append(time_window(built.engine.step, 1, device)[1])
+    built.engine.data.close()
     return {
         "seconds_per_step": statistics.median(seconds),  # a neighbour's burst must not become a forecast
         "images_per_step": built.engine.images_per_step,

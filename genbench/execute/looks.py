@@ -17,6 +17,7 @@ from genbench.execute.evaluating import Drawn, draw
 from genbench.execute.likelihood import bounds_of
 from genbench.execute.loading import LoadedData
 from genbench.execute.messages import Measured
+from genbench.matmul_precision import tf32
 from genbench.metrics.diversity import pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation, measure_each
 from genbench.metrics.memorisation import closest_pairs
@@ -66,7 +67,8 @@ class Looks:
             self._evaluation = self._new_evaluation(drawn)
         self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
         specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
-        results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)
+        with tf32(False):  # a metric is the same whatever its model was trained in
+            results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)
         alone = {name: each[0] for name, each in results if len(each) == 1}
         self._earned = {name: found.metric for name, found in alone.items()}
         everything = [found for _, each in results for found in each]

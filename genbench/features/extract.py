@@ -7,14 +7,15 @@ features of an image by more than rounding.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from genbench.exchange import Extractor
+from genbench.matmul_precision import tf32
 
 
 def features_of(
@@ -49,12 +50,11 @@ def extract(extractor: Extractor, pixels: Tensor, device: torch.device, batch_si
     return torch.cat(list(features_of(extractor, torch.split(pixels, batch_size), device, batch_size)))
 
 
-def reproducible_convolutions() -> AbstractContextManager[object]:
-    """Return a context in which cuDNN always takes the same algorithm, in full fp32."""
-    flags: AbstractContextManager[object] = torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    )
-    return flags
+@contextlib.contextmanager
+def reproducible() -> Iterator[None]:
+    """Give a context in which cuDNN always takes the same algorithm, and all products are in full fp32."""
+    with tf32(False), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        yield
 
 
 def _split(images: Tensor, size: int) -> list[Tensor]:
@@ -65,7 +65,7 @@ def _split(images: Tensor, size: int) -> list[Tensor]:
 
 def _features(extractor: Extractor, images: Tensor, device: torch.device, batch_size: int) -> Tensor:
     padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - len(images)))
-    with torch.inference_mode(), reproducible_convolutions():
+    with torch.inference_mode(), reproducible():
         found = extractor(padded.to(device))[: len(images)].float().cpu()
     if found.ndim != 2 or len(found) != len(images):
         raise ValueError(f"'{extractor.name}' returned {tuple(found.shape)} for {batch_size} images, not (N, d).")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from genbench.exchange import Extractor
-from genbench.features.extract import extract, reproducible_convolutions
+from genbench.features.extract import extract, reproducible
 from genbench.features.fast import Precision, fast
 from genbench.measure.clock import synchronise
 from genbench.metrics.evaluation import CellEvaluation
@@ -72,7 +72,7 @@ def _speedup(
 ) -> float:
     """Return the ratio of median times of one batch; both take turns, so that a busy neighbour meets both."""
     times: dict[bool, list[int]] = {False: [], True: []}
-    with torch.inference_mode(), reproducible_convolutions():
+    with torch.inference_mode(), reproducible():
         pixels = pixels.to(device)
         for is_fast in (False, True, *(False, True, True, False) * ROUNDS):
             synchronise(device)

@@ -25,7 +25,7 @@ from genbench.exchange import (
     Statistics,
     Unavailable,
 )
-from genbench.features.extract import extract, reproducible_convolutions
+from genbench.features.extract import extract, reproducible
 from genbench.features.store import FeatureStore
 from genbench.metrics.frechet import statistics
 from genbench.specs import ExtractorSpec, MetricSpec, resolve
@@ -202,7 +202,7 @@ class CellEvaluation:
             return None
         if images not in self._modes:
             pixels = self._pixels(images)
-            with torch.inference_mode(), reproducible_convolutions():
+            with torch.inference_mode(), reproducible():
                 found: object = resolve(self._mode_of)(pixels.to(self.device))
             if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (len(pixels),):
                 what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__

@@ -187,9 +187,7 @@ def _cell(
         init_hash=init_hash,
         genbench=__version__,
     )
-    reason = (
-        _impossible(spec, loss.spec, dataset, recipe, identity.metrics) if family else _missing_family(spec, catalogue)
-    )
+    reason = _impossible(spec, loss.spec, dataset, identity) if family else _missing_family(spec, catalogue)
     return PlannedCell(
         id=cell_id(identity),
         identity=identity,
@@ -210,11 +208,9 @@ def _missing_family(model: ModelSpec, catalogue: Catalogue) -> str:
     return f"model '{model.name}' is of the family '{model.family}'{why}"
 
 
-def _impossible(
-    model: ModelSpec, loss: LossSpec, dataset: _Dataset, recipe: dict[str, OptionValue], metrics: Sequence[str]
-) -> str:
+def _impossible(model: ModelSpec, loss: LossSpec, dataset: _Dataset, identity: CellIdentity) -> str:
     """Return why these do not go together, or an empty string."""
-    data = dataset.entry.spec
+    data, recipe = dataset.entry.spec, identity.recipe
     if loss.family != model.family:
         return f"loss '{loss.name}' is {loss.family}, model '{model.name}' is {model.family}"
     if model.image_shapes is not None and dataset.shape not in model.image_shapes:
@@ -229,7 +225,9 @@ def _impossible(
         )
     if model.conditional and not data.classes and data.train_size is not None:
         return f"model '{model.name}' needs labels, dataset '{data.name}' has none"
-    if recipe["best_metric"] and recipe["best_metric"] not in metrics:
+    if recipe["precision"] == "tf32" and identity.device == "cpu":
+        return "precision tf32 is one of NVIDIA GPUs: on a CPU use fp32 or bf16"
+    if recipe["best_metric"] and recipe["best_metric"] not in identity.metrics:
         return f"best_metric '{recipe['best_metric']}' is not measured of '{model.name}' on '{data.name}'"
     batch_size = recipe["batch_size"]
     if data.train_size is not None and isinstance(batch_size, int) and batch_size > data.train_size:

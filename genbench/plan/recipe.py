@@ -85,12 +85,17 @@ class Recipe:
         0, "evaluations without a better best_metric after which training stops; 0: never", minimum=0
     )
 
-    precision: Literal["fp32", "bf16"] = option("fp32", "fp32, or bf16 by autocast")
+    precision: Literal["fp32", "tf32", "bf16"] = option(
+        "fp32", "fp32; tf32: matrix products and convolutions of a GPU round to TF32; bf16 by autocast"
+    )
     engine: Literal["eager", "compile", "graph", "auto"] = option(
         "eager", "how a step is executed; auto: the fastest way that trains as eager does"
     )
-    input: Literal["resident", "stream"] = option(
-        "resident", "resident: the data lie on the device as uint8; stream: read from the disk cache while training"
+    input: Literal["resident", "loader"] = option(
+        "resident", "resident: the data lie on the device as uint8; loader: a DataLoader reads them from the disk cache"
+    )
+    loader_workers: int = option(
+        0, "loader: processes that gather batches; 0: the training one itself", minimum=0, maximum=64
     )
     warmup_steps: int = option(10, "first steps that train but are not timed", minimum=0)
     samples: int = option(2_000, "images generated for the metrics", minimum=2)
@@ -100,10 +105,15 @@ class Recipe:
 RECIPE_SCHEMA: tuple[Option, ...] = describe_options(Recipe)
 RECIPE_FIELDS: tuple[str, ...] = tuple(option.name for option in RECIPE_SCHEMA)
 
+RENAMED = {"input": {"stream": "loader"}}  # values that runs of older versions hold, and what now does the same
+
 
 def resolve_recipe(*layers: Mapping[str, object], owner: str = "recipe") -> dict[str, OptionValue]:
     """Return every field's value; later layers win. Unknown fields and bad values raise `UsageError`."""
     merged: dict[str, object] = {}
     for layer in layers:
         merged.update(layer)
+    for name, values in RENAMED.items():
+        if isinstance(held := merged.get(name), str):
+            merged[name] = values.get(held, held)
     return resolve_options(RECIPE_SCHEMA, merged, owner)

@@ -56,6 +56,7 @@ def without_effect(recipe: Mapping[str, OptionValue], networks: Collection[str])
         (augment == "none", "augment_discriminator is none", ("augment_policy",)),
         (augment != "ada", f"augment_discriminator is {augment}", ("augment_target", "augment_speed")),
         (not recipe["ema_half_life"], "no weights are averaged", ("ema_ramp",)),
+        (recipe["input"] != "loader", f"the input is {recipe['input']}", ("loader_workers",)),
     ]
     return [
         f"{name} = {_said(recipe[name])} does nothing: {why}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from genbench.errors import UsageError, near_miss
 from genbench.options import OptionValue
-from genbench.plan.recipe import RECIPE_FIELDS, RECIPE_SCHEMA
+from genbench.plan.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 
 DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # the first two have networks of the same shape
 DEFAULT_DATASET = "fashion-mnist-mini"
@@ -187,6 +187,8 @@ def _variants(tables: object) -> dict[str, Variant]:
 
 def _recipe_value(key: str, value: object, owner: str) -> OptionValue:
     several = _FIELDS[key].type.startswith("list") and isinstance(value, str)
+    if isinstance(value, str) and value in RENAMED.get(key, {}):
+        raise UsageError(f"{owner}.{key} = '{value}' has another name now.", f"Write {RENAMED[key][value]}.")
     return _FIELDS[key].check(list(_names(key, value)) if several else value, owner)
 
 

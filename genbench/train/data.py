@@ -110,7 +110,7 @@ class Normalise:
 class SeededTransform:
     """A transform with a generator of its own, so that how images are changed never alters their order.
 
-    The generator's seed is derived from that of the order: resident and streamed images change alike.
+    The generator's seed is derived from that of the order: images change alike wherever they lie.
     """
 
     def __init__(self, transform: Transform, order: torch.Generator, device: torch.device) -> None:
@@ -131,7 +131,7 @@ def _place(pixels: Tensor, device: torch.device, copy: bool) -> Tensor:
             gib = pixels.numel() / 2**30
             raise MemoryError(
                 f"{len(pixels)} training images need {gib:.2g} GiB on {device}, which has not that much left; "
-                "--input stream reads them from the disk cache while training"
+                "--input loader reads them from the disk cache while training"
             ) from error
         raise
     return pixels

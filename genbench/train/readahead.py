@@ -30,12 +30,13 @@ class RowReader:
         self.announced = 0  # gathers whose rows were announced
         self._left = 0
 
-    def gather(self, rows: Rows, out: np.ndarray[Any, Any]) -> None:
-        """Copy the rows into `out`, in this order."""
+    def gather(self, rows: Rows, out: np.ndarray[Any, Any], later: Rows) -> None:
+        """Copy the rows into `out`, in this order; `later` are rows that will be wanted."""
         if self._left > 0:
             self._left -= 1
             self.announced += 1
             announce(self.array, rows)
+            announce(self.array, later)
         before = major_faults()
         self.array.take(rows, axis=0, out=out, mode="clip")  # 'raise' would copy twice
         if major_faults() > before:

@@ -77,7 +77,7 @@ def test_each_precision_makes_a_cell_and_a_models_own_wins() -> None:
     found = [(c.identity.model.name, c.identity.recipe["precision"]) for c in made.cells]
     assert found == [("gan", "bf16"), ("gan", "fp32"), ("vae", "fp32")]
     assert plan(models="gan", precision=["bf16"]).cells[0].identity.recipe["precision"] == "bf16"
-    with pytest.raises(UsageError, match="precision = 'fp8' is not one of fp32, bf16"):
+    with pytest.raises(UsageError, match="precision = 'fp8' is not one of fp32, tf32, bf16"):
         plan(models="gan", precision="fp8")
 
 
@@ -335,3 +335,13 @@ def test_a_model_cannot_have_an_option_that_every_model_has() -> None:
 
     (plugin,) = [p for p in catalogue(models=[model(options=Clash)]).plugins if p.name == "acme"]
     assert plugin.reason == "'m' has an option named 'images', which every model has already"
+
+
+def test_tf32_is_planned_for_a_gpu_and_skipped_with_the_reason_on_a_cpu(catalogue: Catalogue) -> None:
+    request = make_request({"models": "gan", "precision": "fp32,tf32"})
+    assert [bool(cell.reason) for cell in make_plan(request, catalogue, "cuda").cells] == [False, False]
+    single, rounded = make_plan(request, catalogue, "cpu").cells
+    assert not single.reason
+    assert "tf32" in rounded.reason
+    with pytest.raises(UsageError, match="on a CPU use fp32"):
+        make_plan(make_request({"models": "gan", "precision": "tf32"}), catalogue, "cpu")

@@ -70,6 +70,8 @@ def test_an_optimiser_without_betas_may_have_any(catalogue: Catalogue) -> None:
         ({"augment_policy": ["flip"]}, ["discriminator"], ["augment_policy = flip"]),
         ({"augment_target": 0.1, "augment_discriminator": "diffaugment"}, ["discriminator"], ["augment_target = 0.1"]),
         ({"ema_ramp": 0.1}, ["discriminator"], ["ema_ramp = 0.1"]),
+        ({"loader_workers": 2}, ["discriminator"], ["loader_workers = 2"]),
+        ({"loader_workers": 2, "input": "loader"}, ["discriminator"], []),
         ({"ema_ramp": 0.1, "ema_half_life": 10.0}, ["discriminator"], []),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 
 from genbench.cli.run import command
 from genbench.errors import UsageError
+from genbench.plan.recipe import resolve_recipe
 from genbench.plan.request import Request, make_request, parse_setting, parse_value, read_config
 
 PLAN = """
@@ -145,3 +146,10 @@ def test_a_malformed_setting_shows_how_to_write_it(setting: str) -> None:
     with pytest.raises(UsageError, match="cannot be read") as error:
         make_request({}, [setting])
     assert "dcgan.width=32" in error.value.cure
+
+
+def test_a_value_with_another_name_now_is_told_to_who_asks_and_read_in_old_runs() -> None:
+    for given in ({"input": "stream"}, {"variants": {"far": {"input": "stream"}}}):
+        with pytest.raises(UsageError, match="Write loader"):
+            make_request(given)
+    assert resolve_recipe({"input": "stream"})["input"] == "loader"

@@ -376,7 +376,7 @@ REMEDIES: list[dict[str, Any]] = [
     {"losses": "r1"},
     {"losses": "wgan"},
     {"losses": "rpgan-r1-r2"},
-    {"input": "stream"},
+    {"input": "loader"},
     {"model": "vae", "options": {"elbo": {"likelihood": "gaussian-learned"}}},
     {"model": "vae", "losses": "iwae"},
     {"model": "vae", "losses": "beta-tc-vae"},

@@ -51,7 +51,7 @@ class Variational:
         self.decoder = setup.networks["decoder"]
         self.conditional = setup.model.conditional
         self.decoded = Decoded(setup.model)
-        self.mixed_precision = setup.recipe["precision"] != "fp32"
+        self.mixed_precision = setup.recipe["precision"] == "bf16"
 
     def phases(self) -> Sequence[genbench.Phase]:
         """Return the single phase; a deterministic encoder's log variance is not trained."""

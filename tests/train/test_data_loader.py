@@ -1,10 +1,12 @@
-"""Streamed images are the resident ones, batch by batch and bit by bit; the thread behind them ends and complains."""
+"""Images of a loader are the resident ones, batch by batch and bit by bit; its processes end, and complain clearly."""
 
 from __future__ import annotations
 
-import gc
-import threading
-import weakref
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genbench.errors import DataError
 from genbench.train import readahead
 from genbench.train.data import ResidentImages
+from genbench.train.loader import AHEAD, LoaderImages
 from genbench.train.readahead import PATIENCE, RowReader
-from genbench.train.streaming import AHEAD, StreamedImages
 
 CPU = torch.device("cpu")
 
@@ -32,8 +35,8 @@ def make(kind: Any, count: int = 20, batch: int = 6, seed: int = 0, channels: in
     return kind(pixels, torch.arange(count), batch, (-1.0, 1.0), CPU, rng, **more)
 
 
-def gather_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("gather")]
+def workers() -> list[Any]:
+    return multiprocessing.active_children()
 
 
 def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
@@ -44,17 +47,31 @@ def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
 def test_batches_are_those_of_resident_images(count: int, batch: int, seed: int, channels: int, changed: bool) -> None:
     shape = {"count": count, "batch": min(batch, count), "seed": seed, "channels": channels}
     transform = jitter if changed else None
-    resident, streamed = (make(kind, **shape, transform=transform) for kind in (ResidentImages, StreamedImages))
+    resident, loaded = (make(kind, **shape, transform=transform) for kind in (ResidentImages, LoaderImages))
     for _ in range(12):
-        assert same(resident.next_batch(), streamed.next_batch())
-    streamed.close()
+        assert same(resident.next_batch(), loaded.next_batch())
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2, 3, 7])
-@pytest.mark.parametrize("kind", [ResidentImages, StreamedImages])
-def test_training_goes_on_where_the_state_was_taken_whatever_was_gathered_ahead(kind: Any, steps: int) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_worker_processes_change_no_bit_and_no_random_number(processes: int) -> None:
+    resident, loaded = make(ResidentImages), make(LoaderImages, workers=processes)
+    before = torch.get_rng_state()
+    for _ in range(3 * AHEAD):
+        assert same(resident.next_batch(), loaded.next_batch())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(workers()) == processes
+    loaded.close()
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 7])
+@pytest.mark.parametrize("kind", [ResidentImages, LoaderImages])
+@pytest.mark.parametrize("processes", [0, 1])
+def test_training_goes_on_where_the_state_was_taken_whatever_was_read_ahead(
+    kind: Any, steps: int, processes: int
+) -> None:
     reference = make(ResidentImages, transform=jitter)
-    interrupted, resumed = make(StreamedImages, transform=jitter), make(kind, transform=jitter, seed=9)
+    interrupted = make(LoaderImages, transform=jitter, workers=processes)
+    resumed = make(kind, transform=jitter, seed=9)
     for _ in range(steps):
         reference.next_batch()
         interrupted.next_batch()
@@ -66,67 +83,88 @@ def test_training_goes_on_where_the_state_was_taken_whatever_was_gathered_ahead(
     for _ in range(8):
         assert same(resumed.next_batch(), reference.next_batch())
     interrupted.close()
-    resumed.close()
 
 
-def test_closing_ends_the_thread_and_leaves_no_gap() -> None:
-    reference, data = make(ResidentImages), make(StreamedImages)
-    assert gather_threads() == []  # none before the first batch
-    for _ in range(5):
+def test_closing_ends_the_processes_and_leaves_no_gap() -> None:
+    reference, data = make(ResidentImages), make(LoaderImages, workers=1)
+    assert workers() == []  # none before the first batch
+    for _ in range(3):
         assert same(data.next_batch(), reference.next_batch())
-        assert len(gather_threads()) == 1
+        assert len(workers()) == 1
         data.close()
-        assert gather_threads() == []
+        assert workers() == []
     data.close()
 
 
-def test_forgotten_images_end_their_thread_too() -> None:
-    data = make(StreamedImages)
+def test_forgotten_images_end_their_processes_too() -> None:
+    data = make(LoaderImages, workers=1)
     data.next_batch()
-    gone = weakref.ref(data)
-    (thread,) = [thread for thread in threading.enumerate() if thread.name.startswith("gather")]
+    (process,) = workers()
     del data
-    gc.collect()
-    thread.join(5)
-    assert gone() is None
-    assert not thread.is_alive()
+    process.join(5)
+    assert not process.is_alive()
 
 
-def test_what_the_thread_raises_the_step_raises_and_raises_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = make(StreamedImages)
+@pytest.mark.parametrize("processes", [0, 1])
+def test_what_hinders_the_reading_the_step_raises_and_raises_again(
+    monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    data = make(LoaderImages, workers=processes)
     before = data.next_batch()
     data.close()
 
     def fail(*_: Any) -> None:
-        raise OSError(5, "Input/output error")
+        raise OSError("Input/output error")
 
     monkeypatch.setattr(readahead.RowReader, "gather", fail)
-    for _ in range(2):
+    for _ in range(1 if processes else 2):
         with pytest.raises(OSError, match="Input/output error"):
             data.next_batch()
     monkeypatch.undo()
-    data.close()
     reference = make(ResidentImages)
     assert same(before, reference.next_batch())
     assert same(data.next_batch(), reference.next_batch())  # the failed batch is not passed over
     data.close()
 
 
-def test_no_more_batches_are_gathered_than_a_few() -> None:
-    data = make(StreamedImages, count=600, batch=1)
-    data.next_batch()
-    assert len(data._pending) == AHEAD
+def until_the_loss_is_noticed(data: Any) -> DataError:
+    with pytest.raises(DataError) as caught:
+        for _ in range(1000):
+            data.next_batch()
+            time.sleep(0.02)
+    return caught.value
+
+
+def test_a_killed_process_is_told_with_a_cure_and_nothing_else_is_interrupted() -> None:
+    reference, data = make(ResidentImages), make(LoaderImages, workers=1)
+    assert same(data.next_batch(), reference.next_batch())
+    os.kill(workers()[0].pid, signal.SIGKILL)
+    time.sleep(0.2)  # torch's own error would come here
+    found = until_the_loss_is_noticed(data)
+    assert "SIGKILL" in found.cause
+    assert "--resume" in found.cure
+    assert same(data.next_batch(), reference.next_batch())  # in a new process
     data.close()
 
 
+def test_a_file_that_was_cut_short_is_told_with_a_cure(tmp_path: Path) -> None:
+    file = tmp_path / "pixels.npy"
+    np.save(file, np.zeros((64, 3, 64, 64), dtype=np.uint8))
+    data = LoaderImages(
+        torch.from_numpy(np.load(file, mmap_mode="r+")), None, 8, (0, 1), CPU, torch.Generator(), workers=1
+    )
+    data.next_batch()
+    os.truncate(file, 4096)
+    assert "cut short" in until_the_loss_is_noticed(data).cause
+
+
 def test_a_batch_is_not_overwritten_by_later_ones() -> None:
-    data = make(StreamedImages)
+    data = make(LoaderImages)
     images, labels = data.next_batch()
     kept = images.clone(), labels.clone()
     for _ in range(3 * AHEAD):
         data.next_batch()
     assert same((images, labels), kept)
-    data.close()
 
 
 def test_a_transform_changes_images_and_never_their_order() -> None:
@@ -148,9 +186,9 @@ def test_a_copy_is_resident_whatever_becomes_of_the_source() -> None:
     assert shared.next_batch()[0].min() == 1
 
 
-def test_images_that_do_not_fit_name_streaming_as_the_cure() -> None:
+def test_images_that_do_not_fit_name_the_loader_as_the_cure() -> None:
     pixels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(2**20, 3, 2**15, 2**15)  # 3 PiB, of one byte
-    with pytest.raises(MemoryError, match="--input stream"):
+    with pytest.raises(MemoryError, match="--input loader"):
         ResidentImages(pixels, None, 4, (0, 1), CPU, torch.Generator())
 
 
@@ -161,7 +199,7 @@ def test_rows_are_announced_only_while_reading_them_waits_for_the_disk(monkeypat
     reader, out = RowReader(array), np.empty((2, 4096), dtype=np.uint16)
     announced = []
     for _ in range(PATIENCE + 5):
-        reader.gather(np.array([2, 0]), out)
+        reader.gather(np.array([2, 0]), out, np.array([1]))
         assert np.array_equal(out, array[[2, 0]])
         announced.append(reader.announced)
     assert announced == [0, 0, *range(1, PATIENCE + 1), PATIENCE, PATIENCE, PATIENCE]
@@ -170,12 +208,13 @@ def test_rows_are_announced_only_while_reading_them_waits_for_the_disk(monkeypat
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("labelled", [True, False])
-def test_on_a_gpu_batches_come_through_pinned_memory(labelled: bool) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_on_a_gpu_batches_come_through_pinned_memory(labelled: bool, workers: int) -> None:
     device = torch.device("cuda", 0)
     pixels = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
     labels = torch.arange(64) if labelled else None
     rng = torch.Generator(device).manual_seed(0)
-    data = StreamedImages(pixels, labels, 16, (0.0, 255.0), device, rng, torch.channels_last)
+    data = LoaderImages(pixels, labels, 16, (0.0, 255.0), device, rng, torch.channels_last, workers=workers)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
     for start in (0, 16, 32, 48):
         images, found = data.next_batch()
