@@ -172,7 +172,7 @@ def _specs_of(plugin: Plugin, registers: dict[str, list[str]]) -> dict[Kind, lis
     """Import the plugin and return what its hooks yield; `registers` is filled on the way, as far as it gets."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    declared = declared_api(plugin.target, plugin.origin == "file")
+    declared = None if plugin.origin == "builtin" else declared_api(plugin.target, plugin.origin == "file")
     require_api(declared)
     module = _import(plugin)
     if declared is None:

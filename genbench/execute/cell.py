@@ -177,7 +177,7 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     }
     dataset: DatasetSpec = catalogue.require("datasets", identity.dataset.name).spec
     reporter.activity("generating samples")
-    with draft.timing("evaluate"):
+    with draft.timing("evaluate"), training.saved_when_stopped():
         drawn = looks.draw()
         draft.fields["samples_per_second"] = drawn.per_second
         points = data.train_pixels if dataset.points else None

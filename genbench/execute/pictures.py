@@ -16,6 +16,8 @@ from genbench.results.store import atomic_write
 if TYPE_CHECKING:
     from genbench.execute.evaluating import Drawn
 
+Image.preinit()  # imports the formats now, in the template: with the first picture each worker would
+
 GRID = 8  # columns and rows of a grid of samples
 CLOSEST = 8  # pairs of a sample and its nearest training image
 

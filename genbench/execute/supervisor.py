@@ -93,26 +93,27 @@ class Supervisor:
         self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
         self.device = device
 
-    def execute(self) -> list[CellResult]:
-        """Execute what has no final result yet; return the results of this call.
+    def execute(self) -> None:
+        """Execute what has no final result yet. Results go to disk and are not kept: memory stays flat over many cells.
 
         Raises `Interrupted`, and `CannotKeep` where a result cannot be written.
         """
         self.pool.on_stopping = lambda: self.display.message("stopping: the cell saves its state; Ctrl-C again ends it")
         self._remove_leftovers()
-        done = self.run_directory.read_cells().results
-        pending = [cell for cell in self.record.cells if cell.id not in done or done[cell.id].status not in FINAL]
-        results = [self._keep(skipped(cell)) for cell in pending if cell.reason]
+        done = {id for id, found in self.run_directory.read_cells().results.items() if found.status in FINAL}
+        pending = [cell for cell in self.record.cells if cell.id not in done]
+        for cell in pending:
+            if cell.reason:
+                self._keep(skipped(cell))
         possible = [cell for cell in pending if not cell.reason]
         self.listeners.tell("run_started", pending=[cell.id for cell in possible])
         self._measure_references()
         for index, cell in enumerate(possible, start=1):
             self._leave_if_asked()
-            results.append(self._execute_cell(cell, index, len(possible)))
+            self._execute_cell(cell, index, len(possible))
         self._leave_if_asked()
-        return results
 
-    def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> CellResult:
+    def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
         self.display.cell_started(index, total, label(cell), expected_steps(cell))
         self.listeners.tell("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
@@ -126,7 +127,6 @@ class Supervisor:
             result = self._unfinished(cell, ending, kernel_killed=_kernel_memory_kills() > kills_before)
         self._keep(result)
         self.listeners.tell("cell_finished", cell.id)
-        return result
 
     def _unfinished(self, cell: PlannedCell, ending: Ending, kernel_killed: bool) -> CellResult:
         """Return the result of a cell whose worker did not live to tell."""
@@ -142,7 +142,7 @@ class Supervisor:
             id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
         )
 
-    def _keep(self, result: CellResult) -> CellResult:
+    def _keep(self, result: CellResult) -> None:
         try:
             self.run_directory.write_cell(result)
         except (OSError, UsageError) as error:
@@ -155,7 +155,6 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 self.run_directory.resume_path(result.id).unlink(missing_ok=True)
         self.display.cell_finished(result)
-        return result
 
     def _measure_references(self) -> None:
         there = self.run_directory.read_references().results

@@ -39,6 +39,11 @@ def preload() -> None:
     import genbench.execute.worker
     import genbench.metrics.frechet_distance
     import genbench.plan.catalogue  # noqa: F401
+    from genbench.execute.registry import load_builtin_plugins
+    from genbench.measure import machine
+
+    load_builtin_plugins()
+    machine.versions()
 
     gc.collect()
     gc.freeze()  # keeps memory shared between the workers

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from genbench.train.proof import Witness
 
 WINDOWS = 40  # how many windows a training has, when its steps suffice
 LONGEST_WINDOW = 200  # steps
+SOON_DONE_AGAIN = 2.0  # seconds of training that are not worth a checkpoint at the end
 MOST_SHOWN = 3  # terms on the line of progress
 OBSERVED = 4  # every so many windows, samples are drawn for the curves
 
@@ -69,6 +71,7 @@ class Training:
     device: torch.device
     looks: Checkpoints | None = None
     evaluate_every: int = 0  # images; 0: never while training
+    _unsaved: bool = False  # done, but for the last checkpoint
     windows: list[Window] = field(default_factory=list)
     curves: list[CurvePoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -129,8 +132,20 @@ class Training:
                 saved = time.monotonic()
             if reporter.stop_requested:
                 raise StopRequested
-        self.save()
+        self._unsaved = True
+        if time.monotonic() - saved > min(self.checkpoint_seconds, SOON_DONE_AGAIN):
+            self.save()
         reporter.allow_stop()
+
+    @contextmanager
+    def saved_when_stopped(self) -> Iterator[None]:
+        """Write the last checkpoint, where it was spared, if somebody asks to stop inside; nothing may train there."""
+        try:
+            yield
+        except StopRequested:
+            if self._unsaved:
+                self.save()
+            raise
 
     def save(self) -> None:
         """Write the checkpoint; a full disk, or state that is no tensor, costs the possibility to resume here only."""
@@ -144,6 +159,7 @@ class Training:
             "looks": self.looks.state() if self.looks else None,
         }
         plain: dict[str, Any] = msgspec.to_builtins(notes)
+        self._unsaved = False
         try:
             save_checkpoint(self.resume_path, self.engine, self.witness.state(), plain)
         except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import math
 import os
@@ -58,13 +59,7 @@ def available_bytes() -> int | None:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
 
 
 def host() -> str:
@@ -102,6 +97,14 @@ def describe() -> dict[str, object]:
         "nvidia_driver": has_nvidia_driver(),
         "versions": versions(),
     }
+
+
+@functools.cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _quota() -> float:

@@ -26,7 +26,7 @@ NAME = "diversity"
 # trained models above a half, so the status `collapsed` leaves a wide margin on both sides.
 COLLAPSED_BELOW = 0.1
 
-_CHUNK = 1024  # images whose pixels are widened to integers at a time
+_CHUNK = 256  # images at a time: so many squares of bytes add up to less than 2²⁴, exactly in float32
 
 
 def pixel_diversity(pixels: Pixels) -> float:
@@ -92,9 +92,9 @@ class _Sums:
         first = torch.zeros(pixels.shape[1:], dtype=torch.int64, device=pixels.device)
         second = torch.zeros_like(first)
         for chunk in torch.split(pixels, _CHUNK):
-            values = chunk.to(torch.int32)
-            first += values.sum(0)
-            second += values.square().sum(0)
+            values = chunk.float()
+            first += values.sum(0).long()
+            second += values.square_().sum(0).long()
         return cls(len(pixels), first, second)
 
     def __sub__(self, other: _Sums) -> _Sums:

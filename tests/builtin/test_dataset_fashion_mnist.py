@@ -19,6 +19,10 @@ from genbench import DataError
 from genbench.builtin.datasets import fashion_mnist, fashion_mnist_mini
 from genbench.builtin.datasets.fashion_mnist import CONTENT, DEBIAN
 from genbench.builtin.datasets.idx import parse_idx, read_published
+from genbench.execute.loading import load_data
+from genbench.plan.catalogue import combine
+from genbench.plugins import builtin_plugins, load_plugin
+from genbench.results.schema import Choice, PluginOrigin
 
 
 def idx(*shape: int, elements: bytes | None = None) -> bytes:
@@ -218,3 +222,17 @@ def test_debian_holds_the_published_set(tmp_path):
     pixels = data.train.pixels.double() / 255
     assert pixels.mean().item() == pytest.approx(0.2860, abs=5e-5)
     assert pixels.std().item() == pytest.approx(0.3530, abs=5e-5)
+
+
+def test_the_shipped_images_are_prepared_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path))
+    catalogue = combine(map(load_plugin, builtin_plugins()))
+    entry = catalogue.require("datasets", "fashion-mnist-mini")
+    choice = Choice(name=entry.spec.name, origin=PluginOrigin(plugin="", distribution="", version=""))
+    first = load_data(choice, (1, 28, 28), catalogue)
+    monkeypatch.setattr(fashion_mnist_mini, "read_split", None)  # nothing is decoded any more
+    second = load_data(choice, (1, 28, 28), catalogue)
+    assert second.mapped
+    assert second.hash == first.hash
+    assert torch.equal(second.train_pixels, first.train_pixels)
+    assert (len(second.train_pixels), len(second.test_pixels)) == (8000, 2000)

@@ -105,7 +105,7 @@ def test_a_disk_that_becomes_full_loses_nothing_that_was_finished(disk: Disk) ->
 def test_files_that_find_no_room_cost_themselves_and_not_the_numbers(disk: Disk) -> None:
     """Room for plan, results and log, not for weights of a megabyte, nor for the checkpoint."""
     disk.resize(400 * KIB)
-    done = disk.run(*TINY, "--models", "vae", "--set", "vae.hidden=200")
+    done = disk.run(*TINY, "--models", "vae", "--set", "vae.hidden=200", GENBENCH_CHECKPOINT_SECONDS="0")
     cell = done.cells["vae"]
     assert (cell.status, cell.steps) == ("ok", 2)
     notes = "\n".join(cell.notes)

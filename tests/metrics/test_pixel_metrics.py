@@ -105,6 +105,14 @@ def test_black_and_white_halves_have_the_standard_deviation_of_a_coin() -> None:
     assert pixel_diversity(pixels) == pytest.approx(math.sqrt(0.25 * 20 / 19), rel=1e-12)
 
 
+def test_sums_of_many_white_images_lose_nothing() -> None:
+    """One grey level among 1,000 white images: x̄ = 255 - 1/n, so that s² = 1/n exactly."""
+    pixels = torch.full((1000, 1, 1, 1), 255, dtype=torch.uint8)
+    assert pixel_diversity(pixels) == 0
+    pixels[500] = 254
+    assert pixel_diversity(pixels) == pytest.approx(math.sqrt(1 / 1000) / 255, rel=1e-12)
+
+
 @given(n=st.integers(2, 30), seed=st.integers(0, 2**31))
 @settings(deadline=None)
 def test_integer_sums_agree_with_the_definition(n: int, seed: int) -> None:

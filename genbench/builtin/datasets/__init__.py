@@ -37,6 +37,7 @@ def genbench_datasets() -> Iterator[genbench.DatasetSpec]:
         summary="the 10,000 published Fashion-MNIST test images, every fifth held out",
         image_shape=(1, 28, 28),
         load="genbench.builtin.datasets.fashion_mnist_mini:load",
+        signature="genbench.builtin.datasets.fashion_mnist_mini:signature",
         classes=10,
         train_size=8000,
         licence="MIT, © 2017 Zalando SE",

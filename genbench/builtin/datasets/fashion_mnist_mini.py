@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import torch
 
 from genbench import ImageData, Images
-from genbench.builtin.datasets.fashion_mnist import CLASS_NAMES, read_split
+from genbench.builtin.datasets.fashion_mnist import CLASS_NAMES, CONTENT, read_split
+from genbench.builtin.datasets.published.files import states
 
 
 def load(options: None, cache: Path) -> ImageData:
@@ -17,11 +19,20 @@ def load(options: None, cache: Path) -> ImageData:
     The published order is random, so each class is held out in about equal numbers. `cache` is not used. Raises
     `DataError` where the installed files are damaged.
     """
-    folder = files("genbench.builtin.datasets") / "data"
-    pixels, labels = read_split(folder, "t10k", "Reinstall genbench: the file belongs to the package.")
+    pixels, labels = read_split(_folder(), "t10k", "Reinstall genbench: the file belongs to the package.")
     held_out = torch.arange(len(pixels)) % 5 == 4
     return ImageData(
         train=Images(pixels[~held_out], labels[~held_out]),
         test=Images(pixels[held_out], labels[held_out]),
         class_names=CLASS_NAMES,
     )
+
+
+def signature(options: None, cache: Path) -> str:
+    """Return the state of the installed files; empty where they lie in an archive."""
+    folder = _folder()
+    return states(folder / name for name in CONTENT if name.startswith("t10k")) if isinstance(folder, Path) else ""
+
+
+def _folder() -> Traversable:
+    return files("genbench.builtin.datasets") / "data"

@@ -1,0 +1,250 @@
+"""What a cell costs beside its training: cells per minute, the start of a cell, memory over many cells.
+
+    python benchmarks/cost_per_cell.py --out results/reference/cost-per-cell.json
+
+Two runs, executed as `genbench run` executes them, watched through the supervisor's display and through /proc (Linux):
+
+- `--cells` of the profile `smoke`, models × losses × seeds: cells per minute, from the start of this program until the
+  report is written, and the parts of a cell. Its *start* lasts from the moment in which the supervisor hands it over
+  to the first step of training: until the first window was told, without the seconds of that window.
+- `--many` cells that train on 64 images each: memory and open files of the supervisor, and of the template that starts
+  the workers, read after each cell; and the seconds in which the supervisor is busy between two cells. The growth per
+  cell is the Theil-Sen slope with Sen's 95% interval, without the first `--settling` cells.
+
+Prepared data and the statistics of the data begin in an empty cache, unless `--cache` names a folder: what cells share
+is paid for once, inside the measured time. Processor seconds are those of the supervisor, the template and all workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from growth import held_by, only_child, processor_seconds, theil_sen
+
+from genbench.cli.running import create_run, require_device
+from genbench.execute.pool import WorkerPool
+from genbench.execute.supervisor import Supervisor
+from genbench.measure import machine
+from genbench.plan.catalogue import discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.report.summary import write_summary
+from genbench.results.schema import CellResult
+from genbench.verdict.stats import median_interval
+
+ADVERSARIAL, VARIATIONAL = "non-saturating,hinge", "elbo,beta-vae"
+TINY = {"images": 64, "samples": 64}
+
+
+def main() -> None:
+    """Execute both runs and write the figures with the raw samples."""
+    begin = time.perf_counter()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=50, help="of the profile smoke; 0: leave that run away")
+    parser.add_argument("--many", type=int, default=200, help="tiny cells; 0: leave that run away")
+    parser.add_argument("--settling", type=int, default=20, help="tiny cells that do not count")
+    parser.add_argument("--models", default="gan,dcgan,vae,dcgan-vae")
+    parser.add_argument("--losses", default=f"{ADVERSARIAL},{VARIATIONAL}")
+    parser.add_argument("--tiny-models", default="vae,gan")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=machine.default_threads())
+    parser.add_argument("--cache", type=Path, help="folder of prepared data [an empty one]")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    common = {"profile": "smoke", "device": arguments.device, "threads": arguments.threads}
+    report: dict[str, Any] = {"command": " ".join(["python", *sys.argv])}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["GENBENCH_CACHE"] = str((arguments.cache or Path(folder, "cache")).resolve())
+        if arguments.cells:
+            asked = {"models": arguments.models, "losses": arguments.losses, **common}
+            report["rate"] = rate(execute(Path(folder, "smoke"), asked, arguments.cells, begin))
+            show_rate(report["rate"])
+        if arguments.many:
+            asked = {"models": arguments.tiny_models, **TINY, **common}
+            seen = execute(Path(folder, "many"), asked, arguments.many, time.perf_counter())
+            report["growth"] = growth(seen, arguments.settling)
+            show_growth(report["growth"])
+    report |= {"device": arguments.device, "threads": arguments.threads, "openmp": machine.openmp_settings()}
+    report["load_average"] = machine.load_average()
+    report["machine"] = machine.describe()
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+@dataclass
+class Watcher:
+    """A display that shows nothing, but takes down when what happened, and what the processes hold after each cell.
+
+    It writes to a file at once: what it kept in memory would be measured along.
+    """
+
+    notes: Path
+    template: int
+    events: list[tuple[str, float]] = field(default_factory=list)  # of the cell that runs
+
+    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+        """Begin the events of a cell."""
+        self.events = [("start", time.perf_counter())]
+
+    def cell_activity(self, text: str) -> None:
+        """Add to them."""
+        self.events.append((text, time.perf_counter()))
+
+    def cell_progress(
+        self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
+    ) -> None:
+        """Add the end of the first window."""
+        if self.events[-1][0] == "training":
+            self.events.append(("first window", time.perf_counter()))
+
+    def cell_finished(self, result: CellResult) -> None:
+        """Write them down with what the processes hold; reading that counts for no cell."""
+        end = time.perf_counter()
+        spent = sum(os.times()[:2]) + processor_seconds(self.template)
+        held = {"supervisor": held_by(os.getpid()), "template": held_by(self.template)}
+        line = {"events": [*self.events, ("end", end)], "processor": spent, "held": held, "read": time.perf_counter()}
+        with self.notes.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def message(self, text: str) -> None:
+        """Pass a warning on."""
+        print(text, file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a run."""
+
+    cells: list[dict[str, Any]]  # as the watcher wrote them down
+    results: list[CellResult]
+    began: float
+    executed: float
+    written: float
+    processor: float  # seconds
+
+
+def execute(path: Path, asked: Mapping[str, Any], count: int, began: float) -> Seen:
+    """Execute `count` cells as the command line does, each seed in turn, and write the report."""
+    before = sum(os.times()[:4])
+    with WorkerPool() as pool:
+        pool.start()
+        catalogue = discover()
+        request = make_request({**asked, "seeds": list(range(count))})
+        plan = make_plan(request, catalogue, request.device)
+        plan.cells[:] = sorted(plan.possible, key=lambda cell: cell.identity.seed)[:count]
+        run, record = create_run(request, plan, [], request.device, require_device(pool, request.device, chosen=True))
+        watcher = Watcher(path.with_suffix(".jsonl"), only_child())
+        Supervisor(run, record, plan.plugins, pool, watcher, request.device).execute()
+        executed = time.perf_counter()
+        write_summary(run)
+        written = time.perf_counter()
+    results = run.read_cells().results
+    noted = [json.loads(line) for line in watcher.notes.read_text().splitlines()]
+    ordered = [results[cell.id] for cell in plan.cells]
+    return Seen(noted, ordered, began, executed, written, sum(os.times()[:4]) - before)
+
+
+def rate(seen: Seen) -> dict[str, Any]:
+    """Return cells per minute, and the parts of each cell."""
+    starts = [start_of(cell, result) for cell, result in zip(seen.cells, seen.results, strict=True)]
+    later = median_interval(starts[1:])
+    return {
+        "cells": len(starts),
+        "seconds": seen.written - seen.began,
+        "cells_per_minute": 60 * len(starts) / (seen.written - seen.began),
+        "processor_seconds": seen.processor,
+        "before_the_first_cell": seen.cells[0]["events"][0][1] - seen.began,
+        "report": seen.written - seen.executed,
+        "start_seconds": {"first": starts[0], **later._asdict(), "longest": max(starts[1:])},
+        "parts": {name: statistics.median(spent) for name, spent in parts(seen.cells[1:]).items()},
+        "each": [
+            {
+                "cell": " ".join((result.identity.model.name, result.identity.loss.name, str(result.identity.seed))),
+                "status": result.status,
+                "start": start,
+                "first_window": result.windows[0].seconds if result.windows else None,
+                **noted,
+            }
+            for start, result, noted in zip(starts, seen.results, seen.cells, strict=True)
+        ],
+    }
+
+
+def start_of(cell: Mapping[str, Any], result: CellResult) -> float:
+    """Return the seconds until the first window was told, without those in which it was trained."""
+    times = dict(cell["events"])
+    return float(times["first window"] - times["start"] - result.windows[0].seconds)
+
+
+def parts(cells: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return by activity the seconds that it lasted in each cell; the time between two cells goes to the former."""
+    spent: dict[str, list[float]] = {}
+    for cell in cells:
+        for (name, begin), (_, end) in pairwise(cell["events"]):
+            spent.setdefault(name, []).append(end - begin)
+    between = [after["events"][0][1] - before["read"] for before, after in pairwise(cells)]
+    return spent | {"between two cells": between}
+
+
+def growth(seen: Seen, settling: int) -> dict[str, Any]:
+    """Return how memory, open files and the time between cells grow from cell to cell, after the first ones."""
+    series = {
+        f"{process} {what}": [cell["held"][process][what] for cell in seen.cells]
+        for process in ("supervisor", "template")
+        for what in ("rss", "pss", "files")
+    }
+    series["worker peak_rss"] = [result.memory.peak_rss if result.memory else 0 for result in seen.results]
+    lasted = [cell["events"][-1][1] - cell["events"][0][1] for cell in seen.cells]
+    series |= {"seconds of a cell": lasted, "seconds between two cells": parts(seen.cells)["between two cells"]}
+    return {
+        "cells": len(seen.cells),
+        "settling": settling,
+        "seconds": seen.executed - seen.began,
+        "report": seen.written - seen.executed,
+        "slopes": {name: theil_sen(values[settling:])._asdict() for name, values in series.items()},
+        "samples": series,
+    }
+
+
+def show_rate(found: Mapping[str, Any]) -> None:
+    """Print the figures of the first run."""
+    start = found["start_seconds"]
+    print(
+        f"{found['cells']} smoke cells in {found['seconds']:.1f} s: {found['cells_per_minute']:.1f} per minute, "
+        f"{found['processor_seconds'] / found['cells']:.2f} processor seconds each"
+    )
+    print(f"before the first {found['before_the_first_cell']:.2f} s, the report {found['report']:.2f} s")
+    print(
+        f"start of a cell {start['median']:.3f} s [{start['low']:.3f}, {start['high']:.3f}], "
+        f"the longest {start['longest']:.3f} s, the first {start['first']:.3f} s"
+    )
+    for name, seconds in found["parts"].items():
+        print(f"  {name:<24} {seconds:.3f} s")
+
+
+def show_growth(found: Mapping[str, Any]) -> None:
+    """Print the figures of the second run."""
+    print(
+        f"{found['cells']} tiny cells in {found['seconds']:.1f} s, the report {found['report']:.2f} s; growth per cell:"
+    )
+    for name, slope in found["slopes"].items():
+        last = found["samples"][name][-1]
+        unit, scale = ("KiB", 1024) if name.endswith("ss") else ("ms", 1e-3) if name.startswith("seconds") else ("", 1)
+        median, low, high = (slope[key] / scale for key in ("median", "low", "high"))
+        print(f"  {name:<28} {median:9.4f} {unit} [{low:.4f}, {high:.4f}], in the end {last / scale:,.1f} {unit}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The checkpoint at the end of a training: spared where the training is soon done again, unless somebody stops it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from genbench.execute.building import build_cell
+from genbench.execute.loading import LoadedData
+from genbench.execute.reporter import Reporter, StopRequested
+from genbench.execute.training import Training
+from genbench.plan.catalogue import Catalogue, combine
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.plugins import builtin_plugins, load_plugin
+from genbench.train.proof import Witness
+
+STEPS = 3
+
+
+class Silent:
+    """A reporter to whom nobody listens."""
+
+    stop_requested = False
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: None
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return combine(map(load_plugin, builtin_plugins()))
+
+
+def training(catalogue: Catalogue, path: Path, checkpoint_seconds: float) -> Training:
+    request = make_request({"models": "vae", "batch_size": 8, "set": {"vae": {"hidden": 8}}})
+    (cell,) = make_plan(request, catalogue, "cpu").cells
+    pixels = torch.randint(0, 256, (24, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    data = LoadedData(pixels, None, pixels, None, 0, "hash", ())
+    built = build_cell(cell.identity, catalogue, data, torch.device("cpu"))
+    return Training(
+        engine=built.engine,
+        witness=Witness(built.setup.networks),
+        total_steps=STEPS,
+        warmup_steps=1,
+        resume_path=path,
+        checkpoint_seconds=checkpoint_seconds,
+        data_hash="hash",
+        device=torch.device("cpu"),
+    )
+
+
+def test_a_short_training_is_written_only_for_one_who_stops(catalogue: Catalogue, tmp_path: Path) -> None:
+    path = tmp_path / "cell.resume.safetensors"
+    short = training(catalogue, path, checkpoint_seconds=30)
+    short.run(cast("Reporter", Silent()))
+    assert not path.exists()
+    with short.saved_when_stopped():
+        pass
+    assert not path.exists()
+    with contextlib.suppress(StopRequested), short.saved_when_stopped():
+        raise StopRequested
+
+    again = training(catalogue, path, checkpoint_seconds=30)
+    again.resume()
+    assert again.resumed_at_step == again.engine.step_number == STEPS
+    pairs = zip(short.engine.networks.values(), again.engine.networks.values(), strict=True)
+    for ours, theirs in pairs:
+        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_a_training_that_took_its_time_is_written_at_its_end(catalogue: Catalogue, tmp_path: Path) -> None:
+    path = tmp_path / "cell.resume.safetensors"
+    training(catalogue, path, checkpoint_seconds=0).run(cast("Reporter", Silent()))
+    assert path.exists()

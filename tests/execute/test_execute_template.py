@@ -1,0 +1,21 @@
+"""The template: what all workers need is there before the first of them, and nothing runs that a fork would break."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+COUNT = """
+import os, sys
+from genbench.execute.template import preload
+preload()
+threads, before = len(os.listdir("/proc/self/task")), set(sys.modules)
+from genbench.execute.registry import load_registry
+catalogue = load_registry([])
+print(threads, len(catalogue.models) > 5, sorted(set(sys.modules) - before))
+"""
+
+
+def test_the_built_in_plugins_are_loaded_before_the_first_worker_and_start_no_thread() -> None:
+    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "1 True []\n"
