@@ -80,6 +80,15 @@ class Player:
     totals: list[Tensor] = field(default_factory=list)  # since the last reading; they stay on the device
     terms: defaultdict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
+    def __post_init__(self) -> None:
+        groups = self.optimizer.param_groups if self.optimizer is not None else []
+        self._optimised: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
+
+    def clear_gradients(self) -> None:
+        """Do what `zero_grad` of the optimiser does, which takes microseconds in each step for its bookkeeping."""
+        for parameter in self._optimised:
+            parameter.grad = None
+
 
 class Engine:
     """Trains networks by their phases: fresh images, objective, one backward pass, one optimiser step per phase.
@@ -179,7 +188,7 @@ class Engine:
         else:
             objective = player.phase.objective(batch)
         if player.optimizer is not None:
-            player.optimizer.zero_grad(set_to_none=True)
+            player.clear_gradients()
             objective.total.backward()  # type: ignore[no-untyped-call]
             if self.rules.add_gradients is not None:
                 self.rules.add_gradients(player.phase)

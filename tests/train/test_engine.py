@@ -21,7 +21,7 @@ from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
-from genbench.train.engine import Engine, UpdateRules
+from genbench.train.engine import Engine, Player, UpdateRules
 
 CPU = torch.device("cpu")
 
@@ -425,3 +425,13 @@ def test_every_remedy_goes_on_from_a_checkpoint_as_if_nothing_had_been(
             assert torch.equal(value, second.setup.networks[name].state_dict()[key]), f"{name}.{key}"
     for cell in (whole, first, second):
         cell.engine.data.close()
+
+
+def test_all_that_an_optimiser_holds_is_cleared(catalogue: Catalogue) -> None:
+    """As its own `zero_grad` does: what a phase does not list must not be moved by a gradient of before."""
+    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(2))]}, {"params": [nn.Parameter(torch.ones(3))]}])
+    held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for parameter in held:
+        parameter.grad = torch.ones_like(parameter)
+    Player(built(catalogue, "vae").engine.players[0].phase, optimizer, [], []).clear_gradients()
+    assert [parameter.grad for parameter in held] == [None, None]

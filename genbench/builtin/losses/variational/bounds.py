@@ -40,7 +40,7 @@ def elbo(options: ElboOptions) -> genbench.VariationalLoss:
         if rise is not None:
             terms["beta"] = options.beta * rise
             return genbench.Objective(reconstruction + terms["beta"] * charged, terms)
-        return genbench.Objective(reconstruction + options.beta * charged, terms)
+        return genbench.Objective(torch.add(reconstruction, charged, alpha=options.beta), terms)
 
     return likelihood.loss(objective)
 
