@@ -73,7 +73,7 @@ def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
         if (path := run.sample_path(reference.id)).exists()
     ]
     stream = io.BytesIO()
-    contact_sheet(entries).save(stream, format="PNG", optimize=True)
+    contact_sheet(entries).save(stream, format="PNG")
     return stream.getvalue()
 
 
