@@ -210,7 +210,7 @@ def test_counting_leaves_the_engine_where_it_was_and_eager(catalogue: Catalogue)
 
 
 def test_streamed_images_are_counted_alike_each_time(catalogue: Catalogue) -> None:
-    engine = make_engine(catalogue, "vae", input="stream")
+    engine = make_engine(catalogue, "vae", input="loader")
     try:
         first = counts(engine)
         engine.data.close()
