@@ -171,7 +171,7 @@ def test_a_cell_records_what_was_used_and_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_cell_is_resumed_counted_and_sampled(tmp_path: Path) -> None:
+def test_a_compiled_cell_is_counted_and_finds_compiled_code(tmp_path: Path) -> None:
     """The second cell of the same networks finds the code of the first."""
     asked = (*TINY, "--models", "vae", "--set", "vae.hidden=16", "--engine", "compile", "--seeds", "0,1")
     cells = sorted(run(*asked, out=tmp_path / "run").run_cells, key=lambda cell: cell.identity.seed)
@@ -180,7 +180,7 @@ def test_a_compiled_cell_is_resumed_counted_and_sampled(tmp_path: Path) -> None:
         assert cell.engine is not None and cell.comparability is not None
         assert cell.comparability.engine == cell.engine.used == "compile"
         assert cell.flops_per_image
-        assert cell.durations.compile == pytest.approx(cell.engine.prepare_seconds) > 0
+        assert cell.durations.compile == cell.engine.prepare_seconds > 0
     assert cells[1].durations.compile < 0.7 * cells[0].durations.compile
     restored = msgspec.json.decode(msgspec.json.encode(cells[0].engine), type=EngineRecord)
     assert restored == cells[0].engine
