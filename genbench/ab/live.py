@@ -1,0 +1,205 @@
+"""A live worker: a process of one arm that builds cells and times windows of their steps when it is told to.
+
+Between two questions it waits for the next one, asleep, so that the other arm has the machine for itself. When the
+session goes, for whatever reason, the socket closes and the worker ends.
+
+Run as a module, in the arm's environment: ``python -m genbench.ab.live DESCRIPTOR``.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import torch
+from torch import nn
+
+from genbench import __version__
+from genbench.ab.wire import (
+    WIRE_VERSION,
+    Answer,
+    Cell,
+    Control,
+    Failed,
+    Open,
+    Opened,
+    Prepare,
+    Prepared,
+    Question,
+    Time,
+    Timed,
+)
+from genbench.execute.building import Built, build_cell
+from genbench.execute.loading import load_data
+from genbench.execute.messages import Lines
+from genbench.execute.template import PR_SET_PDEATHSIG, prctl
+from genbench.measure.accelerator import select_device
+from genbench.measure.clock import synchronise, time_window
+from genbench.options import OptionValue
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.results.schema import CellIdentity, PlannedCell
+
+CONTROL_SIZE = 192  # of the matrices in the control's rounds
+
+
+class LiveWorker:
+    """Answers questions; holds one open cell at a time."""
+
+    def __init__(self) -> None:
+        self._cells: dict[str, PlannedCell] = {}
+        self._catalogue: Catalogue | None = None
+        self._built: Built | None = None
+        self._step: Callable[[], None] | None = None
+        self._device = torch.device("cpu")
+        self._control: Callable[[], None] | None = None
+
+    def answer(self, question: Question) -> Answer:
+        """Do what was asked; whatever goes wrong becomes the answer."""
+        try:
+            match question:
+                case Prepare():
+                    return self._prepare(question)
+                case Open():
+                    return self._open(question)
+                case Time():
+                    assert self._step is not None
+                    return self._time(self._step, question.steps)
+                case Control():
+                    return self._time(self._control_round(), question.rounds)
+        except Exception as error:
+            traceback.print_exc()
+            return Failed(f"{type(error).__name__}: {error}")
+
+    def _prepare(self, question: Prepare) -> Answer:
+        if question.wire != WIRE_VERSION:
+            return Failed(f"this version of genbench ({__version__}) speaks version {WIRE_VERSION} of the protocol")
+        torch.set_num_threads(question.threads)
+        self._device = select_device(question.device)
+        given = question.given
+        self._catalogue = discover([str(path) for path in given.get("plugins") or ()])
+        plan = make_plan(make_request(given, question.settings), self._catalogue, self._device.type)
+        names = [_name(cell.identity, plan.cells) for cell in plan.cells]
+        self._cells = dict(zip(names, plan.cells, strict=True))
+        return Prepared(
+            genbench=__version__,
+            torch=str(torch.__version__),
+            packages={plugin.distribution: plugin.version for plugin in plan.plugins},
+            cells=[
+                Cell(name=name, settings=_settings(cell.identity), reason=cell.reason)
+                for name, cell in self._cells.items()
+            ],
+        )
+
+    def _open(self, question: Open) -> Answer:
+        self._step = self._built = None
+        gc.collect()
+        identity = self._cells[question.cell].identity
+        assert self._catalogue is not None
+        data = load_data(identity.dataset, identity.image_shape, self._catalogue)
+        self._built = built = build_cell(identity, self._catalogue, data, self._device)
+        self._step = slowed(built.engine.step, question.slowdown) if question.slowdown else built.engine.step
+        time_window(self._step, question.warmup, self._device)
+        done, seconds = time_window(self._step, max(3, question.warmup // 4), self._device)
+        built.engine.read_terms()
+        gc.collect()
+        gc.freeze()
+        return Opened(seconds_per_step=seconds / done, images_per_step=built.engine.images_per_step)
+
+    def _time(self, work: Callable[[], None], times: int) -> Timed:
+        gc.disable()
+        synchronise(self._device)
+        begin = time.perf_counter()
+        for _ in range(times):
+            work()
+        synchronise(self._device)
+        seconds = time.perf_counter() - begin
+        gc.enable()
+        if self._built is not None:
+            self._built.engine.read_terms()
+        return Timed(seconds)
+
+    def _control_round(self) -> Callable[[], None]:
+        """Return work that is torch's alone: a matrix product and a convolution with their gradients."""
+        if self._control is None:
+            generator = torch.Generator().manual_seed(0)
+            matrix = torch.randn(CONTROL_SIZE, CONTROL_SIZE, generator=generator).to(self._device).requires_grad_()
+            images = torch.randn(16, 8, 16, 16, generator=generator).to(self._device)
+            convolution = nn.Conv2d(8, 16, 3).to(self._device)
+
+            def control() -> None:
+                (matrix @ matrix).sum().backward()  # type: ignore[no-untyped-call]
+                convolution(images).sum().backward()
+
+            for _ in range(5):
+                control()
+            self._control = control
+        return self._control
+
+
+def slowed(step: Callable[[], None], share: float) -> Callable[[], None]:
+    """Return a step that takes `share` of its own time longer, by being busy with nothing: for calibration on a CPU."""
+
+    def slow() -> None:
+        begin = time.perf_counter()
+        step()
+        now = time.perf_counter()
+        until = now + share * (now - begin)
+        while time.perf_counter() < until:
+            pass
+
+    return slow
+
+
+def _name(identity: CellIdentity, cells: list[PlannedCell]) -> str:
+    """Return what a cell is called in both arms: its model, and of the rest what tells it from others of the plan."""
+    facts = _axes(identity)
+    others = [_axes(cell.identity) for cell in cells]
+    telling = [key for key in facts if key != "model" and len({other[key] for other in others}) > 1]
+    return " · ".join([facts["model"], *(facts[key] for key in telling)])
+
+
+def _axes(identity: CellIdentity) -> dict[str, str]:
+    return {
+        "model": identity.model.name,
+        "loss": identity.loss.name,
+        "dataset": identity.dataset.name,
+        "precision": str(identity.recipe["precision"]),
+        "seed": f"seed {identity.seed}",
+    }
+
+
+def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
+    """Return what decides how much work a step is; what is only measured or written has no part in it."""
+    found: dict[str, OptionValue] = {"loss": identity.loss.name, "latent_dim": identity.latent_dim}
+    found |= {"dataset": identity.dataset.name, "image_shape": list(identity.image_shape)}
+    found |= {f"model.{key}": value for key, value in identity.model.options.items()}
+    found |= {f"loss.{key}": value for key, value in identity.loss.options.items()}
+    aside = ("images", "samples", "energy_seconds", "warmup_steps", "evaluate_every", "best_metric", "patience")
+    return found | {key: value for key, value in identity.recipe.items() if key not in aside}
+
+
+def main() -> None:
+    """Answer until the session is gone."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the session's to handle
+    lines = Lines(socket.socket(fileno=int(sys.argv[1])))
+    worker = LiveWorker()
+    while (received := lines.receive()) is not None:
+        for line in received:
+            question: Any = msgspec.json.decode(line, type=Question)
+            lines.send(worker.answer(question))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
