@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +31,15 @@ class Arm:
     """A side that can be measured."""
 
     name: str  # 'base' or 'head'
-    reference: Reference
-    site: Path  # where its packages are installed
-    place: Path  # the working directory of its processes; empty
+    label: str  # for a reader
+    environment: Mapping[str, str]  # of its processes
+    place: Path  # their working directory
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment of the arm's processes."""
-        kept = {name: value for name, value in os.environ.items() if name not in _OWN}
-        compiled = self.site.parent / f"{self.name}-compiled"
-        return {**kept, "PYTHONPATH": str(self.site), "PYTHONSAFEPATH": "1", "TORCHINDUCTOR_CACHE_DIR": str(compiled)}
+
+def installed_arm(name: str, place: Path) -> Arm:
+    """Return the genbench that is running here as an arm: for calibration, in which both arms are the same code."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return Arm(name, "this installation", {**os.environ, "PYTHONPATH": path}, place)
 
 
 @contextmanager
@@ -86,7 +86,13 @@ def _build(name: str, reference: Reference, scratch: Path, packages: Sequence[st
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-LAST_LINES:]
         raise UsageError(f"{name} {reference.label} cannot be built:", "\n".join(said) or "pip said nothing.")
-    return Arm(name, reference, site, place)
+    return Arm(name, reference.label, _environment(name, site), place)
+
+
+def _environment(name: str, site: Path) -> dict[str, str]:
+    kept = {variable: value for variable, value in os.environ.items() if variable not in _OWN}
+    compiled = site.parent / f"{name}-compiled"
+    return {**kept, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1", "TORCHINDUCTOR_CACHE_DIR": str(compiled)}
 
 
 def _check_out(reference: Reference, tree: Path) -> Path:

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -88,8 +88,7 @@ class LiveWorker:
         given = question.given
         self._catalogue = discover([str(path) for path in given.get("plugins") or ()])
         plan = make_plan(make_request(given, question.settings), self._catalogue, self._device.type)
-        names = [_name(cell.identity, plan.cells) for cell in plan.cells]
-        self._cells = dict(zip(names, plan.cells, strict=True))
+        self._cells = dict(zip(cell_names(plan.cells), plan.cells, strict=True))
         return Prepared(
             genbench=__version__,
             torch=str(torch.__version__),
@@ -160,15 +159,20 @@ def slowed(step: Callable[[], None], share: float) -> Callable[[], None]:
     return slow
 
 
-def _name(identity: CellIdentity, cells: list[PlannedCell]) -> str:
-    """Return what a cell is called in both arms: its model, and of the rest what tells it from others of the plan."""
-    facts = _axes(identity)
-    others = [_axes(cell.identity) for cell in cells]
-    telling = [key for key in facts if key != "model" and len({other[key] for other in others}) > 1]
-    return " · ".join([facts["model"], *(facts[key] for key in telling)])
+def cell_names(cells: Sequence[PlannedCell]) -> list[str]:
+    """Return what each cell is called in both arms: its model, and of the rest what it takes to tell it from others."""
+    axes = [_axes(cell) for cell in cells]
+    telling = ["model"]
+    for axis in ("loss", "dataset", "precision", "seed"):
+        before = len({tuple(facts[key] for key in telling) for facts in axes})
+        if before < len({tuple(facts[key] for key in [*telling, axis]) for facts in axes}):
+            telling.append(axis)
+    names = [" · ".join(facts[key] for key in telling) for facts in axes]
+    return [name if names.count(name) == 1 else f"{name} · {cells[n].variant}" for n, name in enumerate(names)]
 
 
-def _axes(identity: CellIdentity) -> dict[str, str]:
+def _axes(cell: PlannedCell) -> dict[str, str]:
+    identity = cell.identity
     return {
         "model": identity.model.name,
         "loss": identity.loss.name,

@@ -18,7 +18,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -95,7 +94,7 @@ class Live:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         ours, theirs = socket.socketpair()
         with theirs:
-            environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **arm.environment()}
+            environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **arm.environment}
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "genbench.ab.live", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -142,7 +141,7 @@ class Live:
             if more is None:
                 raise ArmFailed(self.arm.name, self._how_it_ended())
             received = more
-        answer: Any = msgspec.json.decode(received[0], type=Answer)  # type: ignore[arg-type]
+        answer: Answer = msgspec.json.decode(received[0], type=Answer)
         if isinstance(answer, Failed):
             raise ArmFailed(self.arm.name, answer.reason)
         return answer

@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "fid": "Measure how far one set of images is from another.",
     "table": "Print the comparison table of one or more runs.",
     "report": "Write table, contact sheet and report.html of a run again.",
+    "ab": "Compare the speed of two versions of the code, live.",
     "data": "Check a dataset or a folder of images before training on it.",
     "metrics": "Certify an extractor of features, or check a fast path of it.",
     "plugin": "Write a new plugin, test one against the rules, show or list what is installed.",
@@ -34,8 +35,8 @@ VERBS: dict[str, str] = {
 }
 
 EPILOG = """\b
-Exit codes: 0 fine, 1 a check said no, 2 usage, 3 inconclusive, 5 no data or failed cells, 70 a bug in genbench,
-            130 interrupted.
+Exit codes: 0 fine, 1 a check said no, 2 usage, 3 inconclusive,
+            4 not comparable, 5 no data or failed cells, 70 a bug in genbench, 130 interrupted.
 First steps: genbench run      genbench list      genbench run --help"""
 
 

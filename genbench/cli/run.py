@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CHANGED_BY_RESUME = ("timeout", "memory_limit", "threads", "weights", "reporters")  # they are no part of the plan
 
 
-def _recipe_flags(function: Any) -> Any:
+def recipe_flags(function: Any) -> Any:
     """Add a flag for every field of the recipe."""
     for option in reversed(RECIPE_SCHEMA):
         kind: Any = {"int": int, "float": float}.get(option.type, str)
@@ -80,7 +80,7 @@ def _recipe_flags(function: Any) -> Any:
 )
 @click.option("--quiet", is_flag=True, help="No progress; only failures and the table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-@_recipe_flags
+@recipe_flags
 def command(
     settings: tuple[str, ...],
     config: str | None,

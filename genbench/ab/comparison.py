@@ -1,0 +1,147 @@
+"""Measure until it is known: blocks, planned looks, and what the whole comparison says in the end."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from genbench.ab.session import Block, Measured, Session, Sides
+from genbench.results.comparison import BlockRecord, CellDecision, WindowRecord
+from genbench.verdict.looks import POWER, Decision, Looks, contaminated, decide
+from genbench.verdict.words import Verdict, gravest
+
+GIVEN_UP = 2  # blocks in a row in which a cell fails, after which it is not tried again
+
+
+@dataclass
+class Comparing:
+    """A comparison under way; what is known of it may be asked at any moment, say after Ctrl-C."""
+
+    session: Session
+    sides: Sides
+    limit: float
+    looks: Looks
+    clock: Callable[[], float] = time.perf_counter
+    blocks: list[BlockRecord] = field(default_factory=list)
+    _decided: dict[str, Decision] = field(default_factory=dict)
+    _failures: dict[str, list[str]] = field(default_factory=dict)  # in a row
+
+    def run(self, on_block: Callable[[Comparing], None] = lambda _: None, seconds: float = math.inf) -> None:
+        """Measure until every cell is decided, the last look is over, or no time is left for another block."""
+        begin = self.clock()
+        while self.open_cells and len(self.blocks) < self.looks.blocks[-1]:
+            spent = self.clock() - begin
+            if self.blocks and spent + statistics.median(block.seconds for block in self.blocks) > seconds:
+                break
+            self.measure_block()
+            on_block(self)
+
+    def measure_block(self) -> None:
+        """Measure the cells that are not decided yet, and look if it is time to."""
+        begin = self.clock()
+        block = self.session.block(len(self.blocks) + 1, self.open_cells)
+        self.blocks.append(_record(block, self.clock() - begin))
+        for cell, reason in block.failed.items():
+            self._failures.setdefault(cell, []).append(reason)
+        for measured in block.measured:
+            self._failures.pop(measured.cell, None)
+        if self.looks.due(len(self.blocks)):
+            for cell, decision in self._decide().items():
+                if decision.verdict is not Verdict.INCONCLUSIVE:
+                    self._decided.setdefault(cell, decision)
+
+    @property
+    def open_cells(self) -> list[str]:
+        """Cells that are still to be measured."""
+        given_up = [cell for cell, reasons in self._failures.items() if len(reasons) >= GIVEN_UP]
+        return [cell for cell in self.sides.cells if cell not in self._decided and cell not in given_up]
+
+    def log_ratios(self, cell: str) -> list[float]:
+        """Return what the blocks so far say of a cell."""
+        found = (block.cells.get(cell) for block in self.blocks)
+        return [record.log_ratio for record in found if record is not None and record.log_ratio is not None]
+
+    @property
+    def control(self) -> list[float]:
+        """The control's log ratios."""
+        return [b.control.log_ratio for b in self.blocks if b.control is not None and b.control.log_ratio is not None]
+
+    def decisions(self) -> list[CellDecision]:
+        """Return what is known now of every cell of either arm."""
+        now = self._decide()
+        moved = contaminated(self.control)
+        found = [self._cell(cell, self._decided.get(cell, now[cell]), moved) for cell in self.sides.cells]
+        sides = self.sides
+        found += [
+            CellDecision(cell=cell, verdict=Verdict.NOT_COMPARABLE, reason=text)
+            for cell, text in sides.not_comparable.items()
+        ]
+        found += [CellDecision(cell=c, verdict=Verdict.NO_DATA, reason=text) for c, text in sides.impossible.items()]
+        found += [
+            CellDecision(cell=cell, verdict=Verdict.NO_DATA, presence="gone", reason="head does not have it any more")
+            for cell in sides.only_base
+        ]
+        return found + [
+            CellDecision(
+                cell=cell, verdict=Verdict.OK, presence="new", reason="base does not have it: nothing to compare"
+            )
+            for cell in sides.only_head
+        ]
+
+    def verdict(self, decisions: Sequence[CellDecision]) -> Verdict:
+        """Return the verdict of the whole; what only head has lets nothing pass by itself."""
+        return gravest(Verdict(decision.verdict) for decision in decisions if decision.presence != "new")
+
+    def _decide(self) -> dict[str, Decision]:
+        return decide({cell: self.log_ratios(cell) for cell in self.sides.cells}, self.limit, self.looks)
+
+    def _cell(self, cell: str, decision: Decision, moved: bool) -> CellDecision:
+        failures = self._failures.get(cell, [])
+        verdict, reason = decision.verdict, decision.reason
+        if len(failures) >= GIVEN_UP:
+            verdict, reason = Verdict.NO_DATA, failures[-1]
+        elif moved and verdict is not Verdict.NO_DATA:
+            verdict = Verdict.INCONCLUSIVE
+            reason = "work that neither arm touches took longer in one of them: something else disturbed the comparison"
+        found = decision.effect
+        return CellDecision(
+            cell=cell,
+            verdict=verdict,
+            change=None if found is None else math.expm1(found.mean),
+            low=None if found is None else math.expm1(decision.low),
+            high=None if found is None else math.expm1(decision.high),
+            robust=None if found is None else math.expm1(found.robust),
+            blocks=0 if found is None else found.blocks,
+            detectable=None if found is None else math.expm1(found.detectable(self.looks.errors[-1], POWER)),
+            more_blocks=decision.more_blocks if verdict is Verdict.INCONCLUSIVE else None,
+            reason=reason,
+        )
+
+
+def geometric_mean(decisions: Sequence[CellDecision]) -> float | None:
+    """Return the change of a step's time over all cells that have one, as a geometric mean of their ratios."""
+    changes = [decision.change for decision in decisions if decision.change is not None]
+    return math.expm1(math.fsum(math.log1p(change) for change in changes) / len(changes)) if changes else None
+
+
+def _record(block: Block, seconds: float) -> BlockRecord:
+    return BlockRecord(
+        number=block.number,
+        seconds=seconds,
+        cells={measured.cell: _windows(measured) for measured in block.measured},
+        control=None if block.control is None else _windows(block.control),
+        failed=dict(block.failed),
+    )
+
+
+def _windows(measured: Measured) -> WindowRecord:
+    ratio = measured.log_ratio
+    return WindowRecord(
+        steps=measured.steps,
+        order=measured.order,
+        seconds=list(measured.seconds),
+        log_ratio=ratio if math.isfinite(ratio) else None,
+    )

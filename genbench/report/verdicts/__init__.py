@@ -1,0 +1,1 @@
+"""Verdicts for readers: on a terminal, in a pull request, and for CI systems."""
