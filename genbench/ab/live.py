@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ from genbench.ab.wire import (
     Time,
     Timed,
 )
+from genbench.errors import GenbenchError
 from genbench.execute.building import Built, build_cell
 from genbench.execute.loading import load_data
 from genbench.execute.messages import Lines
@@ -47,6 +49,7 @@ from genbench.options import OptionValue
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins import Plugin
 from genbench.results.schema import CellIdentity, PlannedCell
 
 CONTROL_SIZE = 192  # of the matrices in the control's rounds
@@ -85,14 +88,20 @@ class LiveWorker:
             return Failed(f"this version of genbench ({__version__}) speaks version {WIRE_VERSION} of the protocol")
         torch.set_num_threads(question.threads)
         self._device = select_device(question.device)
-        given = question.given
-        self._catalogue = discover([str(path) for path in given.get("plugins") or ()])
-        plan = make_plan(make_request(given, question.settings), self._catalogue, self._device.type)
-        self._cells = dict(zip(cell_names(plan.cells), plan.cells, strict=True))
+        request = make_request(question.given, question.settings)
+        self._catalogue = discover(request.plugins)
+        unknown = {name: told for name in request.models if (told := _unknown(name, self._catalogue))}
+        known = tuple(name for name in request.models if name not in unknown)
+        plugins: Sequence[Plugin] = ()
+        if known:
+            plan = make_plan(replace(request, models=known), self._catalogue, self._device.type)
+            self._cells = dict(zip(cell_names(plan.cells), plan.cells, strict=True))
+            plugins = plan.plugins
         return Prepared(
             genbench=__version__,
             torch=str(torch.__version__),
-            packages={plugin.distribution: plugin.version for plugin in plan.plugins},
+            packages={plugin.distribution: plugin.version for plugin in plugins},
+            unknown=unknown,
             cells=[
                 Cell(name=name, settings=_settings(cell.identity), reason=cell.reason)
                 for name, cell in self._cells.items()
@@ -157,6 +166,15 @@ def slowed(step: Callable[[], None], share: float) -> Callable[[], None]:
             pass
 
     return slow
+
+
+def _unknown(model: str, catalogue: Catalogue) -> str:
+    """Return what there is to say of a model that this version does not have; empty where it has it."""
+    try:
+        catalogue.require("models", model)
+    except GenbenchError as error:
+        return str(error)
+    return ""
 
 
 def cell_names(cells: Sequence[PlannedCell]) -> list[str]:

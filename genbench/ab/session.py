@@ -23,14 +23,17 @@ import msgspec
 
 from genbench.ab.arm import Arm
 from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
+from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.execute.messages import Lines
 from genbench.execute.pool import SPIN_COUNT
 
 ANSWER_SECONDS = 300.0  # importing torch on a cold disk, or compiling; a worker that is silent for longer is ended
 
 
-class ArmFailed(Exception):
+class ArmFailed(GenbenchError):
     """A worker ended, or could not answer; the message says which, and why."""
+
+    exit_code = ExitCode.FAILED_CELLS
 
     def __init__(self, arm: str, reason: str) -> None:
         super().__init__(f"{arm}: {reason}")
@@ -192,6 +195,9 @@ class Session:
             mine, theirs = base.hear(), head.hear()
         assert isinstance(mine, Prepared)
         assert isinstance(theirs, Prepared)
+        nowhere = [told for name, told in theirs.unknown.items() if name in mine.unknown]
+        if nowhere:
+            raise UsageError(nowhere[0])
         before, after = {cell.name: cell for cell in mine.cells}, {cell.name: cell for cell in theirs.cells}
         both = [name for name in after if name in before]
         reasons = {name: before[name].reason or after[name].reason for name in both}

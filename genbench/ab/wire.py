@@ -60,6 +60,7 @@ class Prepared(msgspec.Struct, frozen=True, tag="prepared", kw_only=True):
     torch: str
     packages: dict[str, str] = {}  # distributions of the plugins that took part, with their versions
     cells: list[Cell] = []
+    unknown: dict[str, str] = {}  # models that this version does not have, with what it says of them
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", kw_only=True):
