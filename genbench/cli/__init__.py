@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "table": "Print the comparison table of one or more runs.",
     "report": "Write table, contact sheet and report.html of a run again.",
     "ab": "Compare the speed of two versions of the code, live.",
+    "calibrate": "Find what such a comparison can see on this machine.",
     "data": "Check a dataset or a folder of images before training on it.",
     "metrics": "Certify an extractor of features, or check a fast path of it.",
     "plugin": "Write a new plugin, test one against the rules, show or list what is installed.",

@@ -13,6 +13,7 @@ from typing import Any
 import click
 import msgspec
 
+from genbench.ab.calibration import known
 from genbench.ab.comparison import Comparing, geometric_mean
 from genbench.ab.wire import Prepare
 from genbench.cli.running import parse_device, resolve_auto
@@ -46,6 +47,16 @@ def prepare(flags: Mapping[str, Any], settings: Sequence[str], config: str | Non
         device=resolve_auto(parse_device(str(flags.get("device") or "auto"))),
         threads=int(flags.get("threads") or machine.default_threads()),
     )
+
+
+def machine_facts(question: Prepare) -> dict[str, Any]:
+    """Return what is known of this machine, and of the part of it that is used."""
+    return {
+        **machine.describe(),
+        "threads": question.threads,
+        "device": question.device,
+        "load_average": machine.load_average(),
+    }
 
 
 @contextmanager
@@ -89,6 +100,7 @@ def conclude(
     decisions = comparing.decisions()
     verdict = comparing.verdict(decisions)
     reason = "interrupted: what was measured until then" if interrupted else ""
+    facts = machine_facts(question)
     comparison = Comparison(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         base=labels[0],
@@ -99,13 +111,13 @@ def conclude(
         errors=list(comparing.looks.errors),
         window_seconds=comparing.session.protocol.window_seconds,
         settings={**question.given, "set": list(question.settings), "device": question.device},
-        machine={**machine.describe(), "threads": question.threads, "load_average": machine.load_average()},
+        machine=facts,
         verdict=verdict,
         reason=reason,
         cells=decisions,
         geometric_mean=geometric_mean(decisions),
         blocks=comparing.blocks,
-        notes=list(notes),
+        notes=[*notes, *_calibrated(facts, comparing.sides.cells)],
     )
     encoded = msgspec.json.format(msgspec.json.encode(comparison), indent=1)
     click.echo(encoded.decode() if as_json else live.text(comparison), nl=as_json)
@@ -120,3 +132,16 @@ def conclude(
         with suppress(OSError):
             click.echo(f"Warning: the evidence cannot be written: {error}", err=True)
     return ExitCode.INTERRUPTED if interrupted else verdict.exit_code
+
+
+def _calibrated(facts: dict[str, Any], cells: Sequence[str]) -> list[str]:
+    """Quote what `genbench calibrate` found for these cells on this machine."""
+    found = [calibration for cell in cells if (calibration := known(facts, cell)) is not None]
+    if not found:
+        return [
+            "not calibrated on this machine; `genbench calibrate` says what can be seen here, and how often it errs"
+        ]
+    return [
+        f"calibrated {one.created[:10]}: can see {100 * one.detectable:.1f} % or more of {one.cell} here"
+        for one in found
+    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from genbench.execute.content_hash import content_hash
 from genbench.execute.image_cache import entry_path, read_entry, write_entry
 from genbench.plan.catalogue import Catalogue
 from genbench.plugins import Plugin
+from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
 from genbench.specs import DatasetSpec, Shape, resolve
 
@@ -51,14 +51,6 @@ class LoadedData:
     def for_extractors(self, dataset: str) -> ExtractorData:
         """Return what an extractor that is trained on these data is given."""
         return ExtractorData(dataset, self.hash, self.train, self.test, cache_directory(), self.class_names)
-
-
-def cache_directory() -> Path:
-    """Return where downloads are kept: $GENBENCH_CACHE, else a folder in the user's cache."""
-    chosen = os.environ.get("GENBENCH_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genbench"
 
 
 def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from genbench.errors import DataError
 from genbench.exchange import ExtractorData, ExtractorUnavailable, Images, SetName, Statistics
-from genbench.execute.loading import cache_directory
 from genbench.features.extract import features_of
 from genbench.features.rows import FeatureRows
 from genbench.features.statistics_file import StoredStatistics, read_statistics
 from genbench.features.store import FeatureStore
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.frechet import statistics
+from genbench.results.cache import cache_directory
 from genbench.sides.argument import Side
 from genbench.sides.images import Account, ImageSource, Progress, unwatched
 from genbench.specs import ExtractorSpec

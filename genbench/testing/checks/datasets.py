@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from genbench.errors import DataError
-from genbench.execute.loading import LoadedData, cache_directory, load_data
+from genbench.execute.loading import LoadedData, load_data
 from genbench.plan.identity import origin
+from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
 from genbench.specs import DatasetSpec, resolve
 from genbench.testing.check import Broken, Inapplicable, check

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from genbench.exchange import Estimate, Extractor, ExtractorData, ExtractorUnavailable, Images, Unavailable
-from genbench.execute.loading import cache_directory
 from genbench.metrics.evaluation import CellEvaluation
+from genbench.results.cache import cache_directory
 from genbench.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.testing.check import Broken, Inapplicable, check
 from genbench.testing.subject import CPU, Subject, noise

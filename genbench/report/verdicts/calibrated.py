@@ -1,0 +1,40 @@
+"""What a calibration says, for readers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from genbench.report.numbers import seconds
+from genbench.results.calibration import Calibration, Rates
+
+HEADINGS = ("truth", "limit", "regressed", "passed", "inconclusive", "blocks")
+
+
+def text(calibrations: Sequence[Calibration]) -> str:
+    """Return one table per cell, with what a comparison of it takes and sees."""
+    return "\n".join(_one(calibration) for calibration in calibrations)
+
+
+def _one(calibration: Calibration) -> str:
+    rows = [_row(rates) for rates in calibration.rates]
+    table = tabulate(rows, HEADINGS, disable_numparse=True, colalign=("left", *["right"] * 5))
+    needed = calibration.rates[0].median_blocks * calibration.block_seconds
+    return (
+        f"{calibration.cell}: {len(calibration.same)} blocks of the same code, spread {100 * calibration.spread:.1f} %; "
+        f"{calibration.decisions:,} decisions replayed from them\n\n{table}\n\n"
+        f"Can see {100 * calibration.detectable:.1f} % or more here, 95 times of 100. The same code is decided in "
+        f"{seconds(needed)} (median).\n"
+    )
+
+
+def _row(rates: Rates) -> list[str]:
+    truth = f"{100 * rates.slowdown:g} % slower" if rates.slowdown else "the same code"
+    shares = (rates.regressed, rates.passed, rates.inconclusive)
+    return [
+        truth,
+        f"{100 * rates.limit:g} %",
+        *(f"{100 * share:.1f} %" for share in shares),
+        f"{rates.median_blocks:g}",
+    ]
