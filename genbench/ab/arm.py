@@ -17,10 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import genbench
 from genbench.ab.reference import Reference
 from genbench.errors import UsageError
 
-LAST_LINES = 8  # of a failed build that are shown
+LAST_LINES = 12  # of a failed build that are shown
+
+# The genbench that is running, for arms that bring none: a plugin's revisions are measured by one and the same.
+_RUNNING = Path(genbench.__file__).parent.parent
 
 # What would let one arm see code or settings that were meant for this process.
 _OWN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONINSPECT", "PYTHONWARNINGS")
@@ -84,15 +88,21 @@ def _build(name: str, reference: Reference, scratch: Path, packages: Sequence[st
         [*command, "--target", str(site), *map(str, sources)], capture_output=True, text=True, check=False, cwd=place
     )
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-LAST_LINES:]
-        raise UsageError(f"{name} {reference.label} cannot be built:", "\n".join(said) or "pip said nothing.")
+        raise UsageError(f"{name} {reference.label} cannot be built:", _complaint(done))
     return Arm(name, reference.label, _environment(name, site), place)
 
 
 def _environment(name: str, site: Path) -> dict[str, str]:
     kept = {variable: value for variable, value in os.environ.items() if variable not in _OWN}
     compiled = site.parent / f"{name}-compiled"
-    return {**kept, "PYTHONPATH": str(site), "PYTHONSAFEPATH": "1", "TORCHINDUCTOR_CACHE_DIR": str(compiled)}
+    path = os.pathsep.join([str(site), str(_RUNNING)])
+    return {**kept, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "TORCHINDUCTOR_CACHE_DIR": str(compiled)}
+
+
+def _complaint(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    telling = [line for line in lines if not line.lstrip().startswith(("note:", "hint:", "╰─>"))]
+    return "\n".join(telling[-LAST_LINES:]) or "pip said nothing."
 
 
 def _check_out(reference: Reference, tree: Path) -> Path:

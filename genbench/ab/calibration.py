@@ -1,4 +1,4 @@
-"""What a comparison can see on this machine: the same code against itself, and against itself made slower on purpose."""
+"""What a comparison can see on this machine: the same code against itself, and against itself slowed on purpose."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
@@ -42,6 +42,7 @@ from genbench.errors import GenbenchError
 from genbench.execute.building import Built, build_cell
 from genbench.execute.loading import load_data
 from genbench.execute.messages import Lines
+from genbench.execute.registry import load_registry
 from genbench.execute.template import PR_SET_PDEATHSIG, prctl
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise, time_window
@@ -97,6 +98,8 @@ class LiveWorker:
             plan = make_plan(replace(request, models=known), self._catalogue, self._device.type)
             self._cells = dict(zip(cell_names(plan.cells), plan.cells, strict=True))
             plugins = plan.plugins
+            # Until here third-party plugins were described by another process: from here on they run in this one.
+            self._catalogue = load_registry([asdict(plugin) for plugin in plugins])
         return Prepared(
             genbench=__version__,
             torch=str(torch.__version__),

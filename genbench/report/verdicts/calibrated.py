@@ -22,8 +22,8 @@ def _one(calibration: Calibration) -> str:
     table = tabulate(rows, HEADINGS, disable_numparse=True, colalign=("left", *["right"] * 5))
     needed = calibration.rates[0].median_blocks * calibration.block_seconds
     return (
-        f"{calibration.cell}: {len(calibration.same)} blocks of the same code, spread {100 * calibration.spread:.1f} %; "
-        f"{calibration.decisions:,} decisions replayed from them\n\n{table}\n\n"
+        f"{calibration.cell}: {len(calibration.same)} blocks of the same code with a spread of "
+        f"{100 * calibration.spread:.1f} %; {calibration.decisions:,} decisions replayed from them\n\n{table}\n\n"
         f"Can see {100 * calibration.detectable:.1f} % or more here, 95 times of 100. The same code is decided in "
         f"{seconds(needed)} (median).\n"
     )

@@ -1,0 +1,179 @@
+"""Two revisions of a plugin, really built and really measured against each other, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from genbench.ab.arm import Arm, built, installed_arm
+from genbench.ab.comparison import Comparing
+from genbench.ab.reference import find_reference
+from genbench.ab.session import ArmFailed, Live, Protocol, Session
+from genbench.ab.wire import Open, Prepare, Prepared
+from genbench.errors import UsageError
+from genbench.verdict.looks import Looks
+
+GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none"}
+QUICK = Protocol(window_seconds=0.05, rounds=1, warmup_steps=3, control_rounds=5)
+
+# A build backend that needs nothing: it packs the one module, and says where the plugin is.
+BACKEND = """
+import zipfile
+NAME = "planted-1-py3-none-any.whl"
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    info = "planted-1.dist-info/"
+    with zipfile.ZipFile(f"{directory}/{NAME}", "w") as wheel:
+        wheel.write("planted.py")
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: planted\\nVersion: 1\\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "entry_points.txt", "[genbench]\\nplanted = planted\\n")
+        wheel.writestr(info + "RECORD", "")
+    return NAME
+"""
+PROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "planted"
+version = "1"
+"""
+PLUGIN = '''
+"""A GAN whose discriminator is repeated."""
+import genbench
+
+def networks(image_shape, latent_dim, num_classes, options):
+    import math
+    from torch import nn
+    size = math.prod(image_shape)
+    wide = [layer for _ in range(LAYERS) for layer in (nn.Linear(400, 400), nn.LeakyReLU(0.2))]
+    return {
+        "generator": nn.Sequential(nn.Linear(latent_dim, size), nn.Tanh(), nn.Unflatten(1, tuple(image_shape))),
+        "discriminator": nn.Sequential(nn.Flatten(), nn.Linear(size, 400), nn.LeakyReLU(0.2), *wide, nn.Linear(400, 1)),
+    }
+
+@genbench.hookimpl
+def genbench_models():
+    yield genbench.ModelSpec(
+        name="planted",
+        summary="for a test",
+        family="adversarial",
+        build=networks,
+        default_loss="non-saturating",
+        value_range=(-1, 1),
+    )
+'''
+
+
+def git(root: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", str(root), *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Three commits: the plugin, one that changes only a comment (tag `comment`), one that is slower (tag `slower`)."""
+    root = tmp_path / "repository"
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    (root / "backend.py").write_text(BACKEND)
+    (root / "pyproject.toml").write_text(PROJECT)
+    for tag, layers, remark in (("first", 1, "one"), ("comment", 1, "two"), ("slower", 24, "two")):
+        (root / "planted.py").write_text(textwrap.dedent(PLUGIN).replace("LAYERS", str(layers)) + f"\n# {remark}\n")
+        git(root, "add", ".")
+        git(root, "commit", "-qm", tag)
+        git(root, "tag", tag)
+    return root
+
+
+def worktrees(root: Path) -> int:
+    listed = subprocess.run(["git", "-C", str(root), "worktree", "list"], check=True, capture_output=True, text=True)
+    return len(listed.stdout.splitlines())
+
+
+@pytest.mark.slow
+def test_a_planted_regression_is_found_and_nothing_is_left_behind(repository: Path) -> None:
+    base, head = find_reference("comment", repository), find_reference("slower", repository)
+    question = Prepare(given={**GIVEN, "models": "planted"})
+    with built(base, head) as arms:
+        places = [arm.place.parent for arm in arms]
+        session = Session(*arms, question, QUICK)
+        surveyed = session.survey()
+        assert surveyed.cells == ("planted",)
+        comparing = Comparing(session, surveyed, 0.05, Looks((3,), (0.02,)))
+        comparing.run()
+        (decision,) = comparing.decisions()
+    assert decision.verdict == "regressed", decision
+    assert decision.change is not None
+    assert decision.change > 1  # it does some ten times the work
+    assert worktrees(repository) == 1
+    assert not any(place.exists() for place in places)
+
+
+def test_a_revision_that_does_not_build_says_what_pip_said(repository: Path) -> None:
+    (repository / "backend.py").write_text("raise SystemExit('no such compiler')")
+    git(repository, "commit", "-qam", "broken")
+    with (
+        pytest.raises(UsageError, match=r"(?s)head main .*cannot be built.*no such compiler"),
+        built(find_reference("first", repository), find_reference("main", repository)),
+    ):
+        pass
+    assert worktrees(repository) == 1
+
+
+def test_a_folder_without_a_package_is_named(repository: Path) -> None:
+    side = find_reference("first", repository)
+    with pytest.raises(UsageError, match=r"no pyproject.toml in 'plugins/mine'"), built(side, side, ["plugins/mine"]):
+        pass
+
+
+def test_an_arm_sees_its_own_code_and_none_of_this_process(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere/else")
+    with built(find_reference("first", repository), find_reference("slower", repository)) as (base, head):
+        assert base.environment["PYTHONPATH"] != head.environment["PYTHONPATH"]
+        assert "/somewhere/else" not in base.environment["PYTHONPATH"]
+        for arm, layers in ((base, "range(1)"), (head, "range(24)")):
+            site = arm.environment["PYTHONPATH"].split(os.pathsep)[0]
+            assert layers in (Path(site) / "planted.py").read_text()
+
+
+def test_a_version_without_live_workers_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "genbench").mkdir()
+    (tmp_path / "genbench" / "__init__.py").write_text("")
+    arm = Arm("base", "an old version", {**os.environ, "PYTHONPATH": str(tmp_path)}, tmp_path)
+    with Live(arm) as live, pytest.raises(ArmFailed, match="older than `genbench ab`"):
+        live.ask(Prepare(given={}))
+
+
+def test_a_worker_that_is_killed_is_told_with_its_arm(tmp_path: Path) -> None:
+    with Live(installed_arm("head", tmp_path)) as live:
+        live._process.kill()
+        with pytest.raises(ArmFailed, match=r"head: its process ended \(exit status -9\)"):
+            live.ask(Prepare(given={}))
+
+
+@pytest.mark.slow
+def test_a_cell_that_kills_its_worker_costs_only_itself(tmp_path: Path) -> None:
+    plugin = tmp_path / "deadly.py"
+    deadly = textwrap.dedent(PLUGIN).replace("LAYERS", "1").replace("planted", "deadly")
+    plugin.write_text(deadly.replace("    import math\n", "    import math, os\n    os._exit(3)\n", 1))
+    question = Prepare(given={**GIVEN, "models": "deadly,gan", "plugins": [str(plugin)]})
+    arms = installed_arm("base", tmp_path), installed_arm("head", tmp_path)
+    block = Session(*arms, question, QUICK).block(1, ["deadly", "gan"])
+    assert [measured.cell for measured in block.measured] == ["gan"]
+    assert list(block.failed) == ["deadly"]
+    assert "exit status 3" in block.failed["deadly"]
+
+
+def test_what_a_plugin_prints_does_not_get_between_the_answers(tmp_path: Path) -> None:
+    plugin = tmp_path / "loud.py"
+    plugin.write_text("print('hello')\n" + textwrap.dedent(PLUGIN).replace("LAYERS", "1").replace("planted", "loud"))
+    question = Prepare(given={**GIVEN, "models": "loud", "plugins": [str(plugin)]})
+    with Live(installed_arm("head", tmp_path)) as live:
+        assert isinstance(live.ask(question), Prepared)
+        live.ask(Open(cell="loud", warmup=1))

@@ -1,0 +1,92 @@
+"""The worker of an arm, in this process: what it plans, builds and times, and that every failure is an answer."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+
+from genbench.ab.live import LiveWorker, cell_names, slowed
+from genbench.ab.session import Measured
+from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
+from genbench.plan.catalogue import discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+
+TINY = {"datasets": ["synthetic"], "batch_size": 2, "profile": "smoke", "metrics": "none"}
+
+
+def names(**given: object) -> list[str]:
+    return cell_names(make_plan(make_request({**TINY, **given}), discover(), "cpu").cells)
+
+
+def test_cells_are_named_by_their_model_and_what_else_tells_them_apart() -> None:
+    assert names(models="gan,vae") == ["gan", "vae"]
+    assert names(models="gan", losses="non-saturating,hinge") == ["gan · non-saturating", "gan · hinge"]
+    assert names(models="gan", seeds="0,1") == ["gan · seed 0", "gan · seed 1"]
+
+
+def test_a_step_is_built_and_timed() -> None:
+    worker = LiveWorker()
+    prepared = worker.answer(Prepare(given={**TINY, "models": "gan"}, settings=["gan.latent_dim=4"]))
+    assert isinstance(prepared, Prepared), prepared
+    assert [cell.name for cell in prepared.cells] == ["gan"]
+    assert prepared.cells[0].settings["latent_dim"] == 4
+    opened = worker.answer(Open(cell="gan", warmup=2))
+    assert isinstance(opened, Opened), opened
+    assert opened.images_per_step == 2
+    timed = [worker.answer(question) for question in (Time(3), Control(2))]
+    assert all(isinstance(answer, Timed) and answer.seconds > 0 for answer in timed)
+
+
+def test_a_model_that_this_version_does_not_have_is_told_apart_from_the_others() -> None:
+    prepared = LiveWorker().answer(Prepare(given={**TINY, "models": "gan,dcgna"}))
+    assert isinstance(prepared, Prepared), prepared
+    assert [cell.name for cell in prepared.cells] == ["gan"]
+    assert list(prepared.unknown) == ["dcgna"]
+    assert "dcgan" in prepared.unknown["dcgna"]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Prepare(wire=99, given={"models": "gan"}),
+        Prepare(given={"models": "gan", "batch_size": "many"}),
+        Open(cell="nothing", warmup=1),
+        Time(1),
+    ],
+)
+def test_what_cannot_be_done_is_answered_with_the_reason(question: Question) -> None:
+    answer = LiveWorker().answer(question)
+    assert isinstance(answer, Failed)
+    assert answer.reason
+
+
+def test_questions_and_answers_survive_the_wire() -> None:
+    for question in (
+        Prepare(given={"models": ["gan"]}),
+        Open(cell="gan", warmup=3, slowdown=0.05),
+        Time(4),
+        Control(2),
+    ):
+        assert msgspec.json.decode(msgspec.json.encode(question), type=Question) == question  # type: ignore[arg-type]
+    assert msgspec.json.decode(msgspec.json.encode(Timed(0.5)), type=Answer) == Timed(0.5)  # type: ignore[arg-type]
+
+
+def test_a_slowed_step_takes_so_much_longer() -> None:
+    def step() -> None:
+        time.sleep(0.01)
+
+    slow = slowed(step, 0.5)
+    begin = time.perf_counter()
+    for _ in range(10):
+        slow()
+    assert 0.15 <= time.perf_counter() - begin < 10
+
+
+def test_a_block_in_which_both_slow_down_halfway_shows_no_difference() -> None:
+    halfway = Measured("gan", 1, "ABBABAAB", (1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0))
+    assert halfway.log_ratio == 0.0
+    drifting = Measured("gan", 1, "ABBA", (1.0, 1.1, 1.2, 1.3))
+    assert drifting.log_ratio == pytest.approx(0.0, abs=1e-12)
