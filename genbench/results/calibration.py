@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from genbench.results.comparison import Record
+from genbench.results.schema import Record
 
 
 class Rates(Record, frozen=True, kw_only=True):

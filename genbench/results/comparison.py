@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from msgspec import Meta
+
+from genbench.results.schema import Record
 
 EVIDENCE_VERSION = 1
 
 Presence = Literal["both", "new", "gone"]
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored record; fields that a newer version added are ignored."""
 
 
 class WindowRecord(Record, frozen=True, kw_only=True):

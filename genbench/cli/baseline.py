@@ -1,0 +1,44 @@
+"""`genbench baseline`: make the file that `genbench check` holds runs against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genbench.cli import NearMissGroup
+
+
+@click.group("baseline", cls=NearMissGroup)
+def command() -> None:
+    """Make the file that `genbench check` holds runs against."""
+
+
+@command.command("update")
+@click.argument("run", type=click.Path())
+@click.option(
+    "--baseline", required=True, type=click.Path(), metavar="FILE", help="The file; it is made to be committed."
+)
+@click.option("--only", is_flag=True, help="Drop cells that RUN does not have. [they stay]")
+def update(run: str, baseline: str, only: bool) -> None:
+    """Write what RUN measured to the baseline file; cells of the file that RUN does not have stay as they are."""
+    import msgspec
+
+    from genbench.errors import NoDataError
+    from genbench.results.baseline import read_baseline, write_baseline
+    from genbench.results.store import RunDirectory
+    from genbench.verdict.kept import baseline_of
+    from genbench.verdict.stored import sheet_of
+
+    path = Path(baseline)
+    sheet = sheet_of(RunDirectory.open(run).read())
+    made = baseline_of(sheet)
+    unwell = [f"{name} ({', '.join(entry.unwell)})" for name, entry in sheet.entries.items() if entry.unwell]
+    if not made.cells:
+        raise NoDataError(f"No cell of {run} has ended well: there is nothing to keep.", "\n".join(unwell))
+    before = read_baseline(path).cells if path.exists() and not only else {}
+    write_baseline(path, msgspec.structs.replace(made, cells={**before, **made.cells}))
+    for told in unwell:
+        click.echo(f"Warning: left out: {told}", err=True)
+    kept = len({**before, **made.cells}) - len(made.cells)
+    click.echo(f"{path}: {len(made.cells)} cells updated" + (f", {kept} kept" if kept else ""))
