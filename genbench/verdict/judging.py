@@ -22,6 +22,8 @@ from genbench.verdict.words import Verdict, gravest
 ERROR = 0.01  # probability of a false alarm among all cells and quantities, and that of missing one regression
 SPEED = "throughput"
 
+_HUGE = 1e100  # larger than anything that was measured; its square is still a number
+
 Kind = Literal["cell", "counter", "speed", "quality"]
 
 
@@ -164,8 +166,8 @@ def _qualities(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterat
 
 
 def _quality(known: Finding, one: Quality, other: Quality, limit: Limit | None) -> Finding | _Question:
-    if not all(math.isfinite(value) for value in (*one.values, *other.values)) or not (one.values and other.values):
-        return replace(known, verdict=Verdict.NO_DATA, reason="a value is not finite")
+    if not (one.values and other.values) or not all(abs(value) < _HUGE for value in (*one.values, *other.values)):
+        return replace(known, verdict=Verdict.NO_DATA, reason="a value is missing or not finite")
     base, head = statistics.mean(one.values), statistics.mean(other.values)
     known = replace(known, base=base, head=head, change=_share(base, head))
     if sorted(one.values) == sorted(other.values):
@@ -176,7 +178,7 @@ def _quality(known: Finding, one: Quality, other: Quality, limit: Limit | None) 
         difference = welch([sign * value for value in one.values], [sign * value for value in other.values])
     else:
         errors = [side.errors[0] if len(side.values) == 1 else None for side in (one, other)]
-        if any(error is None for error in errors):
+        if any(error is None or not 0 <= error < _HUGE for error in errors):
             return replace(known, reason="one seed on a side, and no error is known; use several seeds")
         difference = sampling_only(sign * base, errors[0] or 0.0, sign * head, errors[1] or 0.0)
         known = replace(known, reason="one seed: errors are those of drawing samples only")

@@ -45,7 +45,8 @@ def welch(base: Sequence[float], head: Sequence[float]) -> Difference:
     mean = statistics.mean(head) - statistics.mean(base)
     if one + other == 0:
         return Difference(mean, 0.0, len(base) + len(head) - 2)
-    degrees = (one + other) ** 2 / (one**2 / (len(base) - 1) + other**2 / (len(head) - 1))
+    share = one / (one + other)
+    degrees = 1 / (share**2 / (len(base) - 1) + (1 - share) ** 2 / (len(head) - 1))
     return Difference(mean, math.sqrt(one + other), degrees)
 
 
