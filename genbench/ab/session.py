@@ -225,31 +225,37 @@ class Session:
             # A worker that died takes no other cell along: the rest goes on in fresh ones.
             try:
                 with Live(self.base) as base, Live(self.head) as head:
-                    for live in (base, head):
-                        live.tell(self.prepare)
-                    for live in (base, head):
-                        live.hear()
+                    self.ready(base, head)
                     if control is None:
-                        control = self._control(base, head)
+                        control = self.control(base, head)
                     while waiting:
                         on_cell(waiting[0])
-                        measured.append(self._cell(waiting[0], base, head))
+                        measured.append(self.measure(waiting[0], base, head, self.slowdown))
                         waiting.pop(0)
             except ArmFailed as error:
                 failed[waiting.pop(0)] = str(error)
         return Block(number, tuple(measured), control, failed)
 
-    def _cell(self, cell: str, base: Live, head: Live) -> Measured:
+    def ready(self, base: Live, head: Live) -> None:
+        """Let two new workers plan, side by side."""
+        for live in (base, head):
+            live.tell(self.prepare)
+        for live in (base, head):
+            live.hear()
+
+    def measure(self, cell: str, base: Live, head: Live, slowdown: float = 0.0) -> Measured:
+        """Build a cell in both arms and time its windows, head's steps slowed by this share of their time."""
         opened = []
-        for live, slowdown in ((base, 0.0), (head, self.slowdown)):
-            answer = live.ask(Open(cell=cell, warmup=self.protocol.warmup_steps, slowdown=slowdown))
+        for live, share in ((base, 0.0), (head, slowdown)):
+            answer = live.ask(Open(cell=cell, warmup=self.protocol.warmup_steps, slowdown=share))
             assert isinstance(answer, Opened)
             opened.append(answer)
         if cell not in self._steps:
             self._steps[cell] = max(1, round(self.protocol.window_seconds / opened[0].seconds_per_step))
         return self._windows(cell, self._steps[cell], Time(self._steps[cell]), base, head)
 
-    def _control(self, base: Live, head: Live) -> Measured:
+    def control(self, base: Live, head: Live) -> Measured:
+        """Time work that neither arm touches, in the same alternation."""
         rounds = self.protocol.control_rounds
         return self._windows("control", rounds, Control(rounds), base, head)
 
