@@ -3,8 +3,8 @@
     python benchmarks/gate/own_history.py --out results/reference/gate-own-history.json
 
 The commits are made in a clone of this repository, in a temporary folder: the first adds a comment to the engine, the
-second lets every update of a player ask its objective twice. `genbench ab` compares each with the commit that is checked
-out here.
+second lets every update of a player ask its objective twice. `genbench ab` compares each with the commit that is
+checked out here.
 """
 
 from __future__ import annotations
