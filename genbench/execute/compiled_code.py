@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from genbench.execute.loading import cache_directory
+from genbench.results.cache import cache_directory
 
 
 def keep_compiled_code() -> None:
