@@ -2,8 +2,8 @@
 
 pythae draws noise from torch's global generator, with functions that name no other, and takes the binary cross-entropy
 of probabilities, which torch refuses under autocast. Inside of the context noise comes from the generator that a phase
-is given, on its device, so that it is that of the cell's seed whatever else draws; and that loss is taken in fp32, as a
-loss should be. Nothing outside of the context changes.
+is given, on its device and in fp32, so that it is that of the cell's seed whatever else draws and whatever the
+precision; and that loss is taken in fp32, as a loss should be. Nothing outside of the context changes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Surroundings(TorchFunctionMode):
         """Call `func`, or what stands in for it."""
         if func is torch.randn_like:
             like: Tensor = args[0]
-            return torch.randn(like.shape, generator=self.rng, dtype=like.dtype, device=like.device)
+            noise = torch.randn(like.shape, generator=self.rng, device=like.device)  # in bf16 it would be other noise
+            return noise.to(like.dtype)
         if func is torch.randperm:
             return torch.randperm(*args, generator=self.rng, device=self.rng.device)
         if func is F.binary_cross_entropy:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
+from genbench.testing import conformance
 
-testing = pytest.importorskip("genbench.testing")
-
-test_conformance = testing.conformance("genbench-r3gan", settings={"r3gan": {"width": 8, "depth": 1}})
+test_conformance = conformance("genbench-r3gan", settings={"r3gan": {"width": 8, "depth": 1}})

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genbench import Extractor, ExtractorUnavailable
 from genbench.specs import resolve
+from genbench.testing import conformance
 
 CPU = torch.device("cpu")
 TINY = "test_vit.r160_in1k"  # 0.3 million parameters, 64 features
@@ -165,3 +166,9 @@ def test_listing_the_extractors_imports_neither_torch_nor_timm() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+test_conformance = conformance("genbench-vision-features", only=["documented"])  # the others would fetch weights
+test_conformance_with_random_weights = needs_timm(
+    pytest.mark.usefixtures("extractor")(conformance("timm", skip=["documented"]))
+)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
+from genbench.testing import conformance
 
-testing = pytest.importorskip("genbench.testing")
-
-test_conformance = testing.conformance("genbench-wgan", settings={"wgan-critic": {"width": 4}})
+test_conformance = conformance("genbench-wgan", settings={"wgan-critic": {"width": 4}})

@@ -1,0 +1,17 @@
+"""The package keeps the rules of the conformance kit; the two rules that take longest are slow over eighteen models."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from genbench.testing import conformance
+
+if importlib.util.find_spec("pythae") is None or importlib.util.find_spec("pydantic") is None:
+    pytest.skip("pythae is not installed", allow_module_level=True)
+
+LONG = ("compiles", "bounded-memory")
+
+test_conformance = conformance("genbench-pythae", skip=LONG)
+test_conformance_at_length = pytest.mark.slow(conformance("genbench-pythae", only=LONG))
