@@ -33,15 +33,23 @@ START_SECONDS = 60.0  # to import its library and to be created
 WINDOW_SECONDS = 1.0  # for the answer to a window, off the clock
 EVENT_SECONDS = 10.0  # for that to any other event: a tracker may begin or end a run of its own
 END_SECONDS = 30.0  # to write what it holds back; GENBENCH_REPORTER_TIMEOUT stands for these limits but the second
+NO_MORE = "; it is told no more"  # how such a warning ends
 MOST_WAITING = 10_000  # events; of a reporter that is further behind, windows are left out
 
 
 class Listener:
-    """One reporter's process."""
+    """One reporter's process; it runs `main(descriptor)` of the module that is named."""
 
-    def __init__(self, choice: Choice, plugin: Plugin, run: RunDirectory, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        choice: Choice,
+        plugin: Plugin,
+        run: RunDirectory,
+        warn: Callable[[str], None],
+        module: str = "genbench.execute.listening",
+    ) -> None:
         self.name, self.log, self._warn = choice.name, run.log_path(f"reporter-{choice.name}"), warn
-        self.unavailable = ""
+        self.unavailable = self.fault = ""
         self._waiting: deque[bytes] = deque()
         self._unanswered = 0
         self._killed = False
@@ -49,7 +57,7 @@ class Listener:
         self.gone = False  # nothing is told it any more
         ours, theirs = socket.socketpair()
         # It looks for modules exactly where this process does: not in the working directory, where -m would look.
-        program = f"import sys; sys.path[:] = {sys.path!r}; import genbench.execute.listening as l; l.main("
+        program = f"import sys; sys.path[:] = {sys.path!r}; import {module} as l; l.main("
         self.log.parent.mkdir(exist_ok=True)
         with theirs, self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -66,6 +74,15 @@ class Listener:
             reporter=choice.name, options=choice.options, plugin=dataclasses.asdict(plugin), run=str(run.path.resolve())
         )
         self._put(commission)
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def caught_up(self, deadline: float) -> bool:
+        """Wait until all that was told is answered; return whether it was by the deadline (monotonic clock)."""
+        return self._wait(deadline)
 
     def started(self, deadline: float) -> None:
         """Wait until it is there."""
@@ -168,7 +185,7 @@ class Listener:
             except msgspec.DecodeError:  # a library that writes into every descriptor it finds
                 continue
             self._unanswered -= 1
-            self.unavailable = heard.unavailable
+            self.unavailable, self.fault = heard.unavailable, heard.fault
             if heard.unavailable:
                 self.gone = True
             elif heard.fault:
@@ -181,7 +198,7 @@ class Listener:
 
     def _give_up(self, why: str) -> None:
         self.gone = True
-        self._warn(f"the reporter '{self.name}' {why}; it is told no more, see {self.log}")
+        self._warn(f"the reporter '{self.name}' {why}{NO_MORE}, see {self.log}")
 
 
 class Listeners:

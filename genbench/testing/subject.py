@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,9 @@ from genbench.testing.check import Check, Inapplicable, Outcome
 from genbench.testing.copies import end_copy
 from genbench.train.seeds import seed_globals
 
+if TYPE_CHECKING:
+    from genbench.testing.rehearsal import Rehearsal
+
 BATCH = 4
 CLASSES = 3
 TRAINING_IMAGES = 24
@@ -38,7 +41,7 @@ PARTNERS = {"adversarial": "gan", "variational": "vae"}  # models that losses of
 
 @dataclass
 class Subject:
-    """One model, loss, dataset, metric, family or extractor, with the catalogue that it comes from."""
+    """One model, loss, dataset, metric, family, extractor or reporter, with the catalogue that it comes from."""
 
     kind: Kind
     name: str
@@ -185,6 +188,13 @@ class Subject:
         """Return such noise in the model's value range."""
         low, high = self.model.value_range
         return low + (high - low) * noise(count, shape, seed)
+
+    @cached_property
+    def rehearsal(self) -> Rehearsal:
+        """What a reporter does when it is told of a run."""
+        from genbench.testing.rehearsal import rehearse
+
+        return rehearse(self)
 
     def note(self, what: str) -> None:
         """Take down a change of the process, once."""

@@ -71,6 +71,19 @@ def create(options):
     )
 
 
+def create_laplace(options):
+    def nll(images, logits):
+        repeated = images.repeat(len(logits) // len(images), 1, 1, 1)
+        return (10 * (repeated - logits.sigmoid()).abs() - math.log(5)).sum((1, 2, 3))
+
+    def objective(posterior):
+        variance = posterior.log_variance.exp()
+        kl = 0.5 * (posterior.mean**2 + variance - 1 - posterior.log_variance).sum(1).mean()
+        return genbench.Objective(nll(posterior.images, posterior.logits).mean() + kl, {"kl": kl})
+
+    return genbench.VariationalLoss(objective, nll=nll, likelihood=genbench.Likelihood("laplace", "density"))
+
+
 class Duel:
     """The adversarial game, written once more."""
 
@@ -158,6 +171,9 @@ def genbench_models():
 def genbench_losses():
     yield genbench.LossSpec(
         name="penalised", summary="with a penalty", family="adversarial", create=create, formula="E softplus(-D(x)) + …"
+    )
+    yield genbench.LossSpec(
+        name="laplace", summary="absolute error", family="variational", create=create_laplace, formula="Σ 10|x - x̂| + …"
     )
     yield genbench.LossSpec(
         name="plain",

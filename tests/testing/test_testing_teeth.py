@@ -13,7 +13,7 @@ import pytest
 from genbench.execute.registry import load_registry
 from genbench.plan.catalogue import discover
 from genbench.plugins import Kind, file_plugins
-from genbench.testing import CHECKS, Outcome
+from genbench.testing import CHECKS, Outcome, rehearsal
 from genbench.testing.examination import checks_of, explain
 from genbench.testing.subject import Subject
 from genbench.testing.targets import find_targets
@@ -21,9 +21,10 @@ from genbench.testing.targets import find_targets
 SOUND = Path(__file__).with_name("sound_plugin.py").read_text(encoding="utf-8")
 SUBJECTS: list[tuple[Kind, str]] = [
     *(("models", name) for name in ("sound", "labelled", "dueller")),
-    *(("losses", name) for name in ("penalised", "plain")),
+    *(("losses", name) for name in ("penalised", "laplace", "plain")),
     *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
 ]
+SOUND_REPORTER = Path(__file__).with_name("sound_reporter.py").read_text(encoding="utf-8")
 
 
 class Mutant(NamedTuple):
@@ -41,8 +42,24 @@ POINTS = "torch.rand(len(real), 1, 1, 1, generator=rng, device=real.device)"
 NORM = "(gradient.flatten(1).norm(dim=1) - 1).square().mean()"
 
 
+CREATED = '        self.file = (run.path / "diary.csv").open("a")\n'
+WINDOW = "    def window_finished(self, event):\n"
+
+
 def in_discriminator(line: str) -> Mutant:
     return Mutant(HIDDEN, f"        {line}\n{HIDDEN}")
+
+
+def in_reporter(old: str, new: str) -> Mutant:
+    return Mutant(old, new, "reporters", "diary")
+
+
+def when_created(*lines: str) -> Mutant:
+    return in_reporter(CREATED, CREATED + "".join(f"        {line}\n" for line in lines))
+
+
+def at_each_window(line: str) -> Mutant:
+    return in_reporter(WINDOW, f"{WINDOW}        {line}\n")
 
 
 MUTANTS: dict[str, list[Mutant]] = {
@@ -136,6 +153,18 @@ MUTANTS: dict[str, list[Mutant]] = {
         Mutant(NORM, NORM.replace("mean()", "sum()"), "losses", "penalised"),
         Mutant(POINTS, POINTS.replace("len(real), 1, 1, 1", "()"), "losses", "penalised"),
     ],
+    "nll-per-image": [
+        Mutant("images.repeat(len(logits) // len(images), 1, 1, 1)", new, "losses", "laplace")
+        for new in ("images", "images.repeat_interleave(len(logits) // len(images), 0)")
+    ]
+    + [
+        Mutant(".sum((1, 2, 3))\n", ".sum((1, 2, 3)).mean()\n", "losses", "laplace"),
+        Mutant(', likelihood=genbench.Likelihood("laplace", "density")', "", "losses", "laplace"),
+    ],
+    "nll-normalised": [
+        Mutant(" - math.log(5)", "", "losses", "laplace"),
+        Mutant('"laplace", "density"', '"laplace", "discrete"', "losses", "laplace"),
+    ],
     "dataset-contract": [
         Mutant("classes=3", "classes=2", "datasets", "dots"),
         Mutant("image_shape=(1, 8, 8), load", "image_shape=(1, 9, 9), load", "datasets", "dots"),
@@ -149,6 +178,39 @@ MUTANTS: dict[str, list[Mutant]] = {
     "extractor-contract": [Mutant(".mean((1, 3))", ".mean((1, 2, 3))", "extractors", "rows")],
     "extractor-per-image": [
         Mutant("grey = pixels.float()", "grey = (pixels - pixels.float().mean(0))", "extractors", "rows")
+    ],
+    "reporter-contract": [
+        in_reporter("def cell_finished", "def cell_finised"),
+        in_reporter("def window_finished(self, event)", "def window_finished(self, event, cell)"),
+        in_reporter("create=Diary", "create=lambda run, options: print"),
+    ],
+    "reporter-offline": [
+        when_created("import urllib.request", "urllib.request.urlopen('http://203.0.113.1', timeout=9)"),
+        when_created("import socket", "socket.create_connection(('tracker.invalid', 80))"),
+    ],
+    "reporter-events": [
+        in_reporter("event.status", "event.result['throughput']['images_per_second']"),
+        in_reporter("*event.terms.values()", "max(event.terms.values())"),
+        in_reporter("        self.file.close()", "        self.fill.close()"),
+        at_each_window("import os; os._exit(7)"),
+    ],
+    "reporter-answers": [at_each_window("import time; time.sleep(1.2)")],
+    "reporter-idle": [
+        when_created(
+            "import threading", "threading.Thread(target=lambda: [0 for _ in iter(int, 1)], daemon=True).start()"
+        )
+    ],
+    "reporter-place": [
+        in_reporter('(run.path / "diary.csv").open("a")', 'open("diary.csv", "a")'),
+        when_created("(run.path / 'run.json').open('a').write(' ')"),
+    ],
+    "reporter-resumes": [
+        in_reporter('.open("a")', '.open("x")'),
+        in_reporter('.open("a")', '.open("w")'),
+    ],
+    "reporter-ends": [
+        when_created("import threading, time", "threading.Thread(target=time.sleep, args=(99,)).start()"),
+        when_created("import atexit, time", "atexit.register(time.sleep, 99)"),
     ],
 }
 
@@ -169,17 +231,26 @@ def ask(folder: Path, text: str, kind: Kind, name: str) -> list[Outcome]:
     return [subject.outcome(check) for check in checks_of(subject)]
 
 
-@pytest.mark.parametrize(("kind", "name"), SUBJECTS)
+def sound(kind: Kind) -> str:
+    """Return the text of the sound plugin that brings this kind of thing."""
+    return SOUND_REPORTER if kind == "reporters" else SOUND
+
+
+@pytest.mark.parametrize(("kind", "name"), [*SUBJECTS, ("reporters", "diary")])
 def test_a_sound_plugin_breaks_no_rule(kind: Kind, name: str, tmp_path: Path) -> None:
-    assert {o.check: o.reason for o in ask(tmp_path, SOUND, kind, name) if o.verdict == "failed"} == {}
+    assert {o.check: o.reason for o in ask(tmp_path, sound(kind), kind, name) if o.verdict == "failed"} == {}
 
 
 @pytest.mark.parametrize(
     ("rule", "mutant"), [pytest.param(r, m, id=f"{r}-{n}") for r, ms in MUTANTS.items() for n, m in enumerate(ms)]
 )
-def test_a_mutant_breaks_its_rule_and_no_other(rule: str, mutant: Mutant, tmp_path: Path) -> None:
-    assert mutant.old in SOUND
-    outcomes = ask(tmp_path, SOUND.replace(mutant.old, mutant.new), mutant.kind, mutant.name)
+def test_a_mutant_breaks_its_rule_and_no_other(
+    rule: str, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "END_SECONDS", 3.0)
+    text = sound(mutant.kind)
+    assert mutant.old in text
+    outcomes = ask(tmp_path, text.replace(mutant.old, mutant.new), mutant.kind, mutant.name)
     broken = {o.check: o.reason for o in outcomes if o.verdict == "failed"}
     assert set(broken) == {rule}, broken
     (failure,) = (o for o in outcomes if o.verdict == "failed")

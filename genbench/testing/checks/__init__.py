@@ -12,6 +12,7 @@ from genbench.testing.checks import (
     measuring,
     networks,
     persistence,
+    reporters,
 )
 
 CHECKS: tuple[Check, ...] = (
@@ -40,12 +41,22 @@ CHECKS: tuple[Check, ...] = (
     losses.extreme_logits,
     losses.batch_duplication,
     losses.penalty_per_sample,
+    losses.nll_per_image,
+    losses.nll_normalised,
     datasets.dataset_contract,
     datasets.dataset_repeats,
     measuring.metric_contract,
     measuring.metric_repeats,
     measuring.extractor_contract,
     measuring.extractor_per_image,
+    reporters.reporter_contract,
+    reporters.reporter_offline,
+    reporters.reporter_events,
+    reporters.reporter_answers,
+    reporters.reporter_idle,
+    reporters.reporter_place,
+    reporters.reporter_resumes,
+    reporters.reporter_ends,
 )
 
 BY_NAME: dict[str, Check] = {check.name: check for check in CHECKS}

@@ -16,6 +16,7 @@ from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
 BUILT = ("builds",)
 EXTREME = 50.0  # a logit of which sigmoid and its complement cannot both be told from 0 and 1 in fp32
 LATENTS = 5
+NORMALISED = 0.02  # by which a sum of probabilities may miss 1
 SHAPE = (1, 3, 3)
 
 
@@ -89,6 +90,84 @@ def penalty_per_sample(subject: Subject) -> None:
         levels = points.flatten(1).mean(1)
         if bool(((levels > 1e-3) & (levels < 1 - 1e-3)).all()) and bool((levels == levels[0]).all()):
             raise Broken("all images of a batch are mixed with the same random number")
+
+
+@check(
+    "nll-per-image",
+    "losses",
+    what="`nll` gives each of K·B decoded images of B images a finite number of its own; `likelihood` says its kind.",
+    why="`elbo` and `iwae-k64` weigh many latents of an image against each other; one image's error is not another's.",
+    mend="Repeat the images, images.repeat(len(logits) // len(images), 1, 1, 1), and sum over dim=(1, 2, 3) only.",
+    after=BUILT,
+)
+def nll_per_image(subject: Subject) -> None:
+    """Ask for three draws of each image at once, and one by one."""
+    loss = _likelihood_loss(subject)
+    if loss.nll is None or loss.likelihood is None:
+        there, missing = ("likelihood", "nll") if loss.nll is None else ("nll", "likelihood")
+        raise Broken(f"it has `{there}` and no `{missing}`: no metric can ask for it")
+    images = noise(4, SHAPE)
+    logits = torch.randn(12, *SHAPE, generator=rng())
+    with torch.no_grad():
+        together = loss.nll(images, logits)
+        if together.shape != (12,):
+            raise Broken(f"for 4 images and 12 logits it is {tuple(together.shape)}, not (12,)")
+        alone = [loss.nll(images[n % 4 : n % 4 + 1], logits[n : n + 1]) for n in range(12)]
+    if not bool(together.isfinite().all()):
+        raise Broken("it is not finite")
+    apart = (together - torch.cat(alone)).abs()
+    if bool((apart > 1e-3 * together.abs() + 1e-4).any()):
+        worst = int(apart.argmax())
+        raise Broken(
+            f"decoded image {worst} of 12, of image {worst % 4} of 4, is {float(together[worst]):.4g} among the others "
+            f"and {float(alone[worst]):.4g} alone"
+        )
+
+
+@check(
+    "nll-normalised",
+    "losses",
+    what="The probabilities of a pixel that `nll` means add up to 1: over 256 levels, or over all real numbers.",
+    why="A constant that is left away changes no training, and every `elbo` and number of bits per dimension.",
+    mend="Add the constants, such as log σ√(2π), or say 'cross-entropy' where it is no likelihood of grey pixels.",
+    after=("nll-per-image",),
+)
+def nll_normalised(subject: Subject) -> None:
+    """Add up exp(-nll) of an image of one pixel."""
+    loss = _likelihood_loss(subject)
+    assert loss.nll is not None
+    assert loss.likelihood is not None
+    if loss.likelihood.kind == "cross-entropy":
+        raise Inapplicable("a cross-entropy of grey pixels is no likelihood")
+    levels = torch.linspace(0, 1, 256, dtype=torch.float64)
+    reach = torch.linspace(-19, 19, 30_001, dtype=torch.float64).sinh() * 1e-4  # ten thousand to either side
+    for logit in (-1.5, 0.5):
+        if loss.likelihood.kind == "discrete":
+            sums = [float(_densities(loss.nll, levels, logit).sum())]
+        else:  # a density may have only [0, 1] to reach over
+            between = torch.linspace(0, 1, 30_001, dtype=torch.float64)
+            centred = reach + torch.tensor(logit).sigmoid()
+            sums = [
+                float(torch.trapezoid(_densities(loss.nll, points, logit), points)) for points in (between, centred)
+            ]
+        if all(abs(found - 1) > NORMALISED for found in sums):
+            raise Broken(f"where the logit of a pixel is {logit:g}, its probabilities add up to {sums[-1]:.4g}")
+
+
+def _likelihood_loss(subject: Subject) -> VariationalLoss:
+    loss = subject.created_loss()
+    if not isinstance(loss, VariationalLoss):
+        raise Inapplicable("the loss is not variational")
+    if loss.nll is None and loss.likelihood is None:
+        raise Inapplicable("the loss is not a likelihood's")
+    return loss
+
+
+def _densities(nll: Callable[[Tensor, Tensor], Tensor], points: Tensor, logit: float) -> Tensor:
+    """Return exp(-nll) of images of one pixel; 0 where it is not defined."""
+    with torch.no_grad():
+        found = nll(points.float().view(-1, 1, 1, 1), torch.full((len(points), 1, 1, 1), logit))
+    return (-found.double()).exp().nan_to_num(0.0, posinf=0.0)
 
 
 def _extremes(loss: object) -> Iterator[tuple[str, Tensor, list[Tensor]]]:

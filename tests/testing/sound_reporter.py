@@ -1,0 +1,26 @@
+"""A sound reporter, apart from the other things: its process needs no torch; mutants are made of it too."""
+
+import genbench
+
+requires_api = "1.0"
+
+
+class Diary:
+    """Writes lines into a file of its own."""
+
+    def __init__(self, run, options):
+        self.file = (run.path / "diary.csv").open("a")
+
+    def window_finished(self, event):
+        print(event.cell.id, event.images, *event.terms.values(), file=self.file)
+
+    def cell_finished(self, event):
+        print(event.cell.id, event.status, file=self.file, flush=True)
+
+    def run_finished(self, event):
+        self.file.close()
+
+
+@genbench.hookimpl
+def genbench_reporters():
+    yield genbench.ReporterSpec(name="diary", summary="a file of lines", create=Diary)
