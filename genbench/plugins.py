@@ -14,7 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeAlias, cast
@@ -246,4 +246,13 @@ def _reason(error: BaseException) -> str:
         if unknown:
             return f"There is no hook '{unknown[1]}'.{near_miss(unknown[1], HOOKS)}"
         return " ".join(str(error).split())
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"{type(error).__name__}: {error}".rstrip(": ") + _meant_field(error)
+
+
+def _meant_field(error: BaseException) -> str:
+    """Return the near miss where a spec was given a field that it does not have; else an empty string."""
+    given = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    spec = next((t for t in SPEC_TYPES.values() if given and t.__name__ == given[1]), None)
+    if given is None or spec is None:
+        return ""
+    return near_miss(given[2], [field.name for field in fields(spec)]).replace(" Did", ". Did", 1)

@@ -108,6 +108,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "bad-shapes": (model("bad-shapes", "image_shapes=[(28, 28)]"), "must be (channels, height, width), not (28, 28)"),
     "bad-field": (model("bad-field", "colour='red'"), "TypeError: "),
+    "bad-field-typo": (model("bad-field-typo", "value_rnge=(0, 1)"), "'value_rnge'. Did you mean 'value_range'?"),
     "bad-recipe": (model("bad-recipe", "recipe={'batchsize': 3}"), "Did you mean 'batch_size'?"),
     "bad-recipe-value": (loss("bad-recipe-value", "recipe={'batch_size': 0}"), "batch_size = 0 is out of range"),
     "bad-recipe-type": (model("bad-recipe-type", "recipe=None"), "recipe must be a mapping"),

@@ -81,7 +81,8 @@ def test_plugin(
 ) -> int:
     """Try a plugin, or one thing that it registers, against the rules of docs/conformance.md.
 
-    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family or extractor.
+    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
+    reporter.
 
     \b
     genbench plugin test my_variant.py

@@ -67,6 +67,11 @@ def _require_free(project: Project) -> None:
             raise UsageError(
                 f"{taken.plugin.title} registers the {project.kind} '{project.name}' already.", "Choose another name."
             )
+    named = next((plugin for plugin in catalogue.plugins if plugin.name == project.name), None)
+    if named is not None:
+        raise UsageError(
+            f"A plugin '{named.name}' ({named.distribution}) is installed already.", "Choose another name."
+        )
     if project.kind == "metric" and project.name in (*PREFIXES, LIKELIHOOD, "none"):
         raise UsageError(f"--metrics has a meaning for '{project.name}' already.", "Choose another name.")
     if project.module in packages_distributions():

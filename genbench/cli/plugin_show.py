@@ -25,7 +25,8 @@ REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_json: bool) -> None:
     """Show options, paper, parameters and stored results of NAME.
 
-    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family or extractor.
+    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
+    reporter.
     """
     from genbench.execute.parameters import count_in_child
     from genbench.report.registered import describe_entry, stored_results, text_of
@@ -47,7 +48,7 @@ def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_j
         data = {"kind": SINGULAR[kind], **describe_entry(catalogue.entries(kind)[spec])}
         if kind == "models":
             data["parameters"] = counts[spec]
-        if kind != "extractors":
+        if kind not in ("extractors", "reporters"):
             data["results"] = stored_results(kind, spec, stored)
         described.append((kind, data))
     if as_json:

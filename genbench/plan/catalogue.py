@@ -74,11 +74,14 @@ class Catalogue:
                 f"The {SINGULAR[kind]} '{name}' is registered by the {claims[0].explanation}",
                 "See `genbench plugin list` for the traceback.",
             )
-        cure = f"{kind.capitalize()}: {', '.join(sorted(entries)) or 'none is installed'}."
-        for plugin in self.plugins:
-            if plugin.quarantined and not plugin.registers:
-                cure += f"\nIt may be in the {plugin.explanation}"
+        known = f"{kind.capitalize()}: {', '.join(sorted(entries)) or 'none is installed'}."
+        cure = "\n".join([*self.suspicions(), known])
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
+
+    def suspicions(self) -> list[str]:
+        """Return a sentence for each quarantined plugin of which is not known what it would register."""
+        suspects = [plugin for plugin in self.plugins if plugin.quarantined and not plugin.registers]
+        return [f"It may be in the {plugin.explanation}" for plugin in suspects]
 
     def quarantined_claims(self, kind: Kind, name: str) -> list[Plugin]:
         """Return the quarantined plugins that register this name."""

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import UNSET
 
 from genbench import __version__
-from genbench.errors import UsageError
+from genbench.errors import UsageError, near_miss
 from genbench.options import OptionValue, resolve_options
 from genbench.plan.catalogue import LIKELIHOOD, Catalogue, Entry
 from genbench.plan.feature_metrics import PREFIXES, with_prefix
@@ -204,7 +204,9 @@ def _choice(entry: Entry[Any], given: Mapping[str, OptionValue]) -> Choice:
 
 def _missing_family(model: ModelSpec, catalogue: Catalogue) -> str:
     claims = catalogue.quarantined_claims("families", model.family)
-    why = f" of the {claims[0].explanation}" if claims else ", which no plugin registers"
+    miss = near_miss(model.family, catalogue.families)
+    unknown = ", which no plugin registers" + (f".{miss}" if miss else "")
+    why = f" of the {claims[0].explanation}" if claims else unknown
     return f"model '{model.name}' is of the family '{model.family}'{why}"
 
 
@@ -338,9 +340,13 @@ def third_party_plugins(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> l
 
 
 def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:
-    """Return a warning for each name in use that a quarantined plugin claims too: it may have been the one meant."""
+    """Return a warning for each name in use that a quarantined plugin claims too, and for files that are quarantined.
+
+    What was named may have been meant to come from there.
+    """
     named = {used for cell in cells for used in names_in_use(cell.identity)}
-    return [
+    files = [plugin for plugin in catalogue.plugins if plugin.origin == "file" and plugin.quarantined]
+    return [f"nothing is used of the {file.explanation}" for file in files if not file.registers] + [
         f"'{name}' is also registered by the {rival.explanation}"
         for kind, name in sorted(named)
         if name in catalogue.entries(kind)

@@ -119,7 +119,10 @@ def _require_name(name: str) -> None:
     module = name.replace("-", "_")
     taken = module in sys.stdlib_module_names or keyword.iskeyword(module)
     if taken or module in ("genbench", "torch", "tests", "test", "src"):
-        raise UsageError(f"A package named '{module}' would stand in the way of Python's own, or of torch's.")
+        raise UsageError(
+            f"A package named '{module}' would stand in the way of Python's own, or of torch's.",
+            f"Choose another name, such as 'my-{name}'.",
+        )
 
 
 def _read(source: str) -> str:

@@ -119,7 +119,7 @@ class Subject:
         return CellIdentity(
             identity_version=IDENTITY_VERSION,
             model=_choice(entries.models[model.name], self.options("models", model)),
-            family=_choice(entries.families[model.family], {}),
+            family=_choice(entries.require("families", model.family), {}),
             loss=_choice(entries.losses[loss.name], self.options("losses", loss)),
             dataset=_choice(next(iter(entries.datasets.values())), {}),
             image_shape=shape or self.shapes[0],

@@ -53,7 +53,7 @@ def find_targets(
                 quarantined += catalogue.quarantined_claims(k, name)
         found = [(k, spec) for k, spec in found if kind in (None, k)]
         if not found and not quarantined:
-            raise _unknown(name, kind, catalogue)
+            raise _unknown(name, kind, catalogue, plugins)
         subjects |= {(k, spec): Subject(k, spec, catalogue, settings or {}) for k, spec in found}
     given = settings or {}
     check_settings(given, [spec for subject in subjects.values() for spec in _configurable(subject)], catalogue)
@@ -88,11 +88,23 @@ def _refusal(plugin: Plugin) -> str:
     return f"{plugin.reason}\n{plugin.traceback}".strip()
 
 
-def _unknown(name: str, kind: Kind | None, catalogue: Catalogue) -> UsageError:
+def _unknown(name: str, kind: Kind | None, catalogue: Catalogue, plugins: Sequence[Plugin]) -> UsageError:
+    if kind and plugins:
+        there = [SINGULAR[k] for k in SPEC_TYPES for plugin in plugins if plugin.registers.get(k)]
+        return UsageError(
+            f"There is nothing to test: {plugins[0].title} registers no {SINGULAR[kind]}.",
+            f"Leave --kind out, or say one that it has: {', '.join(dict.fromkeys(there))}.",
+        )
     kinds = [kind] if kind else list(SPEC_TYPES)
     known = {n for k in kinds for n in catalogue.entries(k)} | {plugin.name for plugin in catalogue.plugins}
     what = f"no {SINGULAR[kind]} is" if kind else "nothing is"
     return UsageError(
         f"There is nothing to test: {what} named '{name}'.{near_miss(name, known)}",
-        "Name a plugin, its distribution, a file ending in .py, or what a plugin registers (`genbench plugin list`).",
+        "\n".join(
+            [
+                *catalogue.suspicions(),
+                "Name a plugin, its distribution, a file ending in .py, or what a plugin registers "
+                "(`genbench plugin list`).",
+            ]
+        ),
     )

@@ -50,6 +50,7 @@ def test_another_folder_is_quoted_where_a_shell_would_split_it() -> None:
         (["numpy"], "A package 'numpy' is installed already"),
         (["my-data", "--kind", "dataset", "--family", "variational"], "--family says nothing of a dataset"),
         (["../up"], "cannot be the name"),
+        (["class"], "stand in the way of Python's own"),
     ],
 )
 def test_what_would_not_work_is_refused_and_nothing_is_written(
@@ -68,8 +69,10 @@ def test_a_name_of_somebody_elses_installed_plugin_is_refused(tmp_path: Path, mo
         def genbench_losses():
             yield genbench.LossSpec(name="taken", family="adversarial", create=len)
     """
-    temp_plugin(tmp_path / "site", source, name="acme-losses")
+    temp_plugin(tmp_path / "site", source, name="acme-losses", entry_points={"acme": "acme_losses"})
     expose(tmp_path / "site", monkeypatch)
     with pytest.raises(UsageError, match=r"acme-losses.* registers the loss 'taken' already"):
         invoke("taken", "--kind", "loss")
+    with pytest.raises(UsageError, match=r"A plugin 'acme' \(acme-losses\) is installed already"):
+        invoke("acme")
     assert "holds a plugin" in invoke("taken").stdout  # a model may have the name of a loss

@@ -27,12 +27,12 @@ def test_a_file_is_tested_whole_with_a_line_for_each_rule_and_an_explanation_of_
     lines = done.stdout.splitlines()
     headings = [line for line in lines if line and not line.startswith(" ")]
     assert headings == [
-        *("family duel", "model sound", "model labelled", "model dueller", "loss penalised", "loss plain"),
-        *("dataset dots", "extractor rows", "metric brightness", "10 ok, 3 failed, 0 skipped"),
+        *("family duel", "model sound", "model labelled", "model dueller", "loss penalised", "loss laplace"),
+        *("loss plain", "dataset dots", "extractor rows", "metric brightness", "11 ok, 3 failed, 0 skipped"),
     ]
     assert lines.count("  failed   norm-epsilon: generator.norm has eps = 0.8") == 3
     assert "           mend: Write momentum=0.8" in done.stdout
-    assert lines.count("  ok       documented") == 9
+    assert lines.count("  ok       documented") == 10
 
 
 def test_json_carries_the_rule_and_options_can_be_given() -> None:
@@ -62,8 +62,25 @@ def test_a_quarantined_plugin_fails_the_first_rule_with_its_traceback(tmp_path: 
         (["dcgan", "--only", "resmue"], "There is no rule 'resmue'. Did you mean 'resume'"),
         (["dcgan", "--timeout", "0"], "leaves no time"),
         (["nowhere.py"], "nowhere.py cannot be read"),
+        ([str(SOUND), "--kind", "reporter"], r"sound_plugin\.py \w+\) registers no reporter"),
     ],
 )
 def test_what_cannot_be_tested_is_a_usage_error(arguments: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         invoke(*arguments)
+
+
+def test_a_name_that_may_be_in_a_file_that_cannot_be_loaded_is_told_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("raise RuntimeError('no licence')\n")
+    with pytest.raises(UsageError) as error:
+        invoke("my-variant", "--plugin", str(path))
+    assert "It may be in the plugin mine" in error.value.cure
+    assert "RuntimeError: no licence" in error.value.cure
+
+
+def test_a_model_of_a_misspelt_family_is_told_the_near_miss(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(SOUND.read_text().replace('family="adversarial", build', 'family="adversarail", build'))
+    done = invoke("sound", "--plugin", str(path), "--only", "builds")
+    assert "failed   builds: Unknown family 'adversarail'. Did you mean 'adversarial'?" in done.stdout

@@ -328,6 +328,18 @@ def test_a_quarantined_family_is_the_reason_of_its_models() -> None:
     assert reason.endswith("family 'flow' of the plugin acme (acme 1.0), which is quarantined: it is broken.")
 
 
+def test_a_misspelt_family_is_told_with_the_near_miss() -> None:
+    reason = reasons(plan(models="m,gan", among=catalogue(models=[model(family="adversarail")])))["m minimax"]
+    assert reason.endswith("which no plugin registers. Did you mean 'adversarial'?")
+
+
+def test_a_file_that_was_named_and_cannot_be_used_is_a_warning_whatever_else_runs() -> None:
+    among = catalogue()
+    among.plugins.append(Plugin("mine", "file", "/home/mine.py", "mine.py", "0a1b", reason="SyntaxError: '('"))
+    (warning,) = plan(models="gan", among=among).warnings
+    assert warning == "nothing is used of the plugin mine (mine.py 0a1b), which is quarantined: SyntaxError: '('."
+
+
 def test_a_model_cannot_have_an_option_that_every_model_has() -> None:
     @dataclass(frozen=True)
     class Clash:
