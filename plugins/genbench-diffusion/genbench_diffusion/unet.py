@@ -13,8 +13,8 @@ Width w = 32, images of c × s × s; s/4 is the coarsest level of 28 and 32 pixe
 
     block  x + Conv k3(SiLU(FiLM(norm(Conv k3(SiLU(norm(x)))), noise))), where channels change Conv k1(x) + …
 
-The noise level becomes w sines and cosines, and two dense layers of 4w. For 28×28×1: 769,857 parameters, for 64×64×3:
-1,097,219.
+The noise level becomes w sines and cosines, and two dense layers of 4w. For 28×28×1: 670,241 parameters, for 64×64×3:
+934,819.
 """
 
 from __future__ import annotations
