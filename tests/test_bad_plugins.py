@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -44,16 +45,18 @@ def genbench(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_lists_are_whole_and_say_what_was_put_right(site: Path) -> None:
-    done = genbench(site, "list", "losses", "--json")
+    with ThreadPoolExecutor(2) as pool:
+        listed = pool.submit(genbench, site, "plugin", "list", "--json")
+        done = genbench(site, "list", "losses", "--json")
     assert done.returncode == 0, done.stderr
     assert {*AT_IMPORT} <= {loss["name"] for loss in json.loads(done.stdout)}  # nothing printed got in between
-    plugins = {plugin["name"]: plugin for plugin in json.loads(genbench(site, "plugin", "list", "--json").stdout)}
+    plugins = {plugin["name"]: plugin for plugin in json.loads(listed.result().stdout)}
     for name, (_, noted) in AT_IMPORT.items():
         assert plugins[name]["status"] == "ok", plugins[name]["reason"]
         assert plugins[name]["registers"] == {"losses": [name]}  # a copy of the process did not answer for another
         assert [noted in note for note in plugins[name]["notes"]] == [True] * bool(noted), name
-    text = genbench(site, "plugin", "list").stdout
-    assert "note: importing it changed torch's default dtype (from torch.float32 to torch.float64): put back" in text
+    (note,) = plugins["acme-double"]["notes"]
+    assert note == "importing it changed torch's default dtype (from torch.float32 to torch.float64): put back"
 
 
 MODELS = """
@@ -97,6 +100,8 @@ MODELS = """
                 os.write(1, b"{]")
             values = math.prod(image_shape)
             decoder = nn.Sequential(nn.Linear(latent_dim, values), nn.Unflatten(1, image_shape))
+            if what == "wrong-shape":
+                decoder = nn.Sequential(nn.Linear(latent_dim, 26 * 28), nn.Unflatten(1, (1, 26, 28)))
             if what == "lies":
                 return {"generator": decoder, "discriminator": nn.Linear(2, 1)}
             return {"encoder": Encoder(values, latent_dim, what), "decoder": decoder}
@@ -104,21 +109,33 @@ MODELS = """
 
     @genbench.hookimpl
     def genbench_models():
-        for what in ("sound", "reads", "nan", "keeps", "sets", "hangs", "exits", "forks", "talks", "lies"):
+        for what in ("sound", "reads", "nan", "keeps", "sets", "hangs", "exits", "forks", "talks", "lies",
+                     "wrong-shape", "wrong-range"):
             yield genbench.ModelSpec(
                 name=f"bad-{what}", summary="a test", family="variational", build=building(what), default_loss="elbo",
-                latent_dim=2, value_range=(0, 1), output="logits", image_shapes=((1, 28, 28),),
+                latent_dim=2, value_range=(0, 1), output="images" if what == "wrong-range" else "logits",
+                image_shapes=((1, 28, 28),),
             )
 """
-RULES = ("builds", "finite-steps", "process-untouched", "no-host-reads", "bounded-memory")
+RULES = (
+    "builds",
+    "image-shapes",
+    "value-range",
+    "finite-steps",
+    "process-untouched",
+    "no-host-reads",
+    "bounded-memory",
+)
 BROKEN = {  # model -> the rule that it breaks, and what is found
     "bad-reads": ("no-host-reads", "item (__init__.py, line 18)"),
     "bad-nan": ("finite-steps", "is nan in update 1"),
     "bad-keeps": ("bounded-memory", "more bytes"),
     "bad-sets": ("process-untouched", "building 'bad-sets' changed torch's number of threads (from "),
     "bad-forks": ("process-untouched", "its code forks the process"),
-    "bad-hangs": ("builds", "it did not finish checking within 10 s"),
+    "bad-hangs": ("builds", "it did not finish checking within 6 s"),
     "bad-exits": ("builds", "checking it ended the process with exit status 7"),
+    "bad-wrong-shape": ("image-shapes", "for 4 images (1, 28, 28) samples are (4, 1, 26, 28)"),
+    "bad-wrong-range": ("value-range", "for images (1, 28, 28), declared (0, 1), found -"),
     "bad-lies": ("builds", "returned the networks generator, discriminator; the family 'variational' needs encoder"),
 }
 
@@ -132,10 +149,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_plugin_test_names_the_rule_that_each_breaks_and_survives_them_all(models: Path) -> None:
     only = [part for rule in ("documented", *RULES) for part in ("--only", rule)]
-    done = genbench(models, "plugin", "test", "acme-models", "--timeout", "10", "--json", *only)
+    done = genbench(models, "plugin", "test", "acme-models", "--timeout", "6", "--json", *only)
     assert done.returncode == 5, done.stderr
     outcomes = json.loads(done.stdout)
-    assert len(outcomes) == 10 * 6
+    assert len(outcomes) == 12 * 8
     failed: dict[str, dict[str, str]] = {}
     for outcome in outcomes:
         if outcome["verdict"] == "failed":
@@ -156,7 +173,8 @@ def test_a_run_puts_right_what_it_can_and_notes_it(models: Path, tmp_path: Path)
     done = genbench(
         models,
         *("run", "--profile", "smoke", "--images", "320", "--metrics", "none", "--threads", "1"),
-        *("--models", "bad-sets,bad-nan,bad-reads,bad-sound", "--out", str(tmp_path / "run")),
+        *("--models", "bad-sets,bad-nan,bad-reads,bad-wrong-shape,bad-wrong-range,bad-sound"),
+        *("--out", str(tmp_path / "run")),
     )
     assert done.returncode == 5, done.stderr
     cells = {c["identity"]["model"]["name"]: c for c in map(_read, (tmp_path / "run" / "cells").glob("*.json"))}
@@ -164,8 +182,12 @@ def test_a_run_puts_right_what_it_can_and_notes_it(models: Path, tmp_path: Path)
         "bad-sets": "ok",
         "bad-nan": "diverged",
         "bad-reads": "ok",
+        "bad-wrong-shape": "failed",
+        "bad-wrong-range": "failed",
         "bad-sound": "ok",
     }
+    assert "26" in cells["bad-wrong-shape"]["reason"]
+    assert "(0, 1)" in cells["bad-wrong-range"]["reason"]
     (importing,) = cells["bad-sound"]["notes"]
     assert importing == (
         "acme-models (acme-models 1.0): importing it changed torch's default dtype (from torch.float32 to "

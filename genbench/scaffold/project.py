@@ -83,6 +83,7 @@ class Project:
             "SUMMARY": summary,
             "WORK": work,
             "ARGUMENTS": self.arguments,
+            "QUICK": "" if self.kind == "metric" else " --metrics none",
         }
         sources = {
             "pyproject.toml": "common/pyproject.toml",
