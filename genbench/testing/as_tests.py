@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.execute.registry import load_registry
-from genbench.plan.catalogue import discover
+from genbench.plan.catalogue import SINGULAR, discover
 from genbench.plan.settings import Settings
 from genbench.testing.check import Check, Outcome
 from genbench.testing.examination import checks_of, explain
@@ -45,10 +45,13 @@ def conformance(
     targets = find_targets(names or files, discover(files), settings=settings)
     catalogue = load_registry(targets.plugins)
     cases: list[Any] = [pytest.param(refusal, None, id=f"{refusal.subject}-loads") for refusal in targets.refusals]
+    names_of_all = [described.name for described in targets.subjects]
     for described in targets.subjects:
+        alone = names_of_all.count(described.name) == 1
+        title = described.name if alone else f"{described.name}-{SINGULAR[described.kind]}"
         subject = Subject(described.kind, described.name, catalogue, settings or {})
         cases += [
-            pytest.param(subject, check, id=f"{subject.name}-{check.name}")
+            pytest.param(subject, check, id=f"{title}-{check.name}")
             for check in checks_of(subject, only)
             if check.name not in skip
         ]

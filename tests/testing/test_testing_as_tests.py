@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from genbench.testing import conformance
 from genbench.testing.page import page
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +43,14 @@ def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Pat
     assert "mend:  Write momentum=0.8" in done.stdout
     assert "test_documented[sound-documented] PASSED" in done.stdout
     assert "[sound-builds]" not in done.stdout
+
+
+def test_things_that_share_a_name_are_told_apart_by_their_kind(tmp_path: Path) -> None:
+    twice = tmp_path / "twice.py"
+    twice.write_text(SOUND.read_text().replace('name="penalised"', 'name="sound"'))
+    (mark,) = conformance(plugin=twice, only=["documented"]).pytestmark  # type: ignore[attr-defined]
+    ids = {case.id for case in mark.args[1]}
+    assert {"sound-model-documented", "sound-loss-documented", "labelled-documented"} <= ids
 
 
 def test_the_committed_page_of_rules_is_made_of_the_list() -> None:
