@@ -203,7 +203,7 @@ def growth(seen: Seen, settling: int) -> dict[str, Any]:
     series = {
         f"{process} {what}": [cell["held"][process][what] for cell in seen.cells]
         for process in ("supervisor", "template")
-        for what in ("rss", "pss", "files")
+        for what in ("rss", "anonymous", "files")
     }
     series["worker peak_rss"] = [result.memory.peak_rss if result.memory else 0 for result in seen.results]
     lasted = [cell["events"][-1][1] - cell["events"][0][1] for cell in seen.cells]
@@ -241,7 +241,9 @@ def show_growth(found: Mapping[str, Any]) -> None:
     )
     for name, slope in found["slopes"].items():
         last = found["samples"][name][-1]
-        unit, scale = ("KiB", 1024) if name.endswith("ss") else ("ms", 1e-3) if name.startswith("seconds") else ("", 1)
+        unit, scale = (
+            ("ms", 1e-3) if name.startswith("seconds") else ("", 1) if name.endswith("files") else ("KiB", 1024)
+        )
         median, low, high = (slope[key] / scale for key in ("median", "low", "high"))
         print(f"  {name:<28} {median:9.4f} {unit} [{low:.4f}, {high:.4f}], in the end {last / scale:,.1f} {unit}")
 

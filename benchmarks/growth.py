@@ -36,11 +36,14 @@ def theil_sen(samples: Sequence[float]) -> Slope:
 
 
 def held_by(pid: int) -> dict[str, int]:
-    """Return resident bytes (`rss`), bytes with shared ones shared out (`pss`), and open files (`files`)."""
+    """Return resident bytes (`rss`), those of them that belong to no file (`anonymous`), and open files (`files`).
+
+    Not the proportional size: that of a library's pages changes with whatever else on the machine has it loaded.
+    """
     found = {"files": len(os.listdir(f"/proc/{pid}/fd"))}  # noqa: PTH208 - links, not files
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
         name, _, rest = line.partition(":")
-        if name in ("Rss", "Pss"):
+        if name in ("Rss", "Anonymous"):
             found[name.lower()] = int(rest.split()[0]) * 1024
     return found
 

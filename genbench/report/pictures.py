@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,8 +75,11 @@ def _blank(reason: str, limit: int) -> Image.Image:
 def _fit(title: str, font: object, width: int) -> str:
     """Shorten a title until it is no wider than its tile."""
     line = " ".join(title.split())[:200]  # more never fits
-    shortened = line
-    while shortened and font.getlength(shortened) > width:  # type: ignore[attr-defined]  # both kinds of font have it
-        line = line[:-1]
-        shortened = line + "…"
-    return shortened
+
+    def length(letters: int) -> float:
+        return float(font.getlength(line[:letters] + "…"))  # type: ignore[attr-defined]  # both kinds of font have it
+
+    if font.getlength(line) <= width:  # type: ignore[attr-defined]
+        return line
+    fitting = bisect.bisect_right(range(len(line)), float(width), key=length) - 1
+    return line[:fitting] + "…" if fitting >= 0 else ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
+from genbench.exchange import Estimate
 from genbench.options import OptionValue
 from genbench.report import numbers
 from genbench.report.comparable import agree, measured_protocols
@@ -75,28 +76,44 @@ def errors(given: Sequence[Group], rows: Sequence[Row], pooled: bool) -> str:
 
 
 def _parted(cells: Sequence[PlannedRow], alike: Iterable[int]) -> list[Group]:
-    parts: list[list[int]] = []
+    parts: list[_Part] = []
     others: list[int] = []
     for number in alike:
         result = cells[number].result
         if result is None or result.comparability is None:
             others.append(number)
-        elif part := next((part for part in parts if all(_go_together(cells[n], cells[number]) for n in part)), None):
-            part.append(number)
+            continue
+        one = _Part([number], _shared(cells[number]), result.comparability.data_hash, measured_protocols(result))
+        part = next((part for part in parts if part.goes_with(one)), None)
+        if part is None:
+            parts.append(one)
         else:
-            parts.append([number])
-    parts = parts or [[]]
-    parts[0] += others
-    return [Group(tuple(sorted(part)), _shared(cells[part[0]])) for part in parts]
+            part.take(one)
+    numbers = [part.cells for part in parts] or [[]]
+    numbers[0] += others
+    return [Group(tuple(sorted(part)), _shared(cells[part[0]])) for part in numbers]
 
 
-def _go_together(one: PlannedRow, other: PlannedRow) -> bool:
-    """Say whether two cells share everything but the seed, the pixels and the protocols of metrics included."""
-    if one.result is None or other.result is None or _shared(one) != _shared(other):
-        return False
-    pixels = {cell.comparability.data_hash for cell in (one.result, other.result) if cell.comparability}
-    found, held = measured_protocols(one.result), measured_protocols(other.result)
-    return len(pixels) == 1 and all(agree(found[metric], held[metric]) for metric in found.keys() & held.keys())
+@dataclass
+class _Part:
+    """Executed cells that share everything but the seed, the pixels and the protocols of metrics included."""
+
+    cells: list[int]  # their numbers
+    shared: dict[str, OptionValue]
+    pixels: str  # their hash
+    protocols: dict[str, Estimate]  # one estimate of each metric: all cells that have the metric agree
+
+    def goes_with(self, other: _Part) -> bool:
+        """Say whether the cells of both may be pooled."""
+        if (self.shared, self.pixels) != (other.shared, other.pixels):
+            return False
+        both = self.protocols.keys() & other.protocols.keys()
+        return all(agree(self.protocols[metric], other.protocols[metric]) for metric in both)
+
+    def take(self, other: _Part) -> None:
+        """Take in cells that go with these."""
+        self.cells += other.cells
+        self.protocols = other.protocols | self.protocols
 
 
 def _shared(cell: PlannedRow) -> dict[str, OptionValue]:

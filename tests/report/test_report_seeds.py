@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from example_runs import cell, comparability, estimate, identity, reference, stored
 
-from genbench.exchange import Unavailable
+from genbench.exchange import Estimate, Unavailable
+from genbench.report import seeds
+from genbench.report.comparable import agree
 from genbench.report.layout import DAGGER, Row, Table
 from genbench.report.render import FORMATS, render
 from genbench.report.table import make_table
@@ -196,3 +199,26 @@ def test_digits_that_nobody_reads_are_no_spread(tmp_path: Path) -> None:
     value = pooled(stored(tmp_path / "run", *cells)).rows[0].values["peak memory"]
     assert value.text == "512"
     assert value.parts["standard_error"] == pytest.approx(0.5 * 4096 / 2**20)
+
+
+def test_the_work_grows_with_the_cells_and_not_with_their_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stored(tmp_path / "run", *scores(*map(float, range(30))))
+    compared = []
+
+    def counted(one: Estimate, other: Estimate) -> bool:
+        compared.append(one.metric)
+        return agree(one, other)
+
+    monkeypatch.setattr(seeds, "agree", counted)
+    (row,) = pooled(run).rows
+    assert row.values["seeds"].raw == 30
+    assert len(compared) == 29
+
+
+def test_a_protocol_that_one_of_several_seeds_has_keeps_others_away(tmp_path: Path) -> None:
+    first = estimate("fd-cnn", 1.0)
+    other = replace(first, protocol={**first.protocol, "weights": "other"})
+    cells = [seeded(0, estimates=[first]), seeded(1, estimates=[]), seeded(2, estimates=[other])]
+    assert texts(pooled(stored(tmp_path / "run", *cells)), "seeds") == ["2", "1"]
