@@ -62,7 +62,7 @@ class WorkerPool:
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
                 pass_fds=[theirs.fileno()],
-                env=_environment(),
+                env=worker_environment(),
                 start_new_session=True,  # Ctrl-C reaches the supervisor only
             )
         self._replies = Lines(ours)
@@ -134,7 +134,7 @@ class WorkerPool:
             self._errors = None
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Return the template's environment: this one, with idle threads that soon sleep unless the user chose."""
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     return dict(os.environ) if chosen else {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT}

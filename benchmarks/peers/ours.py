@@ -1,0 +1,60 @@
+"""genbench's side: the engine of a cell, built as a worker builds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+
+import torch
+from sides import Losses, Setting
+from torch import nn
+
+from genbench.execute.building import Built, build_cell
+from genbench.execute.loading import load_data
+from genbench.execute.registry import load_registry
+from genbench.plan.catalogue import discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+
+
+def build(setting: Setting) -> Built:
+    """Build the cell."""
+    catalogue = discover()
+    given = {
+        "models": setting.model,
+        "datasets": "fashion-mnist-mini" if setting.folder is None else f"folder:{setting.folder}",
+        "batch_size": setting.batch_size,
+        "precision": setting.precision,
+        "device": setting.device.type,
+    }
+    (cell,) = make_plan(make_request(given), catalogue, setting.device.type).cells
+    plugin = catalogue.require("models", setting.model).plugin
+    registry = load_registry([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
+    data = load_data(cell.identity.dataset, cell.identity.image_shape, registry)
+    return build_cell(cell.identity, registry, data, setting.device)
+
+
+class Genbench:
+    """Windows as a training has them: no collection of garbage inside, losses read at their ends, on the clock here."""
+
+    def __init__(self, setting: Setting) -> None:
+        built = build(setting)
+        self.engine = built.engine
+        self.networks: list[nn.Module] = [*built.setup.networks.values()]
+        if setting.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+        if setting.engine != "eager":
+            from genbench.execute.engines import choose_engine
+
+            record = choose_engine(self.engine, setting.engine, 10**9, lambda _: None)
+            if setting.engine not in ("auto", record.used):
+                raise RuntimeError(f"{setting.engine} cannot be used: {record}")
+
+    def train(self, steps: int) -> Losses:
+        """Train and read the terms of all phases."""
+        gc.disable()
+        for _ in range(steps):
+            self.engine.step()
+        terms = self.engine.read_terms()
+        gc.enable()
+        return {player.phase.name: terms[player.phase.name].tolist() for player in self.engine.players}

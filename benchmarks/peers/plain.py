@@ -1,0 +1,194 @@
+"""Training scripts as the field's well-known examples write their steps (pytorch/examples, dcgan and vae), written anew.
+
+A DataLoader that decodes and normalises images one by one; for GANs a backward pass of the discriminator on real images
+and another on fakes, and a generator step in which the discriminator's weights collect gradients too; losses read on
+the host in every step; the optimisers and memory layouts that torch takes by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ours
+import torch
+from images import GreyImages, folder_of_colour, to_symmetric, to_unit
+from sides import Endless, Losses, Setting, copy_parameters
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+
+class VAE(nn.Module):
+    """784 - 400 - 20 - 400 - 784."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(784, 400)
+        self.mean = nn.Linear(400, 20)
+        self.log_variance = nn.Linear(400, 20)
+        self.back = nn.Linear(20, 400)
+        self.out = nn.Linear(400, 784)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the reconstruction, and mean and log variance of the latents."""
+        hidden = F.relu(self.hidden(x))
+        mean, log_variance = self.mean(hidden), self.log_variance(hidden)
+        deviation = torch.exp(0.5 * log_variance)
+        latents = mean + torch.randn_like(deviation) * deviation
+        return torch.sigmoid(self.out(F.relu(self.back(latents)))), mean, log_variance
+
+
+class PlainVAE:
+    """The VAE's script: sums over pixels and images, Adam with a step of 1e-3."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.device = setting.device
+        self.model = VAE().to(self.device)
+        copy_parameters(_given(setting), [self.model])
+        self.networks = [self.model]
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
+        self.loader = loader_of(GreyImages(to_unit()), setting)
+
+    def train(self, steps: int) -> Losses:
+        """Train; the losses are nats per image."""
+        losses = []
+        for images, _ in self.loader.take(steps):
+            x = images.to(self.device).view(-1, 784)
+            self.optimizer.zero_grad()
+            reconstruction, mean, log_variance = self.model(x)
+            error = F.binary_cross_entropy(reconstruction, x, reduction="sum")
+            divergence = -0.5 * torch.sum(1 + log_variance - mean.pow(2) - log_variance.exp())
+            loss = error + divergence
+            loss.backward()
+            losses.append(loss.item() / len(x))
+            self.optimizer.step()
+        return {"autoencoder": losses}
+
+
+class PlainGAN:
+    """A GAN's script: the discriminator ends in a sigmoid, Adam with a step of 2e-4 and a first beta of 0.5."""
+
+    def __init__(
+        self, setting: Setting, generator: nn.Module, discriminator: nn.Module, latents: Sequence[int]
+    ) -> None:
+        self.device = setting.device
+        self.generator, self.discriminator = generator.to(self.device), discriminator.to(self.device)
+        self.networks = [self.generator, self.discriminator]
+        copy_parameters(_given(setting), self.networks)
+        self.latents = latents
+        self.criterion = nn.BCELoss()
+        self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.g_optimizer = torch.optim.Adam(self.generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        data = GreyImages(to_symmetric(1)) if setting.folder is None else folder_of_colour(setting.folder)
+        self.loader = loader_of(data, setting)
+        if self.device.type == "cuda":
+            torch.backends.cudnn.benchmark = True
+
+    def train(self, steps: int) -> Losses:
+        """Train; the discriminator's loss is that of real images and that of fakes together."""
+        losses: Losses = {"discriminator": [], "generator": []}
+        for images, _ in self.loader.take(steps):
+            real = images.to(self.device)
+            self.discriminator.zero_grad()
+            labels = torch.full((len(real),), 1.0, device=self.device)
+            real_output = self.discriminator(real).view(-1)
+            real_loss = self.criterion(real_output, labels)
+            real_loss.backward()
+            real_output.mean().item()
+
+            fake = self.generator(torch.randn(len(real), *self.latents, device=self.device))
+            labels.fill_(0.0)
+            fake_output = self.discriminator(fake.detach()).view(-1)
+            fake_loss = self.criterion(fake_output, labels)
+            fake_loss.backward()
+            fake_output.mean().item()
+            d_loss = real_loss + fake_loss
+            self.d_optimizer.step()
+
+            self.generator.zero_grad()
+            labels.fill_(1.0)
+            output = self.discriminator(fake).view(-1)
+            g_loss = self.criterion(output, labels)
+            g_loss.backward()
+            output.mean().item()
+            self.g_optimizer.step()
+            losses["discriminator"].append(d_loss.item())
+            losses["generator"].append(g_loss.item())
+        return losses
+
+
+def mlp_gan(setting: Setting) -> PlainGAN:
+    """Return the script of the GAN of perceptrons, 100 latents and images of 28×28."""
+
+    def normalised(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+
+    generator = nn.Sequential(
+        nn.Linear(100, 128),
+        nn.LeakyReLU(0.2, inplace=True),
+        *normalised(128, 256),
+        *normalised(256, 512),
+        *normalised(512, 1024),
+        nn.Linear(1024, 784),
+        nn.Tanh(),
+        nn.Unflatten(1, (1, 28, 28)),
+    )
+    discriminator = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(784, 512),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Linear(512, 256),
+        nn.LeakyReLU(0.2, inplace=True),
+        nn.Linear(256, 1),
+        nn.Sigmoid(),
+    )
+    return PlainGAN(setting, generator, discriminator, [100])
+
+
+def dcgan(setting: Setting) -> PlainGAN:
+    """Return the script of DCGAN for images of 64×64, 64 channels next to the image and 100 latents."""
+
+    def up(inputs: int, outputs: int, stride: int, padding: int) -> list[nn.Module]:
+        convolution = nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(True)]
+
+    def down(inputs: int, outputs: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False)
+        return [convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True)]
+
+    generator = nn.Sequential(
+        *up(100, 512, 1, 0),  # 512 × 4 × 4
+        *up(512, 256, 2, 1),  # 256 × 8 × 8
+        *up(256, 128, 2, 1),  # 128 × 16 × 16
+        *up(128, 64, 2, 1),  # 64 × 32 × 32
+        nn.ConvTranspose2d(64, 3, 4, 2, 1, bias=False),  # 3 × 64 × 64
+        nn.Tanh(),
+    )
+    discriminator = nn.Sequential(
+        nn.Conv2d(3, 64, 4, 2, 1, bias=False),  # 64 × 32 × 32
+        nn.LeakyReLU(0.2, inplace=True),
+        *down(64, 128),  # 128 × 16 × 16
+        *down(128, 256),  # 256 × 8 × 8
+        *down(256, 512),  # 512 × 4 × 4
+        nn.Conv2d(512, 1, 4, 1, 0, bias=False),
+        nn.Sigmoid(),
+    )
+    return PlainGAN(setting, generator, discriminator, [100, 1, 1])
+
+
+def loader_of(data: object, setting: Setting) -> Endless:
+    """Return the DataLoader that a script would have: shuffled, its last, incomplete batch left out."""
+    return Endless(
+        DataLoader(
+            data,
+            batch_size=setting.batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=setting.workers,
+            pin_memory=setting.device.type == "cuda",
+        )
+    )
+
+
+def _given(setting: Setting) -> list[nn.Module]:
+    return [*ours.build(setting).setup.networks.values()]
