@@ -18,6 +18,8 @@ def comparability(identity: CellIdentity, device: torch.device, data: LoadedData
         cores=machine.usable_cores(),
         threads=torch.get_num_threads(),
         openmp=machine.openmp_settings(),
+        allocator=machine.allocator_settings(),
+        denormals=_denormals(),
         accelerator=accelerator.accelerator_name(device),
         driver=accelerator.driver_version(device),
         torch=str(torch.__version__),
@@ -31,3 +33,8 @@ def comparability(identity: CellIdentity, device: torch.device, data: LoadedData
 def disturbed(known: Comparability, seen: Surroundings) -> Comparability:
     """Return the same with what took speed from the GPU meanwhile."""
     return msgspec.structs.replace(known, disturbed=disturbance(seen))
+
+
+def _denormals() -> str:
+    """Return 'flushed' where the processor takes denormal numbers for zero, or an empty string."""
+    return "" if bool(torch.tensor(2.0**-140) * 0.5) else "flushed"

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -25,6 +25,12 @@ GRACE_SECONDS = 20.0  # for a worker that was asked to stop: time to finish a wi
 # whose other thread lost its processor to a neighbour becomes tens of times slower; with this many looks a quiet
 # machine is as fast, and a busy one loses only its share.
 SPIN_COUNT = "20000"
+
+# Activations and gradients are freed and asked for again in every step. glibc hands what it calls large back to the
+# kernel, and each page of it that is asked for again costs a fault; so it is told to keep it. A threshold above 32 MiB
+# is refused by versions before 2.35, and then not even the one that adapts itself is left.
+KEPT_BYTES = 1 << 30
+MOST_ONCE_ACCEPTED = 32 << 20
 
 
 class WorkerPool:
@@ -134,10 +140,25 @@ class WorkerPool:
             self._errors = None
 
 
-def worker_environment() -> dict[str, str]:
-    """Return the template's environment: this one, with idle threads that soon sleep unless the user chose."""
-    chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
-    return dict(os.environ) if chosen else {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT}
+def worker_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the template's environment: the given one, where nothing was chosen with OpenMP's and malloc's settings.
+
+    Idle threads soon sleep, and freed memory stays with the process.
+    """
+    own = {} if {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(given) else {"GOMP_SPINCOUNT": SPIN_COUNT}
+    if not any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in given):
+        threshold = KEPT_BYTES if _glibc_version() >= (2, 35) else MOST_ONCE_ACCEPTED
+        own |= {"MALLOC_MMAP_THRESHOLD_": str(threshold), "MALLOC_TRIM_THRESHOLD_": str(KEPT_BYTES)}
+    return {**given, **own}
+
+
+def _glibc_version() -> tuple[int, ...]:
+    """Return the version, or nothing where the C library is another one; that does not know such settings."""
+    try:
+        _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+        return tuple(map(int, version.split(".")))
+    except (ValueError, OSError, AttributeError):
+        return ()
 
 
 def _path_flags() -> list[str]:

@@ -81,6 +81,12 @@ def openmp_settings() -> str:
     return " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
 
 
+def allocator_settings() -> str:
+    """Return the environment variables that say how much freed memory the C library keeps."""
+    names = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
+    return " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+
+
 def has_nvidia_driver() -> bool:
     """Say whether an NVIDIA driver is loaded; whether torch can use it is another question."""
     return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))

@@ -15,7 +15,10 @@ from genbench.results.schema import CellIdentity, CellResult, Comparability, Ref
 Data: TypeAlias = tuple[str, str, tuple[int, int, int]]
 
 # Fields that change speed and memory. Precision and engine are chosen on purpose and stand in the caption or a column.
-_SPEED_FIELDS = ("machine", "cores", "threads", "openmp", "accelerator", "driver", "torch", "python", "disturbed")
+_SPEED_FIELDS = (
+    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
+    "disturbed",
+)  # fmt: skip
 _SPEED_COLUMNS = (
     "images/s", "samples/s", "energy/image", "peak memory", "peak GPU memory",
     "time", "training time", "evaluation time", "MFU",

@@ -75,6 +75,10 @@ class Comparability(Record, frozen=True, kw_only=True):
     openmp: Annotated[str, Meta(description="how long idle threads look for work: GOMP_SPINCOUNT, OMP_WAIT_POLICY")] = (
         ""
     )
+    allocator: Annotated[str, Meta(description="how much freed memory stays with the process: MALLOC_… and others")] = (
+        ""
+    )
+    denormals: Annotated[str, Meta(description="flushed: the processor takes numbers below 1.2e-38 for 0")] = ""
     accelerator: Annotated[str, Meta(description="GPU model, or empty")] = ""
     driver: Annotated[str, Meta(description="GPU driver version, or empty")] = ""
     torch: str

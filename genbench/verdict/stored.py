@@ -10,7 +10,10 @@ from genbench.results.schema import CellIdentity, CellResult, Comparability, Pla
 from genbench.results.store import RunContents
 from genbench.verdict.sheet import Entry, Quality, Sheet
 
-MACHINE = ("machine", "cores", "threads", "openmp", "accelerator", "driver", "torch", "python", "disturbed")
+MACHINE = (
+    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
+    "disturbed",
+)  # fmt: skip
 _WELL = ("ok", "collapsed")  # a collapsed training was measured; its quality tells
 _COUNTED = ("operations", "host_reads", "layout_copies", "peak_bytes", "kernel_launches")
 

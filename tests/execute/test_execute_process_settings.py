@@ -1,0 +1,76 @@
+"""What workers are set to: freed memory stays with them, and denormal numbers cost no time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from genbench.execute import pool
+from genbench.execute.pool import worker_environment
+
+FAULTS = """
+import resource
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        block = bytearray(16 << 20)
+        del block
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+DENORMALS = """
+import torch
+from genbench.execute.worker import set_up_torch
+set_up_torch(2)
+tiny = torch.full((1 << 20,), 2.0**-120)
+product = tiny * 2.0**-20  # 2^-140, in both threads
+torch.set_flush_denormal(False)
+print(torch.get_num_threads(), int((product != 0).sum()))
+"""
+
+
+def python(program: str, environment: dict[str, str]) -> list[int]:
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120, check=True
+    )
+    return [int(word) for word in done.stdout.split()]
+
+
+@pytest.mark.skipif(not pool._glibc_version(), reason="another C library")
+def test_a_worker_asks_the_kernel_once_for_memory_that_it_frees_and_takes_again() -> None:
+    (found,) = python(FAULTS, worker_environment())
+    assert found < 100  # 20 blocks have 81,920 pages
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how threads inherit it is Linux's way")
+def test_denormal_numbers_are_taken_for_zero_in_all_threads() -> None:
+    threads, left = python(DENORMALS, dict(os.environ))
+    assert threads == 2
+    assert left == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"OMP_WAIT_POLICY": "passive"}, "GOMP_SPINCOUNT"),
+        ({"MALLOC_ARENA_MAX": "2"}, "MALLOC_TRIM_THRESHOLD_"),
+        ({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, "MALLOC_MMAP_THRESHOLD_"),
+    ],
+)
+def test_what_the_user_chose_is_left_as_it_is(given: dict[str, str], kept: str) -> None:
+    assert kept in worker_environment({})
+    assert kept not in worker_environment(given)
+    assert worker_environment(given).items() >= given.items()
+
+
+@pytest.mark.parametrize(("version", "threshold"), [("glibc 2.31", 32 << 20), ("glibc 2.36", 1 << 30)])
+def test_no_version_of_glibc_is_given_a_threshold_that_it_refuses(
+    version: str, threshold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool.os, "confstr", lambda _: version)
+    assert worker_environment({})["MALLOC_MMAP_THRESHOLD_"] == str(threshold)
