@@ -151,14 +151,14 @@ def test_no_step_reads_a_tensor_on_the_host(catalogue: Catalogue, model: str, pr
 
 
 def test_fakes_are_reused_and_the_frozen_player_costs_no_weight_gradients(catalogue: Catalogue) -> None:
-    """dcgan at 28 pixels: G has 3 transposed convolutions, D 3 convolutions."""
+    """dcgan at 28 pixels: G has 2 transposed convolutions, D 2 convolutions, and each a matrix product besides."""
     engine = built(catalogue, "dcgan").engine
     with counting() as counts:
         engine.step()
-    # forward: G 3 once; D 3 on real, 3 on detached fakes, 3 on live fakes
-    assert counts["aten::convolution"] == 3 + 9
-    # backward: D phase 6; G phase 3 through D and 3 through G
-    assert counts["aten::convolution_backward"] == 12
+    # forward: G 2 once; D 2 on real, 2 on detached fakes, 2 on live fakes
+    assert counts["aten::convolution"] == 2 + 6
+    # backward: D phase 4; G phase 2 through D and 2 through G
+    assert counts["aten::convolution_backward"] == 8
     discriminator = engine.networks["discriminator"]
     assert all(parameter.requires_grad for parameter in discriminator.parameters())
 

@@ -27,6 +27,9 @@ from torch import nn
 
 import genbench
 from genbench.builtin.models.adversarial import DCGANOptions
+from genbench.builtin.models.adversarial.small_maps import Doubling, FromPixel, Halving, ToPixel
+
+SMALL = 4  # side of maps between which and those of twice the side a convolution is computed as a matrix product
 
 
 def stages(size: int, width: int) -> tuple[int, list[int]]:
@@ -41,13 +44,14 @@ def generator_layers(latent_dim: int, channels: int, size: int, width: int) -> l
     first, widths = stages(size, width)
     layers: list[nn.Module] = [
         nn.Unflatten(1, (latent_dim, 1, 1)),
-        nn.ConvTranspose2d(latent_dim, widths[0], first, 1, 0, bias=False),  # widths[0] × first × first
+        FromPixel(latent_dim, widths[0], first),  # widths[0] × first × first
         nn.BatchNorm2d(widths[0]),
         nn.ReLU(inplace=True),
     ]
     for inputs, outputs in pairwise(widths):
+        smallest = first == SMALL and inputs == widths[0]
         layers += [
-            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),  # twice the height and width
+            Doubling(inputs, outputs) if smallest else nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         ]
@@ -56,14 +60,15 @@ def generator_layers(latent_dim: int, channels: int, size: int, width: int) -> l
 
 def feature_layers(channels: int, size: int, width: int) -> list[nn.Module]:
     """Return the convolutions from images (B, channels, size, size) to the smallest maps."""
-    _, widths = stages(size, width)
+    first, widths = stages(size, width)
     layers: list[nn.Module] = [
         nn.Conv2d(channels, width, 4, 2, 1, bias=False),  # width × size/2 × size/2
         nn.LeakyReLU(0.2, inplace=True),
     ]
     for inputs, outputs in pairwise(reversed(widths)):
+        smallest = first == SMALL and outputs == widths[0]
         layers += [
-            nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False),  # half the height and width
+            Halving(inputs, outputs) if smallest else nn.Conv2d(inputs, outputs, 4, 2, 1, bias=False),
             nn.BatchNorm2d(outputs),
             nn.LeakyReLU(0.2, inplace=True),
         ]
@@ -73,7 +78,7 @@ def feature_layers(channels: int, size: int, width: int) -> list[nn.Module]:
 def head(size: int, width: int, outputs: int) -> nn.Conv2d:
     """Return the convolution that turns the smallest maps into numbers (B, outputs, 1, 1)."""
     first, widths = stages(size, width)
-    return nn.Conv2d(widths[0], outputs, first, 1, 0, bias=False)
+    return ToPixel(widths[0], outputs, first)
 
 
 def initialise(module: nn.Module) -> None:
