@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
 from genbench.builtin.families.adversarial import Adversarial
+from genbench.builtin.families.one_by_one import acts_on_each
 from genbench.builtin.losses.adversarial import specs
 from genbench.exchange import AdversarialLoss, Batch, LatentFamily, Objective, Phase, Setup
 from genbench.options import resolve_options
@@ -406,6 +407,57 @@ def test_class_logits_without_labels_are_an_error_with_a_cure() -> None:
     networks = {**plain_networks(), "discriminator": ClassifyingDiscriminator()}
     with pytest.raises(genbench.GenbenchError, match="conditional=True"):
         family(made("hinge"), networks).discriminator_objective(batch())
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# One pass of the discriminator or two
+
+
+class Counted(nn.Tanh):
+    """Not one of torch's own layers, so that nobody knows what it does to a batch."""
+
+    passes = 0
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.passes += 1
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("name", [*LOSSES])
+def test_real_images_and_fakes_in_one_pass_give_the_objective_of_two(name: str) -> None:
+    networks = plain_networks()
+    counted = Counted()
+    apart = {**networks, "discriminator": nn.Sequential(*networks["discriminator"], counted)}
+    together = {**networks, "discriminator": nn.Sequential(*networks["discriminator"], nn.Tanh())}
+    found, expected = (
+        phases_of(family(made(name), each))["discriminator"].objective(batch()) for each in (together, apart)
+    )
+    assert counted.passes >= 2
+    for term, value in {"total": expected.total, **expected.terms}.items():
+        torch.testing.assert_close({"total": found.total, **found.terms}[term], value)
+    weight = networks["discriminator"][1].weight  # type: ignore[index]
+    gradients = [torch.autograd.grad(objective.total, weight)[0] for objective in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize(
+    ("layer", "alone"),
+    [
+        (nn.LeakyReLU(0.2), True),
+        (nn.LayerNorm(8), True),
+        (nn.BatchNorm1d(8), False),
+        (nn.Dropout(0.5), False),
+        (nn.utils.spectral_norm(nn.Linear(8, 8)), False),
+        (nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8)), False),
+        (nn.Flatten(0), False),
+        (Counted(), False),
+    ],
+)
+def test_only_networks_of_layers_that_are_known_to_treat_images_one_by_one_see_both_at_once(
+    layer: nn.Module, alone: bool
+) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), layer, nn.Linear(8, 1), nn.Flatten(0))
+    assert acts_on_each(network) == alone
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 import genbench
 from genbench.builtin.families.latents import draw_latents
+from genbench.builtin.families.one_by_one import acts_on_each
 
 _PAIR = (tuple, list)
 
@@ -37,6 +38,7 @@ class Adversarial:
         self.augmentation = setup.augmentation
         self.conditional = setup.model.conditional
         self.gives_logits = setup.model.output == "logits"
+        self.judges_one_by_one = not self.conditional and acts_on_each(self.discriminator)
         self.lazy = self.loss.penalty is not None and self.loss.penalty_every > 1
 
     def phases(self) -> Sequence[genbench.Phase]:
@@ -67,8 +69,7 @@ class Adversarial:
         # Only the last fakes of a step are kept for the generator, so only they need its graph.
         with torch.set_grad_enabled(batch.last):
             fake = self.generate(latents, batch.labels)
-        real_logits, real_classes = self._judge(self._augment(batch.images, batch.rng), batch.labels)
-        fake_logits, fake_classes = self._judge(self._augment(fake.detach(), batch.rng), batch.labels)
+        (real_logits, real_classes), (fake_logits, fake_classes) = self._judge_both(batch, fake.detach())
         total = loss = self.loss.discriminator(real_logits, fake_logits)
         batch.shared["fake"] = fake
         batch.shared["discriminator_loss"] = loss.detach()
@@ -136,6 +137,14 @@ class Adversarial:
             logits, classes = judged
             return logits.float().flatten(), classes.float()
         return judged.float().flatten(), None
+
+    def _judge_both(self, batch: genbench.Batch, fake: Tensor) -> Sequence[tuple[Tensor, Tensor | None]]:
+        """Judge real images and fakes: in one pass where that is all the same, in two where batches have statistics."""
+        real, fake = self._augment(batch.images, batch.rng), self._augment(fake, batch.rng)
+        if not self.judges_one_by_one:
+            return self._judge(real, batch.labels), self._judge(fake, batch.labels)
+        logits, _ = self._judge(torch.cat([real, fake]), None)
+        return [(part, None) for part in logits.chunk(2)]
 
     def _augment(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the images as the discriminator is to see them."""
