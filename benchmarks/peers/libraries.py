@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 
 class Pythae:
-    """pythae's `BaseTrainer` on its default VAE of perceptrons; images as float32 in memory, as its pipeline has them."""
+    """pythae's `BaseTrainer` on its default VAE of perceptrons; images are float32 in memory, as in its pipeline."""
 
     def __init__(self, setting: Setting) -> None:
         import pythae.models

@@ -1,4 +1,4 @@
-"""Training scripts as the field's well-known examples write their steps (pytorch/examples, dcgan and vae), written anew.
+"""Training scripts whose steps are those of the field's well-known examples (pytorch/examples, dcgan and vae).
 
 A DataLoader that decodes and normalises images one by one; for GANs a backward pass of the discriminator on real images
 and another on fakes, and a generator step in which the discriminator's weights collect gradients too; losses read on
