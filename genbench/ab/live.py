@@ -44,6 +44,7 @@ from genbench.execute.loading import load_data
 from genbench.execute.messages import Lines
 from genbench.execute.registry import load_registry
 from genbench.execute.template import PR_SET_PDEATHSIG, prctl
+from genbench.execute.worker import set_up_torch
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise, time_window
 from genbench.options import OptionValue
@@ -87,7 +88,7 @@ class LiveWorker:
     def _prepare(self, question: Prepare) -> Answer:
         if question.wire != WIRE_VERSION:
             return Failed(f"this version of genbench ({__version__}) speaks version {WIRE_VERSION} of the protocol")
-        torch.set_num_threads(question.threads)
+        set_up_torch(question.threads)
         self._device = select_device(question.device)
         request = make_request(question.given, question.settings)
         self._catalogue = discover(request.plugins)

@@ -25,7 +25,7 @@ from genbench.ab.arm import Arm
 from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.execute.messages import Lines
-from genbench.execute.pool import SPIN_COUNT
+from genbench.execute.pool import worker_environment
 
 ANSWER_SECONDS = 300.0  # importing torch on a cold disk, or compiling; a worker that is silent for longer is ended
 
@@ -97,7 +97,7 @@ class Live:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         ours, theirs = socket.socketpair()
         with theirs:
-            environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **arm.environment}
+            environment = worker_environment(arm.environment)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "genbench.ab.live", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
