@@ -129,7 +129,17 @@ def test_every_dataset_has_a_row_with_its_shape_modes_and_licence() -> None:
 
 
 def test_every_remedy_of_the_recipe_is_documented() -> None:
-    others = {"batch_size", "images", "precision", "engine", "input", "warmup_steps", "samples", "energy_seconds"}
+    others = {
+        "batch_size",
+        "images",
+        "precision",
+        "engine",
+        "input",
+        "loader_workers",
+        "warmup_steps",
+        "samples",
+        "energy_seconds",
+    }
     section = DOCS["running"].split("## Remedies", maxsplit=1)[1].split("### Early stopping")[0]
     table = {name for line in section.splitlines() if line.startswith("|") for name in re.findall(r"`(\w+)`", line)}
     assert set(RECIPE_FIELDS) - others <= table

@@ -14,10 +14,11 @@ from genbench.exchange import Family, Images
 from genbench.execute.building import Built
 from genbench.execute.levels import to_levels
 from genbench.execute.loading import LoadedData
-from genbench.execute.sampling_mode import evaluation_mode
+from genbench.execute.sampling_mode import asking, evaluation_mode
 from genbench.execute.training import Diverged
 from genbench.measure.clock import synchronise
 from genbench.results.schema import CellIdentity
+from genbench.train.data import Normalise
 from genbench.train.seeds import seeded_generator
 
 SAMPLING_BATCH = 256
@@ -43,37 +44,40 @@ def draw(
 ) -> Drawn:
     """Generate `count` images and reconstruct the held-out ones, in evaluation mode; every module gets its mode back.
 
-    The same images come of the same weights each time. Raises `Diverged` where a generated value is not finite.
+    The same images come of the same weights each time. The device is waited for once in a batch. Raises `Diverged`
+    where a generated value is not finite.
     """
     family = built.family_for_sampling()
     low, high = built.model.value_range
-    norm = str(built.recipe["sample_statistics"])
+    norm, precision = str(built.recipe["sample_statistics"]), str(built.recipe["precision"])
     rng = seeded_generator(identity.seed, "samples", device)
     labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
-    batches, seconds, first, identical = [], [], None, True
+    batch = SAMPLING_BATCH if norm == "batch" else min(SAMPLING_BATCH, count)
+    samples = torch.empty(count, *identity.image_shape, dtype=torch.uint8)
+    seconds, first, identical = [], None, True
     networks = list(built.sampled_networks.values())
     synchronise(device)
-    with evaluation_mode(networks, norm), torch.inference_mode():
-        for start in range(0, count, SAMPLING_BATCH):
+    with asking(networks, device, precision, norm):
+        for start in range(0, count, batch):
             begin = time.perf_counter()
-            size = min(SAMPLING_BATCH, count - start)
-            chosen = None if labels is None else labels[start : start + size]
-            if norm == "batch" and size < SAMPLING_BATCH:  # statistics of a full batch, also for the last images
-                chosen = None if chosen is None else chosen.repeat(-(-SAMPLING_BATCH // size))[:SAMPLING_BATCH]
-                images = family.sample(SAMPLING_BATCH, rng, chosen)[:size].float()
-            else:
-                images = family.sample(size, rng, chosen).float()
+            left = min(batch, count - start)
+            size = batch if norm == "batch" or _wants_one_size(device) else left
+            chosen = None if labels is None else _filled(labels[start : start + left], size)
+            images = family.sample(size, rng, chosen)[:left].float()
             first = images[:1] if first is None else first
-            identical = identical and bool((images == first).all())
-            batches.append(_to_bytes(images, low, high).cpu())
-            seconds.append(time.perf_counter() - begin)
+            finite, same = images.isfinite().all(), (images == first).all() if identical else None
+            samples[start : start + left] = to_levels(images, low, high)  # waits for the device
+            if not bool(finite):
+                raise Diverged("generated images hold values that are not finite")
+            identical = same is not None and bool(same)
+            seconds.append((left, time.perf_counter() - begin))
     pairs = None
     if reconstruct and built.family_spec.reconstructs:
         # By the running averages in any case: what is made of an image must not depend on the others of its batch.
-        with evaluation_mode(networks), torch.inference_mode():
+        with asking(networks, device):
             pairs = _reconstruct(built, family, data, device)
-    samples = Images(torch.cat(batches).clone(), None if labels is None else labels.cpu())
-    return Drawn(samples, pairs, identical, samples_per_second([len(batch) for batch in batches], seconds))
+    images_drawn = Images(samples, None if labels is None else labels.cpu())
+    return Drawn(images_drawn, pairs, identical, samples_per_second(seconds))
 
 
 def sample(built: Built, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:
@@ -83,45 +87,51 @@ def sample(built: Built, identity: CellIdentity, data: LoadedData, device: torch
         return built.family_for_sampling().sample(count, seeded_generator(identity.seed, "counting", device), labels)
 
 
-def samples_per_second(sizes: Sequence[int], seconds: Sequence[float]) -> float:
-    """Return the median rate over whole batches, without the first where there are others.
+def samples_per_second(batches: Sequence[tuple[int, float]]) -> float:
+    """Return the median rate over whole batches (size, seconds), without the first, which warms up, if there are more.
 
-    The first warms up, and kernels may be chosen anew for a last batch of another size.
+    The last batch may be smaller, or dropped in part, and so is left out where there are others.
     """
-    whole = [(size, spent) for size, spent in zip(sizes, seconds, strict=True) if size == sizes[0]]
-    return statistics.median(size / spent for size, spent in whole[1:] or whole)
+    whole = [size / spent for size, spent in batches if size == batches[0][0]]
+    return statistics.median(whole[1:] or whole)
+
+
+def _wants_one_size(device: torch.device) -> bool:
+    """Say whether a batch of another size would be tuned anew, as by cuDNN; a CPU takes any size at its price."""
+    return device.type != "cpu"
+
+
+def _filled(labels: Tensor, size: int) -> Tensor:
+    """Return `size` labels that begin with these."""
+    return labels if len(labels) == size else labels.repeat(-(-size // len(labels)))[:size]
 
 
 def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.device) -> tuple[Tensor, Tensor]:
     low, high = built.model.value_range
-    originals, again = [], []
-    for start in range(0, len(data.test_pixels), SAMPLING_BATCH):
-        unit, images, labels = images_of(built, data, slice(start, start + SAMPLING_BATCH), device)
-        found = family.reconstruct(images, labels).float()
+    count = len(data.test_pixels)
+    batch = min(SAMPLING_BATCH, count)
+    again = torch.empty(data.test_pixels.shape)
+    for start in range(0, count, batch):
+        rows: slice | Tensor = slice(start, start + batch)
+        if start + batch > count and _wants_one_size(device):
+            rows = torch.arange(start, start + batch).clamp_(max=count - 1)
+        images, labels = images_of(built, data, rows, device)
+        found = family.reconstruct(images, labels)
         if found.shape != images.shape:
             raise ValueError(f"reconstruct returned {tuple(found.shape)} for images of {tuple(images.shape)}")
-        originals.append(unit.cpu())
-        again.append(((found - low) / (high - low)).clamp(0, 1).cpu())
-    return torch.cat(originals).clone(), torch.cat(again).clone()
+        again[start : start + batch] = ((found[: count - start].float() - low) / (high - low)).clamp_(0, 1)
+    return data.test_pixels.float().div_(255), again
 
 
 def images_of(
     built: Built, data: LoadedData, rows: slice | Tensor, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return held-out images on [0, 1] and in the model's value range, with their labels for a conditional model."""
-    low, high = built.model.value_range
-    unit = data.test_pixels[rows].to(device).float() / 255
+) -> tuple[Tensor, Tensor | None]:
+    """Return held-out images in the model's value range, with their labels for a conditional model."""
     labels = None
     if built.model.conditional and data.test_labels is not None:
         labels = data.test_labels[rows].to(device)
-    return unit, (unit * (high - low) + low).contiguous(memory_format=built.memory_format), labels
-
-
-def _to_bytes(images: Tensor, low: float, high: float) -> Tensor:
-    """Return what would be saved: clamped to the range and rounded to the nearest of 256 levels."""
-    if not bool(images.isfinite().all()):
-        raise Diverged("generated images hold values that are not finite")
-    return to_levels(images, low, high)
+    normalise = Normalise(built.model.value_range, built.memory_format)  # as the training images are
+    return normalise(data.test_pixels[rows].to(device)), labels
 
 
 def draw_labels(data: LoadedData, count: int, seed: int, device: torch.device) -> Tensor:

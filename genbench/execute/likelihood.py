@@ -11,7 +11,7 @@ from genbench.exchange import Likelihood, LikelihoodBound, LikelihoodFamily
 from genbench.execute.building import Built
 from genbench.execute.evaluating import SAMPLING_BATCH, images_of
 from genbench.execute.loading import LoadedData
-from genbench.execute.sampling_mode import evaluation_mode
+from genbench.execute.sampling_mode import asking
 from genbench.metrics.evaluation import Bounds
 from genbench.train.seeds import seeded_generator
 
@@ -41,9 +41,9 @@ def bound_held_out(
     chosen = choose(len(data.test_pixels), count)
     groups = [min(SAMPLING_BATCH, draws - done) for done in range(0, draws, SAMPLING_BATCH)]
     found = []
-    with evaluation_mode(built.sampled_networks.values()), torch.inference_mode():
+    with asking(built.sampled_networks.values(), device):
         for rows in torch.split(chosen, max(1, SAMPLING_BATCH // draws)):
-            _, images, labels = images_of(built, data, rows, device)
+            images, labels = images_of(built, data, rows, device)
             parts = [_checked(family.bound(images, group, rng, labels), group, len(rows)) for group in groups]
             found.append(_join_draws(parts, groups))
     return LikelihoodBound(

@@ -17,7 +17,7 @@ from genbench.exchange import LatentFamily
 from genbench.execute.evaluating import SAMPLING_BATCH
 from genbench.execute.latent_space import between, truncate
 from genbench.execute.levels import to_levels
-from genbench.execute.sampling_mode import evaluation_mode
+from genbench.execute.sampling_mode import asking
 from genbench.execute.trained import Trained
 from genbench.train.seeds import seeded_generator
 
@@ -48,7 +48,7 @@ def generate_in_blocks(
     for start in range(0, count, block):
         size = min(block, count - start)
         chosen = None if labels is None else labels[start : start + block].to(trained.device)
-        with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
+        with asking(trained.networks.values(), trained.device, trained.precision, trained.statistics):
             if isinstance(family, LatentFamily):
                 latents = _latents(trained, family, block, rng, psi)
                 used = block if whole else size
@@ -64,7 +64,7 @@ def interpolate(
 ) -> Tensor:
     """Return images uint8 (steps, …) on the way from the first image of one seed to the first of another."""
     family = require_latents(trained, "--interpolate")
-    with evaluation_mode(trained.networks.values(), trained.statistics), torch.inference_mode():
+    with asking(trained.networks.values(), trained.device, trained.precision, trained.statistics):
         ends = [
             _latents(trained, family, _block(trained), seeded_generator(seed, "samples", trained.device), psi)
             for seed in (first, last)
@@ -84,7 +84,7 @@ def reconstruct(trained: Trained, pixels: Tensor, labels: Tensor | None = None) 
     require_reconstruction(trained)
     low, high = trained.model.value_range
     batches = []
-    with evaluation_mode(trained.networks.values()), torch.inference_mode():  # by the running averages in any case
+    with asking(trained.networks.values(), trained.device):  # by the running averages in any case
         for start in range(0, len(pixels), SAMPLING_BATCH):
             images = pixels[start : start + SAMPLING_BATCH].to(trained.device).float() / 255 * (high - low) + low
             chosen = None if labels is None else labels[start : start + SAMPLING_BATCH].to(trained.device)

@@ -1,12 +1,15 @@
-"""Evaluation mode for a while: how dropout and batch norm behave while a model is sampled."""
+"""How a model is asked: dropout and batch norm in evaluation mode, no gradients, and the precision of the numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from genbench.matmul_precision import tf32
 
 
 @contextmanager
@@ -33,3 +36,21 @@ def evaluation_mode(networks: Iterable[nn.Module], statistics: str = "running") 
             norm.track_running_stats = True
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
+
+
+@contextmanager
+def asking(
+    networks: Iterable[nn.Module], device: torch.device, precision: str = "fp32", statistics: str = "running"
+) -> Iterator[None]:
+    """Put networks into evaluation mode, without gradients, and compute in this precision.
+
+    Samples are drawn in the precision of the recipe. What is measured of given images, a reconstruction or a
+    likelihood, is computed in fp32 and by the running averages, whatever the model was trained in.
+    """
+    with (
+        evaluation_mode(networks, statistics),
+        torch.inference_mode(),
+        tf32(precision == "tf32"),
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        yield

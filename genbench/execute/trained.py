@@ -34,6 +34,7 @@ class Trained:
     networks: dict[str, nn.Module]
     device: torch.device
     statistics: str  # of batch norm: 'running' or 'batch'
+    precision: str  # in which it is sampled: that of its training
     classes: int  # that a conditional model knows; 0: it is not conditional
     class_names: tuple[str, ...]
     points: bool  # its images are points, not pictures
@@ -104,6 +105,7 @@ def load_trained(
         networks=networks,
         device=device,
         statistics=str(recipe["sample_statistics"]),
+        precision=str(recipe["precision"]),
         classes=classes if model.conditional else 0,
         class_names=tuple(result.class_names) if result is not None and model.conditional else (),
         points=dataset is not None and dataset.spec.points,

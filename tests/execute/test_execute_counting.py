@@ -104,9 +104,9 @@ def test_a_counter_that_fails_costs_its_own_figure_only(catalogue: Catalogue) ->
 
 
 def test_samples_per_second_leaves_out_the_warm_up_and_the_last_batch_of_another_size() -> None:
-    assert samples_per_second([256, 256, 256, 10], [9.0, 2.0, 4.0, 5.0]) == (128 + 64) / 2
-    assert samples_per_second([200], [4.0]) == 50
-    assert samples_per_second([256, 10], [4.0, 1.0]) == 64
+    assert samples_per_second([(256, 9.0), (256, 2.0), (256, 4.0), (10, 5.0)]) == (128 + 64) / 2
+    assert samples_per_second([(200, 4.0)]) == 50
+    assert samples_per_second([(256, 4.0), (10, 1.0)]) == 64
 
 
 def test_samples_drawn_for_the_curves_are_timed_apart_from_training(catalogue: Catalogue, tmp_path: Path) -> None:

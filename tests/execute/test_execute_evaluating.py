@@ -1,17 +1,109 @@
-"""How generated values become bytes."""
+"""What a model draws: as many images as were asked for, in batches of one size, rounded to bytes; reconstructions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 import torch
 
-from genbench.execute.evaluating import _to_bytes
+from genbench.execute import evaluating
+from genbench.execute.building import Built, build_cell
+from genbench.execute.evaluating import SAMPLING_BATCH, Drawn, draw
+from genbench.execute.levels import to_levels
+from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.training import Diverged
+from genbench.plan.catalogue import discover
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.results.schema import CellIdentity
+
+CPU = torch.device("cpu")
+
+
+def cell(model: str, **recipe: Any) -> tuple[Built, CellIdentity, LoadedData]:
+    catalogue = discover()
+    (planned,) = make_plan(make_request({"models": model, **recipe}), catalogue, "cpu").cells
+    data = load_data(planned.identity.dataset, planned.identity.image_shape, catalogue)
+    return build_cell(planned.identity, catalogue, data, CPU), planned.identity, data
+
+
+def drawn(count: int, made: tuple[Built, CellIdentity, LoadedData], reconstruct: bool = False) -> Drawn:
+    return draw(*made, CPU, count, reconstruct)
+
+
+def pixels(found: Drawn) -> torch.Tensor:
+    return torch.as_tensor(found.samples.pixels)
 
 
 def test_values_become_bytes_by_rounding_to_the_nearest_level_and_clamping() -> None:
     values = torch.tensor([-1.2, -1.0, 0.0, 1.0, 1.3])
-    assert _to_bytes(values, -1.0, 1.0).tolist() == [0, 0, 128, 255, 255]
-    assert _to_bytes(torch.tensor([0.4 / 255, 0.6 / 255]), 0.0, 1.0).tolist() == [0, 1]
+    assert to_levels(values, -1.0, 1.0).tolist() == [0, 0, 128, 255, 255]
+    assert to_levels(torch.tensor([0.4 / 255, 0.6 / 255]), 0.0, 1.0).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("model", ["gan", "cgan", "vae"])
+def test_as_many_images_are_drawn_as_were_asked_for_in_batches_of_one_size_where_that_matters(
+    model: str, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "_wants_one_size", lambda device: whole)
+    made, sizes = cell(model), []
+    generator = made[0].sampled_networks["decoder" if model == "vae" else "generator"]
+    hook = generator.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    for count in (3, SAMPLING_BATCH, SAMPLING_BATCH + 100):
+        found = drawn(count, made)
+        assert pixels(found).shape == (count, 1, 28, 28)
+        assert found.per_second > 0
+    hook.remove()
+    assert sizes == ([3, *3 * [SAMPLING_BATCH]] if whole else [3, *2 * [SAMPLING_BATCH], 100])
+
+
+@pytest.mark.parametrize("model", ["gan", "vae"])
+def test_the_first_images_are_the_same_however_many_are_drawn(model: str) -> None:
+    made = cell(model)
+    more = pixels(drawn(2 * SAMPLING_BATCH, made))
+    for count in (SAMPLING_BATCH, SAMPLING_BATCH + 100):
+        assert torch.equal(pixels(drawn(count, made))[:SAMPLING_BATCH], more[:SAMPLING_BATCH])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_reconstruction_does_not_depend_on_the_rest_of_its_batch(
+    whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluating, "_wants_one_size", lambda device: whole)
+    made = cell("conv-vae")
+    built, _, data = made
+    found = drawn(2, made, reconstruct=True).reconstructions
+    assert found is not None
+    originals, again = found
+    assert torch.equal(originals, data.test_pixels.float() / 255)
+    last = data.test_pixels[-3:].float() / 255
+    low, high = built.model.value_range
+    with torch.inference_mode():
+        for network in built.sampled_networks.values():
+            network.eval()
+        alone = built.family_for_sampling().reconstruct(last * (high - low) + low, None)
+    assert torch.allclose((alone - low) / (high - low), again[-3:], atol=1e-5)
+
+
+def test_samples_are_drawn_in_the_precision_of_the_recipe_and_nothing_else_is() -> None:
+    single, rounded = (drawn(64, cell("vae", precision=name), reconstruct=True) for name in ("fp32", "bf16"))
+    difference = (pixels(single).int() - pixels(rounded).int()).abs()
+    assert 0 < difference.max() <= 4  # of 256 levels; bf16 has 8 bits of mantissa
+    assert single.reconstructions is not None and rounded.reconstructions is not None
+    assert torch.equal(single.reconstructions[1], rounded.reconstructions[1])
+
+
+def test_what_is_not_finite_is_a_divergence_and_what_is_all_the_same_is_told() -> None:
+    made = cell("gan")
+    generator = made[0].sampled_networks["generator"]
+    assert not drawn(8, made).identical
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.zero_()
+    assert drawn(300, made).identical
+    with torch.no_grad():
+        next(iter(generator.parameters())).fill_(float("nan"))
     with pytest.raises(Diverged):
-        _to_bytes(torch.tensor([float("nan")]), 0.0, 1.0)
+        drawn(300, made)

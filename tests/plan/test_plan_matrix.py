@@ -349,11 +349,11 @@ def test_a_model_cannot_have_an_option_that_every_model_has() -> None:
     assert plugin.reason == "'m' has an option named 'images', which every model has already"
 
 
-def test_tf32_is_planned_for_a_gpu_and_skipped_with_the_reason_on_a_cpu(catalogue: Catalogue) -> None:
+def test_tf32_is_planned_for_a_gpu_and_skipped_with_the_reason_on_a_cpu() -> None:
     request = make_request({"models": "gan", "precision": "fp32,tf32"})
-    assert [bool(cell.reason) for cell in make_plan(request, catalogue, "cuda").cells] == [False, False]
-    single, rounded = make_plan(request, catalogue, "cpu").cells
+    assert [bool(cell.reason) for cell in make_plan(request, catalogue(), "cuda").cells] == [False, False]
+    single, rounded = make_plan(request, catalogue(), "cpu").cells
     assert not single.reason
     assert "tf32" in rounded.reason
     with pytest.raises(UsageError, match="on a CPU use fp32"):
-        make_plan(make_request({"models": "gan", "precision": "tf32"}), catalogue, "cpu")
+        make_plan(make_request({"models": "gan", "precision": "tf32"}), catalogue(), "cpu")

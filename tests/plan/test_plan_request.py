@@ -77,7 +77,7 @@ def test_settings_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
         ("device = 0", "device must be text, not 0"),
         ("batch_size = '8'", "recipe.batch_size = '8' is not of type int"),
         ("batch_size = 0", "recipe.batch_size = 0 is out of range"),
-        ("precision = 'fp16'", "not one of fp32, bf16"),
+        ("precision = 'fp16'", "not one of fp32, tf32, bf16"),
         ("set = 3", "'set' must hold one table per name"),
         ("[set]\nwidth = 3", "'set' must hold one table per name"),
         ("seeds = [0, -1]", "seeds = .* cannot be read"),

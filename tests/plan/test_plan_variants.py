@@ -143,7 +143,7 @@ def test_a_plan_without_variants_is_as_it_was(catalogue: Catalogue) -> None:
         ("[variants.ema]\nema_half_life = nan", "variants.ema.ema_half_life = nan is out of range", "float ≥ 0"),
         ("[variants.ema]\nbatch_size = '8'", "variants.ema.batch_size = '8' is not of type int", "int ≥ 1"),
         ("[variants.ema]\nbatch_size = true", "variants.ema.batch_size = True is not of type int", "int ≥ 1"),
-        ("[variants.ema]\nprecision = ['fp32']", "variants.ema.precision = .* not of type str", "fp32, bf16"),
+        ("[variants.ema]\nprecision = ['fp32']", "variants.ema.precision = .* not of type str", "fp32, tf32, bf16"),
         ("[variants.ema]\nschedule = 'cosin'", "variants.ema.schedule = .* Did you mean 'cosine'", ""),
     ],
 )
