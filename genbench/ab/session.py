@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
@@ -27,6 +28,7 @@ from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.execute.messages import Lines
 from genbench.execute.pool import worker_environment
 
+START = Path(__file__).with_name("start.py")
 ANSWER_SECONDS = 300.0  # importing torch on a cold disk, or compiling; a worker that is silent for longer is ended
 
 
@@ -99,7 +101,7 @@ class Live:
         with theirs:
             environment = worker_environment(arm.environment)
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "genbench.ab.live", str(theirs.fileno())],
+                [sys.executable, "-P", str(START), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._complaints,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from genbench.ab.arm import Arm, built, installed_arm
 from genbench.ab.comparison import Comparing
 from genbench.ab.reference import find_reference
 from genbench.ab.session import ArmFailed, Live, Protocol, Session
+from genbench.ab.start import forget
 from genbench.ab.wire import Open, Prepare, Prepared
 from genbench.errors import UsageError
 from genbench.verdict.looks import Looks
@@ -177,3 +180,16 @@ def test_what_a_plugin_prints_does_not_get_between_the_answers(tmp_path: Path) -
     with Live(installed_arm("head", tmp_path)) as live:
         assert isinstance(live.ask(question), Prepared)
         live.ask(Open(cell="loud", warmup=1))
+
+
+def test_an_editable_installation_does_not_complete_an_older_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "genbench").mkdir()
+    module = types.ModuleType("__editable___finder")
+    module.MAPPING = {"genbench": "/elsewhere/genbench", "other": "/elsewhere/other"}  # type: ignore[attr-defined]
+    finder = type("Finder", (), {"__module__": module.__name__})()
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, finder])
+    forget(tmp_path)
+    assert module.MAPPING == {"other": "/elsewhere/other"}
