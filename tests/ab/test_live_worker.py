@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import msgspec
 import pytest
+import torch
 
 from genbench.ab.live import LiveWorker, cell_names, slowed
 from genbench.ab.session import Measured
@@ -13,6 +15,16 @@ from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Pre
 from genbench.plan.catalogue import discover
 from genbench.plan.matrix import make_plan
 from genbench.plan.request import make_request
+
+
+@pytest.fixture(autouse=True)
+def settings_put_back() -> Iterator[None]:
+    """A worker sets its process up for training; this process goes on to test other things."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)
+
 
 TINY = {"datasets": ["synthetic"], "batch_size": 2, "profile": "smoke", "metrics": "none"}
 
