@@ -171,8 +171,10 @@ def test_a_cell_records_what_was_used_and_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_cell_is_counted_and_finds_compiled_code(tmp_path: Path) -> None:
+def test_a_compiled_cell_is_counted_and_finds_compiled_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second cell of the same networks finds the code of the first."""
+    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     asked = (*TINY, "--models", "vae", "--set", "vae.hidden=16", "--engine", "compile", "--seeds", "0,1")
     cells = sorted(run(*asked, out=tmp_path / "run").run_cells, key=lambda cell: cell.identity.seed)
     assert [cell.status for cell in cells] == ["ok", "ok"], [cell.reason for cell in cells]
