@@ -130,6 +130,8 @@ def test_every_dataset_has_a_row_with_its_shape_modes_and_licence() -> None:
 
 def test_every_remedy_of_the_recipe_is_documented() -> None:
     others = {
+        "nproc",
+        "nnodes",
         "batch_size",
         "images",
         "precision",

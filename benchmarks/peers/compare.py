@@ -262,7 +262,7 @@ def be_side(name: str, side: str, arguments: argparse.Namespace) -> None:
     import torch
     from sides import Setting, private_output, serve
 
-    from genbench.execute.worker import set_up_torch
+    from genbench.execute.torch_settings import set_up_torch
 
     answers = private_output()
     if side.startswith(OURS):

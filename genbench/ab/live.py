@@ -44,7 +44,7 @@ from genbench.execute.loading import load_data
 from genbench.execute.messages import Lines
 from genbench.execute.registry import load_registry
 from genbench.execute.template import PR_SET_PDEATHSIG, prctl
-from genbench.execute.worker import set_up_torch
+from genbench.execute.torch_settings import set_up_torch
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise, time_window
 from genbench.options import OptionValue

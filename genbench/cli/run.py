@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from genbench.plan.catalogue import Catalogue
     from genbench.plan.matrix import Plan
 
-CHANGED_BY_RESUME = ("timeout", "memory_limit", "threads", "weights", "reporters")  # they are no part of the plan
+CHANGED_BY_RESUME = (  # they are no part of the plan
+    *("timeout", "memory_limit", "threads", "weights", "reporters"),
+    *("rdzv_backend", "rdzv_endpoint", "rdzv_id"),
+)
+SEVERAL = {"precision": ("fp32,bf16", "[fp32]"), "nproc": ("1,2", "[1]")}  # axes of the plan, as models and seeds are
 
 
 def recipe_flags(function: Any) -> Any:
@@ -24,8 +28,9 @@ def recipe_flags(function: Any) -> Any:
     for option in reversed(RECIPE_SCHEMA):
         kind: Any = {"int": int, "float": float}.get(option.type, str)
         flag = f"--{option.name.replace('_', '-')}"
-        if option.name == "precision":  # an axis of the plan, as models and seeds are
-            help_text = f"{option.help}; several, such as fp32,bf16: one cell for each. [fp32]"
+        if option.name in SEVERAL:
+            example, default = SEVERAL[option.name]
+            help_text = f"{option.help}; several, such as {example}: one cell for each. {default}"
             function = click.option(flag, metavar="A,B,…", help=help_text)(function)
             continue
         help_text = option.help + (f" ({', '.join(option.choices)})" if len(option.choices) > 1 else "")
@@ -74,7 +79,14 @@ def recipe_flags(function: Any) -> Any:
 @click.option(
     "--memory-limit", type=float, metavar="GIB", help="Memory that a cell may take. [nine tenths of what is free]"
 )
-@click.option("--threads", type=int, metavar="N", help="Torch threads. [all usable processors]")
+@click.option("--threads", type=int, metavar="N", help="Torch threads of a cell. [all usable processors]")
+@click.option(
+    "--rdzv-endpoint",
+    metavar="HOST:PORT",
+    help="Where the processes of several machines find each other (--nnodes), as torchrun's flag.",
+)
+@click.option("--rdzv-backend", metavar="NAME", help="How they do, as torchrun's flag. [c10d]")
+@click.option("--rdzv-id", metavar="ID", help="What tells their run from others, as torchrun's flag. [genbench]")
 @click.option(
     "--dry-run", is_flag=True, help="Print the cells, what is impossible and why, and an estimate; train nothing."
 )
@@ -124,7 +136,9 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
         dry_run_report,
         execute,
         parse_device,
+        rendezvous_of,
         require_device,
+        require_processes,
         resolve_auto,
     )
     from genbench.execute.lock import hold
@@ -143,6 +157,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
         for warning in plan.warnings:
             click.echo(f"Note: {warning}", err=True)
         facts = require_device(pool, device, chosen=request.device != "auto")
+        require_processes(plan.cells, device, facts, rendezvous_of(request))
         if dry_run:
             report, code = dry_run_report(pool, plan, device, request.threads, as_json)
             click.echo(report, nl=False)
@@ -153,7 +168,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
 
 
 def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
-    from genbench.cli.running import execute, reopen_run, require_device, where_it_was_planned
+    from genbench.cli.running import execute, reopen_run, require_device, require_processes, where_it_was_planned
     from genbench.execute.lock import hold
     from genbench.execute.pool import WorkerPool
     from genbench.results.store import RunDirectory
@@ -166,5 +181,6 @@ def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int
     ):
         pool.start()  # it imports torch while the plugins are looked at
         record, catalogue, device = reopen_run(run, flags)
-        require_device(pool, device, chosen=True)
+        facts = require_device(pool, device, chosen=True)
+        require_processes(record.cells, device, facts, record.rendezvous)
         return execute(pool, run, record, catalogue, device, quiet, as_json)

@@ -24,13 +24,14 @@ from genbench.execute.telling import Listeners
 from genbench.measure import machine
 from genbench.plan.catalogue import SINGULAR, Catalogue, discover
 from genbench.plan.matrix import Plan, third_party_plugins
+from genbench.plan.processes import require_rendezvous, require_room
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins import Kind
 from genbench.report.display import choose_display
 from genbench.report.render import render
 from genbench.report.summary import write_summary
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, RunRecord
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, Rendezvous, RunRecord
 from genbench.results.store import RunDirectory
 
 if TYPE_CHECKING:
@@ -73,6 +74,26 @@ def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, obj
     return facts
 
 
+def require_processes(
+    cells: Sequence[PlannedCell], device: str, facts: dict[str, object], rendezvous: Rendezvous | None
+) -> None:
+    """Raise `UsageError` where cells want more processes than this machine has devices, or a place to meet."""
+    require_rendezvous(cells, rendezvous)
+    if device.startswith("cuda"):
+        found = facts["cuda"]
+        places = len(found) - int(device.partition(":")[2] or 0) if isinstance(found, list) else 0
+        require_room(cells, places, "CUDA devices")
+    else:
+        require_room(cells, machine.default_threads(), "processors")
+
+
+def rendezvous_of(request: Request) -> Rendezvous | None:
+    """Return where the processes of several machines are to find each other, where that was said."""
+    if request.rdzv_endpoint is None:
+        return None
+    return Rendezvous(backend=request.rdzv_backend, endpoint=request.rdzv_endpoint, id=request.rdzv_id)
+
+
 def select_present_device(text: str) -> torch.device:
     """Return the device that a user means, for work in this process; raise `UsageError` where it is not there."""
     from genbench.measure import accelerator
@@ -105,6 +126,7 @@ def create_run(
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
         memory_limit=request.memory_limit or None,
         threads=request.threads,
+        rendezvous=rendezvous_of(request),
         environment={**machine.describe(), **facts, "device": device},
     )
     return RunDirectory.create(path, record), record
@@ -134,6 +156,10 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, Cat
     record = run.record
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
     record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
+    meeting = {k: flags[f"rdzv_{k}"] for k in ("backend", "endpoint", "id") if flags.get(f"rdzv_{k}") is not None}
+    if meeting.get("endpoint") or record.rendezvous:
+        before_that = msgspec.to_builtins(record.rendezvous) if record.rendezvous else {}
+        record = msgspec.structs.replace(record, rendezvous=Rendezvous(**{**before_that, **meeting}))
     catalogue = discover(record.plugin_files)
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters

@@ -26,14 +26,16 @@ from genbench.train.data import ResidentImages
 from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
+from genbench.train.engines.distributed import DataParallel
 from genbench.train.loader import LoaderImages
 from genbench.train.optimizers import make_optimizers
 from genbench.train.regularise import add_dropout
 from genbench.train.rules import make_update_rules
-from genbench.train.seeds import seed_globals, seeded_generator
-from genbench.train.source import TrainingImages
+from genbench.train.seeds import of_rank, seed_globals, seeded_generator
+from genbench.train.source import Shard, TrainingImages
 from genbench.train.switch import make_exchangeable
 from genbench.train.transfer import freeze, load_initial, require_trainable
+from genbench.train.world import World
 
 LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
 
@@ -76,11 +78,14 @@ def build_cell(
     data: LoadedData,
     device: torch.device,
     notes: list[str] | None = None,
+    world: World | None = None,
 ) -> Built:
     """Seed, build the networks, and put them together with data and optimisers on the device.
 
-    What a plugin changes on the way that it must leave alone is put back, and told in `notes`.
+    What a plugin changes on the way that it must leave alone is put back, and told in `notes`. Of several processes
+    that train the cell, the `world`, each builds the same networks, and has its own noise and share of each batch.
     """
+    world = world or World()
     model: ModelSpec = catalogue.require("models", identity.model.name).spec
     family_spec: FamilySpec = catalogue.require("families", identity.family.name).spec
     loss_spec: LossSpec = catalogue.require("losses", identity.loss.name).spec
@@ -114,7 +119,7 @@ def build_cell(
     for network in networks.values():
         network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
         network.train()
-    if batch_size == 1:
+    if batch_size == world.size:
         require_several_values(networks)
     rate = float(recipe["dropout"] or 0)  # type: ignore[arg-type]
     if rate > 0:
@@ -142,8 +147,8 @@ def build_cell(
     engine = Engine(
         networks=networks,
         phases=phases,
-        data=_training_images(identity, data, model, memory_format, device, recipe),
-        rng=seeded_generator(identity.seed, "training noise", device),
+        data=_training_images(identity, data, model, memory_format, device, recipe, Shard(world.rank, world.size)),
+        rng=seeded_generator(identity.seed, of_rank("training noise", world.rank), device),
         optimizers=optimizers,
         precision=str(recipe["precision"]),
         average=_average(networks, family_spec, recipe),
@@ -152,6 +157,10 @@ def build_cell(
         augmentation=augmentation,
         functions=functions,
     )
+    if world.size > 1:
+        engine.execution = DataParallel(engine)
+    if world.rank:
+        seed_globals(identity.seed, of_rank("global", world.rank))
     return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
 
 
@@ -178,6 +187,7 @@ def _training_images(
     memory_format: torch.memory_format,
     device: torch.device,
     recipe: Mapping[str, OptionValue],
+    shard: Shard,
 ) -> TrainingImages:
     common: dict[str, Any] = {
         "pixels": data.train_pixels,
@@ -188,6 +198,7 @@ def _training_images(
         "rng": seeded_generator(identity.seed, "data order", device),
         "memory_format": memory_format,
         "transform": make_transform(recipe),
+        "shard": shard,
     }
     if recipe["input"] == "loader":
         return LoaderImages(**common, workers=_whole(recipe, "loader_workers"))

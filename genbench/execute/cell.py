@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from genbench.errors import UsageError
+from genbench.execute import processes
 from genbench.execute.building import Built, build_cell, count_parameters
 from genbench.execute.cautions import cautions
 from genbench.execute.collapse import signs_of_collapse
@@ -48,12 +49,14 @@ from genbench.results.schema import (
     PlannedCell,
     Provenance,
     Status,
+    Surroundings,
 )
 from genbench.results.store import RunDirectory
 from genbench.specs import DatasetSpec
 from genbench.train.checkpoint import save_weights
 from genbench.train.engine import Engine
 from genbench.train.proof import Witness
+from genbench.train.world import MainLeft, World
 
 
 @dataclass
@@ -74,24 +77,30 @@ class _Draft:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begin
 
 
-def execute_cell(job: Job, reporter: Reporter) -> CellResult:
-    """Execute the job's cell and return its result; every failure of plugin, data or machine becomes a status."""
+def execute_cell(job: Job, reporter: Reporter, world: World | None = None) -> CellResult:
+    """Execute the job's cell and return its result; every failure of plugin, data or machine becomes a status.
+
+    Of several processes that train the cell, the result of the main one counts; on another, `MainLeft` is raised where
+    that one has given up.
+    """
     assert job.cell is not None
-    planned = job.cell
+    planned, world = job.cell, world or World()
     draft = _Draft()
     started, begin = _now(), time.perf_counter()
     load_before = machine.load_average()
     status: Status
     try:
         with tf32(planned.identity.recipe["precision"] == "tf32"):
-            status, reason = _run(job, planned, draft, reporter)
+            status, reason = _run(job, planned, draft, reporter, world)
     except Diverged as error:
         status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was another"
-    except StopRequested:
+    except (StopRequested, MainLeft):
         raise
     except BaseException as error:  # also SystemExit: a plugin that calls sys.exit has failed
         write_traceback()
+        lost = world.give_way(error)
         status, reason = diagnose(error)
+        reason = f"the connection to another process of this cell was lost ({reason})" if lost else reason
     provenance = Provenance(
         started=started,
         finished=_now(),
@@ -114,9 +123,9 @@ def execute_cell(job: Job, reporter: Reporter) -> CellResult:
     return suggest_batch(result, draft.attempt, reporter) if status == "oom" and draft.attempt else result
 
 
-def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> tuple[Status, str]:
+def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter, world: World) -> tuple[Status, str]:
     identity, run, device = planned.identity, RunDirectory(Path(job.run)), accelerator.select_device(job.device)
-    limit_memory(job.memory_limit, device)
+    limit_memory(job.memory_limit, device, job.processes)
     if identity.recipe["precision"] == "tf32" and not has_tf32(device):
         raise UsageError(
             f"{accelerator.accelerator_name(device) or 'A CPU'} has no TF32.",
@@ -128,13 +137,14 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     baseline = resident_bytes()
     reporter.activity("loading data")
     with draft.timing("load"):
-        data = load_data(identity.dataset, identity.image_shape, catalogue)
+        data = world.first(lambda: load_data(identity.dataset, identity.image_shape, catalogue))
     draft.notes += data.notes
-    draft.fields["comparability"] = comparability(identity, device, data)
+    draft.fields["comparability"] = comparability(identity, device, data, job.processes)
     reporter.activity("building networks")
     with draft.timing("build"):
-        cell = _Cell(job, identity, run, catalogue, data, device, draft)
+        cell = _Cell(job, identity, run, catalogue, data, device, draft, world)
         built, training, looks = _prepare(cell)
+        processes.require_alike("Before training", world, built.engine, data.hash)
     draft.fields.update(
         parameters=count_parameters(built.setup.networks),
         total_parameters=count_parameters(built.setup.networks, frozen=True),
@@ -147,21 +157,26 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
     _choose_engine(draft, training, str(built.recipe["engine"]), reporter)
 
     reporter.activity("training")
-    draft.attempt = partial(train_a_moment, identity, catalogue, data, device)
+    if world.size == 1:
+        draft.attempt = partial(train_a_moment, identity, catalogue, data, device)
     lookout = Lookout(device)
     try:
         with draft.timing("train"):
             training.run(reporter)
     except Diverged as error:
+        if error.step is None and world.size > 1:
+            raise  # by an evaluation, of which the other processes know nothing: they cannot repeat the steps
         reporter.activity("looking for the first bad step")
         raise Diverged(f"{error}; {_locate(cell, error.step or built.engine.step_number)}", error.step) from error
     finally:
         built.engine.data.close()
         _record_training(draft, training, built, looks)
-        seen = lookout.look_again()
-        draft.notes += disturbances(seen)
-        draft.fields.update(surroundings=seen, comparability=disturbed(draft.fields["comparability"], seen))
+        draft.fields["distributed"] = processes.describe(world, built, job.start_seconds)
+        if world.size == 1:
+            _record_surroundings(draft, lookout.look_again())
     draft.attempt = None
+    if world.size > 1:
+        _record_surroundings(draft, processes.seen_by_all(world, lookout.look_again()))
     draft.fields["memory"] = read_peak(device, baseline)
     draft.fields["proof"] = training.witness.testify(
         {p.phase.name: p.updates for p in built.engine.players if p.optimizer is not None}
@@ -170,6 +185,10 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         reporter.activity("looking for the first bad step")
         named = ", ".join(draft.fields["proof"].not_finite[:3])
         raise Diverged(f"parameters are not finite: {named}; {_locate(cell, built.engine.step_number)}")
+    processes.require_alike("After training", world, built.engine, data.hash)
+    processes.part(built.engine)
+    if not world.main:
+        return "ok", ""
 
     draft.fields["sampling"] = {
         "weights": built.sampled_weights,
@@ -195,11 +214,11 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter) -> t
         collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None, modes=modes)
     reporter.activity("counting operations")
     with draft.timing("count"):
-        seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
+        seconds = 0.0 if world.size > 1 else float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
         speed = draft.fields["throughput"]
         draw = partial(sample, built, identity, data, device)
         counted = count(built.engine, draw, device, seconds, speed, launch_bound_fraction)
-        draft.fields.update(counted.fields)
+        draft.fields.update(processes.of_all(world, counted).fields)
         draft.notes += counted.notes
     return ("collapsed", collapse) if collapse else ("ok", "")
 
@@ -215,9 +234,10 @@ class _Cell:
     data: LoadedData
     device: torch.device
     draft: _Draft
+    world: World
 
     def build(self) -> Built:
-        return build_cell(self.identity, self.catalogue, self.data, self.device, self.draft.notes)
+        return build_cell(self.identity, self.catalogue, self.data, self.device, self.draft.notes, self.world)
 
 
 def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
@@ -249,27 +269,44 @@ def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
             device=cell.device,
             looks=looks,
             evaluate_every=_whole(built, "evaluate_every"),
+            world=cell.world,
         )
-        try:
-            training.resume()
+        problem = next(filter(None, cell.world.gather(_resume(training))), "")
+        if not problem:
             break
-        except ValueError as error:
-            if attempt == 2:
-                raise
-            aside = resume_path.with_name(resume_path.name + ".unusable")
-            resume_path.replace(aside)
-            cell.draft.notes.append(
-                f"the checkpoint of an interrupted training could not be used ({error}): trained anew; it is kept as "
-                f"{aside.name}"
-            )
+        if attempt == 2:
+            raise ValueError(problem)
+        aside = resume_path.with_name(resume_path.name + ".unusable")
+        cell.world.first(lambda: resume_path.replace(aside) if cell.world.main else None)  # noqa: B023 - called here
+        cell.draft.notes.append(
+            f"the checkpoint of an interrupted training could not be used ({problem}): trained anew; it is kept as "
+            f"{aside.name}"
+        )
     return built, training, looks
+
+
+def _resume(training: Training) -> str:
+    """Go on from the checkpoint, if there is one; return why it is no use, or an empty string."""
+    try:
+        training.resume()
+    except ValueError as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _record_surroundings(draft: _Draft, seen: Surroundings) -> None:
+    draft.notes += disturbances(seen)
+    draft.fields.update(surroundings=seen, comparability=disturbed(draft.fields["comparability"], seen))
 
 
 def _choose_engine(draft: _Draft, training: Training, asked: str, reporter: Reporter) -> None:
     """Have the training executed as the recipe asks, and record what was found on the way."""
     steps_left = training.total_steps - training.engine.step_number
     before = training.executed_by if training.resumed_at_step is not None else ""
-    record = choose_engine(training.engine, asked, steps_left, reporter.activity, before)
+    together = training.world.size > 1
+    record = choose_engine(training.engine, "eager" if together else asked, steps_left, reporter.activity, before)
+    if together:
+        record = msgspec.structs.replace(record, asked=asked, reason="several processes train eagerly")
     training.executed_by = record.used
     draft.fields["engine"] = record
     draft.fields["comparability"] = msgspec.structs.replace(draft.fields["comparability"], engine=record.used)
@@ -284,7 +321,7 @@ def _locate(cell: _Cell, until_step: int) -> str:
         return _prepare(cell)[1].engine
 
     try:
-        return locate(rebuild, until_step)
+        return locate(rebuild, until_step, lambda: cell.world.shared(time.monotonic))
     except Exception as hindrance:
         return f"the first bad step could not be found ({type(hindrance).__name__}: {hindrance})"
 

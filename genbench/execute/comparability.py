@@ -11,12 +11,12 @@ from genbench.measure.surroundings import disturbance
 from genbench.results.schema import CellIdentity, Comparability, Surroundings
 
 
-def comparability(identity: CellIdentity, device: torch.device, data: LoadedData) -> Comparability:
-    """Return what is known before training."""
+def comparability(identity: CellIdentity, device: torch.device, data: LoadedData, processes: int = 1) -> Comparability:
+    """Return what is known before training; of several processes on this machine, the threads of all count."""
     return Comparability(
         machine=machine.processor(),
         cores=machine.usable_cores(),
-        threads=torch.get_num_threads(),
+        threads=torch.get_num_threads() * processes,
         openmp=machine.openmp_settings(),
         allocator=machine.allocator_settings(),
         denormals=_denormals(),

@@ -16,8 +16,10 @@ _MEMORY_WORDS = (
 )
 
 
-def limit_memory(gib: float | None, device: torch.device) -> float | None:
+def limit_memory(gib: float | None, device: torch.device, processes: int = 1) -> float | None:
     """Bound the memory that this process can take beyond what it holds; return the bound in GiB, None for none.
+
+    On the CPU, processes that train one cell share its memory in equal parts; on GPUs each has its own.
 
     What it holds is the interpreter with torch, about 1 GiB of address space. On the CPU the default is nine tenths of
     what is available, so that a cell which asks for too much fails by itself instead of dragging the machine down. On
@@ -34,6 +36,7 @@ def limit_memory(gib: float | None, device: torch.device) -> float | None:
     limit = int(gib * 2**30) if gib else int(0.9 * available) if available else None
     if limit is None:
         return None
+    limit //= processes
     with contextlib.suppress(ValueError, OSError):
         bound = data_bytes() + limit
         resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))  # Linux counts private writable mappings

@@ -12,7 +12,7 @@ import msgspec
 
 from genbench.exchange import Estimate
 from genbench.options import OptionValue
-from genbench.results.schema import CellResult, PlannedCell, PlannedReference, ReferenceResult
+from genbench.results.schema import CellResult, PlannedCell, PlannedReference, ReferenceResult, Rendezvous
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +28,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     memory_limit: float | None = None  # GiB
     checkpoint_seconds: float = 30.0  # training is saved this often, off the clock
+    rendezvous: Rendezvous | None = None  # where processes on several machines find each other
+    processes: int = 1  # that train the cell on this machine and share its memory
+    start_seconds: float = 0.0  # that it took to start and join them
 
 
 class Started(msgspec.Struct, frozen=True, tag="started"):

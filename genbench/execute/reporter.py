@@ -14,10 +14,14 @@ class StopRequested(BaseException):
 
 
 class Reporter:
-    """The worker's line to the supervisor. Each message waits for its answer, so nothing is shown on the clock."""
+    """The worker's line to the supervisor. Each message waits for its answer, so nothing is shown on the clock.
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._lines = Lines(connection)
+    Without a connection nothing is said: of several processes that train a cell, one speaks.
+    """
+
+    def __init__(self, connection: socket.socket | None) -> None:
+        self.connection = connection
+        self._lines = Lines(connection) if connection is not None else None
         self._owner = os.getpid()
         self._may_raise = True
         self.stop_requested = False
@@ -55,6 +59,8 @@ class Reporter:
     def _say(self, message: Message) -> None:
         if os.getpid() != self._owner:
             os._exit(1)  # a copy of the worker that a plugin forked and let run on must not speak for it
+        if self._lines is None:
+            return
         try:
             self._lines.send(message)
             answered = self._lines.receive()

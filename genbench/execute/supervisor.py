@@ -8,11 +8,11 @@ import os
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from genbench.errors import ExitCode, GenbenchError, UsageError
+from genbench.execute.memory_kills import kernel_memory_kills
 from genbench.execute.messages import Activity, Job, Measured, Message, Progress
 from genbench.execute.pool import WorkerPool
 from genbench.execute.telling import Listeners
@@ -117,14 +117,14 @@ class Supervisor:
         self.display.cell_started(index, total, label(cell), expected_steps(cell))
         self.listeners.tell("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
-        kills_before = _kernel_memory_kills()
+        kills_before = kernel_memory_kills()
         ending = self.pool.run(job, lambda message: self._take(cell, message), self.record.timeout)
         if ending.finished is not None and ending.finished.cell is not None:
             result = ending.finished.cell
         elif self.pool.stop_requested:
             raise self.interrupted()
         else:
-            result = self._unfinished(cell, ending, kernel_killed=_kernel_memory_kills() > kills_before)
+            result = self._unfinished(cell, ending, kernel_killed=kernel_memory_kills() > kills_before)
         self._keep(result)
         self.listeners.tell("cell_finished", cell.id)
 
@@ -183,6 +183,7 @@ class Supervisor:
             device=self.device,
             threads=self.record.threads or default_threads(),
             memory_limit=self.record.memory_limit,
+            rendezvous=self.record.rendezvous,
             checkpoint_seconds=float(os.environ.get("GENBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)),
             **fields,  # type: ignore[arg-type]
         )
@@ -276,13 +277,3 @@ def label(cell: PlannedCell) -> str:
     identity = cell.identity
     names = (identity.model.name, identity.loss.name, cell.variant, identity.dataset.name, f"seed {identity.seed}")
     return " · ".join(name for name in names if name)
-
-
-def _kernel_memory_kills() -> int:
-    """Return how many processes the kernel has ended for lack of memory: in this container, else on this machine."""
-    for name in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
-        with contextlib.suppress(OSError):
-            for line in Path(name).read_text(encoding="ascii").splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    return 0

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,12 @@ from torch import Tensor
 from genbench.execute.messages import Measured, Progress
 from genbench.execute.reporter import Reporter, StopRequested
 from genbench.measure.clock import time_window
+from genbench.measure.throughput import WINDOW_SECONDS
 from genbench.results.schema import CurvePoint, Window
-from genbench.train.checkpoint import load_checkpoint, save_checkpoint
+from genbench.train.checkpoint import load_checkpoint, load_random_states, random_states, save_checkpoint
 from genbench.train.engine import Engine
 from genbench.train.proof import Witness
+from genbench.train.world import World
 
 WINDOWS = 40  # how many windows a training has, when its steps suffice
 LONGEST_WINDOW = 200  # steps
@@ -59,7 +62,10 @@ class Checkpoints(Protocol):
 
 @dataclass
 class Training:
-    """The course of a training: what a checkpoint carries over, beside the engine's own state."""
+    """The course of a training: what a checkpoint carries over, beside the engine's own state.
+
+    Of several processes that train one cell, each runs the same course; the main one alone evaluates and writes.
+    """
 
     engine: Engine
     witness: Witness
@@ -71,6 +77,7 @@ class Training:
     device: torch.device
     looks: Checkpoints | None = None
     evaluate_every: int = 0  # images; 0: never while training
+    world: World = field(default_factory=World)
     _unsaved: bool = False  # done, but for the last checkpoint
     windows: list[Window] = field(default_factory=list)
     curves: list[CurvePoint] = field(default_factory=list)
@@ -86,7 +93,8 @@ class Training:
 
     def resume(self) -> None:
         """Go on from the checkpoint of an interrupted process, if there is one; raise ValueError if it is no use."""
-        if not self.resume_path.exists():
+        self.world.fetch(self.resume_path)
+        if not all(self.world.gather(self.resume_path.exists())):
             return
         tensors, notes = load_checkpoint(self.resume_path, self.engine)
         if notes.get("data_hash") != self.data_hash:
@@ -100,6 +108,8 @@ class Training:
             self.executed_by = str(notes.get("executed_by", "eager"))
             if self.looks is not None:
                 self.looks.load_state(notes["looks"])
+            if self.world.rank:
+                load_random_states(self.engine, tensors[_of_rank(self.world.rank)].numpy().tobytes())
         except (KeyError, msgspec.ValidationError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         self.resumed_at_step = self.engine.step_number
@@ -116,6 +126,8 @@ class Training:
         looked = False
         while engine.step_number < self.total_steps and not self.stopped_early:
             planned = min(self._steps_to_next_stop(), warmup_left or self.window_steps)
+            if self.world.size > 1:
+                planned = self._in_time(planned)
             self._train_window(planned, warmup=warmup_left > 0)
             warmup_left = max(0, warmup_left - self.windows[-1].steps)
             if not looked:
@@ -124,16 +136,20 @@ class Training:
             reporter.progress(self._progress())
             if self._evaluation_is_due() and self.looks is not None:
                 reporter.activity("evaluating")
-                self.stopped_early = self.looks.evaluate()
-                reporter.say(self.looks.measured())
+                self.stopped_early = self.world.shared(self.looks.evaluate)
+                if self.world.main:
+                    reporter.say(self.looks.measured())
                 reporter.activity("training")
-            if reporter.stop_requested or time.monotonic() - saved > self.checkpoint_seconds:
+            too_old = time.monotonic() - saved > self.checkpoint_seconds
+            stopping = any(self.world.gather(reporter.stop_requested))
+            if stopping or self.world.shared(lambda: too_old):  # noqa: B023 - called here
                 self.save()
                 saved = time.monotonic()
-            if reporter.stop_requested:
+            if stopping:
                 raise StopRequested
         self._unsaved = True
-        if time.monotonic() - saved > min(self.checkpoint_seconds, SOON_DONE_AGAIN):
+        # Later the main process of several is alone, and cannot save what the others know.
+        if self.world.size > 1 or time.monotonic() - saved > min(self.checkpoint_seconds, SOON_DONE_AGAIN):
             self.save()
         reporter.allow_stop()
 
@@ -149,6 +165,14 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint; a full disk, or state that is no tensor, costs the possibility to resume here only."""
+        self._unsaved = False
+        others = self.world.gather(base64.b64encode(random_states(self.engine)).decode() if self.world.rank else "")
+        self.world.shared(lambda: self._write(others))
+
+    def _write(self, others: Sequence[str]) -> None:
+        extra = self.witness.state()
+        for rank, states in enumerate(others[1:], start=1):
+            extra[_of_rank(rank)] = torch.frombuffer(bytearray(base64.b64decode(states)), dtype=torch.uint8)
         notes = {
             "windows": self.windows,
             "curves": self.curves,
@@ -159,14 +183,22 @@ class Training:
             "looks": self.looks.state() if self.looks else None,
         }
         plain: dict[str, Any] = msgspec.to_builtins(notes)
-        self._unsaved = False
         try:
-            save_checkpoint(self.resume_path, self.engine, self.witness.state(), plain)
+            save_checkpoint(self.resume_path, self.engine, extra, plain)
         except Exception as error:
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
             note = f"no checkpoint could be written ({reason}): an interrupted cell would start again"
             if note not in self.notes:
                 self.notes.append(note)
+
+    def _in_time(self, steps: int) -> int:
+        """Return how many of these steps fit into a window by the speed of the last: processes must agree beforehand.
+
+        Where no speed is known, it is one.
+        """
+        last = self.windows[-1] if self.windows else None
+        fitting = int(WINDOW_SECONDS * last.steps / last.seconds) if last and last.seconds else 1
+        return self.world.shared(lambda: max(1, min(steps, fitting)))
 
     def _steps_to_next_stop(self) -> int:
         """Return how many steps are left until the budget's end, or the next evaluation."""
@@ -188,10 +220,11 @@ class Training:
         first_step, images_before = engine.step_number, engine.images_seen
         gc.disable()
         try:
-            done, seconds = time_window(engine.step, steps, self.device)
+            together = self.world.meet if self.world.size > 1 else None
+            done, seconds = time_window(engine.step, steps, self.device, meet=together)
         finally:
             gc.enable()
-        values = engine.read_terms()
+        values = self.world.mean(engine.read_terms())
         gc.collect()
         means = {name: _mean(series) for name, series in values.items()}
         for network, norm in engine.gradient_norms().items():
@@ -207,7 +240,7 @@ class Training:
         )
         self.curves.append(CurvePoint(step=engine.step_number, images=engine.images_seen, terms=means))
         _require_finite(values, first_step, done)
-        if self.looks is not None and len(self.windows) % OBSERVED == 0:
+        if self.looks is not None and self.world.main and len(self.windows) % OBSERVED == 0:
             seen = {**means, **self.looks.observe()}
             self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=seen)
 
@@ -229,6 +262,10 @@ class Training:
             seconds_left=left * last.seconds / last.steps,
             warmup=last.warmup,
         )
+
+
+def _of_rank(rank: int) -> str:
+    return f"random states of rank {rank}"
 
 
 def _mean(series: Tensor) -> float | None:

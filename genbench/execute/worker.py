@@ -10,14 +10,14 @@ import socket
 import sys
 from pathlib import Path
 
-import torch
-
 from genbench.execute.cell import execute_cell
 from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.estimate import estimate_cell
+from genbench.execute.launch import processes_of, train_together
 from genbench.execute.messages import Finished, Job, Started, Stopped
 from genbench.execute.reference import measure_reference
 from genbench.execute.reporter import Reporter, StopRequested
+from genbench.execute.torch_settings import set_up_torch
 from genbench.measure.accelerator import devices
 
 
@@ -47,17 +47,6 @@ def work(job: Job, connection: socket.socket) -> int:
     return 0
 
 
-def set_up_torch(threads: int) -> None:
-    """Set the number of threads, and have them take denormal numbers, below 1.2e-38, for zero.
-
-    The first moments of Adam become such numbers where a weight gets no gradient any more, as those of pixels that are
-    nearly always black: they fall by beta1 in each step. Most processors compute with them many times more slowly.
-    Threads inherit the setting from the one that starts them, so it comes before the first computation.
-    """
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(threads)
-
-
 def _do(job: Job, reporter: Reporter) -> Finished:
     if job.task == "devices":
         return Finished(facts=devices())
@@ -65,6 +54,8 @@ def _do(job: Job, reporter: Reporter) -> Finished:
         return Finished(facts=estimate_cell(job))
     if job.task == "reference":
         return Finished(reference=measure_reference(job, reporter))
+    if max(processes_of(job)) > 1:
+        return train_together(job, reporter)
     return Finished(cell=execute_cell(job, reporter))
 
 

@@ -17,17 +17,29 @@ def synchronise(device: torch.device) -> None:
 
 
 def time_window(
-    step: Callable[[], None], steps: int, device: torch.device, clock: Callable[[], int] = time.perf_counter_ns
+    step: Callable[[], None],
+    steps: int,
+    device: torch.device,
+    clock: Callable[[], int] = time.perf_counter_ns,
+    meet: Callable[[], None] | None = None,
 ) -> tuple[int, float]:
-    """Run up to `steps` steps without waiting for the device; return how many ran and the seconds they took."""
+    """Run up to `steps` steps without waiting for the device; return how many ran and the seconds they took.
+
+    `meet` waits for the other processes that train the same networks. All steps are run then: no process may end a
+    window by its own clock. The slowest one counts.
+    """
     synchronise(device)
+    if meet is not None:
+        meet()
     begin = clock()
     deadline = begin + int(WINDOW_SECONDS * 1e9)
     done = 0
     while done < steps:
         step()
         done += 1
-        if clock() > deadline:
+        if meet is None and clock() > deadline:
             break
     synchronise(device)
+    if meet is not None:
+        meet()
     return done, (clock() - begin) / 1e9

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from msgspec import UNSET
@@ -16,6 +17,7 @@ from genbench.plan.catalogue import LIKELIHOOD, Catalogue, Entry
 from genbench.plan.feature_metrics import PREFIXES, with_prefix
 from genbench.plan.folders import require_folders
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, origins_of_others, reference_id
+from genbench.plan.processes import check_shares, why_not
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.recipe import resolve_recipe
 from genbench.plan.remedies import check_remedies, initial_hash
@@ -59,7 +61,7 @@ class _Variant:
 
 
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
-    """Expand models × losses × datasets × variants × precisions × seeds into cells for a device ('cpu' or 'cuda').
+    """Expand models × losses × datasets × variants × precisions × processes × seeds into cells for 'cpu' or 'cuda'.
 
     Raises `UsageError` for an unknown name, an unknown or ill-typed option, or a request in which no cell is possible.
     """
@@ -111,12 +113,16 @@ def _of_pairs(pairs: Iterable[tuple[Entry[ModelSpec], Entry[LossSpec]]]) -> list
 
 
 def _variants(request: Request) -> list[_Variant]:
-    """Return every choice of settings: each variant, laid over the plan's own, in each precision."""
-    precisions: list[dict[str, OptionValue]] = [{"precision": name} for name in request.precision]
+    """Return every choice of settings: each variant, laid over the plan's own, in each precision, by each `nproc`."""
+    axes: dict[str, Sequence[OptionValue]] = {"precision": request.precision, "nproc": request.nproc}
+    asked = {name: values for name, values in axes.items() if values}
+    points: list[dict[str, OptionValue]] = [
+        dict(zip(asked, values, strict=True)) for values in product(*asked.values())
+    ]
     return [
-        _Variant(name, {**request.recipe, **precision, **variant.recipe}, _laid_over(request.set, variant.set))
+        _Variant(name, {**request.recipe, **point, **variant.recipe}, _laid_over(request.set, variant.set))
         for name, variant in (request.variants or {"": Variant()}).items()
-        for precision in precisions or [{}]
+        for point in points
     ]
 
 
@@ -168,6 +174,7 @@ def _cell(
         recipe = with_evaluations(recipe)
     with _naming(variant):
         check_remedies(recipe, measured, directions)
+        check_shares(recipe)
         init_hash = initial_hash(recipe)
     family = catalogue.families.get(spec.family)
     asked = _cell_metrics(metrics, family.spec if family else None, dataset.entry.spec)
@@ -237,7 +244,7 @@ def _impossible(model: ModelSpec, loss: LossSpec, dataset: _Dataset, identity: C
             f"batch_size {batch_size} is larger than the {data.train_size} training images of '{data.name}'; "
             f"use --batch-size {data.train_size} or less"
         )
-    return ""
+    return why_not(recipe)
 
 
 def _dataset(text: str, request: Request, catalogue: Catalogue) -> _Dataset:

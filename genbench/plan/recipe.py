@@ -91,6 +91,8 @@ class Recipe:
     engine: Literal["eager", "compile", "graph", "auto"] = option(
         "eager", "how a step is executed; auto: the fastest way that trains as eager does"
     )
+    nproc: int = option(1, "processes on each machine that train a cell together, on a GPU each or cores", minimum=1)
+    nnodes: int = option(1, "machines whose processes train a cell together; see --rdzv-endpoint", minimum=1)
     input: Literal["resident", "loader"] = option(
         "resident", "resident: the data lie on the device as uint8; loader: a DataLoader reads them from the disk cache"
     )

@@ -34,6 +34,7 @@ class Request:
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
     seeds: tuple[int, ...] = (0,)
     precision: tuple[str, ...] = ()  # one cell for each; none: as the recipe says
+    nproc: tuple[int, ...] = ()  # likewise
     metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
     target: tuple[tuple[str, float], ...] = ()  # metrics with the values to be reached
     device: str = "auto"
@@ -44,6 +45,9 @@ class Request:
     timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
     memory_limit: float | None = None  # GiB per cell
     threads: int | None = None
+    rdzv_backend: str = "c10d"  # where processes of several machines find each other, in torchrun's words
+    rdzv_endpoint: str | None = None
+    rdzv_id: str = "genbench"
     weights: str | None = None  # the file of the Inception weights
     recipe: dict[str, OptionValue] = field(default_factory=dict)  # only what was given
     variants: dict[str, Variant] = field(default_factory=dict)  # by name: what is laid over `recipe` and `set`
@@ -60,6 +64,9 @@ _KEYS = (
     "profile",
     "out",
     "weights",
+    "rdzv_backend",
+    "rdzv_endpoint",
+    "rdzv_id",
     *_NUMBERS,
     "set",
     "variants",
@@ -96,6 +103,8 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             continue
         if key == "precision":
             values[key] = tuple(str(_FIELDS[key].check(name, "recipe")) for name in _names(key, value))
+        elif key == "nproc":
+            values[key] = tuple(int(_FIELDS[key].check(count, "recipe")) for count in _counts(value))  # type: ignore[arg-type]
         elif key in _FIELDS:
             recipe[key] = _recipe_value(key, value, "recipe")
         elif key == "variants":
@@ -111,7 +120,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = _seeds(value)
         elif key in _NUMBERS:
             values[key] = _number(key, value)
-        elif key in ("device", "profile", "out", "weights"):
+        elif key in ("device", "profile", "out", "weights", "rdzv_backend", "rdzv_endpoint", "rdzv_id"):
             if not isinstance(value, str):
                 raise UsageError(f"{key} must be text, not {value!r}.")
             values[key] = value
@@ -200,6 +209,13 @@ def _names(key: str, value: object) -> tuple[str, ...]:
     if not names and key in ("models", "datasets"):
         raise UsageError(f"{key} is empty.", f"Name at least one; see `genbench list {key}`.")
     return names
+
+
+def _counts(value: object) -> list[Any]:
+    """Return whole numbers that were given as text, with commas, or as they are; what is none is left for a check."""
+    parts: list[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
+    numbers = [int(part) if isinstance(part, str) and part.strip().isdigit() else part for part in parts]
+    return list(dict.fromkeys(numbers))
 
 
 def _seeds(value: object) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ _SPEED_FIELDS = (
     "disturbed",
 )  # fmt: skip
 _SPEED_COLUMNS = (
-    "images/s", "samples/s", "energy/image", "peak memory", "peak GPU memory",
+    "images/s", "scaling efficiency", "samples/s", "energy/image", "peak memory", "peak GPU memory",
     "time", "training time", "evaluation time", "MFU",
 )  # fmt: skip
 _MAX_NAMED = 3

@@ -22,6 +22,7 @@ CAPTION = {
     "machine": "{}",
     "cores": "{} cores",
     "threads": "{} threads",
+    "nproc": "{} processes",
     "accelerator": "{}",
     "driver": "driver {}",
     "precision": "{}",
@@ -102,7 +103,11 @@ def divide(rows: Sequence[Mapping[str, OptionValue]]) -> Settings:
 
 def caption(shared: Mapping[str, OptionValue]) -> str:
     """Return what all rows share in one line."""
-    said = [template.format(say(name, shared[name])) for name, template in CAPTION.items() if name in shared]
+    said = [
+        template.format(say(name, shared[name]))
+        for name, template in CAPTION.items()
+        if name in shared and not (name == "nproc" and shared[name] == _USUAL[name])
+    ]
     said += [
         f"{name} = {say(name, shared[name])}"
         for name, usual in _USUAL.items()

@@ -12,6 +12,7 @@ from genbench.report import seeds
 from genbench.report.comparable import mark_conflicts
 from genbench.report.layout import Column, Footnotes, Row, Table, Value, clean
 from genbench.report.references import Reference, listed, mark_ends_of_scale, reference_rows
+from genbench.report.scaling import SCALING, scaling_values, several_processes
 from genbench.report.settings import CAPTION, caption, divide
 from genbench.report.targets import target_columns, target_values, targets_of
 from genbench.report.values import BESIDE, COUNTED, PlannedRow, cell_row
@@ -34,12 +35,14 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
     settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells])
     metrics = _metric_columns(cells, references)
     shared = [name for name in settings.shared if name not in ("run", "model")]
+    several = several_processes(cells)
     columns = [
         Column("run", shown=len(runs) > 1),
         Column("model"),
         *(Column(name, numeric=_numeric(name, cells)) for name in settings.varying),
         Column("status"),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
+        Column(SCALING, direction="higher", numeric=True, shown=several, exported=several),
         Column("parameters", numeric=True),
         Column("FLOP/image", numeric=True, shown=_any(cells, lambda result: result.flops_per_image)),
         Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
@@ -63,8 +66,8 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
     usual = _usual(settings.told, cells)
     rows = [cell_row(cell, notes, usual) for cell in cells]
     rows = [
-        replace(row, values=row.values | target_values(cell.result, wanted, notes))
-        for row, cell in zip(rows, cells, strict=True)
+        replace(row, values=row.values | target_values(cell.result, wanted, notes) | scaled)
+        for row, cell, scaled in zip(rows, cells, scaling_values(cells, notes), strict=True)
     ]
     results = {number: cell.result for number, cell in enumerate(cells) if cell.result is not None}
     rows = mark_conflicts(results, rows, wanted, notes)

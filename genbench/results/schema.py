@@ -71,7 +71,7 @@ class Comparability(Record, frozen=True, kw_only=True):
 
     machine: Annotated[str, Meta(description="processor model")]
     cores: Annotated[float, Meta(description="processors this process may use, a container's quota included")]
-    threads: Annotated[int, Meta(description="torch intra-operation threads")]
+    threads: Annotated[int, Meta(description="torch intra-operation threads, of all processes on this machine")]
     openmp: Annotated[str, Meta(description="how long idle threads look for work: GOMP_SPINCOUNT, OMP_WAIT_POLICY")] = (
         ""
     )
@@ -312,6 +312,26 @@ class EngineRecord(Record, frozen=True, kw_only=True):
     check_seconds: Annotated[float, Meta(description="holding engines to the eager one, and timing them")] = 0.0
 
 
+class Distributed(Record, frozen=True, kw_only=True):
+    """The processes that trained a cell together, where it was more than one.
+
+    Statistics over a batch, those of batch norm first of all, are over a process's own images; running averages and
+    other buffers are the mean over processes, after each step. Losses are means over processes, images are those of
+    all; memory and counters are those of the first process.
+    """
+
+    processes: Annotated[int, Meta(description="on all machines together")]
+    nodes: Annotated[int, Meta(description="machines, or runs that play them")] = 1
+    backend: Annotated[str, Meta(description="how they exchanged gradients: 'nccl' or 'gloo'")]
+    batch: Annotated[int, Meta(description="images of a batch that each process trains on")]
+    threads: Annotated[int, Meta(description="torch intra-operation threads of each process")]
+    unused: Annotated[
+        list[str],
+        Meta(description="phases in which processes use different parameters: they are looked for in every step"),
+    ] = []
+    start_seconds: Annotated[float, Meta(description="from the launch until all processes were joined")] = 0.0
+
+
 class Durations(Record, frozen=True, kw_only=True):
     """Seconds spent in each part of a cell."""
 
@@ -352,6 +372,7 @@ class CellResult(Record, frozen=True, kw_only=True):
     throughput: Throughput | None = None
     memory: Memory | None = None
     proof: Proof | None = None
+    distributed: Distributed | None = None
     flops_per_image: Annotated[
         float | None, Meta(description="floating-point operations of training, per real image")
     ] = None
@@ -418,6 +439,14 @@ class PlannedCell(Record, frozen=True, kw_only=True):
     synthetic_data: bool = False
 
 
+class Rendezvous(Record, frozen=True, kw_only=True):
+    """Where the processes of several machines find each other, in torchrun's words."""
+
+    backend: str = "c10d"
+    endpoint: Annotated[str, Meta(description="HOST:PORT")]
+    id: str = "genbench"
+
+
 class RunRecord(Record, frozen=True, kw_only=True):
     """The file ``run.json``: the plan, and the environment in which it was made."""
 
@@ -437,6 +466,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     timeout: Annotated[float | None, Meta(description="seconds per cell")] = None
     memory_limit: Annotated[float | None, Meta(description="GiB per cell")] = None
     threads: Annotated[int | None, Meta(description="None: every processor this process may use")] = None
+    rendezvous: Rendezvous | None = None
     environment: dict[str, Any] = {}
 
 

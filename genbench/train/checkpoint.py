@@ -23,6 +23,8 @@ from genbench.train.state import TrainingState, flatten, load_state, read_state,
 
 CHECKPOINT_VERSION = "1"
 
+_OWN = ("data.transform_rng",)  # beside what begins with `rng.`: the random numbers that each process has for itself
+
 
 def save_weights(path: Path, networks: Mapping[str, nn.Module], about: Mapping[str, str]) -> None:
     """Write the networks' parameters and buffers as ``<network>.<name>``; `about` becomes the file's metadata."""
@@ -62,6 +64,31 @@ def load_checkpoint(path: Path, engine: Engine) -> tuple[dict[str, Tensor], dict
     except Exception as error:  # safetensors raises its own type for a damaged header
         raise ValueError(str(error)) from error
     return under(tensors, "extra."), numbers["notes"]
+
+
+def random_states(engine: Engine) -> bytes:
+    """Return where this process's random numbers stand, those that it does not share with the others of its cell."""
+    state = read_state(engine)
+    tensors = {name: tensor for name, tensor in state.tensors.items() if name in _OWN or name.startswith("rng.")}
+    return safetensors.torch.save(tensors, {"python": msgspec.json.encode(state.numbers["python_rng"]).decode()})
+
+
+def load_random_states(engine: Engine, states: bytes) -> None:
+    """Go on where `random_states` was called; raises ValueError where they are not of an engine built the same way."""
+    try:
+        size = int.from_bytes(states[:8], "little")  # of the header
+        python_state = msgspec.json.decode(msgspec.json.decode(states[8 : 8 + size])["__metadata__"]["python"])
+        state = read_state(engine)
+        tensors = state.tensors | safetensors.torch.load(states)
+        load_state(engine, TrainingState(tensors, state.numbers | {"python_rng": python_state}))
+    except (KeyError, TypeError, RuntimeError, msgspec.DecodeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def weights_checksum(engine: Engine) -> str:
+    """Return a checksum of all that training has changed in the networks: parameters and buffers, averages too."""
+    held = {n: t for n, t in read_state(engine).tensors.items() if n.startswith(("network.", "average."))}
+    return checksum({name: tensor.detach().cpu().contiguous() for name, tensor in held.items()})
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

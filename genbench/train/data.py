@@ -8,7 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from genbench.train.seeds import seeded_generator
+from genbench.train.seeds import of_rank, seeded_generator
+from genbench.train.source import WHOLE, Shard
 
 Transform: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]  # (float images, randomness on the device) -> images
 
@@ -25,6 +26,7 @@ class ResidentImages:
         transform: applied to each batch, in the value range, before it is returned: augmentation, say.
         copy: take the pixels into memory of their own even where they lie on `device` already: a mapped file is then
             read here, and not while a step is timed.
+        shard: the share of each batch that `next_batch` returns; `rng` must be seeded alike in all processes.
 
     Raises `MemoryError`, which names the cure, where the images do not fit on the device.
     """
@@ -40,19 +42,21 @@ class ResidentImages:
         memory_format: torch.memory_format = torch.contiguous_format,
         transform: Transform | None = None,
         copy: bool = False,
+        shard: Shard = WHOLE,
     ) -> None:
         self.pixels = _place(pixels, device, copy)
         self.labels = None if labels is None else labels.to(device)
         self.batch_size = batch_size
         self.rng = rng
+        self.shard = shard
         self.normalise = Normalise(value_range, memory_format)
-        self.transform = SeededTransform(transform, rng, device) if transform else None
+        self.transform = SeededTransform(transform, rng, device, shard) if transform else None
         self._order = torch.empty(0, dtype=torch.int64, device=device)
         self._position = 0
 
     def next_batch(self) -> tuple[Tensor, Tensor | None]:
         """Return float32 images (B, channels, height, width) in the value range, and their labels."""
-        return self.gather(self.advance())
+        return self.gather(self.shard.of(self.advance()))
 
     def advance(self) -> Tensor:
         """Pass on to the next batch and return the indices of its images, int64 (B,): a part of the epoch's order."""
@@ -110,11 +114,12 @@ class Normalise:
 class SeededTransform:
     """A transform with a generator of its own, so that how images are changed never alters their order.
 
-    The generator's seed is derived from that of the order: images change alike wherever they lie.
+    The generator's seed is derived from that of the order: images change alike wherever they lie. Each process has one
+    of its own.
     """
 
-    def __init__(self, transform: Transform, order: torch.Generator, device: torch.device) -> None:
-        self.rng = seeded_generator(order.initial_seed(), "transform", device)
+    def __init__(self, transform: Transform, order: torch.Generator, device: torch.device, shard: Shard) -> None:
+        self.rng = seeded_generator(order.initial_seed(), of_rank("transform", shard.rank), device)
         self._transform = transform
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from genbench.errors import DataError
 from genbench.train.data import Normalise, SeededTransform, Transform
 from genbench.train.readahead import RowReader, Rows
+from genbench.train.source import WHOLE, Shard
 
 AHEAD = 4  # batches that are announced to the disk, and that each worker process gathers, ahead of the step
 
@@ -55,6 +56,7 @@ class LoaderImages:
         memory_format: of the batches.
         transform: applied to each batch on the device, in the value range.
         workers: processes that gather; 0: this one.
+        shard: the share of each batch that `next_batch` returns; `rng` must be seeded alike in all processes.
     """
 
     def __init__(
@@ -68,14 +70,15 @@ class LoaderImages:
         memory_format: torch.memory_format = torch.contiguous_format,
         transform: Transform | None = None,
         workers: int = 0,
+        shard: Shard = WHOLE,
     ) -> None:
         self.pixels = pixels.contiguous()
         self.labels = labels
         self.batch_size = batch_size
         self.device = device
         self.normalise = Normalise(value_range, memory_format)
-        self.transform = SeededTransform(transform, rng, device) if transform else None
-        self._order = _Order(len(pixels), batch_size, rng)
+        self.transform = SeededTransform(transform, rng, device, shard) if transform else None
+        self._order = _Order(len(pixels), batch_size, rng, shard)
         self._loader = DataLoader(
             _Batches(self.pixels, labels),
             sampler=self._order,
@@ -149,8 +152,8 @@ class LoaderImages:
 class _Order(Sampler[Request]):
     """The rows of each batch, in a new random order each epoch, without end; the last, incomplete batch is left out."""
 
-    def __init__(self, count: int, batch_size: int, rng: torch.Generator) -> None:
-        self._count, self._batch_size = count, batch_size
+    def __init__(self, count: int, batch_size: int, rng: torch.Generator, shard: Shard) -> None:
+        self._count, self._batch_size, self._shard = count, batch_size, shard
         self._rng = torch.Generator().manual_seed(rng.initial_seed())
         if rng.device.type == "cpu":
             self._rng.set_state(rng.get_state())
@@ -181,7 +184,8 @@ class _Order(Sampler[Request]):
         return _Place(order, rng, begin + self._batch_size)
 
     def _rows(self, place: _Place) -> Rows:
-        rows: Rows = place.order.numpy()[place.position - self._batch_size : place.position]
+        batch = place.order[place.position - self._batch_size : place.position]
+        rows: Rows = self._shard.of(batch).numpy()
         return rows
 
 

@@ -22,9 +22,14 @@ def seeded_generator(seed: int, purpose: str, device: torch.device) -> torch.Gen
     return generator
 
 
-def seed_globals(seed: int) -> None:
+def of_rank(purpose: str, rank: int) -> str:
+    """Return the purpose of a stream that each of several processes has for itself; the first has a single one's."""
+    return f"{purpose} of rank {rank}" if rank else purpose
+
+
+def seed_globals(seed: int, purpose: str = "global") -> None:
     """Seed the global generators: initialisers and dropout layers know no others."""
-    derived = derive_seed(seed, "global")
+    derived = derive_seed(seed, purpose)
     torch.manual_seed(derived)
     np.random.seed(derived % 2**32)
     random.seed(derived)

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Which share of each batch this process trains on: the `rank`-th of `ranks` equal ones."""
+
+    rank: int = 0
+    ranks: int = 1
+
+    def of(self, chosen: Tensor) -> Tensor:
+        """Return this process's share of the indices of a whole batch."""
+        share = len(chosen) // self.ranks
+        return chosen[self.rank * share : (self.rank + 1) * share]
+
+
+WHOLE = Shard()
+
+
 class TrainingImages(Protocol):
     """Batches of real images in a new random order each epoch."""
 
-    batch_size: int
+    batch_size: int  # images of a batch, in all processes together
 
     def next_batch(self) -> tuple[Tensor, Tensor | None]:
-        """Return float32 images (B, channels, height, width) in the model's value range, and their labels."""
+        """Return this process's float32 images (B, channels, height, width) of the next batch, with their labels.
+
+        They lie in the model's value range.
+        """
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, int]]:
         """Return the tensors and numbers that a checkpoint must hold to go on with the next batch."""

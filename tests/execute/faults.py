@@ -21,8 +21,9 @@ import genbench
 def mark(name):
     """Leave this process's id where the test looks for it; whole at once."""
     path = Path(os.environ["FAULTS_MARKS"], name)
-    path.with_name(name + ".tmp").write_text(str(os.getpid()))
-    path.with_name(name + ".tmp").replace(path)
+    half = path.with_name(f"{name}.{os.getpid()}.tmp")  # of two processes, each may leave it
+    half.write_text(str(os.getpid()))
+    half.replace(path)
 
 
 class Encoder(nn.Module):

@@ -25,7 +25,7 @@ print(faults())
 
 DENORMALS = """
 import torch
-from genbench.execute.worker import set_up_torch
+from genbench.execute.torch_settings import set_up_torch
 set_up_torch(2)
 tiny = torch.full((1 << 20,), 2.0**-120)
 product = tiny * 2.0**-20  # 2^-140, in both threads

@@ -21,6 +21,7 @@ from genbench.train import readahead
 from genbench.train.data import ResidentImages
 from genbench.train.loader import AHEAD, LoaderImages
 from genbench.train.readahead import PATIENCE, RowReader
+from genbench.train.source import Shard
 
 CPU = torch.device("cpu")
 
@@ -61,6 +62,25 @@ def test_worker_processes_change_no_bit_and_no_random_number(processes: int) -> 
     assert torch.equal(torch.get_rng_state(), before)
     assert len(workers()) == processes
     loaded.close()
+
+
+@pytest.mark.parametrize("kind", [ResidentImages, LoaderImages])
+def test_the_shares_of_the_processes_make_up_the_batch_of_one(kind: Any) -> None:
+    whole = make(kind)
+    shares = [make(kind, shard=Shard(rank, 3)) for rank in range(3)]
+    for _ in range(8):  # more than two epochs
+        images, labels = whole.next_batch()
+        parts = [share.next_batch() for share in shares]
+        assert same((images, labels), (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])))
+
+
+@pytest.mark.parametrize("kind", [ResidentImages, LoaderImages])
+def test_each_process_changes_its_images_in_its_own_way(kind: Any) -> None:
+    changes = []
+    for rank in range(2):
+        plain, changed = (make(kind, shard=Shard(rank, 2), transform=t) for t in (None, jitter))
+        changes.append(changed.next_batch()[0] - plain.next_batch()[0])
+    assert not torch.allclose(*changes)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 7])

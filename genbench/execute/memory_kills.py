@@ -1,0 +1,16 @@
+"""How often the kernel has ended a process for lack of memory: what it ended cannot say so itself."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+
+def kernel_memory_kills() -> int:
+    """Return how many processes the kernel has ended for lack of memory: in this container, else on this machine."""
+    for name in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
+        with contextlib.suppress(OSError):
+            for line in Path(name).read_text(encoding="ascii").splitlines():
+                if line.startswith("oom_kill "):
+                    return int(line.split()[1])
+    return 0

@@ -1,0 +1,145 @@
+"""A cell that two processes train, for real: one result, one fault for all, nothing left running, exact resumption."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from command_line import TINY, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
+from safetensors.torch import load_file
+
+STEPS = 150
+TWO = (*TINY, "--nproc", "2")
+LONG = (*TWO, "--images", str(32 * STEPS))
+SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
+
+
+def ranks(going: Going) -> list[int]:
+    """Return the processes that train, once both do."""
+    found: list[int] = []
+
+    def both() -> bool:
+        found[:] = [rank for worker in children(template_of(going.process.pid)) for rank in children(worker)]
+        return len(found) == 2
+
+    wait_until(both, going.process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    models = "os-exit-0,raises-in-forward,greedy,not-a-number,sound"
+    more = ("--evaluate-every", "32", "--best-metric", "diversity", "--metrics", "diversity")
+    return run(*TWO, *more, "--models", models, "--memory-limit", "4", out=tmp_path_factory.mktemp("faults") / "run")
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "reason"),
+    [
+        ("os-exit-0", "failed", r"rank \d of 2 ended by itself with exit status 0"),
+        ("raises-in-forward", "failed", r"rank \d of 2: RuntimeError: forward is broken \(faults\.py, line \d+\)"),
+        ("greedy", "oom", r"rank \d of 2: .*--batch-size"),
+        ("not-a-number", "diverged", r"not finite from step 2 on; first bad step \d: the gradient of encoder"),
+    ],
+)
+def test_a_fault_in_the_processes_has_its_status_and_a_reason(
+    faults: Done, model: str, status: str, reason: str
+) -> None:
+    cell = faults.cells[model]
+    assert cell.status == status, cell.reason
+    assert re.search(reason, cell.reason, re.DOTALL), cell.reason
+
+
+def test_what_two_processes_trained_is_one_result(faults: Done) -> None:
+    cell = faults.cells["sound"]
+    assert (cell.status, cell.reason, cell.steps, cell.images) == ("ok", "", 2, 64)
+    assert [(window.steps, window.images) for window in cell.windows] == [(1, 32), (1, 32)]
+    assert cell.distributed is not None
+    assert (cell.distributed.processes, cell.distributed.batch, cell.distributed.threads) == (2, 16, 1)
+    assert cell.distributed.backend == "gloo"
+    assert cell.proof is not None
+    assert cell.proof.trained
+    assert cell.energy is not None
+    assert cell.energy.reason
+    assert len(cell.evaluations) == 2  # by one of them alone, while the other waits
+    assert cell.best is not None
+    alone = run(*TINY, "--models", "sound", out=faults.run.parent / "alone").cells["sound"]
+    assert cell.flops_per_image == alone.flops_per_image
+
+
+def test_a_killed_process_costs_its_cell_only_and_the_other_ends_too(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow,sound", out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    both = ranks(going)
+    os.kill(both[1], signal.SIGKILL)
+    wait_until_gone(both, seconds=10)
+    done = going.end()
+    assert done.code == 5
+    assert done.cells["slow"].status == "failed"
+    assert re.search(r"rank \d of 2 was ended by SIGKILL", done.cells["slow"].reason), done.cells["slow"].reason
+    assert done.cells["sound"].status == "ok"
+
+
+def test_a_killed_supervisor_takes_the_processes_along(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    family = [template_of(going.process.pid), *ranks(going)]
+    going.process.kill()
+    going.process.communicate()
+    wait_until_gone(family)
+
+
+def test_an_interrupted_training_goes_on_exactly(tmp_path: Path) -> None:
+    """Dropout, noise and augmentation of each process too: the weights are those of a training without a pause."""
+    how = (*LONG, "--models", "slow", "--augment-flip", "0.5", "--augment-rotate", "10")
+    going = start(*how, out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    both = ranks(going)
+    going.process.send_signal(signal.SIGINT)
+    interrupted = going.end(60)
+    assert interrupted.code == 130
+    assert interrupted.cells == {}
+    wait_until_gone(both)
+    done = run(out=going.run, resume=True)
+    assert done.code == 0, done.err
+    cell = done.cells["slow"]
+    assert cell.provenance.resumed_at_step is not None
+    assert cell.steps == sum(window.steps for window in cell.windows) == STEPS
+    whole = run(*how, out=tmp_path / "whole")
+    assert whole.code == 0, whole.err
+    first, other = (load_file(d.run / "checkpoints" / f"{cell.id}.safetensors") for d in (done, whole))
+    assert first.keys() == other.keys()
+    assert all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_time_limit_ends_the_processes(tmp_path: Path) -> None:
+    going = start(*TWO, "--models", "hangs", "--timeout", "4", out=tmp_path / "run")
+    going.mark("hanging")
+    both = ranks(going)
+    done = going.end()
+    assert done.cells["hangs"].status == "timeout"
+    wait_until_gone(both)
+
+
+def test_two_runs_that_meet_train_one_cell_each_after_the_other(tmp_path: Path) -> None:
+    """As on two machines: each run has a directory of its own, one of them gets the results."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    together = (*TINY, "--nnodes", "2", "--rdzv-endpoint", f"127.0.0.1:{port}", "--models", "sound,unused-parameter")
+    going = [start(*together, out=tmp_path / name) for name in ("one", "other")]
+    done = [each.end() for each in going]
+    assert [each.code for each in done] == [0, 0], [each.err for each in done]
+    for model in ("sound", "unused-parameter"):
+        statuses = sorted(each.cells[model].status for each in done)
+        assert statuses == ["ok", "skipped"]
+        (there,) = (each.cells[model] for each in done if each.cells[model].status == "ok")
+        assert there.distributed is not None
+        assert (there.distributed.processes, there.distributed.nodes, there.distributed.batch) == (2, 2, 16)
+        (other,) = (each.cells[model] for each in done if each.cells[model].status == "skipped")
+        assert "the machine of rank 0" in other.reason

@@ -1,0 +1,73 @@
+"""Cells that several processes train: even shares of a batch, room on the machine, and a place to meet."""
+
+from __future__ import annotations
+
+import pytest
+
+from genbench.errors import UsageError
+from genbench.plan.catalogue import Catalogue, discover
+from genbench.plan.matrix import Plan, make_plan
+from genbench.plan.processes import require_rendezvous, require_room, why_not
+from genbench.plan.request import make_request
+from genbench.results.schema import Rendezvous
+
+
+@pytest.fixture(scope="module")
+def catalogue() -> Catalogue:
+    return discover()
+
+
+def plan(catalogue: Catalogue, **given: object) -> Plan:
+    return make_plan(make_request({"models": "gan", **given}), catalogue, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("given", "cure"),
+    [
+        ({"nproc": "3", "batch_size": 32}, "--batch-size 33, or 30"),
+        ({"nproc": 2, "nnodes": 2, "batch_size": 6}, "--batch-size 8, or 4"),
+        ({"nproc": 8, "batch_size": 5}, "--batch-size 8."),
+    ],
+)
+def test_a_batch_that_cannot_be_divided_names_the_next_that_can(
+    catalogue: Catalogue, given: dict[str, object], cure: str
+) -> None:
+    with pytest.raises(UsageError, match="cannot be divided") as error:
+        plan(catalogue, **given)
+    assert cure in str(error.value)
+
+
+def test_numbers_of_processes_are_an_axis_and_part_of_the_identity(catalogue: Catalogue) -> None:
+    cells = plan(catalogue, nproc="1,2,4", seeds="0,1").cells
+    assert [(cell.identity.recipe["nproc"], cell.identity.seed) for cell in cells] == [
+        (count, seed) for count in (1, 2, 4) for seed in (0, 1)
+    ]
+    assert len({cell.id for cell in cells}) == 6
+
+
+@pytest.mark.parametrize("given", ["x", "0", [2.5], "1.5"])
+def test_what_is_no_number_of_processes_is_an_error(given: object) -> None:
+    with pytest.raises(UsageError, match="nproc"):
+        make_request({"nproc": given})
+
+
+def test_more_processes_than_places_are_refused_with_the_number_of_places(catalogue: Catalogue) -> None:
+    cells = plan(catalogue, nproc="1,4").cells
+    require_room(cells, 4, "CUDA devices")
+    with pytest.raises(UsageError, match="--nproc 4 needs as many CUDA devices; this machine has 2") as error:
+        require_room(cells, 2, "CUDA devices")
+    assert "--nproc 2 or less" in str(error.value)
+
+
+def test_machines_need_a_place_to_meet(catalogue: Catalogue) -> None:
+    cells = plan(catalogue, nnodes=2).cells
+    require_rendezvous(cells, Rendezvous(endpoint="here:29400"))
+    with pytest.raises(UsageError, match="--rdzv-endpoint"):
+        require_rendezvous(cells, None)
+    require_rendezvous(plan(catalogue).cells, None)
+
+
+@pytest.mark.parametrize(("nproc", "engine", "possible"), [(2, "graph", False), (1, "graph", True), (2, "eager", True)])
+def test_only_the_eager_engine_runs_in_several_processes(nproc: int, engine: str, possible: bool) -> None:
+    reason = why_not({"nproc": nproc, "nnodes": 1, "engine": engine})
+    assert (reason == "") == possible
