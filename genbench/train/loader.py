@@ -7,13 +7,14 @@ of later batches are announced to the disk meanwhile, so that the step rarely wa
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.connection
 import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -36,7 +37,7 @@ class Request(NamedTuple):
 class _Place(NamedTuple):
     """Where in the order a batch ends."""
 
-    order: Tensor  # int64 (N,), of the epoch
+    order: Rows  # (N,), of the epoch
     rng: Tensor  # state of the order's generator after that epoch's draw
     position: int
 
@@ -104,7 +105,7 @@ class LoaderImages:
             self._require_workers()
             staged, labels = next(self._batches)
         except BaseException:
-            self._require_workers()
+            self._require_workers(patience=0.5)  # one that dies while it hands a batch over is seen a moment later
             self.close()
             raise
         self._order.handed_out()
@@ -116,7 +117,7 @@ class LoaderImages:
     def state(self) -> tuple[dict[str, Tensor], dict[str, int]]:
         """Return what a checkpoint must hold to go on with the next batch."""
         done = self._order.done
-        tensors = {"order": done.order, "rng": done.rng}
+        tensors = {"order": torch.from_numpy(done.order), "rng": done.rng}
         if self.transform is not None:
             tensors["transform_rng"] = self.transform.rng.get_state()
         return tensors, {"position": done.position}
@@ -126,7 +127,7 @@ class LoaderImages:
         self.close()
         if self.transform is not None:
             self.transform.rng.set_state(tensors["transform_rng"].cpu())
-        self._order.done = _Place(tensors["order"].cpu(), tensors["rng"].cpu(), numbers["position"])
+        self._order.done = _Place(tensors["order"].cpu().numpy(), tensors["rng"].cpu(), numbers["position"])
 
     def close(self) -> None:
         """End the worker processes and forget what was read ahead; `next_batch` would go on without a gap."""
@@ -141,12 +142,16 @@ class LoaderImages:
             signal.signal(signal.SIGCHLD, handler)  # torch's would raise its error in whatever runs
         return batches
 
-    def _require_workers(self) -> None:
-        """Raise `DataError` where a worker process has ended."""
+    def _require_workers(self, patience: float = 0.0) -> None:
+        """Raise `DataError` where a worker process has ended, or ends within `patience` seconds."""
+        if not self._processes:
+            return
+        ended = multiprocessing.connection.wait([process.sentinel for process in self._processes], patience)
         for process in self._processes:
-            if process.exitcode is not None:
+            if process.sentinel in ended:
+                process.join()
                 self.close()
-                raise _lost(process.exitcode)
+                raise _lost(process.exitcode or 0)
 
 
 class _Order(Sampler[Request]):
@@ -157,7 +162,7 @@ class _Order(Sampler[Request]):
         self._rng = torch.Generator().manual_seed(rng.initial_seed())
         if rng.device.type == "cpu":
             self._rng.set_state(rng.get_state())
-        self.done = _Place(torch.empty(0, dtype=torch.int64), self._rng.get_state(), 0)
+        self.done = _Place(np.empty(0, np.int64), self._rng.get_state(), 0)
         self._asked: deque[_Place] = deque()  # of the loader, and not yet handed out
 
     def __iter__(self) -> Iterator[Request]:
@@ -179,29 +184,28 @@ class _Order(Sampler[Request]):
     def _after(self, last: _Place) -> _Place:
         order, rng, begin = last
         if begin + self._batch_size > len(order):
-            order, begin = torch.randperm(self._count, generator=self._rng), 0
+            order, begin = torch.randperm(self._count, generator=self._rng).numpy(), 0
             rng = self._rng.get_state()
         return _Place(order, rng, begin + self._batch_size)
 
     def _rows(self, place: _Place) -> Rows:
-        batch = place.order[place.position - self._batch_size : place.position]
-        rows: Rows = self._shard.of(batch).numpy()
-        return rows
+        return self._shard.of(place.order[place.position - self._batch_size : place.position])
 
 
 class _Batches(Dataset[tuple[Tensor, "Tensor | None"]]):
     """Whole batches by their rows."""
 
     def __init__(self, pixels: Tensor, labels: Tensor | None) -> None:
-        self._pixels, self._labels = pixels, labels
         self._reader = RowReader(pixels.numpy())
+        self._labels = None if labels is None else labels.numpy()
 
     def __getitem__(self, request: Request) -> tuple[Tensor, Tensor | None]:
         # NumPy gathers in this thread alone: in a forked process torch's team of threads is gone.
-        staged = torch.empty((len(request.rows), *self._pixels.shape[1:]), dtype=self._pixels.dtype)
-        self._reader.gather(request.rows, staged.numpy(), request.later)
-        labels = self._labels
-        return staged, None if labels is None else torch.from_numpy(labels.numpy().take(request.rows))
+        pixels = self._reader.array
+        staged = np.empty((len(request.rows), *pixels.shape[1:]), pixels.dtype)
+        self._reader.gather(request.rows, staged, request.later)
+        labels = None if self._labels is None else torch.from_numpy(self._labels.take(request.rows))
+        return torch.from_numpy(staged), labels
 
 
 def _lost(code: int) -> DataError:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torch import Tensor
+
+from genbench.train.readahead import Rows
+
+_Indices = TypeVar("_Indices", Tensor, Rows)
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,7 @@ class Shard:
     rank: int = 0
     ranks: int = 1
 
-    def of(self, chosen: Tensor) -> Tensor:
+    def of(self, chosen: _Indices) -> _Indices:
         """Return this process's share of the indices of a whole batch."""
         share = len(chosen) // self.ranks
         return chosen[self.rank * share : (self.rank + 1) * share]
