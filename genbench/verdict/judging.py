@@ -110,6 +110,7 @@ def _of_cell(cell: str, verdict: Verdict, reason: str, judged: bool = True) -> F
 
 
 def _counters(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterator[Finding]:
+    versions = _differing(*({"torch": side.machine.get("torch", "")} for side in (before, after)))
     for name in COUNTERS:
         one, other = before.counters.get(name), after.counters.get(name)
         if one is None and other is None:
@@ -120,6 +121,9 @@ def _counters(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterato
             yield replace(known, judged=False, reason="the base has no such counter")
         elif other is None or not (math.isfinite(one) and math.isfinite(other)):
             yield replace(known, verdict=Verdict.NO_DATA, reason="it was not counted")
+        elif other != one and versions:
+            # torch decides of what its operators are made: without it, nobody is to blame and nobody to praise
+            yield replace(known, verdict=Verdict.NOT_COMPARABLE, reason=f"counted under other versions: {versions}")
         elif other > one + limit.allowance(one):
             yield replace(known, verdict=Verdict.REGRESSED)
         else:

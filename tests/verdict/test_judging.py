@@ -66,6 +66,18 @@ def test_a_counter_that_is_not_counted_any_more_does_not_pass() -> None:
     assert not new.judged
 
 
+def test_counters_that_differ_with_torch_blame_nobody() -> None:
+    sides = [
+        entry(machine={**HERE, "torch": torch}, counters={"operations": count})
+        for torch, count in (("2.8", 100.0), ("2.9", 105.0))
+    ]
+    finding = one("operations", *sides)
+    assert finding.verdict is Verdict.NOT_COMPARABLE
+    assert "torch is 2.8 in base, 2.9 in head" in finding.reason
+    same = entry(machine={**HERE, "torch": "2.9"}, counters={"operations": 100.0})
+    assert one("operations", sides[0], same).verdict is Verdict.OK
+
+
 def test_speed_is_judged_over_processes_as_welch_would() -> None:
     base, head = [100.0, 102.0, 98.0, 101.0], [80.0, 83.0, 79.0, 81.0]
     limits = Limits(max_slowdown=FIVE)
