@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from genbench.matmul_precision import tf32
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
 from genbench.measure.memory import read_peak
+from genbench.options import OptionValue
+from genbench.plan.processes import in_all
 
 WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
 
@@ -46,7 +49,11 @@ def estimate_cell(job: Job) -> dict[str, Any]:
         "images_per_step": built.engine.images_per_step,
         "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
         "peak_rss": read_peak(device, 0).peak_rss,
-        "notes": [*cautions(built, identity, catalogue), *_engine_notes(str(identity.recipe["engine"]))],
+        "notes": [
+            *cautions(built, identity, catalogue),
+            *_engine_notes(str(identity.recipe["engine"])),
+            *_processes_notes(identity.recipe),
+        ],
     }
 
 
@@ -57,3 +64,9 @@ def _engine_notes(asked: str) -> list[str]:
     if asked == "auto":
         return ["timed eagerly: a long training tries faster engines first, which takes a minute or so"]
     return [f"timed eagerly: the engine {asked} is prepared first, in about {RECKONED[asked]:.0f} s, and may be faster"]
+
+
+def _processes_notes(recipe: Mapping[str, OptionValue]) -> list[str]:
+    """Say that the estimate is not of the processes that would train the cell."""
+    processes = in_all(recipe)
+    return [f"estimated of one process with the batch of all {processes}"] if processes > 1 else []

@@ -89,8 +89,8 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
             # How it ended is known to all, so that a run on another machine knows whether the cell is done.
             if group.shared(lambda: result.status if result else "failed") == "failed":
                 _end_early(folder, rank, Report("failed", "the main process has failed"))
-    except StopRequested:
-        raise EndedEarly("asked to stop") from None
+    except StopRequested:  # of this machine's own launcher it is known; that of another one needs the reason
+        _end_early(folder, rank, Report("failed", "another machine was asked to stop; --resume on all of them goes on"))
     except EndedEarly:
         raise
     except BaseException as error:
