@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
-from torch import Tensor
 
 from genbench.errors import UsageError
 from genbench.execute import processes
 from genbench.execute.building import Built, build_cell, count_parameters
 from genbench.execute.cautions import cautions
 from genbench.execute.collapse import signs_of_collapse
-from genbench.execute.comparability import comparability, disturbed
+from genbench.execute.comparability import comparability
 from genbench.execute.counting import count
 from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.divergence import locate
+from genbench.execute.draft import (
+    Draft,
+    keep_closest_pairs,
+    keep_what_was_made,
+    record_looks,
+    record_surroundings,
+    record_training,
+)
 from genbench.execute.engines import choose_engine, engine_notes
-from genbench.execute.evaluating import Drawn, sample
+from genbench.execute.evaluating import sample
 from genbench.execute.launch_bound import launch_bound_fraction
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.looks import Looks
 from genbench.execute.messages import Job
-from genbench.execute.pictures import CLOSEST, save_pictures, write_pairs
 from genbench.execute.registry import load_registry
 from genbench.execute.reporter import Reporter, StopRequested
 from genbench.execute.smaller_batch import suggest_batch, train_a_moment
@@ -39,8 +42,7 @@ from genbench.execute.training import Diverged, Training
 from genbench.matmul_precision import has_tf32, tf32
 from genbench.measure import accelerator, machine
 from genbench.measure.memory import read_peak, resident_bytes
-from genbench.measure.surroundings import Lookout, disturbances
-from genbench.measure.throughput import throughput
+from genbench.measure.surroundings import Lookout
 from genbench.plan.catalogue import Catalogue
 from genbench.results.schema import (
     CellIdentity,
@@ -49,32 +51,12 @@ from genbench.results.schema import (
     PlannedCell,
     Provenance,
     Status,
-    Surroundings,
 )
 from genbench.results.store import RunDirectory
 from genbench.specs import DatasetSpec
-from genbench.train.checkpoint import save_weights
 from genbench.train.engine import Engine
 from genbench.train.proof import Witness
 from genbench.train.world import MainLeft, World
-
-
-@dataclass
-class _Draft:
-    """What is known of a cell so far; becomes a result at any moment."""
-
-    fields: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    attempt: Callable[[int], None] | None = None  # while it trains: trains for a moment with a batch of that size
-
-    @contextmanager
-    def timing(self, part: str) -> Iterator[None]:
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begin
 
 
 def execute_cell(job: Job, reporter: Reporter, world: World | None = None) -> CellResult:
@@ -85,7 +67,7 @@ def execute_cell(job: Job, reporter: Reporter, world: World | None = None) -> Ce
     """
     assert job.cell is not None
     planned, world = job.cell, world or World()
-    draft = _Draft()
+    draft = Draft()
     started, begin = _now(), time.perf_counter()
     load_before = machine.load_average()
     status: Status
@@ -123,7 +105,7 @@ def execute_cell(job: Job, reporter: Reporter, world: World | None = None) -> Ce
     return suggest_batch(result, draft.attempt, reporter) if status == "oom" and draft.attempt else result
 
 
-def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter, world: World) -> tuple[Status, str]:
+def _run(job: Job, planned: PlannedCell, draft: Draft, reporter: Reporter, world: World) -> tuple[Status, str]:
     identity, run, device = planned.identity, RunDirectory(Path(job.run)), accelerator.select_device(job.device)
     limit_memory(job.memory_limit, device, job.processes)
     if identity.recipe["precision"] == "tf32" and not has_tf32(device):
@@ -170,13 +152,13 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter, worl
         raise Diverged(f"{error}; {_locate(cell, error.step or built.engine.step_number)}", error.step) from error
     finally:
         built.engine.data.close()
-        _record_training(draft, training, built, looks)
+        record_training(draft, training, built, looks)
         draft.fields["distributed"] = processes.describe(world, built, job.start_seconds)
         if world.size == 1:
-            _record_surroundings(draft, lookout.look_again())
+            record_surroundings(draft, lookout.look_again())
     draft.attempt = None
     if world.size > 1:
-        _record_surroundings(draft, processes.seen_by_all(world, lookout.look_again()))
+        record_surroundings(draft, processes.seen_by_all(world, lookout.look_again()))
     draft.fields["memory"] = read_peak(device, baseline)
     draft.fields["proof"] = training.witness.testify(
         {p.phase.name: p.updates for p in built.engine.players if p.optimizer is not None}
@@ -200,14 +182,14 @@ def _run(job: Job, planned: PlannedCell, draft: _Draft, reporter: Reporter, worl
         drawn = looks.draw()
         draft.fields["samples_per_second"] = drawn.per_second
         points = data.train_pixels if dataset.points else None
-        _keep_what_was_made(draft, run, planned.id, drawn, built, points)
+        keep_what_was_made(draft, run, planned.id, drawn, built, points)
         if identity.metrics:
             reporter.activity("measuring")
             draft.fields["estimates"], draft.fields["unavailable"] = looks.measure(drawn)
             looks.enter(draft.fields["estimates"])
             reporter.say(looks.measured())
-            _record_looks(draft, looks)
-            _keep_closest_pairs(draft, run.closest_path(planned.id), looks)
+            record_looks(draft, looks)
+            keep_closest_pairs(draft, run.closest_path(planned.id), looks)
     collapse = ""
     if not planned.synthetic_data:
         modes = _modes(draft, dataset)
@@ -233,7 +215,7 @@ class _Cell:
     catalogue: Catalogue
     data: LoadedData
     device: torch.device
-    draft: _Draft
+    draft: Draft
     world: World
 
     def build(self) -> Built:
@@ -294,12 +276,7 @@ def _resume(training: Training) -> str:
     return ""
 
 
-def _record_surroundings(draft: _Draft, seen: Surroundings) -> None:
-    draft.notes += disturbances(seen)
-    draft.fields.update(surroundings=seen, comparability=disturbed(draft.fields["comparability"], seen))
-
-
-def _choose_engine(draft: _Draft, training: Training, asked: str, reporter: Reporter) -> None:
+def _choose_engine(draft: Draft, training: Training, asked: str, reporter: Reporter) -> None:
     """Have the training executed as the recipe asks, and record what was found on the way."""
     steps_left = training.total_steps - training.engine.step_number
     before = training.executed_by if training.resumed_at_step is not None else ""
@@ -326,7 +303,7 @@ def _locate(cell: _Cell, until_step: int) -> str:
         return f"the first bad step could not be found ({type(hindrance).__name__}: {hindrance})"
 
 
-def _modes(draft: _Draft, dataset: DatasetSpec) -> tuple[int, int] | None:
+def _modes(draft: Draft, dataset: DatasetSpec) -> tuple[int, int] | None:
     """Return how many modes the samples are in, and how many there are, where that was measured."""
     found = next((round(e.value) for e in draft.fields.get("estimates", []) if e.metric == "modes"), None)
     return None if found is None or dataset.modes is None else (found, dataset.modes)
@@ -336,59 +313,6 @@ def _whole(built: Built, name: str) -> int:
     value = built.recipe[name]
     assert isinstance(value, int)
     return value
-
-
-def _record_training(draft: _Draft, training: Training, built: Built, looks: Looks) -> None:
-    draft.notes += training.notes
-    if training.stopped_early:
-        draft.notes.append(
-            f"stopped early, after {built.engine.images_seen:,} of {_whole(built, 'images'):,} images: no better "
-            f"{built.recipe['best_metric']} in {built.recipe['patience']} evaluations"
-        )
-    _record_looks(draft, looks)
-    draft.fields.update(
-        resumed_at_step=training.resumed_at_step,
-        steps=built.engine.step_number,
-        images=built.engine.images_seen,
-        windows=training.windows,
-        curves=training.curves,
-        throughput=throughput(training.windows),
-        stopped_early=training.stopped_early,
-    )
-    draft.seconds["warmup"] = sum(window.seconds for window in training.windows if window.warmup)
-
-
-def _record_looks(draft: _Draft, looks: Looks) -> None:
-    draft.notes += [note for note in looks.notes if note not in draft.notes]
-    draft.fields.update(evaluations=looks.evaluations, best=looks.best)
-
-
-def _keep_what_was_made(
-    draft: _Draft, run: RunDirectory, cell: str, drawn: Drawn, built: Built, points: Tensor | None
-) -> None:
-    """Write pictures and weights; a full disk, or state that is no tensor, costs these files, not the numbers."""
-    networks = built.sampled_networks
-    about = {"model": built.model.name, "weights": built.sampled_weights, "cell": cell}
-    _write(
-        draft,
-        "pictures",
-        lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
-    )
-    _write(draft, "weights", lambda: save_weights(run.checkpoint_path(cell), networks, about))
-
-
-def _keep_closest_pairs(draft: _Draft, path: Path, looks: Looks) -> None:
-    """Write the picture that belongs to a number of memorisation."""
-    pairs = looks.closest_pairs(CLOSEST)
-    if pairs is not None:
-        _write(draft, "closest pairs", lambda: write_pairs(path, *pairs))
-
-
-def _write(draft: _Draft, what: str, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except Exception as error:
-        draft.notes.append(f"the {what} could not be written: {getattr(error, 'strerror', None) or error}")
 
 
 def _now() -> str:
