@@ -17,7 +17,6 @@ from genbench.execute.building import Built, build_cell, count_parameters
 from genbench.execute.cautions import cautions
 from genbench.execute.collapse import signs_of_collapse
 from genbench.execute.comparability import comparability
-from genbench.execute.counting import count
 from genbench.execute.diagnosis import diagnose, write_traceback
 from genbench.execute.divergence import locate
 from genbench.execute.draft import (
@@ -30,7 +29,6 @@ from genbench.execute.draft import (
 )
 from genbench.execute.engines import choose_engine, engine_notes
 from genbench.execute.evaluating import sample
-from genbench.execute.launch_bound import launch_bound_fraction
 from genbench.execute.limits import limit_memory
 from genbench.execute.loading import LoadedData, load_data
 from genbench.execute.looks import Looks
@@ -196,11 +194,9 @@ def _run(job: Job, planned: PlannedCell, draft: Draft, reporter: Reporter, world
         collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None, modes=modes)
     reporter.activity("counting operations")
     with draft.timing("count"):
-        seconds = 0.0 if world.size > 1 else float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
-        speed = draft.fields["throughput"]
         draw = partial(sample, built, identity, data, device)
-        counted = count(built.engine, draw, device, seconds, speed, launch_bound_fraction)
-        draft.fields.update(processes.of_all(world, counted).fields)
+        counted = processes.count_for_all(world, built, draw, device, draft.fields["throughput"])
+        draft.fields.update(counted.fields)
         draft.notes += counted.notes
     return ("collapsed", collapse) if collapse else ("ok", "")
 

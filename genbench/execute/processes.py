@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
 import torch
 
 from genbench.execute.building import Built
-from genbench.execute.counting import Counted
-from genbench.results.schema import Distributed, Energy, Surroundings
+from genbench.execute.counting import Counted, count
+from genbench.execute.launch_bound import launch_bound_fraction
+from genbench.results.schema import Distributed, Energy, Surroundings, Throughput
 from genbench.train.checkpoint import weights_checksum
 from genbench.train.engine import Eager, Engine
 from genbench.train.engines.distributed import DataParallel
@@ -39,10 +41,25 @@ def seen_by_all(world: World, seen: Surroundings) -> Surroundings:
     return msgspec.structs.replace(seen, own=seen.own + further, others=max(0.0, seen.others - further))
 
 
-def of_all(world: World, counted: Counted) -> Counted:
-    """Return what was counted of one process's share of the images, as it is for all that a step consumes."""
+def count_for_all(
+    world: World, built: Built, sample: Callable[[int], object], device: torch.device, speed: Throughput | None
+) -> Counted:
+    """Count on the main process, which is alone by now; of several, its share of the images stands for all of them.
+
+    Of several processes neither energy nor the launch-bound share is measured: one alone draws another power, and takes
+    another step, than it did among the others.
+
+    Args:
+        world: in which the cell was trained.
+        built: the cell, after `part`.
+        sample: makes that many images.
+        device: this process's.
+        speed: of all processes together.
+    """
     if world.size == 1:
-        return counted
+        seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
+        return count(built.engine, sample, device, seconds, speed, launch_bound_fraction)
+    counted = count(built.engine, sample, device, 0.0, speed)
     operations = counted.flops_per_image and counted.flops_per_image * world.size
     return replace(counted, flops_per_image=operations, energy=Energy(reason="not measured of several processes"))
 

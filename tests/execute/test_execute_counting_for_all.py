@@ -1,0 +1,49 @@
+"""What the main process counts stands for all processes that trained a cell."""
+
+from __future__ import annotations
+
+import pytest
+from engine_cells import CATALOGUE, CPU, some_data
+
+from genbench.execute import processes
+from genbench.execute.building import build_cell
+from genbench.execute.counting import Counted
+from genbench.plan.matrix import make_plan
+from genbench.plan.request import make_request
+from genbench.train.world import World
+
+
+class MainOfTwo(World):
+    """The main one of two processes; a cell that is built and parted never speaks to the other."""
+
+    size = 2
+
+
+def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Counted, list[str]]:
+    """Return what is counted of a GAN whose batch is that world's, and what was measured of launches."""
+    asked: list[str] = []
+
+    def half(engine: object, device: object) -> float:
+        asked.append("launches")
+        return 0.5
+
+    monkeypatch.setattr(processes, "launch_bound_fraction", half)
+    request = make_request({"models": "gan", "batch_size": 8, "energy_seconds": 0.1, "nproc": world.size})
+    (cell,) = make_plan(request, CATALOGUE, "cpu").cells
+    built = build_cell(cell.identity, CATALOGUE, some_data((1, 28, 28)), CPU, world=world)
+    processes.part(built.engine)
+    return processes.count_for_all(world, built, lambda images: None, CPU, None), asked
+
+
+def test_a_share_of_the_images_counts_as_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Matrix products cost the same per image, whoever multiplies."""
+    alone, of_two = (counted(world, monkeypatch)[0] for world in (World(), MainOfTwo()))
+    assert alone.flops_per_image == of_two.flops_per_image is not None
+
+
+def test_launches_and_energy_are_those_of_a_process_that_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, asked = counted(World(), monkeypatch)
+    assert alone.roofline is not None and alone.roofline.launch_bound == 0.5 and asked
+    of_two, asked = counted(MainOfTwo(), monkeypatch)
+    assert of_two.roofline is not None and of_two.roofline.launch_bound is None and not asked
+    assert of_two.energy.reason == "not measured of several processes"
