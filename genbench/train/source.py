@@ -21,6 +21,8 @@ class Shard:
 
     def of(self, chosen: _Indices) -> _Indices:
         """Return this process's share of the indices of a whole batch."""
+        if self.ranks == 1:
+            return chosen
         share = len(chosen) // self.ranks
         return chosen[self.rank * share : (self.rank + 1) * share]
 

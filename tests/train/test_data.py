@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbench.train.data import ResidentImages
+from genbench.train.source import WHOLE
 
 CPU = torch.device("cpu")
 
@@ -52,3 +53,8 @@ def test_batches_come_in_the_memory_format_that_was_asked_for() -> None:
     pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     data = ResidentImages(pixels, None, 4, (0, 1), CPU, torch.Generator(), torch.channels_last)
     assert data.next_batch()[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_share_of_a_process_that_trains_alone_is_the_batch_itself() -> None:
+    chosen = torch.arange(6)
+    assert WHOLE.of(chosen) is chosen  # to take a slice of it would be an operator more in each step
