@@ -35,6 +35,8 @@ def cell_name(planned: PlannedCell) -> str:
         parts.append(planned.variant)
     precision, engine = str(identity.recipe["precision"]), str(identity.recipe["engine"])
     parts += [part for part in (precision, engine) if part not in ("fp32", "eager")]
+    processes = identity.recipe.get("nproc", 1), identity.recipe.get("nnodes", 1)
+    parts += [f"{name} {count}" for name, count in zip(("nproc", "nnodes"), processes, strict=True) if count != 1]
     return " · ".join([*parts, *([identity.device] if identity.device != "cpu" else [])])
 
 
