@@ -22,6 +22,7 @@ from genbench.verdict.words import Verdict, gravest
 ERROR = 0.01  # probability of a false alarm among all cells and quantities, and that of missing one regression
 SPEED = "throughput"
 
+_LARGEST_LOGARITHM = 700.0  # of a number that a float holds
 _HUGE = 1e100  # larger than anything that was measured; its square is still a number
 
 Kind = Literal["cell", "counter", "speed", "quality"]
@@ -151,7 +152,7 @@ def _speed(cell: str, before: Entry, after: Entry, limits: Limits, strict: bool)
         return
     costs = [[sign * math.log(speed) for speed in side] for side in (before.speeds, after.speeds)]
     allowed = math.log1p(limit.amount) if limit else 0.0
-    yield _Question(known, welch(*costs), allowed, lambda worse: math.expm1(sign * worse), samples)
+    yield _Question(known, welch(*costs), allowed, lambda worse: _grown(sign * worse), samples)
 
 
 def _qualities(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterator[Finding | _Question]:
@@ -215,6 +216,11 @@ def _seeds_to_decide(question: _Question) -> int | None:
     reach = normal.inv_cdf(1 - ERROR) + normal.inv_cdf(0.95)
     seeds = question.samples * (reach * question.worse.standard_error / distance) ** 2
     return math.ceil(seeds) + 1 if seeds < 1e6 else None
+
+
+def _grown(logarithm: float) -> float:
+    """Return the change that a log ratio stands for; infinite where no number is large enough."""
+    return math.expm1(logarithm) if logarithm < _LARGEST_LOGARITHM else math.inf
 
 
 def _mean(values: Sequence[float]) -> float:
