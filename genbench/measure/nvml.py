@@ -28,7 +28,7 @@ class NvmlUnavailable(Exception):
 def open_nvml(device: torch.device) -> tuple[Any, Any]:
     """Return the library and the handle of this GPU; raise `NvmlUnavailable` where there is none."""
     try:
-        import pynvml
+        import pynvml  # type: ignore[import-untyped]
     except ImportError:
         raise NvmlUnavailable("reading a GPU's energy and state needs the package nvidia-ml-py") from None
     try:
