@@ -20,19 +20,22 @@ def command() -> None:
     "--baseline", required=True, type=click.Path(), metavar="FILE", help="The file; it is made to be committed."
 )
 @click.option("--only", is_flag=True, help="Drop cells that RUN does not have. [they stay]")
-def update(run: str, baseline: str, only: bool) -> None:
+@click.option(
+    "--counters-only", is_flag=True, help="Keep no speed and no metric: what is left depends on torch's version alone."
+)
+def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
     """Write what RUN measured to the baseline file; cells of the file that RUN does not have stay as they are."""
     import msgspec
 
     from genbench.errors import NoDataError
     from genbench.results.baseline import read_baseline, write_baseline
     from genbench.results.store import RunDirectory
-    from genbench.verdict.kept import baseline_of
+    from genbench.verdict.kept import baseline_of, counters_of
     from genbench.verdict.stored import sheet_of
 
     path = Path(baseline)
     sheet = sheet_of(RunDirectory.open(run).read())
-    made = baseline_of(sheet)
+    made = baseline_of(counters_of(sheet) if counters_only else sheet)
     unwell = [f"{name} ({', '.join(entry.unwell)})" for name, entry in sheet.entries.items() if entry.unwell]
     if not made.cells:
         raise NoDataError(f"No cell of {run} has ended well: there is nothing to keep.", "\n".join(unwell))

@@ -98,6 +98,8 @@ def _all(base: Sheet, head: Sheet, limits: Limits, strict: bool) -> Iterator[Fin
         elif differing := _differing(before.settings, after.settings):
             yield _of_cell(cell, Verdict.NOT_COMPARABLE, f"other settings: {differing}")
         else:
+            if before.unwell:
+                yield _of_cell(cell, Verdict.NO_DATA, f"did not end well in base: {', '.join(before.unwell)}")
             if after.unwell:
                 yield _of_cell(cell, Verdict.NO_DATA, f"did not end well: {', '.join(after.unwell)}")
             own = limits.of(cell)
@@ -132,13 +134,13 @@ def _counters(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterato
 
 
 def _speed(cell: str, before: Entry, after: Entry, limits: Limits, strict: bool) -> Iterator[Finding | _Question]:
-    if not before.speeds and not after.speeds:
-        return
     limit, sign = limits.max_slowdown, 1 if before.seconds else -1
     judged = limit is not None
+    if not judged and not before.speeds:
+        return
     known = Finding(cell, SPEED, "speed", Verdict.INCONCLUSIVE, judged=judged, limit=_written(limit) if limit else "")
     if not before.speeds or not after.speeds or not all(0 < s < math.inf for s in (*before.speeds, *after.speeds)):
-        yield replace(known, verdict=Verdict.NO_DATA, reason="it was not measured on either side", judged=judged)
+        yield replace(known, verdict=Verdict.NO_DATA, reason="it was not measured on both sides", judged=judged)
         return
     one, other = _mean(before.speeds), _mean(after.speeds)
     known = replace(known, base=one, head=other, change=_share(one, other))

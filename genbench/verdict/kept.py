@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from genbench.errors import UsageError
@@ -15,6 +16,16 @@ from genbench.verdict.sheet import Entry, Quality, Sheet
 def baseline_of(sheet: Sheet) -> Baseline:
     """Return the baseline that holds a sheet; cells that did not end well are left out, for they have no values."""
     return Baseline(cells={name: _kept(entry) for name, entry in sheet.entries.items() if not entry.unwell})
+
+
+def counters_of(sheet: Sheet) -> Sheet:
+    """Return the sheet without what differs between machines: counters are left, and the torch that they rest on."""
+
+    def counted(entry: Entry) -> Entry:
+        software = {name: value for name, value in entry.machine.items() if name == "torch"}
+        return replace(entry, machine=software, speeds=(), qualities={})
+
+    return Sheet(sheet.name, {cell: counted(entry) for cell, entry in sheet.entries.items()})
 
 
 def sheet_of_baseline(baseline: Baseline, name: str) -> Sheet:

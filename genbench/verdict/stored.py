@@ -24,7 +24,8 @@ def sheet_of(contents: RunContents) -> Sheet:
     for planned in contents.record.cells:
         if not planned.reason:
             grouped.setdefault(cell_name(planned), []).append((planned, contents.cells.results.get(planned.id)))
-    return Sheet(contents.name, {name: _entry(members) for name, members in grouped.items()})
+    damaged = contents.cells.damaged
+    return Sheet(contents.name, {name: _entry(members, damaged) for name, members in grouped.items()})
 
 
 def cell_name(planned: PlannedCell) -> str:
@@ -48,11 +49,11 @@ def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:
     return found | dict(identity.recipe)
 
 
-def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]]) -> Entry:
+def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Mapping[str, str]) -> Entry:
     members = list(members)
     results = [result for _, result in members if result is not None and result.status in _WELL]
     unwell = [
-        f"seed {planned.identity.seed}: {'never ran' if result is None else result.status}"
+        f"seed {planned.identity.seed}: {result.status if result else damaged.get(planned.id, 'never ran')}"
         for planned, result in members
         if result is None or result.status not in _WELL
     ]
