@@ -170,7 +170,7 @@ def leave(code: int, folder: Path) -> int:
 
 
 def verdict_of(code: int, folder: Path) -> str:
-    """Return the verdict in one word; `improved` shares its exit code with `ok`, and only the evidence tells them apart."""
+    """Return the verdict in one word; `improved` has the exit code of `ok`, and only the evidence tells them apart."""
     for name in ("comparison.json", "findings.json"):
         try:
             if code == 0 and json.loads((folder / name).read_text(encoding="utf-8"))["verdict"] == "improved":

@@ -1,0 +1,245 @@
+"""The gate's verbs on input that is damaged, of another version or machine, or not there: an error that says what to do.
+
+Nothing here may end with exit code 0, nor with 1, which means that something has become worse.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from example_runs import cell, changed, comparability, plan, stored
+
+from genbench.cli import invoke
+from genbench.results.schema import Counters
+from genbench.results.store import RunDirectory
+
+
+def counted(**changes: Any) -> Any:
+    return changed(cell(**changes), counters=Counters(operations=100.0))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    stored(tmp_path / "run", counted())
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def baseline(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    path = tmp_path / "baseline.json"
+    assert invoke(["baseline", "update", str(run), "--baseline", str(path)]) == 0
+    capsys.readouterr()
+    return path
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    code = invoke([str(argument) for argument in arguments])
+    return code, capsys.readouterr().err
+
+
+def test_a_baseline_that_is_not_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, err = said(capsys, "check", run, "--baseline", "nowhere.json")
+    assert code == 2
+    assert "nowhere.json cannot be read" in err
+    assert "genbench baseline update RUN --baseline nowhere.json" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is damaged"),
+        ("{", "is damaged"),
+        ("[]", "is damaged"),
+        ("{}", "is no baseline file"),
+        ('{"baseline_version": 99, "cells": {}}', "is of version 99; this genbench reads up to 1"),
+        ('{"baseline_version": 1, "cells": {"a": {"counters": {"operations": "many"}}}}', "is damaged"),
+        ('{"baseline_version": 1, "cells": {"a": {"metrics": {"fd": {"direction": "sideways"}}}}}', "is damaged"),
+        ("\udcff", "is damaged"),
+    ],
+)
+def test_a_baseline_that_is_damaged_newer_or_something_else(
+    content: str, told: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baseline.write_bytes(content.encode("utf-8", "surrogateescape"))
+    for verb in (["check", run, "--baseline", baseline], ["baseline", "update", run, "--baseline", baseline]):
+        code, err = said(capsys, *verb)
+        assert (code, told in err) == (2, True), err
+        assert "bug" not in err
+    assert baseline.read_bytes() == content.encode("utf-8", "surrogateescape")  # what was there is not lost
+
+
+def test_an_empty_baseline_measures_nothing(run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    baseline.write_text('{"baseline_version": 1}')
+    code = invoke(["check", str(run), "--baseline", str(baseline)])
+    assert code == 5
+    assert "Verdict: no-data" in capsys.readouterr().out
+
+
+def test_a_baseline_of_another_machine_judges_counters_and_says_why_not_speed(
+    tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(tmp_path / "elsewhere", changed(counted(), comparability=comparability(machine="another", threads=64)))
+    assert invoke(["check", str(tmp_path / "elsewhere"), "--baseline", str(baseline), "--max-slowdown", "5%"]) == 0
+    text = capsys.readouterr().out
+    assert "(not-comparable)" in text
+    assert "machine is AMD EPYC in base, another in head; threads is 2 in base, 64 in head" in text
+    assert invoke(["compare", str(baseline), str(tmp_path / "elsewhere")]) == 4
+
+
+@pytest.mark.parametrize("verb", ["check", "compare", "baseline"])
+@pytest.mark.parametrize(
+    ("version", "told"), [(99, "was written by a newer genbench (format 99"), (0, "has no schema_version")]
+)
+def test_a_run_of_another_schema_version(
+    verb: str, version: int, told: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**record, "schema_version": version}))
+    before = baseline.read_bytes()
+    arguments = {
+        "check": ["check", run, "--baseline", baseline],
+        "compare": ["compare", baseline, run],
+        "baseline": ["baseline", "update", run, "--baseline", baseline],
+    }
+    code, err = said(capsys, *arguments[verb])
+    assert code == 2
+    assert told in err
+    assert baseline.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ['{"schema_version": 99}', "{"])
+def test_a_cell_of_another_version_or_damaged_is_no_data_and_says_why(
+    content: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunDirectory(run).cell_path("gan-1").write_text(content)
+    code = invoke(["check", str(run), "--baseline", str(baseline)])
+    assert code == 5
+    text = capsys.readouterr().out
+    assert ("was written by a newer genbench" if "99" in content else "did not end well: seed 0") in text
+    assert "never ran" not in text
+    code, err = said(capsys, "baseline", "update", run, "--baseline", baseline)
+    assert (code, "No cell of" in err) == (5, True)
+
+
+@pytest.mark.parametrize("verb", ["check", "compare", "baseline"])
+def test_a_run_that_holds_nothing(
+    verb: str, tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither a run without cells, nor one whose cells never ran, passes; nor is it made the new baseline."""
+    before = baseline.read_bytes()
+    RunDirectory.create(tmp_path / "empty", plan())
+    RunDirectory.create(tmp_path / "never", plan(counted()))
+    for empty in (tmp_path / "empty", tmp_path / "never"):
+        arguments = {
+            "check": ["check", empty, "--baseline", baseline],
+            "compare": ["compare", empty, empty],
+            "baseline": ["baseline", "update", empty, "--baseline", baseline],
+        }
+        assert invoke([str(argument) for argument in arguments[verb]]) == 5
+        capsys.readouterr()
+    code, err = said(capsys, *[str(a).replace(str(tmp_path / "never"), "nowhere") for a in arguments[verb]])
+    assert (code, "nowhere does not exist" in err) == (2, True)
+    assert baseline.read_bytes() == before
+
+
+def test_a_cell_that_failed_in_the_base_does_not_pass_unseen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(tmp_path / "base", changed(counted(), status="oom"))
+    stored(tmp_path / "head", counted())
+    assert invoke(["compare", str(tmp_path / "base"), str(tmp_path / "head")]) == 5
+    assert "did not end well in base: seed 0: oom" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({}, "neither a run of genbench nor pytest-benchmark's JSON"),
+        ([], "neither a run of genbench nor pytest-benchmark's JSON"),
+        ({"benchmarks": {}}, "neither a run of genbench nor pytest-benchmark's JSON"),
+        ({"benchmarks": [{"fullname": "a"}]}, "is damaged"),
+        ({"benchmarks": [{"fullname": "a", "stats": {"median": "slow"}}]}, "is damaged"),
+        ({"benchmarks": ["a"]}, "is damaged"),
+    ],
+)
+def test_json_that_pytest_benchmark_did_not_write(
+    document: object, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps(document))
+    code, err = said(capsys, "compare", path, path)
+    assert (code, told in err) == (2, True), err
+
+
+def test_json_without_benchmarks_measured_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bench.json"
+    path.write_text('{"benchmarks": [], "machine_info": {}}')
+    assert invoke(["compare", str(path), str(path)]) == 5
+    assert "no-data" in capsys.readouterr().out
+    for text in ("not JSON", "\udc80"):
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        code, err = said(capsys, "compare", path, path)
+        assert (code, "cannot be read" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ("[gate]\nmax-slowdwn = '5%'", "Did you mean 'max_slowdown'?"),
+        ("[gate.counters]\noperation = '5%'", "Did you mean 'operations'?"),
+        ("[gate]\nmax-slowdown = '-5%'", "cannot be read"),
+        ("[gate]\nmax-slowdown = true", "cannot be read"),
+        ("[gate.metrics]\nfd = 'much'", "cannot be read"),
+        ("[gate]\ncounters = 5", "gate.counters is no table"),
+        ("gate = 5", "gate is no table"),
+        ("[gates]", "has no [gate]"),
+        ("[gate", "is not valid TOML"),
+        ("[gate.cells.gan.cells.gan]\nmax-slowdown = '5%'", "is no limit"),
+    ],
+)
+def test_limits_that_mean_nothing(
+    limits: str, told: str, tmp_path: Path, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gate.toml"
+    path.write_text(limits)
+    code, err = said(capsys, "check", run, "--baseline", baseline, "--config", path)
+    assert (code, told in err) == (2, True), err
+
+
+def test_limits_that_are_not_there(run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flag, value in (("--config", "nowhere.toml"), ("--max-slowdown", "fast")):
+        code, err = said(capsys, "check", run, "--baseline", baseline, flag, value)
+        assert (code, "nowhere.toml" in err or "fast" in err) == (2, True)
+
+
+def test_a_full_disk_leaves_the_old_baseline(
+    run: Path, baseline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = baseline.read_bytes()
+    monkeypatch.setattr(os, "fsync", full)
+    code, err = said(capsys, "baseline", "update", run, "--baseline", baseline)
+    assert (code, "cannot be written: No space left on device" in err) == (2, True)
+    assert baseline.read_bytes() == before
+    assert [path.name for path in baseline.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_full_disk_costs_the_files_and_not_the_verdict(
+    run: Path, baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "fsync", full)
+    code = invoke(["check", str(run), "--baseline", str(baseline), "--junit", str(tmp_path / "junit.xml")])
+    written = capsys.readouterr()
+    assert (code, "Verdict: ok" in written.out) == (0, True)
+    assert "cannot be written" in written.err
+    assert not (tmp_path / "junit.xml").exists()
+    code = invoke(["check", str(run), "--baseline", str(baseline), "--summary", "/dev/full"])
+    assert (code, "cannot be written" in capsys.readouterr().err) == (0, True)
+
+
+def full(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
