@@ -1,4 +1,4 @@
-"""What Jenkins' published JUnit schema asks of a document, as far as genbench writes one: no package ships the schema."""
+"""What Jenkins' published JUnit schema asks of a document, as far as genbench writes one; no package ships it."""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ def command(
 ) -> int:
     """Compare two stored results: run directories, baseline files, or what pytest-benchmark wrote (JSON).
 
+    A folder of pytest-benchmark's files is one side, each file one process; speeds are judged from two a side on.
+
     Where machines or protocols differ, numbers are not compared, and the field that differs is named.
     """
     from genbench.cli.judged import conclude, read_sheet

@@ -14,7 +14,7 @@ from genbench.results.baseline import read_baseline
 from genbench.results.files import atomic_write
 from genbench.results.store import RunDirectory
 from genbench.verdict.judging import judge, whole
-from genbench.verdict.kept import sheet_of_baseline, sheet_of_benchmarks
+from genbench.verdict.kept import merged, sheet_of_baseline, sheet_of_benchmarks
 from genbench.verdict.limits import Limits, parse_limit, read_limits
 from genbench.verdict.sheet import Sheet
 from genbench.verdict.stored import sheet_of
@@ -39,10 +39,20 @@ def limits_from(config: str | None, max_slowdown: str | None) -> Limits:
 
 
 def read_sheet(text: str) -> Sheet:
-    """Return what a run directory, a baseline file or pytest-benchmark's JSON holds; raise `UsageError`."""
+    """Return what a run directory, a baseline file, or pytest-benchmark's JSON holds; raise `UsageError`.
+
+    A folder of such JSON files is one side: each file a process.
+    """
     path = Path(text)
+    if path.is_dir() and not (path / "run.json").exists() and (files := sorted(path.glob("*.json"))):
+        return merged([_of_file(file) for file in files], text)
     if not path.is_file():
         return sheet_of(RunDirectory.open(path).read())
+    return _of_file(path)
+
+
+def _of_file(path: Path) -> Sheet:
+    text = str(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,9 @@ from genbench.errors import UsageError
 from genbench.results.baseline import Baseline, KeptCell, KeptQuality
 from genbench.verdict.limits import COUNTERS
 from genbench.verdict.sheet import Entry, Quality, Sheet
+
+
+KEPT_UNDER = "genbench"  # in a benchmark's `extra_info`: machine and settings, from the fixture `genbench_step`
 
 
 def baseline_of(sheet: Sheet) -> Baseline:
@@ -43,19 +46,46 @@ def sheet_of_benchmarks(document: object, name: str) -> Sheet:
         raise UsageError(f"{name} is neither a run of genbench nor pytest-benchmark's JSON.")
     machine = _machine(document.get("machine_info"))
     try:
-        entries = {
-            str(benchmark["fullname"]): Entry(
-                settings={},
-                machine=machine,
-                counters=_numbers(benchmark.get("extra_info")),
-                speeds=[float(benchmark["stats"]["median"])],
-                seconds=True,
-            )
-            for benchmark in benchmarks
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        entries = {str(benchmark["fullname"]): _of_benchmark(benchmark, machine) for benchmark in benchmarks}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{name} is damaged: a benchmark has no readable {error}.") from error
     return Sheet(name, entries)
+
+
+def merged(sheets: Sequence[Sheet], name: str) -> Sheet:
+    """Return what several files of one side hold together: each is one process, whose times are one sample.
+
+    Raises `UsageError` where files were measured with other settings or on other machines.
+    """
+    grouped: dict[str, list[tuple[str, Entry]]] = {}
+    for sheet in sheets:
+        for cell, entry in sheet.entries.items():
+            grouped.setdefault(cell, []).append((sheet.name, entry))
+    entries: dict[str, Entry] = {}
+    for cell, members in grouped.items():
+        first_name, first = members[0]
+        for other_name, other in members[1:]:
+            if (other.settings, other.machine) != (first.settings, first.machine):
+                raise UsageError(f"{first_name} and {other_name} measured {cell} under other conditions.")
+        counters: dict[str, float] = {}
+        for _, entry in members:
+            for counter, value in entry.counters.items():
+                counters[counter] = max(counters.get(counter, value), value)
+        speeds = [speed for _, entry in members for speed in entry.speeds]
+        entries[cell] = replace(first, counters=counters, speeds=speeds)
+    return Sheet(name, entries)
+
+
+def _of_benchmark(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> Entry:
+    extra = benchmark.get("extra_info")
+    own = extra.get(KEPT_UNDER) if isinstance(extra, Mapping) else None
+    return Entry(
+        settings=dict(own["settings"]) if own is not None else {},
+        machine={name: str(value) for name, value in own["machine"].items()} if own is not None else machine,
+        counters=_numbers(extra),
+        speeds=[float(benchmark["stats"]["median"])],
+        seconds=True,
+    )
 
 
 def _kept(entry: Entry) -> KeptCell:

@@ -1,0 +1,24 @@
+"""What genbench gives to pytest: the fixture `genbench_step`.
+
+Loaded in every session of pytest where genbench is installed; what it needs is imported when the fixture is used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from genbench.testing.step import StepBenchmark
+
+
+@pytest.fixture
+def genbench_step(request: pytest.FixtureRequest) -> StepBenchmark:
+    """Measure a model's training step through pytest-benchmark: ``genbench_step("my-gan", batch_size=32)``."""
+    if importlib.util.find_spec("pytest_benchmark") is None:
+        pytest.fail("genbench_step measures through pytest-benchmark: pip install pytest-benchmark", pytrace=False)
+    from genbench.testing.step import StepBenchmark
+
+    return StepBenchmark(request.getfixturevalue("benchmark"))
