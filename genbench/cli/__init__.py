@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "check": "Hold a run against a baseline: the gate of a CI job.",
     "baseline": "Make the file that `check` holds runs against.",
     "calibrate": "Find what `ab` can see on this machine.",
+    "history": "Show speed and quality over many runs, and where they changed.",
     "data": "Check a dataset or a folder of images before training on it.",
     "metrics": "Certify an extractor of features, or check a fast path of it.",
     "plugin": "Write a new plugin, test one against the rules, show or list what is installed.",

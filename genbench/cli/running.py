@@ -22,6 +22,7 @@ from genbench.execute.pool import WorkerPool
 from genbench.execute.supervisor import Interrupted, Supervisor, ask_devices, estimate, label, stop_on_signals
 from genbench.execute.telling import Listeners
 from genbench.measure import machine
+from genbench.measure.checkout import commits
 from genbench.plan.catalogue import SINGULAR, Catalogue, discover
 from genbench.plan.matrix import Plan, third_party_plugins
 from genbench.plan.processes import require_rendezvous, require_room
@@ -112,6 +113,7 @@ def create_run(
 ) -> tuple[RunDirectory, RunRecord]:
     """Create the run directory and write the plan to it."""
     path = Path(request.out or _default_path(request.models))
+    made_from = commits([p.distribution for p in plan.plugins if p.origin == "entry-point"], request.plugins)
     record = RunRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         genbench=__version__,
@@ -127,7 +129,7 @@ def create_run(
         memory_limit=request.memory_limit or None,
         threads=request.threads,
         rendezvous=rendezvous_of(request),
-        environment={**machine.describe(), **facts, "device": device},
+        environment={**machine.describe(), **facts, "device": device, "commits": made_from},
     )
     return RunDirectory.create(path, record), record
 

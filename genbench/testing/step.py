@@ -3,8 +3,8 @@
     def test_my_gan_trains_as_fast_as_before(genbench_step):
         genbench_step("my-gan", batch_size=32)
 
-A round of pytest-benchmark is a window here: a fixed number of steps between two synchronisations and none inside, after
-a warm-up off the clock. Exact counters and the machine go into `extra_info`, where `genbench compare` finds them.
+A round of pytest-benchmark is a window here: a fixed number of steps between two synchronisations and none inside,
+after a warm-up off the clock. Exact counters and the machine go into `extra_info`, where `genbench compare` finds them.
 """
 
 from __future__ import annotations

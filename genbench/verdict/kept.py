@@ -12,7 +12,6 @@ from genbench.results.baseline import Baseline, KeptCell, KeptQuality
 from genbench.verdict.limits import COUNTERS
 from genbench.verdict.sheet import Entry, Quality, Sheet
 
-
 KEPT_UNDER = "genbench"  # in a benchmark's `extra_info`: machine and settings, from the fixture `genbench_step`
 
 

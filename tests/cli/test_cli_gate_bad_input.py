@@ -1,4 +1,4 @@
-"""The gate's verbs on input that is damaged, of another version or machine, or not there: an error that says what to do.
+"""The gate's verbs on input that is damaged, of another version or machine, or missing: an error that says what to do.
 
 Nothing here may end with exit code 0, nor with 1, which means that something has become worse.
 """

@@ -48,7 +48,7 @@ def test_windows_counters_and_machine_are_in_what_pytest_benchmark_writes(writte
     (benchmark,) = json.loads(written.read_text())["benchmarks"]
     assert (benchmark["stats"]["rounds"], benchmark["stats"]["iterations"]) == (3, 4)
     extra = benchmark["extra_info"]
-    # Two transposed convolutions and a batch norm of 8 channels; two convolutions, and a layer on 8 times 5 by 5 values.
+    # Two transposed convolutions, a batch norm of 8 channels, two convolutions, and a layer on 8 times 5 by 5 values.
     assert extra["parameters"] == (8 * 8 * 49 + 8) + 16 + (8 * 16 + 1) + (8 * 16 + 8) + (8 * 8 * 9 + 8) + (200 + 1)
     assert set(COUNTERS) - {"flops_per_sample", "kernel_launches"} <= extra.keys()
     assert extra["genbench"]["machine"]["threads"] == "1"

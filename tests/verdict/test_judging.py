@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genbench.errors import UsageError
@@ -172,6 +172,7 @@ def test_new_is_told_gone_and_unwell_do_not_pass() -> None:
 @given(
     base=st.lists(NUMBERS, max_size=4), head=st.lists(NUMBERS, max_size=4), error=st.none() | NUMBERS, counter=NUMBERS
 )
+@example(base=[1.0, 1.0], head=[1.0, 6e18], error=None, counter=0.0)  # bounds beyond what a float holds
 def test_no_numbers_make_a_wrong_pass_or_an_exception(
     base: list[float], head: list[float], error: float | None, counter: float
 ) -> None:

@@ -6,6 +6,7 @@ from tabulate import tabulate
 
 from genbench.report.markup import markdown
 from genbench.report.numbers import MISSING
+from genbench.report.verdicts.folded import folded
 from genbench.report.verdicts.junit import Case, junit
 from genbench.results.comparison import CellDecision, Comparison
 from genbench.verdict.words import Verdict
@@ -41,10 +42,9 @@ def text(comparison: Comparison) -> str:
 def summary(comparison: Comparison) -> str:
     """Return Markdown for a step summary or a comment, the most important rows first."""
     sign = {"ok": "✅", "improved": "✅", "regressed": "❌", "inconclusive": "❔"}.get(comparison.verdict, "⚠️")
-    rows = [[markdown(part) for part in row] for row in _rows(comparison)]
     lines = [f"### {sign} genbench: {comparison.verdict}{markdown(_because(comparison))}", ""]
     lines += [f"{markdown(comparison.base)} → {markdown(comparison.head)}", ""]
-    lines += [tabulate(rows, HEADINGS, tablefmt="github", disable_numparse=True, colalign=_ALIGNED), ""]
+    lines += folded(_rows(comparison), HEADINGS, _ALIGNED)
     return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(comparison))]) + "\n"
 
 

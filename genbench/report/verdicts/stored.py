@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from genbench.report.markup import markdown
 from genbench.report.numbers import MISSING, significant
+from genbench.report.verdicts.folded import folded
 from genbench.report.verdicts.junit import Case, junit
 from genbench.verdict.judging import Finding, whole
 from genbench.verdict.words import Verdict, gravest
@@ -18,7 +19,6 @@ HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "limit", "ve
 _ALIGNED = ("left", "left", *["right"] * 5, "left")
 _FIRST = (*Verdict,)
 _SIGNS = {Verdict.OK: "✅", Verdict.IMPROVED: "✅", Verdict.REGRESSED: "❌", Verdict.INCONCLUSIVE: "❔"}
-MOST_ROWS = 20  # inline in a comment; the rest is folded
 
 
 def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) -> str:
@@ -36,18 +36,13 @@ def summary(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
     """Return Markdown, the gravest first; what a reader need not see at once is folded."""
     verdict = whole(findings)
     shown, same = _chosen(sorted(findings, key=_gravity), everything=False)
-    rows = [[markdown(part) for part in _row(finding)] for finding in shown]
     lines = [
         f"### {_SIGNS.get(verdict, '⚠️')} genbench: {verdict}",
         "",
         f"{markdown(sides[0])} → {markdown(sides[1])}",
         "",
     ]
-    if rows:
-        lines += [_table(rows[:MOST_ROWS]), ""]
-    if len(rows) > MOST_ROWS:
-        more = f"{len(rows) - MOST_ROWS} more rows"
-        lines += [f"<details><summary>{more}</summary>", "", _table(rows[MOST_ROWS:]), "", "</details>", ""]
+    lines += folded([_row(finding) for finding in shown], HEADINGS, _ALIGNED)
     return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(shown, same))]) + "\n"
 
 
@@ -110,10 +105,6 @@ def _row(finding: Finding) -> list[str]:
         finding.limit or MISSING,
         verdict,
     ]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    return tabulate(rows, HEADINGS, tablefmt="github", disable_numparse=True, colalign=_ALIGNED)
 
 
 def _remarks(shown: Sequence[Finding], same: int) -> list[str]:

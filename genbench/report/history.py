@@ -1,0 +1,84 @@
+"""What `genbench history` says: the levels of each series on a terminal, everything as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from tabulate import tabulate
+
+from genbench.report.numbers import MISSING, significant
+from genbench.verdict.history import Series
+
+HEADINGS = ("since", "run", "commit", "runs", "level", "change")
+EVERY = ("time", "run", "commit", "value", "level", "change")
+
+
+def text(found: Sequence[Series], everything: bool) -> str:
+    """Return one table for each series: its levels, or with `everything` all runs."""
+    parts = []
+    for series in found:
+        rows = _runs(series) if everything else _levels(series)
+        headings = EVERY if everything else HEADINGS
+        number = ("right", "right", "right")
+        table = tabulate(rows, headings, disable_numparse=True, colalign=("left", "left", "left", *number))
+        parts.append(f"{title(series)}\n{series.conditions}\n\n{table}\n")
+    return "\n".join(parts) + f"\n{_ending(found)}\n"
+
+
+def title(series: Series) -> str:
+    """Return what is shown, with an arrow towards the better."""
+    return f"{series.cell}: {series.quantity} {'↑' if series.direction == 'higher' else '↓'}"
+
+
+def as_json(found: Sequence[Series]) -> str:
+    """Return everything for programs."""
+    whole = [{**msgspec.to_builtins(series), "changes": msgspec.to_builtins(series.changes)} for series in found]
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
+
+
+def change_told(share: float | None, better: bool) -> str:
+    """Say by how much a level changed, and whether that is good."""
+    amount = MISSING if share is None else f"{100 * share:+.1f} %"
+    return f"{amount} {'better' if better else 'worse'}"
+
+
+def _levels(series: Series) -> list[list[str]]:
+    changes = {change.index: change_told(change.share, change.better) for change in series.changes}
+    return [
+        [
+            *_where(series, piece.start),
+            str(piece.stop - piece.start),
+            significant(piece.level),
+            changes.get(piece.start, ""),
+        ]
+        for piece in series.levels
+    ]
+
+
+def _runs(series: Series) -> list[list[str]]:
+    changes = {change.index: change_told(change.share, change.better) for change in series.changes}
+    return [
+        [
+            *_where(series, index),
+            significant(series.points[index].value),
+            significant(piece.level),
+            changes.get(index, ""),
+        ]
+        for piece in series.levels
+        for index in range(piece.start, piece.stop)
+    ]
+
+
+def _where(series: Series, index: int) -> list[str]:
+    point = series.points[index]
+    return [point.created, point.run, point.commit or MISSING]
+
+
+def _ending(found: Sequence[Series]) -> str:
+    changes = sum(len(series.changes) for series in found)
+    longest = max(len(series.points) for series in found)
+    told = f"{changes} change{'s' if changes != 1 else ''} of level in {len(found)} series"
+    return f"{told}. An annotation, not a verdict: `genbench ab` and `genbench check` decide." + (
+        " A level has three runs at least: with fewer than six, no change can show." if longest < 6 else ""
+    )

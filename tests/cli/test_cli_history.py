@@ -1,0 +1,162 @@
+"""`genbench history`: series over runs, their changes, and the commits of the runs."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from command_line import TINY
+from command_line import run as run_genbench
+from example_runs import cell, comparability, estimate, identity, plan
+
+from genbench.cli import invoke
+from genbench.measure.checkout import commits
+from genbench.results.store import RunDirectory
+
+
+def store(place: Path, number: int, speed: float, score: float = 30.0, commit: str = "", **conditions: Any) -> Path:
+    """Write the run of a day, of two seeds."""
+    facts = comparability(**conditions)
+    cells = [
+        cell(
+            f"gan-{seed}",
+            identity(seed=seed),
+            speed=speed * factor,
+            estimates=[estimate("fd-cnn", score)],
+            comparability=facts,
+        )
+        for seed, factor in ((0, 2.0), (1, 0.5))
+    ]
+    environment = {"commits": {"mine": {"commit": commit, "dirty": number == 1}}} if commit else {}
+    record = plan(*cells, created=f"2026-01-{number + 1:02d}T00:00:00Z", environment=environment)
+    run = RunDirectory.create(place / f"run-{number:02d}", record)
+    for one in cells:
+        run.write_cell(one)
+    return run.path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Sixteen runs, slower from the eighth on, worse from the twelfth on; listed in another order."""
+    place, rng = tmp_path_factory.mktemp("runs"), random.Random(0)
+    paths = [
+        store(
+            place,
+            number,
+            (1000 if number < 8 else 800) * (1 + rng.gauss(0, 0.01)),
+            (30 if number < 12 else 36) + rng.gauss(0, 0.2),
+            f"{number:x}" * 40,
+        )
+        for number in range(16)
+    ]
+    rng.shuffle(paths)
+    return [str(path) for path in paths]
+
+
+def series(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
+    assert invoke(["history", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
+
+
+def test_levels_change_where_the_runs_did_and_direction_tells_the_worse(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    speed, score = series(capsys, *runs)
+    assert (speed["quantity"], score["quantity"]) == ("throughput", "fd-cnn")
+    assert [point["run"] for point in speed["points"]] == [f"run-{number:02d}" for number in range(16)]
+    assert speed["points"][3]["value"] == pytest.approx(1000, rel=0.05)  # the geometric mean of the two seeds
+    assert [(change["index"], change["better"]) for change in speed["changes"]] == [(8, False)]
+    assert [(change["index"], change["better"]) for change in score["changes"]] == [(12, False)]
+
+
+def test_the_table_names_run_and_commit_and_exits_with_nothing_wrong(
+    runs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["history", *runs, "--quantity", "throughput"]) == 0
+    text = capsys.readouterr().out
+    (row,) = (line for line in text.splitlines() if "worse" in line)
+    assert row.split()[:3] == ["2026-01-09T00:00:00Z", "run-08", "8888888888"]
+    assert "fd-cnn" not in text
+    assert "An annotation, not a verdict" in text
+    assert invoke(["history", *runs, "--all"]) == 0
+    assert " 1111111111+ " in capsys.readouterr().out  # with changes that are in no commit
+
+
+def test_other_machines_and_protocols_are_series_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [
+        str(store(tmp_path, number, 1000 if number < 6 else 100, threads=2 if number < 6 else 4))
+        for number in range(12)
+    ]
+    here, score, elsewhere = series(capsys, *paths)
+    assert [len(one["points"]) for one in (here, score, elsewhere)] == [6, 12, 6]
+    assert [one["changes"] for one in (here, score, elsewhere)] == [[], [], []]
+    assert "threads 4" in elsewhere["conditions"]
+
+
+def test_the_picture_has_each_run_and_each_change(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "history.svg"
+    assert invoke(["history", *runs, "--out", str(path)]) == 0
+    root = ElementTree.fromstring(path.read_text())
+    space = "{http://www.w3.org/2000/svg}"
+    assert len(list(root.iter(f"{space}circle"))) == 2 * 16
+    assert sum("worse" in (text.text or "") for text in root.iter(f"{space}text")) == 2
+    assert invoke(["history", *runs, "--out", str(tmp_path / "nowhere" / "a.svg")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_few_runs_say_that_nothing_can_show_and_none_is_no_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = str(store(tmp_path, 0, 1000))
+    assert invoke(["history", one]) == 0
+    assert "no change can show" in capsys.readouterr().out
+    RunDirectory.create(tmp_path / "empty", plan())
+    assert invoke(["history", str(tmp_path / "empty")]) == 5
+    assert invoke(["history", str(tmp_path / "missing")]) == 2
+    assert invoke(["history", one, "--quantity", "thruput"]) == 2
+    assert "Did you mean 'throughput'?" in capsys.readouterr().err
+
+
+def git(place: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    done = subprocess.run(["git", *who, *arguments], cwd=place, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_the_commit_of_a_plugin_in_a_checkout_is_known_and_whether_it_was_changed(tmp_path: Path) -> None:
+    place = tmp_path / "checkout"
+    place.mkdir()
+    file = place / "mine.py"
+    file.write_text("")
+    assert "mine.py" not in commits(files=[file])
+    git(place, "init", "-q")
+    assert "mine.py" not in commits(files=[file])  # no commit yet
+    git(place, "add", ".")
+    git(place, "commit", "-qm", "first")
+    head = git(place, "rev-parse", "HEAD")
+    assert commits(files=[file])["mine.py"] == {"commit": head, "dirty": False}
+    file.write_text("# changed\n")
+    assert commits(files=[file])["mine.py"] == {"commit": head, "dirty": True}
+    assert "nowhere" not in commits(distributions=["nowhere", "pytest"])
+
+
+def test_a_run_keeps_the_commits_that_it_was_made_from(tmp_path: Path) -> None:
+    place = tmp_path / "checkout"
+    place.mkdir()
+    plugin = place / "mine.py"
+    plugin.write_text("import genbench\n\n\n@genbench.hookimpl\ndef genbench_models():\n    return iter(())\n")
+    git(place, "init", "-q")
+    git(place, "add", ".")
+    git(place, "commit", "-qm", "first")
+    done = run_genbench(*TINY, "--models", "vae", "--plugin", str(plugin), "--quiet", out=tmp_path / "run")
+    assert done.code == 0, done.err
+    assert done.record.environment["commits"]["mine.py"] == {"commit": git(place, "rev-parse", "HEAD"), "dirty": False}
