@@ -1,0 +1,105 @@
+"""docs/ci.md: its commands are typed, its files are those of the repository, its numbers are those of the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_docs_commands import ROOT
+
+from genbench.ab.calibration import DECISIONS
+from genbench.ab.session import Protocol
+from genbench.cli import ab, calibrate
+from genbench.verdict.judging import ERROR
+from genbench.verdict.limits import COUNTERS
+from genbench.verdict.looks import CONTROL_TOLERANCE, Looks
+from genbench.verdict.words import Verdict
+
+PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+OUTSIDE = re.sub(r"^```.*?^```\n", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+COMMANDS = [line.strip() for line in OUTSIDE.splitlines() if re.match(r"    \S", line)]
+LIVE = [command for command in COMMANDS if command.split()[1] in ("ab", "calibrate")]
+TYPED = [command for command in COMMANDS if command not in LIVE and not command.startswith("git ")]
+
+# What a command may end with where nothing is wrong: one process on a side does not tell a speed.
+ENDINGS = {"compare": (0, 3)}
+
+
+def files(language: str) -> dict[str, str]:
+    """Return the blocks that say in their first line how the file is called."""
+    blocks = re.findall(rf"^```{language}\n# (\S+)\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+    return dict(blocks)
+
+
+def test_the_commands_of_the_page_are_found() -> None:
+    assert len(LIVE) == 5
+    assert {command.split()[1] for command in TYPED if command.startswith("genbench")} == {
+        *("run", "baseline", "check", "compare", "history")
+    }
+
+
+@pytest.mark.parametrize("line", LIVE)
+def test_commands_that_take_minutes_are_understood(line: str) -> None:
+    _, verb, *arguments = shlex.split(line)
+    command = {"ab": ab.command, "calibrate": calibrate.command}[verb]
+    assert "my-gan" in command.make_context(verb, arguments).params["models"] or verb == "calibrate"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_other_command_does_what_the_page_says(tmp_path: Path) -> None:
+    for name, text in {**files("toml"), **files("python")}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, module in (("genbench", "genbench"), ("pytest", "pytest -p genbench.pytest_plugin")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    for command in TYPED:
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
+        )
+        allowed = ENDINGS.get(command.split()[1], (0,))
+        if "compare results" in command:
+            # Both runs have one process a cell, and their speeds stay inconclusive.
+            allowed = (3,)
+        assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert {"baseline.json", "junit.xml", "summary.md", "history.svg"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_ten_lines_are_the_example_that_is_linted() -> None:
+    example = (ROOT / "docs" / "examples" / "github-gate.yml").read_text(encoding="utf-8")
+    assert re.findall(r"^```yaml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)[0] == example
+    assert len(example.splitlines()) == 10
+
+
+def test_every_verdict_has_its_exit_code_in_the_table() -> None:
+    for verdict in Verdict:
+        assert f"| `{verdict}` | {int(verdict.exit_code)} |" in PAGE
+
+
+def test_every_input_of_the_action_is_documented_and_no_other() -> None:
+    action = (ROOT / "action.yml").read_text(encoding="utf-8")
+    inputs = set(re.findall(r"^  ([a-z-]+):$", action.split("\noutputs:")[0].split("\ninputs:")[1], re.MULTILINE))
+    table = PAGE.split("Inputs of the action", 1)[1].split("Outputs:")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {name for row in rows for name in re.findall(r"`([^`]+)`", row)} == inputs
+
+
+def test_numbers_are_those_of_the_code() -> None:
+    looks, protocol = Looks(), Protocol()
+    assert "after {}, {} and {} blocks".format(*looks.blocks) in PAGE
+    assert "{:g} %, {:g} % and {:g} %".format(*(100 * error for error in looks.errors)) in PAGE
+    assert f"share {100 * looks.error:.0f} %" in PAGE
+    assert f"about {protocol.window_seconds} seconds" in PAGE
+    assert f"for {protocol.warmup_steps} steps off the clock" in PAGE
+    assert f"by more than {100 * (2.718281828**CONTROL_TOLERANCE - 1):.0f} %" in PAGE.replace("\n  ", " ")
+    assert f"kept to {100 * ERROR:.0f} %" in PAGE
+    assert f"{DECISIONS:,} decisions" in PAGE
+    assert all(f"`{counter}`" in PAGE for counter in COUNTERS)
