@@ -114,7 +114,7 @@ class Comparing:
             low=None if found is None else math.expm1(decision.low),
             high=None if found is None else math.expm1(decision.high),
             robust=None if found is None else math.expm1(found.robust),
-            blocks=0 if found is None else found.blocks,
+            blocks=len(self.log_ratios(cell)),
             detectable=None if found is None else math.expm1(found.detectable(self.looks.errors[-1], POWER)),
             more_blocks=decision.more_blocks if verdict is Verdict.INCONCLUSIVE else None,
             reason=reason,

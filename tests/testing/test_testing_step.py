@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,13 @@ def test_other_machines_and_settings_are_not_compared_and_named(
     changed(written, tmp_path / "mixed", "b.json", genbench=longer)
     assert invoke(["compare", str(written), str(tmp_path / "mixed")]) == 2
     assert "under other conditions" in capsys.readouterr().err
+
+
+def test_it_comes_with_genbench_and_costs_other_sessions_no_torch() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["entry-points"]["pytest11"] == {"genbench.pytest_plugin": "genbench.pytest_plugin"}
+    code = "import sys, genbench.pytest_plugin; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_a_session_without_pytest_benchmark_is_told_what_to_install(tmp_path: Path) -> None:

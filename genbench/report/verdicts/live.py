@@ -23,9 +23,11 @@ def told(decision: CellDecision) -> str:
     """Say in one line what is known of a cell."""
     if decision.presence == "new":
         return f"new: {decision.reason}"
-    if decision.change is None:
-        return decision.reason
-    parts = [f"{change(decision.change)} time per step, between {_bounds(decision)} after {decision.blocks} blocks"]
+    parts = []
+    if decision.change is not None:
+        parts.append(
+            f"{change(decision.change)} time per step, between {_bounds(decision)} after {decision.blocks} blocks"
+        )
     if decision.more_blocks is not None:
         parts.append(f"about {decision.more_blocks:,} more blocks would tell")
     return "; ".join([*parts, *([decision.reason] if decision.reason else [])])
