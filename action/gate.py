@@ -89,7 +89,7 @@ def _check(inputs: Inputs, git: Git, folder: Path) -> list[str]:
         raise InputError("Stored results are judged by `run` and `baseline` together; one of them is missing.")
     baseline = inputs.baseline
     if inputs.baseline_branch:
-        git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", f"refs/heads/{inputs.baseline_branch}")
+        git("fetch", "--quiet", "--no-tags", "--depth=1", "--", "origin", f"refs/heads/{inputs.baseline_branch}")
         kept = git("show", f"FETCH_HEAD:{inputs.baseline}")
         if kept is None:
             raise InputError(f"There is no {inputs.baseline} on the branch {inputs.baseline_branch}.")
@@ -121,7 +121,7 @@ def found_base(base: str, git: Git) -> str:
         return base
     if _known(f"origin/{base}", git):
         return f"origin/{base}"
-    if git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", base) is not None:
+    if git("fetch", "--quiet", "--no-tags", "--depth=1", "--", "origin", base) is not None:
         return str(git("rev-parse", "FETCH_HEAD")).strip()
     return base  # genbench says what is wrong with it
 

@@ -56,7 +56,7 @@ def test_a_push_is_compared_with_what_was_there_before() -> None:
 
 def test_a_base_that_a_shallow_checkout_lacks_is_found_or_fetched() -> None:
     assert live(git=knowing((f"{REVISION} origin/main", "x")), base="main")[1] == "--base=origin/main"
-    fetched = knowing(("fetch --quiet --no-tags --depth=1 origin v1", ""), ("rev-parse FETCH_HEAD", "d" * 40 + "\n"))
+    fetched = knowing(("fetch --quiet --no-tags --depth=1 -- origin v1", ""), ("rev-parse FETCH_HEAD", "d" * 40 + "\n"))
     assert live(git=fetched, base="v1")[1] == f"--base={'d' * 40}"
     assert live(git=knowing(), base="nowhere")[1] == "--base=nowhere"  # genbench says what is wrong
     assert live(git=knowing(), base="./other")[1] == "--base=./other"
@@ -78,6 +78,20 @@ def test_text_that_looks_like_shell_or_like_a_flag_stays_one_value() -> None:
     assert f"--models={HOSTILE}" in live(models=HOSTILE)
     parsed = ab.command.make_context("ab", live(models="--quiet", base="--head")[1:]).params
     assert (parsed["models"], parsed["base"], parsed["quiet"]) == ("--quiet", "--head", False)
+
+
+def test_a_revision_that_looks_like_a_flag_of_git_is_none(tmp_path: Path) -> None:
+    """git would run the program that --upload-pack names."""
+    for command in (["init", "-q", "."], ["remote", "add", "origin", "."]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    code = "import sys; import gate; print(gate.found_base(sys.argv[1], gate.git))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "action")}
+    given = "--upload-pack=touch pwned;"
+    done = subprocess.run(
+        [sys.executable, "-c", code, given], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == given, done.stderr
+    assert not list(tmp_path.rglob("pwned"))
 
 
 def test_a_baseline_comes_from_another_branch(tmp_path: Path) -> None:
