@@ -99,7 +99,8 @@ def block(session: Session, cell: str, number: int, of: int) -> dict[str, Any]:
     with Live(session.base) as base, Live(session.head) as head:
         session.ready(base, head)
         control = session.control(base, head)
-        measured = {f"{share:g}": session.measure(cell, base, head, share) for share in order}
+        session.open(cell, base, head)
+        measured = {f"{share:g}": session.time(cell, base, head, share) for share in order}
     seconds = time.perf_counter() - begin
     told = "  ".join(f"{share} {100 * m.log_ratio:+.1f} %" for share, m in sorted(measured.items()))
     print(f"[{number + 1}/{of}] {told}  control {100 * control.log_ratio:+.1f} %  {seconds:.1f} s", flush=True)

@@ -55,6 +55,8 @@ from genbench.plugins import Plugin
 from genbench.results.schema import CellIdentity, PlannedCell
 
 CONTROL_SIZE = 192  # of the matrices in the control's rounds
+FIRST_STEPS = 3  # of the warm-up: compiling and filling caches, they tell about how long a step takes
+WARMUP_SECONDS = 0.5  # after them, unless the steps that were asked for are over sooner
 
 
 class LiveWorker:
@@ -64,7 +66,6 @@ class LiveWorker:
         self._cells: dict[str, PlannedCell] = {}
         self._catalogue: Catalogue | None = None
         self._built: Built | None = None
-        self._step: Callable[[], None] | None = None
         self._device = torch.device("cpu")
         self._control: Callable[[], None] | None = None
 
@@ -77,8 +78,9 @@ class LiveWorker:
                 case Open():
                     return self._open(question)
                 case Time():
-                    assert self._step is not None
-                    return self._time(self._step, question.steps)
+                    assert self._built is not None
+                    step = self._built.engine.step
+                    return self._time(slowed(step, question.slowdown) if question.slowdown else step, question.steps)
                 case Control():
                     return self._time(self._control_round(), question.rounds)
         except Exception as error:
@@ -113,15 +115,15 @@ class LiveWorker:
         )
 
     def _open(self, question: Open) -> Answer:
-        self._step = self._built = None
+        self._built = None
         gc.collect()
         identity = self._cells[question.cell].identity
         assert self._catalogue is not None
         data = load_data(identity.dataset, identity.image_shape, self._catalogue)
         self._built = built = build_cell(identity, self._catalogue, data, self._device)
-        self._step = slowed(built.engine.step, question.slowdown) if question.slowdown else built.engine.step
-        time_window(self._step, question.warmup, self._device)
-        done, seconds = time_window(self._step, max(3, question.warmup // 4), self._device)
+        _, first = time_window(built.engine.step, FIRST_STEPS, self._device)
+        enough = round(WARMUP_SECONDS * FIRST_STEPS / first) if first else question.warmup
+        done, seconds = time_window(built.engine.step, min(max(FIRST_STEPS, enough), question.warmup), self._device)
         built.engine.read_terms()
         gc.collect()
         gc.freeze()

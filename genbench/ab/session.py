@@ -48,7 +48,7 @@ class Protocol:
 
     window_seconds: float = 0.25
     rounds: int = 2  # of four windows each: ABBA, then BAAB
-    warmup_steps: int = 20
+    warmup_steps: int = 20  # at most
     control_rounds: int = 60
 
 
@@ -232,7 +232,8 @@ class Session:
                         control = self.control(base, head)
                     while waiting:
                         on_cell(waiting[0])
-                        measured.append(self.measure(waiting[0], base, head, self.slowdown))
+                        self.open(waiting[0], base, head)
+                        measured.append(self.time(waiting[0], base, head, self.slowdown))
                         waiting.pop(0)
             except ArmFailed as error:
                 failed[waiting.pop(0)] = str(error)
@@ -245,28 +246,29 @@ class Session:
         for live in (base, head):
             live.hear()
 
-    def measure(self, cell: str, base: Live, head: Live, slowdown: float = 0.0) -> Measured:
-        """Build a cell in both arms and time its windows, head's steps slowed by this share of their time."""
-        opened = []
-        for live, share in ((base, 0.0), (head, slowdown)):
-            answer = live.ask(Open(cell=cell, warmup=self.protocol.warmup_steps, slowdown=share))
+    def open(self, cell: str, base: Live, head: Live) -> None:
+        """Build a cell in both arms and warm it up; base's step says how many make a window, once for all blocks."""
+        for live in (base, head):
+            answer = live.ask(Open(cell=cell, warmup=self.protocol.warmup_steps))
             assert isinstance(answer, Opened)
-            opened.append(answer)
-        if cell not in self._steps:
-            self._steps[cell] = max(1, round(self.protocol.window_seconds / opened[0].seconds_per_step))
-        return self._windows(cell, self._steps[cell], Time(self._steps[cell]), base, head)
+            self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / answer.seconds_per_step)))
+
+    def time(self, cell: str, base: Live, head: Live, slowdown: float = 0.0) -> Measured:
+        """Time the windows of the open cell, head's steps slowed by this share of their time."""
+        steps = self._steps[cell]
+        return self._windows(cell, steps, Time(steps), Time(steps, slowdown), base, head)
 
     def control(self, base: Live, head: Live) -> Measured:
         """Time work that neither arm touches, in the same alternation."""
         rounds = self.protocol.control_rounds
-        return self._windows("control", rounds, Control(rounds), base, head)
+        return self._windows("control", rounds, Control(rounds), Control(rounds), base, head)
 
-    def _windows(self, cell: str, steps: int, question: Question, base: Live, head: Live) -> Measured:
+    def _windows(self, cell: str, steps: int, of_base: Question, of_head: Question, base: Live, head: Live) -> Measured:
         first = self._order.choice(("ABBA", "BAAB"))
         order = "".join(first if n % 2 == 0 else first[::-1].translate(_OTHER) for n in range(self.protocol.rounds))
         seconds = []
         for arm in order:
-            answer = (base if arm == "A" else head).ask(question)
+            answer = base.ask(of_base) if arm == "A" else head.ask(of_head)
             assert isinstance(answer, Timed)
             seconds.append(answer.seconds)
         return Measured(cell, steps, order, tuple(seconds))

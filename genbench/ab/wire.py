@@ -26,17 +26,17 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare", kw_only=True):
 
 
 class Open(msgspec.Struct, frozen=True, tag="open", kw_only=True):
-    """Build a cell and train so many steps off the clock; answered by `Opened`."""
+    """Build a cell and train off the clock, so many steps at most; answered by `Opened`."""
 
     cell: str
     warmup: int
-    slowdown: float = 0.0  # share of each step's time that is spent idly on top: for calibration
 
 
 class Time(msgspec.Struct, frozen=True, tag="time"):
     """Time so many steps of the open cell; answered by `Timed`."""
 
     steps: int
+    slowdown: float = 0.0  # share of each step's time that is spent idly on top: for calibration
 
 
 class Control(msgspec.Struct, frozen=True, tag="control"):

@@ -48,7 +48,7 @@ def test_a_step_is_built_and_timed() -> None:
     opened = worker.answer(Open(cell="gan", warmup=2))
     assert isinstance(opened, Opened), opened
     assert opened.images_per_step == 2
-    timed = [worker.answer(question) for question in (Time(3), Control(2))]
+    timed = [worker.answer(question) for question in (Time(3), Time(1, slowdown=0.5), Control(2))]
     assert all(isinstance(answer, Timed) and answer.seconds > 0 for answer in timed)
 
 
@@ -78,8 +78,8 @@ def test_what_cannot_be_done_is_answered_with_the_reason(question: Question) -> 
 def test_questions_and_answers_survive_the_wire() -> None:
     for question in (
         Prepare(given={"models": ["gan"]}),
-        Open(cell="gan", warmup=3, slowdown=0.05),
-        Time(4),
+        Open(cell="gan", warmup=3),
+        Time(4, slowdown=0.05),
         Control(2),
     ):
         assert msgspec.json.decode(msgspec.json.encode(question), type=Question) == question  # type: ignore[arg-type]
