@@ -85,11 +85,27 @@ def _build(name: str, reference: Reference, scratch: Path, packages: Sequence[st
             )
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
     done = subprocess.run(
-        [*command, "--target", str(site), *map(str, sources)], capture_output=True, text=True, check=False, cwd=place
+        [*command, "--target", str(site), *map(str, sources)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=place,
+        env={**os.environ, "DIST_EXTRA_CONFIG": str(_elsewhere(scratch / f"{name}-build"))},
     )
     if done.returncode != 0:
         raise UsageError(f"{name} {reference.label} cannot be built:", _complaint(done))
     return Arm(name, reference.label, _environment(name, site), place)
+
+
+def _elsewhere(folder: Path) -> Path:
+    """Return a configuration by which setuptools builds in a folder of its own.
+
+    In a directory that is measured as it is, it would leave `build/` behind, and pack again what an older build left.
+    """
+    folder.mkdir()
+    configuration = folder / "setup.cfg"
+    configuration.write_text(f"[build]\nbuild_base = {folder}\n[egg_info]\negg_base = {folder}\n", encoding="utf-8")
+    return configuration
 
 
 def _environment(name: str, site: Path) -> dict[str, str]:

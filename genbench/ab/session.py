@@ -16,7 +16,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,10 +93,13 @@ class Sides:
 
 
 class Live:
-    """One live worker of an arm. Use it as a context manager."""
+    """One live worker of an arm, which starts and ends with the context."""
 
     def __init__(self, arm: Arm) -> None:
         self.arm = arm
+
+    def _start(self) -> None:
+        arm = self.arm
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         ours, theirs = socket.socketpair()
         with theirs:
@@ -114,9 +118,18 @@ class Live:
         self._lines = Lines(ours)
 
     def __enter__(self) -> Live:
+        with contextlib.ExitStack() as undo:
+            with signals_held():  # a Ctrl-C between fork and here would leave a process that nobody knows
+                self._start()
+                undo.callback(self.end)
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Kill the worker and all that it started."""
         self._lines.socket.close()
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -160,6 +173,21 @@ class Live:
             return "this version of genbench is older than `genbench ab` and cannot be measured live"
         code = self._process.returncode
         return f"its process ended (exit status {code})" + (f": {said[-1]}" if said else "")
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let SIGINT and SIGTERM wait until the end of the block."""
+    caught: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, lambda found, _: caught.append(found)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in caught[:1]:
+            os.kill(os.getpid(), first)
 
 
 class Session:

@@ -89,7 +89,7 @@ def command(
     return ExitCode.INTERRUPTED if interrupted else code
 
 
-def parse_share(text: str) -> float:
+def parse_share(text: str, flag: str = "--max-slowdown") -> float:
     """Return 0.05 for ``5%`` or ``0.05``; raise `UsageError` for what is no share."""
     written = text.strip()
     try:
@@ -97,7 +97,7 @@ def parse_share(text: str) -> float:
     except ValueError:
         share = math.nan
     if not 0 <= share < 10:
-        raise UsageError(f"--max-slowdown {text} cannot be read.", "Write a share from 0, such as 5% or 0.05.")
+        raise UsageError(f"{flag} {text} cannot be read.", "Write a share from 0, such as 5% or 0.05.")
     return share
 
 

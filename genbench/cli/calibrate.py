@@ -56,7 +56,7 @@ def command(
     from genbench.results.files import atomic_write
     from genbench.verdict.looks import Looks
 
-    injected, limit = parse_share(slowdown), parse_share(max_slowdown)
+    injected, limit = parse_share(slowdown, "--slowdown"), parse_share(max_slowdown)
     if blocks < 2 or injected == 0:
         raise UsageError("A calibration needs at least two blocks of each kind, and a slowdown above 0.")
     question = prepare(flags, settings, None)

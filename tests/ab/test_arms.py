@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -99,6 +102,60 @@ def worktrees(root: Path) -> int:
     return len(listed.stdout.splitlines())
 
 
+def command(*flags: str) -> list[str]:
+    cell = ["--models", "planted", "--datasets", "synthetic", "--batch-size", "4", "--threads", "1"]
+    return [sys.executable, "-m", "genbench", "ab", "--base", "first", "--head", "comment", *cell, *flags]
+
+
+def processes_of(scratch: Path) -> list[str]:
+    """The commands of all processes that have this folder for temporary files."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"TMPDIR={scratch}".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_comparison_leaves_its_evidence_and_nothing_else(
+    repository: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    scratch, out = tmp_path / "scratch", tmp_path / "evidence"
+    scratch.mkdir()
+    with subprocess.Popen(
+        command("--out", str(out)),
+        cwd=repository,
+        env={**os.environ, "TMPDIR": str(scratch)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        while not (line := process.stderr.readline()).startswith("[1/32]"):
+            assert line, "it ended by itself"
+        assert processes_of(scratch)
+        process.send_signal(number)
+        said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130, complaints
+    assert "inconclusive" in said
+    assert json.loads((out / "comparison.json").read_text())["blocks"][0]["cells"]["planted"]["seconds"]
+    assert {path.name for path in out.iterdir()} == {"comparison.json", "summary.md", "junit.xml"}
+    assert worktrees(repository) == 1
+    assert not list(scratch.glob("genbench-*"))
+    assert processes_of(scratch) == []
+
+
+@pytest.mark.slow
+def test_a_full_disk_costs_the_evidence_and_not_the_verdict(repository: Path) -> None:
+    flags = ["--out", "/dev/full/evidence", "--max-minutes", "0", "--quiet"]
+    done = subprocess.run(command(*flags), cwd=repository, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "inconclusive" in done.stdout
+    assert "the evidence cannot be written" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_planted_regression_is_found_and_nothing_is_left_behind(repository: Path) -> None:
     base, head = find_reference("comment", repository), find_reference("slower", repository)
@@ -127,6 +184,26 @@ def test_a_revision_that_does_not_build_says_what_pip_said(repository: Path) -> 
     ):
         pass
     assert worktrees(repository) == 1
+
+
+def test_a_directory_is_built_without_a_trace_and_without_what_older_builds_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "1")
+    root = tmp_path / "mine"
+    (root / "build" / "lib" / "mine").mkdir(parents=True)
+    (root / "build" / "lib" / "mine" / "removed.py").touch()
+    (root / "mine").mkdir()
+    (root / "mine" / "__init__.py").touch()
+    (root / "pyproject.toml").write_text(
+        '[project]\nname = "mine"\nversion = "1"\n[tool.setuptools]\npackages = ["mine"]\n'
+    )
+    before = sorted(root.rglob("*"))
+    side = find_reference(str(root), tmp_path)
+    with built(side, side) as (arm, _):
+        site = Path(arm.environment["PYTHONPATH"].partition(os.pathsep)[0])
+        assert {path.name for path in (site / "mine").iterdir()} - {"__pycache__"} == {"__init__.py"}
+    assert sorted(root.rglob("*")) == before
 
 
 def test_a_folder_without_a_package_is_named(repository: Path) -> None:
