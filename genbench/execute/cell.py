@@ -198,6 +198,7 @@ def _run(job: Job, planned: PlannedCell, draft: Draft, reporter: Reporter, world
         counted = processes.count_for_all(world, built, draw, device, draft.fields["throughput"])
         draft.fields.update(counted.fields)
         draft.notes += counted.notes
+    built.engine.data.close()
     return ("collapsed", collapse) if collapse else ("ok", "")
 
 

@@ -1,0 +1,73 @@
+"""Where the timings of this folder run, and what stands beside each of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from genbench.execute.pool import SPIN_COUNT
+from genbench.measure import machine
+
+if "torch" not in sys.modules and not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
+    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # as workers have it; OpenMP reads it when torch loads it
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="where the targets of benchmarks/ run: cpu, cuda")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> object:
+    """The torch device of this session, which computes as in a worker."""
+    import torch
+
+    from genbench.measure.accelerator import select_device
+
+    torch.set_flush_denormal(True)
+    return select_device(request.config.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def fingerprint(device: object) -> dict[str, object]:
+    """What must agree before two timings are compared, with a hash of all of it."""
+    import torch
+
+    from genbench.measure import accelerator
+
+    assert isinstance(device, torch.device)
+    found = {
+        **machine.describe(),
+        "threads": torch.get_num_threads(),
+        "openmp": machine.openmp_settings(),
+        "device": device.type,
+        "accelerator": accelerator.accelerator_name(device),
+        "driver": accelerator.driver_version(device),
+    }
+    text = json.dumps(found, sort_keys=True)
+    return {**found, "fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+@pytest.fixture
+def waiting(device: object) -> Callable[[Callable[[], object]], Callable[[], object]]:
+    """Make a target of a function: it returns when the device has done what it was given."""
+    import torch
+
+    from genbench.measure.clock import synchronise
+
+    assert isinstance(device, torch.device)
+    where = device
+
+    def make(function: Callable[[], object]) -> Callable[[], object]:
+        def target() -> object:
+            result = function()
+            synchronise(where)
+            return result
+
+        return target
+
+    return make
