@@ -30,7 +30,8 @@ from handwritten import GraphedLoop, Loop, write_out
 
 from genbench.execute.building import Built, build_cell
 from genbench.execute.loading import load_data
-from genbench.execute.pool import SPIN_COUNT
+from genbench.execute.pool import worker_environment
+from genbench.execute.worker import set_up_torch
 from genbench.measure import machine
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
@@ -54,10 +55,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
-        # OpenMP reads its settings when it is loaded: start again under those that workers get.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT})
-    torch.set_num_threads(arguments.threads)
+    if worker_environment() != dict(os.environ):
+        # OpenMP and malloc read their settings when they are loaded: start again under those that workers get.
+        os.execve(sys.executable, [sys.executable, *sys.argv], worker_environment())
+    set_up_torch(arguments.threads)
     device = torch.device(arguments.device)
     catalogue = discover()
     models = []

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,8 @@ from typing import Any
 import torch
 from engine_equivalence import make_engine
 
-from genbench.execute.pool import SPIN_COUNT
+from genbench.execute.pool import worker_environment
+from genbench.execute.worker import set_up_torch
 from genbench.measure import machine
 from genbench.measure.clock import time_window
 from genbench.plan.catalogue import discover
@@ -73,7 +73,7 @@ def main() -> None:
 
 def child(what: str, cache: str) -> dict[str, Any]:
     """Measure in a new process, under the settings that workers get."""
-    environment = {"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ, "TORCHINDUCTOR_CACHE_DIR": cache}
+    environment = {**worker_environment(), "TORCHINDUCTOR_CACHE_DIR": cache}
     done = subprocess.run(
         [sys.executable, *sys.argv, "--one", what], env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -83,7 +83,7 @@ def child(what: str, cache: str) -> dict[str, Any]:
 
 def measure(model: str, batch_size: str, name: str, blocks: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Prepare an engine and time its steps in turn with eager ones."""
-    torch.set_num_threads(arguments.threads)
+    set_up_torch(arguments.threads)
     device = torch.device(arguments.device)
     engine = make_engine(model, arguments.precision, discover(), device, int(batch_size))
     row: dict[str, Any] = {"model": model, "batch_size": int(batch_size), "engine": name}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
+from genbench.builtin.families.one_by_one import acts_on_each
 from genbench.execute.building import Built
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -85,14 +86,18 @@ class AdversarialLoop(Loop):
         self.d_loss = wrap(lambda real, fake: softplus(-real).mean() + softplus(fake).mean())
         self.g_loss = wrap(lambda fake: softplus(-fake).mean())
         self.d_parameters = list(self.networks["discriminator"].parameters())
+        self.one_by_one = acts_on_each(self.networks["discriminator"])
         self.d_optimizer, self.g_optimizer = self.optimizers
 
     def update(self, chosen: Tensor) -> list[Tensor]:
         """Update the discriminator, then the generator on the same fakes."""
         real = self.batch(chosen)
         fake = self.generator(torch.randn(self.batch_size, self.latent_dim, generator=self.rng, device=self.device))
-        real_logits = self.discriminator(real).flatten()
-        fake_logits = self.discriminator(fake.detach()).flatten()
+        if self.one_by_one:
+            real_logits, fake_logits = self.discriminator(torch.cat([real, fake.detach()])).flatten().chunk(2)
+        else:
+            real_logits = self.discriminator(real).flatten()
+            fake_logits = self.discriminator(fake.detach()).flatten()
         d_loss = self.d_loss(real_logits, fake_logits)
         self.d_optimizer.zero_grad(set_to_none=True)
         d_loss.backward()

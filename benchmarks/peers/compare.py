@@ -84,6 +84,10 @@ def main() -> None:
     if arguments.side:
         be_side(*arguments.side, arguments)
         return
+    wanted = arguments.only.split(",")
+    unknown = [name for name in wanted if name not in CASES]
+    if unknown:
+        parser.error(f"there is no case {', '.join(unknown)}; cases: {', '.join(CASES)}")
     begin = time.monotonic()
     report: dict[str, Any] = {
         "command": " ".join(["python", *sys.argv]),
@@ -95,7 +99,6 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         arguments.folder = Path(folder)
-        wanted = arguments.only.split(",")
         if any(CASES[name].colour for name in wanted):
             from images import write_folder
 

@@ -1,0 +1,40 @@
+"""The sides of `benchmarks/peers` are the same networks, and train alike; how fast they are is not asked here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_COMPARE = Path(__file__).parents[2] / "benchmarks" / "peers" / "compare.py"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(_COMPARE), "--threads", "1", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250)
+
+
+@pytest.mark.slow
+def test_a_plain_script_and_genbench_train_the_same_vae(tmp_path: Path) -> None:
+    out = tmp_path / "peers.json"
+    done = run(
+        "--only", "vae", "--check-steps", "60", "--blocks", "1", "--window-seconds", "0.05", "--out", str(out)
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    case = json.loads(out.read_text())["cases"]["vae"]
+    assert case["parameters"] == 652_824
+    plain, ours = case["training"]["plain"], case["training"]["genbench"]
+    assert ours["moved"] == pytest.approx(plain["moved"], rel=0.05)
+    assert ours["end"]["autoencoder"] < 0.8 * ours["begin"]["autoencoder"]
+    found = case["agreement"]["autoencoder"]
+    assert abs(found["difference"]) < 4 * found["standard_error"]
+    assert len(case["windows"]["genbench"]) == len(case["windows"]["plain"]) == 2
+
+
+def test_a_case_that_is_not_there_is_named() -> None:
+    done = run("--only", "vea")
+    assert done.returncode == 2
+    assert "there is no case vea; cases: vae, pythae, gan, dcgan, torchgan" in done.stderr
