@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import pytest
 
-from genbench.execute.pool import SPIN_COUNT
+from genbench.execute.pool import worker_environment
 from genbench.measure import machine
 
-if "torch" not in sys.modules and not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & set(os.environ):
-    os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT  # as workers have it; OpenMP reads it when torch loads it
+if "torch" not in sys.modules:
+    os.environ.update(worker_environment())  # as workers have it; OpenMP reads it when torch loads it
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

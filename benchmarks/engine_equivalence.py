@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,11 +20,11 @@ from typing import Any
 
 import msgspec
 import torch
+from as_workers import compute_as_workers
 
 from genbench.execute.building import build_cell
 from genbench.execute.compiled_code import keep_compiled_code
 from genbench.execute.loading import load_data
-from genbench.execute.pool import SPIN_COUNT
 from genbench.measure import machine
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
@@ -48,11 +47,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
-        # OpenMP reads its settings when it is loaded: start again under those that workers get.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT})
+    compute_as_workers(arguments.threads)
     keep_compiled_code()
-    torch.set_num_threads(arguments.threads)
     catalogue, device = discover(), torch.device(arguments.device)
     models = arguments.models.split(",") if arguments.models else list(catalogue.entries("models"))
     rows: list[dict[str, Any]] = []

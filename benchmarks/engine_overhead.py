@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import statistics
 import sys
 import time
@@ -26,12 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from as_workers import compute_as_workers
 from handwritten import GraphedLoop, Loop, write_out
 
 from genbench.execute.building import Built, build_cell
 from genbench.execute.loading import load_data
-from genbench.execute.pool import worker_environment
-from genbench.execute.worker import set_up_torch
 from genbench.measure import machine
 from genbench.plan.catalogue import Catalogue, discover
 from genbench.plan.matrix import make_plan
@@ -55,10 +53,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    if worker_environment() != dict(os.environ):
-        # OpenMP and malloc read their settings when they are loaded: start again under those that workers get.
-        os.execve(sys.executable, [sys.executable, *sys.argv], worker_environment())
-    set_up_torch(arguments.threads)
+    compute_as_workers(arguments.threads)
     device = torch.device(arguments.device)
     catalogue = discover()
     models = []

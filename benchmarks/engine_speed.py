@@ -23,7 +23,7 @@ import torch
 from engine_equivalence import make_engine
 
 from genbench.execute.pool import worker_environment
-from genbench.execute.worker import set_up_torch
+from genbench.execute.torch_settings import set_up_torch
 from genbench.measure import machine
 from genbench.measure.clock import time_window
 from genbench.plan.catalogue import discover

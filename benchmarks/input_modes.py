@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from as_workers import compute_as_workers
 
 from genbench.execute.building import build_cell
 from genbench.execute.loading import load_data
-from genbench.execute.pool import worker_environment
 from genbench.measure import machine
 from genbench.measure.clock import time_window
 from genbench.plan.catalogue import Catalogue, discover
@@ -54,11 +54,7 @@ def main() -> None:
     parser.add_argument("--step-ms", type=float, default=6.0, help="with --cold: what a step takes by itself")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    environment = worker_environment()
-    if environment != dict(os.environ):  # OpenMP and malloc read their settings when they are loaded
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
-    torch.set_num_threads(arguments.threads)
-    torch.set_flush_denormal(True)
+    compute_as_workers(arguments.threads)
     workers = [int(number) for number in arguments.workers.split(",")]
     rows: list[dict[str, Any]] = []
     if arguments.cold:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import signal
 import statistics
 import sys
@@ -25,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from as_workers import compute_as_workers
 from engine_overhead import prepare, seconds_of
 
-from genbench.execute.pool import SPIN_COUNT
 from genbench.execute.telling import Listeners
 from genbench.measure import machine
 from genbench.plan.catalogue import Catalogue, discover
@@ -51,10 +50,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
-        # OpenMP reads its settings when it is loaded: start again under those that workers get.
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "GOMP_SPINCOUNT": SPIN_COUNT})
-    torch.set_num_threads(arguments.threads)
+    compute_as_workers(arguments.threads)
     catalogue = discover()
     found = [compare(name, catalogue, arguments) for name in arguments.reporters.split(",")]
     for each in found:
