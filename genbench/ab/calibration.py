@@ -20,7 +20,7 @@ from genbench.results.calibration import Calibration, Rates
 from genbench.results.files import atomic_write
 from genbench.verdict.looks import POWER, Looks
 from genbench.verdict.paired import effect
-from genbench.verdict.replay import replay
+from genbench.verdict.replay import recentred, replay
 from genbench.verdict.words import Verdict
 
 DECISIONS = 2_000  # replayed
@@ -63,7 +63,8 @@ def calibrate(
     scaled = effect(_of_spread(found.spread, last))
     rng = random.Random(0)
     rates = []
-    for injected, ratios, against in ((0.0, same, limit), (slowdown, slowed, 0.0), (slowdown, slowed, limit)):
+    exactly = recentred(slowed, slowdown)
+    for injected, ratios, against in ((0.0, same, limit), (slowdown, exactly, 0.0), (slowdown, exactly, limit)):
         replayed = replay(ratios, against, looks, decisions, rng)
         passed = replayed.share(Verdict.OK) + replayed.share(Verdict.IMPROVED)
         rates.append(

@@ -13,6 +13,7 @@ import os
 import random
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -47,8 +48,8 @@ class ArmFailed(GenbenchError):
 class Protocol:
     """How a block is measured."""
 
-    window_seconds: float = 0.25
-    rounds: int = 2  # of four windows each: ABBA, then BAAB
+    window_seconds: float = 0.125
+    rounds: int = 4  # of four windows each: ABBA, then BAAB, and so on
     warmup_steps: int = 20  # at most
     control_rounds: int = 60
 
@@ -64,10 +65,14 @@ class Measured:
 
     @property
     def log_ratio(self) -> float:
-        """The logarithm of head's time over base's; NaN where a window took no time at all."""
-        base = math.fsum(s for s, arm in zip(self.seconds, self.order, strict=True) if arm == "A")
-        head = math.fsum(s for s, arm in zip(self.seconds, self.order, strict=True) if arm == "B")
-        return math.log(head / base) if base > 0 and head > 0 else math.nan
+        """The logarithm of head's time over base's: the median over pairs of neighbouring windows.
+
+        What disturbs a few windows, as on a shared machine others do, does not move it. NaN where one took no time.
+        """
+        if min(self.seconds) <= 0:
+            return math.nan
+        pairs = zip(self.order[::2], self.seconds[::2], self.seconds[1::2], strict=True)
+        return statistics.median(math.log(two / one if first == "A" else one / two) for first, one, two in pairs)
 
 
 @dataclass(frozen=True)

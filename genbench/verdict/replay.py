@@ -6,6 +6,7 @@ recorded blocks have in common, such as a machine that was busy all the while, a
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections import Counter
@@ -27,6 +28,16 @@ class Replayed:
     def share(self, verdict: Verdict) -> float:
         """Return how often the verdict was reached, 0 to 1."""
         return self.shares.get(verdict, 0.0)
+
+
+def recentred(log_ratios: Sequence[float], slowdown: float) -> list[float]:
+    """Return blocks of a step that was slowed on purpose as if it had become slower by exactly this share.
+
+    What is put into a step costs a little more than itself, since threads that waited have to be woken; a claim about a
+    slowdown of 5 % may not rest on one of 6 %.
+    """
+    shift = math.log1p(slowdown) - statistics.mean(log_ratios)
+    return [ratio + shift for ratio in log_ratios]
 
 
 def replay(log_ratios: Sequence[float], limit: float, looks: Looks, decisions: int, rng: random.Random) -> Replayed:

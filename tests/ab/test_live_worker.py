@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -100,5 +101,14 @@ def test_a_slowed_step_takes_so_much_longer() -> None:
 def test_a_block_in_which_both_slow_down_halfway_shows_no_difference() -> None:
     halfway = Measured("gan", 1, "ABBABAAB", (1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0))
     assert halfway.log_ratio == 0.0
-    drifting = Measured("gan", 1, "ABBA", (1.0, 1.1, 1.2, 1.3))
+    drifting = Measured("gan", 1, "ABBABAAB", tuple(1.02**window for window in range(8)))
     assert drifting.log_ratio == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_few_disturbed_windows_do_not_move_a_block() -> None:
+    quiet = Measured("gan", 1, "ABBABAABABBABAAB", tuple(1.1 if arm == "B" else 1.0 for arm in "ABBABAABABBABAAB"))
+    seconds = list(quiet.seconds)
+    seconds[1] = seconds[2] = seconds[3] = 9.0
+    disturbed = Measured("gan", 1, quiet.order, tuple(seconds))
+    assert quiet.log_ratio == disturbed.log_ratio == pytest.approx(math.log(1.1))
+    assert math.isnan(Measured("gan", 1, "AB", (0.0, 1.0)).log_ratio)
