@@ -3,11 +3,12 @@
     python benchmarks/gate/error_rates.py --blocks 150 --live 10 --out results/reference/gate-error-rates.json
 
 Each block is a pair of fresh processes. In it the same code is timed against itself, and against itself with 4 % and
-8.5 % put into every step (the processor is kept busy for that share of the step's own time), each in alternating windows
-as `genbench ab` does. What is put in costs more than itself, since threads that waited have to be woken: the step
-becomes about 5 % and 10 % slower, and the blocks say by how much. From the blocks of each kind 10,000 decisions are
-replayed with the looks that `genbench ab` has, after they were moved so that their mean is a slowdown of exactly 5 % or
-10 %; the live decisions are made by the very code of `genbench ab`, with blocks of their own, and moved by nothing.
+8.5 % put into every step (the processor is kept busy for that share of the step's own time), each in alternating
+windows as `genbench ab` does. What is put in costs more than itself, since threads that waited have to be woken: the
+step becomes about 5 % and 10 % slower, and the blocks say by how much. From the blocks of each kind 10,000 decisions
+are replayed with the looks that `genbench ab` has, after they were moved so that their mean is a slowdown of exactly
+5 % or 10 %; the live decisions are made by the very code of `genbench ab`, with blocks of their own, and moved by
+nothing.
 
 The other rules see the same windows as they would have been measured without pairing, base first and head later:
 
