@@ -1,0 +1,17 @@
+"""A benchmark's process computes under the settings that genbench's workers have."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from genbench.execute.pool import worker_environment
+from genbench.execute.torch_settings import set_up_torch
+
+
+def compute_as_workers(threads: int) -> None:
+    """Set up torch; first start this program again, where OpenMP and malloc were loaded with other settings."""
+    environment = worker_environment()
+    if environment != dict(os.environ):
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)
+    set_up_torch(threads)
