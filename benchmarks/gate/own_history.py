@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parents[2]
 ENGINE = "genbench/train/engine.py"
 CALL = "objective = player.phase.objective(batch)\n"
+AGAIN = "player.phase.objective(batch)\n"
 
 
 def main() -> int:
@@ -37,11 +39,7 @@ def main() -> int:
         engine.write_text(text + "\n# A remark.\n")
         comment = commit(clone, "A remark")
         assert CALL in text, "the engine has changed: plant the regression elsewhere"
-        indented = [line for line in text.splitlines(keepends=True) if line.endswith(CALL)]
-        for line in dict.fromkeys(indented):
-            spaces = line[: -len(CALL)]
-            text = text.replace(line, f"{line}{spaces}player.phase.objective(batch)\n")
-        engine.write_text(text)
+        engine.write_text(re.sub(rf"^( +){re.escape(CALL)}", rf"\g<0>\1{AGAIN}", text, flags=re.MULTILINE))
         planted = commit(clone, "Ask twice")
         for name, head in (("only comments", comment), ("a planted regression", planted)):
             begin = time.perf_counter()
