@@ -88,6 +88,15 @@ def numbers(objective: Objective) -> dict[str, float]:
 # Likelihoods
 
 
+@pytest.mark.parametrize("draws", [1, 3])
+@pytest.mark.parametrize("name", ["bernoulli", "gaussian", "gaussian-learned", "logistic"])
+def test_the_mean_over_decoded_images_is_that_of_the_likelihood(name: str, draws: int) -> None:
+    p = posterior()
+    likelihood = make_likelihood(LikelihoodOptions(likelihood=name, sigma=0.5))  # type: ignore[arg-type]
+    logits = torch.cat([p.logits + draw for draw in range(draws)])
+    torch.testing.assert_close(likelihood.mean(p.images, logits), likelihood.nll(p.images, logits).mean())
+
+
 def test_reconstruction_is_the_negative_log_likelihood_summed_over_pixels() -> None:
     p = posterior()
     binary = (p.images > 0.5).float()

@@ -31,10 +31,12 @@ def elbo(options: ElboOptions) -> genbench.VariationalLoss:
     likelihood = make_likelihood(options)
 
     def objective(posterior: genbench.Posterior) -> genbench.Objective:
-        reconstruction = likelihood.nll(posterior.images, posterior.logits).mean()
-        per_latent = kl_per_latent(posterior.mean, posterior.log_variance)
-        kl = per_latent.sum()
-        charged = per_latent.clamp(min=options.free_bits).sum() if options.free_bits else kl
+        reconstruction = likelihood.mean(posterior.images, posterior.logits)
+        if options.free_bits:
+            per_latent = kl_per_latent(posterior.mean, posterior.log_variance)
+            kl, charged = per_latent.sum(), per_latent.clamp(min=options.free_bits).sum()
+        else:
+            kl = charged = kl_to_standard_normal(posterior.mean, posterior.log_variance)
         terms = {"reconstruction": reconstruction, "kl": kl, **likelihood.terms()}
         rise = _rise(options, posterior.progress)
         if rise is not None:
@@ -67,7 +69,7 @@ def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
     likelihood = make_likelihood(options)
 
     def objective(posterior: genbench.Posterior) -> genbench.Objective:
-        reconstruction = likelihood.nll(posterior.images, posterior.logits).mean()
+        reconstruction = likelihood.mean(posterior.images, posterior.logits)
         kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
         rise = linear(posterior.progress, options.capacity_share)
         capacity = torch.full_like(kl, options.capacity) if rise is None else options.capacity * rise

@@ -47,7 +47,7 @@ def wae_mmd(options: WAEOptions) -> genbench.VariationalLoss:
     likelihood = make_likelihood(options)
 
     def objective(posterior: genbench.Posterior) -> genbench.Objective:
-        reconstruction = likelihood.nll(posterior.images, posterior.logits).mean()
+        reconstruction = likelihood.mean(posterior.images, posterior.logits)
         discrepancy = mmd(posterior.latents, _prior(posterior))
         terms = {"reconstruction": reconstruction, "mmd": discrepancy, **likelihood.terms()}
         return genbench.Objective(reconstruction + options.mmd_weight * discrepancy, terms)
@@ -70,7 +70,7 @@ def info_vae(options: InfoVAEOptions) -> genbench.VariationalLoss:
     likelihood = make_likelihood(options)
 
     def objective(posterior: genbench.Posterior) -> genbench.Objective:
-        reconstruction = likelihood.nll(posterior.images, posterior.logits).mean()
+        reconstruction = likelihood.mean(posterior.images, posterior.logits)
         kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
         discrepancy = mmd(posterior.latents, _prior(posterior))
         terms = {"reconstruction": reconstruction, "kl": kl, "mmd": discrepancy, **likelihood.terms()}

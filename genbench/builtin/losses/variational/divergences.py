@@ -15,7 +15,7 @@ def kl_per_latent(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μ, σ²) ‖ N(0, I)), sum over latents, mean over the batch: a scalar."""
-    return kl_per_latent(mean, log_variance).sum()
+    return (mean.square() + torch.expm1(log_variance) - log_variance).sum() * (0.5 / len(mean))
 
 
 def log_normal(latents: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

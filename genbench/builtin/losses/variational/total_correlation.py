@@ -69,7 +69,7 @@ def beta_tc_vae(options: BetaTCVAEOptions) -> genbench.VariationalLoss:
         _require_sizes(batch, posterior.train_size)
         log_weights = make_weights(batch, posterior.train_size, posterior.mean.device)
         mi, tc, dwkl = decompose(posterior.latents, posterior.mean, posterior.log_variance, log_weights)
-        reconstruction = likelihood.nll(posterior.images, posterior.logits).mean()
+        reconstruction = likelihood.mean(posterior.images, posterior.logits)
         kl = kl_to_standard_normal(posterior.mean, posterior.log_variance)
         terms = {"reconstruction": reconstruction, "kl": kl, "mi": mi, "tc": tc, "dwkl": dwkl, **likelihood.terms()}
         return genbench.Objective(reconstruction + options.alpha * mi + options.beta * tc + options.gamma * dwkl, terms)

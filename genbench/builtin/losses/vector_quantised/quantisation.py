@@ -70,7 +70,7 @@ def vq(options: VQOptions) -> VectorQuantisedLoss:
     likelihood = make_likelihood(options)
 
     def objective(found: Quantisation) -> genbench.Objective:
-        reconstruction = likelihood.nll(found.images, found.logits).mean()
+        reconstruction = likelihood.mean(found.images, found.logits)
         codebook = codebook_term(found.encoded, found.vectors)
         commitment = commitment_term(found.encoded, found.vectors)
         terms = {
