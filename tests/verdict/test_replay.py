@@ -1,0 +1,32 @@
+"""Decisions replayed from recorded blocks."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+
+import pytest
+
+from genbench.verdict.looks import Looks
+from genbench.verdict.replay import recentred, replay
+from genbench.verdict.words import Verdict
+
+
+def test_blocks_are_moved_to_exactly_the_slowdown_and_keep_their_spread() -> None:
+    recorded = [0.05, 0.07, 0.09, 0.01]
+    moved = recentred(recorded, 0.05)
+    assert math.expm1(statistics.mean(moved)) == pytest.approx(0.05)
+    assert statistics.stdev(moved) == pytest.approx(statistics.stdev(recorded))
+    assert [b - a for a, b in zip(recorded, moved, strict=True)] == pytest.approx([moved[0] - recorded[0]] * 4)
+
+
+def test_a_replay_of_blocks_without_doubt_has_one_verdict_and_needs_the_first_look() -> None:
+    found = replay([0.2] * 5, 0.05, Looks(), 50, random.Random(0))
+    assert found.shares == {Verdict.REGRESSED: 1.0}
+    assert found.median_blocks == Looks().blocks[0]
+
+
+def test_a_replay_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="recorded blocks"):
+        replay([], 0.05, Looks(), 10, random.Random(0))
