@@ -98,7 +98,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert "{:g} %, {:g} % and {:g} %".format(*(100 * error for error in looks.errors)) in PAGE
     assert f"share {100 * looks.error:.0f} %" in PAGE
     assert f"about {protocol.window_seconds} seconds" in PAGE
-    assert f"for {protocol.warmup_steps} steps off the clock" in PAGE
+    assert f"off the clock for up to {protocol.warmup_steps} steps" in PAGE.replace("\n  ", " ")
     assert f"by more than {100 * (2.718281828**CONTROL_TOLERANCE - 1):.0f} %" in PAGE.replace("\n  ", " ")
     assert f"kept to {100 * ERROR:.0f} %" in PAGE
     assert f"{DECISIONS:,} decisions" in PAGE
