@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from genbench.execute.pool import worker_environment
-from genbench.execute.torch_settings import set_up_torch
+from genbench.runner.pool import worker_environment
+from genbench.train.torch_setup import set_up_torch
 
 
 def compute_as_workers(threads: int) -> None:

@@ -32,16 +32,16 @@ from typing import Any
 
 from growth import held_by, only_child, processor_seconds, theil_sen
 
-from genbench.cli.running import create_run, require_device
-from genbench.execute.pool import WorkerPool
-from genbench.execute.supervisor import Supervisor
+from genbench.cli._run_steps import create_run, require_device
 from genbench.measure import machine
-from genbench.plan.catalogue import discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import discover
 from genbench.report.summary import write_summary
 from genbench.results.schema import CellResult
-from genbench.verdict.stats import median_interval
+from genbench.runner.pool import WorkerPool
+from genbench.runner.supervisor import Supervisor
+from genbench.stats.intervals import median_interval
 
 ADVERSARIAL, VARIATIONAL = "non-saturating,hinge", "elbo,beta-vae"
 TINY = {"images": 64, "samples": 64}

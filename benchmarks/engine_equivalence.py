@@ -22,13 +22,13 @@ import msgspec
 import torch
 from as_workers import compute_as_workers
 
-from genbench.execute.building import build_cell
-from genbench.execute.compiled_code import keep_compiled_code
-from genbench.execute.loading import load_data
+from genbench.data.loading import load_data
 from genbench.measure import machine
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.runner.compile_cache import keep_compiled_code
+from genbench.train.builder import build_cell
 from genbench.train.engine import Eager, Engine
 from genbench.train.engines import EngineUnavailable, open_execution
 from genbench.train.engines.equivalence import FURTHER, STEPS, TOLERANCES, WHATS, compare, deviation, eager_ways, walk

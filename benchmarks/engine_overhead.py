@@ -28,15 +28,15 @@ import torch
 from as_workers import compute_as_workers
 from handwritten import GraphedLoop, Loop, write_out
 
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import load_data
+from genbench.data.loading import load_data
 from genbench.measure import machine
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.stats.intervals import median_interval
+from genbench.train.builder import Built, build_cell
 from genbench.train.engine import Engine
 from genbench.train.engines import EngineUnavailable, open_execution
-from genbench.verdict.stats import median_interval
 
 Step = Callable[[], None]
 
@@ -177,7 +177,7 @@ def synchronise(device: torch.device) -> None:
 
 def null_step(catalogue: Catalogue, device: torch.device, steps: int = 20_000) -> float:
     """Return the seconds that a step of the null model takes."""
-    from genbench.execute.registry import load_registry
+    from genbench.plugins.worker_catalogue import load_registry
 
     plugin = catalogue.models["null"].plugin
     real = load_registry([vars(plugin)])

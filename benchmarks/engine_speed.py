@@ -22,14 +22,14 @@ from typing import Any
 import torch
 from engine_equivalence import make_engine
 
-from genbench.execute.pool import worker_environment
-from genbench.execute.torch_settings import set_up_torch
 from genbench.measure import machine
 from genbench.measure.clock import time_window
-from genbench.plan.catalogue import discover
+from genbench.plugins.catalogue import discover
+from genbench.runner.pool import worker_environment
+from genbench.stats.intervals import median_interval
 from genbench.train.engine import Eager
 from genbench.train.engines import EngineUnavailable, open_execution
-from genbench.verdict.stats import median_interval
+from genbench.train.torch_setup import set_up_torch
 
 
 def main() -> None:

@@ -25,16 +25,16 @@ import numpy as np
 import torch
 from as_workers import compute_as_workers
 
-from genbench.execute.building import build_cell
-from genbench.execute.loading import load_data
+from genbench.data.loader import LoaderImages
+from genbench.data.loading import load_data
+from genbench.data.source import TrainingImages
 from genbench.measure import machine
 from genbench.measure.clock import time_window
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.train.loader import LoaderImages
-from genbench.train.source import TrainingImages
-from genbench.verdict.stats import median_interval
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.stats.intervals import median_interval
+from genbench.train.builder import build_cell
 
 BATCHES = 100  # whose own cost is measured at a time
 COLD_STEPS = 200

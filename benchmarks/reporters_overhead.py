@@ -27,15 +27,15 @@ import torch
 from as_workers import compute_as_workers
 from engine_overhead import prepare, seconds_of
 
-from genbench.execute.telling import Listeners
 from genbench.measure import machine
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
-from genbench.verdict.stats import median_interval
+from genbench.stats.intervals import median_interval
+from genbench.trackers.dispatch import Listeners
 
 
 def main() -> None:

@@ -17,19 +17,19 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from genbench.execute.building import Built, build_cell, count_parameters
-from genbench.execute.compiled_code import keep_compiled_code
-from genbench.execute.counting import flops_per_sample
-from genbench.execute.evaluating import draw, sample
-from genbench.execute.loading import LoadedData, load_data
-from genbench.execute.step_counters import count_steps
+from genbench.api.specs import resolve
+from genbench.cell.counters import flops_per_sample
+from genbench.cell.step_counters import count_steps
+from genbench.data.loading import LoadedData, load_data
 from genbench.features.extract import extract
 from genbench.metrics.frechet import frechet_distance, statistics
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import CellIdentity
-from genbench.specs import resolve
+from genbench.runner.compile_cache import keep_compiled_code
+from genbench.sampling.sampler import draw, sample
+from genbench.train.builder import Built, build_cell, count_parameters
 from genbench.train.engine import Eager
 from genbench.train.engines import EngineUnavailable, open_execution
 

@@ -4,19 +4,7 @@ Everything that a plugin author or a notebook needs is importable from here; not
 package does not import torch.
 """
 
-from genbench.errors import DataError, GenbenchError
-from genbench.events import (
-    CellFacts,
-    CellFinished,
-    CellStarted,
-    Evaluated,
-    ReporterUnavailable,
-    RunFacts,
-    RunFinished,
-    RunStarted,
-    WindowFinished,
-)
-from genbench.exchange import (
+from genbench.api import (
     AdversarialLoss,
     Augmentation,
     Batch,
@@ -42,9 +30,30 @@ from genbench.exchange import (
     Unavailable,
     VariationalLoss,
 )
-from genbench.hookspecs import API_VERSION, hookimpl
-from genbench.options import option
-from genbench.specs import DatasetSpec, ExtractorSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec, ReporterSpec, Shape
+from genbench.api.events import (
+    CellFacts,
+    CellFinished,
+    CellStarted,
+    Evaluated,
+    ReporterUnavailable,
+    RunFacts,
+    RunFinished,
+    RunStarted,
+    WindowFinished,
+)
+from genbench.api.hookspecs import API_VERSION, hookimpl
+from genbench.api.options import option
+from genbench.api.specs import (
+    DatasetSpec,
+    ExtractorSpec,
+    FamilySpec,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+    ReporterSpec,
+    Shape,
+)
+from genbench.errors import DataError, GenbenchError
 
 __version__ = "0.1.0"
 

@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import NamedTuple
 
 import genbench
-from genbench import errors, hookspecs, options, specs, testing
-from genbench.exchange import images, learning, measuring
-from genbench.testing import as_tests
+from genbench import errors, testing
+from genbench.api import evaluation, hookspecs, images, options, specs, training
+from genbench.testing import pytest_tests
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 INTRODUCTION = f"""\
@@ -36,8 +36,8 @@ SECTIONS = {  # module -> heading
     specs: "What hooks yield",
     options: "Options",
     images: "Images",
-    learning: "How networks learn",
-    measuring: "What is measured",
+    training: "How networks learn",
+    evaluation: "What is measured",
     errors: "Errors",
     testing: "Tests",
 }
@@ -51,7 +51,7 @@ def page() -> str:
     parts += [_function(node) for node in _public(hookspecs) if node.name.startswith("genbench_")]
     for module, heading in _sections().items():
         parts.append(f"## {heading}\n")
-        where = as_tests if module is testing else module
+        where = pytest_tests if module is testing else module
         names = {*testing.__all__} if module is testing else {*genbench.__all__, *PARTS_OF.get(module, ())}
         comments = _comments(inspect.getsource(where))
         parts += _aliases(where, comments)

@@ -125,7 +125,7 @@ def children(pid: int) -> Iterator[int]:
 def template_of(pid: int) -> int:
     """Return the template process of a running `genbench run`."""
     for child in children(pid):
-        if b"genbench.execute.template" in Path(f"/proc/{child}/cmdline").read_bytes():
+        if b"genbench.runner.fork_server" in Path(f"/proc/{child}/cmdline").read_bytes():
             return child
     raise AssertionError("there is no template process")
 

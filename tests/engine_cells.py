@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from builtin.built_models import SPECS, tiny
 
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import LoadedData
-from genbench.plan.catalogue import Catalogue, combine
-from genbench.plan.matrix import make_plan
+from genbench.data.loading import LoadedData
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins import builtin_plugins, load_plugin
+from genbench.plugins.catalogue import Catalogue, combine
+from genbench.plugins.loader import builtin_plugins, load_plugin
+from genbench.train.builder import Built, build_cell
 
 CPU = torch.device("cpu")
 CATALOGUE: Catalogue = combine([load_plugin(plugin) for plugin in builtin_plugins()])

@@ -13,12 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, resolve_recipe
 from genbench.errors import ExitCode
-from genbench.plan.catalogue import discover
 from genbench.plan.profiles import PROFILES
-from genbench.plan.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, resolve_recipe
 from genbench.plan.request import make_request, read_config
-from genbench.plugins import SPEC_TYPES, Kind
+from genbench.plugins.catalogue import discover
+from genbench.plugins.loader import SPEC_TYPES, Kind
 from genbench.results.schema import STATUSES, CellResult
 
 ROOT = Path(__file__).parents[1]

@@ -15,10 +15,10 @@ from test_docs_commands import ROOT
 from genbench.ab.calibration import DECISIONS
 from genbench.ab.session import Protocol
 from genbench.cli import ab, calibrate
-from genbench.verdict.judging import ERROR
-from genbench.verdict.limits import COUNTERS
-from genbench.verdict.looks import CONTROL_TOLERANCE, Looks
-from genbench.verdict.words import Verdict
+from genbench.gate.judge import ERROR
+from genbench.gate.limits import COUNTERS
+from genbench.gate.sequential import CONTROL_TOLERANCE, Looks
+from genbench.gate.verdict import Verdict
 
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 OUTSIDE = re.sub(r"^```.*?^```\n", "", PAGE, flags=re.MULTILINE | re.DOTALL)

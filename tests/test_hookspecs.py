@@ -9,9 +9,15 @@ import pytest
 from plugin_packages import expose, temp_plugin
 
 import genbench
-from genbench import hookspecs
-from genbench.plan.catalogue import combine, discover
-from genbench.plugins import HOOKS, SPEC_TYPES, builtin_plugins, file_plugins, load_plugin
+from genbench.api import hookspecs
+from genbench.plugins.catalogue import combine, discover
+from genbench.plugins.loader import (
+    HOOKS,
+    SPEC_TYPES,
+    builtin_plugins,
+    file_plugins,
+    load_plugin,
+)
 
 DECLARED = [name for name in vars(hookspecs) if name.startswith("genbench_")]
 ROOT = Path(__file__).parents[1]

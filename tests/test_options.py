@@ -13,9 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import genbench
+from genbench.api.options import (
+    Option,
+    describe_options,
+    idle_options,
+    resolve_options,
+)
 from genbench.errors import SpecError, UsageError
-from genbench.options import Option, describe_options, idle_options, resolve_options
-from genbench.plan.specdata import spec_from_data, spec_to_data
+from genbench.plugins.spec_transfer import spec_from_data, spec_to_data
 
 
 @dataclass(frozen=True)

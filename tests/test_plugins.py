@@ -11,11 +11,16 @@ import pytest
 from plugin_packages import expose, pip_install_plugin, temp_plugin
 
 from genbench.errors import UsageError
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
-from genbench.plan.probe import probe
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins import Plugin, file_plugins, installed_plugins, load_plugin
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.plugins.loader import (
+    Plugin,
+    file_plugins,
+    installed_plugins,
+    load_plugin,
+)
+from genbench.plugins.probe import probe
 
 MODEL = """
     import genbench

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.process_state import RANDOMNESS, SETTINGS, left_alone
+from genbench.plugins.process_guard import RANDOMNESS, SETTINGS, left_alone
 
 
 def settings() -> list[object]:
@@ -75,7 +75,7 @@ def test_initialisers_may_draw_where_that_is_said() -> None:
 
 def test_a_torch_that_comes_in_between_is_held_against_a_fresh_one(tmp_path: Path) -> None:
     program = """
-from genbench.process_state import left_alone
+from genbench.plugins.process_guard import left_alone
 with left_alone() as changes:
     import torch
     torch.set_default_dtype(torch.float64)

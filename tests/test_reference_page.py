@@ -7,7 +7,7 @@ import runpy
 from pathlib import Path
 
 import genbench
-from genbench.plugins import HOOKS
+from genbench.plugins.loader import HOOKS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")

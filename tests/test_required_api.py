@@ -8,9 +8,9 @@ import pytest
 from plugin_packages import expose, temp_plugin
 
 import genbench
+from genbench.api.version import declared_api, require_api
 from genbench.errors import SpecError
-from genbench.plan.catalogue import discover
-from genbench.required_api import declared_api, require_api
+from genbench.plugins.catalogue import discover
 
 LOSS = """
     import genbench

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import genbench
+from genbench.api.specs import Spec, resolve
 from genbench.errors import SpecError
-from genbench.specs import Spec, resolve
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from genbench.features.statistics_file import read_statistics, write_statistics
 from genbench.measure import machine
 from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_distance, statistics
 from genbench.metrics.jackknife import make_blocks
-from genbench.verdict.stats import median_interval
+from genbench.stats.intervals import median_interval
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 FEATURES, IMAGES, DIFFICULT = 2048, 10_000, 512

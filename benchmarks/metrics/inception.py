@@ -29,10 +29,10 @@ from random_inception import write_random_weights
 from genbench.builtin.extractors import inception as ours
 from genbench.builtin.extractors.inception_weights import VARIABLE
 from genbench.features.extract import features_of
+from genbench.imagesets.image_folder import folder_source
+from genbench.imagesets.source import Account, unwatched
 from genbench.measure import machine
-from genbench.sides.image_folder import folder_source
-from genbench.sides.images import Account, unwatched
-from genbench.verdict.stats import median_interval
+from genbench.stats.intervals import median_interval
 
 CPU = torch.device("cpu")
 

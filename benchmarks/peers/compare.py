@@ -35,9 +35,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genbench.execute.pool import worker_environment
 from genbench.measure import machine
-from genbench.verdict.stats import mean_and_error, median_interval
+from genbench.runner.pool import worker_environment
+from genbench.stats.intervals import mean_and_error, median_interval
 
 OURS = "genbench"
 
@@ -265,7 +265,7 @@ def be_side(name: str, side: str, arguments: argparse.Namespace) -> None:
     import torch
     from sides import Setting, private_output, serve
 
-    from genbench.execute.torch_settings import set_up_torch
+    from genbench.train.torch_setup import set_up_torch
 
     answers = private_output()
     if side.startswith(OURS):

@@ -9,12 +9,12 @@ import torch
 from sides import Losses, Setting
 from torch import nn
 
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import load_data
-from genbench.execute.registry import load_registry
-from genbench.plan.catalogue import discover
-from genbench.plan.matrix import make_plan
+from genbench.data.loading import load_data
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import discover
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.train.builder import Built, build_cell
 
 
 def build(setting: Setting) -> Built:
@@ -44,7 +44,7 @@ class Genbench:
         if setting.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
         if setting.engine != "eager":
-            from genbench.execute.engines import choose_engine
+            from genbench.train.engines.selection import choose_engine
 
             record = choose_engine(self.engine, setting.engine, 10**9, lambda _: None)
             if setting.engine not in ("auto", record.used):

@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 
 from genbench.ab.session import Block, Session
+from genbench.gate.replay import recentred, replay
+from genbench.gate.sequential import POWER, Looks
+from genbench.gate.verdict import Verdict
 from genbench.results.cache import cache_directory
 from genbench.results.calibration import Calibration, Rates
 from genbench.results.files import atomic_write
-from genbench.verdict.looks import POWER, Looks
-from genbench.verdict.paired import effect
-from genbench.verdict.replay import recentred, replay
-from genbench.verdict.words import Verdict
+from genbench.stats.paired import effect
 
 DECISIONS = 2_000  # replayed
 

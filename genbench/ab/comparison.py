@@ -9,9 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from genbench.ab.session import Block, Measured, Session, Sides
+from genbench.gate.sequential import (
+    POWER,
+    Decision,
+    Looks,
+    contaminated,
+    decide,
+)
+from genbench.gate.verdict import Verdict, gravest
 from genbench.results.comparison import BlockRecord, CellDecision, WindowRecord
-from genbench.verdict.looks import POWER, Decision, Looks, contaminated, decide
-from genbench.verdict.words import Verdict, gravest
 
 GIVEN_UP = 2  # blocks in a row in which a cell fails, after which it is not tried again
 

@@ -38,21 +38,21 @@ from genbench.ab.wire import (
     Time,
     Timed,
 )
+from genbench.api.options import OptionValue
+from genbench.data.loading import load_data
 from genbench.errors import GenbenchError
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import load_data
-from genbench.execute.messages import Lines
-from genbench.execute.registry import load_registry
-from genbench.execute.template import PR_SET_PDEATHSIG, prctl
-from genbench.execute.torch_settings import set_up_torch
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise, time_window
-from genbench.options import OptionValue
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins import Plugin
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.plugins.loader import Plugin
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.process.messages import Lines
 from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.runner.fork_server import PR_SET_PDEATHSIG, prctl
+from genbench.train.builder import Built, build_cell
+from genbench.train.torch_setup import set_up_torch
 
 CONTROL_SIZE = 192  # of the matrices in the control's rounds
 FIRST_STEPS = 3  # of the warm-up: compiling and filling caches, they tell about how long a step takes

@@ -27,8 +27,8 @@ import msgspec
 from genbench.ab.arm import Arm
 from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
 from genbench.errors import ExitCode, GenbenchError, UsageError
-from genbench.execute.messages import Lines
-from genbench.execute.pool import worker_environment
+from genbench.process.messages import Lines
+from genbench.runner.pool import worker_environment
 
 START = Path(__file__).with_name("start.py")
 ANSWER_SECONDS = 300.0  # importing torch on a cold disk, or compiling; a worker that is silent for longer is ended

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from genbench.options import OptionValue
+from genbench.api.options import OptionValue
 
 WIRE_VERSION = 1
 

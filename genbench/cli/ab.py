@@ -63,8 +63,13 @@ def command(
     from genbench.ab.comparison import Comparing
     from genbench.ab.reference import find_reference
     from genbench.ab.session import Session
-    from genbench.cli.comparing import conclude, interruptible, prepare, progress
-    from genbench.verdict.looks import Looks
+    from genbench.cli._ab_steps import (
+        conclude,
+        interruptible,
+        prepare,
+        progress,
+    )
+    from genbench.gate.sequential import Looks
 
     limit = parse_share(max_slowdown)
     question = prepare(flags, settings, config)

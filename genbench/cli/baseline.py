@@ -28,10 +28,10 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
     import msgspec
 
     from genbench.errors import NoDataError
+    from genbench.gate.from_file import baseline_of, counters_of
+    from genbench.gate.from_run import sheet_of
     from genbench.results.baseline import read_baseline, write_baseline
     from genbench.results.store import RunDirectory
-    from genbench.verdict.kept import baseline_of, counters_of
-    from genbench.verdict.stored import sheet_of
 
     path = Path(baseline)
     sheet = sheet_of(RunDirectory.open(run).read())

@@ -51,10 +51,10 @@ def command(
     from genbench.ab.arm import installed_arm
     from genbench.ab.calibration import calibrate, measure, store
     from genbench.ab.session import Block, Session
-    from genbench.cli.comparing import interruptible, machine_facts, prepare
-    from genbench.report.verdicts.calibrated import text
+    from genbench.cli._ab_steps import interruptible, machine_facts, prepare
+    from genbench.gate.sequential import Looks
+    from genbench.report.gate.calibration import text
     from genbench.results.files import atomic_write
-    from genbench.verdict.looks import Looks
 
     injected, limit = parse_share(slowdown, "--slowdown"), parse_share(max_slowdown)
     if blocks < 2 or injected == 0:

@@ -36,11 +36,11 @@ def command(
     genbench baseline update RUN --baseline baseline.json     make it, and commit it
     genbench check RUN --baseline baseline.json
     """
-    from genbench.cli.judged import conclude, limits_from
+    from genbench.cli._gate_steps import conclude, limits_from
+    from genbench.gate.from_file import sheet_of_baseline
+    from genbench.gate.from_run import sheet_of
     from genbench.results.baseline import read_baseline
     from genbench.results.store import RunDirectory
-    from genbench.verdict.kept import sheet_of_baseline
-    from genbench.verdict.stored import sheet_of
 
     limits = limits_from(config, max_slowdown)
     base = sheet_of_baseline(read_baseline(Path(baseline)), str(baseline))

@@ -26,8 +26,8 @@ def command(
 
     Where machines or protocols differ, numbers are not compared, and the field that differs is named.
     """
-    from genbench.cli.judged import conclude, read_sheet
-    from genbench.verdict.limits import Limits, parse_limit
+    from genbench.cli._gate_steps import conclude, read_sheet
+    from genbench.gate.limits import Limits, parse_limit
 
     allowed = parse_limit(limit if limit.strip().endswith("%") else f"{limit}%", "--limit")
     limits = Limits(max_slowdown=allowed, other_metrics=allowed)

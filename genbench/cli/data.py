@@ -57,7 +57,7 @@ def check(
     from genbench.datacheck.findings import findings, suspects
     from genbench.datacheck.target import find_target
     from genbench.datacheck.text import as_data, as_text
-    from genbench.plan.catalogue import discover
+    from genbench.plugins.catalogue import discover
 
     target = find_target(source, settings, discover(plugins))
     sheet_path = None if sheet is None else _checked_sheet(sheet, target)
@@ -94,10 +94,10 @@ def _survey(source: str, target: Target, progress: Progress) -> Survey:
         return survey
     import dataclasses
 
+    from genbench.data.loading import load_data
     from genbench.datacheck.tensors import survey_tensors
-    from genbench.execute.loading import load_data
-    from genbench.execute.registry import load_registry
-    from genbench.report.layout import clean
+    from genbench.plugins.worker_catalogue import load_registry
+    from genbench.report.table.layout import clean
 
     plugin = target.plugin
     catalogue = load_registry([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])

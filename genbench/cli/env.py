@@ -11,9 +11,9 @@ from genbench.cli.flags import as_json_flag
 @as_json_flag
 def command(as_json: bool) -> None:
     """Show processor, memory, devices and versions: what numbers depend on."""
-    from genbench.execute.pool import WorkerPool
-    from genbench.execute.supervisor import ask_devices
     from genbench.measure import machine
+    from genbench.runner.pool import WorkerPool
+    from genbench.runner.supervisor import ask_devices
 
     with WorkerPool() as pool:
         facts = {**machine.describe(), "default_threads": machine.default_threads(), **ask_devices(pool)}

@@ -15,12 +15,12 @@ import msgspec
 
 from genbench.cli.flags import as_json_flag, plugin_files, use_weights, weights_flag
 from genbench.errors import ExitCode, UsageError
-from genbench.report.layout import clean
+from genbench.report.table.layout import clean
 
 if TYPE_CHECKING:
-    from genbench.plan.catalogue import Catalogue
-    from genbench.sides.images import Progress
-    from genbench.specs import ExtractorSpec
+    from genbench.api.specs import ExtractorSpec
+    from genbench.imagesets.source import Progress
+    from genbench.plugins.catalogue import Catalogue
 
 _BATCH = 50
 
@@ -83,12 +83,12 @@ def command(
         raise UsageError("FAKE is missing.", "Write genbench fid REAL FAKE; REAL alone goes with --save-stats.")
     use_weights(weights)
 
-    from genbench.cli.running import select_present_device
-    from genbench.plan.catalogue import discover
-    from genbench.sides.argument import Drawing, find_side
-    from genbench.sides.comparison import compare, find_measurements, save_statistics
-    from genbench.sides.evaluation import SidesEvaluation
-    from genbench.sides.text import as_data, as_text
+    from genbench.cli._run_steps import select_present_device
+    from genbench.imagesets.comparison import compare, find_measurements, save_statistics
+    from genbench.imagesets.evaluation import SidesEvaluation
+    from genbench.imagesets.format import as_data, as_text
+    from genbench.imagesets.resolve import Drawing, find_side
+    from genbench.plugins.catalogue import discover
 
     catalogue = discover(plugins)
     measurements = find_measurements(metrics, extractor, catalogue)
@@ -137,7 +137,7 @@ def _checked_out(text: str) -> Path:
 
 def _loadable(names: Sequence[str], catalogue: Catalogue) -> dict[str, ExtractorSpec]:
     """Return the specs of these extractors from plugins that are imported into this process."""
-    from genbench.execute.registry import load_registry
+    from genbench.plugins.worker_catalogue import load_registry
 
     plugins = {catalogue.extractors[name].plugin.target: catalogue.extractors[name].plugin for name in names}
     others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
@@ -148,7 +148,7 @@ def _loadable(names: Sequence[str], catalogue: Catalogue) -> dict[str, Extractor
 @contextmanager
 def _bar(title: str) -> Iterator[Progress]:
     """Show how many images of a side are done, on a terminal only."""
-    from genbench.sides.images import unwatched
+    from genbench.imagesets.source import unwatched
 
     if not sys.stderr.isatty():
         yield unwatched

@@ -6,11 +6,17 @@ from typing import Any, get_args
 
 import click
 
+from genbench.api.specs import (
+    ConfigurableSpec,
+    DatasetSpec,
+    LossSpec,
+    MetricSpec,
+    ModelSpec,
+)
 from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.errors import UsageError, near_miss
-from genbench.plan.catalogue import Catalogue, Entry, discover
-from genbench.plugins import Kind
-from genbench.specs import ConfigurableSpec, DatasetSpec, LossSpec, MetricSpec, ModelSpec
+from genbench.plugins.catalogue import Catalogue, Entry, discover
+from genbench.plugins.loader import Kind
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -29,7 +35,7 @@ def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: 
     if as_json:
         import msgspec
 
-        from genbench.report.registered import describe_entry
+        from genbench.report.plugin_details import describe_entry
 
         data = {k: [describe_entry(entry) for entry in catalogue.entries(k).values()] for k in kinds}
         click.echo(msgspec.json.format(msgspec.json.encode(data if kind is None else data[kinds[0]])).decode())

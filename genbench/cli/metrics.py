@@ -14,8 +14,8 @@ from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from genbench.execute.held_out import HeldOut
-    from genbench.verdict.certificate import Certificate
+    from genbench.gate.extractor_certificate import Certificate
+    from genbench.sampling.held_out import HeldOut
 
 DATASET = "fashion-mnist-mini"
 SAMPLES = 2000
@@ -73,8 +73,8 @@ def certify(
     genbench metrics certify fashion-cnn --out ladder.svg
     genbench metrics certify classifier --dataset cifar10 --json
     """
+    from genbench.gate.extractor_certificate import Rising
     from genbench.report.certificate import certificate_text
-    from genbench.verdict.certificate import Rising
 
     figure = None if out is None else _checked_figure(out)
     found = _measured(extractor, dataset, settings, samples, device, plugins)
@@ -116,7 +116,7 @@ def accept(
     genbench metrics accept fashion-cnn --precision bf16
     genbench metrics accept inception --precision bf16 --compile --device cuda
     """
-    from genbench.metrics.acceptance import compare
+    from genbench.metrics.certification.acceptance import compare
     from genbench.report.certificate import acceptance_text
 
     if precision == "fp32" and not compiled:
@@ -135,11 +135,11 @@ def accept(
 def _measured(
     extractor: str, dataset: str, settings: tuple[str, ...], samples: int, device: str, plugins: tuple[str, ...]
 ) -> HeldOut:
-    from genbench.cli.running import parse_device, resolve_auto
+    from genbench.cli._run_steps import parse_device, resolve_auto
     from genbench.datacheck.target import find_target
-    from genbench.execute.held_out import held_out
     from genbench.measure.accelerator import devices, select_device
-    from genbench.plan.catalogue import discover
+    from genbench.plugins.catalogue import discover
+    from genbench.sampling.held_out import held_out
 
     catalogue = discover(plugins)
     entry = catalogue.require("extractors", extractor)
@@ -158,7 +158,7 @@ def _measured(
 
 
 def _certified(found: HeldOut, extractor: str, dataset: str) -> Certificate:
-    from genbench.metrics.certificate import certify as measure
+    from genbench.metrics.certification.certificate import certify as measure
 
     def progress(what: str) -> None:
         if sys.stderr.isatty():
@@ -187,7 +187,7 @@ def _checked_figure(text: str) -> Path:
 
 
 def _draw(path: Path, certificate: Certificate) -> None:
-    from genbench.report.certificate_figure import certificate_figure
+    from genbench.report.html.certificate_figure import certificate_figure
     from genbench.results.store import atomic_write
 
     try:

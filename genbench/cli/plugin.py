@@ -16,9 +16,9 @@ from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.cli.plugin_new import new_plugin
 from genbench.cli.plugin_show import show_plugin
 from genbench.errors import ExitCode, UsageError, near_miss
-from genbench.plan.catalogue import SINGULAR, discover
 from genbench.plan.request import parse_setting
-from genbench.plugins import Kind
+from genbench.plugins.catalogue import SINGULAR, discover
+from genbench.plugins.loader import Kind
 
 if TYPE_CHECKING:
     from genbench.testing.check import Outcome
@@ -88,7 +88,7 @@ def test_plugin(
     genbench plugin test my_variant.py
     genbench plugin test my-variant --plugin my_variant.py --only no-host-reads
     """
-    from genbench.testing.isolated import examine_isolated
+    from genbench.testing.in_child import examine_isolated
     from genbench.testing.targets import find_targets
 
     _require_rules(only)

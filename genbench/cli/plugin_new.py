@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from genbench.errors import UsageError
-from genbench.plan.catalogue import LIKELIHOOD, discover
-from genbench.plan.feature_metrics import PREFIXES
-from genbench.plugins import Kind
+from genbench.plugins.catalogue import LIKELIHOOD, discover
+from genbench.plugins.feature_metrics import PREFIXES
+from genbench.plugins.loader import Kind
 from genbench.scaffold.project import FAMILIES, KINDS
 
 if TYPE_CHECKING:

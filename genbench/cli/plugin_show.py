@@ -10,8 +10,8 @@ import click
 
 from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.errors import UsageError, near_miss
-from genbench.plan.catalogue import SINGULAR, Catalogue, discover
-from genbench.plugins import SPEC_TYPES, Kind, Plugin
+from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
+from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
 
 # What genbench's own repository keeps; an installed genbench has none.
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -28,9 +28,9 @@ def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_j
     NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
     reporter.
     """
-    from genbench.execute.parameters import count_in_child
-    from genbench.report.registered import describe_entry, stored_results, text_of
+    from genbench.report.plugin_details import describe_entry, stored_results, text_of
     from genbench.results.store import find_runs, read_runs
+    from genbench.train.parameter_counts import count_in_child
 
     if name.endswith(".py"):
         name = str(Path(name).expanduser().resolve())

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.cli.flags import plugin_files, use_weights, weights_flag
 from genbench.errors import UsageError
 from genbench.plan.profiles import PROFILES
-from genbench.plan.recipe import RECIPE_SCHEMA
 from genbench.plan.request import Request, make_request, read_config
 
 if TYPE_CHECKING:
-    from genbench.plan.catalogue import Catalogue
-    from genbench.plan.matrix import Plan
+    from genbench.plan.planner import Plan
+    from genbench.plugins.catalogue import Catalogue
 
 CHANGED_BY_RESUME = (  # they are no part of the plan
     *("timeout", "memory_limit", "threads", "weights", "reporters"),
@@ -131,7 +131,7 @@ def command(
 
 
 def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
-    from genbench.cli.running import (
+    from genbench.cli._run_steps import (
         create_run,
         dry_run_report,
         execute,
@@ -141,11 +141,11 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
         require_processes,
         resolve_auto,
     )
-    from genbench.execute.lock import hold
-    from genbench.execute.pool import WorkerPool
-    from genbench.plan.catalogue import discover
-    from genbench.plan.matrix import make_plan
+    from genbench.plan.planner import make_plan
     from genbench.plan.reporters import choose_reporters
+    from genbench.plugins.catalogue import discover
+    from genbench.results.run_lock import hold
+    from genbench.runner.pool import WorkerPool
 
     device = resolve_auto(parse_device(request.device))
     use_weights(request.weights)
@@ -168,10 +168,16 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
 
 
 def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
-    from genbench.cli.running import execute, reopen_run, require_device, require_processes, where_it_was_planned
-    from genbench.execute.lock import hold
-    from genbench.execute.pool import WorkerPool
+    from genbench.cli._run_steps import (
+        execute,
+        reopen_run,
+        require_device,
+        require_processes,
+        where_it_was_planned,
+    )
+    from genbench.results.run_lock import hold
     from genbench.results.store import RunDirectory
+    from genbench.runner.pool import WorkerPool
 
     use_weights(flags["weights"])
     with (

@@ -83,9 +83,11 @@ def command(
         raise UsageError("--steps belongs to --interpolate A:B.", "Add it, or leave --steps away.")
     seeds = None if way is None else _parse_way(way)
 
-    from genbench.cli.running import select_present_device
-    from genbench.execute.sample_files import parse_destination, read_pictures, write_images
-    from genbench.execute.sampling import (
+    from genbench.cli._run_steps import select_present_device
+    from genbench.report.table.layout import clean
+    from genbench.results.store import RunDirectory
+    from genbench.sampling.checkpoint_model import load_trained
+    from genbench.sampling.generate import (
         generate,
         interpolate,
         labels_for,
@@ -93,9 +95,7 @@ def command(
         reconstruct,
         require_reconstruction,
     )
-    from genbench.execute.trained import load_trained
-    from genbench.report.layout import clean
-    from genbench.results.store import RunDirectory
+    from genbench.sampling.image_io import parse_destination, read_pictures, write_images
 
     destination = parse_destination(out, animated=seeds is not None)
     directory = RunDirectory.open(run)

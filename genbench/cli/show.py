@@ -14,7 +14,12 @@ def command(run: str, part: str | None, as_json: bool) -> None:
     import msgspec
 
     from genbench.errors import NoDataError
-    from genbench.report.describe import cell_text, describe_cell, describe_run, run_text
+    from genbench.report.run_details import (
+        cell_text,
+        describe_cell,
+        describe_run,
+        run_text,
+    )
     from genbench.results.store import RunDirectory
 
     directory = RunDirectory.open(run)

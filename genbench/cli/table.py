@@ -34,10 +34,10 @@ def command(
     """Print the comparison table of one or more RUNs."""
     from genbench.errors import NoDataError
     from genbench.plan.request import parse_target
-    from genbench.report.render import render
-    from genbench.report.seeds import several
-    from genbench.report.table import make_table
-    from genbench.report.targets import find_targets
+    from genbench.report.table.comparison_table import make_table
+    from genbench.report.table.render import render
+    from genbench.report.table.seeds import several
+    from genbench.report.table.targets import find_targets
     from genbench.results.store import read_runs
 
     contents = read_runs(runs)

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genbench.api.options import resolve_options
+from genbench.api.specs import DatasetSpec, Shape
 from genbench.builtin.datasets.folder import checked_root
 from genbench.errors import UsageError
-from genbench.options import resolve_options
-from genbench.plan.catalogue import Catalogue
 from genbench.plan.folders import require_folder, require_folders
 from genbench.plan.identity import origin
 from genbench.plan.request import make_request
 from genbench.plan.settings import check_settings, own_settings
-from genbench.plugins import Plugin
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice
-from genbench.specs import DatasetSpec, Shape
 
 FOLDER = "folder"  # the dataset whose files are looked at one by one
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.exchange import Extractor
-from genbench.matmul_precision import tf32
+from genbench.api import Extractor
+from genbench.measure.matmul_precision import tf32
 
 
 def features_of(

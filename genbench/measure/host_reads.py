@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from genbench.measure.blame import Line, caller
-from genbench.measure.dispatch import Listening
+from genbench.measure.op_listener import Listening
+from genbench.measure.user_frame import Line, caller
 
 # What leads to a copy to the host: methods of tensors, by name, and operations beneath them whose result the host waits
 # for, because it is a number or has a size that depends on values.

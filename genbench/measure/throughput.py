@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genbench.results.schema import Throughput, Window
-from genbench.verdict.stats import median_interval
+from genbench.stats.intervals import median_interval
 
 WINDOW_SECONDS = 5.0  # a window ends early after this long, so that progress and Ctrl-C are not held up
 

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from genbench.errors import UsageError, near_miss
-from genbench.exchange import (
+from genbench.api import (
     Classifier,
     Estimate,
     Evaluation,
@@ -25,10 +24,11 @@ from genbench.exchange import (
     Statistics,
     Unavailable,
 )
+from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
+from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, reproducible
 from genbench.features.store import FeatureStore
 from genbench.metrics.frechet import statistics
-from genbench.specs import ExtractorSpec, MetricSpec, resolve
 
 _CHUNK = 4096  # feature vectors that a classifier's head is given at a time
 Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> of `count` held-out images, or of all

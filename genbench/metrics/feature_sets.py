@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.exchange import Evaluation, SetName
+from genbench.api import Evaluation, SetName
 from genbench.metrics.frechet import statistics, whiten
-from genbench.plan.feature_metrics import PREFIXES
+from genbench.plugins.feature_metrics import PREFIXES
 
 
 def earned_name(prefix: str, evaluation: Evaluation, extractor: str) -> str:

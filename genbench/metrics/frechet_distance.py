@@ -6,7 +6,13 @@ from typing import NamedTuple
 
 import torch
 
-from genbench.exchange import Estimate, Evaluation, Rows, Statistics, Unavailable
+from genbench.api import (
+    Estimate,
+    Evaluation,
+    Rows,
+    Statistics,
+    Unavailable,
+)
 from genbench.metrics.feature_sets import protocol_of
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
 from genbench.metrics.frechet_null import null_distance

@@ -13,7 +13,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbench.exchange import Direction, Estimate, Evaluation, LikelihoodBound, Unavailable
+from genbench.api import (
+    Direction,
+    Estimate,
+    Evaluation,
+    LikelihoodBound,
+    Unavailable,
+)
 from genbench.metrics.reconstruction import mean_and_standard_error
 
 ELBO, RATE, DISTORTION, BITS = "elbo", "rate", "distortion", "bits-per-dim"

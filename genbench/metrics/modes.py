@@ -14,7 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genbench.exchange import Direction, Estimate, Evaluation, Unavailable
+from genbench.api import (
+    Direction,
+    Estimate,
+    Evaluation,
+    Unavailable,
+)
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 
 FOUND, KL, QUALITY = "modes", "mode-kl", "mode-quality"

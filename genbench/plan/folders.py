@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from genbench.api.options import Option, OptionValue
 from genbench.errors import UsageError, near_miss
-from genbench.options import Option, OptionValue
 
 
 def require_folders(schema: tuple[Option, ...], values: Mapping[str, OptionValue], owner: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from genbench.plugins import Plugin
+from genbench.plugins.loader import Plugin
 from genbench.results.schema import CellIdentity, Choice, PluginOrigin
 
 IDENTITY_VERSION = 2  # raise it when the same record would mean other numbers

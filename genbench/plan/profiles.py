@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from genbench.api.options import OptionValue
 from genbench.errors import UsageError, near_miss
-from genbench.options import OptionValue
 
 
 @dataclass(frozen=True)

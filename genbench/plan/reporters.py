@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from genbench.api.options import resolve_options
 from genbench.errors import UsageError
-from genbench.options import resolve_options
-from genbench.plan.catalogue import Catalogue
 from genbench.plan.identity import origin
 from genbench.plan.settings import Settings, own_settings
+from genbench.plugins.catalogue import Catalogue
 from genbench.results.schema import Choice
 
 

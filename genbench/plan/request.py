@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from genbench.api.options import OptionValue
+from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
-from genbench.options import OptionValue
-from genbench.plan.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 
 DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # the first two have networks of the same shape
 DEFAULT_DATASET = "fashion-mnist-mini"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from genbench.api.options import OptionValue
+from genbench.api.recipe import RECIPE_FIELDS
+from genbench.api.specs import ConfigurableSpec, ModelSpec
 from genbench.errors import UsageError, near_miss
-from genbench.options import OptionValue
-from genbench.plan.catalogue import CONFIGURABLE, Catalogue
-from genbench.plan.recipe import RECIPE_FIELDS
-from genbench.specs import ConfigurableSpec, ModelSpec
+from genbench.plugins.catalogue import CONFIGURABLE, Catalogue
 
 Settings = Mapping[str, Mapping[str, OptionValue]]  # name -> option -> value
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from genbench.report.layout import clean
+from genbench.gate.extractor_acceptance import TOLERATED, Acceptance
+from genbench.gate.extractor_certificate import Certificate, Ladder
 from genbench.report.numbers import count, significant, with_error
-from genbench.verdict.acceptance import TOLERATED, Acceptance
-from genbench.verdict.certificate import Certificate, Ladder
+from genbench.report.table.layout import clean
 
 
 def certificate_text(certificate: Certificate) -> str:

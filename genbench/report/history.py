@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 from tabulate import tabulate
 
+from genbench.gate.history import Series
 from genbench.report.numbers import MISSING, significant
-from genbench.verdict.history import Series
 
 HEADINGS = ("since", "run", "commit", "runs", "level", "change")
 EVERY = ("time", "run", "commit", "value", "level", "change")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from genbench.report.layout import Table
-from genbench.report.page import cell_title, page
-from genbench.report.pictures import contact_sheet
-from genbench.report.render import render
-from genbench.report.seeds import several
-from genbench.report.table import make_table
+from genbench.report.html.contact_sheet import contact_sheet
+from genbench.report.html.page import cell_title, page
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import Table
+from genbench.report.table.render import render
+from genbench.report.table.seeds import several
 from genbench.results.schema import HELD_OUT
 from genbench.results.store import RunContents, RunDirectory, atomic_write
 

@@ -11,9 +11,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from genbench.api import Direction
+from genbench.api.options import OptionValue
 from genbench.errors import UsageError
-from genbench.exchange import Direction
-from genbench.options import OptionValue
 from genbench.results.files import atomic_write
 from genbench.results.schema import Record
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from genbench.exchange import Direction, Estimate, Unavailable
-from genbench.options import OptionValue
+from genbench.api import Direction, Estimate, Unavailable
+from genbench.api.options import OptionValue
 
 SCHEMA_VERSION = 1
 

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from genbench.api import Unavailable
 from genbench.errors import UsageError, near_miss
-from genbench.exchange import Unavailable
 from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode
 from genbench.results.schema import CellResult, PlannedCell, Record, ReferenceResult, RunRecord
 

@@ -10,8 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Literal, get_args
 
+from genbench.api.hookspecs import API_VERSION
 from genbench.errors import UsageError
-from genbench.hookspecs import API_VERSION
 
 ProjectKind = Literal["model", "loss", "dataset", "metric", "family"]
 ProjectFamily = Literal["adversarial", "variational"]

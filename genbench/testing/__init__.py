@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from genbench.testing.as_tests import conformance
 from genbench.testing.check import Check, Outcome
 from genbench.testing.checks import CHECKS
+from genbench.testing.pytest_tests import conformance
 
 __all__ = ["CHECKS", "Check", "Outcome", "conformance"]

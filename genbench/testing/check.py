@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from genbench.plugins import Kind
+from genbench.plugins.loader import Kind
 
 if TYPE_CHECKING:
     from genbench.testing.subject import Subject

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genbench.plan.catalogue import SINGULAR
+from genbench.plugins.catalogue import SINGULAR
 from genbench.testing.check import Check
 from genbench.testing.checks import CHECKS
 

@@ -19,20 +19,20 @@ from typing import Any
 import msgspec
 import torch
 
+from genbench.cell.comparability import comparability
+from genbench.cell.step_counters import count_steps
+from genbench.data.loading import load_data
 from genbench.errors import UsageError
-from genbench.execute.building import Built, build_cell, count_parameters
-from genbench.execute.comparability import comparability
-from genbench.execute.loading import load_data
-from genbench.execute.registry import load_registry
-from genbench.execute.step_counters import count_steps
+from genbench.gate.from_file import KEPT_UNDER
+from genbench.gate.from_run import MACHINE, settings_of
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.plugins.worker_catalogue import load_registry
 from genbench.results.schema import CellIdentity, Comparability
-from genbench.verdict.kept import KEPT_UNDER
-from genbench.verdict.stored import MACHINE, settings_of
+from genbench.train.builder import Built, build_cell, count_parameters
 
 ROUNDS, STEPS, WARMUP_STEPS = 10, 20, 20
 

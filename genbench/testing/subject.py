@@ -12,23 +12,36 @@ import torch
 from torch import Tensor, nn
 
 from genbench import __version__
-from genbench.exchange import Family, Setup
-from genbench.execute.building import LOSS_NETWORK, Built, build_cell, build_networks
-from genbench.execute.loading import LoadedData
-from genbench.options import Option, OptionValue, resolve_options
-from genbench.plan.catalogue import Catalogue, Entry
+from genbench.api import Family, Setup
+from genbench.api.options import Option, OptionValue, resolve_options
+from genbench.api.recipe import resolve_recipe
+from genbench.api.specs import (
+    ConfigurableSpec,
+    FamilySpec,
+    LossSpec,
+    ModelSpec,
+    Shape,
+    Spec,
+    resolve,
+)
+from genbench.data.loading import LoadedData
 from genbench.plan.identity import IDENTITY_VERSION, origin
-from genbench.plan.recipe import resolve_recipe
 from genbench.plan.settings import Settings, chosen_latent_dim, own_settings
-from genbench.plugins import Kind
+from genbench.plugins.catalogue import Catalogue, Entry
+from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice
-from genbench.specs import ConfigurableSpec, FamilySpec, LossSpec, ModelSpec, Shape, Spec, resolve
+from genbench.seeds import seed_globals
 from genbench.testing.check import Check, Inapplicable, Outcome
-from genbench.testing.copies import end_copy
-from genbench.train.seeds import seed_globals
+from genbench.testing.forks import end_copy
+from genbench.train.builder import (
+    LOSS_NETWORK,
+    Built,
+    build_cell,
+    build_networks,
+)
 
 if TYPE_CHECKING:
-    from genbench.testing.rehearsal import Rehearsal
+    from genbench.testing.reporter_trial import Rehearsal
 
 BATCH = 4
 CLASSES = 3
@@ -192,7 +205,7 @@ class Subject:
     @cached_property
     def rehearsal(self) -> Rehearsal:
         """What a reporter does when it is told of a run."""
-        from genbench.testing.rehearsal import rehearse
+        from genbench.testing.reporter_trial import rehearse
 
         return rehearse(self)
 
@@ -202,8 +215,8 @@ class Subject:
             self.notes.append(what)
 
     def outcome(self, check: Check) -> Outcome:
-        """Return what the check says, asking it once; see `genbench.testing.examination`."""
-        from genbench.testing.examination import examine
+        """Return what the check says, asking it once; see `genbench.testing.run_checks`."""
+        from genbench.testing.run_checks import examine
 
         if check.name not in self.outcomes:
             self.outcomes[check.name] = examine(check, self)

@@ -7,11 +7,11 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from genbench.api.specs import ConfigurableSpec, Spec
 from genbench.errors import UsageError, near_miss
-from genbench.plan.catalogue import SINGULAR, Catalogue
 from genbench.plan.settings import Settings, check_settings
-from genbench.plugins import SPEC_TYPES, Kind, Plugin
-from genbench.specs import ConfigurableSpec, Spec
+from genbench.plugins.catalogue import SINGULAR, Catalogue
+from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
 from genbench.testing.check import Inapplicable, Outcome
 from genbench.testing.subject import Subject
 

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from genbench.api import Augmentation
+from genbench.api.recipe import Recipe
 from genbench.errors import UsageError
-from genbench.exchange import Augmentation
-from genbench.plan.recipe import Recipe
 from genbench.plan.remedies import check_policy
 
 TRANSLATION = 0.125  # share of the side that an image is shifted by at most

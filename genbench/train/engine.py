@@ -16,9 +16,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from genbench.exchange import Augmentation, Batch, Objective, Phase
+from genbench.api import (
+    Augmentation,
+    Batch,
+    Objective,
+    Phase,
+)
+from genbench.data.source import TrainingImages
 from genbench.train.ema import AveragedWeights
-from genbench.train.source import TrainingImages
 from genbench.train.switch import Switch
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from genbench.api import Phase
+from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.errors import SpecError, UsageError, near_miss
-from genbench.exchange import Phase
-from genbench.plan.recipe import Recipe, resolve_recipe
 
 DISCRIMINATOR = "discriminator"  # the phase that `discriminator_learning_rate` is for
 OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # what a phase may want

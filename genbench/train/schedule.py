@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from genbench.plan.recipe import Recipe
+from genbench.api.recipe import Recipe
 
 
 def learning_rate_factor(recipe: Mapping[str, Any]) -> Callable[[int, int], float]:

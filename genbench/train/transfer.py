@@ -11,8 +11,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from genbench.api import Phase
 from genbench.errors import UsageError, near_miss
-from genbench.exchange import Phase
 from genbench.train.checkpoint import checksum
 
 

@@ -21,7 +21,7 @@ from genbench.ab.session import ArmFailed, Live, Protocol, Session
 from genbench.ab.start import forget
 from genbench.ab.wire import Open, Prepare, Prepared
 from genbench.errors import UsageError
-from genbench.verdict.looks import Looks
+from genbench.gate.sequential import Looks
 
 GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none"}
 QUICK = Protocol(window_seconds=0.05, rounds=1, warmup_steps=3, control_rounds=5)

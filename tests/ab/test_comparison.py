@@ -12,10 +12,10 @@ import pytest
 
 from genbench.ab.comparison import Comparing, geometric_mean
 from genbench.ab.session import Block, Measured, Protocol, Sides
-from genbench.report.verdicts import live
+from genbench.gate.sequential import Looks
+from genbench.gate.verdict import Verdict
+from genbench.report.gate import ab
 from genbench.results.comparison import Comparison
-from genbench.verdict.looks import Looks
-from genbench.verdict.words import Verdict
 
 LOOKS = Looks((4, 8), (0.002, 0.008))
 TRUTH = Callable[[str, random.Random], float]
@@ -167,13 +167,13 @@ def written(comparing: Comparing) -> Comparison:
 def test_what_is_shown_says_what_was_found_in_each_format() -> None:
     given = sides("gan", "vae", only_head=("fresh",), not_comparable={"other": "batch_size: 1 in base, 2 in head"})
     comparison = written(compared(slower(gan=0.0, vae=0.2), given))
-    shown = live.text(comparison)
+    shown = ab.text(comparison)
     assert "Verdict: regressed" in shown
     assert "batch_size: 1 in base, 2 in head" in shown
-    summary = live.summary(comparison)
+    summary = ab.summary(comparison)
     assert summary.index("vae") < summary.index("gan")  # the gravest first
     assert "<b>" not in summary
-    tests = ElementTree.fromstring(live.cases(comparison)).find("testsuite")
+    tests = ElementTree.fromstring(ab.cases(comparison)).find("testsuite")
     assert tests is not None
     assert {key: tests.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4", "failures": "1", "errors": "1", "skipped": "1",

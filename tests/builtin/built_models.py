@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import genbench
+from genbench.api.recipe import resolve_recipe
+from genbench.api.specs import ModelSpec, Shape, resolve
 from genbench.builtin.families import genbench_families
 from genbench.builtin.losses import genbench_losses
 from genbench.builtin.models import genbench_models
-from genbench.plan.recipe import resolve_recipe
-from genbench.specs import ModelSpec, Shape, resolve
 
 SPECS: dict[str, ModelSpec] = {spec.name: spec for spec in genbench_models()}
 FAMILIES = {spec.name: spec for spec in genbench_families()}

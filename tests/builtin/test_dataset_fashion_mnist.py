@@ -19,9 +19,9 @@ from genbench import DataError
 from genbench.builtin.datasets import fashion_mnist, fashion_mnist_mini
 from genbench.builtin.datasets.fashion_mnist import CONTENT, DEBIAN
 from genbench.builtin.datasets.idx import parse_idx, read_published
-from genbench.execute.loading import load_data
-from genbench.plan.catalogue import combine
-from genbench.plugins import builtin_plugins, load_plugin
+from genbench.data.loading import load_data
+from genbench.plugins.catalogue import combine
+from genbench.plugins.loader import builtin_plugins, load_plugin
 from genbench.results.schema import Choice, PluginOrigin
 
 

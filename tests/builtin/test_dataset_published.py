@@ -23,13 +23,13 @@ import torchvision.datasets as tv
 from PIL import Image
 
 from genbench import DataError, ImageData
+from genbench.api.options import resolve_options
+from genbench.api.specs import resolve
 from genbench.builtin import datasets
 from genbench.builtin.datasets import published
 from genbench.builtin.datasets.published import CelebAOptions, LSUNOptions, PublishedOptions, STL10Options
 from genbench.builtin.datasets.published.pictures import square
 from genbench.errors import UsageError
-from genbench.options import resolve_options
-from genbench.specs import resolve
 
 SPECS = {spec.name: spec for spec in published.specs()}
 RNG = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from genbench.api.specs import resolve
 from genbench.builtin import datasets
-from genbench.specs import resolve
 
 SPECS = {spec.name: spec for spec in datasets.genbench_datasets()}
 SMALL = {

@@ -16,14 +16,21 @@ from torch.nn.functional import cross_entropy, softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
+from genbench.api import (
+    AdversarialLoss,
+    Batch,
+    LatentFamily,
+    Objective,
+    Phase,
+    Setup,
+)
+from genbench.api.options import resolve_options
+from genbench.api.recipe import resolve_recipe
+from genbench.api.specs import ModelSpec, resolve
 from genbench.builtin.families.adversarial import Adversarial
 from genbench.builtin.families.one_by_one import acts_on_each
 from genbench.builtin.losses.adversarial import specs
-from genbench.exchange import AdversarialLoss, Batch, LatentFamily, Objective, Phase, Setup
-from genbench.options import resolve_options
-from genbench.plan.recipe import resolve_recipe
-from genbench.specs import ModelSpec, resolve
-from genbench.train.data import ResidentImages
+from genbench.data.resident import ResidentImages
 from genbench.train.engine import Engine
 from genbench.train.optimizers import make_optimizers
 

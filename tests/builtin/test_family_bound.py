@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal, Normal
 
 import genbench
+from genbench.api.specs import resolve
 from genbench.builtin.families.variational import Variational
 from genbench.builtin.losses.variational import ElboOptions, WAEOptions
 from genbench.builtin.losses.variational.bounds import elbo
 from genbench.builtin.losses.variational.discrepancy import wae_mmd
 from genbench.metrics import likelihood as metric
-from genbench.specs import resolve
 
 NOISE = 0.5  # s, standard deviation of a pixel
 SPEC = genbench.ModelSpec(

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import genbench
+from genbench.api.specs import resolve
 from genbench.builtin.families import genbench_families
 from genbench.builtin.families.variational import Variational
 from genbench.builtin.losses.variational import ElboOptions, IWAEOptions, WAEOptions
 from genbench.builtin.losses.variational.bounds import elbo, iwae
 from genbench.builtin.losses.variational.discrepancy import wae_mmd
-from genbench.specs import resolve
 
 CPU = torch.device("cpu")
 SHAPE = (3, 4, 4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from genbench.api.specs import LossSpec, resolve
 from genbench.builtin.losses import genbench_losses
-from genbench.specs import LossSpec, resolve
 
 
 @pytest.mark.parametrize("spec", list(genbench_losses()), ids=lambda spec: spec.name)

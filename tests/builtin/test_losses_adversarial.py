@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import genbench
+from genbench.api import AdversarialLoss
+from genbench.api.options import resolve_options
+from genbench.api.recipe import resolve_recipe
+from genbench.api.specs import LossSpec, resolve
 from genbench.builtin.losses.adversarial import games, penalties, specs
 from genbench.errors import UsageError
-from genbench.exchange import AdversarialLoss
-from genbench.options import resolve_options
-from genbench.plan.recipe import resolve_recipe
-from genbench.specs import LossSpec, resolve
 
 LN2 = math.log(2)
 LOSSES: dict[str, LossSpec] = {spec.name: spec for spec in specs()}

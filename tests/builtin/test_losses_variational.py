@@ -16,6 +16,9 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
+from genbench.api import Objective, Posterior
+from genbench.api.options import resolve_options
+from genbench.api.specs import resolve
 from genbench.builtin.losses.variational import (
     BetaTCVAEOptions,
     BetaVAEOptions,
@@ -43,9 +46,6 @@ from genbench.builtin.losses.variational.total_correlation import (
     weighted_log_weights,
 )
 from genbench.errors import UsageError
-from genbench.exchange import Objective, Posterior
-from genbench.options import resolve_options
-from genbench.specs import resolve
 
 SPECS = {spec.name: spec for spec in specs()}
 LIKELIHOODS = ("bernoulli", "gaussian", "gaussian-learned", "logistic")

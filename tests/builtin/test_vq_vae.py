@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
+from genbench.api.options import resolve_options
+from genbench.api.specs import Shape
 from genbench.builtin.families.vector_quantised import VectorQuantised
 from genbench.builtin.losses.vector_quantised import VQOptions
 from genbench.builtin.losses.vector_quantised import specs as loss_specs
@@ -29,8 +31,6 @@ from genbench.builtin.models.vector_quantised import VQVAEOptions, specs
 from genbench.builtin.models.vector_quantised.pixelcnn import PixelCNN
 from genbench.builtin.models.vector_quantised.vq_vae import Codebook, build
 from genbench.errors import UsageError
-from genbench.options import resolve_options
-from genbench.specs import Shape
 
 (SPEC,) = specs()
 SMALL = {"codes": 6, "width": 8, "residual_width": 4, "prior_width": 4, "prior_layers": 2}

@@ -18,10 +18,10 @@ from genbench.builtin.datasets import fashion_mnist_mini
 from genbench.builtin.extractors import fashion_cnn, inception_weights
 from genbench.cli import invoke
 from genbench.features.extract import extract
+from genbench.imagesets.resolve import Drawing, find_side
 from genbench.metrics.frechet import frechet_distance, statistics, whiten
-from genbench.plan.catalogue import discover
+from genbench.plugins.catalogue import discover
 from genbench.results.store import RunDirectory
-from genbench.sides.argument import Drawing, find_side
 
 CPU = torch.device("cpu")
 SMALL = ("--extractor", "fashion-cnn")
@@ -29,7 +29,7 @@ SMALL = ("--extractor", "fashion-cnn")
 
 @pytest.fixture(autouse=True)
 def _nothing_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("genbench.plan.catalogue.discover", functools.cache(lambda _files=(): discover([])))
+    monkeypatch.setattr("genbench.plugins.loader.catalogue.discover", functools.cache(lambda _files=(): discover([])))
     monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv(inception_weights.VARIABLE, raising=False)

@@ -15,7 +15,7 @@ from command_line import run as run_genbench
 from example_runs import cell, comparability, estimate, identity, plan
 
 from genbench.cli import invoke
-from genbench.measure.checkout import commits
+from genbench.measure.git_revision import commits
 from genbench.results.store import RunDirectory
 
 

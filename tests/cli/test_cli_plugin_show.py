@@ -13,7 +13,7 @@ from plugin_packages import expose, temp_plugin
 from genbench.cli import plugin_show
 from genbench.cli.plugin import command
 from genbench.errors import UsageError
-from genbench.report.registered import text_of
+from genbench.report.plugin_details import text_of
 
 MODELS = """
     import os

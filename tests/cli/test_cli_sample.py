@@ -15,10 +15,10 @@ from command_line import TINY, run
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from genbench.api import Setup
 from genbench.builtin.families.adversarial import Adversarial
 from genbench.cli import invoke
-from genbench.exchange import Setup
-from genbench.plan.catalogue import discover
+from genbench.plugins.catalogue import discover
 from genbench.results.store import RunDirectory
 
 # Images whose grey level is 17 times their class, but for the first pixel, which is the first latent.
@@ -76,7 +76,7 @@ def _look_for_plugins_once() -> Iterator[None]:
     """Importing torch in a process of its own for each command would take most of the time."""
     once = functools.cache(discover)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genbench.execute.trained.discover", lambda files: once(tuple(files)))
+        patch.setattr("genbench.sampling.checkpoint_model.discover", lambda files: once(tuple(files)))
         yield
 
 

@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from example_runs import cell, identity, stored
 
+from genbench.api import Unavailable
 from genbench.cli.show import command
 from genbench.errors import NoDataError, UsageError
-from genbench.exchange import Unavailable
 from genbench.results.schema import CurvePoint, PlannedCell
 from genbench.results.store import RunDirectory
 

@@ -8,11 +8,11 @@ import pytest
 from command_line import TINY, run
 from torch import nn
 
+from genbench.api import AdversarialLoss
+from genbench.api.specs import LossSpec, resolve
 from genbench.builtin.losses.adversarial import GradientPenaltyOptions, R1Options, create
-from genbench.exchange import AdversarialLoss
-from genbench.execute.cautions import penalty_beside_batch_norm
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.specs import LossSpec, resolve
+from genbench.cell.setting_warnings import penalty_beside_batch_norm
+from genbench.plugins.catalogue import Catalogue, discover
 
 NORMED = {"generator": nn.BatchNorm2d(3), "discriminator": nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))}
 PLAIN = {"generator": nn.BatchNorm2d(3), "discriminator": nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2))}

@@ -5,10 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.exchange import Images
-from genbench.execute.collapse import JUDGED_FROM, MODES_JUDGED_FROM, median_nearest_distance, signs_of_collapse
-from genbench.execute.evaluating import Drawn
-from genbench.execute.loading import LoadedData
+from genbench.api import Images
+from genbench.cell.collapse import (
+    JUDGED_FROM,
+    MODES_JUDGED_FROM,
+    median_nearest_distance,
+    signs_of_collapse,
+)
+from genbench.data.loading import LoadedData
+from genbench.sampling.sampler import Drawn
 
 
 def noise(count: int, seed: int = 0) -> Tensor:

@@ -9,16 +9,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from genbench.execute.building import Built, build_cell
-from genbench.execute.counting import Counted, count, flops_per_image, flops_per_sample, measure_energy
-from genbench.execute.evaluating import sample, samples_per_second
-from genbench.execute.loading import LoadedData
-from genbench.execute.looks import Looks
+from genbench.cell.counters import (
+    Counted,
+    count,
+    flops_per_image,
+    flops_per_sample,
+    measure_energy,
+)
+from genbench.cell.evaluator import Looks
+from genbench.data.loading import LoadedData
 from genbench.measure.energy import EnergyMeter
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import CellIdentity
+from genbench.sampling.sampler import sample, samples_per_second
+from genbench.train.builder import Built, build_cell
 from genbench.train.engine import Engine
 
 CPU = torch.device("cpu")

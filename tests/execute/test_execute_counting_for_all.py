@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from engine_cells import CATALOGUE, CPU, some_data
 
-from genbench.execute import processes
-from genbench.execute.building import build_cell
-from genbench.execute.counting import Counted
-from genbench.plan.matrix import make_plan
+from genbench.cell import distributed
+from genbench.cell.counters import Counted
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.train.world import World
+from genbench.train.builder import build_cell
+from genbench.train.process_group import World
 
 
 class MainOfTwo(World):
@@ -27,12 +27,12 @@ def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Counted, lis
         asked.append("launches")
         return 0.5
 
-    monkeypatch.setattr(processes, "launch_bound_fraction", half)
+    monkeypatch.setattr(distributed, "launch_bound_fraction", half)
     request = make_request({"models": "gan", "batch_size": 8, "energy_seconds": 0.1, "nproc": world.size})
     (cell,) = make_plan(request, CATALOGUE, "cpu").cells
     built = build_cell(cell.identity, CATALOGUE, some_data((1, 28, 28)), CPU, world=world)
-    processes.part(built.engine)
-    return processes.count_for_all(world, built, lambda images: None, CPU, None), asked
+    distributed.part(built.engine)
+    return distributed.count_for_all(world, built, lambda images: None, CPU, None), asked
 
 
 def test_a_share_of_the_images_counts_as_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,10 @@ import torch
 from command_line import GENBENCH, TINY, run
 from engine_cells import built
 
-from genbench.execute import engines
-from genbench.execute.engines import choose_engine, engine_notes
 from genbench.results.schema import EngineRecord
 from genbench.train.engine import Engine, Player
-from genbench.train.engines import EngineUnavailable
+from genbench.train.engines import EngineUnavailable, selection
+from genbench.train.engines.selection import choose_engine, engine_notes
 
 MANY = 10**9  # steps: any preparation pays off
 
@@ -59,9 +58,9 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
                 raise EngineUnavailable("not here")
             return fakes[name]
 
-        monkeypatch.setattr(engines, "open_execution", opened)
-        monkeypatch.setitem(engines.OFFERS, "cpu", ("graph", "compile"))
-        monkeypatch.setattr(engines, "ROUND_SECONDS", 0.02)
+        monkeypatch.setattr(selection, "open_execution", opened)
+        monkeypatch.setitem(selection.OFFERS, "cpu", ("graph", "compile"))
+        monkeypatch.setattr(selection, "ROUND_SECONDS", 0.02)
         return fakes
 
     return offered
@@ -114,7 +113,7 @@ def test_auto_takes_the_fastest_of_those_that_train_as_eagerly(offer: Offer) -> 
     assert set(outcomes(record)) == {"graph", "compile", "eager"}
     assert record.used != "graph"
     assert fakes["graph"].closed
-    assert all(len(trial.seconds_per_step) == engines.ROUNDS for trial in record.trials)
+    assert all(len(trial.seconds_per_step) == selection.ROUNDS for trial in record.trials)
 
 
 def test_auto_drops_a_faster_one_that_trains_otherwise(offer: Offer) -> None:

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from genbench.execute import evaluating
-from genbench.execute.building import Built, build_cell
-from genbench.execute.evaluating import SAMPLING_BATCH, Drawn, draw
-from genbench.execute.levels import to_levels
-from genbench.execute.loading import LoadedData, load_data
-from genbench.execute.training import Diverged
-from genbench.plan.catalogue import discover
-from genbench.plan.matrix import make_plan
+from genbench.cell.training_loop import Diverged
+from genbench.data.loading import LoadedData, load_data
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import discover
 from genbench.results.schema import CellIdentity
+from genbench.sampling import sampler
+from genbench.sampling.levels import to_levels
+from genbench.sampling.sampler import SAMPLING_BATCH, Drawn, draw
+from genbench.train.builder import Built, build_cell
 
 CPU = torch.device("cpu")
 
@@ -47,7 +47,7 @@ def test_values_become_bytes_by_rounding_to_the_nearest_level_and_clamping() -> 
 def test_as_many_images_are_drawn_as_were_asked_for_in_batches_of_one_size_where_that_matters(
     model: str, whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluating, "_wants_one_size", lambda device: whole)
+    monkeypatch.setattr(sampler, "_wants_one_size", lambda device: whole)
     made, sizes = cell(model), []
     generator = made[0].sampled_networks["decoder" if model == "vae" else "generator"]
     hook = generator.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
@@ -71,7 +71,7 @@ def test_the_first_images_are_the_same_however_many_are_drawn(model: str) -> Non
 def test_a_reconstruction_does_not_depend_on_the_rest_of_its_batch(
     whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluating, "_wants_one_size", lambda device: whole)
+    monkeypatch.setattr(sampler, "_wants_one_size", lambda device: whole)
     made = cell("conv-vae")
     built, _, data = made
     found = drawn(2, made, reconstruct=True).reconstructions

@@ -13,9 +13,9 @@ import genbench
 from genbench.builtin.datasets.generated import ShapesOptions
 from genbench.builtin.datasets.generated.rendering import Factors, render
 from genbench.builtin.datasets.generated.shapes import load as load_shapes
-from genbench.execute.loading import LoadedData, load_data
-from genbench.plan.catalogue import Catalogue, Entry
-from genbench.plugins import Plugin
+from genbench.data.loading import LoadedData, load_data
+from genbench.plugins.catalogue import Catalogue, Entry
+from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice, PluginOrigin
 
 ORIGIN = PluginOrigin(plugin="acme", distribution="acme", version="1")

@@ -9,15 +9,15 @@ from typing import Any, cast
 import pytest
 import torch
 
-from genbench.execute.building import build_cell
-from genbench.execute.loading import LoadedData
-from genbench.execute.reporter import Reporter, StopRequested
-from genbench.execute.training import Training
-from genbench.plan.catalogue import Catalogue, combine
-from genbench.plan.matrix import make_plan
+from genbench.cell.training_loop import Training
+from genbench.data.loading import LoadedData
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins import builtin_plugins, load_plugin
-from genbench.train.proof import Witness
+from genbench.plugins.catalogue import Catalogue, combine
+from genbench.plugins.loader import builtin_plugins, load_plugin
+from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.train.builder import build_cell
+from genbench.train.training_evidence import Witness
 
 STEPS = 3
 

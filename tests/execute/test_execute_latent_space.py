@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.execute.latent_space import between, truncate
+from genbench.sampling.latent_space import between, truncate
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from genbench.exchange import Objective, Phase
-from genbench.execute.launch_bound import launch_bound_fraction
-from genbench.train.data import ResidentImages
+from genbench.api import Objective, Phase
+from genbench.cell.launch_bound import launch_bound_fraction
+from genbench.data.resident import ResidentImages
 from genbench.train.engine import Engine, Player
 from genbench.train.engines.unavailable import EngineUnavailable
 from genbench.train.state import read_state

@@ -12,14 +12,14 @@ import pytest
 import torch
 from command_line import TINY, Done, run
 
-from genbench.exchange import LikelihoodBound
-from genbench.execute import likelihood
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import LoadedData
-from genbench.execute.looks import Looks
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.api import LikelihoodBound
+from genbench.cell.evaluator import Looks
+from genbench.data.loading import LoadedData
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.sampling import likelihood
+from genbench.train.builder import Built, build_cell
 
 CPU = torch.device("cpu")
 

@@ -19,11 +19,11 @@ from PIL import Image
 
 import genbench
 from genbench import DataError, ImageData, Images
-from genbench.execute import image_cache, loading
-from genbench.execute.content_hash import content_hash
-from genbench.execute.loading import LoadedData, load_data
-from genbench.plan.catalogue import Catalogue, Entry, combine
-from genbench.plugins import Plugin, builtin_plugins, load_plugin
+from genbench.data import image_cache, loading
+from genbench.data.content_hash import content_hash
+from genbench.data.loading import LoadedData, load_data
+from genbench.plugins.catalogue import Catalogue, Entry, combine
+from genbench.plugins.loader import Plugin, builtin_plugins, load_plugin
 from genbench.results.schema import Choice, PluginOrigin
 
 ORIGIN = PluginOrigin(plugin="acme", distribution="acme", version="1")
@@ -127,7 +127,7 @@ def test_the_hash_is_of_type_shape_and_bytes_of_each_part() -> None:
 def test_pieces_do_not_show_in_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = torch.randint(0, 256, (7, 4, 3, 2), dtype=torch.uint8).permute(0, 3, 1, 2)
     whole = content_hash([pixels])
-    monkeypatch.setattr("genbench.execute.content_hash._PIECE", 50)
+    monkeypatch.setattr("genbench.data.content_hash._PIECE", 50)
     written = bytearray()
     assert content_hash([pixels], lambda number, piece: written.extend(piece)) == whole
     assert bytes(written) == pixels.contiguous().numpy().tobytes()
@@ -239,7 +239,7 @@ def test_a_full_disk_costs_a_note(cache: Path, monkeypatch: pytest.MonkeyPatch) 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("genbench.execute.image_cache.os.fsync", full)
+    monkeypatch.setattr("genbench.data.image_cache.os.fsync", full)
     acme = Acme()
     data = acme.start()
     assert data.train_pixels.unique().tolist() == [1]

@@ -10,10 +10,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genbench.exchange import Images
-from genbench.execute.evaluating import Drawn
-from genbench.execute.pictures import save_pictures, write_grid, write_pairs, write_samples, write_scatter
-from genbench.report.pictures import contact_sheet
+from genbench.api import Images
+from genbench.report.html.contact_sheet import contact_sheet
+from genbench.sampling.sample_grids import (
+    save_pictures,
+    write_grid,
+    write_pairs,
+    write_samples,
+    write_scatter,
+)
+from genbench.sampling.sampler import Drawn
 
 GROUND = [32, 32, 32]
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from genbench.execute import pool
-from genbench.execute.pool import worker_environment
+from genbench.runner import pool
+from genbench.runner.pool import worker_environment
 
 FAULTS = """
 import resource
@@ -25,7 +25,7 @@ print(faults())
 
 DENORMALS = """
 import torch
-from genbench.execute.torch_settings import set_up_torch
+from genbench.train.torch_setup import set_up_torch
 set_up_torch(2)
 tiny = torch.full((1 << 20,), 2.0**-120)
 product = tiny * 2.0**-20  # 2^-140, in both threads

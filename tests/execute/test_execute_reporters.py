@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from command_line import TINY, Going, alive, run, start, wait_until, wait_until_gone
 
-from genbench.execute import telling
-from genbench.plan.catalogue import discover
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import discover
 from genbench.results.schema import CellResult, RunRecord
 from genbench.results.store import RunDirectory
+from genbench.trackers import dispatch
 
 REPORTERS = ("--plugin", str(Path(__file__).with_name("listeners.py")), "--reporters")
 STEPS = 300
@@ -129,14 +129,14 @@ def test_names_and_options_are_checked_before_anything_is_done(tmp_path: Path) -
 
 def test_telling_never_blocks_and_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENBENCH_REPORTER_TIMEOUT", "3")
-    monkeypatch.setattr(telling, "MOST_WAITING", 500)
+    monkeypatch.setattr(dispatch, "MOST_WAITING", 500)
     plugin = REPORTERS[1]
     catalogue = discover([plugin])
     plan = make_plan(make_request({"models": "gan", "reporters": "hangs"}), catalogue, "cpu")
     record = RunRecord(created="", genbench="", profile="smoke", cells=plan.cells)
     chosen = [(choice, catalogue.reporters["hangs"].plugin) for choice in choose_reporters(["hangs"], {}, catalogue)]
     warnings: list[str] = []
-    with telling.Listeners(warnings.append) as listeners:
+    with dispatch.Listeners(warnings.append) as listeners:
         listeners.start(RunDirectory.create(tmp_path / "run", record), chosen)
         listeners.tell("run_started", pending=[])
         window = {"images": 1, "images_per_second": 1.0, "terms": {"loss": 1.0}, "warmup": False}

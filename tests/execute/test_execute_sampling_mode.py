@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from genbench.execute.sampling_mode import evaluation_mode
+from genbench.sampling.inference import evaluation_mode
 
 
 def network() -> nn.Sequential:

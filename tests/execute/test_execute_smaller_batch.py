@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from genbench.execute.diagnosis import diagnose
-from genbench.execute.reporter import StopRequested
-from genbench.execute.smaller_batch import search
+from genbench.cell.batch_size_search import search
+from genbench.cell.failure import diagnose
+from genbench.process.worker_channel import StopRequested
 
 
 class Listener:

@@ -10,15 +10,20 @@ import pytest
 import torch
 from torch import nn
 
-from genbench.exchange import Batch, Objective
-from genbench.execute.building import build_cell, count_parameters
-from genbench.execute.counting import count, waiting
-from genbench.execute.loading import LoadedData
-from genbench.execute.step_counters import StepCounts, count_steps, kinds_of_steps, launches_among
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.api import Batch, Objective
+from genbench.cell.counters import count, waiting
+from genbench.cell.step_counters import (
+    StepCounts,
+    count_steps,
+    kinds_of_steps,
+    launches_among,
+)
+from genbench.data.loading import LoadedData
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Counters
+from genbench.train.builder import build_cell, count_parameters
 from genbench.train.engine import Engine
 
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ COUNT = """
 import os, sys
 import torch  # with NumPy, whose BLAS starts threads of its own, and sees to it that forks are safe
 of_libraries = len(os.listdir("/proc/self/task"))
-from genbench.execute.template import preload
+from genbench.runner.fork_server import preload
 preload()
 threads, before = len(os.listdir("/proc/self/task")) - of_libraries, set(sys.modules)
-from genbench.execute.registry import load_registry
+from genbench.plugins.worker_catalogue import load_registry
 catalogue = load_registry([])
 print(threads, len(catalogue.models) > 5, sorted(set(sys.modules) - before))
 """

@@ -8,11 +8,11 @@ import signal
 import pytest
 import torch
 
-from genbench.execute.diagnosis import diagnose
-from genbench.execute.limits import is_out_of_memory
-from genbench.execute.messages import Finished
-from genbench.execute.pool import WorkerPool
-from genbench.execute.watch import Ending, describe_status
+from genbench.cell.failure import diagnose
+from genbench.cell.memory_limits import is_out_of_memory
+from genbench.process.messages import Finished
+from genbench.runner.pool import WorkerPool
+from genbench.runner.worker_monitor import Ending, describe_status
 
 
 def status_of(action: object) -> int:
@@ -59,8 +59,8 @@ def test_errors_of_torch_and_python_that_mean_memory() -> None:
 
 
 def test_a_template_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    from genbench.execute.supervisor import UsageError, ask_devices
+    from genbench.runner.supervisor import UsageError, ask_devices
 
-    monkeypatch.setattr("genbench.execute.pool._path_flags", lambda: ["-c", "raise ImportError('torch is broken')"])
+    monkeypatch.setattr("genbench.runner.pool._path_flags", lambda: ["-c", "raise ImportError('torch is broken')"])
     with WorkerPool() as pool, pytest.raises(UsageError, match=r"torch does not start: .*torch is broken"):
         ask_devices(pool)

@@ -86,11 +86,11 @@ def test_on_a_gpu_tensors_of_the_host_are_nobodys_concern() -> None:
 
 
 def test_a_line_of_genbench_itself_is_named_by_its_path() -> None:
-    from genbench.train.proof import _gradient_norm
+    from genbench.train.training_evidence import _gradient_norm
 
     parameter = torch.nn.Parameter(torch.ones(2))
     parameter.grad = torch.ones(2)
     (found,) = watched(lambda x: _gradient_norm([parameter])).counts
     assert found.line is not None
     assert found.line.own
-    assert "at genbench/train/proof.py:" in str(found)
+    assert "at genbench/train/training_evidence.py:" in str(found)

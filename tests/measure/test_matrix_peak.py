@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from genbench.measure.matrix_peak import matrix_peak
+from genbench.measure.peak_flops import matrix_peak
 
 CPU = torch.device("cpu")
 

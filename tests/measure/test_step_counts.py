@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genbench.measure.dispatch import Listening
-from genbench.measure.step_counts import LiveBytes, Operators
+from genbench.measure.op_counts import LiveBytes, Operators
+from genbench.measure.op_listener import Listening
 
 
 def counted(images: Tensor, network: nn.Module) -> Operators:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from genbench.measure.energy import EnergyUnavailable, open_meter
-from genbench.measure.surroundings import (
+from genbench.measure.interference import (
     Lookout,
     ProcessorTimes,
     disturbance,

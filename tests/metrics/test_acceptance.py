@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.exchange import Classifier, Images
+from genbench.api import Classifier, Images
+from genbench.api.specs import ExtractorSpec
 from genbench.features.fast import fast
-from genbench.metrics.acceptance import compare
+from genbench.gate.extractor_acceptance import Acceptance
+from genbench.metrics.certification.acceptance import compare
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.report.certificate import acceptance_text
-from genbench.specs import ExtractorSpec
-from genbench.verdict.acceptance import Acceptance
 
 CPU = torch.device("cpu")
 

@@ -13,15 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genbench.api import Estimate, Images
+from genbench.api.specs import ExtractorSpec
 from genbench.errors import DataError
-from genbench.exchange import Estimate, Images
-from genbench.metrics.certificate import certify
-from genbench.metrics.corruptions import CORRUPTIONS, Corruption, add_noise, blur, class_counts, salt_and_pepper
+from genbench.gate.extractor_certificate import (
+    Certificate,
+    Ladder,
+    Rising,
+    Rung,
+)
+from genbench.metrics.certification.certificate import certify
+from genbench.metrics.certification.corruptions import (
+    CORRUPTIONS,
+    Corruption,
+    add_noise,
+    blur,
+    class_counts,
+    salt_and_pepper,
+)
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.report.certificate import certificate_text
-from genbench.report.certificate_figure import certificate_figure
-from genbench.specs import ExtractorSpec
-from genbench.verdict.certificate import Certificate, Ladder, Rising, Rung
+from genbench.report.html.certificate_figure import certificate_figure
 
 CPU = torch.device("cpu")
 SIZE = 24

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.exchange import Estimate, Images, Unavailable
+from genbench.api import Estimate, Images, Unavailable
+from genbench.api.specs import ExtractorSpec
 from genbench.metrics import class_balance, class_score
 from genbench.metrics.class_balance import expected_total_variation, total_variation
 from genbench.metrics.class_score import score_of_splits
 from genbench.metrics.evaluation import CellEvaluation
-from genbench.specs import ExtractorSpec
 
 
 class Classifier:

@@ -14,13 +14,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genbench.api import (
+    Estimate,
+    Evaluation,
+    Extractor,
+    ExtractorData,
+    ExtractorUnavailable,
+    Images,
+    Unavailable,
+)
+from genbench.api.specs import ExtractorSpec, MetricSpec
 from genbench.builtin.metrics import genbench_metrics
 from genbench.errors import UsageError
-from genbench.exchange import Estimate, Evaluation, Extractor, ExtractorData, ExtractorUnavailable, Images, Unavailable
 from genbench.features.extract import extract
 from genbench.metrics import frechet_distance
 from genbench.metrics.evaluation import CellEvaluation, measure
-from genbench.specs import ExtractorSpec, MetricSpec
 
 CPU = torch.device("cpu")
 

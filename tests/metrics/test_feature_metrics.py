@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.exchange import Estimate, Images, Unavailable
+from genbench.api import Estimate, Images, Unavailable
+from genbench.api.specs import ExtractorSpec
 from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.metrics.manifolds import expected_coverage
 from genbench.metrics.memorisation import closest_pairs
-from genbench.plan.feature_metrics import FEATURE_METRICS, feature_metrics, with_prefix
-from genbench.specs import ExtractorSpec
+from genbench.plugins.feature_metrics import FEATURE_METRICS, feature_metrics, with_prefix
 
 MEASURED = ("kd", "prdc", "memorisation")  # without classes
 

@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.exchange import Estimate, Images, Likelihood, LikelihoodBound, Unavailable
+from genbench.api import (
+    Estimate,
+    Images,
+    Likelihood,
+    LikelihoodBound,
+    Unavailable,
+)
 from genbench.metrics import active_units, likelihood
 from genbench.metrics.evaluation import CellEvaluation
 

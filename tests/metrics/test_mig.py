@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.exchange import Estimate, Images, Likelihood, LikelihoodBound, Unavailable
+from genbench.api import (
+    Estimate,
+    Images,
+    Likelihood,
+    LikelihoodBound,
+    Unavailable,
+)
 from genbench.metrics import mig
 from genbench.metrics.evaluation import CellEvaluation
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.exchange import Estimate, Images, Unavailable
+from genbench.api import Estimate, Images, Unavailable
 from genbench.metrics import ms_ssim as diversity_of_pairs
 from genbench.metrics import ssim as reconstruction
 from genbench.metrics.evaluation import CellEvaluation

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, digest, origin, reference_id
-from genbench.plugins import Plugin
+from genbench.plugins.loader import Plugin
 from genbench.results.schema import CellIdentity, Choice, PluginOrigin
 
 ORIGIN = PluginOrigin(plugin="builtin", distribution="genbench", version="0.1.0")

@@ -8,10 +8,15 @@ import pytest
 
 import genbench
 from genbench.errors import SpecError
-from genbench.plan.catalogue import Catalogue, combine
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins import LoadedPlugin, Plugin, builtin_plugins, load_plugin
+from genbench.plugins.catalogue import Catalogue, combine
+from genbench.plugins.loader import (
+    LoadedPlugin,
+    Plugin,
+    builtin_plugins,
+    load_plugin,
+)
 
 BOUNDS = ("elbo", "rate", "distortion", "iwae-k64", "bits-per-dim", "active-units")
 ACME = Plugin("acme", "entry-point", "acme", "acme", "1.0")

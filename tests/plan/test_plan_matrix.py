@@ -9,13 +9,19 @@ from typing import Any
 import pytest
 
 import genbench
+from genbench.api.specs import Spec
 from genbench.errors import ExitCode, UsageError
-from genbench.plan.catalogue import Catalogue, combine
-from genbench.plan.matrix import Plan, make_plan
+from genbench.plan.planner import Plan, make_plan
 from genbench.plan.profiles import PROFILES
 from genbench.plan.request import make_request
-from genbench.plugins import Kind, LoadedPlugin, Plugin, builtin_plugins, load_plugin
-from genbench.specs import Spec
+from genbench.plugins.catalogue import Catalogue, combine
+from genbench.plugins.loader import (
+    Kind,
+    LoadedPlugin,
+    Plugin,
+    builtin_plugins,
+    load_plugin,
+)
 
 BUILTIN = [load_plugin(plugin) for plugin in builtin_plugins()]
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import genbench
-from genbench.plan.catalogue import Catalogue, combine
-from genbench.plan.matrix import make_plan
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins import LoadedPlugin, Plugin, builtin_plugins, load_plugin
+from genbench.plugins.catalogue import Catalogue, combine
+from genbench.plugins.loader import (
+    LoadedPlugin,
+    Plugin,
+    builtin_plugins,
+    load_plugin,
+)
 
 MODES = {"modes", "mode-kl", "mode-quality"}
 DATASETS = [

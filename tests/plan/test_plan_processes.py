@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from genbench.errors import UsageError
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import Plan, make_plan
-from genbench.plan.processes import require_rendezvous, require_room, why_not
+from genbench.plan.planner import Plan, make_plan
+from genbench.plan.process_counts import require_rendezvous, require_room, why_not
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Rendezvous
 
 

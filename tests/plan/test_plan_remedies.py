@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import Plan, make_plan
-from genbench.plan.recipe import resolve_recipe
+from genbench.plan.planner import Plan, make_plan
 from genbench.plan.remedies import without_effect
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from genbench.api.recipe import resolve_recipe
 from genbench.cli.run import command
 from genbench.errors import UsageError
-from genbench.plan.recipe import resolve_recipe
 from genbench.plan.request import Request, make_request, parse_setting, parse_value, read_config
 
 PLAN = """

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from genbench.api.recipe import RECIPE_FIELDS
 from genbench.errors import UsageError
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import Plan, make_plan
-from genbench.plan.recipe import RECIPE_FIELDS
+from genbench.plan.planner import Plan, make_plan
 from genbench.plan.request import Variant, make_request, read_config
+from genbench.plugins.catalogue import Catalogue, discover
 
 PLAIN_AND_AVERAGED = {"plain": {}, "averaged": {"ema_half_life": 10_000}}
 

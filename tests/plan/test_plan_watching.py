@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import UsageError
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import Plan, make_plan
+from genbench.plan.planner import Plan, make_plan
 from genbench.plan.request import make_request, read_config
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Target
 
 PLUGIN = """

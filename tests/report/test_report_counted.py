@@ -6,11 +6,11 @@ from pathlib import Path
 
 from example_runs import cell, comparability, identity, stored
 
-from genbench.report.counted import counted_lines
-from genbench.report.layout import DAGGER
-from genbench.report.page import page
-from genbench.report.render import render
-from genbench.report.table import make_table
+from genbench.report.counters import counted_lines
+from genbench.report.html.page import page
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import DAGGER
+from genbench.report.table.render import render
 from genbench.results.schema import Counters, GpuState, Roofline, Surroundings
 
 COUNTERS = Counters(

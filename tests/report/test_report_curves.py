@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genbench.report.curves import kind_of
+from genbench.report.html.curves import kind_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,14 @@ import pytest
 from example_runs import cell
 from rich.console import Console
 
-from genbench.report.display import Display, LiveDisplay, PlainDisplay, QuietDisplay, choose_display, progress
+from genbench.report.progress import (
+    Display,
+    LiveDisplay,
+    PlainDisplay,
+    QuietDisplay,
+    choose_display,
+    progress,
+)
 from genbench.results.schema import Proof
 
 

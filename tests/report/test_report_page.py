@@ -11,10 +11,10 @@ from example_runs import cell, changed, choice, comparability, estimate, identit
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genbench.exchange import Unavailable
-from genbench.report.figures import curves, window_strip
-from genbench.report.page import page
-from genbench.report.table import make_table
+from genbench.api import Unavailable
+from genbench.report.html.figures import curves, window_strip
+from genbench.report.html.page import page
+from genbench.report.table.comparison_table import make_table
 from genbench.results.schema import CurvePoint, Energy, PlannedCell, Window
 from genbench.results.store import RunDirectory
 

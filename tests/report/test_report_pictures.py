@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from genbench.report.pictures import TILE, contact_sheet
+from genbench.report.html.contact_sheet import TILE, contact_sheet
 
 GREY = (212, 212, 216)
 

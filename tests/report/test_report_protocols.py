@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from example_runs import cell, comparability, estimate, identity, stored
 
-from genbench.exchange import Estimate
-from genbench.report.layout import DAGGER, Table
-from genbench.report.render import FORMATS, render
-from genbench.report.table import make_table
+from genbench.api import Estimate
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import DAGGER, Table
+from genbench.report.table.render import FORMATS, render
 from genbench.results.schema import Best, CellResult, EvaluationPoint, Target
 from genbench.results.store import read_runs
 

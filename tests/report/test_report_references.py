@@ -10,11 +10,16 @@ from pathlib import Path
 import pytest
 from example_runs import cell, changed, comparability, estimate, identity, reference, stored
 
-from genbench.exchange import Estimate
-from genbench.report.layout import Table
-from genbench.report.references import NOT_TOLD, PERFECT, TOO_GOOD, WHAT_PERFECT_SCORES
-from genbench.report.render import render
-from genbench.report.table import make_table
+from genbench.api import Estimate
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import Table
+from genbench.report.table.references import (
+    NOT_TOLD,
+    PERFECT,
+    TOO_GOOD,
+    WHAT_PERFECT_SCORES,
+)
+from genbench.report.table.render import render
 from genbench.results.schema import CellResult, Durations, ReferenceRow
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from example_runs import cell, changed, choice, estimate, identity, reference, stored
 
+from genbench.api import Unavailable
 from genbench.errors import UsageError
-from genbench.exchange import Unavailable
-from genbench.report.layout import Table
-from genbench.report.render import FORMATS, render
-from genbench.report.table import make_table
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import Table
+from genbench.report.table.render import FORMATS, render
 from genbench.results.schema import PlannedCell
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from example_runs import cell, identity, stored
 
-from genbench.report.layout import Table
-from genbench.report.scaling import SCALING
-from genbench.report.table import make_table
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import Table
+from genbench.report.table.scaling import SCALING
 from genbench.results.schema import CellResult, Proof
 
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from example_runs import cell, comparability, estimate, identity, reference, stored
 
-from genbench.exchange import Estimate, Unavailable
-from genbench.report import seeds
-from genbench.report.comparable import agree
-from genbench.report.layout import DAGGER, Row, Table
-from genbench.report.render import FORMATS, render
-from genbench.report.table import make_table
+from genbench.api import Estimate, Unavailable
+from genbench.report.table import seeds
+from genbench.report.table.comparability import agree
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import DAGGER, Row, Table
+from genbench.report.table.render import FORMATS, render
 from genbench.results.schema import CellResult, Durations, Memory, PlannedCell
 from genbench.results.store import RunDirectory, read_runs
 

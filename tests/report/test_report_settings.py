@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.options import OptionValue
-from genbench.plan.recipe import RECIPE_SCHEMA, resolve_recipe
-from genbench.report.settings import caption, divide
+from genbench.api.options import OptionValue
+from genbench.api.recipe import RECIPE_SCHEMA, resolve_recipe
+from genbench.report.table.settings import caption, divide
 
 USUAL = {option.name: option.default for option in RECIPE_SCHEMA}
 NAMES = ("model", "loss", "dataset", "seed", "precision", "learning_rate", "gan.width")

@@ -85,7 +85,7 @@ def test_reporting_needs_neither_torch_nor_numpy_nor_much_memory(run: RunDirecto
         "import re, sys\n"
         "from pathlib import Path\n"
         "from genbench.report.summary import write_summary\n"
-        "from genbench.report.display import choose_display\n"
+        "from genbench.report.progress import choose_display\n"
         "from genbench.results.store import RunDirectory\n"
         f"write_summary(RunDirectory.open({str(run.path)!r}))\n"
         "heavy = {'torch', 'numpy', 'matplotlib', 'pandas'} & set(sys.modules)\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
-from genbench.exchange import Unavailable
-from genbench.report.layout import DAGGER, Table
-from genbench.report.table import make_table
+from genbench.api import Unavailable
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import DAGGER, Table
 from genbench.results.schema import PlannedCell, Proof
 from genbench.results.store import read_runs
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from example_runs import cell, comparability, estimate, identity, plan, stored
 
+from genbench.api import Direction
 from genbench.errors import UsageError
-from genbench.exchange import Direction
-from genbench.report.layout import DAGGER, Table
-from genbench.report.table import make_table
-from genbench.report.targets import find_targets
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import DAGGER, Table
+from genbench.report.table.targets import find_targets
 from genbench.results.schema import CellResult, EvaluationPoint, Target, Window
 from genbench.results.store import RunDirectory
 

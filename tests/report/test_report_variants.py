@@ -11,10 +11,10 @@ from example_runs import cell, changed, choice, identity, stored
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.report.layout import Table
-from genbench.report.render import render
-from genbench.report.settings import divide
-from genbench.report.table import make_table
+from genbench.report.table.comparison_table import make_table
+from genbench.report.table.layout import Table
+from genbench.report.table.render import render
+from genbench.report.table.settings import divide
 from genbench.results.schema import CellIdentity, CellResult, PlannedCell
 from genbench.results.store import RunDirectory, read_runs
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from plugin_packages import environment
 
+from genbench.api.hookspecs import API_VERSION
 from genbench.errors import UsageError
-from genbench.hookspecs import API_VERSION
-from genbench.plugins import Kind
+from genbench.plugins.loader import Kind
 from genbench.scaffold.project import FAMILIES, KINDS, OF_A_FAMILY, Project
 
 ROOT = Path(__file__).parents[2]

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from genbench.errors import DataError
 from genbench.features.rows import FeatureRows, pieces
-from genbench.sides.array_file import holds_statistics, npy_source, npz_source
-from genbench.sides.image_folder import folder_source
-from genbench.sides.images import Account, ImageSource, unwatched
+from genbench.imagesets.array_file import holds_statistics, npy_source, npz_source
+from genbench.imagesets.image_folder import folder_source
+from genbench.imagesets.source import Account, ImageSource, unwatched
 
 
 def pictures(n: int, height: int = 5, width: int = 4, seed: int = 0) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from genbench.cli import invoke
-from genbench.verdict.limits import COUNTERS
+from genbench.gate.limits import COUNTERS
 
 PLUGIN = Path(__file__).parents[1] / "cli" / "gated_plugin.py"
 TEST = f"""

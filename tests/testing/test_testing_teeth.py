@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import pytest
 
-from genbench.execute.registry import load_registry
-from genbench.plan.catalogue import discover
-from genbench.plugins import Kind, file_plugins
-from genbench.testing import CHECKS, Outcome, rehearsal
-from genbench.testing.examination import checks_of, explain
+from genbench.plugins.catalogue import discover
+from genbench.plugins.loader import Kind, file_plugins
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.testing import CHECKS, Outcome, reporter_trial
+from genbench.testing.run_checks import checks_of, explain
 from genbench.testing.subject import Subject
 from genbench.testing.targets import find_targets
 
@@ -247,7 +247,7 @@ def test_a_sound_plugin_breaks_no_rule(kind: Kind, name: str, tmp_path: Path) ->
 def test_a_mutant_breaks_its_rule_and_no_other(
     rule: str, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "END_SECONDS", 3.0)
+    monkeypatch.setattr(reporter_trial, "END_SECONDS", 3.0)
     text = sound(mutant.kind)
     assert mutant.old in text
     outcomes = ask(tmp_path, text.replace(mutant.old, mutant.new), mutant.kind, mutant.name)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from genbench.data.augment import GeometricTransform, affine, make_transform
 from genbench.errors import UsageError
-from genbench.train.augment import GeometricTransform, affine, make_transform
 
 ALL = {"augment_flip": 0.5, "augment_rotate": 30.0, "augment_scale": 0.2, "augment_crop": 0.1}
 

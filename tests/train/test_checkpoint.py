@@ -12,13 +12,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import LoadedData
-from genbench.plan.catalogue import Catalogue, combine
-from genbench.plan.matrix import make_plan
+from genbench.api.specs import ModelSpec
+from genbench.data.loading import LoadedData
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins import LoadedPlugin, Plugin, builtin_plugins, load_plugin
-from genbench.specs import ModelSpec
+from genbench.plugins.catalogue import Catalogue, combine
+from genbench.plugins.loader import (
+    LoadedPlugin,
+    Plugin,
+    builtin_plugins,
+    load_plugin,
+)
+from genbench.train.builder import Built, build_cell
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbench.train.data import ResidentImages
-from genbench.train.source import WHOLE
+from genbench.data.resident import ResidentImages
+from genbench.data.source import WHOLE
 
 CPU = torch.device("cpu")
 

@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genbench.data import readahead
+from genbench.data.loader import AHEAD, LoaderImages
+from genbench.data.readahead import PATIENCE, RowReader
+from genbench.data.resident import ResidentImages
+from genbench.data.source import Shard
 from genbench.errors import DataError
-from genbench.train import readahead
-from genbench.train.data import ResidentImages
-from genbench.train.loader import AHEAD, LoaderImages
-from genbench.train.readahead import PATIENCE, RowReader
-from genbench.train.source import Shard
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from genbench.api.recipe import Recipe
 from genbench.errors import UsageError
-from genbench.plan.recipe import Recipe
 from genbench.train import discriminator_augment as changes
 from genbench.train.discriminator_augment import (
     POLICIES,

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genbench.exchange import Batch, Objective, Phase
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import LoadedData
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.api import Batch, Objective, Phase
+from genbench.data.loading import LoadedData
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.train.builder import Built, build_cell
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
 from genbench.train.engine import Engine, Player, UpdateRules
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genbench.api import Batch, Objective, Phase
 from genbench.errors import SpecError, UsageError
-from genbench.exchange import Batch, Objective, Phase
 from genbench.train.optimizers import make_optimizers
 
 

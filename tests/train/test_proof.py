@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from genbench.train.proof import Witness
+from genbench.train.training_evidence import Witness
 
 
 def trained(

@@ -8,7 +8,7 @@ import random
 import numpy as np
 import torch
 
-from genbench.train.seeds import derive_seed, seed_globals, seeded_generator
+from genbench.seeds import derive_seed, seed_globals, seeded_generator
 
 
 def test_streams_are_fixed_by_seed_and_purpose_and_differ_otherwise() -> None:

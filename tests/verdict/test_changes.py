@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.verdict.changes import LEAST, MOST, PENALTY, RESOLUTION, pieces
+from genbench.stats.changepoints import (
+    LEAST,
+    MOST,
+    PENALTY,
+    RESOLUTION,
+    pieces,
+)
 
 SERIES = st.lists(st.floats(-100, 100), max_size=14)
 

@@ -12,11 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genbench.errors import UsageError
-from genbench.verdict.judging import Finding, judge, whole
-from genbench.verdict.limits import Limit, Limits, parse_limit, read_limits
-from genbench.verdict.sheet import Entry, Quality, Sheet
-from genbench.verdict.unpaired import sampling_only, welch
-from genbench.verdict.words import Verdict
+from genbench.gate.judge import Finding, judge, whole
+from genbench.gate.limits import (
+    Limit,
+    Limits,
+    parse_limit,
+    read_limits,
+)
+from genbench.gate.measurements import Entry, Quality, Sheet
+from genbench.gate.verdict import Verdict
+from genbench.stats.welch import sampling_only, welch
 
 HERE = {"machine": "x", "threads": "2"}
 FIVE = Limit(0.05, relative=True)

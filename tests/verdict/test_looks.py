@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.verdict.family import holm
-from genbench.verdict.looks import Looks, contaminated, decide
-from genbench.verdict.words import Verdict, gravest
+from genbench.gate.sequential import Looks, contaminated, decide
+from genbench.gate.verdict import Verdict, gravest
+from genbench.stats.holm import holm
 
 LOOKS = Looks()
 SPREAD = 0.035  # of a pair of processes, as measured on two shared cores

@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.verdict.paired import effect, hodges_lehmann
+from genbench.stats.paired import effect, hodges_lehmann
 
 RATIOS = st.lists(st.floats(-1, 1), min_size=2, max_size=30)
 

@@ -8,9 +8,9 @@ import statistics
 
 import pytest
 
-from genbench.verdict.looks import Looks
-from genbench.verdict.replay import recentred, replay
-from genbench.verdict.words import Verdict
+from genbench.gate.replay import recentred, replay
+from genbench.gate.sequential import Looks
+from genbench.gate.verdict import Verdict
 
 
 def test_blocks_are_moved_to_exactly_the_slowdown_and_keep_their_spread() -> None:

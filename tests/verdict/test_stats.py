@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.verdict.stats import mean_and_error, median_interval
+from genbench.stats.intervals import mean_and_error, median_interval
 
 FLOATS = st.floats(-1e6, 1e6)
 

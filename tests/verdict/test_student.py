@@ -9,7 +9,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.verdict.student import t_quantile, t_tail
+from genbench.stats.student_t import t_quantile, t_tail
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.exchange import Direction, Estimate
+from genbench.api import Direction, Estimate
+from genbench.gate.time_to_target import Reached, time_to_target
 from genbench.results.schema import EvaluationPoint, Target, Window
-from genbench.verdict.time_to_target import Reached, time_to_target
 
 
 def course(*values: float | None) -> tuple[list[EvaluationPoint], list[Window]]:

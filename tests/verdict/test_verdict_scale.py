@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.verdict.scale import is_better, told_apart
+from genbench.gate.reference_scale import is_better, told_apart
 
 numbers = st.integers(-1000, 1000).map(float)
 errors = st.integers(0, 100).map(float)

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from genbench.exchange import Family
-from genbench.specs import ConfigurableSpec, LossSpec
+from genbench.api import Family
+from genbench.api.specs import ConfigurableSpec, LossSpec
 from genbench.testing.check import Broken, Check, Inapplicable, check
 from genbench.testing.layers import driven, responding_layer
 from genbench.testing.subject import BATCH, Subject, rng

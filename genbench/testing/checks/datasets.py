@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from genbench.api.specs import DatasetSpec, resolve
+from genbench.data.loading import LoadedData, load_data
 from genbench.errors import DataError
-from genbench.execute.loading import LoadedData, load_data
 from genbench.plan.identity import origin
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
-from genbench.specs import DatasetSpec, resolve
 from genbench.testing.check import Broken, Inapplicable, check
 from genbench.testing.subject import Subject
 

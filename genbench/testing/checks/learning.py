@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.execute.building import Built
 from genbench.testing.check import Broken, check
+from genbench.testing.step_probes import Gradients, bytes_kept
 from genbench.testing.subject import BATCH, TRAINING_IMAGES, Subject, copy_weights
-from genbench.testing.watching import Gradients, bytes_kept
+from genbench.train.builder import Built
 
 TRAINED = ("finite-steps",)
 EPOCH = TRAINING_IMAGES // BATCH  # steps, after which the images are shuffled anew

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from genbench.exchange import AdversarialLoss, Posterior, VariationalLoss
+from genbench.api import AdversarialLoss, Posterior, VariationalLoss
 from genbench.testing.check import Broken, Inapplicable, check
 from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
 

@@ -9,10 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench.exchange import Estimate, Extractor, ExtractorData, ExtractorUnavailable, Images, Unavailable
+from genbench.api import (
+    Estimate,
+    Extractor,
+    ExtractorData,
+    ExtractorUnavailable,
+    Images,
+    Unavailable,
+)
+from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.results.cache import cache_directory
-from genbench.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.testing.check import Broken, Inapplicable, check
 from genbench.testing.subject import CPU, Subject, noise
 

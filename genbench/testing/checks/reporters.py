@@ -1,11 +1,11 @@
-"""Rules of reporters, tried on a run that never trains: see `genbench.testing.rehearsal`."""
+"""Rules of reporters, tried on a run that never trains: see `genbench.testing.reporter_trial`."""
 
 from __future__ import annotations
 
-from genbench.execute import telling
 from genbench.testing.check import Broken, Inapplicable, check
-from genbench.testing.rehearsal import Rehearsal
+from genbench.testing.reporter_trial import Rehearsal
 from genbench.testing.subject import Subject
+from genbench.trackers import dispatch
 
 BUSY = 0.5  # of the time in which nothing happens
 BEGINNING = ("create", "run_started", "cell_started", "window_finished")  # told of again when a run goes on
@@ -62,7 +62,7 @@ def reporter_events(subject: Subject) -> None:
 @check(
     "reporter-answers",
     "reporters",
-    what=f"A window is dealt with within {telling.WINDOW_SECONDS:g} s, another event in {telling.EVENT_SECONDS:g} s.",
+    what=f"A window is dealt with within {dispatch.WINDOW_SECONDS:g} s, another event in {dispatch.EVENT_SECONDS:g} s.",
     why="Training waits meanwhile, and no longer: then what the reporter does slows down the windows that are timed.",
     mend="Write to files or to memory when a window has finished; send what is slow when the cell has.",
     after=("reporter-events",),

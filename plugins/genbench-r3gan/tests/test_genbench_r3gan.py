@@ -9,7 +9,7 @@ from genbench_r3gan import R3GANOptions
 from genbench_r3gan.networks import Block, LearntMaps, build
 from torch import Tensor, nn
 
-from genbench.specs import resolve
+from genbench.api.specs import resolve
 
 SMALL = R3GANOptions(width=8, depth=1)
 SHAPE = (1, 28, 28)

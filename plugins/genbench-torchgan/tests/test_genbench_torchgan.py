@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import genbench
-from genbench.specs import resolve
+from genbench.api.specs import resolve
 
 if importlib.util.find_spec("torchgan") is None or importlib.util.find_spec("torchvision") is None:
     pytest.skip("torchgan or torchvision is not installed", allow_module_level=True)

@@ -18,7 +18,7 @@ from genbench_trackers.scalars import library
 from PIL import Image
 
 import genbench
-from genbench.specs import resolve
+from genbench.api.specs import resolve
 
 CHOICE = {"options": {}, "origin": {"plugin": "builtin", "distribution": "genbench", "version": "0"}}
 IDENTITY = {

@@ -15,7 +15,7 @@ from genbench_vision_features.networks import NETWORKS, Network, VisionExtractor
 from torch import Tensor
 
 from genbench import Extractor, ExtractorUnavailable
-from genbench.specs import resolve
+from genbench.api.specs import resolve
 from genbench.testing import conformance
 
 CPU = torch.device("cpu")

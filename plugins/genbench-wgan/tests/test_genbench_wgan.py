@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from genbench import AdversarialLoss
-from genbench.specs import resolve
+from genbench.api.specs import resolve
 
 LOSSES = {"wgan-lp": one_sided(LipschitzOptions()), "wgan-div": divergence(DivergenceOptions())}
 each_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES.keys())
@@ -185,7 +185,7 @@ def test_images_and_logits_have_the_declared_shapes() -> None:
 
 
 def test_the_losses_leave_the_names_of_genbenchs_own_alone_and_share_their_recipe() -> None:
-    from genbench.plan.catalogue import discover
+    from genbench.plugins.catalogue import discover
 
     entries = discover([]).entries("losses")
     ours = list(genbench_wgan.genbench_losses())

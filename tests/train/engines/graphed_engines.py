@@ -9,13 +9,13 @@ import torch
 from simulated_capture import SimulatedRecorder
 from torch import Tensor, nn
 
-from genbench.exchange import Batch, Objective, Phase
-from genbench.execute.building import build_cell
-from genbench.execute.loading import LoadedData
-from genbench.plan.catalogue import Catalogue
-from genbench.plan.matrix import make_plan
+from genbench.api import Batch, Objective, Phase
+from genbench.data.loading import LoadedData
+from genbench.data.resident import ResidentImages
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.train.data import ResidentImages
+from genbench.plugins.catalogue import Catalogue
+from genbench.train.builder import build_cell
 from genbench.train.engine import Engine
 from genbench.train.engines.graphed import Graphed
 from genbench.train.state import TrainingState, read_state, state_kept

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from genbench.measure.dispatch import Listening
 from genbench.measure.host_reads import HostReads
+from genbench.measure.op_listener import Listening
 
 
 class Refused(RuntimeError):

@@ -19,9 +19,9 @@ from builtin.built_models import SPECS
 from engine_cells import CPU, built, some_data
 from torch import Tensor, nn
 
-from genbench.exchange import Batch, Objective, Phase
-from genbench.execute.counting import flops_per_image
-from genbench.train.data import ResidentImages
+from genbench.api import Batch, Objective, Phase
+from genbench.cell.counters import flops_per_image
+from genbench.data.resident import ResidentImages
 from genbench.train.engine import Engine
 from genbench.train.engines import EngineUnavailable
 from genbench.train.engines.compiled import Compiled

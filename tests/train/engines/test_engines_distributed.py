@@ -19,11 +19,11 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 from two_ranks import CASES, STEPS, built
 
+from genbench.api import Batch, Objective
 from genbench.builtin.families import adversarial, variational
-from genbench.exchange import Batch, Objective
-from genbench.plan.catalogue import Catalogue, discover
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.engine import Eager, Engine
-from genbench.train.world import World
+from genbench.train.process_group import World
 
 TOLERANCE = 1e-5
 SMALLEST = 1e-2  # entries that are all smaller, such as gradients of biases in front of batch norm, are rounding

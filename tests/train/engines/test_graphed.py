@@ -10,7 +10,7 @@ import torch
 from graphed_engines import TINY, differing, engine_of, graphed, way
 from simulated_capture import SimulatedRecorder, capturable_on_cpu, one_thread
 
-from genbench.plan.catalogue import Catalogue, discover
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.engine import Engine, UpdateRules
 from genbench.train.engines.compiled import Compiled
 from genbench.train.engines.graphed import WARM_UP, Graphed, kinds_of_steps
@@ -115,7 +115,7 @@ def streamed() -> str:
     """Return the input mode in which images come from the host, by whichever name it has."""
     from typing import get_args, get_type_hints
 
-    from genbench.plan.recipe import Recipe
+    from genbench.api.recipe import Recipe
 
     return next(mode for mode in get_args(get_type_hints(Recipe)["input"]) if mode != "resident")
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.exchange import Batch, Objective, Phase
-from genbench.execute.building import build_cell
-from genbench.execute.launch_bound import launch_bound_fraction
-from genbench.execute.loading import LoadedData
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.api import Batch, Objective, Phase
+from genbench.cell.launch_bound import launch_bound_fraction
+from genbench.data.loading import LoadedData
+from genbench.data.resident import ResidentImages
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.train.data import ResidentImages
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.train.builder import build_cell
 from genbench.train.engine import Eager, Engine
 from genbench.train.engines import EngineUnavailable, open_execution
 from genbench.train.engines.equivalence import compare, eager_ways

@@ -13,7 +13,7 @@ from graphed_engines import differing, engine_with, graphed, loss, way
 from simulated_capture import SimulatedRecorder
 from torch import Tensor, nn
 
-from genbench.exchange import Batch
+from genbench.api import Batch
 from genbench.train.engine import Engine
 from genbench.train.engines.graphed import WARM_UP, Graphed, kinds_of_steps
 from genbench.train.engines.unavailable import EngineUnavailable

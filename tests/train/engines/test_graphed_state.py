@@ -9,8 +9,8 @@ import torch
 from graphed_engines import STEPS, differing, engine_of, graphed, way
 from simulated_capture import capturable_on_cpu, one_thread
 
-from genbench.execute.counting import flops_per_image
-from genbench.plan.catalogue import Catalogue, discover
+from genbench.cell.counters import flops_per_image
+from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
 from genbench.train.engine import Eager
 from genbench.train.state import load_state, read_state

@@ -19,13 +19,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from genbench.builtin.models.adversarial import gan
-from genbench.execute.building import Built, build_cell
-from genbench.execute.loading import LoadedData
-from genbench.plan.catalogue import Catalogue, discover
-from genbench.plan.matrix import make_plan
+from genbench.data.loading import LoadedData
+from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
+from genbench.plugins.catalogue import Catalogue, discover
+from genbench.train.builder import Built, build_cell
 from genbench.train.checkpoint import weights_checksum
-from genbench.train.world import Group, World
+from genbench.train.process_group import Group, World
 
 CPU = torch.device("cpu")
 STEPS = 3

@@ -1,0 +1,123 @@
+"""What reporters are told: the run, its cells, and one small record per event.
+
+A reporter is any object with some of the methods in `EVENTS`; each is called with the record of that name, so that a
+field that is added later breaks no plugin. All of it is plain data: a reporter needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genbench.api import Estimate
+
+
+class ReporterUnavailable(Exception):
+    """A reporter lacks something that it needs, such as its library; the message says how to get it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFacts:
+    """One cell of the plan."""
+
+    id: str
+    label: str  # for people: 'gan · non-saturating · fashion-mnist-mini · seed 0'
+    variant: str  # the plan's name for its recipe, or empty
+    identity: Mapping[str, Any]  # what was asked for, as in ``cells/<id>.json``
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The hyperparameters by one flat name each: ``model``, ``seed``, ``batch_size``, ``gan.width`` …"""
+        found: dict[str, Any] = {kind: self.identity[kind]["name"] for kind in ("model", "loss", "dataset")}
+        found["seed"], found["device"] = self.identity["seed"], self.identity["device"]
+        found["image_shape"] = "×".join(map(str, self.identity["image_shape"]))
+        found["latent_dim"] = self.identity["latent_dim"]
+        if self.variant:
+            found["variant"] = self.variant
+        found |= self.identity["recipe"]
+        for kind in ("dataset", "loss", "model"):
+            options = self.identity[kind]["options"].items()
+            found |= {f"{self.identity[kind]['name']}.{name}": value for name, value in options}
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """The run that a reporter is created for."""
+
+    path: Path  # the run directory, absolute
+    name: str  # its last part
+    created: str  # UTC, ISO 8601
+    profile: str
+    command: tuple[str, ...]  # the command line
+    environment: Mapping[str, Any]  # the machine
+    cells: tuple[CellFacts, ...]  # all that were asked for and are possible
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """Cells are about to be executed."""
+
+    pending: tuple[str, ...]  # their ids; when a run goes on, those without a result: of no others is anything told
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellStarted:
+    """A cell begins, or goes on from its checkpoint: then its last windows may be told a second time."""
+
+    cell: CellFacts
+    index: int  # among those that are executed now, from 1
+    total: int
+    steps: int  # of its budget, as far as the plan knows
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowFinished:
+    """A window has been trained."""
+
+    cell: CellFacts
+    step: int
+    images: int  # real images consumed so far
+    images_per_second: float  # of this window
+    terms: Mapping[str, float]  # means of the loss terms, and other curves; those that are not finite are left out
+    warmup: bool  # not counted in the throughput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """The metrics were asked: while training, where the recipe says so, and at its end."""
+
+    cell: CellFacts
+    step: int
+    images: int
+    estimates: tuple[Estimate, ...]  # the finite ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellFinished:
+    """A cell has a result, and all its files are written."""
+
+    cell: CellFacts
+    status: str  # 'ok', 'failed', 'diverged' …
+    reason: str  # why it is not 'ok'
+    result: Mapping[str, Any]  # the content of ``cells/<id>.json``
+    pictures: Mapping[str, Path] = field(default_factory=dict)  # 'samples', 'reconstructions': those that there are
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished:
+    """Nothing follows; a reporter writes what it holds back, within half a minute."""
+
+    interrupted: bool  # cells are left; `--resume` goes on with them
+
+
+EVENTS: dict[str, type] = {
+    "run_started": RunStarted,
+    "cell_started": CellStarted,
+    "window_finished": WindowFinished,
+    "evaluated": Evaluated,
+    "cell_finished": CellFinished,
+    "run_finished": RunFinished,
+}

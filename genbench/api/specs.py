@@ -1,0 +1,327 @@
+"""Specs: what the hooks yield. No torch is needed to import them.
+
+Wherever a record takes a callable it also takes a string ``"module:attribute"``, which is imported only when
+something trains: a plugin whose specs are written so keeps `genbench list` fast.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+
+from genbench.api.options import Option, OptionValue, describe_options
+from genbench.errors import SpecError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from genbench.api import (
+        Direction,
+        Estimate,
+        Evaluation,
+        Extractor,
+        Family,
+        ImageData,
+        Setup,
+        Unavailable,
+    )
+
+Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
+OptionSchema: TypeAlias = type | tuple[Option, ...] | None
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # fields whose annotation a spec can check by itself
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "str | None": (str, type(None)),
+}
+
+
+def _is_range(value: object) -> bool:
+    numbers = isinstance(value, Sequence) and len(value) == 2 and all(type(n) in (int, float) for n in value)
+    return numbers and value[0] < value[1]  # type: ignore[index]
+
+
+def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return the callable itself, importing it when it is given as ``"module:attribute"``."""
+    if not isinstance(target, str):
+        return target
+    module, _, attribute = target.partition(":")
+    found = getattr(importlib.import_module(module), attribute, None)
+    if not callable(found):
+        raise SpecError(f"'{target}' does not name a callable.", "Write it as 'package.module:function'.")
+    return found  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What every spec has: a name that users type, and one line that says what it is."""
+
+    name: str
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise SpecError(
+                f"{type(self).__name__} has the name {self.name!r}.",
+                "Use lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit.",
+            )
+        for declared in dataclasses.fields(self):
+            allowed = _SIMPLE_TYPES.get(str(declared.type))
+            value = getattr(self, declared.name)
+            if allowed is not None and type(value) not in allowed:  # bool is not int
+                self._require(False, f"{declared.name} must be {declared.type}, not {value!r}.")
+
+    def _require(self, condition: bool, what: str) -> None:
+        if not condition:
+            raise SpecError(f"{type(self).__name__} '{self.name}': {what}")
+
+    def _require_shape(self, name: str, value: object) -> Shape:
+        well_formed = isinstance(value, Sequence) and len(value) == 3 and all(type(n) is int and n > 0 for n in value)
+        self._require(well_formed, f"{name} must be (channels, height, width), not {value!r}.")
+        channels, height, width = cast("Shape", value)
+        return channels, height, width
+
+    def _require_recipe(self, recipe: object) -> None:
+        self._require(isinstance(recipe, Mapping), f"recipe must be a mapping of recipe fields, not {recipe!r}.")
+
+    def _require_names(self, name: str, value: object) -> tuple[str, ...]:
+        names = isinstance(value, Sequence) and all(isinstance(part, str) for part in value)
+        self._require(names and not isinstance(value, str), f"{name} must be names, not {value!r}.")
+        return tuple(cast("Sequence[str]", value))
+
+    def _require_target(self, name: str) -> None:
+        target = getattr(self, name)
+        well_formed = callable(target) or (isinstance(target, str) and bool(re.fullmatch(r"[\w.]+:\w+", target)))
+        self._require(well_formed, f"{name} must be a callable or 'module:attribute', not {target!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigurableSpec(Spec):
+    """A spec with options: a frozen dataclass whose fields are made by `genbench.option`."""
+
+    options: OptionSchema = None
+
+    @cached_property
+    def option_schema(self) -> tuple[Option, ...]:
+        """The options as plain data."""
+        if isinstance(self.options, tuple) and all(isinstance(option, Option) for option in self.options):
+            return self.options
+        try:
+            return describe_options(cast("type | None", self.options))
+        except SpecError as error:
+            raise SpecError(f"{type(self).__name__} '{self.name}': {error.cause}", error.cure) from None
+
+    def make_options(self, values: Mapping[str, OptionValue]) -> Any:
+        """Return the author's own options dataclass, filled with checked values (None where there are no options)."""
+        return self.options(**values) if isinstance(self.options, type) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec(ConfigurableSpec):
+    """Named networks of one family.
+
+    `build(image_shape, latent_dim, num_classes, options)` returns the networks that the family names. It is called
+    after seeding, on the CPU, with the shape of the dataset's images; `options` is an instance of the spec's own
+    dataclass (None where it has none).
+    """
+
+    family: str  # 'adversarial', 'variational', or a plugin's
+    build: Callable[..., Mapping[str, nn.Module]] | str
+    default_loss: str  # a loss of the same family
+    image_shapes: tuple[Shape, ...] | None = None  # the shapes that `build` accepts; None: any
+    value_range: tuple[float, float] = (-1.0, 1.0)  # of the images that the networks take and return
+    output: Literal["images", "logits"] = "images"  # 'logits': sigmoid makes images in [0, 1] of what is returned
+    latent_dim: int = 100  # default; users change it with --set NAME.latent_dim=…
+    prior: Literal["normal", "uniform"] = "normal"  # of the latents: N(0, 1) or U(-1, 1)
+    recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe fields that this model wants otherwise
+    conditional: bool = False  # networks take labels as their last argument
+    paper: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(bool(self.family), "family must be named.")
+        self._require_target("build")
+        self._require(bool(self.default_loss), "default_loss must be named.")
+        if self.image_shapes is not None:
+            some = isinstance(self.image_shapes, Sequence) and len(self.image_shapes) > 0
+            self._require(some, f"image_shapes must be some shapes, or None for any, not {self.image_shapes!r}.")
+            shapes = tuple(self._require_shape("each of image_shapes", shape) for shape in self.image_shapes)
+            object.__setattr__(self, "image_shapes", shapes)
+        self._require(_is_range(self.value_range), f"value_range must be (low, high), not {self.value_range!r}.")
+        low_high = (float(self.value_range[0]), float(self.value_range[1]))
+        object.__setattr__(self, "value_range", low_high)
+        self._require(self.output in ("images", "logits"), f"output is 'images' or 'logits', not {self.output!r}.")
+        if self.output == "logits":
+            self._require(low_high == (0.0, 1.0), "output='logits' means images in value_range (0, 1).")
+        self._require(self.latent_dim > 0, f"latent_dim must be a positive integer, not {self.latent_dim}.")
+        self._require(self.prior in ("normal", "uniform"), f"prior is 'normal' or 'uniform', not {self.prior!r}.")
+        self._require_recipe(self.recipe)
+        _ = self.option_schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossSpec(ConfigurableSpec):
+    """The objective of a family.
+
+    `create(options)` returns what the family expects: an `AdversarialLoss` for 'adversarial', a `VariationalLoss` for
+    'variational'.
+    """
+
+    family: str
+    create: Callable[[Any], Any] | str
+    formula: str = ""
+    source: str = ""  # paper and equation
+    recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe fields that this loss wants otherwise
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(bool(self.family), "family must be named.")
+        self._require_target("create")
+        self._require_recipe(self.recipe)
+        _ = self.option_schema
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(ConfigurableSpec):
+    """Images and labels.
+
+    `load(options, cache)` returns an `ImageData` of uint8 pixels; `cache` is a directory for downloads. With
+    `signature`, what `load` returned is kept on disk, memory-mapped, and used again while the signature stays the same
+    (names, sizes and times of the files, say): it must be quick. It may be empty: nothing is kept then. Options named
+    `size` and `channels` change the declared `image_shape`. With `argument`, the text behind a colon in
+    ``name:text`` becomes the value of that option (``folder:photos``); it must not be empty.
+    """
+
+    image_shape: Shape
+    load: Callable[..., ImageData] | str
+    classes: int | None = None  # how many labels there are; None: not labelled, or known only after loading
+    train_size: int | None = None  # None: known only after loading
+    argument: str | None = None
+    licence: str = ""
+    source: str = ""  # how it is obtained
+    synthetic: bool = False  # not data: good for throughput, worthless for quality, and labelled so in every table
+    signature: Callable[..., str] | str | None = None  # (options, cache) -> text that changes when the sources do
+    points: bool = False  # not pictures: each image is a point, its values are coordinates; shown as a scatter plot
+    modes: int | None = None  # into how many modes the data fall; None: they have none that are known
+    mode_of: Callable[[Tensor], Tensor] | str | None = None  # uint8 pixels (N, c, h, w) -> modes int64 (N,), -1: none
+    factors: tuple[str, ...] = ()  # of variation that are known: the names in `ImageData.factors`
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_target("load")
+        object.__setattr__(self, "image_shape", self._require_shape("image_shape", self.image_shape))
+        self._require((self.modes is None) == (self.mode_of is None), "modes and mode_of belong together.")
+        for target in ("mode_of", "signature"):
+            if getattr(self, target) is not None:
+                self._require_target(target)
+        object.__setattr__(self, "factors", self._require_names("factors", self.factors))
+        texts = [option.name for option in self.option_schema if option.type == "str"]
+        self._require(
+            self.argument is None or self.argument in texts, f"argument '{self.argument}' is not an option of type str."
+        )
+
+    def shape(self, values: Mapping[str, OptionValue]) -> Shape:
+        """Return the image shape under these option values."""
+        channels, height, width = self.image_shape
+        size, chosen = values.get("size"), values.get("channels")
+        if isinstance(size, int):
+            height = width = size
+        if isinstance(chosen, int):
+            channels = chosen
+        return channels, height, width
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilySpec(Spec):
+    """How networks learn and are used. `create(setup: Setup)` returns a `Family`."""
+
+    create: Callable[[Setup], Family] | str
+    networks: tuple[str, ...] = ()  # the names that a model's `build` must return
+    reconstructs: bool = False  # its models map images to images
+    bounds: bool = False  # it is a `LikelihoodFamily`: its models bound the likelihood of images
+    averaged: tuple[str, ...] = ()  # the networks that make images: the ones an EMA averages; empty: all
+    dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout acts on; empty: all
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_target("create")
+        for field_name in ("networks", "averaged", "dropout"):
+            object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(Spec):
+    """One number about a trained model, or several that are measured together.
+
+    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable`; with the direction 'each' a sequence of
+    them, each with a name and a direction of its own.
+    """
+
+    measure: Callable[[Evaluation], Estimate | Unavailable | Sequence[Estimate | Unavailable]] | str
+    direction: Direction | Literal["each"]
+    needs_reconstruction: bool = False  # asked only of families that reconstruct
+    needs_pictures: bool = False  # not asked of datasets of points
+    needs_modes: bool = False  # asked only of datasets that have modes
+    needs_bound: bool = False  # asked only of families that bound a likelihood; `--metrics likelihood` names them all
+    needs_factors: bool = False  # asked only of datasets whose factors of variation are known
+    default: bool = True  # measured when no --metrics are named
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_target("measure")
+        self._require(
+            self.direction in ("lower", "higher", "each"),
+            f"direction {self.direction!r} is not 'lower', 'higher' or 'each'.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractorSpec(Spec):
+    """A frozen network that turns images into features. `load(device)` returns an `Extractor`.
+
+    Every extractor gives a Fréchet distance, the metric ``fd-<name>``, and other metrics of features. `load` raises
+    `ExtractorUnavailable` with the cure where its weights are not at hand. With `needs_data` it is called as
+    `load(device, data: ExtractorData)`.
+    """
+
+    load: Callable[..., Extractor] | str
+    metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. 'fid…' is for the Inception weights of 2015
+    default: bool = True  # its distance is measured when no --metrics are named
+    classifies: bool = False  # it is a `Classifier`
+    needs_data: bool = False  # it is trained on the dataset at hand
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_target("load")
+        object.__setattr__(self, "metric", self.metric or f"fd-{self.name}")
+        self._require(
+            self.metric == "fid" or self.metric.startswith(("fid-", "fd-")), f"metric '{self.metric}' is not 'fd-…'."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReporterSpec(ConfigurableSpec):
+    """What tells a tracker of a run. Used only when named by `--reporters`.
+
+    `create(run: RunFacts, options)` returns an object with some of the methods `run_started`, `cell_started`,
+    `window_finished`, `evaluated`, `cell_finished` and `run_finished`, each of which takes the record of that name in
+    `genbench.api.events`. It lives in a process of its own, which does nothing while a window is timed, unless
+    `window_finished` takes longer than a second or something has left a thread running. `create` raises
+    `ReporterUnavailable` with the cause and the cure where something is missing, which ends the run before anything is
+    trained; whatever else goes wrong in a reporter costs a warning.
+    """
+
+    create: Callable[..., Any] | str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_target("create")
+        _ = self.option_schema

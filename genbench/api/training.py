@@ -1,0 +1,181 @@
+"""How networks learn: batches, phases, families, and the losses of the built-in families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from genbench.api.options import OptionValue
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from genbench.api.specs import ModelSpec, Shape
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a phase is given."""
+
+    images: Tensor  # float, (B, channels, height, width), in the model's value range
+    labels: Tensor | None  # int64, (B,); None unless the model is conditional
+    rng: torch.Generator  # all randomness comes from here; it lives on the device
+    last: bool  # no further repeat of this phase follows in this step
+    shared: MutableMapping[str, Any]  # what one phase leaves for the next; emptied after each step
+    progress: Tensor | None = None  # scalar on the device: the share of the budget consumed so far, in [0, 1)
+
+
+class Objective(NamedTuple):
+    """What a phase minimises, and the terms it is made of, which become curves."""
+
+    total: Tensor  # scalar
+    terms: Mapping[str, Tensor]  # scalars by name
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One player's update inside a step.
+
+    `objective` must not read a tensor on the host (`.item()`, `.cpu()`, `print`): it runs inside a timed window.
+    """
+
+    name: str
+    networks: tuple[str, ...]  # whose parameters this phase updates
+    objective: Callable[[Batch], Objective]
+    frozen: tuple[str, ...] = ()  # networks that it passes through and must not train
+    every: int = 1  # runs in each step whose number divides by this
+    repeats: int = 1  # updates per step, each on fresh images
+    optimizer: str = ""  # the phase whose optimiser it shares: a lazy regulariser of the same player; empty: its own
+    # Fields of the recipe that its optimiser wants otherwise than the recipe of the cell: optimizer, learning_rate,
+    # beta1, beta2, momentum or weight_decay. They win over what users ask for: take them from options that users have.
+    recipe: Mapping[str, OptionValue] = field(default_factory=dict)
+    after_update: Callable[[], None] | None = None  # called after each optimiser step: clips weights, say
+
+
+class Augmentation(Protocol):
+    """A random, differentiable change of images in front of a discriminator, on real and generated ones alike."""
+
+    def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Return changed images of the same shape, (B, channels, height, width), in the model's value range."""
+
+    def observe(self, real_logits: Tensor) -> None:
+        """Adapt the strength to how the discriminator judges real images, where the augmentation is adaptive."""
+
+    def terms(self) -> Mapping[str, Tensor]:
+        """Return what should become a curve: the current probability."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a family is created from."""
+
+    networks: Mapping[str, nn.Module]  # on the device; with a loss that has parameters, also `loss`
+    loss: Any  # what the loss spec's `create` returned
+    model: ModelSpec
+    latent_dim: int
+    num_classes: int
+    recipe: Mapping[str, OptionValue]  # every recipe field by name
+    device: torch.device
+    train_size: int = 0  # training images
+    image_shape: Shape = (0, 0, 0)  # of the dataset's images
+    augmentation: Augmentation | None = None  # of what a discriminator sees; None: nothing
+
+
+class Family(Protocol):
+    """How networks learn (`phases`) and are used (`sample`, `reconstruct`)."""
+
+    def phases(self) -> Sequence[Phase]:
+        """Return the phases of a step, in order."""
+
+    def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return `count` generated images in the model's value range; called in inference mode."""
+
+    def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return the images as the model sees them again; called only where the family reconstructs."""
+
+
+@runtime_checkable
+class LatentFamily(Family, Protocol):
+    """A family that makes images from latents: only such models can be interpolated and truncated."""
+
+    def latents(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return `count` latents drawn from the prior, (count, …)."""
+
+    def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return one image per latent in the model's value range; called in inference mode."""
+
+
+@dataclass(frozen=True)
+class LikelihoodBound:
+    """What a likelihood model says of B images, from K latents each; nats, sums over pixels and latents."""
+
+    log_weights: Tensor  # (K, B): log p(x|z) + log p(z) - log q(z|x); their mean over K is the ELBO
+    distortion: Tensor  # (B,): -log p(x|z), mean over the K latents
+    rate: Tensor  # (B,): KL(q(z|x) ‖ p(z))
+    mean: Tensor  # (B, latent_dim): means of q(z|x)
+
+
+@runtime_checkable
+class LikelihoodFamily(Family, Protocol):
+    """A family whose models bound the likelihood of an image, under the likelihood that their loss names."""
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """The kind of likelihood; None where this loss has none, or its encoder no distribution."""
+
+    def bound(self, images: Tensor, draws: int, rng: torch.Generator, labels: Tensor | None = None) -> LikelihoodBound:
+        """Return the bound on images (B, …) in the model's value range; called in inference mode."""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """What log p(x|z) means."""
+
+    name: str  # such as 'gaussian'
+    kind: Literal["discrete", "density", "cross-entropy"]  # of 256 levels; of real numbers; of grey pixels: none
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """The two players' losses, on logits of shape (B,), each a mean over the batch."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real_logits, fake_logits) -> scalar
+    generator: Callable[[Tensor, Tensor | None], Tensor]  # (fake_logits, real_logits or None) -> scalar
+    relativistic: bool = False  # the generator's loss is given real_logits too
+    boundary: float | None = 0.0  # the logit between real and fake; None: only differences of logits mean anything
+    # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
+    penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
+    penalty_every: int = 1  # lazy regularisation: a phase of its own in each k-th step, times the updates it stands for
+    clip_weights: float | None = None  # the discriminator's parameters are kept in [-c, c] after each update
+    alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which becomes a curve
+    weighted: bool = False  # the two functions carry the factors α and 1 - α already
+
+
+@dataclass(slots=True)
+class Posterior:
+    """What a variational loss is given for one batch of B images, each with K latents (`VariationalLoss.samples`)."""
+
+    images: Tensor  # (B, channels, height, width), in [0, 1]
+    logits: Tensor  # (K·B, channels, height, width), of the decoded means: sigmoid(logits) lies in [0, 1]
+    mean: Tensor  # (B, latent_dim), of q(z|x)
+    log_variance: Tensor  # (B, latent_dim), of q(z|x)
+    latents: Tensor  # (K·B, latent_dim), drawn from q(z|x): the first B are one draw for each image, and so on
+    prior: Tensor | None = None  # (B, latent_dim), drawn from the prior, where the loss asks for it
+    train_size: int = 0  # training images
+    progress: Tensor | None = None  # scalar: the share of the budget consumed so far, in [0, 1)
+
+
+@dataclass(frozen=True)
+class VariationalLoss:
+    """The objective of a variational model; terms are sums over pixels or latents, means over the batch (nats)."""
+
+    objective: Callable[[Posterior], Objective]
+    samples: int = 1  # latents drawn per image
+    deterministic: bool = False  # latents are the encoder's means, not draws
+    uses_prior: bool = False  # `Posterior.prior` is filled
+    module: nn.Module | None = None  # parameters of the loss itself, trained with the networks
+    # (images in [0, 1], logits) -> -log p(x|z) of every decoded image, (N,); None: the loss is not a likelihood's
+    nll: Callable[[Tensor, Tensor], Tensor] | None = None
+    likelihood: Likelihood | None = None  # what `nll` means

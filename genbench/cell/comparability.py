@@ -1,0 +1,40 @@
+"""What must agree before a cell's numbers are compared with another's."""
+
+from __future__ import annotations
+
+import msgspec
+import torch
+
+from genbench.data.loading import LoadedData
+from genbench.measure import accelerator, machine
+from genbench.measure.interference import disturbance
+from genbench.results.schema import CellIdentity, Comparability, Surroundings
+
+
+def comparability(identity: CellIdentity, device: torch.device, data: LoadedData, processes: int = 1) -> Comparability:
+    """Return what is known before training; of several processes on this machine, the threads of all count."""
+    return Comparability(
+        machine=machine.processor(),
+        cores=machine.usable_cores(),
+        threads=torch.get_num_threads() * processes,
+        openmp=machine.openmp_settings(),
+        allocator=machine.allocator_settings(),
+        denormals=_denormals(),
+        accelerator=accelerator.accelerator_name(device),
+        driver=accelerator.driver_version(device),
+        torch=str(torch.__version__),
+        python=machine.versions()["python"],
+        precision=str(identity.recipe["precision"]),
+        engine=str(identity.recipe["engine"]),
+        data_hash=data.hash,
+    )
+
+
+def disturbed(known: Comparability, seen: Surroundings) -> Comparability:
+    """Return the same with what took speed from the GPU meanwhile."""
+    return msgspec.structs.replace(known, disturbed=disturbance(seen))
+
+
+def _denormals() -> str:
+    """Return 'flushed' where the processor takes denormal numbers for zero, or an empty string."""
+    return "" if bool(torch.tensor(2.0**-140) * 0.5) else "flushed"

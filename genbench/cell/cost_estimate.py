@@ -1,0 +1,72 @@
+"""What a cell would cost: its step timed for about a second on random images of the right shape."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from genbench.api.options import OptionValue
+from genbench.cell.memory_limits import limit_memory
+from genbench.cell.setting_warnings import cautions
+from genbench.data.loading import LoadedData
+from genbench.measure.accelerator import select_device
+from genbench.measure.clock import time_window
+from genbench.measure.matmul_precision import tf32
+from genbench.measure.memory import read_peak
+from genbench.plan.process_counts import in_all
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.process.messages import Job
+from genbench.train.builder import build_cell, count_parameters
+from genbench.train.engines.selection import RECKONED
+
+WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
+
+
+def estimate_cell(job: Job) -> dict[str, Any]:
+    """Return seconds per step, images per step, parameters, peak memory and notes of the job's cell."""
+    assert job.cell is not None
+    identity, device = job.cell.identity, select_device(job.device)
+    limit_memory(job.memory_limit, device)
+    catalogue = load_registry(job.plugins)
+    batch_size = identity.recipe["batch_size"]
+    assert isinstance(batch_size, int)
+    shape = (2 * batch_size, *identity.image_shape)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
+    labels = torch.arange(2 * batch_size) % 10
+    data = LoadedData(pixels, labels, pixels[:2], labels[:2], num_classes=10, hash="", notes=())
+    built = build_cell(identity, catalogue, data, device)
+    seconds: list[float] = []
+    with tf32(identity.recipe["precision"] == "tf32"):
+        time_window(built.engine.step, WARMUP_STEPS, device)
+        while len(seconds) < STEPS and sum(seconds) < ENOUGH_SECONDS:
+            seconds.append(time_window(built.engine.step, 1, device)[1])
+    built.engine.data.close()
+    return {
+        "seconds_per_step": statistics.median(seconds),  # a neighbour's burst must not become a forecast
+        "images_per_step": built.engine.images_per_step,
+        "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
+        "peak_rss": read_peak(device, 0).peak_rss,
+        "notes": [
+            *cautions(built, identity, catalogue),
+            *_engine_notes(str(identity.recipe["engine"])),
+            *_processes_notes(identity.recipe),
+        ],
+    }
+
+
+def _engine_notes(asked: str) -> list[str]:
+    """Say what the estimate leaves out of engines that are to be prepared first."""
+    if asked == "eager":
+        return []
+    if asked == "auto":
+        return ["timed eagerly: a long training tries faster engines first, which takes a minute or so"]
+    return [f"timed eagerly: the engine {asked} is prepared first, in about {RECKONED[asked]:.0f} s, and may be faster"]
+
+
+def _processes_notes(recipe: Mapping[str, OptionValue]) -> list[str]:
+    """Say that the estimate is not of the processes that would train the cell."""
+    processes = in_all(recipe)
+    return [f"estimated of one process with the batch of all {processes}"] if processes > 1 else []

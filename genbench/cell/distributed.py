@@ -1,0 +1,81 @@
+"""What several processes that train a cell have in common, verified and recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import torch
+
+from genbench.cell.counters import Counted, count
+from genbench.cell.launch_bound import launch_bound_fraction
+from genbench.results.schema import Distributed, Energy, Surroundings, Throughput
+from genbench.train.builder import Built
+from genbench.train.checkpoint import weights_checksum
+from genbench.train.engine import Eager, Engine
+from genbench.train.engines.distributed import DataParallel
+from genbench.train.process_group import World
+
+
+def require_alike(when: str, world: World, engine: Engine, data_hash: str) -> None:
+    """Raise `GenbenchError`, in every process, where they have not the same data, weights and buffers."""
+    if world.size > 1:
+        world.require_same(f"{when}, the hash of the data", data_hash)
+        world.require_same(f"{when}, the checksum of weights and buffers", weights_checksum(engine))
+
+
+def part(engine: Engine) -> None:
+    """Let each process go on alone: no step waits for the others any more."""
+    if isinstance(engine.execution, DataParallel):
+        engine.execution.close()
+        engine.execution = Eager()
+
+
+def seen_by_all(world: World, seen: Surroundings) -> Surroundings:
+    """Return the same, where processes of this cell on this machine are no others, but its own."""
+    shares = [share for machine, share in world.gather((world.machine, seen.own or 0.0)) if machine == world.machine]
+    if seen.own is None or seen.others is None:
+        return seen
+    further = sum(shares) - seen.own
+    return msgspec.structs.replace(seen, own=seen.own + further, others=max(0.0, seen.others - further))
+
+
+def count_for_all(
+    world: World, built: Built, sample: Callable[[int], object], device: torch.device, speed: Throughput | None
+) -> Counted:
+    """Count on the main process, which is alone by now; of several, its share of the images stands for all of them.
+
+    Of several processes neither energy nor the launch-bound share is measured: one alone draws another power, and takes
+    another step, than it did among the others.
+
+    Args:
+        world: in which the cell was trained.
+        built: the cell, after `part`.
+        sample: makes that many images.
+        device: this process's.
+        speed: of all processes together.
+    """
+    if world.size == 1:
+        seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
+        return count(built.engine, sample, device, seconds, speed, launch_bound_fraction)
+    counted = count(built.engine, sample, device, 0.0, speed)
+    operations = counted.flops_per_image and counted.flops_per_image * world.size
+    return replace(counted, flops_per_image=operations, energy=Energy(reason="not measured of several processes"))
+
+
+def describe(world: World, built: Built, start_seconds: float) -> Distributed | None:
+    """Return the record of the processes, where it is more than one."""
+    execution, nodes = built.engine.execution, built.recipe["nnodes"]
+    if world.size == 1 or not isinstance(execution, DataParallel):
+        return None
+    assert isinstance(nodes, int)
+    return Distributed(
+        processes=world.size,
+        nodes=nodes,
+        backend=world.backend,
+        batch=built.engine.data.batch_size // world.size,
+        threads=torch.get_num_threads(),
+        unused=list(execution.unused),
+        start_seconds=start_seconds,
+    )

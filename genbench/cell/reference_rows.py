@@ -1,0 +1,77 @@
+"""Reference rows: what the metrics say of real held-out images, and of noise."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import torch
+
+from genbench.api import Images
+from genbench.api.specs import DatasetSpec
+from genbench.cell.memory_limits import limit_memory
+from genbench.data.loading import LoadedData, load_data
+from genbench.measure.accelerator import select_device
+from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.process.messages import Job
+from genbench.process.worker_channel import Reporter
+from genbench.results.schema import HELD_OUT, NOISE, PlannedReference, ReferenceResult, ReferenceRow
+from genbench.results.store import RunDirectory
+from genbench.sampling.sample_grids import write_samples
+from genbench.seeds import seeded_generator
+
+
+def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:
+    """Measure the metrics of the plan on held-out images, the scale's good end, and on uniform noise, its bad one."""
+    assert job.reference is not None
+    planned, device = job.reference, select_device(job.device)
+    limit_memory(job.memory_limit, device)
+    catalogue = load_registry(job.plugins)
+    reporter.activity("loading data")
+    data = load_data(planned.dataset, planned.image_shape, catalogue)
+    reporter.activity("measuring reference rows")
+    spec: DatasetSpec = catalogue.require("datasets", planned.dataset.name).spec
+    held_out = data.test_pixels[: planned.samples]
+    with contextlib.suppress(OSError):  # a full disk costs the picture, not the numbers
+        points = data.train_pixels if spec.points else None
+        write_samples(RunDirectory(Path(job.run)).sample_path(planned.id), held_out, points)
+    shape = (planned.samples, *planned.image_shape)
+    rng = seeded_generator(0, "noise", torch.device("cpu"))
+    noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
+    rows = [
+        _row(HELD_OUT, Images(held_out), planned, catalogue, data, device),
+        _row(NOISE, Images(noise), planned, catalogue, data, device),
+    ]
+    return ReferenceResult(
+        id=planned.id,
+        dataset=planned.dataset,
+        image_shape=planned.image_shape,
+        rows=rows,
+        data_hash=data.hash,
+        notes=list(data.notes),
+    )
+
+
+def _row(
+    name: str,
+    images: Images,
+    planned: PlannedReference,
+    catalogue: Catalogue,
+    data: LoadedData,
+    device: torch.device,
+) -> ReferenceRow:
+    evaluation = CellEvaluation(
+        samples=images,
+        train=data.train,
+        test=data.test,
+        device=device,
+        extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
+        mode_of=catalogue.require("datasets", planned.dataset.name).spec.mode_of,
+        factors=data.factors,
+        data=data.for_extractors(planned.dataset.name),
+    )
+    specs = [spec for metric in planned.metrics if not (spec := catalogue.metrics[metric].spec).needs_bound]
+    estimates, unavailable = measure(specs, evaluation, reconstructs=False)
+    return ReferenceRow(name=name, estimates=estimates, unavailable=unavailable)

@@ -1,0 +1,147 @@
+"""The steps that `genbench ab` and `genbench calibrate` share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import msgspec
+
+from genbench.ab.calibration import known
+from genbench.ab.comparison import Comparing, geometric_mean
+from genbench.ab.wire import Prepare
+from genbench.cli._run_steps import parse_device, resolve_auto
+from genbench.errors import ExitCode
+from genbench.measure import machine
+from genbench.plan.request import make_request, read_config
+from genbench.report.gate import ab
+from genbench.report.numbers import seconds as duration
+from genbench.results.comparison import Comparison
+from genbench.results.files import atomic_write
+
+_FOLDER = "folder:"
+
+
+def prepare(flags: Mapping[str, Any], settings: Sequence[str], config: str | None) -> Prepare:
+    """Return what both arms are to plan; paths in it are absolute, since the arms work elsewhere."""
+    given = dict(read_config(config) if config else {})
+    given |= {name: value for name, value in flags.items() if value is not None and name not in ("device", "threads")}
+    for name in ("out", "profile", "timeout", "memory_limit", "reporters", "target", "metrics"):
+        given.pop(name, None)  # of a run, and of no step
+    given["plugins"] = [str(Path(path).expanduser().resolve()) for path in given.get("plugins") or ()]
+    request = make_request(given, settings)  # what is wrong is said here, once
+    given["datasets"] = [
+        f"{_FOLDER}{Path(name.removeprefix(_FOLDER)).expanduser().resolve()}" if name.startswith(_FOLDER) else name
+        for name in request.datasets
+    ]
+    given |= {"profile": "smoke", "metrics": "none"}
+    return Prepare(
+        given=given,
+        settings=list(settings),
+        device=resolve_auto(parse_device(str(flags.get("device") or "auto"))),
+        threads=int(flags.get("threads") or machine.default_threads()),
+    )
+
+
+def machine_facts(question: Prepare) -> dict[str, Any]:
+    """Return what is known of this machine, and of the part of it that is used."""
+    return {
+        **machine.describe(),
+        "threads": question.threads,
+        "device": question.device,
+        "load_average": machine.load_average(),
+    }
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: with everything put away."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def progress(say: Callable[[str], None]) -> Callable[[Comparing], None]:
+    """Return what tells how far a comparison is, after each block."""
+
+    def tell(comparing: Comparing) -> None:
+        last, looks = comparing.blocks[-1], comparing.looks.blocks
+        ahead = next((look for look in looks if look > last.number), None)
+        ratios = [f"{cell} {ab.change(record.log_ratio)}" for cell, record in last.cells.items()]
+        ratios += [f"{cell} failed" for cell in last.failed]
+        following = f"next look after {ahead}" if ahead and comparing.open_cells else "done"
+        say(f"[{last.number}/{looks[-1]}] {' · '.join(ratios)} · {duration(last.seconds)} · {following}")
+
+    return tell
+
+
+def conclude(
+    comparing: Comparing,
+    labels: tuple[str, str],
+    notes: Sequence[str],
+    question: Prepare,
+    out: str | None,
+    as_json: bool,
+    interrupted: bool = False,
+) -> int:
+    """Print the verdict, keep the evidence, and return the exit code."""
+    decisions = comparing.decisions()
+    verdict = comparing.verdict(decisions)
+    reason = "interrupted: what was measured until then" if interrupted else ""
+    facts = machine_facts(question)
+    comparison = Comparison(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        base=labels[0],
+        head=labels[1],
+        versions={arm: dict(found) for arm, found in comparing.sides.versions.items()},
+        limit=comparing.limit,
+        looks=list(comparing.looks.blocks),
+        errors=list(comparing.looks.errors),
+        window_seconds=comparing.session.protocol.window_seconds,
+        settings={**question.given, "set": list(question.settings), "device": question.device},
+        machine=facts,
+        verdict=verdict,
+        reason=reason,
+        cells=decisions,
+        geometric_mean=geometric_mean(decisions),
+        blocks=comparing.blocks,
+        notes=[*notes, *_calibrated(facts, comparing.sides.cells)],
+    )
+    encoded = msgspec.json.format(msgspec.json.encode(comparison), indent=1)
+    click.echo(encoded.decode() if as_json else ab.text(comparison), nl=as_json)
+    directory = Path(out) if out else Path("results") / f"ab-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        atomic_write(directory / "comparison.json", encoded + b"\n")
+        atomic_write(directory / "summary.md", ab.summary(comparison).encode())
+        atomic_write(directory / "junit.xml", ab.cases(comparison).encode())
+        click.echo(f"Evidence: {directory / 'comparison.json'}", err=True)
+    except OSError as error:  # the verdict stands; it was printed
+        with suppress(OSError):
+            click.echo(f"Warning: the evidence cannot be written: {error}", err=True)
+    return ExitCode.INTERRUPTED if interrupted else verdict.exit_code
+
+
+def _calibrated(facts: dict[str, Any], cells: Sequence[str]) -> list[str]:
+    """Quote what `genbench calibrate` found for these cells on this machine."""
+    found = [calibration for cell in cells if (calibration := known(facts, cell)) is not None]
+    if not found:
+        return [
+            "not calibrated on this machine; `genbench calibrate` says what can be seen here, and how often it errs"
+        ]
+    return [
+        f"calibrated {one.created[:10]}: can see {100 * one.detectable:.1f} % or more of {one.cell} here"
+        for one in found
+    ]

@@ -1,0 +1,1 @@
+"""From a dataset to batches: loading, caching, resident and streaming sources, augmentation."""

@@ -1,0 +1,193 @@
+"""From a planned dataset to checked tensors."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genbench.api import ExtractorData, ImageData, Images
+from genbench.api.specs import DatasetSpec, Shape, resolve
+from genbench.data.content_hash import content_hash
+from genbench.data.image_cache import entry_path, read_entry, write_entry
+from genbench.errors import DataError
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.loader import Plugin
+from genbench.results.cache import cache_directory
+from genbench.results.schema import Choice
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """Both splits on the CPU, checked; labels are int64 (N,) or None."""
+
+    train_pixels: Tensor  # uint8, (N, channels, height, width)
+    train_labels: Tensor | None
+    test_pixels: Tensor
+    test_labels: Tensor | None
+    num_classes: int  # 0: not labelled
+    hash: str  # sha256 of everything above, which is all that a model sees
+    notes: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
+    mapped: bool = False  # the pixels lie in a file of the cache, mapped read-only
+    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, of the held-out images: name -> (N,)
+
+    @property
+    def train(self) -> Images:
+        """The training images."""
+        return Images(self.train_pixels, self.train_labels)
+
+    @property
+    def test(self) -> Images:
+        """The held-out images."""
+        return Images(self.test_pixels, self.test_labels)
+
+    def for_extractors(self, dataset: str) -> ExtractorData:
+        """Return what an extractor that is trained on these data is given."""
+        return ExtractorData(dataset, self.hash, self.train, self.test, cache_directory(), self.class_names)
+
+
+def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
+    """Load a dataset and check that it is what its spec declares; raise `DataError` where it is not.
+
+    Where the dataset has a signature, its images are kept in the cache and mapped into memory from there; a cache that
+    cannot be written costs a note.
+    """
+    entry = catalogue.require("datasets", choice.name)
+    spec: DatasetSpec = entry.spec
+    cache, options = cache_directory(), spec.make_options(choice.options)
+    place = _cache_place(spec, entry.plugin, choice, options, cache)
+    kept = _read_kept(place, spec, shape)
+    if kept is not None:
+        return kept
+    loaded = resolve(spec.load)(options, cache)
+    if not isinstance(loaded, ImageData):
+        raise DataError(f"Dataset '{choice.name}' returned {type(loaded).__name__}, not an ImageData.")
+    checked = _check_all(loaded, spec, shape)
+    after = _cache_place(spec, entry.plugin, choice, options, cache)  # a download brings the first signature
+    if after is None or place not in (None, after):
+        return _describe(checked, spec, content_hash(_tensors(checked)))
+    try:
+        found = write_entry(after, checked)
+    except (OSError, ValueError) as error:  # ValueError: a note, or the name of a class, is not text
+        reason = getattr(error, "strerror", None) or str(error)
+        note = f"the prepared images could not be kept in {after.parent} ({reason}): each start prepares them anew"
+        noted = replace(checked, notes=(*checked.notes, note))
+        return _describe(noted, spec, content_hash(_tensors(checked)))
+    del loaded
+    return _read_kept(after, spec, shape) or _describe(checked, spec, found)
+
+
+def _cache_place(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any, cache: Path) -> Path | None:
+    """Return where the cache keeps these images; None where the dataset does not want them kept."""
+    if spec.signature is None:
+        return None
+    signature = resolve(spec.signature)(options, cache)
+    if not isinstance(signature, str):
+        raise DataError(f"Dataset '{spec.name}': its signature is {type(signature).__name__}, not text.")
+    if not signature:
+        return None
+    sources = f"{signature}\n{_code_hash(resolve(spec.load))}"
+    return entry_path(cache, spec.name, f"{plugin.distribution} {plugin.version}", choice.options, sources)
+
+
+def _code_hash(load: Callable[..., Any]) -> str:
+    """Return the hash of the file that a loader is written in: its author may be at work on it."""
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(load))
+        return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
+    except (OSError, TypeError):  # no file, as in an archive; no function, but an object that can be called
+        return ""
+
+
+def _read_kept(place: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedData | None:
+    found = None if place is None else read_entry(place)
+    if found is None:
+        return None
+    try:
+        return _describe(_check_all(found[0], spec, shape), spec, found[1], mapped=True)
+    except DataError:  # not what is declared now: it is prepared anew
+        return None
+
+
+def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
+    """Return the same data as tensors, labels int64; raise `DataError` where they are not what was declared."""
+    train, test = (
+        Images(*_check(images, split, shape, spec.name))
+        for split, images in (("train", data.train), ("test", data.test))
+    )
+    return replace(data, train=train, test=test, factors=_check_factors(data.factors, spec, len(test.pixels)))
+
+
+def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool = False) -> LoadedData:
+    train_pixels, train_labels, test_pixels, test_labels = _tensors(data)
+    assert train_pixels is not None and test_pixels is not None
+    num_classes = 0
+    if train_labels is not None:
+        highest = max(int(labels.max()) for labels in (train_labels, test_labels) if labels is not None)
+        num_classes = max(spec.classes or 0, len(data.class_names), highest + 1)
+    return LoadedData(
+        train_pixels=train_pixels,
+        train_labels=train_labels,
+        test_pixels=test_pixels,
+        test_labels=test_labels,
+        num_classes=num_classes,
+        hash=found_hash,
+        notes=tuple(data.notes),
+        class_names=tuple(data.class_names),
+        mapped=mapped,
+        factors=data.factors,
+    )
+
+
+def _tensors(data: ImageData) -> tuple[Tensor | None, ...]:
+    """Return the tensors of checked data in the order in which they are hashed."""
+    found: Any = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels)
+    return tuple(found)
+
+
+def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -> dict[str, Tensor]:
+    """Return the factors of variation as tensors in the declared order; raise `DataError` for others or broken ones."""
+    where = f"Dataset '{spec.name}'"
+    if {*factors} != {*spec.factors}:
+        found_names, declared = (", ".join(names) or "none" for names in (factors, spec.factors))
+        raise DataError(
+            f"{where}: the factors are {found_names}, but {declared} declared.",
+            "Name in `factors` of the spec what the loader puts into ImageData.factors.",
+        )
+    found = {name: torch.as_tensor(factors[name]) for name in spec.factors}
+    for name, values in found.items():
+        if values.shape != (images,) or values.is_complex() or not bool(values.isfinite().all()):
+            raise DataError(
+                f"{where}: factor '{name}' is {values.dtype} {tuple(values.shape)}, not one finite number for each of "
+                f"the {images} held-out images."
+            )
+    return found
+
+
+def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor, Tensor | None]:
+    where = f"Dataset '{name}', split '{split}'"
+    pixels = torch.as_tensor(images[0])
+    if pixels.dtype != torch.uint8:
+        raise DataError(f"{where}: pixels are {pixels.dtype}, not uint8.", "Scale them to 0…255 and convert them.")
+    if pixels.ndim != 4 or tuple(pixels.shape[1:]) != tuple(shape):
+        raise DataError(
+            f"{where}: pixels have shape {tuple(pixels.shape)}, but (N, {', '.join(map(str, shape))}) was declared.",
+            "Mend image_shape of the spec, or the loader.",
+        )
+    if len(pixels) == 0:
+        raise DataError(f"{where}: there are no images.")
+    if len(images) < 2 or images[1] is None:
+        return pixels, None
+    labels = torch.as_tensor(images[1])
+    if labels.is_floating_point() or labels.shape != (len(pixels),):
+        raise DataError(f"{where}: labels are {labels.dtype} {tuple(labels.shape)}, not one whole number per image.")
+    if int(labels.min()) < 0:
+        raise DataError(f"{where}: a label is negative.")
+    return pixels, labels.to(torch.int64)

@@ -1,0 +1,1 @@
+"""Statistics and decisions of the gate: pure functions."""

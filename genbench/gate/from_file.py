@@ -1,0 +1,141 @@
+"""Sheets from a baseline file and from what pytest-benchmark wrote, and baselines from sheets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from genbench.errors import UsageError
+from genbench.gate.limits import COUNTERS
+from genbench.gate.measurements import Entry, Quality, Sheet
+from genbench.results.baseline import Baseline, KeptCell, KeptQuality
+
+KEPT_UNDER = "genbench"  # in a benchmark's `extra_info`: machine and settings, from the fixture `genbench_step`
+
+
+def baseline_of(sheet: Sheet) -> Baseline:
+    """Return the baseline that holds a sheet; cells that did not end well are left out, for they have no values."""
+    return Baseline(cells={name: _kept(entry) for name, entry in sheet.entries.items() if not entry.unwell})
+
+
+def counters_of(sheet: Sheet) -> Sheet:
+    """Return the sheet without what differs between machines: counters are left, and the torch that they rest on."""
+
+    def counted(entry: Entry) -> Entry:
+        software = {name: value for name, value in entry.machine.items() if name == "torch"}
+        return replace(entry, machine=software, speeds=(), qualities={})
+
+    return Sheet(sheet.name, {cell: counted(entry) for cell, entry in sheet.entries.items()})
+
+
+def sheet_of_baseline(baseline: Baseline, name: str) -> Sheet:
+    """Return the sheet that a baseline holds."""
+    return Sheet(name, {cell: _entry(kept) for cell, kept in baseline.cells.items()})
+
+
+def sheet_of_benchmarks(document: object, name: str) -> Sheet:
+    """Return the sheet of pytest-benchmark's JSON: the median time of each benchmark, and counters in its `extra_info`.
+
+    Raises `UsageError` where it is not that.
+    """
+    benchmarks = document.get("benchmarks") if isinstance(document, Mapping) else None
+    if not isinstance(document, Mapping) or not isinstance(benchmarks, list):
+        raise UsageError(f"{name} is neither a run of genbench nor pytest-benchmark's JSON.")
+    machine = _machine(document.get("machine_info"))
+    try:
+        entries = {str(benchmark["fullname"]): _of_benchmark(benchmark, machine) for benchmark in benchmarks}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"{name} is damaged: a benchmark has no readable {error}.") from error
+    return Sheet(name, entries)
+
+
+def merged(sheets: Sequence[Sheet], name: str) -> Sheet:
+    """Return what several files of one side hold together: each is one process, whose times are one sample.
+
+    Raises `UsageError` where files were measured with other settings or on other machines.
+    """
+    grouped: dict[str, list[tuple[str, Entry]]] = {}
+    for sheet in sheets:
+        for cell, entry in sheet.entries.items():
+            grouped.setdefault(cell, []).append((sheet.name, entry))
+    entries: dict[str, Entry] = {}
+    for cell, members in grouped.items():
+        first_name, first = members[0]
+        for other_name, other in members[1:]:
+            if (other.settings, other.machine) != (first.settings, first.machine):
+                raise UsageError(f"{first_name} and {other_name} measured {cell} under other conditions.")
+        counters: dict[str, float] = {}
+        for _, entry in members:
+            for counter, value in entry.counters.items():
+                counters[counter] = max(counters.get(counter, value), value)
+        speeds = [speed for _, entry in members for speed in entry.speeds]
+        entries[cell] = replace(first, counters=counters, speeds=speeds)
+    return Sheet(name, entries)
+
+
+def _of_benchmark(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> Entry:
+    extra = benchmark.get("extra_info")
+    own = extra.get(KEPT_UNDER) if isinstance(extra, Mapping) else None
+    return Entry(
+        settings=dict(own["settings"]) if own is not None else {},
+        machine={name: str(value) for name, value in own["machine"].items()} if own is not None else machine,
+        counters=_numbers(extra),
+        speeds=[float(benchmark["stats"]["median"])],
+        seconds=True,
+    )
+
+
+def _kept(entry: Entry) -> KeptCell:
+    return KeptCell(
+        counters=dict(entry.counters),
+        machine=dict(entry.machine),
+        metrics={
+            metric: KeptQuality(
+                direction=quality.direction,
+                errors=[_finite(error) for error in quality.errors],
+                protocol=dict(quality.protocol),
+                values=[value for value in quality.values if math.isfinite(value)],
+            )
+            for metric, quality in entry.qualities.items()
+        },
+        seeds=list(entry.seeds),
+        settings=dict(entry.settings),
+        speeds=list(entry.speeds),
+    )
+
+
+def _entry(kept: KeptCell) -> Entry:
+    return Entry(
+        settings=kept.settings,
+        machine=kept.machine,
+        counters=kept.counters,
+        speeds=kept.speeds,
+        qualities={
+            metric: Quality(quality.values, quality.errors, quality.direction, quality.protocol)
+            for metric, quality in kept.metrics.items()
+        },
+        seeds=kept.seeds,
+    )
+
+
+def _machine(info: object) -> dict[str, str]:
+    facts: Mapping[str, Any] = info if isinstance(info, Mapping) else {}
+    cpu = facts.get("cpu")
+    processor = cpu.get("brand_raw") if isinstance(cpu, Mapping) else None
+    named = {"machine": processor, "python": facts.get("python_version"), "system": facts.get("machine")}
+    return {key: str(value) for key, value in named.items() if value}
+
+
+def _numbers(extra: object) -> dict[str, float]:
+    facts: Mapping[str, Any] = extra if isinstance(extra, Mapping) else {}
+    return {
+        name: float(facts[name])
+        for name in COUNTERS
+        if isinstance(facts.get(name), int | float) and not isinstance(facts[name], bool)
+    }
+
+
+def _finite(error: float | None) -> float | None:
+    return error if error is not None and math.isfinite(error) else None

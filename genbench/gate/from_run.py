@@ -1,0 +1,108 @@
+"""Sheets from a run's contents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from genbench.api.options import OptionValue
+from genbench.gate.measurements import Entry, Quality, Sheet
+from genbench.results.schema import CellIdentity, CellResult, Comparability, PlannedCell
+from genbench.results.store import RunContents
+
+MACHINE = (
+    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
+    "disturbed",
+)  # fmt: skip
+_WELL = ("ok", "collapsed")  # a collapsed training was measured; its quality tells
+_COUNTED = ("operations", "host_reads", "layout_copies", "peak_bytes", "kernel_launches")
+
+
+def sheet_of(contents: RunContents) -> Sheet:
+    """Return what a gate looks at; cells that were planned and never ran are part of it, without values."""
+    grouped: dict[str, list[tuple[PlannedCell, CellResult | None]]] = {}
+    for planned in contents.record.cells:
+        if not planned.reason:
+            grouped.setdefault(cell_name(planned), []).append((planned, contents.cells.results.get(planned.id)))
+    damaged = contents.cells.damaged
+    return Sheet(contents.name, {name: _entry(members, damaged) for name, members in grouped.items()})
+
+
+def cell_name(planned: PlannedCell) -> str:
+    """Return what a cell is called in baselines: all that is chosen by name, but for the seed."""
+    identity = planned.identity
+    parts = [identity.model.name, identity.loss.name, identity.dataset.name]
+    if planned.variant:
+        parts.append(planned.variant)
+    precision, engine = str(identity.recipe["precision"]), str(identity.recipe["engine"])
+    parts += [part for part in (precision, engine) if part not in ("fp32", "eager")]
+    processes = identity.recipe.get("nproc", 1), identity.recipe.get("nnodes", 1)
+    parts += [f"{name} {count}" for name, count in zip(("nproc", "nnodes"), processes, strict=True) if count != 1]
+    return " · ".join([*parts, *([identity.device] if identity.device != "cpu" else [])])
+
+
+def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:
+    """Return what was asked for, but for the seed and for the versions of the code."""
+    found: dict[str, OptionValue] = {"image_shape": list(identity.image_shape), "latent_dim": identity.latent_dim}
+    for kind, choice in (("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset)):
+        found |= {f"{kind}.{name}": value for name, value in choice.options.items()}
+    return found | dict(identity.recipe)
+
+
+def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Mapping[str, str]) -> Entry:
+    members = list(members)
+    results = [result for _, result in members if result is not None and result.status in _WELL]
+    unwell = [
+        f"seed {planned.identity.seed}: {result.status if result else damaged.get(planned.id, 'never ran')}"
+        for planned, result in members
+        if result is None or result.status not in _WELL
+    ]
+    return Entry(
+        settings=settings_of(members[0][0].identity),
+        machine=_machine(results),
+        counters=_counters(results),
+        speeds=[r.throughput.images_per_second for r in results if r.throughput is not None],
+        qualities=_qualities(results),
+        seeds=[planned.identity.seed for planned, _ in members],
+        unwell=unwell,
+    )
+
+
+def _machine(results: Iterable[CellResult]) -> dict[str, str]:
+    measured = [result.comparability for result in results if result.comparability is not None]
+    return {name: _alike(measured, name) for name in MACHINE} if measured else {}
+
+
+def _alike(measured: Iterable[Comparability], name: str) -> str:
+    return " / ".join(dict.fromkeys(str(getattr(one, name)) for one in measured)) or "none"
+
+
+def _counters(results: list[CellResult]) -> dict[str, float]:
+    """Return the counters of the cell; where seeds count differently, the largest, which is what a limit is about."""
+    found: dict[str, float] = {}
+    for result in results:
+        counted: dict[str, float | None] = {
+            "flops_per_image": result.flops_per_image,
+            "flops_per_sample": result.flops_per_sample,
+            "parameters": sum(result.total_parameters.values()) if result.total_parameters else None,
+        }
+        if result.counters is not None:
+            counted |= {name: getattr(result.counters, name) for name in _COUNTED}
+            counted["strided_convolutions"] = result.counters.convolutions - result.counters.channels_last
+        for name, value in counted.items():
+            if value is not None and math.isfinite(value):
+                found[name] = max(found.get(name, -math.inf), float(value))
+    return found
+
+
+def _qualities(results: list[CellResult]) -> Mapping[str, Quality]:
+    found: dict[str, Quality] = {}
+    for metric in dict.fromkeys(estimate.metric for result in results for estimate in result.estimates):
+        own = [estimate for result in results for estimate in result.estimates if estimate.metric == metric]
+        found[metric] = Quality(
+            values=[estimate.value for estimate in own],
+            errors=[estimate.standard_error for estimate in own],
+            direction=own[0].direction,
+            protocol={**own[0].protocol, "images": own[0].n},
+        )
+    return found

@@ -1,0 +1,144 @@
+"""What a user means by REAL or FAKE: a folder, a file of images or of statistics, a dataset, or a trained cell."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genbench.errors import DataError, UsageError, near_miss
+from genbench.imagesets.array_file import holds_statistics, npy_source, npz_source
+from genbench.imagesets.generated import (
+    SPLITS,
+    Split,
+    cell_source,
+    dataset_source,
+)
+from genbench.imagesets.image_folder import folder_source
+from genbench.imagesets.source import ImageSource
+from genbench.plugins.catalogue import Catalogue
+from genbench.results.store import RunDirectory
+
+if TYPE_CHECKING:
+    import torch
+
+    from genbench.api import ExtractorData
+
+FORMS = (
+    "A side is a folder of images, an .npy or .npz of images, an .npz of statistics (mu, sigma), a dataset "
+    "(DATASET@train or DATASET@test), or RUN:CELL."
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one argument means."""
+
+    images: ImageSource | None  # None: only statistics are known
+    statistics: Path | None = None  # a file of statistics
+    data: ExtractorData | None = None  # of a dataset
+
+    @property
+    def title(self) -> str:
+        """What a reader is told."""
+        return self.images.title if self.images is not None else f"statistics {self.statistics}"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How a trained cell is asked for samples."""
+
+    device: torch.device
+    count: int | None = None  # None: as many as its run drew
+    seed: int = 0
+    plugins: Sequence[str] = ()  # files that stand for those of the run
+
+
+def find_side(text: str, catalogue: Catalogue, drawing: Drawing) -> Side:
+    """Return what a text means.
+
+    The suffix .npy or .npz is a file. A known dataset's name, with an argument behind a colon and a split behind an @,
+    is a dataset, unless a file of that name exists too, which is an error: ``./NAME`` is the folder, ``NAME@train`` the
+    dataset. Else it is a folder, and else ``RUN:CELL``. Raises `UsageError` where it is none of these.
+    """
+    path = _path(text)
+    if path.suffix.lower() in (".npy", ".npz") and not path.is_dir():
+        return _file(text, path)
+    name, split = _split(text)
+    run, colon, cell = text.rpartition(":")
+    if colon and (_path(run) / "run.json").is_file():
+        if run in catalogue.datasets:
+            raise UsageError(
+                f"'{run}' is a dataset, and a run here.", f"Write .{os.sep}{text} for the cell of the run."
+            )
+        directory = RunDirectory.open(_path(run))
+        planned = directory.find_cell(cell)
+        return Side(cell_source(directory, planned, drawing.count, drawing.seed, drawing.device, drawing.plugins))
+    if name.partition(":")[0] in catalogue.datasets:
+        if name == text and path.exists():
+            raise UsageError(
+                f"'{text}' is a dataset, and the name of a {'folder' if path.is_dir() else 'file'} here.",
+                f"Write {text}@train for the dataset, or .{os.sep}{text} for the folder.",
+            )
+        images, data = dataset_source(name, split, catalogue)
+        return Side(images, data=data)
+    if path.is_dir():
+        if (path / "run.json").is_file():
+            cells = ", ".join(cell.id for cell in RunDirectory.open(path).record.cells)
+            raise UsageError(f"{text} is a run, which has several cells.", f"Write {text}:CELL. It has: {cells}.")
+        return Side(folder_source(path))
+    raise _unknown(text, path, name, catalogue)
+
+
+def _file(text: str, path: Path) -> Side:
+    if not path.is_file():
+        near = difflib.get_close_matches(path.name, _neighbours(path), n=1)
+        raise DataError(
+            f"The file {text} does not exist.{f' Did you mean {path.with_name(near[0])}?' if near else ''}", FORMS
+        )
+    if path.suffix.lower() == ".npy":
+        return Side(npy_source(path))
+    if holds_statistics(path):
+        return Side(None, statistics=path)
+    return Side(npz_source(path))
+
+
+def _split(text: str) -> tuple[str, Split]:
+    for split in SPLITS:
+        if text.endswith(f"@{split}"):
+            return text.removesuffix(f"@{split}"), split
+    return text, "train"
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user after ~
+        return Path(text)
+
+
+def _neighbours(path: Path) -> list[str]:
+    try:
+        return [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _unknown(text: str, path: Path, name: str, catalogue: Catalogue) -> UsageError:
+    tried = [f"there is no folder {text}"]
+    if path.is_file():
+        tried = [f"the file {text} is no .npy or .npz"]
+    claims = catalogue.quarantined_claims("datasets", name)
+    dataset = name.partition(":")[0]
+    if claims:
+        tried.append(f"the dataset '{dataset}' is registered by the {claims[0].explanation}")
+    else:
+        tried.append(f"no dataset '{dataset}'")
+    run, colon, _ = text.rpartition(":")
+    if colon and run:
+        tried.append(f"no run {run}")
+    hint = near_miss(dataset, [*catalogue.datasets, *_neighbours(path)])
+    return UsageError(f"'{text}' is not known: {', '.join(tried)}.{hint}", FORMS)

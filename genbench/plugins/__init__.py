@@ -1,0 +1,1 @@
+"""Discovering, loading, probing and quarantining plugins, and the catalogue of what is installed."""

@@ -1,0 +1,1 @@
+"""Starting, stopping and describing child processes, and the messages between them."""

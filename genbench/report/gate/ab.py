@@ -1,0 +1,105 @@
+"""What `genbench ab` says, from its evidence: a table on a terminal, Markdown in a pull request, JUnit in CI."""
+
+from __future__ import annotations
+
+from tabulate import tabulate
+
+from genbench.gate.verdict import Verdict
+from genbench.report.gate.junit import Case, junit
+from genbench.report.gate.markdown import folded
+from genbench.report.markup import markdown
+from genbench.report.numbers import MISSING
+from genbench.results.comparison import CellDecision, Comparison
+
+HEADINGS = ("cell", "time per step", "bounds", "blocks", "verdict")
+
+
+def change(share: float | None) -> str:
+    """Return a change of time for a reader: ``+4.9 %`` is slower."""
+    return MISSING if share is None else f"{100 * share:+.1f} %"
+
+
+def told(decision: CellDecision) -> str:
+    """Say in one line what is known of a cell."""
+    if decision.presence == "new":
+        return f"new: {decision.reason}"
+    parts = []
+    if decision.change is not None:
+        parts.append(
+            f"{change(decision.change)} time per step, between {_bounds(decision)} after {decision.blocks} blocks"
+        )
+    if decision.more_blocks is not None:
+        parts.append(f"about {decision.more_blocks:,} more blocks would tell")
+    return "; ".join([*parts, *([decision.reason] if decision.reason else [])])
+
+
+def text(comparison: Comparison) -> str:
+    """Return the table for a terminal, with what it rests on."""
+    lines = [f"base  {comparison.base}", f"head  {comparison.head}", ""]
+    lines += [tabulate(_rows(comparison), HEADINGS, disable_numparse=True, colalign=_ALIGNED), ""]
+    lines += [*_remarks(comparison), f"Verdict: {comparison.verdict}" + _because(comparison)]
+    return "\n".join(lines) + "\n"
+
+
+def summary(comparison: Comparison) -> str:
+    """Return Markdown for a step summary or a comment, the most important rows first."""
+    sign = {"ok": "✅", "improved": "✅", "regressed": "❌", "inconclusive": "❔"}.get(comparison.verdict, "⚠️")
+    lines = [f"### {sign} genbench: {comparison.verdict}{markdown(_because(comparison))}", ""]
+    lines += [f"{markdown(comparison.base)} → {markdown(comparison.head)}", ""]
+    lines += folded(_rows(comparison), HEADINGS, _ALIGNED)
+    return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(comparison))]) + "\n"
+
+
+def cases(comparison: Comparison) -> str:
+    """Return JUnit XML with one test case per cell."""
+    seconds: dict[str, float] = {}
+    for block in comparison.blocks:
+        for cell, windows in block.cells.items():
+            seconds[cell] = seconds.get(cell, 0.0) + sum(windows.seconds)
+    return junit(
+        "genbench ab",
+        [
+            Case(d.cell, Verdict(d.verdict), told(d), seconds.get(d.cell, 0.0), skipped=d.presence == "new")
+            for d in comparison.cells
+        ],
+    )
+
+
+_ALIGNED = ("left", "right", "right", "right", "left")
+_FIRST = ("regressed", "no-data", "not-comparable", "inconclusive", "improved", "ok")
+
+
+def _rows(comparison: Comparison) -> list[list[str]]:
+    ordered = sorted(comparison.cells, key=lambda decision: _FIRST.index(decision.verdict))
+    return [
+        [
+            decision.cell,
+            change(decision.change),
+            _bounds(decision) if decision.low is not None else MISSING,
+            str(decision.blocks),
+            "new" if decision.presence == "new" else decision.verdict,
+        ]
+        for decision in ordered
+    ]
+
+
+def _bounds(decision: CellDecision) -> str:
+    return f"{change(decision.low)} … {change(decision.high)}"
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    remarks = []
+    if comparison.geometric_mean is not None and sum(d.change is not None for d in comparison.cells) > 1:
+        remarks.append(f"Geometric mean of all cells: {change(comparison.geometric_mean)}.")
+    known = [decision.detectable for decision in comparison.cells if decision.detectable is not None]
+    if known:
+        remarks.append(
+            f"Limit: {100 * comparison.limit:g} % slower. A change of {100 * max(known):.1f} % beyond it is found 95 "
+            f"times of 100 by these blocks; a false alarm has a chance of {100 * sum(comparison.errors):.2g} % at most."
+        )
+    remarks += [f"{d.cell}: {told(d)}." for d in comparison.cells if d.reason or d.more_blocks is not None]
+    return [*remarks, *(f"Note: {note}." for note in comparison.notes)]
+
+
+def _because(comparison: Comparison) -> str:
+    return f" ({comparison.reason})" if comparison.reason else ""

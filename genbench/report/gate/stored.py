@@ -1,0 +1,137 @@
+"""What `genbench check` and `genbench compare` say: a table on a terminal, Markdown in a pull request, JUnit in CI."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from tabulate import tabulate
+
+from genbench.gate.judge import Finding, whole
+from genbench.gate.verdict import Verdict, gravest
+from genbench.report.gate.junit import Case, junit
+from genbench.report.gate.markdown import folded
+from genbench.report.markup import markdown
+from genbench.report.numbers import MISSING, significant
+
+HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "limit", "verdict")
+_ALIGNED = ("left", "left", *["right"] * 5, "left")
+_FIRST = (*Verdict,)
+_SIGNS = {Verdict.OK: "✅", Verdict.IMPROVED: "✅", Verdict.REGRESSED: "❌", Verdict.INCONCLUSIVE: "❔"}
+
+
+def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) -> str:
+    """Return the table for a terminal; without `everything`, counters that are as they were make one line."""
+    shown, same = _chosen(findings, everything)
+    lines = [f"base  {sides[0]}", f"head  {sides[1]}", ""]
+    if shown:
+        rows = [_row(finding) for finding in shown]
+        lines += [tabulate(rows, HEADINGS, disable_numparse=True, colalign=_ALIGNED), ""]
+    lines += [*_remarks(shown, same), f"Verdict: {whole(findings)}"]
+    return "\n".join(lines) + "\n"
+
+
+def summary(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
+    """Return Markdown, the gravest first; what a reader need not see at once is folded."""
+    verdict = whole(findings)
+    shown, same = _chosen(sorted(findings, key=_gravity), everything=False)
+    lines = [
+        f"### {_SIGNS.get(verdict, '⚠️')} genbench: {verdict}",
+        "",
+        f"{markdown(sides[0])} → {markdown(sides[1])}",
+        "",
+    ]
+    lines += folded([_row(finding) for finding in shown], HEADINGS, _ALIGNED)
+    return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(shown, same))]) + "\n"
+
+
+def cases(findings: Sequence[Finding], suite: str) -> str:
+    """Return JUnit XML with one test case per cell, which tells of what in it does not pass."""
+    by_cell: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_cell.setdefault(finding.cell, []).append(finding)
+    return junit(suite, [_case(cell, own) for cell, own in by_cell.items()])
+
+
+def as_json(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
+    """Return everything for programs."""
+    verdict = whole(findings)
+    document: dict[str, Any] = {
+        "base": sides[0],
+        "head": sides[1],
+        "verdict": verdict,
+        "exit_code": int(verdict.exit_code),
+        "findings": list(findings),
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def _case(cell: str, own: Sequence[Finding]) -> Case:
+    judged = [finding for finding in own if finding.judged]
+    if not judged:
+        return Case(cell, Verdict.OK, own[0].reason or "nothing of it is judged", skipped=True)
+    verdict = gravest(finding.verdict for finding in judged)
+    telling = [_told(finding) for finding in judged if finding.verdict is verdict]
+    return Case(cell, verdict, "; ".join(telling))
+
+
+def _told(finding: Finding) -> str:
+    values = f"{_number(finding.base)} → {_number(finding.head)}" if finding.head is not None else ""
+    return " ".join(
+        part for part in (finding.quantity, values, f"({finding.reason})" if finding.reason else "") if part
+    )
+
+
+def _chosen(findings: Sequence[Finding], everything: bool) -> tuple[list[Finding], int]:
+    """Return what is worth a row, and how many counters are exactly as they were."""
+    same = [f for f in findings if f.kind == "counter" and f.verdict is Verdict.OK and f.base == f.head]
+    if everything or not same:
+        return list(findings), 0
+    left_out = {id(finding) for finding in same}
+    return [finding for finding in findings if id(finding) not in left_out], len(same)
+
+
+def _row(finding: Finding) -> list[str]:
+    bounds = MISSING if finding.low is None else f"{_percent(finding.low)} … {_percent(finding.high)}"
+    verdict = str(finding.verdict) if finding.judged else f"({'new' if finding.kind == 'cell' else finding.verdict})"
+    return [
+        finding.cell,
+        finding.quantity or MISSING,
+        _number(finding.base),
+        _number(finding.head),
+        MISSING if finding.change is None else _percent(finding.change),
+        bounds,
+        finding.limit or MISSING,
+        verdict,
+    ]
+
+
+def _remarks(shown: Sequence[Finding], same: int) -> list[str]:
+    remarks = [f"{same} counters are exactly as they were."] if same else []
+    if any(not finding.judged for finding in shown):
+        remarks.append("In brackets: shown, and not judged.")
+    told: dict[str, list[str]] = {}
+    for finding in shown:
+        if finding.reason:
+            told.setdefault(finding.reason, []).append(f"{finding.cell} {finding.quantity}".strip())
+    return [*remarks, *(f"{_named(where)}: {reason}." for reason, where in told.items())]
+
+
+def _named(where: Sequence[str], most: int = 3) -> str:
+    return ", ".join(where[:most]) + (f" and {len(where) - most} more" if len(where) > most else "")
+
+
+def _gravity(finding: Finding) -> tuple[bool, int]:
+    order = ("regressed", "no-data", "not-comparable", "inconclusive", "improved", "ok")
+    return not finding.judged, order.index(finding.verdict)
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return MISSING
+    return f"{round(value):,}" if value == round(value) and abs(value) < 1e15 else significant(value)
+
+
+def _percent(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:+.1f} %"

@@ -1,0 +1,57 @@
+"""Which curves of a cell share a figure: those of one kind, so that each has an axis of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genbench.report.html.figures import curves
+from genbench.results.schema import CellResult, CurvePoint
+
+_KINDS = (  # the first kind whose ending or beginning a term has; any other term is one of the loss
+    (
+        "share of images that the discriminator tells, and probabilities",
+        ("accuracy_real", "accuracy_fake", "augment_probability"),
+    ),
+    ("logits of the discriminator", ("real_logit", "fake_logit", "margin")),
+    ("norm of each network's gradient", ("gradient_norm.",)),
+    ("spread of samples beside that of the data", ("diversity",)),
+)
+_LOSS = "loss terms"
+
+
+def kind_of(term: str) -> str:
+    """Return the caption of the figure that a term belongs to; a mark that ends in a dot is the term's beginning."""
+    last = term.rpartition(".")[2]
+    for caption, marks in _KINDS:
+        for mark in marks:
+            if term.startswith(mark) if mark.endswith(".") else last == mark:
+                return caption
+    return _LOSS
+
+
+def training_figures(result: CellResult) -> list[tuple[str, str]]:
+    """Return (caption, SVG) of every kind of curve, and of each metric that was measured while training."""
+    groups: dict[str, list[str]] = {_LOSS: []}
+    for point in result.curves:
+        for term in point.terms:
+            names = groups.setdefault(kind_of(term), [])
+            if term not in names:
+                names.append(term)
+    found = [(caption, curves(_with(result.curves, names))) for caption, names in groups.items()]
+    measured = [
+        CurvePoint(step=point.step, images=point.images, terms={e.metric: e.value for e in point.estimates})
+        for point in result.evaluations
+    ]
+    metrics = list(dict.fromkeys(name for point in measured for name in point.terms))
+    if len(measured) > 1:
+        found += [(f"{name} while training", curves(_with(measured, [name]))) for name in metrics]
+    return [(caption, svg) for caption, svg in found if svg]
+
+
+def _with(points: Sequence[CurvePoint], names: Sequence[str]) -> list[CurvePoint]:
+    """Return the points that know some of these terms, with these alone."""
+    chosen = [
+        CurvePoint(step=p.step, images=p.images, terms={name: p.terms[name] for name in names if name in p.terms})
+        for p in points
+    ]
+    return [point for point in chosen if point.terms]

@@ -1,0 +1,208 @@
+"""What `genbench show` says of a run or of one cell: its plan, its state, its files, its course."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from genbench.report import numbers
+from genbench.report.counters import counted_lines
+from genbench.report.engines import engine_lines
+from genbench.report.html.page import cell_title
+from genbench.report.table.layout import clean
+from genbench.report.table.settings import say
+from genbench.report.table.values import parameters_of, protocol_text
+from genbench.results.schema import CellResult, Energy, PlannedCell, Throughput
+from genbench.results.store import RunContents, RunDirectory
+
+_MOST_POINTS = 12  # of a curve
+
+
+def status_of(contents: RunContents, id: str) -> tuple[str, str]:
+    """Return a planned cell's status and reason; 'not run' and 'damaged' beside the stored ones."""
+    result = contents.cells.results.get(id)
+    if result is not None:
+        return result.status, result.reason
+    if id in contents.cells.damaged:
+        return "damaged", contents.cells.damaged[id]
+    return "not run", ""
+
+
+def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
+    """Return plan, status and files of every cell as plain data."""
+    record = contents.record
+    cells = []
+    for planned in record.cells:
+        status, reason = status_of(contents, planned.id)
+        cells.append(
+            {
+                "id": planned.id,
+                "title": cell_title(planned),
+                "status": status,
+                "reason": reason or planned.reason,
+                "files": files_of(run, planned.id),
+            }
+        )
+    damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
+    damaged |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()}
+    facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
+    return {"path": str(run.path), **facts, "cells": cells, "damaged": damaged}
+
+
+def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell) -> dict[str, Any]:
+    """Return everything that is stored of one cell as plain data."""
+    status, reason = status_of(contents, planned.id)
+    result = contents.cells.results.get(planned.id)
+    return {
+        "id": planned.id,
+        "title": cell_title(planned),
+        "status": status,
+        "reason": reason or planned.reason,
+        "files": files_of(run, planned.id),
+        "identity": msgspec.to_builtins(planned.identity),
+        "result": None if result is None else msgspec.to_builtins(result),
+    }
+
+
+def files_of(run: RunDirectory, id: str) -> dict[str, str]:
+    """Return the files of a cell that exist."""
+    paths = {
+        "result": run.cell_path(id),
+        "samples": run.sample_path(id),
+        "reconstructions": run.reconstruction_path(id),
+        "closest pairs": run.closest_path(id),
+        "weights": run.checkpoint_path(id),
+        "best weights": run.best_path(id),
+        "resume": run.resume_path(id),
+        "log": run.log_path(id),
+    }
+    return {name: str(path) for name, path in paths.items() if path.is_file()}
+
+
+def run_text(described: dict[str, Any]) -> str:
+    """Return a described run for a reader."""
+    lines = [
+        described["path"],
+        f"  created   {described['created']}",
+        f"  genbench  {described['genbench']}",
+        f"  profile   {described['profile']}",
+        f"  command   {' '.join(described['command'])}",
+        "",
+    ]
+    for cell in described["cells"]:
+        lines += [f"{cell['status']:<9}  {cell['title']}", f"           {cell['id']}"]
+        if cell["reason"]:
+            lines.append(f"           {clean(cell['reason'])}")
+        lines += [f"           {name}: {path}" for name, path in cell["files"].items()]
+    if described["damaged"]:
+        lines += ["", "Damaged files (`genbench run --resume` measures their cells again):"]
+        lines += [f"  {name}: {clean(why)}" for name, why in described["damaged"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResult | None) -> str:
+    """Return a described cell for a reader."""
+    lines = [f"{described['title']}: {described['status']}", f"  id        {described['id']}"]
+    lines += [f"  {name:<9} {path}" for name, path in described["files"].items()]
+    if described["reason"]:
+        lines += ["", *(f"  {clean(line)}" for line in str(described["reason"]).splitlines())]
+    identity = planned.identity
+    settings = {"latent_dim": identity.latent_dim, **identity.recipe}
+    for choice in (identity.model, identity.loss, identity.dataset):
+        settings |= {f"{choice.name}.{name}": value for name, value in choice.options.items()}
+    lines += ["", "Settings", *(f"  {name} = {clean(say(name, value))}" for name, value in settings.items())]
+    if result is not None:
+        lines += _course(result)
+    return "\n".join(lines) + "\n"
+
+
+def _course(result: CellResult) -> list[str]:
+    lines = ["", "Parameters"]
+    lines += [f"  {clean(name)}: {said}" for name, said in parameters_of(result).items()]
+    lines += ["", f"Training: {numbers.count(result.steps)} steps, {numbers.count(result.images)} images"]
+    if result.throughput is not None:
+        lines.append(f"  {_speed(result.throughput)}")
+        if result.proof is None or not result.proof.trained:
+            lines.append("  but these steps did not train the model: the proof of training failed")
+    timed = [window for window in result.windows if not window.warmup]
+    lines.append(f"  windows: {len(timed)} timed, {len(result.windows) - len(timed)} of warm-up")
+    seconds = [
+        f"{name} {numbers.seconds(getattr(result.durations, name))}" for name in result.durations.__struct_fields__
+    ]
+    lines.append(f"  {', '.join(seconds)}")
+    if result.engine is not None:
+        lines += [f"  {clean(line)}" for line in engine_lines(result.engine)]
+    if result.flops_per_image:
+        lines.append(f"  {numbers.parameters(result.flops_per_image)} floating-point operations per image")
+    if result.flops_per_sample:
+        lines.append(f"  {numbers.parameters(result.flops_per_sample)} floating-point operations per sample")
+    if result.samples_per_second:
+        lines.append(f"  {numbers.rate(result.samples_per_second)} samples/s")
+    lines += [f"  {line}" for line in counted_lines(result)]
+    if result.energy is not None:
+        lines.append(f"  {_energy(result.energy)}")
+    if result.sampling:
+        lines.append(f"  sampled: {result.sampling['weights']} weights, batch norm by {result.sampling['batch_norm']}")
+    lines += _remedies(result)
+    if result.curves:
+        lines += ["", "Curves"]
+        stride = max(1, -(-len(result.curves) // _MOST_POINTS))
+        for first in range(0, len(result.curves), stride):
+            points = result.curves[first : first + stride]
+            latest = {name: value for point in points for name, value in point.terms.items()}  # some are not in each
+            terms = "  ".join(
+                f"{clean(name)} {'n/a' if value is None else numbers.significant(value)}"
+                for name, value in latest.items()
+            )
+            lines.append(f"  {numbers.count(points[-1].images):>12} images  {terms}")
+    if result.estimates or result.unavailable:
+        lines += ["", "Metrics"]
+        for estimate in result.estimates:
+            value = numbers.with_error(estimate.value, estimate.standard_error)
+            lines.append(f"  {clean(estimate.metric)} = {value} ({protocol_text(estimate)})")
+        lines += [f"  {clean(missing.metric)}: n/a, {clean(missing.reason)}" for missing in result.unavailable]
+    if result.notes:
+        lines += ["", "Notes", *(f"  {clean(note)}" for note in result.notes)]
+    return lines
+
+
+def _energy(energy: Energy) -> str:
+    if energy.joules_per_image is None:
+        return f"energy: n/a, {clean(energy.reason)}"
+    return (
+        f"energy: {numbers.significant(1e3 * energy.joules_per_image, 3)} mJ per image "
+        f"({numbers.significant(energy.joules or 0, 3)} J in {numbers.seconds(energy.seconds)}; {clean(energy.source)})"
+    )
+
+
+def _remedies(result: CellResult) -> list[str]:
+    lines = []
+    if result.frozen:
+        lines.append(f"  not trained: {', '.join(map(clean, result.frozen))}")
+    if result.transfer is not None:
+        found = result.transfer
+        counts = ", ".join(f"{len(getattr(found, n))} {n}" for n in ("taken", "missing", "unused", "mismatched"))
+        lines.append(f"  initial weights of {clean(found.source)}: {counts}")
+        for name in ("missing", "unused", "mismatched"):
+            names = getattr(found, name)
+            lines += (
+                [f"    {name}: {', '.join(map(clean, names[:8]))}{' …' if len(names) > 8 else ''}"] if names else []
+            )
+    if result.stopped_early:
+        lines.append("  stopped early: no better evaluation within the patience")
+    if result.best is not None:
+        value = next(e for e in result.best.estimates if e.metric == result.best.metric)
+        said = numbers.with_error(value.value, value.standard_error)
+        lines.append(
+            f"  best {clean(result.best.metric)} = {said} after {numbers.count(result.best.images)} images "
+            f"(step {numbers.count(result.best.step)})"
+        )
+    return lines
+
+
+def _speed(speed: Throughput) -> str:
+    return (
+        f"{numbers.with_interval(speed.images_per_second, speed.low, speed.high)} images/s, "
+        f"{numbers.count(speed.low)} to {numbers.count(speed.high)} with confidence {speed.confidence:.1%}"
+    )

@@ -1,0 +1,1 @@
+"""The comparison table: its rows, columns, caption and footnotes, in every format."""

@@ -1,0 +1,219 @@
+"""A cell that several processes train: the worker becomes torchrun's elastic agent, and its children train.
+
+The worker says nothing while they live; the main process among them speaks over the worker's own line. All are in the
+worker's process group, and each dies with it: whoever ends a worker ends them too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous import RendezvousConnectionError, RendezvousError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from genbench.process.messages import Finished, Job
+from genbench.process.oom_kills import kernel_memory_kills
+from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.results.schema import CellResult, Status
+from genbench.runner.rank import (
+    Report,
+    done_path,
+    report_path,
+    train_rank,
+)
+
+JOIN_SECONDS = 900  # for the processes of other machines to arrive
+_LOOK_SECONDS = 0.2  # how often the agent looks for a process that has ended
+_SILENCE_SECONDS = 2.0  # after which a process that has left without a word counts as failed
+_LOOPBACK = "127.0.0.1"
+
+ELSEWHERE = "trained together with other machines: the result is in the run directory of the machine of rank 0"
+
+
+def processes_of(job: Job) -> tuple[int, int]:
+    """Return how many processes train the job's cell on each machine, and on how many machines."""
+    recipe = job.cell.identity.recipe if job.cell is not None else {}
+    nproc, nnodes = recipe.get("nproc", 1), recipe.get("nnodes", 1)  # a plan of an older version has none
+    assert isinstance(nproc, int) and isinstance(nnodes, int)
+    return nproc, nnodes
+
+
+def train_together(job: Job, reporter: Reporter) -> Finished:
+    """Train the job's cell in several processes and return its result; raise `StopRequested` where that was wanted."""
+    assert job.cell is not None
+    nproc, nnodes = processes_of(job)
+    memory_kills = kernel_memory_kills()
+    with (
+        tempfile.TemporaryDirectory(prefix="genbench-ranks-") as folder,
+        _stops_passed_on(reporter),
+        _silent_ends_noticed(folder),
+    ):
+        try:
+            answers = _launch(job, reporter, folder)
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            result = _failed(job, nproc * nnodes, rank, failure, folder, memory_kills)
+        except EndedSilently as end:
+            reason = f"rank {end.rank} of {nproc * nnodes} ended by itself with exit status 0; the others were stopped"
+            result = _without_result(job, "failed", reason + _see(job))
+        except RendezvousError as error:
+            where = job.rendezvous.endpoint if job.rendezvous else _LOOPBACK
+            reason = (
+                f"the processes of {nnodes} machines did not find each other at {where} ({type(error).__name__}: "
+                f"{error}); start the same command on each, with the same --rdzv-endpoint and --rdzv-id"
+            )
+            result = _without_result(job, "failed", reason)
+        else:
+            found = next((answer for answer in answers.values() if answer), None)
+            if found is None:  # the main process is on another machine
+                return Finished(cell=_without_result(job, "skipped", ELSEWHERE))
+            return Finished(cell=msgspec.json.decode(found, type=CellResult))
+    if reporter.stop_requested:
+        raise StopRequested
+    return Finished(cell=result)
+
+
+def _launch(job: Job, reporter: Reporter, folder: str) -> dict[int, bytes | None]:
+    """Be the elastic agent of the processes on this machine; return what each of them returns, by rank.
+
+    Where several machines meet cell by cell, one may come so early that it finds the end of the cell before, whose
+    place of meeting is about to close: it then comes again.
+    """
+    nproc, nnodes = processes_of(job)
+    deadline = time.monotonic() + JOIN_SECONDS
+    while True:
+        arguments = (msgspec.json.encode(job), reporter.connection, folder, os.getpid(), time.monotonic())
+        try:
+            answers: dict[int, bytes | None] = elastic_launch(_config(job, nproc, nnodes, folder), train_rank)(
+                *arguments
+            )
+            return answers
+        except RendezvousConnectionError:
+            if nnodes == 1 or time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_SECONDS)
+
+
+def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
+    assert job.cell is not None
+    meeting = job.rendezvous if nnodes > 1 else None
+    endpoint = meeting.endpoint if meeting else f"{_LOOPBACK}:0"
+    local = endpoint.rpartition(":")[0] in (_LOOPBACK, "localhost")
+    if local and sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nothing leaves this machine
+    return LaunchConfig(
+        min_nodes=nnodes,
+        max_nodes=nnodes,
+        nproc_per_node=nproc,
+        run_id=f"{meeting.id}-{job.cell.id}" if meeting else f"{os.getpid()}-{job.cell.id}",
+        rdzv_backend=meeting.backend if meeting else "c10d",
+        rdzv_endpoint=endpoint,
+        rdzv_configs={"timeout": JOIN_SECONDS},
+        local_addr=_LOOPBACK if local else None,
+        max_restarts=0,  # a cell that failed says so; it is resumed by whoever has read why
+        monitor_interval=_LOOK_SECONDS,
+        # A fork has torch already. CUDA forbids forks of a process that has asked for devices, as the agent does.
+        start_method="spawn" if job.device.startswith("cuda") else "fork",
+        logs_specs=DefaultLogsSpecs(log_dir=folder),
+        signals_to_handle="SIGHUP",  # SIGTERM is a request to stop, which `_stops_passed_on` handles
+    )
+
+
+@contextlib.contextmanager
+def _stops_passed_on(reporter: Reporter) -> Iterator[None]:
+    """Pass requests to stop on to the processes that train; before there are any, raise `StopRequested`."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        reporter.stop_requested = True
+        children = multiprocessing.active_children()
+        if not children:
+            raise StopRequested
+        for child in children:
+            if child.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class EndedSilently(Exception):
+    """A process has ended with exit status 0 in the middle of its work: a plugin has called `os._exit`."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__(rank)
+        self.rank = rank
+
+
+@contextlib.contextmanager
+def _silent_ends_noticed(folder: str) -> Iterator[None]:
+    """Raise `EndedSilently` a moment after a process has left without saying that it is done.
+
+    The elastic agent takes an exit status of 0 for success, and would wait for that process's answer for ever.
+    """
+
+    def soon(number: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, _SILENCE_SECONDS)  # time for the agent to see any other end
+
+    def look(number: int, frame: FrameType | None) -> None:
+        alive = {child.pid for child in multiprocessing.active_children()}
+        for path in Path(folder).glob("pid-*"):
+            rank = int(path.name.partition("-")[2])
+            if int(path.read_text(encoding="ascii")) not in alive and not done_path(folder, rank).exists():
+                raise EndedSilently(rank)
+
+    before = {number: signal.signal(number, act) for number, act in ((signal.SIGCHLD, soon), (signal.SIGALRM, look))}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _failed(job: Job, processes: int, rank: int, failure: ProcessFailure, folder: str, memory_kills: int) -> CellResult:
+    """Return the result of a cell of which one process ended too early, from what that process left behind."""
+    who = f"rank {rank} of {processes}"
+    try:
+        report = msgspec.json.decode(report_path(folder, rank).read_bytes(), type=Report)
+    except (OSError, msgspec.DecodeError):
+        report = None
+    if report is not None:
+        status, reason = report.status, f"{who}: {report.reason}"
+        if report.cell is not None:
+            return msgspec.structs.replace(report.cell, status=status, reason=reason)
+        return _without_result(job, status, reason)
+    if failure.exitcode == -signal.SIGKILL and kernel_memory_kills() > memory_kills:
+        return _without_result(
+            job, "oom", f"the system ran out of memory and ended {who}; use a smaller --batch-size, or fewer --nproc"
+        )
+    code = failure.exitcode
+    how = f"was ended by {failure.signal_name()}" if code < 0 else f"ended by itself with exit status {code}"
+    return _without_result(job, "failed", f"{who} {how}; the others were stopped{_see(job)}")
+
+
+def _see(job: Job) -> str:
+    return f"; see {job.log}" if job.log else ""
+
+
+def _without_result(job: Job, status: Status, reason: str) -> CellResult:
+    cell = job.cell
+    assert cell is not None
+    return CellResult(
+        id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
+    )

@@ -1,0 +1,78 @@
+"""The worker: does one job in a process of its own and reports to the supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from genbench.cell.cost_estimate import estimate_cell
+from genbench.cell.failure import diagnose, write_traceback
+from genbench.cell.reference_rows import measure_reference
+from genbench.cell.run import execute_cell
+from genbench.measure.accelerator import devices
+from genbench.process.messages import (
+    Finished,
+    Job,
+    Started,
+    Stopped,
+)
+from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.runner.torchrun import processes_of, train_together
+from genbench.train.torch_setup import set_up_torch
+
+
+def work(job: Job, connection: socket.socket) -> int:
+    """Do the job, report its result, and return the exit status."""
+    _redirect(job.log)
+    faulthandler.enable(file=2)  # a crash leaves its Python stack in the log
+    reporter = Reporter(connection)
+    signal.signal(signal.SIGTERM, reporter.handle_stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        reporter.say(Started(os.getpid()))
+        set_up_torch(job.threads)
+        finished = _do(job, reporter)
+    except StopRequested:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        reporter.say(Stopped())
+        return 0
+    except BaseException as error:
+        write_traceback()
+        finished = Finished(complaint=diagnose(error)[1])
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed by a plugin, or the log's disk is full
+            stream.flush()
+    reporter.say(finished)
+    return 0
+
+
+def _do(job: Job, reporter: Reporter) -> Finished:
+    if job.task == "devices":
+        return Finished(facts=devices())
+    if job.task == "estimate":
+        return Finished(facts=estimate_cell(job))
+    if job.task == "reference":
+        return Finished(reference=measure_reference(job, reporter))
+    if max(processes_of(job)) > 1:
+        return train_together(job, reporter)
+    return Finished(cell=execute_cell(job, reporter))
+
+
+def _redirect(log: str) -> None:
+    """Send standard output and error to the log file, and read nothing; without a log the job is done all the same."""
+    try:
+        if log:
+            Path(log).parent.mkdir(parents=True, exist_ok=True)
+        output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError:
+        output = os.open(os.devnull, os.O_WRONLY)
+    silent = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(silent, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)

@@ -1,0 +1,1 @@
+"""What is drawn from networks or checkpoints: samples, reconstructions, interpolations, likelihoods."""

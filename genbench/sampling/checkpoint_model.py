@@ -1,0 +1,166 @@
+"""A trained cell, read back: its networks with their weights, ready to be sampled in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from genbench.api import Family, Setup
+from genbench.api.recipe import resolve_recipe
+from genbench.api.specs import (
+    DatasetSpec,
+    FamilySpec,
+    ModelSpec,
+    resolve,
+)
+from genbench.errors import DataError, NoDataError, SpecError, UsageError
+from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
+from genbench.plugins.loader import Kind
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
+from genbench.results.store import RunDirectory
+from genbench.train.builder import LOSS_NETWORK, build_networks
+from genbench.train.transfer import TransferReport, load_initial
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model."""
+
+    identity: CellIdentity
+    model: ModelSpec
+    family_spec: FamilySpec
+    family: Family  # on the weights that were read
+    networks: dict[str, nn.Module]
+    device: torch.device
+    statistics: str  # of batch norm: 'running' or 'batch'
+    precision: str  # in which it is sampled: that of its training
+    classes: int  # that a conditional model knows; 0: it is not conditional
+    class_names: tuple[str, ...]
+    points: bool  # its images are points, not pictures
+    notes: tuple[str, ...]  # what a user should know of these weights
+
+
+def load_trained(
+    run: RunDirectory, planned: PlannedCell, device: torch.device, best: bool = False, plugins: Sequence[str] = ()
+) -> Trained:
+    """Build a cell's networks anew and give them the weights that its run has left.
+
+    Plugins that the cell needs are imported into this process; `plugins` are files that stand for those of the run,
+    which may have moved. `best` asks for the weights of the best evaluation.
+    Raises `NoDataError` where there are no such weights, and `DataError` where they are of other networks.
+    """
+    identity = planned.identity
+    path = run.best_path(planned.id) if best else run.checkpoint_path(planned.id)
+    result = run.read_cells().results.get(planned.id)
+    if not path.is_file():
+        raise _no_weights(planned, result, best)
+    needed: dict[Kind, Choice] = {"families": identity.family, "models": identity.model, "losses": identity.loss}
+    known = load_registry([])  # the built-in plugins: the others are looked for only where they are needed
+    if any(
+        choice.name not in known.entries(kind) for kind, choice in (*needed.items(), ("datasets", identity.dataset))
+    ):
+        known = discover(plugins or run.record.plugin_files)
+    found = {kind: known.require(kind, choice.name).plugin for kind, choice in needed.items()}
+    others = {plugin.target: plugin for plugin in found.values() if plugin.origin != "builtin"}
+    catalogue = load_registry([dataclasses.asdict(plugin) for plugin in others.values()])
+    notes = [
+        f"the {SINGULAR[kind]} '{choice.name}' was trained with {choice.origin.distribution} {choice.origin.version}; "
+        f"now it is {found[kind].version}"
+        for kind, choice in needed.items()
+        if found[kind].version != choice.origin.version
+    ]
+    if result is not None and result.status != "ok":
+        notes.append(f"this cell ended as '{result.status}'{': ' if result.reason else ''}{result.reason}")
+
+    model: ModelSpec = catalogue.require("models", identity.model.name).spec
+    family_spec: FamilySpec = catalogue.require("families", identity.family.name).spec
+    dataset = known.datasets.get(identity.dataset.name)
+    classes = _classes(result, dataset.spec if dataset else None)
+    if model.conditional and not classes:
+        raise DataError(
+            f"The result of {planned.id} does not state how many classes there are, which '{model.name}' must know.",
+            "Train it again with this version of genbench.",
+        )
+    recipe = resolve_recipe(identity.recipe, owner=model.name)  # a run of an older version lacks the newer fields
+    networks, loss = _networks(identity, model, family_spec, catalogue, classes)
+    _require_complete(load_initial(networks, path), networks, family_spec, planned.id)
+    for network in networks.values():
+        network.to(device).eval()
+    setup = Setup(
+        networks=networks,
+        loss=loss,
+        model=model,
+        latent_dim=identity.latent_dim,
+        num_classes=classes,
+        recipe=recipe,
+        device=device,
+        image_shape=identity.image_shape,
+    )
+    return Trained(
+        identity=identity,
+        model=model,
+        family_spec=family_spec,
+        family=resolve(family_spec.create)(setup),
+        networks=networks,
+        device=device,
+        statistics=str(recipe["sample_statistics"]),
+        precision=str(recipe["precision"]),
+        classes=classes if model.conditional else 0,
+        class_names=tuple(result.class_names) if result is not None and model.conditional else (),
+        points=dataset is not None and dataset.spec.points,
+        notes=tuple(notes),
+    )
+
+
+def _networks(
+    identity: CellIdentity, model: ModelSpec, family: FamilySpec, catalogue: Catalogue, classes: int
+) -> tuple[dict[str, nn.Module], Any]:
+    """Return the networks as they are built for training, and the loss, whose own parameters are one of them."""
+    networks = build_networks(identity, model, family, classes)
+    spec = catalogue.require("losses", identity.loss.name).spec
+    loss = resolve(spec.create)(spec.make_options(identity.loss.options))
+    module = getattr(loss, "module", None)
+    if isinstance(module, nn.Module):
+        networks[LOSS_NETWORK] = module
+    return networks, loss
+
+
+def _classes(result: CellResult | None, dataset: DatasetSpec | None) -> int:
+    declared = dataset.classes if dataset is not None else None
+    return (result.classes if result is not None else 0) or declared or 0
+
+
+def _require_complete(report: TransferReport, networks: Mapping[str, nn.Module], family: FamilySpec, cell: str) -> None:
+    """Refuse weights that leave a network in part as it was initialised; one that makes no images may be absent."""
+    if report.mismatched:
+        raise _other_networks(cell, report.mismatched)
+    absent = {name for name in networks if not any(taken.startswith(f"{name}.") for taken in report.taken)}
+    needed: Sequence[str] = family.averaged or family.networks or tuple(networks)
+    missing = [name for name in report.missing if name.partition(".")[0] not in absent - set(needed)]
+    if missing:
+        raise _other_networks(cell, [f"{name} is not in the file" for name in missing])
+
+
+def _other_networks(cell: str, faults: Sequence[str]) -> SpecError:
+    more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
+    return SpecError(
+        f"The weights of {cell} do not fit the networks that are built now: {'; '.join(faults[:3])}{more}.",
+        "Install the version of the plugin or of genbench that trained them, or train again.",
+    )
+
+
+def _no_weights(planned: PlannedCell, result: CellResult | None, best: bool) -> NoDataError | UsageError:
+    if result is None:
+        return NoDataError(f"{planned.id} has no result yet.", "Run it first, with `genbench run --resume RUN`.")
+    if best and result.best is None:
+        return UsageError(
+            f"{planned.id} has kept no best weights.", "Train with --best-metric, or leave --best away: the last ones."
+        )
+    why = f": it ended as '{result.status}'" if result.status != "ok" else ""
+    return NoDataError(f"{planned.id} has left no weights{why}.", "Its file in checkpoints/ may have been deleted.")

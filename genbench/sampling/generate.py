@@ -1,0 +1,176 @@
+"""Images from a trained model: samples of a seed, the way between two, and reconstructions.
+
+A seed gives the same images each time on the same kind of device, however many are asked for: latents are drawn in the
+blocks in which the run itself drew its samples, so that the training seed gives the samples of the run's own picture
+(of a conditional model, with other labels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from genbench.api import LatentFamily
+from genbench.errors import DataError, SpecError, UsageError, near_miss
+from genbench.sampling.checkpoint_model import Trained
+from genbench.sampling.inference import asking
+from genbench.sampling.latent_space import between, truncate
+from genbench.sampling.levels import to_levels
+from genbench.sampling.sampler import SAMPLING_BATCH
+from genbench.seeds import seeded_generator
+
+
+def generate(trained: Trained, count: int, seed: int, label: int | None = None, psi: float | None = None) -> Tensor:
+    """Return `count` images, uint8 (count, channels, height, width) on the CPU.
+
+    Args:
+        trained: the model.
+        count: at least 1.
+        seed: of the latents.
+        label: of all images; None: those of `labels_for`.
+        psi: where to cut the prior off; see `genbench.sampling.latent_space.truncate`.
+    """
+    return torch.cat(list(generate_in_blocks(trained, count, seed, label, psi)))
+
+
+def generate_in_blocks(
+    trained: Trained, count: int, seed: int, label: int | None = None, psi: float | None = None
+) -> Iterator[Tensor]:
+    """Yield the images of `generate` in blocks, of which one is in memory at a time."""
+    family, rng = trained.family, seeded_generator(seed, "samples", trained.device)
+    block = _block(trained)
+    whole = trained.statistics == "batch"  # batch norm then needs the others of the block
+    labels = labels_for(trained, label, count + block)
+    if psi is not None:
+        require_latents(trained, "--truncate")
+    for start in range(0, count, block):
+        size = min(block, count - start)
+        chosen = None if labels is None else labels[start : start + block].to(trained.device)
+        with asking(trained.networks.values(), trained.device, trained.precision, trained.statistics):
+            if isinstance(family, LatentFamily):
+                latents = _latents(trained, family, block, rng, psi)
+                used = block if whole else size
+                images = family.generate(latents[:used], None if chosen is None else chosen[:used])
+            else:
+                images = family.sample(block, rng, chosen)
+            found = _to_bytes(trained, images[:size], size)
+        yield found.clone()  # outside of inference mode, so that anybody may use it
+
+
+def interpolate(
+    trained: Trained, first: int, last: int, steps: int, label: int | None = None, psi: float | None = None
+) -> Tensor:
+    """Return images uint8 (steps, …) on the way from the first image of one seed to the first of another."""
+    family = require_latents(trained, "--interpolate")
+    with asking(trained.networks.values(), trained.device, trained.precision, trained.statistics):
+        ends = [
+            _latents(trained, family, _block(trained), seeded_generator(seed, "samples", trained.device), psi)
+            for seed in (first, last)
+        ]
+        if trained.statistics == "batch":  # the whole block travels, so that both ends are normalised as when sampled
+            ways = [between(one, other, steps, trained.model.prior) for one, other in zip(*ends, strict=True)]
+            path = torch.stack(ways, dim=1)  # steps × block × latent
+            batches = [_generate(trained, family, block, label)[:1] for block in path]
+        else:
+            path = between(ends[0][0], ends[1][0], steps, trained.model.prior)
+            batches = [_generate(trained, family, some, label) for some in torch.split(path, SAMPLING_BATCH)]
+    return torch.cat(batches).clone()
+
+
+def reconstruct(trained: Trained, pixels: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Return uint8 images (N, channels, height, width) as the model sees them again, each by itself."""
+    require_reconstruction(trained)
+    low, high = trained.model.value_range
+    batches = []
+    with asking(trained.networks.values(), trained.device):  # by the running averages in any case
+        for start in range(0, len(pixels), SAMPLING_BATCH):
+            images = pixels[start : start + SAMPLING_BATCH].to(trained.device).float() / 255 * (high - low) + low
+            chosen = None if labels is None else labels[start : start + SAMPLING_BATCH].to(trained.device)
+            batches.append(_to_bytes(trained, trained.family.reconstruct(images, chosen), len(images)))
+    return torch.cat(batches).clone()
+
+
+def require_latents(trained: Trained, flag: str) -> LatentFamily:
+    """Return the family as one that makes images from latents; raise `UsageError` where it does not."""
+    if not isinstance(trained.family, LatentFamily):
+        raise UsageError(
+            f"{flag} is not possible: models of the family '{trained.family_spec.name}' do not make images from "
+            "continuous latents.",
+            "Leave it away, or choose a cell of another family.",
+        )
+    return trained.family
+
+
+def require_reconstruction(trained: Trained) -> None:
+    """Raise `UsageError` where the model has no way back from images."""
+    if not trained.family_spec.reconstructs:
+        raise UsageError(
+            f"--reconstruct is not possible: models of the family '{trained.family_spec.name}' do not reconstruct.",
+            "Choose a cell whose model does, such as a variational one.",
+        )
+
+
+def parse_class(trained: Trained, text: str) -> int:
+    """Return the label that a name or a number means; raise `UsageError` with the near miss."""
+    names = trained.class_names
+    if not trained.classes:
+        raise UsageError(
+            f"Model '{trained.model.name}' is not conditional: it knows no classes.", "Leave --class away."
+        )
+    exact = [label for label, name in enumerate(names) if name == text]
+    alike = [label for label, name in enumerate(names) if name.casefold() == text.casefold()]
+    if exact or len(alike) == 1:
+        return (exact or alike)[0]
+    if text.isascii() and text.isdigit() and int(text) < trained.classes:
+        return int(text)
+    listing = f": {', '.join(names)}" if names else ""
+    raise UsageError(
+        f"There is no class '{text}'.{near_miss(text, names)}", f"Classes are 0 to {trained.classes - 1}{listing}."
+    )
+
+
+def labels_for(trained: Trained, label: int | None, count: int) -> Tensor | None:
+    """Return labels int64 (count,): this one, or all classes in turn; None for a model without classes."""
+    if not trained.classes:
+        return None
+    return torch.arange(count) % trained.classes if label is None else torch.full((count,), label)
+
+
+def _block(trained: Trained) -> int:
+    """Return how many latents are drawn at once: as many as the run drew, for the same images."""
+    samples = trained.identity.recipe.get("samples")
+    if trained.statistics == "batch" or not isinstance(samples, int):
+        return SAMPLING_BATCH
+    return min(SAMPLING_BATCH, samples)
+
+
+def _latents(trained: Trained, family: LatentFamily, count: int, rng: torch.Generator, psi: float | None) -> Tensor:
+    latents = family.latents(count, rng)
+    if not isinstance(latents, Tensor) or latents.ndim < 1 or len(latents) != count:
+        raise SpecError(f"The family '{trained.family_spec.name}' gave other latents than the {count} asked for.")
+    if psi is None:
+        return latents
+    if not latents.is_floating_point():
+        raise UsageError("--truncate is not possible: the latents of this model are not continuous.")
+    try:
+        return truncate(latents, trained.model.prior, psi)
+    except ValueError as error:
+        raise UsageError(f"--truncate {psi:g}: {error}.", "Typical values are 0.5 to 1.") from None
+
+
+def _generate(trained: Trained, family: LatentFamily, latents: Tensor, label: int | None) -> Tensor:
+    labels = None if label is None else torch.full((len(latents),), label, device=trained.device)
+    return _to_bytes(trained, family.generate(latents, labels), len(latents))
+
+
+def _to_bytes(trained: Trained, images: Tensor, count: int) -> Tensor:
+    expected = (count, *trained.identity.image_shape)
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
+        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise SpecError(f"Model '{trained.model.name}' gave {shape} where images {expected} were asked for.")
+    low, high = trained.model.value_range
+    if not bool(images.isfinite().all()):
+        raise DataError("The model makes values that are not finite.", "Its training diverged: choose another cell.")
+    return to_levels(images.float(), low, high).cpu()

@@ -1,0 +1,54 @@
+"""Held-out images of a dataset as if a model had made them: what an extractor is certified and checked by."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+
+from genbench.api import ExtractorUnavailable, Images
+from genbench.api.specs import Shape
+from genbench.data.loading import load_data
+from genbench.errors import DataError, UsageError
+from genbench.metrics.evaluation import CellEvaluation
+from genbench.plugins.loader import Plugin
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.results.schema import Choice
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """An evaluation whose samples are held-out images with their labels, and the data's content hash."""
+
+    evaluation: CellEvaluation
+    data_hash: str
+
+
+def held_out(
+    dataset: Choice, shape: Shape, extractor: str, plugins: Sequence[Plugin], device: torch.device, samples: int
+) -> HeldOut:
+    """Load a dataset and an extractor from these plugins; the first `samples` held-out images are the samples.
+
+    Raises `DataError` where the dataset or the extractor is not at hand, and `UsageError` for points, of which there
+    are no features.
+    """
+    third_party = {plugin.name: plugin for plugin in plugins if plugin.origin != "builtin"}
+    catalogue = load_registry([dataclasses.asdict(plugin) for plugin in third_party.values()])
+    if catalogue.require("datasets", dataset.name).spec.points:
+        raise UsageError(f"'{dataset.name}' holds points, not pictures.", "Choose another --dataset.")
+    data = load_data(dataset, shape, catalogue)
+    labels = None if data.test_labels is None else data.test_labels[:samples]
+    evaluation = CellEvaluation(
+        samples=Images(data.test_pixels[:samples], labels),
+        train=data.train,
+        test=data.test,
+        device=device,
+        extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
+        data=data.for_extractors(dataset.name),
+    )
+    try:
+        evaluation.extractor(extractor)
+    except ExtractorUnavailable as error:
+        raise DataError(f"Extractor '{extractor}' is not at hand: {error}") from error
+    return HeldOut(evaluation, data.hash)

@@ -1,0 +1,56 @@
+"""How a model is asked: dropout and batch norm in evaluation mode, no gradients, and the precision of the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from genbench.measure.matmul_precision import tf32
+
+
+@contextmanager
+def evaluation_mode(networks: Iterable[nn.Module], statistics: str = "running") -> Iterator[None]:
+    """Put networks into evaluation mode, and every module back into its own mode at the end.
+
+    Args:
+        networks: whose modules are switched.
+        statistics: 'running': batch norm uses its running averages; 'batch': the statistics of the batch that it is
+            given, and its running averages stay as they are.
+    """
+    modules = list(dict.fromkeys(module for network in networks for module in network.modules()))
+    modes = [module.training for module in modules]
+    norms = [module for module in modules if isinstance(module, _BatchNorm) and module.track_running_stats]
+    try:
+        for module in modules:
+            module.training = False
+        if statistics == "batch":
+            for norm in norms:
+                norm.training, norm.track_running_stats = True, False  # so that it uses them, and keeps none
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+@contextmanager
+def asking(
+    networks: Iterable[nn.Module], device: torch.device, precision: str = "fp32", statistics: str = "running"
+) -> Iterator[None]:
+    """Put networks into evaluation mode, without gradients, and compute in this precision.
+
+    Samples are drawn in the precision of the recipe. What is measured of given images, a reconstruction or a
+    likelihood, is computed in fp32 and by the running averages, whatever the model was trained in.
+    """
+    with (
+        evaluation_mode(networks, statistics),
+        torch.inference_mode(),
+        tf32(precision == "tf32"),
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        yield

@@ -1,0 +1,67 @@
+"""The kit as tests: one pytest test for each rule and each thing that a plugin registers.
+
+# test_my_plugin.py
+from genbench.testing import conformance
+
+test_conformance = conformance("my-plugin")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from genbench.plan.settings import Settings
+from genbench.plugins.catalogue import SINGULAR, discover
+from genbench.plugins.worker_catalogue import load_registry
+from genbench.testing.check import Check, Outcome
+from genbench.testing.run_checks import checks_of, explain
+from genbench.testing.subject import Subject
+from genbench.testing.targets import find_targets
+
+
+def conformance(
+    *names: str,
+    plugin: str | Path | None = None,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    settings: Settings | None = None,
+) -> Callable[..., None]:
+    """Return a test function with one case per rule.
+
+    Args:
+        names: plugins, distributions, or models, losses and so on.
+        plugin: a plugin in a single file; without names, all that it registers.
+        only: rules that are asked; empty: all.
+        skip: rules that are not.
+        settings: option values by name, as `--set` gives them: {"my-variant": {"width": 8}}.
+
+    The plugin is imported into this process. Raises `UsageError` for a name that nothing has.
+    """
+    import pytest
+
+    files = [] if plugin is None else [str(Path(plugin).resolve())]
+    targets = find_targets(names or files, discover(files), settings=settings)
+    catalogue = load_registry(targets.plugins)
+    cases: list[Any] = [pytest.param(refusal, None, id=f"{refusal.subject}-loads") for refusal in targets.refusals]
+    names_of_all = [described.name for described in targets.subjects]
+    for described in targets.subjects:
+        alone = names_of_all.count(described.name) == 1
+        title = described.name if alone else f"{described.name}-{SINGULAR[described.kind]}"
+        subject = Subject(described.kind, described.name, catalogue, settings or {})
+        cases += [
+            pytest.param(subject, check, id=f"{title}-{check.name}")
+            for check in checks_of(subject, only)
+            if check.name not in skip
+        ]
+
+    @pytest.mark.parametrize(("subject", "check"), cases)
+    def test_conformance(subject: Subject | Outcome, check: Check | None) -> None:
+        outcome = subject if isinstance(subject, Outcome) else subject.outcome(check)  # type: ignore[arg-type]
+        if outcome.verdict == "skipped":
+            pytest.skip(outcome.reason)
+        if outcome.verdict == "failed":
+            pytest.fail(explain(outcome), pytrace=False)
+
+    return test_conformance

@@ -1,0 +1,1 @@
+"""Reporter plugins, each in a process of its own."""

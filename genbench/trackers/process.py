@@ -1,0 +1,131 @@
+"""A reporter's process: it creates one reporter and calls it with each event that arrives, answering each.
+
+The first line that arrives is the `Commission`, each further one a `Told`; the answer to each is a `Heard`. The
+process ends after the last event, and with the process of the run, however that ends.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from genbench.api import Estimate
+from genbench.api.events import (
+    EVENTS,
+    CellFacts,
+    ReporterUnavailable,
+    RunFacts,
+)
+from genbench.api.specs import ReporterSpec, resolve
+from genbench.errors import SpecError
+from genbench.plugins.loader import Plugin, load_plugin
+from genbench.process.messages import (
+    Commission,
+    Heard,
+    Lines,
+    Told,
+)
+from genbench.results.schema import RunRecord
+from genbench.results.store import RunDirectory
+from genbench.runner.fork_server import PR_SET_PDEATHSIG, prctl
+from genbench.runner.supervisor import label
+
+MISSPELT = 0.85  # a method whose name is this similar to an event's was meant for it
+
+
+def main(descriptor: int) -> None:
+    """Be the process whose socket this is."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.nice(10)  # a library's threads yield to the training
+    lines = Lines(socket.socket(fileno=descriptor))
+    arriving = _arriving(lines)
+    called = "create"
+    try:
+        commission = msgspec.json.decode(next(arriving), type=Commission)
+        run = RunDirectory(commission.run)
+        facts = run_facts(run.path, run.record)
+        methods = _methods(_create(commission, facts))
+        lines.send(Heard())
+        for line in arriving:
+            told = msgspec.json.decode(line, type=Told)
+            called = told.event
+            _call(methods, told, run, facts)
+            lines.send(Heard())
+    except ReporterUnavailable as error:
+        lines.send(Heard(unavailable=str(error)))
+    except BaseException as error:  # also SystemExit, which a library may raise
+        traceback.print_exc()
+        lines.send(Heard(fault=f"{called}: {type(error).__name__}: {error}".rstrip(": ")))
+    finally:
+        sys.stdout.flush()
+
+
+def run_facts(path: Path, record: RunRecord) -> RunFacts:
+    """Return what a reporter is told of a run."""
+    cells = [
+        CellFacts(id=c.id, label=label(c), variant=c.variant, identity=msgspec.to_builtins(c.identity))
+        for c in record.cells
+        if not c.reason
+    ]
+    return RunFacts(
+        path=path,
+        name=path.name,
+        created=record.created,
+        profile=record.profile,
+        command=tuple(record.command),
+        environment=record.environment,
+        cells=tuple(cells),
+    )
+
+
+def _arriving(lines: Lines) -> Iterator[bytes]:
+    while (received := lines.receive()) is not None:
+        yield from received
+
+
+def _create(commission: Commission, facts: RunFacts) -> object:
+    loaded = load_plugin(Plugin(**commission.plugin))
+    if loaded.plugin.quarantined:
+        raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}")
+    spec = next(spec for spec in loaded.specs["reporters"] if spec.name == commission.reporter)
+    assert isinstance(spec, ReporterSpec)
+    return resolve(spec.create)(facts, spec.make_options(commission.options))
+
+
+def _methods(reporter: object) -> dict[str, Callable[[Any], object]]:
+    """Return the methods that want to be called; raise `SpecError` where there is none, or one that never would be."""
+    methods = {name: getattr(reporter, name) for name in EVENTS if callable(getattr(reporter, name, None))}
+    for name in dir(reporter):
+        meant = difflib.get_close_matches(name, EVENTS, n=1, cutoff=MISSPELT)
+        if meant and name not in EVENTS:
+            raise SpecError(f"it has a method {name}, which no event calls. Did you mean '{meant[0]}'?")
+    if not methods:
+        raise SpecError(f"create returned {type(reporter).__name__}, which has no method for any event.")
+    return methods
+
+
+def _call(methods: Mapping[str, Callable[[Any], object]], told: Told, run: RunDirectory, facts: RunFacts) -> None:
+    if told.event not in methods:
+        return
+    fields = dict(told.fields)
+    if told.cell:
+        fields["cell"] = next(cell for cell in facts.cells if cell.id == told.cell)
+    if told.event == "run_started":
+        fields["pending"] = tuple(fields["pending"])
+    if told.event == "evaluated":
+        fields["estimates"] = tuple(msgspec.convert(fields["estimates"], list[Estimate]))
+    if told.event == "cell_finished":
+        fields["result"] = result = msgspec.json.decode(run.cell_path(told.cell).read_bytes())
+        fields |= {"status": result["status"], "reason": result["reason"]}
+        paths = {"samples": run.sample_path(told.cell), "reconstructions": run.reconstruction_path(told.cell)}
+        fields["pictures"] = {name: path for name, path in paths.items() if path.is_file()}
+    methods[told.event](EVENTS[told.event](**fields))

@@ -1,0 +1,338 @@
+"""From a planned cell to networks, family and engine, with every promise of the plugin checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genbench.api import Family, Phase, Setup
+from genbench.api.options import OptionValue
+from genbench.api.recipe import resolve_recipe
+from genbench.api.specs import (
+    FamilySpec,
+    LossSpec,
+    ModelSpec,
+    resolve,
+)
+from genbench.data.augment import make_transform
+from genbench.data.loader import LoaderImages
+from genbench.data.loading import LoadedData
+from genbench.data.resident import ResidentImages
+from genbench.data.source import Shard, TrainingImages
+from genbench.errors import SpecError, UsageError
+from genbench.plan.initial import file_hash, initial_weights
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.process_guard import left_alone
+from genbench.results.schema import CellIdentity, Transfer
+from genbench.seeds import of_rank, seed_globals, seeded_generator
+from genbench.train.batch_norm import require_several_values
+from genbench.train.discriminator_augment import make_discriminator_augment
+from genbench.train.ema import AveragedWeights
+from genbench.train.engine import Engine
+from genbench.train.engines.distributed import DataParallel
+from genbench.train.optimizers import make_optimizers
+from genbench.train.process_group import World
+from genbench.train.regularise import add_dropout
+from genbench.train.rules import make_update_rules
+from genbench.train.switch import make_exchangeable
+from genbench.train.transfer import freeze, load_initial, require_trainable
+
+LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
+
+
+@dataclass(frozen=True)
+class Built:
+    """A cell that is ready to train."""
+
+    model: ModelSpec
+    family_spec: FamilySpec
+    setup: Setup
+    engine: Engine
+    memory_format: torch.memory_format
+    recipe: Mapping[str, OptionValue]
+    transfer: Transfer | None  # what was taken from a file of initial weights
+    frozen: list[str]  # parameters that are not trained, as the recipe says
+
+    @property
+    def sampled_weights(self) -> str:
+        """Which weights are sampled: 'averaged' or 'raw'."""
+        averaged = self.engine.average is not None and self.recipe["sample_weights"] == "averaged"
+        return "averaged" if averaged else "raw"
+
+    @property
+    def sampled_networks(self) -> dict[str, nn.Module]:
+        """All networks, with the averaged ones in the place of the raw ones where those are sampled."""
+        average = self.engine.average if self.sampled_weights == "averaged" else None
+        return {**self.setup.networks, **(average.networks if average else {})}
+
+    def family_for_sampling(self) -> Family:
+        """Return the family on the weights that are sampled."""
+        setup = replace(self.setup, networks=self.sampled_networks)
+        family: Family = resolve(self.family_spec.create)(setup)
+        return family
+
+
+def build_cell(
+    identity: CellIdentity,
+    catalogue: Catalogue,
+    data: LoadedData,
+    device: torch.device,
+    notes: list[str] | None = None,
+    world: World | None = None,
+) -> Built:
+    """Seed, build the networks, and put them together with data and optimisers on the device.
+
+    What a plugin changes on the way that it must leave alone is put back, and told in `notes`. Of several processes
+    that train the cell, the `world`, each builds the same networks, and has its own noise and share of each batch.
+    """
+    world = world or World()
+    model: ModelSpec = catalogue.require("models", identity.model.name).spec
+    family_spec: FamilySpec = catalogue.require("families", identity.family.name).spec
+    loss_spec: LossSpec = catalogue.require("losses", identity.loss.name).spec
+    recipe = identity.recipe
+    batch_size = _whole(recipe, "batch_size")
+    if batch_size > len(data.train_pixels):
+        raise UsageError(
+            f"batch_size {batch_size} is larger than the {len(data.train_pixels)} training images of "
+            f"'{identity.dataset.name}'.",
+            f"Use --batch-size {len(data.train_pixels)} or less.",
+        )
+    if model.conditional and data.train_labels is None:
+        raise UsageError(
+            f"Model '{model.name}' needs labels, dataset '{identity.dataset.name}' has none.",
+            "Choose a model that is not conditional, or data with classes: of a folder, one sub-folder each.",
+        )
+
+    recipe = resolve_recipe(recipe, owner=model.name)  # a plan of an older version lacks the newer fields
+    seed_globals(identity.seed)
+    with _put_back(f"building '{model.name}'", notes):
+        networks = build_networks(identity, model, family_spec, data.num_classes)
+    with _put_back(f"creating the loss '{loss_spec.name}'", notes):
+        loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
+    loss, functions = make_exchangeable(loss)
+    module = getattr(loss, "module", None)
+    if isinstance(module, nn.Module):
+        networks[LOSS_NETWORK] = module
+    transfer = start_from(identity, networks)
+    frozen = freeze(networks, _patterns(recipe, "freeze"))
+    memory_format = _memory_format(networks)
+    for network in networks.values():
+        network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
+        network.train()
+    if batch_size == world.size:
+        require_several_values(networks)
+    rate = float(recipe["dropout"] or 0)  # type: ignore[arg-type]
+    if rate > 0:
+        add_dropout(networks, family_spec.dropout or family_spec.networks or tuple(networks), rate)
+    augmentation = make_discriminator_augment(recipe, model.value_range, batch_size, device)
+    setup = Setup(
+        networks=networks,
+        loss=loss,
+        model=model,
+        latent_dim=identity.latent_dim,
+        num_classes=data.num_classes,
+        recipe=recipe,
+        device=device,
+        train_size=len(data.train_pixels),
+        image_shape=identity.image_shape,
+        augmentation=augmentation,
+    )
+    with _put_back(f"creating the family '{family_spec.name}'", notes):
+        family: Family = resolve(family_spec.create)(setup)
+    _check_output(family, model, identity, data, device, networks)
+    phases = list(family.phases())
+    _check_phases(phases, networks, family_spec)
+    require_trainable(networks, phases, frozen)
+    optimizers = make_optimizers(networks, phases, recipe)
+    engine = Engine(
+        networks=networks,
+        phases=phases,
+        data=_training_images(identity, data, model, memory_format, device, recipe, Shard(world.rank, world.size)),
+        rng=seeded_generator(identity.seed, of_rank("training noise", world.rank), device),
+        optimizers=optimizers,
+        precision=str(recipe["precision"]),
+        average=_average(networks, family_spec, recipe),
+        budget=_whole(recipe, "images"),
+        rules=make_update_rules(networks, optimizers, recipe),
+        augmentation=augmentation,
+        functions=functions,
+    )
+    if world.size > 1:
+        engine.execution = DataParallel(engine)
+    if world.rank:
+        seed_globals(identity.seed, of_rank("global", world.rank))
+    return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
+
+
+@contextmanager
+def _put_back(what: str, notes: list[str] | None) -> Iterator[None]:
+    """Put back what a plugin's code changes of the process, and say so; initialisers may draw global random numbers."""
+    seed = torch.initial_seed()
+    try:
+        with left_alone(randomness=False) as changes:
+            yield
+    finally:
+        if torch.initial_seed() != seed:
+            torch.manual_seed(seed)
+            changes.append("the seed of torch's global random numbers")
+        told = [f"{what} changed {change}: put back" for change in changes]
+        if notes is not None:
+            notes += [note for note in told if note not in notes]
+
+
+def _training_images(
+    identity: CellIdentity,
+    data: LoadedData,
+    model: ModelSpec,
+    memory_format: torch.memory_format,
+    device: torch.device,
+    recipe: Mapping[str, OptionValue],
+    shard: Shard,
+) -> TrainingImages:
+    common: dict[str, Any] = {
+        "pixels": data.train_pixels,
+        "labels": data.train_labels if model.conditional else None,
+        "batch_size": _whole(recipe, "batch_size"),
+        "value_range": model.value_range,
+        "device": device,
+        "rng": seeded_generator(identity.seed, "data order", device),
+        "memory_format": memory_format,
+        "transform": make_transform(recipe),
+        "shard": shard,
+    }
+    if recipe["input"] == "loader":
+        return LoaderImages(**common, workers=_whole(recipe, "loader_workers"))
+    return ResidentImages(**common, copy=data.mapped)
+
+
+def _average(
+    networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Mapping[str, OptionValue]
+) -> AveragedWeights | None:
+    half_life, ramp = float(recipe["ema_half_life"] or 0), float(recipe["ema_ramp"] or 0)  # type: ignore[arg-type]
+    if half_life <= 0:
+        return None
+    chosen = family.averaged or tuple(networks)
+    return AveragedWeights({name: networks[name] for name in chosen}, half_life, ramp)
+
+
+def count_parameters(networks: Mapping[str, nn.Module], frozen: bool = False) -> dict[str, int]:
+    """Return the number of trainable parameters of each network, or with `frozen` that of all."""
+    return {
+        name: sum(p.numel() for p in network.parameters() if frozen or p.requires_grad)
+        for name, network in networks.items()
+    }
+
+
+def build_networks(
+    identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int
+) -> dict[str, nn.Module]:
+    """Call the model's `build` and check that it returned the networks that the family needs; raise `SpecError`."""
+    built: Any = resolve(model.build)(
+        image_shape=tuple(identity.image_shape),
+        latent_dim=identity.latent_dim,
+        num_classes=num_classes,
+        options=model.make_options(identity.model.options),
+    )
+    where = f"build of model '{model.name}'"
+    if not isinstance(built, Mapping):
+        raise SpecError(f"{where} returned {type(built).__name__}, not a dict of networks.")
+    missing = set(family.networks) - set(built)
+    if missing:
+        raise SpecError(
+            f"{where} returned the networks {', '.join(map(str, built)) or 'none'}; "
+            f"the family '{family.name}' needs {', '.join(family.networks)}."
+        )
+    for name, network in built.items():
+        if not isinstance(network, nn.Module):
+            raise SpecError(f"{where}: '{name}' is {type(network).__name__}, not a torch.nn.Module.")
+    return dict(built)
+
+
+def _memory_format(networks: Mapping[str, nn.Module]) -> torch.memory_format:
+    """Return channels_last where there are convolutions: the layout that their fast kernels want."""
+    convolutions = (nn.Conv2d, nn.ConvTranspose2d)
+    found = any(isinstance(module, convolutions) for network in networks.values() for module in network.modules())
+    return torch.channels_last if found else torch.contiguous_format
+
+
+def _check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
+    names = [phase.name for phase in phases]
+    if len(set(names)) < len(names):
+        raise SpecError(f"The family '{family.name}' has two phases of the same name: {', '.join(names)}.")
+    for phase in phases:
+        unknown = {*phase.networks, *phase.frozen} - set(networks)
+        if unknown:
+            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}' names no network: {min(unknown)}.")
+        if phase.every < 1 or phase.repeats < 1:
+            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}': every and repeats are at least 1.")
+
+
+def _check_output(
+    family: Family,
+    model: ModelSpec,
+    identity: CellIdentity,
+    data: LoadedData,
+    device: torch.device,
+    networks: Mapping[str, nn.Module],
+) -> None:
+    """Hold the model to its declared image shape and value range, before any time is spent on training."""
+    labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
+    for network in networks.values():
+        network.eval()
+    with torch.inference_mode():
+        images = family.sample(2, seeded_generator(0, "output check", device), labels)
+    for network in networks.values():
+        network.train()
+    expected = (2, *identity.image_shape)
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
+        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise SpecError(
+            f"Model '{model.name}' generates {shape} where {expected} was asked for.",
+            "Mend the networks, or image_shapes of the spec.",
+        )
+    low, high = model.value_range
+    least, greatest = float(images.min()), float(images.max())
+    slack = 1e-3 * (high - low)
+    if least < low - slack or greatest > high + slack:
+        raise SpecError(
+            f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
+            f"to {greatest:.3g}.",
+            "End the network in an activation of that range, or declare the range that it has.",
+        )
+
+
+def start_from(identity: CellIdentity, networks: Mapping[str, nn.Module]) -> Transfer | None:
+    """Load the initial weights that the recipe asks for, by name and shape; return what was and was not taken."""
+    source = str(identity.recipe.get("init_from") or "")
+    if not source:
+        return None
+    path = initial_weights(source)
+    if identity.init_hash and file_hash(path) != identity.init_hash:
+        raise UsageError(
+            f"{path} has changed since this run was planned.", "Restore it, or start a new run from the new weights."
+        )
+    report = load_initial(networks, path)
+    return Transfer(
+        source=source,
+        taken=list(report.taken),
+        missing=list(report.missing),
+        unused=list(report.unused),
+        mismatched=list(report.mismatched),
+    )
+
+
+def _patterns(recipe: Mapping[str, OptionValue], name: str) -> list[str]:
+    value = recipe[name]
+    assert isinstance(value, list)
+    return [str(item) for item in value]
+
+
+def _whole(recipe: Mapping[str, OptionValue], name: str) -> int:
+    value = recipe[name]
+    assert isinstance(value, int)
+    return value
