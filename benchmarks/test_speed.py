@@ -29,9 +29,10 @@ from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import CellIdentity
 from genbench.runner.compile_cache import keep_compiled_code
 from genbench.sampling.sampler import draw, sample
-from genbench.train.builder import Built, build_cell, count_parameters
+from genbench.train.builder import Built, build_cell
 from genbench.train.engine import Eager
 from genbench.train.engines import EngineUnavailable, open_execution
+from genbench.train.network_checks import count_parameters
 
 BATCH = 64
 STEPS = 10  # in a round

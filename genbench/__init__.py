@@ -4,31 +4,16 @@ Everything that a plugin author or a notebook needs is importable from here; not
 package does not import torch.
 """
 
-from genbench.api import (
-    AdversarialLoss,
-    Augmentation,
-    Batch,
+from genbench.api.evaluation import (
     Classifier,
     Estimate,
     Evaluation,
     Extractor,
     ExtractorData,
     ExtractorUnavailable,
-    Family,
-    ImageData,
-    Images,
-    LatentFamily,
-    Likelihood,
-    LikelihoodBound,
-    LikelihoodFamily,
-    Objective,
-    Phase,
-    Posterior,
     Rows,
-    Setup,
     Statistics,
     Unavailable,
-    VariationalLoss,
 )
 from genbench.api.events import (
     CellFacts,
@@ -42,6 +27,7 @@ from genbench.api.events import (
     WindowFinished,
 )
 from genbench.api.hookspecs import API_VERSION, hookimpl
+from genbench.api.images import ImageData, Images, Shape
 from genbench.api.options import option
 from genbench.api.specs import (
     DatasetSpec,
@@ -51,7 +37,21 @@ from genbench.api.specs import (
     MetricSpec,
     ModelSpec,
     ReporterSpec,
-    Shape,
+    Setup,
+)
+from genbench.api.training import (
+    AdversarialLoss,
+    Augmentation,
+    Batch,
+    Family,
+    LatentFamily,
+    Likelihood,
+    LikelihoodBound,
+    LikelihoodFamily,
+    Objective,
+    Phase,
+    Posterior,
+    VariationalLoss,
 )
 from genbench.errors import DataError, GenbenchError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.results.schema import (
     CellIdentity,
     CellResult,

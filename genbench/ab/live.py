@@ -48,9 +48,9 @@ from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.loader import Plugin
 from genbench.plugins.worker_catalogue import load_registry
-from genbench.process.messages import Lines
+from genbench.process.lines import Lines
+from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.results.schema import CellIdentity, PlannedCell
-from genbench.runner.fork_server import PR_SET_PDEATHSIG, prctl
 from genbench.train.builder import Built, build_cell
 from genbench.train.torch_setup import set_up_torch
 

@@ -27,7 +27,7 @@ import msgspec
 from genbench.ab.arm import Arm
 from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
 from genbench.errors import ExitCode, GenbenchError, UsageError
-from genbench.process.messages import Lines
+from genbench.process.lines import Lines
 from genbench.runner.pool import worker_environment
 
 START = Path(__file__).with_name("start.py")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 
 
 class ReporterUnavailable(Exception):

@@ -14,24 +14,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, describe_options
 from genbench.errors import SpecError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
-    from genbench.api import (
-        Direction,
-        Estimate,
-        Evaluation,
-        Extractor,
-        Family,
-        ImageData,
-        Setup,
-        Unavailable,
-    )
+    from genbench.api.evaluation import Direction, Estimate, Evaluation, Extractor, Unavailable
+    from genbench.api.images import ImageData
+    from genbench.api.training import Augmentation, Family
 
-Shape: TypeAlias = tuple[int, int, int]  # channels, height, width
 OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -325,3 +319,19 @@ class ReporterSpec(ConfigurableSpec):
         super().__post_init__()
         self._require_target("create")
         _ = self.option_schema
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a family is created from."""
+
+    networks: Mapping[str, nn.Module]  # on the device; with a loss that has parameters, also `loss`
+    loss: Any  # what the loss spec's `create` returned
+    model: ModelSpec
+    latent_dim: int
+    num_classes: int
+    recipe: Mapping[str, OptionValue]  # every recipe field by name
+    device: torch.device
+    train_size: int = 0  # training images
+    image_shape: Shape = (0, 0, 0)  # of the dataset's images
+    augmentation: Augmentation | None = None  # of what a discriminator sees; None: nothing

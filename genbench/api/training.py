@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from genbench.api.specs import ModelSpec, Shape
-
 
 @dataclass(slots=True)
 class Batch:
@@ -65,22 +63,6 @@ class Augmentation(Protocol):
 
     def terms(self) -> Mapping[str, Tensor]:
         """Return what should become a curve: the current probability."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a family is created from."""
-
-    networks: Mapping[str, nn.Module]  # on the device; with a loss that has parameters, also `loss`
-    loss: Any  # what the loss spec's `create` returned
-    model: ModelSpec
-    latent_dim: int
-    num_classes: int
-    recipe: Mapping[str, OptionValue]  # every recipe field by name
-    device: torch.device
-    train_size: int = 0  # training images
-    image_shape: Shape = (0, 0, 0)  # of the dataset's images
-    augmentation: Augmentation | None = None  # of what a discriminator sees; None: nothing
 
 
 class Family(Protocol):

@@ -19,8 +19,9 @@ from genbench.measure.memory import read_peak
 from genbench.plan.process_counts import in_all
 from genbench.plugins.worker_catalogue import load_registry
 from genbench.process.messages import Job
-from genbench.train.builder import build_cell, count_parameters
+from genbench.train.builder import build_cell
 from genbench.train.engines.selection import RECKONED
+from genbench.train.network_checks import count_parameters
 
 WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
 

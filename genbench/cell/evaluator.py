@@ -11,7 +11,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, ExtractorUnavailable, Unavailable
+from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable
 from genbench.api.specs import DatasetSpec
 from genbench.data.loading import LoadedData
 from genbench.measure.matmul_precision import tf32
@@ -32,7 +32,7 @@ OBSERVED_SAMPLES = 64  # drawn for the curve of diversity
 
 @dataclass
 class Looks:
-    """What is seen of a cell's model at the checkpoints of its training (see `genbench.cell.training_loop.Checkpoints`).
+    """Evaluates a cell's model at checkpoints of its training (see `genbench.cell.training_loop.Checkpoints`).
 
     `estimates` of the last call of `measure` and the best evaluation so far are kept; so are the best weights, in
     `best_path`, where the recipe names a `best_metric`.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from genbench.api import Images
+from genbench.api.images import Images
 from genbench.api.specs import DatasetSpec
 from genbench.cell.memory_limits import limit_memory
 from genbench.data.loading import LoadedData, load_data

@@ -28,7 +28,7 @@ from genbench.cell.partial_result import (
     record_training,
 )
 from genbench.cell.setting_warnings import cautions
-from genbench.cell.training_loop import Diverged, Training
+from genbench.cell.training_loop import Training
 from genbench.data.loading import LoadedData, load_data
 from genbench.errors import UsageError
 from genbench.measure import accelerator, machine
@@ -49,10 +49,11 @@ from genbench.results.schema import (
 )
 from genbench.results.store import RunDirectory
 from genbench.sampling.sampler import sample
-from genbench.train.builder import Built, build_cell, count_parameters
-from genbench.train.divergence import locate
+from genbench.train.builder import Built, build_cell
+from genbench.train.divergence import Diverged, locate
 from genbench.train.engine import Engine
 from genbench.train.engines.selection import choose_engine, engine_notes
+from genbench.train.network_checks import count_parameters
 from genbench.train.process_group import MainLeft, World
 from genbench.train.training_evidence import Witness
 

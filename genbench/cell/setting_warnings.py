@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genbench.api import AdversarialLoss
 from genbench.api.options import idle_options
+from genbench.api.training import AdversarialLoss
 from genbench.plan.remedies import without_effect
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind

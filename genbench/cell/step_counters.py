@@ -19,7 +19,7 @@ from typing import TypeVar
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from genbench.api import Objective, Phase
+from genbench.api.training import Objective, Phase
 from genbench.measure.clock import synchronise
 from genbench.measure.host_reads import HostReads, Read
 from genbench.measure.op_counts import LiveBytes, Operators

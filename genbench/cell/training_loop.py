@@ -22,6 +22,7 @@ from genbench.process.messages import Measured, Progress
 from genbench.process.worker_channel import Reporter, StopRequested
 from genbench.results.schema import CurvePoint, Window
 from genbench.train.checkpoint import load_checkpoint, load_random_states, random_states, save_checkpoint
+from genbench.train.divergence import Diverged
 from genbench.train.engine import Engine
 from genbench.train.process_group import World
 from genbench.train.training_evidence import Witness
@@ -31,14 +32,6 @@ LONGEST_WINDOW = 200  # steps
 SOON_DONE_AGAIN = 2.0  # seconds of training that are not worth a checkpoint at the end
 MOST_SHOWN = 3  # terms on the line of progress
 OBSERVED = 4  # every so many windows, samples are drawn for the curves
-
-
-class Diverged(Exception):
-    """A loss, a parameter or a generated image is not finite any more; `step` is the first bad one where known."""
-
-    def __init__(self, text: str, step: int | None = None) -> None:
-        super().__init__(text)
-        self.step = step
 
 
 class Checkpoints(Protocol):

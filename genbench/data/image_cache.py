@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.api import ImageData, Images
+from genbench.api.images import ImageData, Images
 from genbench.api.options import OptionValue
 from genbench.data.content_hash import content_hash
 

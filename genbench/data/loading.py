@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench.api import ExtractorData, ImageData, Images
-from genbench.api.specs import DatasetSpec, Shape, resolve
+from genbench.api.evaluation import ExtractorData
+from genbench.api.images import ImageData, Images, Shape
+from genbench.api.specs import DatasetSpec, resolve
 from genbench.data.content_hash import content_hash
 from genbench.data.image_cache import entry_path, read_entry, write_entry
 from genbench.errors import DataError

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genbench.api.images import Shape
 from genbench.api.options import resolve_options
-from genbench.api.specs import DatasetSpec, Shape
+from genbench.api.specs import DatasetSpec
 from genbench.builtin.datasets.folder import checked_root
 from genbench.errors import UsageError
 from genbench.plan.folders import require_folder, require_folders

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.api import Extractor
+from genbench.api.evaluation import Extractor
 from genbench.measure.matmul_precision import tf32
 
 

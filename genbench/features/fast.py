@@ -1,6 +1,7 @@
 """An extractor on a fast path: the same network, with less precision or compiled, and a protocol that says so.
 
-Whether its features are good enough is for `genbench.metrics.certification.acceptance` to say. `genbench run` measures in fp32.
+`genbench.metrics.certification.acceptance` decides whether its features are good enough. `genbench run` measures in
+fp32.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.api import Classifier, Extractor
+from genbench.api.evaluation import Classifier, Extractor
 
 Precision = Literal["fp32", "bf16"]
 

@@ -10,7 +10,7 @@ from typing import IO
 import torch
 from torch import Tensor
 
-from genbench.api import Rows
+from genbench.api.evaluation import Rows
 
 PIECE = 4096  # rows that are in memory at a time
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.api import Statistics
+from genbench.api.evaluation import Statistics
 from genbench.errors import DataError
 from genbench.features.gaussian import factor_of
 from genbench.results.files import atomic_write

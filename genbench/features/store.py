@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from genbench.api import Extractor, Statistics
+from genbench.api.evaluation import Extractor, Statistics
 from genbench.errors import DataError
 from genbench.features.statistics_file import read_statistics, write_statistics
 from genbench.results.files import atomic_write

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 
 LARGEST_CHANCE = 2.0  # standard errors within which a difference may be chance
 

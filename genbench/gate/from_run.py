@@ -7,13 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from genbench.api.options import OptionValue
 from genbench.gate.measurements import Entry, Quality, Sheet
-from genbench.results.schema import CellIdentity, CellResult, Comparability, PlannedCell
+from genbench.results.cell_names import cell_name
+from genbench.results.schema import MACHINE, CellIdentity, CellResult, Comparability, PlannedCell
 from genbench.results.store import RunContents
 
-MACHINE = (
-    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
-    "disturbed",
-)  # fmt: skip
 _WELL = ("ok", "collapsed")  # a collapsed training was measured; its quality tells
 _COUNTED = ("operations", "host_reads", "layout_copies", "peak_bytes", "kernel_launches")
 
@@ -26,19 +23,6 @@ def sheet_of(contents: RunContents) -> Sheet:
             grouped.setdefault(cell_name(planned), []).append((planned, contents.cells.results.get(planned.id)))
     damaged = contents.cells.damaged
     return Sheet(contents.name, {name: _entry(members, damaged) for name, members in grouped.items()})
-
-
-def cell_name(planned: PlannedCell) -> str:
-    """Return what a cell is called in baselines: all that is chosen by name, but for the seed."""
-    identity = planned.identity
-    parts = [identity.model.name, identity.loss.name, identity.dataset.name]
-    if planned.variant:
-        parts.append(planned.variant)
-    precision, engine = str(identity.recipe["precision"]), str(identity.recipe["engine"])
-    parts += [part for part in (precision, engine) if part not in ("fp32", "eager")]
-    processes = identity.recipe.get("nproc", 1), identity.recipe.get("nnodes", 1)
-    parts += [f"{name} {count}" for name, count in zip(("nproc", "nnodes"), processes, strict=True) if count != 1]
-    return " · ".join([*parts, *([identity.device] if identity.device != "cpu" else [])])
 
 
 def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:

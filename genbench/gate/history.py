@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.gate.from_run import sheet_of
 from genbench.gate.judge import SPEED
 from genbench.results.store import RunContents

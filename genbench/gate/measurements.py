@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 
 

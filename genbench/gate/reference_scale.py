@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 
 TELLING_ERRORS = 2  # a difference of more standard errors than these counts as one
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.results.schema import EvaluationPoint, Target, Window
 
 

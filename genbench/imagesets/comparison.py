@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genbench.api import (
+from genbench.api.evaluation import (
     Estimate,
     ExtractorUnavailable,
     SetName,

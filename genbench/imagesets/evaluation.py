@@ -13,13 +13,13 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
-from genbench.api import (
+from genbench.api.evaluation import (
     ExtractorData,
     ExtractorUnavailable,
-    Images,
     SetName,
     Statistics,
 )
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.errors import DataError
 from genbench.features.extract import features_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.imagesets.comparison import Comparison, SideReport
 from genbench.report.numbers import count, significant, with_error
 from genbench.report.table.layout import clean

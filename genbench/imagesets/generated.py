@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genbench.api import ExtractorData
+from genbench.api.evaluation import ExtractorData
 from genbench.data.loading import load_data
 from genbench.datacheck.target import find_target
 from genbench.errors import DataError, UsageError

@@ -25,7 +25,7 @@ from genbench.results.store import RunDirectory
 if TYPE_CHECKING:
     import torch
 
-    from genbench.api import ExtractorData
+    from genbench.api.evaluation import ExtractorData
 
 FORMS = (
     "A side is a folder of images, an .npy or .npz of images, an .npz of statistics (mu, sigma), a dataset "

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import earned_name
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 

@@ -9,22 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from genbench.api import (
+from genbench.api.evaluation import (
     Classifier,
     Estimate,
     Evaluation,
     Extractor,
     ExtractorData,
     ExtractorUnavailable,
-    Images,
-    Likelihood,
-    LikelihoodBound,
     Rows,
     SetName,
     Statistics,
     Unavailable,
 )
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
+from genbench.api.training import Likelihood, LikelihoodBound
 from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, reproducible
 from genbench.features.store import FeatureStore

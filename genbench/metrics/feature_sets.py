@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.api import Evaluation, SetName
+from genbench.api.evaluation import Evaluation, SetName
 from genbench.metrics.frechet import statistics, whiten
 from genbench.plugins.feature_metrics import PREFIXES
 

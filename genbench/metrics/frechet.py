@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from genbench.api import Rows
-from genbench.api import Statistics as Statistics
+from genbench.api.evaluation import Rows
+from genbench.api.evaluation import Statistics as Statistics
 from genbench.features.rows import pieces
 from genbench.metrics.jackknife import Jackknife, jackknife
 from genbench.metrics.moments import require_two_finite

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from genbench.api import (
+from genbench.api.evaluation import (
     Estimate,
     Evaluation,
     Rows,

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.api import Statistics
+from genbench.api.evaluation import Statistics
 from genbench.metrics.frechet import frechet_distance, smaller_gram
 
 _DRAWS = 64  # at most; few dimensions spread more than many

@@ -13,13 +13,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbench.api import (
+from genbench.api.evaluation import (
     Direction,
     Estimate,
     Evaluation,
-    LikelihoodBound,
     Unavailable,
 )
+from genbench.api.training import LikelihoodBound
 from genbench.metrics.reconstruction import mean_and_standard_error
 
 ELBO, RATE, DISTORTION, BITS = "elbo", "rate", "distortion", "bits-per-dim"

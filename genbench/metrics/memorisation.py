@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name
 from genbench.metrics.neighbours import nearest
 from genbench.metrics.reconstruction import mean_and_standard_error

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 from genbench.metrics.likelihood import NO_BOUND
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genbench.api import (
+from genbench.api.evaluation import (
     Direction,
     Estimate,
     Evaluation,

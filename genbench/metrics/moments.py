@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from genbench.api import Rows, Statistics
+from genbench.api.evaluation import Rows, Statistics
 from genbench.features.gaussian import factor_of
 from genbench.features.rows import pieces
 

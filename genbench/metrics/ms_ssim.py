@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.reconstruction import mean_and_standard_error
 from genbench.metrics.structural_similarity import SIGMA, WEIGHTS, WINDOW, ms_ssim, scale_weights
 

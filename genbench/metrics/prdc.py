@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genbench.api import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, random_subset
 from genbench.metrics.jackknife import make_blocks
 from genbench.metrics.manifolds import K, expected_coverage, overlap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from genbench.api import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.reconstruction import mean_and_standard_error, squared_errors
 
 NAME = "psnr"

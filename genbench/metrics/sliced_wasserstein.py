@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
 from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 

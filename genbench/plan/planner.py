@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import UNSET
 
 from genbench import __version__
+from genbench.api.images import Shape
 from genbench.api.options import OptionValue, resolve_options
 from genbench.api.recipe import resolve_recipe
 from genbench.api.specs import (
@@ -20,7 +21,6 @@ from genbench.api.specs import (
     LossSpec,
     MetricSpec,
     ModelSpec,
-    Shape,
 )
 from genbench.errors import UsageError, near_miss
 from genbench.plan.folders import require_folders

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, TypeAlias
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.errors import UsageError, near_miss
 from genbench.results.schema import PlannedCell, Target

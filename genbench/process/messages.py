@@ -5,13 +5,11 @@ Nothing that a plugin prints can get between these lines: standard output and er
 
 from __future__ import annotations
 
-import socket
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from genbench.api import Estimate
-from genbench.api.options import OptionValue
+from genbench.api.evaluation import Estimate
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, ReferenceResult, Rendezvous
 
 
@@ -86,50 +84,3 @@ class TemplateReply(msgspec.Struct, frozen=True):
 
     pid: int
     status: int | None = None
-
-
-class Commission(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reporter's process is to create."""
-
-    reporter: str
-    options: dict[str, OptionValue]
-    plugin: dict[str, Any]  # that brings it, as fields of `Plugin`
-    run: str  # run directory, absolute
-
-
-class Told(msgspec.Struct, frozen=True):
-    """An event of the run; what is large, the reporter's process reads from the run directory."""
-
-    event: str  # a name in `genbench.api.events.EVENTS`
-    cell: str = ""  # its id
-    fields: dict[str, Any] = {}  # of the event's record, beyond those that the process knows itself
-
-
-class Heard(msgspec.Struct, frozen=True):
-    """The answer of a reporter's process to its commission and to each event; with a text it answers no more."""
-
-    unavailable: str = ""  # what is missing, and how to get it
-    fault: str = ""
-
-
-class Lines:
-    """Messages over a stream socket, one JSON document a line."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self._buffer = b""
-
-    def send(self, message: msgspec.Struct) -> None:
-        """Send one message; raises `OSError` when the other side is gone."""
-        self.socket.sendall(msgspec.json.encode(message) + b"\n")
-
-    def receive(self) -> list[bytes] | None:
-        """Wait for data and return the complete lines among it; None when the other side has closed."""
-        try:
-            chunk = self.socket.recv(1 << 16)
-        except ConnectionError:
-            return None
-        if not chunk:
-            return None
-        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-        return lines

@@ -6,12 +6,8 @@ import os
 import socket
 from types import FrameType
 
-from genbench.process.messages import (
-    Activity,
-    Lines,
-    Message,
-    Progress,
-)
+from genbench.process.lines import Lines
+from genbench.process.messages import Activity, Message, Progress
 
 
 class StopRequested(BaseException):

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.errors import UsageError
 from genbench.results.files import atomic_write

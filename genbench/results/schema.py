@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from genbench.api import Direction, Estimate, Unavailable
+from genbench.api.evaluation import Direction, Estimate, Unavailable
 from genbench.api.options import OptionValue
 
 SCHEMA_VERSION = 1
@@ -471,3 +471,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
 
 
 RECORDS: dict[str, type[Record]] = {"cell": CellResult, "reference": ReferenceResult, "run": RunRecord}
+
+
+MACHINE = (
+    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
+    "disturbed",
+)  # fmt: skip

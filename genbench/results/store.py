@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from genbench.api import Unavailable
+from genbench.api.evaluation import Unavailable
 from genbench.errors import UsageError, near_miss
 from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode
 from genbench.results.schema import CellResult, PlannedCell, Record, ReferenceResult, RunRecord

@@ -4,14 +4,13 @@ It never runs a tensor operation and never touches a GPU, so a fork of it is as 
 milliseconds. When the supervisor goes, for whatever reason, the socket between them closes, and the template takes its
 worker along. When a worker goes, the template ends what a plugin may have started and left behind.
 
-Run as a module: ``python -m genbench.runner.fork_server DESCRIPTOR``, the descriptor being a unix stream socket on which
+Run as a module: ``python -m genbench.runner.fork_server DESCRIPTOR``. The descriptor is a unix stream socket on which
 jobs arrive, each with one descriptor attached: the worker's own socket.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import os
 import select
@@ -22,9 +21,10 @@ from pathlib import Path
 
 import msgspec
 
-from genbench.process.messages import Job, Lines, TemplateReply
+from genbench.process.lines import Lines
+from genbench.process.messages import Job, TemplateReply
+from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 
-PR_SET_PDEATHSIG = 1  # Linux: signal to get when the parent dies
 _PR_SET_CHILD_SUBREAPER = 36  # Linux: orphaned descendants become this process's children
 
 
@@ -147,13 +147,6 @@ def _become_worker(job: Job, descriptor: int, inherited: tuple[int, ...], templa
         code = work(job, socket.socket(fileno=descriptor))
     finally:
         os._exit(code)  # a plugin's threads and exit handlers have no say
-
-
-def prctl(option: int, value: int) -> None:
-    """Set a property of this process, where the kernel knows it (Linux)."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def main() -> None:

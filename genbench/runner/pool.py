@@ -15,8 +15,10 @@ from typing import IO
 
 import msgspec
 
-from genbench.process.messages import Job, Lines, Message
-from genbench.runner.worker_monitor import Ending, Watch, describe_status
+from genbench.process.exit_status import describe_status
+from genbench.process.lines import Lines
+from genbench.process.messages import Job, Message
+from genbench.runner.worker_monitor import Ending, Watch
 
 TEMPLATE_SECONDS = 300.0  # importing torch on a cold, slow disk
 GRACE_SECONDS = 20.0  # for a worker that was asked to stop: time to finish a window and save

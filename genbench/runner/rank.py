@@ -20,9 +20,9 @@ from torch.distributed.rendezvous import rendezvous
 from genbench.cell.failure import diagnose, write_traceback
 from genbench.cell.run import execute_cell
 from genbench.process.messages import Job
+from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import Reporter, StopRequested
 from genbench.results.schema import CellResult, Status
-from genbench.runner.fork_server import PR_SET_PDEATHSIG, prctl
 from genbench.train.process_group import Group, MainLeft
 from genbench.train.torch_setup import set_up_torch
 

@@ -14,9 +14,10 @@ from typing import Protocol
 
 import msgspec
 
+from genbench.process.exit_status import describe_status
+from genbench.process.lines import Lines
 from genbench.process.messages import (
     Finished,
-    Lines,
     Message,
     Started,
     Stopped,
@@ -43,16 +44,6 @@ class Ending:
         if self.status is None:
             return self.complaint or "the worker vanished"
         return f"the worker {describe_status(self.status)}"
-
-
-def describe_status(status: int) -> str:
-    """Return in words how a process ended, from what `os.waitpid` says."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(number).name}"
-        return f"was ended by signal {number}"
-    return f"ended by itself with exit status {os.waitstatus_to_exitcode(status)}"
 
 
 class Pool(Protocol):

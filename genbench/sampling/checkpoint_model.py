@@ -10,21 +10,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from genbench.api import Family, Setup
 from genbench.api.recipe import resolve_recipe
 from genbench.api.specs import (
     DatasetSpec,
     FamilySpec,
     ModelSpec,
+    Setup,
     resolve,
 )
+from genbench.api.training import Family
 from genbench.errors import DataError, NoDataError, SpecError, UsageError
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import Kind
 from genbench.plugins.worker_catalogue import load_registry
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
-from genbench.train.builder import LOSS_NETWORK, build_networks
+from genbench.train.network_checks import LOSS_NETWORK, build_networks
 from genbench.train.transfer import TransferReport, load_initial
 
 

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from genbench.api import LatentFamily
+from genbench.api.training import LatentFamily
 from genbench.errors import DataError, SpecError, UsageError, near_miss
 from genbench.sampling.checkpoint_model import Trained
-from genbench.sampling.inference import asking
+from genbench.sampling.inference import asking, to_levels
 from genbench.sampling.latent_space import between, truncate
-from genbench.sampling.levels import to_levels
 from genbench.sampling.sampler import SAMPLING_BATCH
 from genbench.seeds import seeded_generator
 

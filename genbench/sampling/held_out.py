@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from genbench.api import ExtractorUnavailable, Images
-from genbench.api.specs import Shape
+from genbench.api.evaluation import ExtractorUnavailable
+from genbench.api.images import Images, Shape
 from genbench.data.loading import load_data
 from genbench.errors import DataError, UsageError
 from genbench.metrics.evaluation import CellEvaluation

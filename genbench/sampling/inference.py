@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from genbench.measure.matmul_precision import tf32
@@ -54,3 +54,8 @@ def asking(
         torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"),
     ):
         yield
+
+
+def to_levels(images: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Return float images, clamped to [low, high], as uint8: the nearest of 256 levels."""
+    return ((images - low) / (high - low)).clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from genbench.api import Likelihood, LikelihoodBound, LikelihoodFamily
+from genbench.api.training import Likelihood, LikelihoodBound, LikelihoodFamily
 from genbench.data.loading import LoadedData
 from genbench.metrics.evaluation import Bounds
 from genbench.sampling.inference import asking

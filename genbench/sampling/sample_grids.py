@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from genbench.results.store import atomic_write
-from genbench.sampling.levels import to_levels
+from genbench.sampling.inference import to_levels
 
 if TYPE_CHECKING:
     from genbench.sampling.sampler import Drawn

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from genbench.api import Family, Images
-from genbench.cell.training_loop import Diverged
+from genbench.api.images import Images
+from genbench.api.training import Family
 from genbench.data.loading import LoadedData
 from genbench.data.resident import Normalise
 from genbench.measure.clock import synchronise
 from genbench.results.schema import CellIdentity
-from genbench.sampling.inference import asking, evaluation_mode
-from genbench.sampling.levels import to_levels
+from genbench.sampling.inference import asking, evaluation_mode, to_levels
 from genbench.seeds import seeded_generator
 from genbench.train.builder import Built
+from genbench.train.divergence import Diverged
 
 SAMPLING_BATCH = 256
 

@@ -15,14 +15,6 @@ Verdict = Literal["ok", "failed", "skipped"]
 Examine: TypeAlias = Callable[["Subject"], None]  # raises `Broken` or `Inapplicable`
 
 
-class Broken(Exception):
-    """The rule is broken; the message says what was found."""
-
-
-class Inapplicable(Exception):
-    """The rule says nothing about this subject, or cannot be tried here; the message says why."""
-
-
 @dataclass(frozen=True)
 class Check:
     """One rule."""

@@ -8,10 +8,9 @@ from pathlib import Path
 from PIL import Image
 
 from genbench import __version__
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.plan.identity import cell_id
 from genbench.plugins.catalogue import Catalogue
-from genbench.process.messages import Told
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
@@ -25,6 +24,7 @@ from genbench.results.schema import (
 )
 from genbench.results.store import RunDirectory
 from genbench.testing.subject import Subject
+from genbench.trackers.messages import Told
 
 BATCH, STEPS = 32, 10  # of a window
 TERMS: Sequence[dict[str, float]] = ({"discriminator": 1.2, "generator": 0.9}, {"discriminator": 0.8}, {}, {})

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.plan.identity import origin
-from genbench.process.messages import Told
 from genbench.results.schema import Choice
 from genbench.testing.fake_run import RehearsedRun
 from genbench.trackers import dispatch
+from genbench.trackers.messages import Told
 from genbench.trackers.sandbox import NETWORK, SEEN, STRAY
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def _tell(subject: Subject, run: RehearsedRun, events: Sequence[Told]) -> Part:
     )
     log = run.directory.log_path(f"reporter-{subject.name}")
     log.unlink(missing_ok=True)
-    listener = dispatch.Listener(choice, subject.entry.plugin, run.directory, warnings.append, "genbench.trackers.sandbox")
+    listener = dispatch.Listener(
+        choice, subject.entry.plugin, run.directory, warnings.append, "genbench.trackers.sandbox"
+    )
     try:
         listener.started(time.monotonic() + START_SECONDS)
         _converse(listener, events, part)

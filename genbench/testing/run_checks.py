@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from genbench.errors import GenbenchError
 from genbench.measure.user_frame import place
 from genbench.plugins.process_guard import left_alone
-from genbench.testing.check import Broken, Check, Inapplicable, Outcome
+from genbench.testing.check import Check, Outcome
 from genbench.testing.checks import BY_NAME, CHECKS
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.forks import end_copy, forks
 from genbench.testing.subject import Subject
 

@@ -24,15 +24,16 @@ from genbench.cell.step_counters import count_steps
 from genbench.data.loading import load_data
 from genbench.errors import UsageError
 from genbench.gate.from_file import KEPT_UNDER
-from genbench.gate.from_run import MACHINE, settings_of
+from genbench.gate.from_run import settings_of
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.worker_catalogue import load_registry
-from genbench.results.schema import CellIdentity, Comparability
-from genbench.train.builder import Built, build_cell, count_parameters
+from genbench.results.schema import MACHINE, CellIdentity, Comparability
+from genbench.train.builder import Built, build_cell
+from genbench.train.network_checks import count_parameters
 
 ROUNDS, STEPS, WARMUP_STEPS = 10, 20, 20
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from genbench.api import Objective, Phase
+from genbench.api.training import Objective, Phase
 from genbench.measure.op_counts import LiveBytes
 from genbench.measure.op_listener import Listening
 from genbench.train.engine import Engine

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench import __version__
-from genbench.api import Family, Setup
+from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, resolve_options
 from genbench.api.recipe import resolve_recipe
 from genbench.api.specs import (
@@ -20,10 +20,11 @@ from genbench.api.specs import (
     FamilySpec,
     LossSpec,
     ModelSpec,
-    Shape,
+    Setup,
     Spec,
     resolve,
 )
+from genbench.api.training import Family
 from genbench.data.loading import LoadedData
 from genbench.plan.identity import IDENTITY_VERSION, origin
 from genbench.plan.settings import Settings, chosen_latent_dim, own_settings
@@ -31,14 +32,11 @@ from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice
 from genbench.seeds import seed_globals
-from genbench.testing.check import Check, Inapplicable, Outcome
+from genbench.testing.check import Check, Outcome
+from genbench.testing.findings import Inapplicable
 from genbench.testing.forks import end_copy
-from genbench.train.builder import (
-    LOSS_NETWORK,
-    Built,
-    build_cell,
-    build_networks,
-)
+from genbench.train.builder import Built, build_cell
+from genbench.train.network_checks import LOSS_NETWORK, build_networks
 
 if TYPE_CHECKING:
     from genbench.testing.reporter_trial import Rehearsal

@@ -12,7 +12,8 @@ from genbench.errors import UsageError, near_miss
 from genbench.plan.settings import Settings, check_settings
 from genbench.plugins.catalogue import SINGULAR, Catalogue
 from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
-from genbench.testing.check import Inapplicable, Outcome
+from genbench.testing.check import Outcome
+from genbench.testing.findings import Inapplicable
 from genbench.testing.subject import Subject
 
 

@@ -24,15 +24,11 @@ import msgspec
 
 from genbench.errors import UsageError
 from genbench.plugins.loader import Plugin
-from genbench.process.messages import (
-    Commission,
-    Heard,
-    Lines,
-    Told,
-)
+from genbench.process.exit_status import describe_status
+from genbench.process.lines import Lines
 from genbench.results.schema import Choice
 from genbench.results.store import RunDirectory
-from genbench.runner.worker_monitor import describe_status
+from genbench.trackers.messages import Commission, Heard, Told
 
 START_SECONDS = 60.0  # to import its library and to be created
 WINDOW_SECONDS = 1.0  # for the answer to a window, off the clock

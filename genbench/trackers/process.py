@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.api.events import (
     EVENTS,
     CellFacts,
@@ -28,16 +28,12 @@ from genbench.api.events import (
 from genbench.api.specs import ReporterSpec, resolve
 from genbench.errors import SpecError
 from genbench.plugins.loader import Plugin, load_plugin
-from genbench.process.messages import (
-    Commission,
-    Heard,
-    Lines,
-    Told,
-)
+from genbench.process.lines import Lines
+from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
-from genbench.runner.fork_server import PR_SET_PDEATHSIG, prctl
 from genbench.runner.supervisor import label
+from genbench.trackers.messages import Commission, Heard, Told
 
 MISSPELT = 0.85  # a method whose name is this similar to an event's was meant for it
 

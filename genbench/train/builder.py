@@ -8,23 +8,24 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from genbench.api import Family, Phase, Setup
 from genbench.api.options import OptionValue
 from genbench.api.recipe import resolve_recipe
 from genbench.api.specs import (
     FamilySpec,
     LossSpec,
     ModelSpec,
+    Setup,
     resolve,
 )
+from genbench.api.training import Family
 from genbench.data.augment import make_transform
 from genbench.data.loader import LoaderImages
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.data.source import Shard, TrainingImages
-from genbench.errors import SpecError, UsageError
+from genbench.errors import UsageError
 from genbench.plan.initial import file_hash, initial_weights
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import left_alone
@@ -35,14 +36,13 @@ from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
 from genbench.train.optimizers import make_optimizers
 from genbench.train.process_group import World
 from genbench.train.regularise import add_dropout
 from genbench.train.rules import make_update_rules
 from genbench.train.switch import make_exchangeable
 from genbench.train.transfer import freeze, load_initial, require_trainable
-
-LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,9 @@ def build_cell(
     )
     with _put_back(f"creating the family '{family_spec.name}'", notes):
         family: Family = resolve(family_spec.create)(setup)
-    _check_output(family, model, identity, data, device, networks)
+    check_output(family, model, identity, data, device, networks)
     phases = list(family.phases())
-    _check_phases(phases, networks, family_spec)
+    check_phases(phases, networks, family_spec)
     require_trainable(networks, phases, frozen)
     optimizers = make_optimizers(networks, phases, recipe)
     engine = Engine(
@@ -220,90 +220,11 @@ def _average(
     return AveragedWeights({name: networks[name] for name in chosen}, half_life, ramp)
 
 
-def count_parameters(networks: Mapping[str, nn.Module], frozen: bool = False) -> dict[str, int]:
-    """Return the number of trainable parameters of each network, or with `frozen` that of all."""
-    return {
-        name: sum(p.numel() for p in network.parameters() if frozen or p.requires_grad)
-        for name, network in networks.items()
-    }
-
-
-def build_networks(
-    identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int
-) -> dict[str, nn.Module]:
-    """Call the model's `build` and check that it returned the networks that the family needs; raise `SpecError`."""
-    built: Any = resolve(model.build)(
-        image_shape=tuple(identity.image_shape),
-        latent_dim=identity.latent_dim,
-        num_classes=num_classes,
-        options=model.make_options(identity.model.options),
-    )
-    where = f"build of model '{model.name}'"
-    if not isinstance(built, Mapping):
-        raise SpecError(f"{where} returned {type(built).__name__}, not a dict of networks.")
-    missing = set(family.networks) - set(built)
-    if missing:
-        raise SpecError(
-            f"{where} returned the networks {', '.join(map(str, built)) or 'none'}; "
-            f"the family '{family.name}' needs {', '.join(family.networks)}."
-        )
-    for name, network in built.items():
-        if not isinstance(network, nn.Module):
-            raise SpecError(f"{where}: '{name}' is {type(network).__name__}, not a torch.nn.Module.")
-    return dict(built)
-
-
 def _memory_format(networks: Mapping[str, nn.Module]) -> torch.memory_format:
     """Return channels_last where there are convolutions: the layout that their fast kernels want."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d)
     found = any(isinstance(module, convolutions) for network in networks.values() for module in network.modules())
     return torch.channels_last if found else torch.contiguous_format
-
-
-def _check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
-    names = [phase.name for phase in phases]
-    if len(set(names)) < len(names):
-        raise SpecError(f"The family '{family.name}' has two phases of the same name: {', '.join(names)}.")
-    for phase in phases:
-        unknown = {*phase.networks, *phase.frozen} - set(networks)
-        if unknown:
-            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}' names no network: {min(unknown)}.")
-        if phase.every < 1 or phase.repeats < 1:
-            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}': every and repeats are at least 1.")
-
-
-def _check_output(
-    family: Family,
-    model: ModelSpec,
-    identity: CellIdentity,
-    data: LoadedData,
-    device: torch.device,
-    networks: Mapping[str, nn.Module],
-) -> None:
-    """Hold the model to its declared image shape and value range, before any time is spent on training."""
-    labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
-    for network in networks.values():
-        network.eval()
-    with torch.inference_mode():
-        images = family.sample(2, seeded_generator(0, "output check", device), labels)
-    for network in networks.values():
-        network.train()
-    expected = (2, *identity.image_shape)
-    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
-        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise SpecError(
-            f"Model '{model.name}' generates {shape} where {expected} was asked for.",
-            "Mend the networks, or image_shapes of the spec.",
-        )
-    low, high = model.value_range
-    least, greatest = float(images.min()), float(images.max())
-    slack = 1e-3 * (high - low)
-    if least < low - slack or greatest > high + slack:
-        raise SpecError(
-            f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
-            f"to {greatest:.3g}.",
-            "End the network in an activation of that range, or declare the range that it has.",
-        )
 
 
 def start_from(identity: CellIdentity, networks: Mapping[str, nn.Module]) -> Transfer | None:

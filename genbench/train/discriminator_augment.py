@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from genbench.api import Augmentation
 from genbench.api.recipe import Recipe
+from genbench.api.training import Augmentation
 from genbench.errors import UsageError
 from genbench.plan.remedies import check_policy
 

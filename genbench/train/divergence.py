@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from torch import nn
 
-from genbench.api import Objective, Phase
+from genbench.api.training import Objective, Phase
 from genbench.train.engine import Engine
 
 LONGEST = 60.0  # seconds that the search may take
@@ -72,3 +72,11 @@ def locate(rebuild: Callable[[], Engine], until_step: int, clock: Callable[[], f
     if loss_step:
         return f"first bad step {loss_step}: the loss of phase '{check.bad_loss}', while all gradients were finite"
     return f"repeating the steps up to {engine.step_number} showed no gradient that is not finite"
+
+
+class Diverged(Exception):
+    """A loss, a parameter or a generated image is not finite any more; `step` is the first bad one where known."""
+
+    def __init__(self, text: str, step: int | None = None) -> None:
+        super().__init__(text)
+        self.step = step

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from genbench.api import (
+from genbench.api.training import (
     Augmentation,
     Batch,
     Objective,
@@ -231,3 +231,7 @@ class Engine:
 
     def _trainable(self, networks: Sequence[str]) -> list[nn.Parameter]:
         return [p for name in networks for p in self.networks[name].parameters() if p.requires_grad]
+
+
+class EngineUnavailable(Exception):
+    """An engine could not be prepared; the text is the reason, a phrase without a full stop."""

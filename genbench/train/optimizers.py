@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from genbench.api import Phase
 from genbench.api.recipe import Recipe, resolve_recipe
+from genbench.api.training import Phase
 from genbench.errors import SpecError, UsageError, near_miss
 
 DISCRIMINATOR = "discriminator"  # the phase that `discriminator_learning_rate` is for

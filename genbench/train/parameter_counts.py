@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import msgspec
 
+from genbench.api.images import Shape
 from genbench.api.options import resolve_options
-from genbench.api.specs import ModelSpec, Shape, resolve
+from genbench.api.specs import ModelSpec, resolve
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.child import answering, ask_child
 
@@ -72,7 +73,7 @@ def serve(descriptor: int) -> None:
 
 
 def _count(model: ModelSpec, shape: Shape) -> Count:
-    from genbench.train.builder import count_parameters
+    from genbench.train.network_checks import count_parameters
 
     try:
         networks = resolve(model.build)(

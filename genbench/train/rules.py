@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from genbench.api import Phase
 from genbench.api.options import OptionValue
+from genbench.api.training import Phase
 from genbench.train.engine import UpdateRules
 from genbench.train.regularise import add_orthogonal_gradient, require_weights
 from genbench.train.schedule import learning_rate_factor, set_learning_rates

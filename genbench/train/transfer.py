@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from genbench.api import Phase
+from genbench.api.training import Phase
 from genbench.errors import UsageError, near_miss
 from genbench.train.checkpoint import checksum
 

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import genbench
+from genbench.api.images import Shape
 from genbench.api.recipe import resolve_recipe
-from genbench.api.specs import ModelSpec, Shape, resolve
+from genbench.api.specs import ModelSpec, resolve
 from genbench.builtin.families import genbench_families
 from genbench.builtin.losses import genbench_losses
 from genbench.builtin.models import genbench_models

@@ -16,17 +16,16 @@ from torch.nn.functional import cross_entropy, softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
-from genbench.api import (
+from genbench.api.options import resolve_options
+from genbench.api.recipe import resolve_recipe
+from genbench.api.specs import ModelSpec, Setup, resolve
+from genbench.api.training import (
     AdversarialLoss,
     Batch,
     LatentFamily,
     Objective,
     Phase,
-    Setup,
 )
-from genbench.api.options import resolve_options
-from genbench.api.recipe import resolve_recipe
-from genbench.api.specs import ModelSpec, resolve
 from genbench.builtin.families.adversarial import Adversarial
 from genbench.builtin.families.one_by_one import acts_on_each
 from genbench.builtin.losses.adversarial import specs

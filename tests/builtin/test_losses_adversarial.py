@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import genbench
-from genbench.api import AdversarialLoss
 from genbench.api.options import resolve_options
 from genbench.api.recipe import resolve_recipe
 from genbench.api.specs import LossSpec, resolve
+from genbench.api.training import AdversarialLoss
 from genbench.builtin.losses.adversarial import games, penalties, specs
 from genbench.errors import UsageError
 

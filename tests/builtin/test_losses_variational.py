@@ -16,9 +16,9 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
-from genbench.api import Objective, Posterior
 from genbench.api.options import resolve_options
 from genbench.api.specs import resolve
+from genbench.api.training import Objective, Posterior
 from genbench.builtin.losses.variational import (
     BetaTCVAEOptions,
     BetaVAEOptions,

@@ -8,7 +8,7 @@ from built_models import SPECS, build, count, images, labels, rng
 from torch import nn
 from torch.nn.utils import parametrize
 
-from genbench.api.specs import Shape
+from genbench.api.images import Shape
 from genbench.builtin.models.adversarial.spectral_norm import SpectralNorm, normalise_spectrally
 
 

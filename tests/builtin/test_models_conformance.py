@@ -7,8 +7,8 @@ import torch
 from built_models import ANY_SHAPE, FAMILIES, LOSSES, SPECS, build, family, labels, rng, shapes, tiny
 
 import genbench
+from genbench.api.images import Shape
 from genbench.api.options import Option, resolve_options
-from genbench.api.specs import Shape
 from genbench.errors import UsageError
 from genbench.testing import conformance
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import genbench
+from genbench.api.images import Shape
 from genbench.api.options import resolve_options
-from genbench.api.specs import Shape
 from genbench.builtin.families.vector_quantised import VectorQuantised
 from genbench.builtin.losses.vector_quantised import VQOptions
 from genbench.builtin.losses.vector_quantised import specs as loss_specs

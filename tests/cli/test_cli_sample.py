@@ -15,7 +15,7 @@ from command_line import TINY, run
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from genbench.api import Setup
+from genbench.api.specs import Setup
 from genbench.builtin.families.adversarial import Adversarial
 from genbench.cli import invoke
 from genbench.plugins.catalogue import discover

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from example_runs import cell, identity, stored
 
-from genbench.api import Unavailable
+from genbench.api.evaluation import Unavailable
 from genbench.cli.show import command
 from genbench.errors import NoDataError, UsageError
 from genbench.results.schema import CurvePoint, PlannedCell

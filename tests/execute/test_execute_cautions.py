@@ -8,8 +8,8 @@ import pytest
 from command_line import TINY, run
 from torch import nn
 
-from genbench.api import AdversarialLoss
 from genbench.api.specs import LossSpec, resolve
+from genbench.api.training import AdversarialLoss
 from genbench.builtin.losses.adversarial import GradientPenaltyOptions, R1Options, create
 from genbench.cell.setting_warnings import penalty_beside_batch_norm
 from genbench.plugins.catalogue import Catalogue, discover

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.api import Images
+from genbench.api.images import Images
 from genbench.cell.collapse import (
     JUDGED_FROM,
     MODES_JUDGED_FROM,

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from genbench.cell.training_loop import Diverged
 from genbench.data.loading import LoadedData, load_data
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.results.schema import CellIdentity
 from genbench.sampling import sampler
-from genbench.sampling.levels import to_levels
+from genbench.sampling.inference import to_levels
 from genbench.sampling.sampler import SAMPLING_BATCH, Drawn, draw
 from genbench.train.builder import Built, build_cell
+from genbench.train.divergence import Diverged
 
 CPU = torch.device("cpu")
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 
-from genbench.api import Objective, Phase
+from genbench.api.training import Objective, Phase
 from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.data.resident import ResidentImages
-from genbench.train.engine import Engine, Player
-from genbench.train.engines.unavailable import EngineUnavailable
+from genbench.train.engine import Engine, EngineUnavailable, Player
 from genbench.train.state import read_state
 
 CPU = torch.device("cpu")

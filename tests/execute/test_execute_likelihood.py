@@ -12,7 +12,7 @@ import pytest
 import torch
 from command_line import TINY, Done, run
 
-from genbench.api import LikelihoodBound
+from genbench.api.training import LikelihoodBound
 from genbench.cell.evaluator import Looks
 from genbench.data.loading import LoadedData
 from genbench.plan.planner import make_plan

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from genbench.api import Images
+from genbench.api.images import Images
 from genbench.report.html.contact_sheet import contact_sheet
 from genbench.sampling.sample_grids import (
     save_pictures,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from genbench.api import Batch, Objective
+from genbench.api.training import Batch, Objective
 from genbench.cell.counters import count, waiting
 from genbench.cell.step_counters import (
     StepCounts,
@@ -23,8 +23,9 @@ from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Counters
-from genbench.train.builder import build_cell, count_parameters
+from genbench.train.builder import build_cell
 from genbench.train.engine import Engine
+from genbench.train.network_checks import count_parameters
 
 CPU = torch.device("cpu")
 

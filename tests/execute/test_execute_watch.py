@@ -10,9 +10,10 @@ import torch
 
 from genbench.cell.failure import diagnose
 from genbench.cell.memory_limits import is_out_of_memory
+from genbench.process.exit_status import describe_status
 from genbench.process.messages import Finished
 from genbench.runner.pool import WorkerPool
-from genbench.runner.worker_monitor import Ending, describe_status
+from genbench.runner.worker_monitor import Ending
 
 
 def status_of(action: object) -> int:

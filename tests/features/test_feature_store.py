@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.api import Statistics
+from genbench.api.evaluation import Statistics
 from genbench.features.store import FeatureStore
 from genbench.metrics.frechet import statistics
 

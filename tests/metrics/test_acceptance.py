@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.api import Classifier, Images
+from genbench.api.evaluation import Classifier
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.features.fast import fast
 from genbench.gate.extractor_acceptance import Acceptance

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.api import Estimate, Images
+from genbench.api.evaluation import Estimate
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.errors import DataError
 from genbench.gate.extractor_certificate import (

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.api import Estimate, Images, Unavailable
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.metrics import class_balance, class_score
 from genbench.metrics.class_balance import expected_total_variation, total_variation

@@ -14,15 +14,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.api import (
+from genbench.api.evaluation import (
     Estimate,
     Evaluation,
     Extractor,
     ExtractorData,
     ExtractorUnavailable,
-    Images,
     Unavailable,
 )
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, MetricSpec
 from genbench.builtin.metrics import genbench_metrics
 from genbench.errors import UsageError

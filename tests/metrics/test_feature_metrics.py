@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, Images, Unavailable
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.metrics.manifolds import expected_coverage

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.api import Statistics
+from genbench.api.evaluation import Statistics
 from genbench.metrics.frechet import frechet_distance, statistics, whiten
 from genbench.metrics.frechet_null import null_distance
 

@@ -12,13 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.api import (
-    Estimate,
-    Images,
-    Likelihood,
-    LikelihoodBound,
-    Unavailable,
-)
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
+from genbench.api.training import Likelihood, LikelihoodBound
 from genbench.metrics import active_units, likelihood
 from genbench.metrics.evaluation import CellEvaluation
 

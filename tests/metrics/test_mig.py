@@ -9,13 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.api import (
-    Estimate,
-    Images,
-    Likelihood,
-    LikelihoodBound,
-    Unavailable,
-)
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
+from genbench.api.training import Likelihood, LikelihoodBound
 from genbench.metrics import mig
 from genbench.metrics.evaluation import CellEvaluation
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.api import Estimate, Images, Unavailable
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.modes import kl_divergence, measure_found, measure_kl, measure_quality, modes_found, tally
 

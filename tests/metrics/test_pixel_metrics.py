@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.api import Estimate, Images, Unavailable
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
 from genbench.metrics import diversity, psnr, reconstruction_mse
 from genbench.metrics.diversity import collapsed, pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation

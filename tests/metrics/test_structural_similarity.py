@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.api import Estimate, Images, Unavailable
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
 from genbench.metrics import ms_ssim as diversity_of_pairs
 from genbench.metrics import ssim as reconstruction
 from genbench.metrics.evaluation import CellEvaluation

@@ -11,7 +11,7 @@ from example_runs import cell, changed, choice, comparability, estimate, identit
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from genbench.api import Unavailable
+from genbench.api.evaluation import Unavailable
 from genbench.report.html.figures import curves, window_strip
 from genbench.report.html.page import page
 from genbench.report.table.comparison_table import make_table

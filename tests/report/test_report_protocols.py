@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from example_runs import cell, comparability, estimate, identity, stored
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER, Table
 from genbench.report.table.render import FORMATS, render

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from example_runs import cell, changed, comparability, estimate, identity, reference, stored
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table
 from genbench.report.table.references import (

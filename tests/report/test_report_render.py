@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from example_runs import cell, changed, choice, estimate, identity, reference, stored
 
-from genbench.api import Unavailable
+from genbench.api.evaluation import Unavailable
 from genbench.errors import UsageError
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from example_runs import cell, comparability, estimate, identity, reference, stored
 
-from genbench.api import Estimate, Unavailable
+from genbench.api.evaluation import Estimate, Unavailable
 from genbench.report.table import seeds
 from genbench.report.table.comparability import agree
 from genbench.report.table.comparison_table import make_table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
-from genbench.api import Unavailable
+from genbench.api.evaluation import Unavailable
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER, Table
 from genbench.results.schema import PlannedCell, Proof

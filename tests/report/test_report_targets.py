@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from example_runs import cell, comparability, estimate, identity, plan, stored
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.errors import UsageError
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER, Table

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genbench.api import Batch, Objective, Phase
+from genbench.api.training import Batch, Objective, Phase
 from genbench.data.loading import LoadedData
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.api import Batch, Objective, Phase
+from genbench.api.training import Batch, Objective, Phase
 from genbench.errors import SpecError, UsageError
 from genbench.train.optimizers import make_optimizers
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from genbench.api import Batch, Objective, Phase
+from genbench.api.training import Batch, Objective, Phase
 from genbench.errors import UsageError
 from genbench.train.checkpoint import save_weights
 from genbench.train.transfer import freeze, load_initial, require_trainable

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.api import Direction, Estimate
+from genbench.api.evaluation import Direction, Estimate
 from genbench.gate.time_to_target import Reached, time_to_target
 from genbench.results.schema import EvaluationPoint, Target, Window
 

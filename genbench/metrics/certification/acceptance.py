@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbench.api import Extractor
+from genbench.api.evaluation import Extractor
 from genbench.features.extract import extract, reproducible
 from genbench.features.fast import Precision, fast
 from genbench.gate.extractor_acceptance import Acceptance

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genbench.api import Estimate, Extractor, Statistics
+from genbench.api.evaluation import Estimate, Extractor, Statistics
 from genbench.errors import DataError
 from genbench.features.extract import extract
 from genbench.gate.extractor_certificate import Certificate, Ladder, Rung

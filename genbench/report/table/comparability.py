@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.report.numbers import count
 from genbench.report.table import targets
 from genbench.report.table.layout import DAGGER, Footnotes, Row

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.report.table import seeds
 from genbench.report.table.comparability import mark_conflicts

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.report.numbers import MISSING
 
 DAGGER = "†"  # marks numbers that do not compare

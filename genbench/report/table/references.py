@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.gate.reference_scale import TELLING_ERRORS, is_better, told_apart
 from genbench.report import numbers
 from genbench.report.table import comparability

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report import numbers
 from genbench.report.table.comparability import agree, measured_protocols

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from genbench.api import Direction
+from genbench.api.evaluation import Direction
 from genbench.errors import UsageError, near_miss
 from genbench.gate.time_to_target import time_to_target
 from genbench.report import numbers

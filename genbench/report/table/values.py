@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from genbench.api import Estimate
+from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report import numbers
 from genbench.report.table.layout import (

@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from genbench.api import Family
 from genbench.api.specs import ConfigurableSpec, LossSpec
-from genbench.testing.check import Broken, Check, Inapplicable, check
+from genbench.api.training import Family
+from genbench.testing.check import Check, check
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.layers import driven, responding_layer
 from genbench.testing.subject import BATCH, Subject, rng
 

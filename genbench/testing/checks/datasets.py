@@ -8,7 +8,8 @@ from genbench.errors import DataError
 from genbench.plan.identity import origin
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.check import check
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.subject import Subject
 
 

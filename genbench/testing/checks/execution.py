@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 
-from genbench.api import Batch
+from genbench.api.training import Batch
 from genbench.measure.host_reads import HostReads
 from genbench.measure.user_frame import place
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.check import check
 from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.subject import BATCH, Subject, copy_weights, rng
 
 TRAINED = ("finite-steps",)

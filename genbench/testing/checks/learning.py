@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.testing.check import Broken, check
+from genbench.testing.check import check
+from genbench.testing.findings import Broken
 from genbench.testing.step_probes import Gradients, bytes_kept
 from genbench.testing.subject import BATCH, TRAINING_IMAGES, Subject, copy_weights
 from genbench.train.builder import Built

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from genbench.api import AdversarialLoss, Posterior, VariationalLoss
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.api.training import AdversarialLoss, Posterior, VariationalLoss
+from genbench.testing.check import check
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
 
 BUILT = ("builds",)

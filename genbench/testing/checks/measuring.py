@@ -9,18 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genbench.api import (
+from genbench.api.evaluation import (
     Estimate,
     Extractor,
     ExtractorData,
     ExtractorUnavailable,
-    Images,
     Unavailable,
 )
+from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.results.cache import cache_directory
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.check import check
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.subject import CPU, Subject, noise
 
 COUNT = 96

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.check import check
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.layers import responding_layer, scaled
 from genbench.testing.subject import Subject, rng
 

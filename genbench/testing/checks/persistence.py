@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.check import check
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.subject import Subject, rng
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from genbench.train.engine import Engine

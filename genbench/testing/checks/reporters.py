@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from genbench.testing.check import Broken, Inapplicable, check
+from genbench.testing.check import check
+from genbench.testing.findings import Broken, Inapplicable
 from genbench.testing.reporter_trial import Rehearsal
 from genbench.testing.subject import Subject
 from genbench.trackers import dispatch

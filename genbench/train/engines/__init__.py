@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-from genbench.train.engine import Eager, Engine, Execution
-from genbench.train.engines.unavailable import EngineUnavailable
+from genbench.train.engine import Eager, Engine, EngineUnavailable, Execution
 from genbench.train.state import state_kept
 
 __all__ = ["EngineUnavailable", "open_execution"]

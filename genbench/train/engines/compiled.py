@@ -19,8 +19,7 @@ import torch._dynamo
 import torch._inductor.config
 from torch import nn
 
-from genbench.train.engine import Engine, Player
-from genbench.train.engines.unavailable import EngineUnavailable
+from genbench.train.engine import Engine, EngineUnavailable, Player
 from genbench.train.state import thaw
 from genbench.train.switch import PENALTY, Switch
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from genbench.api import Batch, Objective, Phase
+from genbench.api.training import Batch, Objective, Phase
 from genbench.train.engine import Engine, Player
 from genbench.train.process_group import average
 

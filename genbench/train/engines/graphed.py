@@ -19,11 +19,10 @@ from torch import Tensor, nn
 
 from genbench.data.resident import ResidentImages
 from genbench.data.source import TrainingImages
-from genbench.train.engine import Eager, Engine, Execution, Player
+from genbench.train.engine import Eager, Engine, EngineUnavailable, Execution, Player
 from genbench.train.engines.capturable import CapturableOptimizers
 from genbench.train.engines.capture import CudaRecorder, Recorder, no_randomness_of_the_host, why_not_captured
 from genbench.train.engines.inputs import make_feed
-from genbench.train.engines.unavailable import EngineUnavailable
 from genbench.train.state import thaw
 
 WARM_UP = 3  # steps of each kind before it is captured: torch's own wrapper takes as many

@@ -9,7 +9,7 @@ import torch
 from simulated_capture import SimulatedRecorder
 from torch import Tensor, nn
 
-from genbench.api import Batch, Objective, Phase
+from genbench.api.training import Batch, Objective, Phase
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.plan.planner import make_plan

@@ -19,7 +19,7 @@ from builtin.built_models import SPECS
 from engine_cells import CPU, built, some_data
 from torch import Tensor, nn
 
-from genbench.api import Batch, Objective, Phase
+from genbench.api.training import Batch, Objective, Phase
 from genbench.cell.counters import flops_per_image
 from genbench.data.resident import ResidentImages
 from genbench.train.engine import Engine

@@ -19,7 +19,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent))
 from two_ranks import CASES, STEPS, built
 
-from genbench.api import Batch, Objective
+from genbench.api.training import Batch, Objective
 from genbench.builtin.families import adversarial, variational
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.engine import Eager, Engine

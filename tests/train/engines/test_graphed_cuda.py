@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genbench.api import Batch, Objective, Phase
+from genbench.api.training import Batch, Objective, Phase
 from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages

@@ -13,10 +13,9 @@ from graphed_engines import differing, engine_with, graphed, loss, way
 from simulated_capture import SimulatedRecorder
 from torch import Tensor, nn
 
-from genbench.api import Batch
-from genbench.train.engine import Engine
+from genbench.api.training import Batch
+from genbench.train.engine import Engine, EngineUnavailable
 from genbench.train.engines.graphed import WARM_UP, Graphed, kinds_of_steps
-from genbench.train.engines.unavailable import EngineUnavailable
 from genbench.train.state import load_state, read_state, state_kept
 
 

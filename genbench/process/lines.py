@@ -1,0 +1,30 @@
+"""Messages over a stream socket, one JSON document a line."""
+
+from __future__ import annotations
+
+import socket
+
+import msgspec
+
+
+class Lines:
+    """Messages over a stream socket, one JSON document a line."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._buffer = b""
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Send one message; raises `OSError` when the other side is gone."""
+        self.socket.sendall(msgspec.json.encode(message) + b"\n")
+
+    def receive(self) -> list[bytes] | None:
+        """Wait for data and return the complete lines among it; None when the other side has closed."""
+        try:
+            chunk = self.socket.recv(1 << 16)
+        except ConnectionError:
+            return None
+        if not chunk:
+            return None
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
+        return lines

@@ -1,0 +1,16 @@
+"""What a rule finds: a violation, or that it does not apply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
+
+
+class Broken(Exception):
+    """The rule is broken; the message says what was found."""
+
+
+class Inapplicable(Exception):
+    """The rule says nothing about this subject, or cannot be tried here; the message says why."""

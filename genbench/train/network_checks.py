@@ -1,0 +1,102 @@
+"""The networks that a model builds, and the checks that they keep what their plugin declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genbench.api.specs import (
+    FamilySpec,
+    ModelSpec,
+    resolve,
+)
+from genbench.api.training import Family, Phase
+from genbench.data.loading import LoadedData
+from genbench.errors import SpecError
+from genbench.results.schema import CellIdentity
+from genbench.seeds import seeded_generator
+
+LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
+
+
+def count_parameters(networks: Mapping[str, nn.Module], frozen: bool = False) -> dict[str, int]:
+    """Return the number of trainable parameters of each network, or with `frozen` that of all."""
+    return {
+        name: sum(p.numel() for p in network.parameters() if frozen or p.requires_grad)
+        for name, network in networks.items()
+    }
+
+
+def build_networks(
+    identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int
+) -> dict[str, nn.Module]:
+    """Call the model's `build` and check that it returned the networks that the family needs; raise `SpecError`."""
+    built: Any = resolve(model.build)(
+        image_shape=tuple(identity.image_shape),
+        latent_dim=identity.latent_dim,
+        num_classes=num_classes,
+        options=model.make_options(identity.model.options),
+    )
+    where = f"build of model '{model.name}'"
+    if not isinstance(built, Mapping):
+        raise SpecError(f"{where} returned {type(built).__name__}, not a dict of networks.")
+    missing = set(family.networks) - set(built)
+    if missing:
+        raise SpecError(
+            f"{where} returned the networks {', '.join(map(str, built)) or 'none'}; "
+            f"the family '{family.name}' needs {', '.join(family.networks)}."
+        )
+    for name, network in built.items():
+        if not isinstance(network, nn.Module):
+            raise SpecError(f"{where}: '{name}' is {type(network).__name__}, not a torch.nn.Module.")
+    return dict(built)
+
+
+def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
+    """Raise `SpecError` for phases that share a name, or that name a network which the model does not have."""
+    names = [phase.name for phase in phases]
+    if len(set(names)) < len(names):
+        raise SpecError(f"The family '{family.name}' has two phases of the same name: {', '.join(names)}.")
+    for phase in phases:
+        unknown = {*phase.networks, *phase.frozen} - set(networks)
+        if unknown:
+            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}' names no network: {min(unknown)}.")
+        if phase.every < 1 or phase.repeats < 1:
+            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}': every and repeats are at least 1.")
+
+
+def check_output(
+    family: Family,
+    model: ModelSpec,
+    identity: CellIdentity,
+    data: LoadedData,
+    device: torch.device,
+    networks: Mapping[str, nn.Module],
+) -> None:
+    """Hold the model to its declared image shape and value range, before any time is spent on training."""
+    labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
+    for network in networks.values():
+        network.eval()
+    with torch.inference_mode():
+        images = family.sample(2, seeded_generator(0, "output check", device), labels)
+    for network in networks.values():
+        network.train()
+    expected = (2, *identity.image_shape)
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
+        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise SpecError(
+            f"Model '{model.name}' generates {shape} where {expected} was asked for.",
+            "Mend the networks, or image_shapes of the spec.",
+        )
+    low, high = model.value_range
+    least, greatest = float(images.min()), float(images.max())
+    slack = 1e-3 * (high - low)
+    if least < low - slack or greatest > high + slack:
+        raise SpecError(
+            f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
+            f"to {greatest:.3g}.",
+            "End the network in an activation of that range, or declare the range that it has.",
+        )
