@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from genbench.builtin.families.one_by_one import acts_on_each
+from genbench.builtin.families.per_sample import acts_on_each
 from genbench.train.builder import Built
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]

@@ -32,7 +32,7 @@ import torch
 from pytorch_fid.fid_score import calculate_frechet_distance
 from torch import Tensor
 
-from genbench.features.gaussian import factor_of
+from genbench.features.covariance_factor import factor_of
 from genbench.features.statistics_file import read_statistics, write_statistics
 from genbench.measure import machine
 from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_distance, statistics

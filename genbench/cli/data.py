@@ -55,8 +55,8 @@ def check(
 
     from genbench.datacheck.check import measure
     from genbench.datacheck.findings import findings, suspects
+    from genbench.datacheck.format import as_data, as_text
     from genbench.datacheck.target import find_target
-    from genbench.datacheck.text import as_data, as_text
     from genbench.plugins.catalogue import discover
 
     target = find_target(source, settings, discover(plugins))
@@ -73,7 +73,7 @@ def check(
     else:
         click.echo(as_text(measured, found), nl=False)
     if sheet_path is not None:
-        from genbench.datacheck.sheet import draw_sheet, sections
+        from genbench.datacheck.contact_sheet import draw_sheet, sections
 
         chosen = sections(measured)
         if chosen:

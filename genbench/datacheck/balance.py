@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genbench.datacheck.spread import Numbers
+from genbench.datacheck.outliers import Numbers
 from genbench.datacheck.survey import Survey
 
 

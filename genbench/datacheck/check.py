@@ -9,7 +9,7 @@ import numpy as np
 from genbench.datacheck.balance import Balance, balance
 from genbench.datacheck.duplicates import Copies, exact_copies, near_copies
 from genbench.datacheck.fingerprint import Flags
-from genbench.datacheck.spread import Spread, modified_z, spread
+from genbench.datacheck.outliers import Spread, modified_z, spread
 from genbench.datacheck.survey import Survey
 from genbench.datacheck.thresholds import Thresholds
 

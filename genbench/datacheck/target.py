@@ -12,7 +12,7 @@ from genbench.api.options import resolve_options
 from genbench.api.specs import DatasetSpec
 from genbench.builtin.datasets.folder import checked_root
 from genbench.errors import UsageError
-from genbench.plan.folders import require_folder, require_folders
+from genbench.plan.dataset_folders import require_folder, require_folders
 from genbench.plan.identity import origin
 from genbench.plan.request import make_request
 from genbench.plan.settings import check_settings, own_settings

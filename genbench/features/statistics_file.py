@@ -23,7 +23,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Statistics
 from genbench.errors import DataError
-from genbench.features.gaussian import factor_of
+from genbench.features.covariance_factor import factor_of
 from genbench.results.files import atomic_write
 
 # What a covariance may differ from a symmetric one without negative eigenvalues, as a share of its largest entry: some

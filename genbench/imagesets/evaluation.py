@@ -23,9 +23,9 @@ from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.errors import DataError
 from genbench.features.extract import features_of
-from genbench.features.rows import FeatureRows
+from genbench.features.feature_cache import FeatureStore
+from genbench.features.feature_file import FeatureRows
 from genbench.features.statistics_file import StoredStatistics, read_statistics
-from genbench.features.store import FeatureStore
 from genbench.imagesets.resolve import Side
 from genbench.imagesets.source import (
     Account,

@@ -26,7 +26,7 @@ from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.api.training import Likelihood, LikelihoodBound
 from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, reproducible
-from genbench.features.store import FeatureStore
+from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
 
 _CHUNK = 4096  # feature vectors that a classifier's head is given at a time

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Rows
 from genbench.api.evaluation import Statistics as Statistics
-from genbench.features.rows import pieces
+from genbench.features.feature_file import pieces
 from genbench.metrics.jackknife import Jackknife, jackknife
 from genbench.metrics.moments import require_two_finite
 

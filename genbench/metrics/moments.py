@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from genbench.api.evaluation import Rows, Statistics
-from genbench.features.gaussian import factor_of
-from genbench.features.rows import pieces
+from genbench.features.covariance_factor import factor_of
+from genbench.features.feature_file import pieces
 
 
 @dataclass(frozen=True)

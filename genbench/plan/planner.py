@@ -23,7 +23,7 @@ from genbench.api.specs import (
     ModelSpec,
 )
 from genbench.errors import UsageError, near_miss
-from genbench.plan.folders import require_folders
+from genbench.plan.dataset_folders import require_folders
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, origins_of_others, reference_id
 from genbench.plan.process_counts import check_shares, why_not
 from genbench.plan.profiles import Profile, find_profile

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from genbench.api.options import OptionValue
 from genbench.api.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA
 from genbench.errors import UsageError, near_miss
-from genbench.plan.initial import file_hash, initial_weights
+from genbench.plan.initial_weights import file_hash, initial_weights
 from genbench.plan.targets import Directions, check_watched
 
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}

@@ -26,7 +26,7 @@ from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.data.source import Shard, TrainingImages
 from genbench.errors import UsageError
-from genbench.plan.initial import file_hash, initial_weights
+from genbench.plan.initial_weights import file_hash, initial_weights
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import left_alone
 from genbench.results.schema import CellIdentity, Transfer
@@ -36,13 +36,13 @@ from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
+from genbench.train.loss_functions import make_exchangeable
 from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
 from genbench.train.optimizers import make_optimizers
 from genbench.train.process_group import World
-from genbench.train.regularise import add_dropout
-from genbench.train.rules import make_update_rules
-from genbench.train.switch import make_exchangeable
+from genbench.train.regularisation import add_dropout
 from genbench.train.transfer import freeze, load_initial, require_trainable
+from genbench.train.update_rules import make_update_rules
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from genbench.api.training import (
 )
 from genbench.data.source import TrainingImages
 from genbench.train.ema import AveragedWeights
-from genbench.train.switch import Switch
+from genbench.train.loss_functions import Switch
 
 
 @dataclass(frozen=True)

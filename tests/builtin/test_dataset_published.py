@@ -28,7 +28,7 @@ from genbench.api.specs import resolve
 from genbench.builtin import datasets
 from genbench.builtin.datasets import published
 from genbench.builtin.datasets.published import CelebAOptions, LSUNOptions, PublishedOptions, STL10Options
-from genbench.builtin.datasets.published.pictures import square
+from genbench.builtin.datasets.published.decode_images import square
 from genbench.errors import UsageError
 
 SPECS = {spec.name: spec for spec in published.specs()}
@@ -504,7 +504,7 @@ def test_what_is_no_image_folder_says_so(tmp_path: Path) -> None:
 
 
 def test_a_picture_bomb_is_refused_by_its_number(tmp_path: Path, monkeypatch: Any) -> None:
-    from genbench.builtin.datasets.published.pictures import decode
+    from genbench.builtin.datasets.published.decode_images import decode
 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     buffer = io.BytesIO()

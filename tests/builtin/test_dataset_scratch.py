@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 from genbench import DataError
-from genbench.builtin.datasets import FolderOptions, scratch
+from genbench.builtin.datasets import FolderOptions, pixel_buffer
 from genbench.builtin.datasets.folder import load
-from genbench.builtin.datasets.scratch import room, select
+from genbench.builtin.datasets.pixel_buffer import room, select
 
 
 def test_large_room_is_a_mapped_file_that_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "IN_MEMORY", 100)
+    monkeypatch.setattr(pixel_buffer, "IN_MEMORY", 100)
     small, large = room((1, 1, 10, 10), tmp_path / "cache"), room((2, 1, 10, 10), tmp_path / "cache")
     assert not isinstance(small, np.memmap)
     assert isinstance(large, np.memmap)
@@ -37,8 +37,8 @@ def test_without_room_on_the_disk_memory_is_used(
     def refuse(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(scratch, "IN_MEMORY", 100)
-    monkeypatch.setattr("genbench.builtin.datasets.scratch.os.posix_fallocate", refuse)
+    monkeypatch.setattr(pixel_buffer, "IN_MEMORY", 100)
+    monkeypatch.setattr("genbench.builtin.datasets.pixel_buffer.os.posix_fallocate", refuse)
     assert not isinstance(room((2, 1, 10, 10), tmp_path), np.memmap)
     (tmp_path / "file").touch()
     assert not isinstance(room((2, 1, 10, 10), tmp_path / "file"), np.memmap)
@@ -54,8 +54,8 @@ def test_a_selection_keeps_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pixels = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
     chosen = np.arange(50) % 3 == 1
     for limits in ((10**9, 10**9), (0, 4)):
-        monkeypatch.setattr(scratch, "IN_MEMORY", limits[0])
-        monkeypatch.setattr(scratch, "_COPIED", limits[1])
+        monkeypatch.setattr(pixel_buffer, "IN_MEMORY", limits[0])
+        monkeypatch.setattr(pixel_buffer, "_COPIED", limits[1])
         assert select(pixels, chosen, tmp_path).ravel().tolist() == list(range(1, 50, 3))
 
 
@@ -69,7 +69,7 @@ def test_a_folder_is_the_same_whether_decoded_in_memory_or_on_disk(
     (photos / "04.png").write_bytes(b"broken")
     options = FolderOptions(path=str(photos), size=4)
     plain = load(options, tmp_path / "cache")
-    monkeypatch.setattr(scratch, "IN_MEMORY", 0)
+    monkeypatch.setattr(pixel_buffer, "IN_MEMORY", 0)
     mapped = load(options, tmp_path / "cache")
     for one, other in ((plain.train, mapped.train), (plain.test, mapped.test)):
         assert torch.equal(torch.as_tensor(one.pixels), torch.as_tensor(other.pixels))

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from genbench import Classifier, ExtractorData, ExtractorUnavailable, Images
-from genbench.builtin.extractors import classification, classifier, fashion_cnn, kept_weights
+from genbench.builtin.extractors import (
+    classification,
+    classifier,
+    fashion_cnn,
+    weights_cache,
+)
 from genbench.builtin.extractors.classifier import TrainedClassifier, load
 from genbench.builtin.extractors.convolutional import prepare
 
@@ -49,7 +54,7 @@ def given(cache: Path, hash: str = "abc", **changes: Any) -> ExtractorData:
 
 
 def weights(extractor: TrainedClassifier) -> str:
-    return kept_weights.weights_hash(extractor.network.state_dict())
+    return weights_cache.weights_hash(extractor.network.state_dict())
 
 
 @pytest.fixture
@@ -129,8 +134,8 @@ def test_a_damaged_file_is_trained_anew(damage: Callable[[bytes], bytes], traini
 
 def test_where_two_train_at_once_the_first_to_be_done_is_what_both_use(tmp_path: Path) -> None:
     path = tmp_path / "extractors" / "one.safetensors"
-    first = kept_weights.write(path, {"w": torch.zeros(2)}, {"by": "first"})
-    second = kept_weights.write(path, {"w": torch.ones(2)}, {"by": "second"})
+    first = weights_cache.write(path, {"w": torch.zeros(2)}, {"by": "first"})
+    second = weights_cache.write(path, {"w": torch.ones(2)}, {"by": "second"})
     assert (first.facts, second.facts) == ({"by": "first"}, {"by": "first"})
     assert torch.equal(second.tensors["w"], torch.zeros(2))
     assert [file.name for file in path.parent.iterdir()] == ["one.safetensors"]

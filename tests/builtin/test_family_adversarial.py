@@ -27,7 +27,7 @@ from genbench.api.training import (
     Phase,
 )
 from genbench.builtin.families.adversarial import Adversarial
-from genbench.builtin.families.one_by_one import acts_on_each
+from genbench.builtin.families.per_sample import acts_on_each
 from genbench.builtin.losses.adversarial import specs
 from genbench.data.resident import ResidentImages
 from genbench.train.engine import Engine

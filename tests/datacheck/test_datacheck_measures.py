@@ -9,13 +9,13 @@ from hypothesis.extra import numpy as hnp
 
 from genbench.datacheck.balance import entropy_of, explained
 from genbench.datacheck.check import measure
+from genbench.datacheck.contact_sheet import draw_sheet, sections
 from genbench.datacheck.findings import findings, suspects
 from genbench.datacheck.fingerprint import fingerprint_pixels
-from genbench.datacheck.sheet import draw_sheet, sections
-from genbench.datacheck.spread import modified_z
+from genbench.datacheck.format import as_data, as_text
+from genbench.datacheck.outliers import modified_z
 from genbench.datacheck.survey import Survey
 from genbench.datacheck.tensors import survey_tensors
-from genbench.datacheck.text import as_data, as_text
 
 
 def noise(count: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Statistics
-from genbench.features.store import FeatureStore
+from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
 
 
@@ -93,7 +93,7 @@ def test_another_version_of_torch_or_of_this_code_makes_another_entry(
 ) -> None:
     make = Maker()
     store(tmp_path).features(Network(), "train", 20, make)
-    monkeypatch.setattr("genbench.features.store.FEATURES_VERSION", -1)
+    monkeypatch.setattr("genbench.features.feature_cache.FEATURES_VERSION", -1)
     store(tmp_path).features(Network(), "train", 20, make)
     monkeypatch.setattr(torch, "__version__", "0.4.1")
     store(tmp_path).features(Network(), "train", 20, make)

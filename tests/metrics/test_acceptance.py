@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from genbench.api.evaluation import Classifier
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
-from genbench.features.fast import fast
+from genbench.features.fast_extractor import fast
 from genbench.gate.extractor_acceptance import Acceptance
 from genbench.metrics.certification.acceptance import compare
 from genbench.metrics.evaluation import CellEvaluation

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.features.gaussian import factor_of
+from genbench.features.covariance_factor import factor_of
 from genbench.metrics.frechet import frechet_distance, statistics
 from genbench.metrics.moments import Moments
 

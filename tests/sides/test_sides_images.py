@@ -15,7 +15,7 @@ from pytorch_fid.fid_score import ImagePathDataset
 from torch import Tensor
 
 from genbench.errors import DataError
-from genbench.features.rows import FeatureRows, pieces
+from genbench.features.feature_file import FeatureRows, pieces
 from genbench.imagesets.array_file import holds_statistics, npy_source, npz_source
 from genbench.imagesets.image_folder import folder_source
 from genbench.imagesets.source import Account, ImageSource, unwatched

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from genbench.testing import conformance
-from genbench.testing.page import page
+from genbench.testing.rules_page import page
 
 ROOT = Path(__file__).parents[2]
 SOUND = Path(__file__).with_name("sound_plugin.py")

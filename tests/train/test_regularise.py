@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from genbench.errors import SpecError, UsageError
-from genbench.train.regularise import add_dropout, add_orthogonal_gradient, orthogonal_penalty, require_weights
+from genbench.train.regularisation import (
+    add_dropout,
+    add_orthogonal_gradient,
+    orthogonal_penalty,
+    require_weights,
+)
 
 
 class Passes(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.train.schedule import learning_rate_factor, set_learning_rates
+from genbench.train.learning_rate_schedule import learning_rate_factor, set_learning_rates
 
 
 def at(images: int, budget: int = 1000, **recipe: Any) -> float:

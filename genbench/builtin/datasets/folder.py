@@ -18,7 +18,7 @@ import torch
 
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.image_file import SUFFIXES, UnreadableImage, quiet_pillow, read_image
-from genbench.builtin.datasets.scratch import Array, room, select
+from genbench.builtin.datasets.pixel_buffer import Array, room, select
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets import FolderOptions

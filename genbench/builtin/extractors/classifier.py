@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from genbench import ExtractorData, ExtractorUnavailable, Images
-from genbench.builtin.extractors import classification, kept_weights
+from genbench.builtin.extractors import classification, weights_cache
 from genbench.builtin.extractors.classification import ClassifierRecipe
 from genbench.builtin.extractors.convolutional import FEATURES, ConvolutionalClassifier, prepare
 
@@ -90,10 +90,10 @@ def load(device: torch.device, data: ExtractorData) -> TrainedClassifier:
     classes, channels = _check(data)
     key = json.dumps([data.hash, RECIPE_VERSION, NETWORK_VERSION])
     path = data.cache / "extractors" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-    kept = kept_weights.read(path)
+    kept = weights_cache.read(path)
     if kept is None:
         network, facts = _train(data, classes, channels)
-        kept = kept_weights.write(path, network.state_dict(), vars(facts))
+        kept = weights_cache.write(path, network.state_dict(), vars(facts))
     facts = Facts(**kept.facts)
     skill = (facts.test_accuracy - facts.chance) / (1 - facts.chance) if facts.chance < 1 else 0.0
     if skill < LEAST_SKILL:

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 import genbench
 from genbench.builtin.families.latents import draw_latents
-from genbench.builtin.families.one_by_one import acts_on_each
+from genbench.builtin.families.per_sample import acts_on_each
 
 _PAIR = (tuple, list)
 

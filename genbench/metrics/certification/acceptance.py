@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Extractor
 from genbench.features.extract import extract, reproducible
-from genbench.features.fast import Precision, fast
+from genbench.features.fast_extractor import Precision, fast
 from genbench.gate.extractor_acceptance import Acceptance
 from genbench.measure.clock import synchronise
 from genbench.metrics.evaluation import CellEvaluation

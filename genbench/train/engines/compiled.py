@@ -20,8 +20,8 @@ import torch._inductor.config
 from torch import nn
 
 from genbench.train.engine import Engine, EngineUnavailable, Player
+from genbench.train.loss_functions import PENALTY, Switch
 from genbench.train.state import thaw
-from genbench.train.switch import PENALTY, Switch
 
 BACKEND = "inductor"
 RECOMPILES = 64  # of one function: all networks share `Module._call_impl`, whose default of 8 is soon used up

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from genbench import DataError, ImageData, Images
+from genbench.builtin.datasets.published.decode_images import decode
 from genbench.builtin.datasets.published.files import Source, source, states, verify
-from genbench.builtin.datasets.published.pictures import decode
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import CelebAOptions

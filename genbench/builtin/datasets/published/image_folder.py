@@ -18,7 +18,7 @@ from genbench.builtin.datasets.folder import (
     summarise_skipped,
 )
 from genbench.builtin.datasets.image_file import SUFFIXES
-from genbench.builtin.datasets.scratch import Array, select
+from genbench.builtin.datasets.pixel_buffer import Array, select
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import ImageFolderOptions

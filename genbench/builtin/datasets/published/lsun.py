@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from genbench import DataError, ImageData, Images
+from genbench.builtin.datasets.published.decode_images import decode
 from genbench.builtin.datasets.published.files import source, states
-from genbench.builtin.datasets.published.pictures import decode
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import LSUNOptions

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from genbench import DataError, ImageData, Images
+from genbench.builtin.datasets.pixel_buffer import Array
+from genbench.builtin.datasets.published.decode_images import decode
 from genbench.builtin.datasets.published.files import Source, source, states
-from genbench.builtin.datasets.published.pictures import decode
-from genbench.builtin.datasets.scratch import Array
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import STL10Options

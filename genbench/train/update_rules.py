@@ -10,8 +10,8 @@ from torch import nn
 from genbench.api.options import OptionValue
 from genbench.api.training import Phase
 from genbench.train.engine import UpdateRules
-from genbench.train.regularise import add_orthogonal_gradient, require_weights
-from genbench.train.schedule import learning_rate_factor, set_learning_rates
+from genbench.train.learning_rate_schedule import learning_rate_factor, set_learning_rates
+from genbench.train.regularisation import add_orthogonal_gradient, require_weights
 
 
 def make_update_rules(

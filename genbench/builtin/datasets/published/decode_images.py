@@ -13,7 +13,7 @@ from PIL import Image
 
 from genbench import DataError
 from genbench.builtin.datasets.image_file import centre_square, quiet_pillow, to_eight_bits
-from genbench.builtin.datasets.scratch import Array, room
+from genbench.builtin.datasets.pixel_buffer import Array, room
 
 _THREADS = 4  # Pillow works outside the interpreter's lock
 _BLOCK = 4096  # pictures that are handed to the threads at once

@@ -9,7 +9,7 @@ from typing import Any
 from genbench.datacheck.check import Measured
 from genbench.datacheck.duplicates import Copies
 from genbench.datacheck.findings import Finding, counted, suspects
-from genbench.datacheck.spread import Spread
+from genbench.datacheck.outliers import Spread
 
 _EXAMPLES = 3  # that the text names of one finding
 _CLASSES = 12  # that the text lists
