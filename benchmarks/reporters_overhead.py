@@ -35,7 +35,7 @@ from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
 from genbench.stats.intervals import median_interval
-from genbench.trackers.dispatch import Listeners
+from genbench.trackers.dispatch import Trackers
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
     told: list[float] = []
     ratios: list[float] = []
     steps = max(1, int(arguments.window_seconds / seconds_of(engine.step, 3, device, warm=5)))
-    with tempfile.TemporaryDirectory() as folder, Listeners(lambda text: print(text, file=sys.stderr)) as listeners:
+    with tempfile.TemporaryDirectory() as folder, Trackers(lambda text: print(text, file=sys.stderr)) as listeners:
         run = RunDirectory.create(Path(folder) / "run", record)
         (choice,) = choose_reporters([reporter], {}, catalogue)
         listeners.start(run, [(choice, catalogue.reporters[reporter].plugin)])

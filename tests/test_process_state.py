@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.plugins.process_guard import RANDOMNESS, SETTINGS, left_alone
+from genbench.plugins.process_guard import RANDOMNESS, SETTINGS, preserved_process_state
 
 
 def settings() -> list[object]:
@@ -36,7 +36,7 @@ def settings() -> list[object]:
 )
 def test_a_change_is_put_back_and_named(change: Callable[[], object], words: str) -> None:
     before = settings()
-    with left_alone() as changes:
+    with preserved_process_state() as changes:
         change()
     (found,) = changes
     assert found.startswith(words)
@@ -49,7 +49,7 @@ def test_a_few_draws_as_many_an_import_makes_are_put_back_without_a_word(draws: 
         random.seed(seed), np.random.seed(seed)
         random.getrandbits(32 * 100 * seed)
         before = settings()
-        with left_alone() as changes:
+        with preserved_process_state() as changes:
             random.getrandbits(32 * draws)
             np.random.randint(0, 9, draws // 2 + 1)
             torch.randn(draws)
@@ -59,7 +59,7 @@ def test_a_few_draws_as_many_an_import_makes_are_put_back_without_a_word(draws: 
 
 def test_it_is_put_back_after_an_error_too() -> None:
     before = settings()
-    with pytest.raises(ValueError, match="broken"), left_alone() as changes:
+    with pytest.raises(ValueError, match="broken"), preserved_process_state() as changes:
         torch.set_default_dtype(torch.float64)
         raise ValueError("broken")
     assert len(changes) == 1
@@ -67,7 +67,7 @@ def test_it_is_put_back_after_an_error_too() -> None:
 
 
 def test_initialisers_may_draw_where_that_is_said() -> None:
-    with left_alone(randomness=False) as changes:
+    with preserved_process_state(randomness=False) as changes:
         torch.nn.Linear(2, 2)
         random.random()
     assert changes == []
@@ -75,13 +75,13 @@ def test_initialisers_may_draw_where_that_is_said() -> None:
 
 def test_a_torch_that_comes_in_between_is_held_against_a_fresh_one(tmp_path: Path) -> None:
     program = """
-from genbench.plugins.process_guard import left_alone
-with left_alone() as changes:
+from genbench.plugins.process_guard import preserved_process_state
+with preserved_process_state() as changes:
     import torch
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True)
 print(*changes, sep=", ")
-with left_alone() as changes:
+with preserved_process_state() as changes:
     pass
 assert not changes
 assert torch.get_default_dtype() == torch.float32

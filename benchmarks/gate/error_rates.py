@@ -41,12 +41,12 @@ from genbench.ab.comparison import Comparing
 from genbench.ab.session import Live, Measured, Session
 from genbench.ab.wire import Prepare
 from genbench.gate.replay import recentred, replay
-from genbench.gate.sequential import Looks
+from genbench.gate.sequential import LookSchedule
 from genbench.measure import machine
 
 PUT_IN = {0.0: 0.0, 0.05: 0.04, 0.10: 0.085}  # of a step's own time, by what becomes of it
 QUESTIONS = ((0.0, 0.05), (0.05, 0.0), (0.10, 0.05))  # what is true, and the limit it is held against
-LOOKS = Looks()
+LOOKS = LookSchedule()
 Rule = Callable[[Sequence[Any], Sequence[Any]], bool]
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from genbench.ab.session import Block, Session
 from genbench.gate.replay import recentred, replay
-from genbench.gate.sequential import POWER, Looks
+from genbench.gate.sequential import POWER, LookSchedule
 from genbench.gate.verdict import Verdict
 from genbench.results.cache import cache_directory
 from genbench.results.calibration import Calibration, Rates
@@ -52,7 +52,7 @@ def calibrate(
     seconds: Sequence[float],
     slowdown: float,
     limit: float,
-    looks: Looks,
+    looks: LookSchedule,
     machine: dict[str, Any],
     created: str,
     decisions: int = DECISIONS,

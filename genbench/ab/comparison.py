@@ -12,11 +12,11 @@ from genbench.ab.session import Block, Measured, Session, Sides
 from genbench.gate.sequential import (
     POWER,
     Decision,
-    Looks,
+    LookSchedule,
     contaminated,
     decide,
 )
-from genbench.gate.verdict import Verdict, gravest
+from genbench.gate.verdict import Verdict, worst
 from genbench.results.comparison import BlockRecord, CellDecision, WindowRecord
 
 GIVEN_UP = 2  # blocks in a row in which a cell fails, after which it is not tried again
@@ -29,7 +29,7 @@ class Comparing:
     session: Session
     sides: Sides
     limit: float
-    looks: Looks
+    looks: LookSchedule
     clock: Callable[[], float] = time.perf_counter
     blocks: list[BlockRecord] = field(default_factory=list)
     _decided: dict[str, Decision] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class Comparing:
 
     def verdict(self, decisions: Sequence[CellDecision]) -> Verdict:
         """Return the verdict of the whole; what only head has lets nothing pass by itself."""
-        return gravest(Verdict(decision.verdict) for decision in decisions if decision.presence != "new")
+        return worst(Verdict(decision.verdict) for decision in decisions if decision.presence != "new")
 
     def _decide(self) -> dict[str, Decision]:
         return decide({cell: self.log_ratios(cell) for cell in self.sides.cells}, self.limit, self.looks)

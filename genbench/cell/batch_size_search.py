@@ -17,7 +17,7 @@ from genbench.data.loading import LoadedData
 from genbench.measure.clock import synchronise
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.messages import Finished
-from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellIdentity, CellResult
 from genbench.train.builder import build_cell
 
@@ -28,17 +28,17 @@ class _TimeIsUp(BaseException):
     """The search has taken long enough; not an Exception, so that no plugin swallows it."""
 
 
-def suggest_batch(result: CellResult, attempt: Callable[[int], None], reporter: Reporter) -> CellResult:
+def suggest_batch(result: CellResult, attempt: Callable[[int], None], channel: WorkerChannel) -> CellResult:
     """Return the result of a cell without enough memory, with a batch in its reason that fits, where one is found."""
     # In a process that has run out of memory nothing is certain: what is known is told before more is tried.
-    reporter.say(Finished(cell=result))
+    channel.say(Finished(cell=result))
     failed = result.identity.recipe["batch_size"]
     assert isinstance(failed, int)
-    found = search(attempt, failed, reporter)
+    found = search(attempt, failed, channel)
     return msgspec.structs.replace(result, reason=f"{result.reason}: {found}") if found else result
 
 
-def search(attempt: Callable[[int], None], failed: int, reporter: Reporter, seconds: float = LONGEST) -> str:
+def search(attempt: Callable[[int], None], failed: int, channel: WorkerChannel, seconds: float = LONGEST) -> str:
     """Return which batch does not fit and which does, in words; empty where that could not be found out.
 
     Never raises: a request to stop ends the search too.
@@ -46,13 +46,13 @@ def search(attempt: Callable[[int], None], failed: int, reporter: Reporter, seco
     Args:
         attempt: trains for a moment with a batch of that size; raises what it raises.
         failed: the size for which memory did not suffice.
-        reporter: knows whether somebody asks to stop.
+        channel: knows whether somebody asks to stop.
         seconds: after which the search ends, once the operation that is running then has.
     """
     size = failed
     try:
         with _at_most(seconds):
-            reporter.allow_stop()
+            channel.allow_stop()
             while size > 1:
                 _let_go()
                 error = _outcome(attempt, size // 2)
@@ -64,7 +64,7 @@ def search(attempt: Callable[[int], None], failed: int, reporter: Reporter, seco
     except (_TimeIsUp, StopRequested):
         pass
     finally:
-        reporter.defer_stop()
+        channel.defer_stop()
     return f"batch_size {failed} does not fit, nor does {size}" if size < failed else ""
 
 

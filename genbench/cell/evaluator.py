@@ -31,7 +31,7 @@ OBSERVED_SAMPLES = 64  # drawn for the curve of diversity
 
 
 @dataclass
-class Looks:
+class Evaluator:
     """Evaluates a cell's model at checkpoints of its training (see `genbench.cell.training_loop.Checkpoints`).
 
     `estimates` of the last call of `measure` and the best evaluation so far are kept; so are the best weights, in

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from genbench.cell.comparability import disturbed
-from genbench.cell.evaluator import Looks
+from genbench.cell.evaluator import Evaluator
 from genbench.cell.training_loop import Training
 from genbench.measure.interference import disturbances
 from genbench.measure.throughput import throughput
@@ -49,7 +49,7 @@ def record_surroundings(draft: Draft, seen: Surroundings) -> None:
     draft.fields.update(surroundings=seen, comparability=disturbed(draft.fields["comparability"], seen))
 
 
-def record_training(draft: Draft, training: Training, built: Built, looks: Looks) -> None:
+def record_training(draft: Draft, training: Training, built: Built, looks: Evaluator) -> None:
     """Record the course of the training, however it ended."""
     draft.notes += training.notes
     if training.stopped_early:
@@ -70,7 +70,7 @@ def record_training(draft: Draft, training: Training, built: Built, looks: Looks
     draft.seconds["warmup"] = sum(window.seconds for window in training.windows if window.warmup)
 
 
-def record_looks(draft: Draft, looks: Looks) -> None:
+def record_looks(draft: Draft, looks: Evaluator) -> None:
     """Record the evaluations so far, and the best of them."""
     draft.notes += [note for note in looks.notes if note not in draft.notes]
     draft.fields.update(evaluations=looks.evaluations, best=looks.best)
@@ -90,7 +90,7 @@ def keep_what_was_made(
     _write(draft, "weights", lambda: save_weights(run.checkpoint_path(cell), networks, about))
 
 
-def keep_closest_pairs(draft: Draft, path: Path, looks: Looks) -> None:
+def keep_closest_pairs(draft: Draft, path: Path, looks: Evaluator) -> None:
     """Write the picture that belongs to a number of memorisation."""
     pairs = looks.closest_pairs(CLOSEST)
     if pairs is not None:

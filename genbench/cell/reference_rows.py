@@ -16,22 +16,22 @@ from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.worker_catalogue import load_registry
 from genbench.process.messages import Job
-from genbench.process.worker_channel import Reporter
+from genbench.process.worker_channel import WorkerChannel
 from genbench.results.schema import HELD_OUT, NOISE, PlannedReference, ReferenceResult, ReferenceRow
 from genbench.results.store import RunDirectory
 from genbench.sampling.sample_grids import write_samples
 from genbench.seeds import seeded_generator
 
 
-def measure_reference(job: Job, reporter: Reporter) -> ReferenceResult:
+def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     """Measure the metrics of the plan on held-out images, the scale's good end, and on uniform noise, its bad one."""
     assert job.reference is not None
     planned, device = job.reference, select_device(job.device)
     limit_memory(job.memory_limit, device)
     catalogue = load_registry(job.plugins)
-    reporter.activity("loading data")
+    channel.activity("loading data")
     data = load_data(planned.dataset, planned.image_shape, catalogue)
-    reporter.activity("measuring reference rows")
+    channel.activity("measuring reference rows")
     spec: DatasetSpec = catalogue.require("datasets", planned.dataset.name).spec
     held_out = data.test_pixels[: planned.samples]
     with contextlib.suppress(OSError):  # a full disk costs the picture, not the numbers

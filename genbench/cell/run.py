@@ -16,7 +16,7 @@ from genbench.cell import distributed
 from genbench.cell.batch_size_search import suggest_batch, train_a_moment
 from genbench.cell.collapse import signs_of_collapse
 from genbench.cell.comparability import comparability
-from genbench.cell.evaluator import Looks
+from genbench.cell.evaluator import Evaluator
 from genbench.cell.failure import diagnose, write_traceback
 from genbench.cell.memory_limits import limit_memory
 from genbench.cell.partial_result import (
@@ -32,13 +32,13 @@ from genbench.cell.training_loop import Training
 from genbench.data.loading import LoadedData, load_data
 from genbench.errors import UsageError
 from genbench.measure import accelerator, machine
-from genbench.measure.interference import Lookout
+from genbench.measure.interference import InterferenceMonitor
 from genbench.measure.matmul_precision import has_tf32, tf32
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.worker_catalogue import load_registry
 from genbench.process.messages import Job
-from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
@@ -54,15 +54,15 @@ from genbench.train.divergence import Diverged, locate
 from genbench.train.engine import Engine
 from genbench.train.engines.selection import choose_engine, engine_notes
 from genbench.train.network_checks import count_parameters
-from genbench.train.process_group import MainLeft, World
-from genbench.train.training_evidence import Witness
+from genbench.train.process_group import MainRankFailed, World
+from genbench.train.training_evidence import TrainingEvidence
 
 
-def execute_cell(job: Job, reporter: Reporter, world: World | None = None) -> CellResult:
+def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -> CellResult:
     """Execute the job's cell and return its result; every failure of plugin, data or machine becomes a status.
 
-    Of several processes that train the cell, the result of the main one counts; on another, `MainLeft` is raised where
-    that one has given up.
+    When several processes train the cell, the result of the main one counts; the others raise `MainRankFailed` once the
+    main one has given up.
     """
     assert job.cell is not None
     planned, world = job.cell, world or World()
@@ -72,10 +72,10 @@ def execute_cell(job: Job, reporter: Reporter, world: World | None = None) -> Ce
     status: Status
     try:
         with tf32(planned.identity.recipe["precision"] == "tf32"):
-            status, reason = _run(job, planned, draft, reporter, world)
+            status, reason = _run(job, planned, draft, channel, world)
     except Diverged as error:
         status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was another"
-    except (StopRequested, MainLeft):
+    except (StopRequested, MainRankFailed):
         raise
     except BaseException as error:  # also SystemExit: a plugin that calls sys.exit has failed
         write_traceback()
@@ -101,10 +101,10 @@ def execute_cell(job: Job, reporter: Reporter, world: World | None = None) -> Ce
         notes=draft.notes,
         **draft.fields,
     )
-    return suggest_batch(result, draft.attempt, reporter) if status == "oom" and draft.attempt else result
+    return suggest_batch(result, draft.attempt, channel) if status == "oom" and draft.attempt else result
 
 
-def _run(job: Job, planned: PlannedCell, draft: Draft, reporter: Reporter, world: World) -> tuple[Status, str]:
+def _run(job: Job, planned: PlannedCell, draft: Draft, channel: WorkerChannel, world: World) -> tuple[Status, str]:
     identity, run, device = planned.identity, RunDirectory(Path(job.run)), accelerator.select_device(job.device)
     limit_memory(job.memory_limit, device, job.processes)
     if identity.recipe["precision"] == "tf32" and not has_tf32(device):
@@ -116,12 +116,12 @@ def _run(job: Job, planned: PlannedCell, draft: Draft, reporter: Reporter, world
     catalogue = load_registry(job.plugins)
     draft.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]
     baseline = resident_bytes()
-    reporter.activity("loading data")
+    channel.activity("loading data")
     with draft.timing("load"):
         data = world.first(lambda: load_data(identity.dataset, identity.image_shape, catalogue))
     draft.notes += data.notes
     draft.fields["comparability"] = comparability(identity, device, data, job.processes)
-    reporter.activity("building networks")
+    channel.activity("building networks")
     with draft.timing("build"):
         cell = _Cell(job, identity, run, catalogue, data, device, draft, world)
         built, training, looks = _prepare(cell)
@@ -135,35 +135,35 @@ def _run(job: Job, planned: PlannedCell, draft: Draft, reporter: Reporter, world
         class_names=list(data.class_names) if built.model.conditional else [],
     )
     draft.notes += cautions(built, identity, catalogue)
-    _choose_engine(draft, training, str(built.recipe["engine"]), reporter)
+    _choose_engine(draft, training, str(built.recipe["engine"]), channel)
 
-    reporter.activity("training")
+    channel.activity("training")
     if world.size == 1:
         draft.attempt = partial(train_a_moment, identity, catalogue, data, device)
-    lookout = Lookout(device)
+    monitor = InterferenceMonitor(device)
     try:
         with draft.timing("train"):
-            training.run(reporter)
+            training.run(channel)
     except Diverged as error:
         if error.step is None and world.size > 1:
             raise  # by an evaluation, of which the other processes know nothing: they cannot repeat the steps
-        reporter.activity("looking for the first bad step")
+        channel.activity("looking for the first bad step")
         raise Diverged(f"{error}; {_locate(cell, error.step or built.engine.step_number)}", error.step) from error
     finally:
         built.engine.data.close()
         record_training(draft, training, built, looks)
         draft.fields["distributed"] = distributed.describe(world, built, job.start_seconds)
         if world.size == 1:
-            record_surroundings(draft, lookout.look_again())
+            record_surroundings(draft, monitor.stop())
     draft.attempt = None
     if world.size > 1:
-        record_surroundings(draft, distributed.seen_by_all(world, lookout.look_again()))
+        record_surroundings(draft, distributed.seen_by_all(world, monitor.stop()))
     draft.fields["memory"] = read_peak(device, baseline)
-    draft.fields["proof"] = training.witness.testify(
+    draft.fields["proof"] = training.evidence.proof(
         {p.phase.name: p.updates for p in built.engine.players if p.optimizer is not None}
     )
     if draft.fields["proof"].not_finite:
-        reporter.activity("looking for the first bad step")
+        channel.activity("looking for the first bad step")
         named = ", ".join(draft.fields["proof"].not_finite[:3])
         raise Diverged(f"parameters are not finite: {named}; {_locate(cell, built.engine.step_number)}")
     distributed.require_alike("After training", world, built.engine, data.hash)
@@ -176,24 +176,24 @@ def _run(job: Job, planned: PlannedCell, draft: Draft, reporter: Reporter, world
         "batch_norm": f"{built.recipe['sample_statistics']} statistics",
     }
     dataset: DatasetSpec = catalogue.require("datasets", identity.dataset.name).spec
-    reporter.activity("generating samples")
+    channel.activity("generating samples")
     with draft.timing("evaluate"), training.saved_when_stopped():
         drawn = looks.draw()
         draft.fields["samples_per_second"] = drawn.per_second
         points = data.train_pixels if dataset.points else None
         keep_what_was_made(draft, run, planned.id, drawn, built, points)
         if identity.metrics:
-            reporter.activity("measuring")
+            channel.activity("measuring")
             draft.fields["estimates"], draft.fields["unavailable"] = looks.measure(drawn)
             looks.enter(draft.fields["estimates"])
-            reporter.say(looks.measured())
+            channel.say(looks.measured())
             record_looks(draft, looks)
             keep_closest_pairs(draft, run.closest_path(planned.id), looks)
     collapse = ""
     if not planned.synthetic_data:
         modes = _modes(draft, dataset)
         collapse = signs_of_collapse(drawn, data, built.engine.images_seen, pictures=points is None, modes=modes)
-    reporter.activity("counting operations")
+    channel.activity("counting operations")
     with draft.timing("count"):
         draw = partial(sample, built, identity, data, device)
         counted = distributed.count_for_all(world, built, draw, device, draft.fields["throughput"])
@@ -220,7 +220,7 @@ class _Cell:
         return build_cell(self.identity, self.catalogue, self.data, self.device, self.draft.notes, self.world)
 
 
-def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
+def _prepare(cell: _Cell) -> tuple[Built, Training, Evaluator]:
     """Build the cell and go on from its checkpoint; a checkpoint that cannot be used is set aside with a note."""
     assert cell.job.cell is not None
     id = cell.job.cell.id
@@ -228,7 +228,7 @@ def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
     for attempt in (1, 2):
         built = cell.build()
         engine = built.engine
-        looks = Looks(
+        looks = Evaluator(
             built=built,
             identity=cell.identity,
             data=cell.data,
@@ -240,7 +240,7 @@ def _prepare(cell: _Cell) -> tuple[Built, Training, Looks]:
         )
         training = Training(
             engine=engine,
-            witness=Witness(built.setup.networks),
+            evidence=TrainingEvidence(built.setup.networks),
             total_steps=max(1, -(-_whole(built, "images") // engine.images_per_step)),
             warmup_steps=_whole(built, "warmup_steps"),
             resume_path=resume_path,
@@ -274,12 +274,12 @@ def _resume(training: Training) -> str:
     return ""
 
 
-def _choose_engine(draft: Draft, training: Training, asked: str, reporter: Reporter) -> None:
+def _choose_engine(draft: Draft, training: Training, asked: str, channel: WorkerChannel) -> None:
     """Have the training executed as the recipe asks, and record what was found on the way."""
     steps_left = training.total_steps - training.engine.step_number
     before = training.executed_by if training.resumed_at_step is not None else ""
     together = training.world.size > 1
-    record = choose_engine(training.engine, "eager" if together else asked, steps_left, reporter.activity, before)
+    record = choose_engine(training.engine, "eager" if together else asked, steps_left, channel.activity, before)
     if together:
         record = msgspec.structs.replace(record, asked=asked, reason="several processes train eagerly")
     training.executed_by = record.used

@@ -19,13 +19,13 @@ from torch import Tensor
 from genbench.measure.clock import time_window
 from genbench.measure.throughput import WINDOW_SECONDS
 from genbench.process.messages import Measured, Progress
-from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CurvePoint, Window
 from genbench.train.checkpoint import load_checkpoint, load_random_states, random_states, save_checkpoint
 from genbench.train.divergence import Diverged
 from genbench.train.engine import Engine
 from genbench.train.process_group import World
-from genbench.train.training_evidence import Witness
+from genbench.train.training_evidence import TrainingEvidence
 
 WINDOWS = 40  # how many windows a training has, when its steps suffice
 LONGEST_WINDOW = 200  # steps
@@ -61,7 +61,7 @@ class Training:
     """
 
     engine: Engine
-    witness: Witness
+    evidence: TrainingEvidence
     total_steps: int
     warmup_steps: int
     resume_path: Path
@@ -93,7 +93,7 @@ class Training:
         if notes.get("data_hash") != self.data_hash:
             raise ValueError("the data have changed since")
         try:
-            self.witness.load_state(tensors)
+            self.evidence.load_state(tensors)
             self.windows = msgspec.convert(notes["windows"], list[Window])
             self.curves = msgspec.convert(notes["curves"], list[CurvePoint])
             self.notes = msgspec.convert(notes["notes"], list[str])
@@ -107,10 +107,10 @@ class Training:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         self.resumed_at_step = self.engine.step_number
 
-    def run(self, reporter: Reporter) -> None:
+    def run(self, channel: WorkerChannel) -> None:
         """Train to the budget. Raises `Diverged`, or `StopRequested` after saving a checkpoint."""
         engine = self.engine
-        reporter.defer_stop()
+        channel.defer_stop()
         gc.collect()
         gc.freeze()
         saved = time.monotonic()
@@ -124,17 +124,17 @@ class Training:
             self._train_window(planned, warmup=warmup_left > 0)
             warmup_left = max(0, warmup_left - self.windows[-1].steps)
             if not looked:
-                self.witness.look_at_gradients()
+                self.evidence.check_gradients()
                 looked = True
-            reporter.progress(self._progress())
+            channel.progress(self._progress())
             if self._evaluation_is_due() and self.looks is not None:
-                reporter.activity("evaluating")
+                channel.activity("evaluating")
                 self.stopped_early = self.world.shared(self.looks.evaluate)
                 if self.world.main:
-                    reporter.say(self.looks.measured())
-                reporter.activity("training")
+                    channel.say(self.looks.measured())
+                channel.activity("training")
             too_old = time.monotonic() - saved > self.checkpoint_seconds
-            stopping = any(self.world.gather(reporter.stop_requested))
+            stopping = any(self.world.gather(channel.stop_requested))
             if stopping or self.world.shared(lambda: too_old):  # noqa: B023 - called here
                 self.save()
                 saved = time.monotonic()
@@ -144,7 +144,7 @@ class Training:
         # Later the main process of several is alone, and cannot save what the others know.
         if self.world.size > 1 or time.monotonic() - saved > min(self.checkpoint_seconds, SOON_DONE_AGAIN):
             self.save()
-        reporter.allow_stop()
+        channel.allow_stop()
 
     @contextmanager
     def saved_when_stopped(self) -> Iterator[None]:
@@ -163,7 +163,7 @@ class Training:
         self.world.shared(lambda: self._write(others))
 
     def _write(self, others: Sequence[str]) -> None:
-        extra = self.witness.state()
+        extra = self.evidence.state()
         for rank, states in enumerate(others[1:], start=1):
             extra[_of_rank(rank)] = torch.frombuffer(bytearray(base64.b64decode(states)), dtype=torch.uint8)
         notes = {

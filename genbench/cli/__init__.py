@@ -58,7 +58,7 @@ class NearMissGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class Verbs(NearMissGroup):
+class CommandGroup(NearMissGroup):
     """A group that knows its verbs by name and loads each when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -74,11 +74,11 @@ class Verbs(NearMissGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs without importing any."""
-        with formatter.section("Verbs"):
+        with formatter.section("CommandGroup"):
             formatter.write_dl([*VERBS.items()])
 
 
-@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="genbench")
 def cli() -> None:
     """Compare generative models: how fast they train and how good they get."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from genbench.errors import UsageError
-from genbench.gate.from_file import merged, sheet_of_baseline, sheet_of_benchmarks
-from genbench.gate.from_run import sheet_of
+from genbench.gate.from_file import measurements_of_baseline, measurements_of_benchmarks, merged
+from genbench.gate.from_run import measurements_of_run
 from genbench.gate.judge import judge, whole
 from genbench.gate.limits import Limits, parse_limit, read_limits
-from genbench.gate.measurements import Sheet
+from genbench.gate.measurements import Measurements
 from genbench.report.gate import stored as shown
 from genbench.results.baseline import read_baseline
 from genbench.results.files import atomic_write
@@ -38,7 +38,7 @@ def limits_from(config: str | None, max_slowdown: str | None) -> Limits:
     return read_limits(table)
 
 
-def read_sheet(text: str) -> Sheet:
+def read_measurements(text: str) -> Measurements:
     """Return what a run directory, a baseline file, or pytest-benchmark's JSON holds; raise `UsageError`.
 
     A folder of such JSON files is one side: each file a process.
@@ -47,24 +47,24 @@ def read_sheet(text: str) -> Sheet:
     if path.is_dir() and not (path / "run.json").exists() and (files := sorted(path.glob("*.json"))):
         return merged([_of_file(file) for file in files], text)
     if not path.is_file():
-        return sheet_of(RunDirectory.open(path).read())
+        return measurements_of_run(RunDirectory.open(path).read())
     return _of_file(path)
 
 
-def _of_file(path: Path) -> Sheet:
+def _of_file(path: Path) -> Measurements:
     text = str(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{text} cannot be read: {error}.", "Name a run directory, or a JSON file.") from None
     if isinstance(document, dict) and "baseline_version" in document:
-        return sheet_of_baseline(read_baseline(path), text)
-    return sheet_of_benchmarks(document, text)
+        return measurements_of_baseline(read_baseline(path), text)
+    return measurements_of_benchmarks(document, text)
 
 
 def conclude(
-    base: Sheet,
-    head: Sheet,
+    base: Measurements,
+    head: Measurements,
     limits: Limits,
     as_json: bool,
     everything: bool,

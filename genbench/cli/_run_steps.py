@@ -40,7 +40,7 @@ from genbench.runner.supervisor import (
     label,
     stop_on_signals,
 )
-from genbench.trackers.dispatch import Listeners
+from genbench.trackers.dispatch import Trackers
 
 if TYPE_CHECKING:
     import torch
@@ -213,13 +213,13 @@ def execute(
     """Execute what is missing, write the summary, print the table, and return the exit code."""
     display = choose_display(quiet=quiet)
     warn = partial(click.echo, err=True) if quiet else display.message
-    with Listeners(lambda text: warn(f"Warning: {text}")) as listeners:
+    with Trackers(lambda text: warn(f"Warning: {text}")) as trackers:
         supervisor = Supervisor(
-            run, record, third_party_plugins(catalogue, record.cells), pool, display, device, listeners
+            run, record, third_party_plugins(catalogue, record.cells), pool, display, device, trackers
         )
         interruption: Interrupted | None = None
         try:
-            listeners.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
+            trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
             with stop_on_signals(pool):
                 display.run_started(len(record.cells), run.path)
                 supervisor.execute()
@@ -232,7 +232,7 @@ def execute(
         finally:
             display.close()
         with suppress(KeyboardInterrupt):  # one who does not want to wait for them
-            listeners.end(interrupted=interruption is not None)
+            trackers.end(interrupted=interruption is not None)
     summary = write_summary(run)
     for warning in summary.warnings:
         click.echo(f"Warning: {warning}", err=True)

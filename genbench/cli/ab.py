@@ -69,7 +69,7 @@ def command(
         prepare,
         progress,
     )
-    from genbench.gate.sequential import Looks
+    from genbench.gate.sequential import LookSchedule
 
     limit = parse_share(max_slowdown)
     question = prepare(flags, settings, config)
@@ -83,7 +83,7 @@ def command(
     say(f"Building {sides[0].label} and {sides[1].label}")
     with interruptible(), built(*sides, packages or (".",)) as (first, second):
         session = Session(first, second, question)
-        comparing = Comparing(session, session.survey(), limit, Looks())
+        comparing = Comparing(session, session.survey(), limit, LookSchedule())
         interrupted = False
         try:
             comparing.run(progress(say), math.inf if max_minutes is None else 60 * max_minutes)

@@ -29,12 +29,12 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
 
     from genbench.errors import NoDataError
     from genbench.gate.from_file import baseline_of, counters_of
-    from genbench.gate.from_run import sheet_of
+    from genbench.gate.from_run import measurements_of_run
     from genbench.results.baseline import read_baseline, write_baseline
     from genbench.results.store import RunDirectory
 
     path = Path(baseline)
-    sheet = sheet_of(RunDirectory.open(run).read())
+    sheet = measurements_of_run(RunDirectory.open(run).read())
     made = baseline_of(counters_of(sheet) if counters_only else sheet)
     unwell = [f"{name} ({', '.join(entry.unwell)})" for name, entry in sheet.entries.items() if entry.unwell]
     if not made.cells:

@@ -52,7 +52,7 @@ def command(
     from genbench.ab.calibration import calibrate, measure, store
     from genbench.ab.session import Block, Session
     from genbench.cli._ab_steps import interruptible, machine_facts, prepare
-    from genbench.gate.sequential import Looks
+    from genbench.gate.sequential import LookSchedule
     from genbench.report.gate.calibration import text
     from genbench.results.files import atomic_write
 
@@ -78,7 +78,7 @@ def command(
         for cell in sides.cells:
             ratios = measure(same, slowed, cell, blocks, tell)
             created = datetime.now(UTC).isoformat(timespec="seconds")
-            found.append(calibrate(cell, *ratios, injected, limit, Looks(), machine_facts(question), created))
+            found.append(calibrate(cell, *ratios, injected, limit, LookSchedule(), machine_facts(question), created))
             store(found[-1])
     encoded = msgspec.json.format(msgspec.json.encode(found), indent=1)
     if out:

@@ -37,12 +37,12 @@ def command(
     genbench check RUN --baseline baseline.json
     """
     from genbench.cli._gate_steps import conclude, limits_from
-    from genbench.gate.from_file import sheet_of_baseline
-    from genbench.gate.from_run import sheet_of
+    from genbench.gate.from_file import measurements_of_baseline
+    from genbench.gate.from_run import measurements_of_run
     from genbench.results.baseline import read_baseline
     from genbench.results.store import RunDirectory
 
     limits = limits_from(config, max_slowdown)
-    base = sheet_of_baseline(read_baseline(Path(baseline)), str(baseline))
-    head = sheet_of(RunDirectory.open(run).read())
+    base = measurements_of_baseline(read_baseline(Path(baseline)), str(baseline))
+    head = measurements_of_run(RunDirectory.open(run).read())
     return conclude(base, head, limits, as_json, everything, summary, junit, strict=False)

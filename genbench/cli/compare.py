@@ -26,9 +26,11 @@ def command(
 
     Where machines or protocols differ, numbers are not compared, and the field that differs is named.
     """
-    from genbench.cli._gate_steps import conclude, read_sheet
+    from genbench.cli._gate_steps import conclude, read_measurements
     from genbench.gate.limits import Limits, parse_limit
 
     allowed = parse_limit(limit if limit.strip().endswith("%") else f"{limit}%", "--limit")
     limits = Limits(max_slowdown=allowed, other_metrics=allowed)
-    return conclude(read_sheet(base), read_sheet(head), limits, as_json, everything, summary, junit, strict=True)
+    return conclude(
+        read_measurements(base), read_measurements(head), limits, as_json, everything, summary, junit, strict=True
+    )

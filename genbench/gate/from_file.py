@@ -9,34 +9,34 @@ from typing import Any
 
 from genbench.errors import UsageError
 from genbench.gate.limits import COUNTERS
-from genbench.gate.measurements import Entry, Quality, Sheet
-from genbench.results.baseline import Baseline, KeptCell, KeptQuality
+from genbench.gate.measurements import CellMeasurements, Measurements, Quality
+from genbench.results.baseline import Baseline, BaselineCell, BaselineQuality
 
 KEPT_UNDER = "genbench"  # in a benchmark's `extra_info`: machine and settings, from the fixture `genbench_step`
 
 
-def baseline_of(sheet: Sheet) -> Baseline:
-    """Return the baseline that holds a sheet; cells that did not end well are left out, for they have no values."""
-    return Baseline(cells={name: _kept(entry) for name, entry in sheet.entries.items() if not entry.unwell})
+def baseline_of(measurements: Measurements) -> Baseline:
+    """Return the measurements as a baseline, without the cells that have no values because they did not end well."""
+    return Baseline(cells={name: _kept(entry) for name, entry in measurements.entries.items() if not entry.unwell})
 
 
-def counters_of(sheet: Sheet) -> Sheet:
-    """Return the sheet without what differs between machines: counters are left, and the torch that they rest on."""
+def counters_of(measurements: Measurements) -> Measurements:
+    """Return only what is equal on every machine: the counters, and the version of torch that they depend on."""
 
-    def counted(entry: Entry) -> Entry:
+    def counted(entry: CellMeasurements) -> CellMeasurements:
         software = {name: value for name, value in entry.machine.items() if name == "torch"}
         return replace(entry, machine=software, speeds=(), qualities={})
 
-    return Sheet(sheet.name, {cell: counted(entry) for cell, entry in sheet.entries.items()})
+    return Measurements(measurements.name, {cell: counted(entry) for cell, entry in measurements.entries.items()})
 
 
-def sheet_of_baseline(baseline: Baseline, name: str) -> Sheet:
-    """Return the sheet that a baseline holds."""
-    return Sheet(name, {cell: _entry(kept) for cell, kept in baseline.cells.items()})
+def measurements_of_baseline(baseline: Baseline, name: str) -> Measurements:
+    """Return the measurements that a baseline holds."""
+    return Measurements(name, {cell: _entry(kept) for cell, kept in baseline.cells.items()})
 
 
-def sheet_of_benchmarks(document: object, name: str) -> Sheet:
-    """Return the sheet of pytest-benchmark's JSON: the median time of each benchmark, and counters in its `extra_info`.
+def measurements_of_benchmarks(document: object, name: str) -> Measurements:
+    """Return what pytest-benchmark's JSON holds: the median time of each benchmark, and counters in its `extra_info`.
 
     Raises `UsageError` where it is not that.
     """
@@ -48,19 +48,19 @@ def sheet_of_benchmarks(document: object, name: str) -> Sheet:
         entries = {str(benchmark["fullname"]): _of_benchmark(benchmark, machine) for benchmark in benchmarks}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{name} is damaged: a benchmark has no readable {error}.") from error
-    return Sheet(name, entries)
+    return Measurements(name, entries)
 
 
-def merged(sheets: Sequence[Sheet], name: str) -> Sheet:
+def merged(sheets: Sequence[Measurements], name: str) -> Measurements:
     """Return what several files of one side hold together: each is one process, whose times are one sample.
 
     Raises `UsageError` where files were measured with other settings or on other machines.
     """
-    grouped: dict[str, list[tuple[str, Entry]]] = {}
-    for sheet in sheets:
-        for cell, entry in sheet.entries.items():
-            grouped.setdefault(cell, []).append((sheet.name, entry))
-    entries: dict[str, Entry] = {}
+    grouped: dict[str, list[tuple[str, CellMeasurements]]] = {}
+    for measurements in sheets:
+        for cell, entry in measurements.entries.items():
+            grouped.setdefault(cell, []).append((measurements.name, entry))
+    entries: dict[str, CellMeasurements] = {}
     for cell, members in grouped.items():
         first_name, first = members[0]
         for other_name, other in members[1:]:
@@ -72,13 +72,13 @@ def merged(sheets: Sequence[Sheet], name: str) -> Sheet:
                 counters[counter] = max(counters.get(counter, value), value)
         speeds = [speed for _, entry in members for speed in entry.speeds]
         entries[cell] = replace(first, counters=counters, speeds=speeds)
-    return Sheet(name, entries)
+    return Measurements(name, entries)
 
 
-def _of_benchmark(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> Entry:
+def _of_benchmark(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> CellMeasurements:
     extra = benchmark.get("extra_info")
     own = extra.get(KEPT_UNDER) if isinstance(extra, Mapping) else None
-    return Entry(
+    return CellMeasurements(
         settings=dict(own["settings"]) if own is not None else {},
         machine={name: str(value) for name, value in own["machine"].items()} if own is not None else machine,
         counters=_numbers(extra),
@@ -87,12 +87,12 @@ def _of_benchmark(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> E
     )
 
 
-def _kept(entry: Entry) -> KeptCell:
-    return KeptCell(
+def _kept(entry: CellMeasurements) -> BaselineCell:
+    return BaselineCell(
         counters=dict(entry.counters),
         machine=dict(entry.machine),
         metrics={
-            metric: KeptQuality(
+            metric: BaselineQuality(
                 direction=quality.direction,
                 errors=[_finite(error) for error in quality.errors],
                 protocol=dict(quality.protocol),
@@ -106,8 +106,8 @@ def _kept(entry: Entry) -> KeptCell:
     )
 
 
-def _entry(kept: KeptCell) -> Entry:
-    return Entry(
+def _entry(kept: BaselineCell) -> CellMeasurements:
+    return CellMeasurements(
         settings=kept.settings,
         machine=kept.machine,
         counters=kept.counters,

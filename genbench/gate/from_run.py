@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from genbench.api.options import OptionValue
-from genbench.gate.measurements import Entry, Quality, Sheet
+from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.results.cell_names import cell_name
 from genbench.results.schema import MACHINE, CellIdentity, CellResult, Comparability, PlannedCell
 from genbench.results.store import RunContents
@@ -15,14 +15,14 @@ _WELL = ("ok", "collapsed")  # a collapsed training was measured; its quality te
 _COUNTED = ("operations", "host_reads", "layout_copies", "peak_bytes", "kernel_launches")
 
 
-def sheet_of(contents: RunContents) -> Sheet:
+def measurements_of_run(contents: RunContents) -> Measurements:
     """Return what a gate looks at; cells that were planned and never ran are part of it, without values."""
     grouped: dict[str, list[tuple[PlannedCell, CellResult | None]]] = {}
     for planned in contents.record.cells:
         if not planned.reason:
             grouped.setdefault(cell_name(planned), []).append((planned, contents.cells.results.get(planned.id)))
     damaged = contents.cells.damaged
-    return Sheet(contents.name, {name: _entry(members, damaged) for name, members in grouped.items()})
+    return Measurements(contents.name, {name: _entry(members, damaged) for name, members in grouped.items()})
 
 
 def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:
@@ -33,7 +33,7 @@ def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:
     return found | dict(identity.recipe)
 
 
-def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Mapping[str, str]) -> Entry:
+def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Mapping[str, str]) -> CellMeasurements:
     members = list(members)
     results = [result for _, result in members if result is not None and result.status in _WELL]
     unwell = [
@@ -41,7 +41,7 @@ def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Ma
         for planned, result in members
         if result is None or result.status not in _WELL
     ]
-    return Entry(
+    return CellMeasurements(
         settings=settings_of(members[0][0].identity),
         machine=_machine(results),
         counters=_counters(results),

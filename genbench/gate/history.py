@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.api.evaluation import Direction
-from genbench.gate.from_run import sheet_of
+from genbench.gate.from_run import measurements_of_run
 from genbench.gate.judge import SPEED
 from genbench.results.store import RunContents
 from genbench.stats.changepoints import Piece, pieces
@@ -71,7 +71,7 @@ def series_of(runs: Sequence[RunContents]) -> list[Series]:
     grouped: dict[tuple[str, str, str], list[Point]] = {}
     told: dict[tuple[str, str, str], tuple[str, Direction]] = {}
     for run in ordered:
-        for cell, entry in sheet_of(run).entries.items():
+        for cell, entry in measurements_of_run(run).entries.items():
             measured: dict[str, tuple[Sequence[float], Mapping[str, object], Direction]] = {
                 SPEED: (entry.speeds, entry.machine, "higher")
             }

@@ -19,8 +19,8 @@ from genbench.gate.limits import (
     Limit,
     Limits,
 )
-from genbench.gate.measurements import Entry, Quality, Sheet
-from genbench.gate.verdict import Verdict, gravest
+from genbench.gate.measurements import CellMeasurements, Measurements, Quality
+from genbench.gate.verdict import Verdict, worst
 from genbench.stats.holm import holm
 from genbench.stats.welch import Difference, sampling_only, welch
 
@@ -62,7 +62,7 @@ class _Question:
     samples: int  # on the smaller side
 
 
-def judge(base: Sheet, head: Sheet, limits: Limits, strict: bool = False) -> list[Finding]:
+def judge(base: Measurements, head: Measurements, limits: Limits, strict: bool = False) -> list[Finding]:
     """Return what is known of each quantity of each cell of either side.
 
     Args:
@@ -86,14 +86,14 @@ def judge(base: Sheet, head: Sheet, limits: Limits, strict: bool = False) -> lis
 
 
 def whole(findings: Sequence[Finding]) -> Verdict:
-    """Return the verdict of the whole: the gravest of what was judged; `no-data` where nothing was."""
-    return gravest(finding.verdict for finding in findings if finding.judged)
+    """Return the verdict of the whole: the worst of what was judged; `no-data` where nothing was."""
+    return worst(finding.verdict for finding in findings if finding.judged)
 
 
 _KINDS: tuple[Kind, ...] = ("cell", "counter", "speed", "quality")
 
 
-def _all(base: Sheet, head: Sheet, limits: Limits, strict: bool) -> Iterator[Finding | _Question]:
+def _all(base: Measurements, head: Measurements, limits: Limits, strict: bool) -> Iterator[Finding | _Question]:
     for cell in {**base.entries, **head.entries}:
         before, after = base.entries.get(cell), head.entries.get(cell)
         if before is None:
@@ -117,7 +117,7 @@ def _of_cell(cell: str, verdict: Verdict, reason: str, judged: bool = True) -> F
     return Finding(cell, "", "cell", verdict, reason=reason, judged=judged)
 
 
-def _counters(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterator[Finding]:
+def _counters(cell: str, before: CellMeasurements, after: CellMeasurements, limits: Limits) -> Iterator[Finding]:
     versions = _differing(*({"torch": side.machine.get("torch", "")} for side in (before, after)))
     for name in COUNTERS:
         one, other = before.counters.get(name), after.counters.get(name)
@@ -138,7 +138,9 @@ def _counters(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterato
             yield replace(known, verdict=Verdict.IMPROVED if other < one else Verdict.OK)
 
 
-def _speed(cell: str, before: Entry, after: Entry, limits: Limits, strict: bool) -> Iterator[Finding | _Question]:
+def _speed(
+    cell: str, before: CellMeasurements, after: CellMeasurements, limits: Limits, strict: bool
+) -> Iterator[Finding | _Question]:
     limit, sign = limits.max_slowdown, 1 if before.seconds else -1
     judged = limit is not None
     if not judged and not before.speeds:
@@ -162,7 +164,9 @@ def _speed(cell: str, before: Entry, after: Entry, limits: Limits, strict: bool)
     yield _Question(known, welch(*costs), allowed, lambda worse: _grown(sign * worse), samples)
 
 
-def _qualities(cell: str, before: Entry, after: Entry, limits: Limits) -> Iterator[Finding | _Question]:
+def _qualities(
+    cell: str, before: CellMeasurements, after: CellMeasurements, limits: Limits
+) -> Iterator[Finding | _Question]:
     for metric in {**before.qualities, **after.qualities}:
         one, other = before.qualities.get(metric), after.qualities.get(metric)
         limit = limits.metrics.get(metric, limits.other_metrics)

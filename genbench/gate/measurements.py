@@ -1,7 +1,7 @@
 """What a gate looks at: of every cell the counters, the speeds and the qualities, one value for each process.
 
-A sheet is made of a stored run, of a baseline file, or of what pytest-benchmark wrote. Cells that differ in nothing but
-the seed are one entry: their values are the samples that statistics may count on. Windows of one process are not.
+They come from a stored run, a baseline file, or the JSON of pytest-benchmark. Cells that differ only in the seed are one
+entry: their values are independent samples. Windows of one process are not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CellMeasurements:
     """A cell, over its seeds."""
 
     settings: Mapping[str, OptionValue]  # what was asked, but for the seed; values compare only where it agrees
@@ -38,8 +38,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Measurements:
     """All cells of one side, by name."""
 
     name: str
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, CellMeasurements]

@@ -9,7 +9,7 @@ from genbench.api.evaluation import Direction
 TELLING_ERRORS = 2  # a difference of more standard errors than these counts as one
 
 
-def told_apart(value: float, error: float | None, null: float) -> bool | None:
+def distinguishable(value: float, error: float | None, null: float) -> bool | None:
     """Say whether a value differs from its null by more than its error allows; None where no error is known."""
     return None if error is None else abs(value - null) >= TELLING_ERRORS * error
 

@@ -1,7 +1,7 @@
 """How often decisions err: made again and again from blocks that were recorded once.
 
-Each decision draws blocks with replacement and looks where `Looks` says; so many decisions cost no measuring. What the
-recorded blocks have in common, such as a machine that was busy all the while, all decisions share.
+Each decision draws blocks with replacement and looks when the `LookSchedule` says, so that many decisions need no further
+measurement. What the recorded blocks have in common, such as a machine that was busy throughout, all decisions share.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genbench.gate.sequential import Looks, decide
+from genbench.gate.sequential import LookSchedule, decide
 from genbench.gate.verdict import Verdict
 
 
@@ -40,7 +40,9 @@ def recentred(log_ratios: Sequence[float], slowdown: float) -> list[float]:
     return [ratio + shift for ratio in log_ratios]
 
 
-def replay(log_ratios: Sequence[float], limit: float, looks: Looks, decisions: int, rng: random.Random) -> Replayed:
+def replay(
+    log_ratios: Sequence[float], limit: float, looks: LookSchedule, decisions: int, rng: random.Random
+) -> Replayed:
     """Decide so many times about a change of which these blocks were recorded. Raises ValueError without blocks."""
     if not log_ratios or decisions < 1:
         raise ValueError("a replay needs recorded blocks, and at least one decision")

@@ -24,7 +24,7 @@ POWER = 0.95
 
 
 @dataclass(frozen=True)
-class Looks:
+class LookSchedule:
     """After how many blocks to look, and the probability of an error at each look, of each kind.
 
     The kinds are to call a change regressed that is within the limit, and to pass one that is not.
@@ -68,7 +68,7 @@ class Decision:
     reason: str = ""
 
 
-def decide(log_ratios: Mapping[Name, Sequence[float]], limit: float, looks: Looks) -> dict[Name, Decision]:
+def decide(log_ratios: Mapping[Name, Sequence[float]], limit: float, looks: LookSchedule) -> dict[Name, Decision]:
     """Decide for each cell whether its time has grown by more than `limit` (0.05: by 5 %).
 
     To be called at planned looks only. Over the cells, the chance that any is called regressed wrongly stays that of
@@ -96,7 +96,7 @@ def decide(log_ratios: Mapping[Name, Sequence[float]], limit: float, looks: Look
     return decisions
 
 
-def _decide(found: Effect, alarm: float, allowed: float, looks: Looks) -> Decision:
+def _decide(found: Effect, alarm: float, allowed: float, looks: LookSchedule) -> Decision:
     error = looks.error_at(found.blocks)
     low, high = found.bounds(error)
     if alarm <= error:

@@ -43,7 +43,7 @@ _GRAVEST_FIRST = (
 )
 
 
-def gravest(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """Return the verdict of a whole from those of its parts; of no parts it is `no-data`, which never passes.
 
     `ok` is graver than `improved`: a whole has improved where all of it has.

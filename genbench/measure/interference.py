@@ -58,7 +58,7 @@ def _usable() -> frozenset[int]:
     return frozenset(range(os.cpu_count() or 1))
 
 
-class Lookout:
+class InterferenceMonitor:
     """Looks around before and after training."""
 
     def __init__(self, device: torch.device, read: Callable[[], ProcessorTimes | None] = read_processor_times) -> None:
@@ -67,7 +67,7 @@ class Lookout:
         self._before = read()
         self._gpu_before, self._reason = _look_at(device)
 
-    def look_again(self) -> Surroundings:
+    def stop(self) -> Surroundings:
         """Look after, and say what changed; raises nothing."""
         gpu_after, reason = _look_at(self._device)
         own, others, stolen = _shares(self._before, self._read())

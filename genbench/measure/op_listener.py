@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-Listener: TypeAlias = Callable[[Any, Any, Any, Any], None]  # (operator, args, kwargs, what it returned)
+TrackerProcess: TypeAlias = Callable[[Any, Any, Any, Any], None]  # (operator, args, kwargs, what it returned)
 
 _NOT_COUNTED = ("prim", "profiler")  # questions about tensors, and marks for a profiler: nothing is computed
 
@@ -20,7 +20,7 @@ class Listening(TorchDispatchMode):
     started otherwise are not.
     """
 
-    def __init__(self, *listeners: Listener) -> None:
+    def __init__(self, *listeners: TrackerProcess) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.listeners = listeners
 

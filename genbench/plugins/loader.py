@@ -34,7 +34,7 @@ from genbench.api.specs import (
 )
 from genbench.api.version import declared_api, require_api
 from genbench.errors import GenbenchError, SpecError, UsageError, near_miss
-from genbench.plugins.process_guard import left_alone
+from genbench.plugins.process_guard import preserved_process_state
 
 ENTRY_POINT_GROUP = "genbench"
 
@@ -166,7 +166,7 @@ def load_plugin(plugin: Plugin) -> LoadedPlugin:
     registers: dict[str, list[str]] = {}
     notes: list[str] = []
     try:
-        with left_alone() as changes:
+        with preserved_process_state() as changes:
             specs = _specs_of(plugin, registers)
         notes += [f"importing it changed {change}: put back" for change in changes]
         return LoadedPlugin(replace(plugin, registers=registers, notes=notes), specs)

@@ -141,7 +141,7 @@ SETTINGS: tuple[_Setting, ...] = (
 
 
 @contextlib.contextmanager
-def left_alone(randomness: bool = True) -> Iterator[list[str]]:
+def preserved_process_state(randomness: bool = True) -> Iterator[list[str]]:
     """Put back what changes inside; the list that is yielded then says in words what that was.
 
     Global random numbers are put back too, unless `randomness` is false: initialisers of networks draw from them.

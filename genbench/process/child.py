@@ -22,7 +22,7 @@ _KEPT = 4000  # bytes of what the child printed
 
 
 @dataclass
-class Ending:
+class ChildExit:
     """How the conversation ended, where not all answers came."""
 
     reason: str = ""  # empty: all came
@@ -42,7 +42,7 @@ def ask_child(
     accept: Callable[[bytes], None],
     doing: str,
     starting: float = 0.0,
-) -> Ending:
+) -> ChildExit:
     """Start a child, hand it the question, and pass each of `count` answers on; return how it ended.
 
     `limit` is the time in seconds that one answer may take, the first one `starting` seconds more. Where `accept`
@@ -65,7 +65,7 @@ def ask_child(
         os.close(answers_write)
         assert child.stdin is not None
         assert child.stdout is not None
-        ending = Ending()
+        ending = ChildExit()
         with child.stdout:
             try:
                 with contextlib.suppress(BrokenPipeError):
@@ -97,7 +97,7 @@ def _listen(
     count: int,
     limit: float,
     accept: Callable[[bytes], None],
-    ending: Ending,
+    ending: ChildExit,
     doing: str,
     starting: float,
 ) -> int:
@@ -131,7 +131,7 @@ def _listen(
     return arrived
 
 
-def _keep_end(output: IO[bytes], ending: Ending) -> bool:
+def _keep_end(output: IO[bytes], ending: ChildExit) -> bool:
     """Take what the pipe holds now, keep the end of all, and return whether more may come."""
     chunk = output.read(1 << 20)
     ending.output = (ending.output + (chunk or b""))[-_KEPT:]

@@ -79,7 +79,7 @@ class Stopped(msgspec.Struct, frozen=True, tag="stopped"):
 Message: TypeAlias = Started | Activity | Progress | Measured | Finished | Stopped
 
 
-class TemplateReply(msgspec.Struct, frozen=True):
+class ForkServerReply(msgspec.Struct, frozen=True):
     """What the template says of a worker: its process id, then how it ended (as `os.waitpid` tells)."""
 
     pid: int

@@ -14,7 +14,7 @@ class StopRequested(BaseException):
     """Somebody asked this worker to stop; not an Exception, so that no plugin swallows it."""
 
 
-class Reporter:
+class WorkerChannel:
     """The worker's line to the supervisor. Each message waits for its answer, so nothing is shown on the clock.
 
     Without a connection nothing is said: of several processes that train a cell, one speaks.

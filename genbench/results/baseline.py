@@ -20,7 +20,7 @@ from genbench.results.schema import Record
 BASELINE_VERSION = 1
 
 
-class KeptQuality(Record, frozen=True, kw_only=True):
+class BaselineQuality(Record, frozen=True, kw_only=True):
     """One metric, for each seed."""
 
     direction: Direction
@@ -29,12 +29,12 @@ class KeptQuality(Record, frozen=True, kw_only=True):
     values: list[float] = []
 
 
-class KeptCell(Record, frozen=True, kw_only=True):
+class BaselineCell(Record, frozen=True, kw_only=True):
     """One cell, over its seeds."""
 
     counters: Annotated[dict[str, float], Meta(description="exact; independent of the machine")] = {}
     machine: Annotated[dict[str, str], Meta(description="on which the speeds were measured")] = {}
-    metrics: dict[str, KeptQuality] = {}
+    metrics: dict[str, BaselineQuality] = {}
     seeds: list[int] = []
     settings: Annotated[dict[str, OptionValue], Meta(description="what was asked for, but for the seed")] = {}
     speeds: Annotated[list[float], Meta(description="images per second of each seed")] = []
@@ -44,7 +44,7 @@ class Baseline(Record, frozen=True, kw_only=True):
     """The whole file."""
 
     baseline_version: int = BASELINE_VERSION
-    cells: dict[str, KeptCell] = {}
+    cells: dict[str, BaselineCell] = {}
 
 
 class _Version(msgspec.Struct):

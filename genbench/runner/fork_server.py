@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from genbench.process.lines import Lines
-from genbench.process.messages import Job, TemplateReply
+from genbench.process.messages import ForkServerReply, Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 
 _PR_SET_CHILD_SUBREAPER = 36  # Linux: orphaned descendants become this process's children
@@ -65,7 +65,7 @@ def serve(connection: socket.socket) -> None:
             if wake_read in ready:
                 os.read(wake_read, 512)
                 for pid, status in _ended(workers):
-                    lines.send(TemplateReply(pid=pid, status=status))
+                    lines.send(ForkServerReply(pid=pid, status=status))
             if connection in ready:
                 received = _receive_job(connection)
                 if received is None:
@@ -77,7 +77,7 @@ def serve(connection: socket.socket) -> None:
                     _become_worker(job, descriptor, (wake_read, wake_write, connection.fileno()), supervised_by)
                 os.close(descriptor)
                 workers.add(pid)
-                lines.send(TemplateReply(pid=pid))
+                lines.send(ForkServerReply(pid=pid))
     for pid in workers:
         _end(pid)
         os.waitpid(pid, 0)

@@ -18,9 +18,9 @@ import msgspec
 from genbench.process.exit_status import describe_status
 from genbench.process.lines import Lines
 from genbench.process.messages import Job, Message
-from genbench.runner.worker_monitor import Ending, Watch
+from genbench.runner.worker_monitor import WorkerExit, WorkerMonitor
 
-TEMPLATE_SECONDS = 300.0  # importing torch on a cold, slow disk
+FORK_SERVER_SECONDS = 300.0  # importing torch on a cold, slow disk
 GRACE_SECONDS = 20.0  # for a worker that was asked to stop: time to finish a window and save
 
 # How often an idle OpenMP thread looks for work before it sleeps. By default it looks for milliseconds, and a training
@@ -38,9 +38,9 @@ MOST_ONCE_ACCEPTED = 32 << 20
 class WorkerPool:
     """One template process, and one worker at a time. Use it as a context manager."""
 
-    def __init__(self, template_seconds: float = TEMPLATE_SECONDS, grace_seconds: float = GRACE_SECONDS) -> None:
-        self.template_seconds, self.grace_seconds = template_seconds, grace_seconds
-        self._template: subprocess.Popen[bytes] | None = None
+    def __init__(self, fork_server_seconds: float = FORK_SERVER_SECONDS, grace_seconds: float = GRACE_SECONDS) -> None:
+        self.fork_server_seconds, self.grace_seconds = fork_server_seconds, grace_seconds
+        self._fork_server: subprocess.Popen[bytes] | None = None
         self._replies: Lines | None = None
         self._errors: IO[bytes] | None = None
         self._busy = False  # a worker was started and has not been seen to end
@@ -58,13 +58,13 @@ class WorkerPool:
 
     def start(self) -> None:
         """Start the template, if it does not run; it begins to import torch at once."""
-        if self._template is not None and self._template.poll() is None:
+        if self._fork_server is not None and self._fork_server.poll() is None:
             return
         self.close()
         ours, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `close`
         with theirs:
-            self._template = subprocess.Popen(
+            self._fork_server = subprocess.Popen(
                 [sys.executable, *_path_flags(), "-m", "genbench.runner.fork_server", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -75,7 +75,7 @@ class WorkerPool:
             )
         self._replies = Lines(ours)
 
-    def run(self, job: Job, on_message: Callable[[Message], None], timeout: float | None = None) -> Ending:
+    def run(self, job: Job, on_message: Callable[[Message], None], timeout: float | None = None) -> WorkerExit:
         """Run a job in a worker of its own and wait for its end, asleep unless a message arrives.
 
         `on_message` is called while the worker waits, so what it does is off the worker's clock. After `timeout`
@@ -90,9 +90,9 @@ class WorkerPool:
                 socket.send_fds(self._replies.socket, [msgspec.json.encode(job) + b"\n"], [theirs.fileno()])
             except OSError:
                 ours.close()
-                return Ending(complaint=self.template_complaint())
+                return WorkerExit(complaint=self.fork_server_failure())
         self._busy = True
-        ending = Watch(self, self._replies, Lines(ours), on_message, timeout).until_end()
+        ending = WorkerMonitor(self, self._replies, Lines(ours), on_message, timeout).until_end()
         self._busy = ending.status is None
         return ending
 
@@ -107,17 +107,17 @@ class WorkerPool:
         if self.on_stopping is not None:
             self.on_stopping()
 
-    def kill_template(self) -> None:
+    def kill_fork_server(self) -> None:
         """End the template; its worker dies with it."""
-        if self._template is not None:
-            self._template.kill()
+        if self._fork_server is not None:
+            self._fork_server.kill()
 
-    def template_complaint(self) -> str:
+    def fork_server_failure(self) -> str:
         """Return how the template ended, with the last line that it wrote; an empty string while it lives."""
-        if self._template is None or self._errors is None:
+        if self._fork_server is None or self._errors is None:
             return ""
         try:
-            code = self._template.wait(timeout=5)  # its sockets close a moment before it can be waited for
+            code = self._fork_server.wait(timeout=5)  # its sockets close a moment before it can be waited for
         except subprocess.TimeoutExpired:
             return ""
         self._errors.seek(0)
@@ -130,13 +130,13 @@ class WorkerPool:
         if self._replies is not None:
             self._replies.socket.close()  # it ends its workers, then itself
             self._replies = None
-        if self._template is not None:
+        if self._fork_server is not None:
             if self._busy:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._template.wait(timeout=2)
-            self._template.kill()
-            self._template.wait()
-            self._template, self._busy = None, False
+                    self._fork_server.wait(timeout=2)
+            self._fork_server.kill()
+            self._fork_server.wait()
+            self._fork_server, self._busy = None, False
         if self._errors is not None:
             self._errors.close()
             self._errors = None

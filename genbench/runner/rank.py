@@ -21,9 +21,9 @@ from genbench.cell.failure import diagnose, write_traceback
 from genbench.cell.run import execute_cell
 from genbench.process.messages import Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
-from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
-from genbench.train.process_group import Group, MainLeft
+from genbench.train.process_group import Group, MainRankFailed
 from genbench.train.torch_setup import set_up_torch
 
 _TIMEOUT = timedelta(minutes=30)  # of an exchange of tensors; what may take longer is waited for in `World.shared`
@@ -37,7 +37,7 @@ class Report(msgspec.Struct, frozen=True):
     cell: CellResult | None = None  # what is known of the cell, from the main process
 
 
-class EndedEarly(Exception):
+class ExitedEarly(Exception):
     """Tells the launcher to end the other processes; the `Report` says why."""
 
 
@@ -68,10 +68,10 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
     (Path(folder) / f"pid-{rank}").write_text(str(os.getpid()), encoding="ascii")
     for number in (signal.SIGCHLD, signal.SIGALRM):  # a fork has the launcher's handlers
         signal.signal(number, signal.SIG_DFL)
-    reporter = Reporter(connection if rank == 0 else None)
+    channel = WorkerChannel(connection if rank == 0 else None)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the launcher's, when another process has ended
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, reporter.handle_stop)
+    signal.signal(signal.SIGUSR1, channel.handle_stop)
     if rank:
         connection.close()
     faulthandler.enable(file=2)
@@ -82,8 +82,8 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
         with _group(job.device) as group:
             group.meet()
             job = msgspec.structs.replace(job, start_seconds=time.monotonic() - launched)
-            with contextlib.suppress(MainLeft):
-                result = execute_cell(job, reporter, group)
+            with contextlib.suppress(MainRankFailed):
+                result = execute_cell(job, channel, group)
             if result is not None and result.status in ("failed", "oom"):
                 _end_early(folder, rank, Report(result.status, result.reason, None if rank else result))
             # How it ended is known to all, so that a run on another machine knows whether the cell is done.
@@ -91,7 +91,7 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
                 _end_early(folder, rank, Report("failed", "the main process has failed"))
     except StopRequested:  # of this machine's own launcher it is known; that of another one needs the reason
         _end_early(folder, rank, Report("failed", "another machine was asked to stop; --resume on all of them goes on"))
-    except EndedEarly:
+    except ExitedEarly:
         raise
     except BaseException as error:
         write_traceback()
@@ -132,4 +132,4 @@ def _group(device_name: str) -> Iterator[Group]:
 def _end_early(folder: str, rank: int, report: Report) -> None:
     with contextlib.suppress(OSError):
         report_path(folder, rank).write_bytes(msgspec.json.encode(report))
-    raise EndedEarly(report.reason)
+    raise ExitedEarly(report.reason)

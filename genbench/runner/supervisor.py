@@ -25,8 +25,8 @@ from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 from genbench.runner.pool import WorkerPool
-from genbench.runner.worker_monitor import Ending
-from genbench.trackers.dispatch import Listeners
+from genbench.runner.worker_monitor import WorkerExit
+from genbench.trackers.dispatch import Trackers
 
 FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
 
@@ -58,7 +58,7 @@ class Interrupted(GenbenchError):
     exit_code = ExitCode.INTERRUPTED
 
 
-class CannotKeep(GenbenchError):
+class CannotWriteResults(GenbenchError):
     """A result could not be written; the run cannot go on, and what it has written stays."""
 
     exit_code = ExitCode.FAILED_CELLS
@@ -92,9 +92,9 @@ class Supervisor:
         pool: WorkerPool,
         display: Display,
         device: str,
-        listeners: Listeners | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
-        self.listeners = listeners or Listeners()
+        self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.pool, self.display = run, record, pool, display
         self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
         self.device = device
@@ -102,7 +102,7 @@ class Supervisor:
     def execute(self) -> None:
         """Execute what has no final result yet. Results go to disk and are not kept: memory stays flat over many cells.
 
-        Raises `Interrupted`, and `CannotKeep` where a result cannot be written.
+        Raises `Interrupted`, and `CannotWriteResults` where a result cannot be written.
         """
         self.pool.on_stopping = lambda: self.display.message("stopping: the cell saves its state; Ctrl-C again ends it")
         self._remove_leftovers()
@@ -112,7 +112,7 @@ class Supervisor:
             if cell.reason:
                 self._keep(skipped(cell))
         possible = [cell for cell in pending if not cell.reason]
-        self.listeners.tell("run_started", pending=[cell.id for cell in possible])
+        self.trackers.tell("run_started", pending=[cell.id for cell in possible])
         self._measure_references()
         for index, cell in enumerate(possible, start=1):
             self._leave_if_asked()
@@ -121,7 +121,7 @@ class Supervisor:
 
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
         self.display.cell_started(index, total, label(cell), expected_steps(cell))
-        self.listeners.tell("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
+        self.trackers.tell("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
         kills_before = kernel_memory_kills()
         ending = self.pool.run(job, lambda message: self._take(cell, message), self.record.timeout)
@@ -132,9 +132,9 @@ class Supervisor:
         else:
             result = self._unfinished(cell, ending, kernel_killed=kernel_memory_kills() > kills_before)
         self._keep(result)
-        self.listeners.tell("cell_finished", cell.id)
+        self.trackers.tell("cell_finished", cell.id)
 
-    def _unfinished(self, cell: PlannedCell, ending: Ending, kernel_killed: bool) -> CellResult:
+    def _unfinished(self, cell: PlannedCell, ending: WorkerExit, kernel_killed: bool) -> CellResult:
         """Return the result of a cell whose worker did not live to tell."""
         log = self.run_directory.log_path(cell.id)
         status: Status = "failed"
@@ -153,7 +153,7 @@ class Supervisor:
             self.run_directory.write_cell(result)
         except (OSError, UsageError) as error:
             cause = error.cause if isinstance(error, UsageError) else str(error)
-            raise CannotKeep(
+            raise CannotWriteResults(
                 f"The result of {result.id} is lost. {cause}",
                 f"Everything before it is safe. Make room, or make it writable, then: {self.command_to_resume}",
             ) from error
@@ -202,7 +202,7 @@ class Supervisor:
             terms = {name: value for name, value in message.terms.items() if value is not None}
             shown = {name: terms[name] for name in message.shown if name in terms}
             self.display.cell_progress(message.step, message.images_per_second, shown, message.seconds_left)
-            self.listeners.tell(
+            self.trackers.tell(
                 "window_finished",
                 cell.id,
                 step=message.step,
@@ -213,7 +213,7 @@ class Supervisor:
             )
         elif isinstance(message, Measured):
             point = {"step": message.step, "images": message.images, "estimates": message.estimates}
-            self.listeners.tell("evaluated", cell.id, **point)
+            self.trackers.tell("evaluated", cell.id, **point)
 
     def _remove_leftovers(self) -> None:
         """Remove half-written files of processes that were killed while they wrote."""

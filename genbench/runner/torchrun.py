@@ -25,7 +25,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from genbench.process.messages import Finished, Job
 from genbench.process.oom_kills import kernel_memory_kills
-from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
 from genbench.runner.rank import (
     Report,
@@ -50,22 +50,22 @@ def processes_of(job: Job) -> tuple[int, int]:
     return nproc, nnodes
 
 
-def train_together(job: Job, reporter: Reporter) -> Finished:
+def train_together(job: Job, channel: WorkerChannel) -> Finished:
     """Train the job's cell in several processes and return its result; raise `StopRequested` where that was wanted."""
     assert job.cell is not None
     nproc, nnodes = processes_of(job)
     memory_kills = kernel_memory_kills()
     with (
         tempfile.TemporaryDirectory(prefix="genbench-ranks-") as folder,
-        _stops_passed_on(reporter),
+        _stops_passed_on(channel),
         _silent_ends_noticed(folder),
     ):
         try:
-            answers = _launch(job, reporter, folder)
+            answers = _launch(job, channel, folder)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             result = _failed(job, nproc * nnodes, rank, failure, folder, memory_kills)
-        except EndedSilently as end:
+        except ExitedSilently as end:
             reason = f"rank {end.rank} of {nproc * nnodes} ended by itself with exit status 0; the others were stopped"
             result = _without_result(job, "failed", reason + _see(job))
         except RendezvousError as error:
@@ -80,12 +80,12 @@ def train_together(job: Job, reporter: Reporter) -> Finished:
             if found is None:  # the main process is on another machine
                 return Finished(cell=_without_result(job, "skipped", ELSEWHERE))
             return Finished(cell=msgspec.json.decode(found, type=CellResult))
-    if reporter.stop_requested:
+    if channel.stop_requested:
         raise StopRequested
     return Finished(cell=result)
 
 
-def _launch(job: Job, reporter: Reporter, folder: str) -> dict[int, bytes | None]:
+def _launch(job: Job, channel: WorkerChannel, folder: str) -> dict[int, bytes | None]:
     """Be the elastic agent of the processes on this machine; return what each of them returns, by rank.
 
     Where several machines meet cell by cell, one may come so early that it finds the end of the cell before, whose
@@ -94,7 +94,7 @@ def _launch(job: Job, reporter: Reporter, folder: str) -> dict[int, bytes | None
     nproc, nnodes = processes_of(job)
     deadline = time.monotonic() + JOIN_SECONDS
     while True:
-        arguments = (msgspec.json.encode(job), reporter.connection, folder, os.getpid(), time.monotonic())
+        arguments = (msgspec.json.encode(job), channel.connection, folder, os.getpid(), time.monotonic())
         try:
             answers: dict[int, bytes | None] = elastic_launch(_config(job, nproc, nnodes, folder), train_rank)(
                 *arguments
@@ -132,11 +132,11 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
 
 
 @contextlib.contextmanager
-def _stops_passed_on(reporter: Reporter) -> Iterator[None]:
+def _stops_passed_on(channel: WorkerChannel) -> Iterator[None]:
     """Pass requests to stop on to the processes that train; before there are any, raise `StopRequested`."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        reporter.stop_requested = True
+        channel.stop_requested = True
         children = multiprocessing.active_children()
         if not children:
             raise StopRequested
@@ -152,7 +152,7 @@ def _stops_passed_on(reporter: Reporter) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class EndedSilently(Exception):
+class ExitedSilently(Exception):
     """A process has ended with exit status 0 in the middle of its work: a plugin has called `os._exit`."""
 
     def __init__(self, rank: int) -> None:
@@ -162,7 +162,7 @@ class EndedSilently(Exception):
 
 @contextlib.contextmanager
 def _silent_ends_noticed(folder: str) -> Iterator[None]:
-    """Raise `EndedSilently` a moment after a process has left without saying that it is done.
+    """Raise `ExitedSilently` a moment after a process has left without saying that it is done.
 
     The elastic agent takes an exit status of 0 for success, and would wait for that process's answer for ever.
     """
@@ -175,7 +175,7 @@ def _silent_ends_noticed(folder: str) -> Iterator[None]:
         for path in Path(folder).glob("pid-*"):
             rank = int(path.name.partition("-")[2])
             if int(path.read_text(encoding="ascii")) not in alive and not done_path(folder, rank).exists():
-                raise EndedSilently(rank)
+                raise ExitedSilently(rank)
 
     before = {number: signal.signal(number, act) for number, act in ((signal.SIGCHLD, soon), (signal.SIGALRM, look))}
     try:

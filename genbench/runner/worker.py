@@ -21,7 +21,7 @@ from genbench.process.messages import (
     Started,
     Stopped,
 )
-from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.runner.torchrun import processes_of, train_together
 from genbench.train.torch_setup import set_up_torch
 
@@ -30,16 +30,16 @@ def work(job: Job, connection: socket.socket) -> int:
     """Do the job, report its result, and return the exit status."""
     _redirect(job.log)
     faulthandler.enable(file=2)  # a crash leaves its Python stack in the log
-    reporter = Reporter(connection)
-    signal.signal(signal.SIGTERM, reporter.handle_stop)
+    channel = WorkerChannel(connection)
+    signal.signal(signal.SIGTERM, channel.handle_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        reporter.say(Started(os.getpid()))
+        channel.say(Started(os.getpid()))
         set_up_torch(job.threads)
-        finished = _do(job, reporter)
+        finished = _do(job, channel)
     except StopRequested:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        reporter.say(Stopped())
+        channel.say(Stopped())
         return 0
     except BaseException as error:
         write_traceback()
@@ -48,20 +48,20 @@ def work(job: Job, connection: socket.socket) -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # closed by a plugin, or the log's disk is full
             stream.flush()
-    reporter.say(finished)
+    channel.say(finished)
     return 0
 
 
-def _do(job: Job, reporter: Reporter) -> Finished:
+def _do(job: Job, channel: WorkerChannel) -> Finished:
     if job.task == "devices":
         return Finished(facts=devices())
     if job.task == "estimate":
         return Finished(facts=estimate_cell(job))
     if job.task == "reference":
-        return Finished(reference=measure_reference(job, reporter))
+        return Finished(reference=measure_reference(job, channel))
     if max(processes_of(job)) > 1:
-        return train_together(job, reporter)
-    return Finished(cell=execute_cell(job, reporter))
+        return train_together(job, channel)
+    return Finished(cell=execute_cell(job, channel))
 
 
 def _redirect(log: str) -> None:

@@ -18,17 +18,17 @@ from genbench.process.exit_status import describe_status
 from genbench.process.lines import Lines
 from genbench.process.messages import (
     Finished,
+    ForkServerReply,
     Message,
     Started,
     Stopped,
-    TemplateReply,
 )
 
 _LONGEST_SLEEP = 3600.0  # `select` refuses to sleep for ages
 
 
 @dataclass(frozen=True)
-class Ending:
+class WorkerExit:
     """How a worker ended."""
 
     finished: Finished | None = None
@@ -49,7 +49,7 @@ class Ending:
 class Pool(Protocol):
     """What a watch needs of the pool that started the worker."""
 
-    template_seconds: float
+    fork_server_seconds: float
     grace_seconds: float
     stop_requested: bool
     wake_read: socket.socket
@@ -57,52 +57,52 @@ class Pool(Protocol):
     def stopping(self) -> None:
         """Tell whoever waits that the worker was asked to stop."""
 
-    def kill_template(self) -> None:
-        """End the template, and with it its worker."""
+    def kill_fork_server(self) -> None:
+        """End the fork_server, and with it its worker."""
 
-    def template_complaint(self) -> str:
-        """Return how the template ended."""
+    def fork_server_failure(self) -> str:
+        """Return how the fork_server ended."""
 
 
-class Watch:
+class WorkerMonitor:
     """Watches one worker."""
 
     def __init__(
         self,
         pool: Pool,
-        template: Lines,
+        fork_server: Lines,
         worker: Lines,
         on_message: Callable[[Message], None],
         timeout: float | None,
     ) -> None:
-        self.pool, self.template, self.worker = pool, template, worker
+        self.pool, self.fork_server, self.worker = pool, fork_server, worker
         self.on_message, self.timeout = on_message, timeout
         self.pid: int | None = None
         self.status: int | None = None
         self.finished: Finished | None = None
         self.complaint = ""
         self.stopped = self.timed_out = self.asked = self.killed = self.started = False
-        self.deadline: float | None = time.monotonic() + pool.template_seconds
+        self.deadline: float | None = time.monotonic() + pool.fork_server_seconds
 
-    def until_end(self) -> Ending:
+    def until_end(self) -> WorkerExit:
         """Wait until the worker is gone, and make sure that it is."""
-        sources = {self.template.socket, self.worker.socket}
+        sources = {self.fork_server.socket, self.worker.socket}
         try:
-            while self.status is None and self.template.socket in sources:
+            while self.status is None and self.fork_server.socket in sources:
                 self._ask_to_stop_if_wanted()
                 for source in self._wait(sources):
                     if source is self.worker.socket:
                         if not self._hear_worker():
                             sources.discard(source)
-                    elif not self._hear_template():
+                    elif not self._hear_fork_server():
                         sources.discard(source)
         finally:
-            if self.status is None:  # a template that tells how its worker ended has ended the whole group before
+            if self.status is None:  # a fork_server that tells how its worker ended has ended the whole group before
                 self._kill()
             self.worker.socket.close()
         if self.status is None and not self.complaint:
-            self.complaint = self.pool.template_complaint()
-        return Ending(self.finished, self.stopped, self.timed_out, self.status, self.complaint)
+            self.complaint = self.pool.fork_server_failure()
+        return WorkerExit(self.finished, self.stopped, self.timed_out, self.status, self.complaint)
 
     def _wait(self, sources: set[socket.socket]) -> list[socket.socket]:
         """Sleep until somebody says something, a stop is requested, or time is up."""
@@ -120,12 +120,12 @@ class Watch:
                 self._too_late()
 
     def _too_late(self) -> None:
-        """Ask first, kill then; where even that does not help, or no worker came to life, end the template."""
+        """Ask first, kill then; where even that does not help, or no worker came to life, end the fork_server."""
         if not self.started or self.killed:
             if not self.asked:
-                self.complaint = f"no worker came to life within {self.pool.template_seconds:g} s"
+                self.complaint = f"no worker came to life within {self.pool.fork_server_seconds:g} s"
             self._kill()
-            self.pool.kill_template()
+            self.pool.kill_fork_server()
         elif self.asked:
             self._kill()
         else:
@@ -169,12 +169,12 @@ class Watch:
             self.stopped = True
         self.on_message(message)
 
-    def _hear_template(self) -> bool:
-        lines = self.template.receive()
+    def _hear_fork_server(self) -> bool:
+        lines = self.fork_server.receive()
         if lines is None:
             return False
         for line in lines:
-            reply = msgspec.json.decode(line, type=TemplateReply)
+            reply = msgspec.json.decode(line, type=ForkServerReply)
             if reply.status is None:
                 self.pid = reply.pid
                 if self.asked:

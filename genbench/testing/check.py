@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genbench.testing.subject import Subject
 
 Verdict = Literal["ok", "failed", "skipped"]
-Examine: TypeAlias = Callable[["Subject"], None]  # raises `Broken` or `Inapplicable`
+Examine: TypeAlias = Callable[["Subject"], None]  # raises `RuleViolation` or `NotApplicable`
 
 
 @dataclass(frozen=True)

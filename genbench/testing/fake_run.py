@@ -24,7 +24,7 @@ from genbench.results.schema import (
 )
 from genbench.results.store import RunDirectory
 from genbench.testing.subject import Subject
-from genbench.trackers.messages import Told
+from genbench.trackers.messages import TrackerEvent
 
 BATCH, STEPS = 32, 10  # of a window
 TERMS: Sequence[dict[str, float]] = ({"discriminator": 1.2, "generator": 0.9}, {"discriminator": 0.8}, {}, {})
@@ -35,7 +35,7 @@ ESTIMATES = (
 )
 
 
-class RehearsedRun:
+class FakeRun:
     """Its directory on disk, and what happens in it: a first part that is interrupted, and the rest."""
 
     def __init__(self, path: Path, catalogue: Catalogue) -> None:
@@ -47,42 +47,42 @@ class RehearsedRun:
             command=["genbench", "run"],
             profile="smoke",
             cells=[self.well, self.badly],
-            environment={"machine": "a rehearsal"},
+            environment={"machine": "a trial"},
         )
         self.directory = RunDirectory.create(path, record)
         self._own = {self.directory.record_path: self.directory.record_path.read_bytes()}
 
-    def first_part(self) -> Sequence[Told]:
+    def first_part(self) -> Sequence[TrackerEvent]:
         """Return the events until somebody interrupts the run; the files that they speak of are written."""
         self._finish(_went_well(self.well.id, self.well.identity))
         picture = self.directory.sample_path(self.well.id)
         Image.new("L", (56, 28), 128).save(picture)
         self._own[picture] = picture.read_bytes()
         return (
-            Told("run_started", fields={"pending": [self.well.id, self.badly.id]}),
-            Told("cell_started", self.well.id, {"index": 1, "total": 2, "steps": 4 * STEPS}),
+            TrackerEvent("run_started", fields={"pending": [self.well.id, self.badly.id]}),
+            TrackerEvent("cell_started", self.well.id, {"index": 1, "total": 2, "steps": 4 * STEPS}),
             *(_window(self.well.id, number, terms) for number, terms in enumerate(TERMS, 1)),
-            Told(
+            TrackerEvent(
                 "evaluated",
                 self.well.id,
                 {"step": 4 * STEPS, "images": 4 * STEPS * BATCH, "estimates": list(ESTIMATES)},
             ),
-            Told("cell_finished", self.well.id),
-            Told("cell_started", self.badly.id, {"index": 2, "total": 2, "steps": 4 * STEPS}),
+            TrackerEvent("cell_finished", self.well.id),
+            TrackerEvent("cell_started", self.badly.id, {"index": 2, "total": 2, "steps": 4 * STEPS}),
             _window(self.badly.id, 1, {"autoencoder": 250.0}),
-            Told("run_finished", fields={"interrupted": True}),
+            TrackerEvent("run_finished", fields={"interrupted": True}),
         )
 
-    def rest(self) -> Sequence[Told]:
+    def rest(self) -> Sequence[TrackerEvent]:
         """Return the events of `--resume`: a cell goes on, its window is told again, and it fails."""
         reason = "the process ended with exit status 7"
         self._finish(CellResult(id=self.badly.id, identity=self.badly.identity, status="failed", reason=reason))
         return (
-            Told("run_started", fields={"pending": [self.badly.id]}),
-            Told("cell_started", self.badly.id, {"index": 1, "total": 1, "steps": 4 * STEPS}),
+            TrackerEvent("run_started", fields={"pending": [self.badly.id]}),
+            TrackerEvent("cell_started", self.badly.id, {"index": 1, "total": 1, "steps": 4 * STEPS}),
             _window(self.badly.id, 1, {"autoencoder": 250.0}),
-            Told("cell_finished", self.badly.id),
-            Told("run_finished", fields={"interrupted": False}),
+            TrackerEvent("cell_finished", self.badly.id),
+            TrackerEvent("run_finished", fields={"interrupted": False}),
         )
 
     def changed(self) -> list[str]:
@@ -101,10 +101,10 @@ class RehearsedRun:
         self._own[path] = path.read_bytes()
 
 
-def _window(cell: str, number: int, terms: dict[str, float]) -> Told:
+def _window(cell: str, number: int, terms: dict[str, float]) -> TrackerEvent:
     step = number * STEPS
     fields = {"step": step, "images": step * BATCH, "images_per_second": 400.0, "terms": terms, "warmup": number == 1}
-    return Told("window_finished", cell, fields)
+    return TrackerEvent("window_finished", cell, fields)
 
 
 def _went_well(name: str, identity: CellIdentity) -> CellResult:

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     pass
 
 
-class Broken(Exception):
+class RuleViolation(Exception):
     """The rule is broken; the message says what was found."""
 
 
-class Inapplicable(Exception):
+class NotApplicable(Exception):
     """The rule says nothing about this subject, or cannot be tried here; the message says why."""

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from genbench.plan.identity import origin
 from genbench.results.schema import Choice
-from genbench.testing.fake_run import RehearsedRun
+from genbench.testing.fake_run import FakeRun
 from genbench.trackers import dispatch
-from genbench.trackers.messages import Told
+from genbench.trackers.messages import TrackerEvent
 from genbench.trackers.sandbox import NETWORK, SEEN, STRAY
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Part:
 
 
 @dataclass
-class Rehearsal:
+class ReporterTrial:
     """What a reporter did in a run and its resumption."""
 
     first: Part
@@ -65,10 +65,10 @@ class Rehearsal:
         return self.first, self.rest
 
 
-def rehearse(subject: Subject) -> Rehearsal:
+def run_trial(subject: Subject) -> ReporterTrial:
     """Tell the reporter of a made-up run in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        run = RehearsedRun(Path(folder, "run"), subject.catalogue)
+        run = FakeRun(Path(folder, "run"), subject.catalogue)
         first, rest = _tell(subject, run, run.first_part()), Part()
         written, changed = run.others(), run.changed()
         if not (first.unavailable or first.fault or first.slow or first.endless or changed):
@@ -76,10 +76,10 @@ def rehearse(subject: Subject) -> Rehearsal:
             changed = run.changed()
         left = run.others()
         lost = [path.name for path, size in written.items() if left.get(path, 0) < size / 2]
-    return Rehearsal(first, rest, changed, lost)
+    return ReporterTrial(first, rest, changed, lost)
 
 
-def _tell(subject: Subject, run: RehearsedRun, events: Sequence[Told]) -> Part:
+def _tell(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) -> Part:
     part, warnings = Part(), list[str]()
     choice = Choice(
         name=subject.name,
@@ -88,21 +88,21 @@ def _tell(subject: Subject, run: RehearsedRun, events: Sequence[Told]) -> Part:
     )
     log = run.directory.log_path(f"reporter-{subject.name}")
     log.unlink(missing_ok=True)
-    listener = dispatch.Listener(
+    tracker = dispatch.TrackerProcess(
         choice, subject.entry.plugin, run.directory, warnings.append, "genbench.trackers.sandbox"
     )
     try:
-        listener.started(time.monotonic() + START_SECONDS)
-        _converse(listener, events, part)
-        if not listener.gone:
-            listener.end(time.monotonic() + END_SECONDS)
+        tracker.started(time.monotonic() + START_SECONDS)
+        _converse(tracker, events, part)
+        if not tracker.gone:
+            tracker.end(time.monotonic() + END_SECONDS)
             part.endless = any("did not end" in warning for warning in warnings)
     finally:
-        listener.kill()
-    part.unavailable = listener.unavailable
+        tracker.kill()
+    part.unavailable = tracker.unavailable
     said = log.read_text(encoding="utf-8", errors="replace")
-    if listener.fault:
-        part.fault = listener.fault + _place(said)
+    if tracker.fault:
+        part.fault = tracker.fault + _place(said)
     elif not (part.slow or part.unavailable):
         told_no_more = [warning.partition(dispatch.NO_MORE)[0] for warning in warnings if dispatch.NO_MORE in warning]
         part.fault = "".join(told_no_more[-1:])
@@ -110,28 +110,28 @@ def _tell(subject: Subject, run: RehearsedRun, events: Sequence[Told]) -> Part:
     return part
 
 
-def _converse(listener: dispatch.Listener, events: Sequence[Told], part: Part) -> None:
+def _converse(tracker: dispatch.TrackerProcess, events: Sequence[TrackerEvent], part: Part) -> None:
     """Tell the events one by one, each when the one before has been answered."""
     windows, quiet = list[float](), list[float]()
     for told in events:
-        if listener.gone:
+        if tracker.gone:
             return
         window = told.event == "window_finished"
         limit = _limit(told.event)
         begun = time.monotonic()
-        listener.tell(told)
-        answered = listener.caught_up(begun + limit + PATIENCE)
+        tracker.tell(told)
+        answered = tracker.caught_up(begun + limit + PATIENCE)
         seconds = time.monotonic() - begun
-        if listener.gone:
+        if tracker.gone:
             return
         if window:
             windows.append(seconds)
             if len(windows) > 2:  # what it begins to do late, such as an import, is over
-                quiet.append(_share_of_rest_at_work(listener.pid))
+                quiet.append(_share_of_rest_at_work(tracker.pid))
         slow = len(windows) > 1 and min(windows[-2:]) > limit if window else seconds > limit
         if slow or not answered:
             part.slow = f"{told.event} took {seconds:.1f} s" if answered else f"{told.event} went on beyond {limit:g} s"
-            listener.kill()
+            tracker.kill()
     part.busy = min(quiet, default=0.0)
 
 

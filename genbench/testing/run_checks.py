@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from genbench.errors import GenbenchError
 from genbench.measure.user_frame import place
-from genbench.plugins.process_guard import left_alone
+from genbench.plugins.process_guard import preserved_process_state
 from genbench.testing.check import Check, Outcome
 from genbench.testing.checks import BY_NAME, CHECKS
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.forks import end_copy, forks
 from genbench.testing.subject import Subject
 
@@ -34,11 +34,11 @@ def examine(check: Check, subject: Subject) -> Outcome:
             return _outcome(check, subject, "skipped", before.reason)
     forks_before = forks()
     try:
-        with left_alone(randomness=False) as changes:
+        with preserved_process_state(randomness=False) as changes:
             check.examine(subject)
-    except Broken as finding:
+    except RuleViolation as finding:
         return _outcome(check, subject, "failed", str(finding))
-    except Inapplicable as reason:
+    except NotApplicable as reason:
         return _outcome(check, subject, "skipped", str(reason))
     except GenbenchError as error:
         return _outcome(check, subject, "failed", f"{error.cause} {error.cure}".strip())

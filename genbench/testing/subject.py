@@ -33,13 +33,13 @@ from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice
 from genbench.seeds import seed_globals
 from genbench.testing.check import Check, Outcome
-from genbench.testing.findings import Inapplicable
+from genbench.testing.findings import NotApplicable
 from genbench.testing.forks import end_copy
 from genbench.train.builder import Built, build_cell
 from genbench.train.network_checks import LOSS_NETWORK, build_networks
 
 if TYPE_CHECKING:
-    from genbench.testing.reporter_trial import Rehearsal
+    from genbench.testing.reporter_trial import ReporterTrial
 
 BATCH = 4
 CLASSES = 3
@@ -74,7 +74,7 @@ class Subject:
 
     @cached_property
     def model(self) -> ModelSpec:
-        """The model of its cells: itself, or one to try a loss or a family with; raises `Inapplicable` without one."""
+        """The model of its cells: itself, or one to try a loss or a family with; raises `NotApplicable` without one."""
         spec: Spec = self.spec
         if isinstance(spec, ModelSpec):
             return spec
@@ -87,7 +87,7 @@ class Subject:
         else:
             candidates = [m for m in models if m.family == spec.name]
         if not candidates:
-            raise Inapplicable("there is no model to try it with")
+            raise NotApplicable("there is no model to try it with")
         found: ModelSpec = candidates[0]
         return found
 
@@ -201,11 +201,11 @@ class Subject:
         return low + (high - low) * noise(count, shape, seed)
 
     @cached_property
-    def rehearsal(self) -> Rehearsal:
+    def trial(self) -> ReporterTrial:
         """What a reporter does when it is told of a run."""
-        from genbench.testing.reporter_trial import rehearse
+        from genbench.testing.reporter_trial import run_trial
 
-        return rehearse(self)
+        return run_trial(self)
 
     def note(self, what: str) -> None:
         """Take down a change of the process, once."""

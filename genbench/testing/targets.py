@@ -13,7 +13,7 @@ from genbench.plan.settings import Settings, check_settings
 from genbench.plugins.catalogue import SINGULAR, Catalogue
 from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
 from genbench.testing.check import Outcome
-from genbench.testing.findings import Inapplicable
+from genbench.testing.findings import NotApplicable
 from genbench.testing.subject import Subject
 
 
@@ -68,7 +68,7 @@ def _needed(subject: Subject) -> Iterable[Plugin]:
         return
     try:
         model, loss = subject.model, subject.loss
-    except (Inapplicable, UsageError):  # the checks will say so
+    except (NotApplicable, UsageError):  # the checks will say so
         return
     for kind, name in (("models", model.name), ("losses", loss.name), ("families", model.family)):
         found = subject.catalogue.entries(kind).get(name)  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def _needed(subject: Subject) -> Iterable[Plugin]:
 def _configurable(subject: Subject) -> list[ConfigurableSpec]:
     """Return the specs with options that take part where this subject is tried."""
     specs: list[Spec] = [subject.spec]
-    with contextlib.suppress(Inapplicable, UsageError):
+    with contextlib.suppress(NotApplicable, UsageError):
         if subject.kind in ("models", "losses", "families"):
             specs += [subject.model, subject.loss]
     return [spec for spec in specs if isinstance(spec, ConfigurableSpec)]

@@ -28,7 +28,7 @@ from genbench.process.exit_status import describe_status
 from genbench.process.lines import Lines
 from genbench.results.schema import Choice
 from genbench.results.store import RunDirectory
-from genbench.trackers.messages import Commission, Heard, Told
+from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
 START_SECONDS = 60.0  # to import its library and to be created
 WINDOW_SECONDS = 1.0  # for the answer to a window, off the clock
@@ -38,7 +38,7 @@ NO_MORE = "; it is told no more"  # how such a warning ends
 MOST_WAITING = 10_000  # events; of a reporter that is further behind, windows are left out
 
 
-class Listener:
+class TrackerProcess:
     """One reporter's process; it runs `main(descriptor)` of the module that is named."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Listener:
             )
         ours.setblocking(False)
         self._lines = Lines(ours)
-        commission = Commission(
+        commission = TrackerSetup(
             reporter=choice.name, options=choice.options, plugin=dataclasses.asdict(plugin), run=str(run.path.resolve())
         )
         self._put(commission)
@@ -91,7 +91,7 @@ class Listener:
             self._give_up("was not ready in time")
             self.kill()
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: TrackerEvent) -> None:
         """Tell an event, and wait a moment until it has been dealt with, unless earlier ones have not."""
         caught_up = self._wait(0.0)
         if self.gone:
@@ -107,7 +107,7 @@ class Listener:
                 f"takes longer than {patience:g} s: what it does meanwhile may slow down the windows that are timed"
             )
 
-    def tell_last(self, told: Told) -> None:
+    def tell_last(self, told: TrackerEvent) -> None:
         """Tell an event without waiting for its end; `end` does."""
         if not self.gone:
             self._put(told)
@@ -142,7 +142,7 @@ class Listener:
         self.gone = True
         self._lines.socket.close()
 
-    def _put(self, message: Commission | Told) -> None:
+    def _put(self, message: TrackerSetup | TrackerEvent) -> None:
         self._waiting.append(msgspec.json.encode(message) + b"\n")
         self._unanswered += 1
 
@@ -182,7 +182,7 @@ class Listener:
             return
         for answer in answers:
             try:
-                heard = msgspec.json.decode(answer, type=Heard)
+                heard = msgspec.json.decode(answer, type=TrackerReply)
             except msgspec.DecodeError:  # a library that writes into every descriptor it finds
                 continue
             self._unanswered -= 1
@@ -202,56 +202,56 @@ class Listener:
         self._warn(f"the reporter '{self.name}' {why}{NO_MORE}, see {self.log}")
 
 
-class Listeners:
+class Trackers:
     """The reporters of a run. A context manager: whatever still runs at its end is killed."""
 
     def __init__(self, warn: Callable[[str], None] = lambda text: None) -> None:
         self._warn = warn
-        self._all: list[Listener] = []
+        self._all: list[TrackerProcess] = []
 
     def start(self, run: RunDirectory, chosen: Sequence[tuple[Choice, Plugin]]) -> None:
         """Start a process for each; raise `UsageError` where one lacks what it needs."""
         for choice, plugin in chosen:
-            self._all.append(Listener(choice, plugin, run, self._warn))
+            self._all.append(TrackerProcess(choice, plugin, run, self._warn))
         deadline = time.monotonic() + _limit(START_SECONDS)
-        for listener in self._all:
-            listener.started(deadline)
-        for listener in self._all:
-            if listener.unavailable:
+        for tracker in self._all:
+            tracker.started(deadline)
+        for tracker in self._all:
+            if tracker.unavailable:
                 without = ",".join(other.name for other in self._all if not other.unavailable) or "none"
                 raise UsageError(
-                    f"The reporter '{listener.name}' cannot be used: {listener.unavailable}",
+                    f"The reporter '{tracker.name}' cannot be used: {tracker.unavailable}",
                     f"Then go on, or go on without it: genbench run --resume {run.path} --reporters {without}",
                 )
 
     def tell(self, event: str, cell: str = "", **fields: object) -> None:
         """Tell all of them an event; not to be called while a window is timed."""
         if self._all:
-            told = Told(event, cell, fields)
-            for listener in self._all:
-                listener.tell(told)
+            told = TrackerEvent(event, cell, fields)
+            for tracker in self._all:
+                tracker.tell(told)
 
     def end(self, interrupted: bool) -> None:
         """Tell that the run is over, and wait until all have written what they hold back."""
         deadline = time.monotonic() + _limit(END_SECONDS)
-        for listener in self._all:
-            listener.tell_last(Told("run_finished", fields={"interrupted": interrupted}))
-        for listener in self._all:
-            listener.end(deadline)
+        for tracker in self._all:
+            tracker.tell_last(TrackerEvent("run_finished", fields={"interrupted": interrupted}))
+        for tracker in self._all:
+            tracker.end(deadline)
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal to all of them: to stop them while something is measured without them, say."""
-        for listener in self._all:
-            listener.send_signal(number)
+        for tracker in self._all:
+            tracker.send_signal(number)
 
-    def __enter__(self) -> Listeners:
+    def __enter__(self) -> Trackers:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for listener in self._all:
-            listener.kill()
+        for tracker in self._all:
+            tracker.kill()
 
 
 def _limit(seconds: float) -> float:

@@ -9,7 +9,7 @@ import msgspec
 from genbench.api.options import OptionValue
 
 
-class Commission(msgspec.Struct, frozen=True, kw_only=True):
+class TrackerSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a reporter's process is to create."""
 
     reporter: str
@@ -18,7 +18,7 @@ class Commission(msgspec.Struct, frozen=True, kw_only=True):
     run: str  # run directory, absolute
 
 
-class Told(msgspec.Struct, frozen=True):
+class TrackerEvent(msgspec.Struct, frozen=True):
     """An event of the run; what is large, the reporter's process reads from the run directory."""
 
     event: str  # a name in `genbench.api.events.EVENTS`
@@ -26,7 +26,7 @@ class Told(msgspec.Struct, frozen=True):
     fields: dict[str, Any] = {}  # of the event's record, beyond those that the process knows itself
 
 
-class Heard(msgspec.Struct, frozen=True):
+class TrackerReply(msgspec.Struct, frozen=True):
     """The answer of a reporter's process to its commission and to each event; with a text it answers no more."""
 
     unavailable: str = ""  # what is missing, and how to get it

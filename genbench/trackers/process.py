@@ -1,7 +1,7 @@
 """A reporter's process: it creates one reporter and calls it with each event that arrives, answering each.
 
-The first line that arrives is the `Commission`, each further one a `Told`; the answer to each is a `Heard`. The
-process ends after the last event, and with the process of the run, however that ends.
+The first line that arrives is the `TrackerSetup`, each further line a `TrackerEvent`; each is answered by a
+`TrackerReply`. The process ends after the last event, or with the process of the run, however that ends.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner.supervisor import label
-from genbench.trackers.messages import Commission, Heard, Told
+from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
 MISSPELT = 0.85  # a method whose name is this similar to an event's was meant for it
 
@@ -46,21 +46,21 @@ def main(descriptor: int) -> None:
     arriving = _arriving(lines)
     called = "create"
     try:
-        commission = msgspec.json.decode(next(arriving), type=Commission)
+        commission = msgspec.json.decode(next(arriving), type=TrackerSetup)
         run = RunDirectory(commission.run)
         facts = run_facts(run.path, run.record)
         methods = _methods(_create(commission, facts))
-        lines.send(Heard())
+        lines.send(TrackerReply())
         for line in arriving:
-            told = msgspec.json.decode(line, type=Told)
+            told = msgspec.json.decode(line, type=TrackerEvent)
             called = told.event
             _call(methods, told, run, facts)
-            lines.send(Heard())
+            lines.send(TrackerReply())
     except ReporterUnavailable as error:
-        lines.send(Heard(unavailable=str(error)))
+        lines.send(TrackerReply(unavailable=str(error)))
     except BaseException as error:  # also SystemExit, which a library may raise
         traceback.print_exc()
-        lines.send(Heard(fault=f"{called}: {type(error).__name__}: {error}".rstrip(": ")))
+        lines.send(TrackerReply(fault=f"{called}: {type(error).__name__}: {error}".rstrip(": ")))
     finally:
         sys.stdout.flush()
 
@@ -88,7 +88,7 @@ def _arriving(lines: Lines) -> Iterator[bytes]:
         yield from received
 
 
-def _create(commission: Commission, facts: RunFacts) -> object:
+def _create(commission: TrackerSetup, facts: RunFacts) -> object:
     loaded = load_plugin(Plugin(**commission.plugin))
     if loaded.plugin.quarantined:
         raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}")
@@ -109,7 +109,9 @@ def _methods(reporter: object) -> dict[str, Callable[[Any], object]]:
     return methods
 
 
-def _call(methods: Mapping[str, Callable[[Any], object]], told: Told, run: RunDirectory, facts: RunFacts) -> None:
+def _call(
+    methods: Mapping[str, Callable[[Any], object]], told: TrackerEvent, run: RunDirectory, facts: RunFacts
+) -> None:
     if told.event not in methods:
         return
     fields = dict(told.fields)

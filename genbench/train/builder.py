@@ -28,7 +28,7 @@ from genbench.data.source import Shard, TrainingImages
 from genbench.errors import UsageError
 from genbench.plan.initial_weights import file_hash, initial_weights
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.process_guard import left_alone
+from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer
 from genbench.seeds import of_rank, seed_globals, seeded_generator
 from genbench.train.batch_norm import require_several_values
@@ -36,7 +36,7 @@ from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
-from genbench.train.loss_functions import make_exchangeable
+from genbench.train.loss_functions import make_replaceable
 from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
 from genbench.train.optimizers import make_optimizers
 from genbench.train.process_group import World
@@ -114,7 +114,7 @@ def build_cell(
         networks = build_networks(identity, model, family_spec, data.num_classes)
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
         loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
-    loss, functions = make_exchangeable(loss)
+    loss, functions = make_replaceable(loss)
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
         networks[LOSS_NETWORK] = module
@@ -174,7 +174,7 @@ def _put_back(what: str, notes: list[str] | None) -> Iterator[None]:
     """Put back what a plugin's code changes of the process, and say so; initialisers may draw global random numbers."""
     seed = torch.initial_seed()
     try:
-        with left_alone(randomness=False) as changes:
+        with preserved_process_state(randomness=False) as changes:
             yield
     finally:
         if torch.initial_seed() != seed:

@@ -24,7 +24,7 @@ from genbench.api.training import (
 )
 from genbench.data.source import TrainingImages
 from genbench.train.ema import AveragedWeights
-from genbench.train.loss_functions import Switch
+from genbench.train.loss_functions import ReplaceableFunction
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Engine:
         budget: int = 1,
         rules: UpdateRules | None = None,
         augmentation: Augmentation | None = None,
-        functions: Mapping[str, Switch] | None = None,
+        functions: Mapping[str, ReplaceableFunction] | None = None,
     ) -> None:
         """Put together what a step needs.
 

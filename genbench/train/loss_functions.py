@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 # Fields of a loss that hold its functions of tensors, in the built-in families; others of the same name are taken too.
-EXCHANGEABLE = ("discriminator", "generator", "objective")
+REPLACEABLE = ("discriminator", "generator", "objective")
 PENALTY = "penalty"  # takes the gradient of a network's gradient, which compiled code does not give
 
 
-class Switch:
+class ReplaceableFunction:
     """Calls `current`, which is the function itself unless an execution puts another in its place."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -23,7 +23,7 @@ class Switch:
         return self.current(*inputs, **named)
 
 
-def make_exchangeable(loss: Any) -> tuple[Any, dict[str, Switch]]:
+def make_replaceable(loss: Any) -> tuple[Any, dict[str, ReplaceableFunction]]:
     """Return the loss with switches in the place of its functions, and the switches by field.
 
     A loss that is no dataclass, or that calls its functions otherwise, is returned as it is, with no switches.
@@ -31,8 +31,8 @@ def make_exchangeable(loss: Any) -> tuple[Any, dict[str, Switch]]:
     if not dataclasses.is_dataclass(loss) or isinstance(loss, type):
         return loss, {}
     functions = {
-        field.name: Switch(getattr(loss, field.name))
+        field.name: ReplaceableFunction(getattr(loss, field.name))
         for field in dataclasses.fields(loss)
-        if field.init and field.name in (*EXCHANGEABLE, PENALTY) and callable(getattr(loss, field.name))
+        if field.init and field.name in (*REPLACEABLE, PENALTY) and callable(getattr(loss, field.name))
     }
     return (dataclasses.replace(loss, **functions), functions) if functions else (loss, {})

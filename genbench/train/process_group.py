@@ -30,7 +30,7 @@ _LOOK_UP = timedelta(seconds=1)
 _GIVE_WAY = 3.0  # seconds, in which the launcher ends this rank for another's fault
 
 
-class MainLeft(Exception):
+class MainRankFailed(Exception):
     """The main rank met an error in what it alone does; the others cannot go on, and it will say how the cell ended."""
 
 
@@ -50,7 +50,7 @@ class World:
     def shared(self, make: Callable[[], T]) -> T:
         """Return what `make` returns on the main rank, where alone it is called; plain data, as JSON holds it.
 
-        The others wait, without a limit. Where it raises on the main rank, `MainLeft` is raised on the others.
+        The others wait, without a limit. Where it raises on the main rank, `MainRankFailed` is raised on the others.
         """
         return make()
 
@@ -123,7 +123,7 @@ class Group(World):
             told = self._wait(key).decode()
         value: Any = msgspec.json.decode(told)
         if isinstance(value, str):
-            raise MainLeft(f"rank 0 met {value}")
+            raise MainRankFailed(f"rank 0 met {value}")
         return value[0]  # type: ignore[no-any-return]
 
     def first(self, make: Callable[[], T]) -> T:

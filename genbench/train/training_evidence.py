@@ -40,7 +40,7 @@ def _cannot_move(parameter: nn.Parameter, network_norm: float) -> bool:
     return norm <= ROUNDING * network_norm
 
 
-class Witness:
+class TrainingEvidence:
     """Remembers the parameters as they were before training, and looks at gradients once, off the clock."""
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
@@ -49,7 +49,7 @@ class Witness:
         self._without_gradient: list[str] = []
         self._not_finite: set[str] = set()
 
-    def look_at_gradients(self) -> None:
+    def check_gradients(self) -> None:
         """Note which parameters hold no gradient, a zero one, or one that is not finite, after the step just done."""
         for name, parameter in _trainable(self._networks).items():
             if parameter.grad is None or not bool(parameter.grad.any()):
@@ -57,7 +57,7 @@ class Witness:
             elif not bool(parameter.grad.isfinite().all()):
                 self._not_finite.add(name)
 
-    def testify(self, phase_updates: Mapping[str, int]) -> Proof:
+    def proof(self, phase_updates: Mapping[str, int]) -> Proof:
         """Compare with the parameters as they are now."""
         now = _trainable(self._networks)
         resting = [name for name, p in now.items() if torch.equal(p.detach(), self._before[name])]

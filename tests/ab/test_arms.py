@@ -21,7 +21,7 @@ from genbench.ab.session import ArmFailed, Live, Protocol, Session
 from genbench.ab.start import forget
 from genbench.ab.wire import Open, Prepare, Prepared
 from genbench.errors import UsageError
-from genbench.gate.sequential import Looks
+from genbench.gate.sequential import LookSchedule
 
 GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none"}
 QUICK = Protocol(window_seconds=0.05, rounds=1, warmup_steps=3, control_rounds=5)
@@ -165,7 +165,7 @@ def test_a_planted_regression_is_found_and_nothing_is_left_behind(repository: Pa
         session = Session(*arms, question, QUICK)
         surveyed = session.survey()
         assert surveyed.cells == ("planted",)
-        comparing = Comparing(session, surveyed, 0.05, Looks((3,), (0.02,)))
+        comparing = Comparing(session, surveyed, 0.05, LookSchedule((3,), (0.02,)))
         comparing.run()
         (decision,) = comparing.decisions()
     assert decision.verdict == "regressed", decision

@@ -12,12 +12,12 @@ import pytest
 
 from genbench.ab.comparison import Comparing, geometric_mean
 from genbench.ab.session import Block, Measured, Protocol, Sides
-from genbench.gate.sequential import Looks
+from genbench.gate.sequential import LookSchedule
 from genbench.gate.verdict import Verdict
 from genbench.report.gate import ab
 from genbench.results.comparison import Comparison
 
-LOOKS = Looks((4, 8), (0.002, 0.008))
+LOOKS = LookSchedule((4, 8), (0.002, 0.008))
 TRUTH = Callable[[str, random.Random], float]
 
 
@@ -171,7 +171,7 @@ def test_what_is_shown_says_what_was_found_in_each_format() -> None:
     assert "Verdict: regressed" in shown
     assert "batch_size: 1 in base, 2 in head" in shown
     summary = ab.summary(comparison)
-    assert summary.index("vae") < summary.index("gan")  # the gravest first
+    assert summary.index("vae") < summary.index("gan")  # the worst first
     assert "<b>" not in summary
     tests = ElementTree.fromstring(ab.cases(comparison)).find("testsuite")
     assert tests is not None

@@ -55,7 +55,7 @@ class Decoder(nn.Module):
         return self.body(latents)  # type: ignore[no-any-return]
 
 
-class Listener:
+class TrackerProcess:
     """A loss that keeps what it is asked."""
 
     def __init__(self, **settings: Any) -> None:
@@ -91,7 +91,7 @@ def batch(count: int = 5, labels: Tensor | None = None, seed: int = 0, **setting
 
 def hear(given: genbench.Batch | None = None, **settings: Any) -> genbench.Posterior:
     options = {key: settings.pop(key) for key in ("samples", "deterministic", "uses_prior") if key in settings}
-    listener = Listener(**options)
+    listener = TrackerProcess(**options)
     family(listener.loss, **settings).objective(given or batch())
     return listener.heard[0]
 
@@ -171,9 +171,11 @@ def test_the_parameters_of_a_loss_are_trained_with_the_networks() -> None:
 @pytest.mark.parametrize("output", ["images", "logits"])
 def test_a_loss_sees_images_from_zero_to_one_and_logits_of_them_whatever_the_models_range(output: Any) -> None:
     if output == "logits":
-        wanted, low, high = family(listener := Listener().loss, decoder=Decoder()), 0.0, 1.0
+        wanted, low, high = family(listener := TrackerProcess().loss, decoder=Decoder()), 0.0, 1.0
     else:
-        wanted = family(listener := Listener().loss, decoder=Decoder(nn.Tanh()), value_range=(-1.0, 1.0), output=output)
+        wanted = family(
+            listener := TrackerProcess().loss, decoder=Decoder(nn.Tanh()), value_range=(-1.0, 1.0), output=output
+        )
         low, high = -1.0, 1.0
     heard: list[genbench.Posterior] = []
     wanted.loss = dataclasses.replace(
@@ -188,7 +190,7 @@ def test_a_loss_sees_images_from_zero_to_one_and_logits_of_them_whatever_the_mod
 
 
 def test_losses_are_asked_in_fp32_while_networks_run_in_bf16() -> None:
-    listener = Listener(uses_prior=True, samples=2)
+    listener = TrackerProcess(uses_prior=True, samples=2)
     wanted = family(listener.loss, precision="bf16")
     with torch.autocast("cpu", torch.bfloat16):
         wanted.objective(batch())
@@ -251,7 +253,7 @@ def test_an_encoder_that_breaks_the_contract_is_told_what_was_expected(
 @pytest.mark.parametrize("settings", [{"samples": 0}, {"samples": 2, "deterministic": True}])
 def test_a_loss_that_asks_for_an_impossible_number_of_latents_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(genbench.GenbenchError, match=r"VariationalLoss\.samples is at least 1"):
-        family(Listener(**settings).loss)
+        family(TrackerProcess(**settings).loss)
 
 
 def test_family_specs_can_be_created_and_drop_out_only_in_networks_that_they_have() -> None:

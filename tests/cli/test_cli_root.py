@@ -22,7 +22,7 @@ GENBENCH = [sys.executable, "-m", "genbench"]
 
 def verb_that(does: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
     """Run the command line with a verb that does this."""
-    monkeypatch.setattr(root.Verbs, "get_command", lambda *_: click.Command("list", callback=does))
+    monkeypatch.setattr(root.CommandGroup, "get_command", lambda *_: click.Command("list", callback=does))
     return root.invoke(["list"])
 
 
@@ -85,7 +85,7 @@ def test_a_request_that_cannot_be_read_is_usage_and_says_what_was_meant(
 def test_without_a_verb_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert root.invoke([]) == 2
     captured = capsys.readouterr()
-    assert "Verbs:" in captured.out + captured.err
+    assert "CommandGroup:" in captured.out + captured.err
 
 
 class Strange(GenbenchError):

@@ -16,7 +16,7 @@ from genbench.cell.counters import (
     flops_per_sample,
     measure_energy,
 )
-from genbench.cell.evaluator import Looks
+from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData
 from genbench.measure.energy import EnergyMeter
 from genbench.plan.planner import make_plan
@@ -124,7 +124,7 @@ def test_samples_drawn_for_the_curves_are_timed_apart_from_training(catalogue: C
         timed.append("looked")
 
     cell, identity, data = built(catalogue, "gan")
-    assert "diversity" in Looks(cell, identity, data, catalogue, CPU, tmp_path / "best", timing).observe()
+    assert "diversity" in Evaluator(cell, identity, data, catalogue, CPU, tmp_path / "best", timing).observe()
     assert timed == ["looked"]
 
 

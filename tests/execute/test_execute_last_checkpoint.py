@@ -15,9 +15,9 @@ from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import builtin_plugins, load_plugin
-from genbench.process.worker_channel import Reporter, StopRequested
+from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.train.builder import build_cell
-from genbench.train.training_evidence import Witness
+from genbench.train.training_evidence import TrainingEvidence
 
 STEPS = 3
 
@@ -44,7 +44,7 @@ def training(catalogue: Catalogue, path: Path, checkpoint_seconds: float) -> Tra
     built = build_cell(cell.identity, catalogue, data, torch.device("cpu"))
     return Training(
         engine=built.engine,
-        witness=Witness(built.setup.networks),
+        evidence=TrainingEvidence(built.setup.networks),
         total_steps=STEPS,
         warmup_steps=1,
         resume_path=path,
@@ -57,7 +57,7 @@ def training(catalogue: Catalogue, path: Path, checkpoint_seconds: float) -> Tra
 def test_a_short_training_is_written_only_for_one_who_stops(catalogue: Catalogue, tmp_path: Path) -> None:
     path = tmp_path / "cell.resume.safetensors"
     short = training(catalogue, path, checkpoint_seconds=30)
-    short.run(cast("Reporter", Silent()))
+    short.run(cast("WorkerChannel", Silent()))
     assert not path.exists()
     with short.saved_when_stopped():
         pass
@@ -75,5 +75,5 @@ def test_a_short_training_is_written_only_for_one_who_stops(catalogue: Catalogue
 
 def test_a_training_that_took_its_time_is_written_at_its_end(catalogue: Catalogue, tmp_path: Path) -> None:
     path = tmp_path / "cell.resume.safetensors"
-    training(catalogue, path, checkpoint_seconds=0).run(cast("Reporter", Silent()))
+    training(catalogue, path, checkpoint_seconds=0).run(cast("WorkerChannel", Silent()))
     assert path.exists()

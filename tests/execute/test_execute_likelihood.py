@@ -13,7 +13,7 @@ import torch
 from command_line import TINY, Done, run
 
 from genbench.api.training import LikelihoodBound
-from genbench.cell.evaluator import Looks
+from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
@@ -145,7 +145,9 @@ def test_each_evaluation_asks_the_weights_as_they_are(catalogue: Catalogue, tmp_
     request = make_request({**wanted, "samples": 16, "batch_size": 8}, ("vae.hidden=16",))
     identity = make_plan(request, catalogue, "cpu").cells[0].identity
     built = build_cell(identity, catalogue, data, CPU)
-    looks = Looks(built, identity, data, catalogue, CPU, tmp_path / "cell.best", contextlib.nullcontext, observes=False)
+    looks = Evaluator(
+        built, identity, data, catalogue, CPU, tmp_path / "cell.best", contextlib.nullcontext, observes=False
+    )
     for _ in range(4):
         built.engine.step()
         looks.evaluate()

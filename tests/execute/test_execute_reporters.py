@@ -136,7 +136,7 @@ def test_telling_never_blocks_and_the_queue_is_bounded(tmp_path: Path, monkeypat
     record = RunRecord(created="", genbench="", profile="smoke", cells=plan.cells)
     chosen = [(choice, catalogue.reporters["hangs"].plugin) for choice in choose_reporters(["hangs"], {}, catalogue)]
     warnings: list[str] = []
-    with dispatch.Listeners(warnings.append) as listeners:
+    with dispatch.Trackers(warnings.append) as listeners:
         listeners.start(RunDirectory.create(tmp_path / "run", record), chosen)
         listeners.tell("run_started", pending=[])
         window = {"images": 1, "images_per_second": 1.0, "terms": {"loss": 1.0}, "warmup": False}

@@ -13,7 +13,7 @@ from genbench.cell.memory_limits import is_out_of_memory
 from genbench.process.exit_status import describe_status
 from genbench.process.messages import Finished
 from genbench.runner.pool import WorkerPool
-from genbench.runner.worker_monitor import Ending
+from genbench.runner.worker_monitor import WorkerExit
 
 
 def status_of(action: object) -> int:
@@ -38,13 +38,13 @@ def status_of(action: object) -> int:
 def test_a_wait_status_in_words(action: object, words: str) -> None:
     status = status_of(action)
     assert describe_status(status) == words
-    assert Ending(status=status).describe() == f"the worker {words}"
+    assert WorkerExit(status=status).describe() == f"the worker {words}"
 
 
 def test_what_the_worker_or_the_template_said_comes_first() -> None:
-    assert Ending(finished=Finished(complaint="no such file"), status=0).describe() == "no such file"
-    assert Ending(complaint="the template is gone").describe() == "the template is gone"
-    assert Ending().describe() == "the worker vanished"
+    assert WorkerExit(finished=Finished(complaint="no such file"), status=0).describe() == "no such file"
+    assert WorkerExit(complaint="the template is gone").describe() == "the template is gone"
+    assert WorkerExit().describe() == "the worker vanished"
 
 
 def test_errors_of_torch_and_python_that_mean_memory() -> None:

@@ -13,7 +13,7 @@ import torch
 
 from genbench.measure.energy import EnergyUnavailable, open_meter
 from genbench.measure.interference import (
-    Lookout,
+    InterferenceMonitor,
     ProcessorTimes,
     disturbance,
     disturbances,
@@ -25,9 +25,9 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def lookout(before: ProcessorTimes | None, after: ProcessorTimes | None) -> Surroundings:
+def monitor(before: ProcessorTimes | None, after: ProcessorTimes | None) -> Surroundings:
     readings = iter([before, after])
-    return Lookout(CPU, lambda: next(readings)).look_again()
+    return InterferenceMonitor(CPU, lambda: next(readings)).stop()
 
 
 def test_busy_and_stolen_time_of_the_processors_that_may_be_used(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_busy_and_stolen_time_of_the_processors_that_may_be_used(tmp_path: Path)
 
 def test_shares_of_two_processors_over_ten_seconds() -> None:
     """Of 20 processor seconds: 8 own, 6 of others, 1 stolen."""
-    seen = lookout(ProcessorTimes(100.0, 5.0, 2, 3.0, 50.0), ProcessorTimes(114.0, 6.0, 2, 11.0, 60.0))
+    seen = monitor(ProcessorTimes(100.0, 5.0, 2, 3.0, 50.0), ProcessorTimes(114.0, 6.0, 2, 11.0, 60.0))
     assert (seen.own, seen.others, seen.stolen) == pytest.approx((0.4, 0.3, 0.05))
     (note,) = disturbances(seen)
     assert note.startswith("others took more than 25% of the processors' time")
@@ -69,9 +69,9 @@ def test_stolen_time_counts_like_that_of_others() -> None:
 
 
 def test_a_training_too_short_to_tell_says_nothing() -> None:
-    seen = lookout(ProcessorTimes(100.0, 0.0, 2, 3.0, 50.0), ProcessorTimes(101.0, 0.0, 2, 3.0, 50.5))
+    seen = monitor(ProcessorTimes(100.0, 0.0, 2, 3.0, 50.0), ProcessorTimes(101.0, 0.0, 2, 3.0, 50.5))
     assert (seen.own, seen.others, seen.stolen) == (None, None, None)
-    assert lookout(None, None).others is None
+    assert monitor(None, None).others is None
     assert disturbances(seen) == []
 
 
@@ -108,9 +108,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def look(gpu: pytest.MonkeyPatch, before: object, after: object) -> Surroundings:
     gpu.setitem(sys.modules, "pynvml", before)
-    watching = Lookout(GPU, lambda: None)
+    watching = InterferenceMonitor(GPU, lambda: None)
     gpu.setitem(sys.modules, "pynvml", after)
-    return watching.look_again()
+    return watching.stop()
 
 
 def test_a_gpu_by_itself_and_cool_is_recorded_and_not_flagged(gpu: pytest.MonkeyPatch) -> None:

@@ -6,20 +6,20 @@ import pytest
 import torch
 from torch import nn
 
-from genbench.train.training_evidence import Witness
+from genbench.train.training_evidence import TrainingEvidence
 
 
 def trained(
     network: nn.Module, optimizer: type[torch.optim.Optimizer] = torch.optim.SGD, rate: float = 1e-3
-) -> Witness:
+) -> TrainingEvidence:
     torch.manual_seed(0)
-    witness = Witness({"net": network})
+    evidence = TrainingEvidence({"net": network})
     made = optimizer(network.parameters(), lr=rate)
     for _ in range(20):
         made.zero_grad()
         network(torch.randn(64, 4)).square().mean().backward()
         made.step()
-    return witness
+    return evidence
 
 
 def chain() -> nn.Sequential:
@@ -29,12 +29,12 @@ def chain() -> nn.Sequential:
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
 def test_a_bias_in_front_of_batch_norm_need_not_move(optimizer: type[torch.optim.Optimizer]) -> None:
-    proof = trained(chain(), optimizer).testify({"fit": 20})
+    proof = trained(chain(), optimizer).proof({"fit": 20})
     assert proof.trained, proof.unmoved
 
 
 def test_without_a_learning_rate_nothing_that_could_move_has_moved() -> None:
-    proof = trained(chain(), rate=0.0).testify({"fit": 20})
+    proof = trained(chain(), rate=0.0).proof({"fit": 20})
     assert not proof.trained
     assert {"net.0.weight", "net.1.weight", "net.3.weight", "net.3.bias"} <= set(proof.unmoved)
 
@@ -44,4 +44,4 @@ def test_a_layer_without_any_gradient_is_named() -> None:
     network.register_parameter("forgotten", nn.Parameter(torch.ones(3)))
     network.register_parameter("dead", nn.Parameter(torch.ones(3)))
     network[3].register_forward_hook(lambda module, inputs, output: output + 0 * network.dead.sum())
-    assert trained(network).testify({"fit": 20}).unmoved == ["net.forgotten", "net.dead"]
+    assert trained(network).proof({"fit": 20}).unmoved == ["net.forgotten", "net.dead"]

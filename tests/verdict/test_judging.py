@@ -19,7 +19,7 @@ from genbench.gate.limits import (
     parse_limit,
     read_limits,
 )
-from genbench.gate.measurements import Entry, Quality, Sheet
+from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.gate.verdict import Verdict
 from genbench.stats.welch import sampling_only, welch
 
@@ -28,12 +28,16 @@ FIVE = Limit(0.05, relative=True)
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 
-def entry(**given: Any) -> Entry:
-    return Entry(**({"settings": {"batch_size": 64}, "machine": HERE, "counters": {"operations": 100.0}} | given))
+def entry(**given: Any) -> CellMeasurements:
+    return CellMeasurements(
+        **({"settings": {"batch_size": 64}, "machine": HERE, "counters": {"operations": 100.0}} | given)
+    )
 
 
-def found(base: Entry | None, head: Entry | None, limits: Limits | None = None, strict: bool = False) -> list[Finding]:
-    sides = [Sheet("s", {} if side is None else {"gan": side}) for side in (base, head)]
+def found(
+    base: CellMeasurements | None, head: CellMeasurements | None, limits: Limits | None = None, strict: bool = False
+) -> list[Finding]:
+    sides = [Measurements("s", {} if side is None else {"gan": side}) for side in (base, head)]
     return judge(*sides, limits or Limits(), strict)
 
 
@@ -170,7 +174,7 @@ def test_new_is_told_gone_and_unwell_do_not_pass() -> None:
     assert whole(found(entry(), None)) is Verdict.NO_DATA
     assert whole(found(entry(), entry(unwell=["seed 0: diverged"]))) is Verdict.NO_DATA
     assert whole(found(None, None)) is Verdict.NO_DATA
-    both = judge(Sheet("b", {"gan": entry()}), Sheet("h", {"gan": entry(), "fresh": entry()}), Limits())
+    both = judge(Measurements("b", {"gan": entry()}), Measurements("h", {"gan": entry(), "fresh": entry()}), Limits())
     assert whole(both) is Verdict.OK
 
 
@@ -199,7 +203,9 @@ def test_many_cells_of_the_same_code_raise_few_false_alarms() -> None:
     alarms = 0
     for _ in range(300):
         sides = [
-            Sheet(name, {str(n): entry(speeds=[draws.lognormvariate(5, 0.05) for _ in range(4)]) for n in range(8)})
+            Measurements(
+                name, {str(n): entry(speeds=[draws.lognormvariate(5, 0.05) for _ in range(4)]) for n in range(8)}
+            )
             for name in "bh"
         ]
         alarms += whole(judge(*sides, limits)) is Verdict.REGRESSED

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.gate.sequential import Looks, contaminated, decide
-from genbench.gate.verdict import Verdict, gravest
+from genbench.gate.sequential import LookSchedule, contaminated, decide
+from genbench.gate.verdict import Verdict, worst
 from genbench.stats.holm import holm
 
-LOOKS = Looks()
+LOOKS = LookSchedule()
 SPREAD = 0.035  # of a pair of processes, as measured on two shared cores
 
 
@@ -121,7 +121,7 @@ def test_a_control_that_moved_tells_on_the_run() -> None:
 )
 def test_looks_that_make_no_sense_are_refused(blocks: tuple[int, ...], errors: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="looks"):
-        Looks(blocks, errors)
+        LookSchedule(blocks, errors)
 
 
 def test_holm_by_hand() -> None:
@@ -140,9 +140,9 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(chances: list[float])
 
 
 def test_a_whole_is_as_grave_as_its_gravest_part() -> None:
-    assert gravest([]) is Verdict.NO_DATA
-    assert gravest([Verdict.OK, Verdict.REGRESSED, Verdict.NO_DATA]) is Verdict.REGRESSED
-    assert gravest([Verdict.IMPROVED, Verdict.OK]) is Verdict.OK
-    assert gravest([Verdict.IMPROVED, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
-    assert gravest([Verdict.IMPROVED]) is Verdict.IMPROVED
+    assert worst([]) is Verdict.NO_DATA
+    assert worst([Verdict.OK, Verdict.REGRESSED, Verdict.NO_DATA]) is Verdict.REGRESSED
+    assert worst([Verdict.IMPROVED, Verdict.OK]) is Verdict.OK
+    assert worst([Verdict.IMPROVED, Verdict.INCONCLUSIVE]) is Verdict.INCONCLUSIVE
+    assert worst([Verdict.IMPROVED]) is Verdict.IMPROVED
     assert {verdict.exit_code for verdict in Verdict} == {0, 1, 3, 4, 5}

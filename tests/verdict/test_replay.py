@@ -9,7 +9,7 @@ import statistics
 import pytest
 
 from genbench.gate.replay import recentred, replay
-from genbench.gate.sequential import Looks
+from genbench.gate.sequential import LookSchedule
 from genbench.gate.verdict import Verdict
 
 
@@ -22,11 +22,11 @@ def test_blocks_are_moved_to_exactly_the_slowdown_and_keep_their_spread() -> Non
 
 
 def test_a_replay_of_blocks_without_doubt_has_one_verdict_and_needs_the_first_look() -> None:
-    found = replay([0.2] * 5, 0.05, Looks(), 50, random.Random(0))
+    found = replay([0.2] * 5, 0.05, LookSchedule(), 50, random.Random(0))
     assert found.shares == {Verdict.REGRESSED: 1.0}
-    assert found.median_blocks == Looks().blocks[0]
+    assert found.median_blocks == LookSchedule().blocks[0]
 
 
 def test_a_replay_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="recorded blocks"):
-        replay([], 0.05, Looks(), 10, random.Random(0))
+        replay([], 0.05, LookSchedule(), 10, random.Random(0))

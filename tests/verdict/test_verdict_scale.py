@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.gate.reference_scale import is_better, told_apart
+from genbench.gate.reference_scale import distinguishable, is_better
 
 numbers = st.integers(-1000, 1000).map(float)
 errors = st.integers(0, 100).map(float)
 
 
 def test_two_standard_errors_tell_a_value_from_its_null() -> None:
-    assert told_apart(1.9, 0.5, 1.0) is False
-    assert told_apart(2.0, 0.5, 1.0) is True
-    assert told_apart(0.0, 0.5, 1.0) is True  # also on the better side
-    assert told_apart(9.0, None, 1.0) is None  # nobody knows
+    assert distinguishable(1.9, 0.5, 1.0) is False
+    assert distinguishable(2.0, 0.5, 1.0) is True
+    assert distinguishable(0.0, 0.5, 1.0) is True  # also on the better side
+    assert distinguishable(9.0, None, 1.0) is None  # nobody knows
 
 
 def test_the_errors_of_independent_values_add_up_as_squares() -> None:

@@ -9,7 +9,7 @@ import msgspec
 from tabulate import tabulate
 
 from genbench.gate.judge import Finding, whole
-from genbench.gate.verdict import Verdict, gravest
+from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
 from genbench.report.gate.markdown import folded
 from genbench.report.markup import markdown
@@ -33,7 +33,7 @@ def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) 
 
 
 def summary(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
-    """Return Markdown, the gravest first; what a reader need not see at once is folded."""
+    """Return Markdown, the worst first; what a reader need not see at once is folded."""
     verdict = whole(findings)
     shown, same = _chosen(sorted(findings, key=_gravity), everything=False)
     lines = [
@@ -71,7 +71,7 @@ def _case(cell: str, own: Sequence[Finding]) -> Case:
     judged = [finding for finding in own if finding.judged]
     if not judged:
         return Case(cell, Verdict.OK, own[0].reason or "nothing of it is judged", skipped=True)
-    verdict = gravest(finding.verdict for finding in judged)
+    verdict = worst(finding.verdict for finding in judged)
     telling = [_told(finding) for finding in judged if finding.verdict is verdict]
     return Case(cell, verdict, "; ".join(telling))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from genbench.api.evaluation import Estimate
-from genbench.gate.reference_scale import TELLING_ERRORS, is_better, told_apart
+from genbench.gate.reference_scale import TELLING_ERRORS, distinguishable, is_better
 from genbench.report import numbers
 from genbench.report.table import comparability
 from genbench.report.table.comparability import Data, data_of
@@ -163,4 +163,4 @@ def _place_on_scale(value: Value, estimate: Estimate, held_out: Estimate | None)
         return TOO_GOOD.format("real held-out images")
     if is_better(number, error, null, 0.0, estimate.direction):
         return TOO_GOOD.format("a perfect generator")
-    return NOT_TOLD if told_apart(number, error, null) is False else ""
+    return NOT_TOLD if distinguishable(number, error, null) is False else ""

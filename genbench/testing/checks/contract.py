@@ -10,7 +10,7 @@ from torch import Tensor
 from genbench.api.specs import ConfigurableSpec, LossSpec
 from genbench.api.training import Family
 from genbench.testing.check import Check, check
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import driven, responding_layer
 from genbench.testing.subject import BATCH, Subject, rng
 
@@ -44,7 +44,7 @@ def documented(subject: Subject) -> None:
     if isinstance(spec, LossSpec) and not spec.formula.strip():
         missing.append("formula")
     if missing:
-        raise Broken(f"nothing is said here: {', '.join(missing)}")
+        raise RuleViolation(f"nothing is said here: {', '.join(missing)}")
 
 
 @check(
@@ -75,11 +75,11 @@ def image_shapes(subject: Subject) -> None:
             network.eval()
         samples = _sample(subject, subject.family_on(networks, shape=shape))
         if not isinstance(samples, Tensor):
-            raise Broken(f"for images {shape} a sample is {type(samples).__name__}, not a tensor")
+            raise RuleViolation(f"for images {shape} a sample is {type(samples).__name__}, not a tensor")
         if samples.shape != (BATCH, *shape):
-            raise Broken(f"for {BATCH} images {shape} samples are {tuple(samples.shape)}")
+            raise RuleViolation(f"for {BATCH} images {shape} samples are {tuple(samples.shape)}")
         if not samples.is_floating_point():
-            raise Broken(f"for images {shape} samples are {samples.dtype}, not floating-point")
+            raise RuleViolation(f"for images {shape} samples are {samples.dtype}, not floating-point")
 
 
 @check(
@@ -101,12 +101,16 @@ def value_range(subject: Subject) -> None:
         samples = _sample(subject, subject.family_on(networks, shape=shape))
         least, greatest = float(samples.min()), float(samples.max())
         if least < low - slack or greatest > high + slack:
-            raise Broken(f"for images {shape}, declared ({low:g}, {high:g}), found {least:.3g} to {greatest:.3g}")
+            raise RuleViolation(
+                f"for images {shape}, declared ({low:g}, {high:g}), found {least:.3g} to {greatest:.3g}"
+            )
         if least == greatest:
-            raise Broken(f"for images {shape} every value of {BATCH} samples is {least:.3g}")
+            raise RuleViolation(f"for images {shape} every value of {BATCH} samples is {least:.3g}")
     least, greatest = _extremes(subject)
     if least < low - slack or greatest > high + slack:
-        raise Broken(f"declared ({low:g}, {high:g}); training can drive values to {least:.3g} and {greatest:.3g}")
+        raise RuleViolation(
+            f"declared ({low:g}, {high:g}); training can drive values to {least:.3g} and {greatest:.3g}"
+        )
 
 
 @check(
@@ -123,9 +127,9 @@ def full_range(subject: Subject) -> None:
     margin = REACHED * (high - low)
     least, greatest = _extremes(subject)
     if math.isnan(least):
-        raise Inapplicable("no dense or convolutional layer makes the images")
+        raise NotApplicable("no dense or convolutional layer makes the images")
     if least > low + margin or greatest < high - margin:
-        raise Broken(f"declared ({low:g}, {high:g}), but values only go from {least:.3g} to {greatest:.3g}")
+        raise RuleViolation(f"declared ({low:g}, {high:g}), but values only go from {least:.3g} to {greatest:.3g}")
 
 
 @check(
@@ -143,9 +147,9 @@ def finite_steps(subject: Subject) -> None:
         engine.step()
     for name, series in engine.read_terms().items():
         if series.ndim != 1:
-            raise Broken(f"the term '{name}' is no scalar: it has shape {tuple(series.shape[1:])}")
+            raise RuleViolation(f"the term '{name}' is no scalar: it has shape {tuple(series.shape[1:])}")
         if not bool(series.isfinite().all()):
-            raise Broken(f"the term '{name}' is {_first_bad(series.tolist())}")
+            raise RuleViolation(f"the term '{name}' is {_first_bad(series.tolist())}")
 
 
 @check(
@@ -165,14 +169,14 @@ def process_untouched(subject: Subject) -> None:
         subject.note("a step changed the seed of torch's global random numbers")
     notes = [*subject.entry.plugin.notes, *subject.notes]
     if notes:
-        raise Broken("; ".join(notes))
+        raise RuleViolation("; ".join(notes))
 
 
 def _family(subject: Subject, networks: object) -> Family:
     try:
         return subject.family_on(networks)  # type: ignore[arg-type]
     except TypeError as error:
-        raise Broken(str(error)) from error
+        raise RuleViolation(str(error)) from error
 
 
 def _sample(subject: Subject, family: Family) -> Tensor:

@@ -9,7 +9,7 @@ from genbench.plan.identity import origin
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
 from genbench.testing.check import check
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import Subject
 
 
@@ -24,9 +24,11 @@ def dataset_contract(subject: Subject) -> None:
     """Load it as a run does."""
     spec, data = subject.spec, _load(subject)
     if spec.classes is not None and data.num_classes > spec.classes:
-        raise Broken(f"{spec.classes} classes are declared, and there are {data.num_classes}")
+        raise RuleViolation(f"{spec.classes} classes are declared, and there are {data.num_classes}")
     if spec.train_size is not None and spec.train_size != len(data.train_pixels):
-        raise Broken(f"train_size is declared as {spec.train_size}, and there are {len(data.train_pixels)} images")
+        raise RuleViolation(
+            f"train_size is declared as {spec.train_size}, and there are {len(data.train_pixels)} images"
+        )
 
 
 @check(
@@ -40,17 +42,17 @@ def dataset_contract(subject: Subject) -> None:
 def dataset_repeats(subject: Subject) -> None:
     """Load it twice."""
     if _load(subject).hash != _load(subject).hash:
-        raise Broken("two loads give different data")
+        raise RuleViolation("two loads give different data")
 
 
 def _load(subject: Subject) -> LoadedData:
     spec: DatasetSpec = subject.spec
     values = subject.options("datasets", spec)
     if spec.argument is not None and not values[spec.argument]:
-        raise Inapplicable(f"it needs a value for its option '{spec.argument}'")
+        raise NotApplicable(f"it needs a value for its option '{spec.argument}'")
     try:
         resolve(spec.load)(spec.make_options(values), cache_directory())
     except (DataError, OSError) as error:
-        raise Inapplicable(f"its data are not at hand: {error}") from None
+        raise NotApplicable(f"its data are not at hand: {error}") from None
     choice = Choice(name=spec.name, options=values, origin=origin(subject.entry.plugin))
     return load_data(choice, spec.shape(values), subject.catalogue)

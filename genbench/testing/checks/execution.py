@@ -13,7 +13,7 @@ from genbench.measure.host_reads import HostReads
 from genbench.measure.user_frame import place
 from genbench.testing.check import check
 from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import BATCH, Subject, copy_weights, rng
 
 TRAINED = ("finite-steps",)
@@ -35,7 +35,7 @@ def no_host_reads(subject: Subject) -> None:
     asked = {read.line: read.what for read in reversed(reads.counts) if read.line and not read.line.own}
     if asked:
         found = [f"{what} ({Path(line.file).name}, line {line.number})" for line, what in reversed(asked.items())]
-        raise Broken(f"a step reads on the host: {', '.join(found[:3])}")
+        raise RuleViolation(f"a step reads on the host: {', '.join(found[:3])}")
     if torch.cuda.is_available():
         engine = subject.cell(device=torch.device("cuda")).engine
         engine.step()
@@ -43,7 +43,7 @@ def no_host_reads(subject: Subject) -> None:
         try:
             engine.step()
         except RuntimeError as error:
-            raise Broken(f"a step waits for the GPU: {error}{place(error)}") from error
+            raise RuleViolation(f"a step waits for the GPU: {error}{place(error)}") from error
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -71,18 +71,18 @@ def device_purity(subject: Subject) -> None:
                 images = torch.empty(BATCH, *shape, device=FAKE_CUDA)
                 total = phase.objective(Batch(images, there, FakeGenerator(), True, shared, progress)).total
                 if total.device.type != "cuda":
-                    raise Broken(f"the phase '{phase.name}' ends on the {total.device.type}")
+                    raise RuleViolation(f"the phase '{phase.name}' ends on the {total.device.type}")
             with torch.no_grad():
                 samples = family.sample(BATCH, FakeGenerator(), there)
             if samples.device.type != "cuda":
-                raise Broken(f"samples end on the {samples.device.type}")
+                raise RuleViolation(f"samples end on the {samples.device.type}")
     except FakeTensorDeviceMismatchError as error:
-        raise Broken(f"{error}{place(error)}".replace("cuda:0", "the GPU")) from error
-    except Broken:
+        raise RuleViolation(f"{error}{place(error)}".replace("cuda:0", "the GPU")) from error
+    except RuleViolation:
         raise
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Inapplicable(f"a GPU without values cannot follow it: {first}{place(error)}") from None
+        raise NotApplicable(f"a GPU without values cannot follow it: {first}{place(error)}") from None
 
 
 @check(
@@ -118,7 +118,7 @@ def memory_layout(subject: Subject) -> None:
         last = run(pixels.to(memory_format=torch.channels_last))
     for one, other in zip(usual, last, strict=True):
         if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
-            raise Broken(f"values differ by up to {float((one - other).abs().max()):.3g}")
+            raise RuleViolation(f"values differ by up to {float((one - other).abs().max()):.3g}")
 
 
 @check(
@@ -149,4 +149,6 @@ def compiles(subject: Subject) -> None:
         torch._dynamo.reset()
     for name, one in found[0].items():
         if not torch.allclose(one, found[1][name], rtol=1e-3, atol=1e-4):
-            raise Broken(f"compiled, '{name}' is another by up to {float((one - found[1][name]).abs().max()):.3g}")
+            raise RuleViolation(
+                f"compiled, '{name}' is another by up to {float((one - found[1][name]).abs().max()):.3g}"
+            )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genbench.testing.check import check
-from genbench.testing.findings import Broken
+from genbench.testing.findings import RuleViolation
 from genbench.testing.step_probes import Gradients, bytes_kept
 from genbench.testing.subject import BATCH, TRAINING_IMAGES, Subject, copy_weights
 from genbench.train.builder import Built
@@ -31,12 +31,12 @@ def seeded(subject: Subject) -> None:
     other = _weights(subject.cell(seed=6))
     different = _different(first, again)
     if different:
-        raise Broken(f"two builds at the same seed differ in {different[0]}")
+        raise RuleViolation(f"two builds at the same seed differ in {different[0]}")
     different = _different(first_trained, again_trained)
     if different:
-        raise Broken(f"two trainings at the same seed differ in {different[0]} after two steps")
+        raise RuleViolation(f"two trainings at the same seed differ in {different[0]} after two steps")
     if first and not _different(first, other):
-        raise Broken("builds at the seeds 5 and 6 have the same weights: something seeds anew, or draws nothing")
+        raise RuleViolation("builds at the seeds 5 and 6 have the same weights: something seeds anew, or draws nothing")
 
 
 @check(
@@ -56,10 +56,10 @@ def every_parameter_trains(subject: Subject) -> None:
         for _ in range(2):
             engine.step()
         if gradients.not_finite:
-            raise Broken(f"for images {shape} a gradient is not finite: {gradients.not_finite[0]}")
+            raise RuleViolation(f"for images {shape} a gradient is not finite: {gradients.not_finite[0]}")
         idle = gradients.idle()
         if idle:
-            raise Broken(f"for images {shape} there is no gradient in {', '.join(idle[:3])}")
+            raise RuleViolation(f"for images {shape} there is no gradient in {', '.join(idle[:3])}")
 
 
 @check(
@@ -77,7 +77,7 @@ def no_gradient_crosses(subject: Subject) -> None:
     engine.observer = gradients
     engine.step()
     if gradients.crossed:
-        raise Broken(f"a gradient arrives where the phase trains nothing: {', '.join(gradients.crossed[:3])}")
+        raise RuleViolation(f"a gradient arrives where the phase trains nothing: {', '.join(gradients.crossed[:3])}")
 
 
 @check(
@@ -96,7 +96,7 @@ def bf16(subject: Subject) -> None:
     for phase, total in exact.items():
         difference = abs(rounded[phase] - total)
         if not difference <= max(CLOSE, CLOSE * abs(total)):
-            raise Broken(f"the phase '{phase}' costs {total:.4g} in fp32 and {rounded[phase]:.4g} in bf16")
+            raise RuleViolation(f"the phase '{phase}' costs {total:.4g} in fp32 and {rounded[phase]:.4g} in bf16")
 
 
 @check(
@@ -113,7 +113,7 @@ def bounded_memory(subject: Subject) -> None:
     engine.step()
     few, many = bytes_kept(engine, EPOCH), bytes_kept(engine, 3 * EPOCH)
     if many > few:
-        raise Broken(f"{2 * EPOCH} more steps keep {many - few:,} more bytes")
+        raise RuleViolation(f"{2 * EPOCH} more steps keep {many - few:,} more bytes")
 
 
 def _totals(built: Built) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genbench.api.training import AdversarialLoss, Posterior, VariationalLoss
 from genbench.testing.check import check
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
 
 BUILT = ("builds",)
@@ -34,11 +34,11 @@ def extreme_logits(subject: Subject) -> None:
     loss = subject.created_loss()
     for case, total, inputs in _extremes(loss):
         if not bool(total.isfinite()):
-            raise Broken(f"{case} it is {float(total.detach()):g}")
+            raise RuleViolation(f"{case} it is {float(total.detach()):g}")
         if total.requires_grad:
             gradients = torch.autograd.grad(total, inputs, allow_unused=True)
             if not all(bool(g.isfinite().all()) for g in gradients if g is not None):
-                raise Broken(f"{case} its gradient is not finite")
+                raise RuleViolation(f"{case} its gradient is not finite")
 
 
 @check(
@@ -56,7 +56,7 @@ def batch_duplication(subject: Subject) -> None:
     for name, value in once.items():
         first, second = twice[name] - value, thrice[name] - twice[name]
         if abs(first) > 1e-3 * abs(value) + 1e-5 and first * second > 0 and abs(second) > 0.5 * abs(first):
-            raise Broken(
+            raise RuleViolation(
                 f"{name} is {value:.4g} for a batch, {twice[name]:.4g} for it twice, {thrice[name]:.4g} thrice"
             )
 
@@ -73,7 +73,7 @@ def penalty_per_sample(subject: Subject) -> None:
     """Try a discriminator with the same gradient everywhere on batches of two sizes, and look where it is asked."""
     loss = subject.created_loss()
     if not isinstance(loss, AdversarialLoss) or loss.penalty is None:
-        raise Inapplicable("the loss has no penalty")
+        raise NotApplicable("the loss has no penalty")
     weights = torch.linspace(0.1, 0.9, 9).view(1, *SHAPE)
     asked: list[Tensor] = []
 
@@ -86,11 +86,13 @@ def penalty_per_sample(subject: Subject) -> None:
         real, fake = torch.zeros(size, *SHAPE), torch.ones(size, *SHAPE)
         values.append(float(loss.penalty(linear, real, fake, rng()).detach()))
     if not math.isclose(*values, rel_tol=1e-4, abs_tol=1e-6):
-        raise Broken(f"where every gradient has the same norm it is {values[0]:.4g} for 1 image, {values[1]:.4g} for 6")
+        raise RuleViolation(
+            f"where every gradient has the same norm it is {values[0]:.4g} for 1 image, {values[1]:.4g} for 6"
+        )
     for points in (p for p in asked if len(p) == 6):
         levels = points.flatten(1).mean(1)
         if bool(((levels > 1e-3) & (levels < 1 - 1e-3)).all()) and bool((levels == levels[0]).all()):
-            raise Broken("all images of a batch are mixed with the same random number")
+            raise RuleViolation("all images of a batch are mixed with the same random number")
 
 
 @check(
@@ -106,20 +108,20 @@ def nll_per_image(subject: Subject) -> None:
     loss = _likelihood_loss(subject)
     if loss.nll is None or loss.likelihood is None:
         there, missing = ("likelihood", "nll") if loss.nll is None else ("nll", "likelihood")
-        raise Broken(f"it has `{there}` and no `{missing}`: no metric can ask for it")
+        raise RuleViolation(f"it has `{there}` and no `{missing}`: no metric can ask for it")
     images = noise(4, SHAPE)
     logits = torch.randn(12, *SHAPE, generator=rng())
     with torch.no_grad():
         together = loss.nll(images, logits)
         if together.shape != (12,):
-            raise Broken(f"for 4 images and 12 logits it is {tuple(together.shape)}, not (12,)")
+            raise RuleViolation(f"for 4 images and 12 logits it is {tuple(together.shape)}, not (12,)")
         alone = [loss.nll(images[n % 4 : n % 4 + 1], logits[n : n + 1]) for n in range(12)]
     if not bool(together.isfinite().all()):
-        raise Broken("it is not finite")
+        raise RuleViolation("it is not finite")
     apart = (together - torch.cat(alone)).abs()
     if bool((apart > 1e-3 * together.abs() + 1e-4).any()):
         worst = int(apart.argmax())
-        raise Broken(
+        raise RuleViolation(
             f"decoded image {worst} of 12, of image {worst % 4} of 4, is {float(together[worst]):.4g} among the others "
             f"and {float(alone[worst]):.4g} alone"
         )
@@ -139,7 +141,7 @@ def nll_normalised(subject: Subject) -> None:
     assert loss.nll is not None
     assert loss.likelihood is not None
     if loss.likelihood.kind == "cross-entropy":
-        raise Inapplicable("a cross-entropy of grey pixels is no likelihood")
+        raise NotApplicable("a cross-entropy of grey pixels is no likelihood")
     levels = torch.linspace(0, 1, 256, dtype=torch.float64)
     reach = torch.linspace(-19, 19, 30_001, dtype=torch.float64).sinh() * 1e-4  # ten thousand to either side
     for logit in (-1.5, 0.5):
@@ -152,15 +154,15 @@ def nll_normalised(subject: Subject) -> None:
                 float(torch.trapezoid(_densities(loss.nll, points, logit), points)) for points in (between, centred)
             ]
         if all(abs(found - 1) > NORMALISED for found in sums):
-            raise Broken(f"where the logit of a pixel is {logit:g}, its probabilities add up to {sums[-1]:.4g}")
+            raise RuleViolation(f"where the logit of a pixel is {logit:g}, its probabilities add up to {sums[-1]:.4g}")
 
 
 def _likelihood_loss(subject: Subject) -> VariationalLoss:
     loss = subject.created_loss()
     if not isinstance(loss, VariationalLoss):
-        raise Inapplicable("the loss is not variational")
+        raise NotApplicable("the loss is not variational")
     if loss.nll is None and loss.likelihood is None:
-        raise Inapplicable("the loss is not a likelihood's")
+        raise NotApplicable("the loss is not a likelihood's")
     return loss
 
 
@@ -189,7 +191,7 @@ def _extremes(loss: object) -> Iterator[tuple[str, Tensor, list[Tensor]]]:
             inputs = [posterior.logits, posterior.mean, posterior.log_variance]
             yield f"with logits {sign * EXTREME:g}", loss.objective(posterior).total, inputs
     else:
-        raise Inapplicable("only adversarial and variational losses are functions that the kit can ask alone")
+        raise NotApplicable("only adversarial and variational losses are functions that the kit can ask alone")
 
 
 def _values(loss: object, times: int) -> Mapping[str, float]:
@@ -209,7 +211,7 @@ def _values(loss: object, times: int) -> Mapping[str, float]:
         with torch.no_grad():
             objective = loss.objective(posterior)
         return {"the total": float(objective.total), **{f"'{n}'": float(t) for n, t in objective.terms.items()}}
-    raise Inapplicable("only adversarial and variational losses are functions that the kit can ask alone")
+    raise NotApplicable("only adversarial and variational losses are functions that the kit can ask alone")
 
 
 def _posterior(loss: VariationalLoss) -> Posterior:

@@ -21,7 +21,7 @@ from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.results.cache import cache_directory
 from genbench.testing.check import check
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import CPU, Subject, noise
 
 COUNT = 96
@@ -42,13 +42,13 @@ def metric_contract(subject: Subject) -> None:
     for found in _measure(subject, evaluation):
         direction = subject.spec.direction
         if found.metric != subject.name and direction != "each":
-            raise Broken(f"the estimate is called '{found.metric}'")
+            raise RuleViolation(f"the estimate is called '{found.metric}'")
         if direction not in (found.direction, "each"):
-            raise Broken(f"the estimate says {found.direction} is better, the spec {direction}")
+            raise RuleViolation(f"the estimate says {found.direction} is better, the spec {direction}")
         if not isinstance(found.value, float | int) or not math.isfinite(found.value):
-            raise Broken(f"the value is {found.value!r}")
+            raise RuleViolation(f"the value is {found.value!r}")
     if not torch.equal(torch.as_tensor(evaluation.samples.pixels), before):
-        raise Broken("it changes the images that it measures")
+        raise RuleViolation("it changes the images that it measures")
 
 
 @check(
@@ -66,7 +66,7 @@ def metric_repeats(subject: Subject) -> None:
         torch.manual_seed(seed)
         values.append([found.value for found in _measure(subject, _evaluation(subject))])
     if values[0] != values[1]:
-        raise Broken(f"measured twice, it is {values[0]} and {values[1]}")
+        raise RuleViolation(f"measured twice, it is {values[0]} and {values[1]}")
 
 
 @check(
@@ -80,14 +80,14 @@ def extractor_contract(subject: Subject) -> None:
     """Take features of noise."""
     extractor = _load(subject)
     if not dict(extractor.protocol):
-        raise Broken("its protocol is empty")
+        raise RuleViolation("its protocol is empty")
     for shape in (SHAPE, (3, 32, 32)):
         features: Any = _features(extractor, _pixels(4, shape))
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 4:
             what = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise Broken(f"features of 4 images {shape} are {what}, not (4, d)")
+            raise RuleViolation(f"features of 4 images {shape} are {what}, not (4, d)")
         if not features.is_floating_point() or not bool(features.isfinite().all()):
-            raise Broken(f"features of images {shape} are not finite floats")
+            raise RuleViolation(f"features of images {shape} are not finite floats")
 
 
 @check(
@@ -103,7 +103,7 @@ def extractor_per_image(subject: Subject) -> None:
     extractor, pixels = _load(subject), _pixels(6, SHAPE)
     alone, beside = _features(extractor, pixels[:3]), _features(extractor, pixels)[:3]
     if not torch.allclose(alone, beside, rtol=1e-3, atol=1e-4):
-        raise Broken(f"features change by up to {float((alone - beside).abs().max()):.3g} with the other images")
+        raise RuleViolation(f"features change by up to {float((alone - beside).abs().max()):.3g} with the other images")
 
 
 def _pixels(count: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
@@ -120,7 +120,7 @@ def _load(subject: Subject) -> Extractor:
     try:
         found: Extractor = resolve(spec.load)(CPU, _data()) if spec.needs_data else resolve(spec.load)(CPU)
     except ExtractorUnavailable as error:
-        raise Inapplicable(str(error)) from None
+        raise NotApplicable(str(error)) from None
     return found
 
 
@@ -154,13 +154,13 @@ def _measure(subject: Subject, evaluation: CellEvaluation) -> list[Estimate]:
     try:
         found: object = resolve(spec.measure)(evaluation)
     except ExtractorUnavailable as error:
-        raise Inapplicable(str(error)) from None
+        raise NotApplicable(str(error)) from None
     several = found if spec.direction == "each" and isinstance(found, Sequence) else [found]
     for one in several:
         if not isinstance(one, Estimate | Unavailable):
-            raise Broken(f"measure returned {type(one).__name__}")
+            raise RuleViolation(f"measure returned {type(one).__name__}")
     estimates = [one for one in several if isinstance(one, Estimate)]
     if not estimates:
         reasons = [one.reason for one in several if isinstance(one, Unavailable)]
-        raise Inapplicable(f"it measures nothing here: {'; '.join(reasons)}")
+        raise NotApplicable(f"it measures nothing here: {'; '.join(reasons)}")
     return estimates

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.testing.check import check
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import responding_layer, scaled
 from genbench.testing.subject import Subject, rng
 
@@ -29,7 +29,7 @@ def norm_epsilon(subject: Subject) -> None:
     for name, network in subject.networks().items():
         for path, module in network.named_modules():
             if isinstance(module, NORMS) and module.eps > GREATEST_EPSILON:
-                raise Broken(f"{name}.{path} has eps = {module.eps:g}")
+                raise RuleViolation(f"{name}.{path} has eps = {module.eps:g}")
 
 
 @check(
@@ -43,7 +43,7 @@ def norm_epsilon(subject: Subject) -> None:
 def raw_logits(subject: Subject) -> None:
     """Scale what the last layer returns by -1, 1 and 3: an affine function has equal steps."""
     if subject.model.family != "adversarial":
-        raise Inapplicable("there is no discriminator")
+        raise NotApplicable("there is no discriminator")
     discriminator = subject.networks()["discriminator"].eval()
     pixels, labels = subject.images(IMAGES, subject.shapes[0]), subject.labels(IMAGES)
 
@@ -55,7 +55,7 @@ def raw_logits(subject: Subject) -> None:
 
     layer = responding_layer([discriminator], logits)
     if layer is None:
-        raise Inapplicable("no dense or convolutional layer makes the logits")
+        raise NotApplicable("no dense or convolutional layer makes the logits")
     found = []
     for factor in (-1.0, 1.0, 3.0):
         with scaled(layer, factor):
@@ -63,7 +63,7 @@ def raw_logits(subject: Subject) -> None:
     low, middle, high = found
     bend = ((high - middle) - (middle - low)).abs().max()
     if bend > 1e-3 * (high - low).abs().max() + 1e-6:
-        raise Broken("logits are no affine function of the last layer: an activation follows it")
+        raise RuleViolation("logits are no affine function of the last layer: an activation follows it")
 
 
 @check(
@@ -77,14 +77,14 @@ def raw_logits(subject: Subject) -> None:
 def labels_matter(subject: Subject) -> None:
     """Compare the labels 0 and 1."""
     if not subject.model.conditional:
-        raise Inapplicable("the model is not conditional")
+        raise NotApplicable("the model is not conditional")
     networks = {name: network.eval() for name, network in subject.networks().items()}
     family = subject.family_on(networks)
     one, other = torch.zeros(4, dtype=torch.int64), torch.ones(4, dtype=torch.int64)
     pixels = subject.images(4, subject.shapes[0])
     with torch.no_grad():
         if torch.allclose(family.sample(4, rng(), one), family.sample(4, rng(), other), atol=1e-6):
-            raise Broken("samples are the same for the labels 0 and 1")
+            raise RuleViolation("samples are the same for the labels 0 and 1")
         if "discriminator" in networks:
             read = [networks["discriminator"](pixels, labels) for labels in (one, other)]
             if isinstance(read[0], tuple | list):  # it says the class, and is not told it
@@ -94,4 +94,6 @@ def labels_matter(subject: Subject) -> None:
         else:
             return
     if torch.equal(read[0], read[1]):
-        raise Broken(f"the {'discriminator' if 'discriminator' in networks else 'encoder'} does not look at the labels")
+        raise RuleViolation(
+            f"the {'discriminator' if 'discriminator' in networks else 'encoder'} does not look at the labels"
+        )

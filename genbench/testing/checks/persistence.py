@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench.testing.check import check
-from genbench.testing.findings import Broken, Inapplicable
+from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import Subject, rng
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint, save_weights
 from genbench.train.engine import Engine
@@ -31,7 +31,7 @@ def save_and_load(subject: Subject) -> None:
     """Train, save, load into another build, and sample both."""
     trained, fresh = subject.cell(seed=1), subject.cell(seed=2)
     if not any(len(network.state_dict()) for network in trained.engine.networks.values()):
-        raise Inapplicable("it has no weights")
+        raise NotApplicable("it has no weights")
     for _ in range(2):
         trained.engine.step()
     with tempfile.TemporaryDirectory() as folder:
@@ -39,10 +39,10 @@ def save_and_load(subject: Subject) -> None:
         save_weights(path, trained.engine.networks, {})
         report = load_initial(fresh.engine.networks, path)
     if report.missing or report.mismatched:
-        raise Broken(f"not all weights come back: {(*report.missing, *report.mismatched)[0]}")
+        raise RuleViolation(f"not all weights come back: {(*report.missing, *report.mismatched)[0]}")
     samples = [_sample(subject, built.engine.networks, seed) for seed, built in enumerate((trained, fresh))]
     if not torch.equal(*samples):
-        raise Broken(f"samples differ by up to {float((samples[0] - samples[1]).abs().max()):.3g}")
+        raise RuleViolation(f"samples differ by up to {float((samples[0] - samples[1]).abs().max()):.3g}")
 
 
 @check(
@@ -65,13 +65,13 @@ def resume(subject: Subject) -> None:
         try:
             load_checkpoint(path, resumed)
         except ValueError as error:
-            raise Broken(f"the checkpoint cannot be loaded: {error}") from error
+            raise RuleViolation(f"the checkpoint cannot be loaded: {error}") from error
     _train(resumed)
     for name, network in straight.networks.items():
         other = resumed.networks[name].state_dict()
         for key, tensor in network.state_dict().items():
             if isinstance(tensor, Tensor) and not torch.equal(tensor, other[key]):
-                raise Broken(f"{name}.{key} is another after resuming")
+                raise RuleViolation(f"{name}.{key} is another after resuming")
 
 
 def _train(engine: Engine) -> None:

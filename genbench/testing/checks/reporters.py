@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from genbench.testing.check import check
-from genbench.testing.findings import Broken, Inapplicable
-from genbench.testing.reporter_trial import Rehearsal
+from genbench.testing.findings import NotApplicable, RuleViolation
+from genbench.testing.reporter_trial import ReporterTrial
 from genbench.testing.subject import Subject
 from genbench.trackers import dispatch
 
@@ -21,11 +21,11 @@ BEGINNING = ("create", "run_started", "cell_started", "window_finished")  # told
 )
 def reporter_contract(subject: Subject) -> None:
     """Create it."""
-    fault = subject.rehearsal.first.fault
+    fault = subject.trial.first.fault
     if fault.startswith("create: SpecError"):
-        raise Broken(fault.partition(": ")[2])
+        raise RuleViolation(fault.partition(": ")[2])
     if "positional argument" in fault and "TypeError" in fault:
-        raise Broken(fault)
+        raise RuleViolation(fault)
 
 
 @check(
@@ -38,9 +38,9 @@ def reporter_contract(subject: Subject) -> None:
 )
 def reporter_offline(subject: Subject) -> None:
     """Let no connection out."""
-    for part in subject.rehearsal.parts:
+    for part in subject.trial.parts:
         if part.fault and part.network:
-            raise Broken(f"it asks for {part.network[0]}, and then: {part.fault}")
+            raise RuleViolation(f"it asks for {part.network[0]}, and then: {part.fault}")
 
 
 @check(
@@ -55,9 +55,9 @@ def reporter_events(subject: Subject) -> None:
     """Tell it all of that."""
     first, rest = _available(subject).parts
     if first.fault:
-        raise Broken(first.fault)
+        raise RuleViolation(first.fault)
     if rest.fault and rest.event not in BEGINNING:
-        raise Broken(rest.fault)
+        raise RuleViolation(rest.fault)
 
 
 @check(
@@ -72,7 +72,7 @@ def reporter_answers(subject: Subject) -> None:
     """Time two windows in a row, and the other events."""
     for part in _available(subject).parts:
         if part.slow:
-            raise Broken(part.slow)
+            raise RuleViolation(part.slow)
 
 
 @check(
@@ -87,7 +87,7 @@ def reporter_idle(subject: Subject) -> None:
     """Look whether it is at work after windows, when nothing is told."""
     busy = max(part.busy for part in _available(subject).parts)
     if busy > BUSY:
-        raise Broken("after a window a thread or a process of it goes on computing")
+        raise RuleViolation("after a window a thread or a process of it goes on computing")
 
 
 @check(
@@ -100,12 +100,12 @@ def reporter_idle(subject: Subject) -> None:
 )
 def reporter_place(subject: Subject) -> None:
     """Look into the working directory, and at the files of the run."""
-    rehearsal = _available(subject)
-    strays = [stray for part in rehearsal.parts for stray in part.strays]
+    trial = _available(subject)
+    strays = [stray for part in trial.parts for stray in part.strays]
     if strays:
-        raise Broken(f"it writes into the working directory: {strays[0]}")
-    if rehearsal.changed:
-        raise Broken(f"it changes the run's own file {rehearsal.changed[0]}")
+        raise RuleViolation(f"it writes into the working directory: {strays[0]}")
+    if trial.changed:
+        raise RuleViolation(f"it changes the run's own file {trial.changed[0]}")
 
 
 @check(
@@ -118,11 +118,11 @@ def reporter_place(subject: Subject) -> None:
 )
 def reporter_resumes(subject: Subject) -> None:
     """Create it a second time."""
-    rehearsal = _available(subject)
-    if rehearsal.rest.fault and rehearsal.rest.event in BEGINNING:
-        raise Broken(f"the second time: {rehearsal.rest.fault}")
-    if rehearsal.lost:
-        raise Broken(f"of {rehearsal.lost[0]} most that the first part of the run had written is gone")
+    trial = _available(subject)
+    if trial.rest.fault and trial.rest.event in BEGINNING:
+        raise RuleViolation(f"the second time: {trial.rest.fault}")
+    if trial.lost:
+        raise RuleViolation(f"of {trial.lost[0]} most that the first part of the run had written is gone")
 
 
 @check(
@@ -136,11 +136,11 @@ def reporter_resumes(subject: Subject) -> None:
 def reporter_ends(subject: Subject) -> None:
     """Wait for its end."""
     if any(part.endless for part in _available(subject).parts):
-        raise Broken("its process does not end: a thread, or an exit handler, goes on")
+        raise RuleViolation("its process does not end: a thread, or an exit handler, goes on")
 
 
-def _available(subject: Subject) -> Rehearsal:
-    """Return what was seen; raise `Inapplicable` where nothing was, for it lacks something."""
-    if subject.rehearsal.first.unavailable:
-        raise Inapplicable(f"it says what it lacks: {subject.rehearsal.first.unavailable}")
-    return subject.rehearsal
+def _available(subject: Subject) -> ReporterTrial:
+    """Return what was seen; raise `NotApplicable` where nothing was, for it lacks something."""
+    if subject.trial.first.unavailable:
+        raise NotApplicable(f"it says what it lacks: {subject.trial.first.unavailable}")
+    return subject.trial

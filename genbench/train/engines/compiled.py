@@ -20,7 +20,7 @@ import torch._inductor.config
 from torch import nn
 
 from genbench.train.engine import Engine, EngineUnavailable, Player
-from genbench.train.loss_functions import PENALTY, Switch
+from genbench.train.loss_functions import PENALTY, ReplaceableFunction
 from genbench.train.state import thaw
 
 BACKEND = "inductor"
@@ -56,7 +56,9 @@ class _Network:
 class _Function:
     """A function of the loss."""
 
-    def __init__(self, name: str, place: Switch, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    def __init__(
+        self, name: str, place: ReplaceableFunction, make: Callable[[Callable[..., Any]], Callable[..., Any]]
+    ) -> None:
         self.title = f"the loss' function '{name}'"
         self._place = place
         self._compiled = make(place.function)
