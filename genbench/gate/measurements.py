@@ -1,7 +1,7 @@
 """What a gate looks at: of every cell the counters, the speeds and the qualities, one value for each process.
 
-They come from a stored run, a baseline file, or the JSON of pytest-benchmark. Cells that differ only in the seed are one
-entry: their values are independent samples. Windows of one process are not.
+They come from a stored run, a baseline file, or the JSON of pytest-benchmark. Cells that differ only in the seed are
+one entry: their values are independent samples. Windows of one process are not.
 """
 
 from __future__ import annotations

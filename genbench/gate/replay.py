@@ -1,7 +1,7 @@
 """How often decisions err: made again and again from blocks that were recorded once.
 
-Each decision draws blocks with replacement and looks when the `LookSchedule` says, so that many decisions need no further
-measurement. What the recorded blocks have in common, such as a machine that was busy throughout, all decisions share.
+Each decision draws blocks with replacement and looks when the `LookSchedule` says, so that many decisions need no
+further measurement. What the recorded blocks have in common, such as a busy machine, all decisions share.
 """
 
 from __future__ import annotations

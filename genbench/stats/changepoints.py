@@ -7,7 +7,7 @@ disturbed run pass without a cut. How many cuts there are is decided by Schwarz'
 number of change-points via Schwarz' criterion") for Laplacian errors, of which the scale is estimated as well. Its
 penalty is right for long series; these are short, and it counts twice: of series of 6 to 20 values in which nothing
 changed it then cuts 1 to 9 of 100, instead of 23 to 38, and a change by three standard deviations is found 87 to 99
-times of 100 (tests/verdict/test_changes.py).
+times of 100 (tests/stats/test_changepoints.py).
 
 The ends of a series are uncertain, for a piece has `LEAST` runs at least: what changed with the last run or two shows
 later.

@@ -10,7 +10,7 @@ from genbench.testing import conformance
 from genbench.testing.rules_page import page
 
 ROOT = Path(__file__).parents[2]
-SOUND = Path(__file__).with_name("sound_plugin.py")
+SOUND = Path(__file__).parents[1] / "support" / "sound_plugin.py"
 
 
 def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Path) -> None:

@@ -15,8 +15,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parent))
 from two_ranks import CASES, STEPS, built
 
 from genbench.api.training import Batch, Objective
@@ -46,7 +44,7 @@ def catalogue() -> Catalogue:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
-    script = Path(__file__).with_name("two_ranks.py")
+    script = Path(__file__).parents[2] / "support" / "two_ranks.py"
     done = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return folder

@@ -18,13 +18,13 @@ from genbench.testing.run_checks import checks_of, explain
 from genbench.testing.subject import Subject
 from genbench.testing.targets import find_targets
 
-SOUND = Path(__file__).with_name("sound_plugin.py").read_text(encoding="utf-8")
+SOUND = (Path(__file__).parents[1] / "support" / "sound_plugin.py").read_text(encoding="utf-8")
 SUBJECTS: list[tuple[Kind, str]] = [
     *(("models", name) for name in ("sound", "labelled", "dueller")),
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
     *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
 ]
-SOUND_REPORTER = Path(__file__).with_name("sound_reporter.py").read_text(encoding="utf-8")
+SOUND_REPORTER = (Path(__file__).parents[1] / "support" / "sound_reporter.py").read_text(encoding="utf-8")
 
 
 class Mutant(NamedTuple):

@@ -20,7 +20,7 @@ from genbench.results.schema import CellResult, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.trackers import dispatch
 
-REPORTERS = ("--plugin", str(Path(__file__).with_name("listeners.py")), "--reporters")
+REPORTERS = ("--plugin", str(Path(__file__).parents[1] / "support" / "recording_reporters.py"), "--reporters")
 STEPS = 300
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
 

@@ -21,7 +21,7 @@ from genbench.plugins.catalogue import discover
 from genbench.plugins.loader import SPEC_TYPES, Kind
 from genbench.results.schema import STATUSES, CellResult
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -23,7 +23,7 @@ from genbench.features.extract import extract
 from genbench.metrics.frechet import frechet_distance, statistics, whiten
 
 CPU = torch.device("cpu")
-SCRIPT = Path(__file__).parents[2] / "scripts" / "train_fashion_cnn.py"
+SCRIPT = Path(__file__).parents[3] / "scripts" / "train_fashion_cnn.py"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from genbench.cli.plugin import command
 from genbench.errors import ExitCode, UsageError
 
-SOUND = Path(__file__).parents[1] / "testing" / "sound_plugin.py"
+SOUND = Path(__file__).parents[1] / "support" / "sound_plugin.py"
 QUICK = ("--only", "documented", "--only", "dataset-contract", "--only", "norm-epsilon")
 
 

@@ -14,7 +14,7 @@ from genbench.results.schema import CellResult, RunRecord
 from genbench.results.store import RunDirectory
 
 GENBENCH = (sys.executable, "-m", "genbench")
-FAULTS = Path(__file__).parent / "execute" / "faults.py"
+FAULTS = Path(__file__).with_name("faults.py")
 
 # Two steps on 64 real images, no metrics: half a second a cell.
 TINY = (

@@ -15,7 +15,7 @@ import pytest
 from genbench.cli import invoke
 from genbench.gate.limits import COUNTERS
 
-PLUGIN = Path(__file__).parents[1] / "cli" / "gated_plugin.py"
+PLUGIN = Path(__file__).parents[1] / "support" / "gated_plugin.py"
 TEST = f"""
 def test_step(genbench_step):
     measured = genbench_step("item", plugin={str(PLUGIN)!r}, rounds=3, steps=4, warmup_steps=2, batch_size=8)

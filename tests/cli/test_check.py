@@ -19,7 +19,7 @@ from genbench.results.baseline import read_baseline
 from genbench.results.schema import Counters
 from genbench.results.store import RunDirectory
 
-PLUGIN = Path(__file__).with_name("gated_plugin.py")
+PLUGIN = Path(__file__).parents[1] / "support" / "gated_plugin.py"
 SMALL = ("--profile", "smoke", "--images", "64", "--samples", "16", "--metrics", "none", "--device", "cpu", "--quiet")
 
 # The fault of each model of gated_plugin.py, with the counter that must show it.

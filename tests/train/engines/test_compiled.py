@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from builtin.built_models import SPECS
+from built_models import SPECS
 from engine_cells import CPU, built, some_data
 from torch import Tensor, nn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from builtin.built_models import SPECS, tiny
+from built_models import SPECS, tiny
 
 from genbench.data.loading import LoadedData
 from genbench.plan.planner import make_plan

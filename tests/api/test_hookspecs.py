@@ -20,7 +20,7 @@ from genbench.plugins.loader import (
 )
 
 DECLARED = [name for name in vars(hookspecs) if name.startswith("genbench_")]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "plugins.md"
 TRACKERS = ROOT / "plugins" / "genbench-trackers" / "genbench_trackers" / "__init__.py"
 

@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_docs_commands import ROOT
 
 from genbench.ab.calibration import DECISIONS
 from genbench.ab.session import Protocol
 from genbench.cli import ab, calibrate
 from genbench.gate.judge import ERROR
 from genbench.gate.limits import COUNTERS
-from genbench.gate.sequential import CONTROL_TOLERANCE, Looks
+from genbench.gate.sequential import CONTROL_TOLERANCE, LookSchedule
 from genbench.gate.verdict import Verdict
+
+ROOT = Path(__file__).parents[2]
 
 PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 OUTSIDE = re.sub(r"^```.*?^```\n", "", PAGE, flags=re.MULTILINE | re.DOTALL)
@@ -93,7 +94,7 @@ def test_every_input_of_the_action_is_documented_and_no_other() -> None:
 
 
 def test_numbers_are_those_of_the_code() -> None:
-    looks, protocol = Looks(), Protocol()
+    looks, protocol = LookSchedule(), Protocol()
     assert "after {}, {} and {} blocks".format(*looks.blocks) in PAGE
     assert "{:g} %, {:g} % and {:g} %".format(*(100 * error for error in looks.errors)) in PAGE
     assert f"share {100 * looks.error:.0f} %" in PAGE

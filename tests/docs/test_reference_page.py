@@ -9,7 +9,7 @@ from pathlib import Path
 import genbench
 from genbench.plugins.loader import HOOKS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 
 
