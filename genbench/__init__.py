@@ -29,6 +29,7 @@ from genbench.api.events import (
 from genbench.api.hookspecs import API_VERSION, hookimpl
 from genbench.api.images import ImageData, Images, Shape
 from genbench.api.options import option
+from genbench.api.restriction import Restriction
 from genbench.api.specs import (
     DatasetSpec,
     ExtractorSpec,
@@ -92,6 +93,7 @@ __all__ = [
     "Posterior",
     "ReporterSpec",
     "ReporterUnavailable",
+    "Restriction",
     "Rows",
     "RunFacts",
     "RunFinished",

@@ -25,7 +25,7 @@ PROJECT = "genbench"
 
 # Version of this contract: hooks, specs and what they exchange. The first number rises when a plugin that worked may
 # work no more, the second when something is added. A plugin states the one it needs: requires_api = "1.0".
-API_VERSION = "1.0"
+API_VERSION = "1.1"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -109,6 +109,16 @@ class Recipe:
     samples: int = option(2_000, "images generated for the metrics", minimum=2)
     energy_seconds: float = option(5.0, "length of the pass that measures energy; 0: not measured", minimum=0)
 
+    @property
+    def settings(self) -> dict[str, OptionValue]:
+        """Every field's value by name, as flags, TOML files and results have it."""
+        return {name: getattr(self, name) for name in RECIPE_FIELDS}
+
+    @property
+    def processes(self) -> int:
+        """How many processes train a cell, on all machines together."""
+        return self.nproc * self.nnodes
+
 
 RECIPE_SCHEMA: tuple[Option, ...] = describe_options(Recipe)
 RECIPE_FIELDS: tuple[str, ...] = tuple(option.name for option in RECIPE_SCHEMA)
@@ -116,12 +126,16 @@ RECIPE_FIELDS: tuple[str, ...] = tuple(option.name for option in RECIPE_SCHEMA)
 RENAMED = {"input": {"stream": "loader"}}  # values that runs of older versions hold, and what now does the same
 
 
-def resolve_recipe(*layers: Mapping[str, object], owner: str = "recipe") -> dict[str, OptionValue]:
-    """Return every field's value; later layers win. Unknown fields and bad values raise `UsageError`."""
+def resolve_recipe(*layers: Mapping[str, object], owner: str = "recipe") -> Recipe:
+    """Return the recipe of these settings; later layers win, and what none of them sets has its default.
+
+    So the stored settings of an older version of genbench, which had fewer fields, make a recipe too. Unknown fields
+    and bad values raise `UsageError`.
+    """
     merged: dict[str, object] = {}
     for layer in layers:
         merged.update(layer)
     for name, values in RENAMED.items():
         if isinstance(held := merged.get(name), str):
             merged[name] = values.get(held, held)
-    return resolve_options(RECIPE_SCHEMA, merged, owner)
+    return Recipe(**resolve_options(RECIPE_SCHEMA, merged, owner))  # type: ignore[arg-type]

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, describe_options
-from genbench.errors import SpecError
+from genbench.api.restriction import Restriction
+from genbench.errors import SpecError, near_miss
 
 if TYPE_CHECKING:
     import torch
@@ -86,6 +87,21 @@ class Spec:
     def _require_recipe(self, recipe: object) -> None:
         self._require(isinstance(recipe, Mapping), f"recipe must be a mapping of recipe fields, not {recipe!r}.")
 
+    def _require_restrictions(self, schema: Sequence[Option] = ()) -> None:
+        """Hold `restrictions`, which a spec of models, losses or families has, to what they may be."""
+        restrictions = self.restrictions  # type: ignore[attr-defined]
+        well_formed = isinstance(restrictions, list | tuple) and all(isinstance(r, Restriction) for r in restrictions)
+        self._require(well_formed, f"restrictions must be a tuple of genbench.Restriction, not {restrictions!r}.")
+        object.__setattr__(self, "restrictions", tuple(restrictions))
+        own = [option.name for option in schema]
+        for restriction in restrictions:
+            unknown = set(restriction.options) - set(own)
+            self._require(
+                not unknown,
+                f"the restriction of '{restriction.setting}' depends on the option '{min(unknown, default='')}', which "
+                f"it does not have.{near_miss(min(unknown, default=''), own)}",
+            )
+
     def _require_names(self, name: str, value: object) -> tuple[str, ...]:
         names = isinstance(value, Sequence) and all(isinstance(part, str) for part in value)
         self._require(names and not isinstance(value, str), f"{name} must be names, not {value!r}.")
@@ -137,6 +153,7 @@ class ModelSpec(ConfigurableSpec):
     prior: Literal["normal", "uniform"] = "normal"  # of the latents: N(0, 1) or U(-1, 1)
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe fields that this model wants otherwise
     conditional: bool = False  # networks take labels as their last argument
+    restrictions: tuple[Restriction, ...] = ()  # recipes that it cannot work with
     paper: str = ""
 
     def __post_init__(self) -> None:
@@ -158,7 +175,7 @@ class ModelSpec(ConfigurableSpec):
         self._require(self.latent_dim > 0, f"latent_dim must be a positive integer, not {self.latent_dim}.")
         self._require(self.prior in ("normal", "uniform"), f"prior is 'normal' or 'uniform', not {self.prior!r}.")
         self._require_recipe(self.recipe)
-        _ = self.option_schema
+        self._require_restrictions(self.option_schema)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,13 +191,14 @@ class LossSpec(ConfigurableSpec):
     formula: str = ""
     source: str = ""  # paper and equation
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe fields that this loss wants otherwise
+    restrictions: tuple[Restriction, ...] = ()  # recipes that it cannot work with
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require(bool(self.family), "family must be named.")
         self._require_target("create")
         self._require_recipe(self.recipe)
-        _ = self.option_schema
+        self._require_restrictions(self.option_schema)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,12 +261,14 @@ class FamilySpec(Spec):
     bounds: bool = False  # it is a `LikelihoodFamily`: its models bound the likelihood of images
     averaged: tuple[str, ...] = ()  # the networks that make images: the ones an EMA averages; empty: all
     dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout acts on; empty: all
+    restrictions: tuple[Restriction, ...] = ()  # recipes that it cannot work with
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("create")
         for field_name in ("networks", "averaged", "dropout"):
             object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
+        self._require_restrictions()
 
 
 @dataclass(frozen=True, kw_only=True)

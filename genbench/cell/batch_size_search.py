@@ -12,6 +12,7 @@ from types import FrameType
 import msgspec
 import torch
 
+from genbench.api.recipe import resolve_recipe
 from genbench.cell.memory_limits import is_out_of_memory
 from genbench.data.loading import LoadedData
 from genbench.measure.clock import synchronise
@@ -32,9 +33,7 @@ def suggest_batch(result: CellResult, attempt: Callable[[int], None], channel: W
     """Return the result of a cell without enough memory, with a batch in its reason that fits, where one is found."""
     # In a process that has run out of memory nothing is certain: what is known is told before more is tried.
     channel.say(Finished(cell=result))
-    failed = result.identity.recipe["batch_size"]
-    assert isinstance(failed, int)
-    found = search(attempt, failed, channel)
+    found = search(attempt, resolve_recipe(result.identity.recipe).batch_size, channel)
     return msgspec.structs.replace(result, reason=f"{result.reason}: {found}") if found else result
 
 
@@ -76,7 +75,7 @@ def _outcome(attempt: Callable[[int], None], batch_size: int) -> Exception | Non
     return None
 
 
-def train_a_moment(
+def train_briefly(
     identity: CellIdentity, catalogue: Catalogue, data: LoadedData, device: torch.device, batch_size: int
 ) -> None:
     """Take two steps with every phase: optimisers hold all that they ever do after the first."""

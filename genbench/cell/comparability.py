@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 import torch
 
+from genbench.api.recipe import Recipe
 from genbench.data.loading import LoadedData
 from genbench.measure import accelerator, machine
 from genbench.measure.interference import disturbance
-from genbench.results.schema import CellIdentity, Comparability, Surroundings
+from genbench.results.schema import Comparability, Surroundings
 
 
-def comparability(identity: CellIdentity, device: torch.device, data: LoadedData, processes: int = 1) -> Comparability:
+def comparability(recipe: Recipe, device: torch.device, data: LoadedData, processes: int = 1) -> Comparability:
     """Return what is known before training; of several processes on this machine, the threads of all count."""
     return Comparability(
         machine=machine.processor(),
@@ -24,13 +25,13 @@ def comparability(identity: CellIdentity, device: torch.device, data: LoadedData
         driver=accelerator.driver_version(device),
         torch=str(torch.__version__),
         python=machine.versions()["python"],
-        precision=str(identity.recipe["precision"]),
-        engine=str(identity.recipe["engine"]),
+        precision=recipe.precision,
+        engine=recipe.engine,
         data_hash=data.hash,
     )
 
 
-def disturbed(known: Comparability, seen: Surroundings) -> Comparability:
+def with_interference(known: Comparability, seen: Surroundings) -> Comparability:
     """Return the same with what took speed from the GPU meanwhile."""
     return msgspec.structs.replace(known, disturbed=disturbance(seen))
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from genbench.api.options import OptionValue
+from genbench.api.recipe import resolve_recipe
 from genbench.cell.memory_limits import limit_memory
-from genbench.cell.setting_warnings import cautions
+from genbench.cell.setting_warnings import setting_warnings
 from genbench.data.loading import LoadedData
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
 from genbench.measure.matmul_precision import tf32
 from genbench.measure.memory import read_peak
-from genbench.plan.process_counts import in_all
 from genbench.plugins.worker_catalogue import load_registry
 from genbench.process.messages import Job
 from genbench.train.builder import build_cell
@@ -30,17 +28,17 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     """Return seconds per step, images per step, parameters, peak memory and notes of the job's cell."""
     assert job.cell is not None
     identity, device = job.cell.identity, select_device(job.device)
+    recipe = resolve_recipe(identity.recipe, owner=identity.model.name)
     limit_memory(job.memory_limit, device)
     catalogue = load_registry(job.plugins)
-    batch_size = identity.recipe["batch_size"]
-    assert isinstance(batch_size, int)
+    batch_size = recipe.batch_size
     shape = (2 * batch_size, *identity.image_shape)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     labels = torch.arange(2 * batch_size) % 10
     data = LoadedData(pixels, labels, pixels[:2], labels[:2], num_classes=10, hash="", notes=())
     built = build_cell(identity, catalogue, data, device)
     seconds: list[float] = []
-    with tf32(identity.recipe["precision"] == "tf32"):
+    with tf32(recipe.precision == "tf32"):
         time_window(built.engine.step, WARMUP_STEPS, device)
         while len(seconds) < STEPS and sum(seconds) < ENOUGH_SECONDS:
             seconds.append(time_window(built.engine.step, 1, device)[1])
@@ -51,9 +49,9 @@ def estimate_cell(job: Job) -> dict[str, Any]:
         "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
         "peak_rss": read_peak(device, 0).peak_rss,
         "notes": [
-            *cautions(built, identity, catalogue),
-            *_engine_notes(str(identity.recipe["engine"])),
-            *_processes_notes(identity.recipe),
+            *setting_warnings(built, identity, catalogue),
+            *_engine_notes(recipe.engine),
+            *_processes_notes(recipe.processes),
         ],
     }
 
@@ -67,7 +65,6 @@ def _engine_notes(asked: str) -> list[str]:
     return [f"timed eagerly: the engine {asked} is prepared first, in about {RECKONED[asked]:.0f} s, and may be faster"]
 
 
-def _processes_notes(recipe: Mapping[str, OptionValue]) -> list[str]:
-    """Say that the estimate is not of the processes that would train the cell."""
-    processes = in_all(recipe)
-    return [f"estimated of one process with the batch of all {processes}"] if processes > 1 else []
+def _processes_notes(processes: int) -> list[str]:
+    """Say that the estimate is for one process where several would train the cell."""
+    return [f"estimated with one process and the batch of all {processes}"] if processes > 1 else []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 import torch
@@ -24,7 +23,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Counted:
+class CounterRecord:
     """What the passes found; None where a counter failed, or counted nothing."""
 
     flops_per_image: float | None
@@ -34,11 +33,6 @@ class Counted:
     energy: Energy
     notes: list[str]
 
-    @property
-    def fields(self) -> dict[str, Any]:
-        """What of it a cell's result has under the same names."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "notes"}
-
 
 def count(
     engine: Engine,
@@ -47,7 +41,7 @@ def count(
     energy_seconds: float,
     speed: Throughput | None = None,
     launch_bound: Callable[[Engine, torch.device], float | None] | None = None,
-) -> Counted:
+) -> CounterRecord:
     """Count what steps and samples ask of torch, and measure energy; a counter that fails costs its own figure only.
 
     The engine trains on meanwhile, in steps whose results nobody keeps, and is left with the eager execution.
@@ -94,7 +88,7 @@ def count(
             trained_graph_launches=trained.get("graphs"),
         )
         notes += waiting(counters, device)
-    return Counted(of_image, of_sample, counters, roofline, energy, notes)
+    return CounterRecord(of_image, of_sample, counters, roofline, energy, notes)
 
 
 def _eager_steps(engine: Engine, device: torch.device) -> StepCounts:

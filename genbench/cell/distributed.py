@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import torch
 
-from genbench.cell.counters import Counted, count
+from genbench.cell.counters import CounterRecord, count
 from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.results.schema import Distributed, Energy, Surroundings, Throughput
 from genbench.train.builder import Built
@@ -25,7 +25,7 @@ def require_alike(when: str, world: World, engine: Engine, data_hash: str) -> No
         world.require_same(f"{when}, the checksum of weights and buffers", weights_checksum(engine))
 
 
-def part(engine: Engine) -> None:
+def leave(engine: Engine) -> None:
     """Let each process go on alone: no step waits for the others any more."""
     if isinstance(engine.execution, DataParallel):
         engine.execution.close()
@@ -43,7 +43,7 @@ def seen_by_all(world: World, seen: Surroundings) -> Surroundings:
 
 def count_for_all(
     world: World, built: Built, sample: Callable[[int], object], device: torch.device, speed: Throughput | None
-) -> Counted:
+) -> CounterRecord:
     """Count on the main process, which is alone by now; of several, its share of the images stands for all of them.
 
     Of several processes neither energy nor the launch-bound share is measured: one alone draws another power, and takes
@@ -51,14 +51,13 @@ def count_for_all(
 
     Args:
         world: in which the cell was trained.
-        built: the cell, after `part`.
+        built: the cell, after `leave`.
         sample: makes that many images.
         device: this process's.
         speed: of all processes together.
     """
     if world.size == 1:
-        seconds = float(built.recipe["energy_seconds"] or 0)  # type: ignore[arg-type]
-        return count(built.engine, sample, device, seconds, speed, launch_bound_fraction)
+        return count(built.engine, sample, device, built.recipe.energy_seconds, speed, launch_bound_fraction)
     counted = count(built.engine, sample, device, 0.0, speed)
     operations = counted.flops_per_image and counted.flops_per_image * world.size
     return replace(counted, flops_per_image=operations, energy=Energy(reason="not measured of several processes"))
@@ -66,13 +65,12 @@ def count_for_all(
 
 def describe(world: World, built: Built, start_seconds: float) -> Distributed | None:
     """Return the record of the processes, where it is more than one."""
-    execution, nodes = built.engine.execution, built.recipe["nnodes"]
+    execution = built.engine.execution
     if world.size == 1 or not isinstance(execution, DataParallel):
         return None
-    assert isinstance(nodes, int)
     return Distributed(
         processes=world.size,
-        nodes=nodes,
+        nodes=built.recipe.nnodes,
         backend=world.backend,
         batch=built.engine.data.batch_size // world.size,
         threads=torch.get_num_threads(),

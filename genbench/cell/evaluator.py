@@ -56,9 +56,7 @@ class Evaluator:
 
     def draw(self) -> Drawn:
         """Draw the samples that the metrics see."""
-        samples = self.identity.recipe["samples"]
-        assert isinstance(samples, int)
-        return draw(self.built, self.identity, self.data, self.device, samples)
+        return draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples)
 
     def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
         """Ask the metrics of the plan; what they know of the training data is computed once."""
@@ -112,13 +110,12 @@ class Evaluator:
         with self.timing():
             drawn = self.draw()
             estimates, _ = self.measure(drawn)
-            self.enter(estimates)
-        patience = self.built.recipe["patience"]
-        return isinstance(patience, int) and 0 < patience <= self.without_better
+            self.record(estimates)
+        return 0 < self.built.recipe.patience <= self.without_better
 
-    def enter(self, estimates: list[Estimate]) -> None:
+    def record(self, estimates: list[Estimate]) -> None:
         """Note an evaluation of the weights as they are now; the better one of two becomes the best."""
-        engine, metric = self.built.engine, str(self.built.recipe["best_metric"] or "")
+        engine, metric = self.built.engine, self.built.recipe.best_metric
         step, images = engine.step_number, engine.images_seen
         if self.evaluations and self.evaluations[-1].step == step:
             return  # training stopped at an evaluation: the final one is the same

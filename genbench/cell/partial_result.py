@@ -1,37 +1,151 @@
-"""What becomes known of a cell while it is executed, and the files that are kept of it."""
+"""What is known of a cell while it runs: the records of its stages, which make a result at any moment."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from torch import Tensor
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.cell.counters import CounterRecord
+from genbench.results.schema import (
+    Best,
+    CellResult,
+    Comparability,
+    CurvePoint,
+    Distributed,
+    Durations,
+    EngineRecord,
+    EvaluationPoint,
+    Memory,
+    PlannedCell,
+    Proof,
+    Provenance,
+    Status,
+    Surroundings,
+    Throughput,
+    Transfer,
+    Window,
+)
 
-from genbench.cell.comparability import disturbed
-from genbench.cell.evaluator import Evaluator
-from genbench.cell.training_loop import Training
-from genbench.measure.interference import disturbances
-from genbench.measure.throughput import throughput
-from genbench.results.schema import Surroundings
-from genbench.results.store import RunDirectory
-from genbench.sampling.sample_grids import CLOSEST, save_pictures, write_pairs
-from genbench.sampling.sampler import Drawn
-from genbench.train.builder import Built
-from genbench.train.checkpoint import save_weights
+# The fields of a record bear the names of the fields of `CellResult` that they fill.
+
+
+@dataclass(frozen=True)
+class LoadRecord:
+    """What is known once the data are loaded."""
+
+    comparability: Comparability
+
+
+@dataclass(frozen=True)
+class BuildRecord:
+    """What is known once the networks are built."""
+
+    parameters: dict[str, int]
+    total_parameters: dict[str, int]
+    frozen: list[str]
+    transfer: Transfer | None
+    classes: int
+    class_names: list[str]
+
+
+@dataclass(frozen=True)
+class EngineChoiceRecord:
+    """Which engine executes the steps."""
+
+    engine: EngineRecord
+    comparability: Comparability  # with the engine that is used
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """The course of the training, however it ended."""
+
+    steps: int
+    images: int
+    windows: list[Window]
+    curves: list[CurvePoint]
+    throughput: Throughput | None
+    stopped_early: bool
+    distributed: Distributed | None
+    evaluations: list[EvaluationPoint]
+    best: Best | None
+
+
+@dataclass(frozen=True)
+class InterferenceRecord:
+    """What else the machine did while the cell trained."""
+
+    surroundings: Surroundings
+    comparability: Comparability  # with what slowed the GPU down
+
+
+@dataclass(frozen=True)
+class TrainedRecord:
+    """What is measured directly after the last step."""
+
+    memory: Memory
+    proof: Proof
+
+
+@dataclass(frozen=True)
+class SamplesRecord:
+    """How samples were drawn."""
+
+    sampling: dict[str, str]
+    samples_per_second: float | None
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """What the metrics measured at the end."""
+
+    estimates: list[Estimate]
+    unavailable: list[Unavailable]
+    evaluations: list[EvaluationPoint]
+    best: Best | None
+
+
+StageRecord: TypeAlias = (
+    LoadRecord
+    | BuildRecord
+    | EngineChoiceRecord
+    | TrainingRecord
+    | InterferenceRecord
+    | TrainedRecord
+    | SamplesRecord
+    | EvaluationRecord
+    | CounterRecord
+)
 
 
 @dataclass
-class Draft:
-    """What is known of a cell so far; becomes a result at any moment."""
+class PartialResult:
+    """The records so far; where two fill the same field, the later one wins."""
 
-    fields: dict[str, Any] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    records: list[StageRecord] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)  # by part of `Durations`
     notes: list[str] = field(default_factory=list)
-    attempt: Callable[[int], None] | None = None  # while it trains: trains for a moment with a batch of that size
+    resumed_at_step: int | None = None
+    train_briefly: Callable[[int], None] | None = None  # during training: trains two steps with a batch of that size
+
+    def add(self, record: StageRecord) -> None:
+        """Add the record of a stage."""
+        self.records.append(record)
+
+    def note(self, *notes: str) -> None:
+        """Add notes, each once."""
+        self.notes += [note for note in notes if note not in self.notes]
+
+    @property
+    def comparability(self) -> Comparability:
+        """The latest state of what must agree before numbers are compared; the data must be loaded."""
+        found = [record.comparability for record in self.records if hasattr(record, "comparability")]
+        return found[-1]
 
     @contextmanager
     def timing(self, part: str) -> Iterator[None]:
@@ -42,63 +156,21 @@ class Draft:
         finally:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - begin
 
-
-def record_surroundings(draft: Draft, seen: Surroundings) -> None:
-    """Record what else the machine did while the cell trained, and what that disturbs."""
-    draft.notes += disturbances(seen)
-    draft.fields.update(surroundings=seen, comparability=disturbed(draft.fields["comparability"], seen))
-
-
-def record_training(draft: Draft, training: Training, built: Built, looks: Evaluator) -> None:
-    """Record the course of the training, however it ended."""
-    draft.notes += training.notes
-    if training.stopped_early:
-        draft.notes.append(
-            f"stopped early, after {built.engine.images_seen:,} of {built.recipe['images']:,} images: no better "
-            f"{built.recipe['best_metric']} in {built.recipe['patience']} evaluations"
+    def result(
+        self, planned: PlannedCell, status: Status, reason: str, provenance: Provenance, total_seconds: float
+    ) -> CellResult:
+        """Return the result of the cell with everything that is known so far."""
+        known: dict[str, Any] = {}
+        for record in self.records:
+            known |= {one.name: getattr(record, one.name) for one in dataclasses.fields(record) if one.name != "notes"}
+        return CellResult(
+            id=planned.id,
+            identity=planned.identity,
+            status=status,
+            reason=reason,
+            synthetic_data=planned.synthetic_data,
+            provenance=provenance,
+            durations=Durations(**self.seconds, total=total_seconds),
+            notes=self.notes,
+            **known,
         )
-    record_looks(draft, looks)
-    draft.fields.update(
-        resumed_at_step=training.resumed_at_step,
-        steps=built.engine.step_number,
-        images=built.engine.images_seen,
-        windows=training.windows,
-        curves=training.curves,
-        throughput=throughput(training.windows),
-        stopped_early=training.stopped_early,
-    )
-    draft.seconds["warmup"] = sum(window.seconds for window in training.windows if window.warmup)
-
-
-def record_looks(draft: Draft, looks: Evaluator) -> None:
-    """Record the evaluations so far, and the best of them."""
-    draft.notes += [note for note in looks.notes if note not in draft.notes]
-    draft.fields.update(evaluations=looks.evaluations, best=looks.best)
-
-
-def keep_what_was_made(
-    draft: Draft, run: RunDirectory, cell: str, drawn: Drawn, built: Built, points: Tensor | None
-) -> None:
-    """Write pictures and weights; a full disk, or state that is no tensor, costs these files, not the numbers."""
-    networks = built.sampled_networks
-    about = {"model": built.model.name, "weights": built.sampled_weights, "cell": cell}
-    _write(
-        draft,
-        "pictures",
-        lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
-    )
-    _write(draft, "weights", lambda: save_weights(run.checkpoint_path(cell), networks, about))
-
-
-def keep_closest_pairs(draft: Draft, path: Path, looks: Evaluator) -> None:
-    """Write the picture that belongs to a number of memorisation."""
-    pairs = looks.closest_pairs(CLOSEST)
-    if pairs is not None:
-        _write(draft, "closest pairs", lambda: write_pairs(path, *pairs))
-
-
-def _write(draft: Draft, what: str, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except Exception as error:
-        draft.notes.append(f"the {what} could not be written: {getattr(error, 'strerror', None) or error}")

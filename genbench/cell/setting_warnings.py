@@ -16,7 +16,7 @@ from genbench.results.schema import CellIdentity, Choice, Transfer
 from genbench.train.builder import Built
 
 
-def cautions(built: Built, identity: CellIdentity, catalogue: Catalogue) -> list[str]:
+def setting_warnings(built: Built, identity: CellIdentity, catalogue: Catalogue) -> list[str]:
     """Return notes on a cell that is ready to train."""
     chosen: list[tuple[Kind, Choice]] = [
         ("models", identity.model),

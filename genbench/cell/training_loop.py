@@ -68,7 +68,7 @@ class Training:
     checkpoint_seconds: float
     data_hash: str
     device: torch.device
-    looks: Checkpoints | None = None
+    evaluator: Checkpoints | None = None
     evaluate_every: int = 0  # images; 0: never while training
     world: World = field(default_factory=World)
     _unsaved: bool = False  # done, but for the last checkpoint
@@ -99,8 +99,8 @@ class Training:
             self.notes = msgspec.convert(notes["notes"], list[str])
             self.stopped_early = bool(notes["stopped_early"])
             self.executed_by = str(notes.get("executed_by", "eager"))
-            if self.looks is not None:
-                self.looks.load_state(notes["looks"])
+            if self.evaluator is not None:
+                self.evaluator.load_state(notes["looks"])
             if self.world.rank:
                 load_random_states(self.engine, tensors[_of_rank(self.world.rank)].numpy().tobytes())
         except (KeyError, msgspec.ValidationError) as error:
@@ -127,11 +127,11 @@ class Training:
                 self.evidence.check_gradients()
                 looked = True
             channel.progress(self._progress())
-            if self._evaluation_is_due() and self.looks is not None:
+            if self._evaluation_is_due() and self.evaluator is not None:
                 channel.activity("evaluating")
-                self.stopped_early = self.world.shared(self.looks.evaluate)
+                self.stopped_early = self.world.shared(self.evaluator.evaluate)
                 if self.world.main:
-                    channel.say(self.looks.measured())
+                    channel.say(self.evaluator.measured())
                 channel.activity("training")
             too_old = time.monotonic() - saved > self.checkpoint_seconds
             stopping = any(self.world.gather(channel.stop_requested))
@@ -173,7 +173,7 @@ class Training:
             "data_hash": self.data_hash,
             "stopped_early": self.stopped_early,
             "executed_by": self.executed_by,
-            "looks": self.looks.state() if self.looks else None,
+            "looks": self.evaluator.state() if self.evaluator else None,
         }
         plain: dict[str, Any] = msgspec.to_builtins(notes)
         try:
@@ -233,8 +233,8 @@ class Training:
         )
         self.curves.append(CurvePoint(step=engine.step_number, images=engine.images_seen, terms=means))
         _require_finite(values, first_step, done)
-        if self.looks is not None and self.world.main and len(self.windows) % OBSERVED == 0:
-            seen = {**means, **self.looks.observe()}
+        if self.evaluator is not None and self.world.main and len(self.windows) % OBSERVED == 0:
+            seen = {**means, **self.evaluator.observe()}
             self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=seen)
 
     def _fitting_on_a_line(self, terms: Iterable[str]) -> list[str]:

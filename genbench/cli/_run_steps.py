@@ -17,6 +17,7 @@ import msgspec
 from tabulate import tabulate
 
 from genbench import __version__
+from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
@@ -300,9 +301,7 @@ def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> dict[str, Any]:
         return {"fails": True, "note": f"would fail: {facts}"}
     if not facts:
         return {"note": "no estimate: no answer within 60 s"}
-    images = cell.identity.recipe["images"]
-    assert isinstance(images, int)
-    steps = -(-images // facts["images_per_step"])
+    steps = -(-resolve_recipe(cell.identity.recipe).images // facts["images_per_step"])
     return {
         "steps": steps,
         "seconds": steps * facts["seconds_per_step"],

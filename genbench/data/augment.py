@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,14 +16,13 @@ from genbench.errors import UsageError
 SMALLEST_SIDE = 2  # pixels: what is smaller is a point, not a picture
 
 
-def make_transform(recipe: Mapping[str, Any]) -> Callable[[Tensor, torch.Generator], Tensor] | None:
+def make_transform(recipe: Recipe) -> Callable[[Tensor, torch.Generator], Tensor] | None:
     """Return what changes a batch of training images at random as the recipe says, or None where it says nothing."""
-    settings = Recipe(**recipe)
     transform = GeometricTransform(
-        flip=settings.augment_flip,
-        rotate=settings.augment_rotate,
-        scale=settings.augment_scale,
-        crop=settings.augment_crop,
+        flip=recipe.augment_flip,
+        rotate=recipe.augment_rotate,
+        scale=recipe.augment_scale,
+        crop=recipe.augment_crop,
     )
     return transform if transform != GeometricTransform() else None
 

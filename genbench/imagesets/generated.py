@@ -62,10 +62,7 @@ def cell_source(
     trained = load_trained(run, cell, device, plugins=plugins)
     if trained.points:
         raise UsageError(f"{cell.id} makes points and not pictures.", "Choose a cell of another dataset.")
-    drawn = trained.identity.recipe.get("samples")
-    number = count or (drawn if isinstance(drawn, int) else 0)
-    if number < 1:
-        raise UsageError(f"{cell.id} does not say how many samples to draw.", "Add --samples N.")
+    number = count or trained.recipe.samples
 
     def batches(size: int, account: Account, progress: Progress) -> Iterator[Tensor]:
         done = 0

@@ -11,33 +11,21 @@ from typing import Any
 from msgspec import UNSET
 
 from genbench import __version__
-from genbench.api.images import Shape
 from genbench.api.options import OptionValue, resolve_options
-from genbench.api.recipe import resolve_recipe
-from genbench.api.specs import (
-    ConfigurableSpec,
-    DatasetSpec,
-    FamilySpec,
-    LossSpec,
-    MetricSpec,
-    ModelSpec,
-)
-from genbench.errors import UsageError, near_miss
-from genbench.plan.dataset_folders import require_folders
+from genbench.api.recipe import Recipe, resolve_recipe
+from genbench.api.specs import ConfigurableSpec, LossSpec, ModelSpec
+from genbench.errors import UsageError
+from genbench.plan.dataset_choice import ChosenDataset, choose_dataset
+from genbench.plan.feasibility import infeasibility, missing_family
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, origins_of_others, reference_id
-from genbench.plan.process_counts import check_shares, why_not
+from genbench.plan.metric_selection import applicable_metrics, select_metrics
+from genbench.plan.process_counts import check_shares
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
-from genbench.plan.targets import (
-    Directions,
-    check_targets,
-    make_targets,
-    with_evaluations,
-)
-from genbench.plugins.catalogue import LIKELIHOOD, Catalogue, Entry
-from genbench.plugins.feature_metrics import PREFIXES, with_prefix
+from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
+from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.loader import Kind, Plugin
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
 
@@ -60,17 +48,10 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Dataset:
-    entry: Entry[DatasetSpec]
-    choice: Choice
-    shape: Shape
-
-
-@dataclass(frozen=True)
 class _Variant:
     name: str  # empty: the plan has no variants
-    recipe: Mapping[str, OptionValue]  # what was given: of the plan, its precision, and the variant
-    set: Settings  # likewise
+    recipe: Mapping[str, OptionValue]  # given in the plan, by its precision and number of processes, and in the variant
+    settings: Settings  # given with --set, in the plan and in the variant
 
 
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
@@ -78,51 +59,106 @@ def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
 
     Raises `UsageError` for an unknown name, an unknown or ill-typed option, or a request in which no cell is possible.
     """
-    profile = find_profile(request.profile)
-    datasets = [_dataset(text, request, catalogue) for text in request.datasets]
-    models = [catalogue.require("models", name) for name in request.models]
-    losses = [catalogue.require("losses", name) for name in request.losses]
-    pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
-    metrics = _metrics(request, catalogue, profile)
-    directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
-    targets = make_targets(request.target, [metric.name for metric in metrics], directions)
-    taking_part = [*_of_pairs(pairs), *(dataset.entry.spec for dataset in datasets)]
-    taking_part += [catalogue.require("reporters", name).spec for name in request.reporters]
-    check_settings(request.set, taking_part, catalogue)
-    variants = _variants(request)
-    for variant in variants:
-        with _naming(variant):  # not of datasets: those are loaded alike for all variants
-            check_settings(request.variants[variant.name].set if variant.name else {}, _of_pairs(pairs), catalogue)
+    return Planner(request, catalogue, device).plan()
 
-    cells = [
-        _cell(request, catalogue, profile, model, loss, dataset, variant, seed, device, metrics, directions)
-        for dataset in datasets
-        for model, loss in pairs
-        for variant in variants
-        for seed in request.seeds
-    ]
-    cells, alike = _distinct(cells)
-    possible = [cell for cell in cells if not cell.reason]
-    if not possible:
-        reasons = "\n".join(
-            f"  {cell.identity.model.name} × {cell.identity.loss.name}"
-            f"{f' × {cell.variant}' if cell.variant else ''}: {cell.reason}"
-            for cell in cells
+
+class Planner:
+    """Expands one request. What the cells share is worked out once, when the planner is made."""
+
+    def __init__(self, request: Request, catalogue: Catalogue, device: str) -> None:
+        self.request, self.catalogue, self.device = request, catalogue, device
+        self.profile = find_profile(request.profile)
+        self.datasets = [choose_dataset(text, request.set, catalogue) for text in request.datasets]
+        models: list[Entry[ModelSpec]] = [catalogue.require("models", name) for name in request.models]
+        losses: list[Entry[LossSpec]] = [catalogue.require("losses", name) for name in request.losses]
+        self.pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
+        self.metrics = select_metrics(request.metrics, self.profile, catalogue)
+        self.directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
+        self.targets = make_targets(request.target, [metric.name for metric in self.metrics], self.directions)
+        self.variants = _variants(request)
+        self._check_settings()
+
+    def plan(self) -> Plan:
+        """Return the plan; raise `UsageError` where it has no possible cell."""
+        cells, notes = _distinct(
+            self._cell(model, loss, dataset, variant, seed)
+            for dataset in self.datasets
+            for model, loss in self.pairs
+            for variant in self.variants
+            for seed in self.request.seeds
         )
-        raise UsageError(f"None of the {len(cells)} cells that were asked for is possible.", reasons)
-    check_targets(targets, possible)
-    return Plan(
-        profile=profile,
-        cells=cells,
-        references=_references(possible),
-        plugins=third_party_plugins(catalogue, possible),
-        warnings=[*_warnings(catalogue, cells), *alike],
-        targets=targets,
-    )
+        possible = [cell for cell in cells if not cell.reason]
+        if not possible:
+            raise _nothing_possible(cells)
+        check_targets(self.targets, possible)
+        return Plan(
+            profile=self.profile,
+            cells=cells,
+            references=_references(possible),
+            plugins=third_party_plugins(self.catalogue, possible),
+            warnings=[*_warnings(self.catalogue, cells), *notes],
+            targets=self.targets,
+        )
 
+    def _check_settings(self) -> None:
+        """Refuse options that nothing in the plan, or in the variant that sets them, would take."""
+        models_and_losses: list[ConfigurableSpec] = [entry.spec for pair in self.pairs for entry in pair]
+        reporters = [self.catalogue.require("reporters", name).spec for name in self.request.reporters]
+        taking_part = [*models_and_losses, *(dataset.spec for dataset in self.datasets), *reporters]
+        check_settings(self.request.set, taking_part, self.catalogue)
+        for variant in self.variants:
+            with _naming(variant):  # not of datasets: those are loaded alike for all variants
+                own = self.request.variants[variant.name].set if variant.name else {}
+                check_settings(own, models_and_losses, self.catalogue)
 
-def _of_pairs(pairs: Iterable[tuple[Entry[ModelSpec], Entry[LossSpec]]]) -> list[ConfigurableSpec]:
-    return [entry.spec for pair in pairs for entry in pair]
+    def _cell(
+        self, model: Entry[ModelSpec], loss: Entry[LossSpec], dataset: ChosenDataset, variant: _Variant, seed: int
+    ) -> PlannedCell:
+        spec, catalogue = model.spec, self.catalogue
+        measured = [] if dataset.spec.synthetic else [metric.name for metric in self.metrics]
+        recipe = self._recipe(spec, loss.spec, variant, measured)
+        family = catalogue.families.get(spec.family)
+        metrics = applicable_metrics(self.metrics, family.spec if family else None, dataset.spec)
+        with _naming(variant):
+            init_hash = initial_hash(recipe)
+        identity = CellIdentity(
+            identity_version=IDENTITY_VERSION,
+            model=_choice(model, own_settings(variant.settings, spec)),
+            family=Choice(name=spec.family, origin=origin(family.plugin if family else model.plugin)),
+            loss=_choice(loss, own_settings(variant.settings, loss.spec)),
+            dataset=dataset.choice,
+            image_shape=dataset.image_shape,
+            latent_dim=chosen_latent_dim(variant.settings, spec),
+            recipe=recipe.settings,
+            device=self.device,
+            seed=seed,
+            metrics=metrics,
+            metric_origins=origins_of_others({name: catalogue.metrics[name].plugin for name in metrics}) or UNSET,
+            init_hash=init_hash,
+            genbench=__version__,
+        )
+        if family is None:
+            reason = missing_family(spec, catalogue)
+        else:
+            reason = infeasibility(spec, loss.spec, family.spec, dataset.spec, identity, recipe)
+        return PlannedCell(
+            id=cell_id(identity),
+            identity=identity,
+            variant=variant.name,
+            reason=reason,
+            synthetic_data=dataset.spec.synthetic,
+        )
+
+    def _recipe(self, model: ModelSpec, loss: LossSpec, variant: _Variant, measured: Sequence[str]) -> Recipe:
+        """Return the recipe of model, loss, profile and request, the later ones winning; raise `UsageError`."""
+        own = recipe_settings(variant.settings, model)
+        recipe = resolve_recipe(model.recipe, loss.recipe, self.profile.recipe, variant.recipe, own, owner=model.name)
+        if self.targets and measured:
+            recipe = with_evaluations(recipe)
+        with _naming(variant):
+            check_remedies(recipe, measured, self.directions)
+            check_shares(recipe)
+        return recipe
 
 
 def _variants(request: Request) -> list[_Variant]:
@@ -133,13 +169,14 @@ def _variants(request: Request) -> list[_Variant]:
         dict(zip(asked, values, strict=True)) for values in product(*asked.values())
     ]
     return [
-        _Variant(name, {**request.recipe, **point, **variant.recipe}, _laid_over(request.set, variant.set))
+        _Variant(name, {**request.recipe, **point, **variant.recipe}, _merged(request.set, variant.set))
         for name, variant in (request.variants or {"": Variant()}).items()
         for point in points
     ]
 
 
-def _laid_over(lower: Settings, upper: Settings) -> Settings:
+def _merged(lower: Settings, upper: Settings) -> Settings:
+    """Return both settings in one; where they disagree, the upper ones win."""
     return {name: {**lower.get(name, {}), **upper.get(name, {})} for name in {**lower, **upper}}
 
 
@@ -157,7 +194,7 @@ def _distinct(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str
 
 @contextmanager
 def _naming(variant: _Variant) -> Iterator[None]:
-    """Say in which variant a recipe lacks what it needs."""
+    """Name the variant in errors about its settings."""
     try:
         yield
     except UsageError as error:
@@ -166,114 +203,18 @@ def _naming(variant: _Variant) -> Iterator[None]:
         raise UsageError(f"Variant '{variant.name}': {error.cause}", error.cure) from None
 
 
-def _cell(
-    request: Request,
-    catalogue: Catalogue,
-    profile: Profile,
-    model: Entry[ModelSpec],
-    loss: Entry[LossSpec],
-    dataset: _Dataset,
-    variant: _Variant,
-    seed: int,
-    device: str,
-    metrics: Sequence[MetricSpec],
-    directions: Directions,
-) -> PlannedCell:
-    spec = model.spec
-    layers = (spec.recipe, loss.spec.recipe, profile.recipe, variant.recipe, recipe_settings(variant.set, spec))
-    recipe = resolve_recipe(*layers, owner=spec.name)
-    measured = [] if dataset.entry.spec.synthetic else [metric.name for metric in metrics]
-    if request.target and measured:
-        recipe = with_evaluations(recipe)
-    with _naming(variant):
-        check_remedies(recipe, measured, directions)
-        check_shares(recipe)
-        init_hash = initial_hash(recipe)
-    family = catalogue.families.get(spec.family)
-    asked = _cell_metrics(metrics, family.spec if family else None, dataset.entry.spec)
-    identity = CellIdentity(
-        identity_version=IDENTITY_VERSION,
-        model=_choice(model, own_settings(variant.set, spec)),
-        family=Choice(name=spec.family, origin=origin(family.plugin if family else model.plugin)),
-        loss=_choice(loss, own_settings(variant.set, loss.spec)),
-        dataset=dataset.choice,
-        image_shape=dataset.shape,
-        latent_dim=chosen_latent_dim(variant.set, spec),
-        recipe=recipe,
-        device=device,
-        seed=seed,
-        metrics=asked,
-        metric_origins=origins_of_others({name: catalogue.metrics[name].plugin for name in asked}) or UNSET,
-        init_hash=init_hash,
-        genbench=__version__,
+def _nothing_possible(cells: Sequence[PlannedCell]) -> UsageError:
+    reasons = "\n".join(
+        f"  {cell.identity.model.name} × {cell.identity.loss.name}"
+        f"{f' × {cell.variant}' if cell.variant else ''}: {cell.reason}"
+        for cell in cells
     )
-    reason = _impossible(spec, loss.spec, dataset, identity) if family else _missing_family(spec, catalogue)
-    return PlannedCell(
-        id=cell_id(identity),
-        identity=identity,
-        variant=variant.name,
-        reason=reason,
-        synthetic_data=dataset.entry.spec.synthetic,
-    )
+    return UsageError(f"None of the {len(cells)} requested cells is possible.", reasons)
 
 
 def _choice(entry: Entry[Any], given: Mapping[str, OptionValue]) -> Choice:
     options = resolve_options(entry.spec.option_schema, given, entry.spec.name)
     return Choice(name=entry.spec.name, options=options, origin=origin(entry.plugin))
-
-
-def _missing_family(model: ModelSpec, catalogue: Catalogue) -> str:
-    claims = catalogue.quarantined_claims("families", model.family)
-    miss = near_miss(model.family, catalogue.families)
-    unknown = ", which no plugin registers" + (f".{miss}" if miss else "")
-    why = f" of the {claims[0].explanation}" if claims else unknown
-    return f"model '{model.name}' is of the family '{model.family}'{why}"
-
-
-def _impossible(model: ModelSpec, loss: LossSpec, dataset: _Dataset, identity: CellIdentity) -> str:
-    """Return why these do not go together, or an empty string."""
-    data, recipe = dataset.entry.spec, identity.recipe
-    if loss.family != model.family:
-        return f"loss '{loss.name}' is {loss.family}, model '{model.name}' is {model.family}"
-    if model.image_shapes is not None and dataset.shape not in model.image_shapes:
-        shapes = ", ".join("×".join(map(str, shape)) for shape in model.image_shapes)
-        hint = ""
-        if any(option.name == "size" for option in data.option_schema):
-            sizes = sorted({shape[1] for shape in model.image_shapes if shape[1] == shape[2]})
-            hint = f"; choose one with --set {data.name}.size=… ({', '.join(map(str, sizes))})"
-        return (
-            f"model '{model.name}' takes images of {shapes}, dataset '{data.name}' has "
-            f"{'×'.join(map(str, dataset.shape))}{hint}"
-        )
-    if model.conditional and not data.classes and data.train_size is not None:
-        return f"model '{model.name}' needs labels, dataset '{data.name}' has none"
-    if recipe["precision"] == "tf32" and identity.device == "cpu":
-        return "precision tf32 is one of NVIDIA GPUs: on a CPU use fp32 or bf16"
-    if recipe["best_metric"] and recipe["best_metric"] not in identity.metrics:
-        return f"best_metric '{recipe['best_metric']}' is not measured of '{model.name}' on '{data.name}'"
-    batch_size = recipe["batch_size"]
-    if data.train_size is not None and isinstance(batch_size, int) and batch_size > data.train_size:
-        return (
-            f"batch_size {batch_size} is larger than the {data.train_size} training images of '{data.name}'; "
-            f"use --batch-size {data.train_size} or less"
-        )
-    return why_not(recipe)
-
-
-def _dataset(text: str, request: Request, catalogue: Catalogue) -> _Dataset:
-    name, colon, argument = text.partition(":")
-    entry = catalogue.require("datasets", name)
-    spec: DatasetSpec = entry.spec
-    given = own_settings(request.set, spec)
-    if colon and spec.argument is None:
-        raise UsageError(f"Dataset '{name}' takes nothing behind a colon.", f"Write {name} instead of {text}.")
-    if spec.argument is not None and colon:
-        given[spec.argument] = argument
-    choice = _choice(entry, given)
-    if spec.argument is not None and not choice.options[spec.argument]:
-        raise UsageError(f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
-    require_folders(spec.option_schema, choice.options, name)
-    return _Dataset(entry, choice, spec.shape(choice.options))
 
 
 def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSpec]:
@@ -285,45 +226,14 @@ def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSp
     return entry
 
 
-def _metrics(request: Request, catalogue: Catalogue, profile: Profile) -> list[MetricSpec]:
-    if request.metrics is None:
-        chosen = [entry.spec for entry in catalogue.metrics.values() if entry.spec.default]
-        extra = [catalogue.metrics[name].spec for name in profile.extra_metrics if name in catalogue.metrics]
-        return [*chosen, *(spec for spec in extra if spec not in chosen)]
-    found: list[MetricSpec] = []
-    for name in request.metrics:
-        if name in PREFIXES:
-            extractors = [entry.spec for entry in catalogue.extractors.values()]
-            found += [catalogue.require("metrics", full).spec for full in with_prefix(name, extractors)]
-        elif name == LIKELIHOOD:
-            found += [entry.spec for entry in catalogue.metrics.values() if entry.spec.needs_bound]
-        else:
-            found.append(catalogue.require("metrics", name).spec)
-    return list(dict.fromkeys(found))
-
-
-def _cell_metrics(metrics: Sequence[MetricSpec], family: FamilySpec | None, dataset: DatasetSpec) -> tuple[str, ...]:
-    if dataset.synthetic or family is None:
-        return ()
-    return tuple(
-        spec.name
-        for spec in metrics
-        if (family.reconstructs or not spec.needs_reconstruction)
-        and (not dataset.points or not spec.needs_pictures)
-        and (dataset.modes is not None or not spec.needs_modes)
-        and (family.bounds or not spec.needs_bound)
-        and (dataset.factors or not spec.needs_factors)
-    )
-
-
 def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
     """Return one reference per dataset and sample count, with every metric that its cells measure."""
     found: dict[str, PlannedReference] = {}
     for cell in cells:
         identity = cell.identity
-        samples = identity.recipe["samples"]
-        if not identity.metrics or not isinstance(samples, int):
+        if not identity.metrics:
             continue
+        samples = resolve_recipe(identity.recipe).samples
         key = reference_id(identity.dataset, samples)
         known = found[key].metrics if key in found else ()
         found[key] = PlannedReference(

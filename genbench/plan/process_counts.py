@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from genbench.api.options import OptionValue
+from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.errors import UsageError
 from genbench.results.schema import PlannedCell, Rendezvous
 
-ENGINES = ("eager", "auto")  # that run in several processes
 
-
-def on_each_machine(recipe: Mapping[str, OptionValue]) -> int:
-    """Return how many processes train the cell on each machine."""
-    return _whole(recipe, "nproc")
-
-
-def in_all(recipe: Mapping[str, OptionValue]) -> int:
-    """Return how many processes train the cell, on all machines together."""
-    return _whole(recipe, "nproc") * _whole(recipe, "nnodes")
-
-
-def check_shares(recipe: Mapping[str, OptionValue]) -> None:
+def check_shares(recipe: Recipe) -> None:
     """Raise `UsageError` where a batch cannot be divided evenly among the processes."""
-    processes, batch = in_all(recipe), recipe["batch_size"]
-    assert isinstance(batch, int)
+    processes, batch = recipe.processes, recipe.batch_size
     if batch % processes:
         below, above = batch // processes * processes, -(-batch // processes) * processes
         fitting = f"--batch-size {above}" + (f", or {below}" if below else "")
@@ -32,13 +19,6 @@ def check_shares(recipe: Mapping[str, OptionValue]) -> None:
             f"batch_size {batch} cannot be divided among {processes} processes: it is the batch of all together.",
             f"Use {fitting}.",
         )
-
-
-def why_not(recipe: Mapping[str, OptionValue]) -> str:
-    """Return why this engine cannot run in several processes, or an empty string."""
-    if in_all(recipe) > 1 and recipe["engine"] not in ENGINES:
-        return f"engine '{recipe['engine']}' runs in one process so far; with --nproc use --engine eager"
-    return ""
 
 
 def require_room(cells: Iterable[PlannedCell], places: int, what: str) -> None:
@@ -49,7 +29,7 @@ def require_room(cells: Iterable[PlannedCell], places: int, what: str) -> None:
         places: how many processes this machine has room for.
         what: what each process takes one of, in the plural.
     """
-    wanted = max((on_each_machine(cell.identity.recipe) for cell in cells if not cell.reason), default=1)
+    wanted = max((recipe.nproc for recipe in _possible(cells)), default=1)
     if wanted > max(1, places):
         raise UsageError(
             f"--nproc {wanted} needs as many {what}; this machine has {places} to give.",
@@ -59,7 +39,7 @@ def require_room(cells: Iterable[PlannedCell], places: int, what: str) -> None:
 
 def require_rendezvous(cells: Iterable[PlannedCell], rendezvous: Rendezvous | None) -> None:
     """Raise `UsageError` where machines are to train together and do not know where to meet."""
-    wanted = max((_whole(cell.identity.recipe, "nnodes") for cell in cells if not cell.reason), default=1)
+    wanted = max((recipe.nnodes for recipe in _possible(cells)), default=1)
     if wanted > 1 and rendezvous is None:
         raise UsageError(
             f"--nnodes {wanted} needs a place where the machines find each other.",
@@ -67,7 +47,6 @@ def require_rendezvous(cells: Iterable[PlannedCell], rendezvous: Rendezvous | No
         )
 
 
-def _whole(recipe: Mapping[str, OptionValue], name: str) -> int:
-    value = recipe.get(name, 1)  # a plan of an older version has none
-    assert isinstance(value, int)
-    return value
+def _possible(cells: Iterable[PlannedCell]) -> list[Recipe]:
+    """Return the recipes of the cells that can be executed."""
+    return [resolve_recipe(cell.identity.recipe) for cell in cells if not cell.reason]

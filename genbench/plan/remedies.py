@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from genbench.api.options import OptionValue
-from genbench.api.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA
+from genbench.api.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA, Recipe
 from genbench.errors import UsageError, near_miss
 from genbench.plan.initial_weights import file_hash, initial_weights
 from genbench.plan.targets import Directions, check_watched
@@ -13,37 +13,34 @@ from genbench.plan.targets import Directions, check_watched
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 
 
-def check_remedies(recipe: Mapping[str, OptionValue], metrics: Collection[str], directions: Directions) -> None:
+def check_remedies(recipe: Recipe, metrics: Collection[str], directions: Directions) -> None:
     """Raise `UsageError` where a setting lacks what it needs.
 
     Args:
-        recipe: every field.
         metrics: names of the metrics that this run measures.
         directions: the direction of every metric there is.
     """
-    metric, every, patience = recipe["best_metric"], recipe["evaluate_every"], recipe["patience"]
+    metric, every, patience = recipe.best_metric, recipe.evaluate_every, recipe.patience
     if patience and not metric:
         raise UsageError("patience needs a metric to watch.", f"Name it with --best-metric: {', '.join(metrics)}.")
     if metric:
-        check_watched("best_metric", str(metric), metrics, directions)
+        check_watched("best_metric", metric, metrics, directions)
     if metric and not every:
         raise UsageError(
             "best_metric needs evaluations while training.", "Say how often, in images: --evaluate-every 10000."
         )
-    policy = recipe["augment_policy"]
-    assert isinstance(policy, list)
-    if policy or recipe["augment_discriminator"] != "none":
-        check_policy(policy)
-    if recipe["optimizer"] in ("adam", "adamw"):
+    if recipe.augment_policy or recipe.augment_discriminator != "none":
+        check_policy(recipe.augment_policy)
+    if recipe.optimizer in ("adam", "adamw"):
         for name in ("beta1", "beta2"):
-            if recipe[name] == 1:
+            if getattr(recipe, name) == 1:
                 raise UsageError(f"{name} = 1 would never take in a gradient.", f"{name} is at least 0, below 1.")
 
 
-def without_effect(recipe: Mapping[str, OptionValue], networks: Collection[str]) -> list[str]:
+def without_effect(recipe: Recipe, networks: Collection[str]) -> list[str]:
     """Say which settings, other than their defaults, do nothing in this recipe or for a model of these networks."""
-    optimizer, schedule = recipe["optimizer"], recipe["schedule"]
-    augment = recipe["augment_discriminator"]
+    optimizer, schedule = recipe.optimizer, recipe.schedule
+    augment = recipe.augment_discriminator
     idle: list[tuple[bool, str, tuple[str, ...]]] = [
         (
             "discriminator" not in networks,
@@ -55,14 +52,14 @@ def without_effect(recipe: Mapping[str, OptionValue], networks: Collection[str])
         (schedule != "step", f"the schedule is {schedule}", ("schedule_every", "schedule_factor")),
         (augment == "none", "augment_discriminator is none", ("augment_policy",)),
         (augment != "ada", f"augment_discriminator is {augment}", ("augment_target", "augment_speed")),
-        (not recipe["ema_half_life"], "no weights are averaged", ("ema_ramp",)),
-        (recipe["input"] != "loader", f"the input is {recipe['input']}", ("loader_workers",)),
+        (not recipe.ema_half_life, "no weights are averaged", ("ema_ramp",)),
+        (recipe.input != "loader", f"the input is {recipe.input}", ("loader_workers",)),
     ]
     return [
-        f"{name} = {_said(recipe[name])} does nothing: {why}"
+        f"{name} = {_said(getattr(recipe, name))} does nothing: {why}"
         for does_nothing, why, names in idle
         for name in names
-        if does_nothing and recipe[name] != _DEFAULTS[name]
+        if does_nothing and getattr(recipe, name) != _DEFAULTS[name]
     ]
 
 
@@ -82,7 +79,7 @@ def _said(value: OptionValue) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def initial_hash(recipe: Mapping[str, OptionValue]) -> str:
+def initial_hash(recipe: Recipe) -> str:
     """Return the sha256 of the file of initial weights, or an empty string; raise `UsageError` where it is missing."""
-    source = str(recipe["init_from"] or "")
+    source = recipe.init_from
     return file_hash(initial_weights(source)) if source else ""

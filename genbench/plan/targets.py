@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from genbench.api.evaluation import Direction
-from genbench.api.options import OptionValue
+from genbench.api.recipe import Recipe
 from genbench.errors import UsageError, near_miss
 from genbench.results.schema import PlannedCell, Target
 
@@ -50,11 +51,9 @@ def make_targets(
     ]
 
 
-def with_evaluations(recipe: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+def with_evaluations(recipe: Recipe) -> Recipe:
     """Return a recipe that evaluates while training: as often as it says, else after each twentieth of its budget."""
-    images = recipe["images"]
-    assert isinstance(images, int)
-    return {**recipe, "evaluate_every": recipe["evaluate_every"] or max(1, images // EVALUATIONS)}
+    return replace(recipe, evaluate_every=recipe.evaluate_every or max(1, recipe.images // EVALUATIONS))
 
 
 def check_targets(targets: Iterable[Target], cells: Iterable[PlannedCell]) -> None:

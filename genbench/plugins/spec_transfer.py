@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from genbench.api.options import Option
+from genbench.api.restriction import Restriction
 from genbench.api.specs import ConfigurableSpec, Spec
 from genbench.plugins.loader import SPEC_TYPES, Kind
 
@@ -26,6 +27,8 @@ def spec_to_data(spec: Spec) -> dict[str, Any]:
         if callable(value) or (isinstance(value, str) and field.name in TARGETS):
             value = ELSEWHERE
         data[field.name] = value
+    if "restrictions" in data:
+        data["restrictions"] = [dataclasses.asdict(restriction) for restriction in data["restrictions"]]
     if isinstance(spec, ConfigurableSpec):
         data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]
     return data
@@ -36,4 +39,6 @@ def spec_from_data(kind: Kind, data: dict[str, Any]) -> Spec:
     values = dict(data)
     if "options" in values:
         values["options"] = tuple(Option(**{**o, "choices": tuple(o["choices"])}) for o in values["options"])
+    if "restrictions" in values:
+        values["restrictions"] = tuple(Restriction(**restriction) for restriction in values["restrictions"])
     return SPEC_TYPES[kind](**values)

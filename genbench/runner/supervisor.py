@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, Protocol
 
+from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.measure.machine import default_threads
 from genbench.plugins.loader import Plugin
@@ -271,11 +272,9 @@ def skipped(cell: PlannedCell) -> CellResult:
 
 def expected_steps(cell: PlannedCell) -> int:
     """Return how many steps the budget makes, as far as the plan knows: a plugin's family may have its own way."""
-    recipe = cell.identity.recipe
-    images, batch, repeats = recipe["images"], recipe["batch_size"], recipe["discriminator_steps"]
-    assert isinstance(images, int) and isinstance(batch, int) and isinstance(repeats, int)
-    per_step = batch * (repeats if cell.identity.family.name == "adversarial" else 1)
-    return max(1, -(-images // per_step))
+    recipe = resolve_recipe(cell.identity.recipe)
+    repeats = recipe.discriminator_steps if cell.identity.family.name == "adversarial" else 1
+    return max(1, -(-recipe.images // (recipe.batch_size * repeats)))
 
 
 def label(cell: PlannedCell) -> str:

@@ -23,6 +23,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.elastic.rendezvous import RendezvousConnectionError, RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.process.messages import Finished, Job
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.process.worker_channel import StopRequested, WorkerChannel
@@ -44,10 +45,8 @@ ELSEWHERE = "trained together with other machines: the result is in the run dire
 
 def processes_of(job: Job) -> tuple[int, int]:
     """Return how many processes train the job's cell on each machine, and on how many machines."""
-    recipe = job.cell.identity.recipe if job.cell is not None else {}
-    nproc, nnodes = recipe.get("nproc", 1), recipe.get("nnodes", 1)  # a plan of an older version has none
-    assert isinstance(nproc, int) and isinstance(nnodes, int)
-    return nproc, nnodes
+    recipe = resolve_recipe(job.cell.identity.recipe) if job.cell is not None else Recipe()
+    return recipe.nproc, recipe.nnodes
 
 
 def train_together(job: Job, channel: WorkerChannel) -> Finished:

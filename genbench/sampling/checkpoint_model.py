@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from genbench.api.recipe import resolve_recipe
+from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import (
     DatasetSpec,
     FamilySpec,
@@ -39,8 +39,7 @@ class Trained:
     family: Family  # on the weights that were read
     networks: dict[str, nn.Module]
     device: torch.device
-    statistics: str  # of batch norm: 'running' or 'batch'
-    precision: str  # in which it is sampled: that of its training
+    recipe: Recipe  # of its training
     classes: int  # that a conditional model knows; 0: it is not conditional
     class_names: tuple[str, ...]
     points: bool  # its images are points, not pictures
@@ -99,7 +98,7 @@ def load_trained(
         model=model,
         latent_dim=identity.latent_dim,
         num_classes=classes,
-        recipe=recipe,
+        recipe=recipe.settings,
         device=device,
         image_shape=identity.image_shape,
     )
@@ -110,8 +109,7 @@ def load_trained(
         family=resolve(family_spec.create)(setup),
         networks=networks,
         device=device,
-        statistics=str(recipe["sample_statistics"]),
-        precision=str(recipe["precision"]),
+        recipe=recipe,
         classes=classes if model.conditional else 0,
         class_names=tuple(result.class_names) if result is not None and model.conditional else (),
         points=dataset is not None and dataset.spec.points,

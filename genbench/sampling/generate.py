@@ -40,14 +40,16 @@ def generate_in_blocks(
     """Yield the images of `generate` in blocks, of which one is in memory at a time."""
     family, rng = trained.family, seeded_generator(seed, "samples", trained.device)
     block = _block(trained)
-    whole = trained.statistics == "batch"  # batch norm then needs the others of the block
+    whole = trained.recipe.sample_statistics == "batch"  # batch norm then needs the others of the block
     labels = labels_for(trained, label, count + block)
     if psi is not None:
         require_latents(trained, "--truncate")
     for start in range(0, count, block):
         size = min(block, count - start)
         chosen = None if labels is None else labels[start : start + block].to(trained.device)
-        with asking(trained.networks.values(), trained.device, trained.precision, trained.statistics):
+        with asking(
+            trained.networks.values(), trained.device, trained.recipe.precision, trained.recipe.sample_statistics
+        ):
             if isinstance(family, LatentFamily):
                 latents = _latents(trained, family, block, rng, psi)
                 used = block if whole else size
@@ -63,12 +65,14 @@ def interpolate(
 ) -> Tensor:
     """Return images uint8 (steps, …) on the way from the first image of one seed to the first of another."""
     family = require_latents(trained, "--interpolate")
-    with asking(trained.networks.values(), trained.device, trained.precision, trained.statistics):
+    with asking(trained.networks.values(), trained.device, trained.recipe.precision, trained.recipe.sample_statistics):
         ends = [
             _latents(trained, family, _block(trained), seeded_generator(seed, "samples", trained.device), psi)
             for seed in (first, last)
         ]
-        if trained.statistics == "batch":  # the whole block travels, so that both ends are normalised as when sampled
+        if (
+            trained.recipe.sample_statistics == "batch"
+        ):  # the whole block travels, so that both ends are normalised as when sampled
             ways = [between(one, other, steps, trained.model.prior) for one, other in zip(*ends, strict=True)]
             path = torch.stack(ways, dim=1)  # steps × block × latent
             batches = [_generate(trained, family, block, label)[:1] for block in path]
@@ -139,10 +143,9 @@ def labels_for(trained: Trained, label: int | None, count: int) -> Tensor | None
 
 def _block(trained: Trained) -> int:
     """Return how many latents are drawn at once: as many as the run drew, for the same images."""
-    samples = trained.identity.recipe.get("samples")
-    if trained.statistics == "batch" or not isinstance(samples, int):
+    if trained.recipe.sample_statistics == "batch":
         return SAMPLING_BATCH
-    return min(SAMPLING_BATCH, samples)
+    return min(SAMPLING_BATCH, trained.recipe.samples)
 
 
 def _latents(trained: Trained, family: LatentFamily, count: int, rng: torch.Generator, psi: float | None) -> Tensor:

@@ -49,7 +49,7 @@ def draw(
     """
     family = built.family_for_sampling()
     low, high = built.model.value_range
-    norm, precision = str(built.recipe["sample_statistics"]), str(built.recipe["precision"])
+    norm, precision = built.recipe.sample_statistics, built.recipe.precision
     rng = seeded_generator(identity.seed, "samples", device)
     labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
     batch = SAMPLING_BATCH if norm == "batch" else min(SAMPLING_BATCH, count)
@@ -83,7 +83,7 @@ def draw(
 def sample(built: Built, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:
     """Generate `count` images in evaluation mode, in the model's own range, and nothing else."""
     labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
-    with evaluation_mode(built.sampled_networks.values(), str(built.recipe["sample_statistics"])):
+    with evaluation_mode(built.sampled_networks.values(), built.recipe.sample_statistics):
         return built.family_for_sampling().sample(count, seeded_generator(identity.seed, "counting", device), labels)
 
 

@@ -135,7 +135,8 @@ def _build(
     catalogue = load_registry([asdict(plugin) for plugin in plan.plugins])
     data = load_data(identity.dataset, identity.image_shape, catalogue)
     here = torch.device(device)
-    return identity, build_cell(identity, catalogue, data, here), comparability(identity, here, data)
+    built = build_cell(identity, catalogue, data, here)
+    return identity, built, comparability(built.recipe, here, data)
 
 
 @functools.cache

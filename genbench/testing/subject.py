@@ -135,7 +135,7 @@ class Subject:
             dataset=_choice(next(iter(entries.datasets.values())), {}),
             image_shape=shape or self.shapes[0],
             latent_dim=chosen_latent_dim(self.settings, model),
-            recipe=resolve_recipe(model.recipe, loss.recipe, steps, recipe, owner=model.name),
+            recipe=resolve_recipe(model.recipe, loss.recipe, steps, recipe, owner=model.name).settings,
             device="cpu",
             seed=seed,
             metrics=(),

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from genbench.api.options import OptionValue
-from genbench.api.recipe import resolve_recipe
+from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import (
     FamilySpec,
     LossSpec,
@@ -54,14 +53,14 @@ class Built:
     setup: Setup
     engine: Engine
     memory_format: torch.memory_format
-    recipe: Mapping[str, OptionValue]
+    recipe: Recipe
     transfer: Transfer | None  # what was taken from a file of initial weights
     frozen: list[str]  # parameters that are not trained, as the recipe says
 
     @property
     def sampled_weights(self) -> str:
         """Which weights are sampled: 'averaged' or 'raw'."""
-        averaged = self.engine.average is not None and self.recipe["sample_weights"] == "averaged"
+        averaged = self.engine.average is not None and self.recipe.sample_weights == "averaged"
         return "averaged" if averaged else "raw"
 
     @property
@@ -94,8 +93,8 @@ def build_cell(
     model: ModelSpec = catalogue.require("models", identity.model.name).spec
     family_spec: FamilySpec = catalogue.require("families", identity.family.name).spec
     loss_spec: LossSpec = catalogue.require("losses", identity.loss.name).spec
-    recipe = identity.recipe
-    batch_size = _whole(recipe, "batch_size")
+    recipe = resolve_recipe(identity.recipe, owner=model.name)
+    batch_size = recipe.batch_size
     if batch_size > len(data.train_pixels):
         raise UsageError(
             f"batch_size {batch_size} is larger than the {len(data.train_pixels)} training images of "
@@ -108,7 +107,6 @@ def build_cell(
             "Choose a model that is not conditional, or data with classes: of a folder, one sub-folder each.",
         )
 
-    recipe = resolve_recipe(recipe, owner=model.name)  # a plan of an older version lacks the newer fields
     seed_globals(identity.seed)
     with _put_back(f"building '{model.name}'", notes):
         networks = build_networks(identity, model, family_spec, data.num_classes)
@@ -118,17 +116,16 @@ def build_cell(
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
         networks[LOSS_NETWORK] = module
-    transfer = start_from(identity, networks)
-    frozen = freeze(networks, _patterns(recipe, "freeze"))
+    transfer = start_from(recipe.init_from, identity.init_hash, networks)
+    frozen = freeze(networks, recipe.freeze)
     memory_format = _memory_format(networks)
     for network in networks.values():
         network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
         network.train()
     if batch_size == world.size:
         require_several_values(networks)
-    rate = float(recipe["dropout"] or 0)  # type: ignore[arg-type]
-    if rate > 0:
-        add_dropout(networks, family_spec.dropout or family_spec.networks or tuple(networks), rate)
+    if recipe.dropout > 0:
+        add_dropout(networks, family_spec.dropout or family_spec.networks or tuple(networks), recipe.dropout)
     augmentation = make_discriminator_augment(recipe, model.value_range, batch_size, device)
     setup = Setup(
         networks=networks,
@@ -136,7 +133,7 @@ def build_cell(
         model=model,
         latent_dim=identity.latent_dim,
         num_classes=data.num_classes,
-        recipe=recipe,
+        recipe=recipe.settings,
         device=device,
         train_size=len(data.train_pixels),
         image_shape=identity.image_shape,
@@ -155,9 +152,9 @@ def build_cell(
         data=_training_images(identity, data, model, memory_format, device, recipe, Shard(world.rank, world.size)),
         rng=seeded_generator(identity.seed, of_rank("training noise", world.rank), device),
         optimizers=optimizers,
-        precision=str(recipe["precision"]),
+        precision=recipe.precision,
         average=_average(networks, family_spec, recipe),
-        budget=_whole(recipe, "images"),
+        budget=recipe.images,
         rules=make_update_rules(networks, optimizers, recipe),
         augmentation=augmentation,
         functions=functions,
@@ -191,13 +188,13 @@ def _training_images(
     model: ModelSpec,
     memory_format: torch.memory_format,
     device: torch.device,
-    recipe: Mapping[str, OptionValue],
+    recipe: Recipe,
     shard: Shard,
 ) -> TrainingImages:
     common: dict[str, Any] = {
         "pixels": data.train_pixels,
         "labels": data.train_labels if model.conditional else None,
-        "batch_size": _whole(recipe, "batch_size"),
+        "batch_size": recipe.batch_size,
         "value_range": model.value_range,
         "device": device,
         "rng": seeded_generator(identity.seed, "data order", device),
@@ -205,19 +202,16 @@ def _training_images(
         "transform": make_transform(recipe),
         "shard": shard,
     }
-    if recipe["input"] == "loader":
-        return LoaderImages(**common, workers=_whole(recipe, "loader_workers"))
+    if recipe.input == "loader":
+        return LoaderImages(**common, workers=recipe.loader_workers)
     return ResidentImages(**common, copy=data.mapped)
 
 
-def _average(
-    networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Mapping[str, OptionValue]
-) -> AveragedWeights | None:
-    half_life, ramp = float(recipe["ema_half_life"] or 0), float(recipe["ema_ramp"] or 0)  # type: ignore[arg-type]
-    if half_life <= 0:
+def _average(networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Recipe) -> AveragedWeights | None:
+    if recipe.ema_half_life <= 0:
         return None
     chosen = family.averaged or tuple(networks)
-    return AveragedWeights({name: networks[name] for name in chosen}, half_life, ramp)
+    return AveragedWeights({name: networks[name] for name in chosen}, recipe.ema_half_life, recipe.ema_ramp)
 
 
 def _memory_format(networks: Mapping[str, nn.Module]) -> torch.memory_format:
@@ -227,13 +221,18 @@ def _memory_format(networks: Mapping[str, nn.Module]) -> torch.memory_format:
     return torch.channels_last if found else torch.contiguous_format
 
 
-def start_from(identity: CellIdentity, networks: Mapping[str, nn.Module]) -> Transfer | None:
-    """Load the initial weights that the recipe asks for, by name and shape; return what was and was not taken."""
-    source = str(identity.recipe.get("init_from") or "")
+def start_from(source: str, expected_hash: str, networks: Mapping[str, nn.Module]) -> Transfer | None:
+    """Load initial weights by name and shape; return what was and was not taken, or None without a source.
+
+    Args:
+        source: RUN:CELL or a file, as the recipe's `init_from`; may be empty.
+        expected_hash: sha256 of the file when the run was planned; empty: any file will do.
+        networks: take the weights.
+    """
     if not source:
         return None
     path = initial_weights(source)
-    if identity.init_hash and file_hash(path) != identity.init_hash:
+    if expected_hash and file_hash(path) != expected_hash:
         raise UsageError(
             f"{path} has changed since this run was planned.", "Restore it, or start a new run from the new weights."
         )
@@ -245,15 +244,3 @@ def start_from(identity: CellIdentity, networks: Mapping[str, nn.Module]) -> Tra
         unused=list(report.unused),
         mismatched=list(report.mismatched),
     )
-
-
-def _patterns(recipe: Mapping[str, OptionValue], name: str) -> list[str]:
-    value = recipe[name]
-    assert isinstance(value, list)
-    return [str(item) for item in value]
-
-
-def _whole(recipe: Mapping[str, OptionValue], name: str) -> int:
-    value = recipe[name]
-    assert isinstance(value, int)
-    return value

@@ -11,7 +11,7 @@ the unchanged image the most frequent one (section 2.2 there).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -184,7 +184,7 @@ class AdaptiveAugment(nn.Module):
 
 
 def make_discriminator_augment(
-    recipe: Mapping[str, Any], value_range: tuple[float, float], batch_size: int, device: torch.device
+    recipe: Recipe, value_range: tuple[float, float], batch_size: int, device: torch.device
 ) -> Augmentation | None:
     """Return the augmentation that the recipe asks for, or None.
 
@@ -195,16 +195,15 @@ def make_discriminator_augment(
 
     Raises `UsageError` where `augment_policy` names no change, or one that does not exist.
     """
-    settings = Recipe(**recipe)
-    if settings.augment_discriminator == "none":
+    if recipe.augment_discriminator == "none":
         return None
-    check_policy(settings.augment_policy)
-    changes = [change for name in settings.augment_policy for change in POLICIES[name]]
+    check_policy(recipe.augment_policy)
+    changes = [change for name in recipe.augment_policy for change in POLICIES[name]]
     values = ValueRange(*value_range)
-    if settings.augment_discriminator == "diffaugment":
+    if recipe.augment_discriminator == "diffaugment":
         return DiffAugment(changes, values)
-    step = ADAPT_EVERY * batch_size / settings.augment_speed
-    return AdaptiveAugment(changes, values, settings.augment_target, step).to(device)
+    step = ADAPT_EVERY * batch_size / recipe.augment_speed
+    return AdaptiveAugment(changes, values, recipe.augment_target, step).to(device)
 
 
 def _pictures(images: Tensor) -> Tensor:

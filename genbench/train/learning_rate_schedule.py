@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from genbench.api.recipe import Recipe
 
 
-def learning_rate_factor(recipe: Mapping[str, Any]) -> Callable[[int, int], float]:
+def learning_rate_factor(recipe: Recipe) -> Callable[[int, int], float]:
     """Return `factor(images_seen, budget)`: what the learning rates are multiplied by in the step to come.
 
     With n images seen, budget N, warm-up w, batch B, start s, final share f and t = (n - s) / (N - s) kept in [0, 1]:
@@ -23,24 +23,23 @@ def learning_rate_factor(recipe: Mapping[str, Any]) -> Callable[[int, int], floa
     The warm-up counts the images of the step itself, so that the first step is not lost. A decay that would start at
     or after the budget's end does not happen.
     """
-    settings = Recipe(**recipe)
-    final, start = settings.schedule_final, settings.schedule_start
+    final, start = recipe.schedule_final, recipe.schedule_start
 
     def decay(images_seen: int, budget: int) -> float:
-        if settings.schedule == "constant":
+        if recipe.schedule == "constant":
             return 1.0
-        if settings.schedule == "step":
-            return float(settings.schedule_factor ** (images_seen // settings.schedule_every))
+        if recipe.schedule == "step":
+            return float(recipe.schedule_factor ** (images_seen // recipe.schedule_every))
         if budget <= start:
             return 1.0
         passed = min(1.0, max(0.0, (images_seen - start) / (budget - start)))
-        left = 1 - passed if settings.schedule == "linear" else (1 + math.cos(math.pi * passed)) / 2
+        left = 1 - passed if recipe.schedule == "linear" else (1 + math.cos(math.pi * passed)) / 2
         return final + (1 - final) * left
 
     def factor(images_seen: int, budget: int) -> float:
         warmed = 1.0
-        if settings.schedule_warmup:
-            warmed = min(1.0, (images_seen + settings.batch_size) / settings.schedule_warmup)
+        if recipe.schedule_warmup:
+            warmed = min(1.0, (images_seen + recipe.batch_size) / recipe.schedule_warmup)
         return warmed * decay(images_seen, budget)
 
     return factor

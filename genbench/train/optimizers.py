@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +18,7 @@ OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weigh
 
 
 def make_optimizers(
-    networks: Mapping[str, nn.Module], phases: Sequence[Phase], recipe: Mapping[str, Any]
+    networks: Mapping[str, nn.Module], phases: Sequence[Phase], recipe: Recipe
 ) -> dict[str, torch.optim.Optimizer]:
     """Return an optimiser for each phase that has something to train, by phase name.
 
@@ -43,17 +42,15 @@ def make_optimizers(
         sharers = [phase for phase in phases if phase.optimizer == name]
         own = Fraction(owner.repeats, owner.every)
         both = sum((Fraction(phase.repeats, phase.every) for phase in sharers), own)  # updates per step
-        settings = _settings_of(owner, recipe)
-        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), settings, float(own / both))
+        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), _recipe_of(owner, recipe), float(own / both))
         optimizers |= dict.fromkeys([name, *(phase.name for phase in sharers)], optimizer)
     return optimizers
 
 
-def _settings_of(phase: Phase, recipe: Mapping[str, Any]) -> Recipe:
-    """Return the recipe as this phase's optimiser is to see it; `Recipe` has checked the cell's, not the phase's."""
-    settings = Recipe(**recipe)
-    if phase.name == DISCRIMINATOR and settings.discriminator_learning_rate is not None:
-        settings = replace(settings, learning_rate=settings.discriminator_learning_rate)
+def _recipe_of(phase: Phase, recipe: Recipe) -> Recipe:
+    """Return the recipe with what this phase's optimiser wants otherwise."""
+    if phase.name == DISCRIMINATOR and recipe.discriminator_learning_rate is not None:
+        recipe = replace(recipe, learning_rate=recipe.discriminator_learning_rate)
     for name in phase.recipe:
         if name not in OWN_FIELDS:
             raise SpecError(
@@ -61,32 +58,31 @@ def _settings_of(phase: Phase, recipe: Mapping[str, Any]) -> Recipe:
                 f"{near_miss(name, OWN_FIELDS)}",
                 f"Such settings are: {', '.join(OWN_FIELDS)}.",
             )
-    own = resolve_recipe(recipe, phase.recipe, owner=f"phase {phase.name}")
-    return replace(settings, **{name: own[name] for name in phase.recipe})  # type: ignore[arg-type]
+    return resolve_recipe(recipe.settings, phase.recipe, owner=f"phase {phase.name}")
 
 
-def _make_optimizer(parameters: list[nn.Parameter], settings: Recipe, correction: float) -> torch.optim.Optimizer:
+def _make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, correction: float) -> torch.optim.Optimizer:
     """Return the fastest implementation that torch has of this optimiser: fused, or else for many tensors at once."""
-    rate = settings.learning_rate * correction
-    decay, momentum = settings.weight_decay, settings.momentum
-    match settings.optimizer:
+    rate = recipe.learning_rate * correction
+    decay, momentum = recipe.weight_decay, recipe.momentum
+    match recipe.optimizer:
         case "adam":  # Kingma & Ba 2015
-            return torch.optim.Adam(parameters, rate, _betas(settings, correction), weight_decay=decay, fused=True)
+            return torch.optim.Adam(parameters, rate, _betas(recipe, correction), weight_decay=decay, fused=True)
         case "adamw":  # Loshchilov & Hutter 2019
-            return torch.optim.AdamW(parameters, rate, _betas(settings, correction), weight_decay=decay, fused=True)
+            return torch.optim.AdamW(parameters, rate, _betas(recipe, correction), weight_decay=decay, fused=True)
         case "rmsprop":  # Hinton 2012, lecture 6e; decay 0.99 of the squares
             return torch.optim.RMSprop(parameters, rate, momentum=momentum, weight_decay=decay, foreach=True)
         case "sgd":
             return torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay, fused=True)
 
 
-def _betas(settings: Recipe, correction: float) -> tuple[float, float]:
-    for name, beta in (("beta1", settings.beta1), ("beta2", settings.beta2)):
+def _betas(recipe: Recipe, correction: float) -> tuple[float, float]:
+    for name, beta in (("beta1", recipe.beta1), ("beta2", recipe.beta2)):
         if beta >= 1:
             raise UsageError(
                 f"recipe.{name} = {beta:g} would never take in a gradient.", f"{name} is at least 0, below 1."
             )
-    return settings.beta1**correction, settings.beta2**correction
+    return recipe.beta1**correction, recipe.beta2**correction
 
 
 def _check_sharing(phase: Phase, owners: Mapping[str, Phase]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
-from genbench.api.options import OptionValue
+from genbench.api.recipe import Recipe
 from genbench.api.training import Phase
 from genbench.train.engine import UpdateRules
 from genbench.train.learning_rate_schedule import learning_rate_factor, set_learning_rates
@@ -17,11 +17,10 @@ from genbench.train.regularisation import add_orthogonal_gradient, require_weigh
 def make_update_rules(
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, torch.optim.Optimizer],
-    recipe: Mapping[str, OptionValue],
+    recipe: Recipe,
 ) -> UpdateRules:
     """Return gradient clipping, orthogonal regularisation and the learning-rate schedule of this recipe."""
-    orthogonal = float(recipe["orthogonal"] or 0)  # type: ignore[arg-type]
-
+    orthogonal = recipe.orthogonal
     if orthogonal > 0:
         require_weights(networks)
 
@@ -32,19 +31,15 @@ def make_update_rules(
             add_orthogonal_gradient(networks[name], orthogonal)
 
     return UpdateRules(
-        clip_gradient=float(recipe["clip_gradient"] or 0),  # type: ignore[arg-type]
+        clip_gradient=recipe.clip_gradient,
         add_gradients=add_gradients if orthogonal > 0 else None,
         schedule=_schedule(optimizers, recipe),
     )
 
 
-def _schedule(
-    optimizers: Mapping[str, torch.optim.Optimizer], recipe: Mapping[str, OptionValue]
-) -> Callable[[int], None] | None:
-    if recipe["schedule"] == "constant" and not recipe["schedule_warmup"]:
+def _schedule(optimizers: Mapping[str, torch.optim.Optimizer], recipe: Recipe) -> Callable[[int], None] | None:
+    if recipe.schedule == "constant" and not recipe.schedule_warmup:
         return None
-    budget = recipe["images"]
-    assert isinstance(budget, int)
     factor = learning_rate_factor(recipe)
     distinct = list(dict.fromkeys(optimizers.values()))
     bases = [float(group["lr"]) for optimizer in distinct for group in optimizer.param_groups]
@@ -52,6 +47,6 @@ def _schedule(
     def schedule(images_seen: int) -> None:
         # Looked up anew: an optimiser that is loaded from a checkpoint has other groups.
         groups = [group for optimizer in distinct for group in optimizer.param_groups]
-        set_learning_rates(groups, bases, factor(images_seen, budget))
+        set_learning_rates(groups, bases, factor(images_seen, recipe.images))
 
     return schedule

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genbench.cell.counters import (
-    Counted,
+    CounterRecord,
     count,
     flops_per_image,
     flops_per_sample,
@@ -103,7 +103,7 @@ def test_a_counter_that_fails_costs_its_own_figure_only(catalogue: Catalogue) ->
     def fail(images: int) -> None:
         raise RuntimeError("no formula")
 
-    found: Counted = count(engine(catalogue, "vae"), fail, CPU, energy_seconds=0)
+    found: CounterRecord = count(engine(catalogue, "vae"), fail, CPU, energy_seconds=0)
     assert found.flops_per_sample is None
     assert found.flops_per_image
     assert found.notes == ["floating-point operations of a sample could not be counted: RuntimeError: no formula"]

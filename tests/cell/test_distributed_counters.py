@@ -6,7 +6,7 @@ import pytest
 from engine_cells import CATALOGUE, CPU, some_data
 
 from genbench.cell import distributed
-from genbench.cell.counters import Counted
+from genbench.cell.counters import CounterRecord
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.train.builder import build_cell
@@ -19,7 +19,7 @@ class MainOfTwo(World):
     size = 2
 
 
-def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[Counted, list[str]]:
+def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[CounterRecord, list[str]]:
     """Return what is counted of a GAN whose batch is that world's, and what was measured of launches."""
     asked: list[str] = []
 

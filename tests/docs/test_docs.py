@@ -77,7 +77,7 @@ def built_in(kind: Kind) -> list[Any]:
 
 def test_every_model_has_a_row_with_its_sizes_default_loss_recipe_and_paper() -> None:
     usual = {"batch_size": 64, "learning_rate": 2e-4, "beta1": 0.5, "beta2": 0.999, "discriminator_steps": 1}
-    assert usual.items() <= resolve_recipe().items()
+    assert usual.items() <= resolve_recipe().settings.items()
     for family in built_in("families"):
         section = DOCS["models"].split(f"### Family `{family.name}`", maxsplit=1)[1].split("\n#")[0]
         for model in (model for model in built_in("models") if model.family == family.name):

@@ -152,4 +152,4 @@ def test_a_value_with_another_name_now_is_told_to_who_asks_and_read_in_old_runs(
     for given in ({"input": "stream"}, {"variants": {"far": {"input": "stream"}}}):
         with pytest.raises(UsageError, match="Write loader"):
             make_request(given)
-    assert resolve_recipe({"input": "stream"})["input"] == "loader"
+    assert resolve_recipe({"input": "stream"}).input == "loader"

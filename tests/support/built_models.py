@@ -58,7 +58,7 @@ def family(name: str, networks: dict[str, nn.Module], loss: str = "", **recipe: 
         model=spec,
         latent_dim=spec.latent_dim,
         num_classes=CLASSES if spec.conditional else 0,
-        recipe=resolve_recipe(spec.recipe, {"discriminator_steps": 1, **recipe}),
+        recipe=resolve_recipe(spec.recipe, {"discriminator_steps": 1, **recipe}).settings,
         device=torch.device("cpu"),
         train_size=64,
     )

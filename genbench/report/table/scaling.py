@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from genbench.plan.process_counts import in_all
+from genbench.api.recipe import resolve_recipe
 from genbench.report import numbers
 from genbench.report.table.layout import Footnotes, Value
 from genbench.report.table.values import PlannedRow
@@ -24,17 +24,17 @@ _SHARED = (
 
 def several_processes(cells: Sequence[PlannedRow]) -> bool:
     """Say whether some cell is trained by more than one process."""
-    return any(in_all(cell.planned.identity.recipe) > 1 for cell in cells)
+    return any(resolve_recipe(cell.planned.identity.recipe).processes > 1 for cell in cells)
 
 
 def scaling_values(cells: Sequence[PlannedRow], notes: Footnotes) -> list[dict[str, Value]]:
     """Return, for each cell, its efficiency where it has several processes and the run holds that with one."""
-    alone = {_key(cell): cell.result for cell in cells if in_all(cell.planned.identity.recipe) == 1}
+    alone = {_key(cell): cell.result for cell in cells if resolve_recipe(cell.planned.identity.recipe).processes == 1}
     return [_value(cell, alone.get(_key(cell)), notes) for cell in cells]
 
 
 def _value(cell: PlannedRow, alone: CellResult | None, notes: Footnotes) -> dict[str, Value]:
-    processes = in_all(cell.planned.identity.recipe)
+    processes = resolve_recipe(cell.planned.identity.recipe).processes
     fast, slow = _speed(cell.result), _speed(alone)
     if processes == 1 or not fast or not slow:
         return {}

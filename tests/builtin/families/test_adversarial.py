@@ -93,7 +93,7 @@ def family(
             model=ModelSpec(name="tiny", family="adversarial", build=len, default_loss="x", conditional=conditional),
             latent_dim=LATENTS,
             num_classes=CLASSES,
-            recipe=resolve_recipe(recipe),
+            recipe=resolve_recipe(recipe).settings,
             device=CPU,
             augmentation=augmentation,
         )

@@ -35,7 +35,9 @@ def test_rows_that_differ_in_what_both_know_look_different(rows: list[dict[str, 
 
 
 def test_a_recipe_that_every_row_shares_is_in_the_caption_where_it_is_not_the_usual_one() -> None:
-    recipe = resolve_recipe({"augment_discriminator": "ada", "ema_half_life": 10_000, "freeze": ["generator.0.*"]})
+    recipe = resolve_recipe(
+        {"augment_discriminator": "ada", "ema_half_life": 10_000, "freeze": ["generator.0.*"]}
+    ).settings
     rows: list[dict[str, OptionValue]] = [{"model": model, **recipe} for model in ("gan", "dcgan")]
     assert caption(divide(rows).shared).split(" · ")[-3:] == [
         "augment_discriminator = ada", "ema_half_life = 10000", "freeze = generator.0.*",
@@ -43,7 +45,7 @@ def test_a_recipe_that_every_row_shares_is_in_the_caption_where_it_is_not_the_us
 
 
 def test_the_usual_recipe_adds_nothing_to_the_caption_and_how_one_measures_neither() -> None:
-    assert "=" not in caption(resolve_recipe({"energy_seconds": 0.0, "warmup_steps": 3}))
+    assert "=" not in caption(resolve_recipe({"energy_seconds": 0.0, "warmup_steps": 3}).settings)
 
 
 def test_what_only_one_row_has_is_a_column_and_no_claim_about_all_rows() -> None:

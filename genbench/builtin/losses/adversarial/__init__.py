@@ -13,6 +13,14 @@ _CROSS_ENTROPY = "L_D = E softplus(-D(x)) + E softplus(D(G(z)))"
 _SMOOTHED = f"{_CROSS_ENTROPY} (with label smoothing s: + s E D(x))"
 
 
+def _without_ada(**options: str) -> tuple[genbench.Restriction, ...]:
+    """Return the restriction of losses under which only differences of logits mean anything."""
+    reason = (
+        "ADA counts the real images that D classifies as real, and D has no decision boundary here; use diffaugment"
+    )
+    return (genbench.Restriction(setting="augment_discriminator", excludes=("ada",), reason=reason, options=options),)
+
+
 @dataclass(frozen=True)
 class CrossEntropyOptions:
     """Options of the games in which the discriminator is a classifier: `minimax`, `non-saturating` and others."""
@@ -135,6 +143,7 @@ def specs() -> Iterable[genbench.LossSpec]:
         formula="L_D = E D(G(z)) - E D(x), parameters of D in [-clip, clip], L_G = -E D(G(z))",
         source="Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1",
         options=WassersteinOptions,
+        restrictions=_without_ada(),
         recipe={"optimizer": "rmsprop", "learning_rate": 5e-5, "discriminator_steps": 5},
     )
     yield genbench.LossSpec(
@@ -145,6 +154,7 @@ def specs() -> Iterable[genbench.LossSpec]:
         formula="L_D = E D(G(z)) - E D(x) + λ E (‖∇D(εx + (1-ε)G(z))‖ - 1)², ε ~ U(0, 1) per image, L_G = -E D(G(z))",
         source="Gulrajani et al. 2017, arXiv:1704.00028, equation 3 and algorithm 1",
         options=GradientPenaltyOptions,
+        restrictions=_without_ada(),
         recipe={
             "optimizer": "adam",
             "learning_rate": 1e-4,
@@ -179,6 +189,7 @@ def specs() -> Iterable[genbench.LossSpec]:
         create=_CREATE + "relativistic",
         formula="L_D = E softplus(-(D(x) - E D(G(z)))) + E softplus(D(G(z)) - E D(x)), L_G: x and G(z) swapped",
         source="Jolicoeur-Martineau 2018, arXiv:1807.00734 (RaSGAN)",
+        restrictions=_without_ada(),
     )
     yield genbench.LossSpec(
         name="rpgan-r1-r2",
@@ -188,6 +199,7 @@ def specs() -> Iterable[genbench.LossSpec]:
         formula="L_D = E softplus(D(G(z)) - D(x)) + γ/2 (E ‖∇D(x)‖² + E ‖∇D(G(z))‖²), L_G = E softplus(D(x) - D(G(z)))",
         source="Huang et al. 2024, arXiv:2501.05441, section 2; Jolicoeur-Martineau 2018, arXiv:1807.00734 (RpSGAN)",
         options=PairedOptions,
+        restrictions=_without_ada(),
         recipe={"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.0, "beta2": 0.99},
     )
     yield genbench.LossSpec(
@@ -198,4 +210,5 @@ def specs() -> Iterable[genbench.LossSpec]:
         formula="α L_D for the discriminator, (1 - α) L_G for the generator, L_D and L_G those of the chosen game",
         source="the weighted total α L_D + (1 - α) L_G of introductory texts, read as two objectives",
         options=WeightedOptions,
+        restrictions=_without_ada(game="relativistic"),
     )

@@ -1,0 +1,91 @@
+"""Why a combination of model, loss, dataset and recipe is impossible: the cell is then planned as skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from genbench.api.images import Shape
+from genbench.api.options import OptionValue
+from genbench.api.recipe import Recipe
+from genbench.api.specs import DatasetSpec, FamilySpec, LossSpec, ModelSpec
+from genbench.errors import near_miss
+from genbench.plugins.catalogue import Catalogue
+from genbench.results.schema import CellIdentity
+
+DISTRIBUTED_ENGINES = ("eager", "auto")  # that run in several processes
+
+
+def missing_family(model: ModelSpec, catalogue: Catalogue) -> str:
+    """Return why the model's family is not there."""
+    claims = catalogue.quarantined_claims("families", model.family)
+    miss = near_miss(model.family, catalogue.families)
+    unknown = ", which no plugin registers" + (f".{miss}" if miss else "")
+    why = f" of the {claims[0].explanation}" if claims else unknown
+    return f"model '{model.name}' is of the family '{model.family}'{why}"
+
+
+def infeasibility(
+    model: ModelSpec, loss: LossSpec, family: FamilySpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe
+) -> str:
+    """Return why these do not go together, or an empty string."""
+    if loss.family != model.family:
+        return f"loss '{loss.name}' is {loss.family}, model '{model.name}' is {model.family}"
+    return (
+        _wrong_shape(model, data, identity.image_shape)
+        or _missing_labels(model, data)
+        or _declared_restriction(model, loss, family, identity, recipe)
+        or _impossible_recipe(model, data, identity, recipe)
+    )
+
+
+def _wrong_shape(model: ModelSpec, data: DatasetSpec, image_shape: Shape) -> str:
+    if model.image_shapes is None or image_shape in model.image_shapes:
+        return ""
+    shapes = ", ".join("×".join(map(str, shape)) for shape in model.image_shapes)
+    hint = ""
+    if any(option.name == "size" for option in data.option_schema):
+        sizes = sorted({shape[1] for shape in model.image_shapes if shape[1] == shape[2]})
+        hint = f"; choose one with --set {data.name}.size=… ({', '.join(map(str, sizes))})"
+    return (
+        f"model '{model.name}' takes images of {shapes}, dataset '{data.name}' has {'×'.join(map(str, image_shape))}"
+        f"{hint}"
+    )
+
+
+def _missing_labels(model: ModelSpec, data: DatasetSpec) -> str:
+    unlabelled = not data.classes and data.train_size is not None
+    return (
+        f"model '{model.name}' needs labels, dataset '{data.name}' has none" if model.conditional and unlabelled else ""
+    )
+
+
+def _declared_restriction(
+    model: ModelSpec, loss: LossSpec, family: FamilySpec, identity: CellIdentity, recipe: Recipe
+) -> str:
+    """Return the first restriction, as declared by model, loss or family, that the cell violates."""
+    declared: list[tuple[str, ModelSpec | LossSpec | FamilySpec, Mapping[str, OptionValue]]] = [
+        ("model", model, identity.model.options),
+        ("loss", loss, identity.loss.options),
+        ("family", family, {}),
+    ]
+    for kind, spec, options in declared:
+        for restriction in spec.restrictions:
+            violation = restriction.violation(recipe, identity.device, options)
+            if violation:
+                return f"{kind} '{spec.name}' does not work with {violation}: {restriction.reason}"
+    return ""
+
+
+def _impossible_recipe(model: ModelSpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe) -> str:
+    if recipe.precision == "tf32" and identity.device == "cpu":
+        return "precision tf32 exists on NVIDIA GPUs only: use fp32 or bf16 on a CPU"
+    if recipe.best_metric and recipe.best_metric not in identity.metrics:
+        return f"best_metric '{recipe.best_metric}' is not measured for '{model.name}' on '{data.name}'"
+    if data.train_size is not None and recipe.batch_size > data.train_size:
+        return (
+            f"batch_size {recipe.batch_size} is larger than the {data.train_size} training images of '{data.name}'; "
+            f"use --batch-size {data.train_size} or less"
+        )
+    if recipe.processes > 1 and recipe.engine not in DISTRIBUTED_ENGINES:
+        return f"engine '{recipe.engine}' runs in one process only; with --nproc use --engine eager"
+    return ""
