@@ -18,7 +18,7 @@ from torch import Tensor
 import genbench
 from genbench_pythae.catalogue import BY_NAME
 from genbench_pythae.networks import connect, to_device
-from genbench_pythae.surroundings import Surroundings
+from genbench_pythae.torch_overrides import TorchOverrides
 
 TERMS = {  # pythae's names of what becomes a curve; all are means over the batch
     "recon_loss": "reconstruction",
@@ -74,7 +74,7 @@ class Autoencoder:
         if self.wrapped.model == "DisentangledBetaVAE":
             self.model.C = self.capacity * self._share_of_warm_up(batch)
             settings["epoch"] = self.config.warmup_epoch + 1  # for pythae, the warm-up is over
-        with Surroundings(batch.rng):
+        with TorchOverrides(batch.rng):
             return self.model({"data": batch.images}, **settings)
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:

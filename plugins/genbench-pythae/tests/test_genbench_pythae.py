@@ -26,7 +26,7 @@ from genbench_pythae.catalogue import BY_NAME, WRAPPED
 from genbench_pythae.configs import option_class
 from genbench_pythae.family import Autoencoder, LatentAutoencoder, create
 from genbench_pythae.latents import FittedGaussian
-from genbench_pythae.surroundings import Surroundings
+from genbench_pythae.torch_overrides import TorchOverrides
 
 SPECS = {spec.name: spec for spec in genbench_pythae.genbench_models()}
 SHAPE = (1, 8, 8)
@@ -126,7 +126,7 @@ def test_noise_is_the_same_in_both_precisions() -> None:
     # torch's own draws of the two types differ from the same seed, and a rounding error would be taken for another draw
     drawn = []
     for dtype in (torch.float32, torch.bfloat16):
-        with Surroundings(torch.Generator().manual_seed(0)):
+        with TorchOverrides(torch.Generator().manual_seed(0)):
             drawn.append(torch.randn_like(torch.zeros(4, 10, dtype=dtype)))
     assert drawn[1].dtype == torch.bfloat16
     assert torch.equal(drawn[0].to(torch.bfloat16), drawn[1])

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 
-class Surroundings(TorchFunctionMode):
+class TorchOverrides(TorchFunctionMode):
     """A context in which `torch.randn_like` and `torch.randperm` draw from one generator."""
 
     def __init__(self, rng: torch.Generator) -> None:
