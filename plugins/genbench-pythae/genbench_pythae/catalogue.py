@@ -18,8 +18,8 @@ class Wrapped:
     summary: str
     paper: str
     latents: Latents = "normal"
-    # For each player, the network that it trains and the loss that it minimises, by its key in the output of the forward
-    # pass. The first is the autoencoder; the others are its children, which train separately.
+    # For each player, the network that it trains and the loss that it minimises, by its key in the output of the
+    # forward pass. The first is the autoencoder; the others are its children, which train separately.
     players: tuple[tuple[str, str], ...] = (("autoencoder", "loss"),)
     without: tuple[str, ...] = ()  # config fields that are not options
 
