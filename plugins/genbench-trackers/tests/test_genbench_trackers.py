@@ -14,7 +14,7 @@ from typing import Any
 import genbench_trackers
 import pytest
 from genbench_trackers import MLflowOptions, TensorBoardOptions, WandbOptions, event_files, mlflow_runs, wandb_runs
-from genbench_trackers.scalars import library
+from genbench_trackers.scalars import import_library
 from PIL import Image
 
 import genbench
@@ -102,7 +102,7 @@ def test_the_specs_lead_to_their_reporters_and_import_no_tracker() -> None:
 
 def test_a_missing_library_is_said_with_its_cure() -> None:
     with pytest.raises(genbench.ReporterUnavailable, match=r"pip install 'genbench-trackers\[wandb\]'"):
-        library("no_such_tracker", "wandb")
+        import_library("no_such_tracker", "wandb")
 
 
 @needs("tensorboard")
