@@ -21,7 +21,9 @@ class NetworkOptions:
     """Options of the models."""
 
     step_channels: int = genbench.option(64, "channels next to the image, in both networks", minimum=1)
-    batchnorm: bool = genbench.option(True, "batch norm in both networks; off: for penalties on each image's gradient")
+    batchnorm: bool = genbench.option(
+        True, "batch norm in both networks; disable it for penalties on each image's gradient"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 With n = step_channels and k = log2(size) - 3 doublings of the channels:
 
     generator       latents → 4 × 4 with n·2ᵏ channels → … → size/2 with n → size, tanh; batch norm, LeakyReLU(0.2)
-    discriminator   image → size/2 with n → … → 4 × 4 with n·2ᵏ → one logit; LeakyReLU(0.2), batch norm (not in the first)
+    discriminator   image → size/2 with n → … → 4 × 4 with n·2ᵏ → logit; LeakyReLU(0.2), batch norm (not in the first)
 
 By default torchgan's discriminators end in a LeakyReLU, so what its losses take for a logit would hardly fall below
 zero. Here they end in the logit. Nothing else differs from torchgan's defaults.

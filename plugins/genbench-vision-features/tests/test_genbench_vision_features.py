@@ -120,7 +120,10 @@ def test_the_name_says_the_model_and_the_protocol_the_weights(extractor: VisionE
 @needs_timm
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "GENBENCH_TIMM_WEIGHTS names .* not a file"), (b"broken", "correct what GENBENCH_TIMM_WEIGHTS names")],
+    [
+        (None, "GENBENCH_TIMM_WEIGHTS names .* not a file"),
+        (b"broken", "replace the file that GENBENCH_TIMM_WEIGHTS names"),
+    ],
 )
 def test_missing_or_damaged_weights_are_said_to_be_so(
     content: bytes | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
