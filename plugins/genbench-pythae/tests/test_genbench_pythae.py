@@ -230,7 +230,7 @@ def test_no_loss_reaches_another_players_network(name: str) -> None:
 def test_in_pythae_itself_the_loss_of_factor_vaes_discriminator_reaches_the_encoder() -> None:
     theirs = pythae.models.FactorVAE(pythae.models.FactorVAEConfig(input_dim=SHAPE, latent_dim=4))
     theirs({"data": batch().images}).discriminator_loss.backward()
-    assert gradients(theirs.encoder), "mended: then say so in the README"
+    assert gradients(theirs.encoder), "pythae has fixed this: update the README"
 
 
 def test_weights_that_another_player_trains_are_used_by_the_autoencoder() -> None:

@@ -33,7 +33,7 @@ class EventFile:
         Value = self._summary.Summary.Value
         self.summary(self._summary.Summary(value=[Value(tag=t, simple_value=v) for t, v in values.items()]), step)
 
-    def picture(self, tag: str, path: Path, step: int) -> None:
+    def image(self, tag: str, path: Path, step: int) -> None:
         """Write a PNG file unchanged; bytes 16 to 24 hold its size."""
         data = path.read_bytes()
         width, height = struct.unpack(">II", data[16:24])
@@ -87,7 +87,7 @@ class EventFiles:
         if self._file is not None:
             self._file.scalars(result_scalars(event), self._images)
             for name, path in event.pictures.items():
-                self._file.picture(name, path, self._images)
+                self._file.image(name, path, self._images)
             self._file.close()
         self._file = None
 
