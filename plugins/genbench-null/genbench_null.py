@@ -1,4 +1,4 @@
-"""A family, a model and a loss that do nothing, so that the cost of the harness itself can be measured."""
+"""A family, a model and a loss that do nothing, to measure the cost of the harness itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class NullFamily:
-    """One phase without networks: its objective returns a constant that was made beforehand."""
+    """One phase without networks, whose objective returns a precomputed constant."""
 
     def __init__(self, setup: genbench.Setup) -> None:
         import torch
@@ -32,17 +32,17 @@ class NullFamily:
         return torch.rand((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Raise: there is nothing that could."""
+        """Raise `NotImplementedError`: nothing can reconstruct images."""
         raise NotImplementedError
 
 
 def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: None) -> dict[str, nn.Module]:
-    """Return nothing to train."""
+    """Return no networks."""
     return {}
 
 
 def create_loss(options: None) -> None:
-    """Return nothing: there is nothing to lose."""
+    """Return None."""
 
 
 @genbench.hookimpl
@@ -57,7 +57,7 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="null",
         family="null",
-        summary="does nothing: what is measured is the harness",
+        summary="does nothing: measures the harness itself",
         build=build,
         default_loss="null",
         value_range=(0.0, 1.0),

@@ -1,8 +1,8 @@
-"""The family `diffusion`: one network learns to take noise away, and draws images by taking it away step by step.
+"""The family `diffusion`: one network learns to remove noise, and images are drawn by removing noise step by step.
 
-A model's network is `denoiser(images, noise) -> images`: (B, channels, height, width), scaled by c_in, and what it is
-told of the noise level, (B,); it returns F, of the same shape. Its latents are the noise that an image starts from, so
-there is one image for each, and a way between two.
+A model's network is `denoiser(images, noise) -> images`: its inputs are images (B, channels, height, width), scaled by
+c_in, and c_noise (B,), which encodes the noise level; it returns F, in the shape of the images. The latents are the
+noise that an image starts from, so each latent gives one image, and two can be interpolated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Diffusion:
         if setup.model.conditional:
             raise genbench.GenbenchError(
                 f"Model '{setup.model.name}' is conditional, which the family diffusion is not.",
-                "Leave conditional=False in its spec.",
+                "Set conditional=False in its spec.",
             )
         self.setup = setup
         self.formulation: Formulation = setup.loss
@@ -38,7 +38,7 @@ class Diffusion:
         return (genbench.Phase("denoiser", ("denoiser",), self.objective),)
 
     def objective(self, batch: genbench.Batch) -> genbench.Objective:
-        """Put noise on images, each at a level of its own, and compare what is left of it with the images."""
+        """Add noise to the images, each at its own level, and compare the denoised images with the originals."""
         images, rng = batch.images, batch.rng
         sigma = self.formulation.draw_levels(len(images), rng)[:, None, None, None]
         noise = torch.randn(images.shape, generator=rng, device=images.device)
@@ -56,11 +56,11 @@ class Diffusion:
         return torch.randn((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Take the noise away in the steps that the loss' options say.
+        """Remove the noise in the steps set by the loss's options.
 
-        What the network takes for the image is kept in the range of images, where the mean of all that it could be
-        always lies (Ho et al. 2020 clip it too): at high noise the error of `ddpm`, which is σ times that of the
-        network, would otherwise carry images away that have not been trained for long.
+        The predicted image is clamped to the range of images, which always contains the mean of the possible images
+        (Ho et al. 2020 clip it too). Otherwise, early in training, the error of `ddpm` at high noise, which is σ times
+        that of the network, would carry images away.
         """
         low, high = self.setup.model.value_range
 
@@ -68,10 +68,10 @@ class Diffusion:
             sigma = torch.full((len(images), 1, 1, 1), level, device=images.device)
             return self.denoise(images, sigma).clamp(low, high)
 
-        return follow(denoise, latents, self.levels).clamp(low, high)  # it ends there, but for rounding
+        return follow(denoise, latents, self.levels).clamp(low, high)  # already in range, except for rounding
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """Return `count` images, each from noise of its own."""
+        """Return `count` images, each from its own noise."""
         return self.generate(self.latents(count, rng))
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
-"""What a loss of the family decides: at which noise levels a network learns, what it sees, and what it is to say.
+"""What a loss of the family defines: the noise levels of training, the network's input, and its target.
 
-All of them are written as Karras et al. 2022 (arXiv:2206.00364, table 1) write them: with F the network, x an image y
-with noise of standard deviation σ on it, and
+All follow the notation of Karras et al. 2022 (arXiv:2206.00364, table 1): with F the network, x an image y with added
+noise of standard deviation σ, and
 
     D(x; σ) = c_skip(σ) x + c_out(σ) F(c_in(σ) x; c_noise(σ))
 
@@ -25,7 +25,7 @@ class Coefficients(NamedTuple):
     skip: Tensor
     out: Tensor
     into: Tensor
-    noise: Tensor  # what the network is told of σ
+    noise: Tensor  # c_noise, the network's input for σ
 
 
 class Formulation(Protocol):
@@ -44,7 +44,7 @@ class Formulation(Protocol):
 
 
 class EDM:
-    """Karras et al. 2022, table 1, last column: whatever σ is, F sees and is to say values of unit variance."""
+    """Karras et al. 2022, table 1, last column: for every σ, inputs and targets of F have unit variance."""
 
     def __init__(self, options: EDMOptions) -> None:
         self.options = options
@@ -61,13 +61,13 @@ class EDM:
         return Coefficients(data**2 / total, sigma * data / total.sqrt(), total.rsqrt(), sigma.log() / 4)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """λ = (σ² + σd²) / (σ σd)² = 1 / c_out²: all levels weigh the same before anything is learned."""
+        """λ = (σ² + σd²) / (σ σd)² = 1 / c_out²: all levels have equal weight before training."""
         data = self.options.sigma_data
         return (sigma.square() + data**2) / (sigma * data).square()
 
 
 class DDPM:
-    """Ho et al. 2020, equation 14: F says the noise. With c_in = √ᾱ = 1 / √(σ² + 1), λ |D - y|² is |ε - F|².
+    """Ho et al. 2020, equation 14: F predicts the noise. With c_in = √ᾱ = 1 / √(σ² + 1), λ |D - y|² is |ε - F|².
 
     Time is continuous, so that one network serves samplers of any number of steps; c_noise is the time, in (0, 1].
     """

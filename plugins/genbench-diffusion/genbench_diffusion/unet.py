@@ -1,20 +1,20 @@
-"""A small U-Net that is told the noise level (after Ho et al. 2020, appendix B; no attention, one block per level).
+"""A small U-Net conditioned on the noise level (after Ho et al. 2020, appendix B; no attention, one block per level).
 
 Width w = 32, images of c × s × s; s/4 is the coarsest level of 28 and 32 pixels, s/8 that of 64:
 
     stem   Conv k3                          w ×  s  ×  s
-    down   block                            w ×  s  ×  s   kept for the way up
-           Conv k3 s2, block               2w × s/2 × s/2  kept
-           Conv k3 s2, block               2w × s/4 × s/4  kept
-           (64 pixels: once more)          2w × s/8 × s/8  kept
+    down   block                            w ×  s  ×  s   skip connection
+           Conv k3 s2, block               2w × s/2 × s/2  skip connection
+           Conv k3 s2, block               2w × s/4 × s/4  skip connection
+           (64 pixels: once more)          2w × s/8 × s/8  skip connection
     middle block                           2w at the coarsest level
-    up     with what was kept, block, ×2   the levels in reverse; the last block has w channels
+    up     concat skip, block, ×2          the levels in reverse; the last block has w channels
     head   group norm, SiLU, Conv k3        c ×  s  ×  s
 
-    block  x + Conv k3(SiLU(FiLM(norm(Conv k3(SiLU(norm(x)))), noise))), where channels change Conv k1(x) + …
+    block  x + Conv k3(SiLU(FiLM(norm(Conv k3(SiLU(norm(x)))), noise))); if channels change, Conv k1(x) + …
 
-The noise level becomes w sines and cosines, and two dense layers of 4w. For 28×28×1: 670,241 parameters, for 64×64×3:
-934,819.
+The noise level is embedded as w sines and cosines, followed by two dense layers of 4w.
+Parameters: 670,241 for 28×28×1, 934,819 for 64×64×3.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from torch import Tensor, nn
 import genbench
 from genbench_diffusion import UNetOptions
 
-_SMALL = 0.01  # share of their usual size at which the last layers of blocks start: each is nearly the identity
+_SMALL = 0.01  # scale of the initial weights in last layers, so that each block starts close to the identity
 
 
 class NoiseEmbedding(nn.Module):
-    """From what is told of the noise, (B,) of the order of 1, to features (B, features)."""
+    """From c_noise (B,), of order 1, to features (B, features)."""
 
     frequencies: Tensor
 
@@ -50,7 +50,7 @@ class NoiseEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a short cut; between them, features of the noise scale and shift each channel."""
+    """Two convolutions with a shortcut; between them, the noise features scale and shift each channel."""
 
     def __init__(self, inputs: int, outputs: int, features: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Block(nn.Module):
         self.short_cut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, images: Tensor, features: Tensor) -> Tensor:
-        """Return (B, outputs, …) of images (B, inputs, …)."""
+        """Return maps (B, outputs, …) from maps (B, inputs, …)."""
         scale, shift = self.film(features)[:, :, None, None].chunk(2, 1)
         changed = self.last(self.norm(self.first(images)) * (1 + scale) + shift)
         added: Tensor = self.short_cut(images) + changed
@@ -69,7 +69,7 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """From noisy images (B, c, s, s) and what is told of their noise, (B,), to F, (B, c, s, s)."""
+    """From noisy images (B, c, s, s) and c_noise (B,) to F, (B, c, s, s)."""
 
     def __init__(self, channels: int, widths: list[int]) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class UNet(nn.Module):
 
 
 def build(image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: UNetOptions) -> dict[str, nn.Module]:
-    """Return the denoiser; `latent_dim` is not used: latents are as many as an image has values."""
+    """Return the denoiser; `latent_dim` is not used: a latent has as many values as an image."""
     channels, size, _ = image_shape
     coarser = 3 if size >= 64 else 2
     return {"denoiser": UNet(channels, [options.width, *[2 * options.width] * coarser])}

@@ -1,4 +1,4 @@
-"""The package keeps the rules of the conformance kit."""
+"""The package passes the conformance kit."""
 
 from __future__ import annotations
 

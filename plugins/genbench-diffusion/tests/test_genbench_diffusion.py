@@ -1,4 +1,4 @@
-"""Diffusion: closed forms of Gaussian data, identities of the formulations, and a run beside a built-in model."""
+"""Diffusion: closed forms of Gaussian data, identities of the formulations, and a run with a built-in model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 class Silent(nn.Module):
-    """F = 0: by EDM's coefficients, the perfect denoiser of Gaussian data whose deviation is σ_data."""
+    """F = 0: by EDM's coefficients, the perfect denoiser of Gaussian data whose standard deviation is σ_data."""
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         return torch.zeros_like(images)
@@ -51,7 +51,7 @@ def batch(images: Tensor, seed: int = 0) -> genbench.Batch:
 def test_the_perfect_denoiser_of_gaussian_data_draws_data_of_their_variance(sigma_data: float) -> None:
     """The path is x(σ) = x(σ_max) √((σ² + σ_d²) / (σ_max² + σ_d²)): it ends at σ_d · noise, nearly."""
     edm = EDM(EDMOptions(sigma_data=sigma_data, steps=64))
-    noise = torch.randn(2000, 1, 4, 4, generator=torch.Generator().manual_seed(0)) / 8  # nothing is cut off
+    noise = torch.randn(2000, 1, 4, 4, generator=torch.Generator().manual_seed(0)) / 8  # nothing is clamped
     images = family(edm, Silent()).generate(noise)
     exact = sigma_data * 80 / math.sqrt(80**2 + sigma_data**2)
     torch.testing.assert_close(images, exact * noise, rtol=5e-3, atol=1e-6)
@@ -68,7 +68,7 @@ def test_the_error_of_heuns_steps_falls_with_the_square_of_their_number() -> Non
     assert error(100) / error(200) == pytest.approx(4, rel=0.25)
 
 
-def test_n_steps_ask_the_network_2n_minus_1_times_and_end_without_noise() -> None:
+def test_n_steps_evaluate_the_network_2n_minus_1_times_and_end_without_noise() -> None:
     asked: list[float] = []
 
     def denoise(images: Tensor, level: float) -> Tensor:
@@ -87,12 +87,12 @@ SIGMA = torch.tensor([1e-3, 0.1, 0.5, 3.0, 80.0], dtype=torch.float64)
 
 
 @pytest.mark.parametrize("data", [0.5, 1.0])
-def test_edm_sees_and_says_values_of_unit_variance_at_every_level(data: float) -> None:
+def test_inputs_and_targets_of_edm_have_unit_variance_at_every_level(data: float) -> None:
     edm = EDM(EDMOptions(sigma_data=data))
     skip, out, into, noise = edm.coefficients(SIGMA)
     one = torch.ones_like(SIGMA)
     torch.testing.assert_close(into.square() * (SIGMA**2 + data**2), one)
-    # What F is to say is (y - c_skip (y + n)) / c_out.
+    # The target of F is (y - c_skip (y + n)) / c_out.
     torch.testing.assert_close(((1 - skip).square() * data**2 + (skip * SIGMA).square()) / out.square(), one)
     torch.testing.assert_close(edm.weight(SIGMA) * out.square(), one)
     torch.testing.assert_close(noise, SIGMA.log() / 4)
@@ -124,7 +124,7 @@ def test_levels_of_training_are_log_normal() -> None:
     assert float(levels.std()) == pytest.approx(1.2, abs=0.03)
 
 
-def test_saying_nothing_of_gaussian_data_scores_one() -> None:
+def test_a_network_that_returns_zero_has_a_loss_of_one_on_gaussian_data() -> None:
     images = 0.5 * torch.randn(4000, 1, 4, 4, generator=torch.Generator().manual_seed(1))
     total = family(EDM(EDMOptions()), Silent()).objective(batch(images)).total
     assert float(total) == pytest.approx(1, abs=0.02)
@@ -147,14 +147,14 @@ def test_every_parameter_learns_and_the_loss_falls(loss: EDM | DDPM) -> None:
 
 
 class Wrong(nn.Module):
-    """Takes every image for one of the value 10 where the noise is above 10, and is right about Gaussian data below."""
+    """Predict images of value 10 for noise above 10, and denoise Gaussian data correctly below."""
 
     def forward(self, images: Tensor, noise: Tensor) -> Tensor:
         return torch.where(noise[:, None, None, None] > math.log(10) / 4, 20.0, torch.zeros_like(images))
 
 
 def test_a_network_that_is_far_off_at_high_noise_does_not_carry_images_away() -> None:
-    """Down to σ = 10 images drift by 7/8 of what they are taken for, at most 1; then by σ_d / 10 of that is left."""
+    """Down to σ = 10 images drift by 7/8 of the prediction, at most 1; of that, σ_d / 10 remains in the end."""
     noise = torch.randn(200, 1, 4, 4, generator=torch.Generator().manual_seed(0)) / 8
     images = family(EDM(EDMOptions(steps=64)), Wrong()).generate(noise)
     assert float(images.mean() - 0.5 * noise.mean()) == pytest.approx(0.5 / 10 * 7 / 8, rel=0.1)
@@ -200,7 +200,7 @@ def test_the_specs_import_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_run_says_what_a_sample_costs(tmp_path: Path) -> None:
+def test_a_run_reports_the_cost_of_a_sample(tmp_path: Path) -> None:
     out = tmp_path / "run"
     sets = ["--set", "diffusion.width=8", "--set", "edm.steps=4"]
     asked = ["--models", "diffusion", "--profile", "smoke", "--metrics", "none", "--samples", "8", "--images", "96"]
@@ -212,6 +212,6 @@ def test_a_run_says_what_a_sample_costs(tmp_path: Path) -> None:
     assert cell["status"] == "ok"
     assert cell["proof"]["trained"]
     assert cell["sampling"]["weights"] == "averaged"
-    # Training is one pass forwards and two backwards, less what no gradient is needed of; a sample is 2·4 - 1 passes.
+    # Training is one pass forwards and two backwards, less parts that need no gradient; a sample is 2·4 - 1 passes.
     assert cell["flops_per_sample"] / cell["flops_per_image"] == pytest.approx(7 / 3, rel=0.02)
     assert cell["samples_per_second"] > 0

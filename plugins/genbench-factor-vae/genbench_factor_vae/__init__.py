@@ -40,7 +40,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
     """Yield the family."""
     yield genbench.FamilySpec(
         name="factor-vae",
-        summary="encoder and decoder of latents, and a discriminator that tells latents from independent ones",
+        summary="encoder, decoder, and a discriminator that distinguishes latents from independent ones",
         create="genbench_factor_vae.family:FactorVAE",
         networks=("encoder", "decoder", "discriminator"),
         reconstructs=True,
@@ -56,7 +56,7 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="factor-vae",
         family="factor-vae",
-        summary="strided convolutions each way and a perceptron on the latents, for 28, 32 and 64 pixels",
+        summary="convolutional encoder and decoder, and a perceptron on the latents, for 28, 32 and 64 pixels",
         build="genbench_factor_vae.networks:build",
         default_loss="factor",
         image_shapes=tuple((channels, size, size) for size in (28, 32, 64) for channels in (1, 3)),
@@ -75,10 +75,10 @@ def genbench_losses() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="factor",
         family="factor-vae",
-        summary="elbo with a further weight on the total correlation of the latents, which a discriminator estimates",
+        summary="elbo with an extra weight on the total correlation of the latents, estimated by a discriminator",
         create="genbench_factor_vae.loss:factor",
         formula="E_q[-log p(x|z)] + KL(q(z|x) ‖ p(z)) + γ E_q(z)[D₀(z) - D₁(z)]; discriminator: "
-        "½ CE(D(z), 0) + ½ CE(D(z'), 1), z' of other images, each latent permuted among them",
+        "½ CE(D(z), 0) + ½ CE(D(z'), 1), z' of other images, each latent permuted across images",
         source="Kim & Mnih 2018, arXiv:1802.05983, equations 2 and 3, algorithms 1 and 2",
         options=FactorOptions,
     )

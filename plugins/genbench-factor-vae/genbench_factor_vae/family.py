@@ -1,12 +1,12 @@
-"""The family `factor-vae`: a VAE whose latents are to be independent, as judged by a discriminator (Kim & Mnih 2018).
+"""The family `factor-vae`: a VAE trained to have independent latents, as judged by a discriminator (Kim & Mnih 2018).
 
 A model's networks are `encoder(images) -> (mean, log_variance)`, both (B, latent_dim), `decoder(latents) -> logits` of
-images in [0, 1], and `discriminator(latents) -> logits` (B, 2): of latents as they come, and of independent ones.
+images in [0, 1], and `discriminator(latents) -> logits` (B, 2) for joint and for independent latents.
 
-Encoder and decoder learn first, through a discriminator that is frozen; then the discriminator, from latents that carry
-no gradient, so that neither side ever learns the other's objective. The paper draws a second batch of images for the
-independent latents, so that these are not the same numbers in another order. Here each step draws one batch: all of it
-trains encoder and decoder, one half of it is told from the other half, permuted.
+Encoder and decoder train first, through a frozen discriminator; then the discriminator trains on detached latents, so
+neither learns the other's objective. The paper draws a second batch of images for the independent latents, so that they
+are not the same values in another order. Here each step draws one batch: all of it trains the encoder and the decoder,
+and the discriminator learns to distinguish one half of it from the other half, permuted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from genbench_factor_vae.loss import (
     total_correlation,
 )
 
-_LEAST_BATCH = 4  # two of them permuted
+_LEAST_BATCH = 4  # so that two are permuted
 
 
 class FactorVAE:
@@ -39,7 +39,7 @@ class FactorVAE:
         model = setup.model
         if model.conditional or model.output != "logits" or model.prior != "normal":
             raise genbench.GenbenchError(
-                f"Model '{model.name}' is conditional, returns no logits, or has another prior than N(0, 1).",
+                f"Model '{model.name}' is conditional, returns no logits, or has a prior other than N(0, 1).",
                 "The family factor-vae needs conditional=False, output='logits' and prior='normal'.",
             )
         self.setup = setup
@@ -75,7 +75,7 @@ class FactorVAE:
         )
 
     def discriminator_objective(self, batch: genbench.Batch) -> genbench.Objective:
-        """Tell the latents of one half of the batch from those of the other half, made independent."""
+        """Distinguish the latents of one half of the batch from the permuted latents of the other half."""
         latents: Tensor = batch.shared["latents"]
         if len(latents) < _LEAST_BATCH:
             raise genbench.GenbenchError(
@@ -108,13 +108,13 @@ class FactorVAE:
 
     @property
     def likelihood(self) -> genbench.Likelihood:
-        """What the loss means by log p(x|z)."""
+        """The likelihood p(x|z) that the loss uses."""
         return self.loss.likelihood
 
     def bound(
         self, images: Tensor, draws: int, rng: torch.Generator, labels: Tensor | None = None
     ) -> genbench.LikelihoodBound:
-        """Return the log weights of `draws` latents for each image, and their parts; noise is drawn image by image."""
+        """Return the log weights of `draws` latents per image, and their parts; noise is drawn image by image."""
         with torch.autocast(images.device.type, enabled=False):
             mean, log_variance = self._encode(images)
             noise = torch.stack([self._noise((draws, mean.shape[1]), rng) for _ in images], 1)  # K × B × latent_dim

@@ -1,4 +1,4 @@
-"""The loss `factor`: what it adds up, and the terms, in nats."""
+"""The loss `factor` and its terms, in nats."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 import genbench
 from genbench_factor_vae import FactorOptions
 
-JOINT, PRODUCT = 0, 1  # the discriminator's classes: latents as they come, and independent ones
+JOINT, PRODUCT = 0, 1  # the discriminator's classes: latents as encoded, and independent ones
 
 
 @dataclass(frozen=True)
 class FactorLoss:
-    """What the family is given."""
+    """What the family receives."""
 
     gamma: float
     nll: Callable[[Tensor, Tensor], Tensor]  # (images in [0, 1], logits) -> -log p(x|z) of each image, (B,)
     likelihood: genbench.Likelihood
-    discriminator: dict[str, float]  # what the discriminator's optimiser wants otherwise
+    discriminator: dict[str, float]  # settings that differ for the discriminator's optimiser
 
 
 def factor(options: FactorOptions) -> FactorLoss:
-    """Return the loss with its options filled in."""
+    """Return the loss with these options."""
     own = {"beta1": options.discriminator_beta1, "beta2": options.discriminator_beta2}
     if options.likelihood == "bernoulli":
         return FactorLoss(options.gamma, bernoulli_nll, genbench.Likelihood("bernoulli", "cross-entropy"), own)

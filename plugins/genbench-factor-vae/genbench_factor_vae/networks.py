@@ -8,10 +8,10 @@ Width w = 32, hidden h = 128, 10 latents, images of c channels:
                      Conv k4 s2 2w ×  8²    Conv k4 s2 2w ×  8²    Conv k4 s2 2w ×  7²
                      Conv k4 s2 2w ×  4²    Conv k4 s2 2w ×  4²    Conv k3 s2 2w ×  4²
                      dense h, dense (mean, log variance)
-    decoder          dense h, dense 2w × 4², then the way back by transposed convolutions to c channels (logits)
+    decoder          dense h, dense 2w × 4², then the reverse by transposed convolutions to c channels (logits)
     discriminator    10 -> 1000, five times 1000 -> 1000, -> 2
 
-ReLU behind each hidden layer of encoder and decoder, LeakyReLU 0.2 behind those of the discriminator, no normalisation.
+ReLU after each hidden layer of encoder and decoder, LeakyReLU 0.2 after those of the discriminator, no normalisation.
 Parameters (encoder, decoder, discriminator): 28×28×1 204,084, 203,745; 64×64×1 249,172, 248,833; 5,018,002 each.
 """
 

@@ -1,4 +1,4 @@
-"""FactorVAE: closed forms of the total correlation and of the bound, players kept apart, a run beside the built-ins."""
+"""FactorVAE: closed forms of the total correlation and of the bound, players kept separate, and a run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_no_gradient_crosses_from_one_player_to_the_other() -> None:
     player, networks = family()
     encoders, judge = player.phases()
     drawn = batch()
-    networks["discriminator"].requires_grad_(False)  # as the engine does with what is frozen
+    networks["discriminator"].requires_grad_(False)  # as the engine does with frozen networks
     encoders.objective(drawn).total.backward()
     networks["discriminator"].requires_grad_(True)
     assert encoders.frozen == ("discriminator",)
@@ -86,7 +86,7 @@ def test_the_weight_of_the_total_correlation_reaches_the_encoder_and_not_the_dec
 
 @pytest.mark.parametrize("correlation", [0.0, 0.8])
 def test_the_discriminator_finds_the_total_correlation_of_gaussian_latents(correlation: float) -> None:
-    """TC of two latents of correlation r is -½ ln(1 - r²): 0 where they are independent."""
+    """TC of two latents of correlation r is -½ ln(1 - r²): 0 if they are independent."""
     torch.manual_seed(0)
     judge, rng = discriminator(2, 32), generator()
     optimizer = torch.optim.Adam(judge.parameters(), 2e-3, (0.5, 0.9))
@@ -104,11 +104,11 @@ def test_the_discriminator_finds_the_total_correlation_of_gaussian_latents(corre
     assert found == pytest.approx(-0.5 * math.log(1 - correlation**2), abs=0.08)
 
 
-def test_each_latent_is_permuted_by_itself_and_keeps_its_values() -> None:
+def test_each_latent_is_permuted_separately_and_keeps_its_values() -> None:
     latents = torch.arange(1000.0)[:, None] + torch.tensor([0.0, 0.25, 0.5])
     permuted = permute_latents(latents, generator())
     assert torch.equal(permuted.sort(0).values, latents)
-    assert (permuted.floor().var(1) > 0).double().mean() > 0.98  # hardly a row is left whole
+    assert (permuted.floor().var(1) > 0).double().mean() > 0.98  # hardly any row is left intact
     assert not torch.equal(permuted, permute_latents(latents, generator(1)))
     assert torch.equal(permuted, permute_latents(latents, generator()))
 
@@ -122,7 +122,7 @@ def test_the_discriminators_loss_is_finite_and_right_at_extreme_logits(logit: fl
 
 
 def test_independent_latents_are_of_other_images() -> None:
-    """What the discriminator sees as independent comes of the second half of the batch, latent by latent."""
+    """The latents shown as independent come from the second half of the batch, each permuted separately."""
     player, networks = family()
     seen: list[Tensor] = []
     networks["discriminator"].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
@@ -198,7 +198,7 @@ def test_parameter_counts(shape: genbench.Shape, encoder: int, decoder: int) -> 
 
 
 @pytest.mark.parametrize("shape", MODEL.image_shapes)
-def test_images_of_every_shape_are_made_and_made_again(shape: genbench.Shape) -> None:
+def test_images_of_every_shape_are_generated_and_reconstructed(shape: genbench.Shape) -> None:
     player, _ = family(shape)
     with torch.inference_mode():
         images = player.sample(2, generator())

@@ -1,4 +1,4 @@
-"""The package keeps the rules of the conformance kit, as far as they say anything of nothing."""
+"""The package passes the conformance kit, as far as its rules apply to a model that does nothing."""
 
 from __future__ import annotations
 

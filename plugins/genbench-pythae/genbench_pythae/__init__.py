@@ -1,7 +1,7 @@
 """Models of pythae under genbench's protocol; genbench reads their names and options without importing pythae or torch.
 
-A family of its own, `pythae`: a model's loss is what its own forward pass returns, whatever that is, so there is one
-loss, `pythae`, and what other libraries would call a loss is a model here.
+They form a separate family, `pythae`: a model's loss is whatever its own forward pass returns, so there is only one
+loss, `pythae`, and what other libraries call a loss is a model here.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def build(
     name: str, image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: Any
 ) -> Mapping[str, nn.Module]:
-    """Return the networks of the model of that name; see `genbench_pythae.networks`."""
+    """Return the networks of the named model; see `genbench_pythae.networks`."""
     from genbench_pythae import networks
 
     return networks.build(name, image_shape, latent_dim, options)
 
 
 def create_loss(options: None) -> None:
-    """Return nothing: the loss is a part of the model."""
+    """Return None: the loss is part of the model."""
 
 
 @genbench.hookimpl
@@ -36,7 +36,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
     """Yield the family."""
     yield genbench.FamilySpec(
         name="pythae",
-        summary="autoencoders of pythae, each with the loss of its own",
+        summary="autoencoders of pythae, each with its own loss",
         create="genbench_pythae.family:create",
         networks=("autoencoder",),
         reconstructs=True,

@@ -1,4 +1,4 @@
-"""Which models of pythae are wrapped, and what of each the wrapper has to know; no torch."""
+"""The wrapped pythae models, and what the wrapper needs to know about each; no torch."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Wrapped:
     summary: str
     paper: str
     latents: Latents = "normal"
-    # Each player by the network that it trains and the loss, in what the model's forward returns, that it minimises;
-    # the first is the autoencoder, the others are children of it that train apart.
+    # For each player, the network that it trains and the loss that it minimises, by its key in the output of the
+    # forward pass. The first is the autoencoder; the others are its children, which train separately.
     players: tuple[tuple[str, str], ...] = (("autoencoder", "loss"),)
     without: tuple[str, ...] = ()  # config fields that are not options
 
@@ -41,21 +41,21 @@ WRAPPED = (
         "pythae-disentangled-beta-vae",
         "DisentangledBetaVAE",
         "DisentangledBetaVAEConfig",
-        "KL divergence held at a capacity that rises",
+        "KL divergence kept at a rising capacity",
         "Burgess et al. 2018, Understanding disentangling in beta-VAE, arXiv:1804.03599",
     ),
     Wrapped(
         "pythae-beta-tc-vae",
         "BetaTCVAE",
         "BetaTCVAEConfig",
-        "KL divergence in three parts with a weight each",
+        "KL divergence in three parts, each with a weight",
         "Chen et al. 2018, Isolating Sources of Disentanglement in VAEs, arXiv:1802.04942",
     ),
     Wrapped(
         "pythae-factor-vae",
         "FactorVAE",
         "FactorVAEConfig",
-        "total correlation as a discriminator of the latents sees it",
+        "total correlation, estimated by a discriminator of the latents",
         "Kim & Mnih 2018, Disentangling by Factorising, arXiv:1802.05983",
         players=ADVERSARIAL,
     ),
@@ -99,7 +99,7 @@ WRAPPED = (
         "pythae-vamp",
         "VAMP",
         "VAMPConfig",
-        "prior that is a mixture of learnt pseudo-images' posteriors",
+        "prior that is a mixture of the posteriors of learnt pseudo-images",
         "Tomczak & Welling 2018, VAE with a VampPrior, arXiv:1705.07120",
         latents="pseudo-inputs",
         without=("linear_scheduling_steps",),
@@ -129,7 +129,7 @@ WRAPPED = (
         "pythae-adversarial-ae",
         "Adversarial_AE",
         "Adversarial_AE_Config",
-        "autoencoder whose latents a discriminator cannot tell from the prior's",
+        "autoencoder whose latents a discriminator cannot distinguish from the prior's",
         "Makhzani et al. 2016, Adversarial Autoencoders, arXiv:1511.05644",
         players=ADVERSARIAL,
     ),

@@ -1,8 +1,8 @@
 """Options of pythae's models, read from the source of its config classes.
 
 Importing any module of pythae imports torch and all its models, which takes seconds, and plugins are loaded whenever
-genbench makes a plan. So the classes are read, not imported: names, types and defaults from their annotated fields,
-one line of help each from their docstrings. Fields that are not literally a type and a value cannot be options.
+genbench makes a plan. So the classes are parsed, not imported: names, types and defaults come from their annotated
+fields, one line of help each from their docstrings. Fields without a literal type and value cannot be options.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import Any, Literal, Union
 
 import genbench
 
-NOT_OPTIONS = ("name", "input_dim", "latent_dim", "discriminator_input_dim")  # known from elsewhere
-SAVED = "uses_default_"  # such fields say how pythae saves its own files
+NOT_OPTIONS = ("name", "input_dim", "latent_dim", "discriminator_input_dim")  # set by genbench
+SAVED = "uses_default_"  # such fields control how pythae saves its own files
 UNDOCUMENTED = "as in pythae, which does not document it"
 PLAIN_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
 
 
 @functools.cache
 def config_classes() -> Mapping[str, ast.ClassDef]:
-    """Return the config classes of the installed pythae by name; raise `GenbenchError` where there is none."""
+    """Return the config classes of the installed pythae by name; raise `GenbenchError` if it is not installed."""
     found = find_spec("pythae")
     if found is None or not found.submodule_search_locations:
         raise genbench.GenbenchError("pythae is not installed.", "Install it: pip install pythae")
@@ -38,7 +38,7 @@ def config_classes() -> Mapping[str, ast.ClassDef]:
 
 
 def option_class(config: str, without: tuple[str, ...] = ()) -> type:
-    """Return a frozen dataclass of options with the fields of pythae's config class `config`, inherited ones too."""
+    """Return a frozen dataclass of options with the fields of pythae's class `config`, including inherited ones."""
     helps, types_, defaults = _help(config), {}, {}
     for name, annotation, value in _fields(config):
         if name not in (*NOT_OPTIONS, *without) and not name.startswith(SAVED):
@@ -48,13 +48,13 @@ def option_class(config: str, without: tuple[str, ...] = ()) -> type:
 
 
 def default_latent_dim(config: str) -> int:
-    """Return the config's own number of latents."""
+    """Return the config's default number of latents."""
     values = {name: value for name, _, value in _fields(config)}
     return int(read_default(values["latent_dim"]))
 
 
 def read_type(annotation: ast.expr) -> Any:
-    """Return the type that an annotation stands for; raise `GenbenchError` where an option cannot have it."""
+    """Return the type that an annotation denotes; raise `GenbenchError` if options do not support it."""
     match annotation:
         case ast.Constant(value=None):
             return types.NoneType
@@ -70,12 +70,12 @@ def read_type(annotation: ast.expr) -> Any:
             return read_type(member) | None
     raise genbench.GenbenchError(
         f"pythae declares an option of type {ast.unparse(annotation)}, which genbench-pythae cannot read.",
-        "Use a version of pythae that it was tested with, or name the field in `without`.",
+        "Use a version of pythae that it was tested with, or list the field in `without`.",
     )
 
 
 def read_default(value: ast.expr | None) -> Any:
-    """Return the default that a field is assigned: a literal, or what ``field(default_factory=lambda: …)`` makes."""
+    """Return the default of a field: a literal, or the result of ``field(default_factory=lambda: …)``."""
     match value:
         case ast.Call(func=ast.Name(id="field"), keywords=[ast.keyword(value=ast.Lambda(body=body))]):
             return ast.literal_eval(body)
@@ -87,7 +87,7 @@ def read_default(value: ast.expr | None) -> Any:
 
 
 def _lineage(config: str) -> list[ast.ClassDef]:
-    """Return the class and its bases, the oldest first."""
+    """Return the class and its bases, base classes first."""
     known = config_classes()
     if config not in known:
         raise genbench.GenbenchError(f"The installed pythae has no {config}.", "Install another version of pythae.")
@@ -103,7 +103,7 @@ def _fields(config: str) -> Iterator[tuple[str, ast.expr, ast.expr | None]]:
 
 
 def _help(config: str) -> dict[str, str]:
-    """Return what the docstrings say of each field, in one line, without the default, which an option states itself."""
+    """Return each field's description from the docstrings, in one line, without the default, which options state."""
     helps: dict[str, str] = {}
     for declared in _lineage(config):
         text = " ".join((ast.get_docstring(declared) or "").split())

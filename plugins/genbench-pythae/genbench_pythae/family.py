@@ -1,9 +1,9 @@
 """The family `pythae`: a model's forward pass returns its loss; new images come from its prior through its decoder.
 
 Every model has a phase for its autoencoder. FactorVAE and the adversarial autoencoder have a second one for their
-discriminator, PIWAE one for its decoder: each phase trains its own network and holds the other still, so that no loss
-reaches a network that it is not meant for. (pythae runs both backward passes on one graph: its FactorVAE's encoder gets
-the gradient of the discriminator's loss too.) The price is a second forward pass.
+discriminator, PIWAE one for its decoder: each phase trains its own network and freezes the other, so that no loss
+reaches a network that it is not meant for. (pythae runs both backward passes on one graph, so its FactorVAE's encoder
+also receives the gradient of the discriminator's loss.) The price is a second forward pass.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from torch import Tensor
 import genbench
 from genbench_pythae.catalogue import BY_NAME
 from genbench_pythae.networks import connect, to_device
-from genbench_pythae.surroundings import Surroundings
+from genbench_pythae.torch_overrides import TorchOverrides
 
-TERMS = {  # pythae's names of what becomes a curve; all are means over the batch
+TERMS = {  # pythae's outputs that become curves, and the names of the curves; all are means over the batch
     "recon_loss": "reconstruction",
     "reg_loss": "regularisation",
     "mmd_loss": "mmd",
@@ -44,7 +44,7 @@ class Autoencoder:
         self.capacity = getattr(self.config, "C", 0.0)
 
     def phases(self) -> Sequence[genbench.Phase]:
-        """Return a phase for each player."""
+        """Return one phase per player."""
         return [
             genbench.Phase(
                 network,
@@ -73,16 +73,16 @@ class Autoencoder:
         settings: dict[str, Any] = {"dataset_size": self.setup.train_size}
         if self.wrapped.model == "DisentangledBetaVAE":
             self.model.C = self.capacity * self._share_of_warm_up(batch)
-            settings["epoch"] = self.config.warmup_epoch + 1  # for pythae, the warm-up is over
-        with Surroundings(batch.rng):
+            settings["epoch"] = self.config.warmup_epoch + 1  # tells pythae that its warm-up is over
+        with TorchOverrides(batch.rng):
             return self.model({"data": batch.images}, **settings)
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """Return decoded latents of the prior, or of the statistics that stand for one."""
+        """Return decoded latents from the prior, or from the statistics that replace one."""
         return self.decode(self.draw(count, rng))
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
-        """Return `count` latents (count, latent_dim) to make images of."""
+        """Return `count` latents (count, latent_dim) to decode into images."""
         if self.wrapped.latents == "fitted":
             latents: Tensor = self.prior.draw(count, rng)
             return self._quantise(latents) if self.wrapped.model == "VQVAE" else latents
@@ -96,7 +96,7 @@ class Autoencoder:
         return images
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the decoded means of the posterior, through the flow where it has one."""
+        """Return the decoded posterior means, transformed by the flow if the model has one."""
         latents = self.model.encoder(images).embedding
         if self.wrapped.model == "VQVAE":
             latents = self._quantise(latents)
@@ -108,7 +108,7 @@ class Autoencoder:
         return self.decode(latents)
 
     def _share_of_warm_up(self, batch: genbench.Batch) -> Tensor:
-        """Return the share of the capacity: the number of the epoch, from 1, over one more than the warm-up's."""
+        """Return the share of the capacity: the epoch, counted from 1, over the warm-up epochs plus one."""
         assert batch.progress is not None
         images = self.setup.recipe["images"]
         assert isinstance(images, int)
@@ -117,7 +117,7 @@ class Autoencoder:
         return share.clamp(max=1)
 
     def _squared_decoder_weights(self) -> Tensor:
-        """‖θ‖² of the decoder: its half has the gradient of the weight decay that pythae gives its optimiser."""
+        """‖θ‖² of the decoder; the gradient of half of it equals the weight decay that pythae sets in its optimiser."""
         return torch.stack(torch._foreach_norm(list(self.model.decoder.parameters()))).square().sum()
 
     def _quantise(self, latents: Tensor) -> Tensor:
@@ -138,7 +138,7 @@ class Autoencoder:
 
 
 class LatentAutoencoder(Autoencoder):
-    """One whose prior is N(0, 1): its latents can be interpolated and truncated."""
+    """A model whose prior is N(0, 1): its latents can be interpolated and truncated."""
 
     def latents(self, count: int, rng: torch.Generator) -> Tensor:
         """Return `count` latents of the prior, (count, latent_dim)."""
@@ -150,6 +150,6 @@ class LatentAutoencoder(Autoencoder):
 
 
 def create(setup: genbench.Setup) -> Autoencoder:
-    """Return the family's object for a model."""
+    """Return the family's implementation for a model."""
     normal = BY_NAME[setup.model.name].latents == "normal"
     return LatentAutoencoder(setup) if normal else Autoencoder(setup)

@@ -1,8 +1,7 @@
-"""Where the latents of new images come from, for models without a prior.
+"""The distribution of latents for new images, for models without a prior.
 
-An autoencoder without a prior is sampled from what its training images' latents are like; pythae fits such a density
-when training is done (its samplers), here running statistics are kept while it learns, so that a model can be sampled
-at any time.
+An autoencoder without a prior is sampled from a density fitted to the latents of its training images. pythae's samplers
+fit it after training; here running statistics are kept during training, so that a model can be sampled at any time.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-MEMORY = 100  # batches whose latents count, roughly
+MEMORY = 100  # approximate number of recent batches in the statistics
 
 
 class FittedGaussian(nn.Module):
     """A Gaussian with the mean and the covariance of the latents (Ghosh et al. 2020, section 3.1, with one component).
 
-    They are buffers: saved, resumed and averaged with the networks.
+    Mean and covariance are buffers: saved, resumed and averaged with the networks.
     """
 
     batches: Tensor
@@ -31,12 +30,12 @@ class FittedGaussian(nn.Module):
 
     @torch.no_grad()
     def observe(self, latents: Tensor) -> None:
-        """Take in the latents (B, dim) of a batch, with the weight 1/n for the n-th one, until `MEMORY` is reached."""
+        """Add the latents (B, dim) of the n-th batch to the statistics, with weight 1/n until n reaches `MEMORY`."""
         latents = latents.float()
         self.batches += 1
         rate = 1 / self.batches.clamp(max=MEMORY)
         self.mean.lerp_(latents.mean(0), rate)
-        self.second.lerp_((latents[:, :, None] * latents[:, None, :]).mean(0), rate)  # a product would be taken in bf16
+        self.second.lerp_((latents[:, :, None] * latents[:, None, :]).mean(0), rate)  # `@` would compute in bf16
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Return (count, dim) latents."""

@@ -1,12 +1,12 @@
 """pythae's models as genbench's networks.
 
-The network `autoencoder` is the pythae model, with the multilayer perceptrons that pythae builds by default:
+The network `autoencoder` is the pythae model with pythae's default multilayer perceptrons:
 
-    encoder    image → 512 ReLU → latent_dim (mean), and latent_dim (log variance) where the model has a posterior
+    encoder    image → 512 ReLU → latent_dim (mean), and latent_dim (log variance) if the model has a posterior
     decoder    latent_dim → 512 ReLU → image, sigmoid
 
-Children that another loss trains (a discriminator; the decoder of PIWAE) are networks of their own. `prior` holds the
-statistics that a model without a prior is sampled from.
+Children with a separate loss (a discriminator; the decoder of PIWAE) are separate networks. `prior` holds the
+statistics from which a model without a prior is sampled.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from genbench_pythae.latents import FittedGaussian
 
 
 def build(name: str, image_shape: genbench.Shape, latent_dim: int, options: Any) -> dict[str, nn.Module]:
-    """Return the networks of the model of that name."""
+    """Return the networks of the named model."""
     wrapped = BY_NAME[name]
     values = dataclasses.asdict(options)
     try:
         config = getattr(pythae.models, wrapped.config)(input_dim=image_shape, latent_dim=latent_dim, **values)
         model: nn.Module = getattr(pythae.models, wrapped.model)(config)
-    except AssertionError as error:  # how pythae refuses values
-        raise genbench.GenbenchError(f"pythae refuses an option of '{name}': {error}.", "Change it.") from error
+    except AssertionError as error:  # how pythae rejects values
+        raise genbench.GenbenchError(f"pythae rejects an option of '{name}': {error}.", "Change it.") from error
     networks = {"autoencoder": model}
     for player, _ in wrapped.players[1:]:
         networks[player] = take_out(model, player)
@@ -42,7 +42,7 @@ def build(name: str, image_shape: genbench.Shape, latent_dim: int, options: Any)
 
 
 def take_out(model: nn.Module, child: str) -> nn.Module:
-    """Return the child, which `model` no longer counts as a part of it but still calls."""
+    """Return the child, which is no longer registered as a submodule of `model` but is still called by it."""
     network: nn.Module = model.get_submodule(child)
     delattr(model, child)
     connect(model, {child: network})
@@ -50,12 +50,12 @@ def take_out(model: nn.Module, child: str) -> nn.Module:
 
 
 def connect(model: nn.Module, children: Mapping[str, nn.Module]) -> None:
-    """Let `model` call these networks, as attributes that are no part of it."""
+    """Let `model` call these networks as attributes that are not its submodules."""
     for name, network in children.items():
         model.__dict__[name] = network
 
 
 def to_device(model: nn.Module, device: torch.device) -> None:
-    """Move what pythae keeps as a plain attribute and would copy to the device in every step."""
+    """Move plain attributes that pythae would otherwise copy to the device in every step."""
     if isinstance(model, pythae.models.VAMP):
         model.idle_input = model.idle_input.to(device)

@@ -1,4 +1,4 @@
-"""pythae's models as genbench sees them, held to pythae itself: options, losses, gradients, and a run."""
+"""pythae's models in genbench, compared with pythae itself: options, losses, gradients, and a run."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from genbench_pythae.catalogue import BY_NAME, WRAPPED
 from genbench_pythae.configs import option_class
 from genbench_pythae.family import Autoencoder, LatentAutoencoder, create
 from genbench_pythae.latents import FittedGaussian
-from genbench_pythae.surroundings import Surroundings
+from genbench_pythae.torch_overrides import TorchOverrides
 
 SPECS = {spec.name: spec for spec in genbench_pythae.genbench_models()}
 SHAPE = (1, 8, 8)
 NAMES = sorted(SPECS)
 
-# At 28 × 28 grey pixels and the default options; 784-512, 512-10 (twice where there is a variance), 10-512, 512-784
+# At 28 × 28 greyscale pixels and the default options; 784-512, 512-10 (twice if there is a variance), 10-512, 512-784
 ENCODER, HEAD, DECODER = 784 * 512 + 512, 512 * 10 + 10, 10 * 512 + 512 + 512 * 784 + 784
 AE, VAE = ENCODER + HEAD + DECODER, ENCODER + 2 * HEAD + DECODER
 PARAMETERS = {
@@ -123,10 +123,10 @@ def test_parameter_counts(name: str) -> None:
 
 
 def test_noise_is_the_same_in_both_precisions() -> None:
-    # torch's own draws of the two types differ from the same seed, and a rounding error would be taken for another draw
+    # torch's own draws of the two types differ from the same seed, and a rounding error would look like another draw
     drawn = []
     for dtype in (torch.float32, torch.bfloat16):
-        with Surroundings(torch.Generator().manual_seed(0)):
+        with TorchOverrides(torch.Generator().manual_seed(0)):
             drawn.append(torch.randn_like(torch.zeros(4, 10, dtype=dtype)))
     assert drawn[1].dtype == torch.bfloat16
     assert torch.equal(drawn[0].to(torch.bfloat16), drawn[1])
@@ -230,7 +230,7 @@ def test_no_loss_reaches_another_players_network(name: str) -> None:
 def test_in_pythae_itself_the_loss_of_factor_vaes_discriminator_reaches_the_encoder() -> None:
     theirs = pythae.models.FactorVAE(pythae.models.FactorVAEConfig(input_dim=SHAPE, latent_dim=4))
     theirs({"data": batch().images}).discriminator_loss.backward()
-    assert gradients(theirs.encoder), "mended: then say so in the README"
+    assert gradients(theirs.encoder), "pythae has fixed this: update the README"
 
 
 def test_weights_that_another_player_trains_are_used_by_the_autoencoder() -> None:
@@ -286,7 +286,7 @@ def test_only_models_with_a_normal_prior_can_be_interpolated() -> None:
 
 
 @pytest.mark.parametrize("name", ["pythae-vae", "pythae-adversarial-ae", "pythae-iwae"])
-def test_binary_cross_entropy_is_taken_in_fp32_under_autocast(name: str) -> None:
+def test_binary_cross_entropy_is_computed_in_fp32_under_autocast(name: str) -> None:
     family = make(name, reconstruction_loss="bce")
     expected = family.phases()[0].objective(batch()).total
     with torch.autocast("cpu", torch.bfloat16):
@@ -295,7 +295,7 @@ def test_binary_cross_entropy_is_taken_in_fp32_under_autocast(name: str) -> None
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0)
 
 
-def test_without_pythae_the_reason_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pythae_the_reason_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(configs, "find_spec", lambda _: None)
     with pytest.raises(genbench.GenbenchError, match="pythae is not installed"):
         configs.config_classes.__wrapped__()
@@ -309,12 +309,12 @@ def test_the_readme_names_every_model_with_its_parameters() -> None:
         assert f"| `{wrapped.name}` | `{wrapped.model}` | {counts} |" in readme
 
 
-def test_a_config_that_pythae_lacks_is_said_to_be_missing() -> None:
+def test_a_config_that_pythae_lacks_is_reported_as_missing() -> None:
     with pytest.raises(genbench.GenbenchError, match="has no NoSuchConfig"):
         option_class("NoSuchConfig")
 
 
-def test_a_run_beside_a_built_in_model_and_its_resumption(tmp_path: Path) -> None:
+def test_a_run_with_a_built_in_model_and_its_resumption(tmp_path: Path) -> None:
     out = tmp_path / "run"
     models = ["--models", "pythae-factor-vae,vae", "--images", "640"]
     command = [sys.executable, "-m", "genbench", "run", *models, "--profile", "smoke"]

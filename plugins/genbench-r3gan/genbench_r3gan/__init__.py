@@ -1,4 +1,4 @@
-"""R3GAN: residual networks without normalisation, for the loss `rpgan-r1-r2` that genbench brings.
+"""R3GAN: residual networks without normalisation, for genbench's loss `rpgan-r1-r2`.
 
 genbench reads this module without importing torch; the networks are in `networks`.
 """
@@ -17,7 +17,7 @@ requires_api = "1.0"
 class R3GANOptions:
     """Options of `r3gan`."""
 
-    width: int = genbench.option(16, "channels next to the image; up to four times as many further in", minimum=4)
+    width: int = genbench.option(16, "channels next to the image; up to four times as many in deeper layers", minimum=4)
     depth: int = genbench.option(2, "residual blocks per resolution", minimum=1)
 
 
@@ -39,7 +39,7 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
             "beta2": 0.99,
             "schedule": "cosine",
             "schedule_final": 0.25,  # 2e-4 to 5e-5
-            "ema_half_life": 500_000.0,  # and no more than a share of the images seen, by the recipe's ramp
+            "ema_half_life": 500_000.0,  # limited by the recipe's ramp to a share of the images seen
         },
         paper="Huang et al. 2024, The GAN is dead; long live the GAN! A Modern GAN Baseline, arXiv:2501.05441",
         options=R3GANOptions,

@@ -1,24 +1,24 @@
-"""The networks of R3GAN (Huang et al. 2024, section 3), in small: residual, bottlenecks inverted, nothing normalised.
+"""Small networks of R3GAN (Huang et al. 2024, section 3): residual, inverted bottlenecks, no normalisation.
 
     block          Conv k1 to 2c, LeakyReLU 0.2, Conv k3 in groups of 16 channels, LeakyReLU 0.2, Conv k1 to c; + input
     stage          a transition, then `depth` blocks
     transition     twice (generator) or half (discriminator) the size, bilinear; Conv k1 where the channels change
     generator      first stage: learnt maps of the smallest size, each scaled by a linear function of z
                    last: Conv k1 to the image, tanh
-    discriminator  first: Conv k1 from the image; last: one filter as large as the map for each channel, then a sum
-                   that is weighted: the logit
+    discriminator  first: Conv k1 from the image; last: per channel, one filter as large as the map, then a weighted
+                   sum: the logit
 
     size  maps of the stages, width w         parameters for w = 16, depth 2, c = 3 (generator, discriminator)
      28   4w × 7²   2w × 14²   w × 28²         118,256  114,224
      32   4w × 4²   4w ×  8²  2w × 16²  w × 32²  186,288  182,256
      64   4w × 4²   4w ×  8²  4w × 16²  2w × 32²  w × 64²  256,432  252,400
 
-Weights are He-normal. With L blocks the first two convolutions of each are scaled by L^(-1/4) and the last one begins
-at zero (Fixup: Zhang et al. 2019, arXiv:1901.09321, section 3), so that a network begins as nearly the identity and
-needs no norm. Only what stands before an activation has a bias: a shift of all logits is not felt by a loss of pairs.
+Weights are He-normal. With L blocks, the first two convolutions of each are scaled by L^(-1/4) and the last one starts
+at zero (Fixup: Zhang et al. 2019, arXiv:1901.09321, section 3), so a network starts close to the identity and needs no
+norm. Only layers before an activation have a bias: a loss on pairs is invariant to a shift of all logits.
 
-The paper's networks have the same parts, are wider (its pictures are up to 256 pixels) and end without tanh, which is
-here because genbench wants images in a range that is declared.
+The paper's networks have the same parts, are wider (for images of up to 256 pixels) and do not end in tanh, which is
+used here because genbench needs images in a declared range.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from torch import Tensor, nn
 import genbench
 from genbench_r3gan import R3GANOptions
 
-_SLOPE = 0.2  # of LeakyReLU below 0
-_GROUP = 16  # channels that meet in a 3×3 convolution
-_EXPANSION = 2  # channels inside a block for each outside
-_WIDEST = 4  # times the width
+_SLOPE = 0.2  # of LeakyReLU for negative inputs
+_GROUP = 16  # channels per group of a 3×3 convolution
+_EXPANSION = 2  # channels inside a block per channel outside
+_WIDEST = 4  # largest multiple of the width
 
 
 class Block(nn.Module):
     """Residual block on maps (B, channels, s, s)."""
 
     def __init__(self, channels: int, blocks: int) -> None:
-        """Make one of `blocks` blocks of a network."""
+        """Create one of `blocks` blocks of a network."""
         super().__init__()
-        groups = -(-_EXPANSION * channels // _GROUP)  # rounded up: groups are whole
+        groups = -(-_EXPANSION * channels // _GROUP)  # rounded up to whole groups
         inner = groups * _GROUP
         widen = nn.Conv2d(channels, inner, 1)
         grouped = nn.Conv2d(inner, inner, 3, 1, 1, groups=groups)
@@ -66,7 +66,7 @@ class Block(nn.Module):
 
 
 class LearntMaps(nn.Module):
-    """From latents (B, latent_dim) to maps (B, channels, side, side): learnt ones, each times its scale."""
+    """From latents (B, latent_dim) to maps (B, channels, side, side): learnt maps, each multiplied by its scale."""
 
     def __init__(self, latent_dim: int, channels: int, side: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class LearntMaps(nn.Module):
         self.scale = _without_bias(nn.Linear(latent_dim, channels, bias=False))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Return each map times its scale."""
+        """Return each map multiplied by its scale."""
         output: Tensor = self.maps * self.scale(latents)[:, :, None, None]
         return output
 
@@ -86,7 +86,7 @@ def generator(latent_dim: int, image_shape: genbench.Shape, options: R3GANOption
     blocks = options.depth * len(widths)
     layers: list[nn.Module] = [LearntMaps(latent_dim, widths[0], side), *_blocks(widths[0], options.depth, blocks)]
     for inputs, outputs in pairwise(widths):
-        # A 1×1 convolution and a bilinear change of size commute; on the smaller maps it costs a quarter.
+        # A 1×1 convolution and bilinear resizing commute; on the smaller maps the convolution costs a quarter.
         layers += [
             *_pointwise(inputs, outputs),
             nn.Upsample(scale_factor=2, mode="bilinear"),
@@ -140,11 +140,11 @@ def _blocks(channels: int, depth: int, blocks: int) -> list[nn.Module]:
 
 
 def _pointwise(inputs: int, outputs: int) -> list[nn.Module]:
-    """Return the convolution of a transition, or nothing where the channels stay."""
+    """Return the convolution of a transition, or nothing if the number of channels stays the same."""
     return [] if inputs == outputs else [_without_bias(nn.Conv2d(inputs, outputs, 1, bias=False))]
 
 
 def _without_bias(layer: nn.Conv2d | nn.Linear) -> nn.Module:
-    """Draw the weights of a layer behind which no activation stands: they keep the variance."""
+    """Initialise a layer that is not followed by an activation, so that it preserves the variance."""
     nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
     return layer

@@ -1,4 +1,4 @@
-"""What the paper says of its networks, held against them."""
+"""The networks have the properties that the paper states."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_images_and_logits_have_the_declared_shapes() -> None:
         assert made["discriminator"](images).shape == (2,)
 
 
-def test_nothing_is_normalised_so_that_images_do_not_meet() -> None:
+def test_nothing_is_normalised_across_images() -> None:
     for network in networks().values():
         names = {type(module).__name__ for module in network.modules()}
         assert not any("Norm" in name for name in names)
@@ -59,7 +59,7 @@ def test_nothing_is_normalised_so_that_images_do_not_meet() -> None:
     assert torch.allclose(discriminator(one), discriminator(torch.cat([one, others]))[:1], atol=1e-5)
 
 
-def test_blocks_begin_as_the_identity_and_so_a_network_as_one_linear_map() -> None:
+def test_blocks_start_as_the_identity_and_a_network_as_one_linear_map() -> None:
     maps = noise(2, 24, 5, 5)
     assert torch.equal(Block(24, 6)(maps), maps)
     discriminator = networks()["discriminator"]
@@ -112,7 +112,7 @@ def test_untrained_images_use_their_range_and_untrained_logits_have_both_signs()
 
 
 def test_every_parameter_gets_a_gradient_in_the_second_step() -> None:
-    """In the first one only the zeros at the ends of blocks do, and what stands outside of blocks."""
+    """In the first step only the zeros at the ends of blocks and the layers outside of blocks get one."""
     made = networks()
     loss = nn.functional.softplus
     images, latents = noise(8, *SHAPE), noise(8, 16, seed=1)

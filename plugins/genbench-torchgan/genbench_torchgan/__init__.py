@@ -1,7 +1,7 @@
 """Networks and losses of torchgan; genbench reads their names and options without importing torch or torchgan.
 
-They are ordinary members of the family `adversarial`: torchgan's networks learn by any loss of genbench, and its losses
-train any adversarial model. What of torchgan is not here, and why, is in the README.
+They belong to the family `adversarial`: torchgan's networks can be trained with any genbench loss, and its losses train
+any adversarial model. The README lists which parts of torchgan are not wrapped, and why.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import genbench
 
-SIZES = (16, 32, 64, 128)  # torchgan's stages need a power of 2 from 16
+SIZES = (16, 32, 64, 128)  # torchgan's stages need powers of 2, at least 16
 SHAPES = tuple((channels, size, size) for size in SIZES for channels in (1, 3))
 DCGAN = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434"
 
@@ -20,15 +20,19 @@ DCGAN = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs, 
 class NetworkOptions:
     """Options of the models."""
 
-    step_channels: int = genbench.option(64, "channels next to the image, of both networks", minimum=1)
-    batchnorm: bool = genbench.option(True, "batch norm in both networks; no: for penalties on each image's gradient")
+    step_channels: int = genbench.option(64, "channels next to the image, in both networks", minimum=1)
+    batchnorm: bool = genbench.option(
+        True, "batch norm in both networks; disable it for penalties on each image's gradient"
+    )
 
 
 @dataclass(frozen=True)
 class MinimaxOptions:
     """Options of `torchgan-minimax`."""
 
-    nonsaturating: bool = genbench.option(True, "the generator maximises log D(G(z)), not minimises log(1 - D(G(z)))")
+    nonsaturating: bool = genbench.option(
+        True, "generator: maximise log D(G(z)) instead of minimising log(1 - D(G(z)))"
+    )
     label_smoothing: float = genbench.option(
         0.0, "the target for real images is 1 minus this; for fakes it stays 0", minimum=0, maximum=0.99
     )
@@ -47,7 +51,7 @@ class LeastSquaresOptions:
 class WassersteinOptions:
     """Options of `torchgan-wasserstein`."""
 
-    clip: float = genbench.option(0.01, "the discriminator's parameters are kept in [-clip, clip]", minimum=1e-6)
+    clip: float = genbench.option(0.01, "the discriminator's parameters are clipped to [-clip, clip]", minimum=1e-6)
 
 
 def _model(name: str, target: str, summary: str, paper: str, conditional: bool) -> genbench.ModelSpec:
@@ -71,14 +75,14 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
     yield _model(
         "torchgan-cgan",
         "build_conditional",
-        "torchgan's DCGAN with an embedded label beside the latents and the image",
+        "torchgan's DCGAN with an embedded label appended to the latents and the image",
         "Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784",
         conditional=True,
     )
     yield _model(
         "torchgan-acgan",
         "build_acgan",
-        "torchgan's DCGAN with latents scaled by the label and a discriminator that guesses it",
+        "torchgan's DCGAN with latents scaled by the label and a discriminator that predicts it",
         "Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585",
         conditional=True,
     )

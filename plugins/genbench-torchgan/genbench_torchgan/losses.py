@@ -1,7 +1,8 @@
-"""torchgan's losses that are functions of logits, as genbench takes them.
+"""torchgan's losses on logits as genbench losses.
 
 torchgan's own loss objects also draw fakes, step an optimiser and read the loss on the host; only their formulas are
-used here. genbench clips the critic's weights after each update, as the paper does; torchgan does before the next.
+used here. genbench clips the critic's weights after each update, as the paper does; torchgan clips
+them before the next one.
 """
 
 from __future__ import annotations

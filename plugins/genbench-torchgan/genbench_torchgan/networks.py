@@ -3,10 +3,10 @@
 With n = step_channels and k = log2(size) - 3 doublings of the channels:
 
     generator       latents → 4 × 4 with n·2ᵏ channels → … → size/2 with n → size, tanh; batch norm, LeakyReLU(0.2)
-    discriminator   image → size/2 with n → … → 4 × 4 with n·2ᵏ → one logit; LeakyReLU(0.2), batch norm but in the first
+    discriminator   image → size/2 with n → … → 4 × 4 with n·2ᵏ → logit; LeakyReLU(0.2), batch norm (not in the first)
 
-torchgan ends its discriminators in a LeakyReLU unless told otherwise: what its losses take for a logit would hardly
-fall below zero. They are told otherwise here: they end in the logit. Nothing else differs from torchgan's defaults.
+By default torchgan's discriminators end in a LeakyReLU, so what its losses take for a logit would hardly fall below
+zero. Here they end in the logit. Nothing else differs from torchgan's defaults.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ConditionalGenerator(ConditionalGANGenerator):
-    """torchgan's, without its way of the labels over the CPU, for which a GPU would be waited for in every step."""
+    """torchgan's generator without copying labels to the CPU, which would be a device sync in every step."""
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return images of these classes."""
@@ -39,16 +39,16 @@ class ConditionalGenerator(ConditionalGANGenerator):
 
 
 class ConditionalDiscriminator(ConditionalGANDiscriminator):
-    """torchgan's, without its way of the labels over the CPU."""
+    """torchgan's discriminator without copying labels to the CPU."""
 
     def forward(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Return logits (B,) of images that are said to be of these classes."""
+        """Return logits (B,) of images, given their claimed classes."""
         planes = self.label_embeddings(labels)[:, :, None, None].expand(-1, -1, *images.shape[2:])
         return DCGANDiscriminator.forward(self, torch.cat([images, planes], 1))
 
 
 class AuxiliaryGenerator(ACGANGenerator):
-    """torchgan's, without its way of the labels over the CPU."""
+    """torchgan's generator without copying labels to the CPU."""
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return images of these classes."""
@@ -56,10 +56,10 @@ class AuxiliaryGenerator(ACGANGenerator):
 
 
 class AuxiliaryDiscriminator(ACGANDiscriminator):
-    """torchgan's, which says in one pass whether an image is real and what it shows."""
+    """torchgan's discriminator, which predicts in one pass whether an image is real and which class it shows."""
 
     def forward(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (B,) and class logits (B, classes); the labels are what it is to guess."""
+        """Return logits (B,) and class logits (B, classes); `labels` is not used."""
         logits, classes = super().forward(images, mode="both")
         return logits, classes
 

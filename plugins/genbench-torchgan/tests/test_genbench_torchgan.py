@@ -1,4 +1,4 @@
-"""torchgan's networks and losses as genbench sees them, and the faults for which the others are left out."""
+"""torchgan's networks and losses in genbench, and the faults because of which the others are not wrapped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from torchgan.losses import functional
 MODELS = {spec.name: spec for spec in genbench_torchgan.genbench_models()}
 LOSSES = {spec.name: spec for spec in genbench_torchgan.genbench_losses()}
 
-# 32 × 32 grey pixels, 10 classes, 100 latents, 64 channels. torchgan's DCGAN, stage by stage; the labels' embedding.
+# 32 × 32 pixels, greyscale, 10 classes, 100 latents, 64 channels. torchgan's DCGAN, stage by stage; label embedding.
 GENERATOR = (100 * 256 * 16 + 512) + (256 * 128 * 16 + 256) + (128 * 64 * 16 + 128) + (64 * 16 + 1)
 DISCRIMINATOR = (64 * 16 + 64) + (64 * 128 * 16 + 256) + (128 * 256 * 16 + 512) + 256 * 16
 PARAMETERS = {
@@ -77,7 +77,7 @@ def test_networks_map_latents_to_images_and_images_to_logits(name: str, shape: g
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
-def test_logits_take_both_signs_alike(name: str) -> None:
+def test_logits_take_both_signs_equally(name: str) -> None:
     discriminator = build(name, step_channels=8)["discriminator"]
     images = torch.rand(256, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     labels = (torch.arange(256) % 10,) if MODELS[name].conditional else ()
@@ -146,7 +146,7 @@ def test_the_boundary_of_least_squares_is_between_its_targets() -> None:
     assert loss("torchgan-wasserstein").boundary is None
 
 
-# The faults for which these parts are left out; where one of these tests fails, torchgan has been mended.
+# The faults because of which these parts are not wrapped; if one of these tests fails, torchgan has been fixed.
 
 
 def linear(weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +171,7 @@ def test_upsampling_blocks_of_the_autoencoding_networks_are_one_block() -> None:
     assert generator.model[1] is generator.model[2]
 
 
-def test_the_infogan_discriminator_returns_three_things_asked_for_one() -> None:
+def test_the_infogan_discriminator_returns_three_values_when_asked_for_one() -> None:
     discriminator = torchgan.models.InfoGANDiscriminator(10, 2, 16, 1, 4)
     assert len(discriminator(torch.randn(2, 1, 16, 16))) == 3
 
@@ -184,7 +184,7 @@ def test_the_specs_are_made_without_importing_torch() -> None:
     assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0
 
 
-def test_a_run_beside_a_built_in_model(tmp_path: Path) -> None:
+def test_a_run_with_a_built_in_model(tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "genbench", "run", "--models", "torchgan-acgan,dcgan", "--profile", "smoke"]
     command += ["--losses", "torchgan-least-squares", "--datasets", "synthetic", "--images", "64", "--out", str(out)]

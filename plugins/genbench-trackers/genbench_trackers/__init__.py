@@ -1,4 +1,4 @@
-"""Reporters that write TensorBoard, MLflow and Weights & Biases; none of them is imported until a run names it."""
+"""Reporters for TensorBoard, MLflow and Weights & Biases; none of these libraries is imported until a run names it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import genbench
 
 @dataclass(frozen=True)
 class TensorBoardOptions:
-    """Where event files go."""
+    """Where event files are written."""
 
-    dir: str = genbench.option("", "folder; each run gets one of its own in it; empty: RUN/tensorboard")
+    dir: str = genbench.option("", "folder in which each run gets its own folder; empty: RUN/tensorboard")
 
 
 @dataclass(frozen=True)
 class MLflowOptions:
-    """Which store is written to."""
+    """Which store to write to."""
 
     uri: str = genbench.option("", "tracking URI, such as a folder or a server; empty: the folder RUN/mlruns")
-    experiment: str = genbench.option("genbench", "experiment that the cells become runs of")
+    experiment: str = genbench.option("genbench", "experiment in which each cell is a run")
 
 
 @dataclass(frozen=True)
 class WandbOptions:
-    """Where runs go; offline unless chosen otherwise."""
+    """Where runs are written; offline by default."""
 
-    dir: str = genbench.option("", "folder in which wandb makes its folder 'wandb'; empty: RUN")
-    project: str = genbench.option("genbench", "project that the cells become runs of")
-    mode: Literal["offline", "online"] = genbench.option("offline", "online: sends everything to the server at once")
+    dir: str = genbench.option("", "folder in which wandb creates its folder 'wandb'; empty: RUN")
+    project: str = genbench.option("genbench", "project in which each cell is a run")
+    mode: Literal["offline", "online"] = genbench.option("offline", "online: send everything to the server immediately")
 
 
 @genbench.hookimpl

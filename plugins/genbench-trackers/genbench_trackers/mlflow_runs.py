@@ -1,4 +1,4 @@
-"""MLflow: one run per cell, in a folder or any other store that MLflow knows."""
+"""MLflow: one run per cell, in a folder or any other store that MLflow supports."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 from genbench import CellFacts, CellFinished, CellStarted, Evaluated, RunFacts, RunFinished, WindowFinished
 from genbench_trackers import MLflowOptions
-from genbench_trackers.scalars import library, of_evaluation, of_result, of_window, simple
+from genbench_trackers.scalars import evaluation_scalars, import_library, plain_values, result_scalars, window_scalars
 
-LONGEST_PARAMETER = 500  # characters; what every store takes
+LONGEST_PARAMETER = 500  # characters; accepted by every store
 
 
 class MLflowRuns:
@@ -22,11 +22,11 @@ class MLflowRuns:
         self._mlflow, self._client, self._run = mlflow, client, run
         found = client.get_experiment_by_name(experiment)
         self._experiment = found.experiment_id if found is not None else client.create_experiment(experiment)
-        self._open: str | None = None  # id of the run that is being written
+        self._open: str | None = None  # id of the current run
         self._images = 0
 
     def cell_started(self, event: CellStarted) -> None:
-        """Begin a run with the hyperparameters, or go on with the one of the same cell."""
+        """Start a run with the hyperparameters, or continue the existing run of the same cell."""
         self._images = 0
         self._open = self._find(event.cell)
         if self._open is not None:
@@ -35,23 +35,23 @@ class MLflowRuns:
         tags = {"mlflow.runName": event.cell.label, **self._names(event.cell)}
         self._open = self._client.create_run(self._experiment, tags=tags).info.run_id
         entities = self._mlflow.entities
-        settings = simple(event.cell.settings).items()
+        settings = plain_values(event.cell.settings).items()
         parameters = [entities.Param(_key(name), str(value)[:LONGEST_PARAMETER]) for name, value in settings]
-        for begin in range(0, len(parameters), 100):  # as many as a store takes at once
+        for begin in range(0, len(parameters), 100):  # the most that a store accepts at once
             self._client.log_batch(self._open, params=parameters[begin : begin + 100])
 
     def window_finished(self, event: WindowFinished) -> None:
         """Write the curves."""
         self._images = event.images
-        self._log(of_window(event), event.images)
+        self._log(window_scalars(event), event.images)
 
     def evaluated(self, event: Evaluated) -> None:
         """Write the metrics."""
-        self._log(of_evaluation(event), event.images)
+        self._log(evaluation_scalars(event), event.images)
 
     def cell_finished(self, event: CellFinished) -> None:
-        """Write pictures and what came of the cell, and end the run."""
-        self._log(of_result(event), self._images)
+        """Write the sample grids and the outcome of the cell, and end the run."""
+        self._log(result_scalars(event), self._images)
         if self._open is not None:
             for path in event.pictures.values():
                 self._client.log_artifact(self._open, str(path), "pictures")
@@ -62,7 +62,7 @@ class MLflowRuns:
         self._open = None
 
     def run_finished(self, event: RunFinished) -> None:
-        """End the run of a cell that was interrupted."""
+        """End the run of an interrupted cell."""
         if self._open is not None:
             self._client.set_terminated(self._open, "KILLED")
 
@@ -82,18 +82,18 @@ class MLflowRuns:
 
 
 def create(run: RunFacts, options: MLflowOptions) -> MLflowRuns:
-    """Return the reporter; raises `ReporterUnavailable` without the library."""
-    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else its later versions refuse folders
+    """Return the reporter; raise `ReporterUnavailable` if the library is missing."""
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # otherwise later versions reject folders
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    mlflow = library("mlflow", "mlflow")
+    mlflow = import_library("mlflow", "mlflow")
     uri = options.uri or (run.path / "mlruns").as_uri()
     if "://" not in uri and not uri.startswith(("file:", "databricks")):
         uri = Path(uri).expanduser().resolve().as_uri()
     return MLflowRuns(
-        mlflow, library("mlflow.tracking", "mlflow").MlflowClient(tracking_uri=uri), options.experiment, run
+        mlflow, import_library("mlflow.tracking", "mlflow").MlflowClient(tracking_uri=uri), options.experiment, run
     )
 
 
 def _key(name: str) -> str:
-    """Return a name of the characters that MLflow allows."""
+    """Return the name with characters that MLflow does not allow replaced by underscores."""
     return re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII)

@@ -1,4 +1,4 @@
-"""What all three trackers are given: the same names, the same numbers, over real images consumed."""
+"""The scalars that all three trackers receive: the same names and values, over real images consumed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from genbench import CellFinished, Evaluated, ReporterUnavailable, WindowFinished
 
 
-def of_window(event: WindowFinished) -> dict[str, float]:
-    """Return the curves' terms, and the speed where it counts: windows that warm up do not."""
+def window_scalars(event: WindowFinished) -> dict[str, float]:
+    """Return the terms of the curves, and the speed unless the window is part of the warm-up."""
     found = {f"train/{name}": value for name, value in event.terms.items()}
     return found if event.warmup else {**found, "speed/images_per_second": event.images_per_second}
 
 
-def of_evaluation(event: Evaluated) -> dict[str, float]:
-    """Return each metric, and beside it its standard error where it is known."""
+def evaluation_scalars(event: Evaluated) -> dict[str, float]:
+    """Return each metric, with its standard error if known."""
     found: dict[str, float] = {}
     for estimate in event.estimates:
         found[f"metric/{estimate.metric}"] = estimate.value
@@ -25,8 +25,8 @@ def of_evaluation(event: Evaluated) -> dict[str, float]:
     return found
 
 
-def of_result(event: CellFinished) -> dict[str, float]:
-    """Return what is known of a cell only at its end: its median speed, its size, its memory, the seconds it took."""
+def result_scalars(event: CellFinished) -> dict[str, float]:
+    """Return what is known only at the end of a cell: median speed, parameters, peak memory, seconds taken."""
     result = event.result
     found: dict[str, float] = {"cell/seconds": result["durations"]["total"]}
     if result["throughput"]:
@@ -38,14 +38,14 @@ def of_result(event: CellFinished) -> dict[str, float]:
     return found
 
 
-def simple(settings: dict[str, Any]) -> dict[str, bool | int | float | str]:
-    """Return settings with text in place of what a tracker may not take: lists, and no value."""
+def plain_values(settings: dict[str, Any]) -> dict[str, bool | int | float | str]:
+    """Return settings in which lists and None, which some trackers reject, are replaced by text."""
     return {
         name: value if isinstance(value, bool | int | float | str) else str(value) for name, value in settings.items()
     }
 
 
-def library(module: str, extra: str) -> ModuleType:
+def import_library(module: str, extra: str) -> ModuleType:
     """Import a tracker's library, or say how to get it."""
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run per cell, by default in files that `wandb sync` sends later."""
+"""Weights & Biases: one run per cell, by default in offline files that `wandb sync` uploads later."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 from genbench import CellFinished, CellStarted, Evaluated, RunFacts, RunFinished, WindowFinished
 from genbench_trackers import WandbOptions
-from genbench_trackers.scalars import library, of_evaluation, of_result, of_window
+from genbench_trackers.scalars import evaluation_scalars, import_library, result_scalars, window_scalars
 
-QUIET = {  # no sampling of the machine, no capturing of output, no copy of code: nothing that runs beside the training
+QUIET = {  # no machine statistics, no captured output, no copy of the code: nothing that runs during training
     "console": "off",
     "silent": True,
     "disable_git": True,
@@ -31,7 +31,7 @@ class WandbRuns:
         self._images = 0
 
     def cell_started(self, event: CellStarted) -> None:
-        """Begin a run with the hyperparameters; a cell that goes on bears the same id."""
+        """Start a run with the hyperparameters; a resumed cell keeps its id."""
         known = self._wandb.Settings.model_fields
         self._images = 0
         self._open = self._wandb.init(
@@ -47,23 +47,23 @@ class WandbRuns:
 
     def window_finished(self, event: WindowFinished) -> None:
         """Write the curves."""
-        self._log(of_window(event), event.images)
+        self._log(window_scalars(event), event.images)
 
     def evaluated(self, event: Evaluated) -> None:
         """Write the metrics."""
-        self._log(of_evaluation(event), event.images)
+        self._log(evaluation_scalars(event), event.images)
 
     def cell_finished(self, event: CellFinished) -> None:
-        """Write pictures and what came of the cell, and end the run."""
+        """Write the sample grids and the outcome of the cell, and end the run."""
         pictures = {name: self._wandb.Image(str(path)) for name, path in event.pictures.items()}
-        self._log({**of_result(event), **pictures}, self._images)
+        self._log({**result_scalars(event), **pictures}, self._images)
         if self._open is not None:
             self._open.summary["status"] = event.status
             self._open.finish(exit_code=0 if event.status == "ok" else 1)
         self._open = None
 
     def run_finished(self, event: RunFinished) -> None:
-        """End the run of a cell that was interrupted, and wait until wandb's own process has written everything."""
+        """End the run of an interrupted cell, and wait until wandb's own process has written everything."""
         if self._open is not None:
             self._open.finish(exit_code=255)
         self._wandb.teardown()
@@ -75,5 +75,5 @@ class WandbRuns:
 
 
 def create(run: RunFacts, options: WandbOptions) -> WandbRuns:
-    """Return the reporter; raises `ReporterUnavailable` without the library."""
-    return WandbRuns(library("wandb", "wandb"), run, options)
+    """Return the reporter; raise `ReporterUnavailable` if the library is missing."""
+    return WandbRuns(import_library("wandb", "wandb"), run, options)

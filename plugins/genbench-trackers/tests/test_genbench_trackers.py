@@ -1,4 +1,4 @@
-"""Each tracker's files hold what the reporter was told, read back with the tracker's own reader where it has one."""
+"""Each tracker's files hold the events sent to the reporter, read back with the tracker's own reader if it has one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import genbench_trackers
 import pytest
 from genbench_trackers import MLflowOptions, TensorBoardOptions, WandbOptions, event_files, mlflow_runs, wandb_runs
-from genbench_trackers.scalars import library
+from genbench_trackers.scalars import import_library
 from PIL import Image
 
 import genbench
@@ -100,9 +100,9 @@ def test_the_specs_lead_to_their_reporters_and_import_no_tracker() -> None:
     assert done.stdout == "set()\n"
 
 
-def test_a_missing_library_is_said_with_its_cure() -> None:
+def test_a_missing_library_is_reported_with_its_remedy() -> None:
     with pytest.raises(genbench.ReporterUnavailable, match=r"pip install 'genbench-trackers\[wandb\]'"):
-        library("no_such_tracker", "wandb")
+        import_library("no_such_tracker", "wandb")
 
 
 @needs("tensorboard")
@@ -115,7 +115,7 @@ def test_tensorboard_reads_the_scalars_pictures_and_hyperparameters(run: genbenc
     found = EventAccumulator(str(run.path / "tensorboard" / CELL.id)).Reload()
     curve = [(point.step, point.value) for point in found.Scalars("train/discriminator")]
     assert curve == [(32, 3.0), (64, 2.0), (96, 1.5)]
-    assert [point.step for point in found.Scalars("speed/images_per_second")] == [64, 96]  # not while it warms up
+    assert [point.step for point in found.Scalars("speed/images_per_second")] == [64, 96]  # not during warm-up
     assert [(p.step, p.value) for p in found.Scalars("metric/fd-x")] == [(96, 40.0)]
     assert [p.value for p in found.Scalars("standard_error/fd-x")] == [0.5]
     assert "standard_error/psnr" not in found.Tags()["scalars"]
@@ -130,7 +130,7 @@ def test_tensorboard_reads_the_scalars_pictures_and_hyperparameters(run: genbenc
 
 
 @needs("tensorboard")
-def test_tensorboard_shows_each_point_once_when_a_cell_goes_on(run: genbench.RunFacts, tmp_path: Path) -> None:
+def test_tensorboard_shows_each_point_once_when_a_cell_resumes(run: genbench.RunFacts, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     options = TensorBoardOptions(dir=str(tmp_path / "shared"))
@@ -139,14 +139,14 @@ def test_tensorboard_shows_each_point_once_when_a_cell_goes_on(run: genbench.Run
     reporter.run_finished(genbench.RunFinished(interrupted=True))
     reporter = event_files.create(run, options)
     begin(reporter)
-    reporter.window_finished(window(64, 2.5))  # from a checkpoint behind the first window
+    reporter.window_finished(window(64, 2.5))  # from a checkpoint after the first window
     finish(reporter, run)
     found = EventAccumulator(str(tmp_path / "shared" / "first" / CELL.id)).Reload()
     assert [(p.step, p.value) for p in found.Scalars("train/discriminator")] == [(32, 3.0), (64, 2.5)]
 
 
 @needs("mlflow")
-def test_mlflow_reads_the_metrics_parameters_pictures_and_what_came_of_it(run: genbench.RunFacts) -> None:
+def test_mlflow_reads_the_metrics_parameters_images_and_outcome(run: genbench.RunFacts) -> None:
     reporter = mlflow_runs.create(run, MLflowOptions())
     train(reporter)
     finish(reporter, run)
@@ -167,7 +167,7 @@ def test_mlflow_reads_the_metrics_parameters_pictures_and_what_came_of_it(run: g
 
 
 @needs("mlflow")
-def test_mlflow_goes_on_with_the_run_of_an_interrupted_cell(run: genbench.RunFacts, tmp_path: Path) -> None:
+def test_mlflow_continues_the_run_of_an_interrupted_cell(run: genbench.RunFacts, tmp_path: Path) -> None:
     options = MLflowOptions(uri=str(tmp_path / "store"), experiment="mine")
     reporter = mlflow_runs.create(run, options)
     train(reporter)

@@ -1,4 +1,4 @@
-"""The package keeps the rules of the conformance kit; of a tracker that is not installed most are skipped."""
+"""The package passes the conformance kit; most rules are skipped for trackers that are not installed."""
 
 from __future__ import annotations
 

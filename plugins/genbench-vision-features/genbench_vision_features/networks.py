@@ -1,7 +1,7 @@
-"""Networks of timm as extractors: their weights, what they are shown, and what of it the protocol states.
+"""timm networks as extractors: weights, preprocessing, and the protocol that states both.
 
-Where an image is resized it is resized as a whole, without the crop that classification asks for: what lies at the
-border of a generated image counts too.
+Images are resized as a whole, without the centre crop used for classification, because the border of a generated image
+counts too.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch.nn import functional as F
 
 from genbench import ExtractorUnavailable
 
-CHUNK = 32  # images that the network is shown at a time: large ones at 224 pixels fill the memory
+CHUNK = 32  # images per forward pass: large networks at 224 pixels fill the memory
 MODEL_VARIABLE = "GENBENCH_TIMM_MODEL"
-INTERPOLATIONS = ("bilinear", "bicubic")  # that torch can do on tensors, with antialias
+INTERPOLATIONS = ("bilinear", "bicubic")  # those that torch supports on tensors, with antialias
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,22 @@ class Network:
 
     extractor: str  # name
     model: str  # in timm
-    size: int | None = None  # pixels that it is shown where that is not its own size
-    head: bool = False  # the features are what its head returns: CLIP's embedding
+    size: int | None = None  # input size in pixels if it differs from the model's own
+    head: bool = False  # whether the features are the output of its head: CLIP's embedding
 
     @property
     def variable(self) -> str:
-        """The environment variable that names a file of its weights."""
+        """The environment variable that names its weights file."""
         return f"GENBENCH_{self.extractor.upper().replace('-', '_')}_WEIGHTS"
 
 
 NETWORKS = {
     network.extractor: network
     for network in (
-        # 518 pixels, its own size, cost five times as much; the published comparisons of generators use 224
+        # its own size of 518 pixels costs five times as much; published comparisons of generators use 224
         Network("dinov2-small", "vit_small_patch14_dinov2.lvd142m", size=224),
         Network("dinov2-base", "vit_base_patch14_dinov2.lvd142m", size=224),
-        # OpenAI trained with the approximation of GELU that these names stand for
+        # OpenAI trained with the approximation of GELU that these names denote
         Network("clip-vit-b32", "vit_base_patch32_clip_quickgelu_224.openai", head=True),
         Network("clip-vit-l14", "vit_large_patch14_clip_quickgelu_224.openai", head=True),
     )
@@ -82,7 +82,7 @@ class VisionExtractor:
         return torch.cat([self.network(self.prepare(part)) for part in torch.split(pixels, CHUNK)])
 
     def prepare(self, pixels: Tensor) -> Tensor:
-        """Return what the network is shown, float (N, 3, size, size): resized, clamped, normalised."""
+        """Return the network's input, float (N, 3, size, size): resized, clamped, normalised."""
         images = pixels.to(self.device).float() / 255
         if images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
@@ -92,9 +92,9 @@ class VisionExtractor:
 
 
 def load(device: torch.device, about: Network) -> VisionExtractor:
-    """Return the extractor; raise `ExtractorUnavailable`, with the cure, where timm or the weights are missing.
+    """Return the extractor; raise `ExtractorUnavailable`, with the remedy, if timm or the weights are missing.
 
-    The weights come from the file that the network's variable names, else from the model hub's cache or the hub.
+    The weights come from the file that the network's variable names, otherwise from the model hub's cache or the hub.
     """
     try:
         import timm
@@ -111,19 +111,19 @@ def load(device: torch.device, about: Network) -> VisionExtractor:
         options["pretrained_cfg_overlay"] = {"file": str(path)}
     try:
         network: nn.Module = timm.create_model(about.model, pretrained=True, **options)
-    except Exception as error:  # what a download, a damaged file or an unknown name raises can be anything
+    except Exception as error:  # a download, a damaged file or an unknown name can raise anything
         first_line = str(error).partition("\n")[0] or type(error).__name__
-        cure = f"correct what {about.variable} names" if named else f"let {about.variable} name a file of them"
-        raise ExtractorUnavailable(f"the weights of {about.model} cannot be loaded ({first_line}): {cure}") from error
+        remedy = f"replace the file that {about.variable} names" if named else f"set {about.variable} to a weights file"
+        raise ExtractorUnavailable(f"the weights of {about.model} cannot be loaded ({first_line}): {remedy}") from error
     return VisionExtractor(network, about, timm.data.resolve_model_data_config(network), device)
 
 
 def load_timm(device: torch.device) -> VisionExtractor:
-    """Return the extractor of the model that $GENBENCH_TIMM_MODEL names."""
+    """Return the extractor for the model named by $GENBENCH_TIMM_MODEL."""
     model = os.environ.get(MODEL_VARIABLE)
     if not model:
         raise ExtractorUnavailable(
-            f"{MODEL_VARIABLE} is not set: let it name a model of timm, such as resnet18.a1_in1k"
+            f"{MODEL_VARIABLE} is not set: set it to the name of a timm model, such as resnet18.a1_in1k"
         )
     return load(device, Network("timm", model))
 
@@ -135,7 +135,7 @@ load_clip_vit_l14 = functools.partial(load, about=NETWORKS["clip-vit-l14"])
 
 
 def weights_hash(network: nn.Module) -> str:
-    """Return the SHA-256 over name, type, shape and bytes of every tensor, so that all ways to get them agree."""
+    """Return the SHA-256 over name, type, shape and bytes of every tensor; the source of the weights has no effect."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         values = tensor.detach().cpu().contiguous()

@@ -1,4 +1,4 @@
-"""The extractors of timm: with a tiny network of random weights where timm is installed, and what they say without."""
+"""The timm extractors: with a tiny randomly initialised network if timm is installed, and their errors without."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ needs_timm = pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of random weights, which stands for the published one."""
+    """A file of random weights in place of the published one."""
     timm = pytest.importorskip("timm")
     from safetensors.torch import save_file
 
@@ -49,7 +49,7 @@ def noise(n: int, channels: int, height: int, width: int) -> Tensor:
     return torch.randint(256, (n, channels, height, width), generator=rng, dtype=torch.uint8)
 
 
-def test_every_spec_leads_to_a_loader_and_none_is_measured_unasked() -> None:
+def test_every_spec_leads_to_a_loader_and_none_is_used_by_default() -> None:
     specs = {spec.name: spec for spec in genbench_vision_features.genbench_extractors()}
     assert specs.keys() == {*NETWORKS, "timm"}
     for name, spec in specs.items():
@@ -85,7 +85,7 @@ def test_features_are_those_of_the_network_on_images_normalised_as_its_config_sa
     network = timm.create_model(TINY, pretrained=False)
     network.load_state_dict(load_file(weights))
     network.reset_classifier(0)
-    pixels = noise(40, 3, 160, 160)  # more than are shown at a time
+    pixels = noise(40, 3, 160, 160)  # more than one chunk
     expected = network.eval()((pixels.float() / 255 - 0.5) / 0.5)
     torch.testing.assert_close(extractor(pixels), expected, rtol=1e-4, atol=1e-5)
 
@@ -98,9 +98,7 @@ def test_grey_is_repeated_and_values_stay_in_the_range_after_enlarging(extractor
 
 
 @needs_timm
-def test_a_network_may_be_shown_another_size_than_it_was_trained_for(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_may_receive_a_size_other_than_its_own(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENBENCH_TIMM_WEIGHTS", str(weights))
     smaller = networks.load(CPU, Network("timm", TINY, size=96))
     assert smaller.prepare(noise(1, 3, 160, 160)).shape[-2:] == (96, 96)
@@ -108,7 +106,7 @@ def test_a_network_may_be_shown_another_size_than_it_was_trained_for(
 
 
 @needs_timm
-def test_the_name_says_the_model_and_the_protocol_the_weights(extractor: VisionExtractor) -> None:
+def test_the_name_contains_the_model_and_the_protocol_the_weights(extractor: VisionExtractor) -> None:
     assert extractor.name == f"fd-timm-{TINY}"
     assert extractor.protocol["weights_sha256"] == weights_hash(extractor.network)[:16]
     assert extractor.protocol["resize"] == "160x160, bicubic with antialias, no crop"
@@ -120,9 +118,12 @@ def test_the_name_says_the_model_and_the_protocol_the_weights(extractor: VisionE
 @needs_timm
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "GENBENCH_TIMM_WEIGHTS names .* not a file"), (b"broken", "correct what GENBENCH_TIMM_WEIGHTS names")],
+    [
+        (None, "GENBENCH_TIMM_WEIGHTS names .* not a file"),
+        (b"broken", "replace the file that GENBENCH_TIMM_WEIGHTS names"),
+    ],
 )
-def test_missing_or_damaged_weights_are_said_to_be_so(
+def test_missing_or_damaged_weights_are_reported(
     content: bytes | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "weights.safetensors"
@@ -168,7 +169,7 @@ def test_listing_the_extractors_imports_neither_torch_nor_timm() -> None:
     assert done.returncode == 0, done.stderr
 
 
-test_conformance = conformance("genbench-vision-features", only=["documented"])  # the others would fetch weights
+test_conformance = conformance("genbench-vision-features", only=["documented"])  # the others would download weights
 test_conformance_with_random_weights = needs_timm(
     pytest.mark.usefixtures("extractor")(conformance("timm", skip=["documented"]))
 )

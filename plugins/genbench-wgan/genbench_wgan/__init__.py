@@ -1,6 +1,6 @@
-"""Wasserstein GANs: two losses that genbench does not bring, and networks whose critic has no batch norm.
+"""Wasserstein GANs: two losses that genbench does not include, and networks whose critic has no batch norm.
 
-genbench reads this module without importing torch; what trains is in `losses` and `networks`.
+genbench reads this module without importing torch; the implementation is in `losses` and `networks`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ requires_api = "1.0"
 class CriticOptions:
     """Options of `wgan-critic`."""
 
-    width: int = genbench.option(64, "channels next to the image, of both networks", minimum=4)
+    width: int = genbench.option(64, "channels next to the image, in both networks", minimum=4)
     norm: Literal["layer", "none"] = genbench.option(
-        "layer", "normalisation in the critic, of each image by itself; none: nothing, and biases instead"
+        "layer", "normalisation in the critic, separately for each image; none: no norm, and biases instead"
     )
 
 
@@ -39,7 +39,7 @@ class DivergenceOptions:
     power: float = genbench.option(6.0, "power p of the gradient's norm", minimum=2, maximum=20)
 
 
-# wgan-gp's (Gulrajani et al. 2017, algorithm 1), so that the three differ in nothing but their penalty.
+# The recipe of wgan-gp (Gulrajani et al. 2017, algorithm 1), so the three losses differ only in their penalty.
 _RECIPE: dict[str, str | int | float] = {
     "optimizer": "adam",
     "learning_rate": 1e-4,
@@ -55,7 +55,7 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="wgan-critic",
         family="adversarial",
-        summary="dcgan whose critic has layer norm, or no norm, in place of batch norm; for 28, 32 and 64 pixels",
+        summary="dcgan whose critic has layer norm, or no norm, instead of batch norm; for 28, 32 and 64 pixels",
         build="genbench_wgan.networks:build",
         default_loss="wgan-gp",
         image_shapes=tuple((channels, size, size) for size in (28, 32, 64) for channels in (1, 3)),
@@ -72,7 +72,7 @@ def genbench_losses() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="wgan-lp",
         family="adversarial",
-        summary="wgan-gp that punishes only gradients above norm 1; D should have no batch norm",
+        summary="wgan-gp that penalises only gradients above norm 1; D should have no batch norm",
         create="genbench_wgan.losses:one_sided",
         formula=(
             "L_D = E D(G(z)) - E D(x) + λ E max(0, ‖∇D(εx + (1-ε)G(z))‖ - 1)², ε ~ U(0, 1) per image, L_G = -E D(G(z))"
@@ -84,7 +84,7 @@ def genbench_losses() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="wgan-div",
         family="adversarial",
-        summary="a critic that is not held to a norm: high powers of its gradient are punished; no batch norm in D",
+        summary="penalises a high power of the critic's gradient instead of fixing its norm; no batch norm in D",
         create="genbench_wgan.losses:divergence",
         formula="L_D = E D(G(z)) - E D(x) + k E ‖∇D(εx + (1-ε)G(z))‖^p, ε ~ U(0, 1) per image, L_G = -E D(G(z))",
         source="Wu et al. 2018, Wasserstein Divergence for GANs, arXiv:1712.01026 (WGAN-div)",

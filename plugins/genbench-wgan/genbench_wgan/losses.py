@@ -1,7 +1,7 @@
-"""Wasserstein losses: the critic's game, and penalties on its gradient between real images and fakes.
+"""Wasserstein losses, with penalties on the critic's gradient between real images and fakes.
 
-A penalty takes one norm per image, then the mean over the batch. It is exact only where each logit depends on its own
-image alone, which batch norm in the critic breaks (Gulrajani et al. 2017, section 4).
+A penalty uses one norm per image, then the mean over the batch. It is exact only if each logit depends on its own image
+alone, which batch norm in the critic violates (Gulrajani et al. 2017, section 4).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Critic: TypeAlias = Callable[[Tensor], Tensor]  # images (B, channels, height, w
 
 
 def one_sided(options: LipschitzOptions) -> genbench.AdversarialLoss:
-    """Return the critic that may be flatter than slope 1, but not steeper (Petzka et al. 2018)."""
+    """Return the loss whose critic may have a slope below 1, but not above (Petzka et al. 2018)."""
 
     def of_norm(squared: Tensor) -> Tensor:
-        # At a norm of 0 the root has no derivative, and 0 · ∞ is not a number: there the penalty is 0 anyway.
+        # At norm 0 the root has no finite derivative, and 0 · ∞ would be NaN; the penalty is 0 there anyway.
         return (squared.clamp_min(1).sqrt() - 1).square()
 
     return _wasserstein(options.penalty_weight, of_norm)
 
 
 def divergence(options: DivergenceOptions) -> genbench.AdversarialLoss:
-    """Return the critic whose gradient is punished by its p-th power (Wu et al. 2018)."""
+    """Return the loss that penalises the p-th power of the critic's gradient norm (Wu et al. 2018)."""
 
     def of_norm(squared: Tensor) -> Tensor:
         return squared.pow(options.power / 2)
@@ -46,7 +46,7 @@ def squared_slopes(critic: Critic, real: Tensor, fake: Tensor, rng: torch.Genera
 
 
 def _wasserstein(weight: float, of_norm: Callable[[Tensor], Tensor]) -> genbench.AdversarialLoss:
-    """Return the game with `weight` times the mean of a function of the squared slopes; a weight of 0 costs nothing."""
+    """Return the loss with `weight` times the mean of a function of the squared slopes; weight 0 skips the penalty."""
 
     def penalty(critic: Critic, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
         return weight * of_norm(squared_slopes(critic, real, fake, rng)).mean()

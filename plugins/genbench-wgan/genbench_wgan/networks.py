@@ -1,4 +1,4 @@
-"""DCGAN with a critic whose images do not meet: layer norm, or none, where the discriminator had batch norm.
+"""DCGAN with a critic that treats images independently: layer norm, or no norm, instead of batch norm.
 
 Width w = 64, c channels, 100 latents.
 
@@ -19,10 +19,10 @@ Width w = 64, c channels, 100 latents.
      32   4w × 4×4   4w 2w w c                1,068,928    663,296    662,976
      64   8w × 4×4   8w 4w 2w w c             3,576,704  2,765,568  2,764,736
 
-The counts with layer norm are those of genbench's own `dcgan`, from which the model so differs in the norm alone, and
-in how the critic's weights are drawn: He-normal (Gulrajani et al. 2017), the generator's from N(0, 0.02). Layer norm is
-over channels and pixels of one image, with a scale and a shift per channel. Without norm the convolutions have biases.
-The last one has none: a Wasserstein loss does not feel a shift of all logits.
+The counts with layer norm are those of genbench's own `dcgan`. The model differs from it only in the norm and in the
+initialisation of the critic: He-normal (Gulrajani et al. 2017); the generator's weights are drawn from N(0, 0.02).
+Layer norm is over the channels and pixels of one image, with a scale and a shift per channel. Without norm the
+convolutions have biases, except the last one: a Wasserstein loss is invariant to a shift of all logits.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from torch import nn
 import genbench
 from genbench_wgan import CriticOptions
 
-_SLOPE = 0.2  # of LeakyReLU below 0
+_SLOPE = 0.2  # of LeakyReLU for negative inputs
 
 
 def build(
     image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: CriticOptions
 ) -> dict[str, nn.Module]:
-    """Return the generator, and the critic under the name that the family gives it."""
+    """Return the generator, and the critic under the family's name for it."""
     channels, size, _ = image_shape
     first, widths = _stages(size, options.width)
     return {
@@ -68,7 +68,7 @@ def _generator(latent_dim: int, channels: int, first: int, widths: list[int]) ->
             nn.ReLU(inplace=True),
             nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),  # twice the height and width
         ]
-    return nn.Sequential(*layers, nn.Tanh()).apply(_draw_narrow)
+    return nn.Sequential(*layers, nn.Tanh()).apply(_init_generator)
 
 
 def _critic(channels: int, first: int, widths: list[int], *, layer_norm: bool) -> nn.Sequential:
@@ -80,19 +80,19 @@ def _critic(channels: int, first: int, widths: list[int], *, layer_norm: bool) -
             layers.append(nn.GroupNorm(1, outputs))  # one group: layer norm
         layers.append(nn.LeakyReLU(_SLOPE, inplace=True))
     logit = nn.Conv2d(widths[0], 1, first, 1, 0, bias=False)
-    return nn.Sequential(*layers, logit, nn.Flatten(0)).apply(_draw_wide)
+    return nn.Sequential(*layers, logit, nn.Flatten(0)).apply(_init_critic)
 
 
-def _draw_narrow(layer: nn.Module) -> None:
-    """Draw a layer of the generator as Radford et al. 2015 do (section 4)."""
+def _init_generator(layer: nn.Module) -> None:
+    """Initialise a layer of the generator as in Radford et al. 2015 (section 4)."""
     if isinstance(layer, nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)
     elif isinstance(layer, nn.BatchNorm2d):
         nn.init.normal_(layer.weight, 1.0, 0.02)
 
 
-def _draw_wide(layer: nn.Module) -> None:
-    """Draw a layer of the critic as He et al. 2015 do (equation 14): without batch norm scales have to be kept."""
+def _init_critic(layer: nn.Module) -> None:
+    """Initialise a layer of the critic as in He et al. 2015 (equation 14): without batch norm, scales must be kept."""
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, _SLOPE)
         if layer.bias is not None:

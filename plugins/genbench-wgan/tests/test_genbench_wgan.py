@@ -1,4 +1,4 @@
-"""Penalties against closed forms, and a critic whose images do not meet."""
+"""Penalties compared with closed forms, and a critic that treats images independently."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_divergence_of_distant_points_is_maximised_at_the_slope_that_calculu
 @each_loss
 def test_the_penalty_of_a_batch_is_the_mean_of_its_images(loss: AdversarialLoss) -> None:
     critic = network("layer").requires_grad_(False)
-    scale = 40.0  # so that slopes lie above 1
+    scale = 40.0  # so that slopes exceed 1
     real = torch.randn(4, 1, 28, 28, generator=generator())
 
     def steep(x: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ def test_points_lie_between_each_real_image_and_its_fake_with_one_share_per_imag
 
 @each_loss
 def test_a_flat_critic_has_a_finite_gradient(loss: AdversarialLoss) -> None:
-    """The norm has no derivative at zero: a careless root makes NaN of it."""
+    """The norm has no derivative at zero: a naive root gives NaN."""
     slope = torch.zeros(16, requires_grad=True)
     value = penalty(loss, lambda x: x.flatten(1) @ slope, images(3), images(3, 1))
     value.backward()

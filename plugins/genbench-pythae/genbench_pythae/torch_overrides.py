@@ -1,9 +1,9 @@
-"""What pythae's forward passes are surrounded by: genbench's random numbers, and a loss that bf16 can bear.
+"""The context in which pythae's forward passes run: genbench's random numbers, and binary cross-entropy in fp32.
 
-pythae draws noise from torch's global generator, with functions that name no other, and takes the binary cross-entropy
-of probabilities, which torch refuses under autocast. Inside of the context noise comes from the generator that a phase
-is given, on its device and in fp32, so that it is that of the cell's seed whatever else draws and whatever the
-precision; and that loss is taken in fp32, as a loss should be. Nothing outside of the context changes.
+pythae draws noise from torch's global generator, through functions that accept no other, and computes the binary
+cross-entropy of probabilities, which torch rejects under autocast. Inside the context, noise comes from the generator
+that a phase receives, on its device and in fp32, so it depends only on the cell's seed, whatever else draws and
+whatever the precision; and that loss is computed in fp32. Nothing outside the context changes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 
-class Surroundings(TorchFunctionMode):
+class TorchOverrides(TorchFunctionMode):
     """A context in which `torch.randn_like` and `torch.randperm` draw from one generator."""
 
     def __init__(self, rng: torch.Generator) -> None:
         super().__init__()
         self.rng = rng
 
-    # torch.compile loses the attributes of what pythae's modules return; so a forward pass is left as it is
+    # torch.compile loses attributes of the objects that pythae's modules return, so forward passes stay uncompiled
     @torch.compiler.disable
     def __torch_function__(
         self,
@@ -33,10 +33,10 @@ class Surroundings(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call `func`, or what stands in for it."""
+        """Call `func` or its replacement."""
         if func is torch.randn_like:
             like: Tensor = args[0]
-            noise = torch.randn(like.shape, generator=self.rng, device=like.device)  # in bf16 it would be other noise
+            noise = torch.randn(like.shape, generator=self.rng, device=like.device)  # bf16 would give different noise
             return noise.to(like.dtype)
         if func is torch.randperm:
             return torch.randperm(*args, generator=self.rng, device=self.rng.device)
