@@ -23,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
-WALK = "Ten minutes"
+WALK = "A plugin in ten minutes"
 
 
 @dataclass(frozen=True)
