@@ -209,7 +209,8 @@ def _nothing_possible(cells: Sequence[PlannedCell]) -> UsageError:
         f"{f' × {cell.variant}' if cell.variant else ''}: {cell.reason}"
         for cell in cells
     )
-    return UsageError(f"None of the {len(cells)} requested cells is possible.", reasons)
+    which = "The requested cell is not" if len(cells) == 1 else f"None of the {len(cells)} requested cells is"
+    return UsageError(f"{which} possible.", reasons)
 
 
 def _choice(entry: Entry[Any], given: Mapping[str, OptionValue]) -> Choice:

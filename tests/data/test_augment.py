@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from genbench.api.recipe import resolve_recipe
 from genbench.data.augment import GeometricTransform, affine, make_transform
 from genbench.errors import UsageError
 
@@ -47,8 +48,8 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
 
 
 def test_nothing_asked_for_is_no_transform() -> None:
-    assert make_transform({}) is None
-    assert make_transform({"augment_discriminator": "ada", "augment_target": 0.5}) is None
+    assert make_transform(resolve_recipe({})) is None
+    assert make_transform(resolve_recipe({"augment_discriminator": "ada", "augment_target": 0.5})) is None
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -101,7 +102,7 @@ def test_the_identity_is_the_identity() -> None:
 
 def test_flips_alone_are_exact_and_as_frequent_as_asked() -> None:
     images = some_images(4000, 1, 2, 3)
-    flipped = make_transform({"augment_flip": 0.3})
+    flipped = make_transform(resolve_recipe({"augment_flip": 0.3}))
     assert flipped is not None
     found = flipped(images, rng())
     mirrored = (found == images.flip(-1)).flatten(1).all(1)
@@ -120,7 +121,7 @@ def test_shifts_are_whole_pixels_uniform_to_the_bound() -> None:
     """A single white pixel in the middle tells the shift; 0.2 of 15 pixels is 3 either way, 0.2 of 9 is 1."""
     images = torch.zeros(6000, 1, 15, 9)
     images[:, :, 7, 4] = 1.0
-    transform = make_transform({"augment_crop": 0.2})
+    transform = make_transform(resolve_recipe({"augment_crop": 0.2}))
     assert transform is not None
     found = transform(images, rng())
     place = found.flatten(1).argmax(1)
@@ -168,7 +169,7 @@ def test_the_value_range_is_kept(low: float, span: float, channels: int, size: i
 def test_dtype_and_layout_are_kept_and_the_input_is_not_touched(layout: torch.memory_format, recipe: dict) -> None:  # type: ignore[type-arg]
     images = some_images(height=12, width=12).contiguous(memory_format=layout)
     before = images.clone()
-    transform = make_transform(recipe)
+    transform = make_transform(resolve_recipe(recipe))
     assert transform is not None
     found = transform(images, rng())
     assert found.dtype == torch.float32
@@ -195,14 +196,14 @@ def test_one_change_leaves_the_draws_of_the_others_alone() -> None:
 @pytest.mark.parametrize("shape", [(2, 1, 1), (1, 1, 2), (3, 5, 1)])
 def test_points_are_refused(shape: tuple[int, int, int]) -> None:
     for recipe in ({"augment_flip": 0.5}, {"augment_rotate": 10.0}):
-        transform = make_transform(recipe)
+        transform = make_transform(resolve_recipe(recipe))
         assert transform is not None
         with pytest.raises(UsageError, match=f"images of {shape[1]}×{shape[2]} are points"):
             transform(torch.zeros(4, *shape), rng())
 
 
 def test_a_shift_below_a_pixel_is_refused() -> None:
-    transform = make_transform({"augment_crop": 0.03})
+    transform = make_transform(resolve_recipe({"augment_crop": 0.03}))
     assert transform is not None
     with pytest.raises(UsageError, match=r"augment_crop = 0\.03 is less than a pixel.*\n.*0\.0357"):
         transform(some_images(height=28, width=28), rng())
@@ -216,7 +217,7 @@ class _Synchronisations(TorchDispatchMode):
 
 
 def test_the_host_reads_nothing() -> None:
-    transform = make_transform(ALL)
+    transform = make_transform(resolve_recipe(ALL))
     assert transform is not None
     with _Synchronisations():
         transform(some_images(height=12, width=12), rng())

@@ -6,7 +6,7 @@ import pytest
 
 from genbench.errors import UsageError
 from genbench.plan.planner import Plan, make_plan
-from genbench.plan.process_counts import require_rendezvous, require_room, why_not
+from genbench.plan.process_counts import require_rendezvous, require_room
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Rendezvous
@@ -65,9 +65,3 @@ def test_machines_need_a_place_to_meet(catalogue: Catalogue) -> None:
     with pytest.raises(UsageError, match="--rdzv-endpoint"):
         require_rendezvous(cells, None)
     require_rendezvous(plan(catalogue).cells, None)
-
-
-@pytest.mark.parametrize(("nproc", "engine", "possible"), [(2, "graph", False), (1, "graph", True), (2, "eager", True)])
-def test_only_the_eager_engine_runs_in_several_processes(nproc: int, engine: str, possible: bool) -> None:
-    reason = why_not({"nproc": nproc, "nnodes": 1, "engine": engine})
-    assert (reason == "") == possible

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from genbench.api.recipe import Recipe
+from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.errors import UsageError
 from genbench.train import discriminator_augment as changes
 from genbench.train.discriminator_augment import (
@@ -37,7 +37,7 @@ def some_images(count: int = 6, channels: int = 3, height: int = 8, width: int =
 
 
 def made(batch_size: int = 8, values: ValueRange = SIGNED, **recipe: Any) -> Any:
-    return make_discriminator_augment(recipe, values, batch_size, CPU)
+    return make_discriminator_augment(resolve_recipe(recipe), values, batch_size, CPU)
 
 
 def adaptive(probability: float, *chosen: changes.Change, values: ValueRange = SIGNED) -> AdaptiveAugment:

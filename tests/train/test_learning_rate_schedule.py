@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genbench.api.recipe import resolve_recipe
 from genbench.train.learning_rate_schedule import learning_rate_factor, set_learning_rates
 
 
 def at(images: int, budget: int = 1000, **recipe: Any) -> float:
-    return learning_rate_factor(recipe)(images, budget)
+    return learning_rate_factor(resolve_recipe(recipe))(images, budget)
 
 
 def test_constant_is_one() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genbench.api.recipe import resolve_recipe
 from genbench.api.training import Batch, Objective, Phase
 from genbench.errors import SpecError, UsageError
 from genbench.train.optimizers import make_optimizers
@@ -32,7 +33,7 @@ def one_step(values: Tensor, gradients: list[Tensor], **recipe: Any) -> Tensor:
     network = nn.Linear(1, 1)
     network.weight = nn.Parameter(values.clone())
     network.bias = None  # type: ignore[assignment]
-    optimizer = make_optimizers({"n": network}, [phase("p", "n")], recipe)["p"]
+    optimizer = make_optimizers({"n": network}, [phase("p", "n")], resolve_recipe(recipe))["p"]
     for gradient in gradients:
         network.weight.grad = gradient.clone()
         optimizer.step()
@@ -74,13 +75,13 @@ def test_rmsprops_first_step() -> None:
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
 def test_the_fast_implementation_is_asked_for(name: str) -> None:
-    group = make_optimizers(two_networks(), PLAYERS, {"optimizer": name})["generator"].param_groups[0]
+    group = make_optimizers(two_networks(), PLAYERS, resolve_recipe({"optimizer": name}))["generator"].param_groups[0]
     assert group["foreach" if name == "rmsprop" else "fused"]
 
 
 def test_every_player_has_its_own_optimiser_and_rate() -> None:
     recipe = {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "beta1": 0.0, "beta2": 0.9}
-    made = make_optimizers(two_networks(), PLAYERS, recipe)
+    made = make_optimizers(two_networks(), PLAYERS, resolve_recipe(recipe))
     assert made["discriminator"] is not made["generator"]
     assert made["discriminator"].param_groups[0]["lr"] == 4e-4
     assert made["generator"].param_groups[0]["lr"] == 1e-4
@@ -88,14 +89,14 @@ def test_every_player_has_its_own_optimiser_and_rate() -> None:
 
 
 def test_a_rate_of_zero_is_a_rate() -> None:
-    made = make_optimizers(two_networks(), PLAYERS, {"discriminator_learning_rate": 0.0})
+    made = make_optimizers(two_networks(), PLAYERS, resolve_recipe({"discriminator_learning_rate": 0.0}))
     assert made["discriminator"].param_groups[0]["lr"] == 0.0
 
 
 @pytest.mark.parametrize("every", [1, 4, 16])
 def test_a_lazy_regulariser_shares_the_optimiser_corrected_by_k_over_k_plus_1(every: int) -> None:
     phases = (*PLAYERS, phase("penalty", "discriminator", every=every, optimizer="discriminator"))
-    made = make_optimizers(two_networks(), phases, {"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.99})
+    made = make_optimizers(two_networks(), phases, resolve_recipe({"learning_rate": 1e-3, "beta1": 0.5, "beta2": 0.99}))
     assert made["penalty"] is made["discriminator"]
     shared, own = made["discriminator"].param_groups[0], made["generator"].param_groups[0]
     c = every / (every + 1)
@@ -107,7 +108,7 @@ def test_a_lazy_regulariser_shares_the_optimiser_corrected_by_k_over_k_plus_1(ev
 def test_the_correction_counts_updates_of_both() -> None:
     """Five discriminator updates per step and a penalty in every second one: 10 of 11 updates are its own."""
     phases = (phase("discriminator", repeats=5), phase("penalty", "discriminator", every=2, optimizer="discriminator"))
-    made = make_optimizers(two_networks(), phases, {"learning_rate": 1.0})
+    made = make_optimizers(two_networks(), phases, resolve_recipe({"learning_rate": 1.0}))
     assert made["penalty"].param_groups[0]["lr"] == pytest.approx(10 / 11)
 
 
@@ -116,14 +117,14 @@ def test_frozen_parameters_are_left_out_and_a_frozen_player_has_no_optimiser() -
     weight = networks["generator"].get_parameter("weight").requires_grad_(False)
     networks["discriminator"].requires_grad_(False)
     phases = (*PLAYERS, phase("penalty", "discriminator", every=4, optimizer="discriminator"))
-    made = make_optimizers(networks, phases, {})
+    made = make_optimizers(networks, phases, resolve_recipe({}))
     assert set(made) == {"generator"}
     assert all(p is not weight for p in made["generator"].param_groups[0]["params"])
 
 
 def test_weights_that_two_networks_share_are_updated_once() -> None:
     shared = nn.Linear(2, 2)
-    made = make_optimizers({"a": shared, "b": nn.Sequential(shared)}, [phase("p", "a", "b")], {})
+    made = make_optimizers({"a": shared, "b": nn.Sequential(shared)}, [phase("p", "a", "b")], resolve_recipe({}))
     assert len(made["p"].param_groups[0]["params"]) == 2
 
 
@@ -135,42 +136,42 @@ def test_sharing_what_is_not_there_is_refused(target: str) -> None:
         phase("other", "discriminator", optimizer="discriminator"),
     )
     with pytest.raises(SpecError, match=f"shares the optimiser of '{target}'"):
-        make_optimizers(two_networks(), phases, {})
+        make_optimizers(two_networks(), phases, resolve_recipe({}))
 
 
 def test_a_near_miss_is_named() -> None:
     phases = (*PLAYERS, phase("penalty", "discriminator", optimizer="discriminater"))
     with pytest.raises(SpecError, match="Did you mean 'discriminator'"):
-        make_optimizers(two_networks(), phases, {})
+        make_optimizers(two_networks(), phases, resolve_recipe({}))
 
 
 def test_sharing_an_optimiser_of_other_networks_is_refused() -> None:
     phases = (*PLAYERS, phase("penalty", "generator", optimizer="discriminator"))
     with pytest.raises(SpecError, match="trains generator by the optimiser of 'discriminator'"):
-        make_optimizers(two_networks(), phases, {})
+        make_optimizers(two_networks(), phases, resolve_recipe({}))
 
 
 @pytest.mark.parametrize("name", ["beta1", "beta2"])
 def test_a_beta_of_one_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=f"recipe.{name} = 1 .*\n.*below 1"):
-        make_optimizers(two_networks(), PLAYERS, {name: 1.0})
-    make_optimizers(two_networks(), PLAYERS, {name: 1.0, "optimizer": "sgd"})
+        make_optimizers(two_networks(), PLAYERS, resolve_recipe({name: 1.0}))
+    make_optimizers(two_networks(), PLAYERS, resolve_recipe({name: 1.0, "optimizer": "sgd"}))
 
 
 def test_a_phase_may_want_settings_of_its_own_and_the_others_keep_theirs() -> None:
     own = {"beta1": 0.5, "learning_rate": 1e-5}
     phases = [phase("generator"), phase("discriminator", recipe=own)]
     recipe = {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "beta1": 0.9, "beta2": 0.999}
-    made = make_optimizers(two_networks(), phases, recipe)
+    made = make_optimizers(two_networks(), phases, resolve_recipe(recipe))
     assert [made[name].defaults["lr"] for name in made] == [1e-4, 1e-5]
     assert [made[name].defaults["betas"] for name in made] == [(0.9, 0.999), (0.5, 0.999)]
 
 
 def test_what_a_phase_may_not_want_is_refused() -> None:
     with pytest.raises(SpecError, match=r"'batch_size', which is no setting of an optimiser"):
-        make_optimizers(two_networks(), [phase("one", "generator", recipe={"batch_size": 1})], {})
+        make_optimizers(two_networks(), [phase("one", "generator", recipe={"batch_size": 1})], resolve_recipe({}))
     with pytest.raises(UsageError, match="beta1"):
-        make_optimizers(two_networks(), [phase("one", "generator", recipe={"beta1": 7.0})], {})
+        make_optimizers(two_networks(), [phase("one", "generator", recipe={"beta1": 7.0})], resolve_recipe({}))
     shared = [phase("one", "generator"), phase("lazy", "generator", optimizer="one", recipe={"beta1": 0.1})]
     with pytest.raises(SpecError, match="shares the optimiser of 'one', and wants beta1"):
-        make_optimizers(two_networks(), shared, {})
+        make_optimizers(two_networks(), shared, resolve_recipe({}))

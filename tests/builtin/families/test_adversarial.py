@@ -121,7 +121,7 @@ def engine(made_family: Adversarial, precision: str = "fp32") -> Engine:
     labels = torch.arange(24) % CLASSES if made_family.conditional else None
     data = ResidentImages(pixels, labels, BATCH, (-1.0, 1.0), CPU, rng)
     setup, phases = made_family.setup, made_family.phases()
-    optimizers = make_optimizers(setup.networks, phases, setup.recipe)
+    optimizers = make_optimizers(setup.networks, phases, resolve_recipe(setup.recipe))
     return Engine(setup.networks, phases, data, torch.Generator().manual_seed(3), optimizers, precision)
 
 
