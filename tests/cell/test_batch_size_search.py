@@ -14,8 +14,8 @@ from genbench.cell.failure import diagnose
 from genbench.process.worker_channel import StopRequested
 
 
-class TrackerProcess:
-    """A reporter whom a supervisor has asked to stop, or not."""
+class Channel:
+    """A channel to a supervisor that has asked to stop, or not."""
 
     def __init__(self, stop: bool = False) -> None:
         self.stop = stop
@@ -29,7 +29,7 @@ class TrackerProcess:
 
 
 def find(attempt: Callable[[int], None], failed: int, stop: bool = False, seconds: float = 5.0) -> str:
-    return search(attempt, failed, TrackerProcess(stop), seconds)  # type: ignore[arg-type]
+    return search(attempt, failed, Channel(stop), seconds)  # type: ignore[arg-type]
 
 
 def room_for(images: int, tried: list[int] | None = None) -> Callable[[int], None]:

@@ -31,7 +31,7 @@ def counted(world: World, monkeypatch: pytest.MonkeyPatch) -> tuple[CounterRecor
     request = make_request({"models": "gan", "batch_size": 8, "energy_seconds": 0.1, "nproc": world.size})
     (cell,) = make_plan(request, CATALOGUE, "cpu").cells
     built = build_cell(cell.identity, CATALOGUE, some_data((1, 28, 28)), CPU, world=world)
-    distributed.part(built.engine)
+    distributed.leave(built.engine)
     return distributed.count_for_all(world, built, lambda images: None, CPU, None), asked
 
 
