@@ -1,7 +1,7 @@
 """Finding plugins and loading one of them, so that whatever goes wrong costs that plugin only.
 
 Built-in plugins come through the same door as anybody's: a module with hook implementations. `load_plugin` imports a
-module into this process; which process that should be is decided in `genbench.plugins.loader.catalogue`.
+module into this process; which process that should be is decided in `genbench.plugins.catalogue`.
 """
 
 from __future__ import annotations

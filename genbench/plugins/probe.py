@@ -40,7 +40,7 @@ def probe(plugins: Sequence[Plugin], seconds: float | None = None) -> list[Loade
         waiting = plugins[len(found) :]
         arrived: list[LoadedPlugin] = []
         ending = ask_child(
-            "genbench.plugins.loader.probe",
+            "genbench.plugins.probe",
             msgspec.json.encode([dataclasses.asdict(plugin) for plugin in waiting]),
             len(waiting),
             limit,

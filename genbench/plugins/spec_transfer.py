@@ -10,7 +10,7 @@ from genbench.api.specs import ConfigurableSpec, Spec
 from genbench.plugins.loader import SPEC_TYPES, Kind
 
 TARGETS = ("build", "create", "load", "measure", "mode_of", "signature")  # fields that name or hold code
-ELSEWHERE = "genbench.plugins.loader.spec_transfer:loaded_in_the_worker"  # stands for a callable of the plugin
+ELSEWHERE = "genbench.plugins.spec_transfer:loaded_in_the_worker"  # stands for a callable of the plugin
 
 
 def loaded_in_the_worker(*_: object, **__: object) -> None:
