@@ -13,7 +13,7 @@ from torch import Tensor
 from genbench.api.images import Images
 from genbench.api.training import Family
 from genbench.data.loading import LoadedData
-from genbench.data.resident import Normalise
+from genbench.data.source import Normalise
 from genbench.measure.clock import synchronise
 from genbench.results.schema import CellIdentity
 from genbench.sampling.inference import asking, evaluation_mode, to_levels

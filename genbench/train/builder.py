@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -24,7 +23,7 @@ from genbench.data.augment import make_transform
 from genbench.data.loader import LoaderImages
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
-from genbench.data.source import Shard, TrainingImages
+from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
 from genbench.plan.initial_weights import file_hash, initial_weights
 from genbench.plugins.catalogue import Catalogue
@@ -194,20 +193,20 @@ def _training_images(
     recipe: Mapping[str, OptionValue],
     shard: Shard,
 ) -> TrainingImages:
-    common: dict[str, Any] = {
-        "pixels": data.train_pixels,
-        "labels": data.train_labels if model.conditional else None,
-        "batch_size": _whole(recipe, "batch_size"),
-        "value_range": model.value_range,
-        "device": device,
-        "rng": seeded_generator(identity.seed, "data order", device),
-        "memory_format": memory_format,
-        "transform": make_transform(recipe),
-        "shard": shard,
-    }
+    settings = BatchSettings(
+        pixels=data.train_pixels,
+        labels=data.train_labels if model.conditional else None,
+        batch_size=_whole(recipe, "batch_size"),
+        value_range=model.value_range,
+        device=device,
+        rng=seeded_generator(identity.seed, "data order", device),
+        memory_format=memory_format,
+        transform=make_transform(recipe),
+        shard=shard,
+    )
     if recipe["input"] == "loader":
-        return LoaderImages(**common, workers=_whole(recipe, "loader_workers"))
-    return ResidentImages(**common, copy=data.mapped)
+        return LoaderImages(settings, workers=_whole(recipe, "loader_workers"))
+    return ResidentImages(settings, copy=data.mapped)
 
 
 def _average(

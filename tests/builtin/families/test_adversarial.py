@@ -30,6 +30,7 @@ from genbench.builtin.families.adversarial import Adversarial
 from genbench.builtin.families.per_sample import acts_on_each
 from genbench.builtin.losses.adversarial import specs
 from genbench.data.resident import ResidentImages
+from genbench.data.source import BatchSettings
 from genbench.train.engine import Engine
 from genbench.train.optimizers import make_optimizers
 
@@ -119,7 +120,7 @@ def engine(made_family: Adversarial, precision: str = "fp32") -> Engine:
     rng = torch.Generator().manual_seed(2)
     pixels = torch.randint(0, 256, (24, 1, 4, 4), dtype=torch.uint8, generator=rng)
     labels = torch.arange(24) % CLASSES if made_family.conditional else None
-    data = ResidentImages(pixels, labels, BATCH, (-1.0, 1.0), CPU, rng)
+    data = ResidentImages(BatchSettings(pixels, labels, BATCH, (-1.0, 1.0), CPU, rng))
     setup, phases = made_family.setup, made_family.phases()
     optimizers = make_optimizers(setup.networks, phases, setup.recipe)
     return Engine(setup.networks, phases, data, torch.Generator().manual_seed(3), optimizers, precision)
