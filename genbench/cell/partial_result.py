@@ -18,7 +18,7 @@ from genbench.measure.interference import disturbances
 from genbench.measure.throughput import throughput
 from genbench.results.schema import Surroundings
 from genbench.results.store import RunDirectory
-from genbench.sampling.sample_grids import CLOSEST, save_pictures, write_pairs
+from genbench.sampling.sample_grids import CLOSEST, save_sample_grids, write_pairs
 from genbench.sampling.sampler import Drawn
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
@@ -85,7 +85,7 @@ def keep_what_was_made(
     _write(
         draft,
         "pictures",
-        lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
+        lambda: save_sample_grids(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
     )
     _write(draft, "weights", lambda: save_weights(run.checkpoint_path(cell), networks, about))
 

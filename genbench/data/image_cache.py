@@ -152,7 +152,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(directory: Path, wait: bool = False) -> Iterator[bool]:
-    """Lock a directory, and yield whether that succeeded: it may be in use, or the file system may not support locks."""
+    """Lock a directory, and yield whether that succeeded: it may be in use, or the file system may lack locks."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         try:

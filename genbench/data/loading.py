@@ -78,7 +78,7 @@ def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
         found = write_entry(entry_after, checked)
     except (OSError, ValueError) as error:  # ValueError: a note, or the name of a class, is not text
         reason = getattr(error, "strerror", None) or str(error)
-        note = f"the prepared images could not be stored in {entry_after.parent} ({reason}): each start prepares them again"
+        note = f"the prepared images could not be stored in {entry_after.parent} ({reason})"
         noted = replace(checked, notes=(*checked.notes, note))
         return _describe(noted, spec, content_hash(_tensors(checked)))
     del loaded
@@ -154,7 +154,7 @@ def _tensors(data: ImageData) -> tuple[Tensor | None, ...]:
 
 
 def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -> dict[str, Tensor]:
-    """Return the factors of variation as tensors in the declared order; raise `DataError` where they do not match or are invalid."""
+    """Return the factors of variation as tensors in the declared order; or raise `DataError`."""
     where = f"Dataset '{spec.name}'"
     if {*factors} != {*spec.factors}:
         found_names, declared = (", ".join(names) or "none" for names in (factors, spec.factors))
@@ -176,12 +176,10 @@ def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor,
     where = f"Dataset '{name}', split '{split}'"
     pixels = torch.as_tensor(images[0])
     if pixels.dtype != torch.uint8:
-        raise DataError(
-            f"{where}: pixels are {pixels.dtype}, not uint8.", "Scale them to 0…255 and convert them to uint8."
-        )
+        raise DataError(f"{where}: pixels are {pixels.dtype}, not uint8.", "Scale them to 0…255 and convert them.")
     if pixels.ndim != 4 or tuple(pixels.shape[1:]) != tuple(shape):
         raise DataError(
-            f"{where}: pixels have shape {tuple(pixels.shape)}, but the spec declares (N, {', '.join(map(str, shape))}).",
+            f"{where}: pixels are {tuple(pixels.shape)}, but the spec declares (N, {', '.join(map(str, shape))}).",
             "Fix image_shape in the spec, or the loader.",
         )
     if len(pixels) == 0:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from genbench import DataError, ImageData
 from genbench.builtin.datasets import FolderOptions
-from genbench.builtin.datasets.folder import class_folders, find_images, held_out, load
+from genbench.builtin.datasets.folder import choose_held_out, class_labels, find_images, load
 
 
 def make(path: Path, level: int = 0) -> None:
@@ -94,7 +94,7 @@ def test_an_unreadable_stray_file_leaves_the_labels(tmp_path):
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=60))
 def test_each_class_gives_a_fifth_and_neither_split_is_empty(classes):
-    chosen = held_out(classes)
+    chosen = choose_held_out(classes)
     assert 0 < sum(chosen) < len(classes)
     counts = [sum(1 for label, test in zip(classes, chosen, strict=True) if test and label == c) for c in range(4)]
     fifths = [classes.count(c) // 5 for c in range(4)]
@@ -102,7 +102,7 @@ def test_each_class_gives_a_fifth_and_neither_split_is_empty(classes):
 
 
 def test_without_five_of_a_class_the_last_of_the_largest_is_held_out():
-    assert held_out([0, 1, 1, 1, 2]) == [False, False, False, True, False]
+    assert choose_held_out([0, 1, 1, 1, 2]) == [False, False, False, True, False]
 
 
 def test_the_split_does_not_depend_on_the_order_of_the_directory(tmp_path):
@@ -265,5 +265,5 @@ def test_what_may_not_be_read_is_named():
 
 
 def test_classes_are_the_top_folders_only_when_all_have_one():
-    assert class_folders([PurePath("a/1.png"), PurePath("b/c/2.png")]) == ["a", "b"]
-    assert class_folders([PurePath("a/1.png"), PurePath("2.png")]) is None
+    assert class_labels([PurePath("b/c/2.png"), PurePath("a/1.png")]) == (["a", "b"], [1, 0])
+    assert class_labels([PurePath("a/1.png"), PurePath("2.png")]) == ([], [0, 0])
