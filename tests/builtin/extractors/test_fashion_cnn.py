@@ -84,7 +84,7 @@ def test_parameters_are_counted(extractor: FashionCNN) -> None:
 def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = tmp_path / "fashion-cnn.safetensors"
     monkeypatch.setattr(fashion_cnn, "WEIGHTS", damaged)
-    with pytest.raises(ExtractorUnavailable, match="install genbench again"):
+    with pytest.raises(ExtractorUnavailable, match="reinstall genbench"):
         fashion_cnn.load(CPU)
     damaged.write_bytes(b"\0" * 100)
     with pytest.raises(ExtractorUnavailable, match="damaged"):

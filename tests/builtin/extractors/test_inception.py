@@ -255,7 +255,7 @@ def test_a_file_that_holds_something_else_says_so(write: Any, tmp_path: Path, mo
     path = tmp_path / "weights.pth"
     write(path)
     monkeypatch.setenv(inception_weights.VARIABLE, str(path))
-    with pytest.raises(ExtractorUnavailable, match="does not hold the Inception weights") as raised:
+    with pytest.raises(ExtractorUnavailable, match="does not contain the Inception weights") as raised:
         inception.load(CPU)
     assert "\n" not in str(raised.value)
 

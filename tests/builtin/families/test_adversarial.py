@@ -27,7 +27,7 @@ from genbench.api.training import (
     Phase,
 )
 from genbench.builtin.families.adversarial import Adversarial
-from genbench.builtin.families.per_sample import acts_on_each
+from genbench.builtin.families.per_sample import processes_independently
 from genbench.builtin.losses.adversarial import specs
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings
@@ -464,7 +464,7 @@ def test_only_networks_of_layers_that_are_known_to_treat_images_one_by_one_see_b
     layer: nn.Module, alone: bool
 ) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), layer, nn.Linear(8, 1), nn.Flatten(0))
-    assert acts_on_each(network) == alone
+    assert processes_independently(network) == alone
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def test_there_is_no_bound_without_a_density_of_latents_or_a_likelihood() -> Non
     uniform.setup = dataclasses.replace(uniform.setup, model=dataclasses.replace(SPEC, prior="uniform"))
     for model in (built("vae", wae_mmd(WAEOptions())), built("vae", stranger), uniform):
         assert model.likelihood is None
-        with pytest.raises(ValueError, match="bounds no likelihood"):
+        with pytest.raises(ValueError, match="has no bound on the likelihood"):
             ask(model, PICTURES)
 
 

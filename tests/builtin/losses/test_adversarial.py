@@ -239,7 +239,7 @@ def test_weighted_scales_the_two_sides_of_a_game(game: str) -> None:
 
 
 def test_weighted_refuses_smoothing_where_it_does_nothing() -> None:
-    with pytest.raises(genbench.GenbenchError, match=r"label_smoothing = 0\.1 does nothing in the game 'hinge'"):
+    with pytest.raises(genbench.GenbenchError, match=r"label_smoothing = 0\.1 has no effect on the game 'hinge'"):
         made("weighted", game="hinge", label_smoothing=0.1)
     smoothed = made("weighted", game="minimax", label_smoothing=0.1, alpha=0.5)
     expected = made("minimax", label_smoothing=0.1).discriminator(logits(2), logits(1)).item() / 2

@@ -229,7 +229,7 @@ def test_a_capacity_beside_another_schedule_is_refused(other: dict[str, Any]) ->
 
 
 def test_a_capacity_takes_the_place_of_beta() -> None:
-    with pytest.raises(genbench.GenbenchError, match=r"beta-vae\.beta = 8 does nothing beside beta-vae\.capacity = 10"):
+    with pytest.raises(genbench.GenbenchError, match=r"beta-vae\.beta = 8 has no effect with beta-vae\.capacity = 10"):
         create("beta-vae", capacity=10.0, beta=8.0)
 
 
@@ -333,7 +333,7 @@ def test_beta_tc_vae_says_what_it_cannot_work_with() -> None:
     loss = beta_tc_vae(BetaTCVAEOptions())
     with pytest.raises(genbench.GenbenchError, match="--batch-size 2 or more"):
         loss.objective(posterior(1))
-    with pytest.raises(genbench.GenbenchError, match="number of training images, and was given 0"):
+    with pytest.raises(genbench.GenbenchError, match="number of training images, but received 0"):
         loss.objective(dataclasses.replace(posterior(4), train_size=0))
 
 

@@ -12,8 +12,8 @@ from genbench.builtin.models.adversarial.small_maps import (
     FromPixel,
     Halving,
     ToPixel,
+    add_patches,
     cut_patches,
-    lay_patches,
 )
 
 PAIRS = {
@@ -73,7 +73,7 @@ def test_to_lay_patches_is_the_adjoint_of_cutting_them() -> None:
     rng = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 3, 6, 8, generator=rng, dtype=torch.float64)
     patches = torch.randn(2 * 3 * 4, 16 * 3, generator=rng, dtype=torch.float64)
-    torch.testing.assert_close((cut_patches(maps) * patches).sum(), (maps * lay_patches(patches, (2, 3, 4))).sum())
+    torch.testing.assert_close((cut_patches(maps) * patches).sum(), (maps * add_patches(patches, (2, 3, 4))).sum())
 
 
 @pytest.mark.parametrize("size", [28, 32, 64])

@@ -284,7 +284,7 @@ def test_a_step_stays_finite_and_reads_nothing_on_the_host(precision: str, decay
 
 def test_a_conditional_model_or_another_familys_loss_is_refused() -> None:
     cpu = torch.device("cpu")
-    with pytest.raises(TypeError, match="creates a VectorQuantisedLoss, not NoneType"):
+    with pytest.raises(TypeError, match="must create a VectorQuantisedLoss, not NoneType"):
         VectorQuantised(genbench.Setup({}, None, SPEC, 5, 0, {}, cpu))
     conditional = dataclasses.replace(SPEC, conditional=True)
     with pytest.raises(genbench.GenbenchError, match="'vq-vae' is conditional"):

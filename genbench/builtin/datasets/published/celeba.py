@@ -1,7 +1,7 @@
 """CelebA (Liu et al. 2015): aligned faces, 178×218, with the published partition and 40 attributes.
 
-The default crop is the largest centred square, 178, which keeps hair and chin; 148 (faces without most of the
-background) and 160 are usual too, and distances between images of different crops do not compare.
+The default crop is the largest centred square, 178, which keeps hair and chin; 148 (without most of the background)
+and 160 are also common. Distances between image sets are not comparable across crops.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LISTS = (
 def load(options: CelebAOptions, cache: Path) -> ImageData:
     """Return the published partitions `train` and `test`; `valid` is not used.
 
-    With an `attribute`, the labels say whether a face has it. The lists are verified by torchvision's checksums, and
-    so is the archive before it is extracted; extracted pictures have none. Raises `DataError` where the files are
-    damaged or not to be had.
+    With an `attribute`, the labels say whether a face has it. The lists, and the archive before it is extracted, are
+    verified by torchvision's checksums; there are none for extracted images. Raises `DataError` where the files are
+    damaged or unavailable.
     """
     from torchvision.datasets import CelebA
 
@@ -54,7 +54,7 @@ def load(options: CelebAOptions, cache: Path) -> ImageData:
 
 
 def signature(options: CelebAOptions, cache: Path) -> str:
-    """Return the state of the lists and of the folder of pictures; empty while they are missing."""
+    """Return the state of the lists and of the image folder; empty while they are missing."""
     place = _source(options, cache, {})
     return states(place.root / _FOLDER / name for name in (*_LISTS, _PICTURES))
 
@@ -73,7 +73,7 @@ def _download(folder: Path, dataset: Any) -> None:
 
 
 def _extract(place: Source, md5: str) -> None:
-    """Extract the archive that lies beside the lists; the folder appears whole or not at all."""
+    """Extract the archive next to the lists; the folder appears completely or not at all."""
     from torchvision.datasets.utils import extract_archive
 
     folder = place.root / _FOLDER

@@ -42,7 +42,7 @@ def decode(
                 pixels[number] = square(image, size, crop)
         except Exception as error:  # on corrupt files Pillow's decoders raise nearly anything
             name = str(item) if isinstance(item, str | Path) else f"image {number}"
-            raise DataError(f"{name} cannot be read: {error}", "Fetch it again.") from error
+            raise DataError(f"{name} cannot be read: {error}", "Download it again.") from error
 
     with quiet_pillow(), ThreadPoolExecutor(_THREADS, thread_name_prefix="decode") as pool:
         for block in _blocks(enumerate(itertools.islice(items, count))):
