@@ -34,7 +34,7 @@ from genbench.builtin.models.adversarial.dcgan import initialise
 def generator_layers(
     image_shape: genbench.Shape, latent_dim: int, width: int, hidden: int, activation: Callable[[], nn.Module]
 ) -> list[nn.Module]:
-    """Return the layers from latents (B, latent_dim) to logits of images (B, c, height, width); the sides divide by 4."""
+    """Return the layers from latents (B, latent_dim) to logits (B, c, height, width); sides divisible by 4."""
     channels, height, breadth = image_shape
     smallest = (2 * width, height // 4, breadth // 4)
     values = smallest[0] * smallest[1] * smallest[2]
