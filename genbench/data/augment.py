@@ -14,7 +14,7 @@ from torch.nn.functional import grid_sample
 from genbench.api.recipe import Recipe
 from genbench.errors import UsageError
 
-SMALLEST_SIDE = 2  # pixels: a smaller image is a 2-D point, not a picture
+SMALLEST_SIDE = 2  # pixels; a smaller image is a 2-D point
 
 
 def make_transform(recipe: Mapping[str, Any]) -> Callable[[Tensor, torch.Generator], Tensor] | None:
@@ -62,7 +62,7 @@ class GeometricTransform:
         """Return the greatest shift down and right, in pixels."""
         if min(height, width) < SMALLEST_SIDE:
             raise UsageError(
-                f"augment_flip, augment_rotate, augment_scale and augment_crop apply to pictures; images of "
+                f"augment_flip, augment_rotate, augment_scale and augment_crop cannot be used: images of "
                 f"{height}×{width} are points.",
                 "Set them to 0 for this dataset.",
             )

@@ -190,7 +190,7 @@ def _worker_died(code: int) -> DataError:
         return DataError(
             "A process that reads training images was killed by SIGBUS: the cache file was truncated, or the shared "
             "memory (/dev/shm) is full.",
-            "Run again, and the images are prepared anew. Where shared memory is small, set loader_workers = 0.",
+            "Run again, which prepares the images again. Where shared memory is small, set loader_workers = 0.",
         )
     return DataError(
         f"A process that reads training images {f'was killed by {name}' if name else f'exited with status {code}'}.",

@@ -42,20 +42,20 @@ def balance(scan: Scan) -> Balance | None:
     train = np.bincount(labels[~scan.held_out], minlength=count)
     test = np.bincount(labels[scan.held_out], minlength=count)
     brightness, contrast = scan.fingerprints.brightness, scan.fingerprints.contrast
-    pictures = not scan.points
+    drawable = not scan.points
     names = [scan.class_names[n] if n < len(scan.class_names) else str(n) for n in range(count)]
     entropy = entropy_of(train)
     return Balance(
         classes=tuple(
             ClassFacts(names[n], int(train[n]), int(test[n]), _mean(brightness[of]), _mean(contrast[of]))
             for n in range(count)
-            for of in [(labels == n) & pictures]
+            for of in [(labels == n) & drawable]
         ),
         ratio=round(float(train.max() / train.min()), 3) if train.min() else None,
         evenness=round(entropy / float(np.log(count)), 4) if count > 1 else 1.0,
         effective_classes=round(float(np.exp(entropy)), 2),
-        brightness_explained=round(explained(brightness, labels), 4) if pictures else None,
-        contrast_explained=round(explained(contrast, labels), 4) if pictures else None,
+        brightness_explained=round(explained(brightness, labels), 4) if drawable else None,
+        contrast_explained=round(explained(contrast, labels), 4) if drawable else None,
     )
 
 

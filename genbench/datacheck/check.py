@@ -45,24 +45,24 @@ class Measured:
 def measure(scan: Scan, thresholds: Thresholds | None = None) -> Measured:
     """Measure a scan; pure and fast: no image is read again."""
     thresholds = thresholds or Thresholds()
-    pictures = len(scan) > 0 and not scan.points
+    drawable = len(scan) > 0 and not scan.points
     fingerprints = scan.fingerprints
     blank = fingerprints.contrast <= thresholds.blank
     shorter = np.minimum(scan.widths, scan.heights)
-    comparable = pictures and int(shorter.min()) >= thresholds.near_side
+    comparable = drawable and int(shorter.min()) >= thresholds.near_side
     return Measured(
         scan=scan,
         thresholds=thresholds,
-        exact=tuple(exact_duplicates(scan)) if pictures else None,
+        exact=tuple(exact_duplicates(scan)) if drawable else None,
         near=tuple(near_duplicates(scan, thresholds)) if comparable else None,
         balance=balance(scan),
         width=spread(scan.widths) if len(scan) else None,
         height=spread(scan.heights) if len(scan) else None,
         aspect=spread(scan.widths / scan.heights) if len(scan) else None,
-        brightness=spread(fingerprints.brightness) if pictures else None,
-        contrast=spread(fingerprints.contrast) if pictures else None,
-        blank=tuple(np.flatnonzero(blank).tolist()) if pictures else (),
-        outliers=tuple(_outliers(scan, thresholds, blank)) if pictures else (),
+        brightness=spread(fingerprints.brightness) if drawable else None,
+        contrast=spread(fingerprints.contrast) if drawable else None,
+        blank=tuple(np.flatnonzero(blank).tolist()) if drawable else (),
+        outliers=tuple(_outliers(scan, thresholds, blank)) if drawable else (),
     )
 
 

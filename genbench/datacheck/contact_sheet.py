@@ -109,12 +109,12 @@ def _where(scan: Scan, image: int) -> str:
 
 def _tile(scan: Scan, image: int) -> Image.Image:
     try:
-        picture = scan.picture(image).convert("RGB")
+        source = scan.read_image(image).convert("RGB")
     except OSError:  # removed or changed since the scan
         return Image.new("RGB", (_TILE, _TILE), _FAINT)
-    scale = _TILE / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS)
+    scale = _TILE / max(source.size)
+    size = (max(1, round(source.width * scale)), max(1, round(source.height * scale)))
+    return source.resize(size, Image.Resampling.NEAREST if scale >= 2 else Image.Resampling.LANCZOS)
 
 
 def _fit(caption: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:

@@ -31,7 +31,7 @@ class Finding:
 
 def findings(measured: Measured) -> list[Finding]:
     """Return all findings, the most severe first."""
-    rules = (_reading, _amount, _duplicates, _classes, _files, _pictures)
+    rules = (_readability, _dataset_size, _duplicates, _classes, _files, _image_statistics)
     found = [finding for rule in rules for finding in rule(measured)]
     return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
@@ -46,7 +46,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def _reading(measured: Measured) -> Iterator[Finding]:
+def _readability(measured: Measured) -> Iterator[Finding]:
     scan = measured.scan
     if scan.unreadable:
         lines = tuple(f"{name} ({reason})" for name, reason in scan.unreadable)
@@ -61,7 +61,7 @@ def _reading(measured: Measured) -> Iterator[Finding]:
         yield Finding("warning", "unread-suffix", text, cure, lines)
 
 
-def _amount(measured: Measured) -> Iterator[Finding]:
+def _dataset_size(measured: Measured) -> Iterator[Finding]:
     train, limits = measured.scan.train, measured.thresholds
     text = f"{counted(train, 'training image')}"
     if len(measured.scan) < 2:
@@ -182,7 +182,7 @@ def _formats(scan: Scan, files: FileFacts) -> Iterator[Finding]:
         yield Finding("note", "sixteen-bit", text, "They are reduced to 8 bits.")
 
 
-def _pictures(measured: Measured) -> Iterator[Finding]:
+def _image_statistics(measured: Measured) -> Iterator[Finding]:
     scan = measured.scan
     if measured.blank:
         text = f"{counted(len(measured.blank), 'blank image')}"

@@ -82,7 +82,7 @@ def fingerprint(image: Image.Image) -> Fingerprint:
     )
 
 
-def picture(pixels: Bytes) -> Image.Image:
+def to_image(pixels: Bytes) -> Image.Image:
     """Return uint8 pixels (channels, height, width) as an image: RGB for three channels, otherwise the grey mean."""
     if len(pixels) == 3:
         return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
@@ -91,7 +91,7 @@ def picture(pixels: Bytes) -> Image.Image:
 
 def fingerprint_pixels(pixels: Bytes) -> Fingerprint:
     """Return the fingerprint of uint8 pixels (channels, height, width), any number of channels."""
-    found = fingerprint(picture(pixels))
+    found = fingerprint(to_image(pixels))
     return found if len(pixels) in (1, 3) else found._replace(digest=_digest(pixels))
 
 

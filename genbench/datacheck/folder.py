@@ -29,7 +29,7 @@ from genbench.data.progress import Progress, ignore_progress
 from genbench.datacheck.fingerprint import Fingerprints, fingerprint
 from genbench.datacheck.scan import FileFacts, Scan
 
-_THREADS = 4  # Pillow decodes outside the interpreter's lock; each thread holds one full-size image
+_THREADS = 4  # Pillow releases the interpreter lock while decoding; each thread holds one full-size image
 _SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -94,7 +94,7 @@ def scan_folder(root: Path, size: int = 0, channels: int = 3, progress: Progress
         widths=np.array([file.width for file in kept], dtype=np.int64),
         heights=np.array([file.height for file in kept], dtype=np.int64),
         fingerprints=fingerprints.chosen(readable),
-        picture=lambda index: _picture(root / found[index]),
+        read_image=lambda index: _read_again(root / found[index]),
         unreadable=tuple(unreadable),
         files=FileFacts(
             modes=dict(Counter(file.mode for file in kept).most_common()),
@@ -125,7 +125,7 @@ def read_upright(path: Path) -> tuple[Image.Image, _File]:
     return flat, _File("", flat.width, flat.height, mode, transparent, animated, misnamed)
 
 
-def _picture(path: Path) -> Image.Image:
+def _read_again(path: Path) -> Image.Image:
     try:
         with quiet_pillow():
             return read_upright(path)[0]

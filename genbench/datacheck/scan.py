@@ -41,7 +41,7 @@ class Scan:
     widths: Integers  # (N,), as stored, after EXIF rotation
     heights: Integers  # (N,)
     fingerprints: Fingerprints
-    picture: Callable[[int], Image.Image]  # reads an image again, of mode L or RGB; may raise `OSError`
+    read_image: Callable[[int], Image.Image]  # reads an image again, of mode L or RGB; may raise `OSError`
     unreadable: tuple[tuple[str, str], ...] = ()  # name and reason
     files: FileFacts | None = None  # None: the images of a dataset, without files
     points: bool = False  # the images are 2-D points

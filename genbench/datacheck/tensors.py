@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from genbench.data.progress import Progress, ignore_progress
-from genbench.datacheck.fingerprint import Fingerprints, fingerprint_pixels, picture
+from genbench.datacheck.fingerprint import Fingerprints, fingerprint_pixels, to_image
 from genbench.datacheck.scan import Scan
 
 Array = np.ndarray[Any, Any]
@@ -56,7 +55,7 @@ def scan_tensors(
         widths=np.full(count, width),
         heights=np.full(count, height),
         fingerprints=fingerprints,
-        picture=lambda index: _picture(splits, index),
+        read_image=lambda index: to_image(np.asarray(_at(splits, index))),
         points=points,
         notes=tuple(notes),
     )
@@ -65,7 +64,3 @@ def scan_tensors(
 def _at(splits: Sequence[Array], index: int) -> Array:
     one: Array = splits[0][index] if index < len(splits[0]) else splits[1][index - len(splits[0])]
     return one
-
-
-def _picture(splits: Sequence[Array], index: int) -> Image.Image:
-    return picture(np.asarray(_at(splits, index)))

@@ -75,7 +75,7 @@ def test_it_reads_and_splits_the_images_as_training_does(mixed):
     data = load(FolderOptions(path=str(mixed), size=32), Path("unused"))
     assert scan.train == len(data.train.pixels)
     assert len(scan) - scan.train == len(data.test.pixels)
-    held_out = [scan.picture(index) for index in np.flatnonzero(scan.held_out)]
+    held_out = [scan.read_image(index) for index in np.flatnonzero(scan.held_out)]
     assert np.array_equal(np.asarray(held_out[0]).transpose(2, 0, 1), data.test.pixels[0].numpy())
     assert f"Skipped {len(scan.unreadable)} unreadable" in data.notes[0]
 

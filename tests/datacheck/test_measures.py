@@ -151,7 +151,7 @@ def test_a_sheet_shows_duplicates_side_by_side():
     assert [section.title for section in chosen] == ["Exact duplicates"]
     assert chosen[0].entries == (((2, "train[2]"), (19, "test[3]")),)
     drawn = np.asarray(draw_sheet(measured.scan, chosen))
-    big = np.asarray(measured.scan.picture(2).convert("RGB").resize((128, 128), 0))
+    big = np.asarray(measured.scan.read_image(2).convert("RGB").resize((128, 128), 0))
     places = [
         (top, left)
         for top in range(drawn.shape[0] - 127)

@@ -102,7 +102,7 @@ def checked_root(path: str, name: str = "folder") -> Path:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"The folder {path} does not exist.", f"Check the spelling of {name}:PATH.") from error
     except PermissionError as error:
-        raise DataError(f"The folder {path} may not be read.", "Grant yourself read permission.") from error
+        raise DataError(f"You have no permission to read {path}.", "Grant yourself read permission.") from error
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user after ~
         raise DataError(
             f"The folder {path!r} cannot be read: {error}.", f"Check the spelling of {name}:PATH."
@@ -160,7 +160,7 @@ def _scan(root: Path, describe: Callable[[os.DirEntry[str]], str]) -> tuple[list
         except OSError as error:
             if not relative:
                 raise DataError(
-                    f"The folder {root} may not be read: {error.strerror}.", "Grant yourself read permission."
+                    f"The folder {root} cannot be read: {error.strerror}.", "Grant yourself read permission."
                 ) from error
             problems.append(f"{printable(relative)} ({error.strerror})")
     return files, problems

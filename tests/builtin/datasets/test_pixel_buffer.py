@@ -1,4 +1,4 @@
-"""Room for decoding: beyond memory it is a file without a name, and where there is no disk either, memory again."""
+"""Arrays for decoding: large ones are in an unnamed file or, without space on the disk, in memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genbench.builtin.datasets.folder import load
 from genbench.builtin.datasets.pixel_buffer import allocate, select
 
 
-def test_large_room_is_a_mapped_file_that_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_array_is_mapped_from_an_unnamed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_buffer, "IN_MEMORY", 100)
     small, large = allocate((1, 1, 10, 10), tmp_path / "cache"), allocate((2, 1, 10, 10), tmp_path / "cache")
     assert not isinstance(small, np.memmap)
@@ -31,7 +31,7 @@ def test_large_room_is_a_mapped_file_that_has_no_name(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), OverflowError(), AttributeError()])
-def test_without_room_on_the_disk_memory_is_used(
+def test_without_space_on_the_disk_memory_is_used(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
@@ -45,7 +45,7 @@ def test_without_room_on_the_disk_memory_is_used(
 
 
 @pytest.mark.parametrize("size", [2**20, 2**28, 2**40])
-def test_what_fits_nowhere_is_refused(size: int, tmp_path: Path) -> None:
+def test_an_array_that_fits_nowhere_is_refused(size: int, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"{size}×{size} pixels need .* GiB of memory"):
         allocate((10**6, 3, size, size), tmp_path)
 
