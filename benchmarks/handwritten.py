@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
-from genbench.builtin.families.per_sample import acts_on_each
+from genbench.builtin.families.per_sample import processes_independently
 from genbench.train.builder import Built
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -86,7 +86,7 @@ class AdversarialLoop(Loop):
         self.d_loss = wrap(lambda real, fake: softplus(-real).mean() + softplus(fake).mean())
         self.g_loss = wrap(lambda fake: softplus(-fake).mean())
         self.d_parameters = list(self.networks["discriminator"].parameters())
-        self.one_by_one = acts_on_each(self.networks["discriminator"])
+        self.one_by_one = processes_independently(self.networks["discriminator"])
         self.d_optimizer, self.g_optimizer = self.optimizers
 
     def update(self, chosen: Tensor) -> list[Tensor]:

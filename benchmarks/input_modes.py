@@ -27,7 +27,7 @@ from as_workers import compute_as_workers
 
 from genbench.data.loader import LoaderImages
 from genbench.data.loading import load_data
-from genbench.data.source import TrainingImages
+from genbench.data.source import BatchSettings, TrainingImages
 from genbench.measure import machine
 from genbench.measure.clock import time_window
 from genbench.plan.planner import make_plan
@@ -87,7 +87,8 @@ def compare(cell: str, workers: list[int], catalogue: Catalogue, arguments: argp
     sources: dict[str, TrainingImages] = {"resident": engine.data}
     for number in workers:
         rng = torch.Generator().manual_seed(0)
-        sources[f"loader, {number} workers"] = LoaderImages(*common, rng, built.memory_format, workers=number)
+        settings = BatchSettings(*common, rng, built.memory_format)
+        sources[f"loader, {number} workers"] = LoaderImages(settings, workers=number)
 
     def window(name: str, steps: int) -> float:
         engine.data = sources[name]
@@ -151,7 +152,8 @@ def cold(gibibytes: float, workers: list[int], step_seconds: float, blocks: int)
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 pixels = torch.from_numpy(np.load(file.name, mmap_mode="r+"))
                 rng = torch.Generator().manual_seed(block)
-                images = LoaderImages(pixels, None, COLD_BATCH, (-1, 1), torch.device("cpu"), rng, workers=number)
+                settings = BatchSettings(pixels, None, COLD_BATCH, (-1, 1), torch.device("cpu"), rng)
+                images = LoaderImages(settings, workers=number)
                 begin_time = time.perf_counter()
                 for _ in range(COLD_STEPS):
                     images.next_batch()

@@ -1,9 +1,9 @@
-"""Train the classifier behind the extractor `fashion-cnn`, and write its weights with hash and test accuracy.
+"""Train the classifier of the extractor `fashion-cnn`, and write its weights with their test accuracy.
 
-Run it as ``python scripts/train_fashion_cnn.py``: a few minutes on one CPU thread. It uses the training images of
-fashion-mnist-mini only; the held-out ones say how good it is, and by that number this recipe was chosen among three
-(88.5, 88.5 and 89.7 %), so read it as slightly kind. The same processor and torch version give the same bytes; another
-may round differently, so a retrained file is a new extractor: put the hash that is printed into
+Run ``python scripts/train_fashion_cnn.py``; it takes a few minutes on one CPU thread. It trains on the training images
+of fashion-mnist-mini only. The accuracy is measured on the held-out images, and this recipe was chosen among three by
+that number (88.5, 88.5 and 89.7 %), so it is slightly optimistic. The same processor and torch version give the same
+bytes; others may round differently, so a retrained file is a new extractor: put the printed hash into
 `genbench/builtin/extractors/fashion_cnn.py`, and do not compare distances across the change.
 """
 
@@ -38,7 +38,7 @@ def train(images: Tensor, labels: Tensor, epochs: int, seed: int) -> FashionClas
 
 
 def tensors(split: Images) -> tuple[Tensor, Tensor, str]:
-    """Return a split's images in [0, 1], its labels, and the sha256 of both as they were."""
+    """Return a split's images in [0, 1], its labels, and the SHA-256 of the original pixels and labels."""
     pixels, labels = torch.as_tensor(split.pixels), torch.as_tensor(split.labels)
     digest = hashlib.sha256(pixels.contiguous().numpy().tobytes() + labels.long().numpy().tobytes()).hexdigest()
     return preprocess(pixels), labels.long(), digest
@@ -48,8 +48,8 @@ def tensors(split: Images) -> tuple[Tensor, Tensor, str]:
 @click.option("--out", type=click.Path(path_type=Path), default=WEIGHTS, show_default=True, help="file to write")
 @click.option("--epochs", type=click.IntRange(min=1), default=RECIPE.epochs, show_default=True)
 def main(out: Path, epochs: int) -> None:
-    """Train, and print the accuracy on held-out images and the sha256 of what was written."""
-    torch.set_num_threads(1)  # the order of sums, and so the last bits, depend on the number of threads
+    """Train, and print the accuracy on held-out images and the sha256 of the file."""
+    torch.set_num_threads(1)  # the order of sums, and so the last bits, depends on the number of threads
     torch.use_deterministic_algorithms(True)
     with tempfile.TemporaryDirectory() as cache:
         data = fashion_mnist_mini.load(None, Path(cache))

@@ -28,9 +28,10 @@ from random_inception import write_random_weights
 
 from genbench.builtin.extractors import inception as ours
 from genbench.builtin.extractors.inception_weights import VARIABLE
+from genbench.data.progress import ignore_progress
 from genbench.features.extract import features_of
 from genbench.imagesets.image_folder import folder_source
-from genbench.imagesets.source import Account, unwatched
+from genbench.imagesets.source import ReadReport
 from genbench.measure import machine
 from genbench.stats.intervals import median_interval
 
@@ -85,7 +86,7 @@ def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         return found
 
     def mine() -> np.ndarray[Any, Any]:
-        batches = folder_source(pictures).batches(arguments.batch_size, Account(), unwatched)
+        batches = folder_source(pictures).batches(arguments.batch_size, ReadReport(), ignore_progress)
         return torch.cat(list(features_of(extractor, batches, CPU, arguments.batch_size))).double().numpy()
 
     expected, found = theirs(), mine()  # which warms both

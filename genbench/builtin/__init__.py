@@ -1,1 +1,1 @@
-"""The built-in plugins. They know only the public contract, as a third party would."""
+"""The built-in plugins. They import only the public API and each other, as third-party plugins would."""

@@ -1,4 +1,4 @@
-"""The built-in metrics. Those of features are not among them: every extractor brings its own."""
+"""The built-in metrics, except feature metrics, which are derived from each extractor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     )
     yield MetricSpec(
         name="ssim",
-        summary="structural similarity of held-out images and their reconstructions: 1 the same",
+        summary="structural similarity of held-out images and their reconstructions; 1: identical",
         measure="genbench.metrics.ssim:measure",
         direction="higher",
         needs_reconstruction=True,
@@ -36,13 +36,13 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     )
     yield MetricSpec(
         name="diversity",
-        summary="spread of the generated images' pixels beside the training images': 1 as spread, 0 all alike",
+        summary="pixel variation of generated images relative to training images; 1: equal, 0: all images identical",
         measure="genbench.metrics.diversity:measure",
         direction="higher",
     )
     yield MetricSpec(
         name="ms-ssim",
-        summary="multi-scale similarity of random pairs of generated images: higher than the data's, less various",
+        summary="multi-scale similarity of random pairs of generated images; above that of the data: less diverse",
         measure="genbench.metrics.ms_ssim:measure",
         direction="lower",
         needs_pictures=True,
@@ -50,21 +50,21 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     )
     yield MetricSpec(
         name="modes",
-        summary="modes of the training images that at least one generated image is in",
+        summary="modes of the training images that contain at least one generated image",
         measure="genbench.metrics.modes:measure_found",
         direction="higher",
         needs_modes=True,
     )
     yield MetricSpec(
         name="mode-kl",
-        summary="KL divergence in nats of the generated images' histogram over modes from the training images'",
+        summary="KL divergence in nats between the histograms over modes of generated and training images",
         measure="genbench.metrics.modes:measure_kl",
         direction="lower",
         needs_modes=True,
     )
     yield MetricSpec(
         name="mode-quality",
-        summary="share of the generated images that are in some mode",
+        summary="fraction of generated images that are in a mode",
         measure="genbench.metrics.modes:measure_quality",
         direction="higher",
         needs_modes=True,
@@ -73,10 +73,10 @@ def genbench_metrics() -> Iterable[MetricSpec]:
 
 
 def _of_bounds() -> Iterable[MetricSpec]:
-    """Yield what can be said of a model that bounds the likelihood of images; `--metrics likelihood` names them all."""
+    """Yield the metrics of models that bound the likelihood of images; `--metrics likelihood` selects them all."""
     yield MetricSpec(
         name="elbo",
-        summary="evidence lower bound at β = 1 of held-out images, nats per image, whatever β was trained with",
+        summary="evidence lower bound (β = 1) of held-out images, nats per image, whatever β was used in training",
         measure=f"{_LIKELIHOOD}:measure_elbo",
         direction="higher",
         needs_bound=True,
@@ -100,7 +100,7 @@ def _of_bounds() -> Iterable[MetricSpec]:
     )
     yield MetricSpec(
         name="iwae-k64",
-        summary="importance-weighted bound from 64 latents for each held-out image, nats per image",
+        summary="importance-weighted bound from 64 latents per held-out image, nats per image",
         measure=f"{_LIKELIHOOD}:measure_iwae",
         direction="higher",
         needs_bound=True,
@@ -108,7 +108,7 @@ def _of_bounds() -> Iterable[MetricSpec]:
     )
     yield MetricSpec(
         name="bits-per-dim",
-        summary="-ELBO in bits per pixel and channel, where the likelihood is one of 256 levels",
+        summary="-ELBO in bits per pixel and channel, for likelihoods over 256 levels",
         measure=f"{_LIKELIHOOD}:measure_bits_per_dim",
         direction="lower",
         needs_bound=True,
@@ -116,7 +116,7 @@ def _of_bounds() -> Iterable[MetricSpec]:
     )
     yield MetricSpec(
         name="active-units",
-        summary="latents whose posterior mean varies from image to image by more than 0.01",
+        summary="latents whose posterior mean has a variance above 0.01 over images",
         measure="genbench.metrics.active_units:measure",
         direction="higher",
         needs_bound=True,
@@ -124,7 +124,7 @@ def _of_bounds() -> Iterable[MetricSpec]:
     )
     yield MetricSpec(
         name="mig",
-        summary="mutual information gap: does one latent alone tell each known factor? 1 fully, 0 not at all",
+        summary="mutual information gap: does a single latent encode each known factor? 1: fully, 0: not at all",
         measure="genbench.metrics.mig:measure",
         direction="higher",
         needs_bound=True,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genbench.cell.evaluator import Evaluator
 from genbench.results.store import RunDirectory
-from genbench.sampling.sample_grids import CLOSEST, save_pictures, write_pairs
+from genbench.sampling.sample_grids import CLOSEST, save_sample_grids, write_pairs
 from genbench.sampling.sampler import Drawn
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
@@ -24,7 +24,9 @@ def write_samples_and_weights(
     """
     about = {"model": built.model.name, "weights": built.sampled_weights, "cell": cell}
     return [
-        *_write("pictures", lambda: save_pictures(drawn, run.sample_path(cell), run.reconstruction_path(cell), points)),
+        *_write(
+            "pictures", lambda: save_sample_grids(drawn, run.sample_path(cell), run.reconstruction_path(cell), points)
+        ),
         *_write("weights", lambda: save_weights(run.checkpoint_path(cell), built.sampled_networks, about)),
     ]
 

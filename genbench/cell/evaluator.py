@@ -22,7 +22,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.feature_metrics import PREFIXES
 from genbench.process.messages import Measured
 from genbench.results.schema import Best, CellIdentity, EvaluationPoint
-from genbench.sampling.likelihood import bounds_of
+from genbench.sampling.likelihood import likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
@@ -60,7 +60,7 @@ class Evaluator:
 
     def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
         """Ask the metrics of the plan; what they know of the training data is computed once."""
-        bounds = bounds_of(self.built, self.data, self.identity.seed, self.device)
+        bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
         if self._evaluation is None:
             self._evaluation = self._new_evaluation(drawn)
         self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)

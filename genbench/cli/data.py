@@ -15,7 +15,8 @@ from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from genbench.datacheck.survey import Progress, Survey
+    from genbench.data.progress import Progress
+    from genbench.datacheck.scan import Scan
     from genbench.datacheck.target import Target
 
 _REDRAW = 32  # images between two updates of the bar
@@ -82,27 +83,27 @@ def check(
     return code
 
 
-def _survey(source: str, target: Target, progress: Progress) -> Survey:
+def _survey(source: str, target: Target, progress: Progress) -> Scan:
     if target.folder is not None:
-        from genbench.datacheck.folder import survey_folder
+        from genbench.datacheck.folder import scan_folder
         from genbench.errors import DataError
 
         channels, size, _ = target.shape
-        survey = survey_folder(target.folder, size, channels, progress)
-        if not survey.names and not survey.unreadable and not (survey.files and survey.files.unread):
+        survey = scan_folder(target.folder, size, channels, progress)
+        if not survey.names and not survey.unreadable and not (survey.files and survey.files.unsupported):
             raise DataError(f"There are no images in {survey.source}.", "Name a folder that holds image files.")
         return survey
     import dataclasses
 
     from genbench.data.loading import load_data
-    from genbench.datacheck.tensors import survey_tensors
+    from genbench.datacheck.tensors import scan_tensors
     from genbench.plugins.worker_catalogue import load_registry
     from genbench.report.table.layout import clean
 
     plugin = target.plugin
     catalogue = load_registry([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
     data = load_data(target.choice, target.shape, catalogue)
-    return survey_tensors(
+    return scan_tensors(
         clean(source),
         (data.train_pixels.numpy(), None if data.train_labels is None else data.train_labels.numpy()),
         (data.test_pixels.numpy(), None if data.test_labels is None else data.test_labels.numpy()),
@@ -140,10 +141,10 @@ def _write(path: Path, sheet: object) -> None:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     """Show how many images are done, on a terminal only."""
-    from genbench.datacheck.survey import unwatched
+    from genbench.data.progress import ignore_progress
 
     if not sys.stderr.isatty():
-        yield unwatched
+        yield ignore_progress
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -19,7 +19,7 @@ from genbench.report.table.layout import clean
 
 if TYPE_CHECKING:
     from genbench.api.specs import ExtractorSpec
-    from genbench.imagesets.source import Progress
+    from genbench.data.progress import Progress
     from genbench.plugins.catalogue import Catalogue
 
 _BATCH = 50
@@ -85,9 +85,9 @@ def command(
 
     from genbench.cli._run_steps import select_present_device
     from genbench.imagesets.comparison import compare, find_measurements, save_statistics
-    from genbench.imagesets.evaluation import SidesEvaluation
+    from genbench.imagesets.evaluation import ImageSetEvaluation
     from genbench.imagesets.format import as_data, as_text
-    from genbench.imagesets.resolve import Drawing, find_side
+    from genbench.imagesets.resolve import SamplingSettings, find_image_set
     from genbench.plugins.catalogue import discover
 
     catalogue = discover(plugins)
@@ -96,17 +96,17 @@ def command(
     if out is not None and len(specs) > 1:
         raise UsageError("--save-stats is of one extractor's features.", "Name metrics of one extractor only.")
     chosen = select_present_device(device)
-    drawing = Drawing(chosen, samples, seed, plugins)
-    first = find_side(real, catalogue, drawing)
-    evaluation = SidesEvaluation(
+    drawing = SamplingSettings(chosen, samples, seed, plugins)
+    first = find_image_set(real, catalogue, drawing)
+    evaluation = ImageSetEvaluation(
         real=first,
-        fake=None if fake is None else find_side(fake, catalogue, drawing),
+        fake=None if fake is None else find_image_set(fake, catalogue, drawing),
         device=chosen,
         batch_size=batch_size,
         seed=seed,
         extractors=_loadable(specs, catalogue),
         data=first.data,
-        watching=_bar,
+        show_progress=_bar,
     )
     with contextlib.closing(evaluation):
         found = None if fake is None else compare(evaluation, measurements, strict)
@@ -148,10 +148,10 @@ def _loadable(names: Sequence[str], catalogue: Catalogue) -> dict[str, Extractor
 @contextmanager
 def _bar(title: str) -> Iterator[Progress]:
     """Show how many images of a side are done, on a terminal only."""
-    from genbench.imagesets.source import unwatched
+    from genbench.data.progress import ignore_progress
 
     if not sys.stderr.isatty():
-        yield unwatched
+        yield ignore_progress
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

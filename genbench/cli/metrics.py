@@ -139,7 +139,7 @@ def _measured(
     from genbench.datacheck.target import find_target
     from genbench.measure.accelerator import devices, select_device
     from genbench.plugins.catalogue import discover
-    from genbench.sampling.held_out import held_out
+    from genbench.sampling.held_out import load_held_out
 
     catalogue = discover(plugins)
     entry = catalogue.require("extractors", extractor)
@@ -154,7 +154,7 @@ def _measured(
             raise UsageError(
                 f"No device '{chosen}': {known['cuda_reason'] or 'there are not that many'}.", "Use --device cpu."
             )
-    return held_out(choice, target.shape, extractor, [entry.plugin, target.plugin], select_device(chosen), samples)
+    return load_held_out(choice, target.shape, extractor, [entry.plugin, target.plugin], select_device(chosen), samples)
 
 
 def _certified(found: HeldOut, extractor: str, dataset: str) -> Certificate:

@@ -90,12 +90,12 @@ def command(
     from genbench.sampling.generate import (
         generate,
         interpolate,
-        labels_for,
+        make_labels,
         parse_class,
         reconstruct,
         require_reconstruction,
     )
-    from genbench.sampling.image_io import parse_destination, read_pictures, write_images
+    from genbench.sampling.image_io import parse_destination, read_image_folder, write_images
 
     destination = parse_destination(out, animated=seeds is not None)
     directory = RunDirectory.open(run)
@@ -115,15 +115,15 @@ def command(
                 f"Model '{trained.model.name}' is conditional: it must know what the pictures show.",
                 f"Add --class, a number from 0 to {trained.classes - 1} or the name of a class.",
             )
-        pixels, problems = read_pictures(folder, trained, count or _COUNT)
+        pixels, problems = read_image_folder(folder, trained, count or _COUNT)
         for problem in problems:
             click.echo(f"Skipped {problem}", err=True)
-        again = reconstruct(trained, pixels, labels_for(trained, chosen, len(pixels)))
+        again = reconstruct(trained, pixels, make_labels(trained, chosen, len(pixels)))
         write_images(destination, trained, again, originals=pixels)
     else:
         count = count or _COUNT
         pixels = generate(trained, count, seed or 0, chosen, psi)
-        write_images(destination, trained, pixels, labels_for(trained, chosen, count))
+        write_images(destination, trained, pixels, make_labels(trained, chosen, count))
     click.echo(destination.path)
 
 

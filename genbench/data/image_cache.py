@@ -1,9 +1,9 @@
-"""Prepared datasets on disk: decoded once, mapped into memory by every later start.
+"""Prepared datasets on disk: decoded once, memory-mapped by every later start.
 
 An entry is a directory ``<cache>/prepared/<dataset>-<key>`` of plain .npy files and ``entry.json``, which holds their
-sizes and times, the content hash (of pixels and labels) and the loader's notes under a checksum. It is written beside
-its place and moved there whole, so it is either complete or not there; nothing is decoded, hashed or read through when
-it is used again. Entries may be deleted at any time.
+sizes and times, the content hash (of pixels and labels) and the loader's notes, with a checksum. It is written to a
+temporary directory and renamed, so it is either complete or absent. A later use decodes and hashes nothing, and does
+not read the files through. Entries may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from genbench.api.images import ImageData, Images
 from genbench.api.options import OptionValue
 from genbench.data.content_hash import content_hash
 
-CACHE_VERSION = 1  # raised when what lies in an entry, or how built-in loaders prepare images, changes
+CACHE_VERSION = 1  # raised when the content of an entry, or how built-in loaders prepare images, changes
 
 _ARRAYS = ("train_pixels", "train_labels", "test_pixels", "test_labels")  # the order in which they are hashed
 _SCRATCH = ".writing-"
@@ -37,7 +37,7 @@ _SCRATCH = ".writing-"
 class _File(msgspec.Struct, frozen=True):
     name: str
     bytes: int
-    time: int  # of the last change, in ns: tells a file that was written over
+    time: int  # of the last change, in ns: shows that a file was overwritten
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -45,31 +45,31 @@ class _Entry(msgspec.Struct, frozen=True):
     hash: str  # of the content
     class_names: list[str]
     notes: list[str]
-    factors: list[str] = []  # their names, in the order of the files
+    factors: list[str] = []  # names, in the order of the files
 
 
-class _Sealed(msgspec.Struct, frozen=True):
+class _ChecksummedEntry(msgspec.Struct, frozen=True):
     checksum: str  # SHA-256 of the entry's JSON text
     entry: msgspec.Raw
 
 
 def entry_path(cache: Path, name: str, plugin: str, options: Mapping[str, OptionValue], signature: str) -> Path:
-    """Return where an entry lies: a place of its own for each plugin version, options and state of sources."""
+    """Return the path of an entry, which differs for each plugin version, set of options and state of the sources."""
     parts = [CACHE_VERSION, name, plugin, dict(options), ascii(signature)]
     key = hashlib.sha256(msgspec.json.encode(parts, order="sorted")).hexdigest()
     return cache / "prepared" / f"{name}-{key[:24]}"
 
 
 def read_entry(path: Path) -> tuple[ImageData, str] | None:
-    """Return the images, mapped read-only, with their content hash; None where there is no entry, or a damaged one.
+    """Return the images, mapped read-only, with their content hash; None where the entry is missing or damaged.
 
-    What is checked is quick: the checksum of entry.json, and each file's size, time and header.
+    Only quick checks are made: the checksum of entry.json, and each file's size, time and header.
     """
     try:
-        sealed = msgspec.json.decode((path / "entry.json").read_bytes(), type=_Sealed)
-        if hashlib.sha256(sealed.entry).hexdigest() != sealed.checksum:
+        stored = msgspec.json.decode((path / "entry.json").read_bytes(), type=_ChecksummedEntry)
+        if hashlib.sha256(stored.entry).hexdigest() != stored.checksum:
             return None
-        entry = msgspec.json.decode(sealed.entry, type=_Entry)
+        entry = msgspec.json.decode(stored.entry, type=_Entry)
         arrays: dict[str, Tensor] = {}
         for file in entry.files:
             status = (path / file.name).stat()
@@ -89,10 +89,10 @@ def read_entry(path: Path) -> tuple[ImageData, str] | None:
 
 
 def write_entry(path: Path, data: ImageData) -> str:
-    """Write an entry, in the place of a damaged one if need be, and return the content hash.
+    """Write an entry, replacing a damaged one, and return the content hash.
 
-    `data` holds CPU tensors. Where two processes write the same entry the first one stays, which changes nothing.
-    Raises `OSError`, and leaves nothing behind, where the disk refuses.
+    `data` holds CPU tensors. Where two processes write the same entry, the first one is kept; they are identical.
+    Raises `OSError`, and leaves nothing behind, where writing fails.
     """
     with _scratch(path.parent) as scratch:
         parts = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels)
@@ -108,7 +108,7 @@ def write_entry(path: Path, data: ImageData) -> str:
                 factor = opened.enter_context((scratch / f"{_factor(number)}.npy").open("wb"))
                 np.save(factor, torch.as_tensor(values).numpy(), allow_pickle=False)
                 files[len(_ARRAYS) + number] = factor
-            for file in files.values():  # entry.json must not outlive, in a loss of power, what it vouches for
+            for file in files.values():  # after a power failure, entry.json must not exist without its files
                 file.flush()
                 os.fsync(file.fileno())
         entry = _Entry(
@@ -119,8 +119,8 @@ def write_entry(path: Path, data: ImageData) -> str:
             factors=list(data.factors),
         )
         text = msgspec.json.encode(entry)
-        sealed = _Sealed(checksum=hashlib.sha256(text).hexdigest(), entry=msgspec.Raw(text))
-        (scratch / "entry.json").write_bytes(msgspec.json.encode(sealed))
+        stored = _ChecksummedEntry(checksum=hashlib.sha256(text).hexdigest(), entry=msgspec.Raw(text))
+        (scratch / "entry.json").write_bytes(msgspec.json.encode(stored))
         _move(scratch, path)
     return found
 
@@ -131,16 +131,16 @@ def _factor(number: int) -> str:
 
 @contextlib.contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
-    """Give a directory to write in, beside the entries; what killed processes have left there is removed first.
+    """Yield a directory to write in, next to the entries; those that killed processes left behind are removed first.
 
-    A lock, which ends with its process however that dies, tells the left-overs from what is being written.
+    A lock, which the system releases when its process ends, distinguishes them from directories in use.
     """
     parent.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
-        with _locked(parent, wait=True) as locks:  # nobody may see the new directory before it is locked
+        with _locked(parent, wait=True) as locks:  # no process may see the new directory before it is locked
             for old in parent.glob(f"{_SCRATCH}*") if locks else ():
-                with contextlib.suppress(OSError), _locked(old) as left_over:
-                    if left_over:
+                with contextlib.suppress(OSError), _locked(old) as abandoned:
+                    if abandoned:
                         shutil.rmtree(old)
             outer = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
             held.callback(shutil.rmtree, outer, ignore_errors=True)
@@ -152,7 +152,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked(directory: Path, wait: bool = False) -> Iterator[bool]:
-    """Hold a directory, and say whether it could be had: another process may hold it, or the file system lack locks."""
+    """Lock a directory, and yield whether that succeeded: it may be in use, or the file system may lack locks."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         try:
@@ -173,7 +173,7 @@ def _move(scratch: Path, path: Path) -> None:
             if attempt == 2:
                 raise
             if read_entry(path) is not None:
-                return  # another process was quicker, with the same content
+                return  # another process was faster, with the same content
             with contextlib.suppress(FileNotFoundError):
                 path.rename(scratch.parent / f"damaged-{attempt}")
         else:
@@ -194,5 +194,5 @@ def _describe(file: Path) -> _File:
 def _map(file: Path) -> Tensor:
     array = np.load(file, mmap_mode="r", allow_pickle=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch has no read-only tensors, and says so
+        warnings.simplefilter("ignore")  # torch warns that it has no read-only tensors
         return torch.from_numpy(array)

@@ -33,11 +33,11 @@ class LoadedData:
     test_pixels: Tensor
     test_labels: Tensor | None
     num_classes: int  # 0: not labelled
-    hash: str  # sha256 of everything above, which is all that a model sees
+    hash: str  # SHA-256 of everything above, which is all that a model sees
     notes: tuple[str, ...]
     class_names: tuple[str, ...] = ()
-    mapped: bool = False  # the pixels lie in a file of the cache, mapped read-only
-    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, of the held-out images: name -> (N,)
+    mapped: bool = False  # whether the pixels are in a cache file, mapped read-only
+    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, for the held-out images: name -> (N,)
 
     @property
     def train(self) -> Images:
@@ -50,43 +50,43 @@ class LoadedData:
         return Images(self.test_pixels, self.test_labels)
 
     def for_extractors(self, dataset: str) -> ExtractorData:
-        """Return what an extractor that is trained on these data is given."""
+        """Return the data for an extractor that is trained on this dataset."""
         return ExtractorData(dataset, self.hash, self.train, self.test, cache_directory(), self.class_names)
 
 
 def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
-    """Load a dataset and check that it is what its spec declares; raise `DataError` where it is not.
+    """Load a dataset and check that it matches its spec; raise `DataError` where it does not.
 
-    Where the dataset has a signature, its images are kept in the cache and mapped into memory from there; a cache that
-    cannot be written costs a note.
+    Where the dataset has a signature, its images are stored in the cache and memory-mapped from there; where the cache
+    cannot be written, a note says so.
     """
     entry = catalogue.require("datasets", choice.name)
     spec: DatasetSpec = entry.spec
     cache, options = cache_directory(), spec.make_options(choice.options)
-    place = _cache_place(spec, entry.plugin, choice, options, cache)
-    kept = _read_kept(place, spec, shape)
-    if kept is not None:
-        return kept
+    entry_before = _cache_entry(spec, entry.plugin, choice, options, cache)
+    cached = _read_cached(entry_before, spec, shape)
+    if cached is not None:
+        return cached
     loaded = resolve(spec.load)(options, cache)
     if not isinstance(loaded, ImageData):
         raise DataError(f"Dataset '{choice.name}' returned {type(loaded).__name__}, not an ImageData.")
     checked = _check_all(loaded, spec, shape)
-    after = _cache_place(spec, entry.plugin, choice, options, cache)  # a download brings the first signature
-    if after is None or place not in (None, after):
+    entry_after = _cache_entry(spec, entry.plugin, choice, options, cache)  # a download creates the first signature
+    if entry_after is None or entry_before not in (None, entry_after):
         return _describe(checked, spec, content_hash(_tensors(checked)))
     try:
-        found = write_entry(after, checked)
+        found = write_entry(entry_after, checked)
     except (OSError, ValueError) as error:  # ValueError: a note, or the name of a class, is not text
         reason = getattr(error, "strerror", None) or str(error)
-        note = f"the prepared images could not be kept in {after.parent} ({reason}): each start prepares them anew"
+        note = f"the prepared images could not be stored in {entry_after.parent} ({reason})"
         noted = replace(checked, notes=(*checked.notes, note))
         return _describe(noted, spec, content_hash(_tensors(checked)))
     del loaded
-    return _read_kept(after, spec, shape) or _describe(checked, spec, found)
+    return _read_cached(entry_after, spec, shape) or _describe(checked, spec, found)
 
 
-def _cache_place(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any, cache: Path) -> Path | None:
-    """Return where the cache keeps these images; None where the dataset does not want them kept."""
+def _cache_entry(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any, cache: Path) -> Path | None:
+    """Return the path of these images in the cache; None where the dataset does not use the cache."""
     if spec.signature is None:
         return None
     signature = resolve(spec.signature)(options, cache)
@@ -99,26 +99,26 @@ def _cache_place(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any
 
 
 def _code_hash(load: Callable[..., Any]) -> str:
-    """Return the hash of the file that a loader is written in: its author may be at work on it."""
+    """Return the hash of the source file of a loader, which its author may be changing."""
     try:
         file = inspect.getsourcefile(inspect.unwrap(load))
         return hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else ""
-    except (OSError, TypeError):  # no file, as in an archive; no function, but an object that can be called
+    except (OSError, TypeError):  # no file, as in an archive; or a callable object that is no function
         return ""
 
 
-def _read_kept(place: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedData | None:
-    found = None if place is None else read_entry(place)
+def _read_cached(path: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedData | None:
+    found = None if path is None else read_entry(path)
     if found is None:
         return None
     try:
         return _describe(_check_all(found[0], spec, shape), spec, found[1], mapped=True)
-    except DataError:  # not what is declared now: it is prepared anew
+    except DataError:  # the declaration has changed: prepare it again
         return None
 
 
 def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
-    """Return the same data as tensors, labels int64; raise `DataError` where they are not what was declared."""
+    """Return the same data as tensors, labels int64; raise `DataError` where they do not match the spec."""
     train, test = (
         Images(*_check(images, split, shape, spec.name))
         for split, images in (("train", data.train), ("test", data.test))
@@ -154,13 +154,13 @@ def _tensors(data: ImageData) -> tuple[Tensor | None, ...]:
 
 
 def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -> dict[str, Tensor]:
-    """Return the factors of variation as tensors in the declared order; raise `DataError` for others or broken ones."""
+    """Return the factors of variation as tensors in the declared order; or raise `DataError`."""
     where = f"Dataset '{spec.name}'"
     if {*factors} != {*spec.factors}:
         found_names, declared = (", ".join(names) or "none" for names in (factors, spec.factors))
         raise DataError(
-            f"{where}: the factors are {found_names}, but {declared} declared.",
-            "Name in `factors` of the spec what the loader puts into ImageData.factors.",
+            f"{where}: the loader returned the factors {found_names}, but the spec declares {declared}.",
+            "List in `factors` of the spec exactly what the loader puts into ImageData.factors.",
         )
     found = {name: torch.as_tensor(factors[name]) for name in spec.factors}
     for name, values in found.items():
@@ -179,8 +179,8 @@ def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor,
         raise DataError(f"{where}: pixels are {pixels.dtype}, not uint8.", "Scale them to 0…255 and convert them.")
     if pixels.ndim != 4 or tuple(pixels.shape[1:]) != tuple(shape):
         raise DataError(
-            f"{where}: pixels have shape {tuple(pixels.shape)}, but (N, {', '.join(map(str, shape))}) was declared.",
-            "Mend image_shape of the spec, or the loader.",
+            f"{where}: pixels are {tuple(pixels.shape)}, but the spec declares (N, {', '.join(map(str, shape))}).",
+            "Fix image_shape in the spec, or the loader.",
         )
     if len(pixels) == 0:
         raise DataError(f"{where}: there are no images.")
@@ -188,7 +188,7 @@ def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor,
         return pixels, None
     labels = torch.as_tensor(images[1])
     if labels.is_floating_point() or labels.shape != (len(pixels),):
-        raise DataError(f"{where}: labels are {labels.dtype} {tuple(labels.shape)}, not one whole number per image.")
+        raise DataError(f"{where}: labels are {labels.dtype} {tuple(labels.shape)}, not one integer per image.")
     if int(labels.min()) < 0:
         raise DataError(f"{where}: a label is negative.")
     return pixels, labels.to(torch.int64)

@@ -1,7 +1,7 @@
-"""Reading rows of a mapped file in random order without waiting for the disk once for each page.
+"""Reading rows of a memory-mapped file in random order without waiting for the disk once per page.
 
-Random order is the worst case for the kernel's own guesses. Telling it all rows of a batch at once lets it read them
-side by side, several times as fast; where the file is in memory already that would only cost calls, and is left out.
+Random order is the worst case for the kernel's own readahead. Given all rows of a batch at once, it reads them in
+parallel, several times as fast. Where the file is in memory already, that would only cost calls and is skipped.
 """
 
 from __future__ import annotations
@@ -17,46 +17,46 @@ import numpy as np
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
-PATIENCE = 64  # gathers that are announced after one that had to wait for the disk
+PREFETCHED_AFTER_FAULT = 64  # gathers whose rows are prefetched after one that had to wait for the disk
 
 _WILL_NEED = 3  # POSIX_MADV_WILLNEED
 
 
 class RowReader:
-    """Gathers rows of a C-contiguous array, which may be a mapped file; for use by one thread."""
+    """Gathers rows of a C-contiguous array, which may be a memory-mapped file; for use by one thread."""
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.array = array
-        self.announced = 0  # gathers whose rows were announced
+        self.prefetched = 0  # gathers whose rows were prefetched
         self._left = 0
 
-    def gather(self, rows: Rows, out: np.ndarray[Any, Any], later: Rows) -> None:
-        """Copy the rows into `out`, in this order; `later` are rows that will be wanted."""
+    def gather(self, rows: Rows, out: np.ndarray[Any, Any], upcoming: Rows) -> None:
+        """Copy the rows into `out`, in this order; `upcoming` rows will be gathered later."""
         if self._left > 0:
             self._left -= 1
-            self.announced += 1
-            announce(self.array, rows)
-            announce(self.array, later)
+            self.prefetched += 1
+            prefetch(self.array, rows)
+            prefetch(self.array, upcoming)
         before = major_faults()
         self.array.take(rows, axis=0, out=out, mode="clip")  # 'raise' would copy twice
         if major_faults() > before:
-            self._left = PATIENCE
+            self._left = PREFETCHED_AFTER_FAULT
 
 
-def announce(array: np.ndarray[Any, Any], rows: Rows) -> None:
-    """Tell the kernel that these rows are about to be read; without effect on memory, or where it cannot be told."""
-    advise = _advise()
+def prefetch(array: np.ndarray[Any, Any], rows: Rows) -> None:
+    """Tell the kernel that these rows are about to be read; no effect where they are in memory, or outside Linux."""
+    advise = _posix_madvise()
     if advise is None:
         return
     size = array.nbytes // len(array)
     begin = array.ctypes.data + rows * size
     page = begin - begin % mmap.PAGESIZE
     for address, length in zip(page.tolist(), (begin + size - page).tolist(), strict=True):
-        advise(address, length, _WILL_NEED)  # advice may be refused: the rows are read all the same
+        advise(address, length, _WILL_NEED)  # the kernel may refuse: the rows are read all the same
 
 
 def major_faults() -> int:
-    """Return how often this thread has waited for the disk to bring a page (0 where the system does not tell)."""
+    """Return how often this thread has waited for a page from the disk; 0 where the system does not count."""
     if sys.platform != "linux":
         return 0
     import resource
@@ -65,7 +65,7 @@ def major_faults() -> int:
 
 
 @functools.cache
-def _advise() -> Callable[[int, int, int], int] | None:
+def _posix_madvise() -> Callable[[int, int, int], int] | None:
     if sys.platform != "linux":
         return None
     advise = ctypes.CDLL(None).posix_madvise

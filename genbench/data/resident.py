@@ -1,65 +1,41 @@
-"""Training images that lie on the device as uint8 and are shuffled, gathered and normalised there."""
+"""Training images that stay on the device as uint8 and are shuffled, gathered and normalised there."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from genbench.data.source import WHOLE, Shard
-from genbench.seeds import of_rank, seeded_generator
-
-Transform: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]  # (float images, randomness on the device) -> images
+from genbench.data.source import BatchSettings
 
 
 class ResidentImages:
-    """Batches from a set of images in a new random order each epoch; the last, incomplete batch is left out.
+    """Batches in a new random order each epoch; an incomplete last batch is dropped.
 
     Args:
-        pixels: uint8 (N, channels, height, width); moved to `device` once.
-        labels: int64 (N,) or None.
-        value_range: (low, high) that the values 0 and 255 are mapped to.
-        rng: generator on `device` that shuffles; the transform has one of its own, derived from this one's seed.
-        memory_format: of the batches; channels_last suits convolutions.
-        transform: applied to each batch, in the value range, before it is returned: augmentation, say.
-        copy: take the pixels into memory of their own even where they lie on `device` already: a mapped file is then
-            read here, and not while a step is timed.
-        shard: the share of each batch that `next_batch` returns; `rng` must be seeded alike in all processes.
+        settings: the pixels and labels are moved to `device` once; `rng` is a generator on `device`.
+        copy: copy the pixels even where they are on `device` already. A memory-mapped file is then read here, and not
+            while a step is timed.
 
-    Raises `MemoryError`, which names the cure, where the images do not fit on the device.
+    Raises `MemoryError`, with the remedy, where the images do not fit on the device.
     """
 
-    def __init__(
-        self,
-        pixels: Tensor,
-        labels: Tensor | None,
-        batch_size: int,
-        value_range: tuple[float, float],
-        device: torch.device,
-        rng: torch.Generator,
-        memory_format: torch.memory_format = torch.contiguous_format,
-        transform: Transform | None = None,
-        copy: bool = False,
-        shard: Shard = WHOLE,
-    ) -> None:
-        self.pixels = _place(pixels, device, copy)
-        self.labels = None if labels is None else labels.to(device)
-        self.batch_size = batch_size
-        self.rng = rng
-        self.shard = shard
-        self.normalise = Normalise(value_range, memory_format)
-        self.transform = SeededTransform(transform, rng, device, shard) if transform else None
+    def __init__(self, settings: BatchSettings, copy: bool = False) -> None:
+        device = settings.device
+        self.pixels = _move_to(device, settings.pixels, copy)
+        self.labels = None if settings.labels is None else settings.labels.to(device)
+        self.batch_size = settings.batch_size
+        self.rng = settings.rng
+        self.shard = settings.shard
+        self.finish = settings.make_finisher()
         self._order = torch.empty(0, dtype=torch.int64, device=device)
         self._position = 0
 
     def next_batch(self) -> tuple[Tensor, Tensor | None]:
         """Return float32 images (B, channels, height, width) in the value range, and their labels."""
-        return self.gather(self.shard.of(self.advance()))
+        return self.gather(self.shard.select(self.advance()))
 
     def advance(self) -> Tensor:
-        """Pass on to the next batch and return the indices of its images, int64 (B,): a part of the epoch's order."""
+        """Move to the next batch and return the indices of its images, int64 (B,): a slice of the epoch's order."""
         if self._position + self.batch_size > len(self._order):
             self._order = torch.randperm(len(self.pixels), generator=self.rng, device=self.pixels.device)
             self._position = 0
@@ -69,65 +45,31 @@ class ResidentImages:
 
     @property
     def place(self) -> tuple[Tensor, int]:
-        """The order of this epoch's images, int64 (N,), and how many of them were passed; a new epoch has a new one."""
+        """This epoch's order, int64 (N,), and how many of its images were used; each epoch has a new tensor."""
         return self._order, self._position
 
     def gather(self, chosen: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the chosen images as `next_batch` returns them, and their labels: work of the device alone."""
-        images = self.normalise(self.pixels.index_select(0, chosen))
-        if self.transform is not None:
-            images = self.transform(images)
+        """Return the chosen images and labels as `next_batch` does; only the device works."""
+        images = self.finish(self.pixels.index_select(0, chosen))
         return images, None if self.labels is None else self.labels.index_select(0, chosen)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, int]]:
-        """Return what a checkpoint must hold to go on with the next batch."""
-        tensors = {"order": self._order, "rng": self.rng.get_state()}
-        if self.transform is not None:
-            tensors["transform_rng"] = self.transform.rng.get_state()
+        """Return what a checkpoint needs to continue with the next batch."""
+        tensors = {"order": self._order, "rng": self.rng.get_state(), **self.finish.state()}
         return tensors, {"position": self._position}
 
     def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:
-        """Go on where `state` was taken."""
-        if self.transform is not None:
-            self.transform.rng.set_state(tensors["transform_rng"].cpu())
+        """Continue where `state` was taken."""
+        self.finish.load_state(tensors)
         self._order = tensors["order"].to(self.pixels.device)
         self.rng.set_state(tensors["rng"].cpu())
         self._position = numbers["position"]
 
     def close(self) -> None:
-        """Do nothing: there is nothing to let go of before the images themselves."""
+        """Do nothing: nothing is gathered ahead."""
 
 
-class Normalise:
-    """Maps uint8 images to float32 ones in a value range, in a memory format."""
-
-    def __init__(self, value_range: tuple[float, float], memory_format: torch.memory_format) -> None:
-        low, high = value_range
-        self.scale, self.shift = (high - low) / 255, low
-        self.memory_format = memory_format
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return new float32 images; 0 and 255 become the ends of the range."""
-        return pixels.to(torch.float32, memory_format=self.memory_format).mul_(self.scale).add_(self.shift)
-
-
-class SeededTransform:
-    """A transform with a generator of its own, so that how images are changed never alters their order.
-
-    The generator's seed is derived from that of the order: images change alike wherever they lie. Each process has one
-    of its own.
-    """
-
-    def __init__(self, transform: Transform, order: torch.Generator, device: torch.device, shard: Shard) -> None:
-        self.rng = seeded_generator(order.initial_seed(), of_rank("transform", shard.rank), device)
-        self._transform = transform
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Return the changed images."""
-        return self._transform(images, self.rng)
-
-
-def _place(pixels: Tensor, device: torch.device, copy: bool) -> Tensor:
+def _move_to(device: torch.device, pixels: Tensor, copy: bool) -> Tensor:
     try:
         if copy or not pixels.is_contiguous() or pixels.device != device:
             return torch.empty(pixels.shape, dtype=pixels.dtype, device=device).copy_(pixels)
@@ -135,7 +77,7 @@ def _place(pixels: Tensor, device: torch.device, copy: bool) -> Tensor:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
             gib = pixels.numel() / 2**30
             raise MemoryError(
-                f"{len(pixels)} training images need {gib:.2g} GiB on {device}, which has not that much left; "
+                f"{len(pixels)} training images need {gib:.2g} GiB on {device}, which has less memory left; "
                 "--input loader reads them from the disk cache while training"
             ) from error
         raise

@@ -1,5 +1,5 @@
-"""Looking at images before anything is trained on them: what is broken, double, unlike the others, or unequally shared.
+"""Checking images before training: unreadable files, duplicates, outliers and unbalanced classes.
 
-A survey (`folder`, `tensors`) takes down what there is, one image at a time; `check` compares and judges it by
-`thresholds`; `text` and `sheet` show what came of it. Nothing here changes a file of the user's.
+`folder` and `tensors` scan the images one at a time; `check` measures the scan; `findings` judges it by `thresholds`;
+`format` and `contact_sheet` present the result. No file of the user is changed.
 """

@@ -1,4 +1,4 @@
-"""From a survey to a report: everything that is measured and compared, without judging it."""
+"""From a scan to measurements, which are not judged here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from genbench.datacheck.balance import Balance, balance
-from genbench.datacheck.duplicates import Copies, exact_copies, near_copies
+from genbench.datacheck.duplicates import DuplicateGroup, exact_duplicates, near_duplicates
 from genbench.datacheck.fingerprint import Flags
 from genbench.datacheck.outliers import Spread, modified_z, spread
-from genbench.datacheck.survey import Survey
+from genbench.datacheck.scan import Scan
 from genbench.datacheck.thresholds import Thresholds
 
 
@@ -26,52 +26,52 @@ class Outlier:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of a survey of N images; None: not looked for, or there is none."""
+    """Measurements of a scan of N images; None: not measured, or not applicable."""
 
-    survey: Survey
+    scan: Scan
     thresholds: Thresholds
-    exact: tuple[Copies, ...] | None  # groups with the same pixels; None: the images are points
-    near: tuple[Copies, ...] | None  # groups that nearly agree
+    exact: tuple[DuplicateGroup, ...] | None  # groups with identical pixels; None: the images are 2-D points
+    near: tuple[DuplicateGroup, ...] | None  # groups that are nearly identical
     balance: Balance | None
     width: Spread | None
     height: Spread | None
-    aspect: Spread | None  # width by height
+    aspect: Spread | None  # width / height
     brightness: Spread | None
     contrast: Spread | None
     blank: tuple[int, ...]
-    outliers: tuple[Outlier, ...]  # the farthest first
+    outliers: tuple[Outlier, ...]  # the most extreme first
 
 
-def measure(survey: Survey, thresholds: Thresholds | None = None) -> Measured:
-    """Measure and compare what a survey has found; pure, and quick: no image is read again."""
+def measure(scan: Scan, thresholds: Thresholds | None = None) -> Measured:
+    """Measure a scan; pure and fast: no image is read again."""
     thresholds = thresholds or Thresholds()
-    pictures = len(survey) > 0 and not survey.points
-    fingerprints = survey.fingerprints
+    drawable = len(scan) > 0 and not scan.points
+    fingerprints = scan.fingerprints
     blank = fingerprints.contrast <= thresholds.blank
-    shorter = np.minimum(survey.widths, survey.heights)
-    comparable = pictures and int(shorter.min()) >= thresholds.near_side
+    shorter = np.minimum(scan.widths, scan.heights)
+    comparable = drawable and int(shorter.min()) >= thresholds.near_side
     return Measured(
-        survey=survey,
+        scan=scan,
         thresholds=thresholds,
-        exact=tuple(exact_copies(survey)) if pictures else None,
-        near=tuple(near_copies(survey, thresholds)) if comparable else None,
-        balance=balance(survey),
-        width=spread(survey.widths) if len(survey) else None,
-        height=spread(survey.heights) if len(survey) else None,
-        aspect=spread(survey.widths / survey.heights) if len(survey) else None,
-        brightness=spread(fingerprints.brightness) if pictures else None,
-        contrast=spread(fingerprints.contrast) if pictures else None,
-        blank=tuple(np.flatnonzero(blank).tolist()) if pictures else (),
-        outliers=tuple(_outliers(survey, thresholds, blank)) if pictures else (),
+        exact=tuple(exact_duplicates(scan)) if drawable else None,
+        near=tuple(near_duplicates(scan, thresholds)) if comparable else None,
+        balance=balance(scan),
+        width=spread(scan.widths) if len(scan) else None,
+        height=spread(scan.heights) if len(scan) else None,
+        aspect=spread(scan.widths / scan.heights) if len(scan) else None,
+        brightness=spread(fingerprints.brightness) if drawable else None,
+        contrast=spread(fingerprints.contrast) if drawable else None,
+        blank=tuple(np.flatnonzero(blank).tolist()) if drawable else (),
+        outliers=tuple(_outliers(scan, thresholds, blank)) if drawable else (),
     )
 
 
-def _outliers(survey: Survey, thresholds: Thresholds, blank: Flags) -> list[Outlier]:
+def _outliers(scan: Scan, thresholds: Thresholds, blank: Flags) -> list[Outlier]:
     found = []
     for name in ("brightness", "contrast"):
-        values = getattr(survey.fingerprints, name)
+        values = getattr(scan.fingerprints, name)
         scores = modified_z(values)
-        far = (np.abs(scores) > thresholds.z) & ~blank  # what is blank is said already
+        far = (np.abs(scores) > thresholds.z) & ~blank  # blank images are reported separately
         found += [
             Outlier(index, name, round(float(values[index]), 2), round(float(scores[index]), 2))
             for index in np.flatnonzero(far).tolist()

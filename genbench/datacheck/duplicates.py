@@ -1,4 +1,4 @@
-"""Images that are in a set more than once: to the last pixel, or nearly."""
+"""Images that occur more than once in a set, exactly or nearly."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ import numpy as np
 
 from genbench.datacheck.fingerprint import Bytes, Digests, Flags
 from genbench.datacheck.hashing import Pairs, candidate_pairs
-from genbench.datacheck.survey import Survey
+from genbench.datacheck.scan import Scan
 from genbench.datacheck.thresholds import Thresholds
 
-_CHUNK = 4096  # pairs whose gradients are held at once
+_CHUNK = 4096  # pairs whose gradients are in memory at a time
 
 
 @dataclass(frozen=True)
-class Copies:
-    """Images of which each is a copy of another of the group."""
+class DuplicateGroup:
+    """A group of images, each a duplicate of another one in the group."""
 
     images: tuple[int, ...]  # indices, in order
-    across_splits: bool  # training and held-out images that are copies of each other
+    across_splits: bool  # whether training images duplicate held-out ones
     labels_differ: bool
-    similarity: float  # the least between two that were found to be copies; 1: to the last pixel
+    similarity: float  # the lowest between two duplicates; 1: identical pixels
 
 
-def exact_copies(survey: Survey) -> list[Copies]:
-    """Return the groups of images with the same pixels, in order of their first image."""
-    groups = equal_rows(survey.fingerprints.digests)
-    return [_copies(survey, group, [(group[0], other) for other in group[1:]], 1.0) for group in groups]
+def exact_duplicates(scan: Scan) -> list[DuplicateGroup]:
+    """Return the groups of images with identical pixels, in order of their first image."""
+    groups = equal_rows(scan.fingerprints.digests)
+    return [_duplicate_group(scan, group, [(group[0], other) for other in group[1:]], 1.0) for group in groups]
 
 
-def near_copies(survey: Survey, thresholds: Thresholds) -> list[Copies]:
-    """Return the groups of images that nearly agree, linked by pairs of sufficient `similarity`.
+def near_duplicates(scan: Scan, thresholds: Thresholds) -> list[DuplicateGroup]:
+    """Return the groups of nearly identical images, linked by pairs of sufficient `similarity`.
 
-    Of images that are the same to the last pixel only the first takes part, and blank images take none.
+    Of exact duplicates only the first is compared; blank images are not compared.
     """
-    fingerprints = survey.fingerprints
-    taking_part = np.flatnonzero(first_of_equals(fingerprints.digests) & (fingerprints.contrast > thresholds.blank))
-    pairs, similarities = near_pairs(fingerprints.thumbnails[taking_part], thresholds.similarity)
-    pairs = taking_part[pairs] if len(pairs) else pairs
+    fingerprints = scan.fingerprints
+    compared = np.flatnonzero(first_of_equals(fingerprints.digests) & (fingerprints.contrast > thresholds.blank))
+    pairs, similarities = near_pairs(fingerprints.thumbnails[compared], thresholds.similarity)
+    pairs = compared[pairs] if len(pairs) else pairs
     groups: dict[int, tuple[list[tuple[int, int]], list[float]]] = {}
-    roots = connected(len(survey), pairs)
+    roots = connected(len(scan), pairs)
     for (one, other), similarity in zip(pairs.tolist(), similarities.tolist(), strict=True):
         links, values = groups.setdefault(int(roots[one]), ([], []))
         links.append((one, other))
         values.append(similarity)
     return [
-        _copies(survey, sorted({image for link in links for image in link}), links, min(values))
+        _duplicate_group(scan, sorted({image for link in links for image in link}), links, min(values))
         for links, values in groups.values()
     ]
 
 
 def near_pairs(thumbnails: Bytes, least: float) -> tuple[Pairs, Any]:
-    """Return the pairs (P, 2) of thumbnails (N, side, side) whose `similarity` is at least `least`, and it (P,)."""
+    """Return the pairs (P, 2) of thumbnails (N, side, side) with a `similarity` of at least `least`, and that (P,)."""
     pairs = candidate_pairs(thumbnails)
     kept, values = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
     for start in range(0, len(pairs), _CHUNK):
@@ -68,8 +68,8 @@ def near_pairs(thumbnails: Bytes, least: float) -> tuple[Pairs, Any]:
 def similarity(ones: Bytes, others: Bytes) -> Any:
     """Return the correlation (N,), -1 to 1, of the gradients of thumbnails (N, side, side), pair by pair.
 
-    Gradients, because smooth images of the same kind have much the same grey levels and yet different edges; brightness
-    and contrast do not change it.
+    Gradients are compared because similar smooth images share most grey levels but not edges. The correlation is
+    invariant to brightness and contrast.
     """
     left, right = _gradients(ones), _gradients(others)
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
@@ -77,17 +77,17 @@ def similarity(ones: Bytes, others: Bytes) -> Any:
 
 
 def equal_rows(digests: Digests) -> list[list[int]]:
-    """Return the groups of two or more equal rows, by index, in order."""
+    """Return the groups of two or more equal rows, as sorted indices."""
     if not len(digests):
         return []
-    order = np.lexsort(digests.T)  # stable: equal rows stay in their order
+    order = np.lexsort(digests.T)  # stable: equal rows keep their order
     ordered = digests[order]
     starts = np.flatnonzero(np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)])
     return sorted(group.tolist() for group in np.split(order, starts[1:]) if len(group) > 1)
 
 
 def first_of_equals(digests: Digests) -> Flags:
-    """Return which rows have no equal row before them."""
+    """Return which rows have no equal row before them, bool (N,)."""
     first = np.ones(len(digests), np.bool_)
     for group in equal_rows(digests):
         first[group[1:]] = False
@@ -95,7 +95,7 @@ def first_of_equals(digests: Digests) -> Flags:
 
 
 def connected(count: int, pairs: Iterable[Iterable[int]]) -> Any:
-    """Return, for each of `count` items, the first item that pairs connect it to, directly or not."""
+    """Return, for each of `count` items, the first item of its connected component."""
     root = list(range(count))
 
     def find(item: int) -> int:
@@ -117,12 +117,12 @@ def _gradients(thumbnails: Bytes) -> Any:
     return gradients - gradients.mean(axis=1, keepdims=True)
 
 
-def _copies(survey: Survey, images: list[int], links: list[tuple[int, int]], similarity: float) -> Copies:
+def _duplicate_group(scan: Scan, images: list[int], links: list[tuple[int, int]], similarity: float) -> DuplicateGroup:
     ones, others = np.array(links).T
-    labels = survey.labels
-    return Copies(
+    labels = scan.labels
+    return DuplicateGroup(
         images=tuple(images),
-        across_splits=bool((survey.held_out[ones] != survey.held_out[others]).any()),
+        across_splits=bool((scan.held_out[ones] != scan.held_out[others]).any()),
         labels_differ=labels is not None and bool((labels[ones] != labels[others]).any()),
         similarity=round(similarity, 4),
     )

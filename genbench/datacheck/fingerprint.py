@@ -1,4 +1,4 @@
-"""What is kept of one image, so that the image itself need not be: a digest, a thumbnail, brightness and contrast."""
+"""The summary of one image that is kept in memory: a digest, a thumbnail, brightness and contrast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
-THUMBNAIL = 24  # pixels of a side: enough to tell garments apart, few enough for 100,000 images in 60 MB
+THUMBNAIL = 24  # pixels per side: enough to distinguish garments, and 60 MB for 100,000 images
 
 Bytes: TypeAlias = np.ndarray[Any, np.dtype[np.uint8]]
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float32]]
@@ -19,9 +19,9 @@ Digests: TypeAlias = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 class Fingerprint(NamedTuple):
-    """What is kept of one image."""
+    """The summary of one image."""
 
-    digest: bytes  # 16 bytes, of height, width and pixel values: the same for equal images
+    digest: bytes  # 16 bytes, of height, width and pixel values: equal for equal images
     thumbnail: Bytes  # (THUMBNAIL, THUMBNAIL), luma
     brightness: float  # mean luma, 0 to 255
     contrast: float  # standard deviation of the luma
@@ -30,7 +30,7 @@ class Fingerprint(NamedTuple):
 
 @dataclass
 class Fingerprints:
-    """Fingerprints of N images by column."""
+    """Fingerprints of N images, one array per field."""
 
     digests: Digests  # (N, 2)
     thumbnails: Bytes  # (N, THUMBNAIL, THUMBNAIL)
@@ -40,7 +40,7 @@ class Fingerprints:
 
     @classmethod
     def empty(cls, count: int) -> Fingerprints:
-        """Return room for `count` fingerprints."""
+        """Return arrays for `count` fingerprints."""
         return cls(
             digests=np.zeros((count, 2), np.uint64),
             thumbnails=np.zeros((count, THUMBNAIL, THUMBNAIL), np.uint8),
@@ -67,7 +67,7 @@ class Fingerprints:
 def fingerprint(image: Image.Image) -> Fingerprint:
     """Return the fingerprint of an image of mode L or RGB.
 
-    An RGB image without colour has the fingerprint of the same image in grey: a model sees no difference.
+    An RGB image without colour has the fingerprint of the same image in grey, which a model cannot distinguish.
     """
     luma = image.convert("L")
     pixels = np.asarray(image)
@@ -82,8 +82,8 @@ def fingerprint(image: Image.Image) -> Fingerprint:
     )
 
 
-def picture(pixels: Bytes) -> Image.Image:
-    """Return uint8 pixels (channels, height, width) as an image: RGB of three channels, else grey, their mean."""
+def to_image(pixels: Bytes) -> Image.Image:
+    """Return uint8 pixels (channels, height, width) as an image: RGB for three channels, otherwise the grey mean."""
     if len(pixels) == 3:
         return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
     return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.mean(0).round().astype(np.uint8))
@@ -91,7 +91,7 @@ def picture(pixels: Bytes) -> Image.Image:
 
 def fingerprint_pixels(pixels: Bytes) -> Fingerprint:
     """Return the fingerprint of uint8 pixels (channels, height, width), any number of channels."""
-    found = fingerprint(picture(pixels))
+    found = fingerprint(to_image(pixels))
     return found if len(pixels) in (1, 3) else found._replace(digest=_digest(pixels))
 
 
@@ -102,7 +102,7 @@ def _digest(pixels: Bytes) -> bytes:
 
 
 def _moments(histogram: list[int]) -> tuple[float, float]:
-    """Return mean and standard deviation of the levels that a histogram counts, from exact integers."""
+    """Return the mean and standard deviation of the levels in a histogram, computed from exact integers."""
     count = sum(histogram)
     total = sum(level * times for level, times in enumerate(histogram))
     squares = sum(level * level * times for level, times in enumerate(histogram))

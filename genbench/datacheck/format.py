@@ -1,4 +1,4 @@
-"""The report for a reader, and the same for a program."""
+"""The report as text and as JSON data."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from genbench.datacheck.check import Measured
-from genbench.datacheck.duplicates import Copies
+from genbench.datacheck.duplicates import DuplicateGroup
 from genbench.datacheck.findings import Finding, counted, suspects
 from genbench.datacheck.outliers import Spread
 
-_EXAMPLES = 3  # that the text names of one finding
+_EXAMPLES = 3  # that the text lists per finding
 _CLASSES = 12  # that the text lists
-_WIDTH = 160  # characters that an example may take
+_WIDTH = 160  # characters of an example
 
 
 def as_text(measured: Measured, found: Sequence[Finding]) -> str:
-    """Return the report: what there is, then the findings, what matters most first."""
-    survey = measured.survey
+    """Return the report: an overview, then the findings, the most severe first."""
+    scan = measured.scan
     lines = [
-        f"{survey.source}: {counted(len(survey), 'image')} "
-        f"({survey.train:,} for training, {len(survey) - survey.train:,} held out)",
+        f"{scan.source}: {counted(len(scan), 'image')} "
+        f"({scan.train:,} for training, {len(scan) - scan.train:,} held out)",
         *_overview(measured),
         "",
     ]
@@ -38,17 +38,17 @@ def as_text(measured: Measured, found: Sequence[Finding]) -> str:
 
 def as_data(measured: Measured, found: Sequence[Finding]) -> dict[str, Any]:
     """Return the report as plain data; docs/data.md documents every key."""
-    survey, files = measured.survey, measured.survey.files
-    name = survey.names.__getitem__
+    scan, files = measured.scan, measured.scan.files
+    name = scan.names.__getitem__
     return {
-        "source": survey.source,
-        "kind": survey.kind,
-        "images": len(survey),
-        "train": survey.train,
-        "test": len(survey) - survey.train,
+        "source": scan.source,
+        "kind": scan.kind,
+        "images": len(scan),
+        "train": scan.train,
+        "test": len(scan) - scan.train,
         "suspects": len(suspects(found)),
         "findings": [dataclasses.asdict(finding) for finding in found],
-        "unreadable": [{"name": file, "reason": reason} for file, reason in survey.unreadable],
+        "unreadable": [{"name": file, "reason": reason} for file, reason in scan.unreadable],
         "sizes": {
             "width": _plain(measured.width),
             "height": _plain(measured.height),
@@ -56,7 +56,7 @@ def as_data(measured: Measured, found: Sequence[Finding]) -> dict[str, Any]:
             "target": files.size if files else None,
         },
         "modes": dict(files.modes) if files else None,
-        "grey": int(survey.fingerprints.grey.sum()),
+        "grey": int(scan.fingerprints.grey.sum()),
         "exact_duplicates": _groups(measured, measured.exact),
         "near_duplicates": _groups(measured, measured.near),
         "balance": None if measured.balance is None else dataclasses.asdict(measured.balance),
@@ -69,12 +69,12 @@ def as_data(measured: Measured, found: Sequence[Finding]) -> dict[str, Any]:
 
 
 def _overview(measured: Measured) -> list[str]:
-    survey, files, facts = measured.survey, measured.survey.files, measured.balance
+    scan, files, facts = measured.scan, measured.scan.files, measured.balance
     lines = []
     if measured.width and measured.height and measured.aspect:
         lines.append(f"size       {_pixels(measured.width)} wide, {_pixels(measured.height)} high")
         if measured.aspect.least != measured.aspect.greatest:
-            lines[-1] += f", width by height {measured.aspect.least:.2f} to {measured.aspect.greatest:.2f}"
+            lines[-1] += f", aspect ratio {measured.aspect.least:.2f} to {measured.aspect.greatest:.2f}"
     if files and files.modes:
         lines.append("modes      " + ", ".join(f"{mode} {count:,}" for mode, count in files.modes.items()))
     if measured.brightness and measured.contrast:
@@ -82,7 +82,7 @@ def _overview(measured: Measured) -> list[str]:
     if facts is not None:
         lines.append(
             f"classes    {len(facts.classes)}, evenness {facts.evenness:.2f}"
-            + (f", largest by smallest {facts.ratio:.2f}" if facts.ratio else "")
+            + (f", largest/smallest {facts.ratio:.2f}" if facts.ratio else "")
         )
         width = max(len(_short(one.name, 32)) for one in facts.classes[:_CLASSES])
         for one in facts.classes[:_CLASSES]:
@@ -92,15 +92,15 @@ def _overview(measured: Measured) -> list[str]:
             lines.append(f"           {_short(one.name, 32):<{width}} {one.train:>7,} + {one.test:>6,}  {light}")
         if len(facts.classes) > _CLASSES:
             lines.append(f"           … and {len(facts.classes) - _CLASSES} more")
-    if survey.points:
-        lines.append("points, not pictures: copies, brightness and contrast are not looked at")
-    elif len(survey) and measured.near is None:
-        lines.append(f"near duplicates: not looked for below {measured.thresholds.near_side} pixels")
+    if scan.points:
+        lines.append("2-D points: duplicates, brightness and contrast are not checked")
+    elif len(scan) and measured.near is None:
+        lines.append(f"near duplicates: not checked for images below {measured.thresholds.near_side} pixels")
     return lines
 
 
-def _groups(measured: Measured, groups: Sequence[Copies] | None) -> list[dict[str, Any]] | None:
-    names = measured.survey.names
+def _groups(measured: Measured, groups: Sequence[DuplicateGroup] | None) -> list[dict[str, Any]] | None:
+    names = measured.scan.names
     if groups is None:
         return None
     return [{**dataclasses.asdict(group), "images": [names[image] for image in group.images]} for group in groups]
@@ -117,7 +117,7 @@ def _pixels(spread: Spread) -> str:
 
 
 def _levels(spread: Spread) -> str:
-    return f"{spread.median:.0f} (90 % within {spread.low:.0f} to {spread.high:.0f})"
+    return f"{spread.median:.0f} (90 % between {spread.low:.0f} and {spread.high:.0f})"
 
 
 def _short(text: str, limit: int = _WIDTH) -> str:

@@ -1,9 +1,9 @@
-"""Perceptual hashes of thumbnails, and the pairs of images whose hashes nearly agree, without comparing all with all.
+"""Perceptual hashes of thumbnails, and the pairs of images with similar hashes, without comparing all pairs.
 
-The hash has one bit for each of 64 low frequencies of the discrete cosine transform: whether it lies above its median
-over all the images, so that every bit halves the set, whatever the images have in common. Two hashes that differ in at
-most 5 bits agree in at least 3 of 8 bytes; so each of the 56 choices of 3 bytes is a table in which such a pair stands
-together (Manku, Jain & Das Sarma 2007, "Detecting Near-Duplicates for Web Crawling", section 3).
+The hash has one bit for each of 64 low frequencies of the discrete cosine transform: whether it is above its median
+over all images, so that every bit halves the set, whatever the images have in common. Two hashes that differ in at most
+5 bits agree in at least 3 of 8 bytes, so such a pair shares a key in one of the 56 tables, one for each choice of 3
+bytes (Manku, Jain & Das Sarma 2007, "Detecting Near-Duplicates for Web Crawling", section 3).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Pairs: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 BITS = 64
 DISTANCE = 5  # bits in which the hashes of a pair may differ
-ALL_PAIRS_UP_TO = 512  # images: fewer are compared all with all, for a median of few says little
-NEIGHBOURS = 64  # of one image in one table that it is compared with: bounds the work on images that are all alike
-MOST_PAIRS = 50  # for each image: no further table is searched beyond it, for the same reason
-_CHUNK = 8192  # images whose transforms are held at once
+ALL_PAIRS_UP_TO = 512  # images: smaller sets are compared exhaustively, as a median of few means little
+NEIGHBOURS = 64  # compared with each image in each table: bounds the work where all images are alike
+MOST_PAIRS = 50  # per image: no further table is searched beyond this, for the same reason
+_CHUNK = 8192  # images whose transforms are in memory at a time
 
 
 def candidate_pairs(thumbnails: Bytes) -> Pairs:
     """Return pairs (P, 2), the lower index first, in order, of thumbnails (N, side, side) that may be near duplicates.
 
-    All pairs of a small set; of a larger one those with hashes at most `DISTANCE` bits apart, unless images are so much
-    alike that `NEIGHBOURS` or `MOST_PAIRS` cut the search short: then each still meets some of its kind.
+    All pairs of a small set; in a larger one, those with hashes at most `DISTANCE` bits apart. Where images are so
+    similar that `NEIGHBOURS` or `MOST_PAIRS` ends the search early, each is still paired with some similar ones.
     """
     count = len(thumbnails)
     if count <= ALL_PAIRS_UP_TO:
@@ -39,7 +39,7 @@ def candidate_pairs(thumbnails: Bytes) -> Pairs:
 
 
 def perceptual_hashes(thumbnails: Bytes) -> Hashes:
-    """Return a 64-bit hash (N,) of each thumbnail; brightness and contrast do not change it."""
+    """Return a 64-bit hash (N,) of each thumbnail; invariant to brightness and contrast."""
     rows, columns = _low_frequencies()
     basis = _cosines(max(rows.max(), columns.max()) + 1)
     chunks = []
@@ -65,7 +65,7 @@ def pairs_within(hashes: Hashes, distance: int = DISTANCE) -> Pairs:
         keys, found = hashes & mask, [pairs]
         order = np.lexsort((hashes, keys))
         keys, ordered = keys[order], hashes[order]
-        starts = np.arange(count)  # places in the order that still have a neighbour of the same key ahead
+        starts = np.arange(count)  # positions in the order that still have a neighbour with the same key ahead
         for ahead in range(1, min(NEIGHBOURS, count - 1) + 1):
             starts = starts[starts < count - ahead]
             starts = starts[keys[starts] == keys[starts + ahead]]
@@ -81,7 +81,7 @@ def pairs_within(hashes: Hashes, distance: int = DISTANCE) -> Pairs:
 
 
 def count_bits(values: Hashes) -> Hashes:
-    """Return how many bits are set in each value, by adding neighbouring groups of 1, 2, 4, then all bytes."""
+    """Return the number of bits set in each value, by adding adjacent groups of 1, 2, 4, then all bytes."""
     pairs = values - ((values >> np.uint64(1)) & np.uint64(0x5555555555555555))
     fours = (pairs & np.uint64(0x3333333333333333)) + ((pairs >> np.uint64(2)) & np.uint64(0x3333333333333333))
     eights = (fours + (fours >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
@@ -90,7 +90,7 @@ def count_bits(values: Hashes) -> Hashes:
 
 
 def _low_frequencies() -> tuple[Any, Any]:
-    """Return row and column frequencies of the 64 lowest in diagonal order, without the mean."""
+    """Return the row and column frequencies of the 64 lowest in diagonal order, without the mean."""
     grid = sorted(((row, column) for row in range(12) for column in range(12)), key=lambda f: (sum(f), f))
     rows, columns = zip(*grid[1 : BITS + 1], strict=True)
     return np.array(rows), np.array(columns)

@@ -1,4 +1,4 @@
-"""What a user means by a name or a path: a dataset with its options, or a folder of files."""
+"""Resolving a name or path given by the user: a dataset with its options, or a folder of files."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice
 
-FOLDER = "folder"  # the dataset whose files are looked at one by one
+FOLDER = "folder"  # the dataset whose files are checked one by one
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be checked."""
+    """The dataset or folder to check."""
 
     choice: Choice
     spec: DatasetSpec
-    shape: Shape  # of the images as training would see them
-    plugin: Plugin  # that brings the dataset
+    shape: Shape  # of the images in training
+    plugin: Plugin  # that provides the dataset
     folder: Path | None  # of files; None: a dataset that is loaded
 
 
 def find_target(text: str, settings: Sequence[str], catalogue: Catalogue) -> Target:
-    """Return what a text means: the name of a dataset, ``NAME:ARGUMENT``, ``folder:PATH``, or the path of a folder.
+    """Return what a text refers to: a dataset, ``NAME:ARGUMENT``, ``folder:PATH``, or the path of a folder.
 
-    A name of a dataset goes before a folder of that name; ``./NAME`` is the folder. Raises `UsageError` for an unknown
-    name or option, and `DataError` for a folder that cannot be read.
+    A dataset takes precedence over a folder with the same name; ``./NAME`` is the folder. Raises `UsageError` for an
+    unknown name or option, and `DataError` for a folder that cannot be read.
     """
     name, colon, argument = text.partition(":")
     known = name in catalogue.datasets or bool(catalogue.quarantined_claims("datasets", name))
@@ -52,8 +52,8 @@ def find_target(text: str, settings: Sequence[str], catalogue: Catalogue) -> Tar
     check_settings(tables, [spec], catalogue)
     given = own_settings(tables, spec)
     if colon and spec.argument is None:
-        raise UsageError(f"Dataset '{name}' takes nothing behind a colon.", f"Write {name} instead of {text}.")
-    if colon and spec.argument and name != FOLDER:  # a folder's path may hold bytes that no option can
+        raise UsageError(f"Dataset '{name}' does not accept a `:argument` suffix.", f"Write {name} instead of {text}.")
+    if colon and spec.argument and name != FOLDER:  # a folder's path may contain bytes that an option cannot
         given[spec.argument] = argument
     options = resolve_options(spec.option_schema, given, name)
     require_folders(spec.option_schema, options, name)
@@ -63,7 +63,7 @@ def find_target(text: str, settings: Sequence[str], catalogue: Catalogue) -> Tar
         require_folder(path, f"{FOLDER}:PATH")
         folder = checked_root(path)
     elif spec.argument is not None and not options[spec.argument]:
-        raise UsageError(f"Dataset '{name}' needs its {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
+        raise UsageError(f"Dataset '{name}' needs a {spec.argument}.", f"Write {name}:{spec.argument.upper()}.")
     choice = Choice(name=name, options=options, origin=origin(entry.plugin))
     return Target(choice, spec, spec.shape(options), entry.plugin, folder)
 
@@ -74,5 +74,5 @@ def _refuse(name: str, catalogue: Catalogue) -> None:
     except UsageError as error:
         raise UsageError(
             f"There is neither a dataset nor a folder '{name}'. {error.cause}",
-            f"{error.cure}\nOr give the path of a folder with images.",
+            f"{error.cure}\nOr give the path of a folder of images.",
         ) from None

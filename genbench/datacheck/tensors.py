@@ -1,4 +1,4 @@
-"""A survey of a dataset that is loaded already."""
+"""Scanning a dataset that is already loaded."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from genbench.datacheck.fingerprint import Fingerprints, fingerprint_pixels, picture
-from genbench.datacheck.survey import Progress, Survey, unwatched
+from genbench.data.progress import Progress, ignore_progress
+from genbench.datacheck.fingerprint import Fingerprints, fingerprint_pixels, to_image
+from genbench.datacheck.scan import Scan
 
 Array = np.ndarray[Any, Any]
 
 
-def survey_tensors(
+def scan_tensors(
     source: str,
     train: tuple[Array, Array | None],
     test: tuple[Array, Array | None],
     class_names: Sequence[str] = (),
     points: bool = False,
     notes: Sequence[str] = (),
-    progress: Progress = unwatched,
-) -> Survey:
-    """Return what there is in two splits.
+    progress: Progress = ignore_progress,
+) -> Scan:
+    """Return the scan of two splits.
 
     Args:
         source: the dataset's name.
         train: uint8 pixels (N, channels, height, width), memory-mapped or not, and labels (N,) or None.
         test: the same, held out.
-        class_names: by label; labels beyond them are called by their number.
-        points: whether the images are coordinates, not pictures.
-        notes: what the dataset says of itself.
+        class_names: by label; further labels are named by their number.
+        points: whether the images are 2-D points.
+        notes: those of the dataset.
         progress: called after each image.
     """
     splits = [pixels for pixels, _ in (train, test)]
@@ -45,7 +45,7 @@ def survey_tensors(
     if train[1] is not None and test[1] is not None:
         labels = np.concatenate([np.asarray(train[1]), np.asarray(test[1])]).astype(np.int64)
     _, _, height, width = splits[0].shape
-    return Survey(
+    return Scan(
         source=source,
         kind="dataset",
         names=[f"train[{n}]" for n in range(sizes[0])] + [f"test[{n}]" for n in range(sizes[1])],
@@ -55,7 +55,7 @@ def survey_tensors(
         widths=np.full(count, width),
         heights=np.full(count, height),
         fingerprints=fingerprints,
-        picture=lambda index: _picture(splits, index),
+        read_image=lambda index: to_image(np.asarray(_at(splits, index))),
         points=points,
         notes=tuple(notes),
     )
@@ -64,7 +64,3 @@ def survey_tensors(
 def _at(splits: Sequence[Array], index: int) -> Array:
     one: Array = splits[0][index] if index < len(splits[0]) else splits[1][index - len(splits[0])]
     return one
-
-
-def _picture(splits: Sequence[Array], index: int) -> Image.Image:
-    return picture(np.asarray(_at(splits, index)))

@@ -1,1 +1,1 @@
-"""The two sides of a comparison: images as streams, their features on disk, and the metrics between them."""
+"""The two image sets of `genbench fid`: images as streams, their features on disk, and the metrics between them."""

@@ -1,4 +1,4 @@
-"""Comparing two sides: which metrics are meant, what they say, and what a reader must know of it."""
+"""Comparing two image sets: which metrics to measure, their values, and warnings about them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genbench.api.evaluation import (
 from genbench.api.specs import ExtractorSpec, MetricSpec
 from genbench.errors import DataError, NoDataError, UsageError
 from genbench.features.statistics_file import write_statistics
-from genbench.imagesets.evaluation import FAKE, REAL, SidesEvaluation
+from genbench.imagesets.evaluation import FAKE, REAL, ImageSetEvaluation
 from genbench.metrics.evaluation import measure
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.feature_metrics import FEATURE_METRICS, PREFIXES, FeatureMetric
@@ -26,7 +26,7 @@ DEFAULT_EXTRACTOR = "inception"
 
 @dataclass(frozen=True)
 class Measurement:
-    """One metric of the features of one extractor."""
+    """A metric on the features of one extractor."""
 
     spec: MetricSpec
     kind: FeatureMetric
@@ -34,33 +34,33 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class SideReport:
-    """What became of one side."""
+class ImageSetReport:
+    """What was read of one image set."""
 
     title: str
     n: int | None
     skipped: int = 0
     skipped_named: tuple[str, ...] = ()
     image_shapes: tuple[str, ...] = ()
-    from_cache: bool = False  # its statistics were known: its images were not read
+    from_cache: bool = False  # its statistics were cached, so that its images were not read
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found."""
+    """The result of a comparison."""
 
-    real: SideReport
-    fake: SideReport
+    real: ImageSetReport
+    fake: ImageSetReport
     estimates: tuple[Estimate, ...]
     unavailable: tuple[Unavailable, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
 def find_measurements(text: str | None, extractor: str | None, catalogue: Catalogue) -> list[Measurement]:
-    """Return what --metrics, names with commas between, and --extractor ask for; by default the distance of Inception.
+    """Return the measurements for --metrics, comma-separated names, and --extractor; by default FID.
 
-    A bare prefix, such as `prdc`, means the measurement with the extractor; a full name says its extractor itself.
-    Raises `UsageError` for a name that is none of these, and for an extractor that no metric uses.
+    A bare prefix, such as `prdc`, means that metric with the extractor; a full name includes its own extractor. Raises
+    `UsageError` for any other name, and for an extractor that no metric uses.
     """
     chosen: ExtractorSpec = catalogue.require("extractors", extractor or DEFAULT_EXTRACTOR).spec
     known = {
@@ -72,107 +72,108 @@ def find_measurements(text: str | None, extractor: str | None, catalogue: Catalo
     found: dict[str, Measurement] = {}
     for name in ["fd"] if text is None else [part.strip() for part in text.split(",") if part.strip()]:
         if name in PREFIXES:
-            name = _with(PREFIXES[name], chosen)
+            name = _full_name(PREFIXES[name], chosen)
         if name not in known:
             catalogue.require("metrics", name)
             raise UsageError(
-                f"'{name}' is not measured between two sets of images.", f"These are: {', '.join(sorted(known))}."
+                f"'{name}' cannot be measured between two image sets.", f"Choose from: {', '.join(sorted(known))}."
             )
         kind, spec = known[name]
         found[name] = Measurement(catalogue.metrics[name].spec, kind, spec)
     if not found:
-        raise UsageError("--metrics names none.", f"Choose from: {', '.join(sorted(known))}.")
+        raise UsageError("--metrics is empty.", f"Choose from: {', '.join(sorted(known))}.")
     if extractor is not None and all(one.extractor.name != extractor for one in found.values()):
         raise UsageError(
             f"No metric uses --extractor {extractor}.",
-            f"Write a name without an extractor: {', '.join(PREFIXES)}.",
+            f"Use a metric without an extractor in its name: {', '.join(PREFIXES)}.",
         )
     return list(found.values())
 
 
-def _with(metric: FeatureMetric, extractor: ExtractorSpec) -> str:
+def _full_name(metric: FeatureMetric, extractor: ExtractorSpec) -> str:
     if metric.needs_classes and not extractor.classifies:
         raise UsageError(
-            f"'{metric.prefix}' needs classes, and '{extractor.name}' tells none apart.", "Choose another --extractor."
+            f"'{metric.prefix}' needs classes, but '{extractor.name}' is not a classifier.",
+            "Choose another --extractor.",
         )
     return metric.name(extractor)
 
 
-def compare(evaluation: SidesEvaluation, measurements: Sequence[Measurement], strict: bool) -> Comparison:
-    """Return what the metrics say.
+def compare(evaluation: ImageSetEvaluation, measurements: Sequence[Measurement], strict: bool) -> Comparison:
+    """Measure the metrics.
 
-    Raises `DataError` where a side cannot be read, or under `strict` not all of it, and `NoDataError` where an
+    Raises `DataError` where an image set cannot be read (with `strict`: completely), and `NoDataError` where an
     extractor has no weights.
     """
     for name in dict.fromkeys(one.extractor.name for one in measurements):
         kinds = {one.kind.prefix for one in measurements if one.extractor.name == name}
-        _take(evaluation, name, strict, statistics_suffice=kinds == {"fd"})
+        _extract(evaluation, name, strict, statistics_suffice=kinds == {"fd"})
     estimates, unavailable = measure([one.spec for one in measurements], evaluation, reconstructs=False)
     return Comparison(
         real=_report(evaluation, REAL),
         fake=_report(evaluation, FAKE),
-        estimates=tuple(_between_sides(estimate) for estimate in estimates),
+        estimates=tuple(_name_reference(estimate) for estimate in estimates),
         unavailable=tuple(unavailable),
         warnings=tuple(_warnings(evaluation, measurements, estimates)),
     )
 
 
-def save_statistics(evaluation: SidesEvaluation, extractor: str, path: Path, strict: bool) -> None:
-    """Write the first side's statistics, with what they are of, reading it where that has not been done.
+def save_statistics(evaluation: ImageSetEvaluation, extractor: str, path: Path, strict: bool) -> None:
+    """Write the statistics of the first image set and their protocol, reading the set if necessary.
 
-    Raises as `compare` does, and `UsageError` where the file cannot be written.
+    Raises the errors of `compare`, and `UsageError` where the file cannot be written.
     """
-    if REAL not in evaluation.accounts:
-        _take(evaluation, extractor, strict, statistics_suffice=True)
+    if REAL not in evaluation.reports:
+        _extract(evaluation, extractor, strict, statistics_suffice=True)
     loaded = evaluation.extractor(extractor)
-    spec = {**loaded.protocol, "extractor": loaded.name, "images": evaluation.sides[REAL].title}
+    spec = {**loaded.protocol, "extractor": loaded.name, "images": evaluation.image_sets[REAL].title}
     try:
         write_statistics(path, evaluation.statistics(extractor, REAL), spec)
     except OSError as error:
         raise UsageError(f"Cannot write {path}: {error.strerror or error}.", "Choose another --save-stats.") from error
 
 
-def _take(evaluation: SidesEvaluation, extractor: str, strict: bool, statistics_suffice: bool) -> None:
+def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, statistics_suffice: bool) -> None:
     try:
-        evaluation.take(extractor, statistics_suffice)
+        evaluation.extract(extractor, statistics_suffice)
     except ExtractorUnavailable as error:
-        raise NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _cure(extractor)) from error
+        raise NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor)) from error
     if strict:
-        _require_flawless(evaluation)
+        _require_complete(evaluation)
 
 
-def _cure(extractor: str) -> str:
+def _remedy(extractor: str) -> str:
     if not extractor.startswith(DEFAULT_EXTRACTOR):
         return ""
     return (
-        "Or use an extractor that ships with genbench, --extractor fashion-cnn: its number has another name, "
-        "fd-fashion-cnn, and is no FID."
+        "Or use an extractor that ships with genbench, --extractor fashion-cnn; its distance is called "
+        "fd-fashion-cnn and is not FID."
     )
 
 
-def _require_flawless(evaluation: SidesEvaluation) -> None:
-    for images, account in evaluation.accounts.items():
-        if not account.flawless:
+def _require_complete(evaluation: ImageSetEvaluation) -> None:
+    for images, report in evaluation.reports.items():
+        if not report.complete:
             raise DataError(
-                f"{evaluation.sides[images].title}: {'; '.join(account.warnings())}.",
-                "Repair or remove these, or leave --strict away.",
+                f"{evaluation.image_sets[images].title}: {'; '.join(report.warnings())}.",
+                "Repair or remove these, or drop --strict.",
             )
 
 
-def _report(evaluation: SidesEvaluation, images: SetName) -> SideReport:
-    account = evaluation.accounts[images]
-    return SideReport(
-        title=evaluation.sides[images].title,
+def _report(evaluation: ImageSetEvaluation, images: SetName) -> ImageSetReport:
+    report = evaluation.reports[images]
+    return ImageSetReport(
+        title=evaluation.image_sets[images].title,
         n=evaluation.counts[images],
-        skipped=account.skipped,
-        skipped_named=tuple(account.named),
-        image_shapes=tuple("×".join(map(str, shape)) for shape, _ in account.shapes.most_common()),
+        skipped=report.skipped,
+        skipped_named=tuple(report.named),
+        image_shapes=tuple("×".join(map(str, shape)) for shape, _ in report.shapes.most_common()),
         from_cache=images in evaluation.from_cache,
     )
 
 
-def _between_sides(estimate: Estimate) -> Estimate:
-    """Say that the reference is the first side, where the metric speaks of a split."""
+def _name_reference(estimate: Estimate) -> Estimate:
+    """Name the first image set as the reference, where the metric names a split."""
     protocol = dict(estimate.protocol)
     if "reference_split" in protocol:
         protocol["reference_split"] = "first side"
@@ -180,12 +181,12 @@ def _between_sides(estimate: Estimate) -> Estimate:
 
 
 def _warnings(
-    evaluation: SidesEvaluation, measurements: Sequence[Measurement], estimates: Sequence[Estimate]
+    evaluation: ImageSetEvaluation, measurements: Sequence[Measurement], estimates: Sequence[Estimate]
 ) -> list[str]:
     found = [
-        f"{evaluation.sides[images].title}: {warning}"
+        f"{evaluation.image_sets[images].title}: {warning}"
         for images in (REAL, FAKE)
-        for warning in evaluation.accounts[images].warnings()
+        for warning in evaluation.reports[images].warnings()
     ]
     found += _differences(evaluation)
     for name in dict.fromkeys(one.extractor.name for one in measurements):
@@ -194,31 +195,31 @@ def _warnings(
         few = [n for n in evaluation.counts.values() if n is not None and n <= d]
         if few and any(one.kind.prefix == "fd" for one in measurements):
             found.append(
-                f"{min(few)} images are no more than the {d} features of {name}: the covariance is singular, and the "
-                "distance says more about the number of images than about them"
+                f"{min(few)} images are not more than the {d} features of {name}: the covariance is singular, and the "
+                "distance depends on the number of images more than on their content"
             )
         if name.startswith(DEFAULT_EXTRACTOR) and not loaded.name.startswith("fid"):
-            found.append(f"these are not the published weights: the distance is called {loaded.name}, and is no FID")
+            found.append(f"these are not the published weights: the distance is called {loaded.name} and is not FID")
     return found
 
 
-def _differences(evaluation: SidesEvaluation) -> list[str]:
-    """Return in what the images of the two sides differ before the network sees them."""
-    real, fake = (evaluation.accounts[images].shapes for images in (REAL, FAKE))
+def _differences(evaluation: ImageSetEvaluation) -> list[str]:
+    """Return how the channels and sizes of the two image sets differ."""
+    real, fake = (evaluation.reports[images].shapes for images in (REAL, FAKE))
     if not real or not fake:
         return []
     found = []
     channels = [{shape[0] for shape in side} for side in (real, fake)]
     sizes = [{shape[1:] for shape in side} for side in (real, fake)]
-    said = {1: "grey", 3: "colour"}
+    kinds = {1: "grey", 3: "colour"}
     if channels[0] != channels[1]:
-        names = [" and ".join(said[one] for one in sorted(side)) for side in channels]
-        found.append(f"the first side is {names[0]}, the second {names[1]}")
+        names = [" and ".join(kinds[one] for one in sorted(side)) for side in channels]
+        found.append(f"the first image set is {names[0]}, the second {names[1]}")
     if sizes[0] != sizes[1]:
         names = [_sizes(side) for side in sizes]
         found.append(
-            f"the first side has images of {names[0]}, the second of {names[1]} (height×width): resizing leaves traces "
-            "that a distance measures"
+            f"the first image set has images of {names[0]}, the second of {names[1]} (height×width): resizing leaves "
+            "traces that affect the distance"
         )
     return found
 

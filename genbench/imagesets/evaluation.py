@@ -1,7 +1,7 @@
-"""What a metric of features is given when two sides are compared: the same protocol as for a cell's samples.
+"""The input of feature metrics when two image sets are compared; the protocol is that of a cell's samples.
 
-The first side stands for the training images, the second for the samples. Features of a side are taken once, go to a
-temporary file, and are in memory as a whole only where a metric asks for all of them.
+The first image set takes the role of the training images, the second that of the samples. Features are extracted once,
+into a temporary file, and are all in memory only where a metric needs that.
 """
 
 from __future__ import annotations
@@ -21,47 +21,44 @@ from genbench.api.evaluation import (
 )
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
+from genbench.data.progress import Progress, ignore_progress
 from genbench.errors import DataError
 from genbench.features.extract import features_of
 from genbench.features.feature_cache import FeatureStore
 from genbench.features.feature_file import FeatureRows
 from genbench.features.statistics_file import StoredStatistics, read_statistics
-from genbench.imagesets.resolve import Side
-from genbench.imagesets.source import (
-    Account,
-    ImageSource,
-    Progress,
-    unwatched,
-)
+from genbench.imagesets.resolve import ImageSet
+from genbench.imagesets.source import ImageSource, ReadReport
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.frechet import statistics
 from genbench.results.cache import cache_directory
 
 REAL: SetName = "train"
 FAKE: SetName = "samples"
-Watching = Callable[[str], AbstractContextManager[Progress]]  # title -> who is told how far the reading is
+_NEEDS_HELD_OUT = "it needs held-out images in addition to the two image sets."
+ProgressDisplay = Callable[[str], AbstractContextManager[Progress]]  # title -> callback that shows the progress
 
 
-class NotGiven(ExtractorUnavailable):
-    """A metric asks for images, and a side has none: its statistics only, or it is missing."""
+class ImagesUnavailable(ExtractorUnavailable):
+    """A metric needs the images of a set that consists of statistics only, or is missing."""
 
 
-class SidesEvaluation(CellEvaluation):
-    """`genbench.Evaluation` of two sides; `take` comes before any metric is asked."""
+class ImageSetEvaluation(CellEvaluation):
+    """`genbench.Evaluation` of two image sets; call `extract` before any metric."""
 
     def __init__(
         self,
         *,
-        real: Side,
-        fake: Side | None = None,
+        real: ImageSet,
+        fake: ImageSet | None = None,
         device: torch.device,
         batch_size: int,
         seed: int,
         extractors: Mapping[str, ExtractorSpec],
         data: ExtractorData | None = None,
-        watching: Watching = lambda _title: nullcontext(unwatched),
+        show_progress: ProgressDisplay = lambda _title: nullcontext(ignore_progress),
     ) -> None:
-        """Take two sides, or one whose statistics are wanted, and the dataset that an extractor may be trained on."""
+        """Use two image sets, or one for its statistics alone; `data` is for an extractor that is trained on it."""
         nothing = Images(torch.empty(0, 0, 1, 1, dtype=torch.uint8))
         super().__init__(
             samples=nothing,
@@ -73,29 +70,29 @@ class SidesEvaluation(CellEvaluation):
             extractors=extractors,
             data=data,
         )
-        self.sides: dict[SetName, Side] = {REAL: real} if fake is None else {FAKE: fake, REAL: real}
-        self.accounts: dict[SetName, Account] = {}
-        self.counts: dict[SetName, int | None] = {}  # images on each side; None: a file of statistics does not say
-        self.from_cache: set[SetName] = set()  # sides whose images were not read: their statistics were known
-        self._watching = watching
+        self.image_sets: dict[SetName, ImageSet] = {REAL: real} if fake is None else {FAKE: fake, REAL: real}
+        self.reports: dict[SetName, ReadReport] = {}
+        self.counts: dict[SetName, int | None] = {}  # images per set; None: unknown for a file of statistics
+        self.from_cache: set[SetName] = set()  # sets whose statistics were cached, so that their images were not read
+        self._show_progress = show_progress
         self._rows: dict[tuple[str, SetName], FeatureRows] = {}
 
-    def take(self, name: str, statistics_suffice: bool) -> None:
-        """Read the sides and take their features by one extractor.
+    def extract(self, name: str, statistics_suffice: bool) -> None:
+        """Read the image sets and extract their features with one extractor.
 
-        With `statistics_suffice` the first side is not read where its statistics are in the cache. Raises `DataError`
-        where a side has fewer than two images that can be read, or statistics of another number of features.
+        With `statistics_suffice` the first set is not read where its statistics are in the cache. Raises `DataError`
+        where a set has fewer than two readable images, or statistics that do not fit the extractor or the other set.
         """
         self.extractor(name)
-        for images, side in self.sides.items():
-            if side.statistics is not None:
-                self._take_statistics(name, images, side)
+        for images, image_set in self.image_sets.items():
+            if image_set.statistics is not None:
+                self._read_statistics(name, images, image_set)
                 continue
-            assert side.images is not None
-            if images == REAL and statistics_suffice and side.images.identity:
-                self._statistics[name, images] = self._known_statistics(name, side.images)
+            assert image_set.images is not None
+            if images == REAL and statistics_suffice and image_set.images.identity:
+                self._statistics[name, images] = self._known_statistics(name, image_set.images)
             else:
-                self._read(name, images, side.images)
+                self._read(name, images, image_set.images)
             self._count(images, self._statistics[name, images].n)
 
     def features(self, name: str, images: SetName) -> Tensor:
@@ -106,58 +103,57 @@ class SidesEvaluation(CellEvaluation):
         return self._features[key]
 
     def rows(self, name: str, images: SetName) -> FeatureRows:
-        """Return the features as rows on disk; raise `NotGiven` where a side has no images."""
+        """Return the features as rows on disk; raise `ImagesUnavailable` where a set has no images."""
         if (name, images) not in self._rows:
-            side = self.sides.get(images)
-            raise NotGiven(
-                "it needs held-out images besides the two sides."
-                if side is None
-                else f"it needs images, and of the {'first' if images == REAL else 'second'} side there are statistics."
-            )
+            image_set = self.image_sets.get(images)
+            if image_set is None:
+                raise ImagesUnavailable(_NEEDS_HELD_OUT)
+            which = "first" if images == REAL else "second"
+            raise ImagesUnavailable(f"it needs images, but the {which} image set consists of statistics.")
         return self._rows[name, images]
 
     def statistics(self, name: str, images: SetName) -> Statistics:
-        """Return the Gaussian of a side's features."""
+        """Return the Gaussian of the features of a set."""
         if (name, images) not in self._statistics:
-            raise NotGiven("it needs held-out images besides the two sides.")
+            raise ImagesUnavailable(_NEEDS_HELD_OUT)
         return self._statistics[name, images]
 
     def close(self) -> None:
-        """Give the temporary files back."""
+        """Delete the temporary files."""
         for rows in self._rows.values():
             rows.close()
 
-    def _take_statistics(self, name: str, images: SetName, side: Side) -> None:
-        assert side.statistics is not None
-        stored: StoredStatistics = read_statistics(side.statistics)
+    def _read_statistics(self, name: str, images: SetName, image_set: ImageSet) -> None:
+        assert image_set.statistics is not None
+        stored: StoredStatistics = read_statistics(image_set.statistics)
         known = next((found for (one, _), found in self._statistics.items() if one == name), None)
         d = len(stored.statistics.mean)
         if known is not None and d != len(known.mean):
             raise DataError(
-                f"{side.statistics} is of {d} features, and the other side has {len(known.mean)}.",
-                "Both sides must come from the same layer of the same network.",
+                f"{image_set.statistics} has {d} features, and the other image set has {len(known.mean)}.",
+                "Both must come from the same layer of the same network.",
             )
         own, weights = stored.spec.get("weights_sha256"), self.extractor(name).protocol.get("weights_sha256")
         if own is not None and own != weights:
             raise DataError(
-                f"{side.statistics} was made with other weights ({own}) than '{name}' has here ({weights}).",
-                "Make it again with --save-stats, or name its extractor.",
+                f"{image_set.statistics} was computed with other weights ({own}) than those of '{name}' ({weights}).",
+                "Create it again with --save-stats, or choose its extractor.",
             )
         for part in ("resize", "layer"):
             here = self.extractor(name).protocol.get(part)
             if part in stored.spec and stored.spec[part] != here:
                 raise DataError(
-                    f"{side.statistics} has the {part} '{stored.spec[part]}', and '{name}' '{here}'.",
-                    "Make it again with --save-stats, or name its extractor.",
+                    f"{image_set.statistics} has the {part} '{stored.spec[part]}', but '{name}' has '{here}'.",
+                    "Create it again with --save-stats, or choose its extractor.",
                 )
         self._statistics[name, images] = stored.statistics
         self._count(images, stored.statistics.n)
-        self.accounts.setdefault(images, Account())
+        self.reports.setdefault(images, ReadReport())
 
     def _known_statistics(self, name: str, source: ImageSource) -> Statistics:
-        """Return the first side's statistics: from the cache, or from its images, and then into the cache."""
+        """Return the statistics of the first set, from the cache or from its images; then they are cached."""
         digest = hashlib.sha256(source.identity.encode(errors="surrogateescape")).hexdigest()
-        content = source.identity if source.split else digest  # a dataset is known by its content already
+        content = source.identity if source.split else digest  # the identity of a dataset is its content hash already
         store = FeatureStore(cache_directory(), content, self.device.type, self.batch_size)
         read = False
 
@@ -165,73 +161,74 @@ class SidesEvaluation(CellEvaluation):
             nonlocal read
             read = True
             found = self._read(name, REAL, source)
-            if not self.accounts[REAL].flawless:
-                raise _Flawed
+            if not self.reports[REAL].complete:
+                raise _Incomplete
             return found
 
         try:
             found = store.statistics(self.extractor(name), source.split or "all", fit)
-        except _Flawed:  # not everything was read: nothing is kept
+        except _Incomplete:  # not all images were read: do not cache
             return self._statistics[name, REAL]
         if not read:
             self.from_cache.add(REAL)
-            self.accounts[REAL] = _account_of_first(source)
+            self.reports[REAL] = _report_first_image(source)
         return found
 
     def _read(self, name: str, images: SetName, source: ImageSource) -> Statistics:
-        account, rows = Account(), FeatureRows()
+        report, rows = ReadReport(), FeatureRows()
         self._rows[name, images] = rows
         extractor = self.extractor(name)
-        with self._watching(source.title) as progress:
-            for features in self._features_of(name, source.batches(self.batch_size, account, progress), account):
+        with self._show_progress(source.title) as progress:
+            for features in self._features_of(name, source.batches(self.batch_size, report, progress), report):
                 bad = int((~features.isfinite().all(1)).sum())
                 if bad:
                     raise DataError(
                         f"{extractor.name}: features of {bad} images of {source.title} are not finite.",
-                        "The weights, or the pixels, are at fault.",
+                        "Check the weights and the pixels.",
                     )
                 rows.append(features)
-        self.accounts[images] = account
+        self.reports[images] = report
         if len(rows) < 2:
-            found = "no image" if not len(rows) else "one image"
-            skipped = "; ".join(account.warnings())
+            found = "no readable image" if not len(rows) else "one readable image"
+            skipped = "; ".join(report.warnings())
             raise DataError(
-                f"{source.title} has {found} that can be read; two are needed at least."
-                f"{f' It {skipped}.' if skipped else ''}",
-                "Name more images.",
+                f"{source.title} has {found}; at least two are needed.{f' It {skipped}.' if skipped else ''}",
+                "Provide more images.",
             )
         self._statistics[name, images] = statistics(rows)
         return self._statistics[name, images]
 
-    def _features_of(self, name: str, batches: Iterator[Tensor], account: Account) -> Iterator[Tensor]:
-        """Yield features of batches; one that is not full is padded only to the next power of two."""
+    def _features_of(self, name: str, batches: Iterator[Tensor], report: ReadReport) -> Iterator[Tensor]:
+        """Yield the features of batches; an incomplete batch is padded only to the next power of two."""
         extractor = self.extractor(name)
         for batch in batches:
             size = min(self.batch_size, 1 << (len(batch) - 1).bit_length())
             try:
                 yield from features_of(extractor, [batch], self.device, size)
             except ValueError as error:
-                raise DataError(f"'{name}' cannot take these images: {error}", "Choose another --extractor.") from error
+                raise DataError(
+                    f"'{name}' cannot process these images: {error}", "Choose another --extractor."
+                ) from error
 
     def _count(self, images: SetName, n: int | None) -> None:
         self.counts[images] = n
-        empty = Images(torch.empty(n or 2, 0, 1, 1, dtype=torch.uint8))  # so many, and no pixel of them
+        empty = Images(torch.empty(n or 2, 0, 1, 1, dtype=torch.uint8))  # the right number of images, without pixels
         if images == REAL:
             self.train = empty
         else:
             self.samples = empty
 
 
-class _Flawed(Exception):
+class _Incomplete(Exception):
     """Not all images could be read."""
 
 
-def _account_of_first(source: ImageSource) -> Account:
-    """Return what the first batch shows, for the shape; the images were read when their statistics were made."""
-    account = Account()
-    batches = source.batches(1, account, unwatched)
+def _report_first_image(source: ImageSource) -> ReadReport:
+    """Return the report on the first image, for its shape; all images were read when the statistics were computed."""
+    report = ReadReport()
+    batches = source.batches(1, report, ignore_progress)
     next(batches, None)
     close = getattr(batches, "close", None)
     if close is not None:
         close()
-    return account
+    return report

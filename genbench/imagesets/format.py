@@ -1,4 +1,4 @@
-"""A comparison for a reader, and the same for a program."""
+"""A comparison as text and as JSON data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from genbench.api.evaluation import Estimate
-from genbench.imagesets.comparison import Comparison, SideReport
+from genbench.imagesets.comparison import Comparison, ImageSetReport
 from genbench.report.numbers import count, significant, with_error
 from genbench.report.table.layout import clean
 
@@ -14,8 +14,8 @@ _ARROWS = {"lower": "↓", "higher": "↑"}
 
 
 def as_text(found: Comparison) -> str:
-    """Return the sides, one line for each number with what it is read beside, and the protocol of each extractor."""
-    lines = [_side("real", found.real), _side("fake", found.fake), ""]
+    """Return the two image sets, one line per metric with its reference values, and the protocol of each extractor."""
+    lines = [_image_set("real", found.real), _image_set("fake", found.fake), ""]
     width = max((len(name) for name in _names(found)), default=0)
     lines += [f"{estimate.metric:<{width}} {_number(estimate)}" for estimate in found.estimates]
     lines += [f"{clean(one.metric):<{width}} n/a: {clean(one.reason)}" for one in found.unavailable]
@@ -33,25 +33,25 @@ def _names(found: Comparison) -> list[str]:
     return [*(one.metric for one in found.estimates), *(one.metric for one in found.unavailable)]
 
 
-def _side(name: str, side: SideReport) -> str:
-    number = "number of images not known" if side.n is None else f"{count(side.n)} images"
-    shapes = f", {', '.join(side.image_shapes[:3])}{' and others' * (len(side.image_shapes) > 3)}"
-    cached = "; statistics from the cache" if side.from_cache else ""
-    return f"{name}  {clean(side.title)}: {number}{shapes if side.image_shapes else ''}{cached}"
+def _image_set(name: str, read: ImageSetReport) -> str:
+    number = "unknown number of images" if read.n is None else f"{count(read.n)} images"
+    shapes = f", {', '.join(read.image_shapes[:3])}{' and more' * (len(read.image_shapes) > 3)}"
+    cached = "; statistics from the cache" if read.from_cache else ""
+    return f"{name}  {clean(read.title)}: {number}{shapes if read.image_shapes else ''}{cached}"
 
 
 def _number(estimate: Estimate) -> str:
-    beside = [
+    references = [
         f"{label} {significant(value)}"
         for label, value in (("debiased", estimate.debiased), ("a perfect generator", estimate.null))
         if value is not None
     ]
-    more = f"  ({', '.join(beside)})" if beside else ""
+    more = f"  ({', '.join(references)})" if references else ""
     return f"{_ARROWS[estimate.direction]}  {with_error(estimate.value, estimate.standard_error)}{more}"
 
 
 def _protocol(estimate: Estimate) -> str:
-    """Return what numbers of these features only compare under."""
+    """Return the protocol that must agree for values to be comparable."""
     kept = ("weights_sha256", "layer", "resize", "whitened")
     parts = [f"{key} {clean(str(estimate.protocol[key]))}" for key in kept if key in estimate.protocol]
     return f"protocol  {'; '.join(parts)}"

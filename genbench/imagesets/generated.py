@@ -1,4 +1,4 @@
-"""Images that lie in no file as such: a split of a dataset, and samples of a trained cell."""
+"""Images that are not read from image files: a split of a dataset, and samples of a trained cell."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor
 
 from genbench.api.evaluation import ExtractorData
 from genbench.data.loading import load_data
+from genbench.data.progress import Progress
 from genbench.datacheck.target import find_target
 from genbench.errors import DataError, UsageError
-from genbench.imagesets.source import Account, ImageSource, Progress
+from genbench.imagesets.source import ImageSource, ReadReport
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.worker_catalogue import load_registry
 from genbench.results.schema import PlannedCell
@@ -26,22 +27,24 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 def dataset_source(name: str, split: Split, catalogue: Catalogue) -> tuple[ImageSource, ExtractorData]:
-    """Return one split of a dataset, and what an extractor that is trained on it is given.
+    """Return one split of a dataset, and the data for an extractor that is trained on it.
 
-    `name` is as `genbench run --datasets` takes it. Raises `UsageError` for a dataset of points, and `DataError` where
-    it cannot be loaded.
+    `name` has the form of `genbench run --datasets`. Raises `UsageError` for a dataset of 2-D points or noise, and
+    `DataError` where it cannot be loaded.
     """
     target = find_target(name, (), catalogue)
     if target.spec.points or target.spec.synthetic:
-        raise UsageError(f"The dataset '{name}' holds no pictures.", "Name another; see `genbench list datasets`.")
+        raise UsageError(
+            f"The dataset '{name}' contains no real images.", "Choose another; see `genbench list datasets`."
+        )
     plugin = target.plugin
     registry = load_registry([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
     data = load_data(target.choice, target.shape, registry)
     pixels = (data.train if split == "train" else data.test).pixels
 
-    def batches(size: int, account: Account, progress: Progress) -> Iterator[Tensor]:
-        account.faults += data.notes  # files that were skipped when it was loaded
-        yield from _pieces(torch.as_tensor(pixels), size, account, progress)
+    def batches(size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:
+        report.faults += data.notes  # files that were skipped when it was loaded
+        yield from _pieces(torch.as_tensor(pixels), size, report, progress)
 
     source = ImageSource(f"dataset {name}, {split}", len(pixels), batches, data.hash, split)
     return source, data.for_extractors(name)
@@ -55,33 +58,35 @@ def cell_source(
     device: torch.device,
     plugins: Sequence[str] = (),
 ) -> ImageSource:
-    """Return samples of a trained cell, drawn anew each time they are read; as many as its run drew, or `count`.
+    """Return samples of a trained cell, drawn each time they are read: `count`, or as many as its run drew.
 
-    Raises `NoDataError` where it has left no weights, and `UsageError` where it makes points.
+    Raises `NoDataError` where it has no weights, and `UsageError` where it generates 2-D points.
     """
     trained = load_trained(run, cell, device, plugins=plugins)
     if trained.points:
-        raise UsageError(f"{cell.id} makes points and not pictures.", "Choose a cell of another dataset.")
+        raise UsageError(f"{cell.id} generates 2-D points, not images.", "Choose a cell of another dataset.")
     number = count or trained.recipe.samples
 
-    def batches(size: int, account: Account, progress: Progress) -> Iterator[Tensor]:
+    def batches(size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:
         done = 0
         for block in generate_in_blocks(trained, number, seed):
-            account.shapes[tuple(block.shape[1:])] += len(block)  # type: ignore[index]
+            report.shapes[tuple(block.shape[1:])] += len(block)  # type: ignore[index]
             yield from torch.split(block, size)
             done += len(block)
             progress(done, number)
-        account.notes += trained.notes
+        report.notes += trained.notes
 
     return ImageSource(f"cell {cell.id} of {run.path}, seed {seed}", number, batches)
 
 
-def _pieces(pixels: Tensor, size: int, account: Account, progress: Progress) -> Iterator[Tensor]:
+def _pieces(pixels: Tensor, size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:
     channels, height, width = pixels.shape[1:]
     if channels not in (1, 3):
-        raise DataError(f"Images of {channels} channels are no pictures.", "Name data that are grey or RGB.")
+        raise DataError(
+            f"Images with {channels} channels are not supported.", "Choose a dataset of grey or RGB images."
+        )
     for begin in range(0, len(pixels), size):
         piece = pixels[begin : begin + size]
-        account.shapes[channels, height, width] += len(piece)
+        report.shapes[channels, height, width] += len(piece)
         yield piece
         progress(begin + len(piece), len(pixels))

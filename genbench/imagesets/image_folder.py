@@ -1,7 +1,7 @@
-"""A folder of image files as a stream: each at its own size, decoded by threads while the network is at work.
+"""A folder of image files as a stream: each image at its own size, decoded by threads while the network runs.
 
-Pixels are those of the file: nothing is cropped, resized or turned, as pytorch-fid reads them. What is not 8 bits a
-channel and opaque becomes so as in `genbench.builtin.datasets.image_file.to_eight_bits`; grey files stay grey.
+Pixels are those of the file, neither cropped, resized nor rotated, as in pytorch-fid. Files that are not opaque with 8
+bits per channel are converted by `genbench.builtin.datasets.image_file.to_eight_bits`; grey files stay grey.
 """
 
 from __future__ import annotations
@@ -16,30 +16,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.builtin.datasets.folder import find_images, folder_signature, printable
+from genbench.builtin.datasets.folder import folder_signature, printable, require_images
 from genbench.builtin.datasets.image_file import UnreadableImage, quiet_pillow, read_pixels
+from genbench.data.progress import Progress
 from genbench.errors import DataError
-from genbench.imagesets.source import Account, ImageSource, Progress
+from genbench.imagesets.source import ImageSource, ReadReport
 
-_THREADS = 4  # Pillow decodes outside the interpreter's lock
-_AHEAD = 2  # batches that are decoded before they are asked for
-_WAITING = 4  # batches' worth of images that wait for others of their shape, where a folder holds many shapes
+_THREADS = 4  # Pillow releases the interpreter lock while decoding
+_AHEAD = 2  # batches that are decoded before they are requested
+_WAITING = 4  # batches of images that wait for others of the same shape, in a folder of many shapes
 
 
 def folder_source(root: Path) -> ImageSource:
-    """Return the images of a folder and of all folders in it; raise `DataError` where there are none."""
+    """Return the images of a folder and its sub-folders; raise `DataError` where there are none."""
     identity = folder_signature(root)
-    paths, problems = find_images(root)
-    if not paths:
-        inside = f"; {problems[0]}" if problems else ""
-        raise DataError(f"There are no images in {printable(str(root))}{inside}.", "Name a folder with image files.")
+    paths, problems = require_images(root)
 
-    def batches(size: int, account: Account, progress: Progress) -> Iterator[Tensor]:
+    def batches(size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:
         for problem in problems:
-            account.skip(problem)
-        yield from _by_shape(_decoded(root, paths, size, account, progress), size)
+            report.record_skipped(problem)
+        yield from _by_shape(_decoded(root, paths, size, report, progress), size)
         if _signature(root) != identity:
-            account.faults.append("the folder changed while it was read")
+            report.faults.append("the folder changed while it was read")
 
     return ImageSource(f"folder {printable(str(root))}", len(paths), batches, identity)
 
@@ -47,12 +45,12 @@ def folder_source(root: Path) -> ImageSource:
 def _signature(root: Path) -> str:
     try:
         return folder_signature(root)
-    except DataError:  # it is gone
+    except DataError:  # it was removed
         return ""
 
 
 def _decoded(
-    root: Path, paths: Sequence[PurePath], size: int, account: Account, progress: Progress
+    root: Path, paths: Sequence[PurePath], size: int, report: ReadReport, progress: Progress
 ) -> Iterator[Tensor]:
     """Yield the readable images, (channels, height, width), in the order of the paths."""
     waiting: deque[tuple[PurePath, Future[np.ndarray[Any, Any]]]] = deque()
@@ -61,29 +59,29 @@ def _decoded(
             for number, path in enumerate(paths):
                 waiting.append((path, pool.submit(read_pixels, root / path)))
                 if len(waiting) > _AHEAD * size:
-                    yield from _finished(*waiting.popleft(), account)
+                    yield from _finished(*waiting.popleft(), report)
                     progress(number + 1 - len(waiting), len(paths))
             while waiting:
-                yield from _finished(*waiting.popleft(), account)
+                yield from _finished(*waiting.popleft(), report)
                 progress(len(paths) - len(waiting), len(paths))
         finally:
             for _, future in waiting:
                 future.cancel()
 
 
-def _finished(path: PurePath, future: Future[np.ndarray[Any, Any]], account: Account) -> Iterator[Tensor]:
+def _finished(path: PurePath, future: Future[np.ndarray[Any, Any]], report: ReadReport) -> Iterator[Tensor]:
     try:
         pixels = future.result()
     except UnreadableImage as error:
-        account.skip(f"{printable(path)} ({error})")
+        report.record_skipped(f"{printable(path)} ({error})")
         return
     channels, height, width = pixels.shape
-    account.shapes[channels, height, width] += 1
+    report.shapes[channels, height, width] += 1
     yield torch.from_numpy(pixels)
 
 
 def _by_shape(images: Iterator[Tensor], size: int) -> Iterator[Tensor]:
-    """Gather images of the same shape into batches; the fullest goes early where too many wait."""
+    """Collect images of the same shape into batches; where too many wait, yield the fullest batch early."""
     groups: dict[torch.Size, list[Tensor]] = {}
     waiting = 0
     for image in images:

@@ -1,4 +1,4 @@
-"""What a user means by REAL or FAKE: a folder, a file of images or of statistics, a dataset, or a trained cell."""
+"""Resolving REAL and FAKE: a folder, a file of images or of statistics, a dataset, or a trained cell."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ if TYPE_CHECKING:
     from genbench.api.evaluation import ExtractorData
 
 FORMS = (
-    "A side is a folder of images, an .npy or .npz of images, an .npz of statistics (mu, sigma), a dataset "
+    "An image set is a folder of images, an .npy or .npz of images, an .npz of statistics (mu, sigma), a dataset "
     "(DATASET@train or DATASET@test), or RUN:CELL."
 )
 
 
 @dataclass(frozen=True)
-class Side:
-    """What one argument means."""
+class ImageSet:
+    """One of the two arguments."""
 
     images: ImageSource | None  # None: only statistics are known
     statistics: Path | None = None  # a file of statistics
-    data: ExtractorData | None = None  # of a dataset
+    data: ExtractorData | None = None  # where it is a dataset
 
     @property
     def title(self) -> str:
-        """What a reader is told."""
+        """The name shown to the user."""
         return self.images.title if self.images is not None else f"statistics {self.statistics}"
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How a trained cell is asked for samples."""
+class SamplingSettings:
+    """How samples are drawn from a trained cell."""
 
     device: torch.device
     count: int | None = None  # None: as many as its run drew
     seed: int = 0
-    plugins: Sequence[str] = ()  # files that stand for those of the run
+    plugins: Sequence[str] = ()  # files that replace those of the run
 
 
-def find_side(text: str, catalogue: Catalogue, drawing: Drawing) -> Side:
-    """Return what a text means.
+def find_image_set(text: str, catalogue: Catalogue, sampling: SamplingSettings) -> ImageSet:
+    """Return the image set that a text refers to.
 
-    The suffix .npy or .npz is a file. A known dataset's name, with an argument behind a colon and a split behind an @,
-    is a dataset, unless a file of that name exists too, which is an error: ``./NAME`` is the folder, ``NAME@train`` the
-    dataset. Else it is a folder, and else ``RUN:CELL``. Raises `UsageError` where it is none of these.
+    The suffix .npy or .npz denotes a file. The name of a known dataset, optionally with a ``:argument`` and a
+    ``@split``, is a dataset; where a file of that name exists too, that is an error: ``./NAME`` is the folder,
+    ``NAME@train`` the dataset. Otherwise it is ``RUN:CELL`` or a folder. Raises `UsageError` where it is none of these.
     """
     path = _path(text)
     if path.suffix.lower() in (".npy", ".npz") and not path.is_dir():
@@ -71,39 +71,40 @@ def find_side(text: str, catalogue: Catalogue, drawing: Drawing) -> Side:
     run, colon, cell = text.rpartition(":")
     if colon and (_path(run) / "run.json").is_file():
         if run in catalogue.datasets:
-            raise UsageError(
-                f"'{run}' is a dataset, and a run here.", f"Write .{os.sep}{text} for the cell of the run."
-            )
+            raise UsageError(f"'{run}' is both a dataset and a run.", f"Write .{os.sep}{text} for the cell of the run.")
         directory = RunDirectory.open(_path(run))
         planned = directory.find_cell(cell)
-        return Side(cell_source(directory, planned, drawing.count, drawing.seed, drawing.device, drawing.plugins))
+        source = cell_source(directory, planned, sampling.count, sampling.seed, sampling.device, sampling.plugins)
+        return ImageSet(source)
     if name.partition(":")[0] in catalogue.datasets:
         if name == text and path.exists():
             raise UsageError(
-                f"'{text}' is a dataset, and the name of a {'folder' if path.is_dir() else 'file'} here.",
+                f"'{text}' is both a dataset and a {'folder' if path.is_dir() else 'file'}.",
                 f"Write {text}@train for the dataset, or .{os.sep}{text} for the folder.",
             )
         images, data = dataset_source(name, split, catalogue)
-        return Side(images, data=data)
+        return ImageSet(images, data=data)
     if path.is_dir():
         if (path / "run.json").is_file():
             cells = ", ".join(cell.id for cell in RunDirectory.open(path).record.cells)
-            raise UsageError(f"{text} is a run, which has several cells.", f"Write {text}:CELL. It has: {cells}.")
-        return Side(folder_source(path))
+            raise UsageError(
+                f"{text} is a run, which has several cells.", f"Write {text}:CELL. The cells are: {cells}."
+            )
+        return ImageSet(folder_source(path))
     raise _unknown(text, path, name, catalogue)
 
 
-def _file(text: str, path: Path) -> Side:
+def _file(text: str, path: Path) -> ImageSet:
     if not path.is_file():
         near = difflib.get_close_matches(path.name, _neighbours(path), n=1)
         raise DataError(
             f"The file {text} does not exist.{f' Did you mean {path.with_name(near[0])}?' if near else ''}", FORMS
         )
     if path.suffix.lower() == ".npy":
-        return Side(npy_source(path))
+        return ImageSet(npy_source(path))
     if holds_statistics(path):
-        return Side(None, statistics=path)
-    return Side(npz_source(path))
+        return ImageSet(None, statistics=path)
+    return ImageSet(npz_source(path))
 
 
 def _split(text: str) -> tuple[str, Split]:
@@ -130,7 +131,7 @@ def _neighbours(path: Path) -> list[str]:
 def _unknown(text: str, path: Path, name: str, catalogue: Catalogue) -> UsageError:
     tried = [f"there is no folder {text}"]
     if path.is_file():
-        tried = [f"the file {text} is no .npy or .npz"]
+        tried = [f"the file {text} is neither .npy nor .npz"]
     claims = catalogue.quarantined_claims("datasets", name)
     dataset = name.partition(":")[0]
     if claims:
@@ -141,4 +142,4 @@ def _unknown(text: str, path: Path, name: str, catalogue: Catalogue) -> UsageErr
     if colon and run:
         tried.append(f"no run {run}")
     hint = near_miss(dataset, [*catalogue.datasets, *_neighbours(path)])
-    return UsageError(f"'{text}' is not known: {', '.join(tried)}.{hint}", FORMS)
+    return UsageError(f"Unknown image set '{text}': {', '.join(tried)}.{hint}", FORMS)

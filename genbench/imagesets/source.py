@@ -1,4 +1,4 @@
-"""What every source of images is: batches that are never all in memory, and an account of the reading."""
+"""The common form of all sources of images: batches that are never all in memory, and a report on the reading."""
 
 from __future__ import annotations
 
@@ -8,42 +8,39 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-NAMED = 10  # images that could not be read and are named; the others are counted
-Progress = Callable[[int, int], None]  # (images read, images there are)
+from genbench.data.progress import Progress
 
-
-def unwatched(done: int, total: int) -> None:
-    """Tell nobody."""
+MAX_NAMED = 10  # unreadable images listed by name; the others are counted
 
 
 @dataclass
-class Account:
-    """What was noticed while images were read; filled as the batches go by."""
+class ReadReport:
+    """What happened while images were read; updated with every batch."""
 
     shapes: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # (channels, height, width) -> images
     skipped: int = 0
     named: list[str] = field(default_factory=list)  # the first skipped ones, with the reason
-    faults: list[str] = field(default_factory=list)  # of the source as a whole: it changed while it was read
-    notes: list[str] = field(default_factory=list)  # what a reader should know besides
+    faults: list[str] = field(default_factory=list)  # of the whole source, such as a change while it was read
+    notes: list[str] = field(default_factory=list)  # other information for the user
 
     @property
     def read(self) -> int:
-        """How many images were read."""
+        """Number of images read."""
         return sum(self.shapes.values())
 
     @property
-    def flawless(self) -> bool:
-        """Whether everything that was there was read."""
+    def complete(self) -> bool:
+        """Whether all images were read, without faults."""
         return not self.skipped and not self.faults
 
-    def skip(self, what: str) -> None:
-        """Count something that could not be read."""
+    def record_skipped(self, what: str) -> None:
+        """Record an image or folder that could not be read."""
         self.skipped += 1
-        if len(self.named) < NAMED:
+        if len(self.named) < MAX_NAMED:
             self.named.append(what)
 
     def warnings(self) -> list[str]:
-        """Return a line on what was skipped, the faults and the notes."""
+        """Return a line about skipped images, the faults and the notes."""
         lines = [*self.faults, *self.notes]
         if self.skipped:
             rest = self.skipped - len(self.named)
@@ -54,12 +51,12 @@ class Account:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Where one side's images come from."""
+    """A source of images."""
 
-    title: str  # what a reader is told
-    expected: int  # how many images there should be
-    # (batch size, account, progress) -> uint8 batches (n, channels, height, width) of at most that size. Raises
+    title: str  # shown to the user
+    expected: int  # number of images, before any are skipped
+    # (batch size, report, progress) -> uint8 batches (n, channels, height, width) of at most that size. Raises
     # `DataError` where the source as a whole cannot be used.
-    batches: Callable[[int, Account, Progress], Iterator[Tensor]]
-    identity: str = ""  # changes when the images do; empty: not known without reading them
+    batches: Callable[[int, ReadReport, Progress], Iterator[Tensor]]
+    identity: str = ""  # changes when the images change; empty: unknown without reading them
     split: str = ""  # of a dataset

@@ -1,1 +1,1 @@
-"""What is drawn from networks or checkpoints: samples, reconstructions, interpolations, likelihoods."""
+"""Using trained networks or checkpoints: samples, reconstructions, interpolations, likelihood bounds."""

@@ -1,4 +1,4 @@
-"""A trained cell, read back: its networks with their weights, ready to be sampled in this process."""
+"""Loading a trained cell from its checkpoint: its networks with their weights, ready for sampling in this process."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ from genbench.train.transfer import TransferReport, load_initial
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A trained model."""
 
     identity: CellIdentity
     model: ModelSpec
     family_spec: FamilySpec
-    family: Family  # on the weights that were read
+    family: Family  # using the loaded weights
     networks: dict[str, nn.Module]
     device: torch.device
     recipe: Recipe  # of its training
-    classes: int  # that a conditional model knows; 0: it is not conditional
+    classes: int  # of a conditional model; 0: not conditional
     class_names: tuple[str, ...]
-    points: bool  # its images are points, not pictures
-    notes: tuple[str, ...]  # what a user should know of these weights
+    points: bool  # its images are 2-D points
+    notes: tuple[str, ...]  # information about these weights for the user
 
 
 def load_trained(
     run: RunDirectory, planned: PlannedCell, device: torch.device, best: bool = False, plugins: Sequence[str] = ()
-) -> Trained:
-    """Build a cell's networks anew and give them the weights that its run has left.
+) -> TrainedModel:
+    """Rebuild a cell's networks and load the weights that its run saved.
 
-    Plugins that the cell needs are imported into this process; `plugins` are files that stand for those of the run,
-    which may have moved. `best` asks for the weights of the best evaluation.
-    Raises `NoDataError` where there are no such weights, and `DataError` where they are of other networks.
+    Plugins that the cell needs are imported into this process; `plugins` are files that replace those of the run, which
+    may have moved. `best` selects the weights of the best evaluation. Raises `NoDataError` where there are no such
+    weights, `UsageError` where no best ones were saved, and `SpecError` where the weights do not fit the networks.
     """
     identity = planned.identity
     path = run.best_path(planned.id) if best else run.checkpoint_path(planned.id)
@@ -61,7 +61,7 @@ def load_trained(
     if not path.is_file():
         raise _no_weights(planned, result, best)
     needed: dict[Kind, Choice] = {"families": identity.family, "models": identity.model, "losses": identity.loss}
-    known = load_registry([])  # the built-in plugins: the others are looked for only where they are needed
+    known = load_registry([])  # the built-in plugins; others are discovered only where they are needed
     if any(
         choice.name not in known.entries(kind) for kind, choice in (*needed.items(), ("datasets", identity.dataset))
     ):
@@ -71,12 +71,12 @@ def load_trained(
     catalogue = load_registry([dataclasses.asdict(plugin) for plugin in others.values()])
     notes = [
         f"the {SINGULAR[kind]} '{choice.name}' was trained with {choice.origin.distribution} {choice.origin.version}; "
-        f"now it is {found[kind].version}"
+        f"the installed version is {found[kind].version}"
         for kind, choice in needed.items()
         if found[kind].version != choice.origin.version
     ]
     if result is not None and result.status != "ok":
-        notes.append(f"this cell ended as '{result.status}'{': ' if result.reason else ''}{result.reason}")
+        notes.append(f"this cell has status '{result.status}'{': ' if result.reason else ''}{result.reason}")
 
     model: ModelSpec = catalogue.require("models", identity.model.name).spec
     family_spec: FamilySpec = catalogue.require("families", identity.family.name).spec
@@ -84,7 +84,7 @@ def load_trained(
     classes = _classes(result, dataset.spec if dataset else None)
     if model.conditional and not classes:
         raise DataError(
-            f"The result of {planned.id} does not state how many classes there are, which '{model.name}' must know.",
+            f"The result of {planned.id} does not state the number of classes, which '{model.name}' needs.",
             "Train it again with this version of genbench.",
         )
     recipe = resolve_recipe(identity.recipe, owner=model.name)  # a run of an older version lacks the newer fields
@@ -102,7 +102,7 @@ def load_trained(
         device=device,
         image_shape=identity.image_shape,
     )
-    return Trained(
+    return TrainedModel(
         identity=identity,
         model=model,
         family_spec=family_spec,
@@ -120,7 +120,7 @@ def load_trained(
 def _networks(
     identity: CellIdentity, model: ModelSpec, family: FamilySpec, catalogue: Catalogue, classes: int
 ) -> tuple[dict[str, nn.Module], Any]:
-    """Return the networks as they are built for training, and the loss, whose own parameters are one of them."""
+    """Return the networks as built for training, including the parameters of the loss, and the loss."""
     networks = build_networks(identity, model, family, classes)
     spec = catalogue.require("losses", identity.loss.name).spec
     loss = resolve(spec.create)(spec.make_options(identity.loss.options))
@@ -136,7 +136,7 @@ def _classes(result: CellResult | None, dataset: DatasetSpec | None) -> int:
 
 
 def _require_complete(report: TransferReport, networks: Mapping[str, nn.Module], family: FamilySpec, cell: str) -> None:
-    """Refuse weights that leave a network in part as it was initialised; one that makes no images may be absent."""
+    """Refuse weights that leave a network partly at its initial values; one that generates no images may be absent."""
     if report.mismatched:
         raise _other_networks(cell, report.mismatched)
     absent = {name for name in networks if not any(taken.startswith(f"{name}.") for taken in report.taken)}
@@ -149,7 +149,7 @@ def _require_complete(report: TransferReport, networks: Mapping[str, nn.Module],
 def _other_networks(cell: str, faults: Sequence[str]) -> SpecError:
     more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
     return SpecError(
-        f"The weights of {cell} do not fit the networks that are built now: {'; '.join(faults[:3])}{more}.",
+        f"The weights of {cell} do not fit its networks as built now: {'; '.join(faults[:3])}{more}.",
         "Install the version of the plugin or of genbench that trained them, or train again.",
     )
 
@@ -159,7 +159,9 @@ def _no_weights(planned: PlannedCell, result: CellResult | None, best: bool) -> 
         return NoDataError(f"{planned.id} has no result yet.", "Run it first, with `genbench run --resume RUN`.")
     if best and result.best is None:
         return UsageError(
-            f"{planned.id} has kept no best weights.", "Train with --best-metric, or leave --best away: the last ones."
+            f"{planned.id} has no best weights.", "Train with --best-metric, or drop --best to use the last weights."
         )
-    why = f": it ended as '{result.status}'" if result.status != "ok" else ""
-    return NoDataError(f"{planned.id} has left no weights{why}.", "Its file in checkpoints/ may have been deleted.")
+    why = f": its status is '{result.status}'" if result.status != "ok" else ""
+    return NoDataError(
+        f"{planned.id} has no weights{why}.", "Check whether its file in checkpoints/ was deleted, or train it again."
+    )

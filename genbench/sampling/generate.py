@@ -1,8 +1,8 @@
-"""Images from a trained model: samples of a seed, the way between two, and reconstructions.
+"""Images from a trained model: samples of a seed, interpolations between two seeds, and reconstructions.
 
-A seed gives the same images each time on the same kind of device, however many are asked for: latents are drawn in the
-blocks in which the run itself drew its samples, so that the training seed gives the samples of the run's own picture
-(of a conditional model, with other labels).
+A seed always gives the same images on the same kind of device, whatever their number: latents are drawn in the same
+blocks as by the run itself, so that the training seed reproduces the run's own sample grid (with other labels for a
+conditional model).
 """
 
 from __future__ import annotations
@@ -14,40 +14,42 @@ from torch import Tensor
 
 from genbench.api.training import LatentFamily
 from genbench.errors import DataError, SpecError, UsageError, near_miss
-from genbench.sampling.checkpoint_model import Trained
-from genbench.sampling.inference import asking, to_levels
-from genbench.sampling.latent_space import between, truncate
+from genbench.sampling.checkpoint_model import TrainedModel
+from genbench.sampling.inference import inference_context, to_levels
+from genbench.sampling.latent_space import interpolate_latents, truncate
 from genbench.sampling.sampler import SAMPLING_BATCH
 from genbench.seeds import seeded_generator
 
 
-def generate(trained: Trained, count: int, seed: int, label: int | None = None, psi: float | None = None) -> Tensor:
+def generate(
+    trained: TrainedModel, count: int, seed: int, label: int | None = None, psi: float | None = None
+) -> Tensor:
     """Return `count` images, uint8 (count, channels, height, width) on the CPU.
 
     Args:
         trained: the model.
         count: at least 1.
         seed: of the latents.
-        label: of all images; None: those of `labels_for`.
-        psi: where to cut the prior off; see `genbench.sampling.latent_space.truncate`.
+        label: of all images; None: those of `make_labels`.
+        psi: where to truncate the prior; see `genbench.sampling.latent_space.truncate`.
     """
     return torch.cat(list(generate_in_blocks(trained, count, seed, label, psi)))
 
 
 def generate_in_blocks(
-    trained: Trained, count: int, seed: int, label: int | None = None, psi: float | None = None
+    trained: TrainedModel, count: int, seed: int, label: int | None = None, psi: float | None = None
 ) -> Iterator[Tensor]:
-    """Yield the images of `generate` in blocks, of which one is in memory at a time."""
+    """Yield the images of `generate` in blocks; only one is in memory at a time."""
     family, rng = trained.family, seeded_generator(seed, "samples", trained.device)
     block = _block(trained)
-    whole = trained.recipe.sample_statistics == "batch"  # batch norm then needs the others of the block
-    labels = labels_for(trained, label, count + block)
+    whole = trained.recipe.sample_statistics == "batch"  # batch norm then needs the whole block
+    labels = make_labels(trained, label, count + block)
     if psi is not None:
         require_latents(trained, "--truncate")
     for start in range(0, count, block):
         size = min(block, count - start)
         chosen = None if labels is None else labels[start : start + block].to(trained.device)
-        with asking(
+        with inference_context(
             trained.networks.values(), trained.device, trained.recipe.precision, trained.recipe.sample_statistics
         ):
             if isinstance(family, LatentFamily):
@@ -57,37 +59,40 @@ def generate_in_blocks(
             else:
                 images = family.sample(block, rng, chosen)
             found = _to_bytes(trained, images[:size], size)
-        yield found.clone()  # outside of inference mode, so that anybody may use it
+        yield found.clone()  # outside inference mode, so that any code may use it
 
 
 def interpolate(
-    trained: Trained, first: int, last: int, steps: int, label: int | None = None, psi: float | None = None
+    trained: TrainedModel, first: int, last: int, steps: int, label: int | None = None, psi: float | None = None
 ) -> Tensor:
-    """Return images uint8 (steps, …) on the way from the first image of one seed to the first of another."""
+    """Return uint8 images (steps, …), interpolated from the first image of one seed to the first of another."""
     family = require_latents(trained, "--interpolate")
-    with asking(trained.networks.values(), trained.device, trained.recipe.precision, trained.recipe.sample_statistics):
+    with inference_context(
+        trained.networks.values(), trained.device, trained.recipe.precision, trained.recipe.sample_statistics
+    ):
         ends = [
             _latents(trained, family, _block(trained), seeded_generator(seed, "samples", trained.device), psi)
             for seed in (first, last)
         ]
         if (
             trained.recipe.sample_statistics == "batch"
-        ):  # the whole block travels, so that both ends are normalised as when sampled
-            ways = [between(one, other, steps, trained.model.prior) for one, other in zip(*ends, strict=True)]
-            path = torch.stack(ways, dim=1)  # steps × block × latent
+        ):  # interpolate the whole block, so that both ends are normalised as in sampling
+            prior = trained.model.prior
+            paths = [interpolate_latents(one, other, steps, prior) for one, other in zip(*ends, strict=True)]
+            path = torch.stack(paths, dim=1)  # steps × block × latent
             batches = [_generate(trained, family, block, label)[:1] for block in path]
         else:
-            path = between(ends[0][0], ends[1][0], steps, trained.model.prior)
+            path = interpolate_latents(ends[0][0], ends[1][0], steps, trained.model.prior)
             batches = [_generate(trained, family, some, label) for some in torch.split(path, SAMPLING_BATCH)]
     return torch.cat(batches).clone()
 
 
-def reconstruct(trained: Trained, pixels: Tensor, labels: Tensor | None = None) -> Tensor:
-    """Return uint8 images (N, channels, height, width) as the model sees them again, each by itself."""
+def reconstruct(trained: TrainedModel, pixels: Tensor, labels: Tensor | None = None) -> Tensor:
+    """Return the reconstructions of uint8 images (N, channels, height, width), each independent of the others."""
     require_reconstruction(trained)
     low, high = trained.model.value_range
     batches = []
-    with asking(trained.networks.values(), trained.device):  # by the running averages in any case
+    with inference_context(trained.networks.values(), trained.device):  # always with the running averages
         for start in range(0, len(pixels), SAMPLING_BATCH):
             images = pixels[start : start + SAMPLING_BATCH].to(trained.device).float() / 255 * (high - low) + low
             chosen = None if labels is None else labels[start : start + SAMPLING_BATCH].to(trained.device)
@@ -95,19 +100,19 @@ def reconstruct(trained: Trained, pixels: Tensor, labels: Tensor | None = None) 
     return torch.cat(batches).clone()
 
 
-def require_latents(trained: Trained, flag: str) -> LatentFamily:
-    """Return the family as one that makes images from latents; raise `UsageError` where it does not."""
+def require_latents(trained: TrainedModel, flag: str) -> LatentFamily:
+    """Return the family, which generates images from latents; raise `UsageError` where it does not."""
     if not isinstance(trained.family, LatentFamily):
         raise UsageError(
-            f"{flag} is not possible: models of the family '{trained.family_spec.name}' do not make images from "
+            f"{flag} is not possible: models of the family '{trained.family_spec.name}' do not generate images from "
             "continuous latents.",
-            "Leave it away, or choose a cell of another family.",
+            "Remove it, or choose a cell of another family.",
         )
     return trained.family
 
 
-def require_reconstruction(trained: Trained) -> None:
-    """Raise `UsageError` where the model has no way back from images."""
+def require_reconstruction(trained: TrainedModel) -> None:
+    """Raise `UsageError` where the model cannot reconstruct images."""
     if not trained.family_spec.reconstructs:
         raise UsageError(
             f"--reconstruct is not possible: models of the family '{trained.family_spec.name}' do not reconstruct.",
@@ -115,13 +120,11 @@ def require_reconstruction(trained: Trained) -> None:
         )
 
 
-def parse_class(trained: Trained, text: str) -> int:
-    """Return the label that a name or a number means; raise `UsageError` with the near miss."""
+def parse_class(trained: TrainedModel, text: str) -> int:
+    """Return the label for a class name or number; raise `UsageError`, with the nearest name, for any other text."""
     names = trained.class_names
     if not trained.classes:
-        raise UsageError(
-            f"Model '{trained.model.name}' is not conditional: it knows no classes.", "Leave --class away."
-        )
+        raise UsageError(f"Model '{trained.model.name}' is not conditional: it has no classes.", "Remove --class.")
     exact = [label for label, name in enumerate(names) if name == text]
     alike = [label for label, name in enumerate(names) if name.casefold() == text.casefold()]
     if exact or len(alike) == 1:
@@ -134,24 +137,26 @@ def parse_class(trained: Trained, text: str) -> int:
     )
 
 
-def labels_for(trained: Trained, label: int | None, count: int) -> Tensor | None:
-    """Return labels int64 (count,): this one, or all classes in turn; None for a model without classes."""
+def make_labels(trained: TrainedModel, label: int | None, count: int) -> Tensor | None:
+    """Return int64 labels (count,): this one, or all classes in turn; None for an unconditional model."""
     if not trained.classes:
         return None
     return torch.arange(count) % trained.classes if label is None else torch.full((count,), label)
 
 
-def _block(trained: Trained) -> int:
-    """Return how many latents are drawn at once: as many as the run drew, for the same images."""
+def _block(trained: TrainedModel) -> int:
+    """Return how many latents are drawn at once: as many as in the run, for the same images."""
     if trained.recipe.sample_statistics == "batch":
         return SAMPLING_BATCH
     return min(SAMPLING_BATCH, trained.recipe.samples)
 
 
-def _latents(trained: Trained, family: LatentFamily, count: int, rng: torch.Generator, psi: float | None) -> Tensor:
+def _latents(
+    trained: TrainedModel, family: LatentFamily, count: int, rng: torch.Generator, psi: float | None
+) -> Tensor:
     latents = family.latents(count, rng)
     if not isinstance(latents, Tensor) or latents.ndim < 1 or len(latents) != count:
-        raise SpecError(f"The family '{trained.family_spec.name}' gave other latents than the {count} asked for.")
+        raise SpecError(f"The family '{trained.family_spec.name}' did not return the {count} latents requested.")
     if psi is None:
         return latents
     if not latents.is_floating_point():
@@ -162,17 +167,19 @@ def _latents(trained: Trained, family: LatentFamily, count: int, rng: torch.Gene
         raise UsageError(f"--truncate {psi:g}: {error}.", "Typical values are 0.5 to 1.") from None
 
 
-def _generate(trained: Trained, family: LatentFamily, latents: Tensor, label: int | None) -> Tensor:
+def _generate(trained: TrainedModel, family: LatentFamily, latents: Tensor, label: int | None) -> Tensor:
     labels = None if label is None else torch.full((len(latents),), label, device=trained.device)
     return _to_bytes(trained, family.generate(latents, labels), len(latents))
 
 
-def _to_bytes(trained: Trained, images: Tensor, count: int) -> Tensor:
+def _to_bytes(trained: TrainedModel, images: Tensor, count: int) -> Tensor:
     expected = (count, *trained.identity.image_shape)
     if not isinstance(images, Tensor) or tuple(images.shape) != expected:
         shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise SpecError(f"Model '{trained.model.name}' gave {shape} where images {expected} were asked for.")
+        raise SpecError(f"Model '{trained.model.name}' returned {shape} instead of images {expected}.")
     low, high = trained.model.value_range
     if not bool(images.isfinite().all()):
-        raise DataError("The model makes values that are not finite.", "Its training diverged: choose another cell.")
+        raise DataError(
+            "The model generates values that are not finite.", "Its training diverged: choose another cell."
+        )
     return to_levels(images.float(), low, high).cpu()

@@ -1,4 +1,4 @@
-"""Held-out images of a dataset as if a model had made them: what an extractor is certified and checked by."""
+"""Held-out images of a dataset in the role of samples, to certify and check an extractor."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ from genbench.results.schema import Choice
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """An evaluation whose samples are held-out images with their labels, and the data's content hash."""
+    """An evaluation whose samples are held-out images with their labels, and the content hash of the dataset."""
 
     evaluation: CellEvaluation
     data_hash: str
 
 
-def held_out(
+def load_held_out(
     dataset: Choice, shape: Shape, extractor: str, plugins: Sequence[Plugin], device: torch.device, samples: int
 ) -> HeldOut:
     """Load a dataset and an extractor from these plugins; the first `samples` held-out images are the samples.
 
-    Raises `DataError` where the dataset or the extractor is not at hand, and `UsageError` for points, of which there
-    are no features.
+    Raises `DataError` where the dataset or the extractor is unavailable, and `UsageError` for a dataset of 2-D points.
     """
     third_party = {plugin.name: plugin for plugin in plugins if plugin.origin != "builtin"}
     catalogue = load_registry([dataclasses.asdict(plugin) for plugin in third_party.values()])
     if catalogue.require("datasets", dataset.name).spec.points:
-        raise UsageError(f"'{dataset.name}' holds points, not pictures.", "Choose another --dataset.")
+        raise UsageError(f"'{dataset.name}' contains 2-D points, not images.", "Choose another --dataset.")
     data = load_data(dataset, shape, catalogue)
     labels = None if data.test_labels is None else data.test_labels[:samples]
     evaluation = CellEvaluation(
@@ -50,5 +49,5 @@ def held_out(
     try:
         evaluation.extractor(extractor)
     except ExtractorUnavailable as error:
-        raise DataError(f"Extractor '{extractor}' is not at hand: {error}") from error
+        raise DataError(f"Extractor '{extractor}' is unavailable: {error}") from error
     return HeldOut(evaluation, data.hash)

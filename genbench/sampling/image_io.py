@@ -1,4 +1,4 @@
-"""The files that sampled images go to, and the folders that images to reconstruct come from."""
+"""Writing sampled images to files, and reading images to reconstruct from a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from genbench.builtin.datasets.image_file import UnreadableImage, quiet_pillow, 
 from genbench.errors import DataError, UsageError, near_miss
 from genbench.plan.dataset_folders import require_folder
 from genbench.results.store import atomic_write
-from genbench.sampling.checkpoint_model import Trained
+from genbench.sampling.checkpoint_model import TrainedModel
 from genbench.sampling.sample_grids import GRID, write_grid, write_scatter
 
 Form = Literal["grid", "animation", "arrays", "folder"]
@@ -27,21 +27,21 @@ Form = Literal["grid", "animation", "arrays", "folder"]
 _FORMS: dict[str, Form] = {".png": "grid", ".gif": "animation", ".npz": "arrays", "": "folder"}
 _FRAME_MILLISECONDS = 80
 _MOST_PIXELS = 200_000_000  # of a grid
-_MOST_COLUMNS = 16  # classes that get a column each
+_MOST_COLUMNS = 16  # up to so many classes have a column each
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where images go, and in which form."""
+    """Where images are written, and in which form."""
 
     path: Path
     form: Form
 
 
 def parse_destination(text: str, animated: bool) -> Destination:
-    """Return what an --out means: .png a grid, .npz arrays, .gif an animation, no suffix or a final / a folder.
+    """Parse --out: .png is a grid, .npz arrays, .gif an animation, no suffix or a trailing / a folder.
 
-    Raises `UsageError` for another suffix, for an animation of images in no order, and for a folder that is not empty.
+    Raises `UsageError` for another suffix, an animation without an interpolation, and a folder that is not empty.
     """
     path = Path(text).expanduser()
     suffix = "" if text.endswith("/") or path.is_dir() else path.suffix.lower()
@@ -49,39 +49,41 @@ def parse_destination(text: str, animated: bool) -> Destination:
     known = [suffix for suffix in _FORMS if suffix]
     if form is None:
         raise UsageError(
-            f"--out {text} has the suffix {suffix}.{near_miss(suffix, known)}",
+            f"--out {text} has the unknown suffix {suffix}.{near_miss(suffix, known)}",
             "Write .png for a grid, .npz for arrays, .gif for an animated interpolation, or a folder.",
         )
     if form == "animation" and not animated:
-        raise UsageError(f"--out {text}: only an interpolation is animated.", "Write .png, or add --interpolate A:B.")
+        raise UsageError(
+            f"--out {text}: only an interpolation can be animated.", "Write .png, or add --interpolate A:B."
+        )
     if form == "folder" and path.is_dir() and any(path.iterdir()):
-        raise UsageError(f"--out {text} is not empty.", "Name a new folder, so that it holds these images only.")
+        raise UsageError(f"--out {text} is not empty.", "Choose a new folder, so that it contains only these images.")
     if form == "folder" and path.exists() and not path.is_dir():
-        raise UsageError(f"--out {text} is a file without a suffix.", "Name a folder, or a file such as grid.png.")
+        raise UsageError(f"--out {text} is a file without a suffix.", "Choose a folder, or a file such as grid.png.")
     return Destination(path, form)
 
 
 def write_images(
     destination: Destination,
-    trained: Trained,
+    trained: TrainedModel,
     pixels: Tensor,
     labels: Tensor | None = None,
     originals: Tensor | None = None,
     columns: int | None = None,
 ) -> None:
-    """Write uint8 images (N, channels, height, width), and beside them what they are reconstructions of.
+    """Write uint8 images (N, channels, height, width) and, for reconstructions, their originals.
 
-    A grid shows originals above reconstructions; a folder holds ``00000.png`` …, by class in sub-folders, and
+    A grid shows originals above reconstructions; a folder contains ``00000.png`` …, with a sub-folder per class, and
     ``00000-original.png``; arrays are `images` uint8 (N, height, width, channels), `labels` int64 (N,), `originals`.
-    Raises `UsageError` where the form cannot hold such images, or the disk refuses.
+    Raises `UsageError` where the form does not support such images, or writing fails.
     """
     channels, height, width = pixels.shape[1:]
     if destination.form != "arrays" and not trained.points and channels not in (1, 3):
-        raise UsageError(f"Images of {channels} channels are no pictures.", "Write them as arrays: --out images.npz.")
+        raise UsageError(f"Images with {channels} channels cannot be drawn.", "Write them as arrays: --out images.npz.")
     if destination.form in ("folder", "animation") and trained.points:
-        raise UsageError("Points are no pictures.", "Write them as arrays, .npz, or as a scatter plot, .png.")
+        raise UsageError("2-D points cannot be drawn as images.", "Write arrays, .npz, or a scatter plot, .png.")
     if destination.form == "grid" and len(pixels) * height * width > _MOST_PIXELS:
-        raise UsageError(f"{len(pixels)} images are too many for one picture.", "Write a folder, or .npz.")
+        raise UsageError(f"{len(pixels)} images are too many for one grid.", "Write a folder, or .npz.")
     columns = columns or _columns(labels, len(pixels))
     writers: dict[Form, Callable[[Path], None]] = {
         "grid": lambda path: _write_grid(path, pixels, originals, columns, trained.points),
@@ -98,15 +100,15 @@ def write_images(
         ) from error
 
 
-def read_pictures(folder: str, trained: Trained, count: int) -> tuple[Tensor, list[str]]:
-    """Return the first readable images of a folder, uint8 (N, …) in the cell's image shape, and why others were not.
+def read_image_folder(folder: str, trained: TrainedModel, count: int) -> tuple[Tensor, list[str]]:
+    """Return the first readable images of a folder, uint8 (N, …) in the cell's image shape, and the unreadable ones.
 
-    Raises `DataError` where there are none, and `UsageError` where the cell's images are not square pictures.
+    Raises `DataError` where there are none, and `UsageError` where the cell's images are not square, grey or RGB.
     """
     channels, height, width = trained.identity.image_shape
     if trained.points or height != width or channels not in (1, 3):
         shape = "×".join(map(str, trained.identity.image_shape))
-        raise UsageError(f"Pictures cannot be read as images of {shape}.", "Choose a cell of another dataset.")
+        raise UsageError(f"Image files cannot be read as images of {shape}.", "Choose a cell of another dataset.")
     require_folder(folder, "--reconstruct")
     root = checked_root(folder)
     paths, problems = find_images(root)
@@ -121,12 +123,12 @@ def read_pictures(folder: str, trained: Trained, count: int) -> tuple[Tensor, li
                 problems.append(f"{printable(path)} ({error})")
     if not found:
         why = f" {'; '.join(problems[:3])}." if problems else ""
-        raise DataError(f"There are no readable images in {printable(str(root))}.{why}", "Name a folder with images.")
+        raise DataError(f"There are no readable images in {printable(str(root))}.{why}", "Choose a folder of images.")
     return torch.stack(found), problems
 
 
 def _columns(labels: Tensor | None, count: int) -> int:
-    """Return how many images stand in a row: one for each class where there are some classes, else a square's side."""
+    """Return the images per row: one per class for a few classes, otherwise for an about square grid."""
     distinct = 0 if labels is None else len(set(labels.tolist()))
     if 1 < distinct <= _MOST_COLUMNS:
         return distinct
@@ -140,14 +142,14 @@ def _write_grid(path: Path, pixels: Tensor, originals: Tensor | None, columns: i
         write_grid(path, pixels, columns)
     else:
         columns = min(columns, len(pixels))
-        blank = pixels.new_zeros(-len(pixels) % columns, *pixels.shape[1:])  # so that rows stay pairs
+        blank = pixels.new_zeros(-len(pixels) % columns, *pixels.shape[1:])  # so that rows stay in pairs
         rows = (torch.split(torch.cat([images, blank]), columns) for images in (originals, pixels))
         write_grid(path, torch.cat([row for pair in zip(*rows, strict=True) for row in pair]), columns)
 
 
 def _write_animation(path: Path, pixels: Tensor) -> None:
-    frames = [_picture(image) for image in pixels]
-    frames += frames[-2:0:-1]  # and back, so that it goes on without a jump
+    frames = [_to_pillow(image) for image in pixels]
+    frames += frames[-2:0:-1]  # and back, so that the loop has no jump
     buffer = io.BytesIO()
     frames[0].save(buffer, format="GIF", save_all=True, append_images=frames[1:], duration=_FRAME_MILLISECONDS, loop=0)
     atomic_write(path, buffer.getvalue())
@@ -169,13 +171,13 @@ def _write_folder(path: Path, pixels: Tensor, classes: Sequence[str] | None, ori
     for index, image in enumerate(pixels):
         folder = path if classes is None else path / classes[index]
         folder.mkdir(parents=True, exist_ok=True)
-        _picture(image).save(folder / f"{index:0{digits}}.png")
+        _to_pillow(image).save(folder / f"{index:0{digits}}.png")
         if originals is not None:
-            _picture(originals[index]).save(folder / f"{index:0{digits}}-original.png")
+            _to_pillow(originals[index]).save(folder / f"{index:0{digits}}-original.png")
 
 
-def _class_folders(trained: Trained, labels: Tensor | None) -> list[str] | None:
-    """Return for each image the name of its class as a folder: then the dataset `folder` reads the labels again."""
+def _class_folders(trained: TrainedModel, labels: Tensor | None) -> list[str] | None:
+    """Return each image's class as a folder name, so that the dataset `folder` can read the labels."""
     if labels is None:
         return None
     names = [name if _is_folder_name(name) else str(label) for label, name in enumerate(trained.class_names)]
@@ -186,6 +188,6 @@ def _is_folder_name(name: str) -> bool:
     return bool(name) and Path(name).name == name and name.isprintable() and not name.startswith(".")
 
 
-def _picture(image: Tensor) -> Image.Image:
+def _to_pillow(image: Tensor) -> Image.Image:
     values = image.permute(1, 2, 0).contiguous().numpy()
     return Image.fromarray(values if values.shape[2] == 3 else values[:, :, 0])

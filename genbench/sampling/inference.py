@@ -1,4 +1,4 @@
-"""How a model is asked: dropout and batch norm in evaluation mode, no gradients, and the precision of the numbers."""
+"""Inference: networks in evaluation mode, without gradients, in a given precision."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from genbench.measure.matmul_precision import tf32
 
 @contextmanager
 def evaluation_mode(networks: Iterable[nn.Module], statistics: str = "running") -> Iterator[None]:
-    """Put networks into evaluation mode, and every module back into its own mode at the end.
+    """Put networks into evaluation mode, and restore the mode of each module at the end.
 
     Args:
-        networks: whose modules are switched.
-        statistics: 'running': batch norm uses its running averages; 'batch': the statistics of the batch that it is
-            given, and its running averages stay as they are.
+        networks: the networks whose modules are switched.
+        statistics: 'running': batch norm uses its running averages; 'batch': it uses the statistics of the current
+            batch, and the running averages do not change.
     """
     modules = list(dict.fromkeys(module for network in networks for module in network.modules()))
     modes = [module.training for module in modules]
@@ -29,7 +29,7 @@ def evaluation_mode(networks: Iterable[nn.Module], statistics: str = "running") 
             module.training = False
         if statistics == "batch":
             for norm in norms:
-                norm.training, norm.track_running_stats = True, False  # so that it uses them, and keeps none
+                norm.training, norm.track_running_stats = True, False  # uses batch statistics, updates nothing
         yield
     finally:
         for norm in norms:
@@ -39,13 +39,13 @@ def evaluation_mode(networks: Iterable[nn.Module], statistics: str = "running") 
 
 
 @contextmanager
-def asking(
+def inference_context(
     networks: Iterable[nn.Module], device: torch.device, precision: str = "fp32", statistics: str = "running"
 ) -> Iterator[None]:
     """Put networks into evaluation mode, without gradients, and compute in this precision.
 
-    Samples are drawn in the precision of the recipe. What is measured of given images, a reconstruction or a
-    likelihood, is computed in fp32 and by the running averages, whatever the model was trained in.
+    Samples are drawn in the precision of the recipe. Reconstructions and likelihoods of given images are computed in
+    fp32 and with the running averages, whatever the precision of the training.
     """
     with (
         evaluation_mode(networks, statistics),

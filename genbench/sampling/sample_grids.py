@@ -1,4 +1,4 @@
-"""The pictures of a cell: grids of images, and scatter plots where each image is a point."""
+"""The sample grids of a cell: images in rows and columns, or scatter plots where each image is a 2-D point."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from genbench.sampling.inference import to_levels
 if TYPE_CHECKING:
     from genbench.sampling.sampler import Drawn
 
-Image.preinit()  # imports the formats now, in the template: with the first picture each worker would
+Image.preinit()  # imports the formats now, in the fork server, and not in each worker
 
 GRID = 8  # columns and rows of a grid of samples
 CLOSEST = 8  # pairs of a sample and its nearest training image
 
-_GROUND = 32  # grey level
-_POINTS = 4_000  # of each kind that are drawn
+_BACKGROUND = 32  # grey level
+_POINTS = 4_000  # drawn of each kind
 _ZOOM = 2  # pixels per level of a coordinate
 _EDGE = 4  # pixels around the plot
 _FAINT = (104, 104, 112)
 _BRIGHT = (255, 196, 64)
 
 
-def save_pictures(
+def save_sample_grids(
     drawn: Drawn, samples_path: Path, reconstructions_path: Path, train_points: Tensor | None = None
 ) -> None:
     """Write the samples and, for models that reconstruct, originals above their reconstructions.
 
-    `train_points` are the training images (N, c, h, w) of a dataset of points. Its samples, and its reconstructions,
-    are drawn as bright points over these, and over the originals.
+    `train_points` are the training images (N, c, h, w) of a dataset of 2-D points. Samples are then drawn as bright
+    points over these, and reconstructions over the originals.
     """
     samples = torch.as_tensor(drawn.samples.pixels)
     write_samples(samples_path, samples, train_points)
@@ -51,7 +51,7 @@ def save_pictures(
 
 
 def write_samples(path: Path, pixels: Tensor, train_points: Tensor | None = None) -> None:
-    """Write the first images as a grid or, where `train_points` says that they are points, as a scatter plot."""
+    """Write the first images as a grid or, where `train_points` is given, as a scatter plot."""
     if train_points is None:
         write_grid(path, pixels[: GRID * GRID], GRID)
     else:
@@ -59,16 +59,16 @@ def write_samples(path: Path, pixels: Tensor, train_points: Tensor | None = None
 
 
 def write_pairs(path: Path, above: Tensor, below: Tensor) -> None:
-    """Write uint8 images (N, channels, height, width) in one row, each above its partner in another."""
+    """Write uint8 images (N, channels, height, width) in two rows, each image above its partner."""
     write_grid(path, torch.cat([above, below]), max(1, len(above)))
 
 
 def write_grid(path: Path, pixels: Tensor, columns: int, margin: int = 2) -> None:
-    """Write uint8 images (N, 1 or 3, height, width) as one PNG, row by row on a dark ground."""
+    """Write uint8 images (N, 1 or 3, height, width) as one PNG, row by row on a dark background."""
     count, channels, height, width = pixels.shape
     rows = -(-count // columns)
     across, down = min(columns, count) * (width + margin) + margin, rows * (height + margin) + margin
-    sheet = torch.full((3, down, across), _GROUND, dtype=torch.uint8)
+    sheet = torch.full((3, down, across), _BACKGROUND, dtype=torch.uint8)
     shown = pixels.cpu()[:, :3] if channels >= 3 else pixels.cpu()[:, :1].expand(-1, 3, -1, -1)
     for index, image in enumerate(shown):
         top = margin + (index // columns) * (height + margin)
@@ -78,13 +78,13 @@ def write_grid(path: Path, pixels: Tensor, columns: int, margin: int = 2) -> Non
 
 
 def write_scatter(path: Path, points: Tensor, backdrop: Tensor) -> None:
-    """Write uint8 points as one PNG: bright, over a faint `backdrop` of others, on a dark ground.
+    """Write uint8 points as one PNG: bright, over a faint `backdrop` of other points, on a dark background.
 
     The first two values of each image (N, channels, height, width) are x, to the right, and y, upwards; y is 0 where
-    there is one value only. The first 4,000 of each are drawn.
+    there is only one value. The first 4,000 of each set are drawn.
     """
     side = 256 * _ZOOM + 2 * _EDGE
-    sheet = torch.full((3, side, side), _GROUND, dtype=torch.uint8)
+    sheet = torch.full((3, side, side), _BACKGROUND, dtype=torch.uint8)
     for images, colour, reach in ((backdrop, _FAINT, 0), (points, _BRIGHT, 1)):
         flat = torch.nn.functional.pad(images[:_POINTS].cpu().flatten(1), (0, 1))
         left = _EDGE + flat[:, 0].long() * _ZOOM
@@ -96,7 +96,7 @@ def write_scatter(path: Path, points: Tensor, backdrop: Tensor) -> None:
 
 
 def _write(path: Path, sheet: Tensor) -> None:
-    """Write uint8 (3, height, width) as a PNG, all at once."""
+    """Write uint8 (3, height, width) as a PNG, atomically."""
     buffer = io.BytesIO()
     Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy()).save(buffer, format="PNG")
     atomic_write(path, buffer.getvalue())

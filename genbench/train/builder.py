@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +22,7 @@ from genbench.data.augment import make_transform
 from genbench.data.loader import LoaderImages
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
-from genbench.data.source import Shard, TrainingImages
+from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
 from genbench.plan.initial_weights import file_hash, initial_weights
 from genbench.plugins.catalogue import Catalogue
@@ -191,20 +190,20 @@ def _training_images(
     recipe: Recipe,
     shard: Shard,
 ) -> TrainingImages:
-    common: dict[str, Any] = {
-        "pixels": data.train_pixels,
-        "labels": data.train_labels if model.conditional else None,
-        "batch_size": recipe.batch_size,
-        "value_range": model.value_range,
-        "device": device,
-        "rng": seeded_generator(identity.seed, "data order", device),
-        "memory_format": memory_format,
-        "transform": make_transform(recipe),
-        "shard": shard,
-    }
+    settings = BatchSettings(
+        pixels=data.train_pixels,
+        labels=data.train_labels if model.conditional else None,
+        batch_size=recipe.batch_size,
+        value_range=model.value_range,
+        device=device,
+        rng=seeded_generator(identity.seed, "data order", device),
+        memory_format=memory_format,
+        transform=make_transform(recipe),
+        shard=shard,
+    )
     if recipe.input == "loader":
-        return LoaderImages(**common, workers=recipe.loader_workers)
-    return ResidentImages(**common, copy=data.mapped)
+        return LoaderImages(settings, workers=recipe.loader_workers)
+    return ResidentImages(settings, copy=data.mapped)
 
 
 def _average(networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Recipe) -> AveragedWeights | None:

@@ -10,6 +10,7 @@ import torch
 from genbench.api.training import Objective, Phase
 from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.data.resident import ResidentImages
+from genbench.data.source import BatchSettings
 from genbench.train.engine import Engine, EngineUnavailable, Player
 from genbench.train.state import read_state
 
@@ -22,7 +23,7 @@ def engine() -> Engine:
     return Engine(
         {"layer": layer},
         [Phase("phase", ("layer",), lambda batch: Objective(layer(batch.images.flatten(1)).square().mean(), {}))],
-        ResidentImages(pixels, None, 2, (0.0, 1.0), CPU, torch.Generator()),
+        ResidentImages(BatchSettings(pixels, None, 2, (0.0, 1.0), CPU, torch.Generator())),
         torch.Generator(),
         {"phase": torch.optim.SGD(layer.parameters(), lr=0.1)},
     )

@@ -92,7 +92,7 @@ def test_a_dataset_of_a_plugin_file(tmp_path, capsys):
         "    yield genbench.DatasetSpec(name='mine', image_shape=(2, 9, 9), load=load)\n"
     )
     assert invoke(["data", "check", "mine", "--plugin", str(plugin)]) == 0
-    assert "4 held-out images the same as training images" in capsys.readouterr().out
+    assert "4 held-out images identical to training images" in capsys.readouterr().out
 
 
 def test_nothing_readable_ends_with_no_data(tmp_path, capsys):

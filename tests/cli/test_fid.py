@@ -18,7 +18,7 @@ from genbench.builtin.datasets import fashion_mnist_mini
 from genbench.builtin.extractors import fashion_cnn, inception_weights
 from genbench.cli import invoke
 from genbench.features.extract import extract
-from genbench.imagesets.resolve import Drawing, find_side
+from genbench.imagesets.resolve import SamplingSettings, find_image_set
 from genbench.metrics.frechet import frechet_distance, statistics, whiten
 from genbench.plugins.catalogue import discover
 from genbench.results.store import RunDirectory
@@ -99,7 +99,10 @@ def test_every_kind_of_side_gives_the_same_distance(
 
 def test_a_split_of_a_dataset(capsys: pytest.CaptureFixture[str]) -> None:
     catalogue = discover([])
-    sides = [find_side(text, catalogue, Drawing(CPU)) for text in ("fashion-mnist-mini", "fashion-mnist-mini@test")]
+    sides = [
+        find_image_set(text, catalogue, SamplingSettings(CPU))
+        for text in ("fashion-mnist-mini", "fashion-mnist-mini@test")
+    ]
     assert [side.title.rpartition(" ")[2] for side in sides] == ["train", "test"]
     assert [side.images.expected for side in sides if side.images] == [8000, 2000]
     found = asked(capsys, "fashion-mnist-mini@test", "fashion-mnist-mini@test", *SMALL, "--batch-size", "500")
@@ -129,7 +132,7 @@ def test_of_statistics_only_a_distance_is_to_be_had(
     assert invoke(["fid", str(folders[0]), *SMALL, "--save-stats", str(tmp_path / "real.npz")]) == 0
     found = asked(capsys, tmp_path / "real.npz", folders[1], *SMALL, "--metrics", "fd,kd,memorisation")
     assert [estimate["metric"] for estimate in found["estimates"]] == ["fd-fashion-cnn"]
-    assert "of the first side there are statistics" in found["unavailable"][0]["reason"]
+    assert "the first image set consists of statistics" in found["unavailable"][0]["reason"]
     assert found["code"] == 5
 
 
@@ -160,7 +163,7 @@ def test_differences_between_the_sides_are_told(
     colour = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "colour.npy", colour)
     err = asked(capsys, folders[0], tmp_path / "colour.npy", *SMALL)["err"]
-    assert "the first side is grey, the second colour" in err
+    assert "the first image set is grey, the second colour" in err
     assert "images of 28×28, the second of 8×8" in err
     assert "40 images are no more than the 64 features" in err
 
@@ -185,7 +188,9 @@ def test_statistics_of_other_features_are_refused(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.savez(tmp_path / "other.npz", mu=np.zeros(3), sigma=np.eye(3))
-    assert "of 3 features, and the other side has 64" in refused(capsys, 5, tmp_path / "other.npz", folders[0], *SMALL)
+    assert "has 3 features, and the other image set has 64" in refused(
+        capsys, 5, tmp_path / "other.npz", folders[0], *SMALL
+    )
     np.savez(tmp_path / "pickled.npz", mu=np.zeros(3), sigma=np.array([{}], dtype=object))
     assert "pickle" in refused(capsys, 5, tmp_path / "pickled.npz", folders[0], *SMALL)
     np.savez(tmp_path / "nan.npz", mu=np.full(64, np.nan), sigma=np.eye(64))
@@ -214,13 +219,13 @@ def test_weights_that_are_none_say_so(
         (["{real}/missing.npz", "{fake}"], "does not exist"),
         (["{real}"], "FAKE is missing"),
         (["{real}", "{fake}", "--extractor", "fashion-cn"], "Did you mean 'fashion-cnn'"),
-        (["{real}", "{fake}", "--metrics", "psnr"], "not measured between two sets"),
+        (["{real}", "{fake}", "--metrics", "psnr"], "cannot be measured between two image sets"),
         (["{real}", "{fake}", "--metrics", "fidd"], "Unknown metric 'fidd'. Did you mean 'fid'"),
         (["{real}", "{fake}", "--metrics", "fid", "--extractor", "fashion-cnn"], "No metric uses --extractor"),
         (["{real}", "{fake}", "--device", "gpu"], "Unknown device"),
         (["{real}", "--save-stats", "out.txt"], "not an .npz"),
-        (["gaussian-ring", "{fake}"], "no pictures"),
-        (["{real}/0000.png", "{fake}"], "is no .npy or .npz"),
+        (["gaussian-ring", "{fake}"], "no real images"),
+        (["{real}/0000.png", "{fake}"], "is neither .npy nor .npz"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(

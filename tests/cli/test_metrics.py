@@ -80,7 +80,7 @@ def test_a_fast_path_that_moves_features_is_refused(plugin: str, capsys: pytest.
     [
         (["certify", "fashion-cn"], ExitCode.USAGE, "Did you mean 'fashion-cnn'"),
         (["certify", "none"], ExitCode.FAILED_CELLS, "put them there"),
-        (["certify", "made", "--dataset", "gaussian-ring"], ExitCode.USAGE, "points, not pictures"),
+        (["certify", "made", "--dataset", "gaussian-ring"], ExitCode.USAGE, "2-D points, not images"),
         (["certify", "made", "--dataset", "fashion-mnist-min"], ExitCode.USAGE, "fashion-mnist-mini"),
         (["certify", "made", "--out", "ladder.png"], ExitCode.USAGE, "not a .svg file"),
         (["accept", "made"], ExitCode.USAGE, "no fast path to check"),

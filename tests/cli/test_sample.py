@@ -240,7 +240,7 @@ def test_weights_of_other_networks_are_refused_with_names_and_shapes(trained, tm
         ("gan-", ["--steps", "3"], "belongs to --interpolate"),
         ("gan-", ["--reconstruct", "."], "do not reconstruct"),
         ("paint", ["--reconstruct", "."], "do not reconstruct"),
-        ("gan-", ["--best"], "kept no best weights"),
+        ("gan-", ["--best"], "has no best weights"),
         ("gan-", ["-n", "0"], "0 is not in the range"),
         ("gan-", ["--device", "cpuu"], "Did you mean 'cpu'"),
         ("nothing", [], "No cell of"),
@@ -258,7 +258,7 @@ def test_places_that_will_not_do_are_refused_before_anything_is_made(trained, tm
     (tmp_path / "file").touch()
     for out, words in (
         ("x.jpeg", "Did you mean '.png'"),
-        ("x.gif", "only an interpolation is animated"),
+        ("x.gif", "only an interpolation can be animated"),
         ("full", "is not empty"),
         ("file", "a file without a suffix"),
     ):

@@ -1,4 +1,4 @@
-"""Geometric augmentation: turned, shifted and mirrored images are what plain indexing makes of them."""
+"""Geometric augmentation: rotated, shifted and flipped images equal those that plain indexing gives."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
-def test_nothing_asked_for_is_no_transform() -> None:
+def test_a_recipe_without_augmentation_has_no_transform() -> None:
     assert make_transform(resolve_recipe({})) is None
     assert make_transform(resolve_recipe({"augment_discriminator": "ada", "augment_target": 0.5})) is None
 
@@ -64,8 +64,8 @@ def test_half_a_turn_of_an_oblong_image_is_both_flips() -> None:
     assert_same(changed(images, angle=180.0), images.flip(-2, -1))
 
 
-def test_an_oblong_image_is_turned_not_sheared() -> None:
-    """A quarter turn about the centre moves a pixel 2 to the right of it to 2 above it, whatever the sides are."""
+def test_an_oblong_image_is_rotated_not_sheared() -> None:
+    """A quarter turn about the centre moves a pixel 2 to its right to 2 above it, whatever the sides."""
     images = torch.zeros(1, 1, 5, 9)
     images[0, 0, 2, 6] = 1.0
     expected = torch.zeros(1, 1, 5, 9)
@@ -93,14 +93,14 @@ def test_zoom_magnifies_about_the_centre() -> None:
     assert_same(changed(ramp, zoom=2.0), ramp / 2)
     shrunk = changed(ramp, zoom=0.5)
     assert_same(shrunk[..., 2:7], (2 * ramp)[..., 2:7])
-    assert shrunk.max() == 4.0  # beyond the image its edge is repeated
+    assert shrunk.max() == 4.0  # outside the image its edge is repeated
 
 
 def test_the_identity_is_the_identity() -> None:
     assert_same(changed(some_images(height=5, width=8)), some_images(height=5, width=8))
 
 
-def test_flips_alone_are_exact_and_as_frequent_as_asked() -> None:
+def test_flips_alone_are_exact_and_have_the_given_probability() -> None:
     images = some_images(4000, 1, 2, 3)
     flipped = make_transform(resolve_recipe({"augment_flip": 0.3}))
     assert flipped is not None
@@ -117,8 +117,8 @@ def test_never_and_always(probability: float, expected: bool) -> None:
     assert torch.equal(found, images.flip(-1) if expected else images)
 
 
-def test_shifts_are_whole_pixels_uniform_to_the_bound() -> None:
-    """A single white pixel in the middle tells the shift; 0.2 of 15 pixels is 3 either way, 0.2 of 9 is 1."""
+def test_shifts_are_whole_pixels_uniform_up_to_the_bound() -> None:
+    """A single white pixel in the middle shows the shift; 0.2 of 15 pixels is 3 each way, 0.2 of 9 is 1."""
     images = torch.zeros(6000, 1, 15, 9)
     images[:, :, 7, 4] = 1.0
     transform = make_transform(resolve_recipe({"augment_crop": 0.2}))
@@ -135,7 +135,7 @@ def test_shifts_are_whole_pixels_uniform_to_the_bound() -> None:
         assert float((counts - expected).abs().max()) < 5 * math.sqrt(expected)
 
 
-def test_angles_and_zooms_keep_within_bounds() -> None:
+def test_angles_and_zooms_stay_within_bounds() -> None:
     """On the ramp x - y·0, a turn by a and zoom z give the gradient (cos a / z, -sin a / z) at the centre."""
     ramp = (torch.arange(15.0) - 7).expand(500, 1, 15, 15)
     found = GeometricTransform(rotate=20.0, scale=0.25)(ramp, rng())
@@ -156,7 +156,7 @@ def test_angles_and_zooms_keep_within_bounds() -> None:
     size=st.integers(4, 9),
     seed=st.integers(0, 99),
 )
-def test_the_value_range_is_kept(low: float, span: float, channels: int, size: int, seed: int) -> None:
+def test_the_value_range_is_preserved(low: float, span: float, channels: int, size: int, seed: int) -> None:
     images = torch.rand(5, channels, size, size + 1, generator=rng(seed)).mul(span).add(low).round(decimals=1)
     found = GeometricTransform(flip=0.5, rotate=180, scale=0.9, crop=0.5)(images, rng(seed))
     assert found.shape == images.shape
@@ -166,7 +166,7 @@ def test_the_value_range_is_kept(low: float, span: float, channels: int, size: i
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("recipe", [{"augment_flip": 0.5}, ALL])
-def test_dtype_and_layout_are_kept_and_the_input_is_not_touched(layout: torch.memory_format, recipe: dict) -> None:  # type: ignore[type-arg]
+def test_dtype_and_layout_are_preserved_and_the_input_is_unchanged(layout: torch.memory_format, recipe: dict) -> None:  # type: ignore[type-arg]
     images = some_images(height=12, width=12).contiguous(memory_format=layout)
     before = images.clone()
     transform = make_transform(resolve_recipe(recipe))
@@ -179,14 +179,14 @@ def test_dtype_and_layout_are_kept_and_the_input_is_not_touched(layout: torch.me
     assert transform(images.bfloat16(), rng()).dtype == torch.bfloat16
 
 
-def test_autocast_does_not_round_where_pixels_come_from() -> None:
+def test_autocast_does_not_round_the_source_positions() -> None:
     images = some_images(height=32, width=32)
     with torch.autocast("cpu", torch.bfloat16):
         found = changed(images, angle=90.0, shift=(3, 5))
     assert_same(found, changed(images, angle=90.0, shift=(3, 5)))
 
 
-def test_one_change_leaves_the_draws_of_the_others_alone() -> None:
+def test_one_transform_does_not_alter_the_draws_of_the_others() -> None:
     images = some_images(50, 1, 9, 9)
     both = GeometricTransform(flip=0.5, crop=0.2)(images, rng())
     flipped = GeometricTransform(flip=0.5)(images, rng())
@@ -205,7 +205,7 @@ def test_points_are_refused(shape: tuple[int, int, int]) -> None:
 def test_a_shift_below_a_pixel_is_refused() -> None:
     transform = make_transform(resolve_recipe({"augment_crop": 0.03}))
     assert transform is not None
-    with pytest.raises(UsageError, match=r"augment_crop = 0\.03 is less than a pixel.*\n.*0\.0357"):
+    with pytest.raises(UsageError, match=r"augment_crop = 0\.03 is less than one pixel.*\n.*0\.0357"):
         transform(some_images(height=28, width=28), rng())
     transform(some_images(height=34, width=34), rng())
 

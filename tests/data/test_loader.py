@@ -1,4 +1,4 @@
-"""Images of a loader are the resident ones, batch by batch and bit by bit; its processes end, and complain clearly."""
+"""The loader returns the same batches as resident images, bit for bit; its processes stop, and errors are clear."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genbench.data import readahead
-from genbench.data.loader import AHEAD, LoaderImages
-from genbench.data.readahead import PATIENCE, RowReader
+from genbench.data.loader import BATCHES_AHEAD, LoaderImages
+from genbench.data.readahead import PREFETCHED_AFTER_FAULT, RowReader
 from genbench.data.resident import ResidentImages
-from genbench.data.source import Shard
+from genbench.data.source import BatchSettings, Shard
 from genbench.errors import DataError
 
 CPU = torch.device("cpu")
@@ -31,9 +31,10 @@ def jitter(images: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def make(kind: Any, count: int = 20, batch: int = 6, seed: int = 0, channels: int = 3, **more: Any) -> Any:
+    own = {name: more.pop(name) for name in ("workers", "copy") if name in more}
     pixels = torch.randint(0, 256, (count, channels, 4, 5), dtype=torch.uint8, generator=torch.Generator())
     rng = torch.Generator().manual_seed(seed)
-    return kind(pixels, torch.arange(count), batch, (-1.0, 1.0), CPU, rng, **more)
+    return kind(BatchSettings(pixels, torch.arange(count), batch, (-1.0, 1.0), CPU, rng, **more), **own)
 
 
 def workers() -> list[Any]:
@@ -57,7 +58,7 @@ def test_batches_are_those_of_resident_images(count: int, batch: int, seed: int,
 def test_worker_processes_change_no_bit_and_no_random_number(processes: int) -> None:
     resident, loaded = make(ResidentImages), make(LoaderImages, workers=processes)
     before = torch.get_rng_state()
-    for _ in range(3 * AHEAD):
+    for _ in range(3 * BATCHES_AHEAD):
         assert same(resident.next_batch(), loaded.next_batch())
     assert torch.equal(torch.get_rng_state(), before)
     assert len(workers()) == processes
@@ -65,17 +66,17 @@ def test_worker_processes_change_no_bit_and_no_random_number(processes: int) -> 
 
 
 @pytest.mark.parametrize("kind", [ResidentImages, LoaderImages])
-def test_the_shares_of_the_processes_make_up_the_batch_of_one(kind: Any) -> None:
+def test_the_shards_of_all_processes_make_up_the_batch_of_one_process(kind: Any) -> None:
     whole = make(kind)
-    shares = [make(kind, shard=Shard(rank, 3)) for rank in range(3)]
+    shards = [make(kind, shard=Shard(rank, 3)) for rank in range(3)]
     for _ in range(8):  # more than two epochs
         images, labels = whole.next_batch()
-        parts = [share.next_batch() for share in shares]
+        parts = [shard.next_batch() for shard in shards]
         assert same((images, labels), (torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])))
 
 
 @pytest.mark.parametrize("kind", [ResidentImages, LoaderImages])
-def test_each_process_changes_its_images_in_its_own_way(kind: Any) -> None:
+def test_each_process_draws_its_own_transforms(kind: Any) -> None:
     changes = []
     for rank in range(2):
         plain, changed = (make(kind, shard=Shard(rank, 2), transform=t) for t in (None, jitter))
@@ -86,9 +87,7 @@ def test_each_process_changes_its_images_in_its_own_way(kind: Any) -> None:
 @pytest.mark.parametrize("steps", [0, 1, 3, 7])
 @pytest.mark.parametrize("kind", [ResidentImages, LoaderImages])
 @pytest.mark.parametrize("processes", [0, 1])
-def test_training_goes_on_where_the_state_was_taken_whatever_was_read_ahead(
-    kind: Any, steps: int, processes: int
-) -> None:
+def test_batches_continue_from_a_state_whatever_was_read_ahead(kind: Any, steps: int, processes: int) -> None:
     reference = make(ResidentImages, transform=jitter)
     interrupted = make(LoaderImages, transform=jitter, workers=processes)
     resumed = make(kind, transform=jitter, seed=9)
@@ -105,7 +104,7 @@ def test_training_goes_on_where_the_state_was_taken_whatever_was_read_ahead(
     interrupted.close()
 
 
-def test_closing_ends_the_processes_and_leaves_no_gap() -> None:
+def test_closing_stops_the_processes_and_skips_no_batch() -> None:
     reference, data = make(ResidentImages), make(LoaderImages, workers=1)
     assert workers() == []  # none before the first batch
     for _ in range(3):
@@ -116,7 +115,7 @@ def test_closing_ends_the_processes_and_leaves_no_gap() -> None:
     data.close()
 
 
-def test_forgotten_images_end_their_processes_too() -> None:
+def test_deleting_the_loader_stops_its_processes() -> None:
     data = make(LoaderImages, workers=1)
     data.next_batch()
     (process,) = workers()
@@ -126,7 +125,7 @@ def test_forgotten_images_end_their_processes_too() -> None:
 
 
 @pytest.mark.parametrize("processes", [0, 1])
-def test_what_hinders_the_reading_the_step_raises_and_raises_again(
+def test_a_read_error_is_raised_and_the_batch_is_requested_again(
     monkeypatch: pytest.MonkeyPatch, processes: int
 ) -> None:
     data = make(LoaderImages, workers=processes)
@@ -143,11 +142,11 @@ def test_what_hinders_the_reading_the_step_raises_and_raises_again(
     monkeypatch.undo()
     reference = make(ResidentImages)
     assert same(before, reference.next_batch())
-    assert same(data.next_batch(), reference.next_batch())  # the failed batch is not passed over
+    assert same(data.next_batch(), reference.next_batch())  # the failed batch is not skipped
     data.close()
 
 
-def until_the_loss_is_noticed(data: Any) -> DataError:
+def read_until_error(data: Any) -> DataError:
     with pytest.raises(DataError) as caught:
         for _ in range(1000):
             data.next_batch()
@@ -155,39 +154,38 @@ def until_the_loss_is_noticed(data: Any) -> DataError:
     return caught.value
 
 
-def test_a_killed_process_is_told_with_a_cure_and_nothing_else_is_interrupted() -> None:
+def test_a_killed_worker_is_reported_with_a_remedy_and_interrupts_nothing_else() -> None:
     reference, data = make(ResidentImages), make(LoaderImages, workers=1)
     assert same(data.next_batch(), reference.next_batch())
     os.kill(workers()[0].pid, signal.SIGKILL)
     time.sleep(0.2)  # torch's own error would come here
-    found = until_the_loss_is_noticed(data)
+    found = read_until_error(data)
     assert "SIGKILL" in found.cause
     assert "--resume" in found.cure
     assert same(data.next_batch(), reference.next_batch())  # in a new process
     data.close()
 
 
-def test_a_file_that_was_cut_short_is_told_with_a_cure(tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "pixels.npy"
     np.save(file, np.zeros((64, 3, 64, 64), dtype=np.uint8))
-    data = LoaderImages(
-        torch.from_numpy(np.load(file, mmap_mode="r+")), None, 8, (0, 1), CPU, torch.Generator(), workers=1
-    )
+    pixels = torch.from_numpy(np.load(file, mmap_mode="r+"))
+    data = LoaderImages(BatchSettings(pixels, None, 8, (0, 1), CPU, torch.Generator()), workers=1)
     data.next_batch()
     os.truncate(file, 4096)
-    assert "cut short" in until_the_loss_is_noticed(data).cause
+    assert "truncated" in read_until_error(data).cause
 
 
-def test_a_batch_is_not_overwritten_by_later_ones() -> None:
+def test_later_batches_do_not_overwrite_a_batch() -> None:
     data = make(LoaderImages)
     images, labels = data.next_batch()
     kept = images.clone(), labels.clone()
-    for _ in range(3 * AHEAD):
+    for _ in range(3 * BATCHES_AHEAD):
         data.next_batch()
     assert same((images, labels), kept)
 
 
-def test_a_transform_changes_images_and_never_their_order() -> None:
+def test_a_transform_changes_images_but_not_their_order() -> None:
     plain, changed = make(ResidentImages), make(ResidentImages, transform=jitter)
     for _ in range(10):
         (before, labels), (after, labels_after) = plain.next_batch(), changed.next_batch()
@@ -196,33 +194,33 @@ def test_a_transform_changes_images_and_never_their_order() -> None:
         assert (after - before).flatten(1).std(1).max() < 1e-6  # one shift for each image
 
 
-def test_a_copy_is_resident_whatever_becomes_of_the_source() -> None:
+def test_a_copy_is_independent_of_the_source() -> None:
     pixels = torch.zeros(4, 1, 2, 2, dtype=torch.uint8)
     rng = torch.Generator()
-    copied = ResidentImages(pixels, None, 4, (0, 1), CPU, rng, copy=True)
-    shared = ResidentImages(pixels, None, 4, (0, 1), CPU, rng)
+    settings = BatchSettings(pixels, None, 4, (0, 1), CPU, rng)
+    copied, shared = ResidentImages(settings, copy=True), ResidentImages(settings)
     pixels.fill_(255)
     assert copied.next_batch()[0].max() == 0
     assert shared.next_batch()[0].min() == 1
 
 
-def test_images_that_do_not_fit_name_the_loader_as_the_cure() -> None:
+def test_the_error_for_images_that_do_not_fit_names_the_loader_as_remedy() -> None:
     pixels = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(2**20, 3, 2**15, 2**15)  # 3 PiB, of one byte
     with pytest.raises(MemoryError, match="--input loader"):
-        ResidentImages(pixels, None, 4, (0, 1), CPU, torch.Generator())
+        ResidentImages(BatchSettings(pixels, None, 4, (0, 1), CPU, torch.Generator()))
 
 
-def test_rows_are_announced_only_while_reading_them_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_prefetched_only_while_reads_wait_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.arange(3 * 4096, dtype=np.uint16).reshape(3, 4096)
     faults = iter([0, 0, 0, 1] + [1] * 1000)  # before and after each gather: only the second one waits
     monkeypatch.setattr(readahead, "major_faults", lambda: next(faults))
     reader, out = RowReader(array), np.empty((2, 4096), dtype=np.uint16)
-    announced = []
-    for _ in range(PATIENCE + 5):
+    prefetched = []
+    for _ in range(PREFETCHED_AFTER_FAULT + 5):
         reader.gather(np.array([2, 0]), out, np.array([1]))
         assert np.array_equal(out, array[[2, 0]])
-        announced.append(reader.announced)
-    assert announced == [0, 0, *range(1, PATIENCE + 1), PATIENCE, PATIENCE, PATIENCE]
+        prefetched.append(reader.prefetched)
+    assert prefetched == [0, 0, *range(1, PREFETCHED_AFTER_FAULT + 1), *[PREFETCHED_AFTER_FAULT] * 3]
 
 
 @pytest.mark.cuda
@@ -234,7 +232,8 @@ def test_on_a_gpu_batches_come_through_pinned_memory(labelled: bool, workers: in
     pixels = torch.randint(0, 256, (64, 3, 8, 8), dtype=torch.uint8)
     labels = torch.arange(64) if labelled else None
     rng = torch.Generator(device).manual_seed(0)
-    data = LoaderImages(pixels, labels, 16, (0.0, 255.0), device, rng, torch.channels_last, workers=workers)
+    settings = BatchSettings(pixels, labels, 16, (0.0, 255.0), device, rng, torch.channels_last)
+    data = LoaderImages(settings, workers=workers)
     order = torch.randperm(64, generator=torch.Generator().manual_seed(0))
     for start in (0, 16, 32, 48):
         images, found = data.next_batch()

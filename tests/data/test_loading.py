@@ -1,4 +1,4 @@
-"""Loading a dataset: prepared once, mapped afterwards; damage, change and a full disk cost time and nothing else."""
+"""Loading a dataset: prepared once, memory-mapped later; damage, changes and a full disk cost only time."""
 
 from __future__ import annotations
 
@@ -124,10 +124,10 @@ def test_the_hash_is_of_type_shape_and_bytes_of_each_part() -> None:
     assert len({found, *map(content_hash, others)}) == 5
 
 
-def test_pieces_do_not_show_in_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_do_not_change_the_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = torch.randint(0, 256, (7, 4, 3, 2), dtype=torch.uint8).permute(0, 3, 1, 2)
     whole = content_hash([pixels])
-    monkeypatch.setattr("genbench.data.content_hash._PIECE", 50)
+    monkeypatch.setattr("genbench.data.content_hash._CHUNK", 50)
     written = bytearray()
     assert content_hash([pixels], lambda number, piece: written.extend(piece)) == whole
     assert bytes(written) == pixels.contiguous().numpy().tobytes()
@@ -139,7 +139,7 @@ def change_signature(acme: Acme) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("change", [change_signature, lambda acme: {"version": "2"}])
-def test_other_sources_and_another_version_are_prepared_anew(
+def test_other_sources_or_another_version_are_prepared_again(
     cache: Path, change: Callable[[Acme], dict[str, Any]]
 ) -> None:
     acme = Acme()
@@ -151,7 +151,7 @@ def test_other_sources_and_another_version_are_prepared_anew(
     assert len(list((cache / "prepared").iterdir())) == 2
 
 
-def test_sources_that_change_while_they_are_read_are_not_kept(cache: Path) -> None:
+def test_sources_that_change_while_they_are_read_are_not_cached(cache: Path) -> None:
     acme = Acme()
     plain = acme.load
 
@@ -164,7 +164,7 @@ def test_sources_that_change_while_they_are_read_are_not_kept(cache: Path) -> No
     assert not (cache / "prepared").exists()
 
 
-def test_a_download_is_kept_at_once_though_there_was_no_signature_before(cache: Path) -> None:
+def test_a_download_is_cached_although_there_was_no_signature_before(cache: Path) -> None:
     acme = Acme()
     acme.signature = ""
     plain = acme.load
@@ -213,9 +213,9 @@ def drop_labels(place: Path) -> None:
         lambda place: (shutil.rmtree(place), place.write_text("a file")),
     ],
 )
-def test_a_damaged_entry_is_noticed_and_made_again(cache: Path, damage: Callable[[Path], Any]) -> None:
+def test_a_damaged_entry_is_detected_and_rebuilt(cache: Path, damage: Callable[[Path], Any]) -> None:
     acme = Acme()
-    mapped = acme.start()  # a copy: some kinds of damage show through the map
+    mapped = acme.start()  # a copy: some kinds of damage are visible through the mapping
     first = replace(mapped, train_pixels=mapped.train_pixels.clone())
     damage(entry(cache))
     second = acme.start()
@@ -251,12 +251,12 @@ def test_a_full_disk_costs_a_note(cache: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_cache_that_cannot_be_a_folder_costs_a_note(cache: Path) -> None:
     cache.write_text("a file")
     data = Acme().start()
-    assert "could not be kept" in data.notes[-1]
+    assert "could not be stored" in data.notes[-1]
     assert not data.mapped
     assert data.hash == Acme().start().hash
 
 
-def test_left_overs_of_killed_processes_are_removed_and_work_in_progress_is_not(cache: Path) -> None:
+def test_directories_of_killed_processes_are_removed_and_those_in_use_are_not(cache: Path) -> None:
     (cache / "prepared" / ".writing-dead" / "entry").mkdir(parents=True)
     alive = cache / "prepared" / ".writing-alive"
     alive.mkdir()
@@ -280,7 +280,7 @@ def _race(barrier: Any, results: Any) -> None:
     results.put((data.hash, data.mapped, data.notes, int(data.train_pixels.sum())))
 
 
-def test_cells_that_start_at_once_agree(cache: Path) -> None:
+def test_cells_that_start_simultaneously_agree(cache: Path) -> None:
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(4), context.Queue()
     workers = [context.Process(target=_race, args=(barrier, results)) for _ in range(4)]
@@ -293,9 +293,9 @@ def test_cells_that_start_at_once_agree(cache: Path) -> None:
     assert [path.name[:5] for path in (cache / "prepared").iterdir()] == ["acme-"]
 
 
-def test_data_that_are_not_what_is_declared_are_refused_and_not_kept(cache: Path) -> None:
+def test_data_that_do_not_match_the_spec_are_refused_and_not_cached(cache: Path) -> None:
     acme = Acme()
-    with pytest.raises(DataError, match=r"\(N, 3, 4, 4\) was declared"):
+    with pytest.raises(DataError, match=r"the spec declares \(N, 3, 4, 4\)"):
         load_data(Choice(name="acme", origin=ORIGIN), (3, 4, 4), acme.catalogue())
     assert not (cache / "prepared").exists()
     acme.signature = 3  # type: ignore[assignment]

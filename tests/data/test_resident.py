@@ -1,4 +1,4 @@
-"""Resident images: every image once an epoch, mapped to the model's range."""
+"""Resident images: each image once per epoch, mapped to the model's range."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genbench.data.resident import ResidentImages
-from genbench.data.source import WHOLE
+from genbench.data.source import WHOLE_BATCH, BatchSettings
 
 CPU = torch.device("cpu")
 
@@ -15,7 +15,8 @@ CPU = torch.device("cpu")
 def resident(count: int, batch: int, value_range: tuple[float, float] = (0.0, 255.0), seed: int = 0) -> ResidentImages:
     pixels = torch.arange(count, dtype=torch.uint8).reshape(count, 1, 1, 1)
     labels = torch.arange(count)
-    return ResidentImages(pixels, labels, batch, value_range, CPU, torch.Generator().manual_seed(seed))
+    rng = torch.Generator().manual_seed(seed)
+    return ResidentImages(BatchSettings(pixels, labels, batch, value_range, CPU, rng))
 
 
 @settings(max_examples=40, deadline=None)
@@ -43,18 +44,19 @@ def test_orders_differ_between_epochs_and_agree_between_equal_seeds() -> None:
 def test_the_ends_of_the_range_are_reached_exactly() -> None:
     for low, high in ((-1.0, 1.0), (0.0, 1.0)):
         pixels = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
-        data = ResidentImages(pixels, None, 2, (low, high), CPU, torch.Generator())
+        data = ResidentImages(BatchSettings(pixels, None, 2, (low, high), CPU, torch.Generator()))
         images, labels = data.next_batch()
         assert labels is None
         torch.testing.assert_close(images.flatten().sort().values, torch.tensor([low, high]))
 
 
-def test_batches_come_in_the_memory_format_that_was_asked_for() -> None:
+def test_batches_have_the_requested_memory_format() -> None:
     pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
-    data = ResidentImages(pixels, None, 4, (0, 1), CPU, torch.Generator(), torch.channels_last)
+    rng = torch.Generator()
+    data = ResidentImages(BatchSettings(pixels, None, 4, (0, 1), CPU, rng, torch.channels_last))
     assert data.next_batch()[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_share_of_a_process_that_trains_alone_is_the_batch_itself() -> None:
+def test_a_process_that_trains_alone_gets_the_batch_itself() -> None:
     chosen = torch.arange(6)
-    assert WHOLE.of(chosen) is chosen  # to take a slice of it would be an operator more in each step
+    assert WHOLE_BATCH.select(chosen) is chosen  # a slice would be one more operation in each step

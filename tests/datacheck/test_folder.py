@@ -1,4 +1,4 @@
-"""What a survey of a folder finds: every kind of broken file by its reason, and no crash."""
+"""Scanning a folder: every kind of broken file is reported with its reason, without a crash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genbench.builtin.datasets import FolderOptions
 from genbench.builtin.datasets.folder import load
 from genbench.datacheck.check import measure
 from genbench.datacheck.findings import findings
-from genbench.datacheck.folder import survey_folder
+from genbench.datacheck.folder import scan_folder
 
 
 def noise(seed: int, side: int = 32, channels: int = 3) -> Image.Image:
@@ -31,7 +31,7 @@ def png(image: Image.Image) -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG of a few bytes whose header announces 3.6 gigapixels."""
+    """A PNG of a few bytes whose header declares 3.6 gigapixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -56,13 +56,13 @@ def mixed(tmp_path: Path) -> Path:
 
 
 def codes(root: Path, size: int = 16) -> dict[str, tuple[str, ...]]:
-    return {finding.code: finding.examples for finding in findings(measure(survey_folder(root, size)))}
+    return {finding.code: finding.examples for finding in findings(measure(scan_folder(root, size)))}
 
 
-def test_every_broken_file_is_named_with_its_reason(mixed):
-    survey = survey_folder(mixed)
-    assert list(survey.names) == [f"{seed}.png" for seed in range(6)]
-    reasons = dict(survey.unreadable)
+def test_every_broken_file_is_reported_with_its_reason(mixed):
+    scan = scan_folder(mixed)
+    assert list(scan.names) == [f"{seed}.png" for seed in range(6)]
+    reasons = dict(scan.unreadable)
     assert sorted(reasons) == ["bomb.png", "cut.png", "empty.png", "gone.png", "pipe.png", "text.jpg"]
     assert "decompression bomb" in reasons["bomb.png"]
     assert reasons["empty.png"] == "empty file"
@@ -70,54 +70,54 @@ def test_every_broken_file_is_named_with_its_reason(mixed):
     assert reasons["text.jpg"] == "not an image in a known format"
 
 
-def test_it_reads_what_training_reads_and_splits_as_training_splits(mixed):
-    survey = survey_folder(mixed)
+def test_it_reads_and_splits_the_images_as_training_does(mixed):
+    scan = scan_folder(mixed)
     data = load(FolderOptions(path=str(mixed), size=32), Path("unused"))
-    assert survey.train == len(data.train.pixels)
-    assert len(survey) - survey.train == len(data.test.pixels)
-    held_out = [survey.picture(index) for index in np.flatnonzero(survey.held_out)]
+    assert scan.train == len(data.train.pixels)
+    assert len(scan) - scan.train == len(data.test.pixels)
+    held_out = [scan.read_image(index) for index in np.flatnonzero(scan.held_out)]
     assert np.array_equal(np.asarray(held_out[0]).transpose(2, 0, 1), data.test.pixels[0].numpy())
-    assert f"Skipped {len(survey.unreadable)} unreadable" in data.notes[0]
+    assert f"Skipped {len(scan.unreadable)} unreadable" in data.notes[0]
 
 
-def test_a_file_that_vanishes_between_listing_and_reading_is_unreadable(tmp_path, monkeypatch):
+def test_a_file_that_disappears_between_listing_and_reading_is_unreadable(tmp_path, monkeypatch):
     for seed in range(3):
         noise(seed).save(tmp_path / f"{seed}.png")
     listed = [Path(f"{seed}.png") for seed in range(3)]
     (tmp_path / "1.png").unlink()
     monkeypatch.setattr("genbench.datacheck.folder.find_images", lambda root: (listed, []))
-    survey = survey_folder(tmp_path)
-    assert list(survey.names) == ["0.png", "2.png"]
-    assert survey.unreadable == (("1.png", "no longer there"),)
+    scan = scan_folder(tmp_path)
+    assert list(scan.names) == ["0.png", "2.png"]
+    assert scan.unreadable == (("1.png", "no longer there"),)
 
 
 def test_a_name_that_is_not_text_is_escaped(tmp_path):
     noise(0).save(os.fsencode(tmp_path) + b"/caf\xe9.png")
-    assert list(survey_folder(tmp_path).names) == [r"caf\udce9.png"]
+    assert list(scan_folder(tmp_path).names) == [r"caf\udce9.png"]
 
 
-def test_copies_are_found_by_pixels_whatever_the_file(tmp_path):
+def test_duplicates_are_found_by_their_pixels_in_any_file_format(tmp_path):
     image = noise(0)
     image.save(tmp_path / "a.png")
     image.save(tmp_path / "b.bmp")
     noise(1, channels=1).save(tmp_path / "c.png")
     noise(1, channels=1).convert("RGB").save(tmp_path / "d.png")
     noise(2).save(tmp_path / "e.png")
-    (across,) = measure(survey_folder(tmp_path)).exact[:1]
-    assert [group.images for group in measure(survey_folder(tmp_path)).exact] == [(0, 1), (2, 3)]
+    (across,) = measure(scan_folder(tmp_path)).exact[:1]
+    assert [group.images for group in measure(scan_folder(tmp_path)).exact] == [(0, 1), (2, 3)]
     assert not across.across_splits
 
 
-def test_a_copy_across_the_splits_is_a_problem_and_within_one_a_warning(tmp_path):
+def test_a_duplicate_across_the_splits_is_a_problem(tmp_path):
     for seed in range(5):
         noise(0 if seed == 4 else seed).save(tmp_path / f"{seed}.png")  # the fifth is held out
-    (leak,) = (f for f in findings(measure(survey_folder(tmp_path))) if f.code.startswith("duplicates"))
+    (leak,) = (f for f in findings(measure(scan_folder(tmp_path))) if f.code.startswith("duplicates"))
     assert (leak.severity, leak.code) == ("problem", "duplicates-across-splits")
     assert leak.examples == ("0.png = 4.png",)
     assert leak.text.startswith("1 held-out image ")
 
 
-def test_copies_with_different_labels_are_named(tmp_path):
+def test_duplicates_with_different_labels_are_listed(tmp_path):
     for folder in ("cats", "dogs"):
         (tmp_path / folder).mkdir()
         noise(0).save(tmp_path / folder / "same.png")
@@ -129,8 +129,8 @@ def test_the_orientation_in_exif_is_applied(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright
     noise(0, 32).crop((0, 0, 32, 16)).save(tmp_path / "turned.png", exif=exif)
-    survey = survey_folder(tmp_path)
-    assert (survey.widths[0], survey.heights[0]) == (16, 32)
+    scan = scan_folder(tmp_path)
+    assert (scan.widths[0], scan.heights[0]) == (16, 32)
 
 
 def test_sizes_modes_and_formats(tmp_path):
@@ -152,20 +152,20 @@ def test_sizes_modes_and_formats(tmp_path):
     assert found["animated"] == ("moving.gif",)
     assert found["unread-suffix"] == ("phone.jfif (JPEG)",)
     assert "sixteen-bit" in found
-    modes = survey_folder(tmp_path).files.modes
+    modes = scan_folder(tmp_path).files.modes
     assert modes["CMYK"] == modes["I;16"] == modes["RGBA"] == 1
     assert sum(modes.values()) == 8
 
 
-def test_an_empty_folder_and_one_image_are_no_crash(tmp_path):
-    empty = measure(survey_folder(tmp_path))
-    assert (len(empty.survey), empty.exact, empty.brightness) == (0, None, None)
+def test_an_empty_folder_and_a_single_image_do_not_crash(tmp_path):
+    empty = measure(scan_folder(tmp_path))
+    assert (len(empty.scan), empty.exact, empty.brightness) == (0, None, None)
     assert [f.code for f in findings(empty)] == ["too-few"]
     noise(0).save(tmp_path / "one.png")
-    assert [f.code for f in findings(measure(survey_folder(tmp_path)))] == ["too-few"]
+    assert [f.code for f in findings(measure(scan_folder(tmp_path)))] == ["too-few"]
 
 
-def test_images_beside_class_folders_and_folders_named_after_splits(tmp_path):
+def test_images_next_to_class_folders_and_folders_named_after_splits(tmp_path):
     for folder in ("train", "test"):
         (tmp_path / folder).mkdir()
         for seed in range(3):

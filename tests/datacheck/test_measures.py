@@ -14,23 +14,23 @@ from genbench.datacheck.findings import findings, suspects
 from genbench.datacheck.fingerprint import fingerprint_pixels
 from genbench.datacheck.format import as_data, as_text
 from genbench.datacheck.outliers import modified_z
-from genbench.datacheck.survey import Survey
-from genbench.datacheck.tensors import survey_tensors
+from genbench.datacheck.scan import Scan
+from genbench.datacheck.tensors import scan_tensors
 
 
 def noise(count: int, shape: tuple[int, int, int] = (1, 16, 16), seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
-def dataset(pixels: np.ndarray, labels: np.ndarray | None = None, names: tuple[str, ...] = ()) -> Survey:
+def dataset(pixels: np.ndarray, labels: np.ndarray | None = None, names: tuple[str, ...] = ()) -> Scan:
     """The last fifth is held out."""
     cut = len(pixels) - max(1, len(pixels) // 5)
     halves = (None, None) if labels is None else (labels[:cut], labels[cut:])
-    return survey_tensors("made", (pixels[:cut], halves[0]), (pixels[cut:], halves[1]), names)
+    return scan_tensors("made", (pixels[:cut], halves[0]), (pixels[cut:], halves[1]), names)
 
 
-def codes(survey: Survey) -> dict[str, tuple[str, ...]]:
-    return {finding.code: finding.examples for finding in findings(measure(survey))}
+def codes(scan: Scan) -> dict[str, tuple[str, ...]]:
+    return {finding.code: finding.examples for finding in findings(measure(scan))}
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=3, max_dims=3, max_side=12).map(lambda s: (1, *s[1:]))))
@@ -41,7 +41,7 @@ def test_brightness_and_contrast_are_mean_and_standard_deviation(pixels):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_a_digest_tells_images_apart_in_any_channel_and_any_shape(channels):
+def test_a_digest_distinguishes_images_by_any_channel_and_shape(channels):
     pixels = noise(1, (channels, 6, 4))[0]
     other = pixels.copy()
     other[-1, 0, 0] ^= 1
@@ -50,7 +50,7 @@ def test_a_digest_tells_images_apart_in_any_channel_and_any_shape(channels):
     assert len(digests) == 3
 
 
-def test_the_modified_z_score_is_that_of_the_textbook():
+def test_the_modified_z_score_matches_the_textbook():
     values = np.array([2.1, 2.6, 2.4, 2.5, 2.3, 2.1, 2.3, 2.6, 8.2, 8.3])
     assert modified_z(values)[8] == pytest.approx(0.6745 * (8.2 - 2.45) / 0.15)
 
@@ -67,7 +67,7 @@ def test_entropy_of_equal_classes_and_of_one():
     assert entropy_of(np.array([0, 0])) == 0
 
 
-def test_explained_variance_is_all_none_or_as_analysis_of_variance_says():
+def test_explained_variance_matches_the_analysis_of_variance():
     labels = np.array([0, 0, 1, 1, 3, 3])
     assert explained(np.array([1, 1, 5, 5, 9, 9.0]), labels) == pytest.approx(1)
     assert explained(np.array([1, 3, 1, 3, 1, 3.0]), labels) == pytest.approx(0)
@@ -96,9 +96,9 @@ def test_imbalance_and_small_classes_are_found():
 
 
 def test_a_balanced_set_of_different_images_has_no_suspects():
-    survey = dataset(noise(200), np.arange(200) % 2)
-    assert suspects(findings(measure(survey))) == []
-    assert "Nothing suspicious." in as_text(measure(survey), findings(measure(survey)))
+    scan = dataset(noise(200), np.arange(200) % 2)
+    assert suspects(findings(measure(scan))) == []
+    assert "Nothing suspicious." in as_text(measure(scan), findings(measure(scan)))
 
 
 def test_leaks_blank_and_outlying_images_are_found_by_name():
@@ -112,24 +112,24 @@ def test_leaks_blank_and_outlying_images_are_found_by_name():
     assert found["brightness-outliers"][0].startswith("train[20] (")
 
 
-def test_classes_of_different_light_are_noted():
+def test_classes_that_differ_in_brightness_are_noted():
     labels = np.arange(100) % 2
     pixels = noise(100) // 4 + (labels * 60).astype(np.uint8)[:, None, None, None]
     assert "brightness-by-class" in codes(dataset(pixels, labels))
 
 
-def test_points_are_counted_and_nothing_else():
+def test_points_are_only_counted():
     pixels = np.repeat(noise(50, (1, 1, 2)), 4, axis=0)
     labels = np.arange(200) % 4
-    survey = survey_tensors("ring", (pixels[:160], labels[:160]), (pixels[160:], labels[160:]), points=True)
-    measured = measure(survey)
+    scan = scan_tensors("ring", (pixels[:160], labels[:160]), (pixels[160:], labels[160:]), points=True)
+    measured = measure(scan)
     assert (measured.exact, measured.near, measured.brightness) == (None, None, None)
     assert [one.train for one in measured.balance.classes] == [40] * 4
     assert [f.code for f in findings(measured)] == ["small-dataset"]
     assert "\nbrightness" not in as_text(measured, [])
 
 
-def test_the_data_name_images_and_hold_nothing_but_json():
+def test_the_data_name_the_images_and_can_be_encoded_as_json():
     import msgspec
 
     pixels = noise(30)
@@ -143,15 +143,15 @@ def test_the_data_name_images_and_hold_nothing_but_json():
     assert data["suspects"] == len([f for f in data["findings"] if f["severity"] != "note"])
 
 
-def test_a_sheet_shows_both_copies_side_by_side():
+def test_a_sheet_shows_duplicates_side_by_side():
     pixels = noise(20)
     pixels[19] = pixels[2]
     measured = measure(dataset(pixels))
     chosen = sections(measured)
-    assert [section.title for section in chosen] == ["Copies to the last pixel"]
+    assert [section.title for section in chosen] == ["Exact duplicates"]
     assert chosen[0].entries == (((2, "train[2]"), (19, "test[3]")),)
-    drawn = np.asarray(draw_sheet(measured.survey, chosen))
-    big = np.asarray(measured.survey.picture(2).convert("RGB").resize((128, 128), 0))
+    drawn = np.asarray(draw_sheet(measured.scan, chosen))
+    big = np.asarray(measured.scan.read_image(2).convert("RGB").resize((128, 128), 0))
     places = [
         (top, left)
         for top in range(drawn.shape[0] - 127)

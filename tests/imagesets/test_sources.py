@@ -1,4 +1,4 @@
-"""Sources of images: what is read, how, in which batches, and what is said of the rest."""
+"""Sources of images: which images are read, in which batches, and how the others are reported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from PIL import Image
 from pytorch_fid.fid_score import ImagePathDataset
 from torch import Tensor
 
+from genbench.data.progress import ignore_progress
 from genbench.errors import DataError
 from genbench.features.feature_file import FeatureRows, pieces
 from genbench.imagesets.array_file import holds_statistics, npy_source, npz_source
 from genbench.imagesets.image_folder import folder_source
-from genbench.imagesets.source import Account, ImageSource, unwatched
+from genbench.imagesets.source import ImageSource, ReadReport
 
 
 def pictures(n: int, height: int = 5, width: int = 4, seed: int = 0) -> np.ndarray:
@@ -31,9 +32,9 @@ def save(folder: Path, images: np.ndarray, first: int = 0) -> None:
         Image.fromarray(image).save(folder / f"{number:03}.png")
 
 
-def read(source: ImageSource, size: int = 3) -> tuple[list[Tensor], Account]:
-    account = Account()
-    return list(source.batches(size, account, unwatched)), account
+def read(source: ImageSource, size: int = 3) -> tuple[list[Tensor], ReadReport]:
+    report = ReadReport()
+    return list(source.batches(size, report, ignore_progress)), report
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -45,28 +46,28 @@ def test_pixels_are_those_that_pytorch_fid_reads(tmp_path: Path) -> None:
     Image.fromarray(pictures(1)[0]).save(tmp_path / "010.jpg", quality=50)
     palette = Image.fromarray(pictures(1, seed=1)[0]).quantize(16)
     palette.save(tmp_path / "011.png")
-    batches, account = read(folder_source(tmp_path))
+    batches, report = read(folder_source(tmp_path))
     found = torch.cat(batches)
     theirs = [np.asarray(ImagePathDataset([path])[0]) for path in sorted(tmp_path.iterdir())]
     assert torch.equal(found, torch.from_numpy(np.stack(theirs)).permute(0, 3, 1, 2))
     assert [len(batch) for batch in batches] == [3, 3]
-    assert (account.read, account.flawless) == (6, True)
+    assert (report.read, report.complete) == (6, True)
 
 
-def test_grey_files_stay_grey_and_are_what_pytorch_fid_repeats(tmp_path: Path) -> None:
+def test_grey_files_stay_grey_and_match_the_repeated_channels_of_pytorch_fid(tmp_path: Path) -> None:
     Image.fromarray(pictures(1)[0, :, :, 0]).save(tmp_path / "grey.png")
-    ((image,),), account = read(folder_source(tmp_path))
-    assert account.shapes == {(1, 5, 4): 1}
+    ((image,),), report = read(folder_source(tmp_path))
+    assert report.shapes == {(1, 5, 4): 1}
     theirs = np.asarray(ImagePathDataset([tmp_path / "grey.png"])[0])
     assert torch.equal(image.expand(3, -1, -1), torch.from_numpy(theirs.copy()).permute(2, 0, 1))
 
 
-def test_batches_hold_images_of_one_shape_and_every_image_once(tmp_path: Path) -> None:
+def test_batches_contain_images_of_one_shape_and_each_image_once(tmp_path: Path) -> None:
     for number, (height, width) in enumerate([(5, 4), (4, 5), (6, 6)] * 7):
         save(tmp_path, pictures(1, height, width, seed=number), first=number)
-    batches, account = read(folder_source(tmp_path), size=4)
+    batches, report = read(folder_source(tmp_path), size=4)
     assert max(len(batch) for batch in batches) <= 4
-    assert account.shapes == {(3, 5, 4): 7, (3, 4, 5): 7, (3, 6, 6): 7}
+    assert report.shapes == {(3, 5, 4): 7, (3, 4, 5): 7, (3, 6, 6): 7}
     assert sum(len(batch) for batch in batches) == 21
 
 
@@ -75,31 +76,31 @@ def test_unreadable_files_are_counted_and_the_first_ten_named(tmp_path: Path) ->
     for number in range(12):
         (tmp_path / f"broken-{number:02}.png").write_bytes(b"no picture")
     (tmp_path / "cut.png").write_bytes((tmp_path / "000.png").read_bytes()[:60])
-    batches, account = read(folder_source(tmp_path))
+    batches, report = read(folder_source(tmp_path))
     assert sum(len(batch) for batch in batches) == 2
-    assert account.skipped == 13
-    assert account.named[0] == "broken-00.png (not an image in a known format)"
-    assert len(account.named) == 10
-    assert account.warnings()[0].endswith("and 3 more")
+    assert report.skipped == 13
+    assert report.named[0] == "broken-00.png (not an image in a known format)"
+    assert len(report.named) == 10
+    assert report.warnings()[0].endswith("and 3 more")
 
 
-def test_a_file_that_vanishes_while_the_folder_is_read_is_skipped_and_the_change_told(tmp_path: Path) -> None:
+def test_a_file_that_disappears_while_the_folder_is_read_is_skipped_and_the_change_reported(tmp_path: Path) -> None:
     save(tmp_path, pictures(3))
     source = folder_source(tmp_path)
     (tmp_path / "001.png").unlink()
-    batches, account = read(source)
+    batches, report = read(source)
     assert sum(len(batch) for batch in batches) == 2
-    assert account.named == ["001.png (it is gone)"]
-    assert account.faults == ["the folder changed while it was read"]
-    assert not account.flawless
+    assert report.named == ["001.png (no longer there)"]
+    assert report.faults == ["the folder changed while it was read"]
+    assert not report.complete
 
 
-def test_a_file_that_comes_while_the_folder_is_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_appears_while_the_folder_is_read_is_reported(tmp_path: Path) -> None:
     save(tmp_path, pictures(3))
     source = folder_source(tmp_path)
     save(tmp_path, pictures(1), first=7)
-    batches, account = read(source)
-    assert (sum(len(batch) for batch in batches), len(account.faults)) == (3, 1)
+    batches, report = read(source)
+    assert (sum(len(batch) for batch in batches), len(report.faults)) == (3, 1)
 
 
 def test_the_identity_of_a_folder_changes_with_its_files(tmp_path: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("order", ["nhwc", "nchw", "float", "grey"])
-def test_arrays_of_every_order_are_the_same_images(tmp_path: Path, order: str, compressed: bool) -> None:
+def test_arrays_of_every_axis_order_are_the_same_images(tmp_path: Path, order: str, compressed: bool) -> None:
     images = pictures(7)
     expected = torch.from_numpy(images).permute(0, 3, 1, 2)
     stored = {
@@ -137,10 +138,10 @@ def test_arrays_of_every_order_are_the_same_images(tmp_path: Path, order: str, c
     write = np.savez_compressed if compressed else np.savez
     write(tmp_path / "a.npz", images=np.ascontiguousarray(stored), labels=np.arange(7))
     for source in (npy_source(tmp_path / "a.npy"), npz_source(tmp_path / "a.npz")):
-        batches, account = read(source)
+        batches, report = read(source)
         assert [len(batch) for batch in batches] == [3, 3, 1]
         assert torch.equal(torch.cat(batches), expected)
-        assert (account.read, source.expected) == (7, 7)
+        assert (report.read, source.expected) == (7, 7)
 
 
 def _nan(images: np.ndarray) -> np.ndarray:
@@ -155,15 +156,15 @@ def _nan(images: np.ndarray) -> np.ndarray:
         (_nan, "image 4 has pixels that are NaN"),
         (lambda images: images / 127.5 - 1, r"lie in \[-.*\], not in \[0, 1\]"),
         (lambda images: images.astype(np.float64), r"not in \[0, 1\]"),
-        (lambda images: images.astype(np.int64), "int64 and not pixels"),
-        (lambda images: images[:, :3, :, :], "either axis may be the channels"),
-        (lambda images: np.concatenate([images, images[..., :1]], -1), "no axis of 1 or 3 channels"),
-        (lambda images: images[0, 0], "no set of images|neither images nor statistics"),
+        (lambda images: images.astype(np.int64), "int64, not pixels"),
+        (lambda images: images[:, :3, :, :], "either axis could be the channels"),
+        (lambda images: np.concatenate([images, images[..., :1]], -1), "no axis has 1 or 3 channels"),
+        (lambda images: images[0, 0], "not a set of images|neither images nor statistics"),
         (lambda images: np.asfortranarray(images), "Fortran order"),
         (lambda images: np.array([{"a": 1}, None]), "pickle"),
     ],
 )
-def test_arrays_that_are_no_images_say_why(tmp_path: Path, make: object, message: str) -> None:
+def test_arrays_that_are_not_images_are_refused_with_the_reason(tmp_path: Path, make: object, message: str) -> None:
     array = make(pictures(6))  # type: ignore[operator]
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     np.savez(tmp_path / "a.npz", images=array)
@@ -172,7 +173,7 @@ def test_arrays_that_are_no_images_say_why(tmp_path: Path, make: object, message
             read(open_(tmp_path / name))
 
 
-def test_a_pickle_is_not_run(tmp_path: Path) -> None:
+def test_a_pickle_is_not_executed(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return (os.mkdir, (str(tmp_path / "sprung"),))
@@ -183,14 +184,14 @@ def test_a_pickle_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_file_that_is_cut_short_gives_no_number(tmp_path: Path) -> None:
+def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", pictures(20))
     whole = (tmp_path / "a.npy").read_bytes()
     (tmp_path / "a.npy").write_bytes(whole[:-7])
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         read(npy_source(tmp_path / "a.npy"))
     (tmp_path / "a.npy").write_bytes(b"")
-    with pytest.raises(DataError, match="holds no array"):
+    with pytest.raises(DataError, match="contains no array"):
         npy_source(tmp_path / "a.npy")
 
 
@@ -202,7 +203,7 @@ def test_an_array_that_changes_while_it_is_read_is_an_error(tmp_path: Path) -> N
         read(source)
 
 
-def test_an_archive_says_which_arrays_it_holds(tmp_path: Path) -> None:
+def test_the_error_for_an_ambiguous_archive_lists_its_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", one=pictures(3), two=pictures(3))
     with pytest.raises(DataError, match=r"several arrays of images: one \(3, 5, 4, 3\), two"):
         npz_source(tmp_path / "a.npz")
@@ -210,7 +211,7 @@ def test_an_archive_says_which_arrays_it_holds(tmp_path: Path) -> None:
     assert holds_statistics(tmp_path / "s.npz")
     assert not holds_statistics(tmp_path / "a.npz")
     (tmp_path / "b.npz").write_bytes(b"no archive")
-    with pytest.raises(DataError, match="holds no array"):
+    with pytest.raises(DataError, match="contains no array"):
         holds_statistics(tmp_path / "b.npz")
 
 
@@ -219,7 +220,7 @@ def test_an_archive_says_which_arrays_it_holds(tmp_path: Path) -> None:
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 7), min_size=1, max_size=6), st.integers(1, 9), st.data())
-def test_rows_on_disk_are_the_rows_that_were_appended(d: int, sizes: list[int], size: int, data: st.DataObject) -> None:
+def test_rows_on_disk_equal_those_that_were_appended(d: int, sizes: list[int], size: int, data: st.DataObject) -> None:
     parts = [torch.randn(n, d, generator=torch.Generator().manual_seed(i)) for i, n in enumerate(sizes)]
     whole, rows = torch.cat(parts), FeatureRows()
     for part in parts:

@@ -144,7 +144,7 @@ def test_faults_of_losses_datasets_and_metrics(tmp_path: Path) -> None:
     assert data.code == 5
     assert by_data["slow-data"].status == "ok"
     assert "dataset is broken" in by_data["broken-data"].reason
-    assert "(64, 1, 8, 8), but (N, 1, 28, 28) was declared" in by_data["misshapen-data"].reason
+    assert "(64, 1, 8, 8), but the spec declares (N, 1, 28, 28)" in by_data["misshapen-data"].reason
 
 
 def test_a_hanging_plugin_is_ended_with_all_that_it_started(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Sampling by the statistics of the batch: no picture depends on how many were asked for beside it."""
+"""Sampling with batch statistics: no image depends on the number of images requested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def images(done: Done, folder: Path, cell: str, *arguments: str) -> np.ndarray:
         return file["images"].astype(int)
 
 
-def test_a_held_out_image_that_is_alone_in_its_batch_is_reconstructed(trained: Done) -> None:
+def test_a_single_held_out_image_in_a_batch_is_reconstructed(trained: Done) -> None:
     assert {cell.status: cell.reason for cell in trained.run_cells} == {"ok": ""}
 
 
@@ -42,7 +42,7 @@ def test_an_interpolation_begins_and_ends_at_the_samples_of_its_seeds(trained: D
         assert np.abs(strip[[0, -1]] - ends).max() <= 1
 
 
-def test_an_image_is_reconstructed_alike_alone_and_among_others(trained: Done, tmp_path: Path) -> None:
+def test_a_reconstruction_does_not_depend_on_the_other_images(trained: Done, tmp_path: Path) -> None:
     for folder, count in (("one", 1), ("three", 3)):
         (tmp_path / folder).mkdir()
         for number in range(count):

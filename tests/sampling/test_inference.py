@@ -1,4 +1,4 @@
-"""Batch norm and dropout while a model is sampled, and everything as it was afterwards."""
+"""Batch norm and dropout while a model is sampled; afterwards everything is restored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_batch_statistics_normalise_the_batch_itself() -> None:
 
 
 @pytest.mark.parametrize("statistics", ["running", "batch"])
-def test_nothing_of_the_networks_changes_by_being_sampled(statistics: str) -> None:
+def test_sampling_does_not_change_the_networks(statistics: str) -> None:
     made = network()
     made[1].eval()  # say, a frozen layer
     before, modes = copy.deepcopy(made.state_dict()), [module.training for module in made.modules()]

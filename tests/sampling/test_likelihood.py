@@ -1,4 +1,4 @@
-"""Bounds of a real cell's model on held-out images: whichever way they are put together, and from a run."""
+"""Likelihood bounds on held-out images: in any grouping, and from a run."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def cell(catalogue: Catalogue, data: LoadedData, model: str = "vae", *settings: 
 
 
 def bound(built: Built, data: LoadedData, draws: int, count: int | None = None) -> LikelihoodBound:
-    found = likelihood.bounds_of(built, data, 0, CPU)
+    found = likelihood.likelihood_bounds(built, data, 0, CPU)
     assert found is not None
     return found[1](draws, count)
 
 
-def test_the_bound_is_the_same_each_time_and_leaves_the_model_as_it_was(catalogue: Catalogue) -> None:
+def test_the_bound_is_reproducible_and_does_not_change_the_model(catalogue: Catalogue) -> None:
     data = noise(20, 1, 28, 28)
     built = cell(catalogue, data, "conv-vae", "conv-vae.width=8", "conv-vae.hidden=16")  # has batch norm
     networks = built.setup.networks
@@ -64,7 +64,7 @@ def test_the_bound_is_the_same_each_time_and_leaves_the_model_as_it_was(catalogu
     assert not one.log_weights.is_inference()
 
 
-def test_an_image_gets_its_bound_whatever_is_asked_beside_it(catalogue: Catalogue, monkeypatch: Any) -> None:
+def test_the_bound_of_an_image_does_not_depend_on_the_other_images(catalogue: Catalogue, monkeypatch: Any) -> None:
     data = noise(20, 1, 28, 28)
     built = cell(catalogue, data, "conv-vae", "conv-vae.width=8", "conv-vae.hidden=16")
     whole = bound(built, data, 3)
@@ -75,7 +75,7 @@ def test_an_image_gets_its_bound_whatever_is_asked_beside_it(catalogue: Catalogu
 PARTS = ((4, 3.0), (4, 5.0), (2, 9.0))  # latents, and their mean distortion
 
 
-def test_more_latents_than_are_decoded_at_a_time_come_in_groups(catalogue: Catalogue, monkeypatch: Any) -> None:
+def test_more_latents_than_are_decoded_at_a_time_are_split_into_groups(catalogue: Catalogue, monkeypatch: Any) -> None:
     data = noise(8, 1, 28, 28)
     built = cell(catalogue, data, "vae", "vae.hidden=16")
     decoded: list[int] = []
@@ -89,21 +89,21 @@ def test_more_latents_than_are_decoded_at_a_time_come_in_groups(catalogue: Catal
     assert float(likelihood._join_draws(parts, [4, 4, 2]).distortion) == pytest.approx((4 * 3 + 4 * 5 + 2 * 9) / 10)
 
 
-def test_a_subset_is_drawn_from_all_and_always_the_same(catalogue: Catalogue) -> None:
-    chosen = likelihood.choose(1000, 100)
-    assert torch.equal(chosen, likelihood.choose(1000, 100))
+def test_a_subset_is_a_fixed_random_choice_from_all(catalogue: Catalogue) -> None:
+    chosen = likelihood.choose_images(1000, 100)
+    assert torch.equal(chosen, likelihood.choose_images(1000, 100))
     assert torch.equal(chosen, chosen.unique())
     assert 20 < int((chosen < 500).sum()) < 80
     for count in (None, 1000, 5000):
-        assert torch.equal(likelihood.choose(1000, count), torch.arange(1000))
+        assert torch.equal(likelihood.choose_images(1000, count), torch.arange(1000))
     data = noise(20, 1, 28, 28)
     built = cell(catalogue, data, "vae", "vae.hidden=16")
     few = bound(built, data, 1, 6)
-    rows = likelihood.choose(20, 6)
+    rows = likelihood.choose_images(20, 6)
     torch.testing.assert_close(few.rate, bound(built, data, 1).rate[rows], rtol=1e-5, atol=0)
 
 
-def test_averaged_weights_are_asked_with_their_own_scale(catalogue: Catalogue) -> None:
+def test_averaged_weights_use_their_own_scale(catalogue: Catalogue) -> None:
     data = noise(16, 1, 28, 28)
     settings = ("vae.hidden=16", "elbo.likelihood=gaussian-learned")
     built = cell(catalogue, data, "vae", *settings, ema_half_life=1000.0, learning_rate=0.05)
@@ -127,19 +127,22 @@ def test_a_conditional_model_is_given_the_labels_of_the_images(catalogue: Catalo
     assert not torch.allclose(bound(built, data, 2).distortion, bound(built, others, 2).distortion)
 
 
-def test_adversarial_and_deterministic_models_have_none(catalogue: Catalogue) -> None:
+def test_adversarial_and_deterministic_models_have_no_bound(catalogue: Catalogue) -> None:
     data = noise(20, 1, 28, 28)
-    assert likelihood.bounds_of(cell(catalogue, data, "gan", "gan.width=8"), data, 0, CPU) is None
-    assert likelihood.bounds_of(cell(catalogue, data, "vae", "vae.hidden=16", losses="wae-mmd"), data, 0, CPU) is None
+    assert likelihood.likelihood_bounds(cell(catalogue, data, "gan", "gan.width=8"), data, 0, CPU) is None
+    assert (
+        likelihood.likelihood_bounds(cell(catalogue, data, "vae", "vae.hidden=16", losses="wae-mmd"), data, 0, CPU)
+        is None
+    )
 
 
 def test_a_family_that_returns_other_shapes_is_named(catalogue: Catalogue) -> None:
     wrong = LikelihoodBound(torch.zeros(3, 5), torch.zeros(5), torch.zeros(4), torch.zeros(5, 2))
-    with pytest.raises(ValueError, match="3 latents each of 5 images"):
+    with pytest.raises(ValueError, match="3 latents for each of 5 images"):
         likelihood._checked(wrong, 3, 5)
 
 
-def test_each_evaluation_asks_the_weights_as_they_are(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path: Path) -> None:
     data = noise(20, 1, 28, 28)
     wanted = {"models": "vae", "profile": "smoke", "metrics": "elbo", "best_metric": "elbo", "evaluate_every": 8}
     request = make_request({**wanted, "samples": 16, "batch_size": 8}, ("vae.hidden=16",))
@@ -184,7 +187,7 @@ def found(done: Done, loss: str, dataset: str) -> tuple[dict[str, Any], dict[str
 
 
 @pytest.mark.parametrize("dataset", ["shapes", "gaussian-ring"])
-def test_a_run_measures_what_a_model_says_of_pictures_and_of_points(done: Done, dataset: str) -> None:
+def test_a_run_measures_bounds_on_images_and_on_points(done: Done, dataset: str) -> None:
     values, missing = found(done, "elbo", dataset)
     assert missing == {}
     assert list(values) == [*NAMES, *(["mig"] if dataset == "shapes" else [])]
@@ -196,14 +199,14 @@ def test_a_run_measures_what_a_model_says_of_pictures_and_of_points(done: Done, 
     assert {e.n for e in values.values()} == {80 if dataset == "shapes" else 40}
 
 
-def test_a_deterministic_encoder_is_told_why_it_has_none(done: Done) -> None:
+def test_the_reason_why_a_deterministic_encoder_has_no_bound_is_stated(done: Done) -> None:
     values, missing = found(done, "wae-mmd", "shapes")
     assert values == {}
     assert {*missing} == {*NAMES, "mig"}
     assert all("its encoder is deterministic" in reason for reason in missing.values())
 
 
-def test_reference_rows_hold_no_bounds(done: Done) -> None:
+def test_reference_rows_have_no_bounds(done: Done) -> None:
     references = [json.loads(path.read_text()) for path in done.run.glob("references/*.json")]
     assert references
     assert all(row["estimates"] == row["unavailable"] == [] for reference in references for row in reference["rows"])

@@ -1,4 +1,4 @@
-"""Pictures of samples: a grid of images of any channels, a scatter plot of points."""
+"""Sample grids: a grid of images with any number of channels, a scatter plot of points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from genbench.api.images import Images
 from genbench.report.html.contact_sheet import contact_sheet
 from genbench.sampling.sample_grids import (
-    save_pictures,
+    save_sample_grids,
     write_grid,
     write_pairs,
     write_samples,
@@ -35,12 +35,12 @@ def read(path: Path) -> np.ndarray:
 
 
 def coloured(picture: np.ndarray) -> np.ndarray:
-    """Return rows and columns of all pixels that are not the ground."""
+    """Return rows and columns of all pixels that are not background."""
     return np.argwhere((picture != GROUND).any(axis=2))
 
 
 @pytest.mark.parametrize(("channels", "expected"), [(1, [7, 7, 7]), (3, [7, 8, 9]), (4, [7, 8, 9])])
-def test_a_grid_shows_grey_and_colour_each_pixel_in_its_place(
+def test_a_grid_shows_grey_and_colour_images_with_each_pixel_in_place(
     tmp_path: Path, channels: int, expected: list[int]
 ) -> None:
     pixels = torch.arange(7, 7 + channels, dtype=torch.uint8).view(1, channels, 1, 1).expand(5, channels, 3, 4)
@@ -52,7 +52,7 @@ def test_a_grid_shows_grey_and_colour_each_pixel_in_its_place(
     assert picture[12:15, 8:12].reshape(-1, 3).tolist() == [GROUND] * 12  # the sixth place is empty
 
 
-def test_x_goes_right_and_y_up(tmp_path: Path) -> None:
+def test_x_points_right_and_y_up(tmp_path: Path) -> None:
     centres = []
     for place in ((0, 0), (255, 0), (0, 255), (255, 255)):
         write_scatter(tmp_path / "plot.png", points(place), points(place))
@@ -65,7 +65,7 @@ def test_x_goes_right_and_y_up(tmp_path: Path) -> None:
     assert top_right.tolist() == pytest.approx([4, side - 5], abs=3)
 
 
-def test_samples_are_brighter_than_the_training_points_and_lie_over_them(tmp_path: Path) -> None:
+def test_samples_are_brighter_than_the_training_points_and_drawn_over_them(tmp_path: Path) -> None:
     write_scatter(tmp_path / "plot.png", points((50, 50)), points((50, 50), (200, 200)))
     picture = read(tmp_path / "plot.png").astype(int).sum(axis=2)
     sample, training = picture[:, :250].max(), picture[:, 300:].max()
@@ -83,7 +83,7 @@ def test_points_of_any_number_of_coordinates_are_drawn_by_their_first_two(
     assert down == pytest.approx(4 + 2 * (255 - (9 if len(values) > 1 else 0)), abs=1)
 
 
-def test_points_are_plotted_and_pictures_laid_out(tmp_path: Path) -> None:
+def test_points_are_plotted_and_images_laid_out_in_a_grid(tmp_path: Path) -> None:
     pixels = torch.zeros((100, 1, 1, 2), dtype=torch.uint8)
     write_samples(tmp_path / "plot.png", pixels, pixels)
     write_samples(tmp_path / "grid.png", pixels)
@@ -98,7 +98,7 @@ def test_reconstructions_of_points_are_drawn_over_the_originals(tmp_path: Path, 
     again[0] = torch.nan
     train = torch.zeros((10, 1, 1, 2), dtype=torch.uint8)
     drawn = Drawn(Images(train), (originals, again), identical=False)
-    save_pictures(drawn, tmp_path / "samples.png", tmp_path / "again.png", train if of_points else None)
+    save_sample_grids(drawn, tmp_path / "samples.png", tmp_path / "again.png", train if of_points else None)
     picture = read(tmp_path / "again.png")
     if of_points:
         assert picture.shape == (520, 520, 3)
@@ -116,7 +116,7 @@ def test_pairs_are_drawn_one_above_the_other(tmp_path: Path) -> None:
     assert (picture[8:12, 16:21] == 90).all()
 
 
-def test_a_contact_sheet_takes_a_scatter_plot_as_it_is(tmp_path: Path) -> None:
+def test_a_contact_sheet_uses_a_scatter_plot_unchanged(tmp_path: Path) -> None:
     write_scatter(tmp_path / "plot.png", points((100, 100)), points((0, 0)))
     tile = read(tmp_path / "plot.png")
     sheet = np.asarray(contact_sheet([("a ring", tmp_path / "plot.png")]))

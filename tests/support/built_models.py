@@ -19,7 +19,7 @@ SPECS: dict[str, ModelSpec] = {spec.name: spec for spec in genbench_models()}
 FAMILIES = {spec.name: spec for spec in genbench_families()}
 LOSSES = {spec.name: spec for spec in genbench_losses()}
 CLASSES = 3
-ANY_SHAPE: tuple[Shape, ...] = ((1, 28, 28), (3, 20, 12), (2, 7, 5))  # for models that take any
+ANY_SHAPE: tuple[Shape, ...] = ((1, 28, 28), (3, 20, 12), (2, 7, 5))  # for models that accept any shape
 
 
 def shapes(name: str) -> tuple[Shape, ...]:
@@ -27,7 +27,7 @@ def shapes(name: str) -> tuple[Shape, ...]:
 
 
 def build(name: str, shape: Shape, classes: int | None = None, **options: Any) -> dict[str, nn.Module]:
-    """Build at the default size but for `options`."""
+    """Build with default options, except for `options`."""
     spec = SPECS[name]
     values = {option.name: option.default for option in spec.option_schema} | options
     classes = (CLASSES if spec.conditional else 0) if classes is None else classes
@@ -39,7 +39,7 @@ def build(name: str, shape: Shape, classes: int | None = None, **options: Any) -
 
 
 def tiny(name: str) -> dict[str, Any]:
-    """Return the smallest sensible value of every whole-number option."""
+    """Return the smallest sensible value of each integer option."""
     return {
         option.name: min(option.default, max(8, int(option.minimum or 0)))
         for option in SPECS[name].option_schema
@@ -48,7 +48,7 @@ def tiny(name: str) -> dict[str, Any]:
 
 
 def family(name: str, networks: dict[str, nn.Module], loss: str = "", **recipe: Any) -> genbench.Family:
-    """Return the model's family on these networks, with its default loss unless another is named."""
+    """Return the model's family with these networks, with its default loss unless another is given."""
     spec = SPECS[name]
     chosen = LOSSES[loss or spec.default_loss]
     defaults = {option.name: option.default for option in chosen.option_schema}
@@ -67,7 +67,7 @@ def family(name: str, networks: dict[str, nn.Module], loss: str = "", **recipe: 
 
 
 def images(name: str, count: int, shape: Shape, seed: int = 0) -> torch.Tensor:
-    """Return noise over the model's whole value range, brighter in one image than in the next."""
+    """Return noise over the model's whole value range; each image has another mean brightness."""
     low, high = SPECS[name].value_range
     noise = torch.rand(count, *shape, generator=rng(seed)) ** torch.linspace(0.3, 3, count).view(-1, 1, 1, 1)
     return low + (high - low) * noise

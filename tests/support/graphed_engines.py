@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from genbench.api.training import Batch, Objective, Phase
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
+from genbench.data.source import BatchSettings
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue
@@ -100,7 +101,7 @@ def engine_with(objective: Callable[[nn.Linear, Batch], Tensor], every: tuple[in
     return Engine(
         {"layer": layer},
         phases,
-        ResidentImages(pixels, None, 2, (0.0, 1.0), CPU, torch.Generator().manual_seed(2)),
+        ResidentImages(BatchSettings(pixels, None, 2, (0.0, 1.0), CPU, torch.Generator().manual_seed(2))),
         torch.Generator().manual_seed(3),
         {phase.name: optimizer for phase in phases},
     )

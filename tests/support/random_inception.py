@@ -1,4 +1,4 @@
-"""A checkpoint in the published format of the FID Inception network, with random weights: no download is needed."""
+"""A checkpoint in the published format of the FID Inception network with random weights, so no download is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import init
 
 
 def write_random_weights(path: Path) -> Path:
-    """Write weights that keep activations at the size of one, with batch norms that do something; return the path."""
+    """Write weights with activations of about unit size and non-trivial batch norms; return the path."""
     with _constructed_without_weights({}) as patch, torch.random.fork_rng():
         torch.manual_seed(0)
         patch.setattr(peer.torchvision.models.Inception3, "load_state_dict", lambda *_args: None)
@@ -31,7 +31,7 @@ def write_random_weights(path: Path) -> Path:
 
 
 def pytorch_fids_own(path: Path) -> Any:
-    """Return pytorch-fid's InceptionV3 as it makes it itself, with the weights of a file, in evaluation mode."""
+    """Return pytorch-fid's InceptionV3 as pytorch-fid builds it, with the weights of a file, in evaluation mode."""
     with _constructed_without_weights(torch.load(path, weights_only=True)):
         return peer.InceptionV3([peer.InceptionV3.BLOCK_INDEX_BY_DIM[2048]]).eval()
 

@@ -1,4 +1,4 @@
-"""The built-in datasets: what they are and which options they take; their loaders are imported when one is used."""
+"""The built-in datasets: names and options; their loaders are imported only when one is used."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def genbench_datasets() -> Iterator[genbench.DatasetSpec]:
         classes=10,
         train_size=8000,
         licence="MIT, © 2017 Zalando SE",
-        source=f"inside this package; {_FASHION_MNIST}",
+        source=f"in this package; {_FASHION_MNIST}",
     )
     yield genbench.DatasetSpec(
         name="fashion-mnist",
-        summary="Fashion-MNIST with its published split, 60,000 and 10,000 images",
+        summary="Fashion-MNIST with its published split, 60,000 training and 10,000 test images",
         image_shape=(1, 28, 28),
         load="genbench.builtin.datasets.fashion_mnist:load",
         signature="genbench.builtin.datasets.fashion_mnist:signature",
@@ -63,17 +63,17 @@ def genbench_datasets() -> Iterator[genbench.DatasetSpec]:
         options=FolderOptions,
         argument="path",
         licence="that of the images",
-        source="PNG, JPEG, BMP, GIF, WebP, TIFF and PNM files of this machine",
+        source="local PNG, JPEG, BMP, GIF, WebP, TIFF and PNM files",
     )
     yield genbench.DatasetSpec(
         name="synthetic",
-        summary="uniform noise, for throughput only: its quality figures mean nothing",
+        summary="uniform noise, for throughput only: quality metrics on it are meaningless",
         image_shape=(3, 64, 64),
         load="genbench.builtin.datasets.synthetic:load",
         options=SyntheticOptions,
         classes=10,
         licence="none needed",
-        source="drawn from a fixed seed",
+        source="generated from a fixed seed",
         synthetic=True,
     )
     yield from published.specs()

@@ -28,8 +28,8 @@ CLASS_NAMES = (
     "Ankle boot",
 )
 
-# sha256 of each file's decompressed content, which is the same wherever the file comes from. The files with this
-# content have the md5 sums that torchvision states for the published, compressed ones.
+# SHA-256 of each file's decompressed content, which is the same for every source of the file. The published, compressed
+# files with this content have the MD5 sums that torchvision states.
 CONTENT = {
     "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
     "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -37,21 +37,21 @@ CONTENT = {
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
 
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # from the Debian package dataset-fashion-mnist
 
 
 def load(options: None, cache: Path) -> ImageData:
     """Return both splits from the cache directory, Debian's package, or a download into the cache, in this order.
 
-    The cache has torchvision's layout, `FashionMNIST/raw`, so that a directory torchvision filled serves as well.
-    Raises `DataError` where the files are damaged, or neither present nor to be downloaded.
+    The cache has torchvision's layout, `FashionMNIST/raw`, so a directory that torchvision filled can be used as well.
+    Raises `DataError` where the files are damaged, or are missing and cannot be downloaded.
     """
     raw = cache / "FashionMNIST" / "raw"
     folder = next((place for place in (raw, DEBIAN) if _complete(place)), None)
     if folder is None:
         download(raw)
         folder = raw
-    cure = f"Delete {folder}: it will be fetched again." if folder == raw else "Reinstall dataset-fashion-mnist."
+    cure = f"Delete {folder}: it will be downloaded again." if folder == raw else "Reinstall dataset-fashion-mnist."
     return ImageData(
         train=Images(*read_split(folder, "train", cure)),
         test=Images(*read_split(folder, "t10k", cure)),
@@ -77,19 +77,19 @@ def read_split(folder: Traversable, split: str, cure: str) -> tuple[Tensor, Tens
 
 
 def download(raw: Path) -> None:
-    """Fetch the four files from torchvision's mirror, verified by torchvision's md5, or raise `DataError`.
+    """Fetch the four files from torchvision's mirror, verified by torchvision's MD5 sums, or raise `DataError`.
 
-    They appear in `raw` all at once, so that a download cut short leaves nothing that looks complete.
+    They are moved to `raw` together, so that an interrupted download leaves nothing that looks complete.
     """
     try:
-        # Imported here: it takes seconds, and only a download needs it.
+        # Imported here: the import takes seconds, and only a download needs it.
         from torchvision.datasets import FashionMNIST
         from torchvision.datasets.utils import download_url
 
         raw.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=raw.parent) as folder:
             for name, md5 in FashionMNIST.resources:
-                with contextlib.redirect_stderr(io.StringIO()):  # its progress bar would break the live display
+                with contextlib.redirect_stderr(io.StringIO()):  # its progress bar would garble the live display
                     download_url(f"{FashionMNIST.mirrors[0]}{name}", folder, name, md5)
             raw.mkdir(exist_ok=True)
             for name, _ in FashionMNIST.resources:

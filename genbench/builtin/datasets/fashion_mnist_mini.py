@@ -1,4 +1,4 @@
-"""The default dataset: the Fashion-MNIST test images that ship inside the package, so that nothing is downloaded."""
+"""The default dataset: the Fashion-MNIST test images, which ship with the package, so that nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from genbench.builtin.datasets.published.files import states
 
 
 def load(options: None, cache: Path) -> ImageData:
-    """Return 8,000 images to train on and 2,000 held out: those whose published index leaves 4 when divided by 5.
+    """Return 8,000 training and 2,000 held-out images: those whose published index modulo 5 is 4.
 
-    The published order is random, so each class is held out in about equal numbers. `cache` is not used. Raises
+    The published order is random, so about equally many images of each class are held out. `cache` is not used. Raises
     `DataError` where the installed files are damaged.
     """
     pixels, labels = read_split(_folder(), "t10k", "Reinstall genbench: the file belongs to the package.")
@@ -29,7 +29,7 @@ def load(options: None, cache: Path) -> ImageData:
 
 
 def signature(options: None, cache: Path) -> str:
-    """Return the state of the installed files; empty where they lie in an archive."""
+    """Return the state of the installed files; empty where they are in an archive."""
     folder = _folder()
     return states(folder / name for name in CONTENT if name.startswith("t10k")) if isinstance(folder, Path) else ""
 

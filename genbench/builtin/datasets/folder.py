@@ -1,4 +1,7 @@
-"""A folder of the user's own images as a dataset: which files, which labels, which are held out."""
+"""A folder of the user's own images as a dataset: which files, which labels, which are held out.
+
+Other packages use this too. It stays here because built-in plugins may import only the public API and each other.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +21,28 @@ import torch
 
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.image_file import SUFFIXES, UnreadableImage, quiet_pillow, read_image
-from genbench.builtin.datasets.pixel_buffer import Array, room, select
+from genbench.builtin.datasets.pixel_buffer import Array, allocate, select
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets import FolderOptions
 
-_THREADS = 4  # Pillow decodes outside the interpreter's lock; each thread holds one full-size image
-_NAMED = 10  # unreadable files that are named; the others are counted
+_THREADS = 4  # Pillow releases the interpreter lock while decoding; each thread holds one full-size image
+_NAMED = 10  # unreadable files listed by name; the others are counted
 _ENDINGS = tuple(SUFFIXES)
 _FORMATS = ", ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))
 
 
 def load(options: FolderOptions, cache: Path) -> ImageData:
-    """Return the folder's images, in the order of their paths; many of them are decoded into a file under `cache`.
+    """Return the folder's images, in the order of their paths; large folders are decoded into a file under `cache`.
 
-    Unreadable files are skipped, and the notes count and name them. Where every image lies in a sub-folder, the
-    top-level sub-folders are the classes, sorted by name; otherwise there are no labels. `held_out` states the split.
-    Raises `DataError` where the folder, or enough of its images, cannot be read.
+    Unreadable files are skipped; the notes count and name them. Where every image is in a sub-folder, the top-level
+    sub-folders are the classes, sorted by name; otherwise there are no labels. `choose_held_out` defines the split.
+    Raises `DataError` where the folder cannot be read, or has fewer than two readable images.
     """
     if options.channels not in (1, 3):
         raise DataError(f"folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.")
     root = checked_root(options.path)
-    found, problems = find_images(root)
-    if not found:
-        inside = f"; {problems[0]}" if problems else ""
-        raise DataError(f"There are no images in {root}{inside}.", f"Name a folder that holds {_FORMATS} files.")
+    found, problems = require_images(root)
     pixels, reasons = read_images([root / path for path in found], options.size, options.channels, cache)
     skipped = [f"{printable(path)} ({why})" for path, why in zip(found, reasons, strict=True) if why] + problems
     readable = [path for path, why in zip(found, reasons, strict=True) if not why]
@@ -50,32 +50,30 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
     if len(readable) < 2:
         raise DataError(
             f"{root} has {len(readable)} readable image{'s' * (len(readable) != 1)}; "
-            f"training and held-out data need two at least. {' '.join(notes)}".rstrip(),
-            "Name a folder with more images, or repair these.",
+            f"training and held-out data need at least two. {' '.join(notes)}".rstrip(),
+            "Choose a folder with more images, or repair these.",
         )
-    folders = class_folders(readable)
-    class_names = sorted(set(folders)) if folders else []
-    classes = [class_names.index(folder) for folder in folders] if folders else [0] * len(readable)
-    kept, test = np.array([not why for why in reasons]), np.array(held_out(classes))
+    class_names, labels = class_labels(readable)
+    kept, test = np.array([not why for why in reasons]), np.array(choose_held_out(labels))
     in_test = np.zeros(len(found), dtype=bool)
     in_test[kept] = test
-    labels = torch.tensor(classes)
+    targets = torch.tensor(labels)
     train_pixels, test_pixels = select(pixels, kept & ~in_test, cache), select(pixels, in_test, cache)
     return ImageData(
-        train=Images(torch.from_numpy(train_pixels), labels[torch.from_numpy(~test)] if folders else None),
-        test=Images(torch.from_numpy(test_pixels), labels[torch.from_numpy(test)] if folders else None),
+        train=Images(torch.from_numpy(train_pixels), targets[torch.from_numpy(~test)] if class_names else None),
+        test=Images(torch.from_numpy(test_pixels), targets[torch.from_numpy(test)] if class_names else None),
         class_names=tuple(printable(name) for name in class_names),
         notes=notes,
     )
 
 
 def signature(options: FolderOptions, cache: Path) -> str:
-    """Return the folder's place and a hash of the names, sizes and times of its images, without opening any."""
+    """Return the folder's path and a hash of the names, sizes and times of its images, without opening any."""
     return folder_signature(checked_root(options.path))
 
 
 def folder_signature(root: Path) -> str:
-    """Return the place of `root`, Pillow's version, and a hash of the names, sizes and times of the images in it."""
+    """Return the path of `root`, Pillow's version, and a hash of the names, sizes and times of its images."""
     files, problems = _scan(root, _state)
     lines = [*problems, *(f"{path}\0{state}" for path, state in files)]
     digest = hashlib.sha256(os.fsencode("\0".join(lines))).hexdigest()
@@ -87,52 +85,64 @@ def _state(entry: os.DirEntry[str]) -> str:
         status = entry.stat()
     except OSError as error:  # a dangling link
         return str(error.errno)
-    # With the time of the change of the file's record: exchanging two files by their names alone is noticed too.
+    # Including the time of the inode change, so that swapping the names of two files is detected.
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def checked_root(path: str, name: str = "folder") -> Path:
-    """Return the folder that the user named, `~` expanded, or raise `DataError` where there is no such folder.
+    """Return the folder that the user named, `~` expanded, or raise `DataError` where there is none.
 
-    `name` is the dataset's.
+    `name` is that of the dataset.
     """
     if not path.strip():
-        raise DataError(f"The dataset '{name}' was given no path.", f"Write {name}:PATH, for example {name}:~/photos.")
+        raise DataError(f"The dataset '{name}' needs a path.", f"Write {name}:PATH, for example {name}:~/photos.")
     try:
         root = Path(path).expanduser()
         mode = root.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(f"The folder {path} does not exist.", f"Check the spelling of {name}:PATH.") from error
     except PermissionError as error:
-        raise DataError(f"The folder {path} may not be read.", "Give yourself read permission on it.") from error
+        raise DataError(f"You have no permission to read {path}.", "Grant yourself read permission.") from error
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null character, no such user after ~
         raise DataError(
             f"The folder {path!r} cannot be read: {error}.", f"Check the spelling of {name}:PATH."
         ) from error
     if not stat.S_ISDIR(mode):
-        raise DataError(f"{path} is a file, not a folder.", f"Name the folder: {name}:{Path(path).parent}.")
+        raise DataError(f"{path} is a file, not a folder.", f"Write the folder: {name}:{Path(path).parent}.")
     return root
 
 
-def find_images(root: Path) -> tuple[list[PurePath], list[str]]:
-    """Return the paths, relative to `root` and sorted, of all files with an image suffix, and what was not searched.
+def require_images(root: Path) -> tuple[list[PurePath], list[str]]:
+    """Return what `find_images` finds; raise `DataError` where there are no images."""
+    found, problems = find_images(root)
+    if not found:
+        reason = f"; {problems[0]}" if problems else ""
+        raise DataError(
+            f"There are no images in {printable(str(root))}{reason}.",
+            f"Choose a folder that contains {_FORMATS} files.",
+        )
+    return found, problems
 
-    Hidden files and folders are left out. Links are followed, except to a parent of `root`. Each folder is searched
-    once, by its own path rather than a link's where it has both, so that loops end and no image comes twice by a link
-    to its folder. Raises `DataError` where `root` itself may not be listed.
+
+def find_images(root: Path) -> tuple[list[PurePath], list[str]]:
+    """Return the sorted paths, relative to `root`, of all image files, and which folders could not be searched.
+
+    Image files are those with an image suffix; hidden files and folders are ignored. Links are followed, except to a
+    parent of `root`. Each folder is searched once, by its own path rather than a link's where it has both, so that
+    loops end and a link to a folder does not duplicate its images. Raises `DataError` where `root` cannot be listed.
     """
     files, problems = _scan(root, lambda entry: "")
     return sorted(PurePath(path) for path, _ in files), problems
 
 
 def _scan(root: Path, describe: Callable[[os.DirEntry[str]], str]) -> tuple[list[tuple[str, str]], list[str]]:
-    """Do what `find_images` promises, folder by folder, with what `describe` says of each file.
+    """Search as `find_images` does, and return each path with what `describe` returns for it, and the problems.
 
-    Folders are read by descriptor: a file's status then costs half as much as by its path.
+    Folders are opened by descriptor: reading a file's status then takes half as long as by its path.
     """
     files: list[tuple[str, str]] = []
     problems: list[str] = []
-    searched = {_identity(parent) for parent in root.resolve().parents}  # a link upwards leads out of the folder
+    searched = {_identity(parent) for parent in root.resolve().parents}  # an upward link leads out of the folder
     folders, links = deque([""]), deque[str]()  # relative to root, with a separator at the end
     while folders or links:
         relative = folders.popleft() if folders else links.popleft()
@@ -150,7 +160,7 @@ def _scan(root: Path, describe: Callable[[os.DirEntry[str]], str]) -> tuple[list
         except OSError as error:
             if not relative:
                 raise DataError(
-                    f"The folder {root} may not be read: {error.strerror}.", "Give yourself read permission on it."
+                    f"The folder {root} cannot be read: {error.strerror}.", "Grant yourself read permission."
                 ) from error
             problems.append(f"{printable(relative)} ({error.strerror})")
     return files, problems
@@ -178,17 +188,17 @@ def _identity(folder: Path) -> tuple[int, int]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or into a place that may not be entered
+    except OSError:  # a link to itself, or into a folder without permission
         return False
 
 
 def read_images(paths: Sequence[Path], size: int, channels: int, cache: Path) -> tuple[Array, list[str]]:
     """Return pixels (N, channels, size, size) and, for each path, why it could not be read ('' where it could).
 
-    Pixels of unreadable images are undefined. Many images lie in a mapped file under `cache`, not in memory. Raises
-    `DataError` where they fit in neither.
+    Pixels of unreadable images are undefined. Large arrays are mapped from a file under `cache`. Raises `DataError`
+    where the images fit neither there nor in memory.
     """
-    pixels = room((len(paths), channels, size, size), cache)
+    pixels = allocate((len(paths), channels, size, size), cache)
 
     def read(index: int) -> str:
         try:
@@ -201,34 +211,41 @@ def read_images(paths: Sequence[Path], size: int, channels: int, cache: Path) ->
         return pixels, list(pool.map(read, range(len(paths))))
 
 
-def class_folders(paths: Sequence[PurePath]) -> list[str] | None:
-    """Return each image's top-level sub-folder, or None where an image lies in none."""
-    return [path.parts[0] for path in paths] if all(len(path.parts) > 1 for path in paths) else None
+def class_labels(paths: Sequence[PurePath]) -> tuple[list[str], list[int]]:
+    """Return the classes, the sorted top-level sub-folders, and the label of each image.
+
+    Where an image is in no sub-folder, there are no classes, and all labels are 0.
+    """
+    if any(len(path.parts) == 1 for path in paths):
+        return [], [0] * len(paths)
+    names = sorted({path.parts[0] for path in paths})
+    numbers = {name: number for number, name in enumerate(names)}
+    return names, [numbers[path.parts[0]] for path in paths]
 
 
-def held_out(classes: Sequence[int]) -> list[bool]:
-    """Return which images are held out: within each class, in order, every fifth.
+def choose_held_out(labels: Sequence[int]) -> list[bool]:
+    """Return which images are held out: in order, every fifth of each class.
 
-    Where no class has five images it is the last of the largest class (the first such), so that there is always one.
+    Where no class has five images, the last image of the largest class (the first such class) is held out.
     """
     seen: Counter[int] = Counter()
     chosen = []
-    for label in classes:
+    for label in labels:
         seen[label] += 1
         chosen.append(seen[label] % 5 == 0)
     if not any(chosen):
         largest = max(seen, key=lambda label: (seen[label], -label))
-        chosen[max(i for i, label in enumerate(classes) if label == largest)] = True
+        chosen[max(i for i, label in enumerate(labels) if label == largest)] = True
     return chosen
 
 
 def summarise_skipped(skipped: Sequence[str]) -> str:
-    """Return one line that counts the unreadable files and names the first ten."""
+    """Return a line that counts the unreadable files and names the first ten."""
     rest = f" and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
     return f"Skipped {len(skipped)} unreadable: {', '.join(skipped[:_NAMED])}{rest}."
 
 
 def printable(name: PurePath | str) -> str:
-    """Return a file's name so that any terminal and JSON can hold it: bytes that are not text are escaped."""
+    """Return a file name that any terminal and JSON can represent: bytes that are not text are escaped."""
     text = name if isinstance(name, str) else name.as_posix()
     return text if text.isprintable() else ascii(text)[1:-1]

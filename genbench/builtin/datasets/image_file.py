@@ -1,8 +1,12 @@
-"""One image file of any common kind becomes one small uint8 array; what cannot be read says why."""
+"""Reading one image file of any common format into a uint8 array.
+
+Other packages use this too. It stays here because built-in plugins may import only the public API and each other.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,21 +21,21 @@ SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm"},
 )
 
-# Only these decoders run, whatever a file's name says: Pillow hands a PostScript file to an outside program.
+# Only these decoders run, whatever the file name: for PostScript, Pillow would start an external program.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
 class UnreadableImage(Exception):
-    """A file that cannot be used; the message is the reason, without the path."""
+    """A file that cannot be read; the message is the reason, without the path."""
 
 
 def read_image(path: Path, size: int, channels: int) -> Array:
     """Return the image as (channels, size, size); `channels` is 3 (RGB) or 1 (grey, ITU-R 601 luma).
 
-    In this order: the first frame, turned as its EXIF orientation says; the largest centred square; transparency over
-    white; 8 bits a channel; resized by Pillow's antialiased Lanczos filter. Raises `UnreadableImage`.
+    In this order: the first frame, rotated according to EXIF; the largest centred square; transparency over white; 8
+    bits per channel; resized by Pillow's antialiased Lanczos filter. Raises `UnreadableImage`.
     """
-    with _readable(path) as image:
+    with open_image(path) as image:
         ImageOps.exif_transpose(image, in_place=True)
         flat = to_eight_bits(centre_square(image))
         colour = flat.convert("L" if channels == 1 else "RGB")
@@ -40,12 +44,12 @@ def read_image(path: Path, size: int, channels: int) -> Array:
 
 
 def read_pixels(path: Path) -> Array:
-    """Return the image as it lies in the file, (channels, height, width): 1 channel where it is grey, else 3 (RGB).
+    """Return the image as stored, (channels, height, width): 1 channel where it is grey, otherwise 3 (RGB).
 
-    The first frame, neither cropped, resized nor turned; `to_eight_bits` says what becomes of other kinds of pixels.
-    Raises `UnreadableImage`, also where the file was written to meanwhile.
+    The first frame, neither cropped, resized nor rotated; `to_eight_bits` converts other kinds of pixels. Raises
+    `UnreadableImage`, also where the file changed meanwhile.
     """
-    with _readable(path) as image:
+    with open_image(path) as image:
         before = path.stat()
         pixels = np.array(to_eight_bits(image))
         after = path.stat()
@@ -55,10 +59,11 @@ def read_pixels(path: Path) -> Array:
 
 
 @contextlib.contextmanager
-def _readable(path: Path) -> Iterator[Image.Image]:
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open an image file; raise `UnreadableImage` for any failure here or while the image is used."""
     try:
-        if not path.is_file():  # a dangling link, or a pipe, on which opening would wait for ever
-            raise UnreadableImage("not a regular file" if path.exists() or path.is_symlink() else "it is gone")
+        if not path.is_file():  # a dangling link, or a pipe, which would block
+            raise UnreadableImage("not a regular file" if os.path.lexists(path) else "no longer there")
         if path.stat().st_size == 0:
             raise UnreadableImage("empty file")
         with Image.open(path, formats=_FORMATS) as image:
@@ -66,7 +71,7 @@ def _readable(path: Path) -> Iterator[Image.Image]:
     except UnreadableImage:
         raise
     except Exception as error:  # on corrupt files Pillow's decoders raise nearly anything
-        raise UnreadableImage(_reason(error)) from error
+        raise UnreadableImage(failure_reason(error)) from error
 
 
 def centre_square(image: Image.Image) -> Image.Image:
@@ -77,10 +82,10 @@ def centre_square(image: Image.Image) -> Image.Image:
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
-    """Return the image in an opaque mode of 8 bits a channel; raise `UnreadableImage` where it has no defined range.
+    """Return the image in an opaque mode, 8 bits per channel; raise `UnreadableImage` where its range is undefined.
 
-    16-bit grey v becomes v / 257 rounded to the nearest, which maps 65535 to 255 (Pillow's own conversion clips at
-    255 instead). Of 16-bit colour Pillow gives the high byte. Transparent pixels are composited over white.
+    16-bit grey v becomes v / 257, rounded to the nearest, which maps 65535 to 255 (Pillow's own conversion clips at
+    255 instead). For 16-bit colour Pillow returns the high byte. Transparent pixels are composited over white.
     """
     if image.mode == "F":
         raise UnreadableImage("floating-point pixels, whose range is not stated")
@@ -98,9 +103,9 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
 
 @contextlib.contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings about odd files, but refuse images above its limit on pixels (`MAX_IMAGE_PIXELS`).
+    """Silence Pillow's warnings about unusual files, but refuse images above its pixel limit (`MAX_IMAGE_PIXELS`).
 
-    Filters of warnings belong to the process: enter this around the threads that read, not inside them.
+    Warning filters apply to the whole process: enter this around the threads that read, not inside them.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -114,7 +119,8 @@ def _from_sixteen_bits(values: np.ndarray[Any, Any]) -> Image.Image:
     return Image.fromarray(((values.astype(np.int32) + 128) // 257).astype(np.uint8))
 
 
-def _reason(error: Exception) -> str:
+def failure_reason(error: Exception) -> str:
+    """Return why an image could not be read, without the path."""
     if isinstance(error, UnidentifiedImageError):  # its own message repeats the path
         return "not an image in a known format"
     if isinstance(error, OSError) and error.strerror:

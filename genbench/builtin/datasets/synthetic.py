@@ -1,4 +1,4 @@
-"""Noise in the shape of a dataset: it measures how fast a model trains, and nothing else."""
+"""Noise in the form of a dataset, for measuring training speed only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLASSES = 10
 
 
 def load(options: SyntheticOptions, cache: Path) -> ImageData:
-    """Return uniform uint8 noise with random labels, the same every time; the last fifth (at least one) is held out.
+    """Return uniform uint8 noise with random labels, always the same; the last fifth (at least one) is held out.
 
     `cache` is not used.
     """

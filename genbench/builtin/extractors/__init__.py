@@ -1,4 +1,4 @@
-"""The built-in extractors, registered through the same hook as anybody's. Importing this does not import torch."""
+"""The built-in extractors, registered through the public hook. Importing this does not import torch."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def genbench_extractors() -> Iterable[ExtractorSpec]:
     )
     yield ExtractorSpec(
         name="classifier",
-        summary="64 features of a small classifier trained once on the dataset at hand, where it has labels",
+        summary="64 features of a small classifier, trained once on the dataset of the cell, which must have labels",
         load="genbench.builtin.extractors.classifier:load",
         default=False,
         classifies=True,
         needs_data=True,
     )
     for name, load, resizing in (
-        ("inception", "load", "as pytorch-fid ships it"),
-        ("inception-clean", "load_clean", "images resized as clean-fid does it"),
-        ("inception-legacy-tensorflow", "load_legacy_tensorflow", "images resized as TensorFlow 1 did it"),
+        ("inception", "load", "as in pytorch-fid"),
+        ("inception-clean", "load_clean", "images resized as in clean-fid"),
+        ("inception-legacy-tensorflow", "load_legacy_tensorflow", "images resized as in TensorFlow 1"),
     ):
         yield ExtractorSpec(
             name=name,

@@ -1,4 +1,4 @@
-"""How the small classifiers learn: seeded, on the CPU, so that the same processor makes the same weights twice."""
+"""Training the small classifiers: seeded, on the CPU, so that the same processor reproduces the same weights."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from torch.nn import functional as F
 _AT_ONCE = 500  # images that are classified at a time
 
 Network = TypeVar("Network", bound=nn.Module)
-Take = Callable[[Tensor], Tensor]  # row numbers (B,) -> these images, float (B, channels, height, width) in [0, 1]
+Take = Callable[[Tensor], Tensor]  # row numbers (B,) -> float images (B, channels, height, width) in [0, 1]
 
 
 @dataclass(frozen=True)
 class ClassifierRecipe:
-    """Every setting of the training; AdamW under one cycle of the learning rate."""
+    """All settings of the training: AdamW with a one-cycle learning rate."""
 
     epochs: int
     batch_size: int = 64
     learning_rate: float = 3e-3  # peak of one cycle
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
-    shift: int = 1  # pixels, largest random translation in each direction
-    mirror: bool = False  # half of the images are mirrored: right for clothes and faces, wrong for digits
+    shift: int = 1  # pixels, maximum random translation in each direction
+    mirror: bool = False  # flip half of the images horizontally: right for clothes and faces, wrong for digits
     seed: int = 0
 
 
 def train(build: Callable[[], Network], take: Take, labels: Tensor, recipe: ClassifierRecipe) -> Network:
-    """Return what `build` returns, trained on the images that `take` gives and their int64 labels (N,)."""
+    """Return the network that `build` returns, trained on the images that `take` returns and int64 labels (N,)."""
     rng = torch.Generator().manual_seed(recipe.seed)
     size = min(recipe.batch_size, len(labels))
     batches = len(labels) // size
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
-        torch.manual_seed(recipe.seed)  # initial weights and dropout know no other source
+        torch.manual_seed(recipe.seed)  # initial weights and dropout use the global generator
         network = build().train()
         optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -56,7 +56,7 @@ def train(build: Callable[[], Network], take: Take, labels: Tensor, recipe: Clas
 
 
 def augment(images: Tensor, recipe: ClassifierRecipe, rng: torch.Generator) -> Tensor:
-    """Return images (N, channels, H, W), shifted by up to `shift` pixels, and mirrored where that is asked."""
+    """Return images (N, channels, H, W), shifted by up to `shift` pixels, and with `mirror` half of them flipped."""
     count, channels, height, width = images.shape
     if recipe.mirror:
         mirrored = torch.rand(count, generator=rng) < 0.5
@@ -71,7 +71,7 @@ def augment(images: Tensor, recipe: ClassifierRecipe, rng: torch.Generator) -> T
 
 @torch.inference_mode()
 def accuracy(network: nn.Module, take: Take, labels: Tensor) -> float:
-    """Return the share of the images that `network` gives their label, int64 (N,)."""
+    """Return the fraction of images to which `network` assigns their label, int64 (N,)."""
     parts = torch.split(torch.arange(len(labels)), _AT_ONCE)
     correct = [network(take(chosen)).argmax(1) == labels[chosen] for chosen in parts]
     return float(torch.cat(correct).double().mean())
@@ -79,7 +79,7 @@ def accuracy(network: nn.Module, take: Take, labels: Tensor) -> float:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Compute with this many threads: the order of sums, and so the last bits of the weights, depend on it."""
+    """Compute with this many threads: the order of sums, and so the last bits of the weights, depends on it."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,9 +1,9 @@
-"""The extractor `classifier`: penultimate features of a small classifier that is trained on the dataset at hand.
+"""The extractor `classifier`: penultimate features of a small classifier that is trained on the dataset of the cell.
 
-What `fashion-cnn` is to Fashion-MNIST this is to any labelled dataset: it is trained once, on the CPU, by one seeded
-recipe, and kept under the hash of the data and the versions of recipe and network. Its distance is named
-``fd-cnn-<dataset>``. The same processor and torch version make the same weights; others may round differently and so
-make another extractor, which the hash in the protocol says.
+It is the counterpart of `fashion-cnn` for any labelled dataset: trained once, on the CPU, with a fixed seeded recipe,
+and cached by the hash of the data and the versions of recipe and network. Its distance is named ``fd-cnn-<dataset>``.
+The same processor and torch version give the same weights; others may round differently and so give another extractor,
+as the hash in the protocol shows.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from genbench.builtin.extractors.convolutional import FEATURES, ConvolutionalCla
 
 RECIPE_VERSION = 1
 NETWORK_VERSION = 1
-SIZE = 32  # pixels, height and width of what the network sees
+SIZE = 32  # pixels, height and width of the network's input
 WIDTH = 16  # channels of the first layer
-BUDGET = 48_000  # images that the training consumes: half a minute of one CPU core
-MOST_EPOCHS = 30  # of small sets, which that budget would show hundreds of times
-MOST_TEST = 10_000  # held-out images that the accuracy is measured on
+BUDGET = 48_000  # training images in total: half a minute on one CPU core
+MOST_EPOCHS = 30  # limit for small sets, which the budget would repeat hundreds of times
+MOST_TEST = 10_000  # held-out images used to measure the accuracy
 SHIFT = 2  # pixels
-LEAST_SKILL = 0.1  # (accuracy - chance) / (1 - chance) below which the features are those of no classifier
+LEAST_SKILL = 0.1  # minimum of (accuracy - chance) / (1 - chance); below, the features are meaningless
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is kept beside the weights."""
+    """Facts that are stored with the weights."""
 
     dataset: str
     data_hash: str
     channels: int
     classes: int
     test_accuracy: float
-    chance: float  # accuracy of always saying the most frequent class of the held-out images
+    chance: float  # accuracy of always predicting the most frequent class of the held-out images
     recipe_version: int = RECIPE_VERSION
     network_version: int = NETWORK_VERSION
     torch: str = torch.__version__
 
 
 class TrainedClassifier:
-    """The loaded extractor; see `genbench.Classifier`. Its classes are the labels of the training images in order."""
+    """The loaded extractor; see `genbench.Classifier`. Its classes are the sorted labels of the training images."""
 
     def __init__(
         self, network: ConvolutionalClassifier, facts: Facts, sha256: str, dataset: str, device: torch.device
@@ -82,29 +82,28 @@ class TrainedClassifier:
 
 
 def load(device: torch.device, data: ExtractorData) -> TrainedClassifier:
-    """Return the classifier of these data: the one that is kept, or a new one.
+    """Return the classifier of this dataset: the cached one, or a new one.
 
-    Raises `ExtractorUnavailable` where the data have no two classes to tell apart, or where the classifier learned
-    hardly more than the most frequent class.
+    Raises `ExtractorUnavailable` where the dataset has fewer than two classes, or where the classifier is hardly better
+    than predicting the most frequent class.
     """
     classes, channels = _check(data)
     key = json.dumps([data.hash, RECIPE_VERSION, NETWORK_VERSION])
     path = data.cache / "extractors" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-    kept = weights_cache.read(path)
-    if kept is None:
+    cached = weights_cache.read(path)
+    if cached is None:
         network, facts = _train(data, classes, channels)
-        kept = weights_cache.write(path, network.state_dict(), vars(facts))
-    facts = Facts(**kept.facts)
+        cached = weights_cache.write(path, network.state_dict(), vars(facts))
+    facts = Facts(**cached.facts)
     skill = (facts.test_accuracy - facts.chance) / (1 - facts.chance) if facts.chance < 1 else 0.0
     if skill < LEAST_SKILL:
         raise ExtractorUnavailable(
             f"a classifier of '{data.dataset}' is right on {facts.test_accuracy:.1%} of the held-out images, and "
-            f"{facts.chance:.1%} are in one class: features that do not tell the classes apart measure nothing; "
-            "use another extractor"
+            f"{facts.chance:.1%} are in one class: its features do not separate the classes; use another extractor"
         )
     network = _network(facts.channels, facts.classes)
-    network.load_state_dict(kept.tensors)
-    return TrainedClassifier(network, facts, kept.sha256, data.dataset, device)
+    network.load_state_dict(cached.tensors)
+    return TrainedClassifier(network, facts, cached.sha256, data.dataset, device)
 
 
 def _check(data: ExtractorData) -> tuple[Tensor, int]:
@@ -116,22 +115,24 @@ def _check(data: ExtractorData) -> tuple[Tensor, int]:
         raise ExtractorUnavailable(f"all training images of '{data.dataset}' are in one class: use another extractor")
     channels = torch.as_tensor(data.train.pixels).shape[1]
     if channels not in (1, 3):
-        raise ExtractorUnavailable(f"images of '{data.dataset}' have {channels} channels; a classifier takes 1 or 3")
+        raise ExtractorUnavailable(
+            f"images of '{data.dataset}' have {channels} channels; a classifier takes 1 or 3: use another extractor"
+        )
     return classes, channels
 
 
 def _network(channels: int, classes: int) -> ConvolutionalClassifier:
-    network = ConvolutionalClassifier(channels, SIZE, classes, WIDTH, alive=True)
+    network = ConvolutionalClassifier(channels, SIZE, classes, WIDTH, normalised=True)
     return network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
 
 def _train(data: ExtractorData, classes: Tensor, channels: int) -> tuple[ConvolutionalClassifier, Facts]:
-    """Return the trained network; only so many of the training images are looked at as the budget has room for."""
+    """Return the trained network; it uses at most as many training images as the budget allows."""
     with classification.threads(1):
         pixels, labels = _tensors(data.train, BUDGET)
         recipe = ClassifierRecipe(
             epochs=max(1, min(MOST_EPOCHS, BUDGET // len(labels))),
-            batch_size=min(64, max(16, len(labels) // 16)),  # of small sets too there are some steps in an epoch
+            batch_size=min(64, max(16, len(labels) // 16)),  # small sets too have several steps per epoch
             shift=SHIFT,
         )
         network = classification.train(
@@ -142,7 +143,7 @@ def _train(data: ExtractorData, classes: Tensor, channels: int) -> tuple[Convolu
         )
         pixels, labels = _tensors(data.test, MOST_TEST)
         numbers = torch.searchsorted(classes, labels).clamp_max(len(classes) - 1)
-        numbers[classes[numbers] != labels] = -1  # a class that was never trained on is never right
+        numbers[classes[numbers] != labels] = -1  # a class without training images is never predicted
         accuracy = classification.accuracy(network, lambda chosen: prepare(pixels[chosen], channels, SIZE), numbers)
     return network, Facts(
         dataset=data.dataset,
@@ -155,7 +156,7 @@ def _train(data: ExtractorData, classes: Tensor, channels: int) -> tuple[Convolu
 
 
 def _tensors(split: Images, most: int) -> tuple[Tensor, Tensor]:
-    """Return pixels and int64 labels; of more than `most` images, that many, drawn without replacement."""
+    """Return pixels and int64 labels of all images, or of `most` images drawn without replacement."""
     pixels: Any = torch.as_tensor(split.pixels)
     labels = torch.as_tensor(split.labels).long()
     if len(labels) > most:

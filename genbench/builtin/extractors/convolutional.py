@@ -1,4 +1,4 @@
-"""The small convolutional network behind `fashion-cnn` and `classifier`, and how images are made ready for it."""
+"""The small convolutional network of `fashion-cnn` and `classifier`, and the preparation of its input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ LUMA = (0.299, 0.587, 0.114)  # red, green, blue: ITU-R BT.601
 class ConvolutionalClassifier(nn.Module):
     """A small VGG with batch normalisation: (N, channels, size, size) in [0, 1] to (N, classes) logits.
 
-    The features are taken after a smooth activation: a ReLU leaves features that are zero on nearly every training
-    image, and whitening by such a feature's tiny variance would make one odd sample dominate the distance. With
-    `alive` they are normalised before it, so that none can become such a one.
+    The features follow a smooth activation: after a ReLU some features are zero on nearly all training images, and
+    whitening by such a tiny variance would let a single odd sample dominate the distance. With `normalised` they are
+    batch-normalised before the activation, which prevents this.
     """
 
-    def __init__(self, channels: int, size: int, classes: int, width: int = 32, alive: bool = False) -> None:
+    def __init__(self, channels: int, size: int, classes: int, width: int = 32, normalised: bool = False) -> None:
         super().__init__()
         side = size // 8
         self.features = nn.Sequential(
@@ -34,7 +34,7 @@ class ConvolutionalClassifier(nn.Module):
             nn.Flatten(),  # (N, 4 width · side²)
             nn.Dropout(0.4),
             nn.Linear(4 * width * side * side, FEATURES),  # (N, 64)
-            *([nn.BatchNorm1d(FEATURES, affine=False)] if alive else []),
+            *([nn.BatchNorm1d(FEATURES, affine=False)] if normalised else []),
             nn.GELU(),
         )
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(FEATURES, classes))
@@ -46,10 +46,10 @@ class ConvolutionalClassifier(nn.Module):
 
 
 def prepare(pixels: Tensor, channels: int, size: int) -> Tensor:
-    """Return float (N, channels, size, size) in [0, 1] of uint8 (N, 1 or 3, height, width).
+    """Convert uint8 (N, 1 or 3, height, width) to float (N, channels, size, size) in [0, 1].
 
-    Colour becomes grey by luma and grey is given three times, where the other is asked for; then images are resized.
-    Those that already are as they should be pass through untouched. Raises ValueError for other numbers of channels.
+    As `channels` requires, colour is converted to grey by luma, or grey is repeated three times; then images of another
+    size are resized. Raises ValueError for other numbers of channels.
     """
     images = pixels.float() / 255
     given = images.shape[1]

@@ -1,9 +1,9 @@
 """The extractor `fashion-cnn`: penultimate features of a small convolutional classifier of Fashion-MNIST.
 
-A classifier of the data at hand sees clothes where a network trained on photographs sees texture, needs no download,
-and runs in milliseconds. Its distance is therefore named ``fd-fashion-cnn`` and never FID. The weights are made by
-``scripts/train_fashion_cnn.py`` from the 8,000 training images of fashion-mnist-mini alone; the shipped file, and not
-the script's output on another processor, defines the metric.
+A classifier of the same data recognises clothes where a network trained on photographs sees texture, needs no download,
+and runs in milliseconds. Its distance is named ``fd-fashion-cnn`` and never FID. ``scripts/train_fashion_cnn.py``
+trained the weights on the 8,000 training images of fashion-mnist-mini alone; the shipped file, not the script's output
+on another processor, defines the metric.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch import Tensor
 from genbench import ExtractorUnavailable
 from genbench.builtin.extractors.convolutional import FEATURES, ConvolutionalClassifier, prepare
 
-SIZE = 28  # pixels, height and width of what the network sees
+SIZE = 28  # pixels, height and width of the network's input
 CLASSES = 10
 WEIGHTS = Path(__file__).parent / "data" / "fashion-cnn.safetensors"
 WEIGHTS_SHA256 = "a2bb48bb6b039ec2c7e024c1b062300bd412846485ab2e2ea1038477ca524e64"  # printed by the script
@@ -35,7 +35,7 @@ class FashionClassifier(ConvolutionalClassifier):
 
 
 def preprocess(pixels: Tensor) -> Tensor:
-    """Return float (N, 1, 28, 28) in [0, 1] of uint8 (N, 1 or 3, height, width): grey by luma, then resized."""
+    """Convert uint8 (N, 1 or 3, height, width) to float (N, 1, 28, 28) in [0, 1]: to grey by luma, then resized."""
     return prepare(pixels, channels=1, size=SIZE)
 
 
@@ -73,11 +73,11 @@ def load(device: torch.device) -> FashionCNN:
     try:
         stored = WEIGHTS.read_bytes()
     except OSError as error:
-        raise ExtractorUnavailable(f"{WEIGHTS} cannot be read ({error.strerror}): install genbench again.") from error
+        raise ExtractorUnavailable(f"{WEIGHTS} cannot be read ({error.strerror}): reinstall genbench.") from error
     sha256 = hashlib.sha256(stored).hexdigest()
     if sha256 != WEIGHTS_SHA256:
         raise ExtractorUnavailable(
-            f"{WEIGHTS} has sha256 {sha256[:8]}… and not {WEIGHTS_SHA256[:8]}…: it is damaged; install genbench again."
+            f"{WEIGHTS} has sha256 {sha256[:8]}… instead of {WEIGHTS_SHA256[:8]}…: it is damaged; reinstall genbench."
         )
     network = FashionClassifier()
     network.load_state_dict(load_tensors(stored))

@@ -1,7 +1,7 @@
 """The extractors `inception…`: the network that defines FID, with the weights of 2015-12-05 as pytorch-fid ships them.
 
-Only the published weights earn the name ``fid``, or with another resizing ``fid-…``; any others in the same network
-make an ``fd-inception-<hash>``. The layers are pytorch-fid's own (`pytorch_fid.inception.InceptionV3`).
+Only the published weights give the name ``fid``, or with another resizing ``fid-…``; any others in the same network
+give ``fd-inception-<hash>``. The layers are pytorch-fid's own (`pytorch_fid.inception.InceptionV3`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genbench import ExtractorUnavailable
 from genbench.builtin.extractors.inception_input import Preparation, as_clean_fid, as_pytorch_fid, as_tensorflow
 from genbench.builtin.extractors.inception_weights import URL, checked_sha256, find_weights, published
 
-_CPU_IMAGES = 25  # that the network sees at a time on a CPU: more are no faster, and the first layers take 20 MB each
+_CPU_IMAGES = 25  # per pass on a CPU: more are no faster, and the first layers take 20 MB per image
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Inception:
         """Take the layers up to the final pooling, and the weights (1008, 2048) of the layer that follows."""
         name = f"fid{variant.suffix}" if published(sha256) else f"fd-inception{variant.suffix}-{sha256[:8]}"
         self.name = name
-        self.whiten = False  # FID is defined on the features as they are
+        self.whiten = False  # FID is defined on unwhitened features
         # channels_last is a quarter faster on a CPU, and its features agree to float rounding
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
         self.head = head.to(device)
@@ -58,7 +58,7 @@ class Inception:
             "weights_sha256": sha256[:16],
             "layer": "final average pooling, 2048 features",
             "resize": variant.resize,
-            "grey_repeated": True,  # one channel, where there is only one, is given three times
+            "grey_repeated": True,  # a single channel is repeated three times
         }
 
     def __call__(self, pixels: Tensor) -> Tensor:
@@ -79,13 +79,13 @@ class Inception:
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits (N, 1008) of features (N, 2048), without the bias.
 
-        So the Inception score has been computed since the first one (Salimans et al., 2016): its graph left it out.
+        The Inception score is defined this way: the graph of Salimans et al., 2016, omitted the bias.
         """
         return features.to(self.device, torch.float32) @ self.head.T
 
 
 def load(device: torch.device) -> Inception:
-    """Return the extractor on `device`; raise `ExtractorUnavailable`, with the cure, where its weights are missing."""
+    """Return the extractor on `device`; raise `ExtractorUnavailable` where its weights are missing."""
     return _load(device, STANDARD)
 
 
@@ -105,10 +105,10 @@ def _load(device: torch.device, variant: Variant) -> Inception:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network, head = build_network(state), state["fc.weight"]
-    except Exception as error:  # what an unpickler raises on a file that is no pickle can be anything
+    except Exception as error:  # unpickling a file that is no pickle can raise any exception
         first_line = str(error).partition("\n")[0] or type(error).__name__
         raise ExtractorUnavailable(
-            f"{path} does not hold the Inception weights of pytorch-fid ({first_line}): replace it by {URL}"
+            f"{path} does not contain the Inception weights of pytorch-fid ({first_line}): replace it with {URL}"
         ) from error
     return Inception(fold_normalisation(network.eval()), head, device, sha256, variant)
 
@@ -116,7 +116,7 @@ def _load(device: torch.device, variant: Variant) -> Inception:
 def build_network(state: dict[str, Any]) -> torch.nn.Module:
     """Return pytorch-fid's InceptionV3 with these weights, without the download that its constructor makes.
 
-    Its forward neither resizes nor scales: images come prepared.
+    Its forward pass neither resizes nor scales: images are already prepared.
     """
     with _weights_instead_of_download(state):
         network: torch.nn.Module = pytorch_fid_inception.InceptionV3(resize_input=False, normalize_input=False)
@@ -126,14 +126,14 @@ def build_network(state: dict[str, Any]) -> torch.nn.Module:
 def fold_normalisation(network: torch.nn.Module) -> torch.nn.Module:
     """Return the network, changed in place, with each batch norm folded into the convolution before it.
 
-    In evaluation a batch norm is a fixed scale and shift per channel, which the convolution can carry: the features
-    agree to float rounding, and one pass over every activation is saved. Raises ValueError for a network in training.
+    In evaluation mode a batch norm is a fixed scale and shift per channel, which the convolution can absorb: the
+    features agree to float rounding, and one pass over all activations is saved. Raises ValueError in training mode.
     """
     for module in network.modules():
         convolution, norm = getattr(module, "conv", None), getattr(module, "bn", None)
         if isinstance(convolution, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
             if norm.training:
-                raise ValueError("a batch norm that is in training has no fixed scale and shift.")
+                raise ValueError("a batch norm in training mode has no fixed scale and shift.")
             module.conv = fuse_conv_bn_eval(convolution, norm)
             module.bn = torch.nn.Identity()
     return network

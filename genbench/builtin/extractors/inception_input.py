@@ -1,6 +1,6 @@
-"""How uint8 images become the Inception network's input of 299×299 pixels: three protocols that differ in the resizing.
+"""Converting uint8 images to the Inception network's input of 299×299 pixels: three protocols with different resizing.
 
-The network was trained on values (x - 128) / 128; pytorch-fid gives it 2x/255 - 1. Each protocol keeps its own.
+The network was trained on values (x - 128) / 128; pytorch-fid uses 2x/255 - 1. Each protocol keeps its own scaling.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def as_pytorch_fid(pixels: Tensor) -> Tensor:
 
 
 def as_clean_fid(pixels: Tensor) -> Tensor:
-    """Return (N, C, 299, 299) in [-1, 127/128]: bicubic with antialias in float, cut to 0…255, and not rounded.
+    """Return (N, C, 299, 299) in [-1, 127/128]: bicubic with antialias in float, clamped to 0…255, not rounded.
 
     Parmar, Zhang and Zhu, "On Aliased Resizing and Surprising Subtleties in GAN Evaluation", CVPR 2022. The filter is
-    Pillow's (a = -1/2, as wide as the reduction asks for) on floating-point pixels.
+    Pillow's (a = -1/2, its width scaled by the reduction) on floating-point pixels.
     """
-    images = pixels.double()  # in which Pillow adds up: float32 weights would be off by hundredths of a grey level
+    images = pixels.double()  # as in Pillow: float32 weights would be off by hundredths of a grey level
     if images.shape[-2:] != (SIZE, SIZE):
         images = F.interpolate(images, (SIZE, SIZE), mode="bicubic", align_corners=False, antialias=True).clamp(0, 255)
     return ((images - 128) / 128).float()
@@ -37,15 +37,15 @@ def as_clean_fid(pixels: Tensor) -> Tensor:
 def as_tensorflow(pixels: Tensor) -> Tensor:
     """Return (N, C, 299, 299) in [-1, 127/128]: bilinear from corners, as TensorFlow 1 resized inside the FID graph.
 
-    Output pixel i is read at i·(in / out), without half-pixel centres and without antialias; what would be read beyond
-    the last pixel is the last pixel.
+    Output pixel i is read at i·(in / out), without half-pixel centres and without antialias; positions beyond the last
+    pixel take its value.
     """
     images = pixels.float()
-    rows = _between(images, -2)
-    return (_between(rows, -1) - 128) / 128
+    rows = _interpolate(images, -2)
+    return (_interpolate(rows, -1) - 128) / 128
 
 
-def _between(images: Tensor, axis: int) -> Tensor:
+def _interpolate(images: Tensor, axis: int) -> Tensor:
     length = images.shape[axis]
     scale = torch.tensor(length, dtype=torch.float32) / SIZE
     at = torch.arange(SIZE, dtype=torch.float32) * scale

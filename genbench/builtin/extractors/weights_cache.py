@@ -1,4 +1,4 @@
-"""Weights that are kept between runs, with what is known of them and a checksum."""
+"""Caching weights between runs, with facts about them and a checksum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedWeights:
     """Weights, and facts about them."""
 
     tensors: dict[str, Tensor]
@@ -26,24 +26,26 @@ class Kept:
     sha256: str  # of the weights alone
 
 
-def read(path: Path) -> Kept | None:
-    """Return what is kept in a file; None where there is none, or a damaged one."""
+def read(path: Path) -> CachedWeights | None:
+    """Return the content of a file; None where it is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads(file.metadata()["genbench"])
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        kept = Kept(tensors, dict(about["facts"]), weights_hash(tensors))
-        return kept if about["checksum"] == _checksum(kept) else None
+        cached = CachedWeights(tensors, dict(about["facts"]), weights_hash(tensors))
+        return cached if about["checksum"] == _checksum(cached) else None
     except (OSError, SafetensorError, ValueError, TypeError, KeyError):
         return None
 
 
-def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Kept:
-    """Keep weights, and return what is kept from now on: where another process was quicker, what that one wrote.
+def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> CachedWeights:
+    """Store weights, and return the stored ones: where another process was faster, those that it wrote.
 
-    A damaged file is replaced. A disk that refuses costs the file only: the weights are made anew next time.
+    A damaged file is replaced. Where writing fails, nothing is stored, and the weights are trained again next time.
     """
-    made = Kept({name: tensors[name].contiguous() for name in sorted(tensors)}, dict(facts), weights_hash(tensors))
+    made = CachedWeights(
+        {name: tensors[name].contiguous() for name in sorted(tensors)}, dict(facts), weights_hash(tensors)
+    )
     # One entry, because safetensors writes several in an order that changes from run to run
     about = {"genbench": json.dumps({"checksum": _checksum(made), "facts": made.facts}, sort_keys=True)}
     with contextlib.suppress(OSError):
@@ -57,7 +59,7 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()  # damaged
             try:
-                os.link(file.name, path)  # unlike a renaming, it fails where there is a file by now
+                os.link(file.name, path)  # unlike a rename, this fails where the file exists by now
             except FileExistsError:
                 return read(path) or made
     return made
@@ -73,5 +75,5 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _checksum(kept: Kept) -> str:
-    return hashlib.sha256(f"{kept.sha256};{json.dumps(kept.facts, sort_keys=True)}".encode()).hexdigest()
+def _checksum(weights: CachedWeights) -> str:
+    return hashlib.sha256(f"{weights.sha256};{json.dumps(weights.facts, sort_keys=True)}".encode()).hexdigest()

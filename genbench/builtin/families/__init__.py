@@ -1,4 +1,4 @@
-"""The families that genbench knows by itself."""
+"""The built-in families."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
     """Yield the built-in families."""
     yield genbench.FamilySpec(
         name="adversarial",
-        summary="generator against discriminator; loss: an AdversarialLoss on logits",
+        summary="generator and discriminator; loss: an AdversarialLoss on logits",
         create="genbench.builtin.families.adversarial:Adversarial",
         networks=("generator", "discriminator"),
         averaged=("generator",),
@@ -29,7 +29,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
     )
     yield genbench.FamilySpec(
         name="vector-quantised",
-        summary="autoencoder over a grid of discrete codes, and a prior that draws such grids",
+        summary="autoencoder over a grid of discrete codes, and a prior over such grids",
         create="genbench.builtin.families.vector_quantised:VectorQuantised",
         networks=("encoder", "codebook", "decoder", "prior"),
         reconstructs=True,

@@ -1,4 +1,4 @@
-"""What a decoder returns, as images in the model's value range and as logits of means in [0, 1]."""
+"""Converting a decoder's output to images in the model's value range and to logits of means in [0, 1]."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from torch import Tensor
 
 import genbench
 
-_EDGE = 1e-6  # images in [0, 1] are kept this far from its ends before their logits are taken
+_EDGE = 1e-6  # images in [0, 1] are clamped this far from the ends before their logits are computed
 
 
 class Decoded:
-    """Translates between a model's own range, images in [0, 1], and logits."""
+    """Converts between a model's value range, images in [0, 1], and logits."""
 
     def __init__(self, model: genbench.ModelSpec) -> None:
         self.low, self.high = model.value_range

@@ -1,4 +1,4 @@
-"""Latents drawn from a model's prior."""
+"""Drawing latents from a model's prior."""
 
 from __future__ import annotations
 

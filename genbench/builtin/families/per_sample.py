@@ -1,15 +1,15 @@
-"""Whether a network treats each image of a batch by itself, so that two batches can go through it as one.
+"""Whether a network processes the images of a batch independently, so that two batches can be processed as one.
 
-Batch norm and its like take statistics of a batch, dropout draws noise by the batch, spectral norm goes on by one
-iteration in each forward pass. What an unknown module does cannot be known. So only networks that are put together of
-the layers below, and of nothing else, are taken for ones that do no such thing.
+Batch norm and similar layers use batch statistics, dropout draws noise per batch, and spectral norm makes one iteration
+per forward pass. The behaviour of unknown modules cannot be determined. So only networks composed entirely of the
+layers below count as independent.
 """
 
 from __future__ import annotations
 
 from torch import nn
 
-EACH = frozenset(
+INDEPENDENT_LAYERS = frozenset(
     {
         nn.Sequential, nn.Identity, nn.Flatten,
         nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.LayerNorm, nn.GroupNorm,
@@ -19,12 +19,12 @@ EACH = frozenset(
 )  # fmt: skip
 
 
-def acts_on_each(network: nn.Module) -> bool:
-    """Return whether the network is made only of layers that treat images one by one, as torch has them."""
+def processes_independently(network: nn.Module) -> bool:
+    """Return whether the network consists only of torch layers that process images independently."""
     layers = list(network.modules())
     return all(
-        type(layer) in EACH
-        and not (layer._forward_hooks or layer._forward_pre_hooks)  # spectral norm may be one
+        type(layer) in INDEPENDENT_LAYERS
+        and not (layer._forward_hooks or layer._forward_pre_hooks)  # which spectral norm may use
         and (not isinstance(layer, nn.Flatten) or layer.start_dim > 0 or layer is layers[-1])  # (B, 1, 1, 1) -> (B,)
         for layer in layers
     )

@@ -1,8 +1,8 @@
-"""The variational family: an encoder and a decoder learn a bound on the likelihood of the images.
+"""The variational family: an encoder and a decoder maximise a bound on the likelihood of the images.
 
 A model's networks are `encoder(images) -> (mean, log_variance)`, both (B, latent_dim), and `decoder(latents) -> images`
-(or logits of them, where the model says output="logits"). Conditional networks take labels (B,) as a last argument. A
-loss with parameters of its own has them trained as the network `loss`.
+(or their logits, where the model has output="logits"). Conditional networks take labels (B,) as a last argument. The
+parameters of a loss are trained as the network `loss`.
 
 Kingma & Welling 2014, "Auto-Encoding Variational Bayes"; latents are drawn as mean + exp(log_variance / 2) · noise.
 """
@@ -22,8 +22,8 @@ from genbench.builtin.families.latents import draw_latents
 _PAIR = (tuple, list)
 
 
-class _Asked(nn.Module):
-    """A loss' function beside the module that it reads its parameters from."""
+class _NegativeLogLikelihood(nn.Module):
+    """A loss's function together with the module that holds its parameters."""
 
     def __init__(self, module: nn.Module, nll: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
@@ -34,18 +34,18 @@ class _Asked(nn.Module):
 
 
 class Variational:
-    """One player: encoder and decoder together."""
+    """One player: the encoder and the decoder together."""
 
     def __init__(self, setup: genbench.Setup) -> None:
         if not isinstance(setup.loss, genbench.VariationalLoss):
-            raise TypeError(f"a variational loss creates a VariationalLoss, not {type(setup.loss).__name__}")
+            raise TypeError(f"a variational loss must create a VariationalLoss, not {type(setup.loss).__name__}")
         self.setup = setup
         self.loss: genbench.VariationalLoss = setup.loss
         if self.loss.samples < 1 or (self.loss.deterministic and self.loss.samples > 1):
             raise genbench.GenbenchError(
-                f"The loss asks for {self.loss.samples} latents per image"
+                f"The loss requests {self.loss.samples} latents per image"
                 f"{', without randomness' if self.loss.deterministic else ''}.",
-                "VariationalLoss.samples is at least 1, and 1 where deterministic is set.",
+                "VariationalLoss.samples must be at least 1, and exactly 1 where deterministic is set.",
             )
         self.encoder = setup.networks["encoder"]
         self.decoder = setup.networks["decoder"]
@@ -61,7 +61,7 @@ class Variational:
         return (genbench.Phase("autoencoder", networks, self.objective),)
 
     def objective(self, batch: genbench.Batch) -> genbench.Objective:
-        """Encode, draw latents, decode, and ask the loss."""
+        """Encode, draw latents, decode, and evaluate the loss."""
         mean, log_variance = self._encode(batch.images, batch.labels)
         latents = self._draw(mean, log_variance, batch.rng)
         draws = self.loss.samples
@@ -69,12 +69,12 @@ class Variational:
         decoded = self._decode(latents, labels)
         prior = draw_latents(self.setup, len(mean), batch.rng) if self.loss.uses_prior else None
         if not self.mixed_precision:
-            return self._ask_loss(batch, decoded, mean, log_variance, latents, prior)
+            return self._evaluate_loss(batch, decoded, mean, log_variance, latents, prior)
         with torch.autocast(batch.images.device.type, enabled=False):  # sums over pixels need fp32
-            return self._ask_loss(batch, decoded.float(), mean, log_variance, latents, prior)
+            return self._evaluate_loss(batch, decoded.float(), mean, log_variance, latents, prior)
 
     def latents(self, count: int, rng: torch.Generator) -> Tensor:
-        """Return `count` latents of the prior, (count, latent_dim)."""
+        """Return `count` latents drawn from the prior, (count, latent_dim)."""
         return draw_latents(self.setup, count, rng)
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -82,7 +82,7 @@ class Variational:
         return self.decoded.images(self._decode(latents, labels))
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """Return the decoded means of `count` latents of the prior."""
+        """Return the decoded means of `count` latents drawn from the prior."""
         return self.generate(self.latents(count, rng), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -92,24 +92,24 @@ class Variational:
 
     @property
     def likelihood(self) -> genbench.Likelihood | None:
-        """What the loss means by log p(x|z); None where it means nothing, or latents have no density to weigh.
+        """The loss's likelihood p(x|z); None where it has none, or where the latents have no importance weights.
 
-        A deterministic encoder has none; neither can a Gaussian q(z|x) be held against a uniform prior, outside of
-        which it always reaches.
+        A deterministic encoder has no density, and a Gaussian q(z|x) always extends beyond the support of a uniform
+        prior.
         """
-        weighs = self.loss.nll is not None and not self.loss.deterministic and self.setup.model.prior == "normal"
-        return self.loss.likelihood if weighs else None
+        has_weights = self.loss.nll is not None and not self.loss.deterministic and self.setup.model.prior == "normal"
+        return self.loss.likelihood if has_weights else None
 
     def bound(
         self, images: Tensor, draws: int, rng: torch.Generator, labels: Tensor | None = None
     ) -> genbench.LikelihoodBound:
         """Return the log weights of `draws` latents for each image (Burda et al. 2016, equation 8), and their parts.
 
-        Noise is drawn image by image: what is found of an image does not depend on the others of its batch. Raises
+        Noise is drawn image by image, so the bound of an image does not depend on the others of its batch. Raises
         ValueError where `likelihood` is None.
         """
         if self.likelihood is None:
-            raise ValueError("this model bounds no likelihood: ask for `likelihood` first.")
+            raise ValueError("this model has no bound on the likelihood: check `likelihood` first.")
         with torch.autocast(images.device.type, enabled=False):  # sums over pixels need fp32
             mean, log_variance = self._encode(images, labels)
             noise = torch.stack([self._noise(draws, mean, rng) for _ in images], 1)  # K × B × latent_dim
@@ -123,13 +123,13 @@ class Variational:
         return genbench.LikelihoodBound(log_ratio - distortion, distortion.mean(0), rate, mean)
 
     def _nll(self, images: Tensor, logits: Tensor) -> Tensor:
-        """Ask the loss for -log p(x|z) under the parameters of `setup.networks`, which may be averages of its own."""
+        """Return the loss's -log p(x|z) with its parameters from `setup.networks`, which may be averaged ones."""
         assert self.loss.nll is not None
         if self.loss.module is None:
             return self.loss.nll(images, logits)
-        asked = _Asked(self.loss.module, self.loss.nll)
+        function = _NegativeLogLikelihood(self.loss.module, self.loss.nll)
         parameters = {f"module.{name}": value for name, value in self.setup.networks["loss"].state_dict().items()}
-        found: Tensor = functional_call(asked, parameters, (images, logits))
+        found: Tensor = functional_call(function, parameters, (images, logits))
         return found
 
     def _draw(self, mean: Tensor, log_variance: Tensor, rng: torch.Generator) -> Tensor:
@@ -145,7 +145,7 @@ class Variational:
     def _noise(self, count: int, mean: Tensor, rng: torch.Generator) -> Tensor:
         return torch.randn((count, mean.shape[1]), generator=rng, device=self.setup.device, dtype=mean.dtype)
 
-    def _ask_loss(
+    def _evaluate_loss(
         self,
         batch: genbench.Batch,
         decoded: Tensor,
@@ -178,7 +178,7 @@ class Variational:
             raise genbench.GenbenchError(
                 f"The {where} returns a mean of {tuple(mean.shape)} and a log variance of "
                 f"{tuple(log_variance.shape)} where {expected} was expected.",
-                "Both are (images, latent_dim), with the latent_dim that `build` is given.",
+                "Both must be (images, latent_dim), with the latent_dim passed to `build`.",
             )
         return (mean.float(), log_variance.float()) if self.mixed_precision else (mean, log_variance)
 
@@ -187,9 +187,9 @@ class Variational:
         return decoded
 
     def _freeze_log_variance(self) -> None:
-        """Stop training what only the log variance depends on: no gradient would ever reach it."""
+        """Freeze the parameters that only the log variance depends on, which would never receive a gradient."""
         modes = self.encoder.training, self.decoder.training
-        self.encoder.eval(), self.decoder.eval()  # no statistics are taken of these images
+        self.encoder.eval(), self.decoder.eval()  # these images must not update any statistics
         device = self.setup.device
         labels = torch.zeros(2, dtype=torch.int64, device=device) if self.conditional else None
         with torch.no_grad():

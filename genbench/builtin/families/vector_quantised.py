@@ -1,16 +1,16 @@
-"""The vector-quantised family: an autoencoder over a grid of discrete codes, and a prior that draws such grids.
+"""The vector-quantised family: an autoencoder over a grid of discrete codes, and a prior over such grids.
 
 A model's networks are
 
     encoder(images) -> encodings (B, D, h, w)
     codebook(encodings) -> (vectors (B, D, h, w), codes int64 (B, h, w)), the nearest code vector of each encoding;
-        `codebook.size` is their number K and `codebook.look_up(codes)` returns vectors
-    decoder(vectors) -> images, or logits of them where the model says output="logits"
-    prior(codes) -> logits (B, K, h, w) of each code given those before it, row by row;
-        `prior.draw(count, rng)` returns codes (count, h, w) drawn from it one after another
+        `codebook.size` is their number K, and `codebook.look_up(codes)` returns vectors
+    decoder(vectors) -> images, or their logits where the model has output="logits"
+    prior(codes) -> logits (B, K, h, w) of each code given the preceding ones in row order;
+        `prior.draw(count, rng)` returns codes (count, h, w) drawn from it one by one
 
-van den Oord et al. 2017, "Neural Discrete Representation Learning". The paper trains the prior when the autoencoder is
-done; here both learn in each step, the prior from codes through which no gradient flows, so that one budget of images
+van den Oord et al. 2017, "Neural Discrete Representation Learning". The paper trains the prior after the autoencoder;
+here both are trained in each step, with no gradient from the prior through the codes, so that one budget of images
 covers both and a model can be sampled at any time.
 """
 
@@ -33,7 +33,7 @@ class Codebook(Protocol):
     size: int
 
     def __call__(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the nearest code vectors and their numbers."""
+        """Return the nearest code vectors and their indices."""
 
     def look_up(self, codes: Tensor) -> Tensor:
         """Return the code vectors (B, D, h, w) of codes (B, h, w)."""
@@ -43,22 +43,24 @@ class Prior(Protocol):
     """The network `prior`."""
 
     def __call__(self, codes: Tensor) -> Tensor:
-        """Return logits (B, K, h, w) of codes (B, h, w), each given those before it."""
+        """Return logits (B, K, h, w) of codes (B, h, w), each given the preceding ones."""
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Return codes (count, h, w)."""
 
 
 class VectorQuantised:
-    """Two players that share nothing but codes: the autoencoder, and the prior over its codes."""
+    """Two players that share only the codes: the autoencoder, and the prior over its codes."""
 
     def __init__(self, setup: genbench.Setup) -> None:
         if not isinstance(setup.loss, VectorQuantisedLoss):
-            raise TypeError(f"a vector-quantised loss creates a VectorQuantisedLoss, not {type(setup.loss).__name__}")
+            raise TypeError(
+                f"a vector-quantised loss must create a VectorQuantisedLoss, not {type(setup.loss).__name__}"
+            )
         if setup.model.conditional:
             raise genbench.GenbenchError(
-                f"Model '{setup.model.name}' is conditional, which the family vector-quantised is not.",
-                "Leave conditional=False in its spec.",
+                f"Model '{setup.model.name}' is conditional, but the family vector-quantised is not.",
+                "Set conditional=False in its spec.",
             )
         self.loss: VectorQuantisedLoss = setup.loss
         self.encoder = setup.networks["encoder"]
@@ -68,7 +70,7 @@ class VectorQuantised:
         self.decoded = Decoded(setup.model)
 
     def phases(self) -> Sequence[genbench.Phase]:
-        """Return the phase of the autoencoder and that of the prior."""
+        """Return the phases of the autoencoder and of the prior."""
         autoencoder = ("encoder", "codebook", "decoder", *(() if self.loss.module is None else ("loss",)))
         return (
             genbench.Phase("autoencoder", autoencoder, self.autoencoder_objective),
@@ -76,9 +78,9 @@ class VectorQuantised:
         )
 
     def autoencoder_objective(self, batch: genbench.Batch) -> genbench.Objective:
-        """Encode, take the nearest code vectors, decode, and ask the loss.
+        """Encode, look up the nearest code vectors, decode, and evaluate the loss.
 
-        The decoder's gradient passes straight through to the encoder, as if the encodings had not been replaced.
+        The decoder's gradient passes straight through to the encoder, as if the encodings had not been quantised.
         """
         encoded: Tensor = self.encoder(batch.images)
         with torch.autocast(batch.images.device.type, enabled=False):  # distances need fp32
@@ -100,7 +102,7 @@ class VectorQuantised:
             )
 
     def prior_objective(self, batch: genbench.Batch) -> genbench.Objective:
-        """Predict each code of the batch from those before it."""
+        """Predict each code of the batch from the preceding ones."""
         codes: Tensor = batch.shared["codes"]
         return genbench.Objective(prior_term(self.prior(codes).float(), codes), {})
 

@@ -1,4 +1,4 @@
-"""Built-in losses, one folder per family: formulas, options and sources here and there, functions beside them."""
+"""Built-in losses, one folder per family: its `__init__` has options, formulas and sources, the modules functions."""
 
 from __future__ import annotations
 

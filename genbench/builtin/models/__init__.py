@@ -1,4 +1,4 @@
-"""Built-in models, one folder per family: names, options and recipes here and there, one file of networks each."""
+"""Built-in models, one folder per family: its `__init__` has names, options and recipes, each module the networks."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class Graphed:
 
     def _generators(self, engine: Engine) -> list[torch.Generator]:
         """Return the generators that a captured step draws from, beside the global one."""
-        transform = self._data.transform if isinstance(self._data, ResidentImages) else None
+        transform = self._data.finish.transform if isinstance(self._data, ResidentImages) else None
         return [engine.rng, transform.rng] if transform is not None else [engine.rng]
 
 

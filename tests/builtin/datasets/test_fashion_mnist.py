@@ -1,4 +1,4 @@
-"""Fashion-MNIST: the IDX format, the shipped test images, and where the full set is looked for."""
+"""Fashion-MNIST: the IDX format, the shipped test images, and the sources of the full set."""
 
 import functools
 import gzip
@@ -32,7 +32,7 @@ def idx(*shape: int, elements: bytes | None = None) -> bytes:
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch) -> Path:
-    """Four small files in a folder of their own, which stand for the published ones; Debian's package is not there."""
+    """Four small files in a folder, in place of the published ones; the Debian package is absent."""
     source = tmp_path / "source"
     source.mkdir()
     contents = {
@@ -67,12 +67,12 @@ def test_idx_has_the_shape_its_header_states_last_dimension_fastest(shape):
         (idx(2, 2, elements=b"abcde"), "5 elements, and its header states 4"),
     ],
 )
-def test_what_is_not_idx_says_so(content, reason):
+def test_other_content_than_idx_is_refused(content, reason):
     with pytest.raises(ValueError, match=reason):
         parse_idx(content)
 
 
-def test_a_file_is_judged_by_its_content_not_by_its_compression(tmp_path):
+def test_the_hash_is_of_the_content_not_of_its_compression(tmp_path):
     content = idx(2, 3)
     sha256 = hashlib.sha256(content).hexdigest()
     for level in (0, 9):
@@ -80,7 +80,7 @@ def test_a_file_is_judged_by_its_content_not_by_its_compression(tmp_path):
         assert read_published(tmp_path / "a.gz", sha256, "cure").shape == (2, 3)
 
 
-def test_a_damaged_file_names_itself_and_the_cure(tmp_path):
+def test_the_error_for_a_damaged_file_names_it_and_the_remedy(tmp_path):
     whole = gzip.compress(idx(50, 50))
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
@@ -112,7 +112,7 @@ def test_the_shipped_images_are_the_10000_published_ones_in_a_fixed_split(tmp_pa
         ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
     ],
 )
-def test_the_shipped_files_are_the_published_ones_but_for_the_gzip_header(name, md5):
+def test_the_shipped_files_are_the_published_ones_except_for_the_gzip_header(name, md5):
     # Debian rewrote only the header; with its name and time put back, the file has the md5 that Zalando published.
     shipped = (Path(fashion_mnist_mini.__file__).parent / "data" / name).read_bytes()
     time = struct.pack("<I", 1504176627)  # 2017-08-31 10:50:27 UTC
@@ -129,7 +129,7 @@ def test_every_fifth_published_image_is_held_out_and_the_others_are_trained_on(t
     assert torch.equal(data.train.labels, labels.reshape(2000, 5)[:, :4].flatten())
 
 
-def test_the_licence_ships_beside_the_images():
+def test_the_licence_ships_with_the_images():
     text = (Path(fashion_mnist_mini.__file__).parent / "data" / "LICENSE-fashion-mnist").read_text(encoding="utf-8")
     assert "MIT License" in text
     assert "2017 Zalando SE" in text
@@ -144,7 +144,7 @@ def test_a_cache_that_torchvision_filled_is_used(tiny, tmp_path):
     assert data.test.labels.tolist() == [0, 1, 2]
 
 
-def test_a_damaged_cache_says_to_delete_it(tiny, tmp_path):
+def test_the_error_for_a_damaged_cache_says_to_delete_it(tiny, tmp_path):
     raw = tmp_path / "cache" / "FashionMNIST" / "raw"
     raw.parent.mkdir(parents=True)
     tiny.rename(raw)
@@ -162,7 +162,7 @@ def test_debian_is_used_where_the_cache_is_incomplete(tiny, tmp_path, monkeypatc
     assert fashion_mnist.load(None, tmp_path / "cache").test.pixels.shape == (3, 1, 28, 28)
 
 
-def test_a_complete_cache_comes_before_debian(tiny, tmp_path, monkeypatch):
+def test_a_complete_cache_takes_precedence_over_debian(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tiny)
     raw = tmp_path / "cache" / "FashionMNIST" / "raw"
     shutil.copytree(tiny, raw)
@@ -172,7 +172,7 @@ def test_a_complete_cache_comes_before_debian(tiny, tmp_path, monkeypatch):
 
 @pytest.fixture
 def mirror(tiny, monkeypatch):
-    """A local server in the place of torchvision's mirror."""
+    """A local server instead of torchvision's mirror."""
     torchvision_mnist = pytest.importorskip("torchvision.datasets").FashionMNIST
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -189,7 +189,7 @@ def mirror(tiny, monkeypatch):
     server.server_close()
 
 
-def test_a_download_is_verified_kept_and_not_repeated(mirror, tmp_path, capfd):
+def test_a_download_is_verified_cached_and_not_repeated(mirror, tmp_path, capfd):
     assert len(fashion_mnist.load(None, tmp_path / "cache").train.pixels) == 6
     for file in mirror.iterdir():
         file.unlink()
@@ -214,7 +214,7 @@ def test_a_failed_download_says_where_to_put_the_files_and_leaves_none(mirror, t
 
 
 @pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
-def test_debian_holds_the_published_set(tmp_path):
+def test_the_debian_package_contains_the_published_set(tmp_path):
     data = fashion_mnist.load(None, tmp_path / "cache")
     assert torch.bincount(data.train.labels).tolist() == [6000] * 10
     assert torch.bincount(data.test.labels).tolist() == [1000] * 10

@@ -1,4 +1,4 @@
-"""A folder of images as a dataset: which files, labels and split it gives, and what it says of the others."""
+"""A folder of images as a dataset: its files, labels and split, and the report on unreadable files."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from PIL import Image
 
 from genbench import DataError, ImageData
 from genbench.builtin.datasets import FolderOptions
-from genbench.builtin.datasets.folder import class_folders, find_images, held_out, load
+from genbench.builtin.datasets.folder import choose_held_out, class_labels, find_images, load
 
 
 def make(path: Path, level: int = 0) -> None:
@@ -35,7 +35,7 @@ def levels(pixels: torch.Tensor) -> list[int]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may read anything: become nobody for a while."""
+    """Root may read anything: temporarily become nobody."""
     if os.geteuid() != 0:
         yield
         return
@@ -85,7 +85,7 @@ def test_one_image_outside_the_sub_folders_means_no_labels(tmp_path):
     assert read(tmp_path).train.labels is None
 
 
-def test_an_unreadable_stray_file_leaves_the_labels(tmp_path):
+def test_an_unreadable_stray_file_does_not_remove_the_labels(tmp_path):
     for level in range(5):
         make(tmp_path / "cats" / f"{level}.png")
     (tmp_path / "stray.png").touch()
@@ -93,16 +93,16 @@ def test_an_unreadable_stray_file_leaves_the_labels(tmp_path):
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=60))
-def test_each_class_gives_a_fifth_and_neither_split_is_empty(classes):
-    chosen = held_out(classes)
+def test_a_fifth_of_each_class_is_held_out_and_neither_split_is_empty(classes):
+    chosen = choose_held_out(classes)
     assert 0 < sum(chosen) < len(classes)
     counts = [sum(1 for label, test in zip(classes, chosen, strict=True) if test and label == c) for c in range(4)]
     fifths = [classes.count(c) // 5 for c in range(4)]
     assert counts == fifths if any(fifths) else sum(counts) == 1
 
 
-def test_without_five_of_a_class_the_last_of_the_largest_is_held_out():
-    assert held_out([0, 1, 1, 1, 2]) == [False, False, False, True, False]
+def test_if_no_class_has_five_images_the_last_of_the_largest_is_held_out():
+    assert choose_held_out([0, 1, 1, 1, 2]) == [False, False, False, True, False]
 
 
 def test_the_split_does_not_depend_on_the_order_of_the_directory(tmp_path):
@@ -152,14 +152,14 @@ def test_links_are_followed_once_and_loops_end(tmp_path):
     assert len(read(root).notes) == 1
 
 
-def test_a_pipe_is_skipped_and_not_waited_for(tmp_path):
+def test_a_pipe_is_skipped_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for level in range(2):
         make(tmp_path / f"{level}.png")
     assert read(tmp_path).notes == ("Skipped 1 unreadable: pipe.png (not a regular file).",)
 
 
-def test_a_mixture_uses_what_can_be_read_and_names_the_rest(tmp_path):
+def test_readable_files_are_used_and_the_others_named(tmp_path):
     for level in range(5):
         make(tmp_path / f"good{level}.png", level)
     (tmp_path / "good2.png").with_name("empty.png").touch()
@@ -205,7 +205,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert len(read("~/photos").train.pixels) == 1
 
 
-def test_what_cannot_be_used_says_why_and_what_to_do(tmp_path):
+def test_errors_state_cause_and_remedy(tmp_path):
     make(tmp_path / "single" / "a.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
@@ -236,7 +236,7 @@ def test_two_channels_are_refused(tmp_path):
         read(tmp_path, channels=2)
 
 
-def test_images_beyond_memory_are_refused(tmp_path):
+def test_images_larger_than_memory_and_disk_are_refused(tmp_path):
     for level in range(2):
         make(tmp_path / f"{level}.png")
     with pytest.raises(DataError, match="GiB of memory"):
@@ -244,7 +244,7 @@ def test_images_beyond_memory_are_refused(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are POSIX")
-def test_what_may_not_be_read_is_named():
+def test_files_without_permission_are_named():
     with tempfile.TemporaryDirectory() as name:
         outer = Path(name)
         outer.chmod(0o755)
@@ -255,7 +255,7 @@ def test_what_may_not_be_read_is_named():
         (outer / "closed").chmod(0o311)
         with unprivileged():
             data = read(outer)
-            with pytest.raises(DataError, match="may not be read") as caught:
+            with pytest.raises(DataError, match="cannot be read") as caught:
                 read(outer / "closed")
         (outer / "closed").chmod(0o755)
     assert data.notes == ("Skipped 2 unreadable: open/1.png (Permission denied), closed/ (Permission denied).",)
@@ -264,6 +264,6 @@ def test_what_may_not_be_read_is_named():
     assert "permission" in caught.value.cure
 
 
-def test_classes_are_the_top_folders_only_when_all_have_one():
-    assert class_folders([PurePath("a/1.png"), PurePath("b/c/2.png")]) == ["a", "b"]
-    assert class_folders([PurePath("a/1.png"), PurePath("2.png")]) is None
+def test_classes_are_the_top_level_folders_if_every_image_is_in_one():
+    assert class_labels([PurePath("b/c/2.png"), PurePath("a/1.png")]) == (["a", "b"], [1, 0])
+    assert class_labels([PurePath("a/1.png"), PurePath("2.png")]) == ([], [0, 0])

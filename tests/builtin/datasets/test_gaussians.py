@@ -1,4 +1,4 @@
-"""The Gaussian ring and grid: where the modes are, how wide, and who is in one."""
+"""The Gaussian ring and grid: positions and widths of the modes, and which points are in one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tensors(images: Images) -> tuple[Tensor, Tensor]:
     return torch.as_tensor(images.pixels), torch.as_tensor(images.labels)
 
 
-def test_the_ring_lies_on_a_circle_of_radius_100_and_the_grid_has_5_by_5_places_50_apart() -> None:
+def test_the_ring_has_radius_100_and_the_grid_5_by_5_centres_50_apart() -> None:
     assert (ring_centres() - 127.5).norm(dim=1).tolist() == pytest.approx([100.0] * 8)
     assert ring_centres()[2].tolist() == pytest.approx([127.5, 227.5])  # a quarter turn from the right is the top
     assert sorted(set(grid_centres()[:, 0].tolist())) == [27.5, 77.5, 127.5, 177.5, 227.5]
@@ -41,7 +41,7 @@ def test_the_ring_lies_on_a_circle_of_radius_100_and_the_grid_has_5_by_5_places_
 
 
 @pytest.mark.parametrize(("load", "mode_of", "centres"), CASES)
-def test_no_two_modes_overlap_and_none_is_cut_off_at_the_edge_of_the_bytes(
+def test_no_modes_overlap_and_none_is_cut_off_at_the_ends_of_the_range(
     load: object, mode_of: object, centres: Tensor
 ) -> None:
     assert torch.pdist(centres).min() > 4 * REACH
@@ -50,7 +50,7 @@ def test_no_two_modes_overlap_and_none_is_cut_off_at_the_edge_of_the_bytes(
 
 
 @pytest.mark.parametrize(("load", "mode_of", "centres"), CASES)
-def test_rounded_points_have_the_stated_centre_and_variance_and_share_within_three_deviations(
+def test_rounded_points_have_the_stated_centre_variance_and_fraction_within_three_deviations(
     load: Callable[..., object], mode_of: Callable[[Tensor], Tensor], centres: Tensor
 ) -> None:
     pixels, labels = tensors(load(GaussianOptions(), Path("unused")).train)  # type: ignore[attr-defined]
@@ -66,7 +66,7 @@ def test_rounded_points_have_the_stated_centre_and_variance_and_share_within_thr
 
 
 @pytest.mark.parametrize(("load", "mode_of", "centres"), CASES)
-def test_each_mode_is_drawn_equally_often_in_both_splits_and_the_order_tells_nothing(
+def test_each_mode_is_drawn_equally_often_in_both_splits_and_in_random_order(
     load: Callable[..., object], mode_of: object, centres: Tensor
 ) -> None:
     data = load(GaussianOptions(count=1003), Path("unused"))
@@ -78,7 +78,7 @@ def test_each_mode_is_drawn_equally_often_in_both_splits_and_the_order_tells_not
         assert labels[: len(centres)].tolist() != list(range(len(centres)))
 
 
-def test_a_point_just_beyond_three_deviations_is_of_no_mode() -> None:
+def test_a_point_just_beyond_three_deviations_is_in_no_mode() -> None:
     x, y = 27, 127  # half a level from the grid's centre (27.5, 127.5) along both axes
     inside, outside = (torch.tensor([x + 9, y], dtype=torch.uint8), torch.tensor([x + 10, y], dtype=torch.uint8))
     found = mode_of_gaussian_grid(torch.stack([inside, outside]).view(2, 1, 1, 2))

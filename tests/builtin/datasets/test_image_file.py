@@ -112,7 +112,7 @@ def test_every_alpha_over_white_is_exactly_rounded():
     assert np.array_equal(flat[..., 1], flat[..., 2])
 
 
-def test_premultiplied_alpha_is_the_same_picture():
+def test_premultiplied_alpha_gives_the_same_image():
     straight = Image.new("RGBA", (2, 2), (*RED, 51))
     assert to_eight_bits(straight.convert("RGBa")).getpixel((0, 0)) == (255, 204, 204)
     grey = Image.new("LA", (2, 2), (0, 51))
@@ -271,7 +271,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, side):
         read_image(tmp_path / "bomb.png", size=4, channels=3)
 
 
-def test_odd_files_warn_nobody(tmp_path):
+def test_unusual_files_cause_no_warnings(tmp_path):
     image = Image.new("P", (8, 8), 0)
     image.putpalette([*RED, *BLUE])
     image.save(tmp_path / "a.png", transparency=b"\x00\xff")  # Pillow warns of it when converting

@@ -1,4 +1,4 @@
-"""Room for decoding: beyond memory it is a file without a name, and where there is no disk either, memory again."""
+"""Arrays for decoding: large ones are in an unnamed file or, without space on the disk, in memory."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from PIL import Image
 from genbench import DataError
 from genbench.builtin.datasets import FolderOptions, pixel_buffer
 from genbench.builtin.datasets.folder import load
-from genbench.builtin.datasets.pixel_buffer import room, select
+from genbench.builtin.datasets.pixel_buffer import allocate, select
 
 
-def test_large_room_is_a_mapped_file_that_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_array_is_mapped_from_an_unnamed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_buffer, "IN_MEMORY", 100)
-    small, large = room((1, 1, 10, 10), tmp_path / "cache"), room((2, 1, 10, 10), tmp_path / "cache")
+    small, large = allocate((1, 1, 10, 10), tmp_path / "cache"), allocate((2, 1, 10, 10), tmp_path / "cache")
     assert not isinstance(small, np.memmap)
     assert isinstance(large, np.memmap)
     assert list((tmp_path / "cache").iterdir()) == []
@@ -31,7 +31,7 @@ def test_large_room_is_a_mapped_file_that_has_no_name(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), OverflowError(), AttributeError()])
-def test_without_room_on_the_disk_memory_is_used(
+def test_without_space_on_the_disk_memory_is_used(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
@@ -39,15 +39,15 @@ def test_without_room_on_the_disk_memory_is_used(
 
     monkeypatch.setattr(pixel_buffer, "IN_MEMORY", 100)
     monkeypatch.setattr("genbench.builtin.datasets.pixel_buffer.os.posix_fallocate", refuse)
-    assert not isinstance(room((2, 1, 10, 10), tmp_path), np.memmap)
+    assert not isinstance(allocate((2, 1, 10, 10), tmp_path), np.memmap)
     (tmp_path / "file").touch()
-    assert not isinstance(room((2, 1, 10, 10), tmp_path / "file"), np.memmap)
+    assert not isinstance(allocate((2, 1, 10, 10), tmp_path / "file"), np.memmap)
 
 
 @pytest.mark.parametrize("size", [2**20, 2**28, 2**40])
-def test_what_fits_nowhere_is_refused(size: int, tmp_path: Path) -> None:
+def test_an_array_that_fits_nowhere_is_refused(size: int, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"{size}×{size} pixels need .* GiB of memory"):
-        room((10**6, 3, size, size), tmp_path)
+        allocate((10**6, 3, size, size), tmp_path)
 
 
 def test_a_selection_keeps_the_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ scratch.IN_MEMORY = scratch._COPIED = 2**20
 lines = Path("/proc/self/status").read_text().splitlines()
 held = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
 resource.setrlimit(resource.RLIMIT_DATA, (held + 40 * 2**20,) * 2)
-pixels = scratch.room((80, 1, 1024, 1024), Path(sys.argv[1]))
+pixels = scratch.allocate((80, 1, 1024, 1024), Path(sys.argv[1]))
 pixels[::10] = 3
 print(len(scratch.select(pixels, np.arange(80) < 70, Path(sys.argv[1]))), int(pixels[50].max()))
 """

@@ -1,4 +1,4 @@
-"""Published datasets: files in their formats give the images and labels they hold; damaged ones are refused."""
+"""Published datasets: files in their formats give the right images and labels; damaged ones are refused."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def test_idx_files_in_torchvisions_layout(name: str, dataset: str, tmp_path: Pat
     assert data.notes == ()
 
 
-def test_extracted_files_alone_are_read_with_a_note_that_nothing_vouches_for_them(
-    tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_extracted_files_alone_are_read_with_a_note_about_missing_checksums(tmp_path: Path, monkeypatch: Any) -> None:
     arrays = write_mnist(tmp_path, monkeypatch)
     for file in list((tmp_path / "MNIST" / "raw").iterdir()):
         file.with_suffix("").write_bytes(gzip.decompress(file.read_bytes()))
@@ -125,7 +123,7 @@ def test_a_root_elsewhere_is_read_and_never_written(tmp_path: Path, monkeypatch:
 
 
 class Bomb:
-    """A pickle that would write a file when it is read."""
+    """A pickle that would write a file when loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -206,7 +204,7 @@ def test_svhn_calls_the_digit_zero_class_zero(tmp_path: Path, monkeypatch: Any) 
 
 
 def celeba_picture(level: int, colour: tuple[int, int, int] = (255, 0, 0)) -> Image.Image:
-    """A grey picture of 178×218 whose 20 upper and lower rows, which the square leaves out, are coloured."""
+    """A grey image of 178×218 whose 20 upper and lower rows, outside the square, are coloured."""
     picture = Image.new("RGB", (178, 218), colour)
     picture.paste((level, level, level), (0, 20, 178, 198))
     return picture
@@ -268,7 +266,7 @@ def test_an_attribute_makes_two_classes(tmp_path: Path, monkeypatch: Any) -> Non
         load("celeba", tmp_path, attribute="Smilling")
 
 
-def test_a_damaged_list_archive_or_picture_names_itself(tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_error_for_a_damaged_list_archive_or_image_names_it(tmp_path: Path, monkeypatch: Any) -> None:
     folder = write_celeba(tmp_path, monkeypatch, zipped=True)
     archive = folder / "img_align_celeba.zip"
     content = archive.read_bytes()
@@ -350,7 +348,7 @@ def test_lsun_without_its_package_says_what_to_install(tmp_path: Path, monkeypat
 
 
 class FakeDatabase:
-    """The part of lmdb's environment, transaction and cursor that is used, over the files of a folder."""
+    """The parts of lmdb's environment, transaction and cursor in use, backed by the files of a folder."""
 
     def __init__(self, folder: str, **_: Any) -> None:
         self.values = [file.read_bytes() for file in sorted(Path(folder).glob("*.webp"))]
@@ -375,7 +373,7 @@ class FakeDatabase:
         return iter(self.values)
 
 
-def test_lsun_reads_the_databases_of_a_category_and_leaves_the_working_directory_alone(
+def test_lsun_reads_the_databases_of_a_category_and_writes_nothing_to_the_working_directory(
     tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setitem(sys.modules, "lmdb", types.SimpleNamespace(open=FakeDatabase, Error=RuntimeError))
@@ -428,9 +426,7 @@ WRITERS: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_a_signature_stays_while_the_files_do_and_changes_with_them(
-    name: str, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_a_signature_changes_only_with_the_files(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     write, file = WRITERS[name]
     write(tmp_path, monkeypatch)
     first = signature(name, tmp_path)
@@ -490,7 +486,7 @@ def test_an_image_folder_without_a_split_holds_out_every_fifth(tmp_path: Path) -
     assert data.train.pixels.shape == (8, 3, 4, 4)
 
 
-def test_what_is_no_image_folder_says_so(tmp_path: Path) -> None:
+def test_folders_with_another_layout_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "flat" / "a.png", 0)
     picture(tmp_path / "holes" / "full" / "a.png", 0)
     (tmp_path / "holes" / "empty").mkdir()
@@ -503,11 +499,11 @@ def test_what_is_no_image_folder_says_so(tmp_path: Path) -> None:
         load("image-folder", tmp_path, path=str(tmp_path / "holes"), channels=2)
 
 
-def test_a_picture_bomb_is_refused_by_its_number(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_decompression_bomb_is_refused_with_its_number(tmp_path: Path, monkeypatch: Any) -> None:
     from genbench.builtin.datasets.published.decode_images import decode
 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     buffer = io.BytesIO()
     Image.new("L", (15, 10)).save(buffer, "PNG")
-    with pytest.raises(DataError, match="picture 0 cannot be read"):
+    with pytest.raises(DataError, match="image 0 cannot be read"):
         decode([buffer.getvalue()], 1, lambda content: Image.open(io.BytesIO(content)), 4, tmp_path)

@@ -1,4 +1,4 @@
-"""The rendered shapes: areas in closed form, symmetries, and factors that are what they are said to be."""
+"""The rendered shapes: areas in closed form, symmetries, and correct factors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ rotations = st.floats(0, 6.28)
 
 
 @given(shape=shapes, scale=st.floats(0.15, 0.3), rotation=rotations, x=st.floats(0.3, 0.7), y=st.floats(0.3, 0.7))
-def test_white_covers_the_area_of_the_shape_wherever_it_lies(
+def test_the_white_area_is_that_of_the_shape_at_any_position(
     shape: int, scale: float, rotation: float, x: float, y: float
 ) -> None:
     covered = float(picture(shape=shape, scale=scale, rotation=rotation, x=x, y=y).mean())
@@ -39,22 +39,20 @@ def test_white_covers_the_area_of_the_shape_wherever_it_lies(
 
 
 @given(shape=shapes, rotation=rotations)
-def test_a_quarter_turn_of_the_shape_is_a_quarter_turn_of_the_picture(shape: int, rotation: float) -> None:
+def test_a_quarter_turn_of_the_shape_is_a_quarter_turn_of_the_image(shape: int, rotation: float) -> None:
     turned = picture(shape=shape, rotation=rotation + math.pi / 2)
     assert (turned - torch.rot90(picture(shape=shape, rotation=rotation))).abs().max() <= 2 / 255
 
 
 @given(shape=shapes, rotation=rotations, right=st.integers(-8, 8), down=st.integers(-8, 8))
-def test_moving_the_centre_by_whole_pixels_moves_the_picture(
-    shape: int, rotation: float, right: int, down: int
-) -> None:
+def test_moving_the_centre_by_whole_pixels_shifts_the_image(shape: int, rotation: float, right: int, down: int) -> None:
     moved = picture(shape=shape, scale=0.2, rotation=rotation, x=0.5 + right / 64, y=0.5 + down / 64)
     still = picture(shape=shape, scale=0.2, rotation=rotation)
     assert (moved - still.roll((down, right), (0, 1))).abs().max() <= 2 / 255
 
 
 @given(shape=shapes, rotation=rotations)
-def test_a_small_picture_is_the_average_of_a_large_one(shape: int, rotation: float) -> None:
+def test_a_small_image_is_the_average_of_a_large_one(shape: int, rotation: float) -> None:
     large = picture(256, shape=shape, rotation=rotation)
     averaged = torch.nn.functional.avg_pool2d(large[None, None], 8)[0, 0]
     difference = (picture(32, shape=shape, rotation=rotation) - averaged).abs()
@@ -62,7 +60,7 @@ def test_a_small_picture_is_the_average_of_a_large_one(shape: int, rotation: flo
     assert difference.mean() < 0.01
 
 
-def test_edges_are_grey_and_insides_white_on_black() -> None:
+def test_edges_are_grey_and_interiors_white_on_black() -> None:
     for shape in range(3):
         levels = render(factors(shape, rotation=0.3), 64).unique()
         assert {0, 255} <= set(levels.tolist())
@@ -70,21 +68,21 @@ def test_edges_are_grey_and_insides_white_on_black() -> None:
     assert float(picture(shape=1)[32, 32]) == 1.0  # the ellipse's centre, where its gradient vanishes
 
 
-def test_a_heart_stands_on_its_tip_and_is_mirrored_in_its_axis() -> None:
+def test_a_heart_stands_on_its_tip_and_is_symmetric() -> None:
     heart = picture(shape=2)
     torch.testing.assert_close(heart, heart.flip(1), rtol=0, atol=1 / 255)
     widths = heart.sum(1)
     assert widths[18:24].mean() > 2 * widths[42:48].mean()
 
 
-def test_pictures_do_not_depend_on_their_companions() -> None:
+def test_images_do_not_depend_on_the_rest_of_the_batch() -> None:
     drawn = draw_factors(20, torch.Generator().manual_seed(0))
     together = render(drawn, 512)  # more than are rendered at a time
     alone = torch.cat([render(Factors(*(factor[index : index + 1] for factor in drawn)), 512) for index in range(20)])
     assert torch.equal(together, alone)
 
 
-def test_no_drawn_shape_touches_the_edge_and_every_factor_fills_its_range() -> None:
+def test_no_shape_touches_the_edge_and_every_factor_covers_its_range() -> None:
     drawn = draw_factors(5000, torch.Generator().manual_seed(0))
     for centre in (drawn.x, drawn.y):
         assert ((centre - drawn.scale > -1e-6) & (centre + drawn.scale < 1 + 1e-6)).all()
@@ -96,7 +94,7 @@ def test_no_drawn_shape_touches_the_edge_and_every_factor_fills_its_range() -> N
 
 
 @pytest.mark.parametrize("size", [28, 32, 64])
-def test_the_size_changes_the_resolution_and_not_what_is_shown(size: int) -> None:
+def test_the_size_changes_only_the_resolution(size: int) -> None:
     data = load(ShapesOptions(size=size, count=23), Path("unused"))
     assert torch.as_tensor(data.train.pixels).shape == (19, 1, size, size)
     assert torch.as_tensor(data.test.pixels).shape == (4, 1, size, size)
@@ -106,7 +104,7 @@ def test_the_size_changes_the_resolution_and_not_what_is_shown(size: int) -> Non
     torch.testing.assert_close(means[0], means[1], rtol=0.05, atol=0.5)
 
 
-def test_a_seed_fixes_the_pictures_and_another_changes_them() -> None:
+def test_a_seed_determines_the_images() -> None:
     first, again, other = (
         torch.as_tensor(load(ShapesOptions(size=16, count=10, seed=seed), Path("unused")).train.pixels)
         for seed in (3, 3, 4)

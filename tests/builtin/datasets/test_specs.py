@@ -1,4 +1,4 @@
-"""What the built-in datasets promise before anything is loaded."""
+"""The specs of the built-in datasets, before anything is loaded."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ SMALL = {
 }
 
 
-def test_every_name_is_its_own_and_the_first_is_the_default():
+def test_names_are_unique_and_the_first_is_the_default():
     names = [spec.name for spec in datasets.genbench_datasets()]
     assert names[0] == "fashion-mnist-mini"
     assert len(set(names)) == len(names)
@@ -36,7 +36,7 @@ def test_modes_are_counted_from_0_and_points_have_two_coordinates(tmp_path):
         assert -1 <= int(found.min()) < int(found.max()) < count == spec.classes
 
 
-def test_only_synthetic_is_synthetic_and_says_what_it_is_for():
+def test_only_synthetic_is_synthetic_and_its_summary_states_its_purpose():
     assert [name for name, spec in SPECS.items() if spec.synthetic] == ["synthetic"]
     assert "throughput only" in SPECS["synthetic"].summary
 
@@ -46,7 +46,7 @@ def test_every_loader_exists():
 
 
 @pytest.mark.parametrize("name", ["fashion-mnist-mini", *SMALL])
-def test_what_is_loaded_is_what_was_declared(name, tmp_path):
+def test_the_loaded_data_match_the_spec(name, tmp_path):
     spec = SPECS[name]
     values = {option.name: option.default for option in spec.option_schema} | SMALL.get(name, {})
     data = resolve(spec.load)(spec.make_options(values), tmp_path)
@@ -55,7 +55,7 @@ def test_what_is_loaded_is_what_was_declared(name, tmp_path):
     assert spec.train_size in (None, len(data.train.pixels))
 
 
-def test_the_text_behind_the_colon_is_the_path():
+def test_the_argument_after_the_colon_is_the_path():
     assert SPECS["folder"].argument == "path"
     assert SPECS["folder"].shape({"size": 32, "channels": 1}) == (1, 32, 32)
 

@@ -1,4 +1,4 @@
-"""Stacked Fashion-MNIST: what the channels are made of, and what the classifier says of them."""
+"""Stacked Fashion-MNIST: the content of the channels, and their classification."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def test_each_channel_is_an_image_of_the_same_split_and_the_label_is_its_three_d
     assert not rows(torch.as_tensor(data.test.pixels)) & rows(torch.as_tensor(SOURCE.train.pixels))
 
 
-def test_numbers_of_modes_are_the_channels_classes_read_as_digits() -> None:
+def test_mode_numbers_are_the_channels_classes_as_digits() -> None:
     assert combine(torch.tensor([[0, 0, 0], [9, 9, 9], [1, 2, 3]])).tolist() == [0, 999, 123]
 
 
-def test_every_one_of_the_thousand_modes_is_in_the_default_training_images() -> None:
+def test_the_default_training_images_contain_all_thousand_modes() -> None:
     labels = torch.as_tensor(stack(SOURCE.train, 20_480, torch.Generator().manual_seed(0)).labels)
     counts = torch.bincount(labels, minlength=1000)
     assert int(counts.min()) > 0
     assert float(counts.double().std()) == pytest.approx(20.48**0.5, rel=0.15)  # as independent draws spread
 
 
-def test_the_classifier_finds_all_three_labels_as_often_as_its_accuracy_says() -> None:
+def test_the_classifier_finds_all_three_labels_as_often_as_stated() -> None:
     data = stacked(5_000)
     pixels, labels = torch.as_tensor(data.test.pixels), torch.as_tensor(data.test.labels)
     found = mode_of(pixels)
@@ -57,7 +57,7 @@ def test_the_classifier_finds_all_three_labels_as_often_as_its_accuracy_says() -
     assert float((found == labels).double().mean()) == pytest.approx(0.8965**3, abs=0.05)
 
 
-def test_the_mode_of_an_image_depends_on_neither_its_companions_nor_its_place() -> None:
+def test_the_mode_of_an_image_does_not_depend_on_the_rest_of_the_batch() -> None:
     pixels = torch.as_tensor(stacked().train.pixels)[:40]
     found = mode_of(pixels)
     assert torch.equal(mode_of(pixels.flip(0)).flip(0), found)

@@ -1,4 +1,4 @@
-"""The synthetic dataset: uniform noise of the stated shape, the same every time."""
+"""The synthetic dataset: uniform noise of the stated shape, always the same."""
 
 from pathlib import Path
 

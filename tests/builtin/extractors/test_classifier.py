@@ -1,4 +1,4 @@
-"""The extractor that is trained on the data at hand: once, the same each time, and only where it can learn."""
+"""The extractor that is trained on the dataset: once, reproducibly, and only where it can learn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of these trainings need not lead anywhere."""
+    """Most of these trainings need not converge."""
     monkeypatch.setattr(classifier, "BUDGET", 48)
     monkeypatch.setattr(classifier, "LEAST_SKILL", -10.0)
 
@@ -37,7 +37,7 @@ def in_earnest(monkeypatch: pytest.MonkeyPatch, a_moment: None) -> None:
 
 
 def stripes(n: int, shape: tuple[int, int, int] = (1, 16, 16), classes: int = 2, seed: int = 0) -> Images:
-    """Images whose class is the direction or the width of their stripes, under noise."""
+    """Noisy images whose class is the direction or the width of their stripes."""
     rng = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % classes
     channels, height, width = shape
@@ -74,7 +74,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 # Training
 
 
-def test_two_trainings_make_the_same_weights_whatever_came_before(tmp_path: Path) -> None:
+def test_two_trainings_give_the_same_weights_whatever_the_global_state(tmp_path: Path) -> None:
     first = load(CPU, given(tmp_path / "a"))
     torch.rand(7)  # the global source of randomness has moved on
     threads = torch.get_num_threads()
@@ -86,7 +86,7 @@ def test_two_trainings_make_the_same_weights_whatever_came_before(tmp_path: Path
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_it_learns_what_can_be_learned_and_says_how_well(in_earnest: None, tmp_path: Path) -> None:
+def test_it_learns_and_reports_its_accuracy(in_earnest: None, tmp_path: Path) -> None:
     data = given(tmp_path)
     extractor = load(CPU, data)
     with torch.inference_mode():
@@ -96,13 +96,13 @@ def test_it_learns_what_can_be_learned_and_says_how_well(in_earnest: None, tmp_p
     assert extractor.protocol["test_accuracy"] == pytest.approx(accuracy, abs=1e-4)
 
 
-def test_training_inside_of_inference_mode_is_training_too(tmp_path: Path) -> None:
+def test_training_works_inside_inference_mode(tmp_path: Path) -> None:
     with torch.inference_mode():
         inside = load(CPU, given(tmp_path / "a"))
     assert weights(inside) == weights(load(CPU, given(tmp_path / "b")))
 
 
-def test_of_large_sets_a_part_is_looked_at(trainings: list[int], tmp_path: Path) -> None:
+def test_only_a_part_of_a_large_set_is_used(trainings: list[int], tmp_path: Path) -> None:
     load(CPU, given(tmp_path))
     assert trainings == [48]
 
@@ -122,7 +122,9 @@ def test_it_is_trained_once_for_the_same_data(trainings: list[int], tmp_path: Pa
 @pytest.mark.parametrize(
     "damage", [lambda old: b"", lambda old: old[:-40], lambda old: old[:-1] + bytes([old[-1] ^ 1])]
 )
-def test_a_damaged_file_is_trained_anew(damage: Callable[[bytes], bytes], trainings: list[int], tmp_path: Path) -> None:
+def test_a_damaged_file_is_replaced_by_a_new_training(
+    damage: Callable[[bytes], bytes], trainings: list[int], tmp_path: Path
+) -> None:
     load(CPU, given(tmp_path))
     (file,) = (tmp_path / "extractors").iterdir()
     whole = file.read_bytes()
@@ -132,7 +134,7 @@ def test_a_damaged_file_is_trained_anew(damage: Callable[[bytes], bytes], traini
     assert [path.read_bytes() for path in (tmp_path / "extractors").iterdir()] == [whole]
 
 
-def test_where_two_train_at_once_the_first_to_be_done_is_what_both_use(tmp_path: Path) -> None:
+def test_of_two_simultaneous_trainings_both_use_the_first_to_finish(tmp_path: Path) -> None:
     path = tmp_path / "extractors" / "one.safetensors"
     first = weights_cache.write(path, {"w": torch.zeros(2)}, {"by": "first"})
     second = weights_cache.write(path, {"w": torch.ones(2)}, {"by": "second"})
@@ -141,7 +143,7 @@ def test_where_two_train_at_once_the_first_to_be_done_is_what_both_use(tmp_path:
     assert [file.name for file in path.parent.iterdir()] == ["one.safetensors"]
 
 
-def test_a_cache_that_cannot_be_written_costs_the_file_only(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert load(CPU, given(tmp_path / "file")).name == "fd-cnn-stripes"
 
@@ -149,7 +151,7 @@ def test_a_cache_that_cannot_be_written_costs_the_file_only(tmp_path: Path) -> N
 # What it is
 
 
-def test_its_name_and_protocol_say_what_it_was_trained_on(tmp_path: Path) -> None:
+def test_its_name_and_protocol_state_what_it_was_trained_on(tmp_path: Path) -> None:
     extractor = load(CPU, given(tmp_path, hash="0123456789abcdef0123"))
     assert isinstance(extractor, Classifier)
     assert extractor.name == "fd-cnn-stripes"
@@ -168,7 +170,7 @@ def test_grey_and_colour_of_any_size(shape: tuple[int, int, int], tmp_path: Path
         assert extractor.logits(features).shape == (4, 3)
 
 
-def test_labels_need_not_be_counted_from_nought(in_earnest: None, tmp_path: Path) -> None:
+def test_labels_need_not_start_at_zero(in_earnest: None, tmp_path: Path) -> None:
     train, test = stripes(128), stripes(60, seed=1)
     moved = [Images(split.pixels, torch.as_tensor(split.labels) * 5 + 2) for split in (train, test)]
     extractor = load(CPU, given(tmp_path, train=moved[0], test=moved[1]))
@@ -177,7 +179,7 @@ def test_labels_need_not_be_counted_from_nought(in_earnest: None, tmp_path: Path
 
 
 def test_no_feature_is_dead(in_earnest: None, tmp_path: Path) -> None:
-    """Whitening by the spread of a feature that is always the same would make one odd sample the whole distance."""
+    """Whitening by the variance of a constant feature would let one odd sample dominate the distance."""
     data = given(tmp_path)
     with torch.inference_mode():
         features = load(CPU, data)(torch.as_tensor(data.train.pixels))
@@ -196,7 +198,7 @@ def test_no_feature_is_dead(in_earnest: None, tmp_path: Path) -> None:
         ({"train": stripes(128, (2, 16, 16))}, "2 channels"),
     ],
 )
-def test_data_that_cannot_be_learned_from_are_refused(
+def test_data_without_several_classes_are_refused(
     changes: dict[str, Images], reason: str, trainings: list[int], tmp_path: Path
 ) -> None:
     with pytest.raises(ExtractorUnavailable, match=reason):
@@ -218,12 +220,12 @@ def test_a_classifier_that_learned_nothing_is_refused_each_time_and_trained_once
     assert len(trainings) == 1
 
 
-def test_grey_given_three_times_is_what_a_network_for_colour_sees() -> None:
+def test_a_network_for_colour_sees_grey_repeated_three_times() -> None:
     grey = torch.as_tensor(stripes(2).pixels)
     assert torch.equal(prepare(grey, 3, 16), prepare(grey.expand(-1, 3, -1, -1), 3, 16))
 
 
-def test_fashion_cnn_tells_classes_apart_by_the_features_it_gives() -> None:
+def test_fashion_cnn_classifies_by_its_features() -> None:
     extractor = fashion_cnn.load(CPU)
     assert isinstance(extractor, Classifier)
     pixels = torch.as_tensor(stripes(3, (1, 28, 28)).pixels)

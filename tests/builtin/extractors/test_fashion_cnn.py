@@ -1,4 +1,4 @@
-"""The extractor that ships: it is the file it says it is, as good as it says, and it sees what a person sees."""
+"""The shipped extractor: its file and accuracy are as stated, and its distance agrees with human judgement."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def noise(n: int, *shape: int) -> Tensor:
 # The file
 
 
-def test_the_file_that_ships_has_the_hash_in_the_code(extractor: FashionCNN) -> None:
+def test_the_shipped_file_has_the_hash_in_the_code(extractor: FashionCNN) -> None:
     assert hashlib.sha256(fashion_cnn.WEIGHTS.read_bytes()).hexdigest() == fashion_cnn.WEIGHTS_SHA256
     assert fashion_cnn.WEIGHTS_SHA256.startswith(str(extractor.protocol["weights_sha256"]))
 
 
-def test_accuracy_on_held_out_images_is_what_the_file_says(extractor: FashionCNN, data: ImageData) -> None:
+def test_accuracy_on_held_out_images_is_that_stated_in_the_file(extractor: FashionCNN, data: ImageData) -> None:
     with torch.inference_mode():
         predicted = extractor.network(preprocess(torch.as_tensor(data.test.pixels))).argmax(1)
     accuracy = float((predicted == torch.as_tensor(data.test.labels)).double().mean())
@@ -72,7 +72,7 @@ def test_accuracy_on_held_out_images_is_what_the_file_says(extractor: FashionCNN
     assert accuracy > 0.88
 
 
-def test_it_was_trained_on_the_images_that_ship(script: ModuleType, data: ImageData) -> None:
+def test_it_was_trained_on_the_shipped_images(script: ModuleType, data: ImageData) -> None:
     assert facts()["train_sha256"] == script.tensors(data.train)[2]
     assert facts()["recipe_version"] == script.RECIPE_VERSION
 
@@ -84,7 +84,7 @@ def test_parameters_are_counted(extractor: FashionCNN) -> None:
 def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = tmp_path / "fashion-cnn.safetensors"
     monkeypatch.setattr(fashion_cnn, "WEIGHTS", damaged)
-    with pytest.raises(ExtractorUnavailable, match="install genbench again"):
+    with pytest.raises(ExtractorUnavailable, match="reinstall genbench"):
         fashion_cnn.load(CPU)
     damaged.write_bytes(b"\0" * 100)
     with pytest.raises(ExtractorUnavailable, match="damaged"):
@@ -92,7 +92,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_training_repeats_bit_for_bit_and_learns(script: ModuleType, data: ImageData) -> None:
+def test_training_is_reproducible_bit_for_bit_and_learns(script: ModuleType, data: ImageData) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     images, labels, _ = script.tensors(data.train)
@@ -106,7 +106,7 @@ def test_training_repeats_bit_for_bit_and_learns(script: ModuleType, data: Image
     assert classification.accuracy(first, test_images.__getitem__, test_labels) > 0.5  # a tenth by chance
 
 
-def test_augmentation_moves_images_and_nothing_else(script: ModuleType) -> None:
+def test_augmentation_only_shifts_and_mirrors_images(script: ModuleType) -> None:
     images = torch.zeros(64, 1, 28, 28)
     images[:, :, 14, 14] = 1  # one bright pixel, off the axis of the mirror
     moved = classification.augment(images, script.RECIPE, torch.Generator().manual_seed(0))
@@ -128,7 +128,7 @@ def test_any_size_and_one_or_three_channels_give_64_features(
     assert extractor(noise(2, *shape)).shape == (2, 64)
 
 
-def test_published_images_pass_untouched_and_a_grey_picture_in_colour_is_grey() -> None:
+def test_published_images_are_unchanged_and_a_grey_image_in_rgb_is_grey() -> None:
     grey = noise(3, 1, 28, 28)
     assert torch.equal(preprocess(grey), grey.float() / 255)
     torch.testing.assert_close(preprocess(grey.expand(-1, 3, -1, -1)), grey.float() / 255)
@@ -139,7 +139,7 @@ def test_grey_is_luma() -> None:
     assert (red, green, blue) == pytest.approx((0.299, 0.587, 0.114))
 
 
-def test_enlarging_pixel_by_pixel_keeps_the_picture(extractor: FashionCNN, data: ImageData) -> None:
+def test_enlarging_pixel_by_pixel_preserves_the_image(extractor: FashionCNN, data: ImageData) -> None:
     pixels = torch.as_tensor(data.test.pixels)[:50]
     enlarged = pixels.repeat_interleave(2, -1).repeat_interleave(2, -2)
     with torch.inference_mode():
@@ -157,7 +157,7 @@ def test_two_channels_are_refused(extractor: FashionCNN) -> None:
 
 @pytest.fixture(scope="module")
 def distance(extractor: FashionCNN, data: ImageData) -> Callable[[Tensor], float]:
-    """The whitened Fréchet distance of images from the training images."""
+    """The whitened Fréchet distance between images and the training images."""
     features = extract(extractor, torch.as_tensor(data.train.pixels), CPU, 250)
     transform = whiten(statistics(features))
     reference = statistics(transform(features))
@@ -173,7 +173,7 @@ def held_out(data: ImageData) -> Tensor:
     return torch.as_tensor(data.test.pixels)[:1000]
 
 
-def test_held_out_images_are_hardly_further_than_training_images(
+def test_held_out_images_are_hardly_farther_than_training_images(
     distance: Callable[[Tensor], float], held_out: Tensor, data: ImageData
 ) -> None:
     """A thousand Gaussian samples of the reference itself score d/N + d(d+1)/(4(N-1)), here 1.1."""
@@ -182,14 +182,14 @@ def test_held_out_images_are_hardly_further_than_training_images(
     assert distance(noise(1000, 1, 28, 28)) > 100
 
 
-def test_noise_moves_images_away_the_more_the_louder(distance: Callable[[Tensor], float], held_out: Tensor) -> None:
+def test_the_distance_grows_with_noise(distance: Callable[[Tensor], float], held_out: Tensor) -> None:
     grain = torch.randn(held_out.shape, generator=torch.Generator().manual_seed(1))
     levels = (0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)  # standard deviations, of a range of 1
     ladder = [distance((held_out + 255 * s * grain).round().clamp(0, 255).to(torch.uint8)) for s in levels]
     assert all(lower < higher for lower, higher in pairwise(ladder)), ladder
 
 
-def test_blur_moves_images_away_the_more_the_wider(distance: Callable[[Tensor], float], held_out: Tensor) -> None:
+def test_the_distance_grows_with_blur(distance: Callable[[Tensor], float], held_out: Tensor) -> None:
     def blurred(width: int) -> Tensor:
         mean = torch.nn.functional.avg_pool2d(held_out.float(), width, stride=1, padding=width // 2)
         return mean.round().to(torch.uint8)
@@ -198,7 +198,7 @@ def test_blur_moves_images_away_the_more_the_wider(distance: Callable[[Tensor], 
     assert all(lower < higher for lower, higher in pairwise(ladder)), ladder
 
 
-def test_missing_classes_move_images_away_the_more_are_missing(
+def test_the_distance_grows_with_the_number_of_missing_classes(
     distance: Callable[[Tensor], float], data: ImageData
 ) -> None:
     test, labels = torch.as_tensor(data.test.pixels), torch.as_tensor(data.test.labels)

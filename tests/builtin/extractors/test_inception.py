@@ -1,4 +1,4 @@
-"""The Inception extractors against pytorch-fid itself, with weights made here; and their ways to be missing."""
+"""The Inception extractors compared with pytorch-fid, with generated weights; and errors for missing weights."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_features_are_those_of_pytorch_fid(weights: Path, channels: int, monkeyp
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
 
 
-def test_features_do_not_depend_on_how_many_images_the_network_sees_at_a_time(
+def test_features_do_not_depend_on_the_number_of_images_per_pass(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
@@ -68,13 +68,13 @@ def test_features_do_not_depend_on_how_many_images_the_network_sees_at_a_time(
     assert (together - alone).norm() < 1e-5 * alone.norm()
 
 
-def test_two_channels_are_no_colour() -> None:
+def test_two_channels_are_refused_by_inception() -> None:
     extractor = inception.Inception(torch.nn.Identity(), torch.zeros(1008, 2048), CPU, "0" * 64)
     with pytest.raises(ValueError, match="2 channels"):
         extractor(torch.zeros(1, 2, 8, 8, dtype=torch.uint8))
 
 
-def test_folding_needs_a_network_that_is_not_in_training() -> None:
+def test_folding_needs_a_network_in_evaluation_mode() -> None:
     class Block(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -129,7 +129,7 @@ def test_every_protocol_maps_black_and_white_to_the_ends_of_the_range(prepare: i
         assert (flat - end).abs().max() <= 1 / 128 + 1e-6
 
 
-def test_protocols_of_the_variants_do_not_compare() -> None:
+def test_protocols_of_the_variants_are_not_comparable() -> None:
     variants = (inception.STANDARD, inception.CLEAN, inception.TENSORFLOW)
     loaded = [inception.Inception(torch.nn.Identity(), torch.zeros(1, 1), CPU, "6726825d", one) for one in variants]
     assert [one.name for one in loaded] == ["fid", "fid-clean", "fid-legacy-tensorflow"]
@@ -140,7 +140,7 @@ def test_protocols_of_the_variants_do_not_compare() -> None:
 # Which weights earn which name
 
 
-def test_other_weights_do_not_earn_the_name_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_weights_are_not_called_fid(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(inception_weights.VARIABLE, str(weights))
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     loaded = inception.load(CPU)
@@ -151,13 +151,13 @@ def test_other_weights_do_not_earn_the_name_fid(weights: Path, monkeypatch: pyte
     assert inception.load_legacy_tensorflow(CPU).name == f"fd-inception-legacy-tensorflow-{sha256[:8]}"
 
 
-def test_published_weights_earn_it() -> None:
+def test_published_weights_are_called_fid() -> None:
     head = torch.zeros(1008, 2048)
     assert inception.Inception(torch.nn.Identity(), head, CPU, "6726825d" + "0" * 56).name == "fid"
 
 
 @pytest.mark.parametrize("name", [inception_weights.FILE_NAME, "weights-inception-2015-12-05-6726825d.pth"])
-def test_a_file_that_bears_the_published_hash_must_have_it(
+def test_a_file_named_after_the_published_hash_must_have_it(
     name: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / name
@@ -168,7 +168,7 @@ def test_a_file_that_bears_the_published_hash_must_have_it(
 
 
 @pytest.mark.inception
-def test_published_weights_load_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published_weights_load_where_available(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCH_HOME")
     if not inception_weights.cached_path().is_file():
         pytest.skip("the published weights are not on this machine")
@@ -180,7 +180,7 @@ def test_published_weights_load_where_they_are(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("home", [{"TORCH_HOME": "t"}, {"XDG_CACHE_HOME": "x"}, {"HOME": "h"}])
-def test_weights_are_found_where_torch_hub_keeps_them(
+def test_weights_are_found_in_the_cache_of_torch_hub(
     home: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
@@ -194,7 +194,7 @@ def test_weights_are_found_where_torch_hub_keeps_them(
     assert inception_weights.find_weights() == path
 
 
-def test_missing_weights_without_a_network_say_in_one_line_what_to_put_where(tmp_path: Path) -> None:
+def test_the_error_for_missing_weights_without_a_network_names_file_and_path_in_one_line(tmp_path: Path) -> None:
     started = time.monotonic()
     with pytest.raises(ExtractorUnavailable) as raised:
         inception.load(CPU)
@@ -207,7 +207,7 @@ def test_missing_weights_without_a_network_say_in_one_line_what_to_put_where(tmp
     assert list(tmp_path.rglob("*.part*")) == []
 
 
-def test_a_server_that_never_answers_does_not_hold_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_answers_does_not_block_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(inception_weights, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}/weights.pth")
         monkeypatch.setattr(inception_weights, "TIMEOUT", 0.2)
@@ -233,7 +233,7 @@ def test_the_published_address_is_the_one_that_pytorch_fid_uses(monkeypatch: pyt
     assert inception_weights.URL == peer.FID_WEIGHTS_URL
 
 
-def test_a_variable_that_names_no_file_is_an_error_and_not_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_is_not_a_file_is_an_error_and_starts_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(inception_weights.VARIABLE, "nowhere.pth")
     with pytest.raises(ExtractorUnavailable, match=r"GENBENCH_INCEPTION_WEIGHTS names nowhere\.pth"):
         inception.load(CPU)
@@ -251,16 +251,16 @@ def _wrong_network(path: Path) -> None:
     "write",
     [lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"junk" * 99), _not_a_state, _wrong_network],
 )
-def test_a_file_that_holds_something_else_says_so(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_other_content_is_refused(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.pth"
     write(path)
     monkeypatch.setenv(inception_weights.VARIABLE, str(path))
-    with pytest.raises(ExtractorUnavailable, match="does not hold the Inception weights") as raised:
+    with pytest.raises(ExtractorUnavailable, match="does not contain the Inception weights") as raised:
         inception.load(CPU)
     assert "\n" not in str(raised.value)
 
 
-def test_construction_leaves_pytorch_fid_as_it_was() -> None:
+def test_construction_does_not_change_pytorch_fid() -> None:
     before = peer.load_state_dict_from_url
     with pytest.raises(RuntimeError):
         inception.build_network({})

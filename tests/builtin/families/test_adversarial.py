@@ -1,4 +1,4 @@
-"""The adversarial family: whose gradient goes where, what is augmented, and when the lazy penalty runs."""
+"""The adversarial family: gradients, augmentation, and the lazy penalty."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from genbench.api.training import (
     Phase,
 )
 from genbench.builtin.families.adversarial import Adversarial
-from genbench.builtin.families.per_sample import acts_on_each
+from genbench.builtin.families.per_sample import processes_independently
 from genbench.builtin.losses.adversarial import specs
 from genbench.data.resident import ResidentImages
+from genbench.data.source import BatchSettings
 from genbench.train.engine import Engine
 from genbench.train.optimizers import make_optimizers
 
@@ -107,7 +108,7 @@ def batch(labels: bool = False, last: bool = True, channels: int = 1) -> Batch:
 
 
 def run(phases: Mapping[str, Phase], given: Batch) -> dict[str, Objective]:
-    """Ask every phase for its objective, on the same batch; nothing is updated."""
+    """Evaluate the objective of every phase on the same batch, without updates."""
     return {name: phase.objective(given) for name, phase in phases.items()}
 
 
@@ -119,7 +120,7 @@ def engine(made_family: Adversarial, precision: str = "fp32") -> Engine:
     rng = torch.Generator().manual_seed(2)
     pixels = torch.randint(0, 256, (24, 1, 4, 4), dtype=torch.uint8, generator=rng)
     labels = torch.arange(24) % CLASSES if made_family.conditional else None
-    data = ResidentImages(pixels, labels, BATCH, (-1.0, 1.0), CPU, rng)
+    data = ResidentImages(BatchSettings(pixels, labels, BATCH, (-1.0, 1.0), CPU, rng))
     setup, phases = made_family.setup, made_family.phases()
     optimizers = make_optimizers(setup.networks, phases, resolve_recipe(setup.recipe))
     return Engine(setup.networks, phases, data, torch.Generator().manual_seed(3), optimizers, precision)
@@ -135,7 +136,7 @@ def gradients(network: nn.Module) -> list[Tensor | None]:
 
 @pytest.mark.parametrize("name", [*LOSSES])
 @pytest.mark.parametrize("conditional", [False, True])
-def test_the_discriminators_side_leaves_no_gradient_in_the_generator(name: str, conditional: bool) -> None:
+def test_the_discriminators_phase_leaves_no_gradient_in_the_generator(name: str, conditional: bool) -> None:
     players = family(made(name), conditional=conditional)
     given = batch(labels=conditional)
     for phase in phases_of(players).values():
@@ -146,7 +147,7 @@ def test_the_discriminators_side_leaves_no_gradient_in_the_generator(name: str, 
 
 
 @pytest.mark.parametrize("every", [1, 4])
-def test_a_penalty_that_looks_at_fakes_directly_does_not_reach_the_generator_either(every: int) -> None:
+def test_a_penalty_on_fakes_does_not_reach_the_generator_either(every: int) -> None:
     loss = dataclasses.replace(
         made("hinge"), penalty=lambda judge, real, fake, rng: judge(fake).square().mean(), penalty_every=every
     )
@@ -192,7 +193,7 @@ def discriminator_gradient(players: Adversarial, given: Batch, names: list[str])
 
 
 @pytest.mark.parametrize("repeats", [1, 3])
-def test_over_k_steps_a_lazy_penalty_adds_up_to_one_in_every_update(repeats: int) -> None:
+def test_a_lazy_penalty_over_k_steps_equals_one_in_every_update(repeats: int) -> None:
     every, steps = 4, {"discriminator_steps": repeats}
     without = discriminator_gradient(family(made("non-saturating")), batch(), ["discriminator"])
     eager = discriminator_gradient(family(made("r1", penalty_every=1), **steps), batch(), ["discriminator"])
@@ -247,7 +248,7 @@ def test_r1_lowers_the_gradient_at_real_images() -> None:
 
 
 @pytest.mark.parametrize("loss", [made("wgan", clip=0.03)], ids=["wgan"])
-def test_every_update_ends_with_the_discriminators_weights_in_their_bounds(loss: AdversarialLoss) -> None:
+def test_after_every_update_the_discriminators_weights_are_within_bounds(loss: AdversarialLoss) -> None:
     players = family(loss, learning_rate=0.1)
     before = copy.deepcopy(players.generator.state_dict())
     trained = engine(players)
@@ -259,7 +260,7 @@ def test_every_update_ends_with_the_discriminators_weights_in_their_bounds(loss:
     assert any(not torch.equal(before[name], value) for name, value in players.generator.state_dict().items())
 
 
-def test_clipping_leaves_frozen_parameters_and_the_generator_alone() -> None:
+def test_clipping_does_not_change_frozen_parameters_or_the_generator() -> None:
     players = family(made("wgan", clip=1e-3))
     first = next(players.discriminator.parameters()).requires_grad_(False)
     kept = first.clone()
@@ -276,7 +277,7 @@ def test_clipping_leaves_frozen_parameters_and_the_generator_alone() -> None:
 # Curves
 
 
-def test_the_curves_of_the_discriminator_are_shares_and_means_of_its_logits() -> None:
+def test_the_curves_of_the_discriminator_are_fractions_and_means_of_its_logits() -> None:
     class Fixed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -318,7 +319,7 @@ class FixedLogits(nn.Module):
         ("wgan-gp", 9.0, 4 / 6, 3 / 6), ("rpgan-r1-r2", 9.0, 4 / 6, 3 / 6),
     ],
 )  # fmt: skip
-def test_accuracies_count_from_the_boundary_or_from_the_other_kind(
+def test_accuracies_use_the_boundary_or_the_mean_of_the_other_kind(
     name: str, shift: float, accuracy_real: float, accuracy_fake: float
 ) -> None:
     real, fake = [2.0, 4.0, 0.0, -1.0, 3.0, 4.0], [-1.0, -1.0, 0.0, 2.0, 3.0, 3.0]
@@ -331,7 +332,7 @@ def test_accuracies_count_from_the_boundary_or_from_the_other_kind(
 
 
 @pytest.mark.parametrize("name", [*LOSSES])
-def test_ada_counts_from_the_boundary_and_is_refused_where_there_is_none(name: str) -> None:
+def test_ada_uses_the_boundary_and_is_refused_where_there_is_none(name: str) -> None:
     class Counting:
         def __init__(self) -> None:
             self.seen: list[Tensor] = []
@@ -372,7 +373,7 @@ def test_the_weighted_total_is_that_of_the_two_plain_losses(name: str) -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.9])
-def test_the_weighted_loss_shows_the_total_that_its_players_descend(alpha: float) -> None:
+def test_the_weighted_loss_shows_the_total_that_its_players_minimise(alpha: float) -> None:
     objectives = run(phases_of(family(made("weighted", alpha=alpha))), batch())
     plain = run(phases_of(family(made("non-saturating"))), batch())
     expected = alpha * plain["discriminator"].total + (1 - alpha) * plain["generator"].total
@@ -385,7 +386,7 @@ def test_the_weighted_loss_shows_the_total_that_its_players_descend(alpha: float
 # Classes
 
 
-def test_a_classifying_discriminator_learns_classes_of_real_and_fake_and_the_generator_those_of_fakes() -> None:
+def test_class_losses_are_of_real_and_fake_images_for_the_discriminator_and_of_fakes_for_the_generator() -> None:
     players, given = family(made("non-saturating"), conditional=True), batch(labels=True)
     objectives = run(phases_of(players), given)
     real_logits, real_classes = players.discriminator(given.images)
@@ -401,7 +402,7 @@ def test_a_classifying_discriminator_learns_classes_of_real_and_fake_and_the_gen
     assert generator.total.item() == pytest.approx((softplus(-fake_logits).mean() + class_fake).item())
 
 
-def test_a_discriminator_that_knows_nothing_of_classes_pays_the_logarithm_of_their_number() -> None:
+def test_the_class_loss_of_a_uniform_prediction_is_the_logarithm_of_the_number_of_classes() -> None:
     players = family(made("hinge"), conditional=True)
     nn.init.zeros_(players.discriminator.classes.weight)  # type: ignore[union-attr, arg-type]
     nn.init.zeros_(players.discriminator.classes.bias)  # type: ignore[union-attr, arg-type]
@@ -409,7 +410,7 @@ def test_a_discriminator_that_knows_nothing_of_classes_pays_the_logarithm_of_the
     assert terms["class_real"].item() == pytest.approx(math.log(CLASSES))
 
 
-def test_class_logits_without_labels_are_an_error_with_a_cure() -> None:
+def test_class_logits_without_labels_are_an_error_with_a_remedy() -> None:
     networks = {**plain_networks(), "discriminator": ClassifyingDiscriminator()}
     with pytest.raises(genbench.GenbenchError, match="conditional=True"):
         family(made("hinge"), networks).discriminator_objective(batch())
@@ -420,7 +421,7 @@ def test_class_logits_without_labels_are_an_error_with_a_cure() -> None:
 
 
 class Counted(nn.Tanh):
-    """Not one of torch's own layers, so that nobody knows what it does to a batch."""
+    """Not one of torch's own layers, so its effect on a batch is unknown."""
 
     passes = 0
 
@@ -430,7 +431,7 @@ class Counted(nn.Tanh):
 
 
 @pytest.mark.parametrize("name", [*LOSSES])
-def test_real_images_and_fakes_in_one_pass_give_the_objective_of_two(name: str) -> None:
+def test_one_pass_for_real_images_and_fakes_gives_the_objective_of_two(name: str) -> None:
     networks = plain_networks()
     counted = Counted()
     apart = {**networks, "discriminator": nn.Sequential(*networks["discriminator"], counted)}
@@ -459,11 +460,9 @@ def test_real_images_and_fakes_in_one_pass_give_the_objective_of_two(name: str) 
         (Counted(), False),
     ],
 )
-def test_only_networks_of_layers_that_are_known_to_treat_images_one_by_one_see_both_at_once(
-    layer: nn.Module, alone: bool
-) -> None:
+def test_only_networks_of_known_independent_layers_process_both_in_one_pass(layer: nn.Module, alone: bool) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), layer, nn.Linear(8, 1), nn.Flatten(0))
-    assert acts_on_each(network) == alone
+    assert processes_independently(network) == alone
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -472,7 +471,7 @@ def test_only_networks_of_layers_that_are_known_to_treat_images_one_by_one_see_b
 
 @dataclass
 class Shift:
-    """Adds the same number to all images, and keeps a list of what it was given."""
+    """Adds the same number to all images, and records its input."""
 
     amount: float = 0.5
     seen: list[Tensor] = field(default_factory=list)
@@ -527,7 +526,7 @@ def test_the_generator_learns_through_the_augmentation() -> None:
 
 
 @pytest.mark.parametrize("conditional", [False, True])
-def test_a_sample_is_what_is_generated_from_latents_of_the_prior(conditional: bool) -> None:
+def test_a_sample_is_generated_from_latents_of_the_prior(conditional: bool) -> None:
     players = family(made("hinge"), conditional=conditional)
     labels = torch.arange(5) % CLASSES if conditional else None
     latents = players.latents(5, torch.Generator().manual_seed(4))
@@ -592,7 +591,7 @@ def test_penalties_go_through_convolutions_with_batch_norm_and_in_place_activati
 
 
 @pytest.mark.parametrize(("name", "learns"), [("wgan-gp", False), ("rpgan-r1-r2", False), ("r1", True)])
-def test_losses_of_differences_give_the_last_bias_no_gradient(name: str, learns: bool) -> None:
+def test_losses_on_differences_give_the_last_bias_no_gradient(name: str, learns: bool) -> None:
     """Adding a number to all logits changes neither the game nor the slope of the discriminator."""
     players = family(made(name))
     phases_of(players)["discriminator"].objective(batch()).total.backward()  # type: ignore[no-untyped-call]
@@ -603,7 +602,7 @@ def test_losses_of_differences_give_the_last_bias_no_gradient(name: str, learns:
 
 
 @pytest.mark.parametrize("name", [*LOSSES])
-def test_three_channels_train_as_one_does(name: str) -> None:
+def test_models_train_on_three_channels(name: str) -> None:
     objectives = run(phases_of(family(made(name), plain_networks(3))), batch(channels=3))
     assert all(objective.total.isfinite() for objective in objectives.values())
 
@@ -611,6 +610,6 @@ def test_three_channels_train_as_one_does(name: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"), [({"penalty_every": 0}, "penalty_every"), ({"clip_weights": 0.0}, "clip_weights")]
 )
-def test_numbers_of_a_loss_that_make_no_sense_are_refused(fields: dict[str, Any], named: str) -> None:
+def test_invalid_settings_of_a_loss_are_refused(fields: dict[str, Any], named: str) -> None:
     with pytest.raises(genbench.GenbenchError, match=named):
         family(dataclasses.replace(made("hinge"), **fields))

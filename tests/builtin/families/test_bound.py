@@ -1,4 +1,4 @@
-"""The bound of the variational family on the likelihood: closed forms, and what it may not depend on."""
+"""The bound of the variational family on the likelihood: closed forms and invariances."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_with_the_exact_posterior_every_bound_is_the_likelihood_itself(draws: in
 
 
 @pytest.mark.parametrize(("widen", "shift"), [(2.5, 0.0), (0.4, 0.0), (1.0, 0.3)])
-def test_with_another_posterior_more_latents_come_nearer_to_the_likelihood(widen: float, shift: float) -> None:
+def test_with_another_posterior_more_latents_tighten_the_bound(widen: float, shift: float) -> None:
     linear, images, log_likelihood = linear_gaussian(widen, shift)
     bound = linear.bound(images, 8000, torch.Generator().manual_seed(1))
 
@@ -112,7 +112,7 @@ def test_with_another_posterior_more_latents_come_nearer_to_the_likelihood(widen
     assert exact - float(metric.elbo(bound).mean()) == pytest.approx(float(gap), abs=0.02)
 
 
-def test_rate_and_distortion_add_up_to_the_bound() -> None:
+def test_rate_and_distortion_sum_to_the_bound() -> None:
     linear, images, _ = linear_gaussian(2.5, 0.3)
     bound = linear.bound(images, 20_000, torch.Generator().manual_seed(1))
     torch.testing.assert_close(-(bound.rate + bound.distortion), metric.elbo(bound), atol=0.1, rtol=0)
@@ -125,7 +125,7 @@ def test_rate_and_distortion_add_up_to_the_bound() -> None:
 
 
 def built(name: str, loss: genbench.VariationalLoss | None = None) -> Variational:
-    """Return a built-in model of 1×4×4 pictures with weights that are not small."""
+    """Return a built-in model for 1×4×4 images with weights that are not small."""
     torch.manual_seed(0)
     networks = built_models.build(name, (1, 4, 4), **built_models.tiny(name))
     for network in networks.values():
@@ -163,7 +163,7 @@ def test_log_weights_are_those_of_the_distributions_one_latent_at_a_time() -> No
             assert float(bound.log_weights[draw, number]) == pytest.approx(float(weight), rel=1e-5, abs=1e-3)
 
 
-def test_what_is_said_of_an_image_does_not_depend_on_the_others_of_its_batch() -> None:
+def test_the_bound_of_an_image_does_not_depend_on_the_rest_of_the_batch() -> None:
     model = built("vae")
     rng = torch.Generator().manual_seed(5)
     parts = [model.bound(PICTURES[:2], 3, rng), model.bound(PICTURES[2:], 3, rng)]
@@ -173,7 +173,7 @@ def test_what_is_said_of_an_image_does_not_depend_on_the_others_of_its_batch() -
         torch.testing.assert_close(torch.cat([getattr(part, name) for part in parts]), getattr(whole, name))
 
 
-def test_the_weight_of_the_kl_term_and_the_objective_have_no_part_in_it() -> None:
+def test_the_bound_does_not_depend_on_the_kl_weight_or_the_objective() -> None:
     losses = [spec for spec in built_models.LOSSES.values() if spec.family == "variational"]
     bounds = []
     for spec in losses:
@@ -195,24 +195,24 @@ def test_the_weight_of_the_kl_term_and_the_objective_have_no_part_in_it() -> Non
         ("logistic", "logistic", "discrete"),
     ],
 )
-def test_each_likelihood_says_what_it_is(chosen: Any, name: str, kind: str) -> None:
+def test_each_likelihood_states_its_name_and_kind(chosen: Any, name: str, kind: str) -> None:
     model = built("vae", elbo(ElboOptions(likelihood=chosen)))
     assert isinstance(model, genbench.LikelihoodFamily)
     assert model.likelihood == genbench.Likelihood(name, kind)  # type: ignore[arg-type]
     assert bool(ask(model, PICTURES).log_weights.isfinite().all())
 
 
-def test_there_is_no_bound_without_a_density_of_latents_or_a_likelihood() -> None:
+def test_there_is_no_bound_without_a_latent_density_or_a_likelihood() -> None:
     stranger = genbench.VariationalLoss(lambda posterior: genbench.Objective(posterior.mean.sum(), {}))
     uniform = built("vae")
     uniform.setup = dataclasses.replace(uniform.setup, model=dataclasses.replace(SPEC, prior="uniform"))
     for model in (built("vae", wae_mmd(WAEOptions())), built("vae", stranger), uniform):
         assert model.likelihood is None
-        with pytest.raises(ValueError, match="bounds no likelihood"):
+        with pytest.raises(ValueError, match="has no bound on the likelihood"):
             ask(model, PICTURES)
 
 
-def test_a_conditional_model_is_told_the_class_of_each_draw() -> None:
+def test_a_conditional_model_receives_the_class_of_each_draw() -> None:
     model = built("cvae")
     labels = torch.tensor([0, 1, 2, 0, 1])
     together = ask(model, PICTURES, labels=labels)
@@ -224,7 +224,7 @@ def test_a_conditional_model_is_told_the_class_of_each_draw() -> None:
 
 
 @pytest.mark.parametrize("chosen", ["gaussian-learned", "logistic"])
-def test_a_trained_scale_is_the_one_of_the_weights_that_are_asked(chosen: Any) -> None:
+def test_a_trained_scale_is_that_of_the_weights_in_use(chosen: Any) -> None:
     def scaled(sigma: float) -> genbench.VariationalLoss:
         return elbo(ElboOptions(likelihood=chosen, sigma=sigma))
 

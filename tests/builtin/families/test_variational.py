@@ -1,4 +1,4 @@
-"""The variational family: what a loss is handed, whatever it asks for, and what is trained."""
+"""The variational family: the input of a loss, for any settings, and what is trained."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Keeps the labels that it is given."""
+    """Records the labels that it receives."""
 
     def __init__(self, end: nn.Module | None = None) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class Decoder(nn.Module):
 
 
 class TrackerProcess:
-    """A loss that keeps what it is asked."""
+    """A loss that records its input."""
 
     def __init__(self, **settings: Any) -> None:
         self.loss = genbench.VariationalLoss(self.objective, **settings)
@@ -96,7 +96,7 @@ def hear(given: genbench.Batch | None = None, **settings: Any) -> genbench.Poste
     return listener.heard[0]
 
 
-def test_each_image_has_as_many_latents_as_the_loss_asks_for() -> None:
+def test_each_image_has_as_many_latents_as_the_loss_requests() -> None:
     sure = Encoder(log_variance=-40.0)  # draws lie on their means
     heard = hear(samples=3, encoder=sure)
     assert heard.latents.shape == (15, 2)
@@ -123,7 +123,7 @@ def test_the_labels_of_a_conditional_model_follow_its_draws() -> None:
     assert decoder.labels.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4]
 
 
-def test_a_deterministic_loss_is_given_the_means() -> None:
+def test_a_deterministic_loss_receives_the_means() -> None:
     heard = hear(deterministic=True, encoder=Encoder(log_variance=0.0))
     assert torch.equal(heard.latents, heard.mean)
 
@@ -150,7 +150,7 @@ def test_the_prior_is_drawn_only_for_a_loss_that_uses_it() -> None:
     assert 0.95 < float(prior.abs().max()) <= 1.0
 
 
-def test_the_loss_knows_the_number_of_training_images_and_the_share_of_the_budget() -> None:
+def test_the_loss_receives_the_number_of_training_images_and_the_progress() -> None:
     heard = hear(batch(progress=torch.tensor(0.25)))
     assert heard.train_size == 77
     assert heard.progress is not None
@@ -169,7 +169,7 @@ def test_the_parameters_of_a_loss_are_trained_with_the_networks() -> None:
 
 
 @pytest.mark.parametrize("output", ["images", "logits"])
-def test_a_loss_sees_images_from_zero_to_one_and_logits_of_them_whatever_the_models_range(output: Any) -> None:
+def test_a_loss_receives_images_in_zero_to_one_and_logits_for_any_value_range(output: Any) -> None:
     if output == "logits":
         wanted, low, high = family(listener := TrackerProcess().loss, decoder=Decoder()), 0.0, 1.0
     else:
@@ -189,7 +189,7 @@ def test_a_loss_sees_images_from_zero_to_one_and_logits_of_them_whatever_the_mod
     torch.testing.assert_close(heard[0].logits.sigmoid() * (high - low) + low, again, atol=1e-5, rtol=0)
 
 
-def test_losses_are_asked_in_fp32_while_networks_run_in_bf16() -> None:
+def test_losses_run_in_fp32_while_networks_run_in_bf16() -> None:
     listener = TrackerProcess(uses_prior=True, samples=2)
     wanted = family(listener.loss, precision="bf16")
     with torch.autocast("cpu", torch.bfloat16):
@@ -243,7 +243,7 @@ class Returns(nn.Module):
         ((torch.zeros(1, 2), torch.zeros(1, 2)), genbench.GenbenchError, r"mean of \(1, 2\)"),
     ],
 )
-def test_an_encoder_that_breaks_the_contract_is_told_what_was_expected(
+def test_the_error_for_an_invalid_encoder_output_states_what_was_expected(
     returned: Any, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error, match=says):
@@ -251,12 +251,12 @@ def test_an_encoder_that_breaks_the_contract_is_told_what_was_expected(
 
 
 @pytest.mark.parametrize("settings", [{"samples": 0}, {"samples": 2, "deterministic": True}])
-def test_a_loss_that_asks_for_an_impossible_number_of_latents_is_refused(settings: dict[str, Any]) -> None:
+def test_a_loss_with_an_invalid_number_of_latents_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(genbench.GenbenchError, match=r"VariationalLoss\.samples is at least 1"):
         family(TrackerProcess(**settings).loss)
 
 
-def test_family_specs_can_be_created_and_drop_out_only_in_networks_that_they_have() -> None:
+def test_family_specs_can_be_created_and_use_dropout_only_in_their_networks() -> None:
     for spec in genbench_families():
         assert callable(resolve(spec.create))
         assert {*spec.dropout, *spec.averaged} <= {*spec.networks}

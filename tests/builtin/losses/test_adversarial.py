@@ -63,7 +63,7 @@ def images(count: int = 4, channels: int = 1, seed: int = 0) -> Tensor:
         ("weighted", LN2, LN2 / 2),
     ],
 )
-def test_the_losses_of_a_discriminator_that_says_nothing(name: str, discriminator: float, generators: float) -> None:
+def test_the_losses_of_an_uninformative_discriminator(name: str, discriminator: float, generators: float) -> None:
     loss, zero = made(name), logits(0, 0)
     assert loss.discriminator(zero, zero).item() == pytest.approx(discriminator)
     assert loss.generator(zero, zero).item() == pytest.approx(generators)
@@ -76,7 +76,7 @@ def test_every_loss_has_its_closed_form_here() -> None:
     }
 
 
-def test_the_best_logits_of_each_game_cost_nothing() -> None:
+def test_the_optimal_logits_of_each_game_have_no_loss() -> None:
     assert made("lsgan").discriminator(logits(1, 1), logits(0, 0)).item() == 0
     assert made("lsgan").generator(logits(1, 1), None).item() == 0
     assert made("hinge").discriminator(logits(1, 5), logits(-1, -5)).item() == 0
@@ -126,7 +126,7 @@ REFERENCES: dict[str, Reference] = {
 
 @pytest.mark.parametrize("name", list(REFERENCES))
 @given(pairs=st.lists(st.tuples(st.floats(-50, 50, width=32), st.floats(-50, 50, width=32)), min_size=1, max_size=5))
-def test_losses_in_single_precision_are_the_textbook_values(name: str, pairs: list[tuple[float, float]]) -> None:
+def test_losses_in_single_precision_match_the_textbook_values(name: str, pairs: list[tuple[float, float]]) -> None:
     real, fake = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     loss = made(name)
     found = loss.discriminator(logits(*real), logits(*fake)).item(), loss.generator(logits(*fake), logits(*real)).item()
@@ -145,7 +145,7 @@ def gradients(loss: AdversarialLoss, real: float, fake: float, dtype: torch.dtyp
 @pytest.mark.parametrize("real", [-50.0, 0.25, 50.0])
 @pytest.mark.parametrize("fake", [-50.0, 0.25, 50.0])
 def test_gradients_are_right_where_probabilities_round_to_zero_and_one(name: str, real: float, fake: float) -> None:
-    """The logarithm of a rounded probability has no gradient there, and one with an ε inside has a wrong one."""
+    """The logarithm of a rounded probability has no gradient there, and with an added ε a wrong one."""
     loss = made(name)
     single = gradients(loss, real, fake, torch.float32)
     double = gradients(loss, real, fake, torch.float64)
@@ -155,7 +155,7 @@ def test_gradients_are_right_where_probabilities_round_to_zero_and_one(name: str
 
 @pytest.mark.parametrize("extreme", [-1e30, -1e4, 1e4, 1e30])
 @pytest.mark.parametrize("name", sorted({*LOSSES} - {"lsgan"}))  # whose squares may overflow
-def test_losses_and_gradients_stay_finite_for_absurd_logits(name: str, extreme: float) -> None:
+def test_losses_and_gradients_stay_finite_for_extreme_logits(name: str, extreme: float) -> None:
     loss = made(name)
     assert all(map(math.isfinite, gradients(loss, extreme, -extreme, torch.float32)))
     assert math.isfinite(loss.discriminator(logits(extreme), logits(-extreme)).item())
@@ -190,7 +190,7 @@ def test_losses_do_not_change_when_the_batch_is_doubled(name: str, real: list[fl
 
 @pytest.mark.parametrize("name", ["relativistic", "rpgan-r1-r2"])
 @given(pairs=st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=5), shift=st.floats(-9, 9))
-def test_relativistic_losses_know_differences_only_and_their_players_exchange_real_and_fake(
+def test_relativistic_losses_depend_only_on_differences_and_swap_real_and_fake(
     name: str, pairs: list[tuple[float, float]], shift: float
 ) -> None:
     loss, both = made(name), torch.tensor(pairs, dtype=torch.float64)
@@ -201,7 +201,7 @@ def test_relativistic_losses_know_differences_only_and_their_players_exchange_re
     assert shifted == pytest.approx(loss.discriminator(real, fake).item(), abs=1e-8)
 
 
-def test_a_relativistic_generator_asks_for_real_logits() -> None:
+def test_a_relativistic_generator_needs_real_logits() -> None:
     with pytest.raises(TypeError, match="compared with real images"):
         made("relativistic").generator(logits(0), None)
 
@@ -221,14 +221,14 @@ def test_label_smoothing_lowers_the_target_of_real_images_only(name: str, smooth
     assert loss.generator(real, None).item() == pytest.approx(made(name).generator(real, None).item())
 
 
-def test_the_best_logit_under_label_smoothing_is_that_of_the_target() -> None:
+def test_the_optimal_logit_under_label_smoothing_is_that_of_the_target() -> None:
     best = torch.tensor([math.log(0.9 / 0.1)], dtype=torch.float64, requires_grad=True)
     loss = made("non-saturating", label_smoothing=0.1).discriminator(best, torch.zeros(1, dtype=torch.float64))
     assert torch.autograd.grad(loss, best)[0].item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("game", ["non-saturating", "minimax", "lsgan", "hinge", "relativistic"])
-def test_weighted_scales_the_two_sides_of_a_game(game: str) -> None:
+def test_weighted_scales_the_two_objectives_of_a_game(game: str) -> None:
     plain, scaled = made(game), made("weighted", game=game, alpha=0.2)
     real, fake = logits(1, -2), logits(0.5, 3)
     assert scaled.weighted
@@ -238,8 +238,8 @@ def test_weighted_scales_the_two_sides_of_a_game(game: str) -> None:
     assert scaled.generator(fake, real).item() == pytest.approx(0.8 * plain.generator(fake, real).item())
 
 
-def test_weighted_refuses_smoothing_where_it_does_nothing() -> None:
-    with pytest.raises(genbench.GenbenchError, match=r"label_smoothing = 0\.1 does nothing in the game 'hinge'"):
+def test_weighted_refuses_smoothing_where_it_has_no_effect() -> None:
+    with pytest.raises(genbench.GenbenchError, match=r"label_smoothing = 0\.1 has no effect on the game 'hinge'"):
         made("weighted", game="hinge", label_smoothing=0.1)
     smoothed = made("weighted", game="minimax", label_smoothing=0.1, alpha=0.5)
     expected = made("minimax", label_smoothing=0.1).discriminator(logits(2), logits(1)).item() / 2
@@ -265,7 +265,9 @@ def test_weighted_refuses_smoothing_where_it_does_nothing() -> None:
         ("weighted", "game", "hing", "Did you mean 'hinge'"),
     ],
 )
-def test_a_bad_value_is_refused_by_name_and_range(name: str, option: str, value: object, allowed: str) -> None:
+def test_the_error_for_an_invalid_value_states_name_and_range(
+    name: str, option: str, value: object, allowed: str
+) -> None:
     with pytest.raises(UsageError) as error:
         made(name, **{option: value})
     assert f"{name}.{option}" in str(error.value)
@@ -310,7 +312,7 @@ def value(loss: AdversarialLoss, discriminator: penalties.Discriminator, real: T
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_penalties_on_a_linear_discriminator_depend_on_the_norm_of_its_weight_alone(channels: int) -> None:
+def test_penalties_on_a_linear_discriminator_depend_only_on_the_norm_of_its_weight(channels: int) -> None:
     weight = images(1, channels, seed=5)[0]
     norm = weight.norm().item()
     real, fake = images(4, channels, seed=1), images(4, channels, seed=2)
@@ -322,7 +324,7 @@ def test_penalties_on_a_linear_discriminator_depend_on_the_norm_of_its_weight_al
     assert value(made("rpgan-r1-r2"), d, real, fake) == pytest.approx(1 / 2 * 2 * norm**2, rel=1e-5)
 
 
-def test_penalties_on_a_quadratic_discriminator_take_one_norm_per_image() -> None:
+def test_penalties_on_a_quadratic_discriminator_use_one_norm_per_image() -> None:
     """Its gradient is the image: the penalties must be means over images of functions of each image's own norm."""
     real, fake = images(4, seed=1), 2 * images(4, seed=2)
     squared_real, squared_fake = real.square().sum((1, 2, 3)), fake.square().sum((1, 2, 3))
@@ -374,7 +376,7 @@ def test_perturbation_is_noise_per_pixel_of_up_to_half_a_standard_deviation() ->
 
 
 @pytest.mark.parametrize("name", ["wgan-gp", "dragan", "r1", "rpgan-r1-r2"])
-def test_penalties_can_be_minimised_and_leave_their_images_alone(name: str) -> None:
+def test_penalties_can_be_minimised_and_do_not_change_their_images(name: str) -> None:
     d, real, fake = network(), images(4, seed=1), images(4, seed=2).requires_grad_()
     penalty = made(name).penalty
     assert penalty is not None
@@ -400,5 +402,5 @@ def test_a_flat_discriminator_has_a_finite_gradient(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "option"), [("wgan-gp", "penalty_weight"), ("dragan", "penalty_weight"), ("r1", "gamma")]
 )
-def test_a_weight_of_zero_is_no_penalty_at_all(name: str, option: str) -> None:
+def test_a_weight_of_zero_creates_no_penalty(name: str, option: str) -> None:
     assert made(name, **{option: 0}).penalty is None

@@ -1,4 +1,4 @@
-"""All built-in losses, whatever their family: each says what it is and can be created from its defaults."""
+"""All built-in losses of any family: each states its formula and can be created from its defaults."""
 
 from __future__ import annotations
 

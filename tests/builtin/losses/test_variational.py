@@ -1,4 +1,4 @@
-"""Variational losses: closed forms, extremes, estimators without bias, and independence of the batch size."""
+"""Variational losses: closed forms, extremes, unbiased estimators, and independence of the batch size."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_reconstruction_is_the_negative_log_likelihood_summed_over_pixels() -> N
 
 
 @given(st.floats(-50, 50), st.floats(-8, 3))
-def test_the_discretised_logistic_gives_the_256_levels_a_probability_of_one_in_all(logit: float, log_s: float) -> None:
+def test_the_probabilities_of_the_256_logistic_levels_sum_to_one(logit: float, log_s: float) -> None:
     levels = (torch.arange(256, dtype=torch.float64) / 255).view(256, 1, 1, 1)
     nll = discretised_logistic_nll(levels, torch.full_like(levels, logit), torch.tensor(log_s, dtype=torch.float64))
     assert (-nll).exp().sum().item() == pytest.approx(1.0, abs=1e-9)
@@ -124,7 +124,7 @@ def test_the_discretised_logistic_is_a_difference_of_cumulative_probabilities() 
         assert found.item() == pytest.approx(-math.log(high - low), rel=1e-7)
 
 
-def test_several_draws_of_an_image_are_each_held_against_that_image() -> None:
+def test_each_of_several_draws_is_compared_with_its_own_image() -> None:
     p = posterior(batch=3, draws=2)
     for likelihood in LIKELIHOODS:
         nll = make_likelihood(LikelihoodOptions(likelihood=likelihood)).nll  # type: ignore[arg-type]
@@ -133,12 +133,12 @@ def test_several_draws_of_an_image_are_each_held_against_that_image() -> None:
 
 
 @pytest.mark.parametrize("start", [1e-4, 0.1, 1.0, 1000.0])
-def test_a_learned_scale_starts_where_it_is_told(start: float) -> None:
+def test_a_learned_scale_starts_at_its_option(start: float) -> None:
     assert LearnedScale(start)().exp().item() == pytest.approx(start, rel=1e-4)
 
 
 @pytest.mark.parametrize("residual", [0.03, 0.4])
-def test_the_learned_sigma_finds_the_standard_deviation_of_the_residual(residual: float) -> None:
+def test_the_learned_sigma_converges_to_the_standard_deviation_of_the_residual(residual: float) -> None:
     loss = elbo(ElboOptions(likelihood="gaussian-learned"))
     assert loss.module is not None
     p = posterior()
@@ -163,7 +163,7 @@ def test_kl_is_that_of_torch_distributions_and_zero_for_the_prior_itself() -> No
     assert kl_to_standard_normal(torch.zeros(3, 5), torch.zeros(3, 5)).item() == 0.0
 
 
-def test_beta_weighs_the_kl_term_and_the_curves_show_it_unweighted() -> None:
+def test_beta_weights_the_kl_term_and_the_curves_show_it_unweighted() -> None:
     plain, weighted = (elbo(ElboOptions(beta=beta)).objective(posterior()) for beta in (1.0, 4.0))
     assert weighted.terms["kl"].item() == plain.terms["kl"].item()
     assert (weighted.total - plain.total).item() == pytest.approx(3 * plain.terms["kl"].item(), rel=1e-5)
@@ -186,7 +186,7 @@ ANNEALING = [
 
 
 @pytest.mark.parametrize(("kind", "options", "course"), ANNEALING)
-def test_annealing_follows_its_course(kind: Any, options: dict[str, Any], course: dict[float, float]) -> None:
+def test_annealing_follows_its_schedule(kind: Any, options: dict[str, Any], course: dict[float, float]) -> None:
     loss = elbo(ElboOptions(beta=2.0, annealing=kind, **options))
     for progress, weight in course.items():
         found = loss.objective(dataclasses.replace(posterior(), progress=torch.tensor(progress)))
@@ -196,13 +196,13 @@ def test_annealing_follows_its_course(kind: Any, options: dict[str, Any], course
 
 
 @pytest.mark.parametrize("kind", ["linear", "cyclical"])
-def test_where_nobody_counts_annealing_is_over(kind: Any) -> None:
+def test_without_progress_annealing_has_ended(kind: Any) -> None:
     unknown = dataclasses.replace(posterior(), progress=None)
     annealed = elbo(ElboOptions(beta=2.0, annealing=kind)).objective(unknown).total
     assert annealed.item() == elbo(ElboOptions(beta=2.0)).objective(unknown).total.item()
 
 
-def test_free_bits_charge_each_latent_for_its_mean_kl_but_never_less_than_they_grant() -> None:
+def test_with_free_bits_each_latent_costs_its_mean_kl_but_at_least_the_free_bits() -> None:
     mean = torch.tensor([[0.2, 2.0], [0.4, 2.0]], requires_grad=True)  # KL = μ²/2: 0.05 on average, and 2
     p = dataclasses.replace(posterior(2), mean=mean, log_variance=torch.zeros(2, 2))
     found = elbo(ElboOptions(free_bits=0.5, beta=3.0)).objective(p)
@@ -213,7 +213,9 @@ def test_free_bits_charge_each_latent_for_its_mean_kl_but_never_less_than_they_g
 
 
 @pytest.mark.parametrize(("progress", "capacity"), [(0.0, 0.0), (0.2, 5.0), (0.4, 10.0), (0.9, 10.0), (None, 10.0)])
-def test_the_capacity_form_holds_the_kl_at_a_capacity_that_rises(progress: float | None, capacity: float) -> None:
+def test_the_capacity_form_penalises_the_distance_of_the_kl_from_a_rising_capacity(
+    progress: float | None, capacity: float
+) -> None:
     loss = beta_vae(BetaVAEOptions(capacity=10.0, capacity_weight=7.0, capacity_share=0.4))
     now = None if progress is None else torch.tensor(progress)
     found = loss.objective(dataclasses.replace(posterior(), progress=now))
@@ -223,13 +225,13 @@ def test_the_capacity_form_holds_the_kl_at_a_capacity_that_rises(progress: float
 
 
 @pytest.mark.parametrize("other", [{"annealing": "linear"}, {"free_bits": 0.1}])
-def test_a_capacity_beside_another_schedule_is_refused(other: dict[str, Any]) -> None:
+def test_a_capacity_with_another_schedule_is_refused(other: dict[str, Any]) -> None:
     with pytest.raises(genbench.GenbenchError, match=r"beta-vae\.capacity = 10 cannot be combined"):
         create("beta-vae", capacity=10.0, **other)
 
 
-def test_a_capacity_takes_the_place_of_beta() -> None:
-    with pytest.raises(genbench.GenbenchError, match=r"beta-vae\.beta = 8 does nothing beside beta-vae\.capacity = 10"):
+def test_a_capacity_replaces_beta() -> None:
+    with pytest.raises(genbench.GenbenchError, match=r"beta-vae\.beta = 8 has no effect with beta-vae\.capacity = 10"):
         create("beta-vae", capacity=10.0, beta=8.0)
 
 
@@ -284,7 +286,7 @@ def test_more_draws_give_a_tighter_bound_and_none_exceeds_the_log_likelihood() -
 
 
 @pytest.mark.parametrize("make_weights", [stratified_log_weights, weighted_log_weights])
-def test_the_parts_of_the_kl_add_up_to_it(make_weights: Any) -> None:
+def test_the_parts_of_the_kl_sum_to_it(make_weights: Any) -> None:
     p = posterior(6)
     parts = decompose(p.latents, p.mean, p.log_variance, make_weights(6, 100, torch.device("cpu")))
     q = Normal(p.mean, (p.log_variance / 2).exp())
@@ -329,18 +331,18 @@ def test_a_posterior_that_ignores_the_image_has_no_information_and_no_correlatio
     assert terms["tc"].item() == pytest.approx(0.0, abs=1e-5)
 
 
-def test_beta_tc_vae_says_what_it_cannot_work_with() -> None:
+def test_beta_tc_vae_refuses_single_images_and_an_unknown_number_of_training_images() -> None:
     loss = beta_tc_vae(BetaTCVAEOptions())
     with pytest.raises(genbench.GenbenchError, match="--batch-size 2 or more"):
         loss.objective(posterior(1))
-    with pytest.raises(genbench.GenbenchError, match="number of training images, and was given 0"):
+    with pytest.raises(genbench.GenbenchError, match="number of training images, but received 0"):
         loss.objective(dataclasses.replace(posterior(4), train_size=0))
 
 
 # Maximum mean discrepancy
 
 
-def test_the_mmd_is_its_double_sum_over_pairs() -> None:
+def test_the_mmd_equals_its_double_sum_over_pairs() -> None:
     rng = torch.Generator().manual_seed(0)
     a, b = torch.randn(5, 3, generator=rng), torch.randn(7, 3, generator=rng) + 0.5
 
@@ -382,7 +384,7 @@ def test_the_reconstruction_of_wae_is_the_squared_error_up_to_a_constant() -> No
     assert gain.item() == pytest.approx((p.images - p.logits.sigmoid()).square().sum().item() / 4, rel=1e-4)
 
 
-def test_info_vae_ends_in_the_elbo_on_one_side_and_in_the_mmd_on_the_other() -> None:
+def test_info_vae_has_the_elbo_and_the_mmd_as_limits() -> None:
     p = posterior()
     plain = elbo(ElboOptions()).objective(p)
     assert info_vae(InfoVAEOptions(alpha=0.0, mmd_weight=1.0)).objective(p).total.item() == plain.total.item()
@@ -393,7 +395,7 @@ def test_info_vae_ends_in_the_elbo_on_one_side_and_in_the_mmd_on_the_other() -> 
 
 
 @pytest.mark.parametrize("name", ["wae-mmd", "info-vae"])
-def test_losses_that_need_pairs_or_the_prior_say_so(name: str) -> None:
+def test_losses_that_need_pairs_or_the_prior_raise_without_them(name: str) -> None:
     loss = create(name)
     with pytest.raises(genbench.GenbenchError, match="--batch-size 2 or more"):
         loss.objective(posterior(1))
@@ -414,7 +416,7 @@ def test_losses_that_need_pairs_or_the_prior_say_so(name: str) -> None:
         ("iwae", {"samples": 1}),
     ],
 )
-def test_a_batch_given_twice_costs_the_same(name: str, options: dict[str, Any], likelihood: str) -> None:
+def test_duplicating_a_batch_does_not_change_the_loss(name: str, options: dict[str, Any], likelihood: str) -> None:
     loss = create(name, likelihood=likelihood, **options)
     once, twice = numbers(loss.objective(posterior())), numbers(loss.objective(doubled(posterior())))
     assert once == pytest.approx(twice, rel=1e-5)
@@ -442,7 +444,7 @@ def test_values_and_gradients_are_finite_at_extreme_logits_and_variances(
     assert all(bool(gradient.isfinite().all()) for gradient in given_gradients)
 
 
-def test_the_cross_entropy_of_a_sure_and_wrong_pixel_is_its_logit() -> None:
+def test_the_cross_entropy_of_a_confidently_wrong_pixel_is_its_logit() -> None:
     black, white = torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)
     assert bernoulli_nll(black, 50 * white).item() == pytest.approx(50.0)
     assert bernoulli_nll(white, 50 * white).item() == pytest.approx(0.0, abs=1e-20)
@@ -485,6 +487,6 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "option", "value", "says"), BAD)
-def test_a_bad_option_is_named_with_its_range(name: str, option: str, value: object, says: str) -> None:
+def test_the_error_for_an_invalid_option_states_its_range(name: str, option: str, value: object, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         create(name, **{option: value})

@@ -1,4 +1,4 @@
-"""Built-in models, losses and families keep the rules of the conformance kit, and some more."""
+"""Built-in models, losses and families follow the rules of the conformance kit, and a few more."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def test_every_model_names_its_paper(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "shape"), ANY)
-def test_any_shape_means_odd_ones_too(name: str, shape: Shape) -> None:
+def test_models_for_any_shape_accept_unusual_ones(name: str, shape: Shape) -> None:
     with torch.no_grad():
         networks = build(name, shape, **tiny(name))
         assert family(name, networks).sample(4, rng(), labels(name, 4)).shape == (4, *shape)
 
 
 @pytest.mark.parametrize("name", CONDITIONAL)
-def test_without_classes_the_error_names_the_model_and_the_cure(name: str) -> None:
+def test_without_classes_the_error_names_the_model_and_the_remedy(name: str) -> None:
     with pytest.raises(genbench.GenbenchError, match=f"'{name}' is conditional.*\n.*labels"):
         build(name, shapes(name)[0], classes=0)
 
 
 @pytest.mark.parametrize("name", CONDITIONAL)
-def test_a_single_class_is_a_condition_too(name: str) -> None:
+def test_a_single_class_is_a_valid_condition(name: str) -> None:
     shape = shapes(name)[0]
     networks = build(name, shape, classes=1, **tiny(name))
     none = torch.zeros(2, dtype=torch.int64)
@@ -53,7 +53,7 @@ def test_a_single_class_is_a_condition_too(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-def test_a_bad_value_of_an_option_gets_an_error_that_names_option_and_range(name: str, option: Option) -> None:
+def test_the_error_for_an_invalid_option_names_it_and_its_range(name: str, option: Option) -> None:
     schema = SPECS[name].option_schema
     bad: list[object] = [object()]
     if option.choices:

@@ -1,4 +1,4 @@
-"""The built-in models: published parameter counts, layers and starting points of each."""
+"""The built-in models: published parameter counts, layers and initialisation."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_counts_of_resnet_gan_follow_from_table_4_of_miyato_et_al() -> None:
 
 
 @pytest.mark.parametrize(("size", "smallest"), [(28, 2 * 64 * 49), (32, 4 * 64 * 16), (64, 8 * 64 * 16)])
-def test_variants_of_dcgan_differ_from_it_only_by_what_their_names_say(size: int, smallest: int) -> None:
+def test_variants_of_dcgan_differ_from_it_only_as_their_names_say(size: int, smallest: int) -> None:
     shape, classes = (3, size, size), 10
     kernel = 49 if size == 28 else 16
     features = smallest // kernel
@@ -79,7 +79,7 @@ def test_variants_of_dcgan_differ_from_it_only_by_what_their_names_say(size: int
     ]
 
 
-def test_conditional_perceptrons_have_a_weight_more_for_each_class_and_unit() -> None:
+def test_conditional_perceptrons_have_one_more_weight_per_class_and_unit() -> None:
     shape, classes = (1, 28, 28), 10
     gan, cgan = (counts(name, shape, classes) for name in ("gan", "cgan"))
     assert cgan == [gan[0] + classes * 128, gan[1] + classes * 4 * 128] == [1_511_312, 538_625]
@@ -88,7 +88,7 @@ def test_conditional_perceptrons_have_a_weight_more_for_each_class_and_unit() ->
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_infogan_28_and_conv_vae_are_one_pair_of_networks(channels: int) -> None:
+def test_infogan_28_and_conv_vae_have_the_same_networks(channels: int) -> None:
     shape = (channels, 28, 28)
     gan, vae = build("infogan-28", shape), build("conv-vae", shape)
     assert SPECS["infogan-28"].latent_dim == SPECS["conv-vae"].latent_dim == 64
@@ -116,7 +116,7 @@ def test_dcgan_starts_from_the_papers_distribution_and_has_no_biases_in_its_conv
                 assert not bool(module.bias.detach().any())
 
 
-def test_dcgan_dense_makes_of_a_dense_layer_what_dcgan_makes_of_its_first_convolution() -> None:
+def test_the_dense_layer_of_dcgan_dense_equals_the_first_convolution_of_dcgan() -> None:
     dense, plain = build("dcgan-dense", (3, 32, 32)), build("dcgan", (3, 32, 32))
     latents = torch.randn(5, 100, generator=rng())
     first, reshape = dense["generator"][0], dense["generator"][1]
@@ -146,7 +146,7 @@ def test_spectral_norm_makes_the_largest_singular_value_one(layer: nn.Module) ->
     assert float(torch.linalg.matrix_norm(weight.flatten(1), 2)) == pytest.approx(1.0, abs=1e-4)
 
 
-def test_spectral_norm_follows_the_weights_while_training_and_rests_in_evaluation() -> None:
+def test_spectral_norm_follows_the_weights_in_training_only() -> None:
     torch.manual_seed(0)
     layer = normalise_spectrally(nn.Linear(6, 4))
     norm = layer.parametrizations.weight[0]
@@ -181,7 +181,7 @@ def test_spectral_norm_stays_in_full_precision_under_autocast() -> None:
 
 
 @pytest.mark.parametrize(("name", "options"), [("sn-dcgan", {}), ("resnet-gan", {"norm": "spectral"})])
-def test_every_layer_of_a_spectrally_normalised_discriminator_is(name: str, options: dict[str, str]) -> None:
+def test_every_layer_of_a_spectrally_normalised_discriminator_is_normalised(name: str, options: dict[str, str]) -> None:
     discriminator = build(name, (3, 32, 32), width=4, **options)["discriminator"]
     layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert layers
@@ -200,7 +200,7 @@ def test_without_batch_norm_an_images_logit_does_not_depend_on_its_batch(name: s
     assert any(isinstance(m, nn.GroupNorm) for m in discriminator.modules()) == (norm == "layer")
 
 
-def test_acgan_says_the_class_without_being_told() -> None:
+def test_acgan_predicts_the_class_without_the_label() -> None:
     torch.manual_seed(0)
     discriminator = build("acgan", (1, 28, 28), width=4)["discriminator"].eval()
     pixels, chosen = images("acgan", 3, (1, 28, 28)), labels("acgan", 3)

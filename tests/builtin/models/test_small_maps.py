@@ -1,4 +1,4 @@
-"""Layers that compute a convolution as a matrix product are held against torch's convolutions."""
+"""Layers that compute a convolution as a matrix product, compared with torch's convolutions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from genbench.builtin.models.adversarial.small_maps import (
     FromPixel,
     Halving,
     ToPixel,
+    add_patches,
     cut_patches,
-    lay_patches,
 )
 
 PAIRS = {
@@ -53,7 +53,7 @@ def test_second_derivatives_exist_as_penalties_need_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAIRS)
-def test_maps_lie_in_channels_last_as_the_next_layer_wants_them(name: str) -> None:
+def test_maps_are_channels_last_for_the_next_layer(name: str) -> None:
     mine, _, maps = twins(name)
     found = mine.to(memory_format=torch.channels_last)(maps.to(memory_format=torch.channels_last))
     assert found.is_contiguous(memory_format=torch.channels_last)
@@ -69,15 +69,15 @@ def test_in_bf16_the_error_is_that_of_the_convolution(name: str) -> None:
     assert (found.float() - exact).norm() < 2 * (rounded.float() - exact).norm()
 
 
-def test_to_lay_patches_is_the_adjoint_of_cutting_them() -> None:
+def test_adding_patches_is_the_adjoint_of_cutting_them() -> None:
     rng = torch.Generator().manual_seed(0)
     maps = torch.randn(2, 3, 6, 8, generator=rng, dtype=torch.float64)
     patches = torch.randn(2 * 3 * 4, 16 * 3, generator=rng, dtype=torch.float64)
-    torch.testing.assert_close((cut_patches(maps) * patches).sum(), (maps * lay_patches(patches, (2, 3, 4))).sum())
+    torch.testing.assert_close((cut_patches(maps) * patches).sum(), (maps * add_patches(patches, (2, 3, 4))).sum())
 
 
 @pytest.mark.parametrize("size", [28, 32, 64])
-def test_dcgan_uses_them_at_its_smallest_maps_only(size: int) -> None:
+def test_dcgan_uses_them_only_at_its_smallest_maps(size: int) -> None:
     from genbench.builtin.models.adversarial import DCGANOptions
 
     networks = build((3, size, size), 16, 0, DCGANOptions(width=4))

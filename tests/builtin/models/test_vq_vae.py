@@ -1,4 +1,4 @@
-"""VQ-VAE: nearest codes, gradients that go where they should, a prior that sees only the past, and real sampling."""
+"""VQ-VAE: nearest codes, correct gradients, a causal prior, and sampling."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_each_encoding_is_replaced_by_the_vector_nearest_to_it(decay: float) -> 
     assert torch.equal(codebook.look_up(codes), vectors)
 
 
-def test_a_followed_vector_is_the_average_of_the_encodings_that_chose_it() -> None:
+def test_a_code_vector_follows_the_average_of_its_encodings() -> None:
     codebook = Codebook(2, 1, decay=0.9)
     codebook.vectors.copy_(torch.tensor([[-1.0], [1.0]]))
     codebook.counts.copy_(torch.tensor([2.0, 2.0]))
@@ -129,7 +129,7 @@ def test_a_followed_vector_is_the_average_of_the_encodings_that_chose_it() -> No
     assert not list(codebook.parameters())
 
 
-def test_vectors_that_are_hardly_chosen_start_anew_from_encodings() -> None:
+def test_vectors_that_are_hardly_used_are_reset_to_encodings() -> None:
     codebook = Codebook(8, 2, decay=0.9)
     encoded = 50 + torch.randn(4, 2, 3, 3, generator=rng())
     codebook(encoded)  # far from where the vectors begin: one of them is chosen for all, and becomes their average
@@ -140,7 +140,7 @@ def test_vectors_that_are_hardly_chosen_start_anew_from_encodings() -> None:
     assert len(codes.unique()) >= 7
 
 
-def test_a_codebook_rests_in_evaluation() -> None:
+def test_a_codebook_does_not_change_in_evaluation() -> None:
     codebook = Codebook(4, 2, decay=0.9).eval()
     before = {name: value.clone() for name, value in codebook.state_dict().items()}
     codebook(torch.randn(2, 2, 3, 3, generator=rng()))
@@ -162,7 +162,7 @@ def quantisation(count: int = 3) -> Quantisation:
     )
 
 
-def test_the_terms_are_squared_distances_and_each_moves_one_side_only() -> None:
+def test_the_terms_are_squared_distances_with_gradients_to_one_side_only() -> None:
     q = quantisation()
     squared = (q.encoded - q.vectors).square().sum().item() / 3
     for term, moved, fixed in (
@@ -177,7 +177,7 @@ def test_the_terms_are_squared_distances_and_each_moves_one_side_only() -> None:
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "gaussian-learned", "logistic"])
-def test_a_batch_given_twice_costs_the_same(likelihood: Any) -> None:
+def test_duplicating_a_batch_does_not_change_the_loss(likelihood: Any) -> None:
     once = quantisation()
     names = ("images", "logits", "encoded", "vectors", "codes")
     twice = Quantisation(**{n: torch.cat([getattr(once, n)] * 2) for n in names}, codebook_size=4)
@@ -198,13 +198,13 @@ def test_perplexity_counts_the_codes_in_use() -> None:
     assert perplexity(torch.tensor([0, 0, 0, 7]), 8).item() == pytest.approx(4 / 3**0.75)  # H = ln 4 - ¾ ln 3
 
 
-def test_a_prior_that_knows_nothing_pays_the_logarithm_of_the_codebook_for_each_code() -> None:
+def test_the_loss_of_a_uniform_prior_is_the_logarithm_of_the_codebook_size_per_code() -> None:
     codes = torch.randint(6, (3, 4, 5), generator=rng())
     assert prior_term(torch.zeros(3, 6, 4, 5), codes).item() == pytest.approx(20 * math.log(6), rel=1e-6)
 
 
 @pytest.mark.parametrize("value", [-0.1, "much"])
-def test_a_bad_commitment_is_named_with_its_range(value: object) -> None:
+def test_the_error_for_an_invalid_commitment_states_its_range(value: object) -> None:
     (spec,) = loss_specs()
     with pytest.raises(UsageError, match=r"vq\.commitment is float ≥ 0 \(default 0\.25\)"):
         resolve_options(spec.option_schema, {"commitment": value}, "vq")
@@ -235,7 +235,7 @@ def test_the_decoders_gradient_passes_straight_through_to_the_encodings() -> Non
     assert all(bool(p.grad is not None and p.grad.any()) for p in parameters(wanted.codebook))
 
 
-def test_the_prior_learns_from_codes_and_leaves_the_autoencoder_alone() -> None:
+def test_the_prior_learns_from_codes_without_gradients_to_the_autoencoder() -> None:
     wanted = family(codebook_decay=0.0)
     given = batch()
     wanted.autoencoder_objective(given)
@@ -284,7 +284,7 @@ def test_a_step_stays_finite_and_reads_nothing_on_the_host(precision: str, decay
 
 def test_a_conditional_model_or_another_familys_loss_is_refused() -> None:
     cpu = torch.device("cpu")
-    with pytest.raises(TypeError, match="creates a VectorQuantisedLoss, not NoneType"):
+    with pytest.raises(TypeError, match="must create a VectorQuantisedLoss, not NoneType"):
         VectorQuantised(genbench.Setup({}, None, SPEC, 5, 0, {}, cpu))
     conditional = dataclasses.replace(SPEC, conditional=True)
     with pytest.raises(genbench.GenbenchError, match="'vq-vae' is conditional"):
@@ -300,7 +300,7 @@ def prior(codes: int = 5, grid: tuple[int, int] = (4, 4), layers: int = 4) -> Pi
 
 
 @given(st.integers(0, 15))
-def test_a_code_depends_on_all_codes_before_it_and_on_none_after(position: int) -> None:
+def test_a_code_depends_on_all_preceding_codes_and_on_no_later_one(position: int) -> None:
     network = prior()
     codes = torch.randint(5, (1, 4, 4), generator=rng())
     embedded = network.embedding(codes).detach().requires_grad_()
@@ -311,7 +311,7 @@ def test_a_code_depends_on_all_codes_before_it_and_on_none_after(position: int) 
     assert seen.tolist() == [before < position for before in range(16)]
 
 
-def test_drawing_row_by_row_is_drawing_from_the_whole_network_code_by_code() -> None:
+def test_drawing_row_by_row_equals_drawing_code_by_code_from_the_whole_network() -> None:
     network, count = prior(grid=(3, 4)), 6
     found = network.draw(count, rng(7))
     expected, clocks = torch.zeros(count, 3, 4, dtype=torch.int64), rng(7)
@@ -324,8 +324,8 @@ def test_drawing_row_by_row_is_drawing_from_the_whole_network_code_by_code() -> 
     assert not torch.equal(found, network.draw(count, rng(8)))
 
 
-def test_what_is_drawn_has_the_distribution_that_was_learned() -> None:
-    """Grids of 2×2: the first code is 1 in a quarter of them, each further one the opposite of the one before."""
+def test_draws_have_the_learned_distribution() -> None:
+    """Grids of 2×2: the first code is 1 in a quarter of them, each further one is the opposite of the previous one."""
     torch.manual_seed(0)
     network = PixelCNN(2, (2, 2), 8, 2)
     first = (torch.arange(64) % 4 == 0).long()
@@ -341,7 +341,7 @@ def test_what_is_drawn_has_the_distribution_that_was_learned() -> None:
     assert (drawn[:, 1:] == follows).float().mean().item() > 0.98
 
 
-def test_a_prior_that_has_diverged_still_draws_codes_that_exist() -> None:
+def test_a_diverged_prior_still_draws_valid_codes() -> None:
     network = prior()
     network.output[-1].bias.data.fill_(math.nan)  # type: ignore[operator]
     codes = network.draw(3, rng())

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from genbench.api.training import Batch, Objective, Phase
 from genbench.cell.counters import flops_per_image
 from genbench.data.resident import ResidentImages
+from genbench.data.source import BatchSettings
 from genbench.train.engine import Engine
 from genbench.train.engines import EngineUnavailable
 from genbench.train.engines.compiled import Compiled
@@ -124,7 +125,7 @@ def made_engine(first: nn.Module, gradient_of_gradient: bool = False) -> Engine:
         return Objective(total, {})
 
     data = some_data((1, 8, 8))
-    images = ResidentImages(data.train_pixels, None, 8, (-1, 1), CPU, torch.Generator().manual_seed(1))
+    images = ResidentImages(BatchSettings(data.train_pixels, None, 8, (-1, 1), CPU, torch.Generator().manual_seed(1)))
     parameters = [p for network in networks.values() for p in network.parameters()]
     phase = Phase("fit", tuple(networks), objective)
     optimizers: dict[str, torch.optim.Optimizer] = {"fit": torch.optim.Adam(parameters, 1e-3, fused=True)}

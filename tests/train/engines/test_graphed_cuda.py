@@ -13,6 +13,7 @@ from genbench.api.training import Batch, Objective, Phase
 from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
+from genbench.data.source import BatchSettings
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
@@ -102,7 +103,7 @@ def engine_with(objective: Callable[[nn.Module, Batch], Tensor], width: int = 8)
     return Engine(
         {"network": network},
         [Phase("phase", ("network",), lambda batch: Objective(objective(network, batch), {}))],
-        ResidentImages(pixels, None, 16, (0.0, 1.0), GPU, torch.Generator(GPU)),
+        ResidentImages(BatchSettings(pixels, None, 16, (0.0, 1.0), GPU, torch.Generator(GPU))),
         torch.Generator(GPU),
         {"phase": torch.optim.Adam(network.parameters(), fused=True)},
     )

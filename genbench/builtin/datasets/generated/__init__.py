@@ -1,4 +1,4 @@
-"""Datasets made from formulas, whose modes or factors are known: names and options."""
+"""Generated datasets with known modes or factors: names and options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class GaussianOptions:
     """Options of `gaussian-ring` and `gaussian-grid`."""
 
     count: int = genbench.option(50_000, "points, a fifth of them held out", minimum=100, maximum=10_000_000)
-    seed: int = genbench.option(0, "of the draw", minimum=0)
+    seed: int = genbench.option(0, "random seed", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class StackedOptions:
     """Options of `stacked-fashion-mnist`."""
 
     count: int = genbench.option(25_600, "images, a fifth of them held out", minimum=10, maximum=1_000_000)
-    seed: int = genbench.option(0, "of the draw", minimum=0)
+    seed: int = genbench.option(0, "random seed", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class ShapesOptions:
 
     size: int = genbench.option(64, "height and width in pixels", minimum=8, maximum=512)
     count: int = genbench.option(10_000, "images, a fifth of them held out", minimum=10, maximum=1_000_000)
-    seed: int = genbench.option(0, "of the draw of the factors", minimum=0)
+    seed: int = genbench.option(0, "random seed of the factors", minimum=0)
 
 
 def specs() -> Iterable[genbench.DatasetSpec]:
     """Yield the specs."""
     for name, modes, summary in (
-        ("gaussian-ring", 8, "points of 8 narrow Gaussians on a circle: does a model find all of them?"),
-        ("gaussian-grid", 25, "points of 25 narrow Gaussians on a 5×5 grid: does a model find all of them?"),
+        ("gaussian-ring", 8, "2-D points from 8 narrow Gaussians on a circle: does a model find all of them?"),
+        ("gaussian-grid", 25, "2-D points from 25 narrow Gaussians on a 5×5 grid: does a model find all of them?"),
     ):
         function = name.replace("-", "_")
         yield genbench.DatasetSpec(
@@ -50,7 +50,7 @@ def specs() -> Iterable[genbench.DatasetSpec]:
             options=GaussianOptions,
             classes=modes,
             licence="none needed",
-            source="drawn from a seed",
+            source="generated from a seed",
             points=True,
             modes=modes,
             mode_of=f"{_HERE}.gaussians:mode_of_{function}",
@@ -63,7 +63,7 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         options=StackedOptions,
         classes=1000,
         licence="MIT, © 2017 Zalando SE",
-        source="made from the images inside this package",
+        source="composed of images in this package",
         modes=1000,
         mode_of=f"{_HERE}.stacked:mode_of",
     )
@@ -75,6 +75,6 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         options=ShapesOptions,
         classes=3,
         licence="none needed",
-        source="rendered from factors that are drawn from a seed",
+        source="rendered from factors drawn with a seed",
         factors=("shape", "scale", "x", "y"),
     )

@@ -1,14 +1,14 @@
-"""Points of narrow Gaussians whose centres are known: the classic test of mode collapse.
+"""2-D points from narrow Gaussians with known centres: the classic test for mode collapse.
 
 Eight Gaussians on a circle of radius 2 with a standard deviation of 0.02 are the test of Metz et al. (Unrolled
 Generative Adversarial Networks, 2017), and a 5×5 grid of spacing 2 with 0.05 that of Srivastava et al. (VEEGAN, 2017).
-Here a point is an image of two values, so its coordinates are whole levels of 0 … 255. At a radius of 100 levels the
-literature's ring would have a standard deviation of one level, and rounding would be a third of what is measured. It
-is 3 levels here, 0.06 at radius 2, and the grid's 0.12 at spacing 2: wider than the literature's, so that the modes
-are somewhat easier to hit, and still 25 and 16 standard deviations from their nearest neighbours.
+Here a point is an image of two values, so its coordinates are integer levels of 0 … 255. At a radius of 100 levels the
+ring of the literature would have a standard deviation of one level, and rounding would contribute a third of what is
+measured. It is 3 levels here, 0.06 at radius 2, and for the grid 0.12 at spacing 2: wider than in the literature, so
+that the modes are somewhat easier to hit, and still 25 and 16 standard deviations from their nearest neighbours.
 
-Rounding to levels adds a variance of 1/12, so a mode reaches to 3 √(3² + 1/12) ≈ 9.04 levels from its centre. That
-holds 1 - exp(-9/2) = 98.9 % of the data.
+Rounding to levels adds a variance of 1/12, so a mode extends to 3 √(3² + 1/12) ≈ 9.04 levels from its centre. That
+covers 1 - exp(-9/2) = 98.9 % of the data.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CENTRE = 127.5  # levels
 RADIUS = 100.0  # levels, of the ring
 SPACING = 50.0  # levels, of the grid
 STANDARD_DEVIATION = 3.0  # levels, along each axis, before rounding
-REACH = 3 * math.sqrt(STANDARD_DEVIATION**2 + 1 / 12)  # levels: a point farther from every centre is of no mode
+REACH = 3 * math.sqrt(STANDARD_DEVIATION**2 + 1 / 12)  # levels: a point farther from every centre is in no mode
 
 RING_MODES = 8
 GRID_SIDE = 5
@@ -46,12 +46,12 @@ def load_gaussian_grid(options: GaussianOptions, cache: Path) -> ImageData:
 
 
 def mode_of_gaussian_ring(pixels: Tensor) -> Tensor:
-    """Return the mode of each uint8 point (N, 1, 1, 2) as int64 (N,); -1 beyond the reach of all."""
+    """Return the mode of each uint8 point (N, 1, 1, 2) as int64 (N,); -1 where it is in none."""
     return nearest_mode(pixels, ring_centres())
 
 
 def mode_of_gaussian_grid(pixels: Tensor) -> Tensor:
-    """Return the mode of each uint8 point (N, 1, 1, 2) as int64 (N,); -1 beyond the reach of all."""
+    """Return the mode of each uint8 point (N, 1, 1, 2) as int64 (N,); -1 where it is in none."""
     return nearest_mode(pixels, grid_centres())
 
 
@@ -62,14 +62,14 @@ def ring_centres() -> Tensor:
 
 
 def grid_centres() -> Tensor:
-    """Return the grid's centres (25, 2) as (x, y) in levels, row by row from the least x and y."""
+    """Return the grid's centres (25, 2) as (x, y) in levels, row by row from the smallest x and y."""
     steps = (torch.arange(GRID_SIDE, dtype=torch.float64) - (GRID_SIDE - 1) / 2) * SPACING
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     return CENTRE + torch.stack([x.flatten(), y.flatten()], dim=1)
 
 
 def draw_points(centres: Tensor, count: int, rng: torch.Generator) -> Images:
-    """Return `count` points in random order, equally many (to within one) from each of the Gaussians at `centres`."""
+    """Return `count` points in random order, as many (to within one) from each of the Gaussians at `centres`."""
     modes = torch.arange(count)[torch.randperm(count, generator=rng)] % len(centres)
     noise = torch.randn((count, 2), generator=rng, dtype=torch.float64) * STANDARD_DEVIATION
     levels = (centres[modes] + noise).round().clamp(0, 255).to(torch.uint8)

@@ -1,8 +1,8 @@
-"""From factors to pictures: a white square, ellipse or heart on black, antialiased, without randomness.
+"""Rendering factors as images: a white square, ellipse or heart on black, antialiased, deterministic.
 
 The five factors are those of dSprites (Matthey et al., dSprites: Disentanglement testing sprites dataset, 2017). Each
-outline is a signed distance, negative inside, in pixels; a pixel is as white as the half-plane at that distance covers
-it: clamp(1/2 - d, 0, 1).
+outline is a signed distance d in pixels, negative inside; the brightness of a pixel is its coverage by the half-plane
+at that distance: clamp(1/2 - d, 0, 1).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch import Tensor
 
 SHAPES = ("square", "ellipse", "heart")
 
-_CHUNK = 2**20  # pixels whose distances are held at a time
+_CHUNK = 2**20  # pixels whose distances are in memory at a time
 
 
 class Factors(NamedTuple):
-    """What each of N pictures shows; lengths are shares of the side of the picture."""
+    """The content of each of N images; lengths are fractions of the side of the image."""
 
     shape: Tensor  # int64 (N,): 0 square, 1 ellipse, 2 heart
-    scale: Tensor  # float (N,): radius of the circle, about the centre, that the shape just fits into
+    scale: Tensor  # float (N,): radius of the smallest circle about the centre that contains the shape
     rotation: Tensor  # float (N,): radians, counter-clockwise
-    x: Tensor  # float (N,): the centre, from the left edge
-    y: Tensor  # float (N,): the centre, from the upper edge
+    x: Tensor  # float (N,): position of the centre from the left edge
+    y: Tensor  # float (N,): position of the centre from the upper edge
 
 
 def render(factors: Factors, size: int) -> Tensor:
-    """Return uint8 (N, 1, size, size) pictures of N ≥ 1 factors; what lies outside a picture is cut off."""
+    """Return uint8 images (N, 1, size, size) of N ≥ 1 factors; shapes are cut off at the edges."""
     at_once = max(1, _CHUNK // size**2)
     chunks = zip(*(torch.split(factor, at_once) for factor in factors), strict=True)
     return torch.cat([_render(Factors(*chunk), size) for chunk in chunks])
@@ -52,7 +52,7 @@ def ellipse_distance(u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def heart_distance(u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
     """Return the signed distance from a heart: a square on its corner, with a half-disc on each of its upper sides.
 
-    It is exact outside, and of the right sign inside.
+    It is exact outside and has the right sign inside.
     """
     half = radius / 2  # half a side of the square, and the discs' radius
     p, q = (u + v) / math.sqrt(2), (v - u) / math.sqrt(2)  # along the sides of the square

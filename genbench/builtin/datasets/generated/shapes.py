@@ -1,7 +1,7 @@
-"""Pictures of one shape each, whose factors are independent and known, drawn from a seed.
+"""Images of one shape each, with known, independent factors, drawn from a seed.
 
-Those of the held-out pictures come with them, but for the rotation: a square looks the same after a quarter turn, an
-ellipse after half a turn, so the number that was drawn is not one that a picture shows.
+The factors of the held-out images are returned with them, except the rotation: a square looks the same after a quarter
+turn, an ellipse after half a turn, so the value drawn cannot be recovered from an image.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from genbench.builtin.datasets.generated.rendering import SHAPES, Factors, rende
 if TYPE_CHECKING:
     from genbench.builtin.datasets.generated import ShapesOptions
 
-# Shares of the side. The least position equals the largest scale, so that no shape is ever cut off and the factors can
+# Fractions of the side. The smallest position equals the largest scale, so that no shape is cut off and the factors can
 # be independent.
 SCALES = (0.15, 0.3)
 POSITIONS = (0.3, 0.7)
 
 
 def load(options: ShapesOptions, cache: Path) -> ImageData:
-    """Return the rendered pictures, labelled by their shape; the last fifth is held out. `cache` is not used."""
+    """Return the rendered images, labelled by shape; the last fifth is held out. `cache` is not used."""
     factors = draw_factors(options.count, torch.Generator().manual_seed(options.seed))
     pixels = render(factors, options.size)
     train_size = options.count - options.count // 5
@@ -39,7 +39,7 @@ def load(options: ShapesOptions, cache: Path) -> ImageData:
 
 
 def draw_factors(count: int, rng: torch.Generator) -> Factors:
-    """Return `count` independent draws, each factor uniform over its range; the same for every size of picture."""
+    """Return `count` independent draws, each factor uniform over its range; the same for every image size."""
 
     def uniform(low: float, high: float) -> torch.Tensor:
         return low + (high - low) * torch.rand(count, generator=rng)

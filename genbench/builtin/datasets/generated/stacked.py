@@ -1,11 +1,10 @@
-"""A thousand modes: three random Fashion-MNIST images as the channels of one, after StackedMNIST.
+"""A thousand modes: three random Fashion-MNIST images as the channels of one image, after StackedMNIST.
 
-StackedMNIST (Metz et al., Unrolled Generative Adversarial Networks, 2017) does it with digits, and a classifier of
-digits says which of 1,000 modes a sample is in; a mode counts as found with one sample. Here the classifier is the one
-that ships with genbench (see `genbench.builtin.extractors.fashion_cnn`). Its accuracy is 94.3 % on the images that the
-training split is made of, its own training images, and 89.7 % on those of the held-out split, so that it gives all
-three channels of a real image their labels in 84 % and 72 % of cases. It always decides: every image is of some mode,
-noise too.
+StackedMNIST (Metz et al., Unrolled Generative Adversarial Networks, 2017) uses digits, and a digit classifier assigns
+each sample to one of 1,000 modes; a mode counts as found with one sample. Here the classifier is the one that ships
+with genbench (see `genbench.builtin.extractors.fashion_cnn`). Its accuracy is 94.3 % on the images of the training
+split, on which it was trained, and 89.7 % on those of the held-out split; all three channels of a real image get their
+labels in 84 % and 72 % of cases. It assigns a mode to every image, even to noise.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from genbench.builtin.datasets.generated import StackedOptions
 
 CHANNELS = 3
-PLACES = (100, 10, 1)  # of the channels' classes in the number of a mode: red the hundreds, blue the units
+PLACES = (100, 10, 1)  # place values of the channels' classes in the mode number: red hundreds, blue units
 
 _BATCH = 512  # channels that are classified at a time
 
@@ -33,7 +32,7 @@ _BATCH = 512  # channels that are classified at a time
 def load(options: StackedOptions, cache: Path) -> ImageData:
     """Return the stacked images, labelled 100 r + 10 g + b by their channels' published classes.
 
-    The held-out images are made of held-out images only. `cache` is not used. Raises `DataError` where the package's
+    Held-out images are composed of held-out images only. `cache` is not used. Raises `DataError` where the package's
     files are damaged.
     """
     source = fashion_mnist_mini.load(None, cache)
@@ -60,7 +59,7 @@ def combine(classes: Tensor) -> Tensor:
 def mode_of(pixels: Tensor) -> Tensor:
     """Return the mode of each uint8 image (N, 3, 28, 28) as int64 (N,), by classifying its channels on its device.
 
-    Equal channels are classified once: the 20,480 training images are made of 8,000. Raises `ExtractorUnavailable`
+    Equal channels are classified once: the 20,480 training images are composed of 8,000. Raises `ExtractorUnavailable`
     where the classifier's file is damaged.
     """
     channels = pixels.flatten(0, 1)

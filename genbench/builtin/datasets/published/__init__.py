@@ -1,4 +1,4 @@
-"""Published datasets, through torchvision's own classes with their checksums: names and options."""
+"""Published datasets, loaded through torchvision's classes and checksums: names and options."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import genbench
 
 _HERE = "genbench.builtin.datasets.published"
-_ROOT = "torchvision's root, where the files lie already; empty: the cache directory, with a download if need be"
+_ROOT = "torchvision's root, which contains the files; empty: the cache directory, with a download if necessary"
 _SIZE = "height and width in pixels after crop and antialiased resize"
 
 Attribute = Literal[
@@ -82,9 +82,9 @@ class CelebAOptions:
 
     root: str = genbench.option("", _ROOT, folder=True)
     size: int = genbench.option(64, _SIZE, minimum=4)
-    crop: int = genbench.option(178, "side of the centred square that is cut out of 178×218", minimum=16, maximum=178)
-    attribute: Attribute = genbench.option(  # noqa: RUF009 - texts cannot be changed, which ruff does not see
-        "none", "what the two classes tell apart; none: no labels"
+    crop: int = genbench.option(178, "side of the centre crop from 178×218", minimum=16, maximum=178)
+    attribute: Attribute = genbench.option(  # noqa: RUF009 - strings are immutable, which ruff does not see
+        "none", "attribute that defines the two classes; none: no labels"
     )
 
 
@@ -95,7 +95,7 @@ class STL10Options:
     root: str = genbench.option("", _ROOT, folder=True)
     size: int = genbench.option(64, _SIZE, minimum=4)
     split: Literal["unlabeled", "train", "train+unlabeled"] = genbench.option(
-        "unlabeled", "what is trained on; only train has labels"
+        "unlabeled", "split to train on; only train has labels"
     )
 
 
@@ -104,11 +104,11 @@ class LSUNOptions:
     """Options of `lsun`."""
 
     root: str = genbench.option(
-        "", "the folder that holds CATEGORY_train_lmdb; empty: the cache directory", folder=True
+        "", "the folder that contains CATEGORY_train_lmdb; empty: the cache directory", folder=True
     )
     size: int = genbench.option(64, _SIZE, minimum=4)
     category: Category = genbench.option(  # noqa: RUF009 - as above
-        "bedroom", "which of the ten scenes"
+        "bedroom", "one of the ten scene categories"
     )
 
 
@@ -126,13 +126,13 @@ def specs() -> Iterable[genbench.DatasetSpec]:
     for name, summary, licence, source in (
         (
             "mnist",
-            "handwritten digits, 60,000 and 10,000 images (LeCun et al. 1998)",
+            "handwritten digits, 60,000 training and 10,000 test images (LeCun et al. 1998)",
             "CC BY-SA 3.0",
             "http://yann.lecun.com/exdb/mnist",
         ),
         (
             "kmnist",
-            "cursive Japanese characters, 60,000 and 10,000 images (Clanuwat et al. 2018)",
+            "cursive Japanese characters, 60,000 training and 10,000 test images (Clanuwat et al. 2018)",
             "CC BY-SA 4.0",
             "https://github.com/rois-codh/kmnist",
         ),
@@ -151,19 +151,19 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         )
     yield genbench.DatasetSpec(
         name="cifar10",
-        summary="small photographs of ten kinds of things, 50,000 and 10,000 images (Krizhevsky 2009)",
+        summary="small photographs in ten classes, 50,000 training and 10,000 test images (Krizhevsky 2009)",
         image_shape=(3, 32, 32),
         load=f"{_HERE}.cifar10:load",
         signature=f"{_HERE}.cifar10:signature",
         options=PublishedOptions,
         classes=10,
         train_size=50_000,
-        licence="none is stated; its authors ask to be cited",
+        licence="none stated; its authors ask to be cited",
         source="https://www.cs.toronto.edu/~kriz/cifar.html",
     )
     yield genbench.DatasetSpec(
         name="svhn",
-        summary="house numbers, cropped to digits, 73,257 and 26,032 images (Netzer et al. 2011)",
+        summary="house numbers, cropped to digits, 73,257 training and 26,032 test images (Netzer et al. 2011)",
         image_shape=(3, 32, 32),
         load=f"{_HERE}.svhn:load",
         signature=f"{_HERE}.svhn:signature",
@@ -173,10 +173,10 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         licence="non-commercial use only",
         source="http://ufldl.stanford.edu/housenumbers",
     )
-    # Where options decide whether there are labels and how many images, neither is declared: loading tells.
+    # Where options determine the labels and the number of images, neither is declared.
     yield genbench.DatasetSpec(
         name="celeba",
-        summary="faces, aligned, 162,770 to train on and 19,962 test images (Liu et al. 2015)",
+        summary="aligned faces, 162,770 training and 19,962 test images (Liu et al. 2015)",
         image_shape=(3, 64, 64),
         load=f"{_HERE}.celeba:load",
         signature=f"{_HERE}.celeba:signature",
@@ -186,22 +186,22 @@ def specs() -> Iterable[genbench.DatasetSpec]:
     )
     yield genbench.DatasetSpec(
         name="stl10",
-        summary="photographs, 100,000 without labels to train on, 8,000 test images of ten kinds (Coates et al. 2011)",
+        summary="photographs, 100,000 unlabelled training and 8,000 test images in ten classes (Coates et al. 2011)",
         image_shape=(3, 64, 64),
         load=f"{_HERE}.stl10:load",
         signature=f"{_HERE}.stl10:signature",
         options=STL10Options,
-        licence="none is stated; the images are from ImageNet",
+        licence="none stated; the images are from ImageNet",
         source="https://cs.stanford.edu/~acoates/stl10",
     )
     yield genbench.DatasetSpec(
         name="lsun",
-        summary="one category of scenes, 126,227 to 3,033,042 images, 300 held out (Yu et al. 2015); needs lmdb",
+        summary="one scene category, 126,227 to 3,033,042 images, 300 held out (Yu et al. 2015); needs lmdb",
         image_shape=(3, 64, 64),
         load=f"{_HERE}.lsun:load",
         signature=f"{_HERE}.lsun:signature",
         options=LSUNOptions,
-        licence="none is stated; meant for research",
+        licence="none stated; intended for research",
         source="not downloaded by genbench; https://github.com/fyu/lsun",
     )
     yield genbench.DatasetSpec(
@@ -213,5 +213,5 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         options=ImageFolderOptions,
         argument="path",
         licence="that of the images",
-        source="image files of this machine",
+        source="local image files",
     )

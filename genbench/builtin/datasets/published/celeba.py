@@ -1,7 +1,7 @@
 """CelebA (Liu et al. 2015): aligned faces, 178×218, with the published partition and 40 attributes.
 
-The default crop is the largest centred square, 178, which keeps hair and chin; 148 (faces without most of the
-background) and 160 are usual too, and distances between images of different crops do not compare.
+The default crop is the largest centred square, 178, which keeps hair and chin; 148 (without most of the background)
+and 160 are also common. Distances between image sets are not comparable across crops.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genbench.builtin.datasets.published.files import Source, source, states, ve
 if TYPE_CHECKING:
     from genbench.builtin.datasets.published import CelebAOptions
 
-_FOLDER, _PICTURES, _ARCHIVE = "celeba", "img_align_celeba", "img_align_celeba.zip"
+_FOLDER, _IMAGES, _ARCHIVE = "celeba", "img_align_celeba", "img_align_celeba.zip"
 _LISTS = (
     "list_attr_celeba.txt",
     "identity_CelebA.txt",
@@ -33,9 +33,9 @@ _LISTS = (
 def load(options: CelebAOptions, cache: Path) -> ImageData:
     """Return the published partitions `train` and `test`; `valid` is not used.
 
-    With an `attribute`, the labels say whether a face has it. The lists are verified by torchvision's checksums, and
-    so is the archive before it is extracted; extracted pictures have none. Raises `DataError` where the files are
-    damaged or not to be had.
+    With an `attribute`, the labels say whether a face has it. The lists, and the archive before it is extracted, are
+    verified by torchvision's checksums; there are none for extracted images. Raises `DataError` where the files are
+    damaged or unavailable.
     """
     from torchvision.datasets import CelebA
 
@@ -43,10 +43,10 @@ def load(options: CelebAOptions, cache: Path) -> ImageData:
     place = _source(options, cache, {name: sums[name] for name in _LISTS})
     place.obtain(lambda root: _download(root / _FOLDER, CelebA))
     place.verify()
-    pictures = place.root / _FOLDER / _PICTURES
-    if not pictures.is_dir():
+    image_folder = place.root / _FOLDER / _IMAGES
+    if not image_folder.is_dir():
         _extract(place, sums[_ARCHIVE])
-    train, test = (_images(CelebA(place.root, split), pictures, options, cache) for split in ("train", "test"))
+    train, test = (_images(CelebA(place.root, split), image_folder, options, cache) for split in ("train", "test"))
     named = options.attribute != "none"
     return ImageData(
         train=train, test=test, class_names=(f"not {options.attribute}", options.attribute) if named else ()
@@ -54,9 +54,9 @@ def load(options: CelebAOptions, cache: Path) -> ImageData:
 
 
 def signature(options: CelebAOptions, cache: Path) -> str:
-    """Return the state of the lists and of the folder of pictures; empty while they are missing."""
+    """Return the state of the lists and of the image folder; empty while they are missing."""
     place = _source(options, cache, {})
-    return states(place.root / _FOLDER / name for name in (*_LISTS, _PICTURES))
+    return states(place.root / _FOLDER / name for name in (*_LISTS, _IMAGES))
 
 
 def _source(options: CelebAOptions, cache: Path, sums: dict[str, str]) -> Source:
@@ -73,26 +73,26 @@ def _download(folder: Path, dataset: Any) -> None:
 
 
 def _extract(place: Source, md5: str) -> None:
-    """Extract the archive that lies beside the lists; the folder appears whole or not at all."""
+    """Extract the archive next to the lists; the folder appears completely or not at all."""
     from torchvision.datasets.utils import extract_archive
 
     folder = place.root / _FOLDER
     archive = folder / _ARCHIVE
     if not archive.is_file():
-        raise DataError(f"CelebA has neither {_PICTURES} nor {_ARCHIVE} in {folder}.", place.advice)
+        raise DataError(f"CelebA has neither {_IMAGES} nor {_ARCHIVE} in {folder}.", place.advice)
     verify(archive, md5, place.advice)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as scratch:
             extract_archive(archive, scratch)
-            Path(scratch, _PICTURES).rename(folder / _PICTURES)
+            Path(scratch, _IMAGES).rename(folder / _IMAGES)
     except OSError as error:
         raise DataError(
-            f"{archive} could not be extracted: {error}.", f"Extract it yourself, so that {folder / _PICTURES} exists."
+            f"{archive} could not be extracted: {error}.", f"Extract it yourself, so that {folder / _IMAGES} exists."
         ) from error
 
 
-def _images(split: Any, pictures: Path, options: CelebAOptions, cache: Path) -> Images:
-    names = [pictures / name for name in split.filename]
+def _images(split: Any, image_folder: Path, options: CelebAOptions, cache: Path) -> Images:
+    names = [image_folder / name for name in split.filename]
     pixels = torch.from_numpy(decode(names, len(names), Image.open, options.size, cache, options.crop))
     if options.attribute == "none":
         return Images(pixels)

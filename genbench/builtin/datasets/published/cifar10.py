@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images of ten kinds of things, 32×32, colour."""
+"""CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images in ten classes, 32×32, colour."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BATCHES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 
 
 def load(options: PublishedOptions, cache: Path) -> ImageData:
-    """Return both published splits; raise `DataError` where the files are damaged or not to be had.
+    """Return both published splits; raise `DataError` where the files are damaged or unavailable.
 
-    The files are pickles, which can run code as they are read: torchvision is asked to read them only after each was
-    found to have the published checksum.
+    The files are pickles, which can execute code: torchvision reads them only after each was found to have the
+    published checksum.
     """
     from torchvision.datasets import CIFAR10
 

@@ -25,14 +25,16 @@ _FILES = (
 def load(name: str, dataset: Any, root: str, cache: Path) -> ImageData:
     """Return both splits of a torchvision class of MNIST's family; `name` is that of the class.
 
-    What is read are the compressed files, whose checksums torchvision knows. Where only the extracted ones are there
-    they are read, with a note. Raises `DataError` where the files are damaged or not to be had.
+    The compressed files are read, for which torchvision has checksums. Where only the extracted files exist, they are
+    read, with a note. Raises `DataError` where the files are damaged or unavailable.
     """
     place = _source(name, root, cache, dict(dataset.resources))
     notes: tuple[str, ...] = ()
     if place.missing and _extracted(place):
         arrays = [_read(file, place) for file in _extracted(place)]
-        notes = (f"{name}: only extracted files are in {place.root / name / 'raw'}; they have no published checksum",)
+        notes = (
+            f"{name}: {place.root / name / 'raw'} contains only extracted files, which have no published checksum",
+        )
     else:
         place.obtain(lambda root: dataset(root, download=True))
         place.verify()
@@ -58,7 +60,7 @@ def _source(name: str, root: str, cache: Path, sums: dict[str, str]) -> Source:
 
 
 def _extracted(place: Source) -> list[Path]:
-    """Return the extracted files in the order of `_FILES`, or none where one is missing."""
+    """Return the extracted files in the order of `_FILES`, or an empty list where one is missing."""
     folder = place.root / Path(next(iter(place.files))).parent
     found = [folder / file for file in _FILES]
     return found if all(file.is_file() for file in found) else []

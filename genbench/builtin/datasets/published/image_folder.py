@@ -1,4 +1,4 @@
-"""Images in torchvision's layout: one folder per class, beneath train/ and test/ or val/ where the data are split."""
+"""Images in torchvision's layout: one folder per class, inside train/ and test/ or val/ where the data are split."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.folder import (
     checked_root,
+    choose_held_out,
     folder_signature,
-    held_out,
     printable,
     read_images,
     summarise_skipped,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def load(options: ImageFolderOptions, cache: Path) -> ImageData:
     """Return the images of PATH/train and of PATH/test (or PATH/val), by class.
 
-    Where there is no test or val, or no train either, every fifth image of each class is held out, as `folder` does.
-    Unreadable files are skipped, and a note counts and names them. Raises `DataError` where the folder is not laid out
-    so, or has too few images.
+    Where there is neither test nor val, every fifth image of each class is held out, as in the dataset `folder`.
+    Unreadable files are skipped; a note counts and names them. Raises `DataError` where the folder has another layout
+    or too few images.
     """
     if options.channels not in (1, 3):
         raise DataError(f"image-folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.")
@@ -37,7 +37,7 @@ def load(options: ImageFolderOptions, cache: Path) -> ImageData:
     train_root, test_root = splits(root)
     classes, train_pixels, train_labels, skipped = _read(root, train_root, options, cache)
     if test_root is None:
-        chosen = np.array(held_out(train_labels.tolist()), dtype=bool)
+        chosen = np.array(choose_held_out(train_labels.tolist()), dtype=bool)
         test_pixels, test_labels = select(train_pixels, chosen, cache), train_labels[chosen]
         train_pixels, train_labels = select(train_pixels, ~chosen, cache), train_labels[~chosen]
     else:
@@ -50,7 +50,7 @@ def load(options: ImageFolderOptions, cache: Path) -> ImageData:
                 "Give both the same sub-folders.",
             )
     if not len(train_labels):
-        raise DataError(f"{train_root} has too few readable images to hold one out.", "Name a folder with more.")
+        raise DataError(f"{train_root} has too few readable images to hold one out.", "Choose a folder with more.")
     return ImageData(
         train=Images(torch.from_numpy(train_pixels), torch.from_numpy(train_labels)),
         test=Images(torch.from_numpy(test_pixels), torch.from_numpy(test_labels)),
@@ -60,12 +60,12 @@ def load(options: ImageFolderOptions, cache: Path) -> ImageData:
 
 
 def signature(options: ImageFolderOptions, cache: Path) -> str:
-    """Return the folder's place and a hash of the names, sizes and times of its images, without opening any."""
+    """Return the folder's path and a hash of the names, sizes and times of its images, without opening any."""
     return folder_signature(checked_root(options.path, "image-folder"))
 
 
 def splits(root: Path) -> tuple[Path, Path | None]:
-    """Return the folder of training classes and that of held-out ones, None where there is none.
+    """Return the folder of training classes and that of held-out ones, or None where there is none.
 
     A sub-folder `train` counts as a split only where it has sub-folders itself: otherwise it is a class.
     """
@@ -85,8 +85,8 @@ def _read(
         found = ImageFolder(str(folder), is_valid_file=_is_image)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{folder} is not laid out as CLASS/image: {error}",
-            "Give each class a sub-folder with images in it, and remove empty ones; "
+            f"{folder} does not have the layout CLASS/image: {error}",
+            "Put the images of each class into a sub-folder, and remove empty ones; "
             f"for images without classes write folder:{options.path}.",
         ) from error
     paths = [Path(path) for path, _ in found.samples]
@@ -95,7 +95,7 @@ def _read(
     skipped = [f"{printable(path.relative_to(root))} ({why})" for path, why in zip(paths, reasons, strict=True) if why]
     labels = np.array(found.targets, dtype=np.int64)
     if not readable.any():
-        raise DataError(f"{folder} has no readable image. {summarise_skipped(skipped)}", "Repair these.")
+        raise DataError(f"{folder} has no readable image. {summarise_skipped(skipped)}", "Repair these files.")
     if not readable.all():
         pixels, labels = select(pixels, readable, cache), labels[readable]
     return list(found.classes), pixels, labels, skipped

@@ -1,4 +1,4 @@
-"""Kuzushiji-MNIST (Clanuwat et al. 2018): 60,000 and 10,000 images of cursive Japanese characters, 28×28, grey."""
+"""Kuzushiji-MNIST (Clanuwat et al. 2018): cursive Japanese characters, 28×28, grey; 60,000 training, 10,000 test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load(options: PublishedOptions, cache: Path) -> ImageData:
-    """Return both published splits; raise `DataError` where the files are damaged or not to be had."""
+    """Return both published splits; raise `DataError` where the files are damaged or unavailable."""
     from torchvision.datasets import KMNIST
 
     return idx_family.load("KMNIST", KMNIST, options.root, cache)

@@ -1,7 +1,7 @@
-"""LSUN (Yu et al. 2015): one category of scenes from its LMDB databases, which torchvision's class reads too.
+"""LSUN (Yu et al. 2015): one scene category from its LMDB databases, which torchvision's class reads too.
 
-torchvision's class is not used itself: it keeps the keys of a database in a pickle in the working directory, and would
-run whatever a file of that name there holds. The databases have no published checksums.
+torchvision's class is not used: it stores the keys of a database in a pickle in the working directory, and would
+execute any file of that name there. The databases have no published checksums.
 """
 
 from __future__ import annotations
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
 
 
 def load(options: LSUNOptions, cache: Path) -> ImageData:
-    """Return the category's published splits, `train` and `val`, in the order of the keys: largest centred squares.
+    """Return the published splits of the category, `train` and `val`, in key order, cropped to centred squares.
 
     Raises `DataError` where the package lmdb, or a database, is missing.
     """
     try:
         lmdb = importlib.import_module("lmdb")
     except ImportError as error:
-        raise DataError(
-            "LSUN is read by the package lmdb, which is not installed.", "Run `pip install lmdb`."
-        ) from error
+        raise DataError("LSUN needs the package lmdb, which is not installed.", "Run `pip install lmdb`.") from error
     train, test = (_images(lmdb, folder, options.size, cache) for folder in _databases(options, cache))
     return ImageData(train=Images(train), test=Images(test))
 
@@ -52,8 +50,8 @@ def _images(lmdb: Any, folder: Path, size: int, cache: Path) -> torch.Tensor:
     if not (folder / "data.mdb").is_file():
         raise DataError(
             f"There is no database {folder}.",
-            f"Fetch {folder.name.removesuffix('_lmdb')} by the script of https://github.com/fyu/lsun and extract it "
-            f"into {folder.parent}, or name its folder by lsun.root.",
+            f"Download {folder.name.removesuffix('_lmdb')} with the script of https://github.com/fyu/lsun, extract it "
+            f"into {folder.parent}, or set lsun.root to its folder.",
         )
     try:
         with lmdb.open(str(folder), readonly=True, lock=False, readahead=True, max_readers=1) as environment:
@@ -62,7 +60,7 @@ def _images(lmdb: Any, folder: Path, size: int, cache: Path) -> torch.Tensor:
                 contents: Iterator[bytes] = transaction.cursor().iternext(keys=False, values=True)
                 return torch.from_numpy(decode(contents, count, _open, size, cache))
     except lmdb.Error as error:
-        raise DataError(f"The database {folder} cannot be read: {error}.", "Fetch it again.") from error
+        raise DataError(f"The database {folder} cannot be read: {error}.", "Download it again.") from error
 
 
 def _open(content: bytes) -> Image.Image:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def load(options: PublishedOptions, cache: Path) -> ImageData:
-    """Return both published splits; raise `DataError` where the files are damaged or not to be had."""
+    """Return both published splits; raise `DataError` where the files are damaged or unavailable."""
     from torchvision.datasets import MNIST
 
     return idx_family.load("MNIST", MNIST, options.root, cache)

@@ -1,4 +1,4 @@
-"""STL-10 (Coates et al. 2011): 96×96 photographs, 100,000 without labels, 5,000 and 8,000 of ten kinds of things."""
+"""STL-10 (Coates et al. 2011): 96×96 photographs, 100,000 unlabelled; 5,000 and 8,000 labelled, in ten classes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLASS_NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 _FOLDER = "stl10_binary"
-_FILES = {  # by split: pictures, labels
+_FILES = {  # by split: images, labels
     "unlabeled": ("unlabeled_X.bin",),
     "train": ("train_X.bin", "train_y.bin"),
     "test": ("test_X.bin", "test_y.bin"),
@@ -29,11 +29,11 @@ _FILES = {  # by split: pictures, labels
 
 
 def load(options: STL10Options, cache: Path) -> ImageData:
-    """Return the chosen split to train on and the test images, resized from 96×96.
+    """Return the chosen training split and the test images, resized from 96×96.
 
-    Only `train` has labels; then the test images have theirs too. The files, as large as 2.8 GB, are mapped rather
-    than read by torchvision's class, whose checksums and download are used. Raises `DataError` where they are damaged
-    or not to be had.
+    Labels, of the test images too, are returned only for `train`. The files, up to 2.8 GB, are memory-mapped, not read
+    through torchvision's class, which provides the checksums and the download. Raises `DataError` where they are
+    damaged or unavailable.
     """
     from torchvision.datasets import STL10
 
@@ -70,10 +70,10 @@ def _source(options: STL10Options, cache: Path, sums: dict[str, str]) -> Source:
 
 
 def _map(file: Path) -> Array:
-    """Return the pictures of a file, (N, 96, 96, 3); in the file, columns come before rows, and channels first."""
+    """Return the images of a file, (N, 96, 96, 3); the file order is image, channel, column, row."""
     size = file.stat().st_size
     if size == 0 or size % (3 * 96 * 96):
-        raise DataError(f"{file} has {size} bytes, which are no whole pictures.", "Fetch it again.")
+        raise DataError(f"{file} has {size} bytes, not a whole number of images.", "Download it again.")
     return np.memmap(file, dtype=np.uint8, mode="r").reshape(-1, 3, 96, 96).transpose(0, 3, 2, 1)
 
 

@@ -18,7 +18,7 @@ _FILES = ("train_32x32.mat", "test_32x32.mat")
 
 
 def load(options: PublishedOptions, cache: Path) -> ImageData:
-    """Return the splits `train` and `test`, digit 0 as class 0; raise `DataError` where the files are not to be had."""
+    """Return the splits `train` and `test`, digit 0 as class 0; raise `DataError` where the files are unavailable."""
     from torchvision.datasets import SVHN
 
     lists = SVHN.split_list
@@ -28,7 +28,7 @@ def load(options: PublishedOptions, cache: Path) -> ImageData:
     try:
         train, test = (_images(SVHN(place.root, split)) for split in ("train", "test"))
     except ImportError as error:
-        raise DataError("SVHN's files are in MATLAB's format.", "Install scipy, which reads them.") from error
+        raise DataError("SVHN's files are in MATLAB format.", "Install scipy to read them.") from error
     return ImageData(train=train, test=test, class_names=tuple("0123456789"))
 
 

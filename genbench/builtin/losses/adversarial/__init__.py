@@ -1,4 +1,4 @@
-"""Adversarial losses: what they are called, their options, formulas and sources."""
+"""Adversarial losses: names, options, formulas and sources."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ def _without_ada(**options: str) -> tuple[genbench.Restriction, ...]:
 
 @dataclass(frozen=True)
 class CrossEntropyOptions:
-    """Options of the games in which the discriminator is a classifier: `minimax`, `non-saturating` and others."""
+    """Options of losses whose discriminator is a classifier: `minimax`, `non-saturating` and others."""
 
     label_smoothing: float = genbench.option(
-        0.0, "D's target for real images is 1 minus this; for fakes it stays 0 (one-sided)", minimum=0, maximum=0.99
+        0.0,
+        "D's target for real images is 1 minus this value; for fakes it stays 0 (one-sided)",
+        minimum=0,
+        maximum=0.99,
     )
 
 
@@ -34,7 +37,7 @@ class CrossEntropyOptions:
 class WassersteinOptions:
     """Options of `wgan`."""
 
-    clip: float = genbench.option(0.01, "D's parameters are kept in [-clip, clip]", minimum=1e-6)
+    clip: float = genbench.option(0.01, "D's parameters are clipped to [-clip, clip]", minimum=1e-6)
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,11 @@ class R1Options(CrossEntropyOptions):
     """Options of `r1`."""
 
     gamma: float = genbench.option(
-        0.1, "weight of the penalty γ/2 E‖∇D(x)‖²; 0: none; larger pictures bear more, up to 10", minimum=0
+        0.1, "weight of the penalty γ/2 E‖∇D(x)‖²; 0: none; larger images allow more, up to 10", minimum=0
     )
     penalty_every: int = genbench.option(
         16,
-        "steps between two updates by the penalty, which is weighted accordingly; 1: in every step",
+        "steps between two updates with the penalty, which is weighted accordingly; 1: every step",
         minimum=1,
         unused_with={"gamma": [0]},
     )
@@ -81,7 +84,7 @@ class PairedOptions:
     )
     penalty_every: int = genbench.option(
         1,
-        "steps between two updates by the penalties, which are weighted accordingly; 1: in every step",
+        "steps between two updates with the penalties, which are weighted accordingly; 1: every step",
         minimum=1,
         unused_with={"gamma": [0]},
     )
@@ -95,7 +98,7 @@ class WeightedOptions(CrossEntropyOptions):
         0.5, "weight α of the discriminator's loss; the generator's is weighted by 1 - α", minimum=0.01, maximum=0.99
     )
     game: Literal["non-saturating", "minimax", "lsgan", "hinge", "relativistic"] = genbench.option(
-        "non-saturating", "the loss whose two sides are weighted"
+        "non-saturating", "the loss whose two objectives are weighted"
     )
 
 
@@ -130,7 +133,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="hinge",
         family="adversarial",
-        summary="D is pushed to margins of 1 and -1 and no further; G maximises the logit",
+        summary="D's logits are driven to margins of 1 and -1 and no further; G maximises the logit",
         create=_CREATE + "hinge",
         formula="L_D = E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), L_G = -E D(G(z))",
         source="Lim & Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957, equations 16 and 17",
@@ -138,7 +141,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="wgan",
         family="adversarial",
-        summary="Wasserstein distance by a critic whose weights are clipped",
+        summary="Wasserstein distance estimated by a critic with clipped weights",
         create=_CREATE + "wgan",
         formula="L_D = E D(G(z)) - E D(x), parameters of D in [-clip, clip], L_G = -E D(G(z))",
         source="Arjovsky et al. 2017, arXiv:1701.07875, algorithm 1",
@@ -149,7 +152,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="wgan-gp",
         family="adversarial",
-        summary="Wasserstein distance by a critic whose gradient is drawn to norm 1; D should have no batch norm",
+        summary="Wasserstein distance by a critic with a gradient penalty towards norm 1; use D without batch norm",
         create=_CREATE + "wgan_gp",
         formula="L_D = E D(G(z)) - E D(x) + λ E (‖∇D(εx + (1-ε)G(z))‖ - 1)², ε ~ U(0, 1) per image, L_G = -E D(G(z))",
         source="Gulrajani et al. 2017, arXiv:1704.00028, equation 3 and algorithm 1",
@@ -166,7 +169,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="dragan",
         family="adversarial",
-        summary="non-saturating, with D's gradient around real images drawn to norm 1",
+        summary="non-saturating, with a penalty that drives D's gradient norm near real images to 1",
         create=_CREATE + "dragan",
         formula=f"{_SMOOTHED} + λ E (‖∇D(x + δ)‖ - 1)², δ = ½ std(x) U(0, 1) per pixel, L_G = E softplus(-D(G(z)))",
         source="Kodali et al. 2017, arXiv:1705.07215, section 2.5; the noise as in the authors' code",
@@ -175,7 +178,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="r1",
         family="adversarial",
-        summary="non-saturating, with a penalty on D's gradient at real images in every k-th step",
+        summary="non-saturating, with a penalty on D's gradient at real images every k-th step",
         create=_CREATE + "r1",
         formula=f"{_SMOOTHED} + γ/2 E ‖∇D(x)‖², L_G = E softplus(-D(G(z)))",
         source="Mescheder et al. 2018, arXiv:1801.04406, equation 9; lazy: Karras et al. 2020, appendix B",
@@ -185,7 +188,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="relativistic",
         family="adversarial",
-        summary="D tells whether an image is more real than the average one of the other kind",
+        summary="D estimates whether an image is more realistic than the average of the other kind",
         create=_CREATE + "relativistic",
         formula="L_D = E softplus(-(D(x) - E D(G(z)))) + E softplus(D(G(z)) - E D(x)), L_G: x and G(z) swapped",
         source="Jolicoeur-Martineau 2018, arXiv:1807.00734 (RaSGAN)",
@@ -194,7 +197,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="rpgan-r1-r2",
         family="adversarial",
-        summary="D compares pairs of a real image and a fake; penalties on its gradient at both (R3GAN)",
+        summary="D compares pairs of a real and a fake image; penalties on its gradient at both (R3GAN)",
         create=_CREATE + "rpgan_r1_r2",
         formula="L_D = E softplus(D(G(z)) - D(x)) + γ/2 (E ‖∇D(x)‖² + E ‖∇D(G(z))‖²), L_G = E softplus(D(x) - D(G(z)))",
         source="Huang et al. 2024, arXiv:2501.05441, section 2; Jolicoeur-Martineau 2018, arXiv:1807.00734 (RpSGAN)",
@@ -205,10 +208,10 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="weighted",
         family="adversarial",
-        summary="another loss with its two sides weighted; with Adam, which ignores scales, α hardly matters: use sgd",
+        summary="another loss with its two objectives weighted; Adam is scale-invariant, so use sgd for α to matter",
         create=_CREATE + "weighted",
         formula="α L_D for the discriminator, (1 - α) L_G for the generator, L_D and L_G those of the chosen game",
-        source="the weighted total α L_D + (1 - α) L_G of introductory texts, read as two objectives",
+        source="the weighted total α L_D + (1 - α) L_G of introductory texts, as two objectives",
         options=WeightedOptions,
         restrictions=_without_ada(game="relativistic"),
     )

@@ -1,4 +1,4 @@
-"""From options to adversarial losses: which game, with which penalty."""
+"""Creating adversarial losses from options: a game, and possibly a penalty."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def relativistic(options: object = None) -> genbench.AdversarialLoss:
 
 
 def wgan(options: WassersteinOptions) -> genbench.AdversarialLoss:
-    """Return the critic with clipped weights."""
+    """Return the Wasserstein game of a critic with clipped weights."""
     return genbench.AdversarialLoss(
         games.wasserstein_critic, games.linear_generator, boundary=None, clip_weights=options.clip
     )
 
 
 def wgan_gp(options: GradientPenaltyOptions) -> genbench.AdversarialLoss:
-    """Return the critic with a gradient penalty between real images and fakes."""
+    """Return the Wasserstein game of a critic with a gradient penalty between real images and fakes."""
 
     def penalty(discriminator: penalties.Discriminator, real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
         return penalties.one_centred(discriminator, penalties.interpolate(real, fake, rng))
@@ -118,8 +118,8 @@ def weighted(options: WeightedOptions) -> genbench.AdversarialLoss:
     """Return another game with the discriminator's loss times α and the generator's times 1 - α."""
     if options.label_smoothing and options.game not in ("non-saturating", "minimax"):
         raise genbench.GenbenchError(
-            f"weighted.label_smoothing = {options.label_smoothing:g} does nothing in the game '{options.game}'.",
-            "Set it to 0, or weighted.game to non-saturating or minimax, whose discriminator is a classifier.",
+            f"weighted.label_smoothing = {options.label_smoothing:g} has no effect on the game '{options.game}'.",
+            "Set it to 0, or set weighted.game to non-saturating or minimax, whose discriminator is a classifier.",
         )
     game, alpha = _GAMES[options.game](options), options.alpha
 
@@ -146,7 +146,7 @@ def _cross_entropy(options: CrossEntropyOptions) -> games.DiscriminatorLoss:
 
 
 def _times(weight: float, penalty: Penalty) -> Penalty | None:
-    """Return the weighted penalty; None for a weight of 0: it would cost as much and change nothing."""
+    """Return the weighted penalty; None for a weight of 0, which would cost time and change nothing."""
     if not weight:
         return None
 

@@ -1,7 +1,7 @@
 """Adversarial games: pure functions on logits; every value is a mean over the batch.
 
-softplus(a) = log(1 + exp(a)), so that -log sigmoid(l) = softplus(-l): finite for any finite logit, where the logarithm
-of a probability is not.
+softplus(a) = log(1 + exp(a)), so that -log sigmoid(l) = softplus(-l): finite for any finite logit, unlike the logarithm
+of a computed probability.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GeneratorLoss: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]  # (fake_lo
 def binary_cross_entropy(real_logits: Tensor, fake_logits: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """-E log D(x) - E log(1 - D(G(z))): the discriminator's loss in both games (Goodfellow et al. 2014, eq. 1).
 
-    With one-sided label smoothing s the target of real images is 1 - s, and -(1-s) log D - s log(1-D) is
+    With one-sided label smoothing s the target for real images is 1 - s, and -(1-s) log D - s log(1-D) equals
     softplus(-l) + s·l (Salimans et al. 2016, section 3.4).
     """
     loss = softplus(-real_logits).mean() + softplus(fake_logits).mean()
@@ -27,12 +27,12 @@ def binary_cross_entropy(real_logits: Tensor, fake_logits: Tensor, label_smoothi
 
 
 def non_saturating_generator(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-    """-E log D(G(z)): strong gradients where the discriminator is sure (Goodfellow et al. 2014, section 3)."""
+    """-E log D(G(z)): strong gradients where the discriminator is confident (Goodfellow et al. 2014, section 3)."""
     return softplus(-fake_logits).mean()
 
 
 def minimax_generator(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-    """E log(1 - D(G(z))): the generator's side of the zero-sum game (Goodfellow et al. 2014, eq. 1)."""
+    """E log(1 - D(G(z))): the generator's objective in the zero-sum game (Goodfellow et al. 2014, eq. 1)."""
     return -softplus(fake_logits).mean()
 
 
@@ -52,7 +52,7 @@ def hinge_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def wasserstein_critic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """E D(G(z)) - E D(x): minus the distance that the critic sees (Arjovsky et al. 2017, eq. 2)."""
+    """E D(G(z)) - E D(x): minus the critic's estimate of the distance (Arjovsky et al. 2017, eq. 2)."""
     return fake_logits.mean() - real_logits.mean()
 
 
@@ -68,16 +68,16 @@ def relativistic_average(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 
 
 def relativistic_pairs(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """E softplus(-(D(x) - D(G(z)))): each real image against one fake (Jolicoeur-Martineau 2018, RSGAN)."""
+    """E softplus(-(D(x) - D(G(z)))): each real image is paired with one fake (Jolicoeur-Martineau 2018, RSGAN)."""
     return softplus(fake_logits - real_logits).mean()
 
 
 def swapped(discriminator_loss: DiscriminatorLoss) -> GeneratorLoss:
-    """Return the generator's side of a relativistic game: the discriminator's, with real and fake exchanged."""
+    """Return the generator's loss of a relativistic game: the discriminator's, with real and fake swapped."""
 
     def generator_loss(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
         if real_logits is None:
-            raise TypeError("a relativistic generator is compared with real images: give their logits too")
+            raise TypeError("a relativistic generator loss needs the logits of real images too")
         return discriminator_loss(fake_logits, real_logits)
 
     return generator_loss

@@ -1,8 +1,8 @@
 """Penalties on the gradient of a discriminator with respect to its input images (N, channels, height, width).
 
-Each takes one norm per image and is differentiable in turn, so that it can be minimised. The gradient of the sum of the
-logits is the gradient of each image's own logit only where images do not meet inside the network: batch norm breaks
-that (Gulrajani et al. 2017, section 4).
+Each uses one norm per image and is itself differentiable, so that it can be minimised. The gradient of the sum of the
+logits equals the gradient of each image's own logit only where images do not interact inside the network, as they do
+with batch norm (Gulrajani et al. 2017, section 4).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PIXELS = (1, 2, 3)  # the dimensions of one image
 
 
 def input_gradient(discriminator: Discriminator, images: Tensor) -> Tensor:
-    """Return ∂D(x)/∂x, of the shape of `images`, with its graph."""
+    """Return ∂D(x)/∂x, with the shape of `images`, and its graph."""
     points = images.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(discriminator(points).sum(), points, create_graph=True)
     return gradient
@@ -44,9 +44,9 @@ def interpolate(real: Tensor, fake: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def perturb(real: Tensor, scale: float, rng: torch.Generator) -> Tensor:
-    """Return x + scale·std(x)·U(0, 1), the noise drawn per pixel, the deviation taken over the whole batch.
+    """Return x + scale·std(x)·U(0, 1), with noise per pixel and the standard deviation of the whole batch.
 
-    This is how the authors of Kodali et al. 2017 draw the neighbourhood of real images in their code.
+    The code of Kodali et al. 2017 samples the neighbourhood of real images in this way.
     """
     noise = torch.rand(real.shape, generator=rng, device=real.device, dtype=real.dtype)
     return real + scale * real.std(correction=0) * noise

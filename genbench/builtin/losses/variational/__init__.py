@@ -1,4 +1,4 @@
-"""Variational losses: what they are called, their options, formulas and sources."""
+"""Variational losses: names, options, formulas and sources."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _HERE = "genbench.builtin.losses.variational"
 
 @dataclass(frozen=True)
 class LikelihoodOptions:
-    """How far a reconstruction is from its image; every variational loss has these options."""
+    """The likelihood of images, which every variational loss has as options."""
 
     likelihood: Literal["bernoulli", "gaussian", "gaussian-learned", "logistic"] = genbench.option(
         "bernoulli",
-        "bernoulli: cross-entropy of the pixels; gaussian: squared error over 2·sigma²; gaussian-learned: the same, "
-        "sigma is trained; logistic: discretised over 256 levels, its scale is trained",
+        "bernoulli: cross-entropy of the pixels; gaussian: squared error over 2·sigma²; gaussian-learned: the same "
+        "with a trained sigma; logistic: discretised over 256 levels, with a trained scale",
     )
     sigma: float = genbench.option(
         1.0,
-        "standard deviation of a pixel (gaussian), or where the trained scale starts",
+        "standard deviation of a pixel (gaussian), or initial value of the trained scale",
         minimum=1e-4,
         maximum=1000,
         unused_with={"likelihood": ["bernoulli"]},
@@ -33,35 +33,37 @@ class LikelihoodOptions:
 class ElboOptions(LikelihoodOptions):
     """Options of `elbo`."""
 
-    beta: float = genbench.option(1.0, "weight of the KL term (λ in many texts); 1 makes it a bound", minimum=0)
+    beta: float = genbench.option(1.0, "weight of the KL term (λ in many texts); 1: the loss is a bound", minimum=0)
     annealing: Literal["none", "linear", "cyclical"] = genbench.option(
-        "none", "how the weight of the KL term rises from 0 to beta: not, once, or once per cycle"
+        "none", "how the weight of the KL term rises from 0 to beta: not at all, once, or once per cycle"
     )
     annealing_share: float = genbench.option(
         0.5,
-        "share of the budget (linear) or of each cycle (cyclical) in which it rises",
+        "fraction of the budget (linear) or of each cycle (cyclical) over which it rises",
         minimum=0.001,
         maximum=1,
         unused_with={"annealing": ["none"]},
     )
     annealing_cycles: int = genbench.option(
-        4, "cyclical: cycles in the budget", minimum=1, unused_with={"annealing": ["none", "linear"]}
+        4, "cyclical: number of cycles in the budget", minimum=1, unused_with={"annealing": ["none", "linear"]}
     )
-    free_bits: float = genbench.option(0.0, "nats of each latent's mean KL that cost nothing", minimum=0)
+    free_bits: float = genbench.option(0.0, "nats of each latent's mean KL that are not penalised", minimum=0)
 
 
 @dataclass(frozen=True)
 class BetaVAEOptions(ElboOptions):
     """Options of `beta-vae`."""
 
-    beta: float = genbench.option(4.0, "weight of the KL term, where there is no capacity", minimum=0)
+    beta: float = genbench.option(4.0, "weight of the KL term, without a capacity", minimum=0)
     capacity: float = genbench.option(
         0.0, "final C in nats: the KL term becomes capacity_weight·|KL - C(t)|; 0: beta·KL", minimum=0
     )
-    capacity_weight: float = genbench.option(1000.0, "γ of the capacity form", minimum=0, unused_with={"capacity": [0]})
+    capacity_weight: float = genbench.option(
+        1000.0, "γ, weight of the distance to the capacity", minimum=0, unused_with={"capacity": [0]}
+    )
     capacity_share: float = genbench.option(
         0.5,
-        "share of the budget in which C(t) rises linearly from 0",
+        "fraction of the budget over which C(t) rises linearly from 0",
         minimum=0.001,
         maximum=1,
         unused_with={"capacity": [0]},
@@ -72,11 +74,11 @@ class BetaVAEOptions(ElboOptions):
 class BetaTCVAEOptions(LikelihoodOptions):
     """Options of `beta-tc-vae`."""
 
-    alpha: float = genbench.option(1.0, "weight of the mutual information of image and latents", minimum=0)
+    alpha: float = genbench.option(1.0, "weight of the mutual information between image and latents", minimum=0)
     beta: float = genbench.option(6.0, "weight of the total correlation", minimum=0)
     gamma: float = genbench.option(1.0, "weight of the dimension-wise KL", minimum=0)
     estimator: Literal["stratified", "weighted"] = genbench.option(
-        "stratified", "of q(z) from a minibatch: stratified is unbiased; weighted is what the paper trains with"
+        "stratified", "estimator of q(z) from a minibatch: stratified is unbiased; weighted is used in the paper"
     )
 
 
@@ -84,7 +86,7 @@ class BetaTCVAEOptions(LikelihoodOptions):
 class IWAEOptions(LikelihoodOptions):
     """Options of `iwae`."""
 
-    samples: int = genbench.option(5, "K, latents drawn per image; time and memory grow with it", minimum=1)
+    samples: int = genbench.option(5, "K, latents drawn per image; increases time and memory", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class WAEOptions(LikelihoodOptions):
     """Options of `wae-mmd`."""
 
     likelihood: Literal["bernoulli", "gaussian", "gaussian-learned", "logistic"] = genbench.option(
-        "gaussian", "cost of a reconstruction; gaussian with sigma = √½ is the squared error, up to a constant"
+        "gaussian", "reconstruction cost; gaussian with sigma = √½ is the squared error up to a constant"
     )
     sigma: float = genbench.option(
         0.5**0.5, "as for elbo", minimum=1e-4, maximum=1000, unused_with={"likelihood": ["bernoulli"]}
@@ -104,8 +106,10 @@ class WAEOptions(LikelihoodOptions):
 class InfoVAEOptions(LikelihoodOptions):
     """Options of `info-vae`."""
 
-    alpha: float = genbench.option(0.0, "α: 1 - α weighs the KL term; 1 leaves the MMD alone", maximum=1)
-    mmd_weight: float = genbench.option(1000.0, "λ: α + λ - 1 weighs the MMD between latents and prior", minimum=0)
+    alpha: float = genbench.option(0.0, "1 - α is the weight of the KL term; 1: the MMD only", maximum=1)
+    mmd_weight: float = genbench.option(
+        1000.0, "λ; α + λ - 1 is the weight of the MMD between latents and prior", minimum=0
+    )
 
 
 def specs() -> Iterable[genbench.LossSpec]:
@@ -125,7 +129,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="beta-vae",
         family="variational",
-        summary="elbo with a heavier KL term, or one that is held at a capacity that rises",
+        summary="elbo with a larger KL weight, or with KL controlled towards a rising capacity",
         create=f"{_HERE}.bounds:beta_vae",
         formula="reconstruction + β·KL; with a capacity: reconstruction + γ|KL - C(t)|",
         source="Higgins et al. 2017, beta-VAE, equation 4; Burgess et al. 2018, arXiv:1804.03599, section 5",
@@ -134,7 +138,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="beta-tc-vae",
         family="variational",
-        summary="the KL term taken apart: mutual information, total correlation, dimension-wise KL, each weighted",
+        summary="KL term split into mutual information, total correlation and dimension-wise KL, each weighted",
         create=f"{_HERE}.total_correlation:beta_tc_vae",
         formula="reconstruction + α·KL(q(z,x) ‖ q(z)p(x)) + β·KL(q(z) ‖ Π q(z_j)) + γ Σ_j KL(q(z_j) ‖ p(z_j))",
         source="Chen et al. 2018, arXiv:1802.04942, equations 2 to 4, appendix C",
@@ -152,7 +156,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="wae-mmd",
         family="variational",
-        summary="deterministic encoder; the latents of a batch are held to the prior by their MMD",
+        summary="deterministic encoder; an MMD term matches the latents of a batch to the prior",
         create=f"{_HERE}.discrepancy:wae_mmd",
         formula="reconstruction + λ·MMD²(q(z), p(z)), U-statistic, k(a,b) = Σ_s s·2d / (s·2d + |a-b|²), "
         "s in .1, .2, .5, 1, 2, 5, 10",
@@ -162,7 +166,7 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="info-vae",
         family="variational",
-        summary="KL term and MMD to the prior, weighted so that latents keep their information",
+        summary="KL term and MMD to the prior, weighted so that latents stay informative",
         create=f"{_HERE}.discrepancy:info_vae",
         formula="reconstruction + (1-α)·KL + (α+λ-1)·MMD²(q(z), p(z)), the MMD as for wae-mmd",
         source="Zhao et al. 2019, arXiv:1706.02262, section 3",

@@ -1,6 +1,6 @@
 """Bounds on the log-likelihood: the ELBO with its weights and schedules, and the importance-weighted bound.
 
-Sums over pixels or latents, means over the batch (nats per image); curves show every term unweighted.
+Sums over pixels or latents, means over the batch (nats per image); curves show all terms unweighted.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def elbo(options: ElboOptions) -> genbench.VariationalLoss:
 def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
     """Return the β-VAE: β·KL (Higgins et al. 2017), or γ|KL - C(t)| with a capacity C (Burgess et al. 2018).
 
-    Without a capacity it is `elbo` under another default. Raises GenbenchError where a capacity is combined with a β,
-    annealing or free bits: each of them says by itself how much KL is wanted.
+    Without a capacity it is `elbo` with another default. Raises GenbenchError where a capacity is combined with a β,
+    annealing or free bits, which control the KL term as well.
     """
     if not options.capacity:
         return elbo(options)
@@ -59,12 +59,12 @@ def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
         raise genbench.GenbenchError(
             f"beta-vae.capacity = {options.capacity:g} cannot be combined with beta-vae.annealing or "
             "beta-vae.free_bits.",
-            "Leave capacity at 0, or annealing at none and free_bits at 0.",
+            "Set capacity to 0, or annealing to none and free_bits to 0.",
         )
     if options.beta != BetaVAEOptions.beta:
         raise genbench.GenbenchError(
-            f"beta-vae.beta = {options.beta:g} does nothing beside beta-vae.capacity = {options.capacity:g}.",
-            "Weigh the distance to the capacity by beta-vae.capacity_weight, or leave capacity at 0.",
+            f"beta-vae.beta = {options.beta:g} has no effect with beta-vae.capacity = {options.capacity:g}.",
+            "Set the weight of the distance to the capacity with beta-vae.capacity_weight, or set capacity to 0.",
         )
     likelihood = make_likelihood(options)
 
@@ -80,7 +80,7 @@ def beta_vae(options: BetaVAEOptions) -> genbench.VariationalLoss:
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
-    """log 1/K Σ_k w_k of log weights (K, B), mean over the batch; it does not fall in expectation as K grows."""
+    """log 1/K Σ_k w_k of log weights (K, B), mean over the batch; its expectation does not decrease with K."""
     return (torch.logsumexp(log_weights, 0) - math.log(len(log_weights))).mean()
 
 
@@ -88,7 +88,7 @@ def iwae(options: IWAEOptions) -> genbench.VariationalLoss:
     """Return the negative importance-weighted bound, log w = log p(x|z) + log p(z) - log q(z|x) (Burda et al. 2016).
 
     With K = 1 it is the ELBO with its KL term estimated from the latent drawn. The curve `kl` is the closed form, and
-    `reconstruction` the mean over all draws, so that both compare with those of `elbo`.
+    `reconstruction` the mean over all draws, so that both are comparable with those of `elbo`.
     """
     likelihood = make_likelihood(options)
 

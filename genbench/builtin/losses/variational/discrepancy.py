@@ -1,4 +1,4 @@
-"""Losses that hold the latents of a batch to the prior by their maximum mean discrepancy: WAE-MMD and InfoVAE."""
+"""Losses that match the latents of a batch to the prior by the maximum mean discrepancy: WAE-MMD and InfoVAE."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 def inverse_multiquadratic(a: Tensor, b: Tensor) -> Tensor:
     """Σ_s C_s / (C_s + |a_i - b_j|²), (len(a), len(b)), with C_s = s·2·dim, for a prior of unit variance.
 
-    2·dim is the expected squared distance of two draws from the prior (Tolstikhin et al. 2018, section 4; the sum over
-    scales is that of their experiments).
+    2·dim is the expected squared distance between two draws from the prior (Tolstikhin et al. 2018, section 4; the sum
+    over scales is that of their experiments).
     """
     squared = (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp(min=0)
     constants = [2 * a.shape[1] * scale for scale in SCALES]
@@ -27,12 +27,12 @@ def inverse_multiquadratic(a: Tensor, b: Tensor) -> Tensor:
 def mmd(latents: Tensor, prior: Tensor) -> Tensor:
     """MMD² of two samples as a U-statistic: 0 in expectation for equal distributions, so it can be negative.
 
-    The terms of a draw with itself are left out (Gretton et al. 2012, equation 3; Tolstikhin et al. 2018, algorithm 2).
-    Raises GenbenchError for samples of fewer than two.
+    The terms that pair a draw with itself are omitted (Gretton et al. 2012, equation 3; Tolstikhin et al. 2018,
+    algorithm 2). Raises GenbenchError for fewer than two draws.
     """
     if min(len(latents), len(prior)) < 2:
         raise genbench.GenbenchError(
-            "The MMD compares the latents of a batch with each other, and this one has a single image.",
+            "The MMD compares the latents of a batch with each other, but this batch has a single image.",
             "Use --batch-size 2 or more.",
         )
     across = inverse_multiquadratic(latents, prior).mean()
@@ -42,7 +42,7 @@ def mmd(latents: Tensor, prior: Tensor) -> Tensor:
 def wae_mmd(options: WAEOptions) -> genbench.VariationalLoss:
     """Return reconstruction + λ·MMD² with a deterministic encoder (Tolstikhin et al. 2018, algorithm 2).
 
-    There is no curve `kl`: a posterior without variance lies infinitely far from the prior.
+    There is no curve `kl`: the divergence of a posterior without variance is infinite.
     """
     likelihood = make_likelihood(options)
 
@@ -56,9 +56,9 @@ def wae_mmd(options: WAEOptions) -> genbench.VariationalLoss:
 
 
 def info_vae(options: InfoVAEOptions) -> genbench.VariationalLoss:
-    """Return reconstruction + (1-α)·KL + (α+λ-1)·MMD² (Zhao et al. 2019, section 3, which leaves the kernel open).
+    """Return reconstruction + (1-α)·KL + (α+λ-1)·MMD² (Zhao et al. 2019, section 3, which does not fix the kernel).
 
-    Raises GenbenchError where α + λ < 1: latents would be driven away from the prior.
+    Raises GenbenchError where α + λ < 1, which would drive latents away from the prior.
     """
     mmd_weight = options.alpha + options.mmd_weight - 1
     if mmd_weight < 0:
@@ -88,7 +88,7 @@ def _mean_of_pairs(sample: Tensor) -> Tensor:
 def _prior(posterior: genbench.Posterior) -> Tensor:
     if posterior.prior is None:
         raise genbench.GenbenchError(
-            "The loss compares latents with draws from the prior, and was given none.",
+            "The loss compares latents with draws from the prior, but received none.",
             "The family must fill Posterior.prior where VariationalLoss.uses_prior is set.",
         )
     return posterior.prior

@@ -1,4 +1,4 @@
-"""How far a diagonal Gaussian posterior lies from the prior N(0, I): in closed form, and for single latents."""
+"""Divergence of a diagonal Gaussian posterior from the prior N(0, I), in closed form, and log densities of latents."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def log_normal(latents: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """log N(z; μ, σ²) of each latent by itself, in the broadcast shape of the arguments."""
+    """log N(z; μ, σ²) of each latent, in the broadcast shape of the arguments."""
     deviation = (latents - mean) * (-0.5 * log_variance).exp()
     return -0.5 * (deviation.square() + log_variance + math.log(2 * math.pi))
 
 
 def log_standard_normal(latents: Tensor) -> Tensor:
-    """log N(z; 0, 1) of each latent by itself."""
+    """log N(z; 0, 1) of each latent."""
     return -0.5 * (latents.square() + math.log(2 * math.pi))

@@ -1,8 +1,8 @@
-"""Likelihoods of images under decoded means: what every variational loss means by reconstruction.
+"""Likelihoods of images under decoded means: the reconstruction term of every variational loss.
 
 Each function returns the negative log-likelihood in nats of every decoded image, summed over its pixels, (N,), given
 images (B, channels, height, width) in [0, 1] and logits (N, channels, height, width) of the decoded means. With N = K·B
-there are K decoded images for each one, the first B being one for each.
+there are K decoded images per image; the first B are one for each image.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import genbench
 from genbench.builtin.losses.variational import LikelihoodOptions
 
 LEVELS = 256  # of a stored pixel
-LEAST_LOG_SCALE = -10.0  # e^-10 is a hundredth of a grey level: binds only where images are reproduced exactly
-SCALE_SPEED = 10.0  # how many times faster than a weight a learned log scale moves under Adam
+LEAST_LOG_SCALE = -10.0  # e^-10 is a hundredth of a grey level: reached only where images are reproduced exactly
+SCALE_SPEED = 10.0  # ratio of the speed of a learned log scale to that of a weight under Adam
 
 
 def bernoulli_nll(images: Tensor, logits: Tensor) -> Tensor:
     """Σ -x log p - (1-x) log(1-p), p = sigmoid(logits).
 
-    A likelihood only for binary images; of grey ones in [0, 1] it is a cross-entropy whose least value is not 0.
+    A likelihood only for binary images; for grey ones in [0, 1] it is a cross-entropy whose minimum is not 0.
     """
     pixels = binary_cross_entropy_with_logits(logits, _per_draw(images, logits), reduction="none")
     return _sum_pixels(pixels)
@@ -46,11 +46,11 @@ def gaussian_nll(images: Tensor, logits: Tensor, log_sigma: float | Tensor = 0.0
 
 
 def discretised_logistic_nll(images: Tensor, logits: Tensor, log_scale: Tensor) -> Tensor:
-    """-Σ log P(x): the logistic distribution around p = sigmoid(logits), summed up over each of 256 levels.
+    """-Σ log P(x): the logistic distribution around p = sigmoid(logits), integrated over each of 256 levels.
 
-    P(x) = F(a) - F(b), F = sigmoid, a and b = (x ± 1/510 - p) / scale; the lowest level reaches down to -∞ and the
-    highest up to ∞ (Salimans et al. 2017, PixelCNN++, equation 2). Written as F(a) F(-b) (1 - exp(b - a)), which holds
-    exactly and loses no digits, so that nothing has to be clipped.
+    P(x) = F(a) - F(b), F = sigmoid, a and b = (x ± 1/510 - p) / scale; the lowest level extends to -∞ and the
+    highest to ∞ (Salimans et al. 2017, PixelCNN++, equation 2). Written as F(a) F(-b) (1 - exp(b - a)), which is
+    exact and loses no digits, so that nothing has to be clipped.
     """
     images = _per_draw(images, logits)
     half_level = 0.5 / (LEVELS - 1)
@@ -64,10 +64,10 @@ def discretised_logistic_nll(images: Tensor, logits: Tensor, log_scale: Tensor) 
 
 
 class LearnedScale(nn.Module):
-    """One scale, σ or s, that all pixels share and that is trained with the networks.
+    """A scale, σ or s, shared by all pixels and trained with the networks.
 
     log scale = m + softplus(SCALE_SPEED·raw - m) with m = LEAST_LOG_SCALE, which is SCALE_SPEED·raw almost everywhere.
-    Adam moves each parameter by about the learning rate, and log σ has ten times as far to go as a weight.
+    Adam moves each parameter by about the learning rate, and log σ has to move ten times as far as a weight.
     """
 
     def __init__(self, start: float) -> None:
@@ -105,7 +105,7 @@ class Likelihood:
         deterministic: bool = False,
         uses_prior: bool = False,
     ) -> genbench.VariationalLoss:
-        """Return a loss that has this likelihood, whose bound on the images can be asked for whatever it trains."""
+        """Return a loss with this likelihood, under which images can be bounded whatever the objective."""
         return genbench.VariationalLoss(
             objective,
             samples=samples,
@@ -120,7 +120,7 @@ class Likelihood:
 def make_likelihood(options: LikelihoodOptions) -> Likelihood:
     """Return the likelihood that the options name.
 
-    A Gaussian is one density under one name whether its scale is trained or not: what it says of images compares.
+    A Gaussian has the same name whether its scale is trained or not: the densities are comparable.
     """
     if options.likelihood == "bernoulli":
         meaning = genbench.Likelihood("bernoulli", "cross-entropy")

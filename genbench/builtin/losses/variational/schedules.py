@@ -1,6 +1,6 @@
-"""Weights that change with the share of the budget consumed; they stay on the device.
+"""Weights that depend on the fraction of the budget consumed; they stay on the device.
 
-`progress` is a scalar tensor in [0, 1), or None where nobody counts: then the schedule is over.
+`progress` is a scalar tensor in [0, 1), or None where it is unknown: then the schedule has ended.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def linear(progress: Tensor | None, share: float) -> Tensor | None:
-    """Rise from 0 to 1 in the first `share` of the budget (Bowman et al. 2016, with a line for their sigmoid)."""
+    """Rise from 0 to 1 in the first `share` of the budget (Bowman et al. 2016, linear instead of their sigmoid)."""
     return None if progress is None else (progress / share).clamp(max=1.0)
 
 

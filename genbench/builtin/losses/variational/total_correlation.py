@@ -1,7 +1,7 @@
-"""β-TC-VAE: the KL term taken apart into mutual information, total correlation and dimension-wise KL.
+"""β-TC-VAE: the KL term split into mutual information, total correlation and dimension-wise KL.
 
 Chen et al. 2018, "Isolating Sources of Disentanglement in Variational Autoencoders". The three parts add up to
-E log q(z|x) - log p(z) for each latent drawn, whatever estimates q(z), because that cancels between them.
+E log q(z|x) - log p(z) for each latent drawn, whatever the estimator of q(z), which cancels between them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def weighted_log_weights(batch: int, train_size: int, device: torch.device) -> T
 def stratified_log_weights(batch: int, train_size: int, device: torch.device) -> Tensor:
     """log of the weights of q(z|x_j) in q(z) at the latent of image i, (B, B): unbiased (appendix C.2).
 
-    With M = B - 1 other images: 1/N for the image itself, (N-M)/(N·M) for one other, 1/M for the rest; each row adds up
+    With M = B - 1 other images: 1/N for the image itself, (N-M)/(N·M) for one other, 1/M for the rest; each row sums
     to 1.
     """
     others = batch - 1
@@ -80,11 +80,11 @@ def beta_tc_vae(options: BetaTCVAEOptions) -> genbench.VariationalLoss:
 def _require_sizes(batch: int, train_size: int) -> None:
     if batch < 2:
         raise genbench.GenbenchError(
-            "beta-tc-vae estimates q(z) from the other images of a batch, and this one has a single image.",
+            "beta-tc-vae estimates q(z) from the other images of a batch, but this batch has a single image.",
             "Use --batch-size 2 or more.",
         )
     if train_size < batch:
         raise genbench.GenbenchError(
-            f"beta-tc-vae needs the number of training images, and was given {train_size} with a batch of {batch}.",
+            f"beta-tc-vae needs the number of training images, but received {train_size} with a batch of {batch}.",
             "The family must fill Posterior.train_size.",
         )

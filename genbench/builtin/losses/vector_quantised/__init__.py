@@ -1,4 +1,4 @@
-"""Losses of vector-quantised models: what they are called, their options, formulas and sources."""
+"""Losses of vector-quantised models: names, options, formulas and sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class VQOptions(LikelihoodOptions):
     )
     sigma: float = genbench.option(
         0.1,
-        "as for elbo; the smaller, the more a reconstruction counts against the two terms of the codes",
+        "as for elbo; smaller values weight the reconstruction more relative to the two codebook terms",
         minimum=1e-4,
         maximum=1000,
         unused_with={"likelihood": ["bernoulli"]},
@@ -32,10 +32,10 @@ def specs() -> Iterable[genbench.LossSpec]:
     yield genbench.LossSpec(
         name="vq",
         family="vector-quantised",
-        summary="reconstruction, and what draws code vectors and encodings to each other",
+        summary="reconstruction, plus terms that pull code vectors and encodings together",
         create="genbench.builtin.losses.vector_quantised.quantisation:vq",
         formula="-log p(x|z_q) + Σ|sg[z_e] - e|² + β Σ|z_e - sg[e]|², sums over pixels and grid, mean over the batch; "
-        "the prior learns by -Σ log p(code | codes before it)",
+        "the prior minimises -Σ log p(code | codes before it)",
         source="van den Oord et al. 2017, arXiv:1711.00937, equation 3",
         options=VQOptions,
     )

@@ -1,7 +1,7 @@
 """The VQ-VAE's loss: pure functions; sums over pixels or the grid of codes, means over the batch.
 
-Being a sum per image and a mean over images, no term changes when a batch is duplicated, and their balance does not
-depend on the batch size.
+As every term is a sum per image and a mean over images, duplicating a batch changes none of them, and their balance
+does not depend on the batch size.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from genbench.builtin.losses.vector_quantised import VQOptions
 
 @dataclass(slots=True)
 class Quantisation:
-    """What a loss of the vector-quantised family is given for one batch of B images."""
+    """The input of a loss of the vector-quantised family for a batch of B images."""
 
     images: Tensor  # (B, channels, height, width), in [0, 1]
     logits: Tensor  # (B, channels, height, width), of the decoded means
-    encoded: Tensor  # z_e, (B, D, h, w), what the encoder returned
+    encoded: Tensor  # z_e, (B, D, h, w), returned by the encoder
     vectors: Tensor  # e, (B, D, h, w), the nearest code vectors, with a gradient to the codebook where it has one
-    codes: Tensor  # int64, (B, h, w), the numbers of those vectors
+    codes: Tensor  # int64, (B, h, w), the indices of those vectors
     codebook_size: int  # K
 
 
 @dataclass(frozen=True)
 class VectorQuantisedLoss:
-    """What a loss spec of the vector-quantised family creates."""
+    """The object that a loss spec of the vector-quantised family creates."""
 
     objective: Callable[[Quantisation], genbench.Objective]  # of encoder, codebook and decoder
     module: nn.Module | None = None  # parameters of the loss itself, trained with the networks
@@ -49,7 +49,7 @@ def commitment_term(encoded: Tensor, vectors: Tensor) -> Tensor:
 
 
 def perplexity(codes: Tensor, codebook_size: int) -> Tensor:
-    """exp of the entropy of the codes in use: 1 where all are the same, K where each is used as often."""
+    """exp of the entropy of the codes in use: 1 where all are equal, K where all are used equally often."""
     flat = codes.flatten()
     counts = torch.zeros(codebook_size, device=codes.device).scatter_add_(0, flat, torch.ones_like(flat).float())
     entropy: Tensor = torch.special.entr(counts / flat.numel()).sum()
@@ -64,8 +64,8 @@ def prior_term(logits: Tensor, codes: Tensor) -> Tensor:
 def vq(options: VQOptions) -> VectorQuantisedLoss:
     """Return the loss of van den Oord et al. 2017, equation 3.
 
-    Where the codebook follows an average of the encodings, the codebook term has no gradient and only shows how far
-    code vectors are from what they stand for.
+    Where the codebook follows a moving average of the encodings, the codebook term has no gradient and only shows the
+    distance between code vectors and encodings.
     """
     likelihood = make_likelihood(options)
 

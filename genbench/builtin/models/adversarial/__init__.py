@@ -1,4 +1,4 @@
-"""Built-in adversarial models: what they are called, what they take and how they are trained."""
+"""Built-in adversarial models: names, options and recipes."""
 
 from __future__ import annotations
 
@@ -14,31 +14,39 @@ from genbench.builtin.models.image_shapes import square
 class GANOptions:
     """Options of `gan` and `cgan`."""
 
-    width: int = genbench.option(128, "units of the generator's first layer; the others are multiples of it", minimum=8)
+    width: int = genbench.option(
+        128, "units of the generator's first layer; the other layers are multiples of it", minimum=8
+    )
 
 
 @dataclass(frozen=True)
 class DCGANOptions:
-    """Options of `dcgan` and of the models that are made of its stages."""
+    """Options of `dcgan` and of the models built from its stages."""
 
-    width: int = genbench.option(64, "channels next to the image, of both networks (ngf = ndf)", minimum=4)
+    width: int = genbench.option(64, "channels of the layer next to the image, in both networks (ngf = ndf)", minimum=4)
 
 
 @dataclass(frozen=True)
 class CDCGANOptions(DCGANOptions):
     """Options of `cdcgan`."""
 
-    embedding: int = genbench.option(50, "values that stand for a label in the generator's input", minimum=1)
+    embedding: int = genbench.option(50, "dimension of the label embedding in the generator's input", minimum=1)
 
 
 @dataclass(frozen=True)
-class InfoGANOptions:
-    """Options of `infogan-28`."""
+class InfoGANSizes:
+    """Options of `conv-vae`, and some of those of `infogan-28`."""
 
     width: int = genbench.option(64, "channels of the outer convolutions; the inner ones have twice as many", minimum=4)
     hidden: int = genbench.option(1024, "units of the dense layers", minimum=8)
+
+
+@dataclass(frozen=True)
+class InfoGANOptions(InfoGANSizes):
+    """Options of `infogan-28`."""
+
     norm: Literal["batch", "none"] = genbench.option(
-        "batch", "normalisation in the discriminator; none: for penalties on the gradient of each image"
+        "batch", "normalisation in the discriminator; none: for losses with a gradient penalty per image"
     )
 
 
@@ -46,9 +54,9 @@ class InfoGANOptions:
 class ResNetGANOptions:
     """Options of `resnet-gan`."""
 
-    width: int = genbench.option(64, "channels of which all others are multiples", minimum=4)
+    width: int = genbench.option(64, "base number of channels; all layers are multiples of it", minimum=4)
     norm: Literal["spectral", "layer", "none"] = genbench.option(
-        "spectral", "normalisation of the discriminator; layer or none: with wgan-gp"
+        "spectral", "normalisation in the discriminator; layer or none: for wgan-gp"
     )
 
 
@@ -84,19 +92,19 @@ def specs() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="dcgan-dense",
         family="adversarial",
-        summary="dcgan whose generator begins with a dense layer and has leaky activations",
+        summary="dcgan with a dense first layer and leaky activations in the generator",
         build=f"{_BUILD}.dcgan_dense:build",
         default_loss="non-saturating",
         image_shapes=square(28, 32, 64, 128),
         latent_dim=100,
         recipe=_ADAM,
-        paper="Radford et al. 2015, arXiv:1511.06434, in the form of introductory articles on generated faces",
+        paper="Radford et al. 2015, arXiv:1511.06434, as in introductory articles on generated faces",
         options=DCGANOptions,
     )
     yield genbench.ModelSpec(
         name="infogan-28",
         family="adversarial",
-        summary="two convolutions and a dense layer each way, for 28 pixels; the partner of conv-vae",
+        summary="two convolutions and a dense layer per network, for 28 pixels; the counterpart of conv-vae",
         build=f"{_BUILD}.infogan:build",
         default_loss="non-saturating",
         image_shapes=square(28),
@@ -111,7 +119,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="sn-dcgan",
         family="adversarial",
-        summary="convolutions with spectral norm in every layer of the discriminator, for 28 to 128 pixels",
+        summary="convolutions, with spectral norm in every layer of the discriminator, for 28 to 128 pixels",
         build=f"{_BUILD}.sn_dcgan:build",
         default_loss="hinge",
         image_shapes=square(28, 32, 48, 64, 128),
@@ -135,7 +143,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="cgan",
         family="adversarial",
-        summary="multilayer perceptrons that are given the label, one-hot",
+        summary="multilayer perceptrons with the one-hot label as input",
         build=f"{_BUILD}.cgan:build",
         default_loss="non-saturating",
         latent_dim=100,
@@ -160,7 +168,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="acgan",
         family="adversarial",
-        summary="dcgan whose discriminator also says the class",
+        summary="dcgan whose discriminator also predicts the class",
         build=f"{_BUILD}.acgan:build",
         default_loss="non-saturating",
         image_shapes=square(28, 32, 64, 128),

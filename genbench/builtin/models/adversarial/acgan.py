@@ -1,11 +1,11 @@
-"""AC-GAN (Odena et al. 2017) on the networks of `dcgan`: the discriminator also says which class an image shows.
+"""AC-GAN (Odena et al. 2017) with the networks of `dcgan`: the discriminator also predicts the class of an image.
 
-    generator      z and the label, one-hot, one behind the other, through the generator of `dcgan`
-    discriminator  the convolutions of `dcgan`; the last one gives 1 logit of being real and K logits of the class
+    generator      z concatenated with the one-hot label, through the generator of `dcgan`
+    discriminator  the convolutions of `dcgan`; the last one returns 1 logit for real and K class logits
 
-The family adds the cross-entropy of the class to both players' losses (their eq. 2 and 3). Against `dcgan`, with k × k
-the first kernel and C channels of the smallest map, each network has K·k²·C parameters more. For 32×32×3, width 64 and
-10 classes: generator 1,109,888 and discriminator 704,256 parameters.
+The family adds the cross-entropy of the class to both players' losses (their eq. 2 and 3). Compared with `dcgan`, with
+a first kernel of k × k and C channels of the smallest maps, each network has K·k²·C more parameters. For 32×32×3, width
+64 and 10 classes: generator 1,109,888 and discriminator 704,256 parameters.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """From images (B, c, size, size) to logits (B,) and class logits (B, num_classes); the labels are not looked at."""
+    """From images (B, c, size, size) to logits (B,) and class logits (B, num_classes); the labels are ignored."""
 
     def __init__(self, num_classes: int, channels: int, size: int, width: int) -> None:
         super().__init__()

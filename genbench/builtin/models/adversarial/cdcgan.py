@@ -1,12 +1,12 @@
 """Conditional DCGAN: a label embedding in the generator, a projection discriminator (Miyato & Koyama 2018).
 
-    generator      z and an embedding e(y) of 50 values, one behind the other, through the generator of `dcgan`
+    generator      z concatenated with an embedding e(y) of 50 values, through the generator of `dcgan`
     discriminator  the convolutions of `dcgan`, summed over their smallest maps to φ(x) of C values, then
                    D(x, y) = ⟨ψ, φ(x)⟩ + b + ⟨V_y, φ(x)⟩   (their eq. 3 and figure 1d)
 
-Against `dcgan`, with K classes, e values and k × k the first kernel, the generator has e·(K + k²·C) parameters more;
-the discriminator has C + 1 + K·C in place of the k²·C of the last convolution. For 32×32×3, width 64 and 10 classes:
-generator 1,274,228 and discriminator 662,017 parameters.
+Compared with `dcgan`, with K classes, e values and a first kernel of k × k, the generator has e·(K + k²·C) more
+parameters; the discriminator has C + 1 + K·C instead of the k²·C of the last convolution. For 32×32×3, width 64 and 10
+classes: generator 1,274,228 and discriminator 662,017 parameters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Generator(nn.Module):
 
     def __init__(self, latent_dim: int, num_classes: int, embedding: int, channels: int, size: int, width: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(num_classes, embedding)  # starts as N(0, 1), the scale of the latents
+        self.embedding = nn.Embedding(num_classes, embedding)  # initialised as N(0, 1), the scale of the latents
         self.body = nn.Sequential(*generator_layers(latent_dim + embedding, channels, size, width), nn.Tanh())
 
     def forward(self, latents: Tensor, labels: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""Conditional GAN of multilayer perceptrons (Mirza & Osindero 2014): the networks of `gan`, given the label one-hot.
+"""Conditional GAN of multilayer perceptrons (Mirza & Osindero 2014): `gan` with the one-hot label as input.
 
 With K classes, width w = 128 and D = channels·height·width values per image:
 
-    generator      (z, y) -> w -> 2w -> 4w -> 8w -> D   LeakyReLU 0.2, batch norm on all but the first, tanh
+    generator      (z, y) -> w -> 2w -> 4w -> 8w -> D   LeakyReLU 0.2, batch norm on all except the first, tanh
     discriminator  (x, y) -> 4w -> 2w -> 1              LeakyReLU 0.2, logit
 
-The label costs K·w weights in the generator and K·4w in the discriminator. For 28×28×1, 100 latents and 10 classes:
+The label adds K·w weights to the generator and K·4w to the discriminator. For 28×28×1, 100 latents and 10 classes:
 generator 1,511,312 and discriminator 538,625 parameters.
 """
 

@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al. 2015), as its widely used 64-pixel form, with one stage more or less for other sizes.
+"""DCGAN (Radford et al. 2015) in its widely used 64-pixel form, with one stage more or less for other sizes.
 
 Width w = 64, c channels, 100 latents; no layer has a bias; weights N(0, 0.02), batch-norm scales N(1, 0.02).
 
@@ -8,7 +8,7 @@ Width w = 64, c channels, 100 latents; no layer has a bias; weights N(0, 0.02), 
                                 ConvT k4 s2    2w × 16 × 16  batch norm, ReLU
                                 ConvT k4 s2     w × 32 × 32  batch norm, ReLU
                                 ConvT k4 s2     c × 64 × 64  tanh
-                discriminator   the mirror image, LeakyReLU 0.2, no batch norm next to the image, ends in a logit
+                discriminator   the mirror image, LeakyReLU 0.2, no batch norm next to the image, one logit
 
     size  first map  channels of the stages   parameters for c = 3 (generator, discriminator)
      28   2w × 7×7   2w w c                       761,728     140,672  (first kernel 7×7)
@@ -16,7 +16,7 @@ Width w = 64, c channels, 100 latents; no layer has a bias; weights N(0, 0.02), 
      64   8w × 4×4   8w 4w 2w w c               3,576,704   2,765,568
     128  16w × 4×4   16w 8w 4w 2w w c          12,786,560  11,164,416
 
-Other models are made of the same stages, so that they differ from this one only in what their names say.
+Other models are built from the same stages, so that they differ from this one only as their names say.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ import genbench
 from genbench.builtin.models.adversarial import DCGANOptions
 from genbench.builtin.models.adversarial.small_maps import Doubling, FromPixel, Halving, ToPixel
 
-SMALL = 4  # side of maps between which and those of twice the side a convolution is computed as a matrix product
+SMALL = 4  # side of the maps whose (transposed) convolution to or from twice the side is a matrix product
 
 
 def stages(size: int, width: int) -> tuple[int, list[int]]:
-    """Return the side of the smallest map, and the channels of the maps from the smallest to the largest."""
+    """Return the side of the smallest maps, and the channels of all maps from the smallest to the largest."""
     first = 7 if size % 7 == 0 else 4
     doublings = (size // first).bit_length() - 1
     return first, [width * 2**k for k in reversed(range(doublings))]
@@ -76,13 +76,13 @@ def feature_layers(channels: int, size: int, width: int) -> list[nn.Module]:
 
 
 def head(size: int, width: int, outputs: int) -> nn.Conv2d:
-    """Return the convolution that turns the smallest maps into numbers (B, outputs, 1, 1)."""
+    """Return the convolution from the smallest maps to (B, outputs, 1, 1)."""
     first, widths = stages(size, width)
     return ToPixel(widths[0], outputs, first)
 
 
 def initialise(module: nn.Module) -> None:
-    """Draw the weights of one layer as the paper does (section 4); for `Module.apply`."""
+    """Initialise the weights of one layer as in the paper (section 4); for `Module.apply`."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
         if module.bias is not None:

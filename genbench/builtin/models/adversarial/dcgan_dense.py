@@ -1,4 +1,4 @@
-"""DCGAN with a dense layer in front, as introductory articles build their generators of faces.
+"""DCGAN with a dense first layer, as in introductory articles on generating faces.
 
 The generator is dense -> reshape -> [batch norm, LeakyReLU 0.2, ConvT k4 s2] for every doubling -> tanh; the
 discriminator is that of `dcgan`. Width w = 64, c channels, 100 latents; weights N(0, 0.02).
@@ -11,8 +11,8 @@ discriminator is that of `dcgan`. Width w = 64, c channels, 100 latents; weights
                 batch norm, LeakyReLU, ConvT k4 s2    w × 64 × 64
                 batch norm, LeakyReLU, ConvT k4 s2    c × 128 × 128, tanh
 
-A dense layer and a reshape equal the first transposed convolution of `dcgan` but for the bias, so the parameters are
-those of `dcgan` and one bias per value of the first map: 768,000 (28 pixels), 1,073,024 (32), 3,584,896 (64) and
+A dense layer and a reshape equal the first transposed convolution of `dcgan` except for the bias, so the parameters
+are those of `dcgan` plus one bias per value of the first map: 768,000 (28 pixels), 1,073,024 (32), 3,584,896 (64) and
 12,802,944 (128) in the generator for c = 3.
 """
 
@@ -38,7 +38,7 @@ def generator(latent_dim: int, channels: int, size: int, width: int) -> nn.Seque
         layers += [
             nn.BatchNorm2d(inputs),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),  # twice the height and width
+            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),  # doubles height and width
         ]
     return nn.Sequential(*layers, nn.Tanh())
 

@@ -1,8 +1,8 @@
-"""GAN of multilayer perceptrons (Goodfellow et al. 2014), with the layer sizes that small-image GANs usually take.
+"""GAN of multilayer perceptrons (Goodfellow et al. 2014), with the usual layer sizes of GANs for small images.
 
 With width w = 128 and D = channels·height·width values per image:
 
-    generator      z -> w -> 2w -> 4w -> 8w -> D   LeakyReLU 0.2, batch norm on all hidden layers but the first, tanh
+    generator      z -> w -> 2w -> 4w -> 8w -> D   LeakyReLU 0.2, batch norm on all hidden layers except the first, tanh
     discriminator  D -> 4w -> 2w -> 1              LeakyReLU 0.2, logit
 
 For 28×28×1 and 100 latents: generator 1,510,032 and discriminator 533,505 parameters.

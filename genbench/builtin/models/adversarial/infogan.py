@@ -1,4 +1,4 @@
-"""The InfoGAN networks for 28 pixels (Chen et al. 2016), on which Lucic et al. 2018 compared every GAN and the VAE.
+"""The InfoGAN networks for 28 pixels (Chen et al. 2016), with which Lucic et al. 2018 compared all GANs and the VAE.
 
 Width w = 64, hidden h = 1024, 64 latents from U(-1, 1); weights N(0, 0.02), batch-norm scales N(1, 0.02).
 
@@ -12,9 +12,9 @@ Width w = 64, hidden h = 1024, 64 latents from U(-1, 1); weights N(0, 0.02), bat
                    dense        h              batch norm, LeakyReLU 0.2
                    dense        1              logit
 
-For 28×28×1: generator 6,642,241 and discriminator 6,559,169 parameters. `conv-vae` is the VAE on the same networks: its
-decoder is this generator with ReLU (as in the paper), its encoder this discriminator with two heads of 64 in place of
-the logit. Beside the training principle the pair differs in the prior (normal there) and in how weights are drawn
+For 28×28×1: generator 6,642,241 and discriminator 6,559,169 parameters. `conv-vae` is the VAE with the same networks:
+its decoder is this generator with ReLU (as in the paper), its encoder this discriminator with two heads of 64 instead
+of the logit. Apart from the training principle, the pair differs in the prior (normal there) and the initialisation
 (torch's default there). With norm = none the discriminator has no batch norm (the paper searched over both).
 """
 
@@ -34,7 +34,7 @@ from genbench.builtin.models.adversarial.dcgan import initialise
 def generator_layers(
     image_shape: genbench.Shape, latent_dim: int, width: int, hidden: int, activation: Callable[[], nn.Module]
 ) -> list[nn.Module]:
-    """Return the layers from latents (B, latent_dim) to logits of images (B, c, height, width); sides divide by 4."""
+    """Return the layers from latents (B, latent_dim) to logits (B, c, height, width); sides divisible by 4."""
     channels, height, breadth = image_shape
     smallest = (2 * width, height // 4, breadth // 4)
     values = smallest[0] * smallest[1] * smallest[2]
@@ -56,7 +56,7 @@ def generator_layers(
 def feature_layers(
     image_shape: genbench.Shape, width: int, hidden: int, norm: Literal["batch", "none"] = "batch"
 ) -> list[nn.Module]:
-    """Return the layers from images (B, c, height, width) to features (B, hidden); sides divide by 4."""
+    """Return the layers from images (B, c, height, width) to features (B, hidden); sides divisible by 4."""
     channels, height, breadth = image_shape
     layers: list[nn.Module] = [
         nn.Conv2d(channels, width, 4, 2, 1),  # width × height/2 × breadth/2

@@ -1,20 +1,20 @@
-"""ResNet GAN: the residual networks of Gulrajani et al. 2017 as Miyato et al. 2018 lay them out (their tables 4 and 5).
+"""ResNet GAN: the residual networks of Gulrajani et al. 2017, laid out as in Miyato et al. 2018 (tables 4 and 5).
 
     generator      dense -> G0 × 4 × 4, blocks up, batch norm, ReLU, Conv k3 -> c, tanh
-    block up       batch norm, ReLU, twice the size, Conv k3, batch norm, ReLU, Conv k3   + twice the size, Conv k1
+    block up       batch norm, ReLU, upsample 2×, Conv k3, batch norm, ReLU, Conv k3      + upsample 2×, Conv k1
     discriminator  blocks down and flat, ReLU, sum over the map, dense -> logit
     block down     ReLU, Conv k3, ReLU, Conv k3, mean over 2×2                            + Conv k1, mean over 2×2
-    block flat     the same without the mean; its shortcut is the identity
-    first block    without the first ReLU: what comes in is the image
+    block flat     the same without the mean; the shortcut is the identity
+    first block    without the first ReLU, as its input is the image
 
     size  generator, G0 and up  discriminator, down and flat  parameters for width w = 64, c = 3
      32   4w, 4w 4w 4w          2w 2w, 2w 2w                  4,276,739  1,053,825
      64   8w, 8w 4w 2w w        w 2w 4w 8w, 8w                8,541,443  9,578,689
 
-The channels at 64 pixels are those of Gulrajani et al. Every layer of the discriminator has spectral norm; with
-norm = layer a layer norm stands before each ReLU but the first block's and the last one (Gulrajani et al., for wgan-gp,
-where batch norm would tie the images of a batch together), with norm = none nothing does. Weights are Glorot-uniform,
-times √2 in the 3×3 convolutions of the blocks.
+The channels at 64 pixels are those of Gulrajani et al. Every layer of the discriminator has spectral norm. With
+norm = layer, a layer norm precedes each ReLU except in the first block and the last one (Gulrajani et al., for wgan-gp,
+where batch norm would couple the images of a batch); with norm = none there is no normalisation. Weights are
+Glorot-uniform, times √2 in the 3×3 convolutions of the blocks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class UpBlock(nn.Module):
             nn.ReLU(),
             _convolution(outputs, outputs),
         )
-        # A 1×1 convolution and a repetition of pixels commute; in this order it costs a quarter.
+        # A 1×1 convolution and nearest-neighbour upsampling commute; this order takes a quarter of the operations.
         self.shortcut = nn.Sequential(_pointwise(inputs, outputs), nn.Upsample(scale_factor=2))
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -69,12 +69,12 @@ class DownBlock(nn.Module):
             _convolution(outputs, outputs),
             *halved,
         )
-        # A 1×1 convolution and a mean over pixels commute; in this order it costs a quarter.
+        # A 1×1 convolution and a mean over pixels commute; this order takes a quarter of the operations.
         changes = down or inputs != outputs
         self.shortcut = nn.Sequential(*halved, _pointwise(inputs, outputs)) if changes else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps of half the height and width, or of the same."""
+        """Return maps of half the height and width, or of the same size."""
         output: Tensor = self.residual(maps) + self.shortcut(maps)
         return output
 

@@ -1,9 +1,9 @@
-"""Convolutions of small maps with many channels, computed as the matrix products that they are.
+"""Convolutions of small maps with many channels, computed as matrix products.
 
-Libraries of convolutions are made for kernels that slide over many places. Over the smallest maps of a DCGAN there are
-one or sixteen of them, and on a CPU the weights, which no cache holds, are read anew for each image. One product over
-all images of the batch reads them once. Milliseconds for a batch of 64 on one thread of a Xeon with AVX-512 (float32,
-and bfloat16), as torch's convolution and as here:
+Convolution libraries are optimised for kernels that slide over many positions. The smallest maps of a DCGAN have one or
+sixteen of them, and on a CPU the weights, which exceed every cache, are read again for each image. One product over all
+images of the batch reads them once. Milliseconds for a batch of 64 on one thread of a Xeon with AVX-512 (float32 and
+bfloat16), with torch's convolution and with these layers:
 
                             forward         gradient of the maps   of the weights
     256×8×8 -> 512×4×4      35.5 -> 22.5    40.5 -> 24             48.0 -> 21.2     float32
@@ -22,12 +22,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 _ALL, _FIRST, _LAST = slice(None), slice(None, -1), slice(1, None)
-# Row 2i + place - 1 of a map is the row `place` of patch i. Which rows of each parity that makes, of which patches:
+# Row 2i + place - 1 of a map is row `place` of patch i. For each place: the parity of the map's row, and the slices of
+# the map's rows of that parity and of the patches that correspond:
 _PLACES = ((0, 1, _FIRST, _LAST), (1, 0, _ALL, _ALL), (2, 1, _ALL, _ALL), (3, 0, _LAST, _FIRST))
 
 
 class FromPixel(nn.ConvTranspose2d):
-    """From vectors as one pixel, (B, inputs, 1, 1), to maps (B, outputs, k, k); no bias."""
+    """A transposed convolution from one pixel (B, inputs, 1, 1) to maps (B, outputs, k, k); no bias."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, 1, 0, bias=False)
@@ -40,13 +41,13 @@ class FromPixel(nn.ConvTranspose2d):
 
 
 class ToPixel(nn.Conv2d):
-    """From maps (B, inputs, k, k), as large as the kernel, to one pixel (B, outputs, 1, 1); no bias."""
+    """A convolution from maps (B, inputs, k, k) of the kernel's size to one pixel (B, outputs, 1, 1); no bias."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, 1, 0, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the pixel; raises RuntimeError where the maps are not of the kernel's size."""
+        """Return the pixel; raises RuntimeError where the maps do not have the kernel's size."""
         rows = maps.permute(0, 2, 3, 1).flatten(1)
         columns = self.weight.permute(0, 2, 3, 1).flatten(1)
         return (rows @ columns.t()).view(len(maps), -1, 1, 1)
@@ -86,9 +87,9 @@ class Doubling(nn.ConvTranspose2d):
 
 
 def cut_patches(maps: Tensor) -> Tensor:
-    """Return the patches of 4×4 pixels, two pixels apart, of maps (B, C, 2h, 2w) with a border of zeros: (B·h·w, 16·C).
+    """Return the 4×4 patches, at stride 2, of maps (B, C, 2h, 2w) with a border of zeros: (B·h·w, 16·C).
 
-    The values of a patch stand row by row, the channels of each pixel together.
+    The values of a patch are in row order, with the channels of each pixel together.
     """
     count, channels, height, width = maps.shape
     framed = pad(maps.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
@@ -98,10 +99,10 @@ def cut_patches(maps: Tensor) -> Tensor:
     return cut.reshape(-1, 16 * channels)
 
 
-def lay_patches(patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """Add patches (B·h·w, 16·C) up where they lie, into maps (B, C, 2h, 2w) without the border: the adjoint of cutting.
+def add_patches(patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
+    """Sum patches (B·h·w, 16·C) at their positions in maps (B, C, 2h, 2w) without the border: the adjoint of cutting.
 
-    `grid` is (B, h, w). Sums are taken in float32 at least.
+    `grid` is (B, h, w). Sums are computed in float32 at least.
     """
     count, height, width = grid
     cut = patches.view(count, height, width, 4, 4, -1)
@@ -114,7 +115,7 @@ def lay_patches(patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
 
 
 class _Patches(torch.autograd.Function):
-    """`cut_patches`, whose gradient is `lay_patches`: both are linear, and each is the other's adjoint."""
+    """`cut_patches`, whose gradient is `add_patches`: both are linear, and each is the other's adjoint."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor) -> Tensor:
@@ -128,11 +129,11 @@ class _Patches(torch.autograd.Function):
 
 
 class _Overlap(torch.autograd.Function):
-    """`lay_patches`, whose gradient is `cut_patches`."""
+    """`add_patches`, whose gradient is `cut_patches`."""
 
     @staticmethod
     def forward(ctx: Any, patches: Tensor, grid: tuple[int, int, int]) -> Tensor:
-        return lay_patches(patches, grid)
+        return add_patches(patches, grid)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:

@@ -8,7 +8,7 @@ Width w = 64, 128 latents, s = size / 8; weights N(0, 0.02), batch-norm scales N
                    ConvT k4 s2  2w × 4s × 4s   batch norm, ReLU
                    ConvT k4 s2   w × 8s × 8s   batch norm, ReLU
                    Conv k3       c × 8s × 8s   tanh
-    discriminator  Conv k3       w × 8s × 8s   LeakyReLU 0.1 behind each, no batch norm
+    discriminator  Conv k3       w × 8s × 8s   LeakyReLU 0.1 after each, no batch norm
                    Conv k4 s2    w × 4s × 4s
                    Conv k3      2w × 4s × 4s
                    Conv k4 s2   2w × 2s × 2s
@@ -17,8 +17,8 @@ Width w = 64, 128 latents, s = size / 8; weights N(0, 0.02), batch-norm scales N
                    Conv k3      8w ×  s ×  s
                    dense         1             logit
 
-The paper has 32 and 48 pixels; Kurach et al. 2018 (arXiv:1807.04720) take the same layout to 128. 28 pixels do not
-divide by 8: there one stage falls away, and the smallest map is 4w × 7 × 7.
+The paper uses 32 and 48 pixels; Kurach et al. 2018 (arXiv:1807.04720) use the same layout at 128. As 28 is not a
+multiple of 8, one stage is omitted there, and the smallest maps are 4w × 7 × 7.
 
     size   parameters for c = 3 (generator, discriminator)
      28     2,275,651    711,233
@@ -49,7 +49,7 @@ def generator(latent_dim: int, channels: int, size: int, width: int) -> nn.Seque
     ]
     for inputs, outputs in pairwise(widths):
         layers += [
-            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),  # twice the height and width
+            nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False),  # doubles height and width
             nn.BatchNorm2d(outputs),
             nn.ReLU(inplace=True),
         ]
@@ -57,12 +57,12 @@ def generator(latent_dim: int, channels: int, size: int, width: int) -> nn.Seque
 
 
 def discriminator(channels: int, size: int, width: int) -> nn.Sequential:
-    """Return the network from images (B, c, size, size) to logits (B,), its weights drawn and then normalised."""
+    """Return the network from images (B, c, size, size) to logits (B,); weights are initialised, then normalised."""
     side, widths = _stages(size, width)
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise([channels, *reversed(widths)]):
         layers += [nn.Conv2d(inputs, outputs, 3, 1, 1), nn.LeakyReLU(0.1, inplace=True)]
-        if outputs != widths[0]:  # half the height and width
+        if outputs != widths[0]:  # halves height and width
             layers += [nn.Conv2d(outputs, outputs, 4, 2, 1), nn.LeakyReLU(0.1, inplace=True)]
     network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[0] * side * side, 1), nn.Flatten(0))
     return normalise_spectrally(network.apply(initialise))
@@ -80,6 +80,6 @@ def build(
 
 
 def _stages(size: int, width: int) -> tuple[int, list[int]]:
-    """Return the side of the smallest map, and the channels of the maps from the smallest to the largest."""
+    """Return the side of the smallest maps, and the channels of all maps from the smallest to the largest."""
     doublings = 3 if size % 8 == 0 else 2
     return size // 2**doublings, [width * 2**k for k in reversed(range(doublings + 1))]

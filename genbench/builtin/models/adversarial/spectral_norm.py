@@ -1,7 +1,7 @@
 """Spectral normalisation (Miyato et al. 2018): every weight matrix is divided by its largest singular value.
 
-torch has one too; this one stays in fp32 under autocast, where the estimate of the singular value, which scales the
-whole layer, would otherwise be made in bf16.
+Unlike torch's, this implementation stays in fp32 under autocast, which would otherwise estimate the singular value,
+and thus the scale of the whole layer, in bf16.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from torch.nn.functional import normalize
 from torch.nn.utils import parametrize
 
 _LAYERS = (nn.Conv2d, nn.Linear, nn.Embedding)
-_FIRST_ITERATIONS = 15  # so that the estimate is good before the first step
+_FIRST_ITERATIONS = 15  # so that the estimate is accurate before the first step
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class SpectralNorm(nn.Module):
-    """From a weight W (n, …), taken as a matrix of n rows, to W / σ; one power iteration per pass while training.
+    """Maps a weight W (n, …), as a matrix of n rows, to W / σ; one power iteration per forward pass in training.
 
-    The left singular vector `u` is a buffer: it belongs to the state of the network (their algorithm 1).
+    The left singular vector `u` is a buffer, part of the network's state (their algorithm 1).
     """
 
     u: Tensor
@@ -47,9 +47,9 @@ class SpectralNorm(nn.Module):
 
 
 def normalise_spectrally(network: Network) -> Network:
-    """Put spectral norm on every convolution, dense layer and embedding of a network, and return it.
+    """Apply spectral norm to every convolution, dense layer and embedding of a network, and return the network.
 
-    The weights must have been initialised: their first singular vectors are sought here.
+    The weights must be initialised: their first singular vectors are estimated here.
     """
     for module in list(network.modules()):
         if isinstance(module, _LAYERS):

@@ -1,4 +1,4 @@
-"""Built-in variational models: what they are called, what they take and how they are trained."""
+"""Built-in variational models: names, options and recipes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import genbench
+from genbench.builtin.models.adversarial import DCGANOptions, InfoGANSizes
 from genbench.builtin.models.image_shapes import square
 
 
@@ -14,21 +15,6 @@ class VAEOptions:
     """Options of `vae` and `cvae`."""
 
     hidden: int = genbench.option(400, "units of the hidden layers", minimum=8)
-
-
-@dataclass(frozen=True)
-class ConvVAEOptions:
-    """Options of `conv-vae`."""
-
-    width: int = genbench.option(64, "channels of the outer convolutions; the inner ones have twice as many", minimum=4)
-    hidden: int = genbench.option(1024, "units of the dense layers", minimum=8)
-
-
-@dataclass(frozen=True)
-class DCGANVAEOptions:
-    """Options of `dcgan-vae`."""
-
-    width: int = genbench.option(64, "channels next to the image, of both networks (ngf = ndf)", minimum=4)
 
 
 _ADAM = {"learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999}
@@ -53,7 +39,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
     yield genbench.ModelSpec(
         name="conv-vae",
         family="variational",
-        summary="two strided convolutions and a dense layer each way, for 28, 32 and 64 pixels",
+        summary="two strided convolutions and a dense layer per network, for 28, 32 and 64 pixels",
         build=f"{_BUILD}.conv_vae:build",
         default_loss="elbo",
         image_shapes=square(28, 32, 64),
@@ -62,12 +48,12 @@ def specs() -> Iterable[genbench.ModelSpec]:
         latent_dim=64,
         recipe={"batch_size": 64, **_ADAM},
         paper="Lucic et al. 2018, Are GANs Created Equal?, arXiv:1711.10337 (the InfoGAN networks as a VAE)",
-        options=ConvVAEOptions,
+        options=InfoGANSizes,
     )
     yield genbench.ModelSpec(
         name="dcgan-vae",
         family="variational",
-        summary="encoder and decoder shaped like dcgan's networks, for 28, 32, 64 and 128 pixels; the partner of dcgan",
+        summary="the networks of dcgan as encoder and decoder, for 28, 32, 64 and 128 pixels; the counterpart of dcgan",
         build=f"{_BUILD}.dcgan_vae:build",
         default_loss="elbo",
         image_shapes=square(28, 32, 64, 128),
@@ -76,12 +62,12 @@ def specs() -> Iterable[genbench.ModelSpec]:
         latent_dim=100,
         recipe={"batch_size": 64, **_ADAM},
         paper="Kingma & Welling 2014, arXiv:1312.6114, on the networks of Radford et al. 2015, arXiv:1511.06434",
-        options=DCGANVAEOptions,
+        options=DCGANOptions,
     )
     yield genbench.ModelSpec(
         name="cvae",
         family="variational",
-        summary="multilayer perceptrons that are given the label, one-hot",
+        summary="multilayer perceptrons with the one-hot label as input",
         build=f"{_BUILD}.cvae:build",
         default_loss="elbo",
         value_range=(0.0, 1.0),

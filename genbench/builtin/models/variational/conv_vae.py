@@ -1,4 +1,4 @@
-"""Convolutional VAE on the InfoGAN networks, as compared with GANs by Lucic et al. 2018.
+"""Convolutional VAE with the InfoGAN networks, as in the comparison with GANs by Lucic et al. 2018.
 
 Width w = 64, hidden h = 1024, s = size / 4:
 
@@ -12,8 +12,8 @@ Width w = 64, hidden h = 1024, s = size / 4:
              ConvT k4 s2  c × 4s × 4s   logits
 
 For 28×28×1 and 64 latents: encoder 6,689,344 and decoder 6,642,241 parameters. The paper's batch norm averages with
-decay 0.999; here it is torch's default of 0.9, so that short trainings have statistics to sample with. `infogan-28` is
-the GAN on the same networks.
+decay 0.999; here it is torch's default of 0.9, so that the statistics are usable after short training. `infogan-28` is
+the GAN with the same networks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 import genbench
+from genbench.builtin.models.adversarial import InfoGANSizes
 from genbench.builtin.models.adversarial.infogan import feature_layers, generator_layers
-from genbench.builtin.models.variational import ConvVAEOptions
 
 
 class Encoder(nn.Module):
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
 
 
 def build(
-    image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: ConvVAEOptions
+    image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: InfoGANSizes
 ) -> dict[str, nn.Module]:
     """Return the encoder and the decoder."""
     width, hidden = options.width, options.hidden

@@ -1,9 +1,9 @@
-"""Conditional VAE of multilayer perceptrons (Kingma et al. 2014, model M2, all labels known): `vae`, given the label.
+"""Conditional VAE of multilayer perceptrons (Kingma et al. 2014, model M2, all labels known): `vae` with labels.
 
     encoder  (x, y) -> 400 ReLU -> (mean, log variance), 20 each
     decoder  (z, y) -> 400 ReLU -> D logits
 
-y is one-hot, the prior stays N(0, 1). With K classes each network has K·400 parameters more than in `vae`; for 28×28×1
+y is one-hot, the prior is N(0, 1). With K classes each network has K·400 more parameters than in `vae`; for 28×28×1
 and 10 classes: encoder 334,040 and decoder 326,784 parameters.
 """
 

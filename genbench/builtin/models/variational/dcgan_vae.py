@@ -1,9 +1,9 @@
-"""VAE shaped like DCGAN: the fair partner of `dcgan` where families are compared.
+"""VAE with the networks of DCGAN: the counterpart of `dcgan` for a fair comparison of families.
 
-The encoder is the discriminator of `dcgan` whose last convolution gives 2·latent_dim numbers (mean and log variance of
-q(z|x)) in place of one logit; the decoder is the generator of `dcgan` without its tanh (logits). So the decoder has the
-generator's parameters, and the encoder (2·latent_dim - 1)·k²·C more than the discriminator, with k × k the last kernel
-and C the channels of the smallest map. For 100 latents and c = 3 (encoder, decoder):
+The encoder is the discriminator of `dcgan` whose last convolution returns 2·latent_dim values (mean and log variance of
+q(z|x)) instead of one logit; the decoder is the generator of `dcgan` without its tanh (logits). So the decoder has as
+many parameters as the generator, and the encoder (2·latent_dim - 1)·k²·C more than the discriminator, with k × k the
+last kernel and C the channels of the smallest maps. For 100 latents and c = 3 (encoder, decoder):
 
     size    parameters
      28     1,388,800     761,728
@@ -17,8 +17,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 import genbench
+from genbench.builtin.models.adversarial import DCGANOptions
 from genbench.builtin.models.adversarial.dcgan import feature_layers, generator_layers, head, initialise
-from genbench.builtin.models.variational import DCGANVAEOptions
 
 
 class Encoder(nn.Module):
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
 
 def build(
-    image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: DCGANVAEOptions
+    image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: DCGANOptions
 ) -> dict[str, nn.Module]:
     """Return the encoder and the decoder."""
     channels, size, _ = image_shape

@@ -1,4 +1,4 @@
-"""Built-in vector-quantised models: what they are called, what they take and how they are trained."""
+"""Built-in vector-quantised models: names, options and recipes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class VQVAEOptions:
     residual_width: int = genbench.option(32, "channels inside the residual blocks", minimum=1)
     codebook_decay: float = genbench.option(
         0.99,
-        "decay of the averages that code vectors follow; 0: they are parameters, trained by the loss's codebook term",
+        "decay of the averages that code vectors follow; 0: they are parameters trained by the codebook term",
         minimum=0,
         maximum=0.9999,
     )
     prior_width: int = genbench.option(64, "channels of the prior", minimum=4)
     prior_layers: int = genbench.option(
-        6, "gated layers of the prior: how many rows and columns it looks back", minimum=1
+        6, "gated layers of the prior, and rows and columns in its receptive field", minimum=1
     )
 
 

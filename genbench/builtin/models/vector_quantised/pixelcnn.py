@@ -1,11 +1,11 @@
-"""Gated PixelCNN over a grid of codes: the probability of each code given those before it, row by row.
+"""Gated PixelCNN over a grid of codes: the probability of each code given the preceding ones in row order.
 
 van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders", arXiv:1606.05328, section 2. Two stacks
-leave no blind spot: the vertical one sees the rows above, the horizontal one the codes to the left in the same row,
-and what the vertical one has found. Nothing is masked: what goes into each stack is shifted by one row or one column,
-and convolutions are padded on the side of the past only, so that no weight can reach a code that is not drawn yet.
+avoid a blind spot: the vertical one sees the rows above, the horizontal one the codes to the left in the same row and
+the features of the vertical one. There are no masks: the input of each stack is shifted by one row or one column, and
+convolutions are padded only on the side of the past, so that no weight can reach a code that is not drawn yet.
 
-Width w, K codes, L layers; a layer sees one row and one column further than the one before:
+Width w, K codes, L layers; each layer extends the receptive field by one row and one column:
 
     vertical    embedding w, shifted down     L × [Conv 2×3 to 2w, gate]
     horizontal  embedding w, shifted right    L × [Conv 1×2 to 2w + Conv k1 of the vertical 2w, gate, Conv k1, + input]
@@ -29,12 +29,12 @@ class GatedLayer(nn.Module):
         self.horizontal = nn.Conv2d(width, 2 * width, (1, 2))
         self.merge = nn.Conv2d(width, width, 1)
 
-    def look_up(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the vertical features of the next layer, (B, width, h, w), and what goes to the horizontal stack."""
+    def step_vertical(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vertical features of the next layer, (B, width, h, w), and the input for the horizontal stack."""
         found = self.vertical(pad(features, (1, 1, 1, 0)))
         return _gate(found), self.link(found)
 
-    def look_left(self, features: Tensor, from_above: Tensor) -> Tensor:
+    def step_horizontal(self, features: Tensor, from_above: Tensor) -> Tensor:
         """Return the horizontal features of the next layer, (B, width, h, w)."""
         found = self.horizontal(pad(features, (1, 0))) + from_above
         return features + self.merge(_gate(found))  # type: ignore[no-any-return]
@@ -52,13 +52,13 @@ class PixelCNN(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Return logits (B, K, h, w) of codes (B, h, w), each given those above it and to its left."""
-        return self.output(self._look_left(codes, self._from_above(codes)))  # type: ignore[no-any-return]
+        return self.output(self._horizontal_features(codes, self._from_above(codes)))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Return codes (count, h, w), each drawn given those before it.
 
-        The vertical stack runs once per row, and the horizontal one on the row at hand alone.
+        The vertical stack runs once per row, the horizontal one only on the current row.
         """
         height, width = self.grid
         codes = torch.zeros(count, height, width, dtype=torch.int64, device=rng.device)
@@ -66,25 +66,27 @@ class PixelCNN(nn.Module):
             from_above = [found[:, :, row:] for found in self._from_above(codes[:, : row + 1])]
             for column in range(width):
                 seen = slice(0, column + 1)
-                features = self._look_left(codes[:, row : row + 1, seen], [found[..., seen] for found in from_above])
+                features = self._horizontal_features(
+                    codes[:, row : row + 1, seen], [found[..., seen] for found in from_above]
+                )
                 logits: Tensor = self.output(features[..., -1:])
                 codes[:, row, column] = _draw_code(logits.flatten(1), rng)
         return codes
 
     def _from_above(self, codes: Tensor) -> list[Tensor]:
-        """Return what each layer's vertical stack tells its horizontal one, (B, 2·width, h, w): rows above only."""
+        """Return what each layer's vertical stack passes to its horizontal one, (B, 2·width, h, w): rows above only."""
         features = pad(self._embed(codes), (0, 0, 1, -1))
         found = []
         for layer in self._gated():
-            features, link = layer.look_up(features)
+            features, link = layer.step_vertical(features)
             found.append(link)
         return found
 
-    def _look_left(self, codes: Tensor, from_above: list[Tensor]) -> Tensor:
-        """Return the last horizontal features, (B, width, h, w): codes to the left, and what is known from above."""
+    def _horizontal_features(self, codes: Tensor, from_above: list[Tensor]) -> Tensor:
+        """Return the last horizontal features, (B, width, h, w), from the codes to the left and those above."""
         features = pad(self._embed(codes), (1, -1))
         for layer, link in zip(self._gated(), from_above, strict=True):
-            features = layer.look_left(features, link)
+            features = layer.step_horizontal(features, link)
         return features
 
     def _embed(self, codes: Tensor) -> Tensor:
@@ -103,7 +105,7 @@ def _gate(features: Tensor) -> Tensor:
 def _draw_code(logits: Tensor, rng: torch.Generator) -> Tensor:
     """Draw from softmax(logits), (B, K) -> (B,): the first of exponential clocks whose rates are the probabilities.
 
-    Unlike `torch.multinomial` it gives some code, and no fault of the device, where logits are not finite.
+    Unlike `torch.multinomial`, it returns some code, and no device error, where logits are not finite.
     """
     clocks = torch.empty_like(logits, dtype=torch.float32).exponential_(generator=rng)
     return (logits.float().softmax(1) / clocks).argmax(1)

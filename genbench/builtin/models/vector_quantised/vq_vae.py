@@ -1,4 +1,4 @@
-"""VQ-VAE (van den Oord et al. 2017), section 4.1, in the sizes of its widely used small-image form.
+"""VQ-VAE (van den Oord et al. 2017, section 4.1) with the widely used sizes for small images.
 
 Width w = 128, residual width r = 32, D = latent_dim = 64 values per code vector, K = 512 code vectors, s = size / 4:
 
@@ -14,7 +14,7 @@ Width w = 128, residual width r = 32, D = latent_dim = 64 values per code vector
               ConvT k4 s2      c × 4s × 4s   logits
     prior     gated PixelCNN over s × s codes, see `pixelcnn`
 
-For 28×28×1: encoder 370,048, codebook 32,768 (all buffers, unless it is trained by gradient), decoder 287,937 and prior
+For 28×28×1: encoder 370,048, codebook 32,768 (buffers, unless it is trained by gradient), decoder 287,937 and prior
 588,224 parameters.
 """
 
@@ -28,7 +28,7 @@ import genbench
 from genbench.builtin.models.vector_quantised import VQVAEOptions
 from genbench.builtin.models.vector_quantised.pixelcnn import PixelCNN
 
-_IDLE = 0.1  # a code vector that has less than this part of its even share of encodings starts anew
+_IDLE = 0.1  # a code vector with less than this fraction of an equal share of the encodings is reset
 
 
 class Residual(nn.Module):
@@ -51,10 +51,10 @@ class Residual(nn.Module):
 class Codebook(nn.Module):
     """K vectors of D values; each encoding is replaced by the one nearest to it.
 
-    With `decay` the vectors are buffers, and no gradient reaches them: each follows, while training, the average of the
-    encodings that chose it (van den Oord et al. 2017, appendix A.1). One that is hardly ever chosen starts anew from an
-    encoding of the batch (Dhariwal et al. 2020, arXiv:2005.00341, section 3.1), as all do in the first step; without
-    that, a few vectors take everything. With `decay` 0 the vectors are parameters, trained by the loss's codebook term.
+    With `decay` the vectors are buffers without gradients: in training, each follows a moving average of the encodings
+    assigned to it (van den Oord et al. 2017, appendix A.1). One that is hardly ever used is reset to an encoding of the
+    batch (Dhariwal et al. 2020, arXiv:2005.00341, section 3.1), as all are in the first step; otherwise a few vectors
+    would be assigned all encodings. With `decay` 0 the vectors are parameters, trained by the loss's codebook term.
     """
 
     def __init__(self, size: int, dim: int, decay: float) -> None:
@@ -67,16 +67,16 @@ class Codebook(nn.Module):
         self.sums: Tensor
         if decay:
             self.register_buffer("vectors", vectors)
-            self.register_buffer("counts", torch.zeros(size))  # average number of encodings that chose each vector
-            self.register_buffer("sums", torch.zeros(size, dim))  # average sum of those encodings
+            self.register_buffer("counts", torch.zeros(size))  # moving average of the number of encodings per vector
+            self.register_buffer("sums", torch.zeros(size, dim))  # moving average of the sum of those encodings
         else:
             self.vectors = nn.Parameter(vectors)
 
     def forward(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the nearest vectors (B, D, h, w) and their numbers, int64 (B, h, w), of encodings (B, D, h, w)."""
+        """Return the nearest vectors (B, D, h, w) and their indices, int64 (B, h, w), for encodings (B, D, h, w)."""
         flat = encoded.detach().movedim(1, -1).flatten(0, -2)  # (B·h·w, D)
         vectors = self.vectors.detach()
-        # |z - e|² = |z|² - 2ze + |e|², of which |z|² is the same for every e.
+        # |z - e|² = |z|² - 2ze + |e|², where |z|² is the same for every e.
         distances = torch.addmm(vectors.square().sum(1), flat, vectors.T, alpha=-2)
         chosen = distances.argmin(1)
         codes = chosen.view(encoded.shape[0], *encoded.shape[2:])
@@ -91,7 +91,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def _follow(self, flat: Tensor, chosen: Tensor) -> None:
-        # A product with the one-hot codes, and not a scattered sum, which some devices add up in any order.
+        # A product with the one-hot codes: a scatter-add has no fixed order of summation on some devices.
         one_hot = torch.zeros(len(flat), self.size, device=flat.device).scatter_(1, chosen[:, None], 1.0)
         self.counts.lerp_(one_hot.sum(0), 1 - self.decay)
         self.sums.lerp_(one_hot.T @ flat, 1 - self.decay)
