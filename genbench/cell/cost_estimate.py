@@ -18,7 +18,7 @@ from genbench.measure.memory import read_peak
 from genbench.plugins.worker_catalogue import load_registry
 from genbench.process.messages import Job
 from genbench.train.builder import build_cell
-from genbench.train.engines.selection import RECKONED
+from genbench.train.engines.selection import PREPARATION_SECONDS
 from genbench.train.network_checks import count_parameters
 
 WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
@@ -62,7 +62,8 @@ def _engine_notes(asked: str) -> list[str]:
         return []
     if asked == "auto":
         return ["timed eagerly: a long training tries faster engines first, which takes a minute or so"]
-    return [f"timed eagerly: the engine {asked} is prepared first, in about {RECKONED[asked]:.0f} s, and may be faster"]
+    seconds = PREPARATION_SECONDS[asked]
+    return [f"timed eagerly: the engine {asked} is prepared first, in about {seconds:.0f} s, and may be faster"]
 
 
 def _processes_notes(processes: int) -> list[str]:
