@@ -123,7 +123,7 @@ def rejection(engine: Engine) -> str:
     torch.rand(3, device=GPU)  # the global generator is not left in capture mode
     torch.cuda.synchronize()
     other = engine_with(lambda network, batch: network(batch.images + torch.rand((), device=GPU)).mean())
-    other.execution = open_execution("graph", sound)
+    other.execution = open_execution("graph", other)
     other.step()
     assert other.read_terms()["phase"].isfinite().all()
     return str(error.value)
