@@ -17,7 +17,7 @@ def load_builtin_plugins() -> tuple[LoadedPlugin, ...]:
     return tuple(load_plugin(plugin) for plugin in builtin_plugins())
 
 
-def load_registry(plugins: Sequence[dict[str, Any]]) -> Catalogue:
+def load_catalogue(plugins: Sequence[dict[str, Any]]) -> Catalogue:
     """Import plugins, given as fields of `Plugin`, into this process; raise `SpecError` if one fails to load here."""
     catalogue = combine([*load_builtin_plugins(), *(load_plugin(Plugin(**data)) for data in plugins)])
     for plugin in catalogue.plugins:

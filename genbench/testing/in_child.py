@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.child import answering, ask_child
 from genbench.testing.check import Outcome
 from genbench.testing.checks import BY_NAME
@@ -82,7 +82,7 @@ def serve(descriptor: int) -> None:
     import torch._dynamo  # noqa: F401
 
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    catalogue = load_registry(question.plugins)
+    catalogue = load_catalogue(question.plugins)
     examinations: dict[tuple[str, str], Examination] = {}
     with answering(descriptor) as answer:
         for kind, name, check in question.pairs:

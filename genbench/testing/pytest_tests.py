@@ -14,7 +14,7 @@ from typing import Any
 
 from genbench.plan.settings import Settings
 from genbench.plugins.catalogue import SINGULAR, discover
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.testing.check import Check, Outcome
 from genbench.testing.run_checks import Examination, checks_for, explain
 from genbench.testing.subject import Subject
@@ -43,7 +43,7 @@ def conformance(
 
     files = [] if plugin is None else [str(Path(plugin).resolve())]
     targets = find_targets(names or files, discover(files), settings=settings)
-    catalogue = load_registry(targets.plugins)
+    catalogue = load_catalogue(targets.plugins)
     cases: list[Any] = [pytest.param(refusal, None, id=f"{refusal.subject}-loads") for refusal in targets.refusals]
     names_of_all = [described.name for described in targets.subjects]
     for described in targets.subjects:

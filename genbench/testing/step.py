@@ -30,7 +30,7 @@ from genbench.measure.clock import synchronise
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import MACHINE, CellIdentity, Comparability
 from genbench.train.builder import Built, build_cell
 from genbench.train.network_checks import count_parameters
@@ -132,7 +132,7 @@ def _build_cell(
         found = plan.cells[0].reason if len(plan.cells) == 1 else f"These settings give {len(plan.cells)} cells."
         raise UsageError(f"genbench_step measures one cell at a time. {found}")
     identity = plan.cells[0].identity
-    catalogue = load_registry([asdict(plugin) for plugin in plan.plugins])
+    catalogue = load_catalogue([asdict(plugin) for plugin in plan.plugins])
     data = load_data(identity.dataset, identity.image_shape, catalogue)
     target = torch.device(device)
     built = build_cell(identity, catalogue, data, target)

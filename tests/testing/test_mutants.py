@@ -12,7 +12,7 @@ import pytest
 
 from genbench.plugins.catalogue import discover
 from genbench.plugins.loader import Kind, file_plugins
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.testing import CHECKS, Outcome, reporter_trial
 from genbench.testing.run_checks import Examination, checks_for, explain
 from genbench.testing.subject import Subject
@@ -227,7 +227,7 @@ def check_all(folder: Path, text: str, kind: Kind, name: str) -> list[Outcome]:
     """Run every check on one thing that a plugin with this text registers."""
     path = folder / "plugin.py"
     path.write_text(text, encoding="utf-8")
-    subject = Subject(kind, name, load_registry([asdict(plugin) for plugin in file_plugins([path])]))
+    subject = Subject(kind, name, load_catalogue([asdict(plugin) for plugin in file_plugins([path])]))
     examination = Examination(subject)
     return [examination.outcome(check) for check in checks_for(subject)]
 
