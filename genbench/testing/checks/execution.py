@@ -32,9 +32,9 @@ def no_host_reads(subject: Subject) -> None:
     engine, reads = subject.cell().engine, HostReads()
     with reads.watching():
         engine.step()
-    asked = {read.line: read.what for read in reversed(reads.counts) if read.line and not read.line.own}
-    if asked:
-        found = [f"{what} ({Path(line.file).name}, line {line.number})" for line, what in reversed(asked.items())]
+    found_reads = {read.line: read.what for read in reversed(reads.counts) if read.line and not read.line.own}
+    if found_reads:
+        found = [f"{what} ({Path(line.file).name}, line {line.number})" for line, what in reversed(found_reads.items())]
         raise RuleViolation(f"a step reads on the host: {', '.join(found[:3])}")
     if torch.cuda.is_available():
         engine = subject.cell(device=torch.device("cuda")).engine

@@ -107,7 +107,7 @@ def bf16(subject: Subject) -> None:
     "bounded-memory",
     *("models", "losses", "families"),
     what=f"After {3 * EPOCH} steps no more memory is in use than after {EPOCH}.",
-    why="A run takes thousands of steps: growing memory slows it down, and ends it as `oom`.",
+    why="A run takes thousands of steps: growing memory slows it down and ends the cell as `oom`.",
     fix="Do not keep tensors across steps, in lists or in running sums; or detach them and keep a fixed number.",
     after=TRAINED,
 )

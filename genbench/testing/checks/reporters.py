@@ -6,7 +6,7 @@ from genbench.testing.check import check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.reporter_trial import ReporterTrial, trial_of
 from genbench.testing.subject import Subject
-from genbench.trackers import dispatch
+from genbench.trackers.dispatch import EVENT_SECONDS, WINDOW_SECONDS
 
 BUSY = 0.5  # share of the samples between events
 STARTING = ("create", "run_started", "cell_started", "window_finished")  # repeated when a run is resumed
@@ -63,7 +63,7 @@ def reporter_events(subject: Subject) -> None:
 @check(
     "reporter-answers",
     "reporters",
-    what=f"A window is handled within {dispatch.WINDOW_SECONDS:g} s, others in {dispatch.EVENT_SECONDS:g} s.",
+    what=f"A window is handled within {WINDOW_SECONDS:g} s, any other event within {EVENT_SECONDS:g} s.",
     why="Training waits no longer than that: after this time, the reporter's work slows down timed windows.",
     fix="Write to files or memory when a window has finished; do slow work when the cell has finished.",
     after=("reporter-events",),

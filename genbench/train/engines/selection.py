@@ -57,9 +57,9 @@ def choose_engine(
         return trials.conclude(asked, next(iter(trials.passed), "eager"), "asked for")
     if before:
         if before == "eager":
-            return EngineRecord(asked=asked, used="eager", reason="as before it was interrupted")
+            return EngineRecord(asked=asked, used="eager", reason="used before the interruption")
         trials.try_engine(before)
-        return trials.conclude(asked, next(iter(trials.passed), "eager"), "as before it was interrupted")
+        return trials.conclude(asked, next(iter(trials.passed), "eager"), "used before the interruption")
     activity("timing engines")
     left = steps_left * trials.time_eager()
     for name in CANDIDATES.get(engine.rng.device.type, ()):

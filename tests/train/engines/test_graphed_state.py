@@ -24,7 +24,7 @@ def catalogue() -> Catalogue:
 
 
 def test_a_loaded_state_is_read_by_the_graph(catalogue: Catalogue) -> None:
-    """Ten steps, ten more, back, and the ten once more: the same, in the same memory."""
+    """Steps are repeated from a loaded state: with the same results, in the same memory."""
     engine = engine_of(catalogue, "cdcgan", ema_half_life=100.0, augment_flip=0.5)
     graphed(engine)
     run_steps(engine, 7)  # in the middle of an epoch
@@ -36,10 +36,10 @@ def test_a_loaded_state_is_read_by_the_graph(catalogue: Catalogue) -> None:
     assert differing(first, second) == set()
     after = read_state(engine).tensors
     moved = {name for name, address in addresses.items() if after[name].data_ptr() != address}
-    assert moved <= {"data.order"}  # which is copied to where the graph reads it
+    assert moved <= {"data.order"}  # which is copied to the memory of the graph
 
 
-def test_a_resumed_graph_goes_on_as_the_uninterrupted_one(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_resumed_graph_continues_like_an_uninterrupted_one(catalogue: Catalogue, tmp_path: Path) -> None:
     first, second = (engine_of(catalogue, "gan", schedule="cosine", dropout=0.2) for _ in range(2))
     graphed(first)
     run_steps(first, 8)

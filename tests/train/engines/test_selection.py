@@ -134,11 +134,11 @@ def test_auto_skips_engines_whose_preparation_does_not_pay_off(offer: Offer) -> 
 def test_auto_keeps_the_engine_of_the_earlier_steps(offer: Offer) -> None:
     offer(graph=Fake("graph", wait=0.02), compile=Fake("compile"))
     record = choose("auto", before="graph")
-    assert (record.used, record.reason) == ("graph", "as before it was interrupted")
+    assert (record.used, record.reason) == ("graph", "used before the interruption")
     assert choose("auto", before="eager").used == "eager"
-    gone = choose("auto", before="graph+compile")
-    assert gone.used == "eager"
-    assert engine_notes(gone, "graph+compile", 1200)[0] == (
+    unavailable = choose("auto", before="graph+compile")
+    assert unavailable.used == "eager"
+    assert engine_notes(unavailable, "graph+compile", 1200)[0] == (
         "the engine of the first 1,200 steps was graph+compile: the throughput covers both"
     )
 
