@@ -3,8 +3,8 @@
     python benchmarks/engine_equivalence.py --out results/reference/engine-equivalence.json
 
 For each model, engine and precision it gives the deviations that a cell is checked by (genbench/train/engines/
-equivalence.py says what they are), beside the tolerances. Two controls: eager again, which in fp32 on a CPU is the same
-to the last bit, and the shadow, eager from weights that are rounded otherwise.
+equivalence.py defines them), and the tolerances. Two controls: eager again, which in fp32 on a CPU is the same bit for
+bit, and the row 'shadow', eager from slightly perturbed weights.
 """
 
 from __future__ import annotations
@@ -31,7 +31,16 @@ from genbench.runner.compile_cache import keep_compiled_code
 from genbench.train.builder import build_cell
 from genbench.train.engine import Eager, Engine
 from genbench.train.engines import EngineUnavailable, open_execution
-from genbench.train.engines.equivalence import FURTHER, STEPS, TOLERANCES, WHATS, compare, deviation, eager_ways, walk
+from genbench.train.engines.equivalence import (
+    CONTROL_FACTOR,
+    QUANTITIES,
+    STEPS,
+    TOLERANCES,
+    check_execution,
+    eager_trajectories,
+    measure_deviation,
+    record_trajectory,
+)
 
 OTHER_DATA = {"resnet-gan": {"datasets": "synthetic", "set": ["synthetic.size=32"]}}  # takes no images of 28×28
 
@@ -65,8 +74,8 @@ def main() -> None:
         "device": arguments.device,
         "threads": arguments.threads,
         "versions": machine.versions(),
-        "further": FURTHER,
-        "tolerances": {name: {what: getattr(least, what) for what in WHATS} for name, least in TOLERANCES.items()},
+        "further": CONTROL_FACTOR,
+        "tolerances": {name: {what: getattr(least, what) for what in QUANTITIES} for name, least in TOLERANCES.items()},
         "rows": rows,
     }
     if arguments.out:
@@ -78,10 +87,11 @@ def measure(
 ) -> Iterator[dict[str, Any]]:
     """Yield the deviations of eager, and of each engine, from eager fp32."""
     engine = make_engine(model, precision, catalogue, device, batch_size)
-    eager = eager_ways(engine)
-    for name, way in (("eager", walk(engine, Eager(), precision)), ("shadow", eager.shadow)):
-        control = deviation(way, eager.reference)
-        bounds = {what: {"found": getattr(control, what)} for what in WHATS}
+    eager = eager_trajectories(engine)
+    again = record_trajectory(engine, Eager(), precision)
+    for name, trajectory in (("eager", again), ("shadow", eager.control)):
+        control = measure_deviation(trajectory, eager.reference)
+        bounds = {what: {"found": getattr(control, what)} for what in QUANTITIES}
         yield {"model": model, "engine": name, "precision": precision, "bounds": bounds}
     for name in engines:
         torch._dynamo.reset()
@@ -94,7 +104,7 @@ def measure(
             yield row | {"unavailable": str(reason)}
             continue
         row |= {"prepare_seconds": time.perf_counter() - begin, "notes": list(execution.notes)}
-        check = compare(engine, execution, eager)
+        check = check_execution(engine, execution, eager)
         execution.close()
         yield row | {"bounds": {bound.what: msgspec.to_builtins(bound) for bound in check.bounds}}
 

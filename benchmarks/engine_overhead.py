@@ -177,10 +177,10 @@ def synchronise(device: torch.device) -> None:
 
 def null_step(catalogue: Catalogue, device: torch.device, steps: int = 20_000) -> float:
     """Return the seconds that a step of the null model takes."""
-    from genbench.plugins.worker_catalogue import load_registry
+    from genbench.plugins.worker_catalogue import load_catalogue
 
     plugin = catalogue.models["null"].plugin
-    real = load_registry([vars(plugin)])
+    real = load_catalogue([vars(plugin)])
     built = prepare("null", real, device, 1)
     return seconds_of(built.engine.step, steps, device, warm=100)
 

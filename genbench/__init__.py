@@ -1,6 +1,6 @@
-"""genbench compares generative models: how fast they train and how good they get.
+"""genbench compares generative models: how fast they train, and what quality they reach.
 
-Everything that a plugin author or a notebook needs is importable from here; nothing else is public. Importing this
+This is the public API for plugins and notebooks; apart from `genbench.testing`, nothing else is public. Importing this
 package does not import torch.
 """
 

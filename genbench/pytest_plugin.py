@@ -1,6 +1,6 @@
-"""What genbench gives to pytest: the fixture `genbench_step`.
+"""The pytest plugin of genbench: the fixture `genbench_step`.
 
-Loaded in every session of pytest where genbench is installed; what it needs is imported when the fixture is used.
+pytest loads this module in every session if genbench is installed; the rest is imported when the fixture is used.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def genbench_step(request: pytest.FixtureRequest) -> StepBenchmark:
-    """Measure a model's training step through pytest-benchmark: ``genbench_step("my-gan", batch_size=32)``."""
+    """Measure a model's training step with pytest-benchmark: ``genbench_step("my-gan", batch_size=32)``."""
     if importlib.util.find_spec("pytest_benchmark") is None:
-        pytest.fail("genbench_step measures through pytest-benchmark: pip install pytest-benchmark", pytrace=False)
+        pytest.fail("genbench_step requires pytest-benchmark: pip install pytest-benchmark", pytrace=False)
     from genbench.testing.step import StepBenchmark
 
     return StepBenchmark(request.getfixturevalue("benchmark"))

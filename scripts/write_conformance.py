@@ -1,4 +1,4 @@
-"""Write docs/conformance.md, the page of rules, from the list of checks in the code.
+"""Generate docs/conformance.md, the page of rules, from the list of checks in the code.
 
 python scripts/write_conformance.py
 """

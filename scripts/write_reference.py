@@ -1,4 +1,4 @@
-"""Write docs/reference.md: the public interface, from docstrings, signatures and the comments beside fields.
+"""Generate docs/reference.md, the public API, from docstrings, signatures, comments on fields and examples of hooks.
 
 python scripts/write_reference.py
 """
@@ -21,62 +21,64 @@ from genbench import errors, testing
 from genbench.api import evaluation, hookspecs, images, options, specs, training
 from genbench.testing import pytest_tests
 
-PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "reference.md"
+HOOK_EXAMPLES = DOCS / "examples" / "hooks"
 INTRODUCTION = f"""\
-# The public interface
+# The public API
 
-Everything that a plugin imports, from `genbench` and, for its tests, from `genbench.testing`; nothing else is public.
-[Writing a plugin](plugins.md) shows how it is used. This page is made from the code:
+Everything that a plugin imports from `genbench` and, for its tests, from `genbench.testing`; nothing else is public.
+[Writing a plugin](plugins.md) explains how to use it. This page is generated from the code:
 `python scripts/write_reference.py`.
 
-`API_VERSION` is the version of the interface, now {hookspecs.API_VERSION}: a plugin states the one that it needs,
+`API_VERSION` is the version of the API, currently {hookspecs.API_VERSION}. A plugin declares the version that it needs:
 `requires_api = "{hookspecs.API_VERSION}"`.
 """
 SECTIONS = {  # module -> heading
-    specs: "What hooks yield",
+    specs: "Specs",
     options: "Options",
     images: "Images",
-    training: "How networks learn",
-    evaluation: "What is measured",
+    training: "Training",
+    evaluation: "Evaluation",
     errors: "Errors",
     testing: "Tests",
 }
-HOOK_MARKER = "`hookimpl` marks a function of the module as the implementation of a hook: `@genbench.hookimpl`.\n"
-PARTS_OF = {specs: ("Spec", "ConfigurableSpec")}  # what is described, but not imported by plugins
+HOOK_MARKER = "`hookimpl` marks a function as the implementation of a hook: `@genbench.hookimpl`.\n"
+PARTS_OF = {specs: ("Spec", "ConfigurableSpec")}  # described here, but not imported by plugins
 
 
 def page() -> str:
     """Return the whole page as Markdown."""
     parts = [INTRODUCTION, "## Hooks\n", HOOK_MARKER]
-    parts += [_function(node) for node in _public(hookspecs) if node.name.startswith("genbench_")]
+    parts += [_hook(node) for node in _public(hookspecs) if node.name.startswith("genbench_")]
     for module, heading in _sections().items():
         parts.append(f"## {heading}\n")
-        where = pytest_tests if module is testing else module
+        source = pytest_tests if module is testing else module
         names = {*testing.__all__} if module is testing else {*genbench.__all__, *PARTS_OF.get(module, ())}
-        comments = _comments(inspect.getsource(where))
-        parts += _aliases(where, comments)
-        for node in _public(where):
+        comments = _comments(inspect.getsource(source))
+        parts += _aliases(source, comments)
+        for node in _public(source):
             if node.name in names:
                 parts.append(_class(node, comments) if isinstance(node, ast.ClassDef) else _function(node))
     return "\n".join(parts)
 
 
 def _sections() -> dict[ModuleType, str]:
-    """Return the headings, and of other modules that public names come from the first words of their docstring."""
-    homes = {str(getattr(getattr(genbench, name), "__module__", "")) for name in genbench.__all__}
-    modules = [sys.modules[home] for home in sorted(homes) if home.startswith("genbench.")]
+    """Return the modules of public names with a heading; by default, the beginning of the module's docstring."""
+    names = {str(getattr(getattr(genbench, name), "__module__", "")) for name in genbench.__all__}
+    modules = [sys.modules[name] for name in sorted(names) if name.startswith("genbench.")]
     others = {module: re.split(r"[:.]", module.__doc__ or "", maxsplit=1)[0] for module in modules}
-    return {**SECTIONS, **{module: words for module, words in others.items() if module not in SECTIONS}}
+    return {**SECTIONS, **{module: heading for module, heading in others.items() if module not in SECTIONS}}
 
 
 Definition = ast.ClassDef | ast.FunctionDef
 
 
 class Comments(NamedTuple):
-    """The comments of a module by line: those beside code, and those that have a line to themselves."""
+    """The comments of a module by line: at the end of a line of code, and on a line of their own."""
 
-    beside: dict[int, str]
-    alone: dict[int, str]
+    trailing: dict[int, str]
+    standalone: dict[int, str]
 
 
 def _public(module: ModuleType) -> Iterator[Definition]:
@@ -87,7 +89,7 @@ def _public(module: ModuleType) -> Iterator[Definition]:
 def _class(node: ast.ClassDef, comments: Comments) -> str:
     bases = [ast.unparse(base) for base in node.bases]
     shown = [base for base in bases if base not in ("Protocol", "NamedTuple", "Exception", "IntEnum")]
-    more = f" It is a {' and a '.join(f'`{base}`' for base in shown)}." if shown else ""
+    more = f" Subclass of {' and '.join(f'`{base}`' for base in shown)}." if shown else ""
     parts = [f"### `{node.name}`\n", _doc(node) + ("\n\n" + more.strip() if more else "") + "\n"]
     fields = [statement for statement in node.body if isinstance(statement, ast.AnnAssign)]
     if fields:
@@ -103,10 +105,10 @@ def _row(field: ast.AnnAssign, comments: Comments) -> str:
     made = re.fullmatch(r"field\(default_factory=(\w+)\)", default)
     default = {"dict": "{}", "list": "[]"}[made[1]] if made else default
     above, line = [], field.lineno - 1
-    while line in comments.alone:
-        above.insert(0, comments.alone[line])
+    while line in comments.standalone:
+        above.insert(0, comments.standalone[line])
         line -= 1
-    text = _plain(" ".join([*above, *filter(None, [comments.beside.get(field.end_lineno or 0)])]))
+    text = _escape(" ".join([*above, *filter(None, [comments.trailing.get(field.end_lineno or 0)])]))
     cells = [
         f"`{ast.unparse(field.target)}`",
         f"`{ast.unparse(field.annotation)}`",
@@ -124,6 +126,11 @@ def _method(node: ast.FunctionDef) -> str:
     return f"**`{node.name}({_arguments(node)}){_result(node)}`**: {_doc(node)}\n"
 
 
+def _hook(node: Definition) -> str:
+    example = HOOK_EXAMPLES / f"{node.name.removeprefix('genbench_')}.py"
+    return f"{_function(node)}\n```python\n{example.read_text(encoding='utf-8')}```\n"
+
+
 def _function(node: Definition) -> str:
     assert isinstance(node, ast.FunctionDef)
     return f"### `{node.name}`\n\n```python\n{node.name}({_arguments(node)}){_result(node)}\n```\n\n{_doc(node)}\n"
@@ -138,7 +145,7 @@ def _result(node: ast.FunctionDef) -> str:
 
 
 def _doc(node: Definition) -> str:
-    """Return the docstring as Markdown: examples and lists of arguments become blocks."""
+    """Return the docstring as Markdown; an example becomes a code block, `Args:` a list."""
     text = (ast.get_docstring(node) or "").replace("``", "`")
     blocks = []
     for block in text.split("\n\n"):
@@ -146,7 +153,7 @@ def _doc(node: Definition) -> str:
             blocks.append(f"```pycon\n{block}\n```")
         elif block.startswith("Args:"):
             entries = re.findall(r"^    (\w+): ((?:.+\n?)(?:^        .+\n?)*)", block, flags=re.MULTILINE)
-            blocks.append("\n".join(f"- `{name}`: {' '.join(said.split())}" for name, said in entries))
+            blocks.append("\n".join(f"- `{name}`: {' '.join(text.split())}" for name, text in entries))
         else:
             blocks.append(block)
     return "\n\n".join(blocks)
@@ -156,22 +163,22 @@ def _comments(source: str) -> Comments:
     found = Comments({}, {})
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            where = found.beside if token.line[: token.start[1]].strip() else found.alone
-            where[token.start[0]] = token.string.lstrip("# ")
+            table = found.trailing if token.line[: token.start[1]].strip() else found.standalone
+            table[token.start[0]] = token.string.lstrip("# ")
     return found
 
 
 def _aliases(module: ModuleType, comments: Comments) -> Iterator[str]:
-    """Yield a line for each name that a module gives to a type."""
+    """Yield a line for each type alias of a module."""
     for node in ast.parse(inspect.getsource(module)).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         if isinstance(target, ast.Name) and re.fullmatch(r"([A-Z][a-z]+)+", target.id):
-            said = comments.beside.get(node.end_lineno or 0)
-            yield f"`{target.id}` is `{ast.unparse(node.value)}`{f': {_plain(said)}' if said else ''}.\n"  # type: ignore[attr-defined]
+            comment = comments.trailing.get(node.end_lineno or 0)
+            yield f"`{target.id}` is `{ast.unparse(node.value)}`{f': {_escape(comment)}' if comment else ''}.\n"  # type: ignore[attr-defined]
 
 
-def _plain(text: str) -> str:
-    """Return text that is not taken for HTML."""
+def _escape(text: str) -> str:
+    """Escape `<` outside code, so that it is not taken for HTML."""
     return re.sub(r"`[^`]*`|<", lambda found: "\\<" if found[0] == "<" else found[0], text)
 
 

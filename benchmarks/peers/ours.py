@@ -13,7 +13,7 @@ from genbench.data.loading import load_data
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import discover
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.train.builder import Built, build_cell
 
 
@@ -29,7 +29,7 @@ def build(setting: Setting) -> Built:
     }
     (cell,) = make_plan(make_request(given), catalogue, setting.device.type).cells
     plugin = catalogue.require("models", setting.model).plugin
-    registry = load_registry([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
+    registry = load_catalogue([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
     data = load_data(cell.identity.dataset, cell.identity.image_shape, registry)
     return build_cell(cell.identity, registry, data, setting.device)
 

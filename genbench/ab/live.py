@@ -47,7 +47,7 @@ from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.loader import Plugin
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.lines import Lines
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.results.schema import CellIdentity, PlannedCell
@@ -102,7 +102,7 @@ class LiveWorker:
             self._cells = dict(zip(cell_names(plan.cells), plan.cells, strict=True))
             plugins = plan.plugins
             # Until here third-party plugins were described by another process: from here on they run in this one.
-            self._catalogue = load_registry([asdict(plugin) for plugin in plugins])
+            self._catalogue = load_catalogue([asdict(plugin) for plugin in plugins])
         return Prepared(
             genbench=__version__,
             torch=str(torch.__version__),

@@ -15,10 +15,10 @@ from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
 from genbench.measure.matmul_precision import tf32
 from genbench.measure.memory import read_peak
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.train.builder import build_cell
-from genbench.train.engines.selection import RECKONED
+from genbench.train.engines.selection import PREPARATION_SECONDS
 from genbench.train.network_checks import count_parameters
 
 WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
@@ -30,7 +30,7 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     identity, device = job.cell.identity, select_device(job.device)
     recipe = resolve_recipe(identity.recipe, owner=identity.model.name)
     limit_memory(job.memory_limit, device)
-    catalogue = load_registry(job.plugins)
+    catalogue = load_catalogue(job.plugins)
     batch_size = recipe.batch_size
     shape = (2 * batch_size, *identity.image_shape)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
@@ -62,7 +62,8 @@ def _engine_notes(asked: str) -> list[str]:
         return []
     if asked == "auto":
         return ["timed eagerly: a long training tries faster engines first, which takes a minute or so"]
-    return [f"timed eagerly: the engine {asked} is prepared first, in about {RECKONED[asked]:.0f} s, and may be faster"]
+    seconds = PREPARATION_SECONDS[asked]
+    return [f"timed eagerly: the engine {asked} is prepared first, in about {seconds:.0f} s, and may be faster"]
 
 
 def _processes_notes(processes: int) -> list[str]:

@@ -14,7 +14,7 @@ from genbench.data.loading import LoadedData, load_data
 from genbench.measure.accelerator import select_device
 from genbench.metrics.evaluation import CellEvaluation, measure
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.process.worker_channel import WorkerChannel
 from genbench.results.schema import HELD_OUT, NOISE, PlannedReference, ReferenceResult, ReferenceRow
@@ -28,7 +28,7 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     assert job.reference is not None
     planned, device = job.reference, select_device(job.device)
     limit_memory(job.memory_limit, device)
-    catalogue = load_registry(job.plugins)
+    catalogue = load_catalogue(job.plugins)
     channel.activity("loading data")
     data = load_data(planned.dataset, planned.image_shape, catalogue)
     channel.activity("measuring reference rows")

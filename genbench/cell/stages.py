@@ -41,7 +41,7 @@ from genbench.measure.matmul_precision import has_tf32
 from genbench.measure.memory import read_peak, resident_bytes
 from genbench.measure.throughput import throughput
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.process.worker_channel import WorkerChannel
 from genbench.results.schema import PlannedCell, Proof, Surroundings
@@ -99,7 +99,7 @@ def open_cell(job: Job, planned: PlannedCell, channel: WorkerChannel, world: Wor
             "NVIDIA GPUs have it from compute capability 8.0 on; use --precision fp32 or bf16.",
         )
     torch.backends.cudnn.benchmark = True
-    catalogue = load_registry(job.plugins)
+    catalogue = load_catalogue(job.plugins)
     known.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]
     run = RunDirectory(Path(job.run))
     return Cell(job, planned, recipe, run, catalogue, device, channel, world, known, resident_bytes())

@@ -7,10 +7,9 @@ are held to; of the one that trained, launches on a GPU.
 from __future__ import annotations
 
 import gc
-import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,8 +25,8 @@ from genbench.measure.op_counts import LiveBytes, Operators
 from genbench.measure.op_listener import Listening
 from genbench.results.schema import Counters
 from genbench.train.engine import Engine
+from genbench.train.step_kinds import step_kinds
 
-_LONGEST_PERIOD = 10**6  # steps
 _T = TypeVar("_T")
 
 
@@ -43,20 +42,6 @@ class StepCounts:
     def flops_per_image(self) -> float:
         """Floating-point operations per real image consumed."""
         return float(self.flops / self.images)
-
-
-def kinds_of_steps(intervals: Iterable[int]) -> dict[int, Fraction]:
-    """Return, of each kind of step, the number of the first and the share of all steps that it has.
-
-    Steps are of one kind when the same phases are due; `intervals` are their `every`. Raises ValueError where it takes
-    more than a million steps until everything repeats.
-    """
-    lazy = sorted({interval for interval in intervals if interval > 1})
-    period = math.lcm(*lazy)
-    if period > _LONGEST_PERIOD:
-        raise ValueError(f"phases that run in each {' and '.join(map(str, lazy))}th step repeat after {period:,} steps")
-    kinds = [tuple(number % interval == 0 for interval in lazy) for number in range(period)]
-    return {kinds.index(kind): Fraction(times, period) for kind, times in Counter(kinds).items()}
 
 
 def count_steps(engine: Engine, device: torch.device) -> StepCounts:
@@ -124,7 +109,7 @@ def _each_kind(engine: Engine, take: Callable[[], _T]) -> Iterator[tuple[Fractio
     """Yield what `take` returns of a step of each kind, with the share that such steps have."""
     number_before = engine.step_number
     try:
-        for number, share in kinds_of_steps(player.phase.every for player in engine.players).items():
+        for number, share in step_kinds(player.phase.every for player in engine.players).items():
             engine.step_number = number
             yield share, take()
             engine.read_terms()

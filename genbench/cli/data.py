@@ -97,11 +97,11 @@ def _survey(source: str, target: Target, progress: Progress) -> Scan:
 
     from genbench.data.loading import load_data
     from genbench.datacheck.tensors import scan_tensors
-    from genbench.plugins.worker_catalogue import load_registry
+    from genbench.plugins.worker_catalogue import load_catalogue
     from genbench.report.table.layout import clean
 
     plugin = target.plugin
-    catalogue = load_registry([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
+    catalogue = load_catalogue([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
     data = load_data(target.choice, target.shape, catalogue)
     return scan_tensors(
         clean(source),

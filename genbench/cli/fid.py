@@ -137,11 +137,11 @@ def _checked_out(text: str) -> Path:
 
 def _loadable(names: Sequence[str], catalogue: Catalogue) -> dict[str, ExtractorSpec]:
     """Return the specs of these extractors from plugins that are imported into this process."""
-    from genbench.plugins.worker_catalogue import load_registry
+    from genbench.plugins.worker_catalogue import load_catalogue
 
     plugins = {catalogue.extractors[name].plugin.target: catalogue.extractors[name].plugin for name in names}
     others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
-    registry = load_registry(others)
+    registry = load_catalogue(others)
     return {name: registry.extractors[name].spec for name in names}
 
 

@@ -109,7 +109,12 @@ def test_plugin(
     if as_json:
         import msgspec
 
-        data = [{**dataclasses.asdict(outcome), **_rule(outcome)} for outcome in outcomes]
+        rules = map(_rule, outcomes)
+        # `mend` is the former name of `fix`, for scripts that read it.
+        data = [
+            {**dataclasses.asdict(outcome), **rule, "mend": rule["fix"]}
+            for outcome, rule in zip(outcomes, rules, strict=True)
+        ]
         click.echo(msgspec.json.format(msgspec.json.encode(data)).decode())
     else:
         counts = {
@@ -120,7 +125,7 @@ def test_plugin(
 
 
 class _Lines:
-    """Prints one line for each outcome, and beneath a failure why it matters and how to mend it."""
+    """Prints one line for each outcome, and beneath a failure why it matters and how to fix it."""
 
     def __init__(self) -> None:
         self._heading = ""
@@ -142,7 +147,7 @@ def _rule(outcome: Outcome) -> dict[str, str]:
     from genbench.testing.checks import BY_NAME
 
     rule = BY_NAME[outcome.check]
-    return {"rule": rule.what, "why": rule.why, "mend": rule.mend}
+    return {"rule": rule.what, "why": rule.why, "fix": rule.fix}
 
 
 def _require_rules(names: tuple[str, ...]) -> None:

@@ -39,9 +39,9 @@ def new_plugin(name: str, kind: str, family: str | None, out: Path | None) -> No
     genbench plugin new my-variant
     genbench plugin new my-loss --kind loss --family variational
     """
-    from genbench.scaffold.project import OF_A_FAMILY, Project
+    from genbench.scaffold.project import FAMILY_KINDS, Project
 
-    if family and kind not in OF_A_FAMILY:
+    if family and kind not in FAMILY_KINDS:
         raise UsageError(f"--family says nothing of a {kind}.", "Leave it out.")
     project = Project(name, kind, family or "adversarial")  # type: ignore[arg-type]
     _require_free(project)

@@ -16,7 +16,7 @@ from genbench.datacheck.target import find_target
 from genbench.errors import DataError, UsageError
 from genbench.imagesets.source import ImageSource, ReadReport
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import PlannedCell
 from genbench.results.store import RunDirectory
 from genbench.sampling.checkpoint_model import load_trained
@@ -38,7 +38,7 @@ def dataset_source(name: str, split: Split, catalogue: Catalogue) -> tuple[Image
             f"The dataset '{name}' contains no real images.", "Choose another; see `genbench list datasets`."
         )
     plugin = target.plugin
-    registry = load_registry([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
+    registry = load_catalogue([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
     data = load_data(target.choice, target.shape, registry)
     pixels = (data.train if split == "train" else data.test).pixels
 

@@ -15,7 +15,7 @@ import genbench
 _TORCH = str(Path(torch.__file__).parent)
 _GENBENCH = Path(genbench.__file__).parent
 _HERE = Path(__file__).parent
-_WATCHING = tuple(str(_HERE / name) for name in ("blame.py", "dispatch.py", "host_reads.py", "step_counts.py"))
+_WATCHING = tuple(str(_HERE / name) for name in ("user_frame.py", "op_listener.py", "host_reads.py", "op_counts.py"))
 _BUILTIN = str(_GENBENCH / "builtin")  # plugins like any other
 
 

@@ -1,4 +1,4 @@
-"""The catalogue: everything that can be named in a plan, and which plugin it came from."""
+"""The catalogue: everything that a plan can name, and the plugin that registered it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from genbench.plugins.loader import (
 from genbench.plugins.probe import probe
 
 S = TypeVar("S", bound=Spec)
-LIKELIHOOD = "likelihood"  # in --metrics: every metric that needs a bound on the likelihood
+LIKELIHOOD = "likelihood"  # in --metrics: all metrics that need a bound on the likelihood
 
 CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets", "reporters")  # what --set can name
 SINGULAR: dict[Kind, str] = {
@@ -73,7 +73,7 @@ class Catalogue:
         return cast("dict[str, Entry[Any]]", getattr(self, kind))
 
     def require(self, kind: Kind, name: str) -> Entry[Any]:
-        """Return the entry of that name, or raise `UsageError` with the near miss and what is quarantined."""
+        """Return the entry with this name; else raise `UsageError` with a similar name or the quarantined plugin."""
         entries = self.entries(kind)
         if name in entries:
             return entries[name]
@@ -84,11 +84,11 @@ class Catalogue:
                 "See `genbench plugin list` for the traceback.",
             )
         known = f"{kind.capitalize()}: {', '.join(sorted(entries)) or 'none is installed'}."
-        cure = "\n".join([*self.suspicions(), known])
+        cure = "\n".join([*self.quarantine_hints(), known])
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
 
-    def suspicions(self) -> list[str]:
-        """Return a sentence for each quarantined plugin of which is not known what it would register."""
+    def quarantine_hints(self) -> list[str]:
+        """Return a sentence for each quarantined plugin that may register the name: what it registers is unknown."""
         suspects = [plugin for plugin in self.plugins if plugin.quarantined and not plugin.registers]
         return [f"It may be in the {plugin.explanation}" for plugin in suspects]
 
@@ -107,46 +107,46 @@ def discover(files: Sequence[str | Path] = ()) -> Catalogue:
 
 
 def combine(loaded: Iterable[LoadedPlugin]) -> Catalogue:
-    """Enter plugins in order; one that takes a name twice, or breaks a rule between specs, is quarantined whole."""
+    """Add plugins in order; a plugin that reuses a name, or has an invalid spec, is quarantined as a whole."""
     catalogue = Catalogue()
     for candidate in loaded:
         plugin = candidate.plugin
         if not plugin.quarantined:
             try:
-                _enter(catalogue, candidate)
+                _add(catalogue, candidate)
             except GenbenchError as error:
                 plugin = plugin.quarantine(f"{error.cause} {error.cure}".strip())
         catalogue.plugins.append(plugin)
     return catalogue
 
 
-def _enter(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
+def _add(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
     additions: list[tuple[Kind, Spec]] = [(kind, spec) for kind in SPEC_TYPES for spec in loaded.specs.get(kind, [])]
     for extractor in [spec for _, spec in additions if isinstance(spec, ExtractorSpec)]:
         additions += [("metrics", metric) for metric in feature_metrics(extractor)]
     taken: set[tuple[Kind, str]] = set()
     for kind, spec in additions:
-        holder = catalogue.entries(kind).get(spec.name)
-        if holder is not None:
+        existing = catalogue.entries(kind).get(spec.name)
+        if existing is not None:
             raise UsageError(
-                f"it registers the {SINGULAR[kind]} '{spec.name}', which {holder.plugin.title} registers too"
+                f"it registers the {SINGULAR[kind]} '{spec.name}', which {existing.plugin.title} already registers"
             )
         if (kind, spec.name) in taken:
             raise UsageError(f"it registers the {SINGULAR[kind]} '{spec.name}' twice")
         taken.add((kind, spec.name))
-        _check(spec)
+        _require_valid(spec)
     for kind, spec in additions:
         catalogue.entries(kind)[spec.name] = Entry(spec, loaded.plugin)
 
 
-def _check(spec: Spec) -> None:
+def _require_valid(spec: Spec) -> None:
     if isinstance(spec, ModelSpec):
         clash = {option.name for option in spec.option_schema} & {*RECIPE_FIELDS, "latent_dim"}
         if clash:
-            raise UsageError(f"'{spec.name}' has an option named '{min(clash)}', which every model has already")
+            raise UsageError(f"'{spec.name}' declares the option '{min(clash)}', which every model already has")
     if isinstance(spec, MetricSpec) and spec.name in (*PREFIXES, LIKELIHOOD, "none"):
-        raise UsageError(f"a metric cannot be named '{spec.name}', which --metrics has a meaning for")
+        raise UsageError(f"a metric cannot be named '{spec.name}': the name is reserved in --metrics")
     if isinstance(spec, ReporterSpec) and spec.name == "none":
-        raise UsageError("a reporter cannot be named 'none', which --reporters has a meaning for")
+        raise UsageError("a reporter cannot be named 'none': the name is reserved in --reporters")
     if isinstance(spec, ModelSpec | LossSpec):
         resolve_recipe(spec.recipe, owner=f"{spec.name}'s recipe")

@@ -1,6 +1,6 @@
-"""The metrics that every extractor brings: each is one measurement of features, under a name that says of which.
+"""The metrics that every extractor provides: one per measurement of its features, named after the extractor.
 
-A name with FID, KID or IS in it is for the Inception weights of 2015 only: of other features the same numbers are
+The names FID, KID and IS are reserved for the Inception weights of 2015; with other features the same measurements are
 called fd, kd and class-score.
 """
 
@@ -16,22 +16,22 @@ from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
 
 @dataclass(frozen=True)
 class FeatureMetric:
-    """A measurement that can be made of any extractor's features: `measure(evaluation, extractor)`."""
+    """A measurement of the features of any extractor: `measure(evaluation, extractor)`."""
 
-    prefix: str  # of the name; alone, in --metrics, it means the measurement with every extractor that needs no naming
+    prefix: str  # of the name; alone, in --metrics, it selects the measurement with every default extractor
     measure: str
     direction: Literal["lower", "higher", "each"]
     summary: str
-    inception: str = ""  # what it is called with the Inception weights of 2015; empty: as with any extractor
+    inception: str = ""  # prefix with the Inception weights of 2015; empty: the usual one
     needs_classes: bool = False
-    default: bool = False  # measured when no --metrics are named
+    default: bool = False  # measured if --metrics is not given
 
     def name(self, extractor: ExtractorSpec) -> str:
-        """Return what it is called with this extractor."""
+        """Return the name of the metric with this extractor."""
         return self.named(extractor.name, extractor.metric)
 
     def named(self, extractor: str, distance: str) -> str:
-        """Return what it is called where the weights that were found earn the Fréchet distance this name."""
+        """Return the name with this extractor, whose weights give the Fréchet distance the name `distance`."""
         if self.prefix == "fd":
             return distance
         if self.inception and distance.startswith("fid"):
@@ -66,7 +66,7 @@ FEATURE_METRICS: tuple[FeatureMetric, ...] = (
         "class-score",
         "genbench.metrics.class_score:measure",
         "higher",
-        "how sure {} is of the samples' classes, and how various they are",
+        "how confidently {} classifies the samples, and how diverse their classes are",
         inception="is",
         needs_classes=True,
     ),
@@ -74,7 +74,7 @@ FEATURE_METRICS: tuple[FeatureMetric, ...] = (
         "class-balance",
         "genbench.metrics.class_balance:measure",
         "lower",
-        "share of samples too many in some classes, as {} tells them",
+        "share of samples in excess in some classes, as classified by {}",
         needs_classes=True,
     ),
     FeatureMetric(
@@ -104,7 +104,7 @@ def feature_metrics(extractor: ExtractorSpec) -> Iterable[MetricSpec]:
 
 
 def with_prefix(prefix: str, extractors: Iterable[ExtractorSpec]) -> list[str]:
-    """Return the names of one measurement with each of these extractors that is used without being named."""
+    """Return the names of one measurement with each default extractor among these."""
     metric = PREFIXES[prefix]
     return [
         metric.name(extractor)

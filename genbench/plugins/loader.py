@@ -1,7 +1,7 @@
-"""Finding plugins and loading one of them, so that whatever goes wrong costs that plugin only.
+"""Finding plugins and loading them; an error affects only the plugin that causes it.
 
-Built-in plugins come through the same door as anybody's: a module with hook implementations. `load_plugin` imports a
-module into this process; which process that should be is decided in `genbench.plugins.catalogue`.
+Built-in plugins are loaded like all others: each is a module with hook implementations. `load_plugin` imports a module
+into the current process; `genbench.plugins.catalogue` decides in which process that happens.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ HOOKS: tuple[str, ...] = tuple(f"genbench_{kind}" for kind in SPEC_TYPES)
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin that was found: where it comes from, what it registers, and why it is quarantined if it is."""
+    """A plugin that was found: its origin, what it registers, and the reason if it is quarantined."""
 
-    name: str  # of the entry point; of a built-in module; of the file
+    name: str  # of the entry point, the built-in module or the file
     origin: Literal["builtin", "entry-point", "file"]
     target: str  # module to import, or path of the file
     distribution: str
     version: str
     registers: dict[str, list[str]] = field(default_factory=dict)  # names by kind
-    reason: str = ""  # why it is quarantined; empty: it is fine
+    reason: str = ""  # why it is quarantined; empty: it is not
     traceback: str = ""
-    notes: list[str] = field(default_factory=list)  # what it does that it should not, and that was put right
+    notes: list[str] = field(default_factory=list)  # changes of the process that it made and that were restored
 
     @property
     def quarantined(self) -> bool:
@@ -88,18 +88,18 @@ class Plugin:
 
     @property
     def explanation(self) -> str:
-        """What to say of a quarantined plugin whose name was asked for, as the end of a sentence."""
-        stop = "" if self.reason.endswith((".", "?")) else "."
-        return f"plugin {self.title}, which is quarantined: {self.reason}{stop}"
+        """The plugin and the reason for its quarantine, as the end of a sentence."""
+        full_stop = "" if self.reason.endswith((".", "?")) else "."
+        return f"plugin {self.title}, which is quarantined: {self.reason}{full_stop}"
 
     def quarantine(self, reason: str, traceback: str = "") -> Plugin:
-        """Return the same plugin, set aside for this reason."""
+        """Return the same plugin, quarantined for this reason."""
         return replace(self, reason=reason, traceback=traceback)
 
 
 @dataclass(frozen=True)
 class LoadedPlugin:
-    """A plugin and the specs it yielded (none when it is quarantined)."""
+    """A plugin and the specs that it yielded (none if it is quarantined)."""
 
     plugin: Plugin
     specs: dict[Kind, list[Spec]]
@@ -122,16 +122,18 @@ def builtin_plugins() -> list[Plugin]:
 
 
 def installed_plugins() -> list[Plugin]:
-    """Return the plugins of installed distributions, in the order of their names; nothing is imported."""
+    """Return the plugins of installed distributions, sorted by name; nothing is imported."""
     found: dict[tuple[str, str], Plugin] = {}
     for distribution in importlib.metadata.distributions():
         for plugin in _declared_by(distribution):
-            found.setdefault((plugin.name, plugin.distribution), plugin)  # the first on the path is the one imported
+            found.setdefault(
+                (plugin.name, plugin.distribution), plugin
+            )  # the first on the path is the one that is imported
     return sorted(found.values(), key=lambda plugin: (plugin.name, plugin.distribution))
 
 
 def _declared_by(distribution: importlib.metadata.Distribution) -> list[Plugin]:
-    """Return the plugins of one distribution; where its metadata are damaged, one that is quarantined."""
+    """Return the plugins of one distribution; if its metadata are damaged, a single quarantined one."""
     declared = distribution.read_text("entry_points.txt") or ""
     if f"[{ENTRY_POINT_GROUP}]" not in declared:
         return []
@@ -141,49 +143,49 @@ def _declared_by(distribution: importlib.metadata.Distribution) -> list[Plugin]:
         entries = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
         return [Plugin(e.name, "entry-point", e.value.partition("[")[0].strip(), name, version) for e in entries]
     except Exception:
-        fault = Plugin(name, "entry-point", "entry_points.txt", name, version)
-        return [fault.quarantine("its entry_points.txt cannot be read", traceback.format_exc())]
+        damaged = Plugin(name, "entry-point", "entry_points.txt", name, version)
+        return [damaged.quarantine("its entry_points.txt cannot be read", traceback.format_exc())]
 
 
 def file_plugins(paths: Sequence[str | Path]) -> list[Plugin]:
-    """Return the plugins in single files; their version is the hash of their text."""
+    """Return single-file plugins; the version is the hash of the file."""
     found: dict[Path, Plugin] = {}
     for given in paths:
         path = Path(given).expanduser().resolve()
         try:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
         except OSError as error:
-            cure = "Name an existing .py file with --plugin."
+            cure = "Give the path of an existing .py file to --plugin."
             raise UsageError(f"The plugin file {given} cannot be read: {error.strerror}.", cure) from None
         found[path] = Plugin(path.stem, "file", str(path), path.name, digest)
     return list(found.values())
 
 
 def load_plugin(plugin: Plugin) -> LoadedPlugin:
-    """Import a plugin, check its hooks and collect its specs; every fault becomes a quarantine with its traceback."""
+    """Import a plugin, check its hooks and collect its specs; any error quarantines it, with the traceback."""
     if plugin.quarantined:
         return LoadedPlugin(plugin, {})
     registers: dict[str, list[str]] = {}
     notes: list[str] = []
     try:
         with preserved_process_state() as changes:
-            specs = _specs_of(plugin, registers)
-        notes += [f"importing it changed {change}: put back" for change in changes]
+            specs = _import_specs(plugin, registers)
+        notes += [f"importing it changed {change}: restored" for change in changes]
         return LoadedPlugin(replace(plugin, registers=registers, notes=notes), specs)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        fault = replace(plugin, registers=registers).quarantine(_reason(error), traceback.format_exc())
-        return LoadedPlugin(fault, {})
+        failed = replace(plugin, registers=registers).quarantine(_describe(error), traceback.format_exc())
+        return LoadedPlugin(failed, {})
 
 
-def _specs_of(plugin: Plugin, registers: dict[str, list[str]]) -> dict[Kind, list[Spec]]:
-    """Import the plugin and return what its hooks yield; `registers` is filled on the way, as far as it gets."""
+def _import_specs(plugin: Plugin, registers: dict[str, list[str]]) -> dict[Kind, list[Spec]]:
+    """Import the plugin and return what its hooks yield; `registers` is filled step by step, in case of an error."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
     declared = None if plugin.origin == "builtin" else declared_api(plugin.target, plugin.origin == "file")
     require_api(declared)
-    module = _import(plugin)
+    module = _import_module(plugin)
     if declared is None:
         require_api(getattr(module, "requires_api", None))
     manager.register(module, name=plugin.name)
@@ -193,13 +195,13 @@ def _specs_of(plugin: Plugin, registers: dict[str, list[str]]) -> dict[Kind, lis
     for kind, spec_type in SPEC_TYPES.items():
         specs[kind] = found = []
         for yielded in getattr(manager.hook, f"genbench_{kind}")():
-            for spec in _specs(yielded, kind, spec_type):
+            for spec in _require_specs(yielded, kind, spec_type):
                 found.append(spec)
                 registers.setdefault(kind, []).append(spec.name)
     return specs
 
 
-def _import(plugin: Plugin) -> ModuleType:
+def _import_module(plugin: Plugin) -> ModuleType:
     if plugin.origin != "file":
         module_name, _, attribute = plugin.target.partition(":")
         module: Any = importlib.import_module(module_name)
@@ -211,9 +213,9 @@ def _import(plugin: Plugin) -> ModuleType:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, plugin.target)
     if spec is None or spec.loader is None:
-        raise SpecError(f"{plugin.target} is not a Python file.", "Give the file the ending .py.")
+        raise SpecError(f"{plugin.target} is not a Python file.", "Rename the file so that it ends in .py.")
     loaded = importlib.util.module_from_spec(spec)
-    sys.modules[name] = loaded  # "name:attribute" strings and pickling find it
+    sys.modules[name] = loaded  # for "name:attribute" strings and pickling
     try:
         spec.loader.exec_module(loaded)
     except BaseException:
@@ -223,20 +225,20 @@ def _import(plugin: Plugin) -> ModuleType:
 
 
 def _require_hooks(module: ModuleType) -> None:
-    """Refuse a plugin without hooks, and one with a hook that would never be called for want of its decorator."""
+    """Raise `SpecError` if a plugin has no hooks, or a hook that would never be called because it is not decorated."""
     candidates = {name: getattr(module, name) for name in dir(module) if name.startswith("genbench_")}
     marked = [name for name, value in candidates.items() if hasattr(value, f"{hookspecs.PROJECT}_impl")]
-    bare = [name for name, value in candidates.items() if callable(value) and name not in marked]
-    forgotten = [name for name in bare if name in HOOKS] or ([] if marked else bare)
+    undecorated = [name for name, value in candidates.items() if callable(value) and name not in marked]
+    forgotten = [name for name in undecorated if name in HOOKS] or ([] if marked else undecorated)
     if forgotten:
         name = forgotten[0]
         hint = "" if name in HOOKS else near_miss(name, HOOKS)
         raise SpecError(f"{name} is not marked as a hook. Decorate it with @genbench.hookimpl.{hint}")
     if not marked:
-        raise SpecError(f"it implements no hook of genbench; the hooks are {', '.join(HOOKS)}.")
+        raise SpecError(f"it does not implement any hook of genbench; the hooks are {', '.join(HOOKS)}.")
 
 
-def _specs(yielded: Iterable[object], kind: Kind, spec_type: type[Spec]) -> Iterable[Spec]:
+def _require_specs(yielded: Iterable[object], kind: Kind, spec_type: type[Spec]) -> Iterable[Spec]:
     hook = f"genbench_{kind}"
     if isinstance(yielded, Spec) or not isinstance(yielded, Iterable):
         raise SpecError(f"{hook} returned {type(yielded).__name__}; it must yield or return a list of specs.")
@@ -246,8 +248,8 @@ def _specs(yielded: Iterable[object], kind: Kind, spec_type: type[Spec]) -> Iter
         yield spec
 
 
-def _reason(error: BaseException) -> str:
-    """Return the fault in one line; of a misspelt hook, with the near miss."""
+def _describe(error: BaseException) -> str:
+    """Describe an error in one line; suggest a similar name for a misspelt hook."""
     if isinstance(error, GenbenchError):
         return f"{error.cause} {error.cure}".strip()
     if isinstance(error, pluggy.PluginValidationError):
@@ -255,11 +257,11 @@ def _reason(error: BaseException) -> str:
         if unknown:
             return f"There is no hook '{unknown[1]}'.{near_miss(unknown[1], HOOKS)}"
         return " ".join(str(error).split())
-    return f"{type(error).__name__}: {error}".rstrip(": ") + _meant_field(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ") + _suggest_field(error)
 
 
-def _meant_field(error: BaseException) -> str:
-    """Return the near miss where a spec was given a field that it does not have; else an empty string."""
+def _suggest_field(error: BaseException) -> str:
+    """Suggest a similar name if a spec was given an unknown field; else return an empty string."""
     given = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
     spec = next((t for t in SPEC_TYPES.values() if given and t.__name__ == given[1]), None)
     if given is None or spec is None:

@@ -1,8 +1,8 @@
-"""What a plugin must leave as it found it: the process's random numbers and settings, watched, restored and named.
+"""Protecting the process from plugins: global random numbers and settings are monitored, restored and reported.
 
-Only what is loaded already is looked at: watching imports nothing. Of a torch that a plugin brought along, what a fresh
-one has is expected, where that can be told: not its number of threads, nor its seed, which is another in each process.
-A worker has torch loaded before any plugin.
+Only modules that are already loaded are monitored; nothing is imported for it. If a plugin imports torch, its settings
+are compared with those of a fresh torch as far as these are known: the number of threads and the seed, which differs
+from process to process, are not. A worker loads torch before any plugin.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_UNKNOWN = object()  # the module is not loaded, or a fresh one's value cannot be told
-_WORDS = 624  # of the state of a Mersenne twister, which Python and numpy use
+_UNKNOWN = object()  # the module is not loaded, or its initial value is not known
+_STATE_WORDS = 624  # of a Mersenne Twister, the generator of Python and numpy
 
 
 @dataclass(frozen=True)
 class _Setting:
-    """Something global: how to read it, to set it, and what a fresh module has."""
+    """A global setting: how to read and write it, and its value in a fresh module."""
 
-    words: str
+    name: str
     module: str
-    read: Callable[[Any], Any]  # given the module
-    write: Callable[[Any, Any], object]  # given the module and a value
-    fresh: Callable[[Any], Any] = lambda module: _UNKNOWN
+    read: Callable[[Any], Any]  # takes the module
+    write: Callable[[Any, Any], object]  # takes the module and a value
+    initial: Callable[[Any], Any] = lambda module: _UNKNOWN
 
     def value(self) -> Any:
         module = sys.modules.get(self.module)
         try:
             return _UNKNOWN if module is None else self.read(module)
-        except (AttributeError, OSError):  # half imported; a working directory that is gone
+        except (AttributeError, OSError):  # a partly imported module; a deleted working directory
             return _UNKNOWN
 
     def restore(self, old: Any) -> tuple[Any, Any] | None:
-        """Put `old` back; return what was expected and what was found, where they differ."""
+        """Restore the old value; return the expected and the actual value if they differ."""
         new = self.value()
         if old is _UNKNOWN and new is not _UNKNOWN:
-            old = self.fresh(sys.modules[self.module])
+            old = self.initial(sys.modules[self.module])
         if old is _UNKNOWN or new is _UNKNOWN or new == old:
             return None
         self.write(sys.modules[self.module], old)
@@ -48,19 +48,19 @@ class _Setting:
 
 
 @dataclass(frozen=True)
-class _Randomness(_Setting):
-    """Global random numbers: to draw a few is no offence, many an import does; to seed them anew is one."""
+class _Generator(_Setting):
+    """A global random number generator. Many imports draw a few numbers, which is harmless; setting a seed is not."""
 
-    seeded: Callable[[Any, Any], bool] = lambda old, new: True
+    reseeded: Callable[[Any, Any], bool] = lambda old, new: True
 
 
-def _is_another_sequence(old: tuple[int, ...], new: tuple[int, ...]) -> bool:
-    """Whether the state of a Mersenne twister, words and position, is not the old one some numbers later."""
-    twin = random.Random()
-    twin.setstate((3, old, None))
-    for _ in range(_WORDS):
-        twin.getrandbits(32)
-    return new[:_WORDS] not in (old[:_WORDS], twin.getstate()[1][:_WORDS])
+def _is_other_sequence(old: tuple[int, ...], new: tuple[int, ...]) -> bool:
+    """Return whether the new Mersenne Twister state (words, position) is not a few draws after the old one."""
+    generator = random.Random()
+    generator.setstate((3, old, None))
+    for _ in range(_STATE_WORDS):
+        generator.getrandbits(32)
+    return new[:_STATE_WORDS] not in (old[:_STATE_WORDS], generator.getstate()[1][:_STATE_WORDS])
 
 
 def _numpy_state(numpy: Any) -> tuple[Any, ...]:
@@ -70,34 +70,35 @@ def _numpy_state(numpy: Any) -> tuple[Any, ...]:
 
 def _set_numpy_state(numpy: Any, state: Any) -> None:
     words, name, has_gauss, gauss = state
-    numpy.random.set_state((name, numpy.array(words[:_WORDS], numpy.uint32), words[_WORDS], has_gauss, gauss))
+    keys = numpy.array(words[:_STATE_WORDS], numpy.uint32)
+    numpy.random.set_state((name, keys, words[_STATE_WORDS], has_gauss, gauss))
 
 
 def _set_torch_state(torch: Any, state: Any) -> None:
     torch.set_rng_state(torch.tensor(list(state[1]), dtype=torch.uint8))
 
 
-RANDOMNESS: tuple[_Randomness, ...] = (
-    _Randomness(
+GENERATORS: tuple[_Generator, ...] = (
+    _Generator(
         "Python's global random numbers",
         "random",
         lambda m: m.getstate(),
         lambda m, state: m.setstate(state),
-        seeded=lambda old, new: _is_another_sequence(old[1], new[1]),
+        reseeded=lambda old, new: _is_other_sequence(old[1], new[1]),
     ),
-    _Randomness(
+    _Generator(
         "numpy's global random numbers",
         "numpy",
         _numpy_state,
         _set_numpy_state,
-        seeded=lambda old, new: _is_another_sequence(old[0], new[0]),
+        reseeded=lambda old, new: _is_other_sequence(old[0], new[0]),
     ),
-    _Randomness(
+    _Generator(
         "torch's global random numbers",
         "torch",
         lambda m: (m.initial_seed(), bytes(m.get_rng_state().tolist())),
         _set_torch_state,
-        seeded=lambda old, new: bool(old[0] != new[0]),
+        reseeded=lambda old, new: bool(old[0] != new[0]),
     ),
 )
 
@@ -142,21 +143,21 @@ SETTINGS: tuple[_Setting, ...] = (
 
 @contextlib.contextmanager
 def preserved_process_state(randomness: bool = True) -> Iterator[list[str]]:
-    """Put back what changes inside; the list that is yielded then says in words what that was.
+    """Restore on exit what changed inside; the yielded list then contains a description of each change.
 
-    Global random numbers are put back too, unless `randomness` is false: initialisers of networks draw from them.
+    Global random numbers are restored too, unless `randomness` is false: network initialisers draw from them.
     """
     changes: list[str] = []
-    before = [(setting, setting.value()) for setting in SETTINGS]
-    sequences = [(source, source.value()) for source in RANDOMNESS] if randomness else []
+    settings_before = [(setting, setting.value()) for setting in SETTINGS]
+    generators_before = [(generator, generator.value()) for generator in GENERATORS] if randomness else []
     try:
         yield changes
     finally:
-        for source, state in sequences:
-            change = source.restore(state)
-            if change and source.seeded(*change):
-                changes.append(source.words)
-        for setting, old in before:
+        for generator, state in generators_before:
+            change = generator.restore(state)
+            if change and generator.reseeded(*change):
+                changes.append(generator.name)
+        for setting, old in settings_before:
             change = setting.restore(old)
             if change:
-                changes.append(f"{setting.words} (from {change[0]} to {change[1]})")
+                changes.append(f"{setting.name} (from {change[0]} to {change[1]})")

@@ -1,4 +1,4 @@
-"""Specs as plain data: what another process needs to plan with a plugin that it does not import."""
+"""Specs as plain data, so that another process can plan with a plugin without importing it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from genbench.api.restriction import Restriction
 from genbench.api.specs import ConfigurableSpec, Spec
 from genbench.plugins.loader import SPEC_TYPES, Kind
 
-TARGETS = ("build", "create", "load", "measure", "mode_of", "signature")  # fields that name or hold code
-ELSEWHERE = "genbench.plugins.spec_transfer:loaded_in_the_worker"  # stands for a callable of the plugin
+CODE_FIELDS = ("build", "create", "load", "measure", "mode_of", "signature")  # they hold code, or its import path
+PLACEHOLDER = "genbench.plugins.spec_transfer:not_loaded_here"  # replaces a callable of the plugin
 
 
-def loaded_in_the_worker(*_: object, **__: object) -> None:
-    """Stand for a plugin's callable; the worker, which imports the plugin, has the real one."""
-    raise RuntimeError("a plugin's code was called in a process that has only its description")
+def not_loaded_here(*_: object, **__: object) -> None:
+    """Take the place of a plugin's callable; the worker, which imports the plugin, has the real one."""
+    raise RuntimeError("a plugin's code was called in a process that has not imported the plugin")
 
 
 def spec_to_data(spec: Spec) -> dict[str, Any]:
-    """Return a spec as data that JSON can carry; its callables are left behind."""
+    """Return a spec as JSON-compatible data, with placeholders for its callables."""
     data: dict[str, Any] = {}
     for field in dataclasses.fields(spec):
         value = getattr(spec, field.name)
-        if callable(value) or (isinstance(value, str) and field.name in TARGETS):
-            value = ELSEWHERE
+        if callable(value) or (isinstance(value, str) and field.name in CODE_FIELDS):
+            value = PLACEHOLDER
         data[field.name] = value
     if "restrictions" in data:
         data["restrictions"] = [dataclasses.asdict(restriction) for restriction in data["restrictions"]]
@@ -35,7 +35,7 @@ def spec_to_data(spec: Spec) -> dict[str, Any]:
 
 
 def spec_from_data(kind: Kind, data: dict[str, Any]) -> Spec:
-    """Rebuild a spec from `spec_to_data`; raises `SpecError` where the contract is broken."""
+    """Rebuild a spec from the result of `spec_to_data`; raise `SpecError` if it violates the contract."""
     values = dict(data)
     if "options" in values:
         values["options"] = tuple(Option(**{**o, "choices": tuple(o["choices"])}) for o in values["options"])

@@ -1,4 +1,4 @@
-"""The worker's own catalogue: built-in plugins and those third-party ones that its job needs, really imported."""
+"""The catalogue of a worker: built-in plugins, and the third-party plugins of its job, imported into its process."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ from typing import Any
 
 from genbench.errors import SpecError
 from genbench.plugins.catalogue import Catalogue, combine
-from genbench.plugins.loader import (
-    LoadedPlugin,
-    Plugin,
-    builtin_plugins,
-    load_plugin,
-)
+from genbench.plugins.loader import LoadedPlugin, Plugin, builtin_plugins, load_plugin
 
 
 @functools.cache
 def load_builtin_plugins() -> tuple[LoadedPlugin, ...]:
-    """Return the built-in plugins, loaded: in the template once for all workers."""
+    """Load the built-in plugins, once per process; the fork server does so once for all workers."""
     return tuple(load_plugin(plugin) for plugin in builtin_plugins())
 
 
-def load_registry(plugins: Sequence[dict[str, Any]]) -> Catalogue:
-    """Import the plugins into this process; raise `SpecError` where one that was fine in the plan fails now."""
+def load_catalogue(plugins: Sequence[dict[str, Any]]) -> Catalogue:
+    """Import plugins, given as fields of `Plugin`, into this process; raise `SpecError` if one fails to load here."""
     catalogue = combine([*load_builtin_plugins(), *(load_plugin(Plugin(**data)) for data in plugins)])
     for plugin in catalogue.plugins:
         if plugin.quarantined:

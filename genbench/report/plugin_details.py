@@ -10,7 +10,7 @@ from genbench.api.options import Option
 from genbench.api.specs import ConfigurableSpec
 from genbench.plugins.catalogue import SINGULAR, Entry
 from genbench.plugins.loader import Kind
-from genbench.plugins.spec_transfer import TARGETS
+from genbench.plugins.spec_transfer import CODE_FIELDS
 from genbench.report import numbers
 from genbench.report.html.page import cell_title
 from genbench.results.schema import CellIdentity
@@ -25,7 +25,7 @@ def describe_entry(entry: Entry[Any]) -> dict[str, Any]:
     data = {
         field.name: getattr(spec, field.name)
         for field in dataclasses.fields(spec)
-        if field.name not in ("options", *TARGETS)
+        if field.name not in ("options", *CODE_FIELDS)
     }
     if isinstance(spec, ConfigurableSpec):
         data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]

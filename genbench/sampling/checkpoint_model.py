@@ -22,7 +22,7 @@ from genbench.api.training import Family
 from genbench.errors import DataError, NoDataError, SpecError, UsageError
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import Kind
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
 from genbench.train.network_checks import LOSS_NETWORK, build_networks
@@ -61,14 +61,14 @@ def load_trained(
     if not path.is_file():
         raise _no_weights(planned, result, best)
     needed: dict[Kind, Choice] = {"families": identity.family, "models": identity.model, "losses": identity.loss}
-    known = load_registry([])  # the built-in plugins; others are discovered only where they are needed
+    known = load_catalogue([])  # the built-in plugins; others are discovered only where they are needed
     if any(
         choice.name not in known.entries(kind) for kind, choice in (*needed.items(), ("datasets", identity.dataset))
     ):
         known = discover(plugins or run.record.plugin_files)
     found = {kind: known.require(kind, choice.name).plugin for kind, choice in needed.items()}
     others = {plugin.target: plugin for plugin in found.values() if plugin.origin != "builtin"}
-    catalogue = load_registry([dataclasses.asdict(plugin) for plugin in others.values()])
+    catalogue = load_catalogue([dataclasses.asdict(plugin) for plugin in others.values()])
     notes = [
         f"the {SINGULAR[kind]} '{choice.name}' was trained with {choice.origin.distribution} {choice.origin.version}; "
         f"the installed version is {found[kind].version}"

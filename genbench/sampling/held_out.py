@@ -13,7 +13,7 @@ from genbench.data.loading import load_data
 from genbench.errors import DataError, UsageError
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.plugins.loader import Plugin
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import Choice
 
 
@@ -33,7 +33,7 @@ def load_held_out(
     Raises `DataError` where the dataset or the extractor is unavailable, and `UsageError` for a dataset of 2-D points.
     """
     third_party = {plugin.name: plugin for plugin in plugins if plugin.origin != "builtin"}
-    catalogue = load_registry([dataclasses.asdict(plugin) for plugin in third_party.values()])
+    catalogue = load_catalogue([dataclasses.asdict(plugin) for plugin in third_party.values()])
     if catalogue.require("datasets", dataset.name).spec.points:
         raise UsageError(f"'{dataset.name}' contains 2-D points, not images.", "Choose another --dataset.")
     data = load_data(dataset, shape, catalogue)

@@ -1,1 +1,1 @@
-"""Writing a new plugin package: templates, filled with a name."""
+"""Creating a new plugin package from templates."""

@@ -1,4 +1,4 @@
-"""What a new plugin package consists of: text for each file, made from a template, a kind and a name."""
+"""The files of a new plugin package, generated from templates for a kind and a name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ProjectFamily = Literal["adversarial", "variational"]
 
 KINDS: tuple[str, ...] = get_args(ProjectKind)
 FAMILIES: tuple[str, ...] = get_args(ProjectFamily)
-OF_A_FAMILY = ("model", "loss")  # kinds that exist for each built-in family
+FAMILY_KINDS = ("model", "loss")  # kinds with one template per built-in family
 
-# A spec's name, less what the name of a distribution and of a module cannot be. Nothing in it needs quoting anywhere.
+# Names that are valid for a spec, a distribution and (with underscores) a module, and that never need quoting.
 _NAME = re.compile(r"[a-z]([a-z0-9_-]*[a-z0-9])?")
-_LONGEST = 40
-_WORDS = {  # what the one-line summary says, and the module that does the work
+_MAX_LENGTH = 40
+_SUMMARIES = {  # by template: the one-line summary, and the module with the implementation
     "model-adversarial": ("a generator and a discriminator of dense layers", "networks.py"),
     "model-variational": ("an encoder and a decoder of dense layers", "networks.py"),
     "loss-adversarial": ("hinge loss with a margin", "loss.py"),
@@ -32,12 +32,12 @@ _WORDS = {  # what the one-line summary says, and the module that does the work
     "metric": ("difference of mean brightness between samples and held-out images", "metric.py"),
     "family": ("matching of the images' mean and variance", "family.py"),
 }
-_BESIDE = {"adversarial": "gan", "variational": "vae"}  # the built-in model that the first run trains too
+_BASELINES = {"adversarial": "gan", "variational": "vae"}  # the built-in model that the first run trains as well
 
 
 @dataclass(frozen=True)
 class Project:
-    """A plugin package that is to be written; raises `UsageError` for a name that cannot be one."""
+    """A new plugin package; raises `UsageError` for an invalid name."""
 
     name: str
     kind: ProjectKind = "model"
@@ -53,29 +53,29 @@ class Project:
 
     @property
     def template(self) -> str:
-        """The folder of templates."""
-        return f"{self.kind}-{self.family}" if self.kind in OF_A_FAMILY else self.kind
+        """The folder with the templates."""
+        return f"{self.kind}-{self.family}" if self.kind in FAMILY_KINDS else self.kind
 
     @property
     def work(self) -> str:
-        """The module that does the work: what an author changes first."""
-        return _WORDS[self.template][1]
+        """The module with the implementation, which an author changes first."""
+        return _SUMMARIES[self.template][1]
 
     @property
     def arguments(self) -> str:
-        """What follows `genbench run` to see it beside what is built in."""
-        beside = _BESIDE[self.family]
+        """The arguments of `genbench run` that compare it with built-in plugins."""
+        baseline = _BASELINES[self.family]
         return {
-            "model": f"--models {self.name},{beside}",
-            "loss": f"--models {beside} --losses {self.name}",
+            "model": f"--models {self.name},{baseline}",
+            "loss": f"--models {baseline} --losses {self.name}",
             "dataset": f"--models gan --datasets {self.name}",
             "metric": f"--models gan --metrics {self.name}",
             "family": f"--models {self.name},gan",
         }[self.kind]
 
     def files(self) -> dict[str, str]:
-        """Return the text of every file by its path inside the project's folder."""
-        summary, work = _WORDS[self.template][0], self.work
+        """Return the text of every file, by its path in the project folder."""
+        summary, work = _SUMMARIES[self.template][0], self.work
         words = {
             "NAME": self.name,
             "MODULE": self.module,
@@ -97,31 +97,33 @@ class Project:
         return {path: _fill(_read(source), words) for path, source in sources.items()}
 
     def write(self, folder: Path) -> None:
-        """Write the project into a new folder; raise `UsageError` where there is something already."""
+        """Write the project to a new folder; raise `UsageError` if the path exists."""
         if folder.exists() or folder.is_symlink():
-            raise UsageError(f"{folder} exists already.", "Remove it, or name another folder with --out DIR.")
+            raise UsageError(f"{folder} already exists.", "Remove it, or choose another folder with --out DIR.")
         try:
             for path, text in self.files().items():
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UsageError(f"{folder} cannot be written: {error.strerror}.", "Name another with --out DIR.") from None
+            raise UsageError(
+                f"{folder} cannot be written: {error.strerror}.", "Choose another with --out DIR."
+            ) from None
 
 
 def _require_name(name: str) -> None:
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+    if not _NAME.fullmatch(name) or len(name) > _MAX_LENGTH:
         allowed = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
-        hint = f" Did you mean '{allowed}'?" if _NAME.fullmatch(allowed) and len(allowed) <= _LONGEST else ""
+        hint = f" Did you mean '{allowed}'?" if _NAME.fullmatch(allowed) and len(allowed) <= _MAX_LENGTH else ""
         raise UsageError(
-            f"'{name}' cannot be the name of a plugin.{hint}",
-            "Use lower-case letters, digits, '-' and '_', beginning with a letter, ending with a letter or digit.",
+            f"'{name}' is not a valid name for a plugin.{hint}",
+            "Use lower-case letters, digits, '-' and '_'; begin with a letter, and end with a letter or digit.",
         )
     module = name.replace("-", "_")
     taken = module in sys.stdlib_module_names or keyword.iskeyword(module)
     if taken or module in ("genbench", "torch", "tests", "test", "src"):
         raise UsageError(
-            f"A package named '{module}' would stand in the way of Python's own, or of torch's.",
+            f"A package named '{module}' would conflict with an existing package or keyword.",
             f"Choose another name, such as 'my-{name}'.",
         )
 
@@ -131,5 +133,5 @@ def _read(source: str) -> str:
 
 
 def _fill(text: str, words: dict[str, str]) -> str:
-    """Put words in the place of ``@WORD@``; an unknown one is a fault of the template."""
+    """Replace each ``@WORD@``; raises KeyError for an unknown word."""
     return re.sub(r"@([A-Z]+)@", lambda found: words[found[1]], text)

@@ -1,4 +1,4 @@
-"""The conformance kit: rules that plugins keep, tried on tiny data; behind `genbench plugin test`, and for pytest."""
+"""The conformance kit: rules for plugins, checked on tiny data by `genbench plugin test` and in pytest."""
 
 from __future__ import annotations
 

@@ -1,18 +1,16 @@
-"""What a check is: a rule, why it matters, how to mend what breaks it, and a function that finds out."""
+"""What a check is: a rule, the reason for it, how to fix a violation, and the function that checks it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from genbench.plugins.loader import Kind
-
-if TYPE_CHECKING:
-    from genbench.testing.subject import Subject
+from genbench.testing.subject import Subject
 
 Verdict = Literal["ok", "failed", "skipped"]
-Examine: TypeAlias = Callable[["Subject"], None]  # raises `RuleViolation` or `NotApplicable`
+Examine: TypeAlias = Callable[[Subject], None]  # raises `RuleViolation` or `NotApplicable`
 
 
 @dataclass(frozen=True)
@@ -20,31 +18,31 @@ class Check:
     """One rule."""
 
     name: str
-    kinds: tuple[Kind, ...]  # that it applies to
-    what: str  # holds: one sentence
-    why: str  # it matters
-    mend: str  # what the author does
+    kinds: tuple[Kind, ...]  # the kinds of specs that it applies to
+    what: str  # the rule, in one sentence
+    why: str  # the reason for it
+    fix: str  # what the author can do about a violation
     examine: Examine
-    after: tuple[str, ...] = ()  # rules without which this one cannot be tried
+    after: tuple[str, ...] = ()  # checks that must have passed before this one can run
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a check said of a subject."""
+    """The result of a check on a subject."""
 
-    kind: str  # of the subject, or 'plugins' where a plugin as a whole is meant
+    kind: str  # of the subject; 'plugins' if the outcome is about a whole plugin
     subject: str
     check: str
     verdict: Verdict
-    reason: str = ""  # what was found, or why it was skipped
+    reason: str = ""  # what was found, or why the check was skipped
 
 
 def check(
-    name: str, *kinds: Kind, what: str, why: str, mend: str, after: tuple[str, ...] = ()
+    name: str, *kinds: Kind, what: str, why: str, fix: str, after: tuple[str, ...] = ()
 ) -> Callable[[Examine], Check]:
-    """Make a check of a function."""
+    """Turn a function into a check."""
 
     def make(examine: Examine) -> Check:
-        return Check(name, kinds, what, why, mend, examine, after)
+        return Check(name, kinds, what, why, fix, examine, after)
 
     return make

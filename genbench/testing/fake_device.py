@@ -1,7 +1,7 @@
-"""A GPU that is not there: tensors that have a shape, a type and the device 'cuda', but no memory and no values.
+"""A fake GPU: tensors with a shape, a dtype and the device 'cuda', but without memory or values.
 
-Operations between such tensors and tensors on the CPU fail as they would on a GPU, so code that leaves a tensor behind
-on the CPU is found on any machine. Nothing is computed; gradients are stood in for by tensors of their shape.
+Mixing such tensors with CPU tensors fails as on a real GPU, so code that leaves a tensor on the CPU is found on any
+machine. Nothing is computed; gradients are replaced by empty tensors of the same shape.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FAKE_CUDA = torch.device("cuda", 0)
 
 
 class FakeGenerator(torch.Generator):
-    """A generator that says it lives on the fake GPU."""
+    """A generator that reports the fake GPU as its device."""
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
@@ -29,29 +29,29 @@ class FakeGenerator(torch.Generator):
 
 @contextmanager
 def fake_gpu() -> Iterator[None]:
-    """Make every tensor that is created inside a fake one; `autograd.grad` returns stand-ins."""
+    """Make every tensor that is created inside a fake one; `autograd.grad` returns empty gradients."""
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode, mock.patch.object(torch.autograd, "grad", _stand_ins):
+    with mode, mock.patch.object(torch.autograd, "grad", _empty_gradients):
         yield
 
 
-def move(networks: Mapping[str, nn.Module]) -> None:
-    """Put the networks' parameters and buffers on the fake GPU, as `Module.to` would; call it inside `fake_gpu`."""
+def move_to_fake_gpu(networks: Mapping[str, nn.Module]) -> None:
+    """Move the networks' parameters and buffers to the fake GPU, as `Module.to` would; call it inside `fake_gpu`."""
     moved: dict[int, Tensor] = {}
     for network in networks.values():
         for module in network.modules():
             tables: list[dict[str, Any]] = [module._parameters, module._buffers]
-            for held in tables:
-                for name, tensor in held.items():
+            for table in tables:
+                for name, tensor in table.items():
                     if tensor is not None:
-                        held[name] = moved.setdefault(id(tensor), _twin(tensor))
+                        table[name] = moved.setdefault(id(tensor), _fake_copy(tensor))
 
 
-def _twin(tensor: Tensor) -> Any:
-    twin = torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_CUDA)
-    return nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+def _fake_copy(tensor: Tensor) -> Any:
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, device=FAKE_CUDA)
+    return nn.Parameter(copy, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copy
 
 
-def _stand_ins(outputs: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Tensor, ...]:
-    several = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    return tuple(torch.empty_like(tensor).requires_grad_() for tensor in several)
+def _empty_gradients(outputs: Any, inputs: Any, *_: Any, **__: Any) -> tuple[Tensor, ...]:
+    tensors = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    return tuple(torch.empty_like(tensor).requires_grad_() for tensor in tensors)

@@ -1,4 +1,4 @@
-"""A run that never trains, as reporters are told of one: a cell goes well, another goes on and fails."""
+"""A simulated run for reporters, without training: one cell succeeds, the other is resumed and then fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from genbench.results.store import RunDirectory
 from genbench.testing.subject import Subject
 from genbench.trackers.messages import TrackerEvent
 
-BATCH, STEPS = 32, 10  # of a window
+BATCH, STEPS = 32, 10  # images per step, steps per window
 TERMS: Sequence[dict[str, float]] = ({"discriminator": 1.2, "generator": 0.9}, {"discriminator": 0.8}, {}, {})
 SPEED = Throughput(images_per_second=400, low=390, high=410, confidence=0.95, windows=3, steps_per_second=12.5)
 ESTIMATES = (
@@ -36,69 +36,73 @@ ESTIMATES = (
 
 
 class FakeRun:
-    """Its directory on disk, and what happens in it: a first part that is interrupted, and the rest."""
+    """A run directory on disk, and the events of a run that is interrupted and then resumed."""
 
     def __init__(self, path: Path, catalogue: Catalogue) -> None:
         identities = [Subject("models", name, catalogue).identity() for name in ("gan", "vae")]
-        self.well, self.badly = (PlannedCell(id=cell_id(identity), identity=identity) for identity in identities)
+        self.succeeding, self.failing = (
+            PlannedCell(id=cell_id(identity), identity=identity) for identity in identities
+        )
         record = RunRecord(
             created="2026-01-01T00:00:00+00:00",
             genbench=__version__,
             command=["genbench", "run"],
             profile="smoke",
-            cells=[self.well, self.badly],
-            environment={"machine": "a trial"},
+            cells=[self.succeeding, self.failing],
+            environment={"machine": "simulated"},
         )
         self.directory = RunDirectory.create(path, record)
-        self._own = {self.directory.record_path: self.directory.record_path.read_bytes()}
+        self._written = {self.directory.record_path: self.directory.record_path.read_bytes()}
 
-    def first_part(self) -> Sequence[TrackerEvent]:
-        """Return the events until somebody interrupts the run; the files that they speak of are written."""
-        self._finish(_went_well(self.well.id, self.well.identity))
-        picture = self.directory.sample_path(self.well.id)
-        Image.new("L", (56, 28), 128).save(picture)
-        self._own[picture] = picture.read_bytes()
+    def events_until_interruption(self) -> Sequence[TrackerEvent]:
+        """Write the files of the first part of the run; return its events, up to an interruption."""
+        self._finish(_successful_result(self.succeeding.id, self.succeeding.identity))
+        grid = self.directory.sample_path(self.succeeding.id)
+        Image.new("L", (56, 28), 128).save(grid)
+        self._written[grid] = grid.read_bytes()
         return (
-            TrackerEvent("run_started", fields={"pending": [self.well.id, self.badly.id]}),
-            TrackerEvent("cell_started", self.well.id, {"index": 1, "total": 2, "steps": 4 * STEPS}),
-            *(_window(self.well.id, number, terms) for number, terms in enumerate(TERMS, 1)),
+            TrackerEvent("run_started", fields={"pending": [self.succeeding.id, self.failing.id]}),
+            TrackerEvent("cell_started", self.succeeding.id, {"index": 1, "total": 2, "steps": 4 * STEPS}),
+            *(_window(self.succeeding.id, number, terms) for number, terms in enumerate(TERMS, 1)),
             TrackerEvent(
                 "evaluated",
-                self.well.id,
+                self.succeeding.id,
                 {"step": 4 * STEPS, "images": 4 * STEPS * BATCH, "estimates": list(ESTIMATES)},
             ),
-            TrackerEvent("cell_finished", self.well.id),
-            TrackerEvent("cell_started", self.badly.id, {"index": 2, "total": 2, "steps": 4 * STEPS}),
-            _window(self.badly.id, 1, {"autoencoder": 250.0}),
+            TrackerEvent("cell_finished", self.succeeding.id),
+            TrackerEvent("cell_started", self.failing.id, {"index": 2, "total": 2, "steps": 4 * STEPS}),
+            _window(self.failing.id, 1, {"autoencoder": 250.0}),
             TrackerEvent("run_finished", fields={"interrupted": True}),
         )
 
-    def rest(self) -> Sequence[TrackerEvent]:
-        """Return the events of `--resume`: a cell goes on, its window is told again, and it fails."""
-        reason = "the process ended with exit status 7"
-        self._finish(CellResult(id=self.badly.id, identity=self.badly.identity, status="failed", reason=reason))
+    def events_after_resuming(self) -> Sequence[TrackerEvent]:
+        """Return the events of `--resume`: a cell continues, its window is reported again, and it fails."""
+        reason = "the process exited with status 7"
+        self._finish(CellResult(id=self.failing.id, identity=self.failing.identity, status="failed", reason=reason))
         return (
-            TrackerEvent("run_started", fields={"pending": [self.badly.id]}),
-            TrackerEvent("cell_started", self.badly.id, {"index": 1, "total": 1, "steps": 4 * STEPS}),
-            _window(self.badly.id, 1, {"autoencoder": 250.0}),
-            TrackerEvent("cell_finished", self.badly.id),
+            TrackerEvent("run_started", fields={"pending": [self.failing.id]}),
+            TrackerEvent("cell_started", self.failing.id, {"index": 1, "total": 1, "steps": 4 * STEPS}),
+            _window(self.failing.id, 1, {"autoencoder": 250.0}),
+            TrackerEvent("cell_finished", self.failing.id),
             TrackerEvent("run_finished", fields={"interrupted": False}),
         )
 
-    def changed(self) -> list[str]:
-        """Return genbench's own files that are not as they were written."""
-        return [path.name for path, content in self._own.items() if not path.is_file() or path.read_bytes() != content]
+    def changed_files(self) -> list[str]:
+        """Return the names of genbench's own files that were changed since they were written."""
+        return [
+            path.name for path, content in self._written.items() if not path.is_file() or path.read_bytes() != content
+        ]
 
-    def others(self) -> dict[Path, int]:
-        """Return the files that the reporter has written into the run's directory, with their sizes."""
+    def reporter_files(self) -> dict[Path, int]:
+        """Return the files that the reporter wrote to the run directory, with their sizes."""
         logs = self.directory.path / "logs"
         files = [path for path in self.directory.path.rglob("*") if path.is_file() and logs not in path.parents]
-        return {path: path.stat().st_size for path in files if path not in self._own}
+        return {path: path.stat().st_size for path in files if path not in self._written}
 
     def _finish(self, result: CellResult) -> None:
         self.directory.write_cell(result)
         path = self.directory.cell_path(result.id)
-        self._own[path] = path.read_bytes()
+        self._written[path] = path.read_bytes()
 
 
 def _window(cell: str, number: int, terms: dict[str, float]) -> TrackerEvent:
@@ -107,7 +111,7 @@ def _window(cell: str, number: int, terms: dict[str, float]) -> TrackerEvent:
     return TrackerEvent("window_finished", cell, fields)
 
 
-def _went_well(name: str, identity: CellIdentity) -> CellResult:
+def _successful_result(name: str, identity: CellIdentity) -> CellResult:
     steps = range(STEPS, 5 * STEPS, STEPS)
     return CellResult(
         id=name,

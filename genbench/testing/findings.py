@@ -1,16 +1,11 @@
-"""What a rule finds: a violation, or that it does not apply."""
+"""What a check raises: the rule is violated, or it does not apply."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 class RuleViolation(Exception):
-    """The rule is broken; the message says what was found."""
+    """The subject violates the rule; the message says what was found."""
 
 
 class NotApplicable(Exception):
-    """The rule says nothing about this subject, or cannot be tried here; the message says why."""
+    """The rule does not apply to this subject, or cannot be checked here; the message says why."""

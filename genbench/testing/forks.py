@@ -1,25 +1,26 @@
-"""Copies of the process that a plugin forks and lets run on: counted, and ended before they do the same work again."""
+"""Detecting forks of this process by a plugin, and stopping the forked copies before they repeat the work."""
 
 from __future__ import annotations
 
 import os
 
-_forks = [0]  # in this process, of whatever kind
+_count = 0  # every fork of this process, whatever started it
 
 
-def _count() -> None:
-    _forks[0] += 1
+def _increment() -> None:
+    global _count
+    _count += 1
 
 
-os.register_at_fork(after_in_parent=_count)
+os.register_at_fork(after_in_parent=_increment)
 
 
-def forks() -> int:
-    """Return how often this process was forked so far."""
-    return _forks[0]
+def fork_count() -> int:
+    """Return how many times this process has been forked so far."""
+    return _count
 
 
-def end_copy(owner: int) -> None:
-    """End this process where it is not the one of that id."""
+def exit_if_forked(owner: int) -> None:
+    """Exit this process unless its id is that of the owner."""
     if os.getpid() != owner:
         os._exit(0)

@@ -1,4 +1,4 @@
-"""Examining subjects in a child process: a plugin that crashes, forks or never returns fails one check, and no more."""
+"""Running checks in a child process: a plugin that crashes, forks or never returns fails one check, and no more."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 import msgspec
 
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.child import answering, ask_child
 from genbench.testing.check import Outcome
 from genbench.testing.checks import BY_NAME
-from genbench.testing.run_checks import checks_of
+from genbench.testing.run_checks import Examination, checks_for
 from genbench.testing.subject import Subject
 from genbench.testing.targets import Targets
 
-CHECK_SECONDS = 120.0  # that one check may take
-STARTING_SECONDS = 60.0  # that importing torch may take before the first check
-_PRINTED = 500  # characters of what a plugin printed last
+CHECK_SECONDS = 120.0  # time limit of one check
+STARTING_SECONDS = 60.0  # additional time for importing torch, before the first check
+_SHOWN_OUTPUT = 500  # characters at the end of the plugin's output
 
 
 class Question(msgspec.Struct, frozen=True):
-    """What a child is to examine."""
+    """What a child is to check."""
 
     plugins: list[dict[str, Any]]
     pairs: list[tuple[str, str, str]]  # kind, name, check
@@ -37,12 +37,14 @@ def examine_isolated(
     seconds: float = CHECK_SECONDS,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Ask every check of every subject; return the outcomes, each handed to `on_outcome` as it arrives.
+    """Run every check on every subject; return the outcomes, and pass each to `on_outcome` as it arrives.
 
-    Where the child dies or does not answer in time, the check that it was at has failed, and another child goes on.
+    If the child dies or does not answer in time, the check that it was running has failed, and another child continues
+    with the next one.
     """
-    pairs = [(subject.kind, subject.name, check.name) for subject in targets.subjects for check in checks_of(subject)]
-    pairs = [pair for pair in pairs if not only or pair[2] in only]
+    pairs = [
+        (subject.kind, subject.name, check.name) for subject in targets.subjects for check in checks_for(subject, only)
+    ]
     outcomes: list[Outcome] = []
 
     def add(outcome: Outcome) -> None:
@@ -59,31 +61,34 @@ def examine_isolated(
             msgspec.json.encode(question),
             len(left),
             seconds,
-            partial(_take, add),
+            partial(_accept, add),
             "checking",
             STARTING_SECONDS,
         )
         if ending.reason and len(outcomes) < len(pairs):
-            printed = f"; it printed last: {ending.text[-_PRINTED:].strip()}" if ending.text.strip() else ""
+            output = ending.text.strip()
+            printed = f"; the end of its output: {output[-_SHOWN_OUTPUT:].strip()}" if output else ""
             add(Outcome(*pairs[len(outcomes)], "failed", ending.reason + printed))
     return outcomes
 
 
-def _take(add: Callable[[Outcome], None], line: bytes) -> None:
+def _accept(add: Callable[[Outcome], None], line: bytes) -> None:
     add(msgspec.json.decode(line, type=Outcome))
 
 
 def serve(descriptor: int) -> None:
-    """Be the child: examine what standard input asks for and write one outcome a line to the descriptor."""
-    import torch._dynamo  # optimisers import it at their first use, which would count as time of a check  # noqa: F401
+    """Run in the child: answer the question on standard input with one outcome per line, written to the descriptor."""
+    # Optimisers import it when they are first used, which would count towards the time of a check.
+    import torch._dynamo  # noqa: F401
 
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    catalogue = load_registry(question.plugins)
-    subjects: dict[tuple[str, str], Subject] = {}
+    catalogue = load_catalogue(question.plugins)
+    examinations: dict[tuple[str, str], Examination] = {}
     with answering(descriptor) as answer:
         for kind, name, check in question.pairs:
             key = kind, name
-            if key not in subjects:
+            if key not in examinations:
+                subject = Subject(kind, name, catalogue, question.settings)  # type: ignore[arg-type]
                 known = {o.check: o for o in question.known if (o.kind, o.subject) == key}
-                subjects[key] = Subject(kind, name, catalogue, question.settings, known)  # type: ignore[arg-type]
-            answer(msgspec.json.encode(subjects[key].outcome(BY_NAME[check])))
+                examinations[key] = Examination(subject, known)
+            answer(msgspec.json.encode(examinations[key].outcome(BY_NAME[check])))

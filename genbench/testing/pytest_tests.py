@@ -1,4 +1,4 @@
-"""The kit as tests: one pytest test for each rule and each thing that a plugin registers.
+"""The kit in pytest: one test for each rule and each thing that a plugin registers.
 
 # test_my_plugin.py
 from genbench.testing import conformance
@@ -14,9 +14,9 @@ from typing import Any
 
 from genbench.plan.settings import Settings
 from genbench.plugins.catalogue import SINGULAR, discover
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.testing.check import Check, Outcome
-from genbench.testing.run_checks import checks_of, explain
+from genbench.testing.run_checks import Examination, checks_for, explain
 from genbench.testing.subject import Subject
 from genbench.testing.targets import find_targets
 
@@ -32,32 +32,33 @@ def conformance(
 
     Args:
         names: plugins, distributions, or models, losses and so on.
-        plugin: a plugin in a single file; without names, all that it registers.
-        only: rules that are asked; empty: all.
-        skip: rules that are not.
-        settings: option values by name, as `--set` gives them: {"my-variant": {"width": 8}}.
+        plugin: the path of a single-file plugin; without names, everything that it registers is checked.
+        only: the rules to check; empty: all.
+        skip: rules not to check.
+        settings: option values by name, as with `--set`: {"my-variant": {"width": 8}}.
 
-    The plugin is imported into this process. Raises `UsageError` for a name that nothing has.
+    The plugin is imported into this process. Raises `UsageError` for an unknown name.
     """
     import pytest
 
     files = [] if plugin is None else [str(Path(plugin).resolve())]
     targets = find_targets(names or files, discover(files), settings=settings)
-    catalogue = load_registry(targets.plugins)
+    catalogue = load_catalogue(targets.plugins)
     cases: list[Any] = [pytest.param(refusal, None, id=f"{refusal.subject}-loads") for refusal in targets.refusals]
     names_of_all = [described.name for described in targets.subjects]
     for described in targets.subjects:
-        alone = names_of_all.count(described.name) == 1
-        title = described.name if alone else f"{described.name}-{SINGULAR[described.kind]}"
+        unique = names_of_all.count(described.name) == 1
+        title = described.name if unique else f"{described.name}-{SINGULAR[described.kind]}"
         subject = Subject(described.kind, described.name, catalogue, settings or {})
+        examination = Examination(subject)
         cases += [
-            pytest.param(subject, check, id=f"{title}-{check.name}")
-            for check in checks_of(subject, only)
+            pytest.param(examination, check, id=f"{title}-{check.name}")
+            for check in checks_for(subject, only)
             if check.name not in skip
         ]
 
     @pytest.mark.parametrize(("subject", "check"), cases)
-    def test_conformance(subject: Subject | Outcome, check: Check | None) -> None:
+    def test_conformance(subject: Examination | Outcome, check: Check | None) -> None:
         outcome = subject if isinstance(subject, Outcome) else subject.outcome(check)  # type: ignore[arg-type]
         if outcome.verdict == "skipped":
             pytest.skip(outcome.reason)

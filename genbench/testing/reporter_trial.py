@@ -1,6 +1,6 @@
-"""Trying a reporter on a run that never trains, in a process of its own as in a real one, and taking down what it does.
+"""Trying a reporter on a simulated run, in a process of its own as in a real run, and recording what it does.
 
-The run is interrupted and goes on, so that there are two processes, one after the other.
+The run is interrupted and resumed, so the reporter runs in two processes, one after the other.
 """
 
 from __future__ import annotations
@@ -12,37 +12,35 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from genbench.plan.identity import origin
 from genbench.results.schema import Choice
 from genbench.testing.fake_run import FakeRun
+from genbench.testing.subject import Subject
 from genbench.trackers import dispatch
 from genbench.trackers.messages import TrackerEvent
 from genbench.trackers.sandbox import NETWORK, SEEN, STRAY
 
-if TYPE_CHECKING:
-    from genbench.testing.subject import Subject
-
 START_SECONDS = 60.0
-PATIENCE = 5.0  # seconds beyond what a run waits, until nothing more is expected of it
-END_SECONDS = 15.0  # a run waits for thirty: there is next to nothing to write here
-REST, LOOKS = 0.3, 10  # seconds in which nothing happens after a window, and how often one looks meanwhile
+GRACE_SECONDS = 5.0  # beyond the time limit of an event, before an answer is no longer expected
+END_SECONDS = 15.0  # a run allows thirty, but here there is next to nothing to write
+IDLE_SECONDS, IDLE_SAMPLES = 0.3, 10  # how long, and how often, activity is sampled after a window
 _LINE = re.compile(r'File "([^"]+)", line (\d+)')
-_HERE = str(Path(dispatch.__file__).parents[1])  # genbench's own lines say nothing
+_GENBENCH = str(Path(dispatch.__file__).parents[1])
 
 
 @dataclass
-class Part:
-    """What one process did."""
+class TrialPart:
+    """What the reporter did in one process."""
 
-    unavailable: str = ""  # what `create` says is missing
-    fault: str = ""  # 'window_finished: ValueError: …'; no event was told afterwards
+    unavailable: str = ""  # what `create` reports as missing
+    fault: str = ""  # 'window_finished: ValueError: …'; no further events were sent
     slow: str = ""  # 'window_finished took 1.3 s'
-    endless: bool = False  # it did not end by itself
-    busy: float = 0.0  # share of the time in which it was at work while nothing happened
-    network: list[str] = field(default_factory=list)  # hosts that it asked for, in vain
-    strays: list[str] = field(default_factory=list)  # files that it left in the working directory
+    never_exits: bool = False  # the process did not exit after the last event
+    busy: float = 0.0  # share of the samples between events in which it was computing
+    network: list[str] = field(default_factory=list)  # hosts that it tried to reach; access was refused
+    strays: list[str] = field(default_factory=list)  # files that it wrote to the working directory
 
     @property
     def event(self) -> str:
@@ -52,35 +50,46 @@ class Part:
 
 @dataclass
 class ReporterTrial:
-    """What a reporter did in a run and its resumption."""
+    """What a reporter did in a run and after it was resumed."""
 
-    first: Part
-    rest: Part
-    changed: list[str]  # files of the run that are not as genbench wrote them
-    lost: list[str]  # files of the first part that are shorter than half of what they were
+    first: TrialPart
+    resumed: TrialPart
+    changed: list[str]  # genbench's own files that the reporter changed
+    lost: list[str]  # its files from the first part that are now less than half as long
 
     @property
-    def parts(self) -> tuple[Part, Part]:
+    def parts(self) -> tuple[TrialPart, TrialPart]:
         """Both parts."""
-        return self.first, self.rest
+        return self.first, self.resumed
 
 
-def run_trial(subject: Subject) -> ReporterTrial:
-    """Tell the reporter of a made-up run in a temporary folder."""
+_trials: WeakKeyDictionary[Subject, ReporterTrial] = WeakKeyDictionary()
+
+
+def trial_of(subject: Subject) -> ReporterTrial:
+    """Return the trial of a reporter; it takes seconds, and is run once per subject."""
+    if subject not in _trials:
+        _trials[subject] = _run_trial(subject)
+    return _trials[subject]
+
+
+def _run_trial(subject: Subject) -> ReporterTrial:
+    """Send the reporter the events of a simulated run in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         run = FakeRun(Path(folder, "run"), subject.catalogue)
-        first, rest = _tell(subject, run, run.first_part()), Part()
-        written, changed = run.others(), run.changed()
-        if not (first.unavailable or first.fault or first.slow or first.endless or changed):
-            rest = _tell(subject, run, run.rest())
-            changed = run.changed()
-        left = run.others()
+        first, resumed = _run_part(subject, run, run.events_until_interruption()), TrialPart()
+        written, changed = run.reporter_files(), run.changed_files()
+        if not (first.unavailable or first.fault or first.slow or first.never_exits or changed):
+            resumed = _run_part(subject, run, run.events_after_resuming())
+            changed = run.changed_files()
+        left = run.reporter_files()
         lost = [path.name for path, size in written.items() if left.get(path, 0) < size / 2]
-    return ReporterTrial(first, rest, changed, lost)
+    return ReporterTrial(first, resumed, changed, lost)
 
 
-def _tell(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) -> Part:
-    part, warnings = Part(), list[str]()
+def _run_part(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) -> TrialPart:
+    """Start a process for the reporter, send it the events, and wait for its exit."""
+    part, warnings = TrialPart(), list[str]()
     choice = Choice(
         name=subject.name,
         options=subject.options("reporters", subject.spec),
@@ -93,84 +102,89 @@ def _tell(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) -> Par
     )
     try:
         tracker.started(time.monotonic() + START_SECONDS)
-        _converse(tracker, events, part)
+        _send_events(tracker, events, part)
         if not tracker.gone:
+            before = len(warnings)
             tracker.end(time.monotonic() + END_SECONDS)
-            part.endless = any("did not end" in warning for warning in warnings)
+            part.never_exits = len(warnings) > before  # every event is answered: nothing else is left to warn about
     finally:
         tracker.kill()
     part.unavailable = tracker.unavailable
-    said = log.read_text(encoding="utf-8", errors="replace")
+    output = log.read_text(encoding="utf-8", errors="replace")
     if tracker.fault:
-        part.fault = tracker.fault + _place(said)
+        part.fault = tracker.fault + _innermost_line(output)
     elif not (part.slow or part.unavailable):
-        told_no_more = [warning.partition(dispatch.NO_MORE)[0] for warning in warnings if dispatch.NO_MORE in warning]
-        part.fault = "".join(told_no_more[-1:])
-    part.network, part.strays = _seen(said, NETWORK), _seen(said, STRAY)
+        given_up = [warning.partition(dispatch.NO_MORE)[0] for warning in warnings if dispatch.NO_MORE in warning]
+        part.fault = "".join(given_up[-1:])
+    part.network, part.strays = _sandbox_records(output, NETWORK), _sandbox_records(output, STRAY)
     return part
 
 
-def _converse(tracker: dispatch.TrackerProcess, events: Sequence[TrackerEvent], part: Part) -> None:
-    """Tell the events one by one, each when the one before has been answered."""
-    windows, quiet = list[float](), list[float]()
-    for told in events:
+def _send_events(tracker: dispatch.TrackerProcess, events: Sequence[TrackerEvent], part: TrialPart) -> None:
+    """Send the events one by one, each after the previous one has been answered; time the answers."""
+    windows, busy_shares = list[float](), list[float]()
+    for sent in events:
         if tracker.gone:
             return
-        window = told.event == "window_finished"
-        limit = _limit(told.event)
-        begun = time.monotonic()
-        tracker.tell(told)
-        answered = tracker.caught_up(begun + limit + PATIENCE)
-        seconds = time.monotonic() - begun
+        is_window = sent.event == "window_finished"
+        limit = _time_limit(sent.event)
+        start = time.monotonic()
+        tracker.tell(sent)
+        answered = tracker.caught_up(start + limit + GRACE_SECONDS)
+        seconds = time.monotonic() - start
         if tracker.gone:
             return
-        if window:
+        if is_window:
             windows.append(seconds)
-            if len(windows) > 2:  # what it begins to do late, such as an import, is over
-                quiet.append(_share_of_rest_at_work(tracker.pid))
-        slow = len(windows) > 1 and min(windows[-2:]) > limit if window else seconds > limit
+            if len(windows) > 2:  # by now, work that starts late, such as an import, is done
+                busy_shares.append(_busy_share(tracker.pid))
+        # A single slow window may be an accident; two in a row are not.
+        slow = len(windows) > 1 and min(windows[-2:]) > limit if is_window else seconds > limit
         if slow or not answered:
-            part.slow = f"{told.event} took {seconds:.1f} s" if answered else f"{told.event} went on beyond {limit:g} s"
+            part.slow = (
+                f"{sent.event} took {seconds:.1f} s" if answered else f"{sent.event} took longer than {limit:g} s"
+            )
             tracker.kill()
-    part.busy = min(quiet, default=0.0)
+    part.busy = min(busy_shares, default=0.0)
 
 
-def _limit(event: str) -> float:
+def _time_limit(event: str) -> float:
     if event == "window_finished":
         return dispatch.WINDOW_SECONDS
     return END_SECONDS if event == "run_finished" else dispatch.EVENT_SECONDS
 
 
-def _share_of_rest_at_work(group: int) -> float:
-    """Return in which share of looks a thread of a process group wants a processor, had or not, while nothing is told.
+def _busy_share(group: int) -> float:
+    """Return the share of samples in which a thread of a process group is running or ready to run; no event is sent.
 
-    0 where the system does not tell.
+    0 if the system does not provide this information.
     """
-    looks = []
-    for _ in range(LOOKS):
-        time.sleep(REST / LOOKS)
-        looks.append(any(state == "R" for state in _states(group)))
-    return sum(looks) / LOOKS
+    samples = []
+    for _ in range(IDLE_SAMPLES):
+        time.sleep(IDLE_SECONDS / IDLE_SAMPLES)
+        samples.append(any(state == "R" for state in _thread_states(group)))
+    return sum(samples) / IDLE_SAMPLES
 
 
-def _states(group: int) -> Iterator[str]:
+def _thread_states(group: int) -> Iterator[str]:
     for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, IndexError):  # it has ended
-            if int(_fields(path)[2]) == group:
-                yield from (_fields(thread)[0] for thread in path.parent.glob("task/*/stat"))
+        with contextlib.suppress(OSError, IndexError):  # it has exited
+            if int(_stat_fields(path)[2]) == group:
+                yield from (_stat_fields(thread)[0] for thread in path.parent.glob("task/*/stat"))
 
 
-def _fields(path: Path) -> list[str]:
-    """Return what the system says of a process or thread: state, parent, group …"""
+def _stat_fields(path: Path) -> list[str]:
+    """Return the fields of a process's or thread's /proc stat file: state, parent, group …"""
     return path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
 
 
-def _seen(said: str, what: str) -> list[str]:
-    start = SEEN + what
-    return list(dict.fromkeys(line.removeprefix(start) for line in said.splitlines() if line.startswith(start)))
+def _sandbox_records(output: str, kind: str) -> list[str]:
+    """Return what the sandbox recorded of this kind, each once."""
+    start = SEEN + kind
+    return list(dict.fromkeys(line.removeprefix(start) for line in output.splitlines() if line.startswith(start)))
 
 
-def _place(said: str) -> str:
-    """Return ' (file, line N)' of the innermost line of the plugin in the last traceback of a log."""
-    found = [(file, line) for file, line in _LINE.findall(said) if not file.startswith((_HERE, "<"))]
+def _innermost_line(output: str) -> str:
+    """Return ' (file, line N)' for the plugin's innermost line in the last traceback of a log."""
+    found = [(file, line) for file, line in _LINE.findall(output) if not file.startswith((_GENBENCH, "<"))]
     return f" ({Path(found[-1][0]).name}, line {found[-1][1]})" if found else ""

@@ -1,4 +1,4 @@
-"""The page of rules in the documentation, made of the list of checks."""
+"""The documentation page of rules, generated from the list of checks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from genbench.testing.checks import CHECKS
 INTRODUCTION = """\
 # The rules of the conformance kit
 
-`genbench plugin test NAME` and `genbench.testing.conformance` ask these rules ([writing a plugin](plugins.md)).
-This page is made from the list in the code: `python scripts/write_conformance.py`.
+`genbench plugin test NAME` and `genbench.testing.conformance` check these rules ([writing a plugin](plugins.md)).
+This page is generated from the code: `python scripts/write_conformance.py`.
 """
 
 
@@ -21,11 +21,11 @@ def page() -> str:
 
 def _section(check: Check) -> str:
     kinds = ", ".join(SINGULAR[kind] for kind in check.kinds) or "plugin"
-    rests = f" Not asked where {' or '.join(f'`{name}`' for name in check.after)} failed." if check.after else ""
+    prerequisites = f" Skipped if {' or '.join(f'`{name}`' for name in check.after)} failed." if check.after else ""
     return (
         f"## `{check.name}`\n\n"
         f"{check.what}\n\n"
-        f"- Asked of: {kinds}.{rests}\n"
+        f"- Applies to: {kinds}.{prerequisites}\n"
         f"- Why: {check.why}\n"
-        f"- How to mend it: {check.mend}\n"
+        f"- How to fix it: {check.fix}\n"
     )

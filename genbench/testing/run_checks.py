@@ -1,66 +1,83 @@
-"""Asking checks of subjects, in an order in which each rests on what is known to hold."""
+"""Running checks on a subject, each after the checks that it depends on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from genbench.errors import GenbenchError
 from genbench.measure.user_frame import place
 from genbench.plugins.process_guard import preserved_process_state
-from genbench.testing.check import Check, Outcome
+from genbench.testing.check import Check, Outcome, Verdict
 from genbench.testing.checks import BY_NAME, CHECKS
 from genbench.testing.findings import NotApplicable, RuleViolation
-from genbench.testing.forks import end_copy, forks
+from genbench.testing.forks import exit_if_forked, fork_count
 from genbench.testing.subject import Subject
 
-_FAILED = " has failed"  # after the name of a rule: why those that rest on it are not tried
+_FAILED = " failed"  # follows the name of a check in the reason for which its dependents are skipped
 
 
-def checks_of(subject: Subject, only: Sequence[str] = ()) -> list[Check]:
-    """Return the checks that apply to this kind, all or those that are named, in order."""
+def checks_for(subject: Subject, only: Sequence[str] = ()) -> list[Check]:
+    """Return the checks that apply to this kind of subject, in order; `only` selects some by name."""
     return [check for check in CHECKS if subject.kind in check.kinds and (not only or check.name in only)]
 
 
-def examine(check: Check, subject: Subject) -> Outcome:
-    """Ask a check, once those that it rests on have been asked; an error in the plugin's code is a finding too."""
-    for name in check.after:
-        needed = BY_NAME[name]
-        if subject.kind not in needed.kinds:
-            continue
-        before = subject.outcome(needed)
-        if before.verdict == "failed":
-            return _outcome(check, subject, "skipped", f"{name}{_FAILED}")
-        if before.reason.endswith(_FAILED):
-            return _outcome(check, subject, "skipped", before.reason)
-    forks_before = forks()
+@dataclass
+class Examination:
+    """The checks of one subject; each runs at most once."""
+
+    subject: Subject
+    outcomes: dict[str, Outcome] = field(default_factory=dict)  # so far, by check
+
+    def outcome(self, check: Check) -> Outcome:
+        """Return the outcome of a check; run the check, and those that it depends on, if they have not run yet."""
+        if check.name not in self.outcomes:
+            reason = self._failed_prerequisite(check)
+            verdict: tuple[Verdict, str] = ("skipped", reason) if reason else _run(check, self.subject)
+            self.outcomes[check.name] = Outcome(self.subject.kind, self.subject.name, check.name, *verdict)
+        return self.outcomes[check.name]
+
+    def _failed_prerequisite(self, check: Check) -> str:
+        """Return which check failed that this one depends on, directly or not; an empty string if none did."""
+        for name in check.after:
+            needed = BY_NAME[name]
+            if self.subject.kind not in needed.kinds:
+                continue
+            before = self.outcome(needed)
+            if before.verdict == "failed":
+                return f"{name}{_FAILED}"
+            if before.verdict == "skipped" and before.reason.endswith(_FAILED):
+                return before.reason
+        return ""
+
+
+def _run(check: Check, subject: Subject) -> tuple[Verdict, str]:
+    """Run a check; return the verdict and the reason. An exception in the plugin's code is a failure too."""
+    forks_before = fork_count()
     try:
         with preserved_process_state(randomness=False) as changes:
             check.examine(subject)
-    except RuleViolation as finding:
-        return _outcome(check, subject, "failed", str(finding))
+    except RuleViolation as violation:
+        return "failed", str(violation)
     except NotApplicable as reason:
-        return _outcome(check, subject, "skipped", str(reason))
+        return "skipped", str(reason)
     except GenbenchError as error:
-        return _outcome(check, subject, "failed", f"{error.cause} {error.cure}".strip())
+        return "failed", f"{error.cause} {error.cure}".strip()
     except Exception as error:
-        return _outcome(check, subject, "failed", f"{type(error).__name__}: {error}{place(error)}")
+        return "failed", f"{type(error).__name__}: {error}{place(error)}"
     finally:
-        end_copy(subject.process)
-        if forks() > forks_before:
-            subject.note("its code forks the process, and a copy runs on")
+        exit_if_forked(subject.process)
+        if fork_count() > forks_before:
+            subject.note("its code forks the process and lets the copy continue")
         for change in changes:
             subject.note(f"training or sampling changed {change}")
-    return _outcome(check, subject, "ok", "")
+    return "ok", ""
 
 
 def explain(outcome: Outcome) -> str:
-    """Return a failure in words: what was found, what should hold, why, and how to mend it."""
+    """Return the text of a failure: what was found, the rule, why it matters, and how to fix it."""
     check = BY_NAME[outcome.check]
     return (
-        f"{outcome.subject} ({outcome.kind}) breaks {outcome.check}\n"
-        f"found: {outcome.reason}\nrule:  {check.what}\nwhy:   {check.why}\nmend:  {check.mend}"
+        f"{outcome.subject} ({outcome.kind}) violates {outcome.check}\n"
+        f"found: {outcome.reason}\nrule:  {check.what}\nwhy:   {check.why}\nfix:   {check.fix}"
     )
-
-
-def _outcome(check: Check, subject: Subject, verdict: str, reason: str) -> Outcome:
-    return Outcome(subject.kind, subject.name, check.name, verdict, reason)  # type: ignore[arg-type]

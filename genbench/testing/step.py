@@ -1,10 +1,10 @@
-"""A model's training step under pytest-benchmark: timed as `genbench run` times it, counted, and told of the machine.
+"""A model's training step in pytest-benchmark: timed as by `genbench run`, with exact counters and machine facts.
 
     def test_my_gan_trains_as_fast_as_before(genbench_step):
         genbench_step("my-gan", batch_size=32)
 
-A round of pytest-benchmark is a window here: a fixed number of steps between two synchronisations and none inside,
-after a warm-up off the clock. Exact counters and the machine go into `extra_info`, where `genbench compare` finds them.
+A round of pytest-benchmark is a window: a fixed number of steps between two synchronisations, with none inside, after
+an untimed warm-up. Counters and machine facts go into `extra_info`, where `genbench compare` finds them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from genbench.measure.clock import synchronise
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import MACHINE, CellIdentity, Comparability
 from genbench.train.builder import Built, build_cell
 from genbench.train.network_checks import count_parameters
@@ -40,15 +40,15 @@ ROUNDS, STEPS, WARMUP_STEPS = 10, 20, 20
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """What a test may assert on."""
+    """The measurement, for assertions in a test."""
 
-    seconds_per_step: float | None  # median over windows; None where pytest-benchmark is disabled
+    seconds_per_step: float | None  # median over windows; None if pytest-benchmark is disabled
     images_per_step: int
     counters: Mapping[str, float]  # exact: operations, host_reads, flops_per_image, parameters, …
 
 
 class StepBenchmark:
-    """The value of the fixture; `benchmark` is that of pytest-benchmark."""
+    """The value of the fixture; `benchmark` is the fixture of pytest-benchmark."""
 
     def __init__(self, benchmark: Any) -> None:
         self._benchmark = benchmark
@@ -64,33 +64,33 @@ class StepBenchmark:
         device: str = "cpu",
         **given: Any,
     ) -> MeasuredStep:
-        """Build the model with its default loss on the default dataset, train it, and measure the step.
+        """Build the model with its default loss on the default dataset, train it, and measure a step.
 
         Args:
             model: name of an installed model, or of one in `plugin`. It is imported into this process.
-            plugin: a plugin in a single file.
-            rounds: windows that are timed.
-            steps: in each window; comparisons need the same number on both sides.
-            warmup_steps: trained before, off the clock.
-            device: where it trains.
-            given: what `genbench run` has flags for, by the same names: ``losses="hinge"``, ``batch_size=32``,
+            plugin: the path of a single-file plugin.
+            rounds: number of timed windows.
+            steps: steps per window; only measurements with the same number can be compared.
+            warmup_steps: steps before the first window, untimed.
+            device: device to train on.
+            given: settings with the names of `genbench run` flags: ``losses="hinge"``, ``batch_size=32``,
                 ``set={"my-gan": {"width": 8}}``.
 
-        Raises `UsageError` where that is no cell, or more than one.
+        Raises `UsageError` if these settings do not result in exactly one cell that can run.
         """
         if min(rounds, steps) < 1 or warmup_steps < 0:
             raise UsageError("genbench_step needs at least one round of one step.")
-        identity, built, conditions = _build({**given, "models": model}, plugin, device)
-        here, step = torch.device(device), built.engine.step
+        identity, built, conditions = _build_cell({**given, "models": model}, plugin, device)
+        target, step = torch.device(device), built.engine.step
         for _ in range(warmup_steps):
             step()
         built.engine.read_terms()
-        synchronise(here)
-        self._time(_ending_windows(step, steps, here), rounds, steps)
+        synchronise(target)
+        self._time(_synchronising_each_window(step, steps, target), rounds, steps)
         built.engine.read_terms()
-        counted = count_steps(built.engine, here)
+        counted = count_steps(built.engine, target)
         counters = {
-            **_numbers(msgspec.structs.asdict(counted.counters)),
+            **_numeric(msgspec.structs.asdict(counted.counters)),
             "strided_convolutions": counted.counters.convolutions - counted.counters.channels_last,
             "flops_per_image": counted.flops_per_image,
             "parameters": float(sum(count_parameters(built.engine.networks, frozen=True).values())),
@@ -113,40 +113,40 @@ class StepBenchmark:
 
     def _time(self, step: Callable[[], None], rounds: int, steps: int) -> None:
         gc.collect()
-        collected = gc.isenabled()
+        was_enabled = gc.isenabled()
         gc.disable()
         try:
             self._benchmark.pedantic(step, rounds=rounds, iterations=steps, warmup_rounds=0)
         finally:
-            if collected:
+            if was_enabled:
                 gc.enable()
 
 
-def _build(
+def _build_cell(
     given: Mapping[str, Any], plugin: str | Path | None, device: str
 ) -> tuple[CellIdentity, Built, Comparability]:
     files = [] if plugin is None else [str(Path(plugin).resolve())]
     request = make_request({"profile": "smoke", "metrics": "none", "device": device, **given, "plugins": files})
     plan = make_plan(request, _catalogue(tuple(files)), select_device(device).type)
     if len(plan.cells) != 1 or plan.cells[0].reason:
-        told = plan.cells[0].reason if len(plan.cells) == 1 else f"That is {len(plan.cells)} cells."
-        raise UsageError(f"genbench_step measures one cell at a time. {told}")
+        found = plan.cells[0].reason if len(plan.cells) == 1 else f"These settings give {len(plan.cells)} cells."
+        raise UsageError(f"genbench_step measures one cell at a time. {found}")
     identity = plan.cells[0].identity
-    catalogue = load_registry([asdict(plugin) for plugin in plan.plugins])
+    catalogue = load_catalogue([asdict(plugin) for plugin in plan.plugins])
     data = load_data(identity.dataset, identity.image_shape, catalogue)
-    here = torch.device(device)
-    built = build_cell(identity, catalogue, data, here)
-    return identity, built, comparability(built.recipe, here, data)
+    target = torch.device(device)
+    built = build_cell(identity, catalogue, data, target)
+    return identity, built, comparability(built.recipe, target, data)
 
 
 @functools.cache
 def _catalogue(files: tuple[str, ...]) -> Catalogue:
-    """Ask all plugins what they register, which takes seconds, once in a session."""
+    """Discover all plugins, once per session: it takes seconds."""
     return discover(files)
 
 
-def _ending_windows(step: Callable[[], None], steps: int, device: torch.device) -> Callable[[], None]:
-    """Return a step that waits for the device whenever a window is full, so that its clock stops at the truth."""
+def _synchronising_each_window(step: Callable[[], None], steps: int, device: torch.device) -> Callable[[], None]:
+    """Return a step that synchronises with the device at the end of each window, so that the time covers all work."""
     done = 0
 
     def counted() -> None:
@@ -159,5 +159,5 @@ def _ending_windows(step: Callable[[], None], steps: int, device: torch.device) 
     return counted
 
 
-def _numbers(facts: Mapping[str, object]) -> dict[str, float]:
+def _numeric(facts: Mapping[str, object]) -> dict[str, float]:
     return {name: float(value) for name, value in facts.items() if isinstance(value, int | float)}

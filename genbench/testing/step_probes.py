@@ -1,4 +1,4 @@
-"""Watching a step: what memory it keeps, which gradients reach whom."""
+"""Observing a training step: the memory it retains, and which parameters receive gradients."""
 
 from __future__ import annotations
 
@@ -14,56 +14,58 @@ from genbench.measure.op_listener import Listening
 from genbench.train.engine import Engine
 
 
-class Gradients:
-    """An engine's observer: which parameters each phase gives a gradient."""
+class GradientProbe:
+    """An engine's observer that records which parameters receive a gradient in each phase."""
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self.networks = networks
-        self.reached: dict[str, Tensor | None] = {}  # trained parameter -> its gradient, the last that was not zero
+        self.received: dict[str, Tensor] = {}  # trained parameter -> its first non-zero gradient, or the last zero one
         self.not_finite: list[str] = []
-        self.crossed: list[str] = []  # 'phase: parameter' of networks that the phase does not train
+        self.leaked: list[str] = []  # 'phase: parameter', for networks that the phase does not train
 
     @contextmanager
     def updating(self, phase: Phase) -> Iterator[None]:
-        """Forget the gradients of networks that this phase does not train."""
-        for _, parameter in self._others(phase):
+        """Clear the gradients of networks that this phase does not train."""
+        for _, parameter in self._untrained_by(phase):
             parameter.grad = None
         yield
 
     def gradients(self, phase: Phase, objective: Objective) -> None:
-        """Look at all gradients."""
-        self.crossed += [f"{phase.name}: {name}" for name, p in self._others(phase) if p.grad is not None]
-        for name, parameter in self._of(phase.networks):
+        """Record the gradients of all networks."""
+        self.leaked += [f"{phase.name}: {name}" for name, p in self._untrained_by(phase) if p.grad is not None]
+        for name, parameter in self._parameters(phase.networks):
             gradient = parameter.grad
             if gradient is None:
                 continue
+            earlier = self.received.get(name)
             if not bool(gradient.isfinite().all()):
                 self.not_finite.append(f"{phase.name}: {name}")
-            elif self.reached.get(name) is None or not bool(self.reached[name].any()):  # type: ignore[union-attr]
-                self.reached[name] = gradient.detach().clone()
+            elif earlier is None or not bool(earlier.any()):
+                self.received[name] = gradient.detach().clone()
 
-    def idle(self) -> list[str]:
-        """Return the trainable parameters that no phase gave a gradient other than zero.
+    def without_gradient(self) -> list[str]:
+        """Return the trainable parameters that received no non-zero gradient in any phase.
 
-        A single number may have one of exactly zero, as the last bias of a critic that sees differences of logits.
+        A parameter with a single value may have a gradient of exactly zero: for example, the last bias of a critic
+        whose loss depends only on differences of logits.
         """
         found = []
-        for name, parameter in self._of(tuple(self.networks)):
-            gradient = self.reached.get(name)
-            moves = gradient is not None and (bool(gradient.any()) or gradient.numel() == 1)
-            if parameter.requires_grad and not moves:
+        for name, parameter in self._parameters(tuple(self.networks)):
+            gradient = self.received.get(name)
+            trains = gradient is not None and (bool(gradient.any()) or gradient.numel() == 1)
+            if parameter.requires_grad and not trains:
                 found.append(name)
         return found
 
-    def _of(self, networks: tuple[str, ...]) -> list[tuple[str, nn.Parameter]]:
+    def _parameters(self, networks: tuple[str, ...]) -> list[tuple[str, nn.Parameter]]:
         return [(f"{n}.{key}", p) for n in networks for key, p in self.networks[n].named_parameters()]
 
-    def _others(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
-        return self._of(tuple(name for name in self.networks if name not in phase.networks))
+    def _untrained_by(self, phase: Phase) -> list[tuple[str, nn.Parameter]]:
+        return self._parameters(tuple(name for name in self.networks if name not in phase.networks))
 
 
-def bytes_kept(engine: Engine, steps: int) -> int:
-    """Return how many bytes that are allocated in so many steps are in use afterwards."""
+def bytes_retained(engine: Engine, steps: int) -> int:
+    """Run some steps; return how many of the bytes that they allocated are still in use afterwards."""
     live = LiveBytes()
     with Listening(live.operation):
         for _ in range(steps):

@@ -1,4 +1,4 @@
-"""What is examined: one thing that a plugin registers, and tiny cells that it takes part in."""
+"""The subject of the checks: one thing that a plugin registers, and tiny cells that use it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,49 +32,44 @@ from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice
 from genbench.seeds import seed_globals
-from genbench.testing.check import Check, Outcome
 from genbench.testing.findings import NotApplicable
-from genbench.testing.forks import end_copy
+from genbench.testing.forks import exit_if_forked
 from genbench.train.builder import Built, build_cell
 from genbench.train.network_checks import LOSS_NETWORK, build_networks
-
-if TYPE_CHECKING:
-    from genbench.testing.reporter_trial import ReporterTrial
 
 BATCH = 4
 CLASSES = 3
 TRAINING_IMAGES = 24
-ANY_SHAPE: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32))  # for models that take any
-MOST_SHAPES = 6  # that are tried of a model that names its own, the smallest first
+DEFAULT_SHAPES: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32))  # for models that accept any shape
+MAX_SHAPES = 6  # of those that a model declares, the smallest first
 CPU = torch.device("cpu")
-PARTNERS = {"adversarial": "gan", "variational": "vae"}  # models that losses of these families are tried with
+PARTNERS = {"adversarial": "gan", "variational": "vae"}  # the models with which losses of these families are checked
 
 
-@dataclass
+@dataclass(eq=False)
 class Subject:
-    """One model, loss, dataset, metric, family, extractor or reporter, with the catalogue that it comes from."""
+    """One model, loss, dataset, metric, family, extractor or reporter, and the catalogue that it comes from."""
 
     kind: Kind
     name: str
     catalogue: Catalogue
-    settings: Settings = field(default_factory=dict)  # options that were given, as `--set` does
-    outcomes: dict[str, Outcome] = field(default_factory=dict)  # of the checks so far, by name
-    notes: list[str] = field(default_factory=list)  # what its code changed of the process
-    process: int = field(default_factory=os.getpid)  # that it is examined in
+    settings: Settings = field(default_factory=dict)  # option values by name, as with `--set`
+    notes: list[str] = field(default_factory=list)  # what its code changed in the process
+    process: int = field(default_factory=os.getpid)  # id of the process in which the checks run
 
     @property
     def entry(self) -> Entry[Any]:
-        """The spec that is examined, and its plugin."""
+        """Its spec and its plugin."""
         return self.catalogue.require(self.kind, self.name)
 
     @property
     def spec(self) -> Any:
-        """The spec that is examined."""
+        """Its spec."""
         return self.entry.spec
 
     @cached_property
     def model(self) -> ModelSpec:
-        """The model of its cells: itself, or one to try a loss or a family with; raises `NotApplicable` without one."""
+        """The model of its cells: itself, or one to check a loss or family with; raises `NotApplicable` without one."""
         spec: Spec = self.spec
         if isinstance(spec, ModelSpec):
             return spec
@@ -87,7 +82,7 @@ class Subject:
         else:
             candidates = [m for m in models if m.family == spec.name]
         if not candidates:
-            raise NotApplicable("there is no model to try it with")
+            raise NotApplicable("there is no model to check it with")
         found: ModelSpec = candidates[0]
         return found
 
@@ -108,18 +103,18 @@ class Subject:
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
-        """The image shapes that it is tried with, the smallest first."""
+        """The image shapes that it is checked with, the smallest first."""
         declared = self.model.image_shapes
         if declared is None:
-            return ANY_SHAPE
-        return tuple(sorted(declared, key=lambda shape: (shape[1] * shape[2], shape[0])))[:MOST_SHAPES]
+            return DEFAULT_SHAPES
+        return tuple(sorted(declared, key=lambda shape: (shape[1] * shape[2], shape[0])))[:MAX_SHAPES]
 
     def options(self, kind: Kind, spec: ConfigurableSpec) -> dict[str, OptionValue]:
-        """Return every option's value: given, else small for a built-in model, else the default."""
+        """Return every option's value: as given, else a small one for a built-in model, else the default."""
         given = own_settings(self.settings, spec)
         small: dict[str, OptionValue] = {}
         if kind == "models" and self.catalogue.models[spec.name].plugin.origin == "builtin":
-            small = smallest(spec.option_schema)
+            small = smallest_values(spec.option_schema)
         return resolve_options(spec.option_schema, {**small, **given}, spec.name)
 
     def identity(self, shape: Shape | None = None, seed: int = 0, **recipe: OptionValue) -> CellIdentity:
@@ -143,33 +138,33 @@ class Subject:
         )
 
     def cell(self, shape: Shape | None = None, seed: int = 0, device: torch.device = CPU, **recipe: Any) -> Built:
-        """Build a tiny cell as a run does: the same code, a few images of noise."""
+        """Build a tiny cell with the code that a run uses, and a few images of noise."""
         identity = self.identity(shape, seed, **recipe)
         built = build_cell(identity, self.catalogue, self.data(identity.image_shape), device, self.notes)
-        end_copy(self.process)
+        exit_if_forked(self.process)
         return built
 
     def networks(self, shape: Shape | None = None, seed: int = 0) -> dict[str, nn.Module]:
-        """Seed and build the networks alone, and the loss's own; nothing is checked but that they are networks."""
+        """Seed and build only the networks, including the loss's own; check nothing but that they are networks."""
         identity = self.identity(shape, seed)
         seed_globals(seed)
         networks = build_networks(identity, self.model, self.family, self.classes)
-        end_copy(self.process)
-        module = getattr(self.created_loss(), "module", None)
+        exit_if_forked(self.process)
+        module = getattr(self.create_loss(), "module", None)
         return {**networks, LOSS_NETWORK: module} if isinstance(module, nn.Module) else networks
 
-    def created_loss(self) -> Any:
-        """Return what the loss spec creates."""
+    def create_loss(self) -> Any:
+        """Create the loss."""
         return resolve(self.loss.create)(self.loss.make_options(self.options("losses", self.loss)))
 
-    def family_on(
+    def create_family(
         self, networks: Mapping[str, nn.Module], device: torch.device = CPU, shape: Shape | None = None
     ) -> Family:
-        """Return the family on these networks, which were built for that shape; None: the first one."""
+        """Create the family for these networks, which were built for this shape; None: the first shape."""
         identity = self.identity(shape)
         setup = Setup(
             networks=networks,
-            loss=self.created_loss(),
+            loss=self.create_loss(),
             model=self.model,
             latent_dim=identity.latent_dim,
             num_classes=self.classes,
@@ -178,57 +173,42 @@ class Subject:
             train_size=TRAINING_IMAGES,
             image_shape=identity.image_shape,
         )
-        made: Family = resolve(self.family.create)(setup)
-        return made
+        family: Family = resolve(self.family.create)(setup)
+        return family
 
     @property
     def classes(self) -> int:
-        """How many classes its images have: none for a model that is not conditional."""
+        """The number of classes of its images: 0 for a model that is not conditional."""
         return CLASSES if self.model.conditional else 0
 
     def labels(self, count: int) -> Tensor | None:
-        """Return labels that name every class, where the model is conditional."""
+        """Return labels that cover every class, or None if the model is not conditional."""
         return torch.arange(count) % CLASSES if self.model.conditional else None
 
     def data(self, shape: Shape) -> LoadedData:
-        """Return noise over all grey values, brighter in one image than in the next, with labels for every class."""
+        """Return noise that covers all grey values, with images of decreasing brightness and labels of all classes."""
         pixels = noise(TRAINING_IMAGES, shape).mul(255).round().to(torch.uint8)
         return LoadedData(pixels, self.labels(TRAINING_IMAGES), pixels[:8], self.labels(8), self.classes, "", ())
 
     def images(self, count: int, shape: Shape, seed: int = 0) -> Tensor:
-        """Return such noise in the model's value range."""
+        """Return such noise, scaled to the model's value range."""
         low, high = self.model.value_range
         return low + (high - low) * noise(count, shape, seed)
 
-    @cached_property
-    def trial(self) -> ReporterTrial:
-        """What a reporter does when it is told of a run."""
-        from genbench.testing.reporter_trial import run_trial
-
-        return run_trial(self)
-
-    def note(self, what: str) -> None:
-        """Take down a change of the process, once."""
-        if what not in self.notes:
-            self.notes.append(what)
-
-    def outcome(self, check: Check) -> Outcome:
-        """Return what the check says, asking it once; see `genbench.testing.run_checks`."""
-        from genbench.testing.run_checks import examine
-
-        if check.name not in self.outcomes:
-            self.outcomes[check.name] = examine(check, self)
-        return self.outcomes[check.name]
+    def note(self, change: str) -> None:
+        """Record a change of the process, once."""
+        if change not in self.notes:
+            self.notes.append(change)
 
 
 def copy_weights(source: Built, target: Built) -> None:
-    """Give one cell the weights of another."""
+    """Copy the weights of one cell to another."""
     for name, network in source.engine.networks.items():
         target.engine.networks[name].load_state_dict(network.state_dict())
 
 
 def noise(count: int, shape: Shape, seed: int = 0) -> Tensor:
-    """Return (count, *shape) values in [0, 1), brighter in one image than in the next."""
+    """Return (count, *shape) values in [0, 1); each image is darker on average than the one before."""
     exponents = torch.linspace(0.3, 3, count).view(-1, 1, 1, 1)
     return torch.rand(count, *shape, generator=rng(seed)) ** exponents
 
@@ -238,8 +218,8 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def smallest(schema: tuple[Option, ...]) -> dict[str, OptionValue]:
-    """Return the smallest sensible value of every whole-number option: 8, or what its range allows."""
+def smallest_values(schema: tuple[Option, ...]) -> dict[str, OptionValue]:
+    """Return a small value for every integer option: 8, or its minimum if larger, but at most its default."""
     return {
         option.name: min(option.default, max(8, int(option.minimum or 0)))
         for option in schema

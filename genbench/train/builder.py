@@ -176,7 +176,7 @@ def _put_back(what: str, notes: list[str] | None) -> Iterator[None]:
         if torch.initial_seed() != seed:
             torch.manual_seed(seed)
             changes.append("the seed of torch's global random numbers")
-        told = [f"{what} changed {change}: put back" for change in changes]
+        told = [f"{what} changed {change}: restored" for change in changes]
         if notes is not None:
             notes += [note for note in told if note not in notes]
 

@@ -63,10 +63,10 @@ def count_in_child(models: Sequence[str], catalogue: Catalogue, seconds: float =
 
 def serve(descriptor: int) -> None:
     """Be the child: count what standard input asks for and write one count a line to the descriptor."""
-    from genbench.plugins.worker_catalogue import load_registry
+    from genbench.plugins.worker_catalogue import load_catalogue
 
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=_Question)
-    catalogue = load_registry(question.plugins)
+    catalogue = load_catalogue(question.plugins)
     with answering(descriptor) as answer:
         for name, shape in question.pairs:
             answer(msgspec.json.encode(_count(catalogue.require("models", name).spec, shape)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 import torch
@@ -15,7 +14,6 @@ from genbench.cell.counters import count, waiting
 from genbench.cell.step_counters import (
     StepCounts,
     count_steps,
-    kinds_of_steps,
     launches_among,
 )
 from genbench.data.loading import LoadedData
@@ -178,16 +176,6 @@ def test_a_phase_in_each_kth_step_counts_a_kth_of_its_operators_and_reads(catalo
     assert (fourth.host_reads, sixteenth.host_reads) == (1 / 4, 1 / 16)
     assert fourth.operations - plain.operations == 4 * (sixteenth.operations - plain.operations)
     assert fourth.peak_bytes == sixteenth.peak_bytes > plain.peak_bytes
-
-
-def test_kinds_of_steps_are_weighted_by_how_often_they_come() -> None:
-    assert kinds_of_steps([1, 1]) == {0: Fraction(1)}
-    assert kinds_of_steps([1, 4]) == {0: Fraction(1, 4), 1: Fraction(3, 4)}
-    both = kinds_of_steps([2, 3])
-    assert both == {0: Fraction(1, 6), 1: Fraction(1, 3), 2: Fraction(1, 3), 3: Fraction(1, 6)}
-    assert kinds_of_steps([4, 16]) == {0: Fraction(1, 16), 1: Fraction(3, 4), 4: Fraction(3, 16)}
-    with pytest.raises(ValueError, match="repeat after"):
-        kinds_of_steps([9973, 9967])
 
 
 def test_counting_leaves_the_engine_where_it_was_and_eager(catalogue: Catalogue) -> None:

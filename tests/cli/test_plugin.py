@@ -47,7 +47,7 @@ def test_text_shows_distribution_version_status_reason_and_traceback() -> None:
     assert "|     raise RuntimeError('no licence')" in text
     assert "reason: loading it ended the process with exit status 9" in text
     assert "| last words" in text
-    assert "note: importing it changed Python's global random numbers: put back" in text
+    assert "note: importing it changed Python's global random numbers: restored" in text
     assert "losses: acme-hinge" not in text
     verbose = invoke("list", "--verbose").stdout
     assert "losses: acme-hinge" in verbose

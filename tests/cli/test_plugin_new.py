@@ -49,7 +49,7 @@ def test_another_folder_is_quoted_where_a_shell_would_split_it() -> None:
         (["fd", "--kind", "metric"], "--metrics has a meaning for 'fd'"),
         (["numpy"], "A package 'numpy' is installed already"),
         (["my-data", "--kind", "dataset", "--family", "variational"], "--family says nothing of a dataset"),
-        (["../up"], "cannot be the name"),
+        (["../up"], "is not a valid name"),
         (["class"], "stand in the way of Python's own"),
     ],
 )

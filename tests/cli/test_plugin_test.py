@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from genbench.cli.plugin import command
 from genbench.errors import ExitCode, UsageError
 
-SOUND = Path(__file__).parents[1] / "support" / "sound_plugin.py"
+CONFORMING = Path(__file__).parents[1] / "support" / "conforming_plugin.py"
 QUICK = ("--only", "documented", "--only", "dataset-contract", "--only", "norm-epsilon")
 
 
@@ -21,28 +21,28 @@ def invoke(*arguments: str) -> Result:
 
 def test_a_file_is_tested_whole_with_a_line_for_each_rule_and_an_explanation_of_each_failure(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(SOUND.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
+    path.write_text(CONFORMING.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
     done = invoke(str(path), *QUICK)
     assert done.return_value == ExitCode.FAILED_CELLS
     lines = done.stdout.splitlines()
     headings = [line for line in lines if line and not line.startswith(" ")]
     assert headings == [
-        *("family duel", "model sound", "model labelled", "model dueller", "loss penalised", "loss laplace"),
+        *("family duel", "model tiny", "model labelled", "model dueller", "loss penalised", "loss laplace"),
         *("loss plain", "dataset dots", "extractor rows", "metric brightness", "11 ok, 3 failed, 0 skipped"),
     ]
     assert lines.count("  failed   norm-epsilon: generator.norm has eps = 0.8") == 3
-    assert "           mend: Write momentum=0.8" in done.stdout
+    assert "           fix:  Write momentum=0.8" in done.stdout
     assert lines.count("  ok       documented") == 10
 
 
 def test_json_carries_the_rule_and_options_can_be_given() -> None:
-    done = invoke("sound", "--plugin", str(SOUND), "--set", "sound.width=4", "--json", "--only", "norm-epsilon")
+    done = invoke("tiny", "--plugin", str(CONFORMING), "--set", "tiny.width=4", "--json", "--only", "norm-epsilon")
     assert done.return_value == ExitCode.OK
     (outcome,) = json.loads(done.stdout)
     assert (outcome["kind"], outcome["check"], outcome["verdict"]) == ("models", "norm-epsilon", "ok")
-    assert {*outcome} == {"kind", "subject", "check", "verdict", "reason", "rule", "why", "mend"}
-    with pytest.raises(UsageError, match=r"sound\.wdith.*Did you mean 'width'"):
-        invoke("sound", "--plugin", str(SOUND), "--set", "sound.wdith=4")
+    assert {*outcome} == {"kind", "subject", "check", "verdict", "reason", "rule", "why", "fix", "mend"}
+    with pytest.raises(UsageError, match=r"tiny\.wdith.*Did you mean 'width'"):
+        invoke("tiny", "--plugin", str(CONFORMING), "--set", "tiny.wdith=4")
 
 
 def test_a_quarantined_plugin_fails_the_first_rule_with_its_traceback(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_quarantined_plugin_fails_the_first_rule_with_its_traceback(tmp_path: 
         (["dcgan", "--only", "resmue"], "There is no rule 'resmue'. Did you mean 'resume'"),
         (["dcgan", "--timeout", "0"], "leaves no time"),
         (["nowhere.py"], "nowhere.py cannot be read"),
-        ([str(SOUND), "--kind", "reporter"], r"sound_plugin\.py \w+\) registers no reporter"),
+        ([str(CONFORMING), "--kind", "reporter"], r"conforming_plugin\.py \w+\) registers no reporter"),
     ],
 )
 def test_what_cannot_be_tested_is_a_usage_error(arguments: list[str], words: str) -> None:
@@ -81,6 +81,6 @@ def test_a_name_that_may_be_in_a_file_that_cannot_be_loaded_is_told_with_the_rea
 
 def test_a_model_of_a_misspelt_family_is_told_the_near_miss(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(SOUND.read_text().replace('family="adversarial", build', 'family="adversarail", build'))
-    done = invoke("sound", "--plugin", str(path), "--only", "builds")
+    path.write_text(CONFORMING.read_text().replace('family="adversarial", build', 'family="adversarail", build'))
+    done = invoke("tiny", "--plugin", str(path), "--only", "builds")
     assert "failed   builds: Unknown family 'adversarail'. Did you mean 'adversarial'?" in done.stdout

@@ -1,4 +1,4 @@
-"""docs/reference.md is what the code says today, and says something of everything that is public."""
+"""docs/reference.md is up to date, and describes everything that is public."""
 
 from __future__ import annotations
 

@@ -352,7 +352,7 @@ def test_a_model_cannot_have_an_option_that_every_model_has() -> None:
         images: int = genbench.option(1)
 
     (plugin,) = [p for p in catalogue(models=[model(options=Clash)]).plugins if p.name == "acme"]
-    assert plugin.reason == "'m' has an option named 'images', which every model has already"
+    assert plugin.reason == "'m' declares the option 'images', which every model already has"
 
 
 def test_tf32_is_planned_for_a_gpu_and_skipped_with_the_reason_on_a_cpu() -> None:

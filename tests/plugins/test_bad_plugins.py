@@ -1,4 +1,4 @@
-"""Plugins that misbehave without failing: found out, put right, told; and the commands stay usable beside them."""
+"""Plugins that misbehave without failing: detected, corrected and reported, while the commands stay usable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOSS = """
     def genbench_losses():
         yield genbench.LossSpec(name="{name}", family="adversarial", create=len)
 """
-AT_IMPORT = {  # what it does while it is imported -> what is noted; the first to import torch is acme-double
+AT_IMPORT = {  # name -> (what it does on import, what is reported); the first to import torch is acme-double
     "acme-seeds": ("import random; random.seed(1)", "Python's global random numbers"),
     "acme-double": ("import torch; torch.set_default_dtype(torch.float64)", "torch's default dtype"),
     "acme-torch-seed": ("import torch; torch.manual_seed(1)", "torch's global random numbers"),
@@ -27,7 +27,7 @@ AT_IMPORT = {  # what it does while it is imported -> what is noted; the first t
         "",
     ),
     "acme-forks": ("import os; os.fork()", ""),
-    "acme-sound": ("", ""),
+    "acme-quiet": ("", ""),
 }
 
 
@@ -44,19 +44,23 @@ def genbench(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment(site), capture_output=True, text=True, timeout=300)
 
 
-def test_the_lists_are_whole_and_say_what_was_put_right(site: Path) -> None:
+def test_lists_are_complete_and_report_what_was_restored(site: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         listed = pool.submit(genbench, site, "plugin", "list", "--json")
         done = genbench(site, "list", "losses", "--json")
     assert done.returncode == 0, done.stderr
-    assert {*AT_IMPORT} <= {loss["name"] for loss in json.loads(done.stdout)}  # nothing printed got in between
+    assert {*AT_IMPORT} <= {
+        loss["name"] for loss in json.loads(done.stdout)
+    }  # the output of plugins does not interfere
     plugins = {plugin["name"]: plugin for plugin in json.loads(listed.result().stdout)}
-    for name, (_, noted) in AT_IMPORT.items():
+    for name, (_, reported) in AT_IMPORT.items():
         assert plugins[name]["status"] == "ok", plugins[name]["reason"]
-        assert plugins[name]["registers"] == {"losses": [name]}  # a copy of the process did not answer for another
-        assert [noted in note for note in plugins[name]["notes"]] == [True] * bool(noted), name
+        assert plugins[name]["registers"] == {
+            "losses": [name]
+        }  # a forked copy of the process did not answer for another plugin
+        assert [reported in note for note in plugins[name]["notes"]] == [True] * bool(reported), name
     (note,) = plugins["acme-double"]["notes"]
-    assert note == "importing it changed torch's default dtype (from torch.float32 to torch.float64): put back"
+    assert note == "importing it changed torch's default dtype (from torch.float32 to torch.float64): restored"
 
 
 MODELS = """
@@ -65,7 +69,7 @@ MODELS = """
     import torch
     from torch import nn
 
-    torch.set_default_dtype(torch.float64)  # put back before anything is built
+    torch.set_default_dtype(torch.float64)  # restored before anything is built
 
     class Encoder(nn.Module):
         kept = []
@@ -83,7 +87,7 @@ MODELS = """
                 Encoder.kept.append(images.detach() + 1)
             return self.body(images.flatten(1)).chunk(2, 1)
 
-    def building(what):
+    def make_build(what):
         def build(image_shape, latent_dim, num_classes, options):
             if what == "sets":
                 torch.set_num_threads(3)
@@ -109,10 +113,10 @@ MODELS = """
 
     @genbench.hookimpl
     def genbench_models():
-        for what in ("sound", "reads", "nan", "keeps", "sets", "hangs", "exits", "forks", "talks", "lies",
+        for what in ("good", "reads", "nan", "keeps", "sets", "hangs", "exits", "forks", "talks", "lies",
                      "wrong-shape", "wrong-range"):
             yield genbench.ModelSpec(
-                name=f"bad-{what}", summary="a test", family="variational", build=building(what), default_loss="elbo",
+                name=f"bad-{what}", summary="a test", family="variational", build=make_build(what), default_loss="elbo",
                 latent_dim=2, value_range=(0, 1), output="images" if what == "wrong-range" else "logits",
                 image_shapes=((1, 28, 28),),
             )
@@ -126,7 +130,7 @@ RULES = (
     "no-host-reads",
     "bounded-memory",
 )
-BROKEN = {  # model -> the rule that it breaks, and what is found
+VIOLATIONS = {  # model -> (the rule that it violates, what is found)
     "bad-reads": ("no-host-reads", "item (__init__.py, line 18)"),
     "bad-nan": ("finite-steps", "is nan in update 1"),
     "bad-keeps": ("bounded-memory", "more bytes"),
@@ -134,7 +138,7 @@ BROKEN = {  # model -> the rule that it breaks, and what is found
     "bad-forks": ("process-untouched", "its code forks the process"),
     "bad-hangs": ("builds", "it did not finish checking within 6 s"),
     "bad-exits": ("builds", "checking it ended the process with exit status 7"),
-    "bad-wrong-shape": ("image-shapes", "for 4 images (1, 28, 28) samples are (4, 1, 26, 28)"),
+    "bad-wrong-shape": ("image-shapes", "for 4 images (1, 28, 28) the shape of the samples is (4, 1, 26, 28)"),
     "bad-wrong-range": ("value-range", "for images (1, 28, 28), declared (0, 1), found -"),
     "bad-lies": ("builds", "returned the networks generator, discriminator; the family 'variational' needs encoder"),
 }
@@ -147,7 +151,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
-def test_plugin_test_names_the_rule_that_each_breaks_and_survives_them_all(models: Path) -> None:
+def test_plugin_test_names_the_violated_rule_of_each_model_and_survives_them_all(models: Path) -> None:
     only = [part for rule in ("documented", *RULES) for part in ("--only", rule)]
     done = genbench(models, "plugin", "test", "acme-models", "--timeout", "6", "--json", *only)
     assert done.returncode == 5, done.stderr
@@ -157,23 +161,25 @@ def test_plugin_test_names_the_rule_that_each_breaks_and_survives_them_all(model
     for outcome in outcomes:
         if outcome["verdict"] == "failed":
             failed.setdefault(outcome["subject"], {})[outcome["check"]] = outcome["reason"]
-            assert outcome["why"] and outcome["mend"]
+            assert outcome["why"] and outcome["fix"]
     at_import = {
         name: found.pop("process-untouched", "")
         for name, found in failed.items()
         if name not in ("bad-sets", "bad-forks")
     }
-    assert "importing it changed torch's default dtype" in at_import["bad-sound"]
-    assert {name: [*found] for name, found in failed.items() if found} == {n: [rule] for n, (rule, _) in BROKEN.items()}
-    for name, (rule, words) in BROKEN.items():
+    assert "importing it changed torch's default dtype" in at_import["bad-good"]
+    assert {name: [*found] for name, found in failed.items() if found} == {
+        n: [rule] for n, (rule, _) in VIOLATIONS.items()
+    }
+    for name, (rule, words) in VIOLATIONS.items():
         assert words in failed[name][rule], failed[name][rule]
 
 
-def test_a_run_puts_right_what_it_can_and_notes_it(models: Path, tmp_path: Path) -> None:
+def test_a_run_restores_what_it_can_and_reports_it(models: Path, tmp_path: Path) -> None:
     done = genbench(
         models,
         *("run", "--profile", "smoke", "--images", "320", "--metrics", "none", "--threads", "1"),
-        *("--models", "bad-sets,bad-nan,bad-reads,bad-wrong-shape,bad-wrong-range,bad-sound"),
+        *("--models", "bad-sets,bad-nan,bad-reads,bad-wrong-shape,bad-wrong-range,bad-good"),
         *("--out", str(tmp_path / "run")),
     )
     assert done.returncode == 5, done.stderr
@@ -184,18 +190,18 @@ def test_a_run_puts_right_what_it_can_and_notes_it(models: Path, tmp_path: Path)
         "bad-reads": "ok",
         "bad-wrong-shape": "failed",
         "bad-wrong-range": "failed",
-        "bad-sound": "ok",
+        "bad-good": "ok",
     }
     assert "26" in cells["bad-wrong-shape"]["reason"]
     assert "(0, 1)" in cells["bad-wrong-range"]["reason"]
-    (importing,) = cells["bad-sound"]["notes"]
+    (importing,) = cells["bad-good"]["notes"]
     assert importing == (
         "acme-models (acme-models 1.0): importing it changed torch's default dtype (from torch.float32 to "
-        "torch.float64): put back"
+        "torch.float64): restored"
     )
     assert cells["bad-sets"]["comparability"]["threads"] == 1
     assert cells["bad-sets"]["notes"][1:] == [
-        f"building 'bad-sets' changed {what}: put back"
+        f"building 'bad-sets' changed {what}: restored"
         for what in (
             "torch's number of threads (from 1 to 3)",
             "torch's deterministic algorithms (from False to True)",

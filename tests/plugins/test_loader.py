@@ -1,4 +1,4 @@
-"""Third-party plugins, really installed: what works is used, what is broken costs only itself and says why."""
+"""Installed third-party plugins: working ones are used; a broken one affects nothing else and gives a reason."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def dataset(name: str, more: str = "") -> str:
 
 HEALTHY = {"acme-model": model("acme-gan"), "acme-loss": loss("acme-hinge"), "acme-data": dataset("acme-faces")}
 
-# What is installed beside them, and the reason that must be given for it.
+# Broken plugins that are installed as well, and the expected reasons.
 BROKEN: dict[str, tuple[str, str]] = {
     "bad-import": ("import a_module_that_is_not_there", "ModuleNotFoundError: No module named 'a_module"),
     "bad-syntax": ("def broken(:\n    pass", "SyntaxError: "),
@@ -80,7 +80,10 @@ BROKEN: dict[str, tuple[str, str]] = {
     "bad-kill": ("import os; os.kill(os.getpid(), 9)", "ended the process with SIGKILL"),
     "bad-interrupt": ("raise KeyboardInterrupt", "ended the process with SIGINT"),
     "bad-descriptors": ("import os; os.closerange(3, 256)", "ended the process with exit status 1"),
-    "bad-nothing": ("x = 1", "it implements no hook of genbench; the hooks are genbench_families, genbench_models"),
+    "bad-nothing": (
+        "x = 1",
+        "it does not implement any hook of genbench; the hooks are genbench_families, genbench_models",
+    ),
     "bad-hook-name": (
         model("hook-name").replace("genbench_models", "genbench_modles"),
         "There is no hook 'genbench_modles'. Did you mean 'genbench_models'?",
@@ -126,7 +129,10 @@ BROKEN: dict[str, tuple[str, str]] = {
         loss("twice") + "        yield genbench.LossSpec(name='twice', family='variational', create=len)\n",
         "it registers the loss 'twice' twice",
     ),
-    "bad-rival": (loss("acme-hinge"), "it registers the loss 'acme-hinge', which acme-loss (acme-loss 1.2) registers"),
+    "bad-rival": (
+        loss("acme-hinge"),
+        "it registers the loss 'acme-hinge', which acme-loss (acme-loss 1.2) already registers",
+    ),
     "bad-rival-builtin": (model("dcgan"), "it registers the model 'dcgan', which models (genbench "),
     "bad-metric-name": (
         "import genbench\n@genbench.hookimpl\ndef genbench_metrics():\n"
@@ -138,7 +144,7 @@ BROKEN: dict[str, tuple[str, str]] = {
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
-    """Everything above in one site, discovered once."""
+    """Discover all of the above, installed in one folder; once per module."""
     site = tmp_path_factory.mktemp("site")
     for name, source in HEALTHY.items():
         temp_plugin(site, source, name=name, version="1.2")
@@ -167,7 +173,7 @@ def test_a_plugin_of_one_kind_is_found_with_distribution_and_version(catalogue: 
     assert len(plugin.registers) == 1
 
 
-def test_each_alone_works_with_the_built_in_other_two(catalogue: Catalogue) -> None:
+def test_each_works_with_the_built_in_plugins(catalogue: Catalogue) -> None:
     assert plan(catalogue, models=["acme-gan"]) == ["acme-gan non-saturating fashion-mnist-mini"]
     assert plan(catalogue, models=["gan"], losses=["acme-hinge"]) == ["gan acme-hinge fashion-mnist-mini"]
     assert plan(catalogue, models=["vae"], datasets=["acme-faces"]) == ["vae elbo acme-faces"]
@@ -216,7 +222,7 @@ def test_nothing_of_a_quarantined_plugin_is_used(catalogue: Catalogue) -> None:
     assert not {entry.plugin.distribution for entry in catalogue.losses.values()} & set(BROKEN)
 
 
-def test_asking_for_a_quarantined_name_says_which_plugin_and_why(catalogue: Catalogue) -> None:
+def test_the_error_for_a_quarantined_name_says_which_plugin_and_why(catalogue: Catalogue) -> None:
     with pytest.raises(
         UsageError, match=r"model 'midway' .*bad-midway \(bad-midway 0\.3\).*OSError: disk gone"
     ) as error:
@@ -224,21 +230,21 @@ def test_asking_for_a_quarantined_name_says_which_plugin_and_why(catalogue: Cata
     assert "genbench plugin list" in error.value.cure
 
 
-def test_asking_for_an_unknown_name_tells_of_plugins_that_could_not_be_loaded(catalogue: Catalogue) -> None:
+def test_the_error_for_an_unknown_name_mentions_plugins_that_failed_to_load(catalogue: Catalogue) -> None:
     with pytest.raises(UsageError, match=r"Unknown model 'acme-gna'\. Did you mean 'acme-gan'") as error:
         plan(catalogue, models=["acme-gna"])
     assert "bad-import (bad-import 0.3), which is quarantined: ModuleNotFoundError" in error.value.cure
     assert "bad-midway" not in error.value.cure  # what it registers is known
 
 
-def test_a_rival_of_a_name_in_use_is_a_warning(catalogue: Catalogue) -> None:
+def test_a_quarantined_plugin_with_a_name_in_use_is_a_warning(catalogue: Catalogue) -> None:
     warnings = make_plan(make_request({"models": ["dcgan", "gan"]}), catalogue, "cpu").warnings
     (warning,) = warnings
     assert "'dcgan' is also registered by the plugin bad-rival-builtin (bad-rival-builtin 0.3), which" in warning
     assert catalogue.models["dcgan"].plugin.origin == "builtin"
 
 
-def test_a_plugin_that_hangs_is_given_up_and_the_next_is_loaded(
+def test_a_plugin_that_hangs_is_abandoned_and_the_next_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temp_plugin(tmp_path, "import time; print('dialling', flush=True); time.sleep(1000)", name="a-hang")
@@ -246,9 +252,9 @@ def test_a_plugin_that_hangs_is_given_up_and_the_next_is_loaded(
     temp_plugin(tmp_path, loss("after"), name="c-healthy")
     expose(tmp_path, monkeypatch)
     monkeypatch.setenv("GENBENCH_PLUGIN_TIMEOUT", "3")
-    mine = [plugin for plugin in installed_plugins() if plugin.distribution in ("a-hang", "b-flood", "c-healthy")]
+    chosen = [plugin for plugin in installed_plugins() if plugin.distribution in ("a-hang", "b-flood", "c-healthy")]
     began = time.monotonic()
-    hung, flood, healthy = (loaded.plugin for loaded in probe(mine))
+    hung, flood, healthy = (loaded.plugin for loaded in probe(chosen))
     assert time.monotonic() - began < 60
     assert hung.reason == flood.reason == "it did not finish loading within 3 s"
     assert hung.traceback == "dialling\n"
@@ -256,15 +262,17 @@ def test_a_plugin_that_hangs_is_given_up_and_the_next_is_loaded(
     assert healthy.registers == {"losses": ["after"]}
 
 
-def test_what_a_plugin_left_running_does_not_blame_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_plugin_is_not_blamed_for_what_a_plugin_left_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     temp_plugin(tmp_path, loss("first") + "    import signal; signal.alarm(1)\n", name="a-alarm")
     temp_plugin(tmp_path, loss("second") + "    import time; time.sleep(2)\n", name="b-slow")
     expose(tmp_path, monkeypatch)
-    mine = [plugin for plugin in installed_plugins() if plugin.distribution in ("a-alarm", "b-slow")]
-    assert [loaded.plugin.reason for loaded in probe(mine)] == ["", ""]
+    chosen = [plugin for plugin in installed_plugins() if plugin.distribution in ("a-alarm", "b-slow")]
+    assert [loaded.plugin.reason for loaded in probe(chosen)] == ["", ""]
 
 
-def test_pip_installs_a_plugin_that_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_installed_by_pip_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pip_install_plugin(tmp_path / "site", loss("piped"), tmp_path / "project", name="acme-pip", version="2.1")
     expose(tmp_path / "site", monkeypatch)
     catalogue = discover()
@@ -296,7 +304,7 @@ def test_an_entry_point_may_name_an_attribute_and_extras(tmp_path: Path, monkeyp
         ("[genbench]\nx = json:nothing\n", "AttributeError: module 'json' has no attribute 'nothing'"),
     ],
 )
-def test_damaged_metadata_cost_only_their_distribution(
+def test_damaged_metadata_affect_only_their_distribution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, reason: str
 ) -> None:
     temp_plugin(tmp_path, "", name="damaged")
@@ -315,7 +323,7 @@ def test_a_distribution_that_is_on_the_path_twice_is_one_plugin(
     assert plugin.version == "2.0"  # the first on the path, which is what is imported
 
 
-def test_a_plugin_in_a_file_has_the_hash_of_its_text_as_version(tmp_path: Path) -> None:
+def test_the_version_of_a_single_file_plugin_is_its_hash(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("import genbench\n@genbench.hookimpl\ndef genbench_losses():\n    return []\n")
     (first,) = file_plugins([path])
@@ -330,23 +338,23 @@ def test_a_plugin_in_a_file_has_the_hash_of_its_text_as_version(tmp_path: Path) 
         file_plugins([tmp_path])
 
 
-def test_a_file_without_the_ending_of_python_is_told_so(tmp_path: Path) -> None:
+def test_a_file_that_does_not_end_in_py_is_rejected_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("")
-    assert "Give the file the ending .py." in load_plugin(file_plugins([path])[0]).plugin.reason
+    assert "Rename the file so that it ends in .py." in load_plugin(file_plugins([path])[0]).plugin.reason
 
 
-def test_plugins_are_not_looked_for_in_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plugins_are_not_imported_from_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "msgspec.py").write_text("raise RuntimeError('a file of the user, not a module')")
     temp_plugin(tmp_path / "site", loss("elsewhere"), name="acme-elsewhere")
     expose(tmp_path / "site", monkeypatch)
     monkeypatch.chdir(tmp_path)
-    mine = [plugin for plugin in installed_plugins() if plugin.distribution == "acme-elsewhere"]
-    assert [loaded.plugin.reason for loaded in probe(mine)] == [""]
+    chosen = [plugin for plugin in installed_plugins() if plugin.distribution == "acme-elsewhere"]
+    assert [loaded.plugin.reason for loaded in probe(chosen)] == [""]
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "nan"])
-def test_a_time_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_invalid_time_limit_is_rejected(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("GENBENCH_PLUGIN_TIMEOUT", text)
     with pytest.raises(UsageError, match="GENBENCH_PLUGIN_TIMEOUT"):
         probe([])

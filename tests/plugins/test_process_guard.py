@@ -1,4 +1,4 @@
-"""What belongs to the process is put back as it was, and named."""
+"""Changes of global settings and random numbers are restored and reported."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from genbench.plugins.process_guard import RANDOMNESS, SETTINGS, preserved_process_state
+from genbench.plugins.process_guard import GENERATORS, SETTINGS, preserved_process_state
 
 
-def settings() -> list[object]:
-    return [setting.value() for setting in (*RANDOMNESS, *SETTINGS)]
+def global_state() -> list[object]:
+    return [setting.value() for setting in (*GENERATORS, *SETTINGS)]
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "description"),
     [
         (lambda: random.seed(1), "Python's global random numbers"),
         (lambda: np.random.seed(1), "numpy's global random numbers"),
@@ -34,46 +34,46 @@ def settings() -> list[object]:
         (lambda: os.chdir("/"), "the working directory (from "),
     ],
 )
-def test_a_change_is_put_back_and_named(change: Callable[[], object], words: str) -> None:
-    before = settings()
+def test_a_change_is_restored_and_reported(change: Callable[[], object], description: str) -> None:
+    before = global_state()
     with preserved_process_state() as changes:
         change()
     (found,) = changes
-    assert found.startswith(words)
-    assert settings() == before
+    assert found.startswith(description)
+    assert global_state() == before
 
 
 @pytest.mark.parametrize("draws", [1, 300, 600])
-def test_a_few_draws_as_many_an_import_makes_are_put_back_without_a_word(draws: int) -> None:
+def test_a_few_draws_as_in_many_imports_are_restored_without_a_report(draws: int) -> None:
     for seed in (1, 2):
         random.seed(seed), np.random.seed(seed)
         random.getrandbits(32 * 100 * seed)
-        before = settings()
+        before = global_state()
         with preserved_process_state() as changes:
             random.getrandbits(32 * draws)
             np.random.randint(0, 9, draws // 2 + 1)
             torch.randn(draws)
         assert changes == []
-        assert settings() == before
+        assert global_state() == before
 
 
-def test_it_is_put_back_after_an_error_too() -> None:
-    before = settings()
+def test_changes_are_restored_after_an_error_too() -> None:
+    before = global_state()
     with pytest.raises(ValueError, match="broken"), preserved_process_state() as changes:
         torch.set_default_dtype(torch.float64)
         raise ValueError("broken")
     assert len(changes) == 1
-    assert settings() == before
+    assert global_state() == before
 
 
-def test_initialisers_may_draw_where_that_is_said() -> None:
+def test_random_numbers_may_be_drawn_if_randomness_is_false() -> None:
     with preserved_process_state(randomness=False) as changes:
         torch.nn.Linear(2, 2)
         random.random()
     assert changes == []
 
 
-def test_a_torch_that_comes_in_between_is_held_against_a_fresh_one(tmp_path: Path) -> None:
+def test_a_torch_that_is_imported_inside_is_compared_with_a_fresh_one(tmp_path: Path) -> None:
     program = """
 from genbench.plugins.process_guard import preserved_process_state
 with preserved_process_state() as changes:

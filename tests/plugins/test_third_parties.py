@@ -1,4 +1,4 @@
-"""Packages of strangers, each registering one kind of thing, work with the built-ins and with each other."""
+"""Third-party packages, each with one kind of spec, work with the built-in plugins and with each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plugin_packages import environment, pip_install_plugin, temp_plugin
 MODEL = """
     import math
     import genbench
-    from torch import nn  # at the top, as most authors write it
+    from torch import nn  # at the top, as in most plugins
 
     def build(image_shape, latent_dim, num_classes, options):
         values = math.prod(image_shape)
@@ -55,7 +55,7 @@ DATASET = """
     import genbench
 
     def load(options, cache):
-        pixels = np.random.default_rng(0).integers(0, 256, (96, 1, 12, 12), dtype=np.uint8)  # numpy will do
+        pixels = np.random.default_rng(0).integers(0, 256, (96, 1, 12, 12), dtype=np.uint8)  # numpy arrays are accepted
         labels = np.arange(96) % 4
         return genbench.ImageData(
             train=genbench.Images(pixels[:80], labels[:80]), test=genbench.Images(pixels[80:], labels[80:])
@@ -101,7 +101,7 @@ def run(site: Path, out: Path, *arguments: str) -> list[dict]:  # type: ignore[t
     return [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))]
 
 
-def test_a_strangers_model_loss_dataset_and_metric_work_with_the_built_ins_and_each_other(
+def test_third_party_model_loss_dataset_and_metric_work_with_built_ins_and_each_other(
     site: Path, tmp_path: Path
 ) -> None:
     cells = run(
@@ -124,14 +124,14 @@ def test_a_strangers_model_loss_dataset_and_metric_work_with_the_built_ins_and_e
     apart = {names: cell["reason"] for names, cell in found.items() if cell["status"] == "skipped"}
     assert {*apart} == {("acme-gan", "elbo"), ("gan", "elbo"), ("vae", "acme-hinge"), ("vae", "minimax")}
     assert "loss 'acme-hinge' is adversarial, model 'vae' is variational" in apart["vae", "acme-hinge"]
-    theirs = found["acme-gan", "acme-hinge"]["identity"]
-    assert theirs["model"]["origin"] == {"plugin": "acme-models", "distribution": "acme-models", "version": "1.2"}
-    assert theirs["loss"]["options"] == {"margin": 0.5}
+    identity = found["acme-gan", "acme-hinge"]["identity"]
+    assert identity["model"]["origin"] == {"plugin": "acme-models", "distribution": "acme-models", "version": "1.2"}
+    assert identity["loss"]["options"] == {"margin": 0.5}
     metrics = [estimate["metric"] for estimate in found["vae", "elbo"]["estimates"]]
     assert metrics == ["acme-brightness", "fd-fashion-cnn"]
 
 
-def test_each_alone_works_with_the_built_ins_on_real_data(site: Path, tmp_path: Path) -> None:
+def test_each_works_with_the_built_in_plugins_on_real_data(site: Path, tmp_path: Path) -> None:
     cells = run(site, tmp_path / "run", "--models", "acme-gan,gan", "--set", "gan.width=8", "--metrics", "diversity")
     assert {cell["identity"]["model"]["name"]: cell["status"] for cell in cells} == {"acme-gan": "ok", "gan": "ok"}
     assert all(cell["proof"]["trained"] for cell in cells)

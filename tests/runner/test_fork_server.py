@@ -12,8 +12,8 @@ of_libraries = len(os.listdir("/proc/self/task"))
 from genbench.runner.fork_server import preload
 preload()
 threads, before = len(os.listdir("/proc/self/task")) - of_libraries, set(sys.modules)
-from genbench.plugins.worker_catalogue import load_registry
-catalogue = load_registry([])
+from genbench.plugins.worker_catalogue import load_catalogue
+catalogue = load_catalogue([])
 print(threads, len(catalogue.models) > 5, sorted(set(sys.modules) - before))
 """
 

@@ -1,4 +1,4 @@
-"""A new package is sound before its author has changed a line: style, types, metadata, and its own tests."""
+"""A new package passes linting, type checking and its own tests before its author has changed a line."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from plugin_packages import environment
 from genbench.api.hookspecs import API_VERSION
 from genbench.errors import UsageError
 from genbench.plugins.loader import Kind
-from genbench.scaffold.project import FAMILIES, KINDS, OF_A_FAMILY, Project
+from genbench.scaffold.project import FAMILIES, FAMILY_KINDS, KINDS, Project
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = [
-    Project(f"new-{kind}-{family}" if kind in OF_A_FAMILY else f"new-{kind}", kind, family)  # type: ignore[arg-type]
+    Project(f"new-{kind}-{family}" if kind in FAMILY_KINDS else f"new-{kind}", kind, family)  # type: ignore[arg-type]
     for kind in KINDS
     for family in FAMILIES
-    if kind in OF_A_FAMILY or family == FAMILIES[0]
+    if kind in FAMILY_KINDS or family == FAMILIES[0]
 ]
 REGISTERS: dict[str, list[Kind]] = {
     "model": ["models"],
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install all of them with pip, as wheels."""
+    """Install all packages with pip, as wheels."""
     site = tmp_path_factory.mktemp("site")
     quiet = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation"]
     command = [sys.executable, "-m", "pip", "install", *quiet, "--target", str(site)]
@@ -70,7 +70,9 @@ def test_a_package_has_metadata_a_module_tests_a_readme_and_a_workflow(project: 
     assert metadata["project"]["entry-points"]["genbench"] == {project.name: project.module}
     assert "genbench" in metadata["project"]["dependencies"]
     assert f'requires_api = "{API_VERSION}"' in files[f"src/{project.module}/__init__.py"]
-    assert "LICENSE" in files["README.md"] and not any("LICENSE" in path for path in files)  # the author's to choose
+    assert "LICENSE" in files["README.md"] and not any(
+        "LICENSE" in path for path in files
+    )  # the author chooses the licence
     for path, text in files.items():
         assert not re.search(r"@[A-Z]+@", text), path
         assert len(text.splitlines()) < 85, path
@@ -79,26 +81,26 @@ def test_a_package_has_metadata_a_module_tests_a_readme_and_a_workflow(project: 
 
 
 @pytest.mark.parametrize("name", ["v", "my-variant", "my_variant", "x2-3d", "a" * 40])
-def test_names_that_are_distributions_and_modules_alike(name: str) -> None:
+def test_names_that_are_valid_for_distributions_and_modules(name: str) -> None:
     assert Project(name).module.isidentifier()
 
 
-REFUSED = ["", "My-Variant", "2d-gan", "-x", "x-", "x_", "a b", "a.b", "../x", "a/b", "é", "a" * 41, "x\n"]
-REFUSED += ["x;rm", "$(x)", "x'", 'x"', "json", "class", "torch", "genbench"]
+INVALID = ["", "My-Variant", "2d-gan", "-x", "x-", "x_", "a b", "a.b", "../x", "a/b", "é", "a" * 41, "x\n"]
+INVALID += ["x;rm", "$(x)", "x'", 'x"', "json", "class", "torch", "genbench"]
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_names_that_would_break_something_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_names_are_rejected(name: str) -> None:
     with pytest.raises(UsageError):
         Project(name)
 
 
-def test_the_near_miss_of_a_name_is_one_that_works() -> None:
+def test_the_suggested_name_is_valid() -> None:
     with pytest.raises(UsageError, match="Did you mean 'my-variant'"):
         Project("My Variant!")
 
 
-def test_what_exists_is_left_alone(tmp_path: Path) -> None:
+def test_an_existing_path_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "file").write_text("mine")
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
@@ -110,7 +112,7 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
         Project("my-variant").write(tmp_path / "file" / "below")
 
 
-def test_new_packages_pass_ruff_whatever_the_length_of_their_name(folder: Path, tmp_path: Path) -> None:
+def test_new_packages_pass_ruff_for_names_of_any_length(folder: Path, tmp_path: Path) -> None:
     for length in (1, 40):
         for project in PROJECTS:
             longer = Project("q" * length, project.kind, project.family)
@@ -120,7 +122,7 @@ def test_new_packages_pass_ruff_whatever_the_length_of_their_name(folder: Path, 
         run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", ".", cwd=where, env={**os.environ})
 
 
-def test_installed_they_are_listed_beside_what_is_built_in_without_importing_torch(site: Path, tmp_path: Path) -> None:
+def test_installed_packages_are_listed_without_importing_torch(site: Path, tmp_path: Path) -> None:
     env = environment(site)
     listed = json.loads(run(sys.executable, "-m", "genbench", "list", "--json", cwd=tmp_path, env=env))
     for project in PROJECTS:
@@ -131,22 +133,22 @@ def test_installed_they_are_listed_beside_what_is_built_in_without_importing_tor
     run(sys.executable, "-c", f"{imports}; import sys; assert 'torch' not in sys.modules", cwd=tmp_path, env=env)
 
 
-def test_a_new_models_own_tests_pass(folder: Path, site: Path) -> None:
+def test_the_tests_of_a_new_model_pass(folder: Path, site: Path) -> None:
     project = PROJECTS[0]
-    own = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
-    said = run(*own, cwd=folder / project.name, env=environment(site))
-    assert re.search(r"\d\d passed", said)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    output = run(*command, cwd=folder / project.name, env=environment(site))
+    assert re.search(r"\d\d passed", output)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_others_own_tests_pass(folder: Path, site: Path) -> None:
-    own = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
+def test_the_tests_of_the_other_packages_pass(folder: Path, site: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
     others = [project.name for project in PROJECTS[1:]]
     with ThreadPoolExecutor(2) as pool:
         halves = (others[:3], others[3:])
-        said = list(pool.map(lambda half: run(*own, *half, cwd=folder, env=environment(site)), halves))
-    assert all(re.search(r"\d\d passed", half) for half in said)
+        output = list(pool.map(lambda half: run(*command, *half, cwd=folder, env=environment(site)), halves))
+    assert all(re.search(r"\d\d passed", half) for half in output)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Tiny engines whose steps are replayed under a simulated capture, for the tests of graphs."""
+"""Tiny engines whose steps are replayed by a simulated capture, for the tests of graphs."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ TINY = {
 
 
 def engine_of(catalogue: Catalogue, model: str, *settings: str, **recipe: Any) -> Engine:
-    """Return the engine of a tiny cell: 44 images, five batches of eight an epoch and four images over."""
+    """Return the engine of a tiny cell: 44 images, which are five batches of eight per epoch and four left over."""
     wanted = {"models": model, "batch_size": 8, "images": 320, **recipe}
-    if model == "resnet-gan":  # not for 28 pixels
+    if model == "resnet-gan":  # does not support 28 pixels
         wanted |= {
             "datasets": "synthetic",
             "set": {"synthetic": {"size": 32}},
@@ -62,7 +62,7 @@ def engine_of(catalogue: Catalogue, model: str, *settings: str, **recipe: Any) -
 
 
 def graphed(engine: Engine) -> SimulatedRecorder:
-    """Let the engine be executed by a simulated graph."""
+    """Execute the engine with a simulated graph."""
     recorder = SimulatedRecorder()
     with state_kept(engine):
         execution = Graphed(engine, recorder=recorder)
@@ -70,14 +70,14 @@ def graphed(engine: Engine) -> SimulatedRecorder:
     return recorder
 
 
-def way(engine: Engine, steps: int = STEPS) -> tuple[dict[str, Tensor], TrainingState]:
+def run_steps(engine: Engine, steps: int = STEPS) -> tuple[dict[str, Tensor], TrainingState]:
     for _ in range(steps):
         engine.step()
     return engine.read_terms(), read_state(engine).copy()
 
 
 def differing(one: tuple[dict[str, Tensor], TrainingState], other: tuple[dict[str, Tensor], TrainingState]) -> set[str]:
-    """Return the names of losses and of tensors of the state that are not the same to the last bit."""
+    """Return the names of losses and state tensors that are not equal bit for bit."""
     found = set()
     for mine, theirs in ((one[0], other[0]), (one[1].tensors, other[1].tensors)):
         assert mine.keys() == theirs.keys()
@@ -89,7 +89,7 @@ def differing(one: tuple[dict[str, Tensor], TrainingState], other: tuple[dict[st
 
 
 def engine_with(objective: Callable[[nn.Linear, Batch], Tensor], every: tuple[int, ...] = (1,)) -> Engine:
-    """Return the engine of a layer that learns by this objective, on images of two pixels."""
+    """Return the engine of a layer that is trained with this objective, on images of two pixels."""
     layer = nn.Linear(2, 1)
     rng = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (10, 1, 1, 2), dtype=torch.uint8, generator=rng)

@@ -1,9 +1,9 @@
-"""A capture without a GPU: every operation beneath autograd is taken down, and a replay does them again.
+"""A simulated capture without a GPU: every operation below autograd is recorded, and repeated by a replay.
 
-As on a GPU, Python runs only while a step is captured, memory stays where it is, generators draw on at each replay, and
-what reads a tensor on the host is refused. Unlike there, temporary memory is never shared, operations of the host (a
-copy of a Python number to a tensor) are not told from those of the device, and optimisers that are capturable only on
-a GPU have to be let through (`capturable_on_cpu`).
+As on a GPU, Python runs only while a step is captured, memory keeps its address, generators advance in each replay, and
+reading a tensor on the host is an error. Unlike on a GPU, temporary memory is never shared, operations of the host (a
+copy of a Python number to a tensor) are not distinguished from those of the device, and optimisers that are
+capturable only on a GPU need `capturable_on_cpu`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from genbench.measure.host_reads import HostReads
 from genbench.measure.op_listener import Listening
 
 
-class Refused(RuntimeError):
-    """What torch would raise while a stream is captured."""
+class CaptureError(RuntimeError):
+    """The error that torch would raise during a capture."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class SimulatedRecorder:
 
     calls: list[int] = field(default_factory=list)
     warm_ups: int = 0
-    memory: int | None = None  # operations after which the memory is used up
+    memory: int | None = None  # number of operations after which memory runs out
 
     def warm_up(self, function: Callable[[], None]) -> None:
         self.warm_ups += 1
@@ -45,10 +45,10 @@ class SimulatedRecorder:
         def listen(func: Any, args: Any, kwargs: Any, result: Any) -> None:
             reads.operation(func, args, kwargs, result)
             if reads.total:
-                raise Refused("operation not permitted when stream is capturing")
+                raise CaptureError("operation not permitted when stream is capturing")
             generator = kwargs.get("generator")
             if generator is not None and not any(generator._cdata == known._cdata for known in generators):
-                raise Refused("Attempt to increase offset for a CUDA generator not in capture mode.")
+                raise CaptureError("Attempt to increase offset for a CUDA generator not in capture mode.")
             if self.memory is not None and len(calls) >= self.memory:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             calls.append((func, args, kwargs, tree_leaves(result)))
@@ -74,13 +74,13 @@ def _same_memory(one: Tensor, other: Tensor) -> bool:
 @pytest.fixture(autouse=True)
 def capturable_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let RMSprop be capturable on a CPU, where its arithmetic is the same."""
-    module = sys.modules[torch.optim.RMSprop.__module__]  # the name in `torch.optim` is not that of the module
+    module = sys.modules[torch.optim.RMSprop.__module__]  # `torch.optim.rmsprop` is not the module
     monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_, **__: ["cpu"])
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Have torch compute in one thread, in which sums come out the same."""
+    """Use one torch thread, so that sums are reproducible."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""The kit has teeth: each rule is broken by a plugin that breaks nothing else, and a sound plugin breaks none."""
+"""Mutants of a conforming plugin violate exactly the rule that they are made for; the plugin itself violates none."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import pytest
 
 from genbench.plugins.catalogue import discover
 from genbench.plugins.loader import Kind, file_plugins
-from genbench.plugins.worker_catalogue import load_registry
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.testing import CHECKS, Outcome, reporter_trial
-from genbench.testing.run_checks import checks_of, explain
+from genbench.testing.run_checks import Examination, checks_for, explain
 from genbench.testing.subject import Subject
 from genbench.testing.targets import find_targets
 
-SOUND = (Path(__file__).parents[1] / "support" / "sound_plugin.py").read_text(encoding="utf-8")
+CONFORMING = (Path(__file__).parents[1] / "support" / "conforming_plugin.py").read_text(encoding="utf-8")
 SUBJECTS: list[tuple[Kind, str]] = [
-    *(("models", name) for name in ("sound", "labelled", "dueller")),
+    *(("models", name) for name in ("tiny", "labelled", "dueller")),
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
     *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
 ]
-SOUND_REPORTER = (Path(__file__).parents[1] / "support" / "sound_reporter.py").read_text(encoding="utf-8")
+CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
 
 class Mutant(NamedTuple):
-    """A change of the sound plugin's text, and whom it breaks."""
+    """A change of the conforming plugin's text, and the subject that it affects."""
 
     old: str
     new: str
     kind: Kind = "models"
-    name: str = "sound"
+    name: str = "tiny"
 
 
-HIDDEN = "        return self.last(hidden).flatten()"  # of the discriminator
+RETURN = "        return self.last(hidden).flatten()"  # of the discriminator
 BUILD = "def build(image_shape, latent_dim, num_classes, options):\n"
 POINTS = "torch.rand(len(real), 1, 1, 1, generator=rng, device=real.device)"
 NORM = "(gradient.flatten(1).norm(dim=1) - 1).square().mean()"
@@ -47,7 +47,7 @@ WINDOW = "    def window_finished(self, event):\n"
 
 
 def in_discriminator(line: str) -> Mutant:
-    return Mutant(HIDDEN, f"        {line}\n{HIDDEN}")
+    return Mutant(RETURN, f"        {line}\n{RETURN}")
 
 
 def in_reporter(old: str, new: str) -> Mutant:
@@ -216,50 +216,51 @@ MUTANTS: dict[str, list[Mutant]] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _little_to_collect() -> Iterator[None]:
+def _freeze_garbage_collector() -> Iterator[None]:
     gc.collect()
     gc.freeze()
     yield
     gc.unfreeze()
 
 
-def ask(folder: Path, text: str, kind: Kind, name: str) -> list[Outcome]:
-    """Ask every rule of one thing that the plugin of this text registers."""
+def check_all(folder: Path, text: str, kind: Kind, name: str) -> list[Outcome]:
+    """Run every check on one thing that a plugin with this text registers."""
     path = folder / "plugin.py"
     path.write_text(text, encoding="utf-8")
-    subject = Subject(kind, name, load_registry([asdict(plugin) for plugin in file_plugins([path])]))
-    return [subject.outcome(check) for check in checks_of(subject)]
+    subject = Subject(kind, name, load_catalogue([asdict(plugin) for plugin in file_plugins([path])]))
+    examination = Examination(subject)
+    return [examination.outcome(check) for check in checks_for(subject)]
 
 
-def sound(kind: Kind) -> str:
-    """Return the text of the sound plugin that brings this kind of thing."""
-    return SOUND_REPORTER if kind == "reporters" else SOUND
+def conforming(kind: Kind) -> str:
+    """Return the text of the conforming plugin that registers this kind of spec."""
+    return CONFORMING_REPORTER if kind == "reporters" else CONFORMING
 
 
 @pytest.mark.parametrize(("kind", "name"), [*SUBJECTS, ("reporters", "diary")])
-def test_a_sound_plugin_breaks_no_rule(kind: Kind, name: str, tmp_path: Path) -> None:
-    assert {o.check: o.reason for o in ask(tmp_path, sound(kind), kind, name) if o.verdict == "failed"} == {}
+def test_a_conforming_plugin_violates_no_rule(kind: Kind, name: str, tmp_path: Path) -> None:
+    assert {o.check: o.reason for o in check_all(tmp_path, conforming(kind), kind, name) if o.verdict == "failed"} == {}
 
 
 @pytest.mark.parametrize(
     ("rule", "mutant"), [pytest.param(r, m, id=f"{r}-{n}") for r, ms in MUTANTS.items() for n, m in enumerate(ms)]
 )
-def test_a_mutant_breaks_its_rule_and_no_other(
+def test_a_mutant_violates_its_rule_and_no_other(
     rule: str, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporter_trial, "END_SECONDS", 3.0)
-    text = sound(mutant.kind)
+    text = conforming(mutant.kind)
     assert mutant.old in text
-    outcomes = ask(tmp_path, text.replace(mutant.old, mutant.new), mutant.kind, mutant.name)
-    broken = {o.check: o.reason for o in outcomes if o.verdict == "failed"}
-    assert set(broken) == {rule}, broken
+    outcomes = check_all(tmp_path, text.replace(mutant.old, mutant.new), mutant.kind, mutant.name)
+    violated = {o.check: o.reason for o in outcomes if o.verdict == "failed"}
+    assert set(violated) == {rule}, violated
     (failure,) = (o for o in outcomes if o.verdict == "failed")
-    assert all(f"{word}:" in explain(failure) for word in ("found", "rule", "why", "mend"))
+    assert all(f"{word}:" in explain(failure) for word in ("found", "rule", "why", "fix"))
 
 
-def test_a_plugin_for_another_version_breaks_the_first_rule(tmp_path: Path) -> None:
+def test_a_plugin_for_another_version_violates_the_first_rule(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
-    path.write_text(SOUND.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
+    path.write_text(CONFORMING.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
     (refusal,) = find_targets([str(path)], discover([path])).refusals
     assert (refusal.check, refusal.verdict) == ("loads", "failed")
     assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason

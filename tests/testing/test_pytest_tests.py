@@ -1,4 +1,4 @@
-"""The kit as tests of a plugin author, and the page of rules."""
+"""The kit as pytest tests of a plugin author, and the page of rules."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from genbench.testing import conformance
 from genbench.testing.rules_page import page
 
 ROOT = Path(__file__).parents[2]
-SOUND = Path(__file__).parents[1] / "support" / "sound_plugin.py"
+CONFORMING = Path(__file__).parents[1] / "support" / "conforming_plugin.py"
 
 
 def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Path) -> None:
     broken = tmp_path / "mine.py"
-    broken.write_text(SOUND.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
+    broken.write_text(CONFORMING.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
     given = f"plugin={str(broken)!r}"
     (tmp_path / "test_mine.py").write_text(
         "from genbench.testing import conformance\n"
         "RULES = ['builds', 'norm-epsilon', 'labels-matter']\n"
-        f"test_conformance = conformance('sound', {given}, only=RULES, skip=['builds'])\n"
+        f"test_conformance = conformance('tiny', {given}, only=RULES, skip=['builds'])\n"
         f"test_all = conformance({given}, only=['norm-epsilon'])\n"
-        f"test_documented = conformance('sound', {given}, only=['documented'])\n"
+        f"test_documented = conformance('tiny', {given}, only=['documented'])\n"
     )
     command = [
         sys.executable,
@@ -36,22 +36,22 @@ def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Pat
         str(tmp_path),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
-    assert "test_conformance[sound-labels-matter] SKIPPED" in done.stdout, done.stdout
-    assert "test_conformance[sound-norm-epsilon] FAILED" in done.stdout
+    assert "test_conformance[tiny-labels-matter] SKIPPED" in done.stdout, done.stdout
+    assert "test_conformance[tiny-norm-epsilon] FAILED" in done.stdout
     assert "test_all[dueller-norm-epsilon] FAILED" in done.stdout
     assert "found: generator.norm has eps = 0.8" in done.stdout
-    assert "mend:  Write momentum=0.8" in done.stdout
-    assert "test_documented[sound-documented] PASSED" in done.stdout
-    assert "[sound-builds]" not in done.stdout
+    assert "fix:   Write momentum=0.8" in done.stdout
+    assert "test_documented[tiny-documented] PASSED" in done.stdout
+    assert "[tiny-builds]" not in done.stdout
 
 
-def test_things_that_share_a_name_are_told_apart_by_their_kind(tmp_path: Path) -> None:
+def test_specs_with_the_same_name_are_distinguished_by_kind(tmp_path: Path) -> None:
     twice = tmp_path / "twice.py"
-    twice.write_text(SOUND.read_text().replace('name="penalised"', 'name="sound"'))
+    twice.write_text(CONFORMING.read_text().replace('name="penalised"', 'name="tiny"'))
     (mark,) = conformance(plugin=twice, only=["documented"]).pytestmark  # type: ignore[attr-defined]
     ids = {case.id for case in mark.args[1]}
-    assert {"sound-model-documented", "sound-loss-documented", "labelled-documented"} <= ids
+    assert {"tiny-model-documented", "tiny-loss-documented", "labelled-documented"} <= ids
 
 
-def test_the_committed_page_of_rules_is_made_of_the_list() -> None:
+def test_the_committed_page_of_rules_is_up_to_date() -> None:
     assert (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8") == page()

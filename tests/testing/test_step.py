@@ -38,14 +38,14 @@ def run_pytest(place: Path, *options: str, test: str = TEST, prefix: str = "pass
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What pytest-benchmark wrote of the sound plugin."""
+    """Return the file that pytest-benchmark wrote for the plugin."""
     place = tmp_path_factory.mktemp("author")
     done = run_pytest(place, "--benchmark-json=speed.json")
     assert done.returncode == 0, done.stdout + done.stderr
     return place / "speed.json"
 
 
-def test_windows_counters_and_machine_are_in_what_pytest_benchmark_writes(written: Path) -> None:
+def test_the_file_of_pytest_benchmark_contains_windows_counters_and_machine(written: Path) -> None:
     (benchmark,) = json.loads(written.read_text())["benchmarks"]
     assert (benchmark["stats"]["rounds"], benchmark["stats"]["iterations"]) == (3, 4)
     extra = benchmark["extra_info"]
@@ -66,7 +66,7 @@ def changed(written: Path, place: Path, name: str, factor: float = 1.0, **extra:
     return place / name
 
 
-def test_compare_reads_counters_exactly_and_one_process_says_nothing_of_speed(
+def test_compare_reads_exact_counters_and_needs_several_processes_for_speed(
     written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["compare", str(written), str(written)]) == 3
@@ -76,7 +76,7 @@ def test_compare_reads_counters_exactly_and_one_process_says_nothing_of_speed(
 
 
 @pytest.mark.parametrize(("slower", "code"), [(1.0, 0), (1.5, 1)])
-def test_a_folder_of_files_is_one_side_of_several_processes(
+def test_a_folder_of_files_is_compared_as_several_processes(
     slower: float, code: int, written: Path, tmp_path: Path
 ) -> None:
     for number, noise in enumerate((0.999, 1.0, 1.001, 1.0)):
@@ -85,7 +85,7 @@ def test_a_folder_of_files_is_one_side_of_several_processes(
     assert invoke(["compare", str(tmp_path / "base"), str(tmp_path / "head")]) == code
 
 
-def test_other_machines_and_settings_are_not_compared_and_named(
+def test_other_machines_and_settings_are_reported_and_not_compared(
     written: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = json.loads(written.read_text())["benchmarks"][0]["extra_info"]["genbench"]
@@ -101,14 +101,14 @@ def test_other_machines_and_settings_are_not_compared_and_named(
     assert "under other conditions" in capsys.readouterr().err
 
 
-def test_it_comes_with_genbench_and_costs_other_sessions_no_torch() -> None:
+def test_the_pytest_plugin_is_installed_with_genbench_and_does_not_import_torch() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["entry-points"]["pytest11"] == {"genbench.pytest_plugin": "genbench.pytest_plugin"}
     code = "import sys, genbench.pytest_plugin; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-def test_a_session_without_pytest_benchmark_is_told_what_to_install(tmp_path: Path) -> None:
+def test_without_pytest_benchmark_the_error_says_what_to_install(tmp_path: Path) -> None:
     hidden = "import importlib.util as u; f = u.find_spec; "
     hidden += "u.find_spec = lambda name, *rest: None if name == 'pytest_benchmark' else f(name, *rest)"
     done = run_pytest(tmp_path, "-p", "no:benchmark", prefix=hidden)
@@ -116,11 +116,11 @@ def test_a_session_without_pytest_benchmark_is_told_what_to_install(tmp_path: Pa
     assert "pip install pytest-benchmark" in done.stdout
 
 
-def test_what_is_no_single_cell_is_refused_and_a_disabled_benchmark_still_counts(tmp_path: Path) -> None:
+def test_anything_but_a_single_cell_is_rejected_and_a_disabled_benchmark_still_counts(tmp_path: Path) -> None:
     test = f"""
 import pytest
 from genbench import GenbenchError
-def test_refused(genbench_step):
+def test_rejected(genbench_step):
     for wrong in ({{"model": "itm"}}, {{"model": "item,gan"}}, {{"model": "item", "steps": 0}}):
         with pytest.raises(GenbenchError):
             genbench_step(**wrong, plugin={str(PLUGIN)!r})

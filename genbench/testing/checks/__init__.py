@@ -1,4 +1,4 @@
-"""The rules of the conformance kit in the order in which they are asked; `docs/conformance.md` is made of it."""
+"""The rules of the conformance kit, in the order in which they are checked; `docs/conformance.md` lists them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules of the contract itself: what a spec says is what its networks do."""
+"""Rules of the contract: the networks behave as the spec declares."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from genbench.api.specs import ConfigurableSpec, LossSpec
 from genbench.api.training import Family
 from genbench.testing.check import Check, check
 from genbench.testing.findings import NotApplicable, RuleViolation
-from genbench.testing.layers import driven, responding_layer
+from genbench.testing.layers import find_last_layer, saturated_output
 from genbench.testing.subject import BATCH, Subject, rng
 
 SLACK = 1e-3  # share of the range by which images may lie outside, as in a run
-REACHED = 0.1  # share of the range that may be missing at either end
+MARGIN = 0.1  # share of the range that may be missing at either end
 
 
 loads = Check(
     "loads",
-    (),  # asked of a plugin, before there is anything else to ask
-    what="The plugin is imported, its hooks and specs keep the contract, and its names are its own.",
-    why="A plugin that does not load is quarantined whole: nothing of it can be used.",
-    mend="Read the reason and the traceback; `genbench plugin list` shows them too.",
+    (),  # applies to a whole plugin, before anything else can be checked
+    what="The plugin can be imported, its hooks and specs follow the contract, and its names are not taken.",
+    why="A plugin that fails to load is quarantined as a whole: nothing that it registers can be used.",
+    fix="Read the reason and the traceback; `genbench plugin list` shows them too.",
     examine=lambda subject: None,
 )
 
@@ -31,12 +31,12 @@ loads = Check(
 @check(
     "documented",
     *("models", "losses", "datasets", "metrics", "families", "extractors", "reporters"),
-    what="The spec has a summary, every option a line of help, and a loss its formula.",
-    why="`genbench list` is where users find out what a name means.",
-    mend="Fill `summary`, the second argument of `genbench.option`, and `formula`.",
+    what="The spec has a summary, every option has a help text, and a loss has a formula.",
+    why="Users look up the meaning of a name with `genbench list`.",
+    fix="Fill in `summary`, the second argument of `genbench.option`, and `formula`.",
 )
 def documented(subject: Subject) -> None:
-    """Look for texts that are missing."""
+    """Look for missing texts."""
     spec = subject.spec
     missing = [] if spec.summary.strip() else ["summary"]
     if isinstance(spec, ConfigurableSpec):
@@ -44,27 +44,27 @@ def documented(subject: Subject) -> None:
     if isinstance(spec, LossSpec) and not spec.formula.strip():
         missing.append("formula")
     if missing:
-        raise RuleViolation(f"nothing is said here: {', '.join(missing)}")
+        raise RuleViolation(f"missing: {', '.join(missing)}")
 
 
 @check(
     "builds",
     *("models", "losses", "families"),
-    what="`build` returns the networks that the family names, and `create` what the family works with.",
-    why="Models and losses of different authors only work together where each keeps its side of the contract.",
-    mend="Compare the names and types with the table of hooks in docs/plugins.md.",
+    what="`build` returns the networks that the family requires, and `create` an object that it can use.",
+    why="Models and losses by different authors work together only if both follow the contract.",
+    fix="Compare names and types with the table of hooks in docs/plugins.md.",
 )
 def builds(subject: Subject) -> None:
-    """Build the networks, and the family on them."""
+    """Build the networks, and create the family for them."""
     _family(subject, subject.networks()).phases()
 
 
 @check(
     "image-shapes",
     "models",
-    what="For every declared image shape, samples have that shape; without a declaration, for any.",
-    why="Metrics compare samples with images of the dataset, pixel by pixel or by features.",
-    mend="Build the last layers from the `image_shape` that `build` is given, or declare the shapes that work.",
+    what="Samples have the requested image shape: each declared shape, or any shape if none is declared.",
+    why="Metrics compare samples with images of the dataset, by pixels or by features.",
+    fix="Size the layers by the `image_shape` argument of `build`, or declare the shapes that work.",
     after=("builds",),
 )
 def image_shapes(subject: Subject) -> None:
@@ -73,21 +73,21 @@ def image_shapes(subject: Subject) -> None:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.family_on(networks, shape=shape))
+        samples = _sample(subject, subject.create_family(networks, shape=shape))
         if not isinstance(samples, Tensor):
-            raise RuleViolation(f"for images {shape} a sample is {type(samples).__name__}, not a tensor")
+            raise RuleViolation(f"for images {shape} `sample` returns {type(samples).__name__}, not a tensor")
         if samples.shape != (BATCH, *shape):
-            raise RuleViolation(f"for {BATCH} images {shape} samples are {tuple(samples.shape)}")
+            raise RuleViolation(f"for {BATCH} images {shape} the shape of the samples is {tuple(samples.shape)}")
         if not samples.is_floating_point():
-            raise RuleViolation(f"for images {shape} samples are {samples.dtype}, not floating-point")
+            raise RuleViolation(f"for images {shape} the samples are {samples.dtype}, not floating-point")
 
 
 @check(
     "value-range",
     "models",
-    what="For every declared image shape, samples are inside the value range, however far training goes, and differ.",
-    why="Values outside are cut off when samples become pictures, and metrics see other images than the networks made.",
-    mend="End the network in an activation of that range (tanh, sigmoid), or declare the range that it has.",
+    what="For every declared image shape, samples vary and stay in the value range, however long the model trains.",
+    why="Values outside are clipped, so metrics would see images that differ from the output of the networks.",
+    fix="End the network with an activation of that range (tanh, sigmoid), or declare the actual range.",
     after=("builds", "image-shapes"),
 )
 def value_range(subject: Subject) -> None:
@@ -98,14 +98,14 @@ def value_range(subject: Subject) -> None:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.family_on(networks, shape=shape))
+        samples = _sample(subject, subject.create_family(networks, shape=shape))
         least, greatest = float(samples.min()), float(samples.max())
         if least < low - slack or greatest > high + slack:
             raise RuleViolation(
                 f"for images {shape}, declared ({low:g}, {high:g}), found {least:.3g} to {greatest:.3g}"
             )
         if least == greatest:
-            raise RuleViolation(f"for images {shape} every value of {BATCH} samples is {least:.3g}")
+            raise RuleViolation(f"for images {shape} all values of {BATCH} samples are {least:.3g}")
     least, greatest = _extremes(subject)
     if least < low - slack or greatest > high + slack:
         raise RuleViolation(
@@ -116,38 +116,38 @@ def value_range(subject: Subject) -> None:
 @check(
     "full-range",
     "models",
-    what="With its last layer driven to the extremes, a model reaches both ends of the declared value range.",
-    why="Training images fill the declared range; a model that cannot reach its ends never makes black or white.",
-    mend="Declare value_range=(0, 1) for networks that end in a sigmoid, (-1, 1) for tanh.",
+    what="If its last layer is saturated, a model reaches both ends of the declared value range.",
+    why="Training images span the declared range; a model that cannot reach its ends never produces black or white.",
+    fix="Declare value_range=(0, 1) if the network ends with a sigmoid, (-1, 1) if it ends with tanh.",
     after=("builds", "image-shapes", "value-range"),
 )
 def full_range(subject: Subject) -> None:
-    """Drive the last layer."""
+    """Saturate the last layer."""
     low, high = subject.model.value_range
-    margin = REACHED * (high - low)
+    margin = MARGIN * (high - low)
     least, greatest = _extremes(subject)
     if math.isnan(least):
-        raise NotApplicable("no dense or convolutional layer makes the images")
+        raise NotApplicable("no dense or convolutional layer produces the images")
     if least > low + margin or greatest < high - margin:
-        raise RuleViolation(f"declared ({low:g}, {high:g}), but values only go from {least:.3g} to {greatest:.3g}")
+        raise RuleViolation(f"declared ({low:g}, {high:g}), but values only range from {least:.3g} to {greatest:.3g}")
 
 
 @check(
     "finite-steps",
     *("models", "losses", "families"),
-    what="Training steps work, and what they minimise is a finite number.",
-    why="A loss that is not finite ends a run as `diverged`.",
-    mend="Look for logarithms and roots of zero, divisions by a count, and variances of a single value.",
+    what="Training steps run, and every loss term is a finite scalar.",
+    why="A loss that is not finite ends a cell as `diverged`.",
+    fix="Look for logarithms and square roots of zero, divisions by zero, and variances of a single value.",
     after=("builds", "image-shapes", "value-range"),
 )
 def finite_steps(subject: Subject) -> None:
-    """Train a little."""
+    """Train for three steps."""
     engine = subject.cell().engine
     for _ in range(3):
         engine.step()
     for name, series in engine.read_terms().items():
         if series.ndim != 1:
-            raise RuleViolation(f"the term '{name}' is no scalar: it has shape {tuple(series.shape[1:])}")
+            raise RuleViolation(f"the term '{name}' is not a scalar: its shape is {tuple(series.shape[1:])}")
         if not bool(series.isfinite().all()):
             raise RuleViolation(f"the term '{name}' is {_first_bad(series.tolist())}")
 
@@ -155,13 +155,13 @@ def finite_steps(subject: Subject) -> None:
 @check(
     "process-untouched",
     *("models", "losses", "families"),
-    what="Building and training leave alone what belongs to the process: default dtype, threads, seeds, directory.",
-    why="Other models of the same run would be measured under other conditions, and no seed would fix the weights.",
-    mend="Pass dtype and device to the calls that need them, and draw from the generator that you are given.",
+    what="Building and training do not change the process: default dtype, threads, global seed, working directory.",
+    why="Otherwise other models are measured under different conditions, and the seed no longer fixes the weights.",
+    fix="Pass dtype and device to the calls that need them, and draw from the generator that you receive.",
     after=("builds", "image-shapes", "value-range", "finite-steps"),
 )
 def process_untouched(subject: Subject) -> None:
-    """Look at what was put back so far: every rule is asked with the process watched."""
+    """Look at the changes recorded so far: the process is monitored, and restored, during every check."""
     engine = subject.cell().engine
     seed = torch.initial_seed()
     engine.step()
@@ -174,7 +174,7 @@ def process_untouched(subject: Subject) -> None:
 
 def _family(subject: Subject, networks: object) -> Family:
     try:
-        return subject.family_on(networks)  # type: ignore[arg-type]
+        return subject.create_family(networks)  # type: ignore[arg-type]
     except TypeError as error:
         raise RuleViolation(str(error)) from error
 
@@ -185,15 +185,15 @@ def _sample(subject: Subject, family: Family) -> Tensor:
 
 
 def _extremes(subject: Subject) -> tuple[float, float]:
-    """Return the least and greatest value of samples whose last layer is driven; NaN where there is no such layer."""
+    """Return the minimum and maximum of samples with a saturated last layer; NaN if there is no such layer."""
     networks = subject.networks()
     for network in networks.values():
         network.eval()
-    family = subject.family_on(networks)
-    layer = responding_layer(networks.values(), lambda: _sample(subject, family))
+    family = subject.create_family(networks)
+    layer = find_last_layer(networks.values(), lambda: _sample(subject, family))
     if layer is None:
         return math.nan, math.nan
-    with driven(layer):
+    with saturated_output(layer):
         samples = _sample(subject, family)
     return float(samples.min()), float(samples.max())
 

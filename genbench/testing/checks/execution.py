@@ -1,4 +1,4 @@
-"""Rules of execution: nothing waits for the host, nothing is tied to one device, one layout, one way to run."""
+"""Rules of execution: no host synchronisation, and no dependence on a device, a memory layout or an engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genbench.api.training import Batch
 from genbench.measure.host_reads import HostReads
 from genbench.measure.user_frame import place
 from genbench.testing.check import check
-from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move
+from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move_to_fake_gpu
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import BATCH, Subject, copy_weights, rng
 
@@ -22,19 +22,19 @@ TRAINED = ("finite-steps",)
 @check(
     "no-host-reads",
     *("models", "losses", "families"),
-    what="Nothing in a step reads a tensor on the host: no .item(), .cpu(), .tolist(), print, `if tensor:`, x[mask].",
-    why="Each read waits until the GPU has caught up; steps are timed, and one read can halve their speed.",
-    mend="Stay in tensors: torch.where for `if`, a product for a mask; numbers to look at are terms of the Objective.",
+    what="A step never reads a tensor on the host: no .item(), .cpu(), .tolist(), print, `if tensor:`, x[mask].",
+    why="Each read waits for the GPU; a single one can halve the speed of a step.",
+    fix="Use torch.where instead of `if`, a product instead of a mask index, and terms of the Objective for logging.",
     after=TRAINED,
 )
 def no_host_reads(subject: Subject) -> None:
-    """Watch one step; where there is a GPU, let it complain too."""
+    """Record the reads of one step; if there is a GPU, run one with torch's own check of synchronisations too."""
     engine, reads = subject.cell().engine, HostReads()
     with reads.watching():
         engine.step()
-    asked = {read.line: read.what for read in reversed(reads.counts) if read.line and not read.line.own}
-    if asked:
-        found = [f"{what} ({Path(line.file).name}, line {line.number})" for line, what in reversed(asked.items())]
+    found_reads = {read.line: read.what for read in reversed(reads.counts) if read.line and not read.line.own}
+    if found_reads:
+        found = [f"{what} ({Path(line.file).name}, line {line.number})" for line, what in reversed(found_reads.items())]
         raise RuleViolation(f"a step reads on the host: {', '.join(found[:3])}")
     if torch.cuda.is_available():
         engine = subject.cell(device=torch.device("cuda")).engine
@@ -52,53 +52,53 @@ def no_host_reads(subject: Subject) -> None:
     "device-purity",
     *("models", "losses", "families"),
     what="On a GPU, every tensor of a step and of sampling is on that GPU.",
-    why="A tensor that stays on the CPU is an error on a GPU, or a copy in every step.",
-    mend="Register constants with register_buffer, and create others with device=x.device.",
+    why="A tensor left on the CPU causes an error on a GPU, or a copy in every step.",
+    fix="Register constants with register_buffer, and create other tensors with device=x.device.",
     after=(*TRAINED, "no-host-reads"),
 )
 def device_purity(subject: Subject) -> None:
-    """Run objectives and sampling on a GPU that computes nothing."""
+    """Run objectives and sampling on a fake GPU that computes nothing."""
     shape, labels = subject.shapes[0], subject.labels(BATCH)
     networks = subject.networks()
     try:
         with fake_gpu():
-            move(networks)
-            family = subject.family_on(networks, FAKE_CUDA)
-            there = None if labels is None else torch.empty(BATCH, dtype=torch.int64, device=FAKE_CUDA)
+            move_to_fake_gpu(networks)
+            family = subject.create_family(networks, FAKE_CUDA)
+            fake_labels = None if labels is None else torch.empty(BATCH, dtype=torch.int64, device=FAKE_CUDA)
             progress = torch.empty((), device=FAKE_CUDA)
             shared: dict[str, object] = {}
             for phase in family.phases():
                 images = torch.empty(BATCH, *shape, device=FAKE_CUDA)
-                total = phase.objective(Batch(images, there, FakeGenerator(), True, shared, progress)).total
+                total = phase.objective(Batch(images, fake_labels, FakeGenerator(), True, shared, progress)).total
                 if total.device.type != "cuda":
-                    raise RuleViolation(f"the phase '{phase.name}' ends on the {total.device.type}")
+                    raise RuleViolation(f"the loss of the phase '{phase.name}' is on the {total.device.type}")
             with torch.no_grad():
-                samples = family.sample(BATCH, FakeGenerator(), there)
+                samples = family.sample(BATCH, FakeGenerator(), fake_labels)
             if samples.device.type != "cuda":
-                raise RuleViolation(f"samples end on the {samples.device.type}")
+                raise RuleViolation(f"the samples are on the {samples.device.type}")
     except FakeTensorDeviceMismatchError as error:
         raise RuleViolation(f"{error}{place(error)}".replace("cuda:0", "the GPU")) from error
     except RuleViolation:
         raise
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise NotApplicable(f"a GPU without values cannot follow it: {first}{place(error)}") from None
+        raise NotApplicable(f"the code cannot run on a fake GPU without values: {first}{place(error)}") from None
 
 
 @check(
     "memory-layout",
     "models",
-    what="Networks in the memory format channels_last return what they return in the usual one.",
-    why="Models with convolutions are run in channels_last, which is faster; the numbers must not depend on it.",
-    mend="Use flatten and reshape instead of view, and never look at strides.",
+    what="Networks return the same values in the memory format channels_last as in the default one.",
+    why="Convolutional models run in channels_last, which is faster; results must not depend on it.",
+    fix="Use flatten and reshape instead of view, and do not depend on strides.",
     after=TRAINED,
 )
 def memory_layout(subject: Subject) -> None:
     """Compare samples, and logits or encodings of images, in both layouts."""
     shape, labels = max(subject.shapes, key=lambda shape: (shape[0], -shape[1])), subject.labels(BATCH)
     networks = {name: network.eval() for name, network in subject.networks(shape).items()}
-    family = subject.family_on(networks, shape=shape)
-    # Of other families it is not known what their networks read.
+    family = subject.create_family(networks, shape=shape)
+    # For other families it is unknown which network takes images.
     name = {"adversarial": "discriminator", "variational": "encoder"}.get(subject.family.name)
     readers = [networks[name]] if name else []
     pixels = subject.images(BATCH, shape)
@@ -112,11 +112,11 @@ def memory_layout(subject: Subject) -> None:
         return found
 
     with torch.no_grad():
-        usual = run(pixels)
+        default = run(pixels)
         for network in networks.values():
             network.to(memory_format=torch.channels_last)
-        last = run(pixels.to(memory_format=torch.channels_last))
-    for one, other in zip(usual, last, strict=True):
+        channels_last = run(pixels.to(memory_format=torch.channels_last))
+    for one, other in zip(default, channels_last, strict=True):
         if not torch.allclose(one, other, rtol=1e-3, atol=1e-4):
             raise RuleViolation(f"values differ by up to {float((one - other).abs().max()):.3g}")
 
@@ -124,13 +124,13 @@ def memory_layout(subject: Subject) -> None:
 @check(
     "compiles",
     "models",
-    what="Networks under torch.compile train and sample as they do without.",
-    why="Compiled steps must mean the same computation, or their speed is that of another model.",
-    mend="Do not ask torch.compiler.is_compiling(), and keep Python state out of `forward`.",
+    what="Networks train and sample the same with torch.compile as without it.",
+    why="A compiled step must perform the same computation, or its speed is that of another model.",
+    fix="Do not branch on torch.compiler.is_compiling(), and keep Python state out of `forward`.",
     after=TRAINED,
 )
 def compiles(subject: Subject) -> None:
-    """Take a step and a sample, both ways; without a backend, so no C++ compiler is needed."""
+    """Take a step and sample, both ways; the backend generates no code, so no C++ compiler is needed."""
     plain, compiled = subject.cell(), subject.cell()
     copy_weights(plain, compiled)
     torch._dynamo.reset()
@@ -150,5 +150,5 @@ def compiles(subject: Subject) -> None:
     for name, one in found[0].items():
         if not torch.allclose(one, found[1][name], rtol=1e-3, atol=1e-4):
             raise RuleViolation(
-                f"compiled, '{name}' is another by up to {float((one - found[1][name]).abs().max()):.3g}"
+                f"with torch.compile, '{name}' differs by up to {float((one - found[1][name]).abs().max()):.3g}"
             )

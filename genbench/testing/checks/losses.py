@@ -1,4 +1,4 @@
-"""Rules of losses, as functions on tensors."""
+"""Rules of losses, checked as functions of tensors."""
 
 from __future__ import annotations
 
@@ -15,70 +15,71 @@ from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
 
 BUILT = ("builds",)
-EXTREME = 50.0  # a logit of which sigmoid and its complement cannot both be told from 0 and 1 in fp32
+EXTREME = 50.0  # a logit at which the sigmoid, or its complement, rounds to 0 or 1 in fp32
 LATENTS = 5
-NORMALISED = 0.02  # by which a sum of probabilities may miss 1
+SUM_TOLERANCE = 0.02  # of the sum of probabilities, which should be 1
 SHAPE = (1, 3, 3)
 
 
 @check(
     "extreme-logits",
     "losses",
-    what=f"Value and gradient are finite where logits are ±{EXTREME:g}.",
-    why="Logits of that size occur in every long training; log(1 - sigmoid(50)) is minus infinity in fp32.",
-    mend="Write -log sigmoid(x) as softplus(-x), and -log(1 - sigmoid(x)) as softplus(x).",
+    what=f"Value and gradient are finite for logits of ±{EXTREME:g}.",
+    why="Such logits occur in every long training; log(1 - sigmoid(50)) is minus infinity in fp32.",
+    fix="Write -log sigmoid(x) as softplus(-x), and -log(1 - sigmoid(x)) as softplus(x).",
     after=BUILT,
 )
 def extreme_logits(subject: Subject) -> None:
-    """Ask the loss of a player who is sure, rightly or wrongly."""
-    loss = subject.created_loss()
-    for case, total, inputs in _extremes(loss):
+    """Evaluate the loss for confident predictions, correct and wrong ones."""
+    loss = subject.create_loss()
+    for case, total, inputs in _evaluate_extremes(loss):
         if not bool(total.isfinite()):
-            raise RuleViolation(f"{case} it is {float(total.detach()):g}")
+            raise RuleViolation(f"{case} is {float(total.detach()):g}")
         if total.requires_grad:
             gradients = torch.autograd.grad(total, inputs, allow_unused=True)
             if not all(bool(g.isfinite().all()) for g in gradients if g is not None):
-                raise RuleViolation(f"{case} its gradient is not finite")
+                raise RuleViolation(f"{case} has a gradient that is not finite")
 
 
 @check(
     "batch-duplication",
     "losses",
-    what="A batch whose images are given several times costs no more than the batch itself.",
-    why="Terms are means over the batch: a sum ties the loss, and so the learning rate, to the batch size.",
-    mend="Sum over pixels and latents if you like, then take the mean over the batch.",
+    what="Repeating the images of a batch does not increase the loss.",
+    why="Terms are means over the batch: with a sum, the loss and the best learning rate depend on the batch size.",
+    fix="Sum over pixels and latents if required, then take the mean over the batch.",
     after=BUILT,
 )
 def batch_duplication(subject: Subject) -> None:
-    """Give the batch once, twice and thrice: what depends on its size grows on, an estimate from pairs levels off."""
-    loss = subject.created_loss()
-    once, twice, thrice = (_values(loss, times) for times in (1, 2, 3))
+    """Repeat a batch up to three times: a sum keeps growing, while an estimate from pairs levels off."""
+    loss = subject.create_loss()
+    once, twice, three_times = (_evaluate_repeated(loss, times) for times in (1, 2, 3))
     for name, value in once.items():
-        first, second = twice[name] - value, thrice[name] - twice[name]
+        first, second = twice[name] - value, three_times[name] - twice[name]
         if abs(first) > 1e-3 * abs(value) + 1e-5 and first * second > 0 and abs(second) > 0.5 * abs(first):
             raise RuleViolation(
-                f"{name} is {value:.4g} for a batch, {twice[name]:.4g} for it twice, {thrice[name]:.4g} thrice"
+                f"{name} is {value:.4g} for a batch, {twice[name]:.4g} for the batch repeated twice, "
+                f"{three_times[name]:.4g} for three times"
             )
 
 
 @check(
     "penalty-per-sample",
     "losses",
-    what="A penalty takes the norm of each image's gradient by itself, and draws a point for each image.",
-    why="A norm over the whole batch, or one random number for it, is another penalty; published code has both.",
-    mend="Sum over dim=(1, 2, 3) before the root, take the mean last, and draw rand(len(real), 1, 1, 1).",
+    what="A penalty computes the norm of the gradient for each image, and draws a random point for each image.",
+    why="One norm, or one random number, for the whole batch is a different penalty; published code has both errors.",
+    fix="Sum over dim=(1, 2, 3) before the square root, take the mean last, and draw rand(len(real), 1, 1, 1).",
     after=BUILT,
 )
 def penalty_per_sample(subject: Subject) -> None:
-    """Try a discriminator with the same gradient everywhere on batches of two sizes, and look where it is asked."""
-    loss = subject.created_loss()
+    """Use a discriminator with a constant gradient on batches of two sizes, and record where it is evaluated."""
+    loss = subject.create_loss()
     if not isinstance(loss, AdversarialLoss) or loss.penalty is None:
         raise NotApplicable("the loss has no penalty")
     weights = torch.linspace(0.1, 0.9, 9).view(1, *SHAPE)
-    asked: list[Tensor] = []
+    points: list[Tensor] = []
 
     def linear(images: Tensor) -> Tensor:
-        asked.append(images.detach())
+        points.append(images.detach())
         return (images * weights).sum((1, 2, 3))
 
     values = []
@@ -87,10 +88,10 @@ def penalty_per_sample(subject: Subject) -> None:
         values.append(float(loss.penalty(linear, real, fake, rng()).detach()))
     if not math.isclose(*values, rel_tol=1e-4, abs_tol=1e-6):
         raise RuleViolation(
-            f"where every gradient has the same norm it is {values[0]:.4g} for 1 image, {values[1]:.4g} for 6"
+            f"although all gradients have the same norm, it is {values[0]:.4g} for 1 image and {values[1]:.4g} for 6"
         )
-    for points in (p for p in asked if len(p) == 6):
-        levels = points.flatten(1).mean(1)
+    for batch in (p for p in points if len(p) == 6):
+        levels = batch.flatten(1).mean(1)
         if bool(((levels > 1e-3) & (levels < 1 - 1e-3)).all()) and bool((levels == levels[0]).all()):
             raise RuleViolation("all images of a batch are mixed with the same random number")
 
@@ -98,120 +99,122 @@ def penalty_per_sample(subject: Subject) -> None:
 @check(
     "nll-per-image",
     "losses",
-    what="`nll` gives each of K·B decoded images of B images a finite number of its own; `likelihood` says its kind.",
-    why="`elbo` and `iwae-k64` weigh many latents of an image against each other; one image's error is not another's.",
-    mend="Repeat the images, images.repeat(len(logits) // len(images), 1, 1, 1), and sum over dim=(1, 2, 3) only.",
+    what="`nll` returns a finite value for each of K·B decoded images of B images; `likelihood` declares its kind.",
+    why="`elbo` and `iwae-k64` weight several latents per image: values of different images must not be mixed.",
+    fix="Use images.repeat(len(logits) // len(images), 1, 1, 1), and sum over dim=(1, 2, 3) only.",
     after=BUILT,
 )
 def nll_per_image(subject: Subject) -> None:
-    """Ask for three draws of each image at once, and one by one."""
+    """Evaluate three draws per image at once, and one by one."""
     loss = _likelihood_loss(subject)
     if loss.nll is None or loss.likelihood is None:
-        there, missing = ("likelihood", "nll") if loss.nll is None else ("nll", "likelihood")
-        raise RuleViolation(f"it has `{there}` and no `{missing}`: no metric can ask for it")
+        present, missing = ("likelihood", "nll") if loss.nll is None else ("nll", "likelihood")
+        raise RuleViolation(f"it has `{present}` but no `{missing}`, so no metric can use it")
     images = noise(4, SHAPE)
     logits = torch.randn(12, *SHAPE, generator=rng())
     with torch.no_grad():
         together = loss.nll(images, logits)
         if together.shape != (12,):
-            raise RuleViolation(f"for 4 images and 12 logits it is {tuple(together.shape)}, not (12,)")
+            raise RuleViolation(
+                f"for 4 images and logits of 12 the shape of `nll` is {tuple(together.shape)}, not (12,)"
+            )
         alone = [loss.nll(images[n % 4 : n % 4 + 1], logits[n : n + 1]) for n in range(12)]
     if not bool(together.isfinite().all()):
-        raise RuleViolation("it is not finite")
+        raise RuleViolation("`nll` is not finite")
     apart = (together - torch.cat(alone)).abs()
     if bool((apart > 1e-3 * together.abs() + 1e-4).any()):
         worst = int(apart.argmax())
         raise RuleViolation(
-            f"decoded image {worst} of 12, of image {worst % 4} of 4, is {float(together[worst]):.4g} among the others "
-            f"and {float(alone[worst]):.4g} alone"
+            f"`nll` of decoded image {worst} of 12 (of image {worst % 4} of 4) is {float(together[worst]):.4g} in the "
+            f"batch and {float(alone[worst]):.4g} alone"
         )
 
 
 @check(
     "nll-normalised",
     "losses",
-    what="The probabilities of a pixel that `nll` means add up to 1: over 256 levels, or over all real numbers.",
-    why="A constant that is left away changes no training, and every `elbo` and number of bits per dimension.",
-    mend="Add the constants, such as log σ√(2π), or say 'cross-entropy' where it is no likelihood of grey pixels.",
+    what="exp(-nll) of a pixel sums to 1: over 256 grey levels if discrete, over the real numbers if a density.",
+    why="A missing constant does not affect training, but changes every `elbo` and every number of bits per dimension.",
+    fix="Add the constants, such as log σ√(2π), or declare 'cross-entropy' if it is not a likelihood of grey pixels.",
     after=("nll-per-image",),
 )
 def nll_normalised(subject: Subject) -> None:
-    """Add up exp(-nll) of an image of one pixel."""
+    """Sum or integrate exp(-nll) for an image of one pixel."""
     loss = _likelihood_loss(subject)
     assert loss.nll is not None
     assert loss.likelihood is not None
     if loss.likelihood.kind == "cross-entropy":
-        raise NotApplicable("a cross-entropy of grey pixels is no likelihood")
+        raise NotApplicable("a cross-entropy of grey pixels is not a likelihood")
     levels = torch.linspace(0, 1, 256, dtype=torch.float64)
-    reach = torch.linspace(-19, 19, 30_001, dtype=torch.float64).sinh() * 1e-4  # ten thousand to either side
+    reach = torch.linspace(-19, 19, 30_001, dtype=torch.float64).sinh() * 1e-4  # ±10,000, denser near 0
     for logit in (-1.5, 0.5):
         if loss.likelihood.kind == "discrete":
             sums = [float(_densities(loss.nll, levels, logit).sum())]
-        else:  # a density may have only [0, 1] to reach over
+        else:  # a density may be defined on [0, 1] only
             between = torch.linspace(0, 1, 30_001, dtype=torch.float64)
             centred = reach + torch.tensor(logit).sigmoid()
             sums = [
                 float(torch.trapezoid(_densities(loss.nll, points, logit), points)) for points in (between, centred)
             ]
-        if all(abs(found - 1) > NORMALISED for found in sums):
-            raise RuleViolation(f"where the logit of a pixel is {logit:g}, its probabilities add up to {sums[-1]:.4g}")
+        if all(abs(found - 1) > SUM_TOLERANCE for found in sums):
+            raise RuleViolation(f"for a pixel with the logit {logit:g} the probabilities sum to {sums[-1]:.4g}")
 
 
 def _likelihood_loss(subject: Subject) -> VariationalLoss:
-    loss = subject.created_loss()
+    loss = subject.create_loss()
     if not isinstance(loss, VariationalLoss):
         raise NotApplicable("the loss is not variational")
     if loss.nll is None and loss.likelihood is None:
-        raise NotApplicable("the loss is not a likelihood's")
+        raise NotApplicable("the loss is not based on a likelihood")
     return loss
 
 
 def _densities(nll: Callable[[Tensor, Tensor], Tensor], points: Tensor, logit: float) -> Tensor:
-    """Return exp(-nll) of images of one pixel; 0 where it is not defined."""
+    """Return exp(-nll) for images of one pixel; 0 where it is undefined."""
     with torch.no_grad():
         found = nll(points.float().view(-1, 1, 1, 1), torch.full((len(points), 1, 1, 1), logit))
     return (-found.double()).exp().nan_to_num(0.0, posinf=0.0)
 
 
-def _extremes(loss: object) -> Iterator[tuple[str, Tensor, list[Tensor]]]:
+def _evaluate_extremes(loss: object) -> Iterator[tuple[str, Tensor, list[Tensor]]]:
     if isinstance(loss, AdversarialLoss):
         for real_sign, fake_sign in itertools.product((-1, 1), repeat=2):
             real, fake = (torch.full((4,), sign * EXTREME).requires_grad_() for sign in (real_sign, fake_sign))
-            where = f"with real logits {real_sign * EXTREME:g} and fake logits {fake_sign * EXTREME:g}"
-            yield f"{where} the discriminator's:", loss.discriminator(real, fake), [real, fake]
+            case = f"for real logits {real_sign * EXTREME:g} and fake logits {fake_sign * EXTREME:g} the"
+            yield f"{case} discriminator's loss", loss.discriminator(real, fake), [real, fake]
             given = real if loss.relativistic else None
-            yield f"{where} the generator's:", loss.generator(fake, given), [real, fake]
+            yield f"{case} generator's loss", loss.generator(fake, given), [real, fake]
     elif isinstance(loss, VariationalLoss):
         for sign in (-1, 1):
             posterior = _posterior(loss)
-            posterior.images[0] = 1.0 if sign < 0 else 0.0  # reproduced as badly as can be
+            posterior.images[0] = 1.0 if sign < 0 else 0.0  # the worst possible reconstruction
             posterior.logits = torch.full_like(posterior.logits, sign * EXTREME).requires_grad_()
             posterior.mean = posterior.mean.requires_grad_()
             posterior.log_variance = posterior.log_variance.requires_grad_()
             inputs = [posterior.logits, posterior.mean, posterior.log_variance]
-            yield f"with logits {sign * EXTREME:g}", loss.objective(posterior).total, inputs
+            yield f"for logits {sign * EXTREME:g} the loss", loss.objective(posterior).total, inputs
     else:
-        raise NotApplicable("only adversarial and variational losses are functions that the kit can ask alone")
+        raise NotApplicable("only adversarial and variational losses can be evaluated without their family")
 
 
-def _values(loss: object, times: int) -> Mapping[str, float]:
+def _evaluate_repeated(loss: object, times: int) -> Mapping[str, float]:
     if isinstance(loss, AdversarialLoss):
         real, fake = (4 * noise(4, SHAPE, seed).mean((1, 2, 3)).repeat(times) - 2 for seed in (0, 1))
-        asked: Mapping[str, Callable[[], Tensor]] = {
+        functions: Mapping[str, Callable[[], Tensor]] = {
             "the discriminator's loss": lambda: loss.discriminator(real, fake),
             "the generator's loss": lambda: loss.generator(fake, real if loss.relativistic else None),
         }
-        return {name: float(ask()) for name, ask in asked.items()}
+        return {name: float(function()) for name, function in functions.items()}
     if isinstance(loss, VariationalLoss):
         posterior = _posterior(loss)
         for name in ("images", "logits", "mean", "log_variance", "latents", "prior"):
             draws = loss.samples if name in ("logits", "latents") else 1
-            parts = getattr(posterior, name).chunk(draws)  # one block of all images per draw
+            parts = getattr(posterior, name).chunk(draws)  # each draw is one block of all images
             setattr(posterior, name, torch.cat([part.repeat(times, *[1] * (part.ndim - 1)) for part in parts]))
         with torch.no_grad():
             objective = loss.objective(posterior)
         return {"the total": float(objective.total), **{f"'{n}'": float(t) for n, t in objective.terms.items()}}
-    raise NotApplicable("only adversarial and variational losses are functions that the kit can ask alone")
+    raise NotApplicable("only adversarial and variational losses can be evaluated without their family")
 
 
 def _posterior(loss: VariationalLoss) -> Posterior:

@@ -31,53 +31,53 @@ SHAPE = (1, 28, 28)
 @check(
     "metric-contract",
     "metrics",
-    what="`measure` returns an Estimate of its own name and direction, or Unavailable with a reason; the images stay.",
-    why="A number under another name, or with another direction, would be compared with the wrong ones.",
-    mend="Give the Estimate the spec's name and direction, and a finite float; copy images before you change them.",
+    what="`measure` returns an Estimate of the declared name and direction, or Unavailable, and modifies no image.",
+    why="A value under another name, or with another direction, would be compared with the wrong values.",
+    fix="Give the Estimate the spec's name and direction, and a finite float; copy images before modifying them.",
 )
 def metric_contract(subject: Subject) -> None:
-    """Measure noise."""
+    """Measure images of noise."""
     evaluation = _evaluation(subject)
     before = torch.as_tensor(evaluation.samples.pixels).clone()
     for found in _measure(subject, evaluation):
         direction = subject.spec.direction
         if found.metric != subject.name and direction != "each":
-            raise RuleViolation(f"the estimate is called '{found.metric}'")
+            raise RuleViolation(f"the name of the estimate is '{found.metric}'")
         if direction not in (found.direction, "each"):
-            raise RuleViolation(f"the estimate says {found.direction} is better, the spec {direction}")
+            raise RuleViolation(f"the direction of the estimate is {found.direction}, that of the spec {direction}")
         if not isinstance(found.value, float | int) or not math.isfinite(found.value):
             raise RuleViolation(f"the value is {found.value!r}")
     if not torch.equal(torch.as_tensor(evaluation.samples.pixels), before):
-        raise RuleViolation("it changes the images that it measures")
+        raise RuleViolation("it modifies the images that it measures")
 
 
 @check(
     "metric-repeats",
     "metrics",
-    what="The same images give the same number, whatever the global seeds.",
-    why="A difference between two models must be one of the models.",
-    mend="Draw from evaluation.generator(purpose).",
+    what="The same images give the same value, whatever the global seeds.",
+    why="A difference between two models must not come from the metric.",
+    fix="Draw from evaluation.generator(purpose).",
     after=("metric-contract",),
 )
 def metric_repeats(subject: Subject) -> None:
-    """Measure twice."""
+    """Measure with two global seeds."""
     values = []
     for seed in (1, 2):
         torch.manual_seed(seed)
         values.append([found.value for found in _measure(subject, _evaluation(subject))])
     if values[0] != values[1]:
-        raise RuleViolation(f"measured twice, it is {values[0]} and {values[1]}")
+        raise RuleViolation(f"two measurements give {values[0]} and {values[1]}")
 
 
 @check(
     "extractor-contract",
     "extractors",
-    what="An extractor turns uint8 images of 1 and of 3 channels into finite features (N, d), and has a protocol.",
-    why="Distances compare only where the protocol agrees, and every dataset may be measured.",
-    mend="Repeat or mix the channels, resize, return floats, and put the hash of the weights into `protocol`.",
+    what="An extractor turns uint8 images with 1 or 3 channels into finite features (N, d), and has a protocol.",
+    why="Distances can be compared only if the protocols agree, and images of any dataset may be measured.",
+    fix="Repeat or mix channels, resize, return floats, and put the hash of the weights into `protocol`.",
 )
 def extractor_contract(subject: Subject) -> None:
-    """Take features of noise."""
+    """Extract features of noise."""
     extractor = _load(subject)
     if not dict(extractor.protocol):
         raise RuleViolation("its protocol is empty")
@@ -85,25 +85,27 @@ def extractor_contract(subject: Subject) -> None:
         features: Any = _features(extractor, _pixels(4, shape))
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 4:
             what = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise RuleViolation(f"features of 4 images {shape} are {what}, not (4, d)")
+            raise RuleViolation(f"for 4 images {shape} the features are {what}, not (4, d)")
         if not features.is_floating_point() or not bool(features.isfinite().all()):
-            raise RuleViolation(f"features of images {shape} are not finite floats")
+            raise RuleViolation(f"for images {shape} the features are not finite floats")
 
 
 @check(
     "extractor-per-image",
     "extractors",
-    what="The features of an image do not depend on the images beside it.",
-    why="Otherwise a distance depends on the batch size, and on the order of the images.",
-    mend="Call eval() on the network when it is loaded.",
+    what="The features of an image do not depend on the other images of the batch.",
+    why="Otherwise a distance depends on the batch size and on the order of the images.",
+    fix="Call eval() on the network when it is loaded.",
     after=("extractor-contract",),
 )
 def extractor_per_image(subject: Subject) -> None:
-    """Take features of the same image in other company."""
+    """Extract features of the same images in two different batches."""
     extractor, pixels = _load(subject), _pixels(6, SHAPE)
-    alone, beside = _features(extractor, pixels[:3]), _features(extractor, pixels)[:3]
-    if not torch.allclose(alone, beside, rtol=1e-3, atol=1e-4):
-        raise RuleViolation(f"features change by up to {float((alone - beside).abs().max()):.3g} with the other images")
+    alone, together = _features(extractor, pixels[:3]), _features(extractor, pixels)[:3]
+    if not torch.allclose(alone, together, rtol=1e-3, atol=1e-4):
+        raise RuleViolation(
+            f"features change by up to {float((alone - together).abs().max()):.3g} with the other images of the batch"
+        )
 
 
 def _pixels(count: int, shape: tuple[int, int, int], seed: int = 0) -> Tensor:
@@ -155,12 +157,12 @@ def _measure(subject: Subject, evaluation: CellEvaluation) -> list[Estimate]:
         found: object = resolve(spec.measure)(evaluation)
     except ExtractorUnavailable as error:
         raise NotApplicable(str(error)) from None
-    several = found if spec.direction == "each" and isinstance(found, Sequence) else [found]
-    for one in several:
-        if not isinstance(one, Estimate | Unavailable):
-            raise RuleViolation(f"measure returned {type(one).__name__}")
-    estimates = [one for one in several if isinstance(one, Estimate)]
+    results = found if spec.direction == "each" and isinstance(found, Sequence) else [found]
+    for result in results:
+        if not isinstance(result, Estimate | Unavailable):
+            raise RuleViolation(f"measure returned {type(result).__name__}")
+    estimates = [result for result in results if isinstance(result, Estimate)]
     if not estimates:
-        reasons = [one.reason for one in several if isinstance(one, Unavailable)]
-        raise NotApplicable(f"it measures nothing here: {'; '.join(reasons)}")
+        reasons = [result.reason for result in results if isinstance(result, Unavailable)]
+        raise NotApplicable(f"it is unavailable here: {'; '.join(reasons)}")
     return estimates

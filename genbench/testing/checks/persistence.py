@@ -1,4 +1,4 @@
-"""Rules of persistence: what is saved is all that there is."""
+"""Rules of persistence: weights and checkpoints are complete."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ STEPS = 3
 @check(
     "save-and-load",
     "models",
-    what="A fresh build with the saved weights makes the samples of the trained one, whatever the global seeds.",
-    why="`genbench sample` and the metrics of the best weights see the model through its saved weights alone.",
-    mend="Keep what a sample depends on in parameters and buffers, and draw from the generator that `sample` is given.",
+    what="A new build with the saved weights generates the samples of the trained model, whatever the global seeds.",
+    why="`genbench sample` and the metrics of the best weights use only the saved weights of a model.",
+    fix="Keep everything that samples depend on in parameters and buffers; draw from the generator given to `sample`.",
     after=TRAINED,
 )
 def save_and_load(subject: Subject) -> None:
@@ -39,7 +39,7 @@ def save_and_load(subject: Subject) -> None:
         save_weights(path, trained.engine.networks, {})
         report = load_initial(fresh.engine.networks, path)
     if report.missing or report.mismatched:
-        raise RuleViolation(f"not all weights come back: {(*report.missing, *report.mismatched)[0]}")
+        raise RuleViolation(f"a weight is not restored: {(*report.missing, *report.mismatched)[0]}")
     samples = [_sample(subject, built.engine.networks, seed) for seed, built in enumerate((trained, fresh))]
     if not torch.equal(*samples):
         raise RuleViolation(f"samples differ by up to {float((samples[0] - samples[1]).abs().max()):.3g}")
@@ -48,30 +48,30 @@ def save_and_load(subject: Subject) -> None:
 @check(
     "resume",
     *("models", "losses", "families"),
-    what=f"{STEPS} steps, a checkpoint, and {STEPS} steps of another build end as {2 * STEPS} steps do, to the bit.",
-    why="A run that is interrupted and resumed must give the numbers of one that was not.",
-    mend="Keep counters and averages in buffers, not in Python attributes; `batch.progress` says how far training is.",
+    what=f"{STEPS} steps, a checkpoint and {STEPS} more in a new build equal {2 * STEPS} steps, bit for bit.",
+    why="A run that is interrupted and resumed must give the same results as one that is not.",
+    fix="Keep counters and averages in buffers, not in Python attributes; use `batch.progress` for schedules.",
     after=TRAINED,
 )
 def resume(subject: Subject) -> None:
-    """Go on twice from the same point."""
-    straight = subject.cell(seed=1).engine
-    _train(straight)
+    """Continue twice from the same point."""
+    uninterrupted = subject.cell(seed=1).engine
+    _train(uninterrupted)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "resume.safetensors")
-        save_checkpoint(path, straight, {}, {})
-        _train(straight)
+        save_checkpoint(path, uninterrupted, {}, {})
+        _train(uninterrupted)
         resumed = subject.cell(seed=1).engine
         try:
             load_checkpoint(path, resumed)
         except ValueError as error:
             raise RuleViolation(f"the checkpoint cannot be loaded: {error}") from error
     _train(resumed)
-    for name, network in straight.networks.items():
+    for name, network in uninterrupted.networks.items():
         other = resumed.networks[name].state_dict()
         for key, tensor in network.state_dict().items():
             if isinstance(tensor, Tensor) and not torch.equal(tensor, other[key]):
-                raise RuleViolation(f"{name}.{key} is another after resuming")
+                raise RuleViolation(f"{name}.{key} is different after resuming")
 
 
 def _train(engine: Engine) -> None:
@@ -85,4 +85,4 @@ def _sample(subject: Subject, networks: dict[str, nn.Module], seed: int) -> Tens
         network.eval()
     torch.manual_seed(seed)
     with torch.no_grad():
-        return subject.family_on(networks).sample(4, rng(), subject.labels(4))
+        return subject.create_family(networks).sample(4, rng(), subject.labels(4))

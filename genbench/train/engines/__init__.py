@@ -1,7 +1,7 @@
-"""Ways to execute a training step other than eagerly, each opened by its name.
+"""Executions of a training step other than the eager one, each opened by name.
 
-`compile` runs networks and losses through torch.compile, `graph` replays the step as captured on the GPU, and
-`graph+compile` captures it with compiled networks.
+`compile` runs networks and losses through torch.compile, `graph` replays a CUDA graph of the step, and `graph+compile`
+replays a graph with compiled networks.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ __all__ = ["EngineUnavailable", "open_execution"]
 
 
 def open_execution(name: str, engine: Engine) -> Execution:
-    """Return the execution of this name, ready to be `engine.execution`: compiled, captured.
+    """Prepare the execution with this name (compile, capture); it can then be assigned to `engine.execution`.
 
-    To prepare takes some steps, after which the engine's state is what it was, in the same tensors; the engine's
-    execution is not exchanged here. Raises `EngineUnavailable` where it cannot be prepared.
+    Preparation runs some steps, and then restores the engine's state, in the same tensors. The engine's execution is
+    not replaced here. Raises `EngineUnavailable` if the execution cannot be prepared.
     """
     device = engine.rng.device
     if name.startswith("graph") and device.type != "cuda":
@@ -26,16 +26,16 @@ def open_execution(name: str, engine: Engine) -> Execution:
             case "eager":
                 return Eager()
             case "compile":
-                from genbench.train.engines.compiled import Compiled  # imports much of torch's compiler
+                from genbench.train.engines.compiled import Compiled  # slow to import: loads torch's compiler
 
                 return Compiled(engine)
             case "graph" | "graph+compile":
-                return _graphed(engine, compiled=name == "graph+compile")
+                return _capture(engine, compiled=name == "graph+compile")
     raise ValueError(f"there is no engine '{name}'")
 
 
-def _graphed(engine: Engine, compiled: bool) -> Execution:
-    """Capture the step, with compiled networks where it is asked for."""
+def _capture(engine: Engine, compiled: bool) -> Execution:
+    """Capture the step, with or without compiled networks."""
     from genbench.train.engines.graphed import Graphed
 
     if not compiled:

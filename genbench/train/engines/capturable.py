@@ -1,7 +1,7 @@
-"""Optimisers as a capture wants them: what they count lies on the device, and learning rates that change are tensors.
+"""Making optimisers capturable: step counts are kept on the device, and learning rates that change are tensors.
 
-Only while a step is captured: before and after, the optimisers are as they were made, so that eager steps between
-replays are the eager ones, and whoever sets a learning rate sets a number.
+This applies only while a step is captured. Before and after, the optimisers are as they were created, so that eager
+steps between replays are unchanged, and learning rates are set as numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 
 @dataclass
-class _Rate:
+class _LearningRate:
     """A learning rate as the captured step reads it."""
 
     optimizer: torch.optim.Optimizer
@@ -25,38 +25,38 @@ class _Rate:
     value: float
 
     @property
-    def wanted(self) -> float:
-        """The learning rate as the host has set it."""
+    def current(self) -> float:
+        """The learning rate that the host has set."""
         return float(self.optimizer.param_groups[self.group]["lr"])
 
 
 class CapturableOptimizers:
-    """The optimisers of an engine while a step is captured, and their learning rates thereafter.
+    """The optimisers of an engine while a step is captured, and their learning rates in later replays.
 
     Args:
-        optimizers: each once or more often.
-        scheduled: whether learning rates change. One that stays is a number of the capture, in double precision as it
-            is eagerly; a tensor is of single precision, as torch's fused kernels want it.
-        device: of the parameters.
+        optimizers: may contain duplicates.
+        scheduled: whether learning rates change. A constant rate is captured as a number, in double precision as in
+            eager steps; a tensor has single precision, as torch's fused kernels require.
+        device: device of the parameters.
     """
 
     def __init__(self, optimizers: Iterable[torch.optim.Optimizer], scheduled: bool, device: torch.device) -> None:
         self.optimizers = list(dict.fromkeys(optimizers))
         self._rates = [
-            _Rate(optimizer, number, torch.tensor(float(group["lr"]), device=device), float(group["lr"]))
+            _LearningRate(optimizer, number, torch.tensor(float(group["lr"]), device=device), float(group["lr"]))
             for optimizer in self.optimizers
             for number, group in enumerate(optimizer.param_groups)
             if scheduled
         ]
         for optimizer in self.optimizers:
-            _count_on_device(optimizer)
+            _move_counts_to_device(optimizer)
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
+    def capturable(self) -> Iterator[None]:
         """Make the optimisers capturable inside."""
         before: list[tuple[dict[str, Any], dict[str, Any]]] = []
         for optimizer in self.optimizers:
-            # Before the capture, steps are taken that are none: torch would warn that they run uncaptured.
+            # Warm-up steps are not captured, which torch would warn about.
             optimizer._warned_capturable_if_run_uncaptured = True
             for group in optimizer.param_groups:
                 before.append((group, {key: group[key] for key in ("capturable", "lr") if key in group}))
@@ -70,17 +70,17 @@ class CapturableOptimizers:
             for group, settings in before:
                 group.update(settings)
 
-    def refresh(self) -> None:
-        """Tell the device the learning rates that have changed."""
+    def update_learning_rates(self) -> None:
+        """Copy learning rates that have changed to the device."""
         for rate in self._rates:
-            wanted = rate.wanted
-            if wanted != rate.value:
-                rate.tensor.fill_(wanted)
-                rate.value = wanted
+            current = rate.current
+            if current != rate.value:
+                rate.tensor.fill_(current)
+                rate.value = current
 
 
-def _count_on_device(optimizer: torch.optim.Optimizer) -> None:
-    """Move to the device what an optimiser that was made otherwise counts on the host: its updates."""
+def _move_counts_to_device(optimizer: torch.optim.Optimizer) -> None:
+    """Move the update counts of an optimiser that was not created as capturable from the host to the device."""
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
             if isinstance(value, Tensor) and value.device != parameter.device:

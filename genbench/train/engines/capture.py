@@ -1,8 +1,8 @@
-"""Capturing a step in a CUDA graph, and saying why one cannot be captured.
+"""Capturing a step in a CUDA graph, and explaining why a step cannot be captured.
 
-What follows torch's documentation, "CUDA Graphs" in its CUDA semantics: warm-up on a side stream and capture on that
-same stream, generators registered before, one pool of memory for graphs that never run at the same time. Unlike
-torch's own wrapper, a capture that fails leaves generators and allocator as eager steps need them.
+This follows torch's documentation ("CUDA semantics", section "CUDA Graphs"): warm-up and capture on the same side
+stream, generators registered beforehand, and one memory pool for graphs that never run at the same time. Unlike with
+torch's own wrapper, eager steps still work after a failed capture: generators and allocator are reset.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ import torch
 from genbench.measure.host_reads import HostReads
 from genbench.measure.user_frame import place
 
-# Graphs whose capture failed: torch's allocator may go on asking them whether an allocation is theirs.
+# Graphs whose capture failed are kept alive: torch's allocator may still query them about allocations.
 _failed: list[torch.cuda.CUDAGraph] = []
 
 
 class Recorder(Protocol):
-    """Takes down what a function does on the device."""
+    """Records the operations of a function on the device."""
 
     def warm_up(self, function: Callable[[], None]) -> None:
-        """Run the function as it will be recorded."""
+        """Run the function under the conditions of the recording."""
 
     def record(self, function: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
-        """Return what does on the device, on the same memory, what the function does; its Python runs only now.
+        """Return a function that repeats the recorded operations on the same memory; Python code runs only now.
 
         Args:
-            function: reads nothing on the host.
-            generators: those that it draws from, beside the global one.
+            function: must not read tensors on the host.
+            generators: the generators that it draws from, in addition to the global one.
         """
 
 
 class CudaRecorder:
-    """Records in CUDA graphs, to be replayed one after the other on one stream.
+    """Records CUDA graphs, which are replayed one after the other on one stream.
 
     Args:
         device: a GPU.
-        share: all graphs take their memory from one pool. A replay then overwrites what graphs that were recorded
-            later hold; only what an earlier one holds, and is referred to, stays as it is.
+        share: all graphs use one memory pool. A replay may then overwrite tensors of graphs that were recorded later;
+            tensors of earlier graphs that are still referenced are safe.
     """
 
     def __init__(self, device: torch.device, share: bool = True) -> None:
@@ -52,7 +52,7 @@ class CudaRecorder:
         self._pool = torch.cuda.graph_pool_handle() if share else None
 
     def warm_up(self, function: Callable[[], None]) -> None:
-        """Run the function on the stream that will be captured: libraries set themselves up for each stream."""
+        """Run the function on the stream that will be captured: some libraries initialise per stream."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -60,7 +60,7 @@ class CudaRecorder:
         current.wait_stream(self._stream)
 
     def record(self, function: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
-        """Capture the function; raises what it raised, or what torch says of the capture."""
+        """Capture the function; raise the exception of the function, or else that of the capture."""
         graph, pool = _graph(generators), self._pool or torch.cuda.graph_pool_handle()
         raised: list[Exception] = []
 
@@ -72,12 +72,12 @@ class CudaRecorder:
                 raise
 
         try:
-            # Other threads may go on with what is theirs; by default the capture would fail of it.
+            # Other threads may keep using the GPU; by default that would make the capture fail.
             with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
                 observed()
         except Exception as error:
             _recover(self._device, graph, pool, generators)
-            cause = raised[0] if raised else error  # to end a capture that failed raises once more
+            cause = raised[0] if raised else error  # ending a failed capture raises another exception
             raise cause from None
         return graph.replay
 
@@ -92,10 +92,10 @@ def _graph(generators: Sequence[torch.Generator]) -> torch.cuda.CUDAGraph:
 def _recover(
     device: torch.device, graph: torch.cuda.CUDAGraph, pool: tuple[int, int], generators: Sequence[torch.Generator]
 ) -> None:
-    """Leave generators and allocator as eager steps need them, where torch could not end a capture in good order.
+    """Reset generators and allocator after a failed capture, so that eager steps work again.
 
-    Generators take the capture to be under way, and refuse to draw, until one that they are registered with has ended;
-    and the allocator keeps the memory. What is in good order already refuses to be mended, which is no harm.
+    Generators refuse to draw, as if the capture were still running, until a capture that they are registered with has
+    ended; and the allocator keeps the memory. Each call raises if there is nothing to reset, which is harmless.
     """
     _failed.append(graph)
     with suppress(Exception):
@@ -104,7 +104,7 @@ def _recover(
         graph.reset()
     with suppress(Exception):
         index = torch.cuda.current_device() if device.index is None else device.index
-        torch._C._cuda_endAllocateToPool(index, pool)  # raises where the capture has ended: `reset` did the rest
+        torch._C._cuda_endAllocateToPool(index, pool)  # raises if the capture has ended: then `reset` was enough
         torch._C._cuda_releasePool(index, pool)
     with suppress(Exception):
         number = torch.zeros((), device=device)
@@ -115,18 +115,18 @@ def _recover(
 
 
 class HostRandomness(Exception):
-    """A step draws random numbers that a replay would repeat."""
+    """A step draws random numbers on the host, which every replay would repeat."""
 
 
 @contextmanager
-def no_randomness_of_the_host(device: torch.device) -> Iterator[None]:
-    """Raise `HostRandomness` where what happens inside draws random numbers on the host."""
+def no_host_randomness(device: torch.device) -> Iterator[None]:
+    """Raise `HostRandomness` if random numbers are drawn on the host inside."""
     before = _host_states(device)
     yield
     drawn = [name for name, state in _host_states(device).items() if state != before[name]]
     if drawn:
         raise HostRandomness(
-            f"the step draws random numbers of {' and '.join(drawn)}, which would be the same in each replay; "
+            f"the step draws random numbers from {' and '.join(drawn)}, which would be the same in every replay; "
             "draw them on the device, from the batch's generator"
         )
 
@@ -142,25 +142,25 @@ def _host_states(device: torch.device) -> dict[str, object]:
     return states
 
 
-def why_not_captured(error: Exception, step: Callable[[], None], device: torch.device) -> str:
-    """Return why a step could not be captured, and what helps: a phrase without a full stop.
+def explain_failure(error: Exception, step: Callable[[], None], device: torch.device) -> str:
+    """Return why a step could not be captured, and a remedy: a phrase without a full stop.
 
     Args:
-        error: what capturing it raised.
-        step: the step, which is run once more, eagerly, to see what it reads on the host.
-        device: where it runs.
+        error: the exception of the capture.
+        step: the step; it is run once more, eagerly, to find out what it reads on the host.
+        device: the device of the step.
     """
     if isinstance(error, HostRandomness):
         return str(error)
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return (
-            "out of memory while the step was captured: a graph keeps the memory of a whole step to itself; "
+            "out of memory while the step was captured: a graph reserves the memory of a whole step; "
             "use a smaller batch_size, or the engine eager"
         )
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if "generator" in said.lower() or "offset increment" in said.lower():
+    message = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if "generator" in message.lower() or "offset increment" in message.lower():
         return (
-            f"the step draws random numbers from a generator that nobody knows of{place(error)}: {said.rstrip('.')}; "
+            f"the step draws random numbers from an unregistered generator{place(error)}: {message.rstrip('.')}; "
             "draw them from the batch's generator, or from the global one"
         )
     reads = HostReads(device.type)
@@ -169,8 +169,7 @@ def why_not_captured(error: Exception, step: Callable[[], None], device: torch.d
     if reads.total:
         return (
             f"the step waits for the device: it reads a tensor on the host by {', '.join(map(str, reads.counts))}; "
-            "keep values on the device, for example by torch.where"
+            "keep values on the device, for example with torch.where"
         )
-    return (
-        f"the step cannot be captured{place(error)}: {type(error).__name__}: {said.rstrip('.')}; use the engine eager"
-    )
+    cause = f"{type(error).__name__}: {message.rstrip('.')}"
+    return f"the step cannot be captured{place(error)}: {cause}; use the engine eager"

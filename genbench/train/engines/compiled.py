@@ -1,9 +1,9 @@
-"""Networks and losses through torch.compile while a step runs; everything else of the step stays as it is.
+"""Running networks and losses through torch.compile during a step; the rest of the step is unchanged.
 
-What is compiled is each network and each function of the loss, not a phase's objective as a whole: a phase may leave a
-graph for the next one, as the adversarial families do with their fakes, and a compiled function frees its graph in the
-first backward pass. Only the step's own calls are compiled: evaluation and sampling have other batch sizes and modes,
-for which everything would be compiled again. What cannot be compiled runs eagerly alone, and `notes` say why.
+Each network and each function of the loss is compiled, not the objective of a phase as a whole: a phase may pass its
+autograd graph to the next one, as the adversarial families do with their fakes, but a compiled function frees its graph
+in the first backward pass. Only calls within a step are compiled: evaluation and sampling use other batch sizes and
+modes, which would trigger recompilation. Parts that cannot be compiled run eagerly, and `notes` say why.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from genbench.train.loss_functions import PENALTY, ReplaceableFunction
 from genbench.train.state import thaw
 
 BACKEND = "inductor"
-RECOMPILES = 64  # of one function: all networks share `Module._call_impl`, whose default of 8 is soon used up
-_OPTIONS: dict[str, dict[str, Any]] = {"inductor": {"fallback_random": True}}  # draws what dropout draws eagerly
+RECOMPILES = 64  # of one function; all networks share `Module._call_impl`, for which the default of 8 is too low
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "inductor": {"fallback_random": True}
+}  # dropout draws the same numbers as in eager mode
 
 
 class _Part(Protocol):
@@ -34,11 +36,11 @@ class _Part(Protocol):
     title: str
 
     def switch(self, on: bool) -> None:
-        """Make its calls compiled ones, or not."""
+        """Use the compiled version for calls, or the original one."""
 
 
 class _Network:
-    """A network, called as a module is."""
+    """A network."""
 
     def __init__(self, name: str, module: nn.Module, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self.title = f"the network '{name}'"
@@ -46,7 +48,7 @@ class _Network:
         self._compiled = make(module._call_impl)
 
     def switch(self, on: bool) -> None:
-        # Where `nn.Module.compile` puts it; past `__setattr__`, which takes microseconds.
+        # As `nn.Module.compile` does, but without `__setattr__`, which takes microseconds.
         if on:
             self._attributes["_compiled_call_impl"] = self._compiled
         else:
@@ -59,7 +61,7 @@ class _Function:
     def __init__(
         self, name: str, place: ReplaceableFunction, make: Callable[[Callable[..., Any]], Callable[..., Any]]
     ) -> None:
-        self.title = f"the loss' function '{name}'"
+        self.title = f"the function '{name}' of the loss"
         self._place = place
         self._compiled = make(place.function)
 
@@ -68,15 +70,15 @@ class _Function:
 
 
 class Compiled:
-    """Compiled calls, in force while a step runs.
+    """Uses compiled calls while a step runs.
 
-    To construct it compiles everything, which takes a step for each network and function: call it inside `state_kept`.
+    The constructor compiles everything by running a step for each network and function: call it inside `state_kept`.
 
     Args:
-        engine: with every phase, in the shapes and the precision that it will be run with.
+        engine: with every phase, in the shapes and precision in which it will run.
         backend: of torch.compile; 'aot_eager' needs no compiler and is no faster than eager.
 
-    Raises `EngineUnavailable` where there is no compiler, or where nothing could be compiled.
+    Raises `EngineUnavailable` if there is no compiler, or if nothing could be compiled.
     """
 
     name = "compile"
@@ -85,7 +87,7 @@ class Compiled:
         if backend == BACKEND:
             require_compiler(engine.rng.device)
             if engine.rng.device.type == "cpu" and "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
-                # There is one file of C++ at a time to compile; processes to share that work would outlive it.
+                # Only one C++ file is compiled at a time; worker processes would bring nothing and stay alive.
                 torch._inductor.config.compile_threads = 1
         torch._dynamo.config.recompile_limit = max(RECOMPILES, torch._dynamo.config.recompile_limit)
 
@@ -103,16 +105,16 @@ class Compiled:
         self._prepare(engine, parts)
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:
-        """Run the phases with compiled calls; uncompiled where somebody looks into the step."""
+        """Run the phases with compiled calls; without them if there is an observer."""
         if engine.observer is not None:
             engine.run_phases(due)
             return
-        with self.in_force():
+        with self.compiled_calls():
             engine.run_phases(due)
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Make calls compiled ones inside; penalties see the networks as they are."""
+    def compiled_calls(self) -> Iterator[None]:
+        """Use compiled calls inside, except in penalties."""
         self._switch(True)
         try:
             yield
@@ -120,26 +122,28 @@ class Compiled:
             self._switch(False)
 
     def close(self) -> None:
-        """Forget what was compiled."""
+        """Discard the compiled versions."""
         self._switch(False)
         self._parts = []
 
     def _prepare(self, engine: Engine, parts: Sequence[_Part]) -> None:
-        """Compile one part after the other; leave out those with which a step fails."""
+        """Compile the parts one after the other; leave out those with which a step fails."""
         failed: dict[str, str] = {}
         for part in parts:
             self._parts.append(part)
-            engine.step_number = 0  # in which every phase is due
+            engine.step_number = 0  # every phase is due
             try:
-                with self.in_force():
+                with self.compiled_calls():
                     engine.run_phases(engine.players)
             except Exception as error:
                 self._parts.remove(part)
-                failed[part.title] = _reason(error)
+                failed[part.title] = _first_line(error)
                 thaw(engine)
         if not self._parts:
             raise EngineUnavailable(next(iter(failed.values()), "there is nothing to compile"))
-        self.notes = tuple(f"{title} runs eagerly, it could not be compiled: {why}" for title, why in failed.items())
+        self.notes = tuple(
+            f"{title} could not be compiled and runs eagerly: {reason}" for title, reason in failed.items()
+        )
 
     def _switch(self, on: bool) -> None:
         for part in self._parts:
@@ -148,7 +152,7 @@ class Compiled:
             self._penalty.current = self._uncompiled_penalty if on else self._penalty.function
 
     def _uncompiled_penalty(self, *inputs: Any) -> Any:
-        """Call the penalty on networks as they are: compiled code cannot be differentiated twice."""
+        """Call the penalty with uncompiled networks: compiled code cannot be differentiated twice."""
         assert self._penalty is not None
         for part in self._parts:
             part.switch(False)
@@ -160,12 +164,12 @@ class Compiled:
 
 
 def require_compiler(device: torch.device) -> None:
-    """Raise `EngineUnavailable` where torch's compiler finds nothing to make machine code with."""
+    """Raise `EngineUnavailable` if torch's compiler cannot generate machine code for this device."""
     if device.type == "cuda":
         from torch.utils._triton import has_triton
 
         if not has_triton():
-            raise EngineUnavailable("no Triton that works on this GPU was found")
+            raise EngineUnavailable("no version of Triton that supports this GPU was found")
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
@@ -178,8 +182,8 @@ def require_compiler(device: torch.device) -> None:
         raise EngineUnavailable(f"no C++ compiler was found: there is no '{compiler}'")
 
 
-def _reason(error: Exception) -> str:
-    """Return the first line of the cause that torch's compiler wraps."""
+def _first_line(error: Exception) -> str:
+    """Return the first line of the underlying error of torch's compiler."""
     inner = getattr(error, "inner_exception", None)
     cause = inner if isinstance(inner, Exception) else error
     first = next((line.strip() for line in str(cause).splitlines() if line.strip()), "")

@@ -1,9 +1,9 @@
-"""Several processes train the same networks: torch's DistributedDataParallel around the objective of each phase.
+"""Data-parallel training: torch's DistributedDataParallel wraps the objective of each phase.
 
-Each process computes the objective of its share of the batch. DistributedDataParallel averages the gradients while the
-backward pass still runs, which makes them those of the mean of all shares' objectives: the gradient of the whole batch,
-where a loss is a mean over images. What is computed across images (the statistics of batch norm first of all) is
-computed within a share. Every process then takes the same optimiser step.
+Each process computes the objective for its part of the batch. DistributedDataParallel averages the gradients during the
+backward pass, which gives the gradient of the mean of all objectives; for a loss that is a mean over images, this is
+the gradient of the whole batch. Statistics over images, above all those of batch norm, are computed within each part.
+Every process then takes the same optimiser step.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from genbench.train.process_group import average
 
 
 class DataParallel:
-    """Each phase under DistributedDataParallel: one forward pass, which is the objective, for each backward pass.
+    """Wraps each phase in DistributedDataParallel: one forward pass, the objective, for each backward pass.
 
-    So any family works: DistributedDataParallel sees whole objectives, never single networks that are called twice, or
-    by another player. Buffers of floating numbers (the running averages of batch norm, codebooks, the strength of an
+    This works for any family: DistributedDataParallel sees whole objectives, never single networks that are called
+    twice, or by another player. Floating-point buffers (running averages of batch norm, codebooks, the strength of an
     adaptive augmentation) are averaged over the processes after each step.
 
-    `unused` names, once the first step is done, the phases in which some parameters took part in one process and not in
-    another: DistributedDataParallel must look for those in every step.
+    After the first step, `unused` names the phases in which some parameters were used in one process but not in
+    another: DistributedDataParallel must search for these in every step.
     """
 
     name = "eager"
@@ -39,7 +39,7 @@ class DataParallel:
         self._phases = [player.phase for player in self._players]
         self.unused: list[str] = []
         for player in self._players:
-            averaged = _Averaged(list(dict.fromkeys(player.parameters)), player.phase, self.unused)
+            averaged = _AveragedObjective(list(dict.fromkeys(player.parameters)), player.phase, self.unused)
             player.phase = replace(player.phase, objective=averaged)
         modules = [*engine.networks.values()]
         if isinstance(engine.augmentation, nn.Module):
@@ -53,13 +53,13 @@ class DataParallel:
         average_all(self._buffers)
 
     def close(self) -> None:
-        """Give the players their own objectives back."""
+        """Restore the players' own objectives."""
         for player, phase in zip(self._players, self._phases, strict=True):
             player.phase = phase
 
 
-class _Averaged:
-    """The objective of a phase, whose backward pass averages gradients."""
+class _AveragedObjective:
+    """The objective of a phase; its backward pass averages the gradients over all processes."""
 
     def __init__(self, trained: Sequence[nn.Parameter], phase: Phase, unused: list[str]) -> None:
         self._trained, self._phase, self._unused = trained, phase, unused
@@ -74,27 +74,26 @@ class _Averaged:
         return Objective(total, self._parallel.module.terms)
 
     def _wrap(self, first: Objective) -> DistributedDataParallel:
-        """Put the parameters that take part under DistributedDataParallel.
+        """Wrap the parameters that receive a gradient in DistributedDataParallel.
 
-        Which those are, the gradients say: a graph may reach a parameter and give it none, as that of a gradient
-        penalty does with biases. DistributedDataParallel would wait for it.
+        The graph may reach a parameter that receives none, as that of a gradient penalty does with biases, and
+        DistributedDataParallel would wait for it. The parameters are therefore selected by their gradients.
         """
         gradients = torch.autograd.grad(first.total, self._trained, retain_graph=True, allow_unused=True)
-        here = torch.tensor([float(gradient is not None) for gradient in gradients], device=first.total.device)
-        shares = here.clone()
+        shares = torch.tensor([float(gradient is not None) for gradient in gradients], device=first.total.device)
         average(shares)
-        taking_part = [parameter for parameter, share in zip(self._trained, shares.tolist(), strict=True) if share]
-        branches = any(0 < share < 1 for share in shares.tolist())  # not the same ones in all processes
-        if branches:
+        used = [parameter for parameter, share in zip(self._trained, shares.tolist(), strict=True) if share]
+        differs = any(0 < share < 1 for share in shares.tolist())  # from process to process
+        if differs:
             self._unused.append(self._phase.name)
-        # Without `device_ids` a batch is passed on as it is. Without `init_sync` nothing is overwritten: that all ranks
-        # have the same weights is verified elsewhere.
-        module = _PhaseModule(taking_part, self._phase)
-        return DistributedDataParallel(module, init_sync=False, find_unused_parameters=branches)
+        # Without `device_ids`, batches are passed on unchanged. Without `init_sync`, nothing is overwritten: that
+        # all ranks have the same weights is verified elsewhere.
+        module = _PhaseModule(used, self._phase)
+        return DistributedDataParallel(module, init_sync=False, find_unused_parameters=differs)
 
 
 class _PhaseModule(nn.Module):
-    """A phase as a module of the parameters that it trains, called once for each update; buffers are no part of it."""
+    """A phase as a module with the parameters that it trains, called once per update; it has no buffers."""
 
     def __init__(self, trained: Iterable[nn.Parameter], phase: Phase) -> None:
         super().__init__()
@@ -102,9 +101,10 @@ class _PhaseModule(nn.Module):
         self.terms: Mapping[str, Tensor] = {}
 
     def forward(self, batch: Batch, known: Objective | None) -> Tensor:
-        """Return the total of the objective, which may be known already; its terms stay in `terms`.
+        """Return the total of the objective, computing it unless it is given; keep its terms in `terms`.
 
-        The total alone is returned: DistributedDataParallel would take a parameter for used that only a term reaches.
+        Only the total is returned: otherwise DistributedDataParallel would treat parameters that only a term reaches as
+        used.
         """
         objective = known or self.phase.objective(batch)
         self.terms = objective.terms
@@ -113,12 +113,12 @@ class _PhaseModule(nn.Module):
 
 @torch.no_grad()
 def average_all(tensors: Iterable[Tensor]) -> None:
-    """Replace each tensor by its mean over all processes, in one message per type of number."""
-    kinds: dict[torch.dtype, list[Tensor]] = {}
+    """Replace each tensor by its mean over all processes, with one message per dtype."""
+    by_dtype: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
-        kinds.setdefault(tensor.dtype, []).append(tensor)
-    for alike in kinds.values():
-        flat = torch.cat([tensor.reshape(-1) for tensor in alike])
+        by_dtype.setdefault(tensor.dtype, []).append(tensor)
+    for group in by_dtype.values():
+        flat = torch.cat([tensor.reshape(-1) for tensor in group])
         average(flat)
-        parts = torch.split(flat, [tensor.numel() for tensor in alike])
-        torch._foreach_copy_(alike, [part.view(t.shape) for part, t in zip(parts, alike, strict=True)])
+        parts = torch.split(flat, [tensor.numel() for tensor in group])
+        torch._foreach_copy_(group, [part.view(t.shape) for part, t in zip(parts, group, strict=True)])

@@ -1,12 +1,12 @@
-"""Which engine a cell trains with: the one that was asked for, or the fastest; never one that trains otherwise.
+"""Selecting the engine of a cell: the requested one or the fastest, but never one that trains differently.
 
-An engine other than the eager one is prepared (compiled, captured), then held to the eager one over 20 steps. One that
-cannot be prepared, or that deviates, is not used: the cell goes on eagerly, and its record and notes say why. All of it
-happens before the warm-up, from the state in which the training will begin or go on, which is put back.
+An engine other than the eager one is prepared (compiled, captured), then compared with the eager one over 20 steps. If
+it cannot be prepared, or deviates, it is not used: the cell trains eagerly, and its record and notes say why. All this
+happens before the warm-up, from the state in which training starts or resumes, which is restored afterwards.
 
-`auto` tries what the device offers and takes the fastest of those that pass, timed in short windows in turn. To prepare
-an engine costs time that a short training does not win back: one is tried where the steps that are left would take the
-eager engine at least `PAYS_OFF` times what its preparation is reckoned to take (`RECKONED`).
+`auto` tries the engines that are available on the device, times those that pass in short alternating windows, and uses
+the fastest. Preparation takes time that a short training does not recover: an engine is tried only if the eager engine
+would need at least `PAYBACK_FACTOR` times the typical preparation time (`PREPARATION_SECONDS`) for the remaining steps.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from genbench.measure.clock import synchronise, time_window
 from genbench.results.schema import EngineBound, EngineCheck, EngineRecord, EngineTrial
 from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines import EngineUnavailable, open_execution
-from genbench.train.engines.equivalence import EagerWays, compare, eager_ways
+from genbench.train.engines.equivalence import EagerTrajectories, check_execution, eager_trajectories
 from genbench.train.state import state_kept
 
-OFFERS = {"cpu": ("compile",), "cuda": ("graph+compile", "graph", "compile")}
-RECKONED = {"compile": 30.0, "graph": 5.0, "graph+compile": 35.0}  # seconds that it takes to prepare and check one
-PAYS_OFF = 3.0  # an engine that is 1.5 times as fast wins its preparation back in three times as long
-ROUNDS, ROUND_SECONDS, MOST_STEPS = 6, 0.25, 200  # of the windows that survivors are timed in
+CANDIDATES = {"cpu": ("compile",), "cuda": ("graph+compile", "graph", "compile")}
+PREPARATION_SECONDS = {"compile": 30.0, "graph": 5.0, "graph+compile": 35.0}  # typically, to prepare and check
+PAYBACK_FACTOR = 3.0  # an engine that is 1.5 times as fast recovers its preparation in three times that time
+ROUNDS, ROUND_SECONDS, MAX_STEPS = 6, 0.25, 200  # of the timed windows
 
 
 def choose_engine(
@@ -40,58 +40,60 @@ def choose_engine(
     activity: Callable[[str], None],
     before: str = "",
 ) -> EngineRecord:
-    """Exchange the engine's execution for the one that is asked for, where it trains as eagerly; return what was found.
+    """Replace the engine's execution by the requested one if it trains like the eager one; return the findings.
 
     Args:
-        engine: in the state in which the training begins or goes on.
-        asked: the recipe's field: eager, compile, graph, or auto.
-        steps_left: of the training.
-        activity: is told what is being done.
-        before: what executed the steps so far, of a training that goes on; `auto` stays with it.
+        engine: in the state in which training starts or resumes.
+        asked: the value in the recipe: eager, compile, graph or auto.
+        steps_left: remaining training steps.
+        activity: called with a description of the current activity.
+        before: the execution of the steps so far, if training resumes; `auto` uses it again.
     """
     if asked == "eager":
         return EngineRecord(asked=asked, used="eager", reason="asked for")
     trials = _Trials(engine, activity)
     if asked != "auto":
-        trials.attempt(asked)
-        return trials.settle(asked, next(iter(trials.open), "eager"), "asked for")
+        trials.try_engine(asked)
+        return trials.conclude(asked, next(iter(trials.passed), "eager"), "asked for")
     if before:
         if before == "eager":
-            return EngineRecord(asked=asked, used="eager", reason="as before it was interrupted")
-        trials.attempt(before)
-        return trials.settle(asked, next(iter(trials.open), "eager"), "as before it was interrupted")
+            return EngineRecord(asked=asked, used="eager", reason="used before the interruption")
+        trials.try_engine(before)
+        return trials.conclude(asked, next(iter(trials.passed), "eager"), "used before the interruption")
     activity("timing engines")
     left = steps_left * trials.time_eager()
-    for name in OFFERS.get(engine.rng.device.type, ()):
-        least = PAYS_OFF * RECKONED[name]
+    for name in CANDIDATES.get(engine.rng.device.type, ()):
+        least = PAYBACK_FACTOR * PREPARATION_SECONDS[name]
         if left < least:
-            trials.leave_out(name, f"the training takes about {left:.3g} s, it pays off from about {least:.3g} s on")
+            trials.skip(
+                name, f"training takes about {left:.3g} s eagerly; preparation pays off from about {least:.3g} s"
+            )
         else:
-            trials.attempt(name)
-    if not trials.open:
-        return trials.settle(asked, "eager", "no other engine was left")
+            trials.try_engine(name)
+    if not trials.passed:
+        return trials.conclude(asked, "eager", "no other engine passed")
     activity("timing engines")
-    trials.race()
-    return trials.settle(asked, trials.fastest(), "the fastest")
+    trials.time_passed()
+    return trials.conclude(asked, trials.fastest(), "the fastest")
 
 
 class _Trials:
-    """What became of each engine."""
+    """The engines that were tried, and the findings."""
 
     def __init__(self, engine: Engine, activity: Callable[[str], None]) -> None:
         self.engine = engine
-        self.open: dict[str, Execution] = {}  # those that passed
+        self.passed: dict[str, Execution] = {}  # the executions that passed the check
         self._begin = time.perf_counter()
         self._activity = activity
         self._found: dict[str, EngineTrial] = {}
-        self._eager: EagerWays | None = None
+        self._eager: EagerTrajectories | None = None
 
-    def leave_out(self, name: str, reason: str) -> None:
-        """Note why an engine is not tried."""
+    def skip(self, name: str, reason: str) -> None:
+        """Record why an engine is not tried."""
         self._found[name] = EngineTrial(engine=name, outcome="not tried", reason=reason)
 
-    def attempt(self, name: str) -> None:
-        """Prepare an engine and hold it to the eager one."""
+    def try_engine(self, name: str) -> None:
+        """Prepare an engine and compare it with the eager one."""
         self._activity(f"preparing the engine {name}")
         begin = time.perf_counter()
         try:
@@ -100,9 +102,9 @@ class _Trials:
         except Exception as error:
             seconds = time.perf_counter() - begin
             self._found[name] = EngineTrial(
-                engine=name, outcome="unavailable", reason=_said(error), prepare_seconds=seconds
+                engine=name, outcome="unavailable", reason=_describe(error), prepare_seconds=seconds
             )
-            _let_go(error)
+            _release_memory(error)
             return
         prepared = time.perf_counter()
         self._activity(f"checking the engine {name}")
@@ -118,47 +120,49 @@ class _Trials:
         if reason:
             execution.close()
         else:
-            self.open[name] = execution
+            self.passed[name] = execution
 
     def _check(self, execution: Execution) -> tuple[EngineCheck | None, str]:
-        """Return the comparison with eager fp32, and what is wrong, or nothing."""
-        self._eager = self._eager or eager_ways(self.engine)
+        """Return the comparison with eager fp32, and the reason if the execution fails it."""
+        self._eager = self._eager or eager_trajectories(self.engine)
         try:
-            check = compare(self.engine, execution, self._eager)
+            check = check_execution(self.engine, execution, self._eager)
         except Exception as error:
-            _let_go(error)
-            return None, f"its steps fail: {_said(error)}"
-        return check, next((_deviates(check, bound) for bound in check.bounds if bound.found > bound.tolerance), "")
+            _release_memory(error)
+            return None, f"its steps fail: {_describe(error)}"
+        return check, next(
+            (_describe_deviation(check, bound) for bound in check.bounds if bound.found > bound.tolerance), ""
+        )
 
     def time_eager(self) -> float:
-        """Return the seconds that the eager engine needs for a step."""
+        """Return the seconds per step of the eager engine."""
         with state_kept(self.engine), _executed_by(self.engine, Eager()):
             return self._window(2.0)
 
-    def race(self) -> None:
-        """Time the eager engine and those that passed in short windows, in turn and back again."""
-        runners: dict[str, Execution] = {"eager": Eager(), **self.open}
+    def time_passed(self) -> None:
+        """Time the eager engine and those that passed, in short windows in alternating order."""
+        executions: dict[str, Execution] = {"eager": Eager(), **self.passed}
         self._found.setdefault("eager", EngineTrial(engine="eager", outcome="passed"))
-        seconds: dict[str, list[float]] = {name: [] for name in runners}
+        seconds: dict[str, list[float]] = {name: [] for name in executions}
         with state_kept(self.engine):
             for number in range(ROUNDS):
-                for name in list(runners) if number % 2 else reversed(list(runners)):
-                    with _executed_by(self.engine, runners[name]):
+                for name in list(executions) if number % 2 else reversed(list(executions)):
+                    with _executed_by(self.engine, executions[name]):
                         seconds[name].append(self._window(ROUND_SECONDS))
         for name, windows in seconds.items():
             self._found[name] = msgspec.structs.replace(self._found[name], seconds_per_step=windows)
 
     def fastest(self) -> str:
-        """Return the name of the engine with the least median of seconds per step."""
+        """Return the name of the engine with the smallest median of seconds per step."""
         medians = {name: statistics.median(t.seconds_per_step) for name, t in self._found.items() if t.seconds_per_step}
         return min(medians, key=medians.__getitem__)
 
-    def settle(self, asked: str, used: str, reason: str) -> EngineRecord:
-        """Let the engine go on with one execution, close the others, and return the record."""
-        for name, execution in self.open.items():
+    def conclude(self, asked: str, used: str, reason: str) -> EngineRecord:
+        """Assign one execution to the engine, close the others, and return the record."""
+        for name, execution in self.passed.items():
             if name != used:
                 execution.close()
-        self.engine.execution = self.open.get(used, self.engine.execution)
+        self.engine.execution = self.passed.get(used, self.engine.execution)
         trials = [
             msgspec.structs.replace(trial, outcome=("used" if trial.engine == used else "slower"))
             if trial.outcome == "passed"
@@ -180,28 +184,28 @@ class _Trials:
         )
 
     def _window(self, seconds: float) -> float:
-        """Return the seconds per step of a window of about so many seconds, after a step that is not counted."""
+        """Return the seconds per step in a window of about this length, after an untimed step."""
         device = self.engine.rng.device
         self.engine.step()
         once = time_window(self.engine.step, 1, device)[1]
-        steps = min(MOST_STEPS, max(1, round(seconds / max(once, 1e-6))))
+        steps = min(MAX_STEPS, max(1, round(seconds / max(once, 1e-6))))
         done, taken = time_window(self.engine.step, steps, device)
         return taken / done
 
 
 def engine_notes(record: EngineRecord, before: str = "", step: int = 0) -> list[str]:
-    """Return what a reader must know: another engine than was asked for, or than before; what of it runs eagerly.
+    """Return notes for the reader: a different engine than requested or than before; parts that run eagerly.
 
     Args:
-        record: of the engine that is used now.
-        before: what executed the steps up to `step`, of a training that goes on.
-        step: steps done.
+        record: the record of the engine that is now used.
+        before: the execution of the steps up to `step`, if training resumed.
+        step: number of steps done.
     """
     notes = []
     if record.asked not in ("auto", record.used):
         notes.append(f"the engine {record.asked} could not be used, trained eagerly: {record.reason}")
     if before and before != record.used:
-        notes.append(f"the engine of the first {step:,} steps was {before}: the throughput is of both")
+        notes.append(f"the engine of the first {step:,} steps was {before}: the throughput covers both")
     return notes + [note for trial in record.trials if trial.engine == record.used for note in trial.notes]
 
 
@@ -214,20 +218,20 @@ def _executed_by(engine: Engine, execution: Execution) -> Iterator[None]:
         engine.execution = before
 
 
-def _deviates(check: EngineCheck, bound: EngineBound) -> str:
+def _describe_deviation(check: EngineCheck, bound: EngineBound) -> str:
     found = f"deviate from eager fp32 by {bound.found:.2g}, more than {bound.tolerance:.2g}"
     return f"in {check.steps} steps the {bound.what.replace('_', ' ')} of '{bound.of}' {found}"
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, EngineUnavailable):
         return str(error)
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}".rstrip(": ")
 
 
-def _let_go(error: Exception) -> None:
-    """Free what the frames of a failed attempt hold: memory that ran out is to be there for the eager engine."""
+def _release_memory(error: Exception) -> None:
+    """Release memory held by the frames of a failed attempt: the eager engine may need it."""
     error.__traceback__ = None
     gc.collect()
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""What becomes of a capture that fails, by a stand-in for torch.cuda that behaves as torch is known to."""
+"""Recovery from a failed capture, with a fake torch.cuda that behaves like the real one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GPU = torch.device("cuda", 0)
 
 
 class Generator:
-    """Refuses to draw while a capture is under way, or was never ended."""
+    """Refuses to draw during a capture, or after one that was never ended."""
 
     capturing = False
 
 
 class Graph:
-    """One that fails when it is ended after an error inside, and then leaves its generators as they are."""
+    """After an error inside, ending the capture fails too, and leaves the generators in capture mode."""
 
     def __init__(self) -> None:
         self.generators: list[Generator] = []
@@ -40,7 +40,7 @@ class Graph:
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
-    """Put a stand-in in the place of torch.cuda; return the graphs that are made."""
+    """Replace torch.cuda by a fake; return the graphs that are created."""
     made: list[Graph] = []
 
     def make() -> Graph:
@@ -66,7 +66,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
             self.waited.append(other)
 
     current = Stream()
-    stand_ins: dict[str, Any] = {
+    fakes: dict[str, Any] = {
         "CUDAGraph": make,
         "graph": capturing,
         "Stream": Stream,
@@ -75,8 +75,8 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
         "graph_pool_handle": lambda: (0, len(made) + 1),
         "synchronize": lambda *_: None,
     }
-    for name, stand_in in stand_ins.items():
-        monkeypatch.setattr(torch.cuda, name, stand_in)
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
     monkeypatch.setattr(capture, "_failed", [])
     return made
 
@@ -88,7 +88,7 @@ def failing(error: Exception) -> Callable[[], None]:
     return function
 
 
-def test_what_is_recorded_is_replayed(graphs: list[Graph]) -> None:
+def test_a_recorded_function_is_replayed(graphs: list[Graph]) -> None:
     calls: list[int] = []
     generator = Generator()
     replay = CudaRecorder(GPU).record(lambda: calls.append(1), [generator])  # type: ignore[list-item]
@@ -100,24 +100,24 @@ def test_what_is_recorded_is_replayed(graphs: list[Graph]) -> None:
     assert not generator.capturing
 
 
-def test_the_error_inside_is_raised_and_not_the_one_that_follows(graphs: list[Graph]) -> None:
-    """To end a capture that failed raises an error of its own, which names nothing."""
+def test_the_error_inside_is_raised_and_not_the_following_one(graphs: list[Graph]) -> None:
+    """Ending a failed capture raises an error of its own, which does not name the cause."""
     with pytest.raises(ValueError, match="the cause"):
         CudaRecorder(GPU).record(failing(ValueError("the cause")), [])
 
 
-def test_generators_draw_again_after_a_capture_that_failed(graphs: list[Graph]) -> None:
+def test_generators_draw_again_after_a_failed_capture(graphs: list[Graph]) -> None:
     generator = Generator()
     with pytest.raises(ValueError, match="the cause"):
         CudaRecorder(GPU).record(failing(ValueError("the cause")), [generator])  # type: ignore[list-item]
     failed = graphs[0]
     assert failed.resets == 1
-    assert capture._failed == [failed]  # the allocator may go on asking it
-    # A capture that ends well needs a tensor on the GPU, which there is not: the registration is what can be seen here.
+    assert capture._failed == [failed]  # kept alive, because the allocator may still query it
+    # A successful capture needs a tensor on a GPU; without one, only the registration can be checked.
     assert [graph.generators for graph in graphs[1:]] in ([], [[generator]])
 
 
-def test_warming_up_runs_on_the_stream_that_is_captured_in_order(graphs: list[Graph]) -> None:
+def test_warm_up_runs_on_the_stream_of_the_capture_in_order(graphs: list[Graph]) -> None:
     recorder = CudaRecorder(GPU)
     ran: list[int] = []
     recorder.warm_up(lambda: ran.append(1))

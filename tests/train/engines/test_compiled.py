@@ -26,7 +26,7 @@ from genbench.data.source import BatchSettings
 from genbench.train.engine import Engine
 from genbench.train.engines import EngineUnavailable
 from genbench.train.engines.compiled import Compiled
-from genbench.train.engines.equivalence import compare, eager_ways
+from genbench.train.engines.equivalence import check_execution, eager_trajectories
 from genbench.train.state import state_kept
 
 QUICK = ("gan", "vae")  # the others are slow
@@ -45,14 +45,14 @@ def prepared(engine: Engine, backend: Any = "aot_eager") -> Compiled:
 
 
 def deviating(engine: Engine, execution: Compiled) -> dict[str, tuple[float, float]]:
-    check = compare(engine, execution, eager_ways(engine))
+    check = check_execution(engine, execution, eager_trajectories(engine))
     return {bound.what: (bound.found, bound.tolerance) for bound in check.bounds if bound.found > bound.tolerance}
 
 
 @pytest.mark.parametrize(
     "model", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SPECS]
 )
-def test_every_model_trains_as_eagerly(model: str) -> None:
+def test_every_model_trains_like_eager(model: str) -> None:
     engine = built(model).engine
     execution = prepared(engine)
     assert execution.notes == ()
@@ -62,8 +62,8 @@ def test_every_model_trains_as_eagerly(model: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gan", "vae", "dcgan"])
 @pytest.mark.parametrize("recipe", [{"precision": "bf16"}, {"dropout": 0.3}], ids=["bf16", "dropout"])
-def test_with_a_compiler_too(model: str, recipe: dict[str, Any]) -> None:
-    """Dropout draws what it draws eagerly."""
+def test_models_train_like_eager_with_a_compiler(model: str, recipe: dict[str, Any]) -> None:
+    """Dropout draws the same numbers as in eager mode."""
     engine = built(model, **recipe).engine
     execution = prepared(engine, "inductor")
     assert execution.notes == ()
@@ -71,8 +71,8 @@ def test_with_a_compiler_too(model: str, recipe: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("loss", ["wgan-gp", "r1"])
-def test_penalties_see_the_networks_as_they_are(loss: str) -> None:
-    """Compiled code cannot be differentiated twice: the discriminator is compiled all the same, beside the penalty."""
+def test_penalties_use_uncompiled_networks(loss: str) -> None:
+    """Compiled code cannot be differentiated twice; outside the penalty, the discriminator is compiled."""
     engine = built("gan", losses=loss, discriminator_steps=2).engine
     execution = prepared(engine)
     assert execution.notes == ()
@@ -95,7 +95,7 @@ def test_only_the_step_is_compiled() -> None:
     with torch.inference_mode():
         cell.family_for_sampling().sample(5, torch.Generator().manual_seed(0))
     expected = flops_per_image(built("gan").engine)
-    assert flops_per_image(engine) == expected  # an observer looks into the step that it observes
+    assert flops_per_image(engine) == expected  # with an observer, the step is not compiled
     engine.step()
     assert len(compiled) == before
     engine.execution.close()
@@ -103,24 +103,24 @@ def test_only_the_step_is_compiled() -> None:
     assert all(place.current is place.function for place in engine.functions.values())
 
 
-class Wilful(nn.Linear):
-    """Which way data go depends on the data."""
+class Branching(nn.Linear):
+    """A layer with data-dependent control flow."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) if x.sum() > 0 else super().forward(-x)
 
 
 def made_engine(first: nn.Module, gradient_of_gradient: bool = False) -> Engine:
-    """Return an engine of two networks, one of which is `first`, that fits noise."""
+    """Return an engine that fits noise with two networks, one of which is `first`."""
     torch.manual_seed(0)
     networks = {"first": first, "second": nn.Sequential(nn.Tanh(), nn.Linear(4, 1))}
 
     def objective(batch: Batch) -> Objective:
         points = batch.images.flatten(1)[:, :6].clone().requires_grad_(gradient_of_gradient)
-        judged = networks["second"](networks["first"](points))
-        total = (judged - torch.randn(judged.shape, generator=batch.rng)).square().mean()
+        output = networks["second"](networks["first"](points))
+        total = (output - torch.randn(output.shape, generator=batch.rng)).square().mean()
         if gradient_of_gradient:
-            (gradient,) = torch.autograd.grad(judged.sum(), points, create_graph=True)
+            (gradient,) = torch.autograd.grad(output.sum(), points, create_graph=True)
             total = total + gradient.square().sum()
         return Objective(total, {})
 
@@ -132,25 +132,25 @@ def made_engine(first: nn.Module, gradient_of_gradient: bool = False) -> Engine:
     return Engine(networks, [phase], images, torch.Generator().manual_seed(2), optimizers)
 
 
-def test_data_dependent_control_flow_trains_as_eagerly() -> None:
-    engine = made_engine(Wilful(6, 4))
+def test_data_dependent_control_flow_trains_like_eager() -> None:
+    engine = made_engine(Branching(6, 4))
     assert deviating(engine, prepared(engine)) == {}
 
 
-def test_a_network_that_does_not_compile_runs_eagerly_alone() -> None:
+def test_only_a_network_that_does_not_compile_runs_eagerly() -> None:
     engine = made_engine(nn.Linear(6, 4))
 
-    def no_hyperbolas(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+    def refuse_tanh(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
         if "tanh" in str(graph.graph).lower():
             raise RuntimeError("error: no such instruction")
         return graph.forward
 
-    execution = prepared(engine, no_hyperbolas)
+    execution = prepared(engine, refuse_tanh)
     assert execution.notes == (
-        "the network 'second' runs eagerly, it could not be compiled: RuntimeError: error: no such instruction",
+        "the network 'second' could not be compiled and runs eagerly: RuntimeError: error: no such instruction",
     )
     assert deviating(engine, execution) == {}
-    with execution.in_force():
+    with execution.compiled_calls():
         compiled = [name for name, network in engine.networks.items() if "_compiled_call_impl" in network.__dict__]
     assert compiled == ["first"]
 
@@ -161,11 +161,11 @@ def test_gradients_of_gradients_run_eagerly() -> None:
         prepared(engine)
     fresh = made_engine(nn.Linear(6, 4), gradient_of_gradient=True)
     engine.step(), fresh.step()
-    assert torch.equal(engine.read_terms()["fit"], fresh.read_terms()["fit"])  # the attempt left nothing behind
+    assert torch.equal(engine.read_terms()["fit"], fresh.read_terms()["fit"])  # the attempt had no side effects
 
 
-def test_without_a_compiler_there_is_a_reason(tmp_path: Path) -> None:
-    """In a process of its own: the compiler is looked for once."""
+def test_a_missing_compiler_is_reported(tmp_path: Path) -> None:
+    """In a separate process, because torch searches for the compiler only once."""
     script = (
         "import torch; from genbench.train.engines.compiled import require_compiler; "
         "require_compiler(torch.device('cpu'))"

@@ -1,6 +1,6 @@
-"""Two processes with half a batch each take the step that one process takes with the two halves.
+"""Two processes with half a batch each take the same step as one process with both halves.
 
-Tolerance: gradients and weights within 1e-5 of the largest entry of their tensor; sums are added in another order.
+Tolerance: gradients and weights within 1e-5 of the largest entry of their tensor; the order of summation differs.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from genbench.train.engine import Eager, Engine
 from genbench.train.process_group import World
 
 TOLERANCE = 1e-5
-SMALLEST = 1e-2  # entries that are all smaller, such as gradients of biases in front of batch norm, are rounding
+MIN_SCALE = (
+    1e-2  # tensors with smaller entries only, such as gradients of biases before batch norm, are rounding errors
+)
 
 
 class Half(World):
-    """One of two ranks, for building only."""
+    """One of two ranks, only for building."""
 
     size = 2
 
@@ -51,11 +53,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sum_of_halves(catalogue: Catalogue, case: str) -> Engine:
-    """Return an engine in one process whose objective is the mean of those of the two halves of the batch."""
+    """Return an engine in one process whose objective is the mean over both halves of the batch."""
     engine, other = (built(catalogue, case, Half(rank)).engine for rank in range(2))
     engine.execution.close()
     engine.execution = Eager()
-    images: list[Any] = [None, None]  # of this half, and of the other's batch that belongs to it
+    images: list[Any] = [None, None]  # the batch of this half, and the corresponding one of the other
     shared: list[Any] = [None, None]
 
     def both(objective: Callable[[Batch], Objective]) -> Callable[[Batch], Objective]:
@@ -64,8 +66,8 @@ def sum_of_halves(catalogue: Catalogue, case: str) -> Engine:
                 images[:] = [batch.images, other.data.next_batch()]
             if shared[0] is not batch.shared:
                 shared[:] = [batch.shared, {}]
-            theirs = Batch(*images[1], other.rng, batch.last, shared[1], batch.progress)
-            first, second = objective(batch), objective(theirs)
+            other_batch = Batch(*images[1], other.rng, batch.last, shared[1], batch.progress)
+            first, second = objective(batch), objective(other_batch)
             terms = {name: (value + second.terms[name]) / 2 for name, value in first.terms.items()}
             return Objective((first.total + second.total) / 2, terms)
 
@@ -93,7 +95,7 @@ def after_steps(engine: Engine) -> dict[str, Tensor]:
 def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
     for name, value in expected.items():
         scale = float(value.abs().max())
-        assert float((found[name] - value).abs().max()) <= TOLERANCE * max(scale, SMALLEST), name
+        assert float((found[name] - value).abs().max()) <= TOLERANCE * max(scale, MIN_SCALE), name
 
 
 EXACT = [
@@ -111,10 +113,10 @@ def test_gradients_and_weights_are_those_of_the_sum_of_the_halves(
 
 
 @pytest.mark.parametrize("case", ["gan without batch norm", "vae"])
-def test_without_batch_norm_it_is_the_step_on_the_whole_batch(
+def test_without_batch_norm_the_step_equals_one_on_the_whole_batch(
     catalogue: Catalogue, trained: Path, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a loss that is a mean over images, given the noise that the two processes draw."""
+    """For a loss that is a mean over images, with the noise that the two processes draw."""
     engine = built(catalogue, case).engine
     generators = [built(catalogue, case, Half(rank)).engine.rng for rank in range(2)]
 
@@ -135,12 +137,12 @@ def test_without_batch_norm_it_is_the_step_on_the_whole_batch(
 
 
 def test_every_case_ends_with_the_same_weights_in_both_processes(trained: Path) -> None:
-    """Codebooks of averages, averaged weights and adaptive augmentation too: the processes compare checksums."""
+    """Includes codebooks, averaged weights and adaptive augmentation; the processes compare checksums."""
     assert {path.stem for path in trained.glob("*.safetensors")} == set(CASES)
 
 
-def test_running_averages_have_seen_the_images_of_both(catalogue: Catalogue, trained: Path) -> None:
-    """After one step, those in front of which no update was made are the mean of what each half alone gives."""
+def test_running_averages_include_the_images_of_both_processes(catalogue: Catalogue, trained: Path) -> None:
+    """After one step, averages in the first network to run are the mean of those of the two halves."""
     case = "batch norm, two discriminator steps"
     found = load_file(trained / f"{case}.safetensors")
     halves = []

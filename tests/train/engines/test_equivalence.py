@@ -1,4 +1,4 @@
-"""The check that an execution trains as eagerly: what is the same passes, and each deliberate fault is caught."""
+"""The comparison of an execution with the eager one: equal training passes, and each deliberate error is detected."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ from torch import Tensor
 
 from genbench.results.schema import EngineCheck
 from genbench.train.engine import Eager, Engine, Player
-from genbench.train.engines.equivalence import compare, deviation, eager_ways, walk
+from genbench.train.engines.equivalence import (
+    check_execution,
+    eager_trajectories,
+    measure_deviation,
+    record_trajectory,
+)
 from genbench.train.state import read_state
 
 Run = Callable[[Engine, Sequence[Player]], None]
 
 
 class Faulty:
-    """An execution with a fault."""
+    """An execution with an error."""
 
     name, notes = "faulty", ()
 
@@ -31,8 +36,8 @@ class Faulty:
     def close(self) -> None: ...
 
 
-def fast(engine: Engine, due: Sequence[Player]) -> None:
-    """Learn a twentieth faster."""
+def high_learning_rate(engine: Engine, due: Sequence[Player]) -> None:
+    """Use a learning rate that is 5% too high."""
     groups = [group for p in due if p.optimizer for group in p.optimizer.param_groups]
     rates = [group["lr"] for group in groups]
     for group in groups:
@@ -42,31 +47,31 @@ def fast(engine: Engine, due: Sequence[Player]) -> None:
         group["lr"] = rate
 
 
-def lazy(engine: Engine, due: Sequence[Player]) -> None:
-    """Forget the last phase."""
+def missing_phase(engine: Engine, due: Sequence[Player]) -> None:
+    """Omit the last phase."""
     engine.run_phases(due[:-1])
 
 
-def eager_beaver(engine: Engine, due: Sequence[Player]) -> None:
-    """Run the first phase once more."""
+def repeated_phase(engine: Engine, due: Sequence[Player]) -> None:
+    """Run the first phase twice."""
     engine.run_phases([due[0], *due])
 
 
-def stale(engine: Engine, due: Sequence[Player]) -> None:
-    """Draw the same noise in each step, as a graph does whose generator was not registered."""
+def repeated_noise(engine: Engine, due: Sequence[Player]) -> None:
+    """Draw the same noise in every step, as a graph does with an unregistered generator."""
     engine.rng.manual_seed(7)
     engine.run_phases(due)
 
 
-def same_images(engine: Engine, due: Sequence[Player]) -> None:
-    """Train on the first batch for ever."""
+def repeated_images(engine: Engine, due: Sequence[Player]) -> None:
+    """Always train on the first batch."""
     tensors, numbers = engine.data.state()
     engine.run_phases(due)
     engine.data.load_state(tensors, numbers)
 
 
 def frozen_statistics(engine: Engine, due: Sequence[Player]) -> None:
-    """Put back what batch norm has gathered."""
+    """Undo the updates of batch norm statistics."""
     kept = [(b, b.clone()) for network in engine.networks.values() for b in network.buffers() if b.is_floating_point()]
     engine.run_phases(due)
     for buffer, value in kept:
@@ -87,62 +92,62 @@ def not_finite(engine: Engine, due: Sequence[Player]) -> None:
         next(engine.networks["generator"].parameters()).fill_(float("nan"))
 
 
-def broken(check: EngineCheck) -> set[str]:
+def exceeded(check: EngineCheck) -> set[str]:
     return {bound.what for bound in check.bounds if bound.found > bound.tolerance}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("model", ["gan", "vae", "dcgan"])
-def test_eager_follows_itself_to_the_last_bit(model: str, precision: str) -> None:
+def test_eager_training_repeats_bit_for_bit(model: str, precision: str) -> None:
     engine = built(model, precision=precision).engine
-    eager = eager_ways(engine)
-    again = deviation(walk(engine, Eager(), "fp32"), eager.reference)
+    eager = eager_trajectories(engine)
+    again = measure_deviation(record_trajectory(engine, Eager(), "fp32"), eager.reference)
     assert (again.first_losses, again.losses, again.parameters, again.lengths) == (0, 0, 0, 0)
-    assert broken(compare(engine, Eager(), eager)) == set()
+    assert exceeded(check_execution(engine, Eager(), eager)) == set()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    ("fault", "loss"),
+    ("error", "loss"),
     [
-        (fast, "non-saturating"),
-        (lazy, "non-saturating"),
-        (eager_beaver, "non-saturating"),
-        (stale, "non-saturating"),
-        (same_images, "non-saturating"),
+        (high_learning_rate, "non-saturating"),
+        (missing_phase, "non-saturating"),
+        (repeated_phase, "non-saturating"),
+        (repeated_noise, "non-saturating"),
+        (repeated_images, "non-saturating"),
         (frozen_statistics, "non-saturating"),
         (without_penalty, "wgan-gp"),
         (without_penalty, "r1"),
         (not_finite, "non-saturating"),
     ],
 )
-def test_a_fault_is_caught(fault: Run, loss: str, precision: str) -> None:
+def test_an_error_is_detected(error: Run, loss: str, precision: str) -> None:
     engine = built("dcgan", losses=loss, precision=precision).engine
-    assert broken(compare(engine, Faulty(fault), eager_ways(engine))) != set()
+    assert exceeded(check_execution(engine, Faulty(error), eager_trajectories(engine))) != set()
 
 
-def test_a_learning_rate_that_is_a_twentieth_too_high_shows_as_that() -> None:
+def test_a_learning_rate_that_is_5_percent_too_high_gives_a_deviation_of_5_percent() -> None:
     engine = built("vae").engine
-    found = deviation(walk(engine, Faulty(fast)), walk(engine, Eager()))
+    found = measure_deviation(record_trajectory(engine, Faulty(high_learning_rate)), record_trajectory(engine, Eager()))
     assert found.lengths == pytest.approx(0.05, rel=0.1)
-    assert found.parameters == pytest.approx(0.05, rel=0.3)  # gradients change on the way too
+    assert found.parameters == pytest.approx(0.05, rel=0.3)  # gradients change as well
 
 
-def test_a_lazy_phase_is_in_it_wherever_the_training_stands() -> None:
-    """A penalty in each 100th step would come in none of twenty steps from step 1 on."""
+def test_a_lazy_phase_is_included_at_any_stage_of_training() -> None:
+    """A penalty in every 100th step would not be due in the twenty steps from step 1 on."""
     engine = built("gan", losses="r1", set={"r1": {"penalty_every": 100}}).engine
     engine.step()
     engine.read_terms()
-    way = walk(engine, Eager())
-    assert [len(series) for series in way.losses.values()] == [20, 1, 20]
+    trajectory = record_trajectory(engine, Eager())
+    assert [len(series) for series in trajectory.losses.values()] == [20, 1, 20]
     assert engine.step_number == 1
 
 
-def test_walking_leaves_the_engine_where_it_was() -> None:
+def test_the_state_of_the_engine_is_restored() -> None:
     engine = built("dcgan", ema_half_life=100.0).engine
     engine.step()
     before: dict[str, Tensor] = read_state(engine).copy().tensors
-    compare(engine, Faulty(fast), eager_ways(engine))
+    check_execution(engine, Faulty(high_learning_rate), eager_trajectories(engine))
     after = read_state(engine).tensors
     assert [name for name in before if not torch.equal(before[name], after[name])] == []
     assert engine.execution.name == "eager"

@@ -1,4 +1,4 @@
-"""A replayed step is the eager step, bit for bit: under a simulated capture, in which Python runs only once."""
+"""With a simulated capture, in which Python runs only once, a replayed step equals the eager step bit for bit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from graphed_engines import TINY, differing, engine_of, graphed, way
+from graphed_engines import TINY, differing, engine_of, graphed, run_steps
 from simulated_capture import SimulatedRecorder, capturable_on_cpu, one_thread
 
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.engine import Engine, UpdateRules
 from genbench.train.engines.compiled import Compiled
-from genbench.train.engines.graphed import WARM_UP, Graphed, kinds_of_steps
+from genbench.train.engines.graphed import WARM_UP, Graphed, due_players
 from genbench.train.state import state_kept
 
 __all__ = ["capturable_on_cpu", "one_thread"]  # fixtures
@@ -25,23 +25,23 @@ def catalogue() -> Catalogue:
 
 
 def compared(make: Callable[[], Engine]) -> set[str]:
-    """Return in what twenty replayed steps differ from twenty eager ones."""
+    """Return the names of what differs between twenty replayed and twenty eager steps."""
     eager = make()
-    drawn = torch.get_rng_state()  # the state of the global generator in which both begin
+    drawn = torch.get_rng_state()  # the initial state of the global generator for both
     replayed = make()
     assert torch.equal(drawn, torch.get_rng_state())
-    expected = way(eager)
+    expected = run_steps(eager)
     torch.set_rng_state(drawn)
     recorder = graphed(replayed)
     assert recorder.warm_ups == WARM_UP * len(recorder.calls)
-    found = way(replayed)
+    found = run_steps(replayed)
     assert all(torch.isfinite(series).all() for series in found[0].values())
     return differing(expected, found)
 
 
 @pytest.mark.parametrize("model", list(TINY))
-def test_twenty_replays_are_twenty_steps(catalogue: Catalogue, model: str) -> None:
-    """Four epochs: with conditional models labels, with spectral norm its iteration, with a codebook its averages."""
+def test_twenty_replays_equal_twenty_steps(catalogue: Catalogue, model: str) -> None:
+    """Four epochs; includes labels, the power iteration of spectral norm, and the averages of a codebook."""
     assert compared(lambda: engine_of(catalogue, model)) == set()
 
 
@@ -67,7 +67,7 @@ def test_penalties_and_clipped_weights_are_replayed(catalogue: Catalogue, loss: 
 
 @pytest.mark.parametrize("loss", VARIATIONAL)
 def test_variational_losses_are_replayed(catalogue: Catalogue, loss: str) -> None:
-    """Annealed ones depend on the share of the budget that is consumed."""
+    """Annealed losses depend on the consumed share of the budget."""
     assert compared(lambda: engine_of(catalogue, "vae", losses=loss)) == set()
 
 
@@ -95,16 +95,16 @@ def test_recipes_are_replayed(catalogue: Catalogue, name: str) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_lazy_penalties_make_two_kinds_of_steps(catalogue: Catalogue, steps: int) -> None:
+def test_lazy_penalties_make_two_due_players(catalogue: Catalogue, steps: int) -> None:
     def make() -> Engine:
         return engine_of(catalogue, "gan", "r1.penalty_every=3", losses="r1", discriminator_steps=steps)
 
-    kinds = [[player.phase.name for player in due] for due in kinds_of_steps(make().players)]
+    kinds = [[player.phase.name for player in due] for due in due_players(make().players)]
     assert kinds == [["discriminator", "penalty", "generator"], ["discriminator", "generator"]]
     assert compared(make) == set()
 
 
-def test_batches_from_the_host_are_copied_to_where_the_graph_reads(catalogue: Catalogue) -> None:
+def test_batches_from_the_host_are_copied_to_the_memory_of_the_graph(catalogue: Catalogue) -> None:
     def make() -> Engine:
         return engine_of(catalogue, "cgan", input=streamed(), discriminator_steps=2, augment_flip=0.5)
 
@@ -112,7 +112,7 @@ def test_batches_from_the_host_are_copied_to_where_the_graph_reads(catalogue: Ca
 
 
 def streamed() -> str:
-    """Return the input mode in which images come from the host, by whichever name it has."""
+    """Return the name of the input mode in which images come from the host."""
     from typing import get_args, get_type_hints
 
     from genbench.api.recipe import Recipe
@@ -121,21 +121,21 @@ def streamed() -> str:
 
 
 def test_compiled_networks_are_captured(catalogue: Catalogue) -> None:
-    """With the backend that needs no compiler; what is compiled and replayed is what is compiled and run."""
+    """With the backend that needs no compiler, compiled networks give the same results replayed as run."""
     compiled, replayed = (engine_of(catalogue, "vae") for _ in range(2))
     with state_kept(compiled):
         compiled.execution = Compiled(compiled, "aot_eager")
     with state_kept(replayed):
         replayed.execution = Graphed(replayed, Compiled(replayed, "aot_eager"), SimulatedRecorder())
     assert replayed.execution.name == "graph+compile"
-    assert differing(way(compiled), way(replayed)) == set()
+    assert differing(run_steps(compiled), run_steps(replayed)) == set()
     replayed.execution.close()
     compiled.execution.close()
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
 def test_learning_rates_follow_the_schedule(catalogue: Catalogue, optimizer: str) -> None:
-    """Bit for bit the eager step whose learning rates are rounded to single precision, as fused kernels want them."""
+    """Equal bit for bit to eager steps with learning rates in single precision, as fused kernels require."""
 
     def make() -> Engine:
         return engine_of(catalogue, "gan", optimizer=optimizer, schedule="cosine", schedule_warmup=80)
@@ -166,14 +166,12 @@ def test_learning_rates_of_rmsprop_follow_the_schedule(catalogue: Catalogue) -> 
 
     eager, replayed = make(), make()
     graphed(replayed)
-    expected, found = way(eager)[0], way(replayed)[0]
+    expected, found = run_steps(eager)[0], run_steps(replayed)[0]
     for name, series in expected.items():
         torch.testing.assert_close(found[name], series, rtol=1e-5, atol=1e-6)
 
 
-def test_outside_the_capture_optimisers_are_as_they_were_made(
-    catalogue: Catalogue, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_outside_the_capture_optimisers_are_unchanged(catalogue: Catalogue, recwarn: pytest.WarningsRecorder) -> None:
     engine = engine_of(catalogue, "gan", optimizer="rmsprop", schedule="linear")
     optimizers = [player.optimizer for player in engine.players if player.optimizer is not None]
     before = [[{k: v for k, v in group.items() if k != "params"} for group in o.param_groups] for o in optimizers]

@@ -1,4 +1,4 @@
-"""Captured by a GPU: what the simulation on a CPU cannot show."""
+"""Graphs captured on a GPU: what the simulation on a CPU cannot show."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.builder import build_cell
 from genbench.train.engine import Eager, Engine
 from genbench.train.engines import EngineUnavailable, open_execution
-from genbench.train.engines.equivalence import compare, eager_ways
+from genbench.train.engines.equivalence import check_execution, eager_trajectories
 from genbench.train.state import read_state, state_kept
 
 pytestmark = [
@@ -60,18 +60,18 @@ CASES: dict[str, tuple[str, list[str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", list(CASES))
-def test_replays_train_as_the_eager_steps_do(catalogue: Catalogue, case: str) -> None:
+def test_replays_train_like_eager_steps(catalogue: Catalogue, case: str) -> None:
     model, settings, recipe = CASES[case]
     engine = engine_of(catalogue, model, *settings, **recipe)
-    eager = eager_ways(engine)
+    eager = eager_trajectories(engine)
     execution = open_execution("graph", engine)
-    check = compare(engine, execution, eager)
+    check = check_execution(engine, execution, eager)
     assert all(bound.found <= bound.tolerance for bound in check.bounds), check.bounds
     execution.close()
 
 
-def test_a_replay_draws_what_eager_steps_draw(catalogue: Catalogue) -> None:
-    """Fused Adam on the same random numbers: the losses agree to rounding over a window across epochs."""
+def test_a_replay_draws_the_same_numbers_as_eager_steps(catalogue: Catalogue) -> None:
+    """With fused Adam and the same random numbers, losses over several epochs agree up to rounding."""
     losses = {}
     for name in ("eager", "graph"):
         engine = engine_of(catalogue, "gan", dropout=0.2)
@@ -84,7 +84,7 @@ def test_a_replay_draws_what_eager_steps_draw(catalogue: Catalogue) -> None:
         torch.testing.assert_close(losses["graph"][name], series, rtol=1e-3, atol=1e-4)
 
 
-def test_a_replay_waits_for_nothing(catalogue: Catalogue) -> None:
+def test_a_replay_does_not_synchronise_with_the_device(catalogue: Catalogue) -> None:
     engine = engine_of(catalogue, "gan", "r1.penalty_every=3", losses="r1", schedule="cosine")
     engine.execution = open_execution("graph", engine)
     engine.step()
@@ -109,8 +109,8 @@ def engine_with(objective: Callable[[nn.Module, Batch], Tensor], width: int = 8)
     )
 
 
-def refused(engine: Engine) -> str:
-    """Return why the step is not captured; afterwards eager steps go on, and another step can be captured."""
+def rejection(engine: Engine) -> str:
+    """Return why the step is not captured; check that eager steps still work, and that another can be captured."""
     before = read_state(engine).copy()
     with pytest.raises(EngineUnavailable) as error:
         open_execution("graph", engine)
@@ -121,25 +121,25 @@ def refused(engine: Engine) -> str:
         for _ in range(3):
             engine.step()
     torch.rand(3, device=GPU, generator=engine.rng)
-    torch.rand(3, device=GPU)  # the global generator is not left in the state of a capture
+    torch.rand(3, device=GPU)  # the global generator is not left in capture mode
     torch.cuda.synchronize()
-    sound = engine_with(lambda network, batch: network(batch.images + torch.rand((), device=GPU)).mean())
-    sound.execution = open_execution("graph", sound)
-    sound.step()
-    assert sound.read_terms()["phase"].isfinite().all()
+    other = engine_with(lambda network, batch: network(batch.images + torch.rand((), device=GPU)).mean())
+    other.execution = open_execution("graph", other)
+    other.step()
+    assert other.read_terms()["phase"].isfinite().all()
     return str(error.value)
 
 
-def test_a_step_that_reads_on_the_host_is_refused() -> None:
+def test_a_step_that_reads_on_the_host_is_rejected() -> None:
     def reading(network: nn.Module, batch: Batch) -> Tensor:
         value: Tensor = network(batch.images + torch.rand((), device=GPU)).mean()
         return value if value.item() > -1e9 else -value
 
-    assert "`.item()` at test_graphed_cuda.py:" in refused(engine_with(reading))
+    assert "`.item()` at test_graphed_cuda.py:" in rejection(engine_with(reading))
 
 
-def test_a_generator_that_nobody_knows_of_is_refused_or_replayed() -> None:
-    """Whichever this version of torch does; a replay must not repeat its numbers."""
+def test_an_unregistered_generator_is_rejected_or_replayed() -> None:
+    """Depending on the version of torch; a replay must not repeat its numbers."""
     own = torch.Generator(GPU)
 
     def drawing(network: nn.Module, batch: Batch) -> Tensor:
@@ -157,7 +157,7 @@ def test_a_generator_that_nobody_knows_of_is_refused_or_replayed() -> None:
     assert len(set(engine.read_terms()["phase"].tolist())) == 5
 
 
-def test_memory_that_runs_out_at_capture_is_said_to_have_run_out() -> None:
+def test_running_out_of_memory_at_capture_is_reported_as_such() -> None:
     _, total = torch.cuda.mem_get_info()
 
     def hungry(network: nn.Module, batch: Batch) -> Tensor:
@@ -166,11 +166,11 @@ def test_memory_that_runs_out_at_capture_is_said_to_have_run_out() -> None:
         value: Tensor = network(batch.images).mean()
         return value
 
-    assert "out of memory while the step was captured" in refused(engine_with(hungry))
+    assert "out of memory while the step was captured" in rejection(engine_with(hungry))
 
 
-def test_the_share_of_launches_is_a_share(catalogue: Catalogue) -> None:
-    """A perceptron of eight neurons is launched far longer than it computes."""
+def test_the_launch_bound_fraction_is_between_0_and_1(catalogue: Catalogue) -> None:
+    """Launching a perceptron of eight neurons takes far longer than computing it."""
     share = launch_bound_fraction(engine_of(catalogue, "gan", "gan.width=8"), GPU)
     assert share is not None
     assert 0.2 < share < 1

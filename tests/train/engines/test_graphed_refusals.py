@@ -1,4 +1,4 @@
-"""Steps that cannot be captured are refused with the reason and the cure; and what kinds of steps there are."""
+"""Steps that cannot be captured are rejected with a reason and a remedy; and the kinds of steps."""
 
 from __future__ import annotations
 
@@ -9,69 +9,71 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from graphed_engines import differing, engine_with, graphed, loss, way
+from graphed_engines import differing, engine_with, graphed, loss, run_steps
 from simulated_capture import SimulatedRecorder
 from torch import Tensor, nn
 
 from genbench.api.training import Batch
 from genbench.train.engine import Engine, EngineUnavailable
-from genbench.train.engines.graphed import WARM_UP, Graphed, kinds_of_steps
+from genbench.train.engines.graphed import WARM_UP, Graphed, due_players
 from genbench.train.state import load_state, read_state, state_kept
 
 
 def reason(engine: Engine, **recorder: Any) -> str:
     before = read_state(engine).copy()
-    with pytest.raises(EngineUnavailable) as refused, state_kept(engine):
+    with pytest.raises(EngineUnavailable) as rejected, state_kept(engine):
         Graphed(engine, recorder=SimulatedRecorder(**recorder))
     after = read_state(engine)
     assert {name for name, tensor in before.tensors.items() if not torch.equal(tensor, after.tensors[name])} == set()
-    engine.step()  # goes on eagerly
+    engine.step()  # eager training continues
     assert all(p.grad is not None and p.requires_grad for p in engine.networks["layer"].parameters())
-    return str(refused.value)
+    return str(rejected.value)
 
 
-def test_a_step_that_reads_on_the_host_is_refused_and_the_line_is_named() -> None:
+def test_a_step_that_reads_on_the_host_is_rejected_with_the_line() -> None:
     def reading(layer: nn.Linear, batch: Batch) -> Tensor:
         value = loss(layer, batch)
         return value if value.item() > -1 else -value
 
-    said = reason(engine_with(reading))
-    assert "reads a tensor on the host by `.item()` at test_graphed_refusals.py:" in said
-    assert "torch.where" in said
+    message = reason(engine_with(reading))
+    assert "reads a tensor on the host by `.item()` at test_graphed_refusals.py:" in message
+    assert "torch.where" in message
 
 
-def test_a_step_whose_sizes_depend_on_values_is_refused() -> None:
-    said = reason(engine_with(lambda layer, batch: layer(batch.images.flatten(1)[batch.images[:, 0, 0, 0] >= 0]).sum()))
-    assert "selection by a mask" in said
+def test_a_step_with_sizes_that_depend_on_values_is_rejected() -> None:
+    message = reason(
+        engine_with(lambda layer, batch: layer(batch.images.flatten(1)[batch.images[:, 0, 0, 0] >= 0]).sum())
+    )
+    assert "selection by a mask" in message
 
 
-def test_a_generator_that_nobody_knows_of_is_refused() -> None:
+def test_an_unregistered_generator_is_rejected() -> None:
     own = torch.Generator()
 
     def drawing(layer: nn.Linear, batch: Batch) -> Tensor:
         return loss(layer, batch) * torch.rand((), generator=own)
 
-    said = reason(engine_with(drawing))
-    assert "a generator that nobody knows of (" in said
-    assert "batch's generator" in said
+    message = reason(engine_with(drawing))
+    assert "an unregistered generator (" in message
+    assert "batch's generator" in message
 
 
 @pytest.mark.parametrize("library", ["Python's random", "NumPy"])
-def test_random_numbers_of_the_host_are_refused(library: str) -> None:
+def test_random_numbers_of_the_host_are_rejected(library: str) -> None:
     def drawing(layer: nn.Linear, batch: Batch) -> Tensor:
         return loss(layer, batch) * (random.random() if library != "NumPy" else float(np.random.rand()))
 
-    assert f"random numbers of {library}" in reason(engine_with(drawing))
+    assert f"random numbers from {library}" in reason(engine_with(drawing))
 
 
-def test_memory_that_runs_out_is_said_to_have_run_out() -> None:
-    said = reason(engine_with(loss), memory=10)
-    assert "out of memory while the step was captured" in said
-    assert "batch_size" in said
+def test_running_out_of_memory_is_reported_as_such() -> None:
+    message = reason(engine_with(loss), memory=10)
+    assert "out of memory while the step was captured" in message
+    assert "batch_size" in message
 
 
-def test_an_error_of_any_kind_is_passed_on_in_a_line() -> None:
-    """The capture alone fails: the step is sound. Named is the innermost line of whoever wrote the step."""
+def test_any_other_error_is_reported_in_one_line() -> None:
+    """Only the capture fails: the step itself works. The innermost line outside genbench is named."""
 
     class Failing(SimulatedRecorder):
         def record(self, function: Any, generators: Any) -> Any:
@@ -86,9 +88,9 @@ def test_an_error_of_any_kind_is_passed_on_in_a_line() -> None:
             Graphed(engine, recorder=Failing())
 
 
-def test_phases_that_hardly_ever_meet_are_refused() -> None:
-    with pytest.raises(EngineUnavailable, match="99,999,999th step"):
-        kinds_of_steps(engine_with(loss, every=(9999, 10001)).players)
+def test_phases_that_hardly_ever_coincide_are_rejected() -> None:
+    with pytest.raises(EngineUnavailable, match=r"only every 99,999,999 steps; use the engine eager"):
+        due_players(engine_with(loss, every=(9999, 10001)).players)
 
 
 def test_each_kind_of_step_is_captured_once() -> None:
@@ -98,11 +100,11 @@ def test_each_kind_of_step_is_captured_once() -> None:
     assert len(recorder.calls) == len(kinds) == 6
     twin = engine_with(loss, every=(2, 4, 3))
     load_state(twin, read_state(engine).copy())
-    assert differing(way(engine, 13), way(twin, 13)) == set()
+    assert differing(run_steps(engine, 13), run_steps(twin, 13)) == set()
 
 
-def test_a_step_that_depends_on_python_shows() -> None:
-    """The simulation has teeth: what the host counts inside a step is the same in every replay."""
+def test_a_step_that_depends_on_python_state_is_noticed() -> None:
+    """As on a GPU, a count that the host keeps inside a step is the same in every replay."""
     count = [0]
 
     def counting(layer: nn.Linear, batch: Batch) -> Tensor:
@@ -112,7 +114,7 @@ def test_a_step_that_depends_on_python_shows() -> None:
     engine = engine_with(counting)
     graphed(engine)
     assert count[0] == WARM_UP + 1
-    way(engine, 3)
+    run_steps(engine, 3)
     assert count[0] == WARM_UP + 1
 
 
@@ -144,7 +146,7 @@ def test_the_inner_execution_is_what_is_captured_and_closed() -> None:
     assert inner.closed
 
 
-def test_another_precision_than_the_captured_one_is_run_and_not_replayed() -> None:
+def test_a_step_in_another_precision_is_run_and_not_replayed() -> None:
     engine = engine_with(loss)
     graphed(engine)
     twin = copy.deepcopy(engine.networks["layer"])

@@ -1,4 +1,4 @@
-"""The state of an engine whose steps are replayed: loaded, read, left to others."""
+"""The state of an engine with replayed steps: loading, reading, and handing over to other executions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from graphed_engines import STEPS, differing, engine_of, graphed, way
+from graphed_engines import STEPS, differing, engine_of, graphed, run_steps
 from simulated_capture import capturable_on_cpu, one_thread
 
 from genbench.cell.counters import flops_per_image
@@ -23,36 +23,36 @@ def catalogue() -> Catalogue:
     return discover()
 
 
-def test_a_loaded_state_lands_where_the_graph_reads_it(catalogue: Catalogue) -> None:
-    """Ten steps, ten more, back, and the ten once more: the same, in the same memory."""
+def test_a_loaded_state_is_read_by_the_graph(catalogue: Catalogue) -> None:
+    """Steps are repeated from a loaded state: with the same results, in the same memory."""
     engine = engine_of(catalogue, "cdcgan", ema_half_life=100.0, augment_flip=0.5)
     graphed(engine)
-    way(engine, 7)  # in the middle of an epoch
+    run_steps(engine, 7)  # in the middle of an epoch
     kept = read_state(engine).copy()
     addresses = {name: t.data_ptr() for name, t in read_state(engine).tensors.items() if "rng" not in name}
-    first = way(engine, 9)
+    first = run_steps(engine, 9)
     load_state(engine, kept)
-    second = way(engine, 9)
+    second = run_steps(engine, 9)
     assert differing(first, second) == set()
     after = read_state(engine).tensors
     moved = {name for name, address in addresses.items() if after[name].data_ptr() != address}
-    assert moved <= {"data.order"}  # which is copied to where the graph reads it
+    assert moved <= {"data.order"}  # which is copied to the memory of the graph
 
 
-def test_a_resumed_graph_goes_on_as_the_uninterrupted_one(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_resumed_graph_continues_like_an_uninterrupted_one(catalogue: Catalogue, tmp_path: Path) -> None:
     first, second = (engine_of(catalogue, "gan", schedule="cosine", dropout=0.2) for _ in range(2))
     graphed(first)
-    way(first, 8)
+    run_steps(first, 8)
     save_checkpoint(tmp_path / "resume.safetensors", first, {}, {})
-    expected = way(first, 12)
+    expected = run_steps(first, 12)
     load_checkpoint(tmp_path / "resume.safetensors", second)
     graphed(second)
-    assert differing(expected, way(second, 12)) == set()
+    assert differing(expected, run_steps(second, 12)) == set()
 
 
-def test_to_capture_changes_nothing(catalogue: Catalogue) -> None:
+def test_capturing_changes_nothing(catalogue: Catalogue) -> None:
     engine = engine_of(catalogue, "dcgan", ema_half_life=100.0)
-    way(engine, 3)
+    run_steps(engine, 3)
     before = read_state(engine).copy()
     graphed(engine)
     after = read_state(engine)
@@ -60,8 +60,8 @@ def test_to_capture_changes_nothing(catalogue: Catalogue) -> None:
     assert before.numbers == after.numbers
 
 
-def test_a_graph_and_the_eager_execution_may_take_turns(catalogue: Catalogue) -> None:
-    """What one leaves, batches handed out and gradients among it, the other goes on with."""
+def test_a_graph_and_the_eager_execution_can_alternate(catalogue: Catalogue) -> None:
+    """Each continues from the state of the other, including consumed batches and gradients."""
     eager, turning = (engine_of(catalogue, "gan", optimizer="sgd") for _ in range(2))
     graphed(turning)
     graph = turning.execution
@@ -85,13 +85,13 @@ def test_losses_are_read_at_the_end_of_windows_of_any_length(catalogue: Catalogu
     eager, replayed = (engine_of(catalogue, "gan", "r1.penalty_every=4", losses="r1") for _ in range(2))
     graphed(replayed)
     for steps in (1, 2, 10, 30):
-        expected, found = (way(engine, steps)[0] for engine in (eager, replayed))
+        expected, found = (run_steps(engine, steps)[0] for engine in (eager, replayed))
         assert found.keys() == expected.keys()
         assert all(torch.equal(found[name], series) for name, series in expected.items())
     assert replayed.read_terms() == {}
 
 
-def test_gradients_are_those_of_the_last_step_of_whichever_kind(catalogue: Catalogue) -> None:
+def test_gradients_are_those_of_the_last_step_of_any_kind(catalogue: Catalogue) -> None:
     eager, replayed = (engine_of(catalogue, "gan", "r1.penalty_every=2", losses="r1") for _ in range(2))
     graphed(replayed)
     for _ in range(5):
@@ -100,16 +100,16 @@ def test_gradients_are_those_of_the_last_step_of_whichever_kind(catalogue: Catal
         for name, network in eager.networks.items():
             pairs = zip(network.parameters(), replayed.networks[name].parameters(), strict=True)
             for mine, theirs in pairs:
-                if mine.grad is None:  # the discriminator's last bias, which a penalty does not depend on
+                if mine.grad is None:  # a penalty does not depend on the last bias of the discriminator
                     assert theirs.grad is None
                 else:
                     assert theirs.grad is not None
                     assert torch.equal(mine.grad, theirs.grad)
 
 
-def test_a_closed_graph_leaves_an_engine_that_goes_on_eagerly(catalogue: Catalogue) -> None:
+def test_training_continues_eagerly_after_a_graph_is_closed(catalogue: Catalogue) -> None:
     eager, closed = (engine_of(catalogue, "gan") for _ in range(2))
     graphed(closed)
     closed.execution.close()
     closed.execution = Eager()
-    assert differing(way(eager, 5), way(closed, 5)) == set()
+    assert differing(run_steps(eager, 5), run_steps(closed, 5)) == set()

@@ -1,4 +1,4 @@
-"""Which engine a cell trains with: what was asked, if that trains as eagerly; the fastest, if that was asked."""
+"""The engine of a cell: the requested one if it trains like eager; with `auto`, the fastest."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from genbench.train.engine import Engine, Player
 from genbench.train.engines import EngineUnavailable, selection
 from genbench.train.engines.selection import choose_engine, engine_notes
 
-MANY = 10**9  # steps: any preparation pays off
+MANY = 10**9  # steps, for which any preparation pays off
 
 
 class Fake:
-    """An execution that does what eager does, then waits."""
+    """An execution that runs eagerly, optionally with other learning rates, and then waits."""
 
     notes: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ Offer = Callable[..., dict[str, Fake]]
 
 @pytest.fixture
 def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
-    """Let the CPU offer these engines."""
+    """Make these engines available on the CPU."""
 
     def offered(**fakes: Fake) -> dict[str, Fake]:
         def opened(name: str, engine: Engine) -> Fake:
@@ -59,7 +59,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
             return fakes[name]
 
         monkeypatch.setattr(selection, "open_execution", opened)
-        monkeypatch.setitem(selection.OFFERS, "cpu", ("graph", "compile"))
+        monkeypatch.setitem(selection.CANDIDATES, "cpu", ("graph", "compile"))
         monkeypatch.setattr(selection, "ROUND_SECONDS", 0.02)
         return fakes
 
@@ -78,7 +78,7 @@ def test_eager_is_not_compared_with_itself() -> None:
     assert choose("eager") == EngineRecord(asked="eager", used="eager", reason="asked for")
 
 
-def test_what_was_asked_for_is_used_where_it_trains_as_eagerly(offer: Offer) -> None:
+def test_the_requested_engine_is_used_if_it_trains_like_eager(offer: Offer) -> None:
     fakes, engine = offer(compile=Fake("compile")), built("vae").engine
     record = choose("compile", engine)
     assert (record.used, record.reason, outcomes(record)) == ("compile", "asked for", {"compile": "used"})
@@ -89,7 +89,7 @@ def test_what_was_asked_for_is_used_where_it_trains_as_eagerly(offer: Offer) -> 
     assert engine_notes(record) == []
 
 
-def test_one_that_trains_otherwise_is_not_used_and_the_cell_says_so(offer: Offer) -> None:
+def test_an_engine_that_deviates_is_not_used_and_reported(offer: Offer) -> None:
     fakes, engine = offer(compile=Fake("compile", rate=1.1)), built("vae").engine
     record = choose("compile", engine)
     assert (record.used, outcomes(record)) == ("eager", {"compile": "deviates"})
@@ -100,13 +100,13 @@ def test_one_that_trains_otherwise_is_not_used_and_the_cell_says_so(offer: Offer
     assert "deviate from eager fp32 by" in note
 
 
-def test_one_that_cannot_be_prepared_is_not_used_and_the_cell_says_so() -> None:
+def test_an_engine_that_cannot_be_prepared_is_not_used_and_reported() -> None:
     record = choose("graph")
     assert (record.used, outcomes(record)) == ("eager", {"graph": "unavailable"})
     assert engine_notes(record) == ["the engine graph could not be used, trained eagerly: graph: needs a CUDA device"]
 
 
-def test_auto_takes_the_fastest_of_those_that_train_as_eagerly(offer: Offer) -> None:
+def test_auto_uses_the_fastest_engine_that_trains_like_eager(offer: Offer) -> None:
     fakes = offer(graph=Fake("graph", wait=0.02), compile=Fake("compile"))
     record = choose("auto")
     assert outcomes(record)["graph"] == "slower"
@@ -116,40 +116,40 @@ def test_auto_takes_the_fastest_of_those_that_train_as_eagerly(offer: Offer) -> 
     assert all(len(trial.seconds_per_step) == selection.ROUNDS for trial in record.trials)
 
 
-def test_auto_drops_a_faster_one_that_trains_otherwise(offer: Offer) -> None:
+def test_auto_rejects_a_faster_engine_that_deviates(offer: Offer) -> None:
     offer(graph=Fake("graph", rate=0.5), compile=Fake("compile"))
     record = choose("auto")
     assert outcomes(record)["graph"] == "deviates"
     assert record.used in ("compile", "eager")
 
 
-def test_auto_does_not_prepare_what_a_short_training_does_not_win_back(offer: Offer) -> None:
+def test_auto_skips_engines_whose_preparation_does_not_pay_off(offer: Offer) -> None:
     offer(graph=Fake("graph"), compile=Fake("compile"))
     record = choose("auto", steps=10)
     assert (record.used, outcomes(record)) == ("eager", {"graph": "not tried", "compile": "not tried"})
-    assert record.trials[1].reason.endswith("it pays off from about 90 s on")
+    assert record.trials[1].reason.endswith("preparation pays off from about 90 s")
     assert engine_notes(record) == []
 
 
-def test_auto_stays_with_the_engine_of_the_steps_before(offer: Offer) -> None:
+def test_auto_keeps_the_engine_of_the_earlier_steps(offer: Offer) -> None:
     offer(graph=Fake("graph", wait=0.02), compile=Fake("compile"))
     record = choose("auto", before="graph")
-    assert (record.used, record.reason) == ("graph", "as before it was interrupted")
+    assert (record.used, record.reason) == ("graph", "used before the interruption")
     assert choose("auto", before="eager").used == "eager"
-    gone = choose("auto", before="graph+compile")
-    assert gone.used == "eager"
-    assert engine_notes(gone, "graph+compile", 1200)[0] == (
-        "the engine of the first 1,200 steps was graph+compile: the throughput is of both"
+    unavailable = choose("auto", before="graph+compile")
+    assert unavailable.used == "eager"
+    assert engine_notes(unavailable, "graph+compile", 1200)[0] == (
+        "the engine of the first 1,200 steps was graph+compile: the throughput covers both"
     )
 
 
-def test_the_choice_leaves_no_trace_in_the_training(offer: Offer) -> None:
+def test_the_selection_does_not_affect_training(offer: Offer) -> None:
     offer(graph=Fake("graph"), compile=Fake("compile"))
-    straight, chosen = built("dcgan").engine, built("dcgan").engine
-    straight.step(), chosen.step()
+    plain, chosen = built("dcgan").engine, built("dcgan").engine
+    plain.step(), chosen.step()
     choose("auto", chosen)
-    straight.step(), chosen.step()
-    expected, found = straight.read_terms(), chosen.read_terms()
+    plain.step(), chosen.step()
+    expected, found = plain.read_terms(), chosen.read_terms()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
@@ -163,15 +163,17 @@ def test_a_cell_records_what_was_used_and_why(tmp_path: Path) -> None:
     assert "the engine graph could not be used, trained eagerly: graph: needs a CUDA device" in cell.notes
     table = (done.run / "table.md").read_text()
     assert "eager" in table
-    shown = subprocess.run([*GENBENCH, "show", str(done.run), "--cell", cell.id], capture_output=True, text=True).stdout
-    assert "engine: eager (graph was asked for): graph: needs a CUDA device" in shown
+    output = subprocess.run(
+        [*GENBENCH, "show", str(done.run), "--cell", cell.id], capture_output=True, text=True
+    ).stdout
+    assert "engine: eager (graph was asked for): graph: needs a CUDA device" in output
     page = (done.run / "report.html").read_text()
     assert "needs a CUDA device" in page
 
 
 @pytest.mark.slow
-def test_a_compiled_cell_is_counted_and_finds_compiled_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second cell of the same networks finds the code of the first."""
+def test_a_compiled_cell_is_counted_and_reuses_compiled_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second cell with the same networks reuses the code of the first."""
     monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     asked = (*TINY, "--models", "vae", "--set", "vae.hidden=16", "--engine", "compile", "--seeds", "0,1")
@@ -187,7 +189,7 @@ def test_a_compiled_cell_is_counted_and_finds_compiled_code(tmp_path: Path, monk
     assert restored == cells[0].engine
 
 
-def test_a_near_miss_is_named(tmp_path: Path) -> None:
+def test_a_similar_name_is_suggested(tmp_path: Path) -> None:
     done = run(*TINY, "--models", "vae", "--engine", "compiled", out=tmp_path / "run")
     assert done.code == 2
     assert "compile" in done.err

@@ -1,4 +1,4 @@
-"""A sound reporter, apart from the other things: its process needs no torch; mutants are made of it too."""
+"""A reporter that follows all rules; separate from the other specs because its process does not need torch."""
 
 import genbench
 
@@ -6,7 +6,7 @@ requires_api = "1.0"
 
 
 class Diary:
-    """Writes lines into a file of its own."""
+    """Appends lines to a file of its own."""
 
     def __init__(self, run, options):
         self.file = (run.path / "diary.csv").open("a")

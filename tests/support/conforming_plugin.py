@@ -1,4 +1,4 @@
-"""A plugin that registers one of everything, small and sound; the mutants of `test_testing_teeth` are made of it."""
+"""A small plugin that registers one of everything and follows all rules; `test_mutants` modifies its text."""
 
 import math
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def create_laplace(options):
 
 
 class Duel:
-    """The adversarial game, written once more."""
+    """Adversarial training, implemented as a family of its own."""
 
     def __init__(self, setup):
         self.setup = setup
@@ -129,7 +129,7 @@ def measure(evaluation):
 
 
 class Rows:
-    """The mean of each of 28 rows, by bilinear resizing."""
+    """The mean of each of 28 rows, after bilinear resizing."""
 
     name, protocol, whiten = "fd-rows", {"rows": 28}, False
 
@@ -151,7 +151,7 @@ def genbench_families():
 @genbench.hookimpl
 def genbench_models():
     yield genbench.ModelSpec(
-        name="sound", summary="a small one", family="adversarial", build=build, default_loss="minimax", **SMALL
+        name="tiny", summary="a small one", family="adversarial", build=build, default_loss="minimax", **SMALL
     )
     yield genbench.ModelSpec(
         name="labelled",
