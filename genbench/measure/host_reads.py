@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from genbench.measure.op_listener import Listening
-from genbench.measure.user_frame import Line, caller
+from genbench.measure.user_frame import Line, calling_line
 
 # What leads to a copy to the host: methods of tensors, by name, and operations beneath them whose result the host waits
 # for, because it is a number or has a size that depends on values.
@@ -83,7 +83,7 @@ class HostReads:
     def note(self, what: str, tensor: object) -> None:
         """Take down a read of this tensor."""
         if not self._depth and isinstance(tensor, Tensor) and tensor.device.type == self.device:
-            self.counts[Read(what, caller())] += 1
+            self.counts[Read(what, calling_line())] += 1
 
 
 class _Methods(TorchFunctionMode):

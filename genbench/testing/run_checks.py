@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genbench.errors import GenbenchError
-from genbench.measure.user_frame import place
+from genbench.measure.user_frame import error_location
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.testing.check import Check, Outcome
 from genbench.testing.checks import BY_NAME, CHECKS
@@ -43,7 +43,7 @@ def examine(check: Check, subject: Subject) -> Outcome:
     except GenbenchError as error:
         return _outcome(check, subject, "failed", f"{error.cause} {error.cure}".strip())
     except Exception as error:
-        return _outcome(check, subject, "failed", f"{type(error).__name__}: {error}{place(error)}")
+        return _outcome(check, subject, "failed", f"{type(error).__name__}: {error}{error_location(error)}")
     finally:
         end_copy(subject.process)
         if forks() > forks_before:

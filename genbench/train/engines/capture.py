@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from genbench.measure.host_reads import HostReads
-from genbench.measure.user_frame import place
+from genbench.measure.user_frame import error_location
 
 # Graphs whose capture failed: torch's allocator may go on asking them whether an allocation is theirs.
 _failed: list[torch.cuda.CUDAGraph] = []
@@ -158,9 +158,10 @@ def why_not_captured(error: Exception, step: Callable[[], None], device: torch.d
             "use a smaller batch_size, or the engine eager"
         )
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    place = error_location(error)
     if "generator" in said.lower() or "offset increment" in said.lower():
         return (
-            f"the step draws random numbers from a generator that nobody knows of{place(error)}: {said.rstrip('.')}; "
+            f"the step draws random numbers from a generator that nobody knows of{place}: {said.rstrip('.')}; "
             "draw them from the batch's generator, or from the global one"
         )
     reads = HostReads(device.type)
@@ -171,6 +172,4 @@ def why_not_captured(error: Exception, step: Callable[[], None], device: torch.d
             f"the step waits for the device: it reads a tensor on the host by {', '.join(map(str, reads.counts))}; "
             "keep values on the device, for example by torch.where"
         )
-    return (
-        f"the step cannot be captured{place(error)}: {type(error).__name__}: {said.rstrip('.')}; use the engine eager"
-    )
+    return f"the step cannot be captured{place}: {type(error).__name__}: {said.rstrip('.')}; use the engine eager"
