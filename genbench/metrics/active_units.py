@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 from genbench.metrics.likelihood import NO_BOUND
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 NAME = "active-units"
 THRESHOLD = 0.01  # of the variance of a posterior mean; a latent's prior has variance 1

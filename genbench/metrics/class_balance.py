@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import earned_name
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,8 +18,8 @@ from torch import Tensor
 from genbench.api.evaluation import Rows
 from genbench.api.evaluation import Statistics as Statistics
 from genbench.features.feature_file import pieces
-from genbench.metrics.jackknife import Jackknife, jackknife
 from genbench.metrics.moments import require_two_finite
+from genbench.metrics.standard_errors import Jackknife, jackknife
 
 # Networks compute features in float32, to 1e-7 of their size. A direction that spreads less than ten times that shows
 # their rounding, which whitening would blow up to the size of a feature.
@@ -68,7 +68,7 @@ def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-7) -> f
 def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Jackknife:
     """Return standard error and bias of FD(features, reference) by sampling `features`, by the delete-block jackknife.
 
-    `blocks` holds the row numbers of each block (`genbench.metrics.jackknife.make_blocks`). The reference is held
+    `blocks` holds the row numbers of each block (`genbench.metrics.standard_errors.make_blocks`). The reference is held
     fixed: no bias of its own sample is found. Where the distance is no more than the bias of a finite sample, its error
     is of second order and this estimate is only its order of magnitude. A bootstrap would be worse: resampling adds a
     bias of its own.

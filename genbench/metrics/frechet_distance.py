@@ -16,7 +16,7 @@ from genbench.api.evaluation import (
 from genbench.metrics.feature_sets import protocol_of
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
 from genbench.metrics.frechet_null import null_distance
-from genbench.metrics.jackknife import make_blocks
+from genbench.metrics.standard_errors import make_blocks
 
 
 class Distance(NamedTuple):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 DEGREE = 3
 _ROWS = 1024

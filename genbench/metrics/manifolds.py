@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.metrics.jackknife import standard_error_from_replicates
 from genbench.metrics.neighbours import ROWS, centred, exact_squared_distances, nearer_than, nearest_others, tile
 from genbench.metrics.reconstruction import mean_and_standard_error
+from genbench.metrics.standard_errors import standard_error_from_replicates
 
 K = 5
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 from genbench.metrics.likelihood import NO_BOUND
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 NAME = "mig"
 BINS = 20

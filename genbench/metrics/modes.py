@@ -20,7 +20,7 @@ from genbench.api.evaluation import (
     Evaluation,
     Unavailable,
 )
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 FOUND, KL, QUALITY = "modes", "mode-kl", "mode-quality"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, random_subset
-from genbench.metrics.jackknife import make_blocks
 from genbench.metrics.manifolds import K, expected_coverage, overlap
+from genbench.metrics.standard_errors import make_blocks
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:

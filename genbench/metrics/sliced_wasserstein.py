@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 DIRECTIONS = 512  # at least; one basis at least
 _AT_A_TIME = 64  # directions whose projections are sorted together

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.metrics.jackknife import make_blocks
 from genbench.metrics.sliced_wasserstein import orthonormal_directions, sliced_wasserstein
+from genbench.metrics.standard_errors import make_blocks
 
 
 def rng(seed: int = 0) -> torch.Generator:

@@ -21,7 +21,7 @@ from genbench.gate.extractor_acceptance import Acceptance
 from genbench.measure.clock import synchronise
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
-from genbench.metrics.jackknife import make_blocks
+from genbench.metrics.standard_errors import make_blocks
 
 ROUNDS = 5  # of exact, fast, fast, exact
 

@@ -21,7 +21,7 @@ from genbench.metrics import frechet_distance as metric
 from genbench.metrics.certification.corruptions import CORRUPTIONS, class_counts
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.frechet import changes_without, frechet_distance, statistics, whiten
-from genbench.metrics.jackknife import BLOCKS, jackknife, make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import BLOCKS, jackknife, make_blocks, standard_error_from_replicates
 
 FEWEST = 2 * BLOCKS  # images of a rung: two in each block that the jackknife leaves out
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 
 @given(n=st.integers(0, 200), blocks=st.integers(2, 30))
