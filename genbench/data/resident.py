@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genbench.data.source import WHOLE, Shard
-from genbench.seeds import of_rank, seeded_generator
+from genbench.seeds import rank_purpose, seeded_generator
 
 Transform: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]  # (float images, randomness on the device) -> images
 
@@ -119,7 +119,7 @@ class SeededTransform:
     """
 
     def __init__(self, transform: Transform, order: torch.Generator, device: torch.device, shard: Shard) -> None:
-        self.rng = seeded_generator(order.initial_seed(), of_rank("transform", shard.rank), device)
+        self.rng = seeded_generator(order.initial_seed(), rank_purpose("transform", shard.rank), device)
         self._transform = transform
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from genbench.api.training import Objective, Phase
-from genbench.measure.op_counts import LiveBytes
-from genbench.measure.op_listener import Listening
+from genbench.measure.op_counts import MemoryCounter
+from genbench.measure.op_listener import OpListener
 from genbench.train.engine import Engine
 
 
@@ -64,8 +64,8 @@ class Gradients:
 
 def bytes_kept(engine: Engine, steps: int) -> int:
     """Return how many bytes that are allocated in so many steps are in use afterwards."""
-    live = LiveBytes()
-    with Listening(live.operation):
+    live = MemoryCounter()
+    with OpListener(live.operation):
         for _ in range(steps):
             engine.step()
     engine.read_terms()

@@ -50,7 +50,7 @@ def test_a_pull_request_is_compared_with_the_first_parent_of_its_merge() -> None
 def test_a_push_is_compared_with_what_was_there_before() -> None:
     assert live({"before": "c" * 40})[1] == f"--base={'c' * 40}"
     for event in ({"before": "0" * 40}, {}):
-        with pytest.raises(gate.InputError, match="say `base`"):
+        with pytest.raises(gate.InputError, match="set `base`"):
             live(event)
 
 
@@ -246,7 +246,7 @@ def test_a_push_has_no_comment(tmp_path: Path) -> None:
 def test_a_comment_is_never_longer_than_github_takes_and_its_marker_never_ends_early() -> None:
     body = comment.body("row\n" * 40_000, comment.marker("x"), "page")
     assert len(body) < 65_536
-    assert "the whole is in the step summary" in body
+    assert "the full text is in the step summary" in body
     assert comment.marker("a --> <b>\n") == "<!-- genbench gate: a - -b -->"
 
 

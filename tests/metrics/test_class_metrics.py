@@ -171,7 +171,7 @@ def test_without_classes_or_samples_there_is_no_number_but_a_reason(measure: Any
     none = measure(evaluation(of_classes()), "classifier")
     blind = measure(evaluation(of_classes(0, 1), network=Extractor()), "classifier")
     broken = measure(evaluation(of_classes(0, 1), network=Classifier(certainty=math.inf)), "classifier")
-    for found, reason in ((none, "samples"), (blind, "tells no classes apart"), (broken, "not finite")):
+    for found, reason in ((none, "samples"), (blind, "is no classifier"), (broken, "not finite")):
         assert isinstance(found, Unavailable)
         assert found.metric == name
         assert reason in found.reason

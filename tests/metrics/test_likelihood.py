@@ -83,7 +83,7 @@ def test_a_model_that_thinks_all_levels_equally_likely_takes_eight_bits() -> Non
     ("kind", "reason"),
     [
         (Likelihood("gaussian", "density"), "not of 256 levels"),
-        (Likelihood("bernoulli", "cross-entropy"), "grey pixels is no likelihood"),
+        (Likelihood("bernoulli", "cross-entropy"), "grey pixels is not a likelihood"),
     ],
 )
 def test_only_a_likelihood_of_levels_has_bits(kind: Likelihood, reason: str) -> None:
@@ -123,7 +123,7 @@ def test_a_model_without_a_bound_is_told_so() -> None:
     for measure in (*(measure for measure, _ in MEASURES.values()), active_units.measure):
         found = measure(evaluation(None))
         assert isinstance(found, Unavailable)
-        assert "bounds no likelihood" in found.reason
+        assert "has no likelihood bound" in found.reason
 
 
 def test_all_numbers_rest_on_one_bound() -> None:

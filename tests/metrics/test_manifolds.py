@@ -179,7 +179,7 @@ def test_standard_errors_cover_the_mean_over_draws_as_often_as_they_say_or_more(
 
 
 def test_few_images_have_no_neighbourhoods() -> None:
-    with pytest.raises(ValueError, match="need 6 images at least; there are 5 real and 9 samples"):
+    with pytest.raises(ValueError, match="need at least 6 images; there are 5 real images and 9 samples"):
         found(normal(5, 2), normal(9, 2))
     scores = found(normal(6, 2), normal(6, 2, seed=1))
     assert scores.recall.standard_error is None  # without one of six samples, five have four others

@@ -28,7 +28,7 @@ def test_the_interval_is_the_narrowest_that_covers_enough(n: int) -> None:
     assert found.high == n + 1 - k
     assert found.confidence == pytest.approx(coverage_by_counting(n, k))
     if found.confidence < 0.95:
-        assert k == 1  # nothing wider is to be had
+        assert k == 1  # it cannot be wider
     if k + 1 < n + 1 - (k + 1):
         assert coverage_by_counting(n, k + 1) < 0.95
 
@@ -40,7 +40,7 @@ def test_published_order_statistics() -> None:
     assert (twenty.low, twenty.high, round(twenty.confidence, 4)) == (6, 15, 0.9586)
 
 
-def test_the_interval_covers_the_true_median_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_true_median_at_the_stated_rate() -> None:
     rng = random.Random(0)
     trials, covered = 4000, 0
     for _ in range(trials):  # skewed, as times are: the median of an exponential distribution is ln 2

@@ -20,7 +20,7 @@ def test_bounds_are_those_of_the_one_sample_t_test() -> None:
     peer = scipy.stats.ttest_1samp(ratios, 0.0).confidence_interval(0.95)
     assert effect(ratios).bounds(0.025) == pytest.approx((peer.low, peer.high))
     one_sided = scipy.stats.ttest_1samp(ratios, 0.01, alternative="greater")
-    assert effect(ratios).chance_above(0.01) == pytest.approx(one_sided.pvalue)
+    assert effect(ratios).p_value(0.01) == pytest.approx(one_sided.pvalue)
 
 
 @given(RATIOS)
@@ -45,9 +45,9 @@ def test_blocks_that_all_agree_leave_no_doubt(ratio: float, blocks: int) -> None
     found = effect([ratio] * blocks)
     assert found.spread == 0
     assert found.bounds(0.001) == (ratio, ratio)
-    assert found.chance_above(ratio - 0.1) == 0
-    assert found.chance_above(ratio) == 1
-    assert found.chance_above(ratio + 0.1) == 1
+    assert found.p_value(ratio - 0.1) == 0
+    assert found.p_value(ratio) == 1
+    assert found.p_value(ratio + 0.1) == 1
 
 
 def test_one_disturbed_block_moves_the_mean_and_not_the_robust_estimate() -> None:

@@ -98,7 +98,7 @@ def test_other_machines_and_settings_are_not_compared_and_named(
     changed(written, tmp_path / "mixed", "a.json")
     changed(written, tmp_path / "mixed", "b.json", genbench=longer)
     assert invoke(["compare", str(written), str(tmp_path / "mixed")]) == 2
-    assert "under other conditions" in capsys.readouterr().err
+    assert "under different conditions" in capsys.readouterr().err
 
 
 def test_it_comes_with_genbench_and_costs_other_sessions_no_torch() -> None:

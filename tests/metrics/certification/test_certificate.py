@@ -19,9 +19,9 @@ from genbench.api.specs import ExtractorSpec
 from genbench.errors import DataError
 from genbench.gate.extractor_certificate import (
     Certificate,
-    Ladder,
-    Rising,
-    Rung,
+    CorruptionSeries,
+    Level,
+    Monotonicity,
 )
 from genbench.metrics.certification.certificate import certify
 from genbench.metrics.certification.corruptions import (
@@ -105,7 +105,7 @@ def random_constants(images: Tensor) -> Tensor:
 def test_an_extractor_that_sees_climbs_and_its_floor_is_the_metric_itself() -> None:
     found = certified(seeing)
     verdicts = {ladder.name: ladder.verdict for ladder in found.ladders}
-    assert verdicts["noise"] == verdicts["blur"] == verdicts["dropped classes"] == Rising.MONOTONE
+    assert verdicts["noise"] == verdicts["blur"] == verdicts["dropped classes"] == Monotonicity.MONOTONE
     for ladder in found.ladders:
         first = ladder.rungs[0]
         assert (first.severity, first.n, first.step) == (0, 200, None)
@@ -116,13 +116,13 @@ def test_an_extractor_that_sees_climbs_and_its_floor_is_the_metric_itself() -> N
 
 
 def test_features_that_are_the_same_whatever_is_seen_do_not_pass() -> None:
-    assert certified(random_constants).verdict != Rising.MONOTONE
+    assert certified(random_constants).verdict != Monotonicity.MONOTONE
 
 
 def test_a_ladder_that_falls_is_said_to_fall() -> None:
     noise = next(ladder for ladder in certified(shrinking).ladders if ladder.name == "noise")
     falls = [rung for rung in noise.rungs if rung.step is not None and rung.step < 0]
-    assert noise.verdict == Rising.NOT_MONOTONE, noise
+    assert noise.verdict == Monotonicity.NOT_MONOTONE, noise
     assert falls
 
 
@@ -151,27 +151,27 @@ def test_text_and_figure_show_every_rung_and_verdict() -> None:
 # Verdicts
 
 
-def ladder(*steps: tuple[float, float]) -> Ladder:
-    rungs = [Rung(0, 1.0, 0.1, 100)]
+def ladder(*steps: tuple[float, float]) -> CorruptionSeries:
+    rungs = [Level(0, 1.0, 0.1, 100)]
     for severity, (step, error) in enumerate(steps, 1):
-        rungs.append(Rung(severity, rungs[-1].value + step, 0.1, 100, step, error))
-    return Ladder("made", "steps", tuple(rungs))
+        rungs.append(Level(severity, rungs[-1].value + step, 0.1, 100, step, error))
+    return CorruptionSeries("made", "steps", tuple(rungs))
 
 
 @pytest.mark.parametrize(
     ("steps", "verdict"),
     [
-        ([(1.0, 0.1), (0.21, 0.1)], Rising.MONOTONE),
-        ([(1.0, 0.1), (0.19, 0.1)], Rising.UNDECIDED),
-        ([(1.0, 0.1), (-0.19, 0.1)], Rising.UNDECIDED),
-        ([(1.0, 0.1), (-0.21, 0.1), (5.0, 0.1)], Rising.NOT_MONOTONE),
-        ([(0.0, 0.0)], Rising.UNDECIDED),
-        ([(math.nan, 0.1)], Rising.UNDECIDED),
-        ([], Rising.UNDECIDED),
+        ([(1.0, 0.1), (0.21, 0.1)], Monotonicity.MONOTONE),
+        ([(1.0, 0.1), (0.19, 0.1)], Monotonicity.UNDECIDED),
+        ([(1.0, 0.1), (-0.19, 0.1)], Monotonicity.UNDECIDED),
+        ([(1.0, 0.1), (-0.21, 0.1), (5.0, 0.1)], Monotonicity.NOT_MONOTONE),
+        ([(0.0, 0.0)], Monotonicity.UNDECIDED),
+        ([(math.nan, 0.1)], Monotonicity.UNDECIDED),
+        ([], Monotonicity.UNDECIDED),
     ],
 )
 def test_a_step_counts_where_it_is_more_than_two_of_its_errors(
-    steps: list[tuple[float, float]], verdict: Rising
+    steps: list[tuple[float, float]], verdict: Monotonicity
 ) -> None:
     assert ladder(*steps).verdict == verdict
 
@@ -180,10 +180,10 @@ def test_a_certificate_is_as_good_as_its_worst_ladder() -> None:
     floor = Estimate("fd-made", 1.0, 0.1, 100, "lower")
     good, unsure, bad = ladder((1.0, 0.1)), ladder((0.1, 0.1)), ladder((-1.0, 0.1))
     for ladders, verdict in (
-        ((good,), Rising.MONOTONE),
-        ((good, unsure), Rising.UNDECIDED),
-        ((bad, unsure, good), Rising.NOT_MONOTONE),
-        ((), Rising.UNDECIDED),
+        ((good,), Monotonicity.MONOTONE),
+        ((good, unsure), Monotonicity.UNDECIDED),
+        ((bad, unsure, good), Monotonicity.NOT_MONOTONE),
+        ((), Monotonicity.UNDECIDED),
     ):
         assert Certificate("made", "blobs", "abc", floor, ladders).verdict == verdict
 
