@@ -53,15 +53,11 @@ def write_statistics(path: Path, statistics: Statistics, spec: Spec | None = Non
     atomic_write(path, buffer.getvalue())
 
 
-def read_statistics(path: Path, dimensions: int | None = None) -> StoredStatistics:
+def read_statistics(path: Path) -> StoredStatistics:
     """Read a statistics file written here or by pytorch-fid.
 
-    Args:
-        path: the ``.npz``.
-        dimensions: the required number of features; None: any number.
-
     Raises `DataError` if the file cannot be read, contains pickled objects, lacks `mu` or `sigma`, or if these are not
-    a mean and a covariance with the same, required number of features.
+    a mean and a covariance with the same number of features.
     """
     held = _load(path)
     missing = [name for name in ("mu", "sigma") if name not in held]
@@ -75,11 +71,6 @@ def read_statistics(path: Path, dimensions: int | None = None) -> StoredStatisti
     d = len(mean) if mean.ndim == 1 else 0
     if d == 0 or covariance.shape != (d, d):
         raise _bad(path, f"mu has the shape {tuple(mean.shape)} and sigma {tuple(covariance.shape)}, not (d,), (d, d)")
-    if dimensions is not None and d != dimensions:
-        raise DataError(
-            f"{path} has {d} features, and the other side has {dimensions}.",
-            "Both image sets must use the same layer of the same network.",
-        )
     n = _count(path, held.get("n"))
     factor = _factor(path, held.get("factor"), covariance, n)
     return StoredStatistics(Statistics(mean, factor, n), _spec(path, held.get("spec")))

@@ -102,7 +102,7 @@ def test_a_baseline_comes_from_another_branch(tmp_path: Path) -> None:
     assert json.loads(Path(path).read_text()) == {"baseline_version": 1}
     with pytest.raises(gate.InputError, match=r"no base\.json on the branch baselines"):
         gate.command_of(inputs, {}, knowing(), tmp_path)
-    with pytest.raises(gate.InputError, match="together"):
+    with pytest.raises(gate.InputError, match="needs both"):
         gate.command_of(gate.Inputs(run="r"), {}, git, tmp_path)
 
 

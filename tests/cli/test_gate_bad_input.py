@@ -159,9 +159,9 @@ def test_a_cell_that_failed_in_the_base_does_not_pass_unseen(
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({}, "neither a run of genbench nor pytest-benchmark's JSON"),
-        ([], "neither a run of genbench nor pytest-benchmark's JSON"),
-        ({"benchmarks": {}}, "neither a run of genbench nor pytest-benchmark's JSON"),
+        ({}, "neither a genbench run nor pytest-benchmark's JSON"),
+        ([], "neither a genbench run nor pytest-benchmark's JSON"),
+        ({"benchmarks": {}}, "neither a genbench run nor pytest-benchmark's JSON"),
         ({"benchmarks": [{"fullname": "a"}]}, "is damaged"),
         ({"benchmarks": [{"fullname": "a", "stats": {"median": "slow"}}]}, "is damaged"),
         ({"benchmarks": ["a"]}, "is damaged"),

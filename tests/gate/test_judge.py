@@ -253,13 +253,13 @@ def test_limits_are_read_by_cell_and_model() -> None:
     [
         ({"max-slowdwon": "5%"}, "max_slowdown"),
         ({"counters": {"operation": "0%"}}, "operations"),
-        ({"counters": 5}, "no table"),
+        ({"counters": 5}, "not a table"),
         ({"max-slowdown": "five"}, "cannot be read"),
         ({"max-slowdown": -1}, "cannot be read"),
         ({"max-slowdown": True}, "cannot be read"),
         ({"metrics": {"fd": "3"}}, "cannot be read"),
-        ({"cells": {"gan": {"cells": {}}}}, "no limit"),
-        (None, "no table"),
+        ({"cells": {"gan": {"cells": {}}}}, "not a limit"),
+        (None, "not a table"),
     ],
 )
 def test_invalid_limits_are_rejected(table: object, told: str) -> None:
