@@ -6,7 +6,7 @@ M samples y, and open balls B:
     precision = share of samples that lie in some B(xᵢ)           (Kynkäänniemi et al., 2019, arXiv:1904.06991)
     recall    = share of real images that lie in some B(yⱼ)
     density   = 1/(kM) Σⱼ Σᵢ 1[yⱼ in B(xᵢ)]                       (Naeem et al., 2020, arXiv:2002.09797, eq. 4)
-    coverage  = share of real images whose ball contains a sample    (eq. 5)
+    coverage  = share of real images whose ball contains a sample (eq. 5)
 
 These are the conventions of Naeem et al.'s package: k = 5, an image is not its own neighbour, distances strictly below
 the radius. For two sets from one distribution the expected density is 1, and the expected coverage
@@ -32,7 +32,7 @@ _KNOWN = 3  # times k nearest others are searched: enough to contain the k-th ou
 
 
 class Score(NamedTuple):
-    """A number and its standard error, where there is one."""
+    """A number and its standard error, if known."""
 
     value: float
     standard_error: float | None

@@ -83,7 +83,7 @@ def test_only_the_inception_weights_of_2015_earn_kid_and_is() -> None:
     assert named["memorisation"] == ("memorisation-inception", "memorisation-inception-12345678")
 
 
-def test_the_weights_that_were_found_and_not_the_plan_give_the_name() -> None:
+def test_the_loaded_weights_and_not_the_plan_determine_the_name() -> None:
     class Other(Pixels):
         name = "fd-pixels-0badcafe"
 
@@ -155,14 +155,14 @@ def test_whitened_distances_are_blind_to_the_scale_of_a_feature() -> None:
     ],
     ids=["NaN", "equal", "equal, whitened", "one", "none"],
 )
-def test_features_that_cannot_be_compared_say_why(given: CellEvaluation, reason: str) -> None:
+def test_incomparable_features_give_the_reason(given: CellEvaluation, reason: str) -> None:
     found, missing = ask(given, *MEASURED)
     assert found == {}
     assert list(missing) == ["kd-pixels", "prdc-pixels", "memorisation-pixels"]
     assert all(reason in one.reason for one in missing.values()), missing
 
 
-def test_few_samples_have_no_neighbourhoods_and_few_held_out_images_say_nothing_of_copies() -> None:
+def test_too_few_samples_or_held_out_images_give_the_reason() -> None:
     few, too_few = ask(evaluation(samples=noise(5), test=noise(19)), *MEASURED)
     assert list(few) == ["kd-pixels"]
     assert "at least 6 images; samples: 5" in too_few["prdc-pixels"].reason

@@ -1,4 +1,4 @@
-"""Memorisation: copies and strangers have known scores, ranks agree with scipy, errors with draws."""
+"""Memorisation: copies and unrelated images have known scores, ranks agree with scipy, errors with draws."""
 
 from __future__ import annotations
 

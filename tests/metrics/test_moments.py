@@ -1,4 +1,4 @@
-"""Sufficient statistics of features: any way to take a set apart and put it together gives the same numbers."""
+"""Sufficient statistics of features: any way to split and merge a set gives the same result."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_it_is_the_definition_window_by_window(seed: int, height: int, width: in
 
 @given(seed=seeds)
 @settings(deadline=None, max_examples=15)
-def test_an_image_is_exactly_like_itself_and_pairs_may_be_turned_round(seed: int) -> None:
+def test_an_image_is_identical_to_itself_and_pairs_may_be_swapped(seed: int) -> None:
     a, b = images(3, 2, 12, 15, seed=seed), images(3, 2, 12, 15, seed=seed + 1)
     assert ssim(a, a).tolist() == [1, 1, 1]
     torch.testing.assert_close(ssim(a, b), ssim(b, a))
@@ -111,7 +111,7 @@ def test_the_mean_over_held_out_images_has_its_error() -> None:
     assert (found.n, found.direction, found.protocol["data_range"]) == (40, "higher", 1.0)
 
 
-def test_what_cannot_be_compared_says_why() -> None:
+def test_incomparable_images_give_the_reason() -> None:
     small = images(2, 1, 10, 30)
     for found, reason in (
         (measure_ssim(evaluation(levels(1, 12))), "does not reconstruct"),

@@ -71,7 +71,7 @@ def test_no_interval_without_finite_samples(samples: list[float]) -> None:
         median_interval(samples)
 
 
-def test_one_sample_promises_nothing() -> None:
+def test_one_sample_has_no_coverage() -> None:
     assert median_interval([3.0]) == (3.0, 3.0, 3.0, 0.0)
 
 
@@ -93,7 +93,7 @@ def test_the_error_of_the_mean_is_the_spread_of_means() -> None:
 
 
 @given(st.lists(FLOATS, min_size=2, max_size=20), st.floats(-1e3, 1e3), st.integers(-8, 8))
-def test_the_error_of_the_mean_moves_with_scale_and_not_with_shift(
+def test_the_error_of_the_mean_changes_with_scale_but_not_with_shift(
     samples: list[float], shift: float, power: int
 ) -> None:
     found = mean_and_error(samples)
@@ -110,7 +110,7 @@ def test_equal_samples_have_no_spread_at_all(sample: float, n: int) -> None:
     assert mean_and_error([sample] * n) == (sample, 0.0)
 
 
-def test_one_sample_says_nothing_of_its_error() -> None:
+def test_one_sample_has_no_standard_error() -> None:
     assert mean_and_error([3]) == (3.0, None)
 
 
