@@ -1,7 +1,7 @@
-"""Step "comment" of the GitHub Action: one comment on the pull request, found again by its marker and kept up to date.
+"""Step "comment" of the GitHub Action: one comment on the pull request, identified by a marker and kept up to date.
 
-What is written is the summary that genbench made, in which names are escaped; it goes to `gh` as JSON on its standard
-input. Without a token that may write, as in a pull request from a fork, there is no comment, and a notice says so.
+The comment is genbench's summary, in which names are escaped; it is passed to `gh` as JSON on standard input. Without
+write permission, as in a pull request from a fork, there is no comment, and a notice says so.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LONGEST = 60_000  # characters; GitHub takes 65,536
-BOT = "github-actions[bot]"  # who comments with the token that a workflow is given
+LONGEST = 60_000  # characters; GitHub's limit is 65,536
+BOT = "github-actions[bot]"  # the author of comments made with a workflow's token
 Gh = Callable[..., "tuple[str | None, str]"]
 
 
 def main() -> int:
-    """Write the comment; whatever becomes of it, the verdict stands."""
+    """Write the comment; a failure does not affect the verdict."""
     path = os.environ.get("GITHUB_EVENT_PATH", "")
     event = json.loads(Path(path).read_text(encoding="utf-8")) if path and Path(path).is_file() else {}
     number = event.get("pull_request", {}).get("number") if isinstance(event, dict) else None
@@ -33,31 +33,31 @@ def main() -> int:
     page = f"{server}/{repository}/actions/runs/{os.environ.get('GITHUB_RUN_ID', '')}"
     refused = write(body(summary, marker(os.environ.get("GATE_NAME", "")), page), repository, number, gh)
     if refused:
-        told = f"No comment was written; the verdict is in the step summary. {refused}"
-        print(f"::notice title=genbench::{told}".replace("\r", " ").replace("\n", " "))
+        notice = f"No comment was written; the verdict is in the step summary. {refused}"
+        print(f"::notice title=genbench::{notice}".replace("\r", " ").replace("\n", " "))
     return 0
 
 
 def marker(name: str) -> str:
-    """Return the hidden line by which the comment is found again; gates of different names have their own."""
+    """Return the hidden line that identifies the comment; gates with different names have different markers."""
     return f"<!-- genbench gate: {re.sub('[^A-Za-z0-9 _.]+', '-', name).strip('-')} -->"
 
 
 def body(summary: str, mark: str, page: str) -> str:
-    """Return the comment; a summary that is too long for GitHub ends where a line does."""
+    """Return the comment; a summary too long for GitHub is cut at the end of a line."""
     kept = summary
     if len(kept) > LONGEST:
-        kept = kept[:LONGEST].rsplit("\n", 1)[0] + "\n\n… the whole is in the step summary.\n"
+        kept = kept[:LONGEST].rsplit("\n", 1)[0] + "\n\n… the full text is in the step summary.\n"
     return f"{mark}\n{kept.rstrip()}\n\n[Evidence and log]({page})\n"
 
 
 def write(text: str, repository: str, number: int, gh: Gh) -> str:
-    """Create the comment, or update the one that is there; return why there is none, or nothing."""
+    """Create or update the comment; return the reason if that fails, or an empty string."""
     comments = f"repos/{repository}/issues/{number}/comments"
     listed, complaint = gh("api", "--paginate", f"{comments}?per_page=100", "--jq", ".[] | {id, body, user} | @json")
     if listed is None:
         return complaint
-    user, _ = gh("api", "user", "--jq", ".login")  # the token of a workflow is no user and may not ask
+    user, _ = gh("api", "user", "--jq", ".login")  # a workflow's token is not a user, so this query fails
     own = known(listed, text.split("\n", 1)[0], (user or "").strip() or BOT)
     target = ["--method", "POST", comments]
     if own is not None:
@@ -67,7 +67,7 @@ def write(text: str, repository: str, number: int, gh: Gh) -> str:
 
 
 def known(listed: str, mark: str, author: str) -> int | None:
-    """Return the id of our comment among these, one JSON object a line; somebody else's with the marker is not ours."""
+    """Return the id of our comment among these, one JSON object per line; ignore others' comments with the marker."""
     for line in filter(None, listed.splitlines()):
         comment: dict[str, Any] = json.loads(line)
         ours = (comment.get("user") or {}).get("login") == author
@@ -77,16 +77,16 @@ def known(listed: str, mark: str, author: str) -> int | None:
 
 
 def gh(*arguments: str, given: str | None = None) -> tuple[str | None, str]:
-    """Return what GitHub's command line says, and its complaint where it fails."""
+    """Return the output of GitHub's command line, and an error message if it fails."""
     try:
         done = subprocess.run(["gh", *arguments], input=given, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return None, "The runner has no gh."
+        return None, "The runner does not have gh."
     if done.returncode == 0:
         return done.stdout, ""
     complaint = (done.stderr.strip().splitlines() or ["gh failed"])[0]
     if "HTTP 403" in done.stderr or "HTTP 401" in done.stderr or "not accessible" in done.stderr:
-        complaint = f"The token may not write: a pull request from a fork, or no `pull-requests: write`. ({complaint})"
+        complaint = f"The token may not write (a pull request from a fork, or no `pull-requests: write`). ({complaint})"
     return None, complaint
 
 

@@ -1,8 +1,8 @@
-"""Step "measure" of the GitHub Action: run the gate, and leave verdict, summary, JUnit and evidence behind.
+"""Step "measure" of the GitHub Action: run the gate and write the verdict, the summary, JUnit and the evidence.
 
-Every input arrives as a variable of the environment and leaves as one argument of a process: no text of a workflow or
-of a pull request is ever read by a shell. The exit code of genbench is an output of this step and not its own, so that
-evidence is uploaded and commented on before the job fails; the step "conclude" gives it back.
+Every input arrives as an environment variable and is passed as one argument of a process: no text of a workflow or a
+pull request is ever interpreted by a shell. The exit code of genbench is an output of this step, not the step's own
+exit code, so that evidence is uploaded and commented on before the job fails; the step "conclude" exits with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class InputError(Exception):
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the workflow asked for; empty where it said nothing."""
+    """The inputs of the workflow; empty if not given."""
 
     base: str = ""
     head: str = ""
@@ -52,7 +52,7 @@ class Inputs:
 
 
 def main() -> int:
-    """Run the gate; return 0 unless nothing could be started at all."""
+    """Run the gate; return 0 unless it cannot be started at all."""
     folder = Path(os.environ.get("RUNNER_TEMP", ".")) / "genbench-gate"
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -62,17 +62,17 @@ def main() -> int:
         return leave(2, folder)
     print(" ".join(command), flush=True)
     for name in ("summary.md", "junit.xml", "comparison.json", "findings.json"):
-        (folder / name).unlink(missing_ok=True)  # of a gate before this one in the same job
-    # -P: the installed genbench is run, not a folder of that name in the checkout.
-    whole = [sys.executable, "-P", "-m", "genbench", *command]
+        (folder / name).unlink(missing_ok=True)  # from an earlier gate in the same job
+    # -P: run the installed genbench, not a folder of that name in the checkout.
+    command_line = [sys.executable, "-P", "-m", "genbench", *command]
     if command[0] == "ab":
-        return leave(subprocess.run(whole, check=False).returncode, folder)
+        return leave(subprocess.run(command_line, check=False).returncode, folder)
     with (folder / "findings.json").open("wb") as findings:
-        return leave(subprocess.run([*whole, "--json"], stdout=findings, check=False).returncode, folder)
+        return leave(subprocess.run([*command_line, "--json"], stdout=findings, check=False).returncode, folder)
 
 
 def command_of(inputs: Inputs, event: Mapping[str, Any], git: Git, folder: Path) -> list[str]:
-    """Return the arguments of genbench; raise `InputError` where they cannot be told."""
+    """Return the arguments of genbench; raise `InputError` if the inputs do not determine them."""
     return _check(inputs, git, folder) if inputs.stored else _live(inputs, event, git, folder)
 
 
@@ -86,15 +86,15 @@ def _live(inputs: Inputs, event: Mapping[str, Any], git: Git, folder: Path) -> l
 
 def _check(inputs: Inputs, git: Git, folder: Path) -> list[str]:
     if not (inputs.run and inputs.baseline):
-        raise InputError("Stored results are judged by `run` and `baseline` together; one of them is missing.")
+        raise InputError("Judging stored results needs both `run` and `baseline`; one of them is missing.")
     baseline = inputs.baseline
     if inputs.baseline_branch:
         git("fetch", "--quiet", "--no-tags", "--depth=1", "--", "origin", f"refs/heads/{inputs.baseline_branch}")
-        kept = git("show", f"FETCH_HEAD:{inputs.baseline}")
-        if kept is None:
+        stored = git("show", f"FETCH_HEAD:{inputs.baseline}")
+        if stored is None:
             raise InputError(f"There is no {inputs.baseline} on the branch {inputs.baseline_branch}.")
         baseline = str(folder / "baseline.json")
-        Path(baseline).write_text(kept, encoding="utf-8")
+        Path(baseline).write_text(stored, encoding="utf-8")
     command = ["check", inputs.run, f"--baseline={baseline}"]
     command += [f"--summary={folder / 'summary.md'}", f"--junit={folder / 'junit.xml'}"]
     named = {"config": inputs.config, "max-slowdown": inputs.max_slowdown}
@@ -102,9 +102,9 @@ def _check(inputs: Inputs, git: Git, folder: Path) -> list[str]:
 
 
 def default_base(event: Mapping[str, Any], git: Git) -> str:
-    """Return what a pull request or a push is compared with.
+    """Return the revision that a pull request or a push is compared with.
 
-    A pull request is checked out as its merge with the base: the merge's first parent is then exactly what it changes.
+    A pull request is checked out as its merge with the base, whose first parent is exactly the base.
     """
     if "pull_request" in event:
         merged = git("rev-parse", "--verify", "--quiet", "HEAD^2")
@@ -112,18 +112,18 @@ def default_base(event: Mapping[str, Any], git: Git) -> str:
     before = str(event.get("before") or "")
     if before.strip("0"):
         return before
-    raise InputError("There is no pull request and no push here to take the base from: say `base`.")
+    raise InputError("There is no pull request or push to determine the base from: set `base`.")
 
 
 def found_base(base: str, git: Git) -> str:
-    """Return the base under a name that this checkout knows, fetched where it is shallow; or as it was written."""
+    """Return a name that resolves to the base here, after fetching it if necessary, or else the name unchanged."""
     if base.startswith((".", "/", "~")) or base.endswith(".whl") or _known(base, git):
         return base
     if _known(f"origin/{base}", git):
         return f"origin/{base}"
     if git("fetch", "--quiet", "--no-tags", "--depth=1", "--", "origin", base) is not None:
         return str(git("rev-parse", "FETCH_HEAD")).strip()
-    return base  # genbench says what is wrong with it
+    return base  # genbench reports what is wrong with it
 
 
 def _known(name: str, git: Git) -> bool:
@@ -131,13 +131,13 @@ def _known(name: str, git: Git) -> bool:
 
 
 def git(*arguments: str) -> str | None:
-    """Return what git says, or None where it fails."""
+    """Return git's output, or None if it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False, errors="replace")
     return done.stdout if done.returncode == 0 else None
 
 
 def event(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return what started the workflow, as GitHub describes it; empty elsewhere."""
+    """Return the event that started the workflow, as described by GitHub; empty elsewhere."""
     path = environment.get("GITHUB_EVENT_PATH")
     if not path or not Path(path).is_file():
         return {}
@@ -146,12 +146,12 @@ def event(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines of an input that is a list: one value each, with whatever spaces it has inside."""
+    """Return the lines of a list input: one value each, which may contain spaces."""
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def escaped(text: str) -> str:
-    """Return text as the runner reads it in a workflow command."""
+    """Return text escaped for a workflow command."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -159,8 +159,8 @@ def leave(code: int, folder: Path) -> int:
     """Write the step summary and the outputs."""
     summary = folder / "summary.md"
     if not summary.is_file():
-        told = VERDICTS.get(code, "ended early")
-        summary.write_text(f"### ⚠️ genbench: {told} (exit code {code})\n\nThe log of the step says why.\n", "utf-8")
+        verdict = VERDICTS.get(code, "ended early")
+        summary.write_text(f"### ⚠️ genbench: {verdict} (exit code {code})\n\nSee the log of the step.\n", "utf-8")
     text = summary.read_text(encoding="utf-8")
     print(text)
     _append("GITHUB_STEP_SUMMARY", text)
@@ -170,7 +170,7 @@ def leave(code: int, folder: Path) -> int:
 
 
 def verdict_of(code: int, folder: Path) -> str:
-    """Return the verdict in one word; `improved` has the exit code of `ok`, and only the evidence tells them apart."""
+    """Return the verdict in one word; `improved` and `ok` share an exit code, so the evidence distinguishes them."""
     for name in ("comparison.json", "findings.json"):
         try:
             if code == 0 and json.loads((folder / name).read_text(encoding="utf-8"))["verdict"] == "improved":

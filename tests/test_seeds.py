@@ -1,4 +1,4 @@
-"""Streams of random numbers."""
+"""Random streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genbench.seeds import derive_seed, seed_globals, seeded_generator
 
 
 def test_streams_are_fixed_by_seed_and_purpose_and_differ_otherwise() -> None:
-    digest = hashlib.sha256(b"0:data order").digest()  # the documented rule: results of old runs can be remade
+    digest = hashlib.sha256(b"0:data order").digest()  # the documented rule: old runs can be reproduced
     assert derive_seed(0, "data order") == int.from_bytes(digest[:8], "big") >> 1
     seeds = {derive_seed(seed, purpose) for seed in range(50) for purpose in ("a", "b", "1:a")}
     assert len(seeds) == 150

@@ -36,7 +36,7 @@ from genbench.features.covariance_factor import factor_of
 from genbench.features.statistics_file import read_statistics, write_statistics
 from genbench.measure import machine
 from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_distance, statistics
-from genbench.metrics.jackknife import make_blocks
+from genbench.metrics.standard_errors import make_blocks
 from genbench.stats.intervals import median_interval
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -96,8 +96,8 @@ def measure(side: str, images: int, dimensions: int) -> dict[str, Any]:
     """Return one run: its times, its bytes above the baseline, the four numbers, and the load of the machine."""
     import torch
 
-    from genbench.metrics.jackknife import make_blocks
     from genbench.metrics.manifolds import overlap
+    from genbench.metrics.standard_errors import make_blocks
 
     real, samples = (torch.randn(images, dimensions, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
 

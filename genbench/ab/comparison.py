@@ -13,7 +13,7 @@ from genbench.gate.sequential import (
     POWER,
     Decision,
     LookSchedule,
-    contaminated,
+    arms_are_biased,
     decide,
 )
 from genbench.gate.verdict import Verdict, worst
@@ -78,7 +78,7 @@ class Comparing:
     def decisions(self) -> list[CellDecision]:
         """Return what is known now of every cell of either arm."""
         now = self._decide()
-        moved = contaminated(self.control)
+        moved = arms_are_biased(self.control)
         found = [self._cell(cell, self._decided.get(cell, now[cell]), moved) for cell in self.sides.cells]
         sides = self.sides
         found += [

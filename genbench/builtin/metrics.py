@@ -15,21 +15,21 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="reconstruction-mse",
         summary="squared error per pixel on [0, 1] between held-out images and their reconstructions",
-        measure="genbench.metrics.reconstruction_mse:measure",
+        measure="genbench.metrics.reconstruction:measure_mse",
         direction="lower",
         needs_reconstruction=True,
     )
     yield MetricSpec(
         name="psnr",
         summary="peak signal-to-noise ratio in dB of held-out images' reconstructions",
-        measure="genbench.metrics.psnr:measure",
+        measure="genbench.metrics.reconstruction:measure_psnr",
         direction="higher",
         needs_reconstruction=True,
     )
     yield MetricSpec(
         name="ssim",
         summary="structural similarity of held-out images and their reconstructions; 1: identical",
-        measure="genbench.metrics.ssim:measure",
+        measure="genbench.metrics.reconstruction:measure_ssim",
         direction="higher",
         needs_reconstruction=True,
         needs_pictures=True,

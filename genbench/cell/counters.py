@@ -12,8 +12,8 @@ import torch
 from genbench.cell.step_counters import StepCounts, count_launches, count_steps
 from genbench.measure.clock import synchronise
 from genbench.measure.energy import EnergyMeter, EnergyUnavailable, open_meter
-from genbench.measure.op_counts import Operators
-from genbench.measure.op_listener import Listening
+from genbench.measure.op_counts import OpCounter
+from genbench.measure.op_listener import OpListener
 from genbench.measure.peak_flops import MatrixPeak, matrix_peak
 from genbench.results.schema import Counters, Energy, Roofline, Throughput
 from genbench.train.engine import Eager, Engine
@@ -145,8 +145,8 @@ def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
 
     `sample(n)` makes n images. All that it takes counts: each of the passes of a network that is asked several times.
     """
-    operators = Operators()
-    with torch.no_grad(), Listening(operators.operation):
+    operators = OpCounter()
+    with torch.no_grad(), OpListener(operators.operation):
         sample(images)
     return operators.flops / images
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from pathlib import Path
 
 from genbench.cell.memory_limits import is_out_of_memory
 from genbench.errors import GenbenchError
+from genbench.measure.user_frame import error_location
 from genbench.results.schema import Status
 
 _LONGEST = 2000  # characters of an error's text that are kept
@@ -26,7 +26,7 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
         return "failed", text
     if isinstance(error, RuntimeError) and any(word in text for word in _GPU_WORDS):
         return "failed", _of_gpu(text)
-    return "failed", f"{type(error).__name__}: {text}{_place(error)}"
+    return "failed", f"{type(error).__name__}: {text}{error_location(error, or_machinery=True)}"
 
 
 def _of_gpu(text: str) -> str:
@@ -47,14 +47,3 @@ def write_traceback() -> None:
     """Write the traceback of the error being handled to the log; a full disk must not become a second error."""
     with contextlib.suppress(OSError, ValueError):
         traceback.print_exc()
-
-
-def _place(error: BaseException) -> str:
-    """Return the innermost line that belongs neither to this package's own machinery nor to torch."""
-    frames = list(traceback.extract_tb(error.__traceback__))
-    machinery = (str(Path("genbench", "execute")), str(Path("site-packages", "torch")))
-    outside = [frame for frame in frames if not any(part in frame.filename for part in machinery)]
-    if not frames:
-        return ""
-    place = (outside or frames)[-1]
-    return f" ({Path(place.filename).name}, line {place.lineno})"

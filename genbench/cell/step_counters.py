@@ -21,8 +21,8 @@ from torch.profiler import ProfilerActivity, profile
 from genbench.api.training import Objective, Phase
 from genbench.measure.clock import synchronise
 from genbench.measure.host_reads import HostReads, Read
-from genbench.measure.op_counts import LiveBytes, Operators
-from genbench.measure.op_listener import Listening
+from genbench.measure.op_counts import MemoryCounter, OpCounter
+from genbench.measure.op_listener import OpListener
 from genbench.results.schema import Counters
 from genbench.train.engine import Engine
 from genbench.train.step_kinds import step_kinds
@@ -130,7 +130,7 @@ class _Taken:
 class _OutsidePhases:
     """An engine's observer that tells shuffles of the data from permutations that a phase draws."""
 
-    def __init__(self, operators: Operators) -> None:
+    def __init__(self, operators: OpCounter) -> None:
         self._operators = operators
         self._inside = 0
 
@@ -159,7 +159,7 @@ def _count_step(engine: Engine, device: torch.device) -> _Taken:
 
 
 def _count_any_step(engine: Engine, device: torch.device) -> tuple[_Taken, bool]:
-    operators, live, reads = Operators(), LiveBytes(), HostReads(device.type)
+    operators, live, reads = OpCounter(), MemoryCounter(), HostReads(device.type)
     for network in engine.networks.values():
         network.zero_grad(set_to_none=True)  # gradients are then among what the step allocates
     engine.read_terms()
@@ -170,7 +170,7 @@ def _count_any_step(engine: Engine, device: torch.device) -> tuple[_Taken, bool]
         with (
             _gpu_observed(device) as gpu,
             reads.methods(),
-            Listening(operators.operation, reads.operation, live.operation),
+            OpListener(operators.operation, reads.operation, live.operation),
         ):
             engine.step()
     finally:

@@ -11,7 +11,7 @@ import click
 from genbench.errors import UsageError
 from genbench.gate.from_file import measurements_of_baseline, measurements_of_benchmarks, merged
 from genbench.gate.from_run import measurements_of_run
-from genbench.gate.judge import judge, whole
+from genbench.gate.judge import judge, overall
 from genbench.gate.limits import Limits, parse_limit, read_limits
 from genbench.gate.measurements import Measurements
 from genbench.report.gate import stored as shown
@@ -75,7 +75,7 @@ def conclude(
     """Judge, print what was found, write what was asked for, and return the exit code."""
     findings = judge(base, head, limits, strict)
     sides = base.name, head.name
-    verdict = whole(findings)
+    verdict = overall(findings)
     text = shown.as_json(findings, sides) if as_json else shown.text(findings, sides, everything)
     click.get_current_context().find_root().obj = int(verdict.exit_code)  # also where nobody reads on
     click.echo(text, nl=False)

@@ -36,12 +36,12 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
     path = Path(baseline)
     sheet = measurements_of_run(RunDirectory.open(run).read())
     made = baseline_of(counters_of(sheet) if counters_only else sheet)
-    unwell = [f"{name} ({', '.join(entry.unwell)})" for name, entry in sheet.entries.items() if entry.unwell]
+    failed = [f"{name} ({', '.join(entry.failures)})" for name, entry in sheet.entries.items() if entry.failures]
     if not made.cells:
-        raise NoDataError(f"No cell of {run} has ended well: there is nothing to keep.", "\n".join(unwell))
+        raise NoDataError(f"No cell of {run} has ended well: there is nothing to keep.", "\n".join(failed))
     before = read_baseline(path).cells if path.exists() and not only else {}
     write_baseline(path, msgspec.structs.replace(made, cells={**before, **made.cells}))
-    for told in unwell:
+    for told in failed:
         click.echo(f"Warning: left out: {told}", err=True)
     kept = len({**before, **made.cells}) - len(made.cells)
     click.echo(f"{path}: {len(made.cells)} cells updated" + (f", {kept} kept" if kept else ""))

@@ -26,14 +26,14 @@ def command(
     from pathlib import Path
 
     from genbench.errors import NoDataError, UsageError, near_miss
-    from genbench.gate.history import series_of
+    from genbench.gate.history import time_series
     from genbench.report.history import as_json as encode
     from genbench.report.history import text
     from genbench.report.html.history_figure import figure
     from genbench.results.files import atomic_write
     from genbench.results.store import read_runs
 
-    found = series_of(read_runs(dict.fromkeys(runs)))
+    found = time_series(read_runs(dict.fromkeys(runs)))
     known = list(dict.fromkeys(series.quantity for series in found))
     for name in quantities if found else ():
         if name not in known:

@@ -73,13 +73,13 @@ def certify(
     genbench metrics certify fashion-cnn --out ladder.svg
     genbench metrics certify classifier --dataset cifar10 --json
     """
-    from genbench.gate.extractor_certificate import Rising
+    from genbench.gate.extractor_certificate import Monotonicity
     from genbench.report.certificate import certificate_text
 
     figure = None if out is None else _checked_figure(out)
     found = _measured(extractor, dataset, settings, samples, device, plugins)
     certificate = _certified(found, extractor, dataset)
-    codes = {Rising.MONOTONE: ExitCode.OK, Rising.NOT_MONOTONE: ExitCode.REGRESSED}
+    codes = {Monotonicity.MONOTONE: ExitCode.OK, Monotonicity.NOT_MONOTONE: ExitCode.REGRESSED}
     code = codes.get(certificate.verdict, ExitCode.INCONCLUSIVE)
     click.get_current_context().find_root().obj = code  # it counts even where nobody reads the report
     if as_json:

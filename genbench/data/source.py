@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genbench.data.readahead import Rows
-from genbench.seeds import of_rank, seeded_generator
+from genbench.seeds import rank_purpose, seeded_generator
 
 Transform: TypeAlias = Callable[[Tensor, torch.Generator], Tensor]  # (float images, generator on the device) -> images
 _Indices = TypeVar("_Indices", Tensor, Rows)
@@ -89,7 +89,7 @@ class SeededTransform:
     """
 
     def __init__(self, transform: Transform, order: torch.Generator, device: torch.device, shard: Shard) -> None:
-        self.rng = seeded_generator(order.initial_seed(), of_rank("transform", shard.rank), device)
+        self.rng = seeded_generator(order.initial_seed(), rank_purpose("transform", shard.rank), device)
         self._transform = transform
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Features of images: taken by a frozen network, kept on disk, and summed up in files that other programs read."""
+"""Features of images: extraction by a frozen network, caching on disk, and statistics files for other programs."""

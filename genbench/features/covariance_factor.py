@@ -1,18 +1,18 @@
-"""Factors of covariances: what the Fréchet distance is computed from."""
+"""Factors of covariance matrices, from which the Fréchet distance is computed."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-_PIVOT = 1e-10  # a squared pivot this far below the largest one may be rounding: the covariance may be singular
+_PIVOT = 1e-10  # relative to the largest squared pivot; a smaller one may be rounding of a singular covariance
 
 
 def factor_of(covariance: Tensor, rank: int | None = None) -> Tensor:
-    """Return a factor (r, d), factorᵀ factor = covariance (d, d), of no more rows than `rank` where it is known.
+    """Return a factor (r, d), factorᵀ factor = covariance (d, d), with at most `rank` rows if it is known.
 
-    Directions without spread, and the negative eigenvalues that rounding gives them, are dropped. Where there are none
-    a Cholesky factor is as good as one of eigenvectors, and ten times as fast.
+    Directions without spread, whose eigenvalues rounding may make negative, are dropped. If there are none, a Cholesky
+    factor is as accurate as one from eigenvectors and ten times as fast.
     """
     d = len(covariance)
     if rank is None or rank >= d:

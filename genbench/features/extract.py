@@ -1,8 +1,8 @@
-"""From images to features, so that an image has the same features in whatever batch it comes.
+"""Extracting features, such that an image's features do not depend on its batch.
 
-Every call of a network has the same number of images, the last one padded and its padding dropped, in inference mode
-and full fp32: cuDNN chooses another algorithm for another batch, and TF32 where it may, and either would move the
-features of an image by more than rounding.
+Every call of a network has the same number of images (the last batch is padded and the padding dropped), in inference
+mode and full fp32: cuDNN selects algorithms by batch size, and TF32 if allowed, and either would change features by
+more than rounding.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from genbench.measure.matmul_precision import tf32
 def features_of(
     extractor: Extractor, batches: Iterable[Tensor], device: torch.device, batch_size: int
 ) -> Iterator[Tensor]:
-    """Yield float32 features (n, d), on the CPU and in order, of batches of uint8 images (b, channels, height, width).
+    """Yield float32 features (n, d), on the CPU and in order, for batches of uint8 images (b, channels, height, width).
 
-    Batches may have any size: images of the same shape are gathered until there are `batch_size` of them. Those of
-    another shape begin a new batch, since a network sees images of one shape at a time.
+    Batches may have any size: images of the same shape are collected until there are `batch_size` of them. Images of
+    another shape start a new batch, since a network receives images of one shape at a time.
     """
     waiting: list[Tensor] = []
     count = 0
@@ -44,21 +44,21 @@ def features_of(
 
 
 def extract(extractor: Extractor, pixels: Tensor, device: torch.device, batch_size: int) -> Tensor:
-    """Return float32 features (N, d) on the CPU of uint8 pixels (N, channels, height, width), N ≥ 1."""
+    """Return float32 features (N, d) on the CPU for uint8 pixels (N, channels, height, width), N ≥ 1."""
     if len(pixels) == 0:
-        raise ValueError("there are no images to take features of.")
+        raise ValueError("there are no images to extract features from.")
     return torch.cat(list(features_of(extractor, torch.split(pixels, batch_size), device, batch_size)))
 
 
 @contextlib.contextmanager
 def reproducible() -> Iterator[None]:
-    """Give a context in which cuDNN always takes the same algorithm, and all products are in full fp32."""
+    """Make cuDNN deterministic and all products full fp32 in this context."""
     with tf32(False), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield
 
 
 def _split(images: Tensor, size: int) -> list[Tensor]:
-    """Return parts of `size` images, and what is left over, which may be nothing."""
+    """Return parts of `size` images, and the remainder, which may be empty."""
     whole = len(images) // size * size
     return [*torch.split(images[:whole], size), images[whole:]]
 
@@ -69,4 +69,4 @@ def _features(extractor: Extractor, images: Tensor, device: torch.device, batch_
         found = extractor(padded.to(device))[: len(images)].float().cpu()
     if found.ndim != 2 or len(found) != len(images):
         raise ValueError(f"'{extractor.name}' returned {tuple(found.shape)} for {batch_size} images, not (N, d).")
-    return found.clone()  # outside of inference mode, so that any metric may use it
+    return found.clone()  # cloned outside inference mode, so that any metric may use it

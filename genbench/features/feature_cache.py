@@ -1,9 +1,10 @@
-"""What is known of the images of a dataset, on disk: taken once, read by every later cell and run.
+"""The features of datasets, cached on disk: computed once, read by all later cells and runs.
 
-An entry is known by all that features depend on: the content of the data, the split, the extractor with its weights and
-preprocessing, the size of a batch, the kind of device, and the versions of torch and of this code. Each is one file,
-``<cache>/features/<extractor>-<split>-<key>``, either `.safetensors` (features, mapped into memory) or `.npz` (their
-Gaussian, which pytorch-fid reads too), written at once, with its checksum. Entries may be deleted at any time.
+The key of an entry contains everything that features depend on: the content of the data, the split, the extractor with
+its weights and preprocessing, the batch size, the kind of device, and the versions of torch and of this code. Each
+entry is one file, ``<cache>/features/<extractor>-<split>-<key>``, either `.safetensors` (features, memory-mapped) or
+`.npz` (their Gaussian, which pytorch-fid can read too), written atomically, with its checksum. Entries may be deleted
+at any time.
 """
 
 from __future__ import annotations
@@ -27,28 +28,28 @@ from genbench.errors import DataError
 from genbench.features.statistics_file import read_statistics, write_statistics
 from genbench.results.files import atomic_write
 
-FEATURES_VERSION = 1  # raised when the way from pixels to features, or what lies in an entry, changes
-WEIGHTS = "weights_sha256"  # the part of an extractor's protocol without which nothing tells one network from another
+FEATURES_VERSION = 1  # increased when feature extraction or the content of an entry changes
+WEIGHTS = "weights_sha256"  # the key of an extractor's protocol that identifies its network
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """The entries of one dataset, on one kind of device."""
+    """The cache entries of one dataset on one kind of device."""
 
     cache: Path
     data: str  # hash of the content
     device: str  # type
     batch_size: int
 
-    def features(self, extractor: Extractor, split: str, rows: int, take: Callable[[], Tensor]) -> Tensor:
-        """Return float32 features (rows, d), from disk or by `take`; a disk that refuses costs only the entry."""
+    def features(self, extractor: Extractor, split: str, rows: int, compute: Callable[[], Tensor]) -> Tensor:
+        """Return float32 features (rows, d), from disk or by `compute`; a failed write costs only the entry."""
         path = self._path(extractor, split, ".safetensors")
         if path is None:
-            return take()
+            return compute()
         found = _read_features(path, rows)
         if found is not None:
             return found
-        features = take().contiguous()
+        features = compute().contiguous()
         metadata = {"spec": self._spec(extractor, split), "sha256": _checksum(features)}
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +57,7 @@ class FeatureStore:
         return features
 
     def statistics(self, extractor: Extractor, split: str, fit: Callable[[], Statistics]) -> Statistics:
-        """Return the Gaussian of the features, from disk or by `fit`; a disk that refuses costs only the entry."""
+        """Return the Gaussian of the features, from disk or by `fit`; a failed write costs only the entry."""
         path = self._path(extractor, split, ".npz")
         if path is None:
             return fit()
@@ -69,11 +70,11 @@ class FeatureStore:
         return found
 
     def _path(self, extractor: Extractor, split: str, suffix: str) -> Path | None:
-        """Return where an entry lies; None where nothing says which weights made it."""
+        """Return the path of an entry; None if the extractor does not identify its weights."""
         if WEIGHTS not in extractor.protocol:
             return None
-        known = [self._spec(extractor, split), self.batch_size, self.device, torch.__version__, _code_hash(extractor)]
-        key = hashlib.sha256(json.dumps([FEATURES_VERSION, *known]).encode()).hexdigest()
+        inputs = [self._spec(extractor, split), self.batch_size, self.device, torch.__version__, _code_hash(extractor)]
+        key = hashlib.sha256(json.dumps([FEATURES_VERSION, *inputs]).encode()).hexdigest()
         name = re.sub(r"[^\w.-]", "_", extractor.name)
         return self.cache / "features" / f"{name}-{split}-{key[:24]}{suffix}"
 
@@ -83,7 +84,7 @@ class FeatureStore:
 
 
 def _read_features(path: Path, rows: int) -> Tensor | None:
-    """Return the features, mapped; None where there are none, or damaged ones."""
+    """Return the memory-mapped features; None if they are missing or damaged."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             features: Tensor = file.get_tensor("features")
@@ -100,8 +101,8 @@ def _checksum(features: Tensor) -> str:
 
 
 def _code_hash(extractor: Extractor) -> str:
-    """Return the hash of the file that an extractor is written in: its author may be at work on it."""
+    """Return the hash of an extractor's source file, which its author may be editing."""
     try:
         return hashlib.sha256(Path(inspect.getfile(type(extractor))).read_bytes()).hexdigest()
-    except (OSError, TypeError):  # written in no file
+    except (OSError, TypeError):  # it has no source file
         return ""

@@ -1,4 +1,4 @@
-"""Features of more images than memory should hold: rows in a temporary file, read back in pieces or by number."""
+"""Features of more images than fit in memory: rows in a temporary file, read back in chunks or by row number."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 
 from genbench.api.evaluation import Rows
 
-PIECE = 4096  # rows that are in memory at a time
+CHUNK = 4096  # rows in memory at a time
 
 
-def pieces(rows: Rows, size: int = PIECE) -> Iterator[Tensor]:
+def chunks(rows: Rows, size: int = CHUNK) -> Iterator[Tensor]:
     """Yield all rows in order, at most `size` at a time."""
     for begin in range(0, len(rows), size):
         yield rows[begin : begin + size]
 
 
 class FeatureRows:
-    """A matrix (N, d) of float32 in a temporary file, which ends with it; rows are appended, then read.
+    """A float32 matrix (N, d) in a temporary file, which is deleted with it; rows are appended, then read.
 
-    The file is read and not mapped: the pages of a mapped file count as memory of the process.
+    The file is read, not memory-mapped, because mapped pages count as memory of the process.
     """
 
     def __init__(self, file: IO[bytes] | None = None) -> None:
@@ -32,7 +32,7 @@ class FeatureRows:
         self._count, self._width = 0, 0
 
     def append(self, features: Tensor) -> None:
-        """Add rows (n, d); raise ValueError where they have another width."""
+        """Add rows (n, d); raise ValueError if they have another width."""
         if features.ndim != 2 or (self._count and features.shape[1] != self._width):
             raise ValueError(f"features have the shape {tuple(features.shape)}, not (N, {self._width or 'd'}).")
         self._width = features.shape[1]
@@ -49,7 +49,7 @@ class FeatureRows:
         return self._count, self._width
 
     def __getitem__(self, rows: Tensor | slice) -> Tensor:
-        """Return rows by number, in this order, or consecutive ones: float32 (n, d)."""
+        """Return rows by number, in the given order, or a slice of rows: float32 (n, d)."""
         self._file.flush()
         each = 4 * self._width
         if isinstance(rows, slice):
@@ -65,7 +65,7 @@ class FeatureRows:
         return found
 
     def close(self) -> None:
-        """Give the disk back; the rows are lost."""
+        """Delete the file; the rows are lost."""
         self._file.close()
 
     def _read(self, into: Tensor, offset: int) -> None:
@@ -75,5 +75,5 @@ class FeatureRows:
         while view:
             count = os.preadv(self._file.fileno(), [view], offset)
             if count == 0:
-                raise OSError("the temporary file of features was cut short.")
+                raise OSError("the temporary file of features was truncated.")
             view, offset = view[count:], offset + count

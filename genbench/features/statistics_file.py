@@ -1,8 +1,8 @@
-"""Statistics of features as a file that pytorch-fid reads and writes too.
+"""Feature statistics in a file format shared with pytorch-fid.
 
-An ``.npz`` with `mu` (d,) and `sigma` (d, d), which is all that pytorch-fid has in its own. Ours hold beside them the
-`factor` that the distance is computed from, so that it need not be found again, the number of images `n`, and `spec`,
-a JSON text that says what the images were and how their features were taken: of published files nobody can tell.
+The format is an ``.npz`` with `mu` (d,) and `sigma` (d, d); pytorch-fid's files contain nothing else. Files written
+here also contain the `factor` from which the distance is computed, so that it need not be recomputed, the number of
+images `n`, and `spec`, a JSON text that describes the images and the extraction, which other published files lack.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from genbench.errors import DataError
 from genbench.features.covariance_factor import factor_of
 from genbench.results.files import atomic_write
 
-# What a covariance may differ from a symmetric one without negative eigenvalues, as a share of its largest entry: some
-# programs store float32.
+# Tolerated deviation from a symmetric matrix without negative eigenvalues, relative to the largest entry: some programs
+# store float32.
 _ROUNDING = 1e-5
 
 Spec = Mapping[str, str | int | float | bool]
@@ -35,14 +35,14 @@ Spec = Mapping[str, str | int | float | bool]
 
 @dataclass(frozen=True)
 class StoredStatistics:
-    """What a file holds."""
+    """The content of a statistics file."""
 
     statistics: Statistics
-    spec: Spec = field(default_factory=dict)  # empty in a file of another program
+    spec: Spec = field(default_factory=dict)  # empty in other programs' files
 
 
 def write_statistics(path: Path, statistics: Statistics, spec: Spec | None = None) -> None:
-    """Write a file at once; raise `OSError`, and leave nothing behind, where the disk refuses."""
+    """Write a file atomically; if that fails, raise `OSError` and leave nothing behind."""
     mean, factor = statistics.mean.double().cpu(), statistics.factor.double().cpu()
     held: dict[str, Any] = {"mu": mean.numpy(), "sigma": (factor.T @ factor).numpy(), "factor": factor.numpy()}
     if statistics.n is not None:
@@ -53,33 +53,24 @@ def write_statistics(path: Path, statistics: Statistics, spec: Spec | None = Non
     atomic_write(path, buffer.getvalue())
 
 
-def read_statistics(path: Path, dimensions: int | None = None) -> StoredStatistics:
-    """Read a file of ours or of pytorch-fid's.
+def read_statistics(path: Path) -> StoredStatistics:
+    """Read a statistics file written here or by pytorch-fid.
 
-    Args:
-        path: the ``.npz``.
-        dimensions: how many features there must be; None: any number.
-
-    Raises `DataError` where it cannot be read, holds pickled objects, lacks `mu` or `sigma`, or where these are not
-    a mean and a covariance of the same, and the wanted, number of features.
+    Raises `DataError` if the file cannot be read, contains pickled objects, lacks `mu` or `sigma`, or if these are not
+    a mean and a covariance with the same number of features.
     """
     held = _load(path)
     missing = [name for name in ("mu", "sigma") if name not in held]
     if missing:
         found = ", ".join(sorted(held)) or "nothing"
         raise DataError(
-            f"{path} holds no {' and no '.join(missing)}, but {found}.",
+            f"{path} contains no {' and no '.join(missing)}, but {found}.",
             "Statistics are an .npz with mu (d,) and sigma (d, d), as `python -m pytorch_fid --save-stats` writes it.",
         )
     mean, covariance = (_numbers(path, name, held[name]) for name in ("mu", "sigma"))
     d = len(mean) if mean.ndim == 1 else 0
     if d == 0 or covariance.shape != (d, d):
         raise _bad(path, f"mu has the shape {tuple(mean.shape)} and sigma {tuple(covariance.shape)}, not (d,), (d, d)")
-    if dimensions is not None and d != dimensions:
-        raise DataError(
-            f"{path} is of {d} features, and the other side has {dimensions}.",
-            "Both sides must come from the same layer of the same network.",
-        )
     n = _count(path, held.get("n"))
     factor = _factor(path, held.get("factor"), covariance, n)
     return StoredStatistics(Statistics(mean, factor, n), _spec(path, held.get("spec")))
@@ -89,7 +80,7 @@ def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     try:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
-                raise _bad(path, "it is no .npz, or one that was cut short")
+                raise _bad(path, "it is not an .npz, or it is truncated")
             file.seek(0)
             with contextlib.closing(np.load(file, allow_pickle=False)) as opened:
                 return {name: opened[name] for name in opened.files}
@@ -99,17 +90,17 @@ def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         if "allow_pickle" not in str(error):
             raise _bad(path, str(error)) from error
         raise DataError(
-            f"{path} holds pickled objects, which could run any code when they are read: it was not read.",
+            f"{path} contains pickled objects, which could execute arbitrary code: it was not read.",
             "Write the statistics again as plain arrays mu and sigma with numpy.savez.",
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise _bad(path, str(error) or "it is cut short") from error
+        raise _bad(path, str(error) or "it is truncated") from error
 
 
 def _numbers(path: Path, name: str, array: np.ndarray[Any, Any]) -> Tensor:
     if array.dtype.kind not in "fiu":
         raise _bad(path, f"{name} is of type {array.dtype}, not of real numbers")
-    numbers = torch.from_numpy(np.array(array, dtype=np.float64))  # a copy that may be written to
+    numbers = torch.from_numpy(np.array(array, dtype=np.float64))  # a writable copy
     if not bool(numbers.isfinite().all()):
         raise _bad(path, f"{name} has entries that are not finite")
     return numbers
@@ -118,19 +109,19 @@ def _numbers(path: Path, name: str, array: np.ndarray[Any, Any]) -> Tensor:
 def _factor(path: Path, stored: np.ndarray[Any, Any] | None, covariance: Tensor, n: int | None) -> Tensor:
     largest = float(covariance.abs().max())
     if float((covariance - covariance.T).abs().max()) > _ROUNDING * largest:
-        raise _bad(path, "sigma is not symmetric, so it is no covariance")
+        raise _bad(path, "sigma is not symmetric, so it is not a covariance")
     if stored is not None:
         factor = _numbers(path, "factor", stored)
         if factor.ndim != 2 or factor.shape[1] != len(covariance):
-            raise _bad(path, f"factor has the shape {tuple(factor.shape)} beside a sigma of {tuple(covariance.shape)}")
+            raise _bad(path, f"factor has the shape {tuple(factor.shape)}, but sigma {tuple(covariance.shape)}")
         if float((factor.T @ factor - covariance).abs().max()) > _ROUNDING * largest:
-            raise _bad(path, "factor and sigma do not belong together")
+            raise _bad(path, "factor and sigma do not match")
         return factor
     if float(covariance.diagonal().min()) < -_ROUNDING * largest:
-        raise _bad(path, "sigma has a negative variance, so it is no covariance")
+        raise _bad(path, "sigma has a negative variance, so it is not a covariance")
     factor = factor_of((covariance + covariance.T) / 2, None if n is None else n - 1)
     if float((factor.T @ factor - covariance).abs().max()) > len(covariance) * _ROUNDING * largest:
-        raise _bad(path, "sigma has negative eigenvalues, so it is no covariance")
+        raise _bad(path, "sigma has negative eigenvalues, so it is not a covariance")
     return factor
 
 
@@ -138,7 +129,7 @@ def _count(path: Path, stored: np.ndarray[Any, Any] | None) -> int | None:
     if stored is None:
         return None
     if stored.ndim != 0 or stored.dtype.kind not in "iu" or int(stored) < 2:
-        raise _bad(path, f"n is {stored}, not a number of images of two at least")
+        raise _bad(path, f"n is {stored}, not a number of at least two images")
     return int(stored)
 
 
@@ -155,4 +146,4 @@ def _spec(path: Path, stored: np.ndarray[Any, Any] | None) -> Spec:
 
 
 def _bad(path: Path, what: str) -> DataError:
-    return DataError(f"{path} holds no statistics of features: {what}.", "Make it again, or name another file.")
+    return DataError(f"{path} contains no valid feature statistics: {what}.", "Create it again, or use another file.")

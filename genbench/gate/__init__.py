@@ -1,1 +1,1 @@
-"""Statistics and decisions of the gate: pure functions."""
+"""Decisions of the gate on stored and live measurements: pure functions."""

@@ -1,16 +1,16 @@
-"""Whether a fast path of an extractor may stand for the exact one."""
+"""Whether a fast path of an extractor may replace the exact one."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-TOLERATED = 0.1  # of the standard error of the distance
+TOLERANCE = 0.1  # of the standard error of the distance
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """Fast beside exact features of the same held-out images."""
+    """Fast compared with exact features of the same held-out images."""
 
     extractor: str
     dataset: str
@@ -18,17 +18,17 @@ class Acceptance:
     precision: str
     compiled: bool
     n: int  # images
-    difference: float  # Fréchet distance of the fast from the exact features; inf: some are not finite
+    difference: float  # Fréchet distance between fast and exact features; inf: some are not finite
     distance: float  # of the exact features from the training images'
     standard_error: float  # of that distance
     fast_distance: float  # of the fast features from the training images'
-    speedup: float  # how many times as fast, from interleaved calls
+    speedup: float  # ratio of times, from interleaved calls
     device: str
 
     @property
     def tolerated(self) -> float:
         """The largest difference that is accepted."""
-        return TOLERATED * self.standard_error
+        return TOLERANCE * self.standard_error
 
     @property
     def accepted(self) -> bool:

@@ -1,8 +1,8 @@
-"""Whether an extractor may be trusted: a distance in its features has to grow as real images are spoilt more.
+"""Whether an extractor can be trusted: a distance in its features must grow with the corruption of real images.
 
-A step of a ladder *rises* or *falls* where the difference between two rungs is more than two of its standard errors,
-and is undecided otherwise. A ladder is monotone where every step rises, not monotone where one falls. The errors are
-those of a difference of distances of the same images, in which most of the chance that each has by itself cancels.
+A step of a series *rises* or *falls* if the difference between two levels exceeds two of its standard errors, and is
+undecided otherwise. A series is monotone if every step rises, and not monotone if one falls. The errors are those of a
+difference of distances of the same images, in which most of the sampling error cancels.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from genbench.api.evaluation import Estimate
+from genbench.gate.reference_scale import SIGNIFICANT
 
-LARGEST_CHANCE = 2.0  # standard errors within which a difference may be chance
 
-
-class Rising(StrEnum):
-    """What is known of a ladder, or of all ladders of an extractor."""
+class Monotonicity(StrEnum):
+    """Whether a series, or every series of an extractor, is monotone."""
 
     MONOTONE = "monotone"
     UNDECIDED = "undecided"
@@ -24,53 +23,53 @@ class Rising(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rung:
-    """The distance of images that are spoilt to one degree, less the bias of their number."""
+class Level:
+    """The distance of images corrupted to one severity, with the bias of the finite sample size removed."""
 
     severity: float
     value: float
     standard_error: float
     n: int  # images
-    step: float | None = None  # above the rung before; None: the first
+    step: float | None = None  # difference from the previous level; None: the first
     step_error: float | None = None  # standard error of that difference
 
 
 @dataclass(frozen=True)
-class Ladder:
-    """One kind of corruption; the first rung is the images as they are."""
+class CorruptionSeries:
+    """One kind of corruption at increasing severity; the first level is the uncorrupted images."""
 
     name: str
     unit: str  # of the severity
-    rungs: tuple[Rung, ...]
+    rungs: tuple[Level, ...]  # the levels, by their key in the certificate's JSON
 
     @property
-    def verdict(self) -> Rising:
-        """Whether the distance grows from rung to rung."""
-        known = [(r.step, r.step_error) for r in self.rungs if r.step is not None and r.step_error is not None]
-        return _decide(known)
+    def verdict(self) -> Monotonicity:
+        """Whether the distance grows from level to level."""
+        steps = ((level.step, level.step_error) for level in self.rungs)
+        return _decide([(step, error) for step, error in steps if step is not None and error is not None])
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is known of an extractor on one dataset."""
+    """The validation of an extractor on one dataset."""
 
     extractor: str
     dataset: str
     data_hash: str
-    floor: Estimate  # of held-out images, from the training images: nothing scores less but by chance or by copying
-    ladders: tuple[Ladder, ...]
+    floor: Estimate  # of held-out from training images: only chance or copying scores less
+    ladders: tuple[CorruptionSeries, ...]  # the series, by their key in the certificate's JSON
     notes: tuple[str, ...] = ()
 
     @property
-    def verdict(self) -> Rising:
-        """The worst verdict of its ladders."""
-        order = [*Rising]
-        return max((ladder.verdict for ladder in self.ladders), key=order.index, default=Rising.UNDECIDED)
+    def verdict(self) -> Monotonicity:
+        """The worst verdict of its series."""
+        order = [*Monotonicity]
+        return max((ladder.verdict for ladder in self.ladders), key=order.index, default=Monotonicity.UNDECIDED)
 
 
-def _decide(steps: list[tuple[float, float]]) -> Rising:
-    if any(step < -LARGEST_CHANCE * error for step, error in steps):
-        return Rising.NOT_MONOTONE
-    if steps and all(step > LARGEST_CHANCE * error for step, error in steps):
-        return Rising.MONOTONE
-    return Rising.UNDECIDED
+def _decide(steps: list[tuple[float, float]]) -> Monotonicity:
+    if any(step < -SIGNIFICANT * error for step, error in steps):
+        return Monotonicity.NOT_MONOTONE
+    if steps and all(step > SIGNIFICANT * error for step, error in steps):
+        return Monotonicity.MONOTONE
+    return Monotonicity.UNDECIDED

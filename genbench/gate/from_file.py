@@ -1,4 +1,4 @@
-"""Sheets from a baseline file and from what pytest-benchmark wrote, and baselines from sheets."""
+"""Measurements from baseline files and pytest-benchmark's JSON, and baselines from measurements."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from genbench.gate.limits import COUNTERS
 from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.results.baseline import Baseline, BaselineCell, BaselineQuality
 
-KEPT_UNDER = "genbench"  # in a benchmark's `extra_info`: machine and settings, from the fixture `genbench_step`
+EXTRA_INFO_KEY = "genbench"  # in a benchmark's `extra_info`: machine and settings, from the fixture `genbench_step`
 
 
 def baseline_of(measurements: Measurements) -> Baseline:
-    """Return the measurements as a baseline, without the cells that have no values because they did not end well."""
-    return Baseline(cells={name: _kept(entry) for name, entry in measurements.entries.items() if not entry.unwell})
+    """Return the measurements as a baseline, without cells that have no values because they failed."""
+    return Baseline(
+        cells={name: _baseline_cell(entry) for name, entry in measurements.entries.items() if not entry.failures}
+    )
 
 
 def counters_of(measurements: Measurements) -> Measurements:
-    """Return only what is equal on every machine: the counters, and the version of torch that they depend on."""
+    """Return only what does not depend on the machine: the counters, and the version of torch that they depend on."""
 
     def counted(entry: CellMeasurements) -> CellMeasurements:
         software = {name: value for name, value in entry.machine.items() if name == "torch"}
@@ -31,33 +33,33 @@ def counters_of(measurements: Measurements) -> Measurements:
 
 
 def measurements_of_baseline(baseline: Baseline, name: str) -> Measurements:
-    """Return the measurements that a baseline holds."""
-    return Measurements(name, {cell: _entry(kept) for cell, kept in baseline.cells.items()})
+    """Return the measurements stored in a baseline."""
+    return Measurements(name, {cell: _cell_measurements(kept) for cell, kept in baseline.cells.items()})
 
 
 def measurements_of_benchmarks(document: object, name: str) -> Measurements:
-    """Return what pytest-benchmark's JSON holds: the median time of each benchmark, and counters in its `extra_info`.
+    """Return each benchmark's median time, and the counters in its `extra_info`, from pytest-benchmark's JSON.
 
-    Raises `UsageError` where it is not that.
+    Raises `UsageError` for any other document.
     """
     benchmarks = document.get("benchmarks") if isinstance(document, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(benchmarks, list):
-        raise UsageError(f"{name} is neither a run of genbench nor pytest-benchmark's JSON.")
+        raise UsageError(f"{name} is neither a genbench run nor pytest-benchmark's JSON.")
     machine = _machine(document.get("machine_info"))
     try:
-        entries = {str(benchmark["fullname"]): _of_benchmark(benchmark, machine) for benchmark in benchmarks}
+        entries = {str(benchmark["fullname"]): _benchmark_measurements(benchmark, machine) for benchmark in benchmarks}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"{name} is damaged: a benchmark has no readable {error}.") from error
     return Measurements(name, entries)
 
 
-def merged(sheets: Sequence[Measurements], name: str) -> Measurements:
-    """Return what several files of one side hold together: each is one process, whose times are one sample.
+def merged(files: Sequence[Measurements], name: str) -> Measurements:
+    """Merge the files of one side: each is one process, whose times are one sample.
 
-    Raises `UsageError` where files were measured with other settings or on other machines.
+    Raises `UsageError` if files were measured with different settings or on different machines.
     """
     grouped: dict[str, list[tuple[str, CellMeasurements]]] = {}
-    for measurements in sheets:
+    for measurements in files:
         for cell, entry in measurements.entries.items():
             grouped.setdefault(cell, []).append((measurements.name, entry))
     entries: dict[str, CellMeasurements] = {}
@@ -65,7 +67,7 @@ def merged(sheets: Sequence[Measurements], name: str) -> Measurements:
         first_name, first = members[0]
         for other_name, other in members[1:]:
             if (other.settings, other.machine) != (first.settings, first.machine):
-                raise UsageError(f"{first_name} and {other_name} measured {cell} under other conditions.")
+                raise UsageError(f"{first_name} and {other_name} measured {cell} under different conditions.")
         counters: dict[str, float] = {}
         for _, entry in members:
             for counter, value in entry.counters.items():
@@ -75,9 +77,9 @@ def merged(sheets: Sequence[Measurements], name: str) -> Measurements:
     return Measurements(name, entries)
 
 
-def _of_benchmark(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> CellMeasurements:
+def _benchmark_measurements(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> CellMeasurements:
     extra = benchmark.get("extra_info")
-    own = extra.get(KEPT_UNDER) if isinstance(extra, Mapping) else None
+    own = extra.get(EXTRA_INFO_KEY) if isinstance(extra, Mapping) else None
     return CellMeasurements(
         settings=dict(own["settings"]) if own is not None else {},
         machine={name: str(value) for name, value in own["machine"].items()} if own is not None else machine,
@@ -87,14 +89,14 @@ def _of_benchmark(benchmark: Mapping[str, Any], machine: Mapping[str, str]) -> C
     )
 
 
-def _kept(entry: CellMeasurements) -> BaselineCell:
+def _baseline_cell(entry: CellMeasurements) -> BaselineCell:
     return BaselineCell(
         counters=dict(entry.counters),
         machine=dict(entry.machine),
         metrics={
             metric: BaselineQuality(
                 direction=quality.direction,
-                errors=[_finite(error) for error in quality.errors],
+                errors=[_finite_or_none(error) for error in quality.errors],
                 protocol=dict(quality.protocol),
                 values=[value for value in quality.values if math.isfinite(value)],
             )
@@ -106,7 +108,7 @@ def _kept(entry: CellMeasurements) -> BaselineCell:
     )
 
 
-def _entry(kept: BaselineCell) -> CellMeasurements:
+def _cell_measurements(kept: BaselineCell) -> CellMeasurements:
     return CellMeasurements(
         settings=kept.settings,
         machine=kept.machine,
@@ -137,5 +139,5 @@ def _numbers(extra: object) -> dict[str, float]:
     }
 
 
-def _finite(error: float | None) -> float | None:
+def _finite_or_none(error: float | None) -> float | None:
     return error if error is not None and math.isfinite(error) else None

@@ -1,4 +1,4 @@
-"""Sheets from a run's contents."""
+"""Measurements from a run's contents."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from genbench.results.cell_names import cell_name
 from genbench.results.schema import MACHINE, CellIdentity, CellResult, Comparability, PlannedCell
 from genbench.results.store import RunContents
 
-_WELL = ("ok", "collapsed")  # a collapsed training was measured; its quality tells
+_MEASURED = ("ok", "collapsed")  # statuses; a collapsed training was measured too, and its quality shows the collapse
 _COUNTED = ("operations", "host_reads", "layout_copies", "peak_bytes", "kernel_launches")
 
 
 def measurements_of_run(contents: RunContents) -> Measurements:
-    """Return what a gate looks at; cells that were planned and never ran are part of it, without values."""
+    """Return what a gate evaluates; cells that were planned but never ran are included, without values."""
     grouped: dict[str, list[tuple[PlannedCell, CellResult | None]]] = {}
     for planned in contents.record.cells:
         if not planned.reason:
@@ -26,7 +26,7 @@ def measurements_of_run(contents: RunContents) -> Measurements:
 
 
 def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:
-    """Return what was asked for, but for the seed and for the versions of the code."""
+    """Return the requested settings, without the seed and the versions of the code."""
     found: dict[str, OptionValue] = {"image_shape": list(identity.image_shape), "latent_dim": identity.latent_dim}
     for kind, choice in (("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset)):
         found |= {f"{kind}.{name}": value for name, value in choice.options.items()}
@@ -35,11 +35,11 @@ def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:
 
 def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Mapping[str, str]) -> CellMeasurements:
     members = list(members)
-    results = [result for _, result in members if result is not None and result.status in _WELL]
-    unwell = [
+    results = [result for _, result in members if result is not None and result.status in _MEASURED]
+    failures = [
         f"seed {planned.identity.seed}: {result.status if result else damaged.get(planned.id, 'never ran')}"
         for planned, result in members
-        if result is None or result.status not in _WELL
+        if result is None or result.status not in _MEASURED
     ]
     return CellMeasurements(
         settings=settings_of(members[0][0].identity),
@@ -48,21 +48,21 @@ def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Ma
         speeds=[r.throughput.images_per_second for r in results if r.throughput is not None],
         qualities=_qualities(results),
         seeds=[planned.identity.seed for planned, _ in members],
-        unwell=unwell,
+        failures=failures,
     )
 
 
 def _machine(results: Iterable[CellResult]) -> dict[str, str]:
     measured = [result.comparability for result in results if result.comparability is not None]
-    return {name: _alike(measured, name) for name in MACHINE} if measured else {}
+    return {name: _common_value(measured, name) for name in MACHINE} if measured else {}
 
 
-def _alike(measured: Iterable[Comparability], name: str) -> str:
+def _common_value(measured: Iterable[Comparability], name: str) -> str:
     return " / ".join(dict.fromkeys(str(getattr(one, name)) for one in measured)) or "none"
 
 
 def _counters(results: list[CellResult]) -> dict[str, float]:
-    """Return the counters of the cell; where seeds count differently, the largest, which is what a limit is about."""
+    """Return the counters of the cell; where seeds differ, the largest, to which limits apply."""
     found: dict[str, float] = {}
     for result in results:
         counted: dict[str, float | None] = {

@@ -1,7 +1,7 @@
-"""Series over runs: speed and qualities of each cell, ordered by time, where the numbers compare.
+"""History over runs: time series of the speed and qualities of each cell, over comparable measurements.
 
-Values form one series while the settings, the machine of a speed, and the protocol of a quality agree. What was
-measured elsewhere, or otherwise, is another series: a change of the machine is no change of the code.
+Values belong to one series if the settings agree, and for a speed the machine, for a quality the protocol. Measurements
+under other conditions form another series: a change of the machine is not a change of the code.
 """
 
 from __future__ import annotations
@@ -15,45 +15,45 @@ from genbench.api.evaluation import Direction
 from genbench.gate.from_run import measurements_of_run
 from genbench.gate.judge import SPEED
 from genbench.results.store import RunContents
-from genbench.stats.changepoints import Piece, pieces
+from genbench.stats.changepoints import Segment, segments
 
 
 @dataclass(frozen=True)
 class Point:
-    """What one run has measured."""
+    """One run's measurement."""
 
     run: str
     created: str  # UTC, ISO 8601
-    commit: str  # for a reader; empty where the run knows none
-    value: float  # mean over seeds; of speeds the geometric mean
+    commit: str  # for display; empty if the run recorded none
+    value: float  # mean over seeds; for speeds the geometric mean
     seeds: int
 
 
 @dataclass(frozen=True)
 class Change:
-    """A level that differs from the one before it."""
+    """A change of level."""
 
-    index: int  # of the first point on the new level
+    index: int  # of the first point at the new level
     before: float
     after: float
     better: bool
 
     @property
     def share(self) -> float | None:
-        """By which part the level changed; None from a level of 0."""
+        """The relative change; None from a level of 0."""
         return self.after / self.before - 1 if self.before else None
 
 
 @dataclass(frozen=True)
-class Series:
-    """One quantity of one cell, under equal conditions."""
+class TimeSeries:
+    """One quantity of one cell over runs, measured under equal conditions."""
 
     cell: str
     quantity: str
-    conditions: str  # for a reader: the machine, or the protocol
+    conditions: str  # for display: the machine, or the protocol
     direction: Direction
     points: Sequence[Point]
-    levels: Sequence[Piece]
+    levels: Sequence[Segment]
 
     @property
     def changes(self) -> list[Change]:
@@ -65,11 +65,11 @@ class Series:
         return found
 
 
-def series_of(runs: Sequence[RunContents]) -> list[Series]:
-    """Return all series of these runs, those of one cell beside each other."""
+def time_series(runs: Sequence[RunContents]) -> list[TimeSeries]:
+    """Return all time series of these runs, grouped by cell."""
     ordered = sorted(runs, key=lambda run: run.record.created)
     grouped: dict[tuple[str, str, str], list[Point]] = {}
-    told: dict[tuple[str, str, str], tuple[str, Direction]] = {}
+    described: dict[tuple[str, str, str], tuple[str, Direction]] = {}
     for run in ordered:
         for cell, entry in measurements_of_run(run).entries.items():
             measured: dict[str, tuple[Sequence[float], Mapping[str, object], Direction]] = {
@@ -80,19 +80,19 @@ def series_of(runs: Sequence[RunContents]) -> list[Series]:
                 value = _mean(values, of_speeds=quantity == SPEED)
                 if value is None:
                     continue
-                key = (cell, quantity, _written({**entry.settings, **conditions}))
-                told[key] = (_written({n: v for n, v in conditions.items() if v != "none"}), direction)
+                key = (cell, quantity, _described({**entry.settings, **conditions}))
+                described[key] = (_described({n: v for n, v in conditions.items() if v != "none"}), direction)
                 point = Point(run.name, run.record.created, commit_of(run.record.environment), value, len(values))
                 grouped.setdefault(key, []).append(point)
     cells = list(dict.fromkeys(cell for cell, _, _ in grouped))
     keys = sorted(grouped, key=lambda key: cells.index(key[0]))
-    return [Series(key[0], key[1], *told[key], grouped[key], _levels(grouped[key])) for key in keys]
+    return [TimeSeries(key[0], key[1], *described[key], grouped[key], _levels(grouped[key])) for key in keys]
 
 
 def commit_of(environment: Mapping[str, object]) -> str:
-    """Return the commits that a run was made from, for a reader: with the package's name where there are several.
+    """Return the commits that a run was made from, for display: with package names if there are several.
 
-    A plus sign tells that there were changes that are in no commit.
+    A plus sign marks uncommitted changes.
     """
     commits = environment.get("commits")
     known = {
@@ -103,15 +103,13 @@ def commit_of(environment: Mapping[str, object]) -> str:
     return " ".join(known.values() if len(known) == 1 else [f"{name} {commit}" for name, commit in known.items()])
 
 
-def _levels(points: Sequence[Point]) -> list[Piece]:
-    """Return the levels: found on a logarithmic scale where all values are above 0, else on that of their size."""
+def _levels(points: Sequence[Point]) -> list[Segment]:
+    """Return the segments of constant level, on a logarithmic scale if all values are positive, else relative."""
     values = [point.value for point in points]
     if min(values) > 0:
-        return [
-            Piece(piece.start, piece.stop, math.exp(piece.level)) for piece in pieces([math.log(v) for v in values])
-        ]
+        return [Segment(s.start, s.stop, math.exp(s.level)) for s in segments([math.log(value) for value in values])]
     scale = statistics.median(abs(value) for value in values) or max(abs(value) for value in values) or 1.0
-    return [Piece(p.start, p.stop, p.level * scale) for p in pieces([value / scale for value in values])]
+    return [Segment(s.start, s.stop, s.level * scale) for s in segments([value / scale for value in values])]
 
 
 def _mean(values: Sequence[float], of_speeds: bool) -> float | None:
@@ -122,5 +120,5 @@ def _mean(values: Sequence[float], of_speeds: bool) -> float | None:
     return statistics.fmean(values)
 
 
-def _written(facts: Mapping[str, object]) -> str:
+def _described(facts: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {facts[name]}" for name in sorted(facts))

@@ -1,8 +1,8 @@
 """The verdict on stored results: counters exactly, speeds and qualities by statistics over processes.
 
-A quantity is *judged* where it has a limit; the others are shown. Speeds are judged only between equal machines. One
-process on a side says nothing of how much processes differ, so that its speed stays inconclusive: two runs of the same
-code differ by more than most limits on a shared machine.
+A quantity is *judged* if it has a limit; all others are only shown. Speeds are judged only between equal machines. A
+single process on a side does not show how much processes vary, so its speed stays inconclusive: on a shared machine two
+runs of the same code differ by more than most limits.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from genbench.gate.limits import (
 from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.gate.verdict import Verdict, worst
 from genbench.stats.holm import holm
-from genbench.stats.welch import Difference, sampling_only, welch
+from genbench.stats.welch import Difference, known_errors, welch
 
-ERROR = 0.01  # probability of a false alarm among all cells and quantities, and that of missing one regression
+ERROR = 0.01  # probability of any false alarm among all cells and quantities, and of missing a given regression
 SPEED = "throughput"
 
-_LARGEST_LOGARITHM = 700.0  # of a number that a float holds
-_HUGE = 1e100  # larger than anything that was measured; its square is still a number
+_LARGEST_LOGARITHM = 700.0  # whose exponential a float can represent
+_HUGE = 1e100  # larger than any measurement; its square is still finite
 
 Kind = Literal["cell", "counter", "speed", "quality"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What is known of one quantity of one cell."""
+    """The result for one quantity of one cell."""
 
     cell: str
     quantity: str
@@ -48,72 +48,71 @@ class Finding:
     high: float | None = None
     limit: str = ""
     reason: str = ""
-    judged: bool = True  # whether it counts in the verdict of the whole
+    judged: bool = True  # whether it counts towards the overall verdict
 
 
 @dataclass(frozen=True)
-class _Question:
-    """A finding that statistics decide; `worse` is on the scale on which more is worse."""
+class _Test:
+    """A finding to be decided by a statistical test; `worse` is on a scale on which more is worse."""
 
     finding: Finding
     worse: Difference
     allowed: float
     change: Callable[[float], float]  # from that scale to head / base - 1
-    samples: int  # on the smaller side
+    samples: int  # on the side with fewer
 
 
 def judge(base: Measurements, head: Measurements, limits: Limits, strict: bool = False) -> list[Finding]:
-    """Return what is known of each quantity of each cell of either side.
+    """Return a finding for each quantity of each cell of either side.
 
     Args:
-        base: what is compared with.
-        head: what is judged.
-        limits: by how much what may get worse.
-        strict: count machines that differ as `not-comparable`, instead of not judging their speeds.
+        base: the reference.
+        head: the side that is judged.
+        limits: by how much each quantity may get worse.
+        strict: judge speeds from different machines as `not-comparable`, instead of only showing them.
     """
-    questions: list[_Question] = []
+    tests: list[_Test] = []
     findings: list[Finding] = []
-    for item in _all(base, head, limits, strict):
-        if isinstance(item, _Question):
-            questions.append(item)
+    for item in _findings(base, head, limits, strict):
+        if isinstance(item, _Test):
+            tests.append(item)
         else:
             findings.append(item)
-    judged = {n: q.worse.chance_above(q.allowed) for n, q in enumerate(questions) if q.finding.judged}
-    alarms = holm(judged)
-    findings += [_answer(q, alarms.get(n, 1.0)) for n, q in enumerate(questions)]
+    p_values = holm({n: t.worse.p_value(t.allowed) for n, t in enumerate(tests) if t.finding.judged})
+    findings += [_decide(test, p_values.get(n, 1.0)) for n, test in enumerate(tests)]
     order = {cell: n for n, cell in enumerate({**base.entries, **head.entries})}
     return sorted(findings, key=lambda finding: (order[finding.cell], _KINDS.index(finding.kind)))
 
 
-def whole(findings: Sequence[Finding]) -> Verdict:
-    """Return the verdict of the whole: the worst of what was judged; `no-data` where nothing was."""
+def overall(findings: Sequence[Finding]) -> Verdict:
+    """Return the overall verdict: the worst of the judged findings; `no-data` if there are none."""
     return worst(finding.verdict for finding in findings if finding.judged)
 
 
 _KINDS: tuple[Kind, ...] = ("cell", "counter", "speed", "quality")
 
 
-def _all(base: Measurements, head: Measurements, limits: Limits, strict: bool) -> Iterator[Finding | _Question]:
+def _findings(base: Measurements, head: Measurements, limits: Limits, strict: bool) -> Iterator[Finding | _Test]:
     for cell in {**base.entries, **head.entries}:
         before, after = base.entries.get(cell), head.entries.get(cell)
         if before is None:
-            yield _of_cell(cell, Verdict.OK, "new: the base does not have it", judged=False)
+            yield _cell_finding(cell, Verdict.OK, "new: not in the base", judged=False)
         elif after is None:
-            yield _of_cell(cell, Verdict.NO_DATA, "gone: only the base has it")
+            yield _cell_finding(cell, Verdict.NO_DATA, "missing: only in the base")
         elif differing := _differing(before.settings, after.settings):
-            yield _of_cell(cell, Verdict.NOT_COMPARABLE, f"other settings: {differing}")
+            yield _cell_finding(cell, Verdict.NOT_COMPARABLE, f"different settings: {differing}")
         else:
-            if before.unwell:
-                yield _of_cell(cell, Verdict.NO_DATA, f"did not end well in base: {', '.join(before.unwell)}")
-            if after.unwell:
-                yield _of_cell(cell, Verdict.NO_DATA, f"did not end well: {', '.join(after.unwell)}")
+            if before.failures:
+                yield _cell_finding(cell, Verdict.NO_DATA, f"not measured in base: {', '.join(before.failures)}")
+            if after.failures:
+                yield _cell_finding(cell, Verdict.NO_DATA, f"not measured: {', '.join(after.failures)}")
             own = limits.of(cell)
             yield from _counters(cell, before, after, own)
             yield from _speed(cell, before, after, own, strict)
             yield from _qualities(cell, before, after, own)
 
 
-def _of_cell(cell: str, verdict: Verdict, reason: str, judged: bool = True) -> Finding:
+def _cell_finding(cell: str, verdict: Verdict, reason: str, judged: bool = True) -> Finding:
     return Finding(cell, "", "cell", verdict, reason=reason, judged=judged)
 
 
@@ -124,70 +123,76 @@ def _counters(cell: str, before: CellMeasurements, after: CellMeasurements, limi
         if one is None and other is None:
             continue
         limit = limits.counters.get(name, NO_GROWTH)
-        known = Finding(cell, name, "counter", Verdict.OK, one, other, _share(one, other), limit=_written(limit))
+        finding = Finding(cell, name, "counter", Verdict.OK, one, other, _change(one, other), limit=_limit_text(limit))
         if one is None:
-            yield replace(known, judged=False, reason="the base has no such counter")
+            yield replace(finding, judged=False, reason="not in the base")
         elif other is None or not (math.isfinite(one) and math.isfinite(other)):
-            yield replace(known, verdict=Verdict.NO_DATA, reason="it was not counted")
+            yield replace(finding, verdict=Verdict.NO_DATA, reason="not counted")
         elif other != one and versions:
-            # torch decides of what its operators are made: without it, nobody is to blame and nobody to praise
-            yield replace(known, verdict=Verdict.NOT_COMPARABLE, reason=f"counted under other versions: {versions}")
+            # torch decides what its operators consist of: a difference may stem from its version alone
+            yield replace(
+                finding, verdict=Verdict.NOT_COMPARABLE, reason=f"counted under different versions: {versions}"
+            )
         elif other > one + limit.allowance(one):
-            yield replace(known, verdict=Verdict.REGRESSED)
+            yield replace(finding, verdict=Verdict.REGRESSED)
         else:
-            yield replace(known, verdict=Verdict.IMPROVED if other < one else Verdict.OK)
+            yield replace(finding, verdict=Verdict.IMPROVED if other < one else Verdict.OK)
 
 
 def _speed(
     cell: str, before: CellMeasurements, after: CellMeasurements, limits: Limits, strict: bool
-) -> Iterator[Finding | _Question]:
+) -> Iterator[Finding | _Test]:
     limit, sign = limits.max_slowdown, 1 if before.seconds else -1
     judged = limit is not None
     if not judged and not before.speeds:
         return
-    known = Finding(cell, SPEED, "speed", Verdict.INCONCLUSIVE, judged=judged, limit=_written(limit) if limit else "")
+    finding = Finding(
+        cell, SPEED, "speed", Verdict.INCONCLUSIVE, judged=judged, limit=_limit_text(limit) if limit else ""
+    )
     if not before.speeds or not after.speeds or not all(0 < s < math.inf for s in (*before.speeds, *after.speeds)):
-        yield replace(known, verdict=Verdict.NO_DATA, reason="it was not measured on both sides", judged=judged)
+        yield replace(finding, verdict=Verdict.NO_DATA, reason="not measured on both sides", judged=judged)
         return
     one, other = _mean(before.speeds), _mean(after.speeds)
-    known = replace(known, base=one, head=other, change=_share(one, other))
+    finding = replace(finding, base=one, head=other, change=_change(one, other))
     if differing := _differing(before.machine, after.machine):
-        reason = f"measured under other conditions: {differing}"
-        yield replace(known, verdict=Verdict.NOT_COMPARABLE, reason=reason, judged=strict)
+        reason = f"measured under different conditions: {differing}"
+        yield replace(finding, verdict=Verdict.NOT_COMPARABLE, reason=reason, judged=strict)
         return
     samples = min(len(before.speeds), len(after.speeds))
     if samples < 2:
-        yield replace(known, reason="one process on a side: how much processes differ is not known; use several seeds")
+        yield replace(
+            finding, reason="only one process on a side: variation between processes is unknown; use several seeds"
+        )
         return
     costs = [[sign * math.log(speed) for speed in side] for side in (before.speeds, after.speeds)]
     allowed = math.log1p(limit.amount) if limit else 0.0
-    yield _Question(known, welch(*costs), allowed, lambda worse: _grown(sign * worse), samples)
+    yield _Test(finding, welch(*costs), allowed, lambda worse: _relative_change(sign * worse), samples)
 
 
 def _qualities(
     cell: str, before: CellMeasurements, after: CellMeasurements, limits: Limits
-) -> Iterator[Finding | _Question]:
+) -> Iterator[Finding | _Test]:
     for metric in {**before.qualities, **after.qualities}:
         one, other = before.qualities.get(metric), after.qualities.get(metric)
         limit = limits.metrics.get(metric, limits.other_metrics)
-        known = Finding(cell, metric, "quality", Verdict.INCONCLUSIVE, judged=limit is not None)
+        finding = Finding(cell, metric, "quality", Verdict.INCONCLUSIVE, judged=limit is not None)
         if one is None:
-            yield replace(known, verdict=Verdict.OK, judged=False, reason="the base does not have it")
+            yield replace(finding, verdict=Verdict.OK, judged=False, reason="not in the base")
         elif other is None:
-            yield replace(known, verdict=Verdict.NO_DATA, reason="it was not measured")
+            yield replace(finding, verdict=Verdict.NO_DATA, reason="not measured")
         elif differing := _differing(one.protocol, other.protocol):
-            yield replace(known, verdict=Verdict.NOT_COMPARABLE, reason=f"another protocol: {differing}")
+            yield replace(finding, verdict=Verdict.NOT_COMPARABLE, reason=f"different protocol: {differing}")
         else:
-            yield _quality(replace(known, limit=_written(limit) if limit else ""), one, other, limit)
+            yield _quality(replace(finding, limit=_limit_text(limit) if limit else ""), one, other, limit)
 
 
-def _quality(known: Finding, one: Quality, other: Quality, limit: Limit | None) -> Finding | _Question:
+def _quality(finding: Finding, one: Quality, other: Quality, limit: Limit | None) -> Finding | _Test:
     if not (one.values and other.values) or not all(abs(value) < _HUGE for value in (*one.values, *other.values)):
-        return replace(known, verdict=Verdict.NO_DATA, reason="a value is missing or not finite")
+        return replace(finding, verdict=Verdict.NO_DATA, reason="a value is missing or not finite")
     base, head = statistics.mean(one.values), statistics.mean(other.values)
-    known = replace(known, base=base, head=head, change=_share(base, head))
+    finding = replace(finding, base=base, head=head, change=_change(base, head))
     if sorted(one.values) == sorted(other.values):
-        return replace(known, verdict=Verdict.OK)
+        return replace(finding, verdict=Verdict.OK)
     sign = 1 if one.direction == "lower" else -1
     samples = min(len(one.values), len(other.values))
     if samples >= 2:
@@ -195,58 +200,58 @@ def _quality(known: Finding, one: Quality, other: Quality, limit: Limit | None) 
     else:
         errors = [side.errors[0] if len(side.values) == 1 else None for side in (one, other)]
         if any(error is None or not 0 <= error < _HUGE for error in errors):
-            return replace(known, reason="one seed on a side, and no error is known; use several seeds")
-        difference = sampling_only(sign * base, errors[0] or 0.0, sign * head, errors[1] or 0.0)
-        known = replace(known, reason="one seed: errors are those of drawing samples only")
+            return replace(finding, reason="only one seed on a side, and no standard error is known; use several seeds")
+        difference = known_errors(sign * base, errors[0] or 0.0, sign * head, errors[1] or 0.0)
+        finding = replace(finding, reason="only one seed: the standard errors cover only the drawing of samples")
     allowed = limit.allowance(base) if limit else 0.0
-    return _Question(known, difference, allowed, lambda worse: sign * worse / abs(base) if base else math.nan, samples)
+    return _Test(finding, difference, allowed, lambda worse: sign * worse / abs(base) if base else math.nan, samples)
 
 
-def _answer(question: _Question, alarm: float) -> Finding:
-    low, high = question.worse.bounds(ERROR)
-    changes = sorted((question.change(low), question.change(high)))
+def _decide(test: _Test, p_value: float) -> Finding:
+    low, high = test.worse.bounds(ERROR)
+    changes = sorted((test.change(low), test.change(high)))
     bounds = changes if all(math.isfinite(change) for change in changes) else [None, None]
-    found = replace(question.finding, low=bounds[0], high=bounds[1])
-    if found.judged and alarm <= ERROR:
+    found = replace(test.finding, low=bounds[0], high=bounds[1])
+    if found.judged and p_value <= ERROR:
         return replace(found, verdict=Verdict.REGRESSED)
     if high < 0:
         return replace(found, verdict=Verdict.IMPROVED)
-    if found.judged and high < question.allowed:
+    if found.judged and high < test.allowed:
         return replace(found, verdict=Verdict.OK)
-    more = _seeds_to_decide(question)
-    needed = f"about {more} seeds on either side would tell" if more else ""
+    more = _seeds_to_decide(test)
+    needed = f"about {more} seeds per side would decide" if more else ""
     return replace(found, verdict=Verdict.INCONCLUSIVE, reason="; ".join(filter(None, (found.reason, needed))))
 
 
-def _seeds_to_decide(question: _Question) -> int | None:
-    """Return how many seeds a side would tell the difference from what is allowed, 95 times of 100; None: not known."""
-    distance = abs(question.worse.mean - question.allowed)
-    if distance == 0 or question.worse.standard_error == 0 or question.samples < 2:
+def _seeds_to_decide(test: _Test) -> int | None:
+    """Return how many seeds per side would detect the distance from the limit with probability 0.95; None: unknown."""
+    distance = abs(test.worse.mean - test.allowed)
+    if distance == 0 or test.worse.standard_error == 0 or test.samples < 2:
         return None
     normal = statistics.NormalDist()
     reach = normal.inv_cdf(1 - ERROR) + normal.inv_cdf(0.95)
-    seeds = question.samples * (reach * question.worse.standard_error / distance) ** 2
+    seeds = test.samples * (reach * test.worse.standard_error / distance) ** 2
     return math.ceil(seeds) + 1 if seeds < 1e6 else None
 
 
-def _grown(logarithm: float) -> float:
-    """Return the change that a log ratio stands for; infinite where no number is large enough."""
+def _relative_change(logarithm: float) -> float:
+    """Return the relative change for a log ratio; infinite if a float overflows."""
     return math.expm1(logarithm) if logarithm < _LARGEST_LOGARITHM else math.inf
 
 
 def _mean(values: Sequence[float]) -> float:
-    """The geometric mean: that of speeds does not depend on whether they are speeds or times."""
+    """Return the geometric mean, which is consistent between speeds and times."""
     return math.exp(statistics.mean(math.log(value) for value in values))
 
 
-def _share(base: float | None, head: float | None) -> float | None:
+def _change(base: float | None, head: float | None) -> float | None:
     if base is None or head is None or not (math.isfinite(base) and math.isfinite(head)):
         return None
     return head / base - 1 if base else (0.0 if head == base else None)
 
 
 def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> str:
-    """Say in which fields two sides differ; one that only one side states does not count."""
+    """Describe the fields in which two sides differ; a field that only one side has does not count."""
     return "; ".join(
         f"{name} is {one[name]} in base, {other[name]} in head"
         for name in one
@@ -254,5 +259,5 @@ def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> str:
     )
 
 
-def _written(limit: Limit) -> str:
+def _limit_text(limit: Limit) -> str:
     return f"{100 * limit.amount:g} %" if limit.relative else f"{limit.amount:g}"

@@ -1,7 +1,7 @@
-"""What a gate looks at: of every cell the counters, the speeds and the qualities, one value for each process.
+"""What a gate evaluates: each cell's counters, speeds and qualities, with one value per process.
 
-They come from a stored run, a baseline file, or the JSON of pytest-benchmark. Cells that differ only in the seed are
-one entry: their values are independent samples. Windows of one process are not.
+They come from a stored run, a baseline file, or the JSON of pytest-benchmark. Cells that differ only in the seed
+form one entry: their values are independent samples. Windows of one process are not.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from genbench.api.options import OptionValue
 
 @dataclass(frozen=True)
 class Quality:
-    """One metric of a cell, for each seed."""
+    """One metric of a cell, one value per seed."""
 
     values: Sequence[float]
-    errors: Sequence[float | None]  # standard error of each value, of drawing samples
+    errors: Sequence[float | None]  # standard error of each value, from drawing samples
     direction: Direction  # which values are better
-    protocol: Mapping[str, str | int | float | bool]  # values compare only where it agrees; holds the sample count
+    protocol: Mapping[str, str | int | float | bool]  # must agree for values to be comparable; has the sample count
 
 
 @dataclass(frozen=True)
 class CellMeasurements:
     """A cell, over its seeds."""
 
-    settings: Mapping[str, OptionValue]  # what was asked, but for the seed; values compare only where it agrees
-    machine: Mapping[str, str]  # speeds compare only where it agrees
+    settings: Mapping[str, OptionValue]  # without the seed; must agree for values to be comparable
+    machine: Mapping[str, str]  # must agree for speeds to be comparable
     counters: Mapping[str, float] = field(default_factory=dict)  # exact; more is worse
-    speeds: Sequence[float] = ()  # images per second of each seed's process; or seconds, where `seconds` is set
+    speeds: Sequence[float] = ()  # images per second of each seed's process, or seconds if `seconds` is set
     qualities: Mapping[str, Quality] = field(default_factory=dict)
     seeds: Sequence[int] = ()
-    seconds: bool = False  # `speeds` are times, of which less is better
-    unwell: Sequence[str] = ()  # statuses other than ok, with their seed
+    seconds: bool = False  # `speeds` are times, where less is better
+    failures: Sequence[str] = ()  # statuses without measurements, with their seed
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""How often decisions err: made again and again from blocks that were recorded once.
+"""Error rates of decisions, from repeated decisions on blocks that were recorded once (a bootstrap).
 
-Each decision draws blocks with replacement and looks when the `LookSchedule` says, so that many decisions need no
-further measurement. What the recorded blocks have in common, such as a busy machine, all decisions share.
+Each decision draws blocks with replacement and follows the `LookSchedule`, so that many decisions need no further
+measurement. Conditions common to the recorded blocks, such as a busy machine, are common to all decisions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from genbench.gate.verdict import Verdict
 
 @dataclass(frozen=True)
 class Replayed:
-    """What came of many decisions on the same recorded blocks."""
+    """The outcomes of many decisions on the same recorded blocks."""
 
     decisions: int
     shares: dict[Verdict, float]  # only verdicts that occurred
@@ -31,10 +31,10 @@ class Replayed:
 
 
 def recentred(log_ratios: Sequence[float], slowdown: float) -> list[float]:
-    """Return blocks of a step that was slowed on purpose as if it had become slower by exactly this share.
+    """Shift the blocks of an artificially slowed step so that their mean is exactly this slowdown.
 
-    What is put into a step costs a little more than itself, since threads that waited have to be woken; a claim about a
-    slowdown of 5 % may not rest on one of 6 %.
+    Work added to a step costs slightly more than itself, since waiting threads have to be woken; a claim about a
+    slowdown of 5 % must not be based on one of 6 %.
     """
     shift = math.log1p(slowdown) - statistics.mean(log_ratios)
     return [ratio + shift for ratio in log_ratios]
@@ -43,7 +43,7 @@ def recentred(log_ratios: Sequence[float], slowdown: float) -> list[float]:
 def replay(
     log_ratios: Sequence[float], limit: float, looks: LookSchedule, decisions: int, rng: random.Random
 ) -> Replayed:
-    """Decide so many times about a change of which these blocks were recorded. Raises ValueError without blocks."""
+    """Repeat the decision on a change for which these blocks were recorded. Raises ValueError without blocks."""
     if not log_ratios or decisions < 1:
         raise ValueError("a replay needs recorded blocks, and at least one decision")
     counts: Counter[Verdict] = Counter()

@@ -1,4 +1,4 @@
-"""Time to quality: when a metric reached its target and kept it until the end of the training."""
+"""Time to quality: when a metric reached its target for the rest of the training."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from genbench.api.evaluation import Estimate
 from genbench.results.schema import EvaluationPoint, Target, Window
 
 
-class Reached(NamedTuple):
-    """The first evaluation from which a metric stays at its target, or better."""
+class TargetReached(NamedTuple):
+    """The first evaluation from which on a metric stays at its target or better."""
 
     step: int
     images: int  # real images consumed by then
-    seconds: float  # of training, warm-up included; evaluations are off the clock
+    seconds: float  # of training, including warm-up but not evaluations
 
 
-def time_to_target(evaluations: Sequence[EvaluationPoint], windows: Sequence[Window], target: Target) -> Reached | None:
-    """Return when the target was reached for good, or None where it was not.
+def time_to_target(
+    evaluations: Sequence[EvaluationPoint], windows: Sequence[Window], target: Target
+) -> TargetReached | None:
+    """Return when the target was reached for the rest of the training, or None.
 
-    A target that is reached and lost again counts from when it is reached last. An evaluation without a finite value
-    shows nothing, and counts as one that misses the target. The answer is late by less than the time between two
-    evaluations.
+    If the target is reached and lost again, the last time counts. An evaluation without a finite value counts as
+    missing the target. The result is late by less than the time between two evaluations.
 
     Args:
         evaluations: in the order of training, the last one at its end.
-        windows: of the whole training; each evaluation lies at the end of one.
-        target: what is to be reached.
+        windows: of the whole training; each evaluation takes place at the end of one.
+        target: the value to reach.
     """
     found: EvaluationPoint | None = None
     for point in reversed(evaluations):
@@ -38,7 +39,7 @@ def time_to_target(evaluations: Sequence[EvaluationPoint], windows: Sequence[Win
     if found is None:
         return None
     seconds = math.fsum(window.seconds for window in windows if window.step <= found.step)
-    return Reached(found.step, found.images, seconds)
+    return TargetReached(found.step, found.images, seconds)
 
 
 def _is_met(estimates: Sequence[Estimate], target: Target) -> bool:

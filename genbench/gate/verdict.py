@@ -1,4 +1,4 @@
-"""The verdicts: what is known of a change. Only `ok` and `improved` let it pass."""
+"""Verdicts on a change; only `ok` and `improved` pass."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from genbench.errors import ExitCode
 
 
 class Verdict(StrEnum):
-    """What is known of one quantity, one cell or a whole comparison."""
+    """The verdict on one quantity, one cell or a whole comparison."""
 
-    OK = "ok"  # surely not worse than the limit allows
-    IMPROVED = "improved"  # surely better than before
-    REGRESSED = "regressed"  # surely worse than the limit allows
-    INCONCLUSIVE = "inconclusive"  # the measurements do not tell
+    OK = "ok"  # significantly within the limit
+    IMPROVED = "improved"  # significantly better than before
+    REGRESSED = "regressed"  # significantly worse than the limit allows
+    INCONCLUSIVE = "inconclusive"  # the measurements do not decide it
     NOT_COMPARABLE = "not-comparable"  # the two were not measured under the same conditions
     NO_DATA = "no-data"  # nothing was measured
 
     @property
     def exit_code(self) -> ExitCode:
-        """The documented exit code of a command that ends in this verdict."""
+        """The exit code of a command with this verdict."""
         return _EXIT_CODES[self]
 
 
@@ -33,7 +33,7 @@ _EXIT_CODES = {
     Verdict.NO_DATA: ExitCode.FAILED_CELLS,
 }
 
-_GRAVEST_FIRST = (
+_WORST_FIRST = (
     Verdict.REGRESSED,
     Verdict.NO_DATA,
     Verdict.NOT_COMPARABLE,
@@ -44,9 +44,9 @@ _GRAVEST_FIRST = (
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the verdict of a whole from those of its parts; of no parts it is `no-data`, which never passes.
+    """Return the overall verdict of several parts; without any it is `no-data`, which never passes.
 
-    `ok` is graver than `improved`: a whole has improved where all of it has.
+    `ok` is worse than `improved`: a whole has improved only if all of its parts have.
     """
     found = set(verdicts)
-    return next((verdict for verdict in _GRAVEST_FIRST if verdict in found), Verdict.NO_DATA)
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), Verdict.NO_DATA)

@@ -1,1 +1,1 @@
-"""Reading time, memory and the machine."""
+"""Measuring time, memory, energy, operations and the machine."""

@@ -1,4 +1,4 @@
-"""What torch says of this machine; asked in a worker, because asking initialises the GPU."""
+"""Accelerators as torch sees them; queried in a worker, because the query initialises the GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def devices() -> dict[str, Any]:
-    """Return torch's version and the CUDA devices it can use, with the reason where there are none."""
+    """Return torch's version and the CUDA devices it can use, with the reason if there are none."""
     found: dict[str, Any] = {"torch": str(torch.__version__), "cuda": [], "cuda_reason": ""}
     if torch.version.cuda is None:
         found["cuda_reason"] = f"torch {torch.__version__} is built without CUDA"
@@ -27,7 +27,7 @@ def devices() -> dict[str, Any]:
 
 
 def select_device(name: str) -> torch.device:
-    """Return the device of that name, with its index, and make it this process's current one."""
+    """Return the device of that name, with its index, and make it this process's current device."""
     device = torch.device(name)
     if device.type == "cuda":
         device = torch.device("cuda", device.index or 0)
@@ -41,7 +41,7 @@ def accelerator_name(device: torch.device) -> str:
 
 
 def driver_version(device: torch.device) -> str:
-    """Return the NVIDIA driver's version, or an empty string for the CPU or where it is not told."""
+    """Return the NVIDIA driver's version, or an empty string for the CPU or if it is unknown."""
     if device.type != "cuda":
         return ""
     try:

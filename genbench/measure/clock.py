@@ -11,7 +11,7 @@ from genbench.measure.throughput import WINDOW_SECONDS
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all work that was queued."""
+    """Wait until the device has finished all queued work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
 
@@ -23,10 +23,10 @@ def time_window(
     clock: Callable[[], int] = time.perf_counter_ns,
     meet: Callable[[], None] | None = None,
 ) -> tuple[int, float]:
-    """Run up to `steps` steps without waiting for the device; return how many ran and the seconds they took.
+    """Run up to `steps` steps without device synchronisation; return how many ran and the seconds they took.
 
-    `meet` waits for the other processes that train the same networks. All steps are run then: no process may end a
-    window by its own clock. The slowest one counts.
+    `meet` is a barrier with the other processes that train the same networks. With it, all steps are run: no process
+    may end a window by its own clock. The slowest process determines the time.
     """
     synchronise(device)
     if meet is not None:

@@ -1,7 +1,8 @@
-"""Energy from counters of the hardware: NVML's on an NVIDIA GPU, RAPL's for processors.
+"""Energy from hardware counters: NVML on an NVIDIA GPU, RAPL on processors.
 
-Both count what the whole device took, idle draw and neighbours included: the figure is that of a machine that does
-nothing else. RAPL (running average power limit) is read from Linux' powercap files, which usually only root may read.
+Both count the consumption of the whole device, including idle draw and other processes: the result is valid only on a
+machine that does nothing else. RAPL (running average power limit) is read from Linux's powercap files, which usually
+only root may read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 class EnergyUnavailable(Exception):
-    """There is no energy counter that can be read here; the message says why, and what would help."""
+    """No energy counter can be read here; the message says why, and what would help."""
 
 
 class EnergyMeter:
@@ -28,13 +29,13 @@ class EnergyMeter:
     def __init__(
         self, read: Callable[[], dict[str, float]], source: str, wraps: dict[str, float] | None = None
     ) -> None:
-        """Take a function that returns counters in joules by name, and the value after which each begins anew."""
+        """Take a function that returns counters in joules by name, and the value at which each wraps around."""
         self._read, self.source, self._wraps = read, source, wraps or {}
         self._before: dict[str, float] = {}
         self._begin = 0.0
 
     def start(self) -> None:
-        """Begin to count."""
+        """Start measuring."""
         self._before, self._begin = self._read(), time.perf_counter()
 
     def seconds(self) -> float:
@@ -52,7 +53,7 @@ class EnergyMeter:
 
 
 def open_meter(device: torch.device, powercap: Path = POWERCAP) -> EnergyMeter:
-    """Return the meter of a device; raise `EnergyUnavailable` where it has no counter that may be read."""
+    """Return the meter of a device; raise `EnergyUnavailable` if it has no readable counter."""
     return _nvml_meter(device) if device.type == "cuda" else _rapl_meter(powercap)
 
 
@@ -67,7 +68,7 @@ class _Zone:
 
 def _rapl_meter(powercap: Path) -> EnergyMeter:
     zones: dict[str, _Zone] = {}
-    # Packages only: their sub-zones (cores, memory controller) are part of them, and would count twice.
+    # Packages only: their sub-zones (cores, memory controller) are included in them and would count twice.
     for path in sorted(powercap.glob("*-rapl:*")):
         if path.name.count(":") == 1:
             try:
@@ -76,12 +77,12 @@ def _rapl_meter(powercap: Path) -> EnergyMeter:
                 zones[path.name].joules()
             except PermissionError:
                 raise EnergyUnavailable(
-                    f"the counters in {powercap} may not be read; run as root, or make energy_uj readable"
+                    f"no permission to read the counters in {powercap}; run as root, or make energy_uj readable"
                 ) from None
             except (OSError, ValueError) as error:
                 raise EnergyUnavailable(f"the counters in {powercap} cannot be read: {error}") from None
     if not zones:
-        raise EnergyUnavailable(f"this machine shows no RAPL energy counters in {powercap}")
+        raise EnergyUnavailable(f"this machine has no RAPL energy counters in {powercap}")
     return EnergyMeter(
         lambda: {name: zone.joules() for name, zone in zones.items()},
         f"RAPL, {len(zones)} processor package{'s' * (len(zones) != 1)}, idle draw included",
@@ -97,7 +98,7 @@ def _nvml_meter(device: torch.device) -> EnergyMeter:
     try:
         nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except nvml.NVMLError as error:
-        raise EnergyUnavailable(f"NVML gives no energy counter of this GPU: {error}") from None
+        raise EnergyUnavailable(f"NVML has no energy counter for this GPU: {error}") from None
     return EnergyMeter(
         lambda: {"gpu": nvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3},  # millijoules
         "NVML total energy of the GPU, idle draw included",

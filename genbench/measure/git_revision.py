@@ -1,6 +1,6 @@
-"""Which commit code was run from, where it was run from a checkout: provenance, and decides nothing.
+"""The git commit of the running code, if known: provenance only, without influence on any decision.
 
-Only the hash is kept, and whether there were changes that are in no commit; no path and no name of a person.
+Only the hash is recorded, and whether there were uncommitted changes; no paths and no names of people.
 """
 
 from __future__ import annotations
@@ -15,24 +15,26 @@ from urllib.parse import unquote, urlsplit
 
 import genbench
 
-_SECONDS = 10.0
+_TIMEOUT_SECONDS = 10.0
 
 
 def commits(distributions: Iterable[str] = (), files: Iterable[str | Path] = ()) -> dict[str, dict[str, Any]]:
-    """Return ``{"genbench": {"commit": …, "dirty": False}}``, and the same of plugins; without those that know none.
+    """Return ``{"genbench": {"commit": …, "dirty": False}}``, and the same for plugins with a known commit.
 
     Args:
-        distributions: of plugins: installed from a checkout (PEP 610), or from a repository at a commit.
-        files: plugins in single files, named by their file names.
+        distributions: plugin distributions, installed from a checkout or from a repository at a commit (PEP 610).
+        files: single-file plugins, named by their file names.
     """
     package = Path(genbench.__file__).resolve().parents[1]
-    found = {"genbench": _of_checkout(package) if (package / ".git").exists() else _of_distribution("genbench")}
-    found |= {name: _of_distribution(name) for name in distributions if name != "genbench"}
-    found |= {Path(path).name: _of_checkout(Path(path).resolve().parent) for path in files}
+    found = {
+        "genbench": _commit_of_checkout(package) if (package / ".git").exists() else _commit_of_distribution("genbench")
+    }
+    found |= {name: _commit_of_distribution(name) for name in distributions if name != "genbench"}
+    found |= {Path(path).name: _commit_of_checkout(Path(path).resolve().parent) for path in files}
     return {name: facts for name, facts in found.items() if facts is not None}
 
 
-def _of_distribution(name: str) -> dict[str, Any] | None:
+def _commit_of_distribution(name: str) -> dict[str, Any] | None:
     try:
         text = importlib.metadata.distribution(name).read_text("direct_url.json")
         origin = json.loads(text) if text else {}
@@ -43,10 +45,10 @@ def _of_distribution(name: str) -> dict[str, Any] | None:
     except (importlib.metadata.PackageNotFoundError, ValueError, AttributeError):
         return None
     editable = isinstance(origin.get("dir_info"), Mapping) and origin["dir_info"].get("editable")
-    return _of_checkout(Path(unquote(url.path))) if editable and url.scheme == "file" else None
+    return _commit_of_checkout(Path(unquote(url.path))) if editable and url.scheme == "file" else None
 
 
-def _of_checkout(directory: Path) -> dict[str, Any] | None:
+def _commit_of_checkout(directory: Path) -> dict[str, Any] | None:
     commit = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return None
@@ -59,7 +61,7 @@ def _git(directory: Path, *arguments: str) -> str:
             ["git", "-C", str(directory), *arguments],
             capture_output=True,
             text=True,
-            timeout=_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
             errors="replace",
         )
     except (OSError, subprocess.SubprocessError):

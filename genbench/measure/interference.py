@@ -1,4 +1,4 @@
-"""What else goes on while a cell trains: other processes, the hypervisor, and the state of the GPU."""
+"""Interference while a cell trains: other processes, the hypervisor, and the state of the GPU."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genbench.measure.nvml import POWER_CAP, NvmlUnavailable, gpu_state, open_nv
 from genbench.results.schema import GpuState, Surroundings
 
 PROC_STAT = Path("/proc/stat")
-SHARES = (0.5, 0.25, 0.1)  # of the processors' time taken by others, from which on a note says so
+SHARES = (0.5, 0.25, 0.1)  # of processor time taken by others, above which a note reports it
 _LEAST_SECONDS = 1.0  # the kernel counts in hundredths of a second
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -23,8 +23,8 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 class ProcessorTimes:
     """Seconds since the machine started, summed over the processors that this process may use."""
 
-    busy: float  # with whatever process
-    stolen: float  # given to other machines
+    busy: float  # with any process
+    stolen: float  # given to other virtual machines
     processors: int
     own: float  # of this process and its children that have ended
     now: float
@@ -33,15 +33,15 @@ class ProcessorTimes:
 def read_processor_times(
     path: Path = PROC_STAT, clock: Callable[[], float] = time.monotonic, processors: frozenset[int] | None = None
 ) -> ProcessorTimes | None:
-    """Return the times now, from Linux' /proc/stat; None where there is none."""
-    usable = processors if processors is not None else _usable()
+    """Return the current times from Linux's /proc/stat; None without it."""
+    usable = processors if processors is not None else _usable_processors()
     busy = stolen = 0.0
     found = 0
     try:
         for line in path.read_text(encoding="ascii").splitlines():
             name, *fields = line.split()
             if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in usable:
-                user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])  # guests are among the users
+                user, nice, system, _, _, irq, softirq, steal = map(int, fields[:8])  # user includes guests
                 busy += user + nice + system + irq + softirq
                 stolen += steal
                 found += 1
@@ -52,24 +52,24 @@ def read_processor_times(
     return ProcessorTimes(busy / _TICKS, stolen / _TICKS, found, own, clock()) if found else None
 
 
-def _usable() -> frozenset[int]:
+def _usable_processors() -> frozenset[int]:
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
     return frozenset(range(os.cpu_count() or 1))
 
 
 class InterferenceMonitor:
-    """Looks around before and after training."""
+    """Compares processor times and the GPU's state before and after training."""
 
     def __init__(self, device: torch.device, read: Callable[[], ProcessorTimes | None] = read_processor_times) -> None:
-        """Look before."""
+        """Record the state before training."""
         self._device, self._read = device, read
         self._before = read()
-        self._gpu_before, self._reason = _look_at(device)
+        self._gpu_before, self._reason = _gpu_state_or_reason(device)
 
     def stop(self) -> Surroundings:
-        """Look after, and say what changed; raises nothing."""
-        gpu_after, reason = _look_at(self._device)
+        """Record the state after training and return the interference; never raises."""
+        gpu_after, reason = _gpu_state_or_reason(self._device)
         own, others, stolen = _shares(self._before, self._read())
         return Surroundings(
             own=own,
@@ -84,7 +84,7 @@ class InterferenceMonitor:
 def _shares(
     before: ProcessorTimes | None, after: ProcessorTimes | None
 ) -> tuple[float | None, float | None, float | None]:
-    """Return the shares of own, other and stolen time; None where it was too short to tell."""
+    """Return the shares of own, other and stolen time; None if the time was too short."""
     if before is None or after is None or after.processors != before.processors:
         return None, None, None
     whole = (after.now - before.now) * after.processors
@@ -95,19 +95,19 @@ def _shares(
     return own / whole, others / whole, (after.stolen - before.stolen) / whole
 
 
-def _look_at(device: torch.device) -> tuple[GpuState | None, str]:
+def _gpu_state_or_reason(device: torch.device) -> tuple[GpuState | None, str]:
     if device.type != "cuda":
         return None, ""
     try:
         return gpu_state(*open_nvml(device)), ""
     except NvmlUnavailable as error:
         return None, str(error)
-    except Exception as error:  # a GPU that has just been lost
+    except Exception as error:  # for example a GPU that has just been lost
         return None, f"{type(error).__name__}: {error}"
 
 
 def disturbance(seen: Surroundings) -> str:
-    """Return what took speed from the GPU: 'throttled', 'shared', both, or nothing."""
+    """Return what slowed the GPU: 'throttled', 'shared', both, or an empty string."""
     states = [state for state in (seen.gpu_before, seen.gpu_after) if state is not None]
     throttled = any(set(state.throttled) - {POWER_CAP} for state in states)
     shared = any(state.other_processes for state in states)
@@ -115,19 +115,19 @@ def disturbance(seen: Surroundings) -> str:
 
 
 def disturbances(seen: Surroundings) -> list[str]:
-    """Return notes on what a reader of the cell's speed must know.
+    """Return notes on interference that may have affected the cell's speed.
 
-    Of a CPU the rule is: other processes and the hypervisor took more than a tenth of the time of the processors that
-    the cell may use, over a training of a second or more. Whether it became slower cannot be told from that, but it did
-    not have the machine to itself.
+    On a CPU the criterion is that other processes and the hypervisor took more than a tenth of the time of the
+    processors that the cell may use, over a training of at least a second. This does not show that the cell became
+    slower, only that it did not have the machine to itself.
     """
     notes = []
     taken = (seen.others or 0.0) + (seen.stolen or 0.0)
     share = next((share for share in SHARES if taken > share), None)
     if share is not None:
         notes.append(
-            f"others took more than {share:.0%} of the processors' time while it trained: its speed is not that of "
-            "this machine alone"
+            f"others took more than {share:.0%} of the processors' time during training: its speed is not that of "
+            "an idle machine"
         )
     states = [state for state in (seen.gpu_before, seen.gpu_after) if state is not None]
     reasons = dict.fromkeys(r for state in states for r in state.throttled if r != POWER_CAP)

@@ -25,18 +25,18 @@ def processor() -> str:
 
 
 def usable_cores() -> float:
-    """Return how many processors this process may keep busy: its affinity, limited by a container's quota."""
+    """Return how many processors this process may use: its affinity, limited by a container's quota."""
     allowed = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
     return min(allowed, _quota())
 
 
 def default_threads() -> int:
-    """Return the number of torch threads that fills the usable processors."""
+    """Return the number of torch threads that occupies all usable processors."""
     return max(1, math.floor(usable_cores()))
 
 
 def memory_bytes() -> int | None:
-    """Return the memory that this machine or container has, or None where the system does not tell."""
+    """Return the memory that this machine or container has, or None if unknown."""
     found = []
     with contextlib.suppress(OSError, ValueError, AttributeError):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -48,7 +48,7 @@ def memory_bytes() -> int | None:
 
 
 def available_bytes() -> int | None:
-    """Return the memory that could be had now without swapping, or None where the system does not tell."""
+    """Return the memory available now without swapping, or None if unknown."""
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024
@@ -63,12 +63,12 @@ def versions() -> dict[str, str]:
 
 
 def host() -> str:
-    """Return operating system and architecture; not the machine's name, which is nobody's business."""
+    """Return operating system and architecture; not the machine's name, which is private."""
     return f"{platform.system()} {platform.release()} {platform.machine()}"
 
 
 def load_average() -> float:
-    """Return the one-minute load average, or 0 where there is none."""
+    """Return the one-minute load average, or 0 if there is none."""
     try:
         return os.getloadavg()[0]
     except (OSError, AttributeError):
@@ -76,24 +76,24 @@ def load_average() -> float:
 
 
 def openmp_settings() -> str:
-    """Return the environment variables that say how OpenMP's idle threads wait, for they change CPU timings."""
+    """Return the environment variables that control how idle OpenMP threads wait, which affects CPU timings."""
     names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "KMP_BLOCKTIME")
     return " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
 
 
 def allocator_settings() -> str:
-    """Return the environment variables that say how much freed memory the C library keeps."""
+    """Return the environment variables that control how much freed memory the C library keeps."""
     names = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")
     return " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
 
 
 def has_nvidia_driver() -> bool:
-    """Say whether an NVIDIA driver is loaded; whether torch can use it is another question."""
+    """Return whether an NVIDIA driver is loaded, even if torch cannot use it."""
     return any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))
 
 
 def describe() -> dict[str, object]:
-    """Return what is known of the machine without asking torch."""
+    """Return a description of the machine, without torch."""
     memory = memory_bytes()
     return {
         "processor": processor(),

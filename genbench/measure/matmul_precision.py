@@ -1,7 +1,8 @@
-"""Whether a GPU may round the factors of fp32 matrix products and convolutions to TF32: 10 bits of mantissa for 23.
+"""Whether a GPU may round the factors of fp32 matrix products and convolutions to TF32.
 
-torch has older switches (`allow_tf32`) and, since 2.9, newer ones (`fp32_precision`), and refuses to read the older
-where the newer alone were set; torch.compile up to 2.10 reads the older. What is set here is set in both.
+TF32 has a mantissa of 10 bits instead of 23. torch has older switches (`allow_tf32`) and, since 2.9, newer ones
+(`fp32_precision`). It refuses to read the older ones if only the newer were set, and torch.compile up to 2.10 reads the
+older. The functions here set both.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 
 @contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Allow TF32 inside, or forbid it; what was set before is put back."""
+    """Allow or forbid TF32 in this context; the previous settings are restored."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torch 2.9 warns that the older switches will go
+        warnings.simplefilter("ignore", UserWarning)  # torch 2.9 warns that the older switches are deprecated
         products, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     _set("high" if allowed else "highest", allowed)
     try:
@@ -27,7 +28,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def has_tf32(device: torch.device) -> bool:
-    """Say whether a device has TF32: NVIDIA GPUs from compute capability 8.0 on (Ampere)."""
+    """Return whether a device has TF32: NVIDIA GPUs from compute capability 8.0 on (Ampere)."""
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
 
 

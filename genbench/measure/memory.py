@@ -12,7 +12,7 @@ from genbench.results.schema import Memory
 
 
 def resident_bytes() -> int:
-    """Return the memory of this process that is resident now (0 where the system does not tell)."""
+    """Return the resident memory of this process now (0 if unknown)."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except (OSError, ValueError, IndexError):
@@ -21,7 +21,7 @@ def resident_bytes() -> int:
 
 
 def data_bytes() -> int:
-    """Return the private writable address space of this process (0 where the system does not tell)."""
+    """Return the private writable address space of this process (0 if unknown)."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -30,7 +30,7 @@ def data_bytes() -> int:
 
 
 def read_peak(device: torch.device, baseline: int) -> Memory:
-    """Return peak memory since the process began (host) or since it first used the GPU."""
+    """Return peak memory since the process started (host) or since it first used the GPU."""
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if device.type != "cuda":

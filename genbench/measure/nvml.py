@@ -1,4 +1,4 @@
-"""NVIDIA's management library: one way to a GPU's handle, and what it says of the GPU's state."""
+"""NVIDIA's management library (NVML): the handle of a GPU, and the GPU's state."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from genbench.results.schema import GpuState
 
-# The bits of NVML's nvmlClocksEventReasons but those of being idle, or of having been told a clock.
+# The bits of NVML's nvmlClocksEventReasons, except those for an idle GPU and for clocks set by an application.
 _REASONS = {
     0x4: "power cap by software",
     0x8: "hardware slowdown",
@@ -18,45 +18,45 @@ _REASONS = {
     0x40: "heat, by hardware",
     0x80: "power brake by hardware",
 }
-POWER_CAP = _REASONS[0x4]  # usual for a data-centre GPU at full load: recorded, but no disturbance
+POWER_CAP = _REASONS[0x4]  # usual for a data-centre GPU at full load: recorded, but not reported as interference
 
 
 class NvmlUnavailable(Exception):
-    """NVML cannot be asked about this GPU; the message says why."""
+    """NVML cannot be used for this GPU; the message says why."""
 
 
 def open_nvml(device: torch.device) -> tuple[Any, Any]:
-    """Return the library and the handle of this GPU; raise `NvmlUnavailable` where there is none."""
+    """Return the library and the handle of this GPU; raise `NvmlUnavailable` if there is none."""
     try:
         import pynvml  # type: ignore[import-untyped]
     except ImportError:
         raise NvmlUnavailable("reading a GPU's energy and state needs the package nvidia-ml-py") from None
     try:
         pynvml.nvmlInit()
-        # By identifier: NVML counts all GPUs, torch only those that CUDA_VISIBLE_DEVICES shows.
+        # By identifier: NVML numbers all GPUs, torch only those visible through CUDA_VISIBLE_DEVICES.
         uuid = str(torch.cuda.get_device_properties(device).uuid)
         return pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
     except pynvml.NVMLError as error:
-        raise NvmlUnavailable(f"NVML does not know this GPU: {error}") from None
+        raise NvmlUnavailable(f"NVML does not recognise this GPU: {error}") from None
 
 
 def gpu_state(nvml: Any, handle: Any) -> GpuState:
-    """Return the state of a GPU now; what NVML does not tell of it is None."""
+    """Return the current state of a GPU; values that NVML does not provide are None."""
 
-    def ask(question: Callable[[], Any]) -> Any:
+    def query(read: Callable[[], Any]) -> Any:
         try:
-            return question()
-        except (nvml.NVMLError, AttributeError):  # not supported by this GPU, or by this version of the library
+            return read()
+        except (nvml.NVMLError, AttributeError):  # not supported by this GPU or this version of the library
             return None
 
-    power = ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))  # milliwatts
-    bits = ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0
-    processes = ask(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
+    power = query(lambda: nvml.nvmlDeviceGetPowerUsage(handle))  # milliwatts
+    bits = query(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0
+    processes = query(lambda: nvml.nvmlDeviceGetComputeRunningProcesses(handle))
     return GpuState(
-        sm_clock=ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
-        highest_sm_clock=ask(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
-        memory_clock=ask(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
-        temperature=ask(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+        sm_clock=query(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+        highest_sm_clock=query(lambda: nvml.nvmlDeviceGetMaxClockInfo(handle, nvml.NVML_CLOCK_SM)),
+        memory_clock=query(lambda: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
+        temperature=query(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
         power=None if power is None else power / 1e3,
         throttled=[reason for bit, reason in _REASONS.items() if bits & bit],
         other_processes=None if processes is None else _others(processes),
@@ -66,8 +66,8 @@ def gpu_state(nvml: Any, handle: Any) -> GpuState:
 def _others(processes: Sequence[Any]) -> int:
     """Return how many of these processes are not this one.
 
-    In a container, NVML names processes as the host counts them, or one process under any name: of those whose number
-    is not this process's, one is taken to be it where its own is missing.
+    In a container, NVML may report the host's process ids: if this process's own id is missing, one of the others is
+    assumed to be this process.
     """
     own = sum(bool(process.pid == os.getpid()) for process in processes)
     return max(0, len(processes) - max(own, 1))

@@ -1,7 +1,7 @@
-"""Counts of what a step asks of torch: the same on every processor, with any number of threads, in every process.
+"""Counts of a step's torch operators and memory: independent of the processor, the number of threads and the process.
 
-They depend on the plugins, the recipe, the kind of device and the version of torch, which decides what an operator is
-made of.
+They depend on the plugins, the recipe, the kind of device and the version of torch, which determines what an operator
+consists of.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ _CONVOLUTIONS = {"convolution": (0, 1), "convolution_backward": (0, 1, 2)}  # ar
 _COPIES = ("clone", "_to_copy", "copy_")
 
 
-class Operators:
-    """Counts operator calls, floating-point operations, and in which memory format convolutions compute."""
+class OpCounter:
+    """Counts operator calls, floating-point operations, and the memory formats of convolutions."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.flops = 0  # by the formulas of torch's own counter
         self.shuffles = 0  # calls of randperm
-        self.convolutions = 0  # of two dimensions, forwards and backwards
-        self.channels_last = 0  # of these, with everything in channels_last
-        self.conversions = 0  # copies from one memory format into another
+        self.convolutions = 0  # two-dimensional ones, forward and backward
+        self.channels_last = 0  # those with all tensors in channels_last
+        self.conversions = 0  # copies from one memory format to another
 
     def operation(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        """Count an operation."""
+        """Count an operator call."""
         packet = func._overloadpacket
         name = packet.__name__
         self.calls += 1
@@ -50,7 +50,7 @@ class Operators:
 
 
 def _changes_layout(source: Tensor, target: Tensor) -> bool:
-    """Whether images in one dense memory format become images in the other; a format that is both is neither."""
+    """Return whether images change from one dense memory format to the other; tensors in both count as neither."""
     if source.dim() != 4 or target.dim() != 4 or source.shape != target.shape:
         return False
     formats = (torch.contiguous_format, torch.channels_last)
@@ -58,10 +58,10 @@ def _changes_layout(source: Tensor, target: Tensor) -> bool:
     return one != other and {one, other} == {(True, False), (False, True)}
 
 
-class LiveBytes:
-    """Follows, without holding it, the memory of tensors that operations return: how much is in use, and was at most.
+class MemoryCounter:
+    """Tracks the current and the peak memory of tensors that operators return, without keeping them alive.
 
-    Memory that was there before is not among it, nor is what an operation takes for itself and gives back.
+    Memory allocated earlier is not included, nor is an operator's temporary memory.
     """
 
     def __init__(self) -> None:
@@ -69,18 +69,18 @@ class LiveBytes:
         self._alive: dict[int, tuple[weakref.ref[torch.UntypedStorage], int]] = {}  # by the storage's address
 
     def operation(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
-        """Take up what an operation returned, unless it is a view or was changed in place."""
+        """Track the tensors that an operator returned, unless they are views or were modified in place."""
         if not _may_allocate(func):
             return
         for leaf in (result,) if isinstance(result, Tensor) else tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._take_up(leaf, args)
+                self._track(leaf, args)
         self.peak = max(self.peak, self.now)
 
-    def _take_up(self, tensor: Tensor, args: Any) -> None:
+    def _track(self, tensor: Tensor, args: Any) -> None:
         try:
             storage = tensor.untyped_storage()
-        except (NotImplementedError, RuntimeError):  # of sparse tensors, or of wrappers
+        except (NotImplementedError, RuntimeError):  # sparse tensors, or wrappers
             return
         address = storage._cdata
         if address in self._alive or any(isinstance(a, Tensor) and _same_storage(a, address) for a in args):
@@ -97,7 +97,7 @@ class LiveBytes:
 
 @functools.cache
 def _may_allocate(func: Any) -> bool:
-    """Whether an operator returns a tensor that its schema does not declare to be one of its arguments, or a view."""
+    """Return whether an operator's schema declares a result that is neither one of its arguments nor a view."""
     return any(returned.alias_info is None for returned in func._schema.returns)
 
 

@@ -1,4 +1,4 @@
-"""Listening to every operation that torch carries out: one hook for all that is counted, so that it stays cheap."""
+"""Observing every operator that torch executes: a single hook for all counters, to keep the overhead low."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from typing import Any, TypeAlias
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-TrackerProcess: TypeAlias = Callable[[Any, Any, Any, Any], None]  # (operator, args, kwargs, what it returned)
+Listener: TypeAlias = Callable[[Any, Any, Any, Any], None]  # (operator, args, kwargs, result)
 
-_NOT_COUNTED = ("prim", "profiler")  # questions about tensors, and marks for a profiler: nothing is computed
+_NOT_COUNTED = ("prim", "profiler")  # tensor queries and profiler marks, which compute nothing
 
 
-class Listening(TorchDispatchMode):
-    """Tells the listeners of each call of an operator beneath autograd, once it is done.
+class OpListener(TorchDispatchMode):
+    """Calls the listeners after each operator call below autograd.
 
-    These are the calls that a kernel answers, views included: what is made of other operators has been taken apart.
-    Those of the backward pass are among them, also where it runs in a thread of its own; those of threads that were
-    started otherwise are not.
+    These are the calls that reach a kernel, including views; composite operators have been decomposed. Calls of the
+    backward pass are included, even if it runs in its own thread; calls in other threads are not.
     """
 
-    def __init__(self, *listeners: TrackerProcess) -> None:
+    def __init__(self, *listeners: Listener) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.listeners = listeners
 

@@ -1,7 +1,7 @@
-"""The most floating-point operations per second that a matrix product reaches on this machine, in a cell's precision.
+"""The peak floating-point operations per second of matrix products on this machine, in a cell's precision.
 
-What training could reach at best: a roofline's flat part (Williams et al. 2009, "Roofline: an insightful visual
-performance model", CACM 52). Measured, since data sheets name clocks and units that a container may not have.
+It is an upper bound for training: the flat part of a roofline (Williams et al. 2009, "Roofline: an insightful visual
+performance model", CACM 52). It is measured because a container may not have the clocks and units of the data sheet.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch
 
 from genbench.measure.clock import synchronise
 
-CPU_SECONDS, GPU_SECONDS = 0.05, 0.3  # that may be spent
+CPU_SECONDS, GPU_SECONDS = 0.05, 0.3  # time limits
 _CPU_SIZES, _GPU_SIZES = (256, 512, 1024), (2048, 4096, 8192)
-_REPEATS = 5  # of each size, at most
+_REPEATS = 5  # per size, at most
 
 
 @dataclass(frozen=True)
 class MatrixPeak:
-    """The fastest product that was seen."""
+    """The fastest matrix product measured."""
 
-    per_second: float  # floating-point operations, a multiplication and an addition being two
+    per_second: float  # floating-point operations; a multiply-add counts as two
     size: int  # rows and columns of both factors
     format: str  # 'float32', 'bfloat16', 'tf32'
     where: str  # '2 threads', or the GPU's name
@@ -35,12 +35,12 @@ class MatrixPeak:
 def matrix_peak(
     device: torch.device, precision: str, seconds: float | None = None, clock: Callable[[], float] = time.perf_counter
 ) -> MatrixPeak:
-    """Multiply square matrices, larger and larger, and return the best single time as a rate.
+    """Multiply square matrices of increasing size, and return the rate of the fastest product.
 
     Args:
-        device: where.
-        precision: of the recipe: 'bf16' multiplies in bfloat16, 'fp32' and 'tf32' float32 as torch is set up for them.
-        seconds: that may be spent; a larger size is tried only where what is left suffices for two products.
+        device: the device to measure.
+        precision: of the recipe: 'bf16' multiplies in bfloat16, 'fp32' and 'tf32' in float32, as set up in torch.
+        seconds: time limit; a larger size is tried only if the remaining time suffices for two products.
     """
     gpu = device.type != "cpu"
     budget = seconds if seconds is not None else GPU_SECONDS if gpu else CPU_SECONDS
@@ -52,10 +52,10 @@ def matrix_peak(
         left = budget - (clock() - begin)
         if best and 2 * operations / best > left:
             break
-        # Not all the same: a GPU draws less power, and clocks higher, for products of constants.
+        # Values differ: with constant factors a GPU draws less power and clocks higher.
         factor = torch.linspace(-1, 1, size * size, device=device).to(dtype).reshape(size, size)
         product = torch.empty_like(factor)
-        torch.mm(factor, factor, out=product)  # the first one of a size chooses how
+        torch.mm(factor, factor, out=product)  # the first product of a size selects the kernel
         for _ in range(_REPEATS):
             synchronise(device)
             start = clock()

@@ -1,4 +1,4 @@
-"""The headline number: real images consumed per second, derived from windows."""
+"""The headline result: real images consumed per second, derived from windows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ WINDOW_SECONDS = 5.0  # a window ends early after this long, so that progress an
 
 
 def throughput(windows: Sequence[Window], confidence: float = 0.95) -> Throughput | None:
-    """Return the median rate over the timed windows with its interval, or None where nothing was timed.
+    """Return the median rate over the timed windows with its interval, or None if nothing was timed.
 
-    Warm-up windows do not count, nor does one that the end of the budget cut to less than half the usual length. One
-    that time cut short does: it is a slow one, and to drop it would make the machine look faster than it is.
+    Warm-up windows do not count, nor does a window that the end of the budget cut to less than half the usual length.
+    A window cut short by the time limit does: it is a slow one, and dropping it would overestimate the speed.
     """
     timed = [window for window in windows if not window.warmup and window.seconds > 0]
     if not timed:

@@ -1,7 +1,8 @@
-"""Where in an author's code something happened: the innermost line that is neither torch's nor genbench's own."""
+"""Locating an error or a call in a plugin author's code: the innermost line outside torch and genbench's machinery."""
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -12,42 +13,59 @@ import torch
 
 import genbench
 
-_TORCH = str(Path(torch.__file__).parent)
 _GENBENCH = Path(genbench.__file__).parent
-_HERE = Path(__file__).parent
-_WATCHING = tuple(str(_HERE / name) for name in ("user_frame.py", "op_listener.py", "host_reads.py", "op_counts.py"))
-_BUILTIN = str(_GENBENCH / "builtin")  # plugins like any other
+_BUILTIN = f"{_GENBENCH / 'builtin'}{os.sep}"  # plugins like any other
+_SITE_PACKAGES = Path(torch.__file__).parents[1]
+_LIBRARIES = tuple(f"{_SITE_PACKAGES / name}{os.sep}" for name in ("torch", "torchvision", "numpy", "PIL"))
+_STANDARD_LIBRARY = f"{Path(os.__file__).parent}{os.sep}"
+_OBSERVERS = tuple(
+    str(_GENBENCH / "measure" / name) for name in ("user_frame.py", "op_listener.py", "host_reads.py", "op_counts.py")
+)
 
 
 class Line(NamedTuple):
-    """A line of source."""
+    """A line of source code."""
 
     file: str  # the whole path
     number: int
-    own: bool  # of genbench itself, not of a plugin
+    own: bool  # belongs to genbench itself, not to a plugin
 
     def __str__(self) -> str:
         name = str(Path(self.file).relative_to(_GENBENCH.parent)) if self.own else Path(self.file).name
         return f"{name}:{self.number}"
 
 
-def _is_machinery(filename: str) -> bool:
-    inside = filename.startswith(str(_GENBENCH)) and not filename.startswith(_BUILTIN)
-    return inside or filename.startswith((_TORCH, "<"))
+def error_location(error: BaseException, or_machinery: bool = False) -> str:
+    """Return ' (file, line N)' for the innermost line of a plugin in an error's traceback, or an empty string.
 
-
-def place(error: BaseException) -> str:
-    """Return ' (file, line N)' of an error's innermost line of a plugin; empty where none is."""
-    found = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame.filename)]
+    An installed plugin's line takes precedence over a built-in plugin's. With `or_machinery`, an error that passed
+    through no plugin is located in genbench, or else wherever it was raised.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    users = [frame for frame in frames if not _is_library(frame.filename) and not _is_genbench(frame.filename)]
+    builtin = [frame for frame in frames if frame.filename.startswith(_BUILTIN)]
+    machinery = [frame for frame in frames if _is_genbench(frame.filename)] or frames if or_machinery else []
+    found = users or builtin or machinery
     return f" ({Path(found[-1].filename).name}, line {found[-1].lineno})" if found else ""
 
 
-def caller() -> Line | None:
-    """Return the line that is being executed, of a plugin or of genbench: not torch's, nor of what watches."""
+def calling_line() -> Line | None:
+    """Return the innermost line being executed that is neither a library's nor part of the observers themselves."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_TORCH, "<")) and name not in _WATCHING:
-            return Line(name, frame.f_lineno, _is_machinery(name))
+        if not _is_library(name) and name not in _OBSERVERS:
+            return Line(name, frame.f_lineno, _is_genbench(name) and not name.startswith(_BUILTIN))
         frame = frame.f_back
     return None
+
+
+def _is_genbench(filename: str) -> bool:
+    return filename.startswith(f"{_GENBENCH}{os.sep}")
+
+
+def _is_library(filename: str) -> bool:
+    """Return whether a file belongs to torch, to another library that plugins call, or to the standard library."""
+    if filename.startswith(("<", *_LIBRARIES)):
+        return True
+    return filename.startswith(_STANDARD_LIBRARY) and "-packages" not in filename

@@ -1,1 +1,1 @@
-"""What a trained model's images are worth: pure functions from images or features to numbers with their errors."""
+"""Metrics of a trained model's images: pure functions from images or features to numbers with standard errors."""

@@ -1,4 +1,4 @@
-"""The metric `active-units`: how many latents a variational model uses at all."""
+"""The metric `active-units`: how many latents a variational model uses."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 from genbench.metrics.likelihood import NO_BOUND
+from genbench.metrics.standard_errors import make_blocks, rows_outside, standard_error_from_replicates
 
 NAME = "active-units"
 THRESHOLD = 0.01  # of the variance of a posterior mean; a latent's prior has variance 1
@@ -24,16 +24,16 @@ def active_units(means: Tensor) -> int:
 def measure(evaluation: Evaluation) -> Estimate | Unavailable:
     """Return the number of active units over all held-out images.
 
-    The standard error is a delete-block jackknife's: 0 where no latent is near the threshold.
+    The standard error comes from the delete-block jackknife; it is 0 if no latent is near the threshold.
     """
     bound = evaluation.bound(1)
     if bound is None:
         return Unavailable(NAME, NO_BOUND)
     means = bound.mean
     if len(means) < 2:
-        return Unavailable(NAME, "a variance takes two held-out images at least.")
+        return Unavailable(NAME, "a variance needs at least two held-out images.")
     blocks = make_blocks(len(means), evaluation.generator("jackknife of active units"))
-    replicates = [float(active_units(_without(means, block))) for block in blocks]
+    replicates = [float(active_units(means[rows_outside(block, len(means))])) for block in blocks]
     return Estimate(
         metric=NAME,
         value=float(active_units(means)),
@@ -42,9 +42,3 @@ def measure(evaluation: Evaluation) -> Estimate | Unavailable:
         direction="higher",
         protocol={"threshold": THRESHOLD, "split": "test"},
     )
-
-
-def _without(means: Tensor, block: Tensor) -> Tensor:
-    kept = torch.ones(len(means), dtype=torch.bool)
-    kept[block] = False
-    return means[kept]

@@ -1,8 +1,8 @@
-"""The metric ``class-balance-<extractor>``: how far the classes of the samples are from the data's proportions.
+"""The metric ``class-balance-<extractor>``: how far the samples' class proportions are from the data's.
 
 The total variation distance ½ Σ |p - q| between the shares p of the samples' classes and q of the training images':
-the share of samples that would have to change class. A classifier says the class of both, so that its errors, where
-they are the same for both, do not count as imbalance.
+the share of samples that would have to change class. The same classifier labels both sets, so errors that it makes on
+both do not count as imbalance.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import earned_name
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
-    """Return the total variation distance, its jackknife error, and what chance alone makes of it at this number."""
+    """Return the total variation distance, its jackknife error, and the value expected by chance at this size."""
     name = earned_name("class-balance", evaluation, extractor)
     if not len(evaluation.samples.pixels) or not len(evaluation.train.pixels):
         return Unavailable(name, "class balance needs samples and training images.")
-    of_samples, of_train = evaluation.logits(extractor, "samples"), evaluation.logits(extractor, "train")
-    if of_samples is None or of_train is None:
-        return Unavailable(name, f"the extractor '{extractor}' tells no classes apart.")
-    if not bool(of_samples.isfinite().all() and of_train.isfinite().all()):
+    sample_logits, train_logits = evaluation.logits(extractor, "samples"), evaluation.logits(extractor, "train")
+    if sample_logits is None or train_logits is None:
+        return Unavailable(name, f"the extractor '{extractor}' is no classifier: it gives no class logits.")
+    if not bool(sample_logits.isfinite().all() and train_logits.isfinite().all()):
         return Unavailable(name, "the classifier's logits of some images are not finite.")
-    size, n = of_samples.shape[1], len(of_samples)
-    classes = of_samples.argmax(1)
+    size, n = sample_logits.shape[1], len(sample_logits)
+    classes = sample_logits.argmax(1)
     counts = torch.bincount(classes, minlength=size)
-    shares = torch.bincount(of_train.argmax(1), minlength=size).double() / len(of_train)
+    shares = torch.bincount(train_logits.argmax(1), minlength=size).double() / len(train_logits)
     blocks = make_blocks(n, evaluation.generator(f"jackknife of {name}"))
     replicates = [total_variation(counts - torch.bincount(classes[block], minlength=size), shares) for block in blocks]
     return Estimate(
@@ -44,7 +44,7 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
             "classes": size,
             "distance": "total variation",
             "reference_split": "train",
-            "n_reference": len(of_train),
+            "n_reference": len(train_logits),
         },
         null=expected_total_variation(shares, n),
     )

@@ -1,10 +1,10 @@
-"""The metric ``class-score-<extractor>``, or `is` with the Inception weights of 2015: how sure, and how various.
+"""The metric ``class-score-<extractor>``, or `is` with the Inception weights of 2015: confidence and variety.
 
     exp E KL(p(y|x) ‖ p(y))        (Salimans et al., 2016, arXiv:1606.03498, section 4)
 
-p(y|x) is a classifier's opinion of an image and p(y) its mean over all of them. It is 1 where the classifier says the
-same of every image, and C where it is sure of each and all C classes are equally frequent. It never looks at the data:
-one perfect picture of each class has the best score. Off the classifier's own data it means little.
+p(y|x) is a classifier's prediction for an image and p(y) the mean prediction over all images. The score is 1 where the
+prediction is the same for every image, and C where each is certain and all C classes are equally frequent. It ignores
+the data: one perfect image per class reaches the best score. On data unlike the classifier's own it means little.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import earned_name
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     """Return the class score of all samples at once, with its error from the delete-block jackknife.
 
-    Not the mean over ten splits with their standard deviation, as is usual (`score_of_splits`): a tenth of the
-    samples has a lower score, and that deviation is no error of the mean.
+    This is not the usual mean over ten splits with their standard deviation (`score_of_splits`): a tenth of the
+    samples has a lower score, and that deviation is not the standard error of the mean.
     """
     name = earned_name("class-score", evaluation, extractor)
     if len(evaluation.samples.pixels) < 2:
-        return Unavailable(name, "a class score needs two samples at least.")
+        return Unavailable(name, "a class score needs at least two samples.")
     logits = evaluation.logits(extractor, "samples")
     if logits is None:
-        return Unavailable(name, f"the extractor '{extractor}' tells no classes apart.")
+        return Unavailable(name, f"the extractor '{extractor}' is no classifier: it gives no class logits.")
     if not bool(logits.isfinite().all()):
         return Unavailable(name, "the classifier's logits of some samples are not finite.")
     log_p = logits.log_softmax(1)
@@ -59,7 +59,7 @@ def class_score(logits: Tensor) -> float:
 
 
 def score_of_splits(logits: Tensor, splits: int = 10) -> tuple[float, float]:
-    """Return mean and standard deviation (of the population) over splits of consecutive rows, as is usual for IS."""
+    """Return mean and population standard deviation over splits of consecutive rows, as is usual for IS."""
     scores = torch.tensor([class_score(part) for part in logits.tensor_split(splits)], dtype=torch.float64)
     return float(scores.mean()), float(scores.std(correction=0))
 
@@ -71,6 +71,6 @@ def _entropies(log_p: Tensor) -> Tensor:
 
 def _score(p_sum: Tensor, entropy_sum: Tensor, n: int) -> Tensor:
     mean = p_sum / n
-    # E KL(p ‖ p̄) is the entropy of the mean less the mean entropy: never negative but for rounding
+    # E KL(p ‖ p̄) is the entropy of the mean less the mean entropy: negative only by rounding
     information: Tensor = -torch.special.xlogy(mean, mean).sum() - entropy_sum / n
     return information.clamp_min(0).exp()

@@ -1,7 +1,7 @@
-"""The metric `diversity`: how far the generated images differ from one another, beside how far the data do.
+"""The metric `diversity`: how much the generated images differ from one another, relative to the data.
 
-It sees the crudest failure of a generator, every sample the same picture, without any network. It does not see
-samples that repeat a few pictures in the data's proportions, and noise scores well: read it beside a distance.
+It detects a generator's crudest failure, identical samples, without any network. It does not detect samples that repeat
+a few images in the data's proportions, and noise scores well: read it together with a distance.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,18 +22,18 @@ Pixels: TypeAlias = "Tensor | np.ndarray[Any, Any]"  # uint8, (N, channels, heig
 
 NAME = "diversity"
 
-# Below a tenth of the data's spread a generator draws one picture. The data themselves score 1 and samples of poorly
-# trained models above a half, so the status `collapsed` leaves a wide margin on both sides.
+# A generator whose spread is below a tenth of the data's draws one image. The data themselves score 1 and samples of
+# poorly trained models above 0.5, so the threshold of the status `collapsed` has a wide margin on both sides.
 COLLAPSED_BELOW = 0.1
 
-_CHUNK = 256  # images at a time: so many squares of bytes add up to less than 2²⁴, exactly in float32
+_CHUNK = 256  # images at a time: the sum of this many squared bytes stays below 2²⁴ and so is exact in float32
 
 
 def pixel_diversity(pixels: Pixels) -> float:
     """Return the mean over pixels and channels of the standard deviation across images, in [0, 1] grey levels.
 
-    `pixels` is uint8 (N, channels, height, width) with N ≥ 2, else ValueError. It is exactly 0 where every image is
-    the same.
+    `pixels` is uint8 (N, channels, height, width) with N ≥ 2, else ValueError. The result is exactly 0 where
+    all images are identical.
     """
     return _Sums.of(torch.as_tensor(pixels)).diversity()
 
@@ -41,7 +41,7 @@ def pixel_diversity(pixels: Pixels) -> float:
 def collapsed(samples: Pixels, train: Pixels) -> bool:
     """Return whether the samples' diversity is below `COLLAPSED_BELOW` of the training images'.
 
-    False where it cannot be told: fewer than two images, or training images that are all alike.
+    False where this cannot be determined: fewer than two images, or identical training images.
     """
     if len(samples) < 2 or len(train) < 2:
         return False
@@ -49,17 +49,18 @@ def collapsed(samples: Pixels, train: Pixels) -> bool:
 
 
 def measure(evaluation: Evaluation) -> Estimate | Unavailable:
-    """Return `pixel_diversity` of the samples divided by that of the training images: 1 as spread, 0 all alike.
+    """Return `pixel_diversity` of the samples divided by that of the training images.
 
-    The standard error is that of drawing the samples, from the delete-block jackknife.
+    It is 1 for equal spread and 0 for identical samples. The standard error covers the drawing of samples, by the
+    delete-block jackknife.
     """
     samples = torch.as_tensor(evaluation.samples.pixels)
     n = len(samples)
     if n < 2:
-        return Unavailable(NAME, "diversity needs two samples at least.")
+        return Unavailable(NAME, "diversity needs at least two samples.")
     reference = pixel_diversity(evaluation.train.pixels)
     if reference == 0:
-        return Unavailable(NAME, "the training images are all alike: there is no spread to compare with.")
+        return Unavailable(NAME, "the training images are identical: there is no spread to compare with.")
     sums = _Sums.of(samples)
     blocks = make_blocks(n, evaluation.generator("jackknife of diversity"))
     replicates = [(sums - _Sums.of(samples[block])).diversity() / reference for block in blocks]
@@ -102,7 +103,7 @@ class _Sums:
 
     def diversity(self) -> float:
         if self.n < 2:
-            raise ValueError(f"a standard deviation needs two images at least; there are {self.n}.")
+            raise ValueError(f"a standard deviation needs at least two images; there are {self.n}.")
         # n Σx² - (Σx)² stays an exact int64 up to ten million images
         scatter = self.n * self.second - self.first.square()
         variances = scatter.double() / (self.n * (self.n - 1))

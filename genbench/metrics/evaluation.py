@@ -1,9 +1,8 @@
-"""What metrics are given when a cell is evaluated, and how they are asked: each in isolation from the others."""
+"""The data that metrics receive when a cell is evaluated, and how they are run: each in isolation from the others."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -28,13 +27,14 @@ from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, reproducible
 from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
+from genbench.seeds import seeded_generator
 
-_CHUNK = 4096  # feature vectors that a classifier's head is given at a time
-Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> of `count` held-out images, or of all
+_CHUNK = 4096  # feature vectors passed to a classifier's head at a time
+Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> bounds on `count` held-out images, or on all
 
 
 class CellEvaluation:
-    """`genbench.Evaluation` from sets of images that lie in memory.
+    """`genbench.Evaluation` from sets of images in memory.
 
     Extractors are loaded when a metric first asks for them. Features are computed once per extractor and set, modes
     once per set.
@@ -58,9 +58,9 @@ class CellEvaluation:
     ) -> None:
         """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1].
 
-        `mode_of` is the dataset's; it is given a whole set at once, on the device. `data` is for extractors that are
-        trained on it, and says where their features of it are kept. `bounds` asks the model whose samples these are
-        for its likelihood of held-out images.
+        `mode_of` is the dataset's; it receives a whole set at once, on the device. `data` is for extractors that are
+        trained on it, and says where their features of it are cached. `bounds` computes the likelihood of held-out
+        images under the model that drew the samples.
         """
         self.samples = samples
         self.train = train
@@ -72,7 +72,7 @@ class CellEvaluation:
         self._specs = extractors
         self._loaded: dict[str, Extractor | ExtractorUnavailable] = {}
         self._features: dict[tuple[str, SetName], Tensor] = {}
-        self._taken: dict[tuple[str, SetName], Tensor] = {}
+        self._network_outputs: dict[tuple[str, SetName], Tensor] = {}
         self._statistics: dict[tuple[str, SetName], Statistics] = {}
         self._mode_of = mode_of
         self._modes: dict[SetName, Tensor] = {}
@@ -88,22 +88,22 @@ class CellEvaluation:
         reconstructions: tuple[Tensor, Tensor] | None = None,
         bounds: tuple[Likelihood, Bounds] | None = None,
     ) -> CellEvaluation:
-        """Return the same evaluation of other samples, with the reconstructions and bounds of the model that drew them.
+        """Return the evaluation with other samples, and the reconstructions and bounds of the model that drew them.
 
-        What is known of the data, and the extractors, stay loaded.
+        The extractors and everything computed from the data stay loaded.
         """
         other = copy.copy(self)
         other.samples, other.reconstructions, other._bounds = samples, reconstructions, bounds
         other._features = {key: found for key, found in self._features.items() if key[1] != "samples"}
-        other._taken = {key: found for key, found in self._taken.items() if key[1] != "samples"}
+        other._network_outputs = {key: found for key, found in self._network_outputs.items() if key[1] != "samples"}
         other._statistics = {key: found for key, found in self._statistics.items() if key[1] != "samples"}
         other._logits = {key: found for key, found in self._logits.items() if key[1] != "samples"}
         other._modes = {images: found for images, found in self._modes.items() if images != "samples"}
-        other._bound = {}  # of the weights as they were
+        other._bound = {}  # those of the previous weights
         return other
 
     def extractor(self, name: str) -> Extractor:
-        """Return the loaded extractor; raise `ExtractorUnavailable`, or `UsageError` where no such one is known."""
+        """Return the loaded extractor; raise `ExtractorUnavailable`, or `UsageError` for an unknown name."""
         if name not in self._specs:
             known = ", ".join(sorted(self._specs)) or "none"
             raise UsageError(f"Unknown extractor '{name}'.{near_miss(name, self._specs)}", f"Known: {known}.")
@@ -111,7 +111,7 @@ class CellEvaluation:
             try:
                 self._loaded[name] = self._load(self._specs[name])
             except ExtractorUnavailable as error:
-                self._loaded[name] = error  # a download that failed is not tried again by the next metric
+                self._loaded[name] = error  # the next metric does not retry a failed download
         loaded = self._loaded[name]
         if isinstance(loaded, ExtractorUnavailable):
             raise loaded
@@ -122,23 +122,23 @@ class CellEvaluation:
             loaded: Extractor = resolve(spec.load)(self.device)
             return loaded
         if self._data is None:
-            raise ExtractorUnavailable(f"'{spec.name}' is trained on a dataset, and here there is none.")
+            raise ExtractorUnavailable(f"'{spec.name}' is trained on a dataset, but none is given here.")
         trained: Extractor = resolve(spec.load)(self.device, self._data)
         return trained
 
     def features(self, name: str, images: SetName) -> Tensor:
-        """Return float64 features (N, d) on the CPU; computed once, those of the data once for all cells."""
+        """Return float64 features (N, d) on the CPU; computed once; those of the data once for all cells."""
         key = name, images
         if key not in self._features:
             self._features[key] = self._network_features(name, images).double()
         return self._features[key]
 
     def rows(self, name: str, images: SetName) -> Rows:
-        """Return the same features as the network gave them."""
+        """Return the same features in the network's own precision."""
         return self._network_features(name, images)
 
     def statistics(self, name: str, images: SetName) -> Statistics:
-        """Return the Gaussian fitted to these features; computed once, that of the data once for all cells."""
+        """Return the Gaussian fitted to these features; computed once; that of the data once for all cells."""
         key, store = (name, images), self._store(images)
 
         def fit() -> Statistics:
@@ -149,15 +149,15 @@ class CellEvaluation:
         return self._statistics[key]
 
     def _network_features(self, name: str, images: SetName) -> Tensor:
-        """Return the features as the network gives them, float32 (N, d); of the data, from the store if it has them."""
+        """Return the network's output, float32 (N, d); for the data, from the store if it is there."""
         extractor, store, pixels, key = self.extractor(name), self._store(images), self._pixels(images), (name, images)
 
-        def take() -> Tensor:
+        def compute() -> Tensor:
             return extract(extractor, pixels, self.device, self.batch_size)
 
-        if key not in self._taken:
-            self._taken[key] = store.features(extractor, images, len(pixels), take) if store else take()
-        return self._taken[key]
+        if key not in self._network_outputs:
+            self._network_outputs[key] = store.features(extractor, images, len(pixels), compute) if store else compute()
+        return self._network_outputs[key]
 
     def _store(self, images: SetName) -> FeatureStore | None:
         if self._data is None or images == "samples":
@@ -165,7 +165,7 @@ class CellEvaluation:
         return FeatureStore(self._data.cache, self._data.hash, self.device.type, self.batch_size)
 
     def logits(self, name: str, images: SetName) -> Tensor | None:
-        """Return float64 class logits (N, classes) on the CPU, computed once; None where there are no classes."""
+        """Return float64 class logits (N, classes) on the CPU, computed once; None without a classifier."""
         extractor, key = self.extractor(name), (name, images)
         if not isinstance(extractor, Classifier):
             return None
@@ -180,11 +180,11 @@ class CellEvaluation:
 
     @property
     def likelihood(self) -> Likelihood | None:
-        """The likelihood of the model whose samples these are, or None where it has none."""
+        """The likelihood of the model that drew the samples, or None if it has none."""
         return None if self._bounds is None else self._bounds[0]
 
     def bound(self, draws: int, count: int | None = None) -> LikelihoodBound | None:
-        """Return the bound on `count` held-out images, or all, from `draws` latents each; computed once."""
+        """Return the bound on `count` held-out images, or on all, from `draws` latents each; computed once."""
         if self._bounds is None:
             return None
         key = draws, count
@@ -193,9 +193,9 @@ class CellEvaluation:
         return self._bound[key]
 
     def modes(self, images: SetName) -> Tensor | None:
-        """Return the mode of each image, int64 (N,) on the CPU, -1: none; None where the dataset has no modes.
+        """Return each image's mode, int64 (N,) on the CPU (-1 for none), or None if the dataset has no modes.
 
-        Raises ValueError where the dataset's `mode_of` returns something else.
+        Raises ValueError if the dataset's `mode_of` returns something else.
         """
         if self._mode_of is None:
             return None
@@ -205,14 +205,15 @@ class CellEvaluation:
                 found: object = resolve(self._mode_of)(pixels.to(self.device))
             if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (len(pixels),):
                 what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
-                raise ValueError(f"the dataset's mode_of returned {what} for {len(pixels)} images, not one int64 each.")
+                raise ValueError(
+                    f"the dataset's mode_of returned {what} for {len(pixels)} images, not one int64 per image."
+                )
             self._modes[images] = found.cpu().clone()
         return self._modes[images]
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator whose stream depends on the seed and on `purpose` only."""
-        digest = hashlib.sha256(f"{self.seed}:{purpose}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        return seeded_generator(self.seed, purpose, torch.device("cpu"))
 
     def _pixels(self, images: SetName) -> Tensor:
         split: Images = {"samples": self.samples, "train": self.train, "test": self.test}[images]
@@ -222,10 +223,10 @@ class CellEvaluation:
 def measure(
     metrics: Sequence[MetricSpec], evaluation: Evaluation, reconstructs: bool
 ) -> tuple[list[Estimate], list[Unavailable]]:
-    """Ask each metric for its number, and return the numbers and, for the others, why there is none.
+    """Run each metric; return the estimates and, for the metrics that gave none, the reasons.
 
-    A metric that raises, returns something else, or a value that is not finite costs itself only. Metrics that need a
-    reconstruction are left out where the family makes none.
+    A metric that raises, or returns anything but a finite estimate, does not affect the others. Metrics that need a
+    reconstruction are left out where the family has none.
     """
     results = [found for _, each in measure_each(metrics, evaluation, reconstructs) for found in each]
     return (
@@ -237,9 +238,9 @@ def measure(
 def measure_each(
     metrics: Sequence[MetricSpec], evaluation: Evaluation, reconstructs: bool
 ) -> list[tuple[str, list[Estimate | Unavailable]]]:
-    """Return the same by the name of each metric that was asked: its numbers may have earned others."""
-    asked = [spec for spec in metrics if reconstructs or not spec.needs_reconstruction]
-    return [(spec.name, _measure_one(spec, evaluation)) for spec in asked]
+    """Return the same results by the requested metric's name; the estimates themselves may be named otherwise."""
+    applicable = [spec for spec in metrics if reconstructs or not spec.needs_reconstruction]
+    return [(spec.name, _measure_one(spec, evaluation)) for spec in applicable]
 
 
 def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> list[Estimate | Unavailable]:
@@ -265,7 +266,7 @@ def _checked(spec: MetricSpec, found: object) -> Estimate | Unavailable:
         return Unavailable(name, f"{plugin}: its value is a {type(found.value).__name__}, not a float.")
     if spec.direction not in (found.direction, "each"):
         return Unavailable(
-            name, f"{plugin}: the estimate says '{found.direction}' is better, the spec '{spec.direction}'."
+            name, f"{plugin}: the estimate says that '{found.direction}' is better, the spec '{spec.direction}'."
         )
     if not found.finite:
         return Unavailable(name, f"the value {found.value} is not finite")

@@ -1,48 +1,61 @@
-"""What the metrics of features begin with: features of several sets of images that may be compared, or why not."""
+"""Feature sets for the feature metrics: comparable features of several sets of images, or the reason there are none."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from genbench.api.evaluation import Evaluation, SetName
+from genbench.api.evaluation import Evaluation, SetName, Statistics
 from genbench.metrics.frechet import statistics, whiten
 from genbench.plugins.feature_metrics import PREFIXES
 
 
 def earned_name(prefix: str, evaluation: Evaluation, extractor: str) -> str:
-    """Return what this measurement is called with the weights that were found; raises `ExtractorUnavailable`."""
+    """Return the metric's name for the weights actually loaded; raise `ExtractorUnavailable`."""
     return PREFIXES[prefix].named(extractor, evaluation.extractor(extractor).name)
 
 
 def comparable_features(
     evaluation: Evaluation, extractor: str, *names: SetName, at_least: int = 2
 ) -> tuple[Tensor, ...]:
-    """Return the features (N, d), float64, of each of these sets, whitened by the training images' where asked for.
+    """Return the features (N, d), float64, of each named set, whitened by the training images if the extractor says so.
 
-    Raises ValueError where a set has fewer than `at_least` images, a feature is NaN or infinite, or the training
-    images, where they are asked for, all have the same features.
+    Raises ValueError where a set has fewer than `at_least` images, a feature is NaN or infinite, or the training images
+    are used and all have the same features.
     """
     whitened = evaluation.extractor(extractor).whiten
-    sets = {name: evaluation.features(extractor, name) for name in dict.fromkeys((*names, *_WHITENS[whitened]))}
+    sets = {
+        name: evaluation.features(extractor, name) for name in dict.fromkeys((*names, *_SETS_FOR_WHITENING[whitened]))
+    }
     for name, features in sets.items():
         if len(features) < at_least:
-            raise ValueError(f"it needs {at_least} images at least; {_SAID[name]}: {len(features)}.")
+            raise ValueError(f"it needs at least {at_least} images; {_DESCRIPTIONS[name]}: {len(features)}.")
         wrong = int((~features.isfinite().all(1)).sum())
         if wrong:
-            raise ValueError(f"the features of {wrong} of the {_SAID[name]} are not finite.")
+            raise ValueError(f"the features of {wrong} of the {_DESCRIPTIONS[name]} are not finite.")
     if "train" in sets and bool((sets["train"] == sets["train"][:1]).all()):
-        raise ValueError("the training images all have the same features: there is nothing to compare by.")
+        raise ValueError("the training images all have the same features: there is no scale to compare by.")
     if not whitened:
         return tuple(sets[name] for name in names)
     transform = whiten(statistics(sets["train"]))
     return tuple(transform(sets[name]) for name in names)
 
 
+def reference_space(evaluation: Evaluation, extractor: str) -> tuple[Callable[[Tensor], Tensor], Statistics]:
+    """Return the map of features to the space in which distances are taken, and the training images' Gaussian there."""
+    reference = evaluation.statistics(extractor, "train")
+    if not evaluation.extractor(extractor).whiten:
+        return Tensor.double, reference
+    transform = whiten(reference)
+    return transform, statistics(transform(evaluation.features(extractor, "train")))
+
+
 def protocol_of(
     evaluation: Evaluation, extractor: str, **rest: str | int | float | bool
 ) -> dict[str, str | int | float | bool]:
-    """Return the protocol of a number that compares all samples with all training images by their features."""
+    """Return the protocol of a metric that compares the samples' features with those of all training images."""
     loaded = evaluation.extractor(extractor)
     return {
         **loaded.protocol,
@@ -54,12 +67,12 @@ def protocol_of(
 
 
 def random_subset(features: Tensor, count: int, seed: int = 0) -> Tensor:
-    """Return `count` of the rows, the same ones each time, so that all cells are compared with the same images."""
+    """Return `count` rows, the same ones each time, so that all cells are compared with the same images."""
     if count >= len(features):
         return features
     chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:count]
     return features[chosen]
 
 
-_SAID: dict[SetName, str] = {"samples": "samples", "train": "training images", "test": "held-out images"}
-_WHITENS: dict[bool, tuple[SetName, ...]] = {True: ("train",), False: ()}
+_DESCRIPTIONS: dict[SetName, str] = {"samples": "samples", "train": "training images", "test": "held-out images"}
+_SETS_FOR_WHITENING: dict[bool, tuple[SetName, ...]] = {True: ("train",), False: ()}

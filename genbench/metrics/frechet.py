@@ -1,11 +1,11 @@
-"""The Fréchet distance between two sets of features, by a formula that cannot fail.
+"""The Fréchet distance between two sets of features, by a numerically safe formula.
 
     FD = |μ₁ - μ₂|² + tr Σ₁ + tr Σ₂ - 2 tr (Σ₁ Σ₂)^½        (Dowson and Landau, 1982; Heusel et al., 2017, eq. 6)
 
 With any factors Σ = FᵀF the last trace is the nuclear norm ‖F₁ F₂ᵀ‖₊, a sum of singular values (Mathiasen and Hvilshøj,
 arXiv:2009.14075). So there is no matrix square root, no imaginary part to drop and no ε to add; the distance of a set
-from itself is zero to rounding, with fewer images than features too. All arithmetic is in float64, on a part of the
-features at a time, so that they may lie on disk.
+from itself is zero to rounding, even with fewer images than features. All arithmetic is in float64 and proceeds in
+parts, so that the features may stay on disk.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch import Tensor
 
 from genbench.api.evaluation import Rows
 from genbench.api.evaluation import Statistics as Statistics
-from genbench.features.feature_file import pieces
-from genbench.metrics.jackknife import Jackknife, jackknife
+from genbench.features.feature_file import chunks
 from genbench.metrics.moments import require_two_finite
+from genbench.metrics.standard_errors import Jackknife, jackknife, rows_outside
 
-# Networks compute features in float32, to 1e-7 of their size. A direction that spreads less than ten times that shows
-# their rounding, which whitening would blow up to the size of a feature.
+# Networks compute features in float32, to 1e-7 of their size. A direction with less than ten times that spread contains
+# only rounding, which whitening would amplify to the size of a feature.
 NULL_SPREAD = 1e-6
 
-_ROWS = 512  # that are in memory at a time
-_EXACT = 512  # singular values: of fewer, the exact ones cost nothing that anybody would notice
+_ROWS = 512  # in memory at a time
+_EXACT = 512  # singular values; up to this many, computing them exactly costs next to nothing
 
 
 def statistics(features: Rows) -> Statistics:
@@ -37,10 +37,10 @@ def statistics(features: Rows) -> Statistics:
     require_two_finite(features)
     n, d = features.shape
     mean = _mean(features)
-    # R of a QR decomposition has the same Gram matrix, and unlike the covariance does not square the condition number;
-    # R of what lies below it and of more rows is R of all
+    # R of a QR decomposition has the same Gram matrix and, unlike the covariance, does not square the condition number;
+    # stacking R on further rows and decomposing again gives the R of all rows
     factor = torch.empty(0, d, dtype=torch.float64)
-    for part in pieces(features, max(d, 1024) if n > d else n):
+    for part in chunks(features, max(d, 1024) if n > d else n):
         factor = torch.cat([factor, part.double() - mean])
         if n > d:
             factor = torch.linalg.qr(factor, mode="r").R
@@ -48,10 +48,10 @@ def statistics(features: Rows) -> Statistics:
 
 
 def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-7) -> float:
-    """Return the Fréchet distance between two Gaussians of the same dimension: ≥ 0, symmetric, 0 for equals.
+    """Return the Fréchet distance between two Gaussians of the same dimension: ≥ 0, symmetric, 0 if they are equal.
 
-    Of many features exact singular values take seconds: they are computed only where the relative error could be more
-    than `tolerance` without them.
+    For many features, exact singular values take seconds: they are computed only where the relative error could exceed
+    `tolerance` without them.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(f"features of {len(a.mean)} and {len(b.mean)} dimensions have no distance.")
@@ -61,17 +61,17 @@ def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-7) -> f
         norm, rounding = _nuclear_norm(smaller_gram(product))
         if 2 * rounding < tolerance * (apart - 2 * norm):
             return float(apart - 2 * norm)
-    # Below zero lies only rounding, of the order of ε (tr Σ₁ + tr Σ₂): cutting it off hides nothing.
+    # A negative value is only rounding, of the order of ε (tr Σ₁ + tr Σ₂): clamping it hides nothing.
     return max(0.0, float(apart - 2 * torch.linalg.svdvals(product).sum()))
 
 
 def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Jackknife:
     """Return standard error and bias of FD(features, reference) by sampling `features`, by the delete-block jackknife.
 
-    `blocks` holds the row numbers of each block (`genbench.metrics.jackknife.make_blocks`). The reference is held
-    fixed: no bias of its own sample is found. Where the distance is no more than the bias of a finite sample, its error
-    is of second order and this estimate is only its order of magnitude. A bootstrap would be worse: resampling adds a
-    bias of its own.
+    `blocks` holds the row numbers of each block (`genbench.metrics.standard_errors.make_blocks`). The reference is held
+    fixed: the bias of its own sample is not estimated. Where the distance does not exceed the bias of a finite sample,
+    its error is of second order and this estimate gives only the order of magnitude. A bootstrap would be worse:
+    resampling adds a bias of its own.
     """
     return jackknife(changes_without(features, reference, blocks))
 
@@ -85,14 +85,14 @@ def changes_without(features: Rows, reference: Statistics, blocks: Sequence[Tens
 def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:
     """Return the map of features (N, d) to (N, r) under which `reference` has mean 0 and covariance I.
 
-    Directions in which the reference does not vary beyond rounding are dropped: they have no scale to be measured by.
-    Raises ValueError where it varies in none.
+    Directions in which the reference varies only by rounding are dropped: they have no scale. Raises ValueError where
+    it varies in none.
     """
     _, scales, directions = torch.linalg.svd(reference.factor, full_matrices=False)
     magnitude = torch.maximum(scales.max(), reference.mean.abs().max())
     kept = scales > NULL_SPREAD * magnitude
     if not kept.any():
-        raise ValueError("the reference features are all the same: there is no spread to measure distances by.")
+        raise ValueError("the reference features are all the same: there is no spread to scale distances by.")
     transform = directions[kept].T / scales[kept]
     return lambda features: (features.double() - reference.mean) @ transform
 
@@ -106,14 +106,14 @@ def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) ->
     """Yield by how much the distance changes when each block is deleted.
 
     tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-1) for the centred features C: deleting rows of C deletes rows of this product,
-    P. Its nuclear norm comes from a Gram matrix, the smaller one: PᵀP, from which a block is subtracted, or PPᵀ, of
-    which a part is selected. Both distances of a change come the same way, so that what rounding does to them cancels.
+    P. Its nuclear norm comes from the smaller Gram matrix: PᵀP, from which a block is subtracted, or PPᵀ, from which
+    rows and columns are selected. Both distances of a change are computed the same way, so that rounding errors cancel.
     """
     n, mean, projection = len(features), _mean(features), reference.factor.T
     wide = n <= projection.shape[1]
 
     def sums(block: Tensor, gram: Tensor, sign: int) -> tuple[Tensor, float]:
-        """Return the sum and the sum of squares of a block's centred rows, and add PᵀP of them to `gram`."""
+        """Return the sum and the sum of squares of a block's centred rows, and add their PᵀP to `gram`."""
         total, squares = torch.zeros_like(mean), 0.0
         for part in torch.split(block, _ROWS):
             rows = features[part].double() - mean
@@ -133,31 +133,30 @@ def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) ->
     for block in blocks:
         rest, gram = n - len(block), whole.clone()
         total, squares = sums(block, gram, -1)
-        shift = -total / rest  # of the mean, by deleting the block
+        shift = -total / rest  # of the mean when the block is deleted
         rest_trace = trace - squares - rest * shift.square().sum()
         if wide:
-            kept = torch.ones(n, dtype=torch.bool)
-            kept[block] = False
+            kept = rows_outside(block, n)
             gram = gram[kept][:, kept]
             gram = gram - gram.mean(0, keepdim=True) - gram.mean(1, keepdim=True) + gram.mean()
         else:
-            total = total @ projection  # the rows that remain sum to minus this
+            total = total @ projection  # the remaining rows sum to minus this
             gram.addr_(total, total, alpha=-1 / rest)
         cross = _norm(gram) / (rest - 1) ** 0.5
         yield (mean + shift - reference.mean).square().sum() + rest_trace / (rest - 1) - 2 * cross - distance
 
 
 def _mean(features: Rows) -> Tensor:
-    parts = [part.double().sum(0) for part in pieces(features)]
+    parts = [part.double().sum(0) for part in chunks(features)]
     return torch.stack(parts).sum(0) / len(features)
 
 
 def _nuclear_norm(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the nuclear norm of a matrix with this Gram matrix, and about how much of it may be rounding.
+    """Return the nuclear norm of a matrix with this Gram matrix, and its approximate rounding error.
 
-    The square roots of eigenvalues come several times as fast as singular values, but rounding moves an eigenvalue by
-    ε times the largest one. The errors of the roots differ in sign and add up as independent ones do, except where
-    nothing but rounding is left, of which all roots are positive.
+    Eigenvalues are several times as fast as singular values, but rounding moves each by ε times the largest one. The
+    errors of their square roots differ in sign and add up like independent ones, except for eigenvalues that are only
+    rounding, whose roots are all positive.
     """
     values = torch.linalg.eigvalsh(gram).clamp_min(0)
     rounding = torch.finfo(values.dtype).eps * values.max()

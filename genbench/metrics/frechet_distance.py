@@ -16,23 +16,23 @@ from genbench.api.evaluation import (
 from genbench.metrics.feature_sets import protocol_of
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
 from genbench.metrics.frechet_null import null_distance
-from genbench.metrics.jackknife import make_blocks
+from genbench.metrics.standard_errors import make_blocks
 
 
 class Distance(NamedTuple):
-    """A distance, and what it is worth."""
+    """A distance with its uncertainty."""
 
     value: float
-    standard_error: float | None  # of drawing the samples; None: there are too few of them
-    debiased: float | None  # less the bias of a finite number of samples; None: there are too few of them
-    null: float | None  # what as many images of a perfect generator are expected to score; None: not known
+    standard_error: float | None  # from drawing the samples; None: too few samples
+    debiased: float | None  # with the bias of the finite sample size removed; None: too few samples
+    null: float | None  # expected value for as many images of a perfect generator; None: unknown
 
 
 def distance_from(features: Rows, reference: Statistics, whitens: bool, rng: torch.Generator) -> Distance:
     """Return the distance of features (N, d), N ≥ 2, from `reference`, with its error, bias and null.
 
-    Where `whitens`, both are first whitened by the reference, so that the scale of a feature does not matter. `rng`
-    draws the blocks of the jackknife.
+    With `whitens`, both are first whitened by the reference, so that the scale of a feature does not matter. `rng`
+    draws the jackknife blocks.
     """
     if whitens:
         features = whiten(reference)(features[:])
@@ -48,15 +48,15 @@ def distance_from(features: Rows, reference: Statistics, whitens: bool, rng: tor
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
-    """Return the distance between the samples' and the training images' features, under the name it has earned.
+    """Return the distance between the samples' and the training images' features, named after the weights loaded.
 
-    The standard error is that of drawing the samples, from the delete-block jackknife; the training images are a fixed
-    reference. The value falls with the number of samples even for a perfect model (its bias goes as 1/n): compare at
-    equal n, or with the null beside it.
+    The standard error covers the drawing of samples, by the delete-block jackknife; the training images are a fixed
+    reference. The value falls with the number of samples even for a perfect model (its bias is proportional to 1/n):
+    compare values at equal n, or relative to the null.
     """
     loaded = evaluation.extractor(extractor)
     if len(evaluation.samples.pixels) < 2:
-        return Unavailable(loaded.name, "a Fréchet distance needs two samples at least.")
+        return Unavailable(loaded.name, "a Fréchet distance needs at least two samples.")
     samples, reference = evaluation.rows(extractor, "samples"), evaluation.statistics(extractor, "train")
     found = distance_from(samples, reference, loaded.whiten, evaluation.generator(f"jackknife of {extractor}"))
     return Estimate(

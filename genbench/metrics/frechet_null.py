@@ -1,13 +1,13 @@
-"""What a perfect generator is expected to score: the Fréchet distance of two finite samples of one Gaussian.
+"""The expected score of a perfect generator: the Fréchet distance between two finite samples of one Gaussian.
 
 A sample of N has a distance from its own distribution, which for N ≫ d is about
 
     tr Σ / N + (Σᵢⱼ λᵢ λⱼ / (λᵢ + λⱼ) + tr Σ / 2) / (2 (N - 1))        (λ: the d eigenvalues of Σ)
 
-and grows as d²; from another sample of M it is about this with 1/N + 1/M for 1/N. Where N is not far above d the
-expansion is off by many per cent, so the expectation is taken over draws. None of them needs N × d numbers: the
-triangular factor of a sample's scatter has independent normal entries, and roots of χ² on its diagonal (Bartlett, On
-the theory of statistical regression, 1933).
+and grows as d²; for the distance from another sample of size M, replace 1/N by 1/N + 1/M. Where N is not far above d,
+the expansion is off by many per cent, so the expectation is taken over random draws. A draw does not need N × d
+numbers: the triangular factor of a sample's scatter has independent normal entries, and roots of χ² on its diagonal
+(Bartlett, On the theory of statistical regression, 1933).
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from torch import Tensor
 from genbench.api.evaluation import Statistics
 from genbench.metrics.frechet import frechet_distance, smaller_gram
 
-_DRAWS = 64  # at most; few dimensions spread more than many
-_DIMENSIONS = 4096  # in all draws together, but two draws at least
-_TOLERANCE = 1e-3  # of one draw: far below what draws differ by
-_WHITENING = 2  # reference images per feature below which what they whiten has no expectation, or hardly one
+_DRAWS = 64  # at most; draws of few dimensions vary more than those of many
+_DIMENSIONS = 4096  # in all draws together, but at least two draws
+_TOLERANCE = 1e-3  # of one draw: far below the variation between draws
+_WHITENING = 2  # reference images per feature; with fewer, the whitened distance has no useful expectation
 
 
 def null_distance(reference: Statistics, n: int, seed: int = 0, whitened: bool = False) -> float | None:
-    """Return the expected distance from `reference` of n ≥ 2 images of the same distribution.
+    """Return the expected distance of n ≥ 2 images from `reference` if both have the same distribution.
 
     Args:
-        reference: its covariance stands for the distribution's; where it knows its own n, it is a finite sample too.
+        reference: its covariance is taken for the distribution's; if its own n is set, it is a finite sample too.
         n: images of the perfect generator.
-        seed: of the draws; the same everywhere, so that cells of one size have one null.
-        whitened: both samples are whitened by the reference's statistics, whose covariance is I now.
+        seed: of the draws; the same everywhere, so that cells of equal size share one null.
+        whitened: whether both samples are whitened by the reference's statistics, which makes its covariance I.
 
-    Returns None where the reference is whitened and of fewer than two images per feature.
+    Returns None if the reference is whitened and has fewer than two images per feature.
     """
     scales = torch.linalg.eigvalsh(smaller_gram(reference.factor)).clamp_min(0).sqrt()
     d, other = len(scales), reference.n
@@ -61,7 +61,7 @@ def _draw(scales: Tensor, n: int, other: int | None, whitened: bool, rng: np.ran
         means = scales.square().sum()
     zero = torch.zeros(len(scales), dtype=torch.float64)
     spreads = frechet_distance(Statistics(zero, sample, n), Statistics(zero, reference, other), _TOLERANCE)
-    return spreads + float(means) * inverse / n  # the means' part is known: it need not be drawn
+    return spreads + float(means) * inverse / n  # the expected contribution of the means is known exactly
 
 
 def _factor(d: int, n: int, rng: np.random.Generator) -> Tensor:

@@ -5,8 +5,9 @@ The squared maximum mean discrepancy of m samples x and n training images y of d
 
     KD = Σ_{i≠j} k(xᵢ, xⱼ) / m(m-1) + Σ_{i≠j} k(yᵢ, yⱼ) / n(n-1) - 2/(mn) Σᵢⱼ k(xᵢ, yⱼ)        k(x, y) = (x·y/d + 1)³
 
-All pairs are taken, where others average over random subsets and give the spread of these overlapping subsets as if it
-were an error. It is not biased by the number of images, so it may come out below zero, and then says: no difference.
+All pairs are used; other implementations average over random subsets and report the spread of these overlapping subsets
+as if it were a standard error. The estimate is unbiased at any number of images, so it may be negative where there is
+no difference.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 DEGREE = 3
 _ROWS = 1024
@@ -38,10 +39,10 @@ def gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
-    """Return the kernel distance of the samples from the training images, all of both.
+    """Return the kernel distance of the samples from the training images, using all of both.
 
-    The standard error is that of drawing the samples, from the delete-block jackknife. Where there is no difference
-    it is too large, by up to √2, since there the statistic is of second order.
+    The standard error covers the drawing of samples, by the delete-block jackknife. Where there is no difference it is
+    too large, by a factor of up to √2, because there the statistic is of second order.
     """
     name = earned_name("kd", evaluation, extractor)
     try:
@@ -69,15 +70,17 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
 def kernel_distance(
     x: Tensor, y: Tensor, blocks: Sequence[Tensor], kernel: Kernel = polynomial
 ) -> tuple[float, float | None]:
-    """Return the unbiased kernel distance of features (m, d) and (n, d), and its error from drawing x.
+    """Return the unbiased kernel distance of features (m, d) and (n, d), and its standard error from drawing x.
 
-    `blocks` part the rows of x; what deleting one of them leaves is subtracted from the sums, exactly. There is no
-    error without blocks, or where a block leaves a single row. Raises ValueError where a set has fewer than two rows.
+    `blocks` partition the rows of x; each replicate subtracts a block from the sums, exactly. There is no error without
+    blocks, or where a block leaves a single row. Raises ValueError where a set has fewer than two rows.
     """
     m, n = len(x), len(y)
     if min(m, n) < 2:
-        raise ValueError(f"pairs of different images need two of each at least; there are {m} and {n}.")
-    member = torch.zeros(m, max(1, len(blocks)), dtype=torch.float64)  # of blocks; of one, where there are none
+        raise ValueError(f"pairs of different images need at least two in each set; there are {m} and {n}.")
+    member = torch.zeros(
+        m, max(1, len(blocks)), dtype=torch.float64
+    )  # block membership; a single block where there are none
     for block, rows in enumerate(blocks or [torch.arange(m)]):
         member[rows, block] = 1
     within = _sums_of_pairs(x, member, kernel)
@@ -99,7 +102,7 @@ def kernel_distance(
 
 
 def _sums_of_pairs(x: Tensor, member: Tensor, kernel: Kernel) -> Tensor:
-    """Return the sums of the kernel over pairs of different rows, by the blocks that they are members of: (B, B)."""
+    """Return the sums of the kernel over pairs of different rows, grouped by the blocks of both: (B, B)."""
     sums = torch.zeros(member.shape[1], member.shape[1], dtype=torch.float64)
     strips = torch.split(torch.arange(len(x)), _ROWS)
     for first, rows in enumerate(strips):

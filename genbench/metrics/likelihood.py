@@ -1,8 +1,8 @@
-"""The metrics `elbo`, `rate`, `distortion`, `iwae-k64` and `bits-per-dim`: what a model says of held-out images.
+"""The metrics `elbo`, `rate`, `distortion`, `iwae-k64` and `bits-per-dim`: a model's likelihood of held-out images.
 
-All rest on the same latents of the same images, so that they can be set against each other: elbo is minus the sum of
-rate and distortion, up to the noise of the latents, and never above iwae-k64. The weight β that was trained with has no
-part in any of them. Standard errors are those of the mean over images.
+All use the same latents of the same images, so that they can be compared with each other: elbo is minus the sum of rate
+and distortion, up to the noise of the latents, and never above iwae-k64. The training weight β does not enter any of
+them. Standard errors are those of the mean over images.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from genbench.api.evaluation import (
     Unavailable,
 )
 from genbench.api.training import LikelihoodBound
-from genbench.metrics.reconstruction import mean_and_standard_error
+from genbench.metrics.standard_errors import mean_and_standard_error
 
 ELBO, RATE, DISTORTION, BITS = "elbo", "rate", "distortion", "bits-per-dim"
 DRAWS = 64  # latents for each image
 IWAE = f"iwae-k{DRAWS}"
-IMAGES = 500  # held-out images that are asked about, at most: each is decoded DRAWS times
+IMAGES = 500  # held-out images at most: each is decoded DRAWS times
 
 NO_BOUND = (
-    "the model bounds no likelihood: its loss names none, its encoder is deterministic, or its prior is not N(0, I)."
+    "the model has no likelihood bound: its loss names none, its encoder is deterministic, or its prior is not N(0, I)."
 )
 _NOT_BITS = {
-    "density": "a density of real numbers, not of 256 levels, has no bits: use likelihood=logistic.",
-    "cross-entropy": "a cross-entropy of grey pixels is no likelihood: use likelihood=logistic.",
+    "density": "a density over real numbers, not of 256 levels, has no value in bits: use likelihood=logistic.",
+    "cross-entropy": "the cross-entropy of grey pixels is not a likelihood: use likelihood=logistic.",
 }
 
 
 def measure_elbo(evaluation: Evaluation) -> Estimate | Unavailable:
     """Return the evidence lower bound E_q[log p(x|z) + log p(z) - log q(z|x)] in nats per image.
 
-    It is the mean of the log weights, whose noise vanishes as q comes near the true posterior.
+    It is the mean of the log weights, whose noise vanishes as q approaches the true posterior.
     """
     return _measure(evaluation, ELBO, "higher", elbo)
 
 
 def measure_rate(evaluation: Evaluation) -> Estimate | Unavailable:
-    """Return KL(q(z|x) ‖ p(z)) in nats per image: what the latents cost.
+    """Return KL(q(z|x) ‖ p(z)) in nats per image: the cost of the latents.
 
-    Lower is better at equal distortion, as each nat of it is one less of the bound; alone it says nothing, and a
+    Lower is better at equal distortion, since each nat lowers the bound by one; alone it means nothing, and a
     collapsed posterior has a rate of 0 (Alemi et al. 2018, "Fixing a Broken ELBO").
     """
     return _measure(evaluation, RATE, "lower", lambda bound: bound.rate)
 
 
 def measure_distortion(evaluation: Evaluation) -> Estimate | Unavailable:
-    """Return E_q[-log p(x|z)] in nats per image: what the latents leave to be said.
+    """Return E_q[-log p(x|z)] in nats per image: the information that the latents leave out.
 
     It may be negative where the likelihood is a density.
     """
@@ -64,13 +64,13 @@ def measure_distortion(evaluation: Evaluation) -> Estimate | Unavailable:
 def measure_iwae(evaluation: Evaluation) -> Estimate | Unavailable:
     """Return the importance-weighted bound log 1/K Σ_k w_k, K = 64, in nats per image (Burda et al. 2016, equation 8).
 
-    In expectation it lies between the ELBO and log p(x), and nearer to the latter with more latents.
+    In expectation it lies between the ELBO and log p(x), closer to the latter the more latents are drawn.
     """
     return _measure(evaluation, IWAE, "higher", importance_weighted)
 
 
 def measure_bits_per_dim(evaluation: Evaluation) -> Estimate | Unavailable:
-    """Return -ELBO / (D ln 2), D = channels x height x width: 8 bits is what the bare pixels take."""
+    """Return -ELBO / (D ln 2), D = channels x height x width: raw pixels take 8 bits."""
     likelihood = evaluation.likelihood
     if likelihood is not None and likelihood.kind != "discrete":
         return Unavailable(BITS, _NOT_BITS[likelihood.kind])
@@ -89,7 +89,7 @@ def importance_weighted(bound: LikelihoodBound) -> Tensor:
 
 
 def bits_per_dim(log_likelihood: Tensor, dimensions: int) -> Tensor:
-    """Turn nats per image into bits per dimension, with the sign turned round."""
+    """Convert a log-likelihood in nats per image to bits per dimension; the sign is reversed."""
     return -log_likelihood / (dimensions * math.log(2))
 
 

@@ -1,16 +1,16 @@
-"""Precision, recall, density and coverage: how the balls around two sets of images overlap.
+"""Precision, recall, density and coverage: the overlap of balls around two sets of images.
 
-Around every image lies a ball that reaches to its k-th nearest other image of the same set. With N real images x, M
-samples y, and balls B that do not hold their own surface:
+Each image is the centre of a ball that reaches to its k-th nearest other image of the same set. With N real images x,
+M samples y, and open balls B:
 
     precision = share of samples that lie in some B(xᵢ)           (Kynkäänniemi et al., 2019, arXiv:1904.06991)
     recall    = share of real images that lie in some B(yⱼ)
     density   = 1/(kM) Σⱼ Σᵢ 1[yⱼ in B(xᵢ)]                       (Naeem et al., 2020, arXiv:2002.09797, eq. 4)
-    coverage  = share of real images whose ball holds a sample    (eq. 5)
+    coverage  = share of real images whose ball contains a sample (eq. 5)
 
-These are the conventions of Naeem et al.'s package: k = 5, an image not its own neighbour, distances strictly below
-the radius. Of two sets from one distribution the mean of density is 1, and that of coverage 1 - ∏ᵢ₌₁ᵏ (N-i)/(M+N-i)
-(their appendix); precision and recall have no such value.
+These are the conventions of Naeem et al.'s package: k = 5, an image is not its own neighbour, distances strictly below
+the radius. For two sets from one distribution the expected density is 1, and the expected coverage
+1 - ∏ᵢ₌₁ᵏ (N-i)/(M+N-i) (their appendix); precision and recall have no such value.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.metrics.jackknife import standard_error_from_replicates
 from genbench.metrics.neighbours import ROWS, centred, exact_squared_distances, nearer_than, nearest_others, tile
-from genbench.metrics.reconstruction import mean_and_standard_error
+from genbench.metrics.standard_errors import mean_and_standard_error, standard_error_from_replicates
 
 K = 5
 
-_KNOWN = 3  # times k nearest others: among so many is the k-th outside of any block
+_KNOWN = 3  # times k nearest others are searched: enough to contain the k-th outside any one block
 
 
 class Score(NamedTuple):
-    """A number and its standard error, where there is one."""
+    """A number and its standard error, if known."""
 
     value: float
     standard_error: float | None
@@ -51,16 +50,17 @@ class Overlap(NamedTuple):
 def overlap(real: Tensor, samples: Tensor, blocks: Sequence[Tensor], k: int = K) -> Overlap:
     """Return the overlap of features (N, d) of real images and (M, d) of samples.
 
-    The standard errors are those of drawing the samples. Given the real images, precision and density are means of
-    one number per sample. Recall and coverage are not: for them it is the jackknife over `blocks`, row numbers of
-    samples, where the balls of the samples that are left grow as those of a smaller set do. It costs no second pass:
-    of each real image we keep how many samples of each block it meets. For such counts of what was met at all it is
-    too large (Efron and Stein, 1981), by a half or so in simulations. Raises ValueError where a set has k images or
-    fewer.
+    The standard errors cover the drawing of samples. Given the real images, precision and density are means of one
+    number per sample. Recall and coverage are not: their errors come from the jackknife over `blocks`, row numbers of
+    samples, where the balls of the remaining samples grow as those of a smaller set do. This needs no second pass: for
+    each real image we keep the number of matching samples in each block. For such shares the jackknife error is too
+    large (Efron and Stein, 1981), by about a half in simulations. Raises ValueError if a set has k images or fewer.
     """
     n, m = len(real), len(samples)
     if min(n, m) <= k:
-        raise ValueError(f"the {k} nearest others need {k + 1} images at least; there are {n} real and {m} samples.")
+        raise ValueError(
+            f"the {k} nearest others need at least {k + 1} images; there are {n} real images and {m} samples."
+        )
     block_of = torch.zeros(m, dtype=torch.int64)
     for number, rows in enumerate(blocks):
         block_of[rows] = number
@@ -71,34 +71,34 @@ def overlap(real: Tensor, samples: Tensor, blocks: Sequence[Tensor], k: int = K)
     grown_radii = _radii_without(squared, block_of[others], member.shape[1], k)  # (M, blocks)
     widest = grown_radii.amax(1)
 
-    met = torch.zeros(m)  # real balls that each sample lies in
-    held = torch.zeros(n, member.shape[1])  # samples of each block that each real ball holds
-    holding = torch.zeros(n, member.shape[1])  # balls of samples of each block that hold a real image
-    grown = torch.zeros(n, member.shape[1])  # balls that hold it only once a block is gone
+    covering = torch.zeros(m)  # number of real balls that contain each sample
+    held = torch.zeros(n, member.shape[1])  # samples of each block that each real ball contains
+    holding = torch.zeros(n, member.shape[1])  # balls of samples of each block that contain a real image
+    grown = torch.zeros(n, member.shape[1])  # balls that contain it only after a block is deleted
     centre = real.mean(0)
     for columns in torch.split(torch.arange(m), ROWS):
         b = centred(samples, columns, centre)
         for rows in torch.split(torch.arange(n), ROWS):
             found = tile(centred(real, rows, centre), b)
             inside = nearer_than(found, real_radii[rows], real, rows, samples, columns, of_rows=True).float()
-            met[columns] += inside.sum(0)
+            covering[columns] += inside.sum(0)
             held[rows] += inside @ member[columns]
             inside = nearer_than(found, sample_radii[columns], real, rows, samples, columns, of_rows=False)
             holding[rows] += inside.float() @ member[columns]
             at, of = (found.squared < widest[columns]).logical_and_(inside.logical_not_()).nonzero(as_tuple=True)
             reached = found.squared[at, of][:, None] < grown_radii[columns[of]]
-            reached &= member[columns[of]] == 0  # where its own block is gone a ball is gone too
+            reached &= member[columns[of]] == 0  # a ball is deleted together with its own block
             grown.index_add_(0, rows[at], reached.float())
 
-    def left(counts: Tensor) -> Tensor:
+    def without_each_block(counts: Tensor) -> Tensor:
         return counts.sum(1, keepdim=True) - counts
 
     enough = len(blocks) > 1 and bool(grown_radii.isfinite().all())
     return Overlap(
-        precision=Score(*mean_and_standard_error((met > 0).double())),
-        recall=_share(holding, left(holding) + grown if enough else None),
-        density=Score(*mean_and_standard_error(met.double() / k)),
-        coverage=_share(held, left(held) if enough else None),
+        precision=Score(*mean_and_standard_error((covering > 0).double())),
+        recall=_share(holding, without_each_block(holding) + grown if enough else None),
+        density=Score(*mean_and_standard_error(covering.double() / k)),
+        coverage=_share(held, without_each_block(held) if enough else None),
     )
 
 
@@ -108,16 +108,16 @@ def expected_coverage(n: int, m: int, k: int = K) -> float:
 
 
 def _radii(features: Tensor, others: Tensor, k: int) -> Tensor:
-    """Return squared radii, exact: (N,) float64."""
+    """Return the exact squared radii, (N,) float64."""
     return exact_squared_distances(features, torch.arange(len(features)), features, others[:, k - 1])
 
 
 def _radii_without(squared: Tensor, blocks: Tensor, count: int, k: int) -> Tensor:
-    """Return squared radii that grow as each of `count` blocks goes: (N, count) float32; 0 where they do not.
+    """Return the squared radii that grow when each of `count` blocks is deleted: (N, count) float32; 0 for others.
 
-    Infinite where k are not left. `squared` and `blocks`, (N, L), say how far the L nearest others are and in which
-    block. Where L of them are not enough, and there are more, the last one stands for the k-th: blocks are random, and
-    one image in a billion is so.
+    Infinite if fewer than k others remain. `squared` and `blocks`, (N, L), are the squared distances and blocks of
+    the L nearest others. Where these L are not enough although there are more images, the last one is used as the k-th:
+    blocks are random, so this happens for one image in a billion.
     """
     radii = []
     for block in range(count):

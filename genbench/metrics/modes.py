@@ -1,8 +1,8 @@
 """The metrics `modes`, `mode-kl` and `mode-quality`: which of the data's modes a generator finds, and how evenly.
 
-A dataset with known modes says which of them an image is in, or that it is in none (Srivastava et al., VEEGAN, 2017,
-section 4; Metz et al., Unrolled Generative Adversarial Networks, 2017, section 3.3). The modes that count are those
-that the training images show: a sample in any other is in none.
+A dataset with known modes assigns each image to one of them, or to none (Srivastava et al., VEEGAN, 2017,
+section 4; Metz et al., Unrolled Generative Adversarial Networks, 2017, section 3.3). Only modes that occur in the
+training images count: a sample in any other mode is in none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from genbench.api.evaluation import (
     Evaluation,
     Unavailable,
 )
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, rows_outside, standard_error_from_replicates
 
 FOUND, KL, QUALITY = "modes", "mode-kl", "mode-quality"
 
@@ -35,10 +35,10 @@ class Tally:
 
 
 def measure_found(evaluation: Evaluation) -> Estimate | Unavailable:
-    """Return the number of modes that at least one sample is in.
+    """Return the number of modes that contain at least one sample.
 
-    It grows with the number of samples: compare at equal n. The standard error, of drawing the samples, is a
-    delete-block jackknife's, which leaves out a mode that a single sample found.
+    It grows with the number of samples: compare values at equal n. The standard error covers the drawing of samples, by
+    the delete-block jackknife, in which a mode with a single sample disappears when that sample is deleted.
     """
     return _measure(evaluation, FOUND, "higher", modes_found, "found with one sample or more")
 
@@ -47,21 +47,21 @@ def measure_kl(evaluation: Evaluation) -> Estimate | Unavailable:
     """Return the Kullback-Leibler divergence KL(samples ‖ training images) of their histograms over modes, in nats.
 
     Samples in no mode are left out. Even a perfect model scores about (M - 1) / 2n from chance alone (Miller 1955):
-    compare at equal n. It is ln M where all samples are in one of M equally frequent modes.
+    compare values at equal n. It is ln M where all samples are in one of M equally frequent modes.
     """
     return _measure(evaluation, KL, "lower", kl_divergence, "KL(samples || train), natural logarithm")
 
 
 def measure_quality(evaluation: Evaluation) -> Estimate | Unavailable:
-    """Return the share of the samples that are in some mode: of high quality, in the words of VEEGAN.
+    """Return the share of the samples that are in some mode ("high quality" in VEEGAN).
 
-    It says something only where an image can be in none; a classifier that always decides makes it 1.
+    It is informative only where an image can be in none; with a classifier that always decides it is 1.
     """
     return _measure(evaluation, QUALITY, "higher", quality, "share of all samples")
 
 
 def tally(samples: Tensor, train: Tensor) -> Tally:
-    """Count modes, int64 (n,) and (N,), where -1 is none."""
+    """Count the samples, int64 (n,), and training images, (N,), in each mode; -1 is none."""
     size = int(max(samples.max(), train.max())) + 1 if len(samples) and len(train) else 0
     reference = torch.bincount(train[train >= 0], minlength=size)
     counts = torch.bincount(samples[samples >= 0], minlength=size)
@@ -69,7 +69,7 @@ def tally(samples: Tensor, train: Tensor) -> Tally:
 
 
 def modes_found(counted: Tally) -> float:
-    """Return how many modes have a sample."""
+    """Return how many modes contain a sample."""
     return float((counted.counts > 0).sum())
 
 
@@ -98,7 +98,7 @@ def _measure(
     if math.isnan(value):
         return Unavailable(name, "no sample is in any mode of the training images.")
     blocks = make_blocks(len(samples), evaluation.generator("jackknife of modes"))
-    replicates = torch.tensor([statistic(tally(_without(samples, block), train)) for block in blocks])
+    replicates = torch.tensor([statistic(tally(samples[rows_outside(block, len(samples))], train)) for block in blocks])
     has_error = len(blocks) > 0 and bool(replicates.isfinite().all())
     return Estimate(
         metric=name,
@@ -113,9 +113,3 @@ def _measure(
             "n_reference": len(train),
         },
     )
-
-
-def _without(samples: Tensor, block: Tensor) -> Tensor:
-    kept = torch.ones(len(samples), dtype=torch.bool)
-    kept[block] = False
-    return samples[kept]

@@ -1,9 +1,9 @@
-"""Sufficient statistics of features, which merge: what a Gaussian needs to know of images that come in batches.
+"""Sufficient statistics of a Gaussian fitted to features; they can be merged, so images may come in batches.
 
 Mean and centred scatter of two sets give those of their union (Chan, Golub and LeVeque, Updating formulae and a
 pairwise algorithm for computing sample variances, 1979), so images may come in any order and from several workers, and
-a block can be taken out again. Everything is float64 and centred before it is squared: raw sums of squares lose the
-digits that mean² has more than the variance.
+a block can be removed again. Everything is float64 and centred before it is squared: raw sums of squares would lose
+precision where mean² is much larger than the variance.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Rows, Statistics
 from genbench.features.covariance_factor import factor_of
-from genbench.features.feature_file import pieces
+from genbench.features.feature_file import chunks
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Moments:
         return cls(len(centred), mean, centred.T @ centred)
 
     def add(self, features: Tensor) -> Moments:
-        """Return the moments with more features (N, d)."""
+        """Return the moments including further features (N, d)."""
         return self + Moments.of(features)
 
     def __add__(self, other: Moments) -> Moments:
@@ -45,10 +45,10 @@ class Moments:
         return Moments(n, self.mean + shift * (other.n / n), scatter)
 
     def __sub__(self, block: Moments) -> Moments:
-        """Take a part out again; raise ValueError where nothing would be left."""
+        """Remove a block again; raise ValueError where nothing would remain."""
         n = self.n - block.n
         if n < 1:
-            raise ValueError(f"{block.n} of {self.n} images cannot be taken out: nothing is left.")
+            raise ValueError(f"{block.n} of {self.n} images cannot be removed: none would remain.")
         shift = self._shift(block)
         scatter = self.scatter - block.scatter
         scatter.addr_(shift, shift, alpha=-block.n * self.n / n)
@@ -57,19 +57,19 @@ class Moments:
     def statistics(self) -> Statistics:
         """Return the Gaussian; raise ValueError where there are fewer than two images."""
         if self.n < 2:
-            raise ValueError(f"a covariance needs two images at least; there are {self.n}.")
+            raise ValueError(f"a covariance needs at least two images; there are {self.n}.")
         return Statistics(self.mean, factor_of(self.scatter / (self.n - 1), self.n - 1), self.n)
 
     def _shift(self, other: Moments) -> Tensor:
         if self.mean.shape != other.mean.shape:
-            raise ValueError(f"features of {len(self.mean)} and {len(other.mean)} dimensions do not belong together.")
+            raise ValueError(f"features of {len(self.mean)} and {len(other.mean)} dimensions cannot be merged.")
         return other.mean - self.mean
 
 
 def require_two_finite(features: Rows) -> None:
-    """Raise ValueError where features (N, d) are of fewer than two images, or where one is NaN or infinite."""
+    """Raise ValueError where features (N, d) have fewer than two rows, or where one is NaN or infinite."""
     if len(features.shape) == 2 and len(features) < 2:
-        raise ValueError(f"a covariance needs two images at least; there are {len(features)}.")
+        raise ValueError(f"a covariance needs at least two images; there are {len(features)}.")
     require_finite(features)
 
 
@@ -79,6 +79,6 @@ def require_finite(features: Rows) -> None:
         raise ValueError(f"features have the shape {tuple(features.shape)}, not (N, d).")
     if len(features) == 0:
         raise ValueError("there are no images.")
-    bad = sum(int((~part.isfinite().all(1)).sum()) for part in pieces(features))
+    bad = sum(int((~part.isfinite().all(1)).sum()) for part in chunks(features))
     if bad:
         raise ValueError(f"{bad} images have features that are not finite.")

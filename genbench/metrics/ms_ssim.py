@@ -1,7 +1,7 @@
-"""The metric `ms-ssim`: how alike two random samples look; the data say how alike they should.
+"""The metric `ms-ssim`: the similarity of two random samples, relative to that of two training images.
 
 The mean multi-scale similarity of random pairs of samples (Odena et al., 2017, arXiv:1610.09585, section 4.2). A
-generator that repeats itself has a higher one than the data. It is no measure of quality: noise has the lowest.
+generator that repeats itself scores higher than the data. It does not measure quality: noise scores lowest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.reconstruction import mean_and_standard_error
+from genbench.metrics.standard_errors import mean_and_standard_error
 from genbench.metrics.structural_similarity import SIGMA, WEIGHTS, WINDOW, ms_ssim, scale_weights
 
 NAME = "ms-ssim"
@@ -18,10 +18,10 @@ PAIRS = 1_000  # at most
 
 
 def measure(evaluation: Evaluation) -> Estimate | Unavailable:
-    """Return the mean similarity of random pairs of samples, no sample in two of them, so that its error is a mean's.
+    """Return the mean similarity of random disjoint pairs of samples, so that its error is that of a mean.
 
-    `null` is the same of pairs of training images, always the same ones. Images too small for five scales have as many
-    as fit, with the weights of these; the protocol says how many.
+    `null` is the same for pairs of training images, always the same pairs. Images too small for five scales use as many
+    as fit, with rescaled weights; the protocol states how many.
     """
     samples, train = (torch.as_tensor(images.pixels) for images in (evaluation.samples, evaluation.train))
     weights = scale_weights(*samples.shape[-2:])
@@ -29,7 +29,7 @@ def measure(evaluation: Evaluation) -> Estimate | Unavailable:
         size = "×".join(map(str, samples.shape[-2:]))
         return Unavailable(NAME, f"images of {size} pixels are smaller than the window of {WINDOW}.")
     if len(samples) < 2:
-        return Unavailable(NAME, "a pair needs two samples at least.")
+        return Unavailable(NAME, "a pair needs at least two samples.")
     found = similarity_of_pairs(samples, weights, evaluation.generator("pairs of ms-ssim"))
     value, standard_error = mean_and_standard_error(found)
     null = None

@@ -1,9 +1,9 @@
-"""Nearest neighbours among feature vectors, block by block: never a matrix of all distances.
+"""Nearest neighbours among feature vectors, block by block, never with a matrix of all distances.
 
-Squared distances |a|² + |b|² - 2 a·b come from a float32 matrix product of centred features, which is fast and errs by
-some 1e-7 of |a|² + |b|². That is enough to find neighbours, but not to say whether a copy of an image is nearer than
-another copy. So the distance of every pair that was found is computed again from its difference in float64, and so is
-that of every pair which a comparison leaves in doubt (`nearer_than`).
+Squared distances |a|² + |b|² - 2 a·b come from a float32 matrix product of centred features, which is fast and has an
+error of about 1e-7 of |a|² + |b|². That is accurate enough to find neighbours, but not to order copies of an image. So
+the distance of every pair found is recomputed from the difference in float64, and so is that of every pair whose
+comparison is uncertain (`nearer_than`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DOUBT = 4e-6  # of the largest |a|² + |b|² of a tile: the error of a float32 product, which is 2e-7, with room
+ERROR_BOUND = 4e-6  # relative to a tile's largest |a|² + |b|²: 20 times the error of a float32 product, 2e-7
 ROWS = 512  # of a tile of distances
-_PAIR_VALUES = 1 << 20  # feature values that are widened to float64 at a time
+_PAIR_VALUES = 1 << 20  # feature values converted to float64 at a time
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,26 @@ class Tile:
     """Squared distances (A, B) between two blocks of features, float32, not negative."""
 
     squared: Tensor
-    doubt: float  # at most how far they are off
+    error: float  # largest absolute error
 
 
 def tile(a: Tensor, b: Tensor) -> Tile:
     """Return the squared distances between centred float32 features (A, d) and (B, d)."""
     of_a, of_b = a.square().sum(1), b.square().sum(1)
     squared = torch.addmm(of_b.expand(len(a), -1), a, b.T, alpha=-2).add_(of_a[:, None]).clamp_min_(0)
-    return Tile(squared, DOUBT * float(of_a.max() + of_b.max()))
+    return Tile(squared, ERROR_BOUND * float(of_a.max() + of_b.max()))
 
 
 def centred(features: Tensor, rows: Tensor, centre: Tensor) -> Tensor:
-    """Return some rows less the centre, float32: distances stay, and products lose fewer digits."""
+    """Return some rows minus the centre, float32: distances are unchanged, and products lose less precision."""
     return features[rows].sub_(centre).float()
 
 
 def exact_squared_distances(a: Tensor, a_rows: Tensor, b: Tensor, b_rows: Tensor) -> Tensor:
     """Return |a - b|² of each pair of rows, float64, (pairs,): exactly 0 for copies."""
-    found = torch.empty(len(a_rows), dtype=torch.float64)  # one piece: small ones between large ones tear memory up
+    found = torch.empty(
+        len(a_rows), dtype=torch.float64
+    )  # allocated once: many small tensors between large ones would fragment memory
     chunk = max(1, _PAIR_VALUES // a.shape[1])
     for pairs in torch.split(torch.arange(len(a_rows)), chunk):
         found[pairs] = (a[a_rows[pairs]].double() - b[b_rows[pairs]].double()).square_().sum(1)
@@ -52,12 +54,12 @@ def nearer_than(
 ) -> Tensor:
     """Return where a tile's squared distance is below the limit of its row (or column), bool (A, B).
 
-    `a_rows` and `b_rows` say which features the tile is of, and `limits` are exact squared distances, float64.
-    Comparisons within the doubt are made again in float64, so that a tie is a tie and not a coin.
+    `a_rows` and `b_rows` are the tile's row numbers in the features, and `limits` are exact squared distances, float64.
+    Comparisons within the tile's error are repeated in float64, so that ties are exact.
     """
     gap = found.squared - (limits.float()[:, None] if of_rows else limits.float())
     nearer = gap < 0
-    rows, columns = (gap.abs_() <= found.doubt).nonzero(as_tuple=True)
+    rows, columns = (gap.abs_() <= found.error).nonzero(as_tuple=True)
     if len(rows):
         again = exact_squared_distances(a, a_rows[rows], b, b_rows[columns])
         nearer[rows, columns] = again < limits[rows if of_rows else columns]
@@ -75,13 +77,13 @@ class Nearest:
 def nearest(queries: Tensor, references: Tensor, k: int = 1, excluding: Tensor | None = None) -> Nearest:
     """Return the k nearest of the references (M, d) to each of the queries (N, d), and how far they are.
 
-    `excluding` names one reference for each query that does not count, int64 (N,): itself. Neighbours whose distances
-    agree to float32 may stand for one another; the distances are exact for those that are returned. Raises ValueError
+    `excluding` is one reference per query to ignore, int64 (N,): the query itself. Among neighbours whose distances are
+    equal in float32, any may be returned; the returned distances are exact. Raises ValueError
     where there are fewer references than k.
     """
     available = len(references) - (excluding is not None)
     if available < k:
-        raise ValueError(f"there are {available} images to look for {k} nearest ones among.")
+        raise ValueError(f"{k} nearest images were requested, but there are only {available}.")
     centre = references.mean(0)
     values, indices = [], []
     for rows in torch.split(torch.arange(len(queries)), ROWS):
@@ -93,7 +95,7 @@ def nearest(queries: Tensor, references: Tensor, k: int = 1, excluding: Tensor |
                 own = excluding[rows] - columns[0]
                 here = ((own >= 0) & (own < len(columns))).nonzero().squeeze(1)
                 squared[here, own[here]] = torch.inf
-            _enter(best, which, torch.arange(len(rows)), squared, columns)
+            _merge_nearest(best, which, torch.arange(len(rows)), squared, columns)
         exact = exact_squared_distances(queries, rows.repeat_interleave(k), references, which.flatten())
         found, order = exact.view(-1, k).sqrt().sort(1)
         values.append(found)
@@ -104,7 +106,7 @@ def nearest(queries: Tensor, references: Tensor, k: int = 1, excluding: Tensor |
 def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k nearest other images of each of the images (N, d): squared distances and row numbers, (N, k) both.
 
-    In order, float32; infinite where there are no more. Each distance is computed once for both of its ends.
+    Ascending, float32; infinite if there are fewer than k. Each distance is computed once for both images.
     """
     n, centre = len(features), features.mean(0)
     best = torch.full((n, k), torch.inf)
@@ -115,16 +117,16 @@ def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
         for columns in strips[first:]:
             if columns is rows:
                 squared = tile(a, a).squared
-                squared.fill_diagonal_(torch.inf)  # nothing is its own neighbour
+                squared.fill_diagonal_(torch.inf)  # an image is not its own neighbour
             else:
                 squared = tile(a, centred(features, columns, centre)).squared
-                _enter(best, which, columns, squared.T.contiguous(), rows)
-            _enter(best, which, rows, squared, columns)
+                _merge_nearest(best, which, columns, squared.T.contiguous(), rows)
+            _merge_nearest(best, which, rows, squared, columns)
     return best, which
 
 
-def _enter(best: Tensor, which: Tensor, rows: Tensor, squared: Tensor, others: Tensor) -> None:
-    """Keep the nearest of those known so far and of the others, whose squared distances these are."""
+def _merge_nearest(best: Tensor, which: Tensor, rows: Tensor, squared: Tensor, others: Tensor) -> None:
+    """Update the nearest of some rows with further candidates `others` at these squared distances."""
     k = best.shape[1]
     near, at = squared.topk(min(k, squared.shape[1]), largest=False)
     best[rows], order = torch.cat([best[rows], near], 1).topk(k, largest=False)

@@ -1,18 +1,18 @@
-"""The metrics `precision-…`, `recall-…`, `density-…` and `coverage-…`: what the overlap of two sets of images shows."""
+"""The metrics `precision-…`, `recall-…`, `density-…` and `coverage-…`: the overlap of two sets of images."""
 
 from __future__ import annotations
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.feature_sets import comparable_features, earned_name, random_subset
-from genbench.metrics.jackknife import make_blocks
+from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of, random_subset
 from genbench.metrics.manifolds import K, expected_coverage, overlap
+from genbench.metrics.standard_errors import make_blocks
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
-    """Return the four numbers of `genbench.metrics.manifolds.overlap`, with k and the number of images in their names.
+    """Return the four estimates of `genbench.metrics.manifolds.overlap`; their names state k and the number of images.
 
-    All four depend on how many images there are, so both sides have the same number: of the larger a random subset is
-    taken, of the training images always the same one. The errors are those of drawing the samples.
+    All four depend on the number of images, so both sets have the same number: a random subset of the larger one is
+    used, always the same for the training images. The errors cover the drawing of samples.
     """
     name = earned_name("prdc", evaluation, extractor)
     try:
@@ -23,7 +23,6 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     samples, train = random_subset(samples, n), random_subset(train, n)
     found = overlap(train, samples, make_blocks(n, evaluation.generator(f"jackknife of {name}")))
     nulls = {"density": 1.0, "coverage": expected_coverage(n, n)}
-    loaded = evaluation.extractor(extractor)
     return [
         Estimate(
             metric=name.replace("prdc", f"{which}-k{K}-n{n}", 1),
@@ -31,14 +30,9 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
             standard_error=score.standard_error,
             n=n,
             direction="higher",
-            protocol={
-                **loaded.protocol,
-                "reference_split": "train",
-                "n_reference": n,
-                "whitened": loaded.whiten,
-                "k": K,
-                "rule": "distance < radius, an image is not its own neighbour",
-            },
+            protocol=protocol_of(
+                evaluation, extractor, n_reference=n, k=K, rule="distance < radius, an image is not its own neighbour"
+            ),
             null=nulls.get(which),
         )
         for which, score in found._asdict().items()

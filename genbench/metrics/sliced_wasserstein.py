@@ -6,8 +6,8 @@ Barycenters of Measures, 2015, section 3), times 3d for d features:
 
     SW = 3d E_θ ∫₀¹ (Q_θx(t) - Q_θy(t))² dt
 
-Unlike a Fréchet distance it does not take features for Gaussian. Directions come as whole orthonormal bases, over each
-of which the mean of (θ·m)² is |m|²/d exactly: a difference of means counts without noise, 3|m|².
+Unlike a Fréchet distance it does not assume that features are Gaussian. Directions are drawn as whole orthonormal
+bases; over each, the mean of (θ·m)² is exactly |m|²/d, so a difference of means contributes 3|m|² without noise.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, rows_outside, standard_error_from_replicates
 
-DIRECTIONS = 512  # at least; one basis at least
+DIRECTIONS = 512  # at least, and at least one basis
 _AT_A_TIME = 64  # directions whose projections are sorted together
 _SEED = 0  # the same directions in every cell
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
-    """Return the distance of the samples from the training images, all of both.
+    """Return the distance of the samples from the training images, using all of both.
 
-    It is biased upwards, as a Fréchet distance is, by the finite number of images: compare at equal n. The standard
-    error is that of drawing the samples, from the delete-block jackknife; the directions are fixed.
+    Like a Fréchet distance it is biased upwards by the finite number of images: compare values at equal n. The standard
+    error covers the drawing of samples, by the delete-block jackknife; the directions are fixed.
     """
     name = earned_name("sw", evaluation, extractor)
     try:
@@ -62,15 +62,15 @@ def orthonormal_directions(d: int, count: int, rng: torch.Generator) -> Tensor:
 def sliced_wasserstein(
     x: Tensor, y: Tensor, directions: Tensor, blocks: Sequence[Tensor] = ()
 ) -> tuple[float, float | None]:
-    """Return 3d times the sliced squared distance of features (m, d) and (n, d), and its error from drawing x.
+    """Return 3d times the sliced squared distance of features (m, d) and (n, d), and its standard error from drawing x.
 
-    `directions` are unit vectors, (d, K). `blocks` part the rows of x; there is no error without them. Raises
+    `directions` are unit vectors, (d, K). `blocks` partition the rows of x; there is no error without them. Raises
     ValueError where a set is empty.
     """
     if not len(x) or not len(y):
         raise ValueError("there are no features to compare.")
     total = torch.zeros(1 + len(blocks), dtype=torch.float64)
-    kept = [_rest(len(x), block) for block in blocks]
+    kept = [rows_outside(block, len(x)) for block in blocks]
     for some in torch.split(directions, _AT_A_TIME, dim=1):
         projected, reference = x.double() @ some, (y.double() @ some).sort(0).values
         order = projected.argsort(0)
@@ -85,7 +85,7 @@ def sliced_wasserstein(
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Return ∫ (Q_x - Q_y)² for each column of sorted values (m, K) and (n, K): both are steps, so it is exact."""
+    """Return ∫ (Q_x - Q_y)² for each column of sorted values (m, K) and (n, K): exact for step functions."""
     if len(x) == len(y):
         return (x - y).square().mean(0)
     ends = torch.cat([torch.arange(1, len(one) + 1, dtype=torch.float64) / len(one) for one in (x, y)]).sort().values
@@ -93,9 +93,3 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
     middle = ends - widths / 2
     steps = [(middle * len(one)).long().clamp(max=len(one) - 1) for one in (x, y)]
     return widths @ (x[steps[0]] - y[steps[1]]).square()
-
-
-def _rest(n: int, block: Tensor) -> Tensor:
-    kept = torch.ones(n, dtype=torch.bool)
-    kept[block] = False
-    return kept

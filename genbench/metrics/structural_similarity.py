@@ -5,8 +5,8 @@ in [0, 1] (Wang et al., 2004, Image quality assessment, eq. 13):
 
     SSIM = l · cs      l = (2 μ₁μ₂ + C₁) / (μ₁² + μ₂² + C₁)      cs = (2 σ₁₂ + C₂) / (σ₁² + σ₂² + C₂)
 
-with C₁ = 0.01² and C₂ = 0.03², of which the mean over all windows that lie within the image is taken, and over
-channels. The range of the values is 1 always, never what a batch happens to span. Multi-scale similarity (Wang et al.,
+with C₁ = 0.01² and C₂ = 0.03², averaged over all windows that lie within the image, and over channels.
+The data range is always 1, never the range of a batch. Multi-scale similarity (Wang et al.,
 2003, eq. 7) is the product of the means of cs on all scales but the coarsest, and of SSIM there, each to the power of
 its weight; each scale halves the one before by averaging 2×2 pixels.
 """
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 WINDOW = 11  # pixels
 SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first: Wang et al. (2003)
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first (Wang et al., 2003)
 
 _CHUNK = 256  # pairs
 
@@ -30,7 +30,7 @@ _CHUNK = 256  # pairs
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Return the similarity of each pair of images (N, channels, height, width) in [0, 1]: (N,) float64, at most 1.
 
-    Raises ValueError where shapes differ or a side is shorter than the window.
+    Raises ValueError if shapes differ or a side is shorter than the window.
     """
     _check(a, b)
     return torch.cat([_similarity(*pair)[0].mean(1) for pair in _chunks(a, b)])
@@ -39,15 +39,15 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 def ms_ssim(a: Tensor, b: Tensor, weights: tuple[float, ...]) -> Tensor:
     """Return the multi-scale similarity of each pair of images (N, channels, height, width) in [0, 1]: (N,) float64.
 
-    There are as many scales as weights (`scale_weights`). A negative similarity of a scale counts as none: it has no
-    power that is a number. Raises ValueError as `ssim` does, of the coarsest scale too.
+    There are as many scales as weights (`scale_weights`). A negative similarity on a scale counts as 0, since its
+    fractional power is undefined. Raises ValueError as `ssim` does, for the coarsest scale too.
     """
     _check(a, b)
     return torch.cat([_over_scales(*pair, weights).mean(1) for pair in _chunks(a, b)])
 
 
 def scale_weights(height: int, width: int) -> tuple[float, ...]:
-    """Return the weights of as many of the five scales as fit an image; they sum to 1. Empty where none fits."""
+    """Return the weights of the scales, five at most, that fit an image; they sum to 1. Empty if none fits."""
     side, fitting = min(height, width), 0
     while fitting < len(WEIGHTS) and side >= WINDOW:
         side, fitting = side // 2, fitting + 1
@@ -89,7 +89,7 @@ def _chunks(a: Tensor, b: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 def _check(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape:
-        raise ValueError(f"images of {tuple(a.shape)} and {tuple(b.shape)} make no pairs: shapes must agree.")
+        raise ValueError(f"images of {tuple(a.shape)} and {tuple(b.shape)} cannot be compared: shapes must agree.")
     if len(a) == 0:
         raise ValueError("there are no pairs of images.")
     if min(a.shape[-2:]) < WINDOW:

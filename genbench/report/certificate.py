@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from genbench.gate.extractor_acceptance import TOLERATED, Acceptance
-from genbench.gate.extractor_certificate import Certificate, Ladder
+from genbench.gate.extractor_acceptance import TOLERANCE, Acceptance
+from genbench.gate.extractor_certificate import Certificate, CorruptionSeries
 from genbench.report.numbers import count, significant, with_error
 from genbench.report.table.layout import clean
 
@@ -36,14 +36,14 @@ def acceptance_text(found: Acceptance) -> str:
         f"{clean(found.extractor)} in {path} on {clean(found.dataset)}, {count(found.n)} held-out images\n\n"
         f"fast from exact features  {significant(found.difference, 3)}\n"
         f"tolerated                 {significant(found.tolerated, 3)} "
-        f"({TOLERATED:g} of the standard error {significant(found.standard_error, 3)})\n"
+        f"({TOLERANCE:g} of the standard error {significant(found.standard_error, 3)})\n"
         f"the distance itself       {significant(found.distance)} exact, {significant(found.fast_distance)} fast\n"
         f"speed                     {faster}\n\n"
         f"{'accepted' if found.accepted else 'not accepted'}\n"
     )
 
 
-def _ladder(ladder: Ladder) -> list[str]:
+def _ladder(ladder: CorruptionSeries) -> list[str]:
     lines = [f"{ladder.name} ({ladder.unit}): {ladder.verdict}"]
     for rung in ladder.rungs:
         step = ""

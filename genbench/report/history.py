@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import msgspec
 from tabulate import tabulate
 
-from genbench.gate.history import Series
+from genbench.gate.history import TimeSeries
 from genbench.report.numbers import MISSING, significant
 
 HEADINGS = ("since", "run", "commit", "runs", "level", "change")
 EVERY = ("time", "run", "commit", "value", "level", "change")
 
 
-def text(found: Sequence[Series], everything: bool) -> str:
+def text(found: Sequence[TimeSeries], everything: bool) -> str:
     """Return one table for each series: its levels, or with `everything` all runs."""
     parts = []
     for series in found:
@@ -26,12 +26,12 @@ def text(found: Sequence[Series], everything: bool) -> str:
     return "\n".join(parts) + f"\n{_ending(found)}\n"
 
 
-def title(series: Series) -> str:
+def title(series: TimeSeries) -> str:
     """Return what is shown, with an arrow towards the better."""
     return f"{series.cell}: {series.quantity} {'↑' if series.direction == 'higher' else '↓'}"
 
 
-def as_json(found: Sequence[Series]) -> str:
+def as_json(found: Sequence[TimeSeries]) -> str:
     """Return everything for programs."""
     whole = [{**msgspec.to_builtins(series), "changes": msgspec.to_builtins(series.changes)} for series in found]
     return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
@@ -43,7 +43,7 @@ def change_told(share: float | None, better: bool) -> str:
     return f"{amount} {'better' if better else 'worse'}"
 
 
-def _levels(series: Series) -> list[list[str]]:
+def _levels(series: TimeSeries) -> list[list[str]]:
     changes = {change.index: change_told(change.share, change.better) for change in series.changes}
     return [
         [
@@ -56,7 +56,7 @@ def _levels(series: Series) -> list[list[str]]:
     ]
 
 
-def _runs(series: Series) -> list[list[str]]:
+def _runs(series: TimeSeries) -> list[list[str]]:
     changes = {change.index: change_told(change.share, change.better) for change in series.changes}
     return [
         [
@@ -70,12 +70,12 @@ def _runs(series: Series) -> list[list[str]]:
     ]
 
 
-def _where(series: Series, index: int) -> list[str]:
+def _where(series: TimeSeries, index: int) -> list[str]:
     point = series.points[index]
     return [point.created, point.run, point.commit or MISSING]
 
 
-def _ending(found: Sequence[Series]) -> str:
+def _ending(found: Sequence[TimeSeries]) -> str:
     changes = sum(len(series.changes) for series in found)
     longest = max(len(series.points) for series in found)
     told = f"{changes} change{'s' if changes != 1 else ''} of level in {len(found)} series"

@@ -14,7 +14,7 @@ class Interval(NamedTuple):
     median: float
     low: float
     high: float
-    confidence: float  # attained coverage; below what was asked for where the samples are few
+    confidence: float  # attained coverage; below the requested one if there are few samples
 
 
 def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -22,7 +22,7 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
 
     With n independent samples, [x_(k), x_(n+1-k)] covers the median with probability 1 - 2·P(Binomial(n, ½) < k)
     (David & Nagaraja, Order Statistics, 7.1). With too few samples for `confidence` it is the whole range, and the
-    returned coverage says how little that is. Raises ValueError without samples or with one that is not finite.
+    returned coverage is lower. Raises ValueError without samples or with one that is not finite.
     """
     if not samples or not all(math.isfinite(sample) for sample in samples):
         raise ValueError("a median needs at least one sample, all of them finite")
@@ -38,17 +38,17 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
 
 
 class Mean(NamedTuple):
-    """A mean with what is known of its error."""
+    """A mean and its standard error."""
 
     value: float
-    standard_error: float | None  # None: one sample says nothing of it
+    standard_error: float | None  # None for a single sample
 
 
 def mean_and_error(samples: Sequence[float]) -> Mean:
     """Return the sample mean and its standard error, s / √n with s² = Σ(x - x̄)² / (n - 1).
 
-    The error is that of independent samples: seeds are, windows of one training are not. Sums are exact, so that
-    equal samples have an error of exactly 0. Raises ValueError without samples or with one that is not finite.
+    The samples must be independent: seeds are, windows of one training are not. Sums are exact, so that equal samples
+    have an error of exactly 0. Raises ValueError without samples or with one that is not finite.
     """
     if not samples or not all(math.isfinite(sample) for sample in samples):
         raise ValueError("a mean needs at least one sample, all of them finite")

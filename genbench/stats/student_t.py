@@ -1,7 +1,7 @@
-"""Student's t distribution: the tail and the quantile that intervals of few samples need.
+"""Student's t distribution: tail probabilities and quantiles for intervals from few samples.
 
 P(T > t) for t ≥ 0 and ν degrees of freedom is ½ I_x(ν/2, ½) with x = ν / (ν + t²), the regularised incomplete beta
-function (Abramowitz & Stegun 26.5.27, 26.7.1), here by its continued fraction (26.5.8), which is evaluated from the top
+function (Abramowitz & Stegun 26.5.27, 26.7.1), computed here by its continued fraction (26.5.8), evaluated from the top
 (Lentz 1976, "Generating Bessel functions in Mie scattering calculations using continued fractions").
 """
 
@@ -14,7 +14,7 @@ _TERMS = 10_000
 
 
 def t_tail(t: float, degrees: float) -> float:
-    """Return P(T > t) for `degrees` > 0 degrees of freedom; raise ValueError where t is NaN or degrees not above 0."""
+    """Return P(T > t) for `degrees` > 0 degrees of freedom; raise ValueError if t is NaN or degrees ≤ 0."""
     if math.isnan(t) or not degrees > 0:
         raise ValueError(f"no tail of Student's t at {t} with {degrees} degrees of freedom")
     if math.isinf(t):
@@ -44,7 +44,7 @@ def _incomplete_beta(a: float, b: float, x: float) -> float:
     """Return I_x(a, b)."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):  # there the fraction converges slowly, and that of the mirror image fast
+    if x > (a + 1) / (a + b + 2):  # the fraction converges slowly here, and that of the mirror image fast
         return 1 - _incomplete_beta(b, a, 1 - x)
     logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     return math.exp(logarithm) / (a * _fraction(a, b, x))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from genbench.errors import GenbenchError
-from genbench.measure.user_frame import place
+from genbench.measure.user_frame import error_location
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.testing.check import Check, Outcome, Verdict
 from genbench.testing.checks import BY_NAME, CHECKS
@@ -64,7 +64,7 @@ def _run(check: Check, subject: Subject) -> tuple[Verdict, str]:
     except GenbenchError as error:
         return "failed", f"{error.cause} {error.cure}".strip()
     except Exception as error:
-        return "failed", f"{type(error).__name__}: {error}{place(error)}"
+        return "failed", f"{type(error).__name__}: {error}{error_location(error)}"
     finally:
         exit_if_forked(subject.process)
         if fork_count() > forks_before:

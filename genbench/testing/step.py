@@ -23,7 +23,7 @@ from genbench.cell.comparability import comparability
 from genbench.cell.step_counters import count_steps
 from genbench.data.loading import load_data
 from genbench.errors import UsageError
-from genbench.gate.from_file import KEPT_UNDER
+from genbench.gate.from_file import EXTRA_INFO_KEY
 from genbench.gate.from_run import settings_of
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise
@@ -97,7 +97,7 @@ class StepBenchmark:
         }
         images = built.engine.images_per_step
         self._benchmark.extra_info |= counters
-        self._benchmark.extra_info[KEPT_UNDER] = {
+        self._benchmark.extra_info[EXTRA_INFO_KEY] = {
             "machine": {name: str(getattr(conditions, name)) or "none" for name in MACHINE},
             "settings": {
                 "model": model,

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from genbench.api.training import Objective, Phase
-from genbench.measure.op_counts import LiveBytes
-from genbench.measure.op_listener import Listening
+from genbench.measure.op_counts import MemoryCounter
+from genbench.measure.op_listener import OpListener
 from genbench.train.engine import Engine
 
 
@@ -66,8 +66,8 @@ class GradientProbe:
 
 def bytes_retained(engine: Engine, steps: int) -> int:
     """Run some steps; return how many of the bytes that they allocated are still in use afterwards."""
-    live = LiveBytes()
-    with Listening(live.operation):
+    live = MemoryCounter()
+    with OpListener(live.operation):
         for _ in range(steps):
             engine.step()
     engine.read_terms()

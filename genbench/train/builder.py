@@ -28,7 +28,7 @@ from genbench.plan.initial_weights import file_hash, initial_weights
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer
-from genbench.seeds import of_rank, seed_globals, seeded_generator
+from genbench.seeds import rank_purpose, seed_globals, seeded_generator
 from genbench.train.batch_norm import require_several_values
 from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
@@ -149,7 +149,7 @@ def build_cell(
         networks=networks,
         phases=phases,
         data=_training_images(identity, data, model, memory_format, device, recipe, Shard(world.rank, world.size)),
-        rng=seeded_generator(identity.seed, of_rank("training noise", world.rank), device),
+        rng=seeded_generator(identity.seed, rank_purpose("training noise", world.rank), device),
         optimizers=optimizers,
         precision=recipe.precision,
         average=_average(networks, family_spec, recipe),
@@ -161,7 +161,7 @@ def build_cell(
     if world.size > 1:
         engine.execution = DataParallel(engine)
     if world.rank:
-        seed_globals(identity.seed, of_rank("global", world.rank))
+        seed_globals(identity.seed, rank_purpose("global", world.rank))
     return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
 
 

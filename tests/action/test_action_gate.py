@@ -1,4 +1,4 @@
-"""The action's first step: from inputs to one command, without a shell; and what it leaves behind."""
+"""The action's first step: from inputs to one command, without a shell; and its outputs."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def test_a_pull_request_is_compared_with_the_first_parent_of_its_merge() -> None
     assert live()[1] == f"--base={'b' * 40}"  # the head alone is checked out
 
 
-def test_a_push_is_compared_with_what_was_there_before() -> None:
+def test_a_push_is_compared_with_the_previous_revision() -> None:
     assert live({"before": "c" * 40})[1] == f"--base={'c' * 40}"
     for event in ({"before": "0" * 40}, {}):
-        with pytest.raises(gate.InputError, match="say `base`"):
+        with pytest.raises(gate.InputError, match="set `base`"):
             live(event)
 
 
@@ -62,7 +62,7 @@ def test_a_base_that_a_shallow_checkout_lacks_is_found_or_fetched() -> None:
     assert live(git=knowing(), base="./other")[1] == "--base=./other"
 
 
-def test_commands_are_those_that_genbench_has() -> None:
+def test_commands_exist_in_genbench() -> None:
     inputs = {"models": "a,b", "max_slowdown": "5%", "max_minutes": "9", "packages": "plugins/a\nplugins/b"}
     command = live(**inputs, arguments="--set=a.width=8\n--batch-size=16")
     parsed = ab.command.make_context("ab", command[1:]).params
@@ -80,7 +80,7 @@ def test_text_that_looks_like_shell_or_like_a_flag_stays_one_value() -> None:
     assert (parsed["models"], parsed["base"], parsed["quiet"]) == ("--quiet", "--head", False)
 
 
-def test_a_revision_that_looks_like_a_flag_of_git_is_none(tmp_path: Path) -> None:
+def test_a_revision_that_looks_like_a_git_flag_is_rejected(tmp_path: Path) -> None:
     """git would run the program that --upload-pack names."""
     for command in (["init", "-q", "."], ["remote", "add", "origin", "."]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
@@ -102,7 +102,7 @@ def test_a_baseline_comes_from_another_branch(tmp_path: Path) -> None:
     assert json.loads(Path(path).read_text()) == {"baseline_version": 1}
     with pytest.raises(gate.InputError, match=r"no base\.json on the branch baselines"):
         gate.command_of(inputs, {}, knowing(), tmp_path)
-    with pytest.raises(gate.InputError, match="together"):
+    with pytest.raises(gate.InputError, match="needs both"):
         gate.command_of(gate.Inputs(run="r"), {}, git, tmp_path)
 
 
@@ -148,14 +148,14 @@ def test_stored_results_end_in_outputs_summary_and_evidence(
     assert evidence == {"summary.md", "junit.xml", "findings.json"}
 
 
-def test_improved_is_told_from_ok_by_the_evidence(tmp_path: Path) -> None:
+def test_the_evidence_distinguishes_improved_from_ok(tmp_path: Path) -> None:
     (tmp_path / "comparison.json").write_text('{"verdict": "improved"}')
     assert [gate.verdict_of(code, tmp_path) for code in (0, 1, 9)] == ["improved", "regressed", "ended"]
     (tmp_path / "comparison.json").write_text("{")
     assert gate.verdict_of(0, tmp_path) == "ok"
 
 
-def test_a_gate_that_cannot_start_is_no_pass_and_says_so_everywhere(tmp_path: Path) -> None:
+def test_a_gate_that_cannot_start_does_not_pass_and_reports_it_everywhere(tmp_path: Path) -> None:
     for inputs in ({"run": "nowhere", "baseline": HOSTILE}, {"run": "nowhere"}, {"base": "", "models": HOSTILE}):
         done, outputs, summary = run_gate(tmp_path, **inputs)
         assert done.returncode == 0, done.stderr
@@ -232,7 +232,7 @@ def test_the_first_comment_is_created_and_later_ones_update_it(tmp_path: Path) -
     assert not list(tmp_path.rglob("pwned"))
 
 
-def test_without_a_token_that_may_write_there_is_no_comment_and_a_notice_says_so(tmp_path: Path) -> None:
+def test_without_write_permission_there_is_a_notice_instead_of_a_comment(tmp_path: Path) -> None:
     said, _ = run_comment(tmp_path, "text", [], refused="yes")
     assert said.startswith("::notice title=genbench::No comment was written; the verdict is in the step summary.")
     assert "a pull request from a fork" in said
@@ -243,14 +243,14 @@ def test_a_push_has_no_comment(tmp_path: Path) -> None:
     assert (said, calls) == ("No pull request: no comment.\n", [])
 
 
-def test_a_comment_is_never_longer_than_github_takes_and_its_marker_never_ends_early() -> None:
+def test_a_comment_respects_githubs_limit_and_its_marker_never_ends_early() -> None:
     body = comment.body("row\n" * 40_000, comment.marker("x"), "page")
     assert len(body) < 65_536
-    assert "the whole is in the step summary" in body
+    assert "the full text is in the step summary" in body
     assert comment.marker("a --> <b>\n") == "<!-- genbench gate: a - -b -->"
 
 
-def test_gates_of_other_names_keep_their_own_comments() -> None:
+def test_gates_with_different_names_have_separate_comments() -> None:
     listed = json.dumps(one_comment(4, f"{comment.marker('counters')}\ntext")) + "\n"
     assert comment.known(listed, comment.marker("speed"), comment.BOT) is None
     assert comment.known(listed, comment.marker("counters"), comment.BOT) == 4

@@ -1,4 +1,4 @@
-"""The action, the workflows and the examples are what the published schemas say, and paste nothing into a shell."""
+"""The action, the workflows and the examples follow the published schemas and interpolate nothing into a shell."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_published_schema_is_kept(path: Path, linter: list[str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_file_that_breaks_the_schema_is_found(tmp_path: Path, linter: list[str]) -> None:
+def test_a_schema_violation_is_detected(tmp_path: Path, linter: list[str]) -> None:
     broken = tmp_path / "action.yml"
     broken.write_text((ROOT / "action.yml").read_text().replace("using: composite", "using: nothing-known"))
     done = subprocess.run([*linter, "--builtin-schema", "vendor.github-actions", str(broken)], capture_output=True)

@@ -136,7 +136,7 @@ def test_another_torch_is_named_where_counters_differ(tmp_path: Path, capsys: py
     head = counted(101.0)
     newer = msgspec.structs.replace(head.comparability, torch="9.9")
     assert check(tmp_path, head=changed(head, comparability=newer)) == 4
-    assert "counted under other versions: torch is 2.15 in base, 9.9 in head" in capsys.readouterr().out
+    assert "counted under different versions: torch is 2.15 in base, 9.9 in head" in capsys.readouterr().out
 
 
 def test_limits_of_the_file_are_kept_and_a_flag_wins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,8 +161,8 @@ def test_a_cell_that_is_gone_failed_or_new(tmp_path: Path, capsys: pytest.Captur
     assert invoke(["baseline", "update", str(tmp_path / "base"), "--baseline", baseline]) == 0
     assert invoke(["check", str(tmp_path / "head"), "--baseline", baseline, "--junit", str(junit)]) == 5
     text = capsys.readouterr().out
-    assert "gone: only the base has it" in text
-    assert "did not end well: seed 0: failed" in text
+    assert "missing: only in the base" in text
+    assert "not measured: seed 0: failed" in text
     found = {name.split(" · ")[0]: what for name, what in outcomes(junit.read_text()).items()}
     assert found == {"gan": "error", "vae": "error", "dcgan": "skipped"}
 

@@ -120,7 +120,7 @@ def test_a_cell_of_another_version_or_damaged_is_no_data_and_says_why(
     code = invoke(["check", str(run), "--baseline", str(baseline)])
     assert code == 5
     text = capsys.readouterr().out
-    assert ("was written by a newer genbench" if "99" in content else "did not end well: seed 0") in text
+    assert ("was written by a newer genbench" if "99" in content else "not measured: seed 0") in text
     assert "never ran" not in text
     code, err = said(capsys, "baseline", "update", run, "--baseline", baseline)
     assert (code, "No cell of" in err) == (5, True)
@@ -153,15 +153,15 @@ def test_a_cell_that_failed_in_the_base_does_not_pass_unseen(
     stored(tmp_path / "base", changed(counted(), status="oom"))
     stored(tmp_path / "head", counted())
     assert invoke(["compare", str(tmp_path / "base"), str(tmp_path / "head")]) == 5
-    assert "did not end well in base: seed 0: oom" in capsys.readouterr().out
+    assert "not measured in base: seed 0: oom" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({}, "neither a run of genbench nor pytest-benchmark's JSON"),
-        ([], "neither a run of genbench nor pytest-benchmark's JSON"),
-        ({"benchmarks": {}}, "neither a run of genbench nor pytest-benchmark's JSON"),
+        ({}, "neither a genbench run nor pytest-benchmark's JSON"),
+        ([], "neither a genbench run nor pytest-benchmark's JSON"),
+        ({"benchmarks": {}}, "neither a genbench run nor pytest-benchmark's JSON"),
         ({"benchmarks": [{"fullname": "a"}]}, "is damaged"),
         ({"benchmarks": [{"fullname": "a", "stats": {"median": "slow"}}]}, "is damaged"),
         ({"benchmarks": ["a"]}, "is damaged"),
@@ -195,11 +195,11 @@ def test_json_without_benchmarks_measured_nothing(tmp_path: Path, capsys: pytest
         ("[gate]\nmax-slowdown = '-5%'", "cannot be read"),
         ("[gate]\nmax-slowdown = true", "cannot be read"),
         ("[gate.metrics]\nfd = 'much'", "cannot be read"),
-        ("[gate]\ncounters = 5", "gate.counters is no table"),
-        ("gate = 5", "gate is no table"),
+        ("[gate]\ncounters = 5", "gate.counters is not a table"),
+        ("gate = 5", "gate is not a table"),
         ("[gates]", "has no [gate]"),
         ("[gate", "is not valid TOML"),
-        ("[gate.cells.gan.cells.gan]\nmax-slowdown = '5%'", "is no limit"),
+        ("[gate.cells.gan.cells.gan]\nmax-slowdown = '5%'", "is not a limit"),
     ],
 )
 def test_limits_that_mean_nothing(

@@ -1,4 +1,4 @@
-"""From images to features: in order, in batches of one size, whatever batches the images come in."""
+"""Feature extraction: in order, in batches of equal size, however the images are batched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 class Sums:
-    """The sum of an image's pixels, and their number; keeps the sizes of the batches it was given."""
+    """The sum of an image's pixels, and their number; records the sizes of its batches."""
 
     name = "fd-sums"
     whiten = False
@@ -35,7 +35,7 @@ class Sums:
 
 
 def numbered(n: int, size: int = 2, first: int = 0) -> Tensor:
-    """Images that are told apart by one pixel."""
+    """Images that differ in one pixel."""
     images = torch.zeros(n, 1, size, size, dtype=torch.uint8)
     images[:, 0, 0, 0] = torch.arange(first, first + n) % 256
     return images
@@ -43,7 +43,7 @@ def numbered(n: int, size: int = 2, first: int = 0) -> Tensor:
 
 @given(parts=st.lists(st.integers(0, 9), min_size=1, max_size=8), batch_size=st.integers(1, 12))
 @settings(deadline=None)
-def test_images_are_gathered_into_equal_batches_in_order(parts: list[int], batch_size: int) -> None:
+def test_images_are_collected_into_equal_batches_in_order(parts: list[int], batch_size: int) -> None:
     network, n = Sums(), sum(parts)
     found = list(features_of(network, numbered(n).split(parts), CPU, batch_size))
     assert [int(row[0]) for part in found for row in part] == list(range(n))
@@ -51,7 +51,7 @@ def test_images_are_gathered_into_equal_batches_in_order(parts: list[int], batch
     assert all(part.dtype == torch.float32 and not part.is_inference() for part in found)
 
 
-def test_images_of_another_shape_begin_a_new_batch() -> None:
+def test_images_of_another_shape_start_a_new_batch() -> None:
     network = Sums()
     batches = [numbered(3), numbered(2, first=3), numbered(1, size=3, first=5), numbered(4, first=6)]
     found = torch.cat(list(features_of(network, batches, CPU, 4)))
@@ -60,7 +60,7 @@ def test_images_of_another_shape_begin_a_new_batch() -> None:
     assert network.batches == [4] * 4
 
 
-def test_features_come_while_images_still_arrive() -> None:
+def test_features_are_yielded_while_images_still_arrive() -> None:
     taken = []
 
     def arriving() -> object:
@@ -79,7 +79,7 @@ def test_no_images_have_no_features() -> None:
         extract(Sums(), numbered(0), CPU, 4)
 
 
-def test_features_of_another_shape_name_the_extractor() -> None:
+def test_an_error_in_the_shape_of_features_names_the_extractor() -> None:
     network = Sums()
     network.__class__ = type("Flat", (Sums,), {"__call__": lambda self, pixels: pixels.float().mean()[None]})
     with pytest.raises(ValueError, match=r"'fd-sums' returned \(1,\)"):

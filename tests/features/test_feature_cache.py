@@ -1,4 +1,4 @@
-"""Features on disk: known by what made them, made anew where they are damaged, and never worth a failure."""
+"""Cached features: keyed by everything they depend on, recomputed if damaged, and never a cause of failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genbench.metrics.frechet import statistics
 
 
 class Network:
-    """An extractor that says which weights it has."""
+    """An extractor that identifies its weights."""
 
     name = "fd-net/1"
     whiten = False
@@ -30,7 +30,7 @@ class Network:
 
 
 class Maker:
-    """Makes the same features whenever it is asked, and counts."""
+    """Returns the same features at every call, and counts the calls."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -49,7 +49,7 @@ def kept(cache: Path, suffix: str = ".safetensors") -> Path:
     return path
 
 
-def test_features_and_their_gaussian_are_made_once_and_read_to_the_last_bit(tmp_path: Path) -> None:
+def test_features_and_their_gaussian_are_computed_once_and_read_bit_for_bit(tmp_path: Path) -> None:
     make, fitted = Maker(), []
 
     def fit() -> Statistics:
@@ -78,7 +78,7 @@ def test_features_and_their_gaussian_are_made_once_and_read_to_the_last_bit(tmp_
         lambda s, make: dataclasses.replace(s, batch_size=8).features(Network(), "train", 20, make),
     ],
 )
-def test_whatever_features_depend_on_makes_another_entry(
+def test_everything_that_features_depend_on_is_part_of_the_key(
     tmp_path: Path, ask: Callable[[FeatureStore, Maker], Tensor]
 ) -> None:
     make = Maker()
@@ -88,7 +88,7 @@ def test_whatever_features_depend_on_makes_another_entry(
     assert len(list((tmp_path / "features").iterdir())) == 2
 
 
-def test_another_version_of_torch_or_of_this_code_makes_another_entry(
+def test_the_versions_of_torch_and_of_this_code_are_part_of_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make = Maker()
@@ -100,7 +100,7 @@ def test_another_version_of_torch_or_of_this_code_makes_another_entry(
     assert make.asked == 3
 
 
-def test_an_extractor_that_does_not_name_its_weights_is_not_kept(tmp_path: Path) -> None:
+def test_an_extractor_that_does_not_identify_its_weights_is_not_cached(tmp_path: Path) -> None:
     make, network = Maker(), Network()
     network.protocol = {"layer": "last"}
     for _ in range(2):
@@ -110,7 +110,7 @@ def test_an_extractor_that_does_not_name_its_weights_is_not_kept(tmp_path: Path)
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "empty", "header", "value", "rows"])
-def test_a_damaged_entry_is_made_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_entry_is_recomputed(tmp_path: Path, damage: str) -> None:
     make, rows = Maker(), 20
     store(tmp_path).features(Network(), "train", rows, make)
     path = kept(tmp_path)
@@ -133,11 +133,11 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert make.asked == 2
     if rows == 20:
         store(tmp_path).features(Network(), "train", rows, make)
-        assert make.asked == 2  # and mended
+        assert make.asked == 2  # and repaired
 
 
 @pytest.mark.parametrize("place", [40, -60])
-def test_a_damaged_gaussian_is_made_anew(tmp_path: Path, place: int) -> None:
+def test_a_damaged_gaussian_is_recomputed(tmp_path: Path, place: int) -> None:
     make = Maker()
     expected = store(tmp_path).statistics(Network(), "train", lambda: statistics(make()))
     path = kept(tmp_path, ".npz")
@@ -148,7 +148,7 @@ def test_a_damaged_gaussian_is_made_anew(tmp_path: Path, place: int) -> None:
 
 
 @pytest.mark.parametrize("fault", ["write", "mkdir", "replace"])
-def test_a_disk_that_refuses_costs_the_entry_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+def test_a_failed_write_costs_only_the_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -1,4 +1,4 @@
-"""The verdict on stored results: what passes, what does not, and that nothing passes for want of data."""
+"""The verdict on stored results: what passes, what does not, and that nothing passes for lack of data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from genbench.errors import UsageError
-from genbench.gate.judge import Finding, judge, whole
+from genbench.gate.judge import Finding, judge, overall
 from genbench.gate.limits import (
     Limit,
     Limits,
@@ -21,7 +21,7 @@ from genbench.gate.limits import (
 )
 from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.gate.verdict import Verdict
-from genbench.stats.welch import sampling_only, welch
+from genbench.stats.welch import known_errors, welch
 
 HERE = {"machine": "x", "threads": "2"}
 FIVE = Limit(0.05, relative=True)
@@ -63,19 +63,19 @@ def quality(*values: float, error: float | None = 0.1, direction: str = "lower",
         (100, math.nan, "0%", "no-data"),
     ],
 )
-def test_counters_are_held_exactly(base: float, head: float, limit: str, verdict: str) -> None:
+def test_counters_are_compared_exactly(base: float, head: float, limit: str, verdict: str) -> None:
     limits = read_limits({"counters": {"operations": limit}})
     finding = one("operations", entry(counters={"operations": base}), entry(counters={"operations": head}), limits)
     assert finding.verdict == verdict
 
 
-def test_a_counter_that_is_not_counted_any_more_does_not_pass() -> None:
+def test_a_counter_missing_in_head_does_not_pass() -> None:
     assert one("operations", entry(), entry(counters={})).verdict is Verdict.NO_DATA
     new = one("peak_bytes", entry(), entry(counters={"operations": 100.0, "peak_bytes": 5.0}))
     assert not new.judged
 
 
-def test_counters_that_differ_with_torch_blame_nobody() -> None:
+def test_counters_under_different_torch_versions_are_not_comparable() -> None:
     sides = [
         entry(machine={**HERE, "torch": torch}, counters={"operations": count})
         for torch, count in (("2.8", 100.0), ("2.9", 105.0))
@@ -87,7 +87,7 @@ def test_counters_that_differ_with_torch_blame_nobody() -> None:
     assert one("operations", sides[0], same).verdict is Verdict.OK
 
 
-def test_speed_is_judged_over_processes_as_welch_would() -> None:
+def test_speed_is_judged_over_processes_by_welchs_test() -> None:
     base, head = [100.0, 102.0, 98.0, 101.0], [80.0, 83.0, 79.0, 81.0]
     limits = Limits(max_slowdown=FIVE)
     finding = one("throughput", entry(speeds=base), entry(speeds=head), limits)
@@ -103,7 +103,7 @@ def test_speed_is_judged_over_processes_as_welch_would() -> None:
     assert turned.change == pytest.approx(1 / (1 + finding.change) - 1)
 
 
-def test_one_process_a_side_is_inconclusive_whatever_it_says() -> None:
+def test_one_process_per_side_is_always_inconclusive() -> None:
     limits = Limits(max_slowdown=FIVE)
     for head in (50.0, 100.0, 200.0):
         finding = one("throughput", entry(speeds=[100.0]), entry(speeds=[head]), limits)
@@ -111,14 +111,14 @@ def test_one_process_a_side_is_inconclusive_whatever_it_says() -> None:
         assert "seeds" in finding.reason
 
 
-def test_speeds_of_other_machines_are_not_judged_and_say_which_field() -> None:
+def test_speeds_from_different_machines_are_not_judged_and_name_the_field() -> None:
     there = entry(machine={**HERE, "threads": "4"}, speeds=[10.0, 11.0])
     limits = Limits(max_slowdown=FIVE)
     lenient = one("throughput", entry(speeds=[100.0, 101.0]), there, limits)
     assert (lenient.verdict, lenient.judged) == (Verdict.NOT_COMPARABLE, False)
     assert "threads is 2 in base, 4 in head" in lenient.reason
     assert one("throughput", entry(speeds=[100.0, 101.0]), there, limits, strict=True).judged
-    assert whole(found(entry(speeds=[1.0]), there, limits)) is Verdict.OK  # its counters agree
+    assert overall(found(entry(speeds=[1.0]), there, limits)) is Verdict.OK  # its counters agree
 
 
 def test_speed_without_a_limit_is_shown_and_not_judged() -> None:
@@ -142,47 +142,47 @@ def test_quality_is_judged_over_seeds(base: Any, head: Any, direction: str, verd
     assert one("fd", *sides, limits).verdict == verdict
 
 
-def test_one_seed_has_the_error_of_drawing_samples_only_and_says_so() -> None:
+def test_one_seed_has_only_the_error_of_drawing_samples_and_a_note() -> None:
     limits = Limits(metrics={"fd": Limit(1.0, relative=False)})
     finding = one("fd", entry(qualities=quality(20.0)), entry(qualities=quality(20.1)), limits)
     assert finding.verdict is Verdict.OK
-    assert "drawing samples only" in finding.reason
+    assert "only the drawing of samples" in finding.reason
     unknown = one("fd", entry(qualities=quality(20.0, error=None)), entry(qualities=quality(20.1)), limits)
     assert unknown.verdict is Verdict.INCONCLUSIVE
     same = one("fd", entry(qualities=quality(20.0, error=None)), entry(qualities=quality(20.0, error=None)), limits)
     assert same.verdict is Verdict.OK
 
 
-def test_other_protocols_are_not_comparable() -> None:
+def test_different_protocols_are_not_comparable() -> None:
     sides = [entry(qualities=quality(20.0, extractor=name)) for name in ("a", "b")]
     finding = one("fd", *sides, Limits(other_metrics=FIVE))
     assert finding.verdict is Verdict.NOT_COMPARABLE
     assert "extractor is a in base, b in head" in finding.reason
-    assert whole(found(*sides, Limits(other_metrics=FIVE))) is Verdict.NOT_COMPARABLE
+    assert overall(found(*sides, Limits(other_metrics=FIVE))) is Verdict.NOT_COMPARABLE
 
 
-def test_other_settings_make_the_cell_not_comparable_and_name_the_field() -> None:
+def test_different_settings_make_the_cell_not_comparable_and_name_the_field() -> None:
     findings = found(entry(), entry(settings={"batch_size": 32}))
     assert [finding.verdict for finding in findings] == [Verdict.NOT_COMPARABLE]
     assert "batch_size is 64 in base, 32 in head" in findings[0].reason
     newer = entry(settings={"batch_size": 64, "a_newer_field": 1})
-    assert whole(found(entry(), newer)) is Verdict.OK
+    assert overall(found(entry(), newer)) is Verdict.OK
 
 
-def test_new_is_told_gone_and_unwell_do_not_pass() -> None:
-    assert whole(found(None, entry())) is Verdict.NO_DATA  # nothing was compared
-    assert whole(found(entry(), None)) is Verdict.NO_DATA
-    assert whole(found(entry(), entry(unwell=["seed 0: diverged"]))) is Verdict.NO_DATA
-    assert whole(found(None, None)) is Verdict.NO_DATA
+def test_new_cells_are_reported_and_missing_or_failed_ones_do_not_pass() -> None:
+    assert overall(found(None, entry())) is Verdict.NO_DATA  # nothing was compared
+    assert overall(found(entry(), None)) is Verdict.NO_DATA
+    assert overall(found(entry(), entry(failures=["seed 0: diverged"]))) is Verdict.NO_DATA
+    assert overall(found(None, None)) is Verdict.NO_DATA
     both = judge(Measurements("b", {"gan": entry()}), Measurements("h", {"gan": entry(), "fresh": entry()}), Limits())
-    assert whole(both) is Verdict.OK
+    assert overall(both) is Verdict.OK
 
 
 @given(
     base=st.lists(NUMBERS, max_size=4), head=st.lists(NUMBERS, max_size=4), error=st.none() | NUMBERS, counter=NUMBERS
 )
-@example(base=[1.0, 1.0], head=[1.0, 6e18], error=None, counter=0.0)  # bounds beyond what a float holds
-def test_no_numbers_make_a_wrong_pass_or_an_exception(
+@example(base=[1.0, 1.0], head=[1.0, 6e18], error=None, counter=0.0)  # bounds beyond the range of a float
+def test_no_input_causes_a_wrong_pass_or_an_exception(
     base: list[float], head: list[float], error: float | None, counter: float
 ) -> None:
     limits = Limits(max_slowdown=FIVE, other_metrics=FIVE)
@@ -208,26 +208,26 @@ def test_many_cells_of_the_same_code_raise_few_false_alarms() -> None:
             )
             for name in "bh"
         ]
-        alarms += whole(judge(*sides, limits)) is Verdict.REGRESSED
+        alarms += overall(judge(*sides, limits)) is Verdict.REGRESSED
     assert alarms <= 12  # 1 % of 300 are three
 
 
-def test_welch_is_that_of_scipy() -> None:
+def test_welch_agrees_with_scipy() -> None:
     base, head = [1.0, 2.0, 4.0], [2.0, 5.0, 7.0, 9.0]
     peer = scipy.stats.ttest_ind(head, base, equal_var=False)
     mine = welch(base, head)
     assert mine.degrees == pytest.approx(peer.df)
     assert mine.mean / mine.standard_error == pytest.approx(peer.statistic)
-    assert mine.chance_above(0.0) == pytest.approx(peer.pvalue / 2)
+    assert mine.p_value(0.0) == pytest.approx(peer.pvalue / 2)
     interval = peer.confidence_interval(0.95)
     assert mine.bounds(0.025) == pytest.approx((interval.low, interval.high))
 
 
-def test_equal_samples_have_no_doubt_and_too_small_ones_no_answer() -> None:
+def test_equal_samples_have_no_error_and_too_few_samples_are_rejected() -> None:
     assert welch([1.0, 1.0], [2.0, 2.0]).bounds(0.01) == (1.0, 1.0)
-    assert sampling_only(1.0, 3.0, 2.0, 4.0).standard_error == 5.0
+    assert known_errors(1.0, 3.0, 2.0, 4.0).standard_error == 5.0
     for base in ([1.0], [1.0, math.nan]):
-        with pytest.raises(ValueError, match="two values"):
+        with pytest.raises(ValueError, match="at least two values"):
             welch(base, [1.0, 2.0])
 
 
@@ -253,16 +253,16 @@ def test_limits_are_read_by_cell_and_model() -> None:
     [
         ({"max-slowdwon": "5%"}, "max_slowdown"),
         ({"counters": {"operation": "0%"}}, "operations"),
-        ({"counters": 5}, "no table"),
+        ({"counters": 5}, "not a table"),
         ({"max-slowdown": "five"}, "cannot be read"),
         ({"max-slowdown": -1}, "cannot be read"),
         ({"max-slowdown": True}, "cannot be read"),
         ({"metrics": {"fd": "3"}}, "cannot be read"),
-        ({"cells": {"gan": {"cells": {}}}}, "no limit"),
-        (None, "no table"),
+        ({"cells": {"gan": {"cells": {}}}}, "not a limit"),
+        (None, "not a table"),
     ],
 )
-def test_limits_that_mean_nothing_are_refused(table: object, told: str) -> None:
+def test_invalid_limits_are_rejected(table: object, told: str) -> None:
     with pytest.raises(UsageError, match=told):
         read_limits(table)
 

@@ -1,4 +1,4 @@
-"""Where a value lies on its metric's scale."""
+"""Values relative to the reference points of their metric."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.gate.reference_scale import distinguishable, is_better
+from genbench.gate.reference_scale import differs_from_null, is_better
 
 numbers = st.integers(-1000, 1000).map(float)
 errors = st.integers(0, 100).map(float)
 
 
-def test_two_standard_errors_tell_a_value_from_its_null() -> None:
-    assert distinguishable(1.9, 0.5, 1.0) is False
-    assert distinguishable(2.0, 0.5, 1.0) is True
-    assert distinguishable(0.0, 0.5, 1.0) is True  # also on the better side
-    assert distinguishable(9.0, None, 1.0) is None  # nobody knows
+def test_a_value_differs_from_its_null_by_two_standard_errors() -> None:
+    assert differs_from_null(1.9, 0.5, 1.0) is False
+    assert differs_from_null(2.0, 0.5, 1.0) is True
+    assert differs_from_null(0.0, 0.5, 1.0) is True  # also if it is better
+    assert differs_from_null(9.0, None, 1.0) is None  # unknown
 
 
 def test_the_errors_of_independent_values_add_up_as_squares() -> None:

@@ -13,7 +13,7 @@ from genbench.gate.sequential import LookSchedule
 from genbench.gate.verdict import Verdict
 
 
-def test_blocks_are_moved_to_exactly_the_slowdown_and_keep_their_spread() -> None:
+def test_recentred_blocks_have_exactly_the_slowdown_and_the_same_spread() -> None:
     recorded = [0.05, 0.07, 0.09, 0.01]
     moved = recentred(recorded, 0.05)
     assert math.expm1(statistics.mean(moved)) == pytest.approx(0.05)
@@ -21,12 +21,12 @@ def test_blocks_are_moved_to_exactly_the_slowdown_and_keep_their_spread() -> Non
     assert [b - a for a, b in zip(recorded, moved, strict=True)] == pytest.approx([moved[0] - recorded[0]] * 4)
 
 
-def test_a_replay_of_blocks_without_doubt_has_one_verdict_and_needs_the_first_look() -> None:
+def test_a_replay_of_clear_cut_blocks_has_one_verdict_at_the_first_look() -> None:
     found = replay([0.2] * 5, 0.05, LookSchedule(), 50, random.Random(0))
     assert found.shares == {Verdict.REGRESSED: 1.0}
     assert found.median_blocks == LookSchedule().blocks[0]
 
 
-def test_a_replay_of_nothing_is_refused() -> None:
+def test_a_replay_without_blocks_is_rejected() -> None:
     with pytest.raises(ValueError, match="recorded blocks"):
         replay([], 0.05, LookSchedule(), 10, random.Random(0))

@@ -1,4 +1,4 @@
-"""Decisions at planned looks: no false alarms beyond what was agreed, and never `ok` for want of knowledge."""
+"""Decisions at planned looks: false alarms at the stated rate, and never `ok` for lack of data."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.gate.sequential import LookSchedule, contaminated, decide
+from genbench.gate.sequential import LookSchedule, arms_are_biased, decide
 from genbench.gate.verdict import Verdict, worst
 from genbench.stats.holm import holm
 
 LOOKS = LookSchedule()
-SPREAD = 0.035  # of a pair of processes, as measured on two shared cores
+SPREAD = 0.035  # between pairs of processes, as measured on two shared cores
 
 
 def simulate(true_slowdown: float, limit: float, seed: int, trials: int = 1_000) -> tuple[Counter[Verdict], list[int]]:
@@ -40,20 +40,20 @@ def test_the_same_code_raises_no_alarm_and_is_passed() -> None:
     assert verdicts[Verdict.OK] + verdicts[Verdict.IMPROVED] >= 950
 
 
-def test_a_slowdown_exactly_at_the_limit_alarms_no_more_often_than_agreed() -> None:
+def test_a_slowdown_exactly_at_the_limit_raises_alarms_at_the_stated_rate() -> None:
     verdicts, _ = simulate(0.05, 0.05, seed=2, trials=2_000)
     assert verdicts[Verdict.REGRESSED] / 2_000 <= LOOKS.error + 0.008  # 3.5 standard errors
     assert (verdicts[Verdict.OK] + verdicts[Verdict.IMPROVED]) / 2_000 <= LOOKS.error + 0.008
 
 
 @pytest.mark.parametrize(("slowdown", "limit"), [(0.05, 0.0), (0.10, 0.05)])
-def test_slowdowns_are_caught(slowdown: float, limit: float) -> None:
+def test_slowdowns_are_detected(slowdown: float, limit: float) -> None:
     verdicts, blocks = simulate(slowdown, limit, seed=3)
     assert verdicts[Verdict.REGRESSED] >= 950
     assert blocks[len(blocks) // 2] <= 16
 
 
-def test_against_a_limit_of_nothing_the_same_code_is_inconclusive() -> None:
+def test_with_a_limit_of_zero_the_same_code_is_inconclusive() -> None:
     verdicts, _ = simulate(0.0, 0.0, seed=4, trials=300)
     assert verdicts[Verdict.INCONCLUSIVE] >= 285
 
@@ -68,7 +68,7 @@ def test_ten_cells_raise_no_more_false_alarms_than_one() -> None:
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=40), st.floats(0, 1))
-def test_nothing_passes_without_at_least_the_first_look(ratios: list[float], limit: float) -> None:
+def test_nothing_passes_before_the_first_look(ratios: list[float], limit: float) -> None:
     decision = decide({"x": ratios}, limit, LOOKS)["x"]
     usable = sum(math.isfinite(ratio) for ratio in ratios)
     if usable < LOOKS.blocks[0]:
@@ -78,7 +78,7 @@ def test_nothing_passes_without_at_least_the_first_look(ratios: list[float], lim
 
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=8, max_size=32), st.floats(0, 0.3))
-def test_a_verdict_is_what_its_bounds_say(ratios: list[float], limit: float) -> None:
+def test_a_verdict_agrees_with_its_bounds(ratios: list[float], limit: float) -> None:
     decision = decide({"x": ratios}, limit, LOOKS)["x"]
     allowed = math.log1p(limit)
     if decision.verdict is Verdict.REGRESSED:
@@ -91,13 +91,13 @@ def test_a_verdict_is_what_its_bounds_say(ratios: list[float], limit: float) -> 
         assert decision.low <= allowed <= decision.high
 
 
-def test_equal_blocks_are_decided_without_doubt() -> None:
+def test_identical_blocks_are_decided_at_once() -> None:
     assert decide({"x": [0.0] * 8}, 0.05, LOOKS)["x"].verdict is Verdict.OK
     assert decide({"x": [0.06] * 8}, 0.05, LOOKS)["x"].verdict is Verdict.REGRESSED
     assert decide({"x": [math.log1p(0.05)] * 8}, 0.05, LOOKS)["x"].verdict is Verdict.INCONCLUSIVE
 
 
-def test_an_inconclusive_cell_says_how_many_blocks_it_needs() -> None:
+def test_an_inconclusive_cell_states_how_many_blocks_it_needs() -> None:
     ratios = [0.04 + 0.03 * (-1) ** n for n in range(8)]
     decision = decide({"x": ratios}, 0.05, LOOKS)["x"]
     assert decision.verdict is Verdict.INCONCLUSIVE
@@ -107,19 +107,19 @@ def test_an_inconclusive_cell_says_how_many_blocks_it_needs() -> None:
     assert few.more_blocks == 5
 
 
-def test_a_control_that_moved_tells_on_the_run() -> None:
-    assert contaminated([0.05, 0.04, 0.06, 0.05, 0.05])
-    assert contaminated([-0.05, -0.04, -0.06, -0.05, -0.05])
-    assert not contaminated([0.01, -0.02, 0.005, 0.0, 0.01])
-    assert not contaminated([0.3])
-    assert not contaminated([math.nan, math.nan, 0.5])
+def test_a_control_that_differs_reveals_biased_arms() -> None:
+    assert arms_are_biased([0.05, 0.04, 0.06, 0.05, 0.05])
+    assert arms_are_biased([-0.05, -0.04, -0.06, -0.05, -0.05])
+    assert not arms_are_biased([0.01, -0.02, 0.005, 0.0, 0.01])
+    assert not arms_are_biased([0.3])
+    assert not arms_are_biased([math.nan, math.nan, 0.5])
 
 
 @pytest.mark.parametrize(
     ("blocks", "errors"),
     [((), ()), ((1, 4), (0.01, 0.01)), ((8, 4), (0.01, 0.01)), ((4,), (0.0,)), ((4,), (0.6,)), ((4, 8), (0.01,))],
 )
-def test_looks_that_make_no_sense_are_refused(blocks: tuple[int, ...], errors: tuple[float, ...]) -> None:
+def test_invalid_looks_are_rejected(blocks: tuple[int, ...], errors: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="looks"):
         LookSchedule(blocks, errors)
 
@@ -139,7 +139,7 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(chances: list[float])
     assert [adjusted[n] for n in order] == sorted(adjusted.values())
 
 
-def test_a_whole_is_as_grave_as_its_gravest_part() -> None:
+def test_the_overall_verdict_is_the_worst_of_its_parts() -> None:
     assert worst([]) is Verdict.NO_DATA
     assert worst([Verdict.OK, Verdict.REGRESSED, Verdict.NO_DATA]) is Verdict.REGRESSED
     assert worst([Verdict.IMPROVED, Verdict.OK]) is Verdict.OK

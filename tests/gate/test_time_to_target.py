@@ -1,4 +1,4 @@
-"""Time to quality: the first evaluation from which a metric stays at its target until the end."""
+"""Time to quality: the first evaluation from which on a metric stays at its target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench.api.evaluation import Direction, Estimate
-from genbench.gate.time_to_target import Reached, time_to_target
+from genbench.gate.time_to_target import TargetReached, time_to_target
 from genbench.results.schema import EvaluationPoint, Target, Window
 
 
@@ -24,48 +24,48 @@ def course(*values: float | None) -> tuple[list[EvaluationPoint], list[Window]]:
     return points, windows
 
 
-def reached(*values: float | None, at: float = 40.0, direction: Direction = "lower") -> Reached | None:
+def reached(*values: float | None, at: float = 40.0, direction: Direction = "lower") -> TargetReached | None:
     return time_to_target(*course(*values), Target(metric="fd", value=at, direction=direction))
 
 
-def test_it_is_reached_where_it_stays_at_or_below() -> None:
-    assert reached(90, 60, 40, 39) == Reached(step=30, images=960, seconds=3.0)
+def test_the_target_is_reached_where_the_metric_stays_at_or_below_it() -> None:
+    assert reached(90, 60, 40, 39) == TargetReached(step=30, images=960, seconds=3.0)
 
 
 @pytest.mark.parametrize("values", [(90, 60, 41), (30, 30, 41), (30, None), (30, math.nan), (30, -math.inf), ()])
-def test_it_is_not_reached_where_the_end_misses_it(values: Sequence[float | None]) -> None:
+def test_the_target_is_not_reached_if_the_last_evaluation_misses_it(values: Sequence[float | None]) -> None:
     assert reached(*values) is None
 
 
-def test_it_counts_from_when_it_is_reached_for_good() -> None:
-    assert reached(90, 30, 60, 35, 30) == Reached(step=40, images=1280, seconds=4.0)
+def test_the_last_time_the_target_is_reached_counts() -> None:
+    assert reached(90, 30, 60, 35, 30) == TargetReached(step=40, images=1280, seconds=4.0)
 
 
-def test_it_can_be_there_at_once() -> None:
-    assert reached(30, 20, 10) == Reached(step=10, images=320, seconds=1.0)
-    assert reached(30) == Reached(step=10, images=320, seconds=1.0)
+def test_the_first_evaluation_can_reach_the_target() -> None:
+    assert reached(30, 20, 10) == TargetReached(step=10, images=320, seconds=1.0)
+    assert reached(30) == TargetReached(step=10, images=320, seconds=1.0)
 
 
 @pytest.mark.parametrize("gap", [None, math.nan])
-def test_an_evaluation_without_a_value_shows_nothing(gap: float | None) -> None:
-    assert reached(30, gap, 30, 30) == Reached(step=30, images=960, seconds=3.0)
+def test_an_evaluation_without_a_value_misses_the_target(gap: float | None) -> None:
+    assert reached(30, gap, 30, 30) == TargetReached(step=30, images=960, seconds=3.0)
 
 
-def test_where_higher_is_better_the_target_is_a_floor() -> None:
-    assert reached(10, 20, 25, at=20, direction="higher") == Reached(step=20, images=640, seconds=2.0)
+def test_if_higher_is_better_the_target_is_a_lower_bound() -> None:
+    assert reached(10, 20, 25, at=20, direction="higher") == TargetReached(step=20, images=640, seconds=2.0)
     assert reached(30, 25, 19, at=20, direction="higher") is None
     assert reached(30, math.inf, at=20, direction="higher") is None
 
 
-def test_another_metric_is_no_answer() -> None:
+def test_other_metrics_are_ignored() -> None:
     assert time_to_target(*course(1.0, 1.0), Target(metric="psnr", value=40.0, direction="lower")) is None
 
 
-def test_seconds_are_those_of_training_up_to_there_warm_up_included() -> None:
+def test_seconds_include_training_and_warm_up() -> None:
     points, windows = course(90, 30, 30)
     windows[0] = Window(step=5, steps=5, images=160, seconds=7.0, warmup=True)
     found = time_to_target(points, windows, Target(metric="fd", value=40.0, direction="lower"))
-    assert found == Reached(step=20, images=640, seconds=8.5)
+    assert found == TargetReached(step=20, images=640, seconds=8.5)
 
 
 @given(st.lists(st.integers(0, 9).map(float), min_size=1), st.integers(0, 9), st.integers(0, 9))

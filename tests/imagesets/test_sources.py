@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genbench.data.progress import ignore_progress
 from genbench.errors import DataError
-from genbench.features.feature_file import FeatureRows, pieces
+from genbench.features.feature_file import FeatureRows, chunks
 from genbench.imagesets.array_file import holds_statistics, npy_source, npz_source
 from genbench.imagesets.image_folder import folder_source
 from genbench.imagesets.source import ImageSource, ReadReport
@@ -228,7 +228,7 @@ def test_rows_on_disk_equal_those_that_were_appended(d: int, sizes: list[int], s
     assert rows.shape == tuple(whole.shape)
     assert torch.equal(rows[:], whole)
     if len(whole):
-        assert torch.equal(torch.cat(list(pieces(rows, size))), whole)
+        assert torch.equal(torch.cat(list(chunks(rows, size))), whole)
         numbers = torch.tensor(data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=10)), dtype=torch.int64)
         assert torch.equal(rows[numbers], whole[numbers])
     with pytest.raises(IndexError):

@@ -24,19 +24,19 @@ class FakeClock:
         return self.now
 
 
-def test_a_window_has_the_steps_that_were_asked_for() -> None:
+def test_a_window_runs_the_requested_steps() -> None:
     clock = FakeClock(0.01)
     assert time_window(clock.step, 40, CPU, clock) == (40, 0.4)
     assert clock.steps == 40
 
 
-def test_a_slow_window_ends_after_its_time() -> None:
+def test_a_slow_window_ends_at_its_time_limit() -> None:
     clock = FakeClock(2.0)
     done, seconds = time_window(clock.step, 200, CPU, clock)
     assert (done, seconds) == (3, 6.0)
     assert seconds < WINDOW_SECONDS + 2.0
 
 
-def test_one_step_runs_however_slow_it_is() -> None:
+def test_at_least_one_step_runs() -> None:
     clock = FakeClock(1000.0)
     assert time_window(clock.step, 5, CPU, clock) == (1, 1000.0)

@@ -1,4 +1,4 @@
-"""Energy from RAPL's files: units, wrap-around, and why there is none."""
+"""Energy from RAPL's files: units, wrap-around, and the reason if there is none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def zone(powercap: Path, name: str, microjoules: int, wraps_at: int = 262_143_32
     return folder
 
 
-def test_packages_are_added_and_their_parts_are_not_counted_twice(tmp_path: Path) -> None:
+def test_packages_are_added_and_their_subzones_ignored(tmp_path: Path) -> None:
     first, second = zone(tmp_path, "intel-rapl:0", 1_000_000), zone(tmp_path, "intel-rapl:1", 5_000_000)
     part = zone(tmp_path, "intel-rapl:0:0", 500_000)
     meter = open_meter(CPU, tmp_path)
@@ -35,7 +35,7 @@ def test_packages_are_added_and_their_parts_are_not_counted_twice(tmp_path: Path
     assert seconds > 0
 
 
-def test_a_counter_that_wraps_around_goes_on(tmp_path: Path) -> None:
+def test_a_counter_may_wrap_around(tmp_path: Path) -> None:
     folder = zone(tmp_path, "intel-rapl:0", 9_000_000, wraps_at=10_000_000)
     meter = open_meter(CPU, tmp_path)
     meter.start()
@@ -51,9 +51,9 @@ def test_a_machine_without_counters_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_counters_that_may_not_be_read_say_what_helps(tmp_path: Path) -> None:
+def test_unreadable_counters_name_the_remedy(tmp_path: Path) -> None:
     (zone(tmp_path, "intel-rapl:0", 1) / "energy_uj").chmod(0)
-    with pytest.raises(EnergyUnavailable, match="may not be read"):
+    with pytest.raises(EnergyUnavailable, match="no permission to read"):
         open_meter(CPU, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What reads tensors on the host, once each, with the line that asks."""
+"""Each host read of a tensor is counted once, with the line responsible."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_read_counts_once_and_is_named_with_its_line(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", HARMLESS)
-def test_what_stays_on_the_device_is_no_read(what: str) -> None:
+def test_operations_that_stay_on_the_device_are_not_reads(what: str) -> None:
     assert watched(HARMLESS[what]).total == 0
 
 
@@ -78,7 +78,7 @@ def test_reads_in_a_backward_pass_are_seen() -> None:
     assert [str(read) for read in watched(train).counts] == [f"`.item()` at test_host_reads.py:{line}"]
 
 
-def test_on_a_gpu_tensors_of_the_host_are_nobodys_concern() -> None:
+def test_on_a_gpu_host_tensors_are_ignored() -> None:
     reads = HostReads("cuda")
     with reads.watching():
         torch.ones(3).sum().item()

@@ -1,4 +1,4 @@
-"""Who else was at work: from /proc/stat, and from a GPU that a fake library tells of."""
+"""Interference, read from /proc/stat and from a GPU simulated by a fake library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def monitor(before: ProcessorTimes | None, after: ProcessorTimes | None) -> Surr
     return InterferenceMonitor(CPU, lambda: next(readings)).stop()
 
 
-def test_busy_and_stolen_time_of_the_processors_that_may_be_used(tmp_path: Path) -> None:
+def test_busy_and_stolen_time_of_usable_processors(tmp_path: Path) -> None:
     stat = tmp_path / "stat"
     line = "{name} {user} {nice} {system} 5000 700 {irq} {softirq} {steal} 999 0\n"
     rows = [
@@ -50,25 +50,25 @@ def test_busy_and_stolen_time_of_the_processors_that_may_be_used(tmp_path: Path)
 
 
 def test_shares_of_two_processors_over_ten_seconds() -> None:
-    """Of 20 processor seconds: 8 own, 6 of others, 1 stolen."""
+    """20 processor seconds: 8 own, 6 of other processes, 1 stolen."""
     seen = monitor(ProcessorTimes(100.0, 5.0, 2, 3.0, 50.0), ProcessorTimes(114.0, 6.0, 2, 11.0, 60.0))
     assert (seen.own, seen.others, seen.stolen) == pytest.approx((0.4, 0.3, 0.05))
     (note,) = disturbances(seen)
     assert note.startswith("others took more than 25% of the processors' time")
-    assert disturbance(seen) == ""  # a matter of degree: said, but no other machine
+    assert disturbance(seen) == ""  # only a note: the measurement stays comparable
 
 
 @pytest.mark.parametrize(("others", "said"), [(0.09, None), (0.11, "10%"), (0.26, "25%"), (0.8, "50%")])
-def test_a_tenth_of_the_time_is_worth_a_note(others: float, said: str | None) -> None:
+def test_more_than_a_tenth_of_the_time_gives_a_note(others: float, said: str | None) -> None:
     notes = disturbances(Surroundings(own=0.5, others=others, stolen=0.0))
     assert [note.split()[4] for note in notes] == ([said] if said else [])
 
 
-def test_stolen_time_counts_like_that_of_others() -> None:
+def test_stolen_time_counts_like_other_processes_time() -> None:
     assert disturbances(Surroundings(own=0.5, others=0.06, stolen=0.06))
 
 
-def test_a_training_too_short_to_tell_says_nothing() -> None:
+def test_too_short_a_training_gives_no_shares() -> None:
     seen = monitor(ProcessorTimes(100.0, 0.0, 2, 3.0, 50.0), ProcessorTimes(101.0, 0.0, 2, 3.0, 50.5))
     assert (seen.own, seen.others, seen.stolen) == (None, None, None)
     assert monitor(None, None).others is None
@@ -80,7 +80,7 @@ class NVMLError(Exception):
 
 
 def fake_nvml(**answers: Any) -> SimpleNamespace:
-    """Return a library that answers what is given, and refuses all else as a GPU without such counters does."""
+    """Return a library with the given answers that fails for all others, like a GPU without such counters."""
 
     def refuse(*args: Any) -> Any:
         raise NVMLError("Not Supported")
@@ -113,13 +113,13 @@ def look(gpu: pytest.MonkeyPatch, before: object, after: object) -> Surroundings
     return watching.stop()
 
 
-def test_a_gpu_by_itself_and_cool_is_recorded_and_not_flagged(gpu: pytest.MonkeyPatch) -> None:
+def test_an_undisturbed_gpu_is_recorded_and_not_flagged(gpu: pytest.MonkeyPatch) -> None:
     nvml = fake_nvml(
         PowerUsage=412_500,
         ClockInfo=1755,
         MaxClockInfo=1980,
         Temperature=55,
-        CurrentClocksThrottleReasons=0x4,  # by its power cap: usual at full load
+        CurrentClocksThrottleReasons=0x4,  # power cap: usual at full load
         ComputeRunningProcesses=[SimpleNamespace(pid=os.getpid())],
     )
     seen = look(gpu, nvml, nvml)
@@ -137,7 +137,7 @@ def test_a_gpu_by_itself_and_cool_is_recorded_and_not_flagged(gpu: pytest.Monkey
     assert disturbance(seen) == ""
 
 
-def test_a_hot_gpu_that_others_use_is_flagged(gpu: pytest.MonkeyPatch) -> None:
+def test_a_hot_shared_gpu_is_flagged(gpu: pytest.MonkeyPatch) -> None:
     processes = [SimpleNamespace(pid=os.getpid()), SimpleNamespace(pid=1)]
     after = fake_nvml(CurrentClocksThrottleReasons=0x40 | 0x4, ComputeRunningProcesses=processes)
     seen = look(gpu, fake_nvml(ComputeRunningProcesses=[]), after)
@@ -148,14 +148,14 @@ def test_a_hot_gpu_that_others_use_is_flagged(gpu: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_a_container_that_renames_processes_makes_no_neighbour_of_this_one(gpu: pytest.MonkeyPatch) -> None:
+def test_a_process_renamed_by_a_container_is_not_another_process(gpu: pytest.MonkeyPatch) -> None:
     nvml = fake_nvml(ComputeRunningProcesses=[SimpleNamespace(pid=987_654_321)])
     seen = look(gpu, nvml, nvml)
     assert seen.gpu_after is not None
     assert seen.gpu_after.other_processes == 0
 
 
-def test_a_gpu_that_tells_nothing_and_one_that_is_lost_cost_nothing(gpu: pytest.MonkeyPatch) -> None:
+def test_a_gpu_without_counters_and_a_lost_gpu_raise_nothing(gpu: pytest.MonkeyPatch) -> None:
     seen = look(gpu, fake_nvml(), fake_nvml())
     assert seen.gpu_after == GpuState()
     lost = fake_nvml()
@@ -165,12 +165,12 @@ def test_a_gpu_that_tells_nothing_and_one_that_is_lost_cost_nothing(gpu: pytest.
 
     lost.nvmlInit = refuse
     seen = look(gpu, fake_nvml(), lost)
-    assert (seen.gpu_after, seen.gpu_reason) == (None, "NVML does not know this GPU: GPU is lost")
+    assert (seen.gpu_after, seen.gpu_reason) == (None, "NVML does not recognise this GPU: GPU is lost")
     gpu.setattr(torch.cuda, "get_device_properties", lambda device: 1 / 0)
     assert "ZeroDivisionError" in look(gpu, fake_nvml(), fake_nvml()).gpu_reason
 
 
-def test_without_the_library_the_reason_is_told(gpu: pytest.MonkeyPatch) -> None:
+def test_without_the_library_the_reason_is_given(gpu: pytest.MonkeyPatch) -> None:
     assert "nvidia-ml-py" in look(gpu, None, None).gpu_reason
     with pytest.raises(EnergyUnavailable, match="nvidia-ml-py"):
         open_meter(GPU)
@@ -180,7 +180,7 @@ def test_energy_is_read_from_the_same_library(gpu: pytest.MonkeyPatch) -> None:
     gpu.setitem(sys.modules, "pynvml", fake_nvml(TotalEnergyConsumption=5_000))
     meter = open_meter(GPU)
     meter.start()
-    gpu.setitem(sys.modules, "pynvml", None)  # it keeps what it has opened
+    gpu.setitem(sys.modules, "pynvml", None)  # the meter keeps its open handle
     assert meter.stop()[0] == 0.0
     gpu.setitem(sys.modules, "pynvml", fake_nvml())
     with pytest.raises(EnergyUnavailable, match="no energy counter"):

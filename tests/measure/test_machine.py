@@ -1,4 +1,4 @@
-"""What is known of the machine, without torch."""
+"""The description of the machine, without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from genbench.measure import machine, memory
 
 
-def test_the_cores_are_those_this_process_may_use() -> None:
+def test_cores_are_those_usable_by_this_process() -> None:
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); import genbench.measure.machine as m"
     code += "; import sys; print(m.usable_cores() <= 1, m.default_threads(), 'torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -41,7 +41,7 @@ def test_versions_name_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.versions()["no-such-package"] == "not installed"
 
 
-def test_peak_memory_sees_what_was_held() -> None:
+def test_peak_memory_includes_freed_memory() -> None:
     before = memory.read_peak(torch.device("cpu"), 7)
     held = torch.ones(96 * 2**20, dtype=torch.uint8)
     after = memory.read_peak(torch.device("cpu"), 7)

@@ -1,4 +1,4 @@
-"""TF32 is allowed where it was asked for, and nowhere else; torch's older and newer switches agree."""
+"""TF32 is allowed only on request; torch's older and newer switches agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def switches() -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_all_switches_say_the_same_and_are_put_back(allowed: bool) -> None:
+def test_all_switches_agree_and_are_restored(allowed: bool) -> None:
     before = switches()
     with warnings.catch_warnings(), tf32(allowed):
         warnings.simplefilter("error")
@@ -38,7 +38,7 @@ def test_features_are_taken_in_full_precision_in_a_cell_that_trains_in_tf32() ->
         assert switches() == ("high", True, True)
 
 
-def test_a_processor_has_no_tf32() -> None:
+def test_a_cpu_has_no_tf32() -> None:
     assert not has_tf32(torch.device("cpu"))
 
 

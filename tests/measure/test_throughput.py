@@ -1,4 +1,4 @@
-"""The headline number: which windows count, and what is derived from them."""
+"""The headline result: which windows count, and what is derived from them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def window(seconds: float, steps: int = 10, warmup: bool = False) -> Window:
     return Window(step=steps, steps=steps, images=32 * steps, seconds=seconds, warmup=warmup)
 
 
-def test_it_is_images_by_seconds_of_the_median_window() -> None:
+def test_throughput_is_images_per_second_of_the_median_window() -> None:
     found = throughput([window(1.0), window(2.0), window(4.0)])
     assert found is not None
     assert (found.images_per_second, found.steps_per_second) == (160.0, 5.0)
     assert (found.low, found.high) == (80.0, 320.0)
     assert found.windows == 3
-    assert found.confidence == pytest.approx(0.75)  # 1 - 2·(1/2)^3: three windows cannot promise 95 %
+    assert found.confidence == pytest.approx(0.75)  # 1 - 2·(1/2)^3: three windows cannot reach 95 %
 
 
 def test_warm_up_does_not_count() -> None:
@@ -41,8 +41,8 @@ def test_a_short_last_window_is_left_out() -> None:
     assert longer.windows == 6
 
 
-def test_a_window_that_time_cut_short_counts() -> None:
-    """A machine that slows down by four ends its windows early; to leave these out would hide the slowness."""
+def test_a_window_cut_short_by_the_time_limit_counts() -> None:
+    """A machine that becomes four times slower ends its windows early; dropping them would hide the slowdown."""
     fast, slow = [window(2.0)] * 2, [window(WINDOW_SECONDS, steps=4)] * 5
     found = throughput([*fast, *slow])
     assert found is not None

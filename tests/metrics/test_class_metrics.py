@@ -76,7 +76,7 @@ def balance(given: CellEvaluation) -> Estimate:
 # Class score
 
 
-def test_sure_and_even_is_the_number_of_classes_and_one_opinion_of_all_is_one() -> None:
+def test_certain_balanced_predictions_score_the_number_of_classes_and_equal_ones_score_one() -> None:
     even = of_classes(*[0, 1, 2, 3] * 10)
     assert score(evaluation(even)).value == pytest.approx(4, rel=1e-12)
     assert score(evaluation(of_classes(*[2] * 40))).value == 1
@@ -166,12 +166,12 @@ def test_the_errors_of_the_class_balance_are_the_spread_over_draws() -> None:
 
 
 @pytest.mark.parametrize("measure", [class_score.measure, class_balance.measure])
-def test_without_classes_or_samples_there_is_no_number_but_a_reason(measure: Any) -> None:
+def test_without_classes_or_samples_there_is_a_reason_instead_of_a_value(measure: Any) -> None:
     name = measure.__module__.rpartition(".")[2].replace("_", "-") + "-classifier"
     none = measure(evaluation(of_classes()), "classifier")
     blind = measure(evaluation(of_classes(0, 1), network=Extractor()), "classifier")
     broken = measure(evaluation(of_classes(0, 1), network=Classifier(certainty=math.inf)), "classifier")
-    for found, reason in ((none, "samples"), (blind, "tells no classes apart"), (broken, "not finite")):
+    for found, reason in ((none, "samples"), (blind, "is no classifier"), (broken, "not finite")):
         assert isinstance(found, Unavailable)
         assert found.metric == name
         assert reason in found.reason

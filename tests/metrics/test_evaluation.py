@@ -1,4 +1,4 @@
-"""How a cell is evaluated: features once and independent of the batch, metrics isolated from one another."""
+"""Evaluation of a cell: features computed once and independent of the batch, metrics isolated from one another."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Known(Convolution):
 
 
 @pytest.mark.parametrize("whitens", [False, True])
-def test_a_second_evaluation_of_the_same_data_shows_the_network_no_image_of_them(tmp_path: Path, whitens: bool) -> None:
+def test_a_second_evaluation_of_the_same_data_reuses_their_features(tmp_path: Path, whitens: bool) -> None:
     def again() -> tuple[Known, CellEvaluation]:
         network = Known()
         network.whiten = whitens
@@ -180,7 +180,7 @@ def parity(pixels: Tensor) -> Tensor:
     return pixels[:, 0, 0, 0].long() % 2
 
 
-def test_modes_are_what_the_dataset_says_once_per_set_and_none_where_it_says_nothing() -> None:
+def test_modes_come_from_the_dataset_once_per_set_if_it_defines_them() -> None:
     sizes = []
 
     def mode_of(pixels: Tensor) -> Tensor:
@@ -214,12 +214,12 @@ def test_a_dataset_may_name_its_modes_by_module_and_function() -> None:
         (lambda pixels: parity(pixels)[:-1], r"returned torch.int64 \(29,\) for 30 images"),
     ],
 )
-def test_modes_of_another_kind_name_the_dataset(wrong: Any, named: str) -> None:
+def test_an_error_in_the_type_of_modes_names_the_dataset(wrong: Any, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         evaluation(mode_of=wrong).modes("samples")
 
 
-def test_other_samples_are_evaluated_anew_and_the_data_are_not() -> None:
+def test_new_samples_are_evaluated_again_but_the_data_are_not() -> None:
     network, seen = Convolution(), []
 
     def mode_of(pixels: Tensor) -> Tensor:
@@ -272,7 +272,7 @@ def test_whitening_makes_the_distance_blind_to_the_scale_of_features() -> None:
     assert loud.standard_error == pytest.approx(quiet.standard_error, rel=1e-4)
 
 
-def test_a_distance_comes_with_its_bias_taken_off_and_with_what_a_perfect_generator_would_score() -> None:
+def test_a_distance_has_a_debiased_value_and_a_null() -> None:
     found = [frechet_distance.measure(evaluation(network), "net") for network in (Convolution(), Whitening())]
     for estimate in found:
         assert isinstance(estimate, Estimate)
@@ -284,7 +284,7 @@ def test_a_distance_comes_with_its_bias_taken_off_and_with_what_a_perfect_genera
         assert abs(estimate.debiased) < estimate.value
 
 
-def test_features_that_are_not_finite_cost_the_distance_and_say_so() -> None:
+def test_features_that_are_not_finite_make_the_distance_unavailable() -> None:
     class Broken(Convolution):
         def __call__(self, pixels: Tensor) -> Tensor:
             return super().__call__(pixels) / (pixels.flatten(1)[:, :1] != 255)
@@ -315,7 +315,7 @@ def test_two_samples_have_a_distance_without_an_error_and_one_has_none() -> None
 # Isolation
 
 
-def test_a_metric_that_fails_costs_itself_only() -> None:
+def test_a_failing_metric_does_not_affect_the_others() -> None:
     def broken(given: Evaluation) -> Estimate:
         raise ZeroDivisionError("by nought")
 
@@ -355,7 +355,7 @@ def test_a_broken_contract_names_the_fault(wrong: Any, named: str) -> None:
     assert named in reason.reason
 
 
-def test_what_is_earned_keeps_its_name() -> None:
+def test_estimates_keep_the_names_given_by_the_metric() -> None:
     estimates, _ = ask(value(1.0, metric="fd-inception-12345678"))
     assert estimates[0].metric == "fd-inception-12345678"
 

@@ -1,4 +1,4 @@
-"""The metrics of features as metrics: the names they earn, what they say beside the number, why there is none."""
+"""Feature metrics: their names, nulls and protocols, and the reasons if there is no value."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_only_the_inception_weights_of_2015_earn_kid_and_is() -> None:
     assert named["memorisation"] == ("memorisation-inception", "memorisation-inception-12345678")
 
 
-def test_the_weights_that_were_found_and_not_the_plan_give_the_name() -> None:
+def test_the_loaded_weights_and_not_the_plan_determine_the_name() -> None:
     class Other(Pixels):
         name = "fd-pixels-0badcafe"
 
@@ -92,7 +92,7 @@ def test_the_weights_that_were_found_and_not_the_plan_give_the_name() -> None:
     assert all(name.endswith("-pixels-0badcafe") for name in found)
 
 
-def test_metrics_of_classes_are_of_classifiers_alone_and_none_is_measured_unnamed() -> None:
+def test_class_metrics_apply_to_classifiers_only_and_none_is_measured_unnamed() -> None:
     plain, classifier = (ExtractorSpec(name="net", load="nowhere:load", classifies=c) for c in (False, True))
     names = {spec.name for spec in feature_metrics(classifier)}
     assert names - {spec.name for spec in feature_metrics(plain)} == {"class-score-net", "class-balance-net"}
@@ -150,23 +150,23 @@ def test_whitened_distances_are_blind_to_the_scale_of_a_feature() -> None:
         (evaluation(Broken()), "are not finite"),
         (evaluation(train=noise(1).expand(50, -1, -1, -1)), "all have the same features"),
         (evaluation(Whitening(), train=noise(1).expand(50, -1, -1, -1)), "all have the same features"),
-        (evaluation(samples=noise(1)), "images at least; samples: 1"),
+        (evaluation(samples=noise(1)), " images; samples: 1"),
         (evaluation(samples=noise(0)), "no images"),
     ],
     ids=["NaN", "equal", "equal, whitened", "one", "none"],
 )
-def test_features_that_cannot_be_compared_say_why(given: CellEvaluation, reason: str) -> None:
+def test_incomparable_features_give_the_reason(given: CellEvaluation, reason: str) -> None:
     found, missing = ask(given, *MEASURED)
     assert found == {}
     assert list(missing) == ["kd-pixels", "prdc-pixels", "memorisation-pixels"]
     assert all(reason in one.reason for one in missing.values()), missing
 
 
-def test_few_samples_have_no_neighbourhoods_and_few_held_out_images_say_nothing_of_copies() -> None:
+def test_too_few_samples_or_held_out_images_give_the_reason() -> None:
     few, too_few = ask(evaluation(samples=noise(5), test=noise(19)), *MEASURED)
     assert list(few) == ["kd-pixels"]
-    assert "6 images at least; samples: 5" in too_few["prdc-pixels"].reason
-    assert "20 held-out images at least; there are 19" in too_few["memorisation-pixels"].reason
+    assert "at least 6 images; samples: 5" in too_few["prdc-pixels"].reason
+    assert "at least 20 held-out images; there are 19" in too_few["memorisation-pixels"].reason
 
 
 def test_held_out_images_among_the_training_images_leave_no_ratio() -> None:

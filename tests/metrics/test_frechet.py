@@ -20,7 +20,7 @@ from torch import Tensor
 import genbench
 from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_distance, statistics, whiten
 from genbench.metrics.frechet_distance import distance_from
-from genbench.metrics.jackknife import make_blocks
+from genbench.metrics.standard_errors import make_blocks
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -32,7 +32,9 @@ def theory(gaussian: Statistics, n: int) -> float:
 
 @pytest.mark.parametrize("whitened", [False, True])
 @pytest.mark.parametrize(("d", "n", "other"), [(8, 400, 600), (8, 12, 40), (8, 5, 40), (16, 60, None)])
-def test_it_is_what_samples_of_the_same_gaussian_score(d: int, n: int, other: int | None, whitened: bool) -> None:
+def test_the_null_is_the_score_of_samples_of_the_same_gaussian(
+    d: int, n: int, other: int | None, whitened: bool
+) -> None:
     truth, rng, repeats, found = population(d), torch.Generator().manual_seed(0), 150, []
     for _ in range(repeats):
         images = sample(truth, n, rng)
@@ -49,21 +51,21 @@ def test_it_is_what_samples_of_the_same_gaussian_score(d: int, n: int, other: in
 
 
 @pytest.mark.parametrize("other", [None, 4000])
-def test_far_above_the_number_of_features_it_is_the_expansion(other: int | None) -> None:
+def test_for_many_images_the_null_agrees_with_the_expansion(other: int | None) -> None:
     truth = population(10)
     expected = theory(truth, 2000) + (theory(truth, other) if other else 0)
     found = null_distance(Statistics(truth.mean, truth.factor, other), 2000)
     assert found == pytest.approx(expected, rel=0.05)
 
 
-def test_it_falls_with_more_images_and_is_the_same_each_time() -> None:
+def test_the_null_falls_with_more_images_and_is_deterministic() -> None:
     reference = Statistics(population(6).mean, population(6).factor, 500)
     nulls = [null_distance(reference, n) for n in (10, 100, 1000, 10_000)]
     assert nulls == sorted(nulls, reverse=True)  # type: ignore[type-var]
     assert nulls == [null_distance(reference, n) for n in (10, 100, 1000, 10_000)]
 
 
-def test_a_reference_without_spread_is_met_exactly_and_one_too_small_to_whiten_by_is_not_known() -> None:
+def test_a_constant_reference_has_a_null_of_zero_and_one_too_small_to_whiten_has_none() -> None:
     zero = torch.zeros(4, dtype=torch.float64)
     assert null_distance(Statistics(zero, torch.zeros(0, 4, dtype=torch.float64), 9), 5) == 0
     assert null_distance(Statistics(zero, torch.eye(4, dtype=torch.float64), 7), 100, whitened=True) is None

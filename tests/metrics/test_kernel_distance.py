@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 from genbench.metrics.kernel_distance import gaussian, kernel_distance, polynomial
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 seeds = st.integers(0, 2**31)
 

@@ -1,4 +1,4 @@
-"""The metrics of a bound on the likelihood: bits of known models, inequalities, units that are used or not."""
+"""Likelihood metrics: bits of known models, inequalities, active and inactive units."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_two_weights_by_hand() -> None:
     assert float(likelihood.elbo(bound(weights))) == pytest.approx(math.log(3.0) / 2)
 
 
-def test_a_model_that_thinks_all_levels_equally_likely_takes_eight_bits() -> None:
+def test_a_uniform_model_takes_eight_bits() -> None:
     uniform = torch.full((5, 50), -PIXELS[0].numel() * math.log(256), dtype=torch.float64)
     found = measured(likelihood.measure_bits_per_dim, bound(uniform))
     assert found.value == pytest.approx(8.0, abs=1e-12)
@@ -83,7 +83,7 @@ def test_a_model_that_thinks_all_levels_equally_likely_takes_eight_bits() -> Non
     ("kind", "reason"),
     [
         (Likelihood("gaussian", "density"), "not of 256 levels"),
-        (Likelihood("bernoulli", "cross-entropy"), "grey pixels is no likelihood"),
+        (Likelihood("bernoulli", "cross-entropy"), "grey pixels is not a likelihood"),
     ],
 )
 def test_only_a_likelihood_of_levels_has_bits(kind: Likelihood, reason: str) -> None:
@@ -103,7 +103,7 @@ MEASURES = {
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_each_number_says_of_which_likelihood_and_how_many_images_it_is(name: str) -> None:
+def test_each_estimate_states_its_likelihood_and_number_of_images(name: str) -> None:
     measure, direction = MEASURES[name]
     found = measured(measure, bound(torch.randn(64, 50, generator=torch.Generator().manual_seed(0))))
     assert (found.metric, found.direction, found.n) == (name, direction, 50)
@@ -119,14 +119,14 @@ def test_the_error_is_that_of_a_mean_over_images() -> None:
     assert alone.standard_error is None
 
 
-def test_a_model_without_a_bound_is_told_so() -> None:
+def test_a_model_without_a_bound_gives_the_reason() -> None:
     for measure in (*(measure for measure, _ in MEASURES.values()), active_units.measure):
         found = measure(evaluation(None))
         assert isinstance(found, Unavailable)
-        assert "bounds no likelihood" in found.reason
+        assert "has no likelihood bound" in found.reason
 
 
-def test_all_numbers_rest_on_one_bound() -> None:
+def test_all_estimates_share_one_bound() -> None:
     asked: list[tuple[int, int | None]] = []
 
     def bounds(draws: int, count: int | None) -> LikelihoodBound:

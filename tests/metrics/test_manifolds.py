@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
 from genbench.metrics.manifolds import Overlap, expected_coverage, overlap
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 seeds = st.integers(0, 2**31)
 
@@ -67,7 +67,7 @@ def test_blocks_agree_with_whole_matrices(seed: int, n: int, m: int, d: int, k: 
 
 @given(seed=seeds)
 @settings(deadline=None, max_examples=10)
-def test_ties_are_ties_wherever_the_points_lie(seed: int) -> None:
+def test_ties_are_exact_at_any_offset(seed: int) -> None:
     """Points of a small lattice, far from 0: most distances are equal to a radius."""
     real, samples = (torch.randint(4, (40, 2), generator=rng(seed + i)).double() + 1e4 for i in (0, 1))
     assert values(found(real, samples)) == pytest.approx(brute_force(real, samples, 5), abs=1e-12)
@@ -95,7 +95,7 @@ def test_the_errors_are_those_of_leaving_blocks_out() -> None:
 
 @given(seed=seeds, scale=st.floats(0.01, 100))
 @settings(deadline=None, max_examples=15)
-def test_turning_shifting_and_scaling_both_sets_changes_nothing(seed: int, scale: float) -> None:
+def test_rotating_shifting_and_scaling_both_sets_changes_nothing(seed: int, scale: float) -> None:
     real, samples = normal(40, 6, seed=seed), normal(50, 6, seed=seed + 1)
     turn, shift = torch.linalg.qr(normal(6, 6, seed=seed + 2)).Q, 10 * normal(6, seed=seed + 3)
     moved = found(scale * (real @ turn + shift), scale * (samples @ turn + shift))
@@ -112,7 +112,7 @@ def test_precision_and_recall_change_places_with_the_sets(seed: int) -> None:
 # Known answers
 
 
-def test_a_set_beside_itself_has_a_density_of_exactly_one() -> None:
+def test_a_set_compared_with_itself_has_a_density_of_exactly_one() -> None:
     """In the open ball of an image lie itself and its k - 1 nearest; rounding must not count the k-th."""
     real = normal(200, 16)
     scores = found(real, real.clone())
@@ -159,7 +159,7 @@ def test_density_has_the_mean_one_and_coverage_its_formula() -> None:
         assert abs(mean - expected) < 3 * error
 
 
-def test_standard_errors_cover_the_mean_over_draws_as_often_as_they_say_or_more() -> None:
+def test_standard_errors_cover_the_mean_over_draws_at_least_at_the_stated_rate() -> None:
     """200 draws of samples beside the same real images.
 
     The errors of precision and density are exact. The jackknife's of recall and coverage are too large (Efron and
@@ -179,7 +179,7 @@ def test_standard_errors_cover_the_mean_over_draws_as_often_as_they_say_or_more(
 
 
 def test_few_images_have_no_neighbourhoods() -> None:
-    with pytest.raises(ValueError, match="need 6 images at least; there are 5 real and 9 samples"):
+    with pytest.raises(ValueError, match="need at least 6 images; there are 5 real images and 9 samples"):
         found(normal(5, 2), normal(9, 2))
     scores = found(normal(6, 2), normal(6, 2, seed=1))
     assert scores.recall.standard_error is None  # without one of six samples, five have four others
@@ -191,7 +191,7 @@ def test_few_images_have_no_neighbourhoods() -> None:
 
 
 @pytest.mark.parametrize(("n", "m", "d", "k"), [(100, 100, 8, 5), (80, 120, 64, 3)])
-def test_the_prdc_package_says_the_same(n: int, m: int, d: int, k: int) -> None:
+def test_the_prdc_package_agrees(n: int, m: int, d: int, k: int) -> None:
     prdc = pytest.importorskip("prdc")
     real, samples = normal(n, d), 0.9 * normal(m, d, seed=1) + 0.1
     theirs = prdc.compute_prdc(real_features=real.numpy(), fake_features=samples.numpy(), nearest_k=k)

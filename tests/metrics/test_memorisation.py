@@ -1,4 +1,4 @@
-"""Memorisation: copies and strangers have known scores, ranks agree with scipy, errors with draws."""
+"""Memorisation: copies and unrelated images have known scores, ranks agree with scipy, errors with draws."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_copies_are_at_no_distance_at_all_and_an_image_is_not_its_own_neighbour(
     assert float(distances(train[::7], train).max()) == 0
     found = nearest(train[:50], train, excluding=torch.arange(50))
     assert not bool((found.indices.squeeze(1) == torch.arange(50)).any())
-    with pytest.raises(ValueError, match="there are 0 images"):
+    with pytest.raises(ValueError, match="only 0"):
         nearest(train[:1], train[:1], excluding=torch.tensor([0]))
 
 

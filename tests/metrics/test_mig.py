@@ -1,4 +1,4 @@
-"""The mutual information gap: known values of latents that hold factors wholly, in part, twice or not at all."""
+"""The mutual information gap: known values for latents that encode factors wholly, in part, twice or not at all."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_neither_order_scale_nor_sign_of_the_latents_matters_nor_further_dead_on
     assert gap(turned) == pytest.approx(1.0, abs=1e-12)
 
 
-def test_latents_that_know_nothing_have_no_gap() -> None:
+def test_uninformative_latents_have_no_gap() -> None:
     assert gap(torch.zeros(len(MEANS), 4)) == 0.0
     assert gap(torch.randn(len(MEANS), 10, generator=rng())) < 0.02  # what chance leaves in 1,200 images
 
@@ -59,7 +59,7 @@ def test_a_factor_in_two_latents_has_no_gap() -> None:
     assert gap(once_and_twice) == pytest.approx(2 / 3, abs=1e-12)
 
 
-def test_a_latent_that_tells_half_of_a_factor_has_its_share_of_the_entropy() -> None:
+def test_a_latent_that_encodes_half_of_a_factor_has_its_share_of_the_entropy() -> None:
     halves = {"x": torch.arange(20).repeat(60)}
     means = torch.stack([(halves["x"] >= 10).float(), torch.zeros(1200)], 1)
     assert mig.mutual_information_gap(means, halves) == pytest.approx(math.log(2) / math.log(20), abs=1e-12)
@@ -77,7 +77,7 @@ def test_the_gap_shrinks_as_latents_mix_their_factors() -> None:
     assert gaps[-1] < 0.05
 
 
-def test_bins_are_equal_and_hold_the_ends() -> None:
+def test_bins_are_equal_and_include_the_ends() -> None:
     values = torch.tensor([[0.0, 0.049, 0.051, 0.5, 0.999, 1.0], [5.0, 5.0, 5.0, 5.0, 5.0, 5.0]])
     assert mig.equal_bins(values).tolist() == [[0, 0, 1, 10, 19, 19], [0] * 6]
 

@@ -114,7 +114,7 @@ def test_the_error_of_the_divergence_is_the_spread_over_independent_draws() -> N
     assert sum(errors) / len(errors) == pytest.approx(spread, rel=0.35)  # type: ignore[arg-type]
 
 
-def test_where_nothing_can_be_said_the_reason_is() -> None:
+def test_an_unavailable_value_has_a_reason() -> None:
     unknown = evaluation(torch.arange(8), mode_of=None)
     assert measure_found(unknown) == Unavailable("modes", "the modes of this dataset are not known.")
     nowhere = evaluation(torch.full((50,), -1))

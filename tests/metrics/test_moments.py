@@ -1,4 +1,4 @@
-"""Sufficient statistics of features: any way to take a set apart and put it together gives the same numbers."""
+"""Sufficient statistics of features: any way to split and merge a set gives the same result."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_merging_is_associative_and_commutative(parts: tuple[int, int, int], d: 
 
 @given(parts=st.tuples(st.integers(1, 20), st.integers(1, 20)), d=st.integers(1, 6), seed=seeds)
 @settings(deadline=None)
-def test_what_is_taken_out_again_was_never_there(parts: tuple[int, int], d: int, seed: int) -> None:
+def test_removing_a_block_undoes_adding_it(parts: tuple[int, int], d: int, seed: int) -> None:
     features = normal(sum(parts), d, seed)
     kept, block = features.split(parts)
     found = Moments.of(features) - Moments.of(block)
@@ -110,9 +110,9 @@ def test_a_factor_is_a_root_of_regular_and_of_singular_covariances(smallest: flo
 
 def test_faults_name_their_cause() -> None:
     one, few = Moments.of(normal(1, 3)), Moments.of(normal(4, 3))
-    with pytest.raises(ValueError, match="two images at least; there are 1"):
+    with pytest.raises(ValueError, match="at least two images; there are 1"):
         one.statistics()
-    with pytest.raises(ValueError, match="nothing is left"):
+    with pytest.raises(ValueError, match="none would remain"):
         few - few
     with pytest.raises(ValueError, match="3 and 4 dimensions"):
         few + Moments.of(normal(4, 4))

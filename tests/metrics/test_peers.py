@@ -1,4 +1,4 @@
-"""Our numbers beside those of pytorch-fid, torch-fidelity and torchmetrics: same images, same random weights.
+"""Results compared with those of pytorch-fid, torch-fidelity and torchmetrics: same images, same random weights.
 
 Where the convention is the same the values agree to 1e-5; where it is not, the test states the difference, and
 docs/metrics.md explains it. The peers are in the extra `test`; a test whose peer is not installed is skipped.

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
-from genbench.metrics import diversity, psnr, reconstruction_mse
+from genbench.metrics import diversity
 from genbench.metrics.diversity import collapsed, pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation
-from genbench.metrics.psnr import peak_signal_to_noise_ratio
+from genbench.metrics.reconstruction import measure_mse, measure_psnr, peak_signal_to_noise_ratio
 
 
 def noise(n: int, *shape: int, seed: int = 0) -> Tensor:
@@ -42,15 +42,15 @@ def estimate(found: Estimate | Unavailable) -> Estimate:
 def test_a_constant_offset_has_a_known_error_and_ratio(offset: float, decibel: float) -> None:
     originals = torch.zeros(3, 1, 2, 2)
     given = evaluation(reconstructions=(originals, originals + offset))
-    assert estimate(reconstruction_mse.measure(given)).value == pytest.approx(offset**2, rel=1e-6)
-    assert estimate(psnr.measure(given)).value == pytest.approx(decibel, abs=1e-5)
+    assert estimate(measure_mse(given)).value == pytest.approx(offset**2, rel=1e-6)
+    assert estimate(measure_psnr(given)).value == pytest.approx(decibel, abs=1e-5)
 
 
 def test_a_perfect_reconstruction_is_capped_and_finite() -> None:
     images = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     given = evaluation(reconstructions=(images, images))
-    assert estimate(reconstruction_mse.measure(given)).value == 0
-    assert estimate(psnr.measure(given)).value == pytest.approx(100)
+    assert estimate(measure_mse(given)).value == 0
+    assert estimate(measure_psnr(given)).value == pytest.approx(100)
 
 
 def test_rounding_to_8_bits_leaves_59_decibel() -> None:
@@ -61,7 +61,7 @@ def test_rounding_to_8_bits_leaves_59_decibel() -> None:
 def test_mean_over_images_and_its_error() -> None:
     originals = torch.zeros(2, 1, 1, 1)
     given = evaluation(reconstructions=(originals, torch.tensor([0.1, 0.3]).view(2, 1, 1, 1)))
-    error, ratio = estimate(reconstruction_mse.measure(given)), estimate(psnr.measure(given))
+    error, ratio = estimate(measure_mse(given)), estimate(measure_psnr(given))
     assert error.value == pytest.approx((0.01 + 0.09) / 2, rel=1e-6)
     assert error.standard_error == pytest.approx(0.08 / 2, rel=1e-6)  # half the gap, for two images
     assert ratio.value == pytest.approx((20 - 20 * math.log10(0.3)) / 2, rel=1e-6)
@@ -77,14 +77,14 @@ def test_mean_ratio_is_never_below_the_ratio_of_the_mean(seed: int, n: int) -> N
 
 def test_a_single_image_has_no_standard_error() -> None:
     images = torch.zeros(1, 1, 2, 2)
-    assert estimate(psnr.measure(evaluation(reconstructions=(images, images)))).standard_error is None
+    assert estimate(measure_psnr(evaluation(reconstructions=(images, images)))).standard_error is None
 
 
 def test_models_that_do_not_reconstruct_have_none_and_shapes_must_agree() -> None:
-    assert isinstance(psnr.measure(evaluation()), Unavailable)
-    assert isinstance(reconstruction_mse.measure(evaluation()), Unavailable)
+    assert isinstance(measure_psnr(evaluation()), Unavailable)
+    assert isinstance(measure_mse(evaluation()), Unavailable)
     with pytest.raises(ValueError, match="shapes must agree"):
-        psnr.measure(evaluation(reconstructions=(torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 3))))
+        measure_psnr(evaluation(reconstructions=(torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 3))))
 
 
 # Diversity
@@ -134,7 +134,7 @@ def test_collapse_begins_at_a_tenth_of_the_spread(spread: int, expected: bool) -
     assert collapsed(samples, train) is expected
 
 
-def test_what_cannot_be_told_is_not_collapsed() -> None:
+def test_an_undecidable_case_is_not_collapsed() -> None:
     flat = torch.zeros(10, 1, 2, 2, dtype=torch.uint8)
     assert not collapsed(noise(1), noise(10))
     assert not collapsed(flat, flat)

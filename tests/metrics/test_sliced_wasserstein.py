@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.metrics.jackknife import make_blocks
 from genbench.metrics.sliced_wasserstein import orthonormal_directions, sliced_wasserstein
+from genbench.metrics.standard_errors import make_blocks
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -87,6 +87,6 @@ def test_the_standard_error_is_the_spread_over_draws() -> None:
     assert float(errors.mean()) == pytest.approx(float(values.std()), rel=0.2)
 
 
-def test_nothing_cannot_be_compared() -> None:
+def test_empty_sets_are_rejected() -> None:
     with pytest.raises(ValueError, match="no features"):
         sliced_wasserstein(torch.zeros(0, 2), torch.zeros(3, 2), orthonormal_directions(2, 2, rng()))

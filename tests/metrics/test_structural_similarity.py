@@ -14,8 +14,8 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
 from genbench.metrics import ms_ssim as diversity_of_pairs
-from genbench.metrics import ssim as reconstruction
 from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.reconstruction import measure_ssim
 from genbench.metrics.structural_similarity import WEIGHTS, ms_ssim, scale_weights, ssim
 
 seeds = st.integers(0, 2**31)
@@ -74,7 +74,7 @@ def test_it_is_the_definition_window_by_window(seed: int, height: int, width: in
 
 @given(seed=seeds)
 @settings(deadline=None, max_examples=15)
-def test_an_image_is_exactly_like_itself_and_pairs_may_be_turned_round(seed: int) -> None:
+def test_an_image_is_identical_to_itself_and_pairs_may_be_swapped(seed: int) -> None:
     a, b = images(3, 2, 12, 15, seed=seed), images(3, 2, 12, 15, seed=seed + 1)
     assert ssim(a, a).tolist() == [1, 1, 1]
     torch.testing.assert_close(ssim(a, b), ssim(b, a))
@@ -103,7 +103,7 @@ def test_the_range_of_values_is_one_and_not_what_a_batch_spans() -> None:
 def test_the_mean_over_held_out_images_has_its_error() -> None:
     originals = images(40, 1, 12, 12)
     again = (originals + 0.2 * images(40, 1, 12, 12, seed=1)).clamp(0, 1)
-    found = reconstruction.measure(evaluation(levels(1, 12), pairs=(originals, again)))
+    found = measure_ssim(evaluation(levels(1, 12), pairs=(originals, again)))
     assert isinstance(found, Estimate)
     each = [written_out(a[0].double().numpy(), b[0].double().numpy()) for a, b in zip(originals, again, strict=True)]
     assert found.value == pytest.approx(np.mean(each), rel=1e-9)
@@ -111,12 +111,12 @@ def test_the_mean_over_held_out_images_has_its_error() -> None:
     assert (found.n, found.direction, found.protocol["data_range"]) == (40, "higher", 1.0)
 
 
-def test_what_cannot_be_compared_says_why() -> None:
+def test_incomparable_images_give_the_reason() -> None:
     small = images(2, 1, 10, 30)
     for found, reason in (
-        (reconstruction.measure(evaluation(levels(1, 12))), "does not reconstruct"),
-        (reconstruction.measure(evaluation(levels(1, 12), pairs=(small, small))), "smaller than the window of 11"),
-        (reconstruction.measure(evaluation(levels(1, 12), pairs=(small, small[:1]))), "shapes must agree"),
+        (measure_ssim(evaluation(levels(1, 12))), "does not reconstruct"),
+        (measure_ssim(evaluation(levels(1, 12), pairs=(small, small))), "smaller than the window of 11"),
+        (measure_ssim(evaluation(levels(1, 12), pairs=(small, small[:1]))), "shapes must agree"),
         (diversity_of_pairs.measure(evaluation(levels(9, 8))), "8×8 pixels are smaller"),
         (diversity_of_pairs.measure(evaluation(levels(1, 28))), "two samples"),
     ):

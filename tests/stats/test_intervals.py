@@ -28,7 +28,7 @@ def test_the_interval_is_the_narrowest_that_covers_enough(n: int) -> None:
     assert found.high == n + 1 - k
     assert found.confidence == pytest.approx(coverage_by_counting(n, k))
     if found.confidence < 0.95:
-        assert k == 1  # nothing wider is to be had
+        assert k == 1  # it cannot be wider
     if k + 1 < n + 1 - (k + 1):
         assert coverage_by_counting(n, k + 1) < 0.95
 
@@ -40,7 +40,7 @@ def test_published_order_statistics() -> None:
     assert (twenty.low, twenty.high, round(twenty.confidence, 4)) == (6, 15, 0.9586)
 
 
-def test_the_interval_covers_the_true_median_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_true_median_at_the_stated_rate() -> None:
     rng = random.Random(0)
     trials, covered = 4000, 0
     for _ in range(trials):  # skewed, as times are: the median of an exponential distribution is ln 2
@@ -71,7 +71,7 @@ def test_no_interval_without_finite_samples(samples: list[float]) -> None:
         median_interval(samples)
 
 
-def test_one_sample_promises_nothing() -> None:
+def test_one_sample_has_no_coverage() -> None:
     assert median_interval([3.0]) == (3.0, 3.0, 3.0, 0.0)
 
 
@@ -93,7 +93,7 @@ def test_the_error_of_the_mean_is_the_spread_of_means() -> None:
 
 
 @given(st.lists(FLOATS, min_size=2, max_size=20), st.floats(-1e3, 1e3), st.integers(-8, 8))
-def test_the_error_of_the_mean_moves_with_scale_and_not_with_shift(
+def test_the_error_of_the_mean_changes_with_scale_but_not_with_shift(
     samples: list[float], shift: float, power: int
 ) -> None:
     found = mean_and_error(samples)
@@ -110,7 +110,7 @@ def test_equal_samples_have_no_spread_at_all(sample: float, n: int) -> None:
     assert mean_and_error([sample] * n) == (sample, 0.0)
 
 
-def test_one_sample_says_nothing_of_its_error() -> None:
+def test_one_sample_has_no_standard_error() -> None:
     assert mean_and_error([3]) == (3.0, None)
 
 

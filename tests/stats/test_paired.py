@@ -20,11 +20,11 @@ def test_bounds_are_those_of_the_one_sample_t_test() -> None:
     peer = scipy.stats.ttest_1samp(ratios, 0.0).confidence_interval(0.95)
     assert effect(ratios).bounds(0.025) == pytest.approx((peer.low, peer.high))
     one_sided = scipy.stats.ttest_1samp(ratios, 0.01, alternative="greater")
-    assert effect(ratios).chance_above(0.01) == pytest.approx(one_sided.pvalue)
+    assert effect(ratios).p_value(0.01) == pytest.approx(one_sided.pvalue)
 
 
 @given(RATIOS)
-def test_base_and_head_exchanged_turn_the_effect_around(ratios: list[float]) -> None:
+def test_exchanging_base_and_head_negates_the_effect(ratios: list[float]) -> None:
     there, back = effect(ratios), effect([-ratio for ratio in ratios])
     assert back.mean == pytest.approx(-there.mean, abs=1e-12)
     assert back.robust == pytest.approx(-there.robust, abs=1e-12)
@@ -41,13 +41,13 @@ def test_the_order_of_blocks_does_not_matter(ratios: list[float], order: random.
 
 
 @given(st.floats(-0.5, 0.5), st.integers(2, 20))
-def test_blocks_that_all_agree_leave_no_doubt(ratio: float, blocks: int) -> None:
+def test_identical_blocks_have_no_error(ratio: float, blocks: int) -> None:
     found = effect([ratio] * blocks)
     assert found.spread == 0
     assert found.bounds(0.001) == (ratio, ratio)
-    assert found.chance_above(ratio - 0.1) == 0
-    assert found.chance_above(ratio) == 1
-    assert found.chance_above(ratio + 0.1) == 1
+    assert found.p_value(ratio - 0.1) == 0
+    assert found.p_value(ratio) == 1
+    assert found.p_value(ratio + 0.1) == 1
 
 
 def test_one_disturbed_block_moves_the_mean_and_not_the_robust_estimate() -> None:
@@ -62,12 +62,12 @@ def test_hodges_lehmann_of_three_values_by_hand() -> None:
 
 
 @pytest.mark.parametrize("ratios", [[], [0.1], [0.1, math.nan], [0.1, math.inf]])
-def test_too_few_blocks_or_no_numbers_are_refused(ratios: list[float]) -> None:
+def test_too_few_or_non_finite_blocks_are_rejected(ratios: list[float]) -> None:
     with pytest.raises(ValueError, match="at least two blocks"):
         effect(ratios)
 
 
-def test_what_is_called_detectable_is_detected_that_often() -> None:
+def test_a_detectable_effect_is_detected_at_the_stated_power() -> None:
     draws = random.Random(5)
     spread, blocks, error, power = 0.035, 12, 0.01, 0.8
     reach = effect([spread * x for x in _standardised(blocks)]).detectable(error, power)
@@ -78,7 +78,7 @@ def test_what_is_called_detectable_is_detected_that_often() -> None:
     assert found / 2_000 == pytest.approx(power, abs=0.04)
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+def test_intervals_cover_the_truth_at_the_stated_rate() -> None:
     draws = random.Random(11)
     for blocks in (2, 5, 12):
         missed = 0
@@ -88,7 +88,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
         assert missed / 4_000 == pytest.approx(0.05, abs=0.012)  # 3.5 standard errors
 
 
-def test_more_blocks_are_asked_for_where_the_effect_is_near_the_limit() -> None:
+def test_more_blocks_are_needed_near_the_limit() -> None:
     found = effect([0.02, 0.04, 0.03, 0.05, 0.01])
     near, far = found.blocks_to_decide(0.028, 0.01, 0.95), found.blocks_to_decide(0.10, 0.01, 0.95)
     assert near is not None

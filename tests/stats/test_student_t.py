@@ -1,4 +1,4 @@
-"""Student's t, held to tables, to closed forms and to scipy."""
+"""Student's t compared with tables, closed forms and scipy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from genbench.stats.student_t import t_quantile, t_tail
     ("probability", "degrees", "published"),
     [(0.975, 1, 12.706), (0.975, 10, 2.228), (0.95, 4, 2.132), (0.995, 30, 2.750), (0.9995, 5, 6.869)],
 )
-def test_quantiles_are_those_of_the_tables(probability: float, degrees: int, published: float) -> None:
+def test_quantiles_agree_with_published_tables(probability: float, degrees: int, published: float) -> None:
     assert t_quantile(probability, degrees) == pytest.approx(published, abs=5e-4)
 
 
@@ -26,7 +26,7 @@ def test_one_degree_of_freedom_is_the_cauchy_distribution() -> None:
 
 
 @given(st.floats(-60, 60), st.floats(0.5, 1e5))
-def test_tails_are_those_of_scipy(t: float, degrees: float) -> None:
+def test_tails_agree_with_scipy(t: float, degrees: float) -> None:
     assert t_tail(t, degrees) == pytest.approx(float(scipy.stats.t.sf(t, degrees)), rel=1e-8, abs=1e-300)
 
 
@@ -36,12 +36,12 @@ def test_the_quantile_is_the_inverse_of_the_tail(probability: float, degrees: fl
 
 
 @pytest.mark.parametrize(("t", "degrees"), [(math.nan, 3), (1.0, 0), (1.0, -2), (1.0, math.nan)])
-def test_what_has_no_tail_is_refused(t: float, degrees: float) -> None:
+def test_invalid_arguments_of_the_tail_are_rejected(t: float, degrees: float) -> None:
     with pytest.raises(ValueError, match="Student"):
         t_tail(t, degrees)
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0, -0.1, math.nan])
-def test_what_has_no_quantile_is_refused(probability: float) -> None:
+def test_invalid_probabilities_are_rejected(probability: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         t_quantile(probability, 3)

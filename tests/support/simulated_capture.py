@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from genbench.measure.host_reads import HostReads
-from genbench.measure.op_listener import Listening
+from genbench.measure.op_listener import OpListener
 
 
 class CaptureError(RuntimeError):
@@ -53,7 +53,7 @@ class SimulatedRecorder:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             calls.append((func, args, kwargs, tree_leaves(result)))
 
-        with reads.methods(), Listening(listen):
+        with reads.methods(), OpListener(listen):
             function()
         self.calls.append(len(calls))
 

@@ -98,7 +98,7 @@ def test_other_machines_and_settings_are_reported_and_not_compared(
     changed(written, tmp_path / "mixed", "a.json")
     changed(written, tmp_path / "mixed", "b.json", genbench=longer)
     assert invoke(["compare", str(written), str(tmp_path / "mixed")]) == 2
-    assert "under other conditions" in capsys.readouterr().err
+    assert "under different conditions" in capsys.readouterr().err
 
 
 def test_the_pytest_plugin_is_installed_with_genbench_and_does_not_import_torch() -> None:

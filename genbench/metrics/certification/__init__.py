@@ -1,1 +1,1 @@
-"""Whether an extractor may be used: it must rank corrupted images by severity, and a faster path must agree with it."""
+"""Validating an extractor: it must rank corrupted images by severity, and a fast path must agree with the exact one."""

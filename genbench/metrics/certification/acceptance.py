@@ -1,7 +1,7 @@
-"""The check of a fast path: the distance between fast and exact features of the same images.
+"""Checking a fast path of an extractor: the distance between fast and exact features of the same images.
 
-It has to be below a tenth of the standard error that the distance of as many real images has: real images have the
-smallest error that any samples can hope for, so what passes here passes for samples too.
+It must be below a tenth of the standard error of the distance of as many real images. No samples have a smaller
+standard error than real images, so a path that passes here is accurate enough for samples too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from genbench.features.fast_extractor import Precision, fast
 from genbench.gate.extractor_acceptance import Acceptance
 from genbench.measure.clock import synchronise
 from genbench.metrics.evaluation import CellEvaluation
-from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
-from genbench.metrics.jackknife import make_blocks
+from genbench.metrics.feature_sets import reference_space
+from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics
+from genbench.metrics.standard_errors import make_blocks
 
 ROUNDS = 5  # of exact, fast, fast, exact
 
@@ -35,22 +36,19 @@ def compare(
     compiled: bool,
     clock: Callable[[], int] = time.perf_counter_ns,
 ) -> Acceptance:
-    """Compare fast with exact features of an evaluation's samples, three at least, which are held-out images."""
+    """Compare fast with exact features of an evaluation's samples: at least three held-out images."""
     exact = evaluation.extractor(extractor)
     quick = fast(exact, evaluation.device, precision, compiled)
     pixels = torch.as_tensor(evaluation.samples.pixels)
-    reference = evaluation.statistics(extractor, "train")
-    transform: Callable[[Tensor], Tensor] = Tensor.double
-    if exact.whiten:
-        transform = whiten(reference)
-        reference = statistics(transform(evaluation.features(extractor, "train")))
+    transform, reference = reference_space(evaluation, extractor)
     features = transform(evaluation.features(extractor, "samples"))
-    quickly = transform(extract(quick, pixels, evaluation.device, evaluation.batch_size))
+    fast_features = transform(extract(quick, pixels, evaluation.device, evaluation.batch_size))
     blocks = make_blocks(len(features), evaluation.generator(f"jackknife of {extractor}"))
-    of_features, difference, fast_distance = statistics(features), math.inf, math.inf
-    if bool(quickly.isfinite().all()):
-        of_quick = statistics(quickly)
-        difference, fast_distance = frechet_distance(of_quick, of_features), frechet_distance(of_quick, reference)
+    exact_statistics, difference, fast_distance = statistics(features), math.inf, math.inf
+    if bool(fast_features.isfinite().all()):
+        fast_statistics = statistics(fast_features)
+        difference = frechet_distance(fast_statistics, exact_statistics)
+        fast_distance = frechet_distance(fast_statistics, reference)
     return Acceptance(
         extractor=exact.name,
         dataset=dataset,
@@ -59,7 +57,7 @@ def compare(
         compiled=compiled,
         n=len(features),
         difference=difference,
-        distance=frechet_distance(of_features, reference),
+        distance=frechet_distance(exact_statistics, reference),
         standard_error=jackknife_distance(features, reference, blocks).standard_error,
         fast_distance=fast_distance,
         speedup=_speedup(exact, quick, pixels[: evaluation.batch_size], evaluation.device, clock),
@@ -70,7 +68,7 @@ def compare(
 def _speedup(
     exact: Extractor, quick: Extractor, pixels: Tensor, device: torch.device, clock: Callable[[], int]
 ) -> float:
-    """Return the ratio of median times of one batch; both take turns, so that a busy neighbour meets both."""
+    """Return the ratio of median times of one batch; calls alternate, so that other load affects both alike."""
     times: dict[bool, list[int]] = {False: [], True: []}
     with torch.inference_mode(), reproducible():
         pixels = pixels.to(device)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from tabulate import tabulate
 
-from genbench.gate.judge import Finding, whole
+from genbench.gate.judge import Finding, overall
 from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
 from genbench.report.gate.markdown import folded
@@ -28,13 +28,13 @@ def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) 
     if shown:
         rows = [_row(finding) for finding in shown]
         lines += [tabulate(rows, HEADINGS, disable_numparse=True, colalign=_ALIGNED), ""]
-    lines += [*_remarks(shown, same), f"Verdict: {whole(findings)}"]
+    lines += [*_remarks(shown, same), f"Verdict: {overall(findings)}"]
     return "\n".join(lines) + "\n"
 
 
 def summary(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
     """Return Markdown, the worst first; what a reader need not see at once is folded."""
-    verdict = whole(findings)
+    verdict = overall(findings)
     shown, same = _chosen(sorted(findings, key=_gravity), everything=False)
     lines = [
         f"### {_SIGNS.get(verdict, '⚠️')} genbench: {verdict}",
@@ -56,7 +56,7 @@ def cases(findings: Sequence[Finding], suite: str) -> str:
 
 def as_json(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
     """Return everything for programs."""
-    verdict = whole(findings)
+    verdict = overall(findings)
     document: dict[str, Any] = {
         "base": sides[0],
         "head": sides[1],

@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Sequence
 
-from genbench.gate.extractor_certificate import Certificate, Ladder
+from genbench.gate.extractor_certificate import Certificate, CorruptionSeries
 from genbench.report.html.style import figure_style
 
 _WIDTH, _HEIGHT = 350, 230  # of a panel
@@ -37,7 +37,7 @@ def certificate_figure(certificate: Certificate) -> str:
     )
 
 
-def _panel(ladder: Ladder, start: float, number: int, low: int, high: int) -> str:
+def _panel(ladder: CorruptionSeries, start: float, number: int, low: int, high: int) -> str:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
 
     def place(value: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
-from genbench.gate.history import Series
+from genbench.gate.history import TimeSeries
 from genbench.report.history import change_told, title
 from genbench.report.html.style import figure_style
 from genbench.report.numbers import significant
@@ -17,7 +17,7 @@ _MOST_LABELS = 8
 _BETTER, _WORSE = "series-2", "series-3"
 
 
-def figure(found: Sequence[Series]) -> str:
+def figure(found: Sequence[TimeSeries]) -> str:
     """Return the SVG; runs are equally far apart, as what lies between two of them is a change of code and no time."""
     panels = [
         f'<g transform="translate(0 {_HEAD + _HEIGHT * number})">{_panel(series)}</g>'
@@ -33,7 +33,7 @@ def figure(found: Sequence[Series]) -> str:
     )
 
 
-def _panel(series: Series) -> str:
+def _panel(series: TimeSeries) -> str:
     bottom, right = _HEIGHT - _BOTTOM, _WIDTH - _RIGHT
     values = [point.value for point in series.points]
     low, high = min(values), max(values)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from genbench.api.evaluation import Estimate
-from genbench.gate.reference_scale import TELLING_ERRORS, distinguishable, is_better
+from genbench.gate.reference_scale import SIGNIFICANT, differs_from_null, is_better
 from genbench.report import numbers
 from genbench.report.table import comparability
 from genbench.report.table.comparability import Data, data_of
@@ -31,9 +31,9 @@ PERFECT = "perfect generator"
 WHAT_PERFECT_SCORES = (
     "the null: what as many images are expected to score that are drawn from the distribution of the training images"
 )
-NOT_TOLD = f"less than {TELLING_ERRORS} standard errors from the null: not told from a perfect generator"
+NOT_TOLD = f"less than {SIGNIFICANT} standard errors from the null: not told from a perfect generator"
 TOO_GOOD = (
-    f"better than {{}}, by more than {TELLING_ERRORS} standard errors: new images of the same distribution would not "
+    f"better than {{}}, by more than {SIGNIFICANT} standard errors: new images of the same distribution would not "
     "be; in a distance it is a sign of memorised training images"
 )
 _ROUNDING = 1e-3  # nulls that differ by this share are the same to a reader
@@ -163,4 +163,4 @@ def _place_on_scale(value: Value, estimate: Estimate, held_out: Estimate | None)
         return TOO_GOOD.format("real held-out images")
     if is_better(number, error, null, 0.0, estimate.direction):
         return TOO_GOOD.format("a perfect generator")
-    return NOT_TOLD if distinguishable(number, error, null) is False else ""
+    return NOT_TOLD if differs_from_null(number, error, null) is False else ""

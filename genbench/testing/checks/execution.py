@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 
 from genbench.api.training import Batch
 from genbench.measure.host_reads import HostReads
-from genbench.measure.user_frame import place
+from genbench.measure.user_frame import error_location
 from genbench.testing.check import check
 from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move_to_fake_gpu
 from genbench.testing.findings import NotApplicable, RuleViolation
@@ -43,7 +43,7 @@ def no_host_reads(subject: Subject) -> None:
         try:
             engine.step()
         except RuntimeError as error:
-            raise RuleViolation(f"a step waits for the GPU: {error}{place(error)}") from error
+            raise RuleViolation(f"a step waits for the GPU: {error}{error_location(error)}") from error
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
@@ -77,12 +77,14 @@ def device_purity(subject: Subject) -> None:
             if samples.device.type != "cuda":
                 raise RuleViolation(f"the samples are on the {samples.device.type}")
     except FakeTensorDeviceMismatchError as error:
-        raise RuleViolation(f"{error}{place(error)}".replace("cuda:0", "the GPU")) from error
+        raise RuleViolation(f"{error}{error_location(error)}".replace("cuda:0", "the GPU")) from error
     except RuleViolation:
         raise
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise NotApplicable(f"the code cannot run on a fake GPU without values: {first}{place(error)}") from None
+        raise NotApplicable(
+            f"the code cannot run on a fake GPU without values: {first}{error_location(error)}"
+        ) from None
 
 
 @check(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from genbench.measure.host_reads import HostReads
-from genbench.measure.user_frame import place
+from genbench.measure.user_frame import error_location
 
 # Graphs whose capture failed are kept alive: torch's allocator may still query them about allocations.
 _failed: list[torch.cuda.CUDAGraph] = []
@@ -160,7 +160,7 @@ def explain_failure(error: Exception, step: Callable[[], None], device: torch.de
     message = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "generator" in message.lower() or "offset increment" in message.lower():
         return (
-            f"the step draws random numbers from an unregistered generator{place(error)}: {message.rstrip('.')}; "
+            f"the step draws random numbers from an unregistered generator{error_location(error)}: {message.rstrip('.')}; "
             "draw them from the batch's generator, or from the global one"
         )
     reads = HostReads(device.type)
@@ -172,4 +172,4 @@ def explain_failure(error: Exception, step: Callable[[], None], device: torch.de
             "keep values on the device, for example with torch.where"
         )
     cause = f"{type(error).__name__}: {message.rstrip('.')}"
-    return f"the step cannot be captured{place(error)}: {cause}; use the engine eager"
+    return f"the step cannot be captured{error_location(error)}: {cause}; use the engine eager"

@@ -1,4 +1,4 @@
-"""Fast paths: accepted where nobody could tell the difference in the distance, refused where one could."""
+"""Fast paths: accepted if their effect on the distance is negligible, rejected otherwise."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_fast_path_that_only_rounds_is_accepted() -> None:
     assert acceptance_text(found).endswith("\naccepted\n")
 
 
-def test_a_fast_path_whose_digits_cancel_is_refused() -> None:
+def test_a_fast_path_with_cancellation_is_rejected() -> None:
     """A large number that is added and taken away again costs bfloat16 all of its eight bits, and float32 few."""
     found = compared(Linear(offset=1000.0))
     assert found.difference > found.tolerated
@@ -88,13 +88,13 @@ def test_a_fast_path_whose_digits_cancel_is_refused() -> None:
     assert acceptance_text(found).endswith("\nnot accepted\n")
 
 
-def test_features_that_are_not_finite_are_refused() -> None:
+def test_features_that_are_not_finite_are_rejected() -> None:
     found = compared(NotFinite(offset=0.0))
     assert found.difference == math.inf
     assert not found.accepted
 
 
-def test_a_fast_extractor_says_so_in_its_protocol_and_stays_a_classifier() -> None:
+def test_a_fast_extractor_is_named_in_its_protocol_and_stays_a_classifier() -> None:
     exact = Linear(offset=0.0)
     quick = fast(exact, CPU, "bf16")
     assert (quick.name, quick.whiten) == (exact.name, exact.whiten)

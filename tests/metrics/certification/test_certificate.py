@@ -1,4 +1,4 @@
-"""Certificates: an extractor that sees what is done to images passes, one that does not is told so."""
+"""Certificates: an extractor that responds to corruption passes, one that does not fails."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from genbench.api.specs import ExtractorSpec
 from genbench.errors import DataError
 from genbench.gate.extractor_certificate import (
     Certificate,
-    Ladder,
-    Rising,
-    Rung,
+    CorruptionSeries,
+    Level,
+    Monotonicity,
 )
 from genbench.metrics.certification.certificate import certify
 from genbench.metrics.certification.corruptions import (
@@ -102,10 +102,10 @@ def random_constants(images: Tensor) -> Tensor:
 # Whole certificates
 
 
-def test_an_extractor_that_sees_climbs_and_its_floor_is_the_metric_itself() -> None:
+def test_a_sensitive_extractor_is_monotone_and_its_floor_is_the_metric_itself() -> None:
     found = certified(seeing)
     verdicts = {ladder.name: ladder.verdict for ladder in found.ladders}
-    assert verdicts["noise"] == verdicts["blur"] == verdicts["dropped classes"] == Rising.MONOTONE
+    assert verdicts["noise"] == verdicts["blur"] == verdicts["dropped classes"] == Monotonicity.MONOTONE
     for ladder in found.ladders:
         first = ladder.rungs[0]
         assert (first.severity, first.n, first.step) == (0, 200, None)
@@ -115,14 +115,14 @@ def test_an_extractor_that_sees_climbs_and_its_floor_is_the_metric_itself() -> N
     assert [rung.n for rung in found.ladders[-1].rungs] == [200, 150, 100, 50]
 
 
-def test_features_that_are_the_same_whatever_is_seen_do_not_pass() -> None:
-    assert certified(random_constants).verdict != Rising.MONOTONE
+def test_features_independent_of_the_image_do_not_pass() -> None:
+    assert certified(random_constants).verdict != Monotonicity.MONOTONE
 
 
-def test_a_ladder_that_falls_is_said_to_fall() -> None:
+def test_a_falling_series_is_not_monotone() -> None:
     noise = next(ladder for ladder in certified(shrinking).ladders if ladder.name == "noise")
     falls = [rung for rung in noise.rungs if rung.step is not None and rung.step < 0]
-    assert noise.verdict == Rising.NOT_MONOTONE, noise
+    assert noise.verdict == Monotonicity.NOT_MONOTONE, noise
     assert falls
 
 
@@ -133,12 +133,12 @@ def test_without_labels_no_classes_are_dropped_and_a_note_says_so() -> None:
     assert "no labels" in certificate_text(found)
 
 
-def test_too_few_held_out_images_are_refused() -> None:
+def test_too_few_held_out_images_are_rejected() -> None:
     with pytest.raises(DataError, match="39 held-out images; a certificate needs 40"):
         certified(seeing, samples=39)
 
 
-def test_text_and_figure_show_every_rung_and_verdict() -> None:
+def test_text_and_figure_show_every_level_and_verdict() -> None:
     found = certified(seeing)
     text, figure = certificate_text(found), certificate_figure(found)
     assert text.endswith(f"verdict: {found.verdict}\n")
@@ -151,39 +151,39 @@ def test_text_and_figure_show_every_rung_and_verdict() -> None:
 # Verdicts
 
 
-def ladder(*steps: tuple[float, float]) -> Ladder:
-    rungs = [Rung(0, 1.0, 0.1, 100)]
+def series(*steps: tuple[float, float]) -> CorruptionSeries:
+    levels = [Level(0, 1.0, 0.1, 100)]
     for severity, (step, error) in enumerate(steps, 1):
-        rungs.append(Rung(severity, rungs[-1].value + step, 0.1, 100, step, error))
-    return Ladder("made", "steps", tuple(rungs))
+        levels.append(Level(severity, levels[-1].value + step, 0.1, 100, step, error))
+    return CorruptionSeries("made", "steps", tuple(levels))
 
 
 @pytest.mark.parametrize(
     ("steps", "verdict"),
     [
-        ([(1.0, 0.1), (0.21, 0.1)], Rising.MONOTONE),
-        ([(1.0, 0.1), (0.19, 0.1)], Rising.UNDECIDED),
-        ([(1.0, 0.1), (-0.19, 0.1)], Rising.UNDECIDED),
-        ([(1.0, 0.1), (-0.21, 0.1), (5.0, 0.1)], Rising.NOT_MONOTONE),
-        ([(0.0, 0.0)], Rising.UNDECIDED),
-        ([(math.nan, 0.1)], Rising.UNDECIDED),
-        ([], Rising.UNDECIDED),
+        ([(1.0, 0.1), (0.21, 0.1)], Monotonicity.MONOTONE),
+        ([(1.0, 0.1), (0.19, 0.1)], Monotonicity.UNDECIDED),
+        ([(1.0, 0.1), (-0.19, 0.1)], Monotonicity.UNDECIDED),
+        ([(1.0, 0.1), (-0.21, 0.1), (5.0, 0.1)], Monotonicity.NOT_MONOTONE),
+        ([(0.0, 0.0)], Monotonicity.UNDECIDED),
+        ([(math.nan, 0.1)], Monotonicity.UNDECIDED),
+        ([], Monotonicity.UNDECIDED),
     ],
 )
-def test_a_step_counts_where_it_is_more_than_two_of_its_errors(
-    steps: list[tuple[float, float]], verdict: Rising
+def test_a_step_counts_if_it_exceeds_two_standard_errors(
+    steps: list[tuple[float, float]], verdict: Monotonicity
 ) -> None:
-    assert ladder(*steps).verdict == verdict
+    assert series(*steps).verdict == verdict
 
 
-def test_a_certificate_is_as_good_as_its_worst_ladder() -> None:
+def test_a_certificate_is_as_good_as_its_worst_series() -> None:
     floor = Estimate("fd-made", 1.0, 0.1, 100, "lower")
-    good, unsure, bad = ladder((1.0, 0.1)), ladder((0.1, 0.1)), ladder((-1.0, 0.1))
+    good, unsure, bad = series((1.0, 0.1)), series((0.1, 0.1)), series((-1.0, 0.1))
     for ladders, verdict in (
-        ((good,), Rising.MONOTONE),
-        ((good, unsure), Rising.UNDECIDED),
-        ((bad, unsure, good), Rising.NOT_MONOTONE),
-        ((), Rising.UNDECIDED),
+        ((good,), Monotonicity.MONOTONE),
+        ((good, unsure), Monotonicity.UNDECIDED),
+        ((bad, unsure, good), Monotonicity.NOT_MONOTONE),
+        ((), Monotonicity.UNDECIDED),
     ):
         assert Certificate("made", "blobs", "abc", floor, ladders).verdict == verdict
 
@@ -211,7 +211,7 @@ def test_every_corruption_moves_pixels_further_the_more_severe_it_is(corruption:
     assert all(lower < higher for lower, higher in pairwise(distances))
 
 
-def test_noise_has_the_deviation_it_is_asked_for_and_draws_the_same_at_every_degree() -> None:
+def test_noise_has_the_requested_deviation_and_the_same_draws_at_every_level() -> None:
     grey = flat(128, 20, 1, 32, 32)
     quiet, loud = (add_noise(grey, deviation, rng()).float() - 128 for deviation in (0.05, 0.1))
     assert float(loud.std()) == pytest.approx(25.5, rel=0.03)
@@ -229,7 +229,7 @@ def test_blur_spreads_a_point_by_its_deviation_and_leaves_flat_images_and_channe
 
 
 @given(share=st.floats(0.01, 1))
-def test_salt_and_pepper_touch_the_share_of_pixels_that_is_asked_for_in_all_channels(share: float) -> None:
+def test_salt_and_pepper_affect_the_requested_share_of_pixels_in_all_channels(share: float) -> None:
     spoilt = salt_and_pepper(flat(100, 4, 3, 40, 40), share, rng())
     assert torch.equal(spoilt[:, 0], spoilt[:, 2])
     for level in (0, 255):

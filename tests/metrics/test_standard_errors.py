@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbench.metrics.jackknife import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 
 @given(n=st.integers(0, 200), blocks=st.integers(2, 30))
 @settings(deadline=None)
-def test_blocks_part_the_rows_evenly(n: int, blocks: int) -> None:
+def test_blocks_partition_the_rows_evenly(n: int, blocks: int) -> None:
     found = make_blocks(n, torch.Generator().manual_seed(0), blocks)
     if n < 3:
         assert found == []
