@@ -1,4 +1,4 @@
-"""Where the timings of this folder run, and what stands beside each of them."""
+"""Fixtures of the timings: device, description of the machine, synchronised targets."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from genbench.measure import machine
 from genbench.runner.pool import worker_environment
 
 if "torch" not in sys.modules:
-    os.environ.update(worker_environment())  # as workers have it; OpenMP reads it when torch loads it
+    os.environ.update(worker_environment())  # the settings of a worker; OpenMP reads them when torch loads it
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", default="cpu", help="where the targets of benchmarks/ run: cpu, cuda")
+    parser.addoption("--device", default="cpu", help="device that the targets of benchmarks/ run on: cpu, cuda")
 
 
 @pytest.fixture(scope="session")
 def device(request: pytest.FixtureRequest) -> object:
-    """The torch device of this session, which computes as in a worker."""
+    """The torch device of this session, set up as in a worker."""
     import torch
 
     from genbench.measure.accelerator import select_device
@@ -34,7 +34,7 @@ def device(request: pytest.FixtureRequest) -> object:
 
 @pytest.fixture(scope="session")
 def fingerprint(device: object) -> dict[str, object]:
-    """What must agree before two timings are compared, with a hash of all of it."""
+    """Everything that must agree before two timings are compared, with its hash."""
     import torch
 
     from genbench.measure import accelerator
@@ -53,8 +53,8 @@ def fingerprint(device: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def waiting(device: object) -> Callable[[Callable[[], object]], Callable[[], object]]:
-    """Make a target of a function: it returns when the device has done what it was given."""
+def synchronised(device: object) -> Callable[[Callable[[], object]], Callable[[], object]]:
+    """Turn a function into a target that synchronises with the device before it returns."""
     import torch
 
     from genbench.measure.clock import synchronise

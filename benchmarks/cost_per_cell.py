@@ -1,18 +1,18 @@
-"""What a cell costs beside its training: cells per minute, the start of a cell, memory over many cells.
+"""The overhead of a cell: cells per minute, the start of a cell, and memory growth over many cells.
 
     python benchmarks/cost_per_cell.py --out results/reference/cost-per-cell.json
 
-Two runs, executed as `genbench run` executes them, watched through the supervisor's display and through /proc (Linux):
+Two runs, executed as by `genbench run`, observed through the supervisor's display and through /proc (Linux):
 
-- `--cells` of the profile `smoke`, models × losses × seeds: cells per minute, from the start of this program until the
-  report is written, and the parts of a cell. Its *start* lasts from the moment in which the supervisor hands it over
-  to the first step of training: until the first window was told, without the seconds of that window.
-- `--many` cells that train on 64 images each: memory and open files of the supervisor, and of the template that starts
-  the workers, read after each cell; and the seconds in which the supervisor is busy between two cells. The growth per
+- `--cells` cells of the profile `smoke`, models × losses × seeds: cells per minute, from the start of this program
+  until the report is written, and the parts of a cell. The *start* of a cell lasts from the moment the supervisor
+  dispatches it to the first training step: until the first window is reported, minus the duration of that window.
+- `--many` cells that train on 64 images each: memory and open files of the supervisor and of the fork server that
+  starts the workers, read after each cell; and the time that the supervisor is busy between two cells. The growth per
   cell is the Theil-Sen slope with Sen's 95% interval, without the first `--settling` cells.
 
-Prepared data and the statistics of the data begin in an empty cache, unless `--cache` names a folder: what cells share
-is paid for once, inside the measured time. Processor seconds are those of the supervisor, the template and all workers.
+The cache of prepared data and data statistics starts empty, unless `--cache` names a folder, so work that cells share
+is done once, inside the measured time. CPU seconds are those of the supervisor, the fork server and all workers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from growth import held_by, only_child, processor_seconds, theil_sen
+from resource_growth import cpu_seconds, find_only_child, read_resources, theil_sen
 
 from genbench.cli._run_steps import create_run, require_device
 from genbench.measure import machine
@@ -51,15 +51,15 @@ def main() -> None:
     """Execute both runs and write the figures with the raw samples."""
     begin = time.perf_counter()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=50, help="of the profile smoke; 0: leave that run away")
-    parser.add_argument("--many", type=int, default=200, help="tiny cells; 0: leave that run away")
-    parser.add_argument("--settling", type=int, default=20, help="tiny cells that do not count")
+    parser.add_argument("--cells", type=int, default=50, help="number of smoke cells; 0: skip this run")
+    parser.add_argument("--many", type=int, default=200, help="number of tiny cells; 0: skip this run")
+    parser.add_argument("--settling", type=int, default=20, help="number of initial tiny cells to ignore")
     parser.add_argument("--models", default="gan,dcgan,vae,dcgan-vae")
     parser.add_argument("--losses", default=f"{ADVERSARIAL},{VARIATIONAL}")
     parser.add_argument("--tiny-models", default="vae,gan")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=machine.default_threads())
-    parser.add_argument("--cache", type=Path, help="folder of prepared data [an empty one]")
+    parser.add_argument("--cache", type=Path, help="folder of prepared data [default: an empty one]")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     common = {"profile": "smoke", "device": arguments.device, "threads": arguments.threads}
@@ -67,13 +67,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GENBENCH_CACHE"] = str((arguments.cache or Path(folder, "cache")).resolve())
         if arguments.cells:
-            asked = {"models": arguments.models, "losses": arguments.losses, **common}
-            report["rate"] = rate(execute(Path(folder, "smoke"), asked, arguments.cells, begin))
+            requested = {"models": arguments.models, "losses": arguments.losses, **common}
+            report["rate"] = rate(execute(Path(folder, "smoke"), requested, arguments.cells, begin))
             show_rate(report["rate"])
         if arguments.many:
-            asked = {"models": arguments.tiny_models, **TINY, **common}
-            seen = execute(Path(folder, "many"), asked, arguments.many, time.perf_counter())
-            report["growth"] = growth(seen, arguments.settling)
+            requested = {"models": arguments.tiny_models, **TINY, **common}
+            observed = execute(Path(folder, "many"), requested, arguments.many, time.perf_counter())
+            report["growth"] = growth(observed, arguments.settling)
             show_growth(report["growth"])
     report |= {"device": arguments.device, "threads": arguments.threads, "openmp": machine.openmp_settings()}
     report["load_average"] = machine.load_average()
@@ -84,22 +84,22 @@ def main() -> None:
 
 
 @dataclass
-class Watcher:
-    """A display that shows nothing, but takes down when what happened, and what the processes hold after each cell.
+class Recorder:
+    """A display that only records the time of each event and the resources of the processes after each cell.
 
-    It writes to a file at once: what it kept in memory would be measured along.
+    It writes to a file immediately, because records in memory would distort the measurement.
     """
 
     notes: Path
-    template: int
-    events: list[tuple[str, float]] = field(default_factory=list)  # of the cell that runs
+    fork_server: int
+    events: list[tuple[str, float]] = field(default_factory=list)  # of the current cell
 
     def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
-        """Begin the events of a cell."""
+        """Start the events of a cell."""
         self.events = [("start", time.perf_counter())]
 
     def cell_activity(self, text: str) -> None:
-        """Add to them."""
+        """Add an event."""
         self.events.append((text, time.perf_counter()))
 
     def cell_progress(
@@ -110,24 +110,24 @@ class Watcher:
             self.events.append(("first window", time.perf_counter()))
 
     def cell_finished(self, result: CellResult) -> None:
-        """Write them down with what the processes hold; reading that counts for no cell."""
+        """Write the events and the resources of the processes; reading those is not attributed to any cell."""
         end = time.perf_counter()
-        spent = sum(os.times()[:2]) + processor_seconds(self.template)
-        held = {"supervisor": held_by(os.getpid()), "template": held_by(self.template)}
+        spent = sum(os.times()[:2]) + cpu_seconds(self.fork_server)
+        held = {"supervisor": read_resources(os.getpid()), "template": read_resources(self.fork_server)}
         line = {"events": [*self.events, ("end", end)], "processor": spent, "held": held, "read": time.perf_counter()}
         with self.notes.open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def message(self, text: str) -> None:
-        """Pass a warning on."""
+        """Print a warning."""
         print(text, file=sys.stderr)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was seen of a run."""
+class Observation:
+    """Events and results of a run."""
 
-    cells: list[dict[str, Any]]  # as the watcher wrote them down
+    cells: list[dict[str, Any]]  # as the recorder wrote them
     results: list[CellResult]
     began: float
     executed: float
@@ -135,40 +135,40 @@ class Seen:
     processor: float  # seconds
 
 
-def execute(path: Path, asked: Mapping[str, Any], count: int, began: float) -> Seen:
-    """Execute `count` cells as the command line does, each seed in turn, and write the report."""
+def execute(path: Path, requested: Mapping[str, Any], count: int, began: float) -> Observation:
+    """Execute `count` cells as the command line does, seed by seed, and write the report."""
     before = sum(os.times()[:4])
     with WorkerPool() as pool:
         pool.start()
         catalogue = discover()
-        request = make_request({**asked, "seeds": list(range(count))})
+        request = make_request({**requested, "seeds": list(range(count))})
         plan = make_plan(request, catalogue, request.device)
         plan.cells[:] = sorted(plan.possible, key=lambda cell: cell.identity.seed)[:count]
         run, record = create_run(request, plan, [], request.device, require_device(pool, request.device, chosen=True))
-        watcher = Watcher(path.with_suffix(".jsonl"), only_child())
-        Supervisor(run, record, plan.plugins, pool, watcher, request.device).execute()
+        recorder = Recorder(path.with_suffix(".jsonl"), find_only_child())
+        Supervisor(run, record, plan.plugins, pool, recorder, request.device).execute()
         executed = time.perf_counter()
         write_summary(run)
         written = time.perf_counter()
     results = run.read_cells().results
-    noted = [json.loads(line) for line in watcher.notes.read_text().splitlines()]
+    noted = [json.loads(line) for line in recorder.notes.read_text().splitlines()]
     ordered = [results[cell.id] for cell in plan.cells]
-    return Seen(noted, ordered, began, executed, written, sum(os.times()[:4]) - before)
+    return Observation(noted, ordered, began, executed, written, sum(os.times()[:4]) - before)
 
 
-def rate(seen: Seen) -> dict[str, Any]:
+def rate(observed: Observation) -> dict[str, Any]:
     """Return cells per minute, and the parts of each cell."""
-    starts = [start_of(cell, result) for cell, result in zip(seen.cells, seen.results, strict=True)]
+    starts = [start_of(cell, result) for cell, result in zip(observed.cells, observed.results, strict=True)]
     later = median_interval(starts[1:])
     return {
         "cells": len(starts),
-        "seconds": seen.written - seen.began,
-        "cells_per_minute": 60 * len(starts) / (seen.written - seen.began),
-        "processor_seconds": seen.processor,
-        "before_the_first_cell": seen.cells[0]["events"][0][1] - seen.began,
-        "report": seen.written - seen.executed,
+        "seconds": observed.written - observed.began,
+        "cells_per_minute": 60 * len(starts) / (observed.written - observed.began),
+        "processor_seconds": observed.processor,
+        "before_the_first_cell": observed.cells[0]["events"][0][1] - observed.began,
+        "report": observed.written - observed.executed,
         "start_seconds": {"first": starts[0], **later._asdict(), "longest": max(starts[1:])},
-        "parts": {name: statistics.median(spent) for name, spent in parts(seen.cells[1:]).items()},
+        "parts": {name: statistics.median(spent) for name, spent in parts(observed.cells[1:]).items()},
         "each": [
             {
                 "cell": " ".join((result.identity.model.name, result.identity.loss.name, str(result.identity.seed))),
@@ -177,19 +177,19 @@ def rate(seen: Seen) -> dict[str, Any]:
                 "first_window": result.windows[0].seconds if result.windows else None,
                 **noted,
             }
-            for start, result, noted in zip(starts, seen.results, seen.cells, strict=True)
+            for start, result, noted in zip(starts, observed.results, observed.cells, strict=True)
         ],
     }
 
 
 def start_of(cell: Mapping[str, Any], result: CellResult) -> float:
-    """Return the seconds until the first window was told, without those in which it was trained."""
+    """Return the seconds until the first window is reported, minus the duration of that window."""
     times = dict(cell["events"])
     return float(times["first window"] - times["start"] - result.windows[0].seconds)
 
 
 def parts(cells: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """Return by activity the seconds that it lasted in each cell; the time between two cells goes to the former."""
+    """Return the seconds of each activity in each cell, and the time between two cells."""
     spent: dict[str, list[float]] = {}
     for cell in cells:
         for (name, begin), (_, end) in pairwise(cell["events"]):
@@ -198,21 +198,21 @@ def parts(cells: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
     return spent | {"between two cells": between}
 
 
-def growth(seen: Seen, settling: int) -> dict[str, Any]:
-    """Return how memory, open files and the time between cells grow from cell to cell, after the first ones."""
+def growth(observed: Observation, settling: int) -> dict[str, Any]:
+    """Return how memory, open files and the time between cells grow from cell to cell, after the initial ones."""
     series = {
-        f"{process} {what}": [cell["held"][process][what] for cell in seen.cells]
+        f"{process} {what}": [cell["held"][process][what] for cell in observed.cells]
         for process in ("supervisor", "template")
         for what in ("rss", "anonymous", "files")
     }
-    series["worker peak_rss"] = [result.memory.peak_rss if result.memory else 0 for result in seen.results]
-    lasted = [cell["events"][-1][1] - cell["events"][0][1] for cell in seen.cells]
-    series |= {"seconds of a cell": lasted, "seconds between two cells": parts(seen.cells)["between two cells"]}
+    series["worker peak_rss"] = [result.memory.peak_rss if result.memory else 0 for result in observed.results]
+    lasted = [cell["events"][-1][1] - cell["events"][0][1] for cell in observed.cells]
+    series |= {"seconds of a cell": lasted, "seconds between two cells": parts(observed.cells)["between two cells"]}
     return {
-        "cells": len(seen.cells),
+        "cells": len(observed.cells),
         "settling": settling,
-        "seconds": seen.executed - seen.began,
-        "report": seen.written - seen.executed,
+        "seconds": observed.executed - observed.began,
+        "report": observed.written - observed.executed,
         "slopes": {name: theil_sen(values[settling:])._asdict() for name, values in series.items()},
         "samples": series,
     }
@@ -223,7 +223,7 @@ def show_rate(found: Mapping[str, Any]) -> None:
     start = found["start_seconds"]
     print(
         f"{found['cells']} smoke cells in {found['seconds']:.1f} s: {found['cells_per_minute']:.1f} per minute, "
-        f"{found['processor_seconds'] / found['cells']:.2f} processor seconds each"
+        f"{found['processor_seconds'] / found['cells']:.2f} CPU seconds each"
     )
     print(f"before the first {found['before_the_first_cell']:.2f} s, the report {found['report']:.2f} s")
     print(

@@ -1,10 +1,10 @@
-"""How far each engine's steps are from eager fp32 ones: 20 steps of every built-in model, from the same state.
+"""The deviation of each engine from eager fp32: 20 steps of every built-in model, from the same state.
 
     python benchmarks/engine_equivalence.py --out results/reference/engine-equivalence.json
 
-For each model, engine and precision it gives the deviations that a cell is checked by (genbench/train/engines/
-equivalence.py defines them), and the tolerances. Two controls: eager again, which in fp32 on a CPU is the same bit for
-bit, and the row 'shadow', eager from slightly perturbed weights.
+For each model, engine and precision it reports the deviations that cells are checked for (defined in
+genbench/train/engines/equivalence.py) and the tolerances. There are two controls: a second eager run, which in fp32 on
+a CPU is identical bit for bit, and the shadow, an eager run from weights that are rounded differently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 import torch
-from as_workers import compute_as_workers
+from worker_settings import apply_worker_settings
 
 from genbench.data.loading import load_data
 from genbench.measure import machine
@@ -42,21 +42,21 @@ from genbench.train.engines.equivalence import (
     record_trajectory,
 )
 
-OTHER_DATA = {"resnet-gan": {"datasets": "synthetic", "set": ["synthetic.size=32"]}}  # takes no images of 28×28
+OTHER_DATA = {"resnet-gan": {"datasets": "synthetic", "set": ["synthetic.size=32"]}}  # does not accept images of 28×28
 
 
 def main() -> None:
-    """Measure every model and write the figures."""
+    """Measure every model and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="", help="names with commas between; default: all built-in ones")
-    parser.add_argument("--engines", default="compile", help="with commas between, on a GPU graph,graph+compile too")
+    parser.add_argument("--models", default="", help="comma-separated names [default: all built-in models]")
+    parser.add_argument("--engines", default="compile", help="comma-separated; on a GPU also graph,graph+compile")
     parser.add_argument("--precisions", default="fp32,bf16")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    compute_as_workers(arguments.threads)
+    apply_worker_settings(arguments.threads)
     keep_compiled_code()
     catalogue, device = discover(), torch.device(arguments.device)
     models = arguments.models.split(",") if arguments.models else list(catalogue.entries("models"))
@@ -85,7 +85,7 @@ def main() -> None:
 def measure(
     model: str, precision: str, engines: list[str], catalogue: Catalogue, device: torch.device, batch_size: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the deviations of eager, and of each engine, from eager fp32."""
+    """Yield the deviations from eager fp32 of the two controls and of each engine."""
     engine = make_engine(model, precision, catalogue, device, batch_size)
     eager = eager_trajectories(engine)
     again = record_trajectory(engine, Eager(), precision)
@@ -110,11 +110,11 @@ def measure(
 
 
 def make_engine(model: str, precision: str, catalogue: Catalogue, device: torch.device, batch_size: int) -> Engine:
-    """Return the engine of a cell on real images, at the beginning."""
-    wanted = {"models": model, "profile": "smoke", "batch_size": batch_size, "precision": precision}
-    wanted |= OTHER_DATA.get(model, {})
-    settings = wanted.pop("set", [])
-    identity = make_plan(make_request(wanted, settings), catalogue, device.type).cells[0].identity
+    """Return the engine of a new cell on real images."""
+    given = {"models": model, "profile": "smoke", "batch_size": batch_size, "precision": precision}
+    given |= OTHER_DATA.get(model, {})
+    settings = given.pop("set", [])
+    identity = make_plan(make_request(given, settings), catalogue, device.type).cells[0].identity
     data = load_data(identity.dataset, identity.image_shape, catalogue)
     return build_cell(identity, catalogue, data, device).engine
 

@@ -1,14 +1,14 @@
-"""What the engines cost: each one's step against a hand-written loop of the same step, interleaved in one process.
+"""The overhead of the engines: each engine's step compared with a hand-written loop, interleaved in one process.
 
     python benchmarks/engine_overhead.py --engines eager,compile --out results/reference/engine-overhead.json
 
-For each model and engine, the same networks, optimisers and data are trained in turns by genbench's engine and by a
-loop that is written out in `handwritten.py` with every optimisation that the engine has; where the engine compiles, the
-loop calls torch.compile alike, and where it replays a CUDA graph, the loop has captured one. Both use the very same
-tensors, so that no luck of memory placement favours one. Short windows alternate in the order ABBA, so that a machine
-that slows down slows both. The figure is the median over blocks of the ratio engine / loop with its distribution-free
-95% interval, in seconds and, on the CPU, in seconds of processors: those a busy machine changes less. The cost of the
-null model's step, which does nothing, is given beside it (plugins/genbench-null must be installed).
+For each model and engine, the same networks, optimisers and data are trained alternately by genbench's engine and by a
+loop in `reference_loops.py` with every optimisation of the engine; if the engine compiles, the loop calls torch.compile
+in the same way, and if it replays a CUDA graph, the loop has captured one. Both use the same tensors, so that memory
+placement favours neither. Short windows alternate in the order ABBA, so that slowdowns of the machine affect both. The
+result is the median over blocks of the ratio engine / loop with its distribution-free 95% interval, in seconds and, on
+the CPU, in CPU seconds, which depend less on other load. The time of a step of the null model, which does nothing, is
+reported as well (plugins/genbench-null must be installed).
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from as_workers import compute_as_workers
-from handwritten import GraphedLoop, Loop, write_out
+from reference_loops import GraphedLoop, Loop, make_reference_loop
+from worker_settings import apply_worker_settings
 
 from genbench.data.loading import load_data
 from genbench.measure import machine
+from genbench.measure.clock import synchronise
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
@@ -42,7 +43,7 @@ Step = Callable[[], None]
 
 
 def main() -> None:
-    """Measure every model and write the figures with the raw samples."""
+    """Measure every model and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="gan,dcgan,vae")
     parser.add_argument("--engines", default="eager", help="eager, compile, graph, graph+compile")
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    compute_as_workers(arguments.threads)
+    apply_worker_settings(arguments.threads)
     device = torch.device(arguments.device)
     catalogue = discover()
     models = []
@@ -66,11 +67,11 @@ def main() -> None:
         models.append(found)
         print(
             f"{model:<8} {engine:<14} engine / loop {found['ratio']:.4f} [{found['low']:.4f}, {found['high']:.4f}]"
-            f"{processors(found)}  {1e3 * found['loop_seconds_per_step']:.3f} ms per step, {found['blocks']} blocks"
+            f"{format_cpu(found)}  {1e3 * found['loop_seconds_per_step']:.3f} ms per step, {found['blocks']} blocks"
         )
-    harness = null_step(catalogue, device) if "null" in catalogue.models else None
+    harness = time_null_step(catalogue, device) if "null" in catalogue.models else None
     if harness is not None:
-        print(f"null     {1e6 * harness:.1f} µs per step: drawing a batch of one, loop and timers")
+        print(f"null     {1e6 * harness:.1f} µs per step: batch of one image, loop and timers")
     report = {
         "command": " ".join(["python", *sys.argv]),
         "models": models,
@@ -90,13 +91,15 @@ def compare(
     model: str, engine: str, catalogue: Catalogue, device: torch.device, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Return the ratio of the engine's time to the hand-written loop's, from interleaved windows."""
-    built = prepare(model, catalogue, device, arguments.batch_size)
+    built = build_model(model, catalogue, device, arguments.batch_size)
     built.engine.execution = open_execution(engine, built.engine)
-    loop = write_out(built, arguments.batch_size, engine)
-    steps = max(1, int(arguments.window_seconds / seconds_of(built.engine.step, 3, device, warm=5)))
+    loop = make_reference_loop(built, arguments.batch_size, engine)
+    steps = max(1, int(arguments.window_seconds / time_per_step(built.engine.step, 3, device, warmup=5)))
     for step in (loop, built.engine.step):
-        seconds_of(step, steps, device)
-    blocks = [measure(built.engine, loop, steps, device, block) for block in _undisturbed(arguments.blocks)]
+        time_steps(step, steps, device)
+    blocks = [
+        measure(built.engine, loop, steps, device, block) for block in _without_garbage_collection(arguments.blocks)
+    ]
     built.engine.execution.close()
     ratios = [spent["engine"] / spent["loop"] for spent, _ in blocks]
     busy = [busy["engine"] / busy["loop"] for _, busy in blocks if busy["loop"]]
@@ -121,20 +124,20 @@ def compare(
 def measure(
     engine: Engine, loop: Loop | GraphedLoop, steps: int, device: torch.device, block: int
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the seconds, and the processor seconds, of two windows of each, in the order ABBA or BAAB."""
+    """Return the seconds and the CPU seconds of two windows of each, in the order ABBA or BAAB."""
     turns: dict[str, Step] = {"engine": engine.step, "loop": loop}
     spent, busy = dict.fromkeys(turns, 0.0), dict.fromkeys(turns, 0.0)
     for name in ("engine", "loop", "loop", "engine") if block % 2 else ("loop", "engine", "engine", "loop"):
         before = time.process_time()
-        spent[name] += seconds_of(turns[name], steps, device)
+        spent[name] += time_steps(turns[name], steps, device)
         busy[name] += time.process_time() - before
-    engine.read_terms()  # off the clock, as a window ends
+    engine.read_terms()  # not timed, as at the end of a window
     loop.read()
     return spent, busy
 
 
-def _undisturbed(blocks: int) -> Iterator[int]:
-    """Count the blocks, without garbage collection meanwhile."""
+def _without_garbage_collection(blocks: int) -> Iterator[int]:
+    """Count the blocks while garbage collection is off."""
     gc.collect()
     gc.disable()
     try:
@@ -143,46 +146,44 @@ def _undisturbed(blocks: int) -> Iterator[int]:
         gc.enable()
 
 
-def processors(found: dict[str, Any]) -> str:
-    """Return the ratio in processor seconds as text; empty where there is none."""
+def format_cpu(found: dict[str, Any]) -> str:
+    """Return the ratio in CPU seconds as text; empty if there is none."""
     ratio = found["processor_ratio"]
-    return f", of processors {ratio['median']:.4f} [{ratio['low']:.4f}, {ratio['high']:.4f}]" if ratio else ""
+    return f", CPU time {ratio['median']:.4f} [{ratio['low']:.4f}, {ratio['high']:.4f}]" if ratio else ""
 
 
-def prepare(model: str, catalogue: Catalogue, device: torch.device, batch_size: int) -> Built:
-    """Build a cell as a worker would."""
+def build_model(model: str, catalogue: Catalogue, device: torch.device, batch_size: int) -> Built:
+    """Build a cell as a worker does."""
     request = make_request({"models": model, "batch_size": batch_size, "device": device.type})
     (cell,) = make_plan(request, catalogue, device.type).cells
     data = load_data(cell.identity.dataset, cell.identity.image_shape, catalogue)
     return build_cell(cell.identity, catalogue, data, device)
 
 
-def seconds_of(step: Step, steps: int, device: torch.device, warm: int = 0) -> float:
-    """Return the seconds that some steps take, between two synchronisations."""
-    for _ in range(warm):
-        step()
+def time_steps(step: Step, steps: int, device: torch.device) -> float:
+    """Return the seconds that so many steps take in total, with a device sync at each end."""
     synchronise(device)
     begin = time.perf_counter()
     for _ in range(steps):
         step()
     synchronise(device)
-    return (time.perf_counter() - begin) / (1 if not warm else steps)
+    return time.perf_counter() - begin
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait for the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def time_per_step(step: Step, steps: int, device: torch.device, warmup: int) -> float:
+    """Return the mean seconds of a step after `warmup` steps."""
+    for _ in range(warmup):
+        step()
+    return time_steps(step, steps, device) / steps
 
 
-def null_step(catalogue: Catalogue, device: torch.device, steps: int = 20_000) -> float:
+def time_null_step(catalogue: Catalogue, device: torch.device, steps: int = 20_000) -> float:
     """Return the seconds that a step of the null model takes."""
     from genbench.plugins.worker_catalogue import load_catalogue
 
-    plugin = catalogue.models["null"].plugin
-    real = load_catalogue([vars(plugin)])
-    built = prepare("null", real, device, 1)
-    return seconds_of(built.engine.step, steps, device, warm=100)
+    registry = load_catalogue([vars(catalogue.models["null"].plugin)])
+    built = build_model("null", registry, device, 1)
+    return time_per_step(built.engine.step, steps, device, warmup=100)
 
 
 if __name__ == "__main__":

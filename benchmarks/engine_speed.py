@@ -1,11 +1,12 @@
-"""How fast each engine's step is, as a multiple of the eager one, and what it takes to prepare.
+"""The speed of each engine's step relative to eager, and the time to prepare the engine.
 
     python benchmarks/engine_speed.py --out results/reference/engine-speed.json
 
-For each model, the eager engine and another execute the steps of the same cell, in the same process and on the same
-tensors, in short windows in the order ABBA, so that a machine that slows down slows both. The figure is the median over
-blocks of seconds eager / seconds engine, with its distribution-free 95% interval. An engine is prepared three times,
-each in a process of its own: with an empty cache of compiled code, with what that left, and where steps are timed.
+For each model, the eager engine and another engine execute the steps of the same cell, in the same process and on the
+same tensors, in short windows in the order ABBA, so that slowdowns of the machine affect both. The result is the median
+over blocks of eager seconds / engine seconds, with its distribution-free 95% interval. An engine is prepared three
+times, each in a separate process: with an empty cache of compiled code, with the cache that this filled, and before the
+steps are timed.
 """
 
 from __future__ import annotations
@@ -33,17 +34,17 @@ from genbench.train.torch_setup import set_up_torch
 
 
 def main() -> None:
-    """Measure every model, each in processes of its own, and write the figures with the raw samples."""
+    """Measure every model in separate processes, and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", default="vae:128,gan:64,dcgan:64", help="model:batch size, with commas between")
-    parser.add_argument("--engines", default="compile", help="with commas between, on a GPU graph,graph+compile too")
+    parser.add_argument("--cells", default="vae:128,gan:64,dcgan:64", help="comma-separated list of model:batch size")
+    parser.add_argument("--engines", default="compile", help="comma-separated; on a GPU also graph,graph+compile")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--blocks", type=int, default=60, help="ABBA blocks per cell")
     parser.add_argument("--window-seconds", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # what a process of its own measures
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # what a child process measures
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(*arguments.one.split(":"), arguments)))
@@ -52,9 +53,9 @@ def main() -> None:
     for cell in arguments.cells.split(","):
         for engine in arguments.engines.split(","):
             with tempfile.TemporaryDirectory() as cache:
-                cold = child(f"{cell}:{engine}:0", cache)
-                warm = child(f"{cell}:{engine}:0", cache)
-                row = child(f"{cell}:{engine}:{arguments.blocks}", cache)
+                cold = measure_in_child(f"{cell}:{engine}:0", cache)
+                warm = measure_in_child(f"{cell}:{engine}:0", cache)
+                row = measure_in_child(f"{cell}:{engine}:{arguments.blocks}", cache)
             row |= {"cold_seconds": cold.get("prepare_seconds"), "warm_seconds": warm.get("prepare_seconds")}
             rows.append(row)
             print({name: value for name, value in row.items() if name not in ("eager", "other")}, flush=True)
@@ -71,8 +72,8 @@ def main() -> None:
         arguments.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
-def child(what: str, cache: str) -> dict[str, Any]:
-    """Measure in a new process, under the settings that workers get."""
+def measure_in_child(what: str, cache: str) -> dict[str, Any]:
+    """Measure in a new process, under the settings of a worker."""
     environment = {**worker_environment(), "TORCHINDUCTOR_CACHE_DIR": cache}
     done = subprocess.run(
         [sys.executable, *sys.argv, "--one", what], env=environment, stdout=subprocess.PIPE, text=True, check=True
@@ -82,7 +83,7 @@ def child(what: str, cache: str) -> dict[str, Any]:
 
 
 def measure(model: str, batch_size: str, name: str, blocks: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Prepare an engine and time its steps in turn with eager ones."""
+    """Prepare an engine and time its steps, alternating with eager steps."""
     set_up_torch(arguments.threads)
     device = torch.device(arguments.device)
     engine = make_engine(model, arguments.precision, discover(), device, int(batch_size))

@@ -1,11 +1,11 @@
-"""What each input mode costs a step: images resident on the device, or a DataLoader with some worker processes.
+"""The cost of each input mode per step: images resident on the device, or a DataLoader with worker processes.
 
     python benchmarks/input_modes.py --out results/reference/input-modes.json
 
-For each cell one training is fed by each mode in turn, in short windows, there and back, so that a machine that slows
-down slows all. The figure is the median over blocks of seconds by the mode / seconds with resident images, with its
-distribution-free 95% interval; beside it the processor time that this process alone spends on a batch. `--cold GIB`
-measures instead how long steps of `--step-ms` wait for a file of that size that is not in memory.
+For each cell, one training is fed by each mode in turn, in short windows, forwards and backwards through the modes, so
+that slowdowns of the machine affect all. The result is the median over blocks of seconds with the mode / seconds with
+resident images, with its distribution-free 95% interval, and the CPU time that this process alone spends on a batch.
+`--cold GIB` instead measures how long steps of `--step-ms` wait for a file of that size that is not in the page cache.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from as_workers import compute_as_workers
+from worker_settings import apply_worker_settings
 
 from genbench.data.loader import LoaderImages
 from genbench.data.loading import load_data
@@ -36,29 +36,31 @@ from genbench.plugins.catalogue import Catalogue, discover
 from genbench.stats.intervals import median_interval
 from genbench.train.builder import build_cell
 
-BATCHES = 100  # whose own cost is measured at a time
+BATCHES = 100  # per measurement of the CPU time of a batch
 COLD_STEPS = 200
 COLD_SHAPE, COLD_BATCH = (3, 64, 64), 64
 
 
 def main() -> None:
-    """Measure every cell and write the figures with the raw samples."""
+    """Measure every cell and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cells", default="gan:64,gan:128,vae:64,vae:128,dcgan:64,dcgan:128", help="model:batch size")
-    parser.add_argument("--workers", default="0,1,2", help="worker processes of the loader, with commas between")
+    parser.add_argument("--workers", default="0,1,2", help="comma-separated numbers of worker processes of the loader")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--blocks", type=int, default=40)
     parser.add_argument("--window-seconds", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
-    parser.add_argument("--cold", type=float, metavar="GIB", help="measure a file that is not in memory")
-    parser.add_argument("--step-ms", type=float, default=6.0, help="with --cold: what a step takes by itself")
+    parser.add_argument(
+        "--cold", type=float, metavar="GIB", help="measure a file of this size that is not in the page cache"
+    )
+    parser.add_argument("--step-ms", type=float, default=6.0, help="with --cold: duration of a step without waiting")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    compute_as_workers(arguments.threads)
+    apply_worker_settings(arguments.threads)
     workers = [int(number) for number in arguments.workers.split(",")]
     rows: list[dict[str, Any]] = []
     if arguments.cold:
-        rows = cold(arguments.cold, workers, arguments.step_ms / 1e3, arguments.blocks)
+        rows = measure_cold(arguments.cold, workers, arguments.step_ms / 1e3, arguments.blocks)
     else:
         catalogue = discover()
         for cell in arguments.cells.split(","):
@@ -76,7 +78,7 @@ def main() -> None:
 
 
 def compare(cell: str, workers: list[int], catalogue: Catalogue, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return one row for each mode: its ratio to resident images, and what a batch costs this process."""
+    """Return one row per mode: the ratio to resident images, and the CPU time of a batch in this process."""
     model, batch_size = cell.split(":")
     device = torch.device(arguments.device)
     (planned,) = make_plan(make_request({"models": model, "batch_size": int(batch_size)}), catalogue, device.type).cells
@@ -118,7 +120,7 @@ def compare(cell: str, workers: list[int], catalogue: Catalogue, arguments: argp
             "low": ratios.low,
             "high": ratios.high,
             "seconds_per_step": statistics.median(samples[name]),
-            "processor_seconds_per_batch": processor_seconds(source.next_batch),
+            "processor_seconds_per_batch": cpu_seconds_per_batch(source.next_batch),
         }
         print(row, flush=True)
         rows.append({**row, "samples": samples[name]})
@@ -126,8 +128,8 @@ def compare(cell: str, workers: list[int], catalogue: Catalogue, arguments: argp
     return rows
 
 
-def processor_seconds(next_batch: Callable[[], object]) -> float:
-    """Return the processor time that a batch costs this process, all its threads counted: the median of seven."""
+def cpu_seconds_per_batch(next_batch: Callable[[], object]) -> float:
+    """Return the CPU time per batch of all threads of this process: the median of seven measurements."""
     found = []
     for _ in range(7):
         begin = time.process_time()
@@ -137,8 +139,8 @@ def processor_seconds(next_batch: Callable[[], object]) -> float:
     return statistics.median(found)
 
 
-def cold(gibibytes: float, workers: list[int], step_seconds: float, blocks: int) -> list[dict[str, Any]]:
-    """Return seconds per step of batches of 64×64 colour images from a file that is thrown out of memory each time."""
+def measure_cold(gibibytes: float, workers: list[int], step_seconds: float, blocks: int) -> list[dict[str, Any]]:
+    """Return seconds per step with batches of 64×64 colour images from a file that is evicted from memory each time."""
     rows: list[dict[str, Any]] = [{"input": f"loader, {number} workers", "samples": []} for number in workers]
     count = round(gibibytes * 2**30 / np.prod(COLD_SHAPE))
     with tempfile.NamedTemporaryFile(suffix=".npy", dir=Path.cwd()) as file:

@@ -1,13 +1,14 @@
-"""What reporters cost: windows of training right after an event was told, against windows with the reporter stopped.
+"""The overhead of reporters: training windows right after an event, compared with windows with the reporter stopped.
 
     pip install -e plugins/genbench-trackers tensorboard mlflow-skinny wandb
     python benchmarks/reporters_overhead.py --out results/reference/reporters-overhead.json
 
-For each reporter, the same training is timed in turns: in one, each window follows an event, told and answered as in a
-run; in the other nothing is told, and the reporter's processes are stopped by a signal. Turns alternate in the order
-ABBA, so that a machine that slows down slows both. The figure is the median over blocks of the ratio of the times,
-told / stopped, with its distribution-free 95% interval: 1 where reporters cost nothing inside windows. Beside it stands
-what telling takes outside of them. Run it on a quiet machine, with as many threads as a run would have.
+For each reporter, the same training is timed in two conditions: in one, each window follows an event that is sent and
+acknowledged as in a run; in the other, no event is sent and the reporter's processes are stopped by a signal. The
+conditions alternate in the order ABBA, so that slowdowns of the machine affect both. The result is the median over
+blocks of the ratio of the times, sent / stopped, with its distribution-free 95% interval: 1 means that reporters cost
+nothing inside windows. The time that sending takes outside of windows is reported as well. Run it on a quiet machine,
+with as many threads as a run would use.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from as_workers import compute_as_workers
-from engine_overhead import prepare, seconds_of
+from engine_overhead import build_model, time_per_step, time_steps
+from worker_settings import apply_worker_settings
 
 from genbench.measure import machine
 from genbench.plan.planner import make_plan
@@ -39,23 +40,23 @@ from genbench.trackers.dispatch import Trackers
 
 
 def main() -> None:
-    """Measure every reporter and write the figures with the raw samples."""
+    """Measure every reporter and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reporters", default="tensorboard,mlflow,wandb")
     parser.add_argument("--model", default="dcgan")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--blocks", type=int, default=60, help="ABBA blocks per reporter")
-    parser.add_argument("--windows", type=int, default=2, help="windows per turn")
+    parser.add_argument("--windows", type=int, default=2, help="windows per condition")
     parser.add_argument("--window-seconds", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    compute_as_workers(arguments.threads)
+    apply_worker_settings(arguments.threads)
     catalogue = discover()
     found = [compare(name, catalogue, arguments) for name in arguments.reporters.split(",")]
     for each in found:
         print(
-            f"{each['reporter']:<12} told / stopped {each['ratio']:.4f}  95% interval [{each['low']:.4f}, "
+            f"{each['reporter']:<12} sent / stopped {each['ratio']:.4f}  95% interval [{each['low']:.4f}, "
             f"{each['high']:.4f}]  {1e3 * each['seconds_told']:.1f} ms outside of each window"
         )
     report = {
@@ -71,51 +72,51 @@ def main() -> None:
 
 
 def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the ratio of the times of windows with this reporter and with it stopped."""
+    """Return the ratio of window times with this reporter running and stopped."""
     device = torch.device(arguments.device)
-    engine = prepare(arguments.model, catalogue, device, batch_size=32).engine
+    engine = build_model(arguments.model, catalogue, device, batch_size=32).engine
     request = make_request({"models": arguments.model, "reporters": reporter})
     plan = make_plan(request, catalogue, device.type)
     record = RunRecord(created="", genbench="", profile=request.profile, cells=plan.cells)
-    told: list[float] = []
+    sending: list[float] = []
     ratios: list[float] = []
-    steps = max(1, int(arguments.window_seconds / seconds_of(engine.step, 3, device, warm=5)))
-    with tempfile.TemporaryDirectory() as folder, Trackers(lambda text: print(text, file=sys.stderr)) as listeners:
+    steps = max(1, int(arguments.window_seconds / time_per_step(engine.step, 3, device, warmup=5)))
+    with tempfile.TemporaryDirectory() as folder, Trackers(lambda text: print(text, file=sys.stderr)) as trackers:
         run = RunDirectory.create(Path(folder) / "run", record)
         (choice,) = choose_reporters([reporter], {}, catalogue)
-        listeners.start(run, [(choice, catalogue.reporters[reporter].plugin)])
+        trackers.start(run, [(choice, catalogue.reporters[reporter].plugin)])
         cell = plan.cells[0].id
-        listeners.tell("run_started", pending=[cell])
-        listeners.tell("cell_started", cell, index=1, total=1, steps=1)
+        trackers.tell("run_started", pending=[cell])
+        trackers.tell("cell_started", cell, index=1, total=1, steps=1)
 
-        def turn(with_reporter: bool) -> float:
-            listeners.send_signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
+        def run_windows(with_reporter: bool) -> float:
+            trackers.send_signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
             spent = 0.0
             for _ in range(arguments.windows):
                 if with_reporter:
                     begin = time.perf_counter()
                     terms = {f"term-{number}": float(number) for number in range(8)}
                     step = {"step": engine.step_number, "images": engine.images_seen}
-                    listeners.tell("window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False)
-                    told.append(time.perf_counter() - begin)
+                    trackers.tell("window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False)
+                    sending.append(time.perf_counter() - begin)
                 else:
-                    time.sleep(told[-1])  # a process that has slept is favoured afterwards: favour both
-                spent += seconds_of(engine.step, steps, device)
+                    time.sleep(sending[-1])  # the scheduler favours a process that has slept: favour both
+                spent += time_steps(engine.step, steps, device)
                 engine.read_terms()
             return spent
 
-        turn(True)
+        run_windows(True)
         gc.collect()
         gc.disable()
         for block in range(arguments.blocks):
             order = (True, False, False, True) if block % 2 else (False, True, True, False)
             spent = {True: 0.0, False: 0.0}
             for with_reporter in order:
-                spent[with_reporter] += turn(with_reporter)
+                spent[with_reporter] += run_windows(with_reporter)
             ratios.append(spent[True] / spent[False])
         gc.enable()
-        listeners.send_signal(signal.SIGCONT)
-        listeners.end(interrupted=True)
+        trackers.send_signal(signal.SIGCONT)
+        trackers.end(interrupted=True)
     found = median_interval(ratios)
     return {
         "reporter": reporter,
@@ -125,7 +126,7 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
         "high": found.high,
         "confidence": found.confidence,
         "steps_per_window": steps,
-        "seconds_told": statistics.median(told),
+        "seconds_told": statistics.median(sending),
         "ratios": ratios,
     }
 

@@ -1,8 +1,8 @@
 """Timings of genbench's parts with pytest-benchmark: ``pytest benchmarks --benchmark-enable``.
 
-Each target waits for the device before it returns. What has a state, as a training has, is timed for a fixed number of
-rounds and not calibrated. Beside each timing stand the machine, with a hash of it, and what does not depend on the
-machine: floating-point operations, operators, reads of the host.
+Each target synchronises with the device before it returns. Targets with state, such as training, are timed for a fixed
+number of rounds without calibration. Each timing comes with a description of the machine and its hash, and with
+counters that do not depend on the machine: floating-point operations, operators, host reads.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from genbench.train.engines import EngineUnavailable, open_execution
 from genbench.train.network_checks import count_parameters
 
 BATCH = 64
-STEPS = 10  # in a round
+STEPS = 10  # per round
 DRAWN = 1024  # images
 MODELS = ["gan", "dcgan", "vae", "conv-vae"]
 
 Cell: TypeAlias = tuple[Built, CellIdentity, LoadedData]
-Waiting: TypeAlias = Callable[[Callable[[], object]], Callable[[], object]]
+Synchronised: TypeAlias = Callable[[Callable[[], object]], Callable[[], object]]
 Facts: TypeAlias = dict[str, object]
 
 
@@ -61,7 +61,7 @@ def build(model: str, catalogue: Catalogue, device: torch.device, **recipe: Any)
 @pytest.mark.parametrize("model", MODELS)
 def test_training_step(
     benchmark: BenchmarkFixture,
-    waiting: Waiting,
+    synchronised: Synchronised,
     fingerprint: Facts,
     catalogue: Catalogue,
     device: torch.device,
@@ -69,7 +69,7 @@ def test_training_step(
     execution: str,
 ) -> None:
     if execution == "compile" and benchmark.disabled and model != "vae":
-        pytest.skip("compiling takes long; vae stands for the others where nothing is timed")
+        pytest.skip("compiling is slow; without timing, vae represents the other models")
     keep_compiled_code()
     built, _, _ = build(model, catalogue, device)
     engine = built.engine
@@ -83,7 +83,7 @@ def test_training_step(
         for _ in range(STEPS):
             engine.step()
 
-    benchmark.pedantic(waiting(steps), rounds=10, iterations=1, warmup_rounds=2)
+    benchmark.pedantic(synchronised(steps), rounds=10, iterations=1, warmup_rounds=2)
     assert engine.step_number - before >= STEPS
     assert all(values.isfinite().all() for values in engine.read_terms().values())
     engine.execution.close()
@@ -103,7 +103,7 @@ def test_training_step(
 @pytest.mark.parametrize("mode", ["resident", "loader"])
 def test_batches(
     benchmark: BenchmarkFixture,
-    waiting: Waiting,
+    synchronised: Synchronised,
     fingerprint: Facts,
     catalogue: Catalogue,
     device: torch.device,
@@ -115,7 +115,7 @@ def test_batches(
         for _ in range(STEPS):
             images.next_batch()
 
-    benchmark.pedantic(waiting(batches), rounds=30, iterations=1, warmup_rounds=2)
+    benchmark.pedantic(synchronised(batches), rounds=30, iterations=1, warmup_rounds=2)
     images.close()
     benchmark.extra_info.update(fingerprint, batch_size=BATCH, batches_per_round=STEPS)
 
@@ -123,7 +123,7 @@ def test_batches(
 @pytest.mark.parametrize("model", MODELS)
 def test_sampling(
     benchmark: BenchmarkFixture,
-    waiting: Waiting,
+    synchronised: Synchronised,
     fingerprint: Facts,
     catalogue: Catalogue,
     device: torch.device,
@@ -131,7 +131,7 @@ def test_sampling(
 ) -> None:
     cell = build(model, catalogue, device)
     drawn: Any = benchmark.pedantic(
-        waiting(lambda: draw(*cell, device, DRAWN, reconstruct=False)), rounds=10, iterations=1, warmup_rounds=1
+        synchronised(lambda: draw(*cell, device, DRAWN, reconstruct=False)), rounds=10, iterations=1, warmup_rounds=1
     )
     assert drawn.samples.pixels.shape == (DRAWN, 1, 28, 28)
     flops = flops_per_sample(lambda count: sample(*cell, device, count))
@@ -139,12 +139,16 @@ def test_sampling(
 
 
 def test_features(
-    benchmark: BenchmarkFixture, waiting: Waiting, fingerprint: Facts, catalogue: Catalogue, device: torch.device
+    benchmark: BenchmarkFixture,
+    synchronised: Synchronised,
+    fingerprint: Facts,
+    catalogue: Catalogue,
+    device: torch.device,
 ) -> None:
     extractor = resolve(catalogue.require("extractors", "fashion-cnn").spec.load)(device)
     pixels = torch.randint(0, 256, (DRAWN, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     features: Any = benchmark.pedantic(
-        waiting(lambda: extract(extractor, pixels, device, 256)), rounds=10, iterations=1, warmup_rounds=1
+        synchronised(lambda: extract(extractor, pixels, device, 256)), rounds=10, iterations=1, warmup_rounds=1
     )
     assert features.shape == (DRAWN, 64)
     flops = flops_per_sample(lambda count: extractor(pixels[:count]))

@@ -1,4 +1,4 @@
-"""``python -m genbench``."""
+"""Run the command line with ``python -m genbench``."""
 
 from genbench.cli import main
 

@@ -1,9 +1,9 @@
-"""Make the tables in documents anew: each stands between `<!-- made by: genbench table … -->` and `<!-- end -->`.
+"""Regenerate the tables in documents between `<!-- made by: genbench table … -->` and `<!-- end -->`.
 
     python scripts/refresh_tables.py docs/remedies.md
 
-The command is run from the root of the repository, on the reference results that are committed there, and its output
-takes the place of what stood between the two lines.
+The command is run in the root of the repository, on the committed reference results, and its output replaces
+everything between the two lines.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ BLOCK = re.compile(r"(<!-- made by: genbench (table [^\n]+) -->\n).*?(<!-- end -
 
 
 def refresh(text: str) -> str:
-    """Return the document with every table made anew; raise `CalledProcessError` where a command fails."""
+    """Return the document with every table regenerated; raise `CalledProcessError` if a command fails."""
 
     def table(match: re.Match[str]) -> str:
         command = [sys.executable, "-m", "genbench", *shlex.split(match[2])]
-        made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        return f"{match[1]}{made.rstrip()}\n{match[3]}"
+        output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        return f"{match[1]}{output.rstrip()}\n{match[3]}"
 
     return BLOCK.sub(table, text)
 

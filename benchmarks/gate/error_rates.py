@@ -1,22 +1,22 @@
-"""How often `genbench ab` errs on this machine, from recorded blocks and from live decisions; beside it, other rules.
+"""Error rates of `genbench ab` on this machine, from recorded blocks and live decisions, and those of other rules.
 
     python benchmarks/gate/error_rates.py --blocks 150 --live 10 --out results/reference/gate-error-rates.json
 
-Each block is a pair of fresh processes. In it the same code is timed against itself, and against itself with 4 % and
-8.5 % put into every step (the processor is kept busy for that share of the step's own time), each in alternating
-windows as `genbench ab` does. What is put in costs more than itself, since threads that waited have to be woken: the
-step becomes about 5 % and 10 % slower, and the blocks say by how much. From the blocks of each kind 10,000 decisions
-are replayed with the looks that `genbench ab` has, after they were moved so that their mean is a slowdown of exactly
-5 % or 10 %; the live decisions are made by the very code of `genbench ab`, with blocks of their own, and moved by
-nothing.
+Each block is a pair of fresh processes. It times the same code against itself, and against itself with a delay of 4 %
+and 8.5 % added to every step (the processor is kept busy for that share of the step's own time), each in alternating
+windows as in `genbench ab`. The added delay costs more than its own duration, because waiting threads have to be woken:
+the step becomes about 5 % and 10 % slower, and the blocks measure by how much. From the blocks of each kind, 10,000
+decisions are replayed with the interim looks of `genbench ab`, after shifting the blocks so that their mean is a
+slowdown of exactly 5 % or 10 %. The live decisions run the code of `genbench ab` itself, with their own blocks and no
+shift.
 
-The other rules see the same windows as they would have been measured without pairing, base first and head later:
+The other rules see the same windows as if measured without pairing, base first and head later:
 
-- a threshold on the median, 5 % (pytest-benchmark's `--benchmark-compare-fail=median:5%`), one process for each;
+- a threshold of 5 % on the median (pytest-benchmark's `--benchmark-compare-fail=median:5%`), one process each;
 - the same with 7 % (torchbench's regression detector);
-- asv's `continuous`: Mann-Whitney U with p < 0.002 and a factor of 1.1, five processes for each.
+- asv's `continuous`: Mann-Whitney U with p < 0.002 and a factor of 1.1, five processes each.
 
-`--from FILE` replays what a file has recorded and measures nothing.
+`--from FILE` replays the recorded blocks of a file and measures nothing.
 """
 
 from __future__ import annotations
@@ -44,25 +44,29 @@ from genbench.gate.replay import recentred, replay
 from genbench.gate.sequential import LookSchedule
 from genbench.measure import machine
 
-PUT_IN = {0.0: 0.0, 0.05: 0.04, 0.10: 0.085}  # of a step's own time, by what becomes of it
-QUESTIONS = ((0.0, 0.05), (0.05, 0.0), (0.10, 0.05))  # what is true, and the limit it is held against
+DELAYS = {0.0: 0.0, 0.05: 0.04, 0.10: 0.085}  # resulting slowdown: added share of the step's own time
+QUESTIONS = ((0.0, 0.05), (0.05, 0.0), (0.10, 0.05))  # true slowdown, and the limit of the decision
 LOOKS = LookSchedule()
 Rule = Callable[[Sequence[Any], Sequence[Any]], bool]
 
 
 def main() -> None:
+    """Measure or read blocks, replay decisions, and write the error rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="gan")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--blocks", type=int, default=150)
-    parser.add_argument("--live", type=int, default=10, help="live decisions of each kind")
-    parser.add_argument("--decisions", type=int, default=10_000, help="replayed of each kind")
+    parser.add_argument("--live", type=int, default=10, help="live decisions per kind")
+    parser.add_argument("--decisions", type=int, default=10_000, help="replayed decisions per kind")
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--from", dest="recorded", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     report = json.loads(arguments.recorded.read_text()) if arguments.recorded else record(arguments)
-    report |= {"replayed": replays(report["blocks"], arguments.decisions), "other_rules": others(report["blocks"])}
+    report |= {
+        "replayed": replay_decisions(report["blocks"], arguments.decisions),
+        "other_rules": apply_other_rules(report["blocks"]),
+    }
     show(report)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,15 +74,17 @@ def main() -> None:
 
 
 def record(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure blocks and make live decisions, and return all of it."""
+    """Measure blocks, make live decisions, and return both."""
     given = {"models": arguments.model, "batch_size": arguments.batch_size, "profile": "smoke", "metrics": "none"}
     question = Prepare(given=given, threads=arguments.threads)
     with tempfile.TemporaryDirectory() as place:
         arms = installed_arm("base", Path(place)), installed_arm("head", Path(place))
         session = Session(*arms, question)
-        blocks = [block(session, arguments.model, number, arguments.blocks) for number in range(arguments.blocks)]
+        blocks = [
+            measure_block(session, arguments.model, number, arguments.blocks) for number in range(arguments.blocks)
+        ]
         live = [
-            decision(arms, question, slowdown, limit, number)
+            decide_live(arms, question, slowdown, limit, number)
             for number in range(arguments.live)
             for slowdown, limit in QUESTIONS
         ]
@@ -89,40 +95,41 @@ def record(arguments: argparse.Namespace) -> dict[str, Any]:
         "protocol": {"window_seconds": session.protocol.window_seconds, "rounds": session.protocol.rounds},
         "looks": {"blocks": LOOKS.blocks, "errors": LOOKS.errors},
         "threads": arguments.threads,
-        "put_in": {f"{slowdown:g}": share for slowdown, share in PUT_IN.items()},
+        "put_in": {f"{slowdown:g}": share for slowdown, share in DELAYS.items()},
         "machine": machine.describe(),
         "blocks": blocks,
         "live": live,
     }
 
 
-def block(session: Session, cell: str, number: int, of: int) -> dict[str, Any]:
+def measure_block(session: Session, cell: str, number: int, of: int) -> dict[str, Any]:
     """Measure all slowdowns once, in random order, with one pair of fresh processes."""
     begin = time.perf_counter()
-    order = random.Random(number).sample(list(PUT_IN), len(PUT_IN))
+    order = random.Random(number).sample(list(DELAYS), len(DELAYS))
     with Live(session.base) as base, Live(session.head) as head:
         session.ready(base, head)
         control = session.control(base, head)
         session.open(cell, base, head)
-        measured = {f"{share:g}": session.time(cell, base, head, PUT_IN[share]) for share in order}
+        measured = {f"{share:g}": session.time(cell, base, head, DELAYS[share]) for share in order}
     seconds = time.perf_counter() - begin
-    told = "  ".join(f"{share} {100 * m.log_ratio:+.1f} %" for share, m in sorted(measured.items()))
-    print(f"[{number + 1}/{of}] {told}  control {100 * control.log_ratio:+.1f} %  {seconds:.1f} s", flush=True)
+    summary = "  ".join(f"{share} {100 * m.log_ratio:+.1f} %" for share, m in sorted(measured.items()))
+    print(f"[{number + 1}/{of}] {summary}  control {100 * control.log_ratio:+.1f} %  {seconds:.1f} s", flush=True)
     kept = {share: windows(m) for share, m in measured.items()}
     return {"seconds": seconds, "load": machine.load_average(), "control": windows(control), **kept}
 
 
 def windows(measured: Measured) -> dict[str, Any]:
+    """Return the windows of a measurement as plain data."""
     return {"steps": measured.steps, "order": measured.order, "seconds": list(measured.seconds)}
 
 
-def decision(arms: tuple[Any, Any], question: Prepare, slowdown: float, limit: float, number: int) -> dict[str, Any]:
-    """Decide live, as `genbench ab` does."""
+def decide_live(arms: tuple[Any, Any], question: Prepare, slowdown: float, limit: float, number: int) -> dict[str, Any]:
+    """Make one decision with live measurements, as `genbench ab` does."""
     begin = time.perf_counter()
-    session = Session(*arms, question, slowdown=PUT_IN[slowdown], seed=1_000 + number)
-    comparing = Comparing(session, session.survey(), limit, LOOKS)
-    comparing.run()
-    (found,) = comparing.decisions()
+    session = Session(*arms, question, slowdown=DELAYS[slowdown], seed=1_000 + number)
+    comparison = Comparing(session, session.survey(), limit, LOOKS)
+    comparison.run()
+    (found,) = comparison.decisions()
     seconds = time.perf_counter() - begin
     print(f"live {number + 1}: {slowdown:g} against {limit:g}: {found.verdict}, {found.blocks} blocks, {seconds:.0f} s")
     return {
@@ -130,22 +137,23 @@ def decision(arms: tuple[Any, Any], question: Prepare, slowdown: float, limit: f
         "limit": limit,
         "seconds": seconds,
         "decision": msgspec.to_builtins(found),
-        "log_ratios": comparing.log_ratios(found.cell),
-        "control": comparing.control,
+        "log_ratios": comparison.log_ratios(found.cell),
+        "control": comparison.control,
     }
 
 
 def log_ratio(kept: dict[str, Any]) -> float:
+    """Return the log ratio of recorded windows."""
     return Measured("", kept["steps"], kept["order"], tuple(kept["seconds"])).log_ratio
 
 
-def replays(blocks: Sequence[dict[str, Any]], decisions: int) -> list[dict[str, Any]]:
+def replay_decisions(blocks: Sequence[dict[str, Any]], decisions: int) -> list[dict[str, Any]]:
     """Replay decisions of each kind from the recorded blocks."""
     found = []
     for slowdown, limit in QUESTIONS:
         ratios = [log_ratio(one[f"{slowdown:g}"]) for one in blocks]
-        exactly = recentred(ratios, slowdown) if slowdown else ratios
-        made = replay(exactly, limit, LOOKS, decisions, random.Random(0))
+        shifted = recentred(ratios, slowdown) if slowdown else ratios
+        made = replay(shifted, limit, LOOKS, decisions, random.Random(0))
         found.append(
             {
                 "slowdown": slowdown,
@@ -160,8 +168,8 @@ def replays(blocks: Sequence[dict[str, Any]], decisions: int) -> list[dict[str, 
     return found
 
 
-def others(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ask the other rules about base windows of some processes and head windows of the next ones."""
+def apply_other_rules(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Apply the other rules to base windows of some processes and head windows of the following ones."""
     rules: list[tuple[str, int, Rule]] = [
         ("median above 5 % (pytest-benchmark)", 1, lambda base, head: ratio_of_medians(base, head) > 1.05),
         ("median above 7 % (torchbench)", 1, lambda base, head: ratio_of_medians(base, head) > 1.07),
@@ -169,7 +177,7 @@ def others(blocks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
     found = []
     for name, processes, rule in rules:
-        for slowdown in PUT_IN:
+        for slowdown in DELAYS:
             alarms = [
                 rule(
                     times(blocks[start : start + processes], "0", "A"),
@@ -199,15 +207,18 @@ def times(blocks: Sequence[dict[str, Any]], share: str, arm: str) -> list[float]
 
 
 def ratio_of_medians(base: Sequence[float], head: Sequence[float]) -> float:
+    """Return median head time / median base time."""
     return statistics.median(head) / statistics.median(base)
 
 
 def asv(base: Sequence[float], head: Sequence[float]) -> bool:
-    told = mannwhitneyu(base, head, alternative="two-sided").pvalue < 0.002
-    return bool(told and ratio_of_medians(base, head) > 1.1)
+    """Return whether the rule of asv's `continuous` raises an alarm."""
+    significant = mannwhitneyu(base, head, alternative="two-sided").pvalue < 0.002
+    return bool(significant and ratio_of_medians(base, head) > 1.1)
 
 
 def show(report: dict[str, Any]) -> None:
+    """Print the results."""
     seconds = statistics.median(one["seconds"] for one in report["blocks"])
     print(f"\n{len(report['blocks'])} blocks of {seconds:.1f} s (three kinds in each); replayed decisions:")
     for found in report["replayed"]:
@@ -221,10 +232,10 @@ def show(report: dict[str, Any]) -> None:
         live = [one for one in report["live"] if (one["slowdown"], one["limit"]) == (slowdown, limit)]
         if live:
             verdicts = [one["decision"]["verdict"] for one in live]
-            told = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in sorted(set(verdicts)))
+            counts = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in sorted(set(verdicts)))
             median = statistics.median(one["seconds"] for one in live)
-            print(f"  live: {100 * slowdown:g} % slower, limit {100 * limit:g} %: {told}; median {median:.0f} s")
-    print("Other rules on the same windows, without pairing; how often they raise an alarm:")
+            print(f"  live: {100 * slowdown:g} % slower, limit {100 * limit:g} %: {counts}; median {median:.0f} s")
+    print("Alarm rates of other rules on the same windows, without pairing:")
     for found in report["other_rules"]:
         alarms = f"{100 * found['alarms']:.1f} % of {found['decisions']}"
         print(f"  {found['rule']}: {100 * found['slowdown']:g} % slower: {alarms}")

@@ -1,15 +1,15 @@
-"""What the Fréchet distance costs and is worth beside pytorch-fid's, interleaved in one process.
+"""Time and accuracy of the Fréchet distance compared with pytorch-fid, interleaved in one process.
 
     python benchmarks/metrics/distance.py --out results/reference/distance.json
 
-Both are given mean and covariance of 2,048 features of the samples. `calculate_frechet_distance` of pytorch-fid is
-given those of the reference too, and takes scipy's square root of a matrix; genbench has the factor of the reference
-from its cache, and takes a sum of singular values. Repetitions alternate in the order ABBA, on as many threads. The
-figure is the median over repetitions of the ratio theirs / ours, with raw samples, in wall time and in processor time:
-the second is the one to trust on a machine that is busy with other things. `identical` is the slowest case of ours: the
-distance of a set from itself, where eigenvalues have no digits left and exact singular values are taken.
+Both get the mean and covariance of 2,048 features of the samples. `calculate_frechet_distance` of pytorch-fid also gets
+those of the reference, and computes scipy's matrix square root; genbench reads the factor of the reference from its
+cache, and computes a sum of singular values. Repetitions alternate in the order ABBA, on the same number of threads.
+The result is the median over repetitions of the ratio pytorch-fid / genbench, with raw samples, in wall time and in CPU
+time, which is more reliable on a machine with other load. `identical` is genbench's slowest case: the distance of a set
+to itself, where eigenvalues lose all digits and exact singular values are computed.
 
-The cases below it, on 512 features, are ones with a known distance in which the square root is in trouble.
+The `cases`, on 512 features, have a known distance and are numerically difficult for the matrix square root.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FEATURES, IMAGES, DIFFICULT = 2048, 10_000, 512
 
 
 def main() -> None:
-    """Measure, and write the figures with the raw samples."""
+    """Measure and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
@@ -52,7 +52,7 @@ def main() -> None:
     arguments = parser.parse_args()
     wanted = {name: str(arguments.threads) for name in THREADS}
     if any(os.environ.get(name) != value for name, value in wanted.items()):
-        # libraries of linear algebra read their settings when they are loaded
+        # linear algebra libraries read their settings when they are loaded
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
     torch.set_num_threads(arguments.threads)
     load_before = os.getloadavg()
@@ -63,8 +63,8 @@ def main() -> None:
         "images": IMAGES,
         "different": compare(samples, reference, arguments.repetitions),
         "identical": compare(samples, samples, 1),
-        "jackknife": jackknife_seconds(samples[:5000], reference),
-        "cases": difficult(),
+        "jackknife": measure_jackknife(samples[:5000], reference),
+        "cases": measure_difficult_cases(),
         "threads": arguments.threads,
         "load": {"before": load_before, "after": os.getloadavg()},
         "versions": {name: sys.modules[name].__version__ for name in ("torch", "numpy", "scipy")},
@@ -73,19 +73,19 @@ def main() -> None:
     for name in ("different", "identical"):
         found = report[name]
         print(
-            f"{name:<10} theirs / ours {found['ratio']:.2f} (wall), {found['processor_ratio']:.2f} (processor); "
-            f"ours {found['ours']:.9g}, theirs {found['theirs']:.9g}"
+            f"{name:<10} pytorch-fid / genbench {found['ratio']:.2f} (wall), {found['processor_ratio']:.2f} (CPU); "
+            f"genbench {found['ours']:.9g}, pytorch-fid {found['theirs']:.9g}"
         )
-    print(f"jackknife of 5,000 samples: {report['jackknife']['processor_seconds']:.1f} s of a processor")
+    print(f"jackknife of 5,000 samples: {report['jackknife']['processor_seconds']:.1f} s of CPU time")
     for case in report["cases"]:
-        print(f"{case['case']}: exact {case['exact']:.6g}, ours {case['ours']:.6g}, theirs {case['theirs']}")
+        print(f"{case['case']}: exact {case['exact']:.6g}, genbench {case['ours']:.6g}, pytorch-fid {case['theirs']}")
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def features(n: int, d: int, seed: int) -> Tensor:
-    """Return features (n, d) in float32 whose variances span four decades, in no direction of their own."""
+    """Return features (n, d) in float32 whose variances span four decades, in random directions."""
     rng = torch.Generator().manual_seed(seed)
     drawn = torch.randn(n, d, generator=rng) * torch.logspace(0, -2, d)
     rotation = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(0))).Q
@@ -93,7 +93,7 @@ def features(n: int, d: int, seed: int) -> Tensor:
 
 
 def compare(samples: Tensor, reference: Tensor, repetitions: int) -> dict[str, Any]:
-    """Return ratio and values from interleaved repetitions."""
+    """Return ratios and values from interleaved repetitions."""
     (mean, covariance), (their_mean, their_covariance) = moments(samples), moments(reference)
     cached = through_file(statistics(reference))
 
@@ -102,12 +102,12 @@ def compare(samples: Tensor, reference: Tensor, repetitions: int) -> dict[str, A
         return frechet_distance(Statistics(torch.from_numpy(mean), factor, len(samples)), cached)
 
     def theirs() -> float:
-        return float(their_distance(mean, covariance, their_mean, their_covariance)[0])
+        return float(peer_distance(mean, covariance, their_mean, their_covariance)[0])
 
     walls: dict[str, list[float]] = {"ours": [], "theirs": []}
     processors: dict[str, list[float]] = {"ours": [], "theirs": []}
     values: dict[str, float] = {}
-    ours()  # loads the library
+    ours()  # load the library
     for repetition in range(repetitions):
         pair = [("ours", ours), ("theirs", theirs)]
         for name, call in pair if repetition % 2 else reversed(pair):
@@ -130,8 +130,8 @@ def compare(samples: Tensor, reference: Tensor, repetitions: int) -> dict[str, A
     }
 
 
-def difficult() -> list[dict[str, Any]]:
-    """Return both distances in cases whose distance is known."""
+def measure_difficult_cases() -> list[dict[str, Any]]:
+    """Return both distances in difficult cases with a known distance."""
     few, many = features(100, DIFFICULT, seed=3), features(2000, DIFFICULT, seed=4)
     shift = torch.linspace(0, 0.1, DIFFICULT)
     dead = torch.cat([many[:, :-50], torch.zeros(len(many), 50)], 1)
@@ -147,14 +147,14 @@ def difficult() -> list[dict[str, Any]]:
     ]
     found = []
     for name, a, b, exact in pairs:
-        theirs, said = their_distance(*moments(a), *moments(b))
+        theirs, said = peer_distance(*moments(a), *moments(b))
         ours = frechet_distance(statistics(a), statistics(b))
         found.append({"case": name, "exact": exact, "ours": ours, "theirs": theirs, "theirs_says": said})
     return found
 
 
-def their_distance(*arguments: np.ndarray[Any, Any]) -> tuple[float | str, list[str]]:
-    """Return pytorch-fid's distance, or its error, and what it warned of or printed."""
+def peer_distance(*arguments: np.ndarray[Any, Any]) -> tuple[float | str, list[str]]:
+    """Return pytorch-fid's distance or its error, and the lines that it warned or printed."""
     printed = io.StringIO()
     with warnings.catch_warnings(record=True) as caught, contextlib.redirect_stdout(printed):
         warnings.simplefilter("always")
@@ -166,8 +166,8 @@ def their_distance(*arguments: np.ndarray[Any, Any]) -> tuple[float | str, list[
     return value, [*said, *printed.getvalue().splitlines()]
 
 
-def jackknife_seconds(samples: Tensor, reference: Tensor) -> dict[str, Any]:
-    """Return what standard error and bias of a distance cost."""
+def measure_jackknife(samples: Tensor, reference: Tensor) -> dict[str, Any]:
+    """Return the time to compute the standard error and the bias of a distance."""
     fitted, blocks = statistics(reference), make_blocks(len(samples), torch.Generator().manual_seed(0))
     found, wall, processor = timed(lambda: jackknife_distance(samples, fitted, blocks))
     return {
@@ -181,7 +181,7 @@ def jackknife_seconds(samples: Tensor, reference: Tensor) -> dict[str, Any]:
 
 
 def through_file(reference: Statistics) -> Statistics:
-    """Return statistics as a later run reads them from the cache."""
+    """Write statistics to a file and read them back, as a later run reads them from the cache."""
     with tempfile.TemporaryDirectory() as directory:
         write_statistics(Path(directory) / "reference.npz", reference)
         return read_statistics(Path(directory) / "reference.npz").statistics
@@ -194,7 +194,7 @@ def moments(of: Tensor) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
-    """Return a result, the seconds by the clock and those of processors."""
+    """Return a result, its wall time and its CPU time in seconds."""
     wall, processor = time.perf_counter(), time.process_time()
     result = call()
     return result, time.perf_counter() - wall, time.process_time() - processor

@@ -1,15 +1,14 @@
-"""`genbench fid` against `python -m pytorch_fid`, both as processes, on the same two folders of PNG files.
+"""`genbench fid` compared with `python -m pytorch_fid`, both as processes, on the same two folders of PNG files.
 
     python benchmarks/metrics/fid_folders.py --images 5000 --memory 5000,50000 --out results/reference/fid-folders.json
 
 The network has random weights, the same file for both: pytorch-fid finds it in $TORCH_HOME under the published name,
-whose hash it does not check where the file is there. Runs alternate, genbench first in every other round: cold, without
-anything known of the reference, and with it cached: pytorch-fid from the .npz that its own --save-stats wrote, genbench
-from the cache that its cold run has filled. Each figure is the median of the rounds, and the values of both are held
-against each other.
+and does not check the hash of an existing file. Runs alternate, genbench first in every other round: cold, with nothing
+cached, and with a cached reference: pytorch-fid reads the .npz that its own --save-stats wrote, genbench the cache that
+its cold run has filled. Each result is the median over the rounds, and the values of both are compared.
 
-Peak memory is the process's own (`ru_maxrss`), of `genbench fid` at each number of images of `--memory`, with a
-network that takes no time: it is the features that could add up.
+Peak memory (`ru_maxrss` of the process) is that of `genbench fid` for each number of images in `--memory`, with a
+network that takes no time, because only features could accumulate.
 """
 
 from __future__ import annotations
@@ -61,13 +60,15 @@ def genbench_extractors():
 
 
 def main() -> None:
-    """Measure and write the figures with the raw samples."""
+    """Measure and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=5000, help="in each folder")
+    parser.add_argument("--images", type=int, default=5000, help="images per folder")
     parser.add_argument("--size", type=int, default=64, help="height and width of the files")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=0, help="of pytorch-fid; its default is up to 8 processes")
-    parser.add_argument("--memory", default="5000,50000", help="numbers of images; empty: do not measure memory")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="worker processes of pytorch-fid, whose own default is up to 8"
+    )
+    parser.add_argument("--memory", default="5000,50000", help="numbers of images to measure memory with; empty: none")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     from random_inception import write_random_weights
@@ -75,13 +76,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         weights = write_random_weights(folder / "torch" / "hub" / "checkpoints" / FILE_NAME)
-        shutil.copy(weights, folder / "random.pth")  # genbench refuses weights that contradict their name
-        sides = [
-            write_pictures(folder / side, arguments.images, arguments.size, seed) for seed, side in enumerate("ab")
+        shutil.copy(weights, folder / "random.pth")  # genbench rejects weights whose hash does not match their name
+        folders = [
+            write_images(folder / side, arguments.images, arguments.size, seed) for seed, side in enumerate("ab")
         ]
-        report = compare(folder, sides, arguments)
+        report = compare(folder, folders, arguments)
         if arguments.memory:
-            report["peak_bytes"] = {n: peak(folder, int(n), arguments.size) for n in arguments.memory.split(",")}
+            report["peak_bytes"] = {
+                n: measure_peak_memory(folder, int(n), arguments.size) for n in arguments.memory.split(",")
+            }
     for kind in ("cold", "cached"):
         both = report["seconds"][kind]
         print(
@@ -94,8 +97,8 @@ def main() -> None:
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def compare(folder: Path, sides: list[Path], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the seconds of every process, the ratios of their medians, and how far the values are apart."""
+def compare(folder: Path, folders: list[Path], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the seconds of every process, the ratios of their medians, and the difference of the values."""
     seconds: dict[str, dict[str, list[float]]] = {
         kind: {"pytorch-fid": [], "genbench": []} for kind in ("cold", "cached")
     }
@@ -104,19 +107,19 @@ def compare(folder: Path, sides: list[Path], arguments: argparse.Namespace) -> d
     peer = (*PYTORCH_FID, str(arguments.workers))
     own = ("--weights", str(folder / "random.pth"), "--device", "cpu", "--json")
     theirs = folder / "a.npz"
-    timed((*peer, "--save-stats", str(sides[0]), str(theirs)), environment)
+    timed((*peer, "--save-stats", str(folders[0]), str(theirs)), environment)
     for number in range(arguments.rounds):
         shutil.rmtree(folder / "cache", ignore_errors=True)
         for kind in ("cold", "cached"):
-            reference = sides[0] if kind == "cold" else theirs
+            reference = folders[0] if kind == "cold" else theirs
             commands = {
-                "pytorch-fid": (*peer, str(reference), str(sides[1])),
-                "genbench": (*GENBENCH, *map(str, sides), *own),
+                "pytorch-fid": (*peer, str(reference), str(folders[1])),
+                "genbench": (*GENBENCH, *map(str, folders), *own),
             }
             for name in sorted(commands, reverse=bool(number % 2)):
                 spent, out = timed(commands[name], environment)
                 seconds[kind][name].append(spent)
-                values[name] = value_of(out)
+                values[name] = parse_distance(out)
                 print(f"round {number}, {kind}, {name}: {spent:.1f} s, {values[name]:.6g}", flush=True)
     return {
         "command": " ".join(["python", *sys.argv]),
@@ -134,7 +137,7 @@ def compare(folder: Path, sides: list[Path], arguments: argparse.Namespace) -> d
 
 
 def timed(command: tuple[str, ...], environment: dict[str, str]) -> tuple[float, str]:
-    """Return the seconds that a process took, and what it printed; raise where it failed."""
+    """Return the seconds that a process took and its output; exit if it failed."""
     begin = time.perf_counter()
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     spent = time.perf_counter() - begin
@@ -143,8 +146,8 @@ def timed(command: tuple[str, ...], environment: dict[str, str]) -> tuple[float,
     return spent, done.stdout
 
 
-def value_of(printed: str) -> float:
-    """Return the distance in what either program prints."""
+def parse_distance(printed: str) -> float:
+    """Return the distance in the output of either program."""
     if printed.lstrip().startswith("{"):
         return float(json.loads(printed)["estimates"][0]["value"])
     found = re.search(r"FID:\s*(\S+)", printed)
@@ -153,12 +156,12 @@ def value_of(printed: str) -> float:
     return float(found[1])
 
 
-def peak(folder: Path, count: int, size: int) -> int:
+def measure_peak_memory(folder: Path, count: int, size: int) -> int:
     """Return the peak memory in bytes of `genbench fid` on two folders of so many images."""
     plugin = folder / "wide.py"
     plugin.write_text(PLUGIN)
-    sides = [write_pictures(folder / f"{side}-{count}", count, size, seed) for seed, side in enumerate("ab")]
-    command = (*GENBENCH, *map(str, sides), "--extractor", "wide", "--plugin", str(plugin), "--device", "cpu")
+    folders = [write_images(folder / f"{side}-{count}", count, size, seed) for seed, side in enumerate("ab")]
+    command = (*GENBENCH, *map(str, folders), "--extractor", "wide", "--plugin", str(plugin), "--device", "cpu")
     environment = {**os.environ, "GENBENCH_CACHE": str(folder / f"cache-{count}")}
     code = (
         "import resource, subprocess, sys\n"
@@ -169,12 +172,12 @@ def peak(folder: Path, count: int, size: int) -> int:
     status, kib = done.stdout.split()
     if status != "0":
         raise SystemExit(f"genbench fid failed:\n{done.stderr}")
-    for side in sides:
+    for side in folders:
         shutil.rmtree(side)
     return 1024 * int(kib)
 
 
-def write_pictures(folder: Path, count: int, size: int, seed: int) -> Path:
+def write_images(folder: Path, count: int, size: int, seed: int) -> Path:
     """Write colour images of smooth noise as PNG files, which are about as large as those of photographs."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)

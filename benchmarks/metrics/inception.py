@@ -1,12 +1,12 @@
-"""Inception features per second against pytorch-fid's own, interleaved in one process on the same files.
+"""Inception features per second compared with pytorch-fid, interleaved in one process on the same files.
 
     python benchmarks/metrics/inception.py --out results/reference/inception-features.json
 
-Both read the same PNG files and take the same network with the same random weights: pytorch-fid by its own
-`get_activations`, genbench by its folder source and `features_of`. Windows alternate in the order ABBA, so that a
-machine that slows down slows both. The figure is the median over blocks of the ratio of times, pytorch-fid / genbench,
-with its distribution-free 95% interval. Beside it stand the same of processor time, which is the one to trust on a
-machine that is busy with other things, and the relative difference of the features.
+Both read the same PNG files and use the same network with the same random weights: pytorch-fid with its
+`get_activations`, genbench with its folder source and `features_of`. Windows alternate in the order ABBA, so that
+slowdowns of the machine affect both. The result is the median over blocks of the ratio of times, pytorch-fid /
+genbench, with its distribution-free 95% interval. The same ratio of CPU time, which is more reliable on a machine with
+other load, and the relative difference of the features are reported as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fid_folders import write_pictures
+from fid_folders import write_images
 from pytorch_fid import fid_score, inception
 from random_inception import write_random_weights
 
@@ -39,10 +39,10 @@ CPU = torch.device("cpu")
 
 
 def main() -> None:
-    """Measure and write the figures with the raw samples."""
+    """Measure and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=10, help="ABBA blocks")
-    parser.add_argument("--images", type=int, default=100, help="in each window")
+    parser.add_argument("--images", type=int, default=100, help="images per window")
     parser.add_argument("--size", type=int, default=64, help="height and width of the files")
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
@@ -53,7 +53,7 @@ def main() -> None:
         found = compare(Path(folder), arguments)
     print(
         f"pytorch-fid / genbench {found['ratio']:.3f}  95% interval [{found['low']:.3f}, {found['high']:.3f}]  "
-        f"of processor time {found['processor_ratio']:.3f}  "
+        f"CPU time {found['processor_ratio']:.3f}  "
         f"{1e3 * found['genbench_seconds_per_image']:.1f} ms per image, features differ by {found['difference']:.1e}"
     )
     report = {
@@ -71,25 +71,25 @@ def main() -> None:
 
 
 def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the ratio of the times per image, from interleaved windows over the same files."""
+    """Return the ratio of the times per image from interleaved windows over the same files."""
     weights = write_random_weights(folder / "random.pth")
     os.environ[VARIABLE] = str(weights)
-    pictures = write_pictures(folder / "pictures", arguments.images, arguments.size, seed=0)
+    pictures = write_images(folder / "pictures", arguments.images, arguments.size, seed=0)
     files = sorted(pictures.iterdir())
     state = torch.load(weights, weights_only=True)
     inception.load_state_dict_from_url = lambda *_args, **_kwargs: state
-    fid_score.tqdm = iter  # no bar
+    fid_score.tqdm = iter  # no progress bar
     network, extractor = inception.InceptionV3().eval(), ours.load(CPU)
 
     def theirs() -> np.ndarray[Any, Any]:
         found: np.ndarray[Any, Any] = fid_score.get_activations(files, network, arguments.batch_size, num_workers=0)
         return found
 
-    def mine() -> np.ndarray[Any, Any]:
+    def own() -> np.ndarray[Any, Any]:
         batches = folder_source(pictures).batches(arguments.batch_size, ReadReport(), ignore_progress)
         return torch.cat(list(features_of(extractor, batches, CPU, arguments.batch_size))).double().numpy()
 
-    expected, found = theirs(), mine()  # which warms both
+    expected, found = theirs(), own()  # warms up both
     difference = float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
     ratios, processor_ratios = [], []
     seconds: dict[str, list[float]] = {"pytorch-fid": [], "genbench": []}
@@ -98,7 +98,7 @@ def compare(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         spent, processor = ({"pytorch-fid": 0.0, "genbench": 0.0} for _ in range(2))
         for name in order if block % 2 else order[2:] + order[:2]:
             begin, busy = time.perf_counter(), time.process_time()
-            (theirs if name == "pytorch-fid" else mine)()
+            (theirs if name == "pytorch-fid" else own)()
             spent[name] += (time.perf_counter() - begin) / (2 * arguments.images)
             processor[name] += time.process_time() - busy
         processor_ratios.append(processor["pytorch-fid"] / processor["genbench"])

@@ -1,13 +1,12 @@
-"""Precision, recall, density and coverage: genbench beside the package `prdc`, in time and in memory.
+"""Precision, recall, density and coverage: time and memory of genbench compared with the package `prdc`.
 
     python benchmarks/metrics/prdc.py --images 10000 --dimensions 2048 --out results/reference/prdc.json
 
-Both are given the same two sets of float32 vectors from a normal distribution, each run in a process of its own, in
-turns, so that a machine that slows down slows both. On a machine that has other things to do, read the seconds of all
-processors and not those of the clock, and give each side one thread (--threads 1). The memory is the process's peak
-(ru_maxrss) above what it had reached when the vectors lay ready and all code was loaded, by a run on a few of them.
-The package's four numbers are kept beside ours, whose standard errors are part of the time. It needs `pip install
-prdc`.
+Both get the same two sets of float32 vectors from a normal distribution. Each run has a separate process, and the two
+alternate, so that slowdowns of the machine affect both. On a machine with other load, read the CPU time instead of the
+wall time, and use one thread each (--threads 1). Memory is the peak of the process (ru_maxrss) minus the peak after a
+run on a few vectors, when all vectors exist and all code is loaded. The results of both are stored; genbench's time
+includes its standard errors. It needs `pip install prdc`.
 """
 
 from __future__ import annotations
@@ -26,37 +25,37 @@ from typing import Any
 
 from genbench.measure import machine
 
-SIDES = ("genbench", "prdc")
+IMPLEMENTATIONS = ("genbench", "prdc")
 K = 5
 WARM_UP = 64  # vectors
 
 
 def main() -> None:
-    """Measure both sides and write the figures with the raw samples; or, as a worker, one side once."""
+    """Measure both implementations and write the results; or, as a child process, measure one of them once."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=10_000, help="vectors in each of the two sets")
     parser.add_argument("--dimensions", type=int, default=2048)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--implementation", choices=IMPLEMENTATIONS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.side:
-        print(json.dumps(measure(arguments.side, arguments.images, arguments.dimensions)))
+    if arguments.implementation:
+        print(json.dumps(measure(arguments.implementation, arguments.images, arguments.dimensions)))
         return
     runs: list[dict[str, Any]] = []
     for repeat in range(arguments.repeats):
-        for side in SIDES if repeat % 2 == 0 else SIDES[::-1]:
-            found = in_a_process(side, arguments)
+        for name in IMPLEMENTATIONS if repeat % 2 == 0 else IMPLEMENTATIONS[::-1]:
+            found = measure_in_child(name, arguments)
             runs.append(found)
             print(
-                f"{side:<9} {found['seconds']:7.2f} s  {found['processor_seconds']:7.2f} s of processors  "
+                f"{name:<9} {found['seconds']:7.2f} s  {found['processor_seconds']:7.2f} s CPU  "
                 f"{found['peak_bytes'] / 1e6:8.1f} MB  {found['values']}",
                 flush=True,
             )
 
     def median(of: str) -> dict[str, float]:
-        return {side: statistics.median(run[of] for run in runs if run["side"] == side) for side in SIDES}
+        return {name: statistics.median(run[of] for run in runs if run["side"] == name) for name in IMPLEMENTATIONS}
 
     seconds, busy, peaks = median("seconds"), median("processor_seconds"), median("peak_bytes")
     report: dict[str, Any] = {
@@ -81,19 +80,19 @@ def main() -> None:
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def in_a_process(side: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what one side's own process says."""
+def measure_in_child(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure one implementation in a separate process."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(arguments.threads))
     size = ["--images", str(arguments.images), "--dimensions", str(arguments.dimensions)]
-    # -P: this file's own directory is not searched, where it would be taken for the package of the same name
-    command = [sys.executable, "-P", str(Path(__file__).resolve()), "--side", side, *size]
+    # -P: do not import from this directory, where this file would shadow the package of the same name
+    command = [sys.executable, "-P", str(Path(__file__).resolve()), "--implementation", name, *size]
     done = subprocess.run(command, env={**os.environ, **threads}, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
-def measure(side: str, images: int, dimensions: int) -> dict[str, Any]:
-    """Return one run: its times, its bytes above the baseline, the four numbers, and the load of the machine."""
+def measure(name: str, images: int, dimensions: int) -> dict[str, Any]:
+    """Run once; return times, bytes above the baseline, the four values, and the load of the machine."""
     import torch
 
     from genbench.metrics.manifolds import overlap
@@ -110,29 +109,29 @@ def measure(side: str, images: int, dimensions: int) -> dict[str, Any]:
     def theirs(count: int) -> dict[str, float]:
         import prdc
 
-        with contextlib.redirect_stdout(sys.stderr):  # it prints
+        with contextlib.redirect_stdout(sys.stderr):  # it prints to stdout
             found = prdc.compute_prdc(real[:count].numpy(), samples[:count].numpy(), K)
         return {name: float(value) for name, value in found.items()}
 
-    run = ours if side == "genbench" else theirs
+    run = ours if name == "genbench" else theirs
     run(WARM_UP)
     load, baseline = os.getloadavg()[0], peak_bytes()
     begin, busy = time.perf_counter(), time.process_time()
     values = run(images)
     seconds, busy = time.perf_counter() - begin, time.process_time() - busy
     return {
-        "side": side,
+        "side": name,
         "seconds": seconds,
         "processor_seconds": busy,
         "peak_bytes": peak_bytes() - baseline,
         "values": values,
         "load_average": [load, os.getloadavg()[0]],
-        "version": f"torch {torch.__version__}" if side == "genbench" else _version("prdc"),
+        "version": f"torch {torch.__version__}" if name == "genbench" else _version("prdc"),
     }
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has held."""
+    """Return the peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -1,4 +1,4 @@
-"""A checkpoint of the FID Inception network with random weights: its speed is that of the published one."""
+"""A checkpoint of the FID Inception network with random weights, which is as fast as the published one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytorch_fid import inception
 
 
 def write_random_weights(path: Path) -> Path:
-    """Write weights that keep activations at the size of one, where the file is not there already."""
+    """Write weights that keep activations near unit scale, unless the file already exists."""
     if path.is_file():
         return path
     torch.manual_seed(0)

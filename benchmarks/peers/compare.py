@@ -1,20 +1,19 @@
-"""genbench's training step beside what people would otherwise run: plain scripts, the trainers of pythae and torchgan.
+"""genbench's training step compared with the alternatives: example scripts and the trainers of pythae and torchgan.
 
     python benchmarks/peers/compare.py --out results/reference/peers.json
 
-In each case all sides train the same networks from the same first weights, on the same images, with the same batch size
-and settings of Adam. Images per second are counted from end to end: what a side does to its images, its losses on the
-host and its own bookkeeping are on the clock. Each side lives in a process of its own, and short windows alternate
-between them in the order ABCCBA, so that a machine that slows down slows all. The figure is the median over blocks of
-the ratio of times, with its distribution-free 95% interval.
+In each case all trainers train the same networks from the same initial weights, on the same images, with the same batch
+size and Adam settings. Images per second are end to end: image preprocessing, reading losses on the host and all
+bookkeeping are timed. Each trainer has a separate process, and short windows alternate between them in the order
+ABCCBA, so that slowdowns of the machine affect all. The result is the median over blocks of the ratio of times, with
+its distribution-free 95% interval.
 
-genbench's process has the settings that its workers get. The others have those of an ordinary process, but for the
-OpenMP threads, which wait in all of them as they do in genbench's workers: that only helps on a machine that has other
-things to do. Before the windows each side trains for some steps, of which the losses and the distance that the weights
-went are kept: where two sides have the same mathematics, these agree. For VAEs there are 1,000 of them: from about the
-700th on, first moments of Adam are denormal numbers, with which a processor computes slowly unless it is told to take
-them for zero, as genbench's workers tell it. Most of a training lies behind that point. `--check-steps 100` with few
-blocks shows how it is before.
+genbench's process has the settings of its workers. The others have those of an ordinary process, except that the OpenMP
+threads of all of them wait as in genbench's workers: on a machine with other load, that only helps. Before the windows,
+each trainer runs some steps whose losses and weight changes are recorded: if two trainers compute the same mathematics,
+these agree. VAEs run 1,000 such steps: from about step 700 on, first moments of Adam are denormal numbers, which a
+processor handles slowly unless it treats them as zero, as in genbench's workers. Most of a training lies beyond that
+point. `--check-steps 100` with few blocks shows the speed before it.
 
 It needs pip install -e '.[peers]' plugins/genbench-pythae plugins/genbench-torchgan.
 """
@@ -39,55 +38,61 @@ from genbench.measure import machine
 from genbench.runner.pool import worker_environment
 from genbench.stats.intervals import mean_and_error, median_interval
 
-OURS = "genbench"
+GENBENCH = "genbench"
 
 
 @dataclass(frozen=True)
 class Case:
-    """Sides that are compared; the first is what genbench is held against."""
+    """Trainers to compare; the first is the reference that genbench is compared with."""
 
     title: str
     model: str
     batch_size: int
-    sides: tuple[str, ...]
+    trainers: tuple[str, ...]
     check_steps: int  # trained before the windows
-    same_loss: bool = False  # all sides compute the same loss, but for the noise
+    same_loss: bool = False  # all trainers compute the same loss, except for noise
     colour: bool = False  # PNG files of 64×64×3; otherwise grey images of 28×28 in memory
-    workers_on_gpu: int = 0  # of the DataLoader, as the example has them where there is a GPU
+    workers_on_gpu: int = 0  # DataLoader workers of the example on a GPU
 
 
 CASES = {
-    "vae": Case("VAE, 784-400-20", "vae", 128, ("plain", OURS), 1000, same_loss=True, workers_on_gpu=1),
-    "pythae": Case("pythae's VAE, 784-512-10", "pythae-vae", 128, ("pythae", OURS), 1000, same_loss=True),
-    "gan": Case("GAN of perceptrons", "gan", 64, ("plain", OURS), 100),
-    "dcgan": Case("DCGAN, 64×64×3", "dcgan", 64, ("plain", OURS, f"{OURS}-bf16"), 6, colour=True, workers_on_gpu=2),
-    "torchgan": Case("torchgan's DCGAN, 64×64×3", "torchgan-dcgan", 64, ("torchgan", OURS), 6, colour=True),
+    "vae": Case("VAE, 784-400-20", "vae", 128, ("plain", GENBENCH), 1000, same_loss=True, workers_on_gpu=1),
+    "pythae": Case("pythae's VAE, 784-512-10", "pythae-vae", 128, ("pythae", GENBENCH), 1000, same_loss=True),
+    "gan": Case("MLP GAN", "gan", 64, ("plain", GENBENCH), 100),
+    "dcgan": Case(
+        "DCGAN, 64×64×3", "dcgan", 64, ("plain", GENBENCH, f"{GENBENCH}-bf16"), 6, colour=True, workers_on_gpu=2
+    ),
+    "torchgan": Case("torchgan's DCGAN, 64×64×3", "torchgan-dcgan", 64, ("torchgan", GENBENCH), 6, colour=True),
 }
 
 
 def main() -> None:
-    """Measure the cases and write the figures with the raw samples; or, as a child, be one side."""
+    """Measure the cases and write the results with the raw samples; or, as a child process, run one trainer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(CASES), help="cases, separated by commas")
-    parser.add_argument("--blocks", type=int, default=20, help="per case; each side has two windows in a block")
-    parser.add_argument("--window-seconds", type=float, default=1.0, help="of the slowest side")
-    parser.add_argument("--check-steps", type=int, help="trained before the windows; otherwise each case's own number")
+    parser.add_argument("--only", default=",".join(CASES), help="comma-separated cases")
+    parser.add_argument(
+        "--blocks", type=int, default=20, help="blocks per case; each trainer has two windows per block"
+    )
+    parser.add_argument("--window-seconds", type=float, default=1.0, help="duration of a window of the slowest trainer")
+    parser.add_argument("--check-steps", type=int, help="steps before the windows [default: depends on the case]")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--engine", default="eager", help="genbench's: eager, compile, graph, auto")
+    parser.add_argument("--engine", default="eager", help="engine of genbench: eager, compile, graph, auto")
     parser.add_argument("--threads", type=int, default=machine.default_threads())
-    parser.add_argument("--workers", type=int, help="of the peers' DataLoaders; otherwise 0, on a GPU each case's own")
-    parser.add_argument("--images", type=int, default=2560, help="PNG files; genbench holds every fifth back")
+    parser.add_argument(
+        "--workers", type=int, help="DataLoader workers of the peers [default: 0; on a GPU, as in the example]"
+    )
+    parser.add_argument("--images", type=int, default=2560, help="number of PNG files; genbench holds out every fifth")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--side", nargs=2, metavar=("CASE", "SIDE"), help=argparse.SUPPRESS)
+    parser.add_argument("--trainer", nargs=2, metavar=("CASE", "TRAINER"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.side:
-        be_side(*arguments.side, arguments)
+    if arguments.trainer:
+        run_trainer(*arguments.trainer, arguments)
         return
-    wanted = arguments.only.split(",")
-    unknown = [name for name in wanted if name not in CASES]
+    names = arguments.only.split(",")
+    unknown = [name for name in names if name not in CASES]
     if unknown:
-        parser.error(f"there is no case {', '.join(unknown)}; cases: {', '.join(CASES)}")
+        parser.error(f"unknown case {', '.join(unknown)}; cases: {', '.join(CASES)}")
     begin = time.monotonic()
     report: dict[str, Any] = {
         "command": " ".join(["python", *sys.argv]),
@@ -99,11 +104,11 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         arguments.folder = Path(folder)
-        if any(CASES[name].colour for name in wanted):
+        if any(CASES[name].colour for name in names):
             from images import write_folder
 
             write_folder(arguments.folder, arguments.images)
-        for name in wanted:
+        for name in names:
             found = report["cases"][name] = compare(name, CASES[name], arguments)
             print(describe(found), flush=True)
     report["load_average"], report["minutes"] = machine.load_average(), (time.monotonic() - begin) / 60
@@ -113,50 +118,52 @@ def main() -> None:
 
 
 def compare(name: str, case: Case, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what was found of a case."""
+    """Return the measurements of a case."""
     with ExitStack() as stack:
-        sides = {side: stack.enter_context(Child(name, side, arguments)) for side in case.sides}
-        born = {side: child.hello for side, child in sides.items()}
+        children = {trainer: stack.enter_context(TrainerProcess(name, trainer, arguments)) for trainer in case.trainers}
+        initial = {trainer: child.hello for trainer, child in children.items()}
         for key in ("parameters", "weights"):
-            if len({hello[key] for hello in born.values()}) > 1:
-                raise RuntimeError(f"{name}: the sides do not have the same {key}: {born}")
-        checked = {side: child.check(arguments.check_steps or case.check_steps) for side, child in sides.items()}
-        slowest = max(child.train(2)["seconds"] / 2 for child in sides.values())
+            if len({hello[key] for hello in initial.values()}) > 1:
+                raise RuntimeError(f"{name}: the trainers do not have the same {key}: {initial}")
+        checked = {
+            trainer: child.check(arguments.check_steps or case.check_steps) for trainer, child in children.items()
+        }
+        slowest = max(child.train(2)["seconds"] / 2 for child in children.values())
         steps = max(2, round(arguments.window_seconds / slowest))
-        windows: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+        windows: dict[str, list[dict[str, float]]] = {trainer: [] for trainer in children}
         for block in range(arguments.blocks):
-            order = list(sides)[::-1] if block % 2 else list(sides)
-            for side in (*order, *order[::-1]):
-                found = sides[side].train(steps)
-                windows[side].append({key: found[key] for key in ("seconds", "processor_seconds")})
-    first = case.sides[0]
+            order = list(children)[::-1] if block % 2 else list(children)
+            for trainer in (*order, *order[::-1]):
+                found = children[trainer].train(steps)
+                windows[trainer].append({key: found[key] for key in ("seconds", "processor_seconds")})
+    first = case.trainers[0]
     return {
         "title": case.title,
         "model": case.model,
         "batch_size": case.batch_size,
-        "parameters": born[first]["parameters"],
+        "parameters": initial[first]["parameters"],
         "steps_per_window": steps,
         "images_per_second": {
-            side: case.batch_size * steps / statistics.median(window["seconds"] for window in found)
-            for side, found in windows.items()
+            trainer: case.batch_size * steps / statistics.median(window["seconds"] for window in found)
+            for trainer, found in windows.items()
         },
-        "ratios": {side: ratio(windows[first], windows[side], arguments.blocks) for side in case.sides[1:]},
+        "ratios": {trainer: ratio(windows[first], windows[trainer], arguments.blocks) for trainer in case.trainers[1:]},
         "training": {
-            side: {"steps": found["steps"], "moved": found["moved"]}
+            trainer: {"steps": found["steps"], "moved": found["moved"]}
             | {when: {name: statistics.fmean(v) for name, v in found[when].items()} for when in ("begin", "end")}
-            for side, found in checked.items()
+            for trainer, found in checked.items()
         },
         "agreement": agreement(checked) if case.same_loss else None,
         "windows": windows,
     }
 
 
-def ratio(peer: list[dict[str, float]], mine: list[dict[str, float]], blocks: int) -> dict[str, Any]:
-    """Return the peer's time over genbench's, in seconds of the clock and of the processors."""
+def ratio(peer: list[dict[str, float]], own: list[dict[str, float]], blocks: int) -> dict[str, Any]:
+    """Return the peer's time divided by genbench's, in wall time and in CPU time."""
     found: dict[str, Any] = {}
     for key in ("seconds", "processor_seconds"):
         sums = [
-            [sum(window[key] for window in side[2 * b : 2 * b + 2]) for b in range(blocks)] for side in (peer, mine)
+            [sum(window[key] for window in series[2 * b : 2 * b + 2]) for b in range(blocks)] for series in (peer, own)
         ]
         interval = median_interval([theirs / ours for theirs, ours in zip(*sums, strict=True)])
         found[key] = interval._asdict()
@@ -164,37 +171,37 @@ def ratio(peer: list[dict[str, float]], mine: list[dict[str, float]], blocks: in
 
 
 def agreement(checked: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return how far the last losses of the sides lie apart, and the standard error of such a difference.
+    """Return the difference of the trainers' last losses, and the standard error of such a difference.
 
-    Only where all sides compute the same loss from the same distribution of images and noise is it to be zero.
+    It is expected to be zero only if all trainers compute the same loss from the same distribution of images and noise.
     """
     first, *others = checked.values()
     found: dict[str, Any] = {}
     for player, values in first["end"].items():
         for other in others:
-            mine = mean_and_error(other["end"][player])
-            difference = mine.value - mean_and_error(values).value
-            error = None if mine.standard_error is None else math.sqrt(2) * mine.standard_error
+            last = mean_and_error(other["end"][player])
+            difference = last.value - mean_and_error(values).value
+            error = None if last.standard_error is None else math.sqrt(2) * last.standard_error
             found[player] = {"difference": difference, "standard_error": error}
     return found
 
 
 def describe(found: dict[str, Any]) -> str:
     """Return lines for the terminal."""
-    lines = [f"{found['title']}: batch {found['batch_size']}, {found['parameters']:,} parameters on every side"]
-    for side, rate in found["images_per_second"].items():
-        trained = found["training"][side]
+    lines = [f"{found['title']}: batch {found['batch_size']}, {found['parameters']:,} parameters each"]
+    for trainer, rate in found["images_per_second"].items():
+        trained = found["training"][trainer]
         losses = "; ".join(f"{name} {loss:.4g} → {trained['end'][name]:.4g}" for name, loss in trained["begin"].items())
         lines.append(
-            f"  {side:<14} {rate:9,.0f} images/s   "
-            f"in {trained['steps']} steps weights moved by {trained['moved']:.2%}; {losses}"
+            f"  {trainer:<14} {rate:9,.0f} images/s   "
+            f"weights moved in {trained['steps']} steps by {trained['moved']:.2%}; {losses}"
         )
-    for side, of in found["ratios"].items():
+    for trainer, of in found["ratios"].items():
         clock, busy = of["seconds"], of["processor_seconds"]
         lines.append(
-            f"  {side:<14} is {clock['median']:.2f} times as fast  "
+            f"  {trainer:<14} is {clock['median']:.2f} times as fast  "
             f"95% interval [{clock['low']:.2f}, {clock['high']:.2f}]"
-            f"  (in seconds of processors {busy['median']:.2f})"
+            f"  (CPU time {busy['median']:.2f})"
         )
     for player, of in (found["agreement"] or {}).items():
         lines.append(
@@ -203,23 +210,23 @@ def describe(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-class Child:
-    """A side in a process of its own; it trains when it is asked to and sleeps otherwise."""
+class TrainerProcess:
+    """A trainer in a separate process; it trains on request and sleeps otherwise."""
 
-    def __init__(self, case: str, side: str, arguments: argparse.Namespace) -> None:
+    def __init__(self, case: str, trainer: str, arguments: argparse.Namespace) -> None:
         own = worker_environment()
         spin = {name: own[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in own}
-        command = [sys.executable, __file__, "--side", case, side, "--folder", str(arguments.folder)]
+        command = [sys.executable, __file__, "--trainer", case, trainer, "--folder", str(arguments.folder)]
         command += ["--device", arguments.device, "--engine", arguments.engine, "--threads", str(arguments.threads)]
         command += [] if arguments.workers is None else ["--workers", str(arguments.workers)]
-        environment = own if side.startswith(OURS) else {**os.environ, **spin}
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+        environment = own if trainer.startswith(GENBENCH) else {**os.environ, **spin}
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, env=environment
         )
         self.hello = self._read()
 
-    def __enter__(self) -> Child:
+    def __enter__(self) -> TrainerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -231,14 +238,14 @@ class Child:
             self._process.kill()
 
     def train(self, steps: int, moved: bool = False) -> dict[str, Any]:
-        """Train so many steps and return what the side tells."""
+        """Train so many steps and return the answer of the trainer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"steps": steps, "moved": moved}) + "\n")
         self._process.stdin.flush()
         return self._read()
 
     def check(self, steps: int) -> dict[str, Any]:
-        """Train, and return the losses of the first and the last steps, and how far the weights went."""
+        """Train, and return the losses of the first and last steps, and how far the weights moved."""
         some = max(1, steps // 6)
         begin = self.train(some)
         self.train(max(1, steps - 2 * some))
@@ -250,29 +257,29 @@ class Child:
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()
-            self._said.seek(0)
-            said = self._said.read().decode(errors="replace")
-            raise RuntimeError(f"a side ended with status {status}:\n{said[-4000:]}")
+            self._stderr.seek(0)
+            output = self._stderr.read().decode(errors="replace")
+            raise RuntimeError(f"a trainer exited with status {status}:\n{output[-4000:]}")
         found: dict[str, Any] = json.loads(line)
         return found
 
 
-def be_side(name: str, side: str, arguments: argparse.Namespace) -> None:
-    """Train as one side when asked to."""
+def run_trainer(name: str, trainer: str, arguments: argparse.Namespace) -> None:
+    """Run one trainer, which trains on request."""
+    import example_scripts
     import libraries
-    import ours
-    import plain
     import torch
-    from sides import Setting, private_output, serve
+    from genbench_trainer import GenbenchTrainer
+    from trainer import Setting, reserve_stdout, serve
 
     from genbench.train.torch_setup import set_up_torch
 
-    answers = private_output()
-    if side.startswith(OURS):
+    answers = reserve_stdout()
+    if trainer.startswith(GENBENCH):
         set_up_torch(arguments.threads)
     else:
         torch.set_num_threads(arguments.threads)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 on every side
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32 for every trainer
     torch.manual_seed(0)
     case, device = CASES[name], torch.device(arguments.device)
     setting = Setting(
@@ -280,13 +287,17 @@ def be_side(name: str, side: str, arguments: argparse.Namespace) -> None:
         batch_size=case.batch_size,
         device=device,
         folder=arguments.folder if case.colour else None,
-        precision="bf16" if side.endswith("-bf16") else "fp32",
+        precision="bf16" if trainer.endswith("-bf16") else "fp32",
         engine=arguments.engine,
         workers=arguments.workers if arguments.workers is not None else case.workers_on_gpu * (device.type == "cuda"),
     )
-    scripts = {"vae": plain.PlainVAE, "gan": plain.mlp_gan, "dcgan": plain.dcgan}
-    makers = {"plain": scripts.get(name), "pythae": libraries.Pythae, "torchgan": libraries.Torchgan}
-    make = ours.Genbench if side.startswith(OURS) else makers[side]
+    scripts = {"vae": example_scripts.VAEScript, "gan": example_scripts.mlp_gan, "dcgan": example_scripts.dcgan}
+    makers = {
+        "plain": scripts.get(name),
+        "pythae": libraries.PythaeTrainer,
+        "torchgan": libraries.TorchganTrainer,
+    }
+    make = GenbenchTrainer if trainer.startswith(GENBENCH) else makers[trainer]
     assert make is not None
     serve(make(setting), setting, answers)
 

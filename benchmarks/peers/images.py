@@ -1,4 +1,4 @@
-"""The images that all sides train on, each in the form in which it would have them."""
+"""The images that all trainers train on, each in the form that it normally uses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def grey_images() -> Tensor:
 
 
 def write_folder(root: Path, count: int) -> None:
-    """Write `count` of these images, made 64×64 and three channels wide, as PNG files of one class."""
+    """Write `count` of these images as 64×64 RGB PNG files of one class."""
     images = grey_images()[:count].float()
     larger = interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True).round().to(torch.uint8)
     folder = root / "clothes"
@@ -36,10 +36,7 @@ def write_folder(root: Path, count: int) -> None:
 
 
 class GreyImages(Dataset[tuple[Tensor, int]]):
-    """Bytes in memory that become a picture, and the picture a tensor, each time an image is asked for.
-
-    So do torchvision's datasets of this kind, MNIST among them.
-    """
+    """Images in memory that are converted to PIL and then to a tensor on each access, as in torchvision's MNIST."""
 
     def __init__(self, transform: Transform) -> None:
         self.pixels = grey_images()[:, 0]
@@ -63,8 +60,8 @@ def to_symmetric(channels: int) -> Transform:
     return transforms.Compose([transforms.ToTensor(), transforms.Normalize(half, half)])
 
 
-def folder_of_colour(root: Path) -> Dataset[Any]:
-    """Return those images of the folder that genbench trains on, decoded each time one is asked for."""
+def colour_images(root: Path) -> Dataset[Any]:
+    """Return the images of the folder that genbench trains on, decoded on each access."""
     half = (0.5, 0.5, 0.5)
     steps = [
         transforms.Resize(SIZE),
@@ -73,4 +70,4 @@ def folder_of_colour(root: Path) -> Dataset[Any]:
         transforms.Normalize(half, half),
     ]
     found = datasets.ImageFolder(str(root), transforms.Compose(steps))
-    return Subset(found, [i for i, kept_back in enumerate(held_out(found.targets)) if not kept_back])
+    return Subset(found, [i for i, is_held_out in enumerate(held_out(found.targets)) if not is_held_out])

@@ -1,4 +1,4 @@
-"""The trainers of installed libraries, pythae and torchgan, as their documentation has them used."""
+"""The trainers of the libraries pythae and torchgan, used as in their documentation."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import logging
 import os
 import tempfile
 
-import ours
+import genbench_trainer
 import torch
-from images import folder_of_colour, grey_images
-from plain import loader_of
-from sides import Endless, Losses, Setting, copy_parameters
+from example_scripts import make_loader
+from images import colour_images, grey_images
 from torch import nn
 from torch.utils.data import DataLoader
+from trainer import EndlessLoader, Losses, Setting, copy_parameters
 
 
-class Pythae:
-    """pythae's `BaseTrainer` on its default VAE of perceptrons; images are float32 in memory, as in its pipeline."""
+class PythaeTrainer:
+    """pythae's `BaseTrainer` on its default MLP VAE; images are float32 in memory, as in its pipeline."""
 
     def __init__(self, setting: Setting) -> None:
         import pythae.models
@@ -25,7 +25,7 @@ class Pythae:
 
         logging.getLogger("pythae").setLevel(logging.ERROR)
         model = pythae.models.VAE(pythae.models.VAEConfig(input_dim=(1, 28, 28), latent_dim=_latent_dim(setting)))
-        copy_parameters(ours.build(setting).setup.networks.values(), [model])
+        copy_parameters(genbench_trainer.build(setting).setup.networks.values(), [model])
         config = BaseTrainerConfig(
             output_dir=tempfile.mkdtemp(prefix="pythae-"),
             per_device_train_batch_size=setting.batch_size,
@@ -37,12 +37,12 @@ class Pythae:
         images = grey_images() / 255.0
         self.trainer = BaseTrainer(model, BaseDataset(images, torch.zeros(len(images))), training_config=config)
         self.trainer.prepare_training()
-        self.loader = Endless(self._whole_batches(self.trainer.train_loader))
+        self.loader = EndlessLoader(self._whole_batches(self.trainer.train_loader))
         self.trainer.train_loader = self.loader
         self.networks: list[nn.Module] = [self.trainer.model]
 
     def train(self, steps: int) -> Losses:
-        """Run what the trainer calls a step: an epoch, here of so many batches; it tells the mean loss only."""
+        """Run a step in pythae's sense: an epoch of so many batches, which reports only the mean loss."""
         self.loader.take(steps)
         return {"autoencoder": [self.trainer.train_step(1)]}
 
@@ -58,10 +58,10 @@ class Pythae:
         )
 
 
-class Torchgan:
+class TorchganTrainer:
     """torchgan's `Trainer` on its DCGAN for 64 pixels, the discriminator ending in a logit; minimax losses.
 
-    What it does behind an epoch, a checkpoint and pictures, is left out.
+    Its work at the end of an epoch, a checkpoint and sample images, is left out.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -98,12 +98,12 @@ class Torchgan:
         )
         self.trainer.logger.logger_end_epoch.clear()
         self.networks: list[nn.Module] = [self.trainer.generator, self.trainer.discriminator]
-        copy_parameters(ours.build(setting).setup.networks.values(), self.networks)
+        copy_parameters(genbench_trainer.build(setting).setup.networks.values(), self.networks)
         assert setting.folder is not None
-        self.loader = loader_of(folder_of_colour(setting.folder), setting)
+        self.loader = make_loader(colour_images(setting.folder), setting)
 
     def train(self, steps: int) -> Losses:
-        """Let the trainer run an epoch of so many batches."""
+        """Run one epoch of so many batches."""
         logged = self.trainer.logger.get_loss_viz().logs
         names = {"discriminator": "MinimaxDiscriminatorLoss", "generator": "MinimaxGeneratorLoss"}
         before = {name: len(logged[name]) for name in names.values()}
@@ -112,4 +112,4 @@ class Torchgan:
 
 
 def _latent_dim(setting: Setting) -> int:
-    return ours.build(setting).setup.latent_dim
+    return genbench_trainer.build(setting).setup.latent_dim

@@ -22,92 +22,101 @@ class Recipe:
     """One field per setting. Defaults are those of the DCGAN recipe (Radford et al. 2015)."""
 
     batch_size: int = option(64, "real images per update of a phase", minimum=1)
-    images: int = option(60_000, "training budget: real images consumed", minimum=1)
+    images: int = option(60_000, "training budget in real images consumed", minimum=1)
     discriminator_steps: int = option(1, "discriminator updates per generator update, each on fresh images", minimum=1)
 
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = option("adam", "how gradients become updates")
-    learning_rate: float = option(2e-4, "step size", minimum=0)
+    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = option("adam", "optimiser")
+    learning_rate: float = option(2e-4, "learning rate", minimum=0)
     discriminator_learning_rate: float | None = option(
-        None, "step size of the discriminator where it differs (two time-scales); none: learning_rate", minimum=0
+        None, "learning rate of the discriminator (two time-scale update rule); none: learning_rate", minimum=0
     )
-    beta1: float = option(0.5, "adam, adamw: decay of the first moment", minimum=0, maximum=1)
-    beta2: float = option(0.999, "adam, adamw: decay of the second moment", minimum=0, maximum=1)
-    momentum: float = option(0.0, "rmsprop, sgd: momentum", minimum=0, maximum=1)
-    weight_decay: float = option(0.0, "L2 penalty on the weights; with adamw, decoupled decay", minimum=0)
-    clip_gradient: float = option(0.0, "greatest norm of a phase's gradient; 0: not clipped", minimum=0)
+    beta1: float = option(0.5, "decay rate of the first moment (adam, adamw)", minimum=0, maximum=1)
+    beta2: float = option(0.999, "decay rate of the second moment (adam, adamw)", minimum=0, maximum=1)
+    momentum: float = option(0.0, "momentum (rmsprop, sgd)", minimum=0, maximum=1)
+    weight_decay: float = option(0.0, "L2 penalty on the weights; decoupled weight decay with adamw", minimum=0)
+    clip_gradient: float = option(0.0, "largest allowed gradient norm per phase; 0: no clipping", minimum=0)
 
-    schedule: Literal["constant", "linear", "cosine", "step"] = option("constant", "course of the learning rate")
-    schedule_warmup: int = option(0, "images over which the learning rate rises from 0", minimum=0)
+    schedule: Literal["constant", "linear", "cosine", "step"] = option("constant", "learning-rate schedule")
+    schedule_warmup: int = option(0, "images over which the learning rate warms up from 0", minimum=0)
     schedule_start: int = option(
-        0, "images before a linear or cosine decay begins; at or after the budget's end: none", minimum=0
+        0, "images before linear or cosine decay starts; no decay if the budget ends first", minimum=0
     )
     schedule_final: float = option(
-        0.0, "linear, cosine: share of the learning rate at the budget's end", minimum=0, maximum=1
+        0.0, "fraction of the learning rate left at the end of the budget (linear, cosine)", minimum=0, maximum=1
     )
-    schedule_every: int = option(20_000, "step: images between two drops", minimum=1)
-    schedule_factor: float = option(0.5, "step: what a drop multiplies the learning rate by", minimum=0, maximum=1)
-
-    dropout: float = option(0.0, "share of activations dropped behind each activation layer", minimum=0, maximum=0.99)
-    orthogonal: float = option(
-        0.0, "weight of the penalty that keeps the rows of each weight matrix orthogonal", minimum=0
+    schedule_every: int = option(20_000, "images between two drops of the learning rate (step)", minimum=1)
+    schedule_factor: float = option(
+        0.5, "factor that each drop multiplies the learning rate by (step)", minimum=0, maximum=1
     )
 
-    augment_flip: float = option(0.0, "probability that a training image is mirrored", minimum=0, maximum=1)
-    augment_rotate: float = option(0.0, "training images are turned by up to this many degrees", minimum=0, maximum=180)
+    dropout: float = option(0.0, "dropout probability after each activation layer", minimum=0, maximum=0.99)
+    orthogonal: float = option(0.0, "weight of the penalty on non-orthogonal rows of each weight matrix", minimum=0)
+
+    augment_flip: float = option(0.0, "probability of mirroring a training image", minimum=0, maximum=1)
+    augment_rotate: float = option(0.0, "largest rotation of a training image, in degrees", minimum=0, maximum=180)
     augment_scale: float = option(
-        0.0, "sides of training images are multiplied by a factor within this share of 1", minimum=0, maximum=0.9
+        0.0, "largest relative change of a training image's side length", minimum=0, maximum=0.9
     )
     augment_crop: float = option(
-        0.0, "training images are shifted by up to this share of the side, edges repeated", minimum=0, maximum=0.5
+        0.0, "largest shift of a training image as a fraction of its side, edges repeated", minimum=0, maximum=0.5
     )
     augment_discriminator: Literal["none", "diffaugment", "ada"] = option(
-        "none", "differentiable augmentation of all that the discriminator sees"
+        "none", "differentiable augmentation of every discriminator input"
     )
     augment_policy: list[str] = option(  # noqa: RUF009
-        ["color", "translation", "cutout"], f"diffaugment, ada: which changes ({', '.join(AUGMENT_POLICIES)})"
+        ["color", "translation", "cutout"], f"transformations of diffaugment and ada ({', '.join(AUGMENT_POLICIES)})"
     )
-    augment_target: float = option(0.6, "ada: share of real images to be told, E sign D(x)", minimum=-1, maximum=1)
-    augment_speed: int = option(500_000, "ada: images in which the probability can rise from 0 to 1", minimum=1)
+    augment_target: float = option(0.6, "target mean of sign(D(real)) (ada)", minimum=-1, maximum=1)
+    augment_speed: int = option(
+        500_000, "images over which the augmentation probability can rise from 0 to 1 (ada)", minimum=1
+    )
 
     ema_half_life: float = option(
         0.0,
-        "images after which a past weight counts half in the averaged weights that are sampled; 0: no average",
+        "half-life, in images, of the moving average of the weights; 0: no average",
         minimum=0,
     )
     ema_ramp: float = option(
-        0.05, "the half-life is at most this share of the images seen so far; 0: no ramp", minimum=0
+        0.05, "limit of the half-life as a fraction of the images seen so far; 0: no limit", minimum=0
     )
-    sample_weights: Literal["averaged", "raw"] = option("averaged", "which weights are sampled, where both exist")
+    sample_weights: Literal["averaged", "raw"] = option("averaged", "weights to draw samples with, if both exist")
     sample_statistics: Literal["running", "batch"] = option(
-        "running", "batch norm while sampling: running averages of training, or statistics of the sampled batch"
+        "running", "batch-norm statistics while sampling: running averages of training, or those of the sampled batch"
     )
 
-    init_from: str = option("", "start from the weights of RUN:CELL, or of a .safetensors file; empty: from scratch")
-    freeze: list[str] = option([], "patterns of parameters that are not trained, such as discriminator.0.*")  # noqa: RUF009
+    init_from: str = option("", "initial weights: RUN:CELL or a .safetensors file; empty: train from scratch")
+    freeze: list[str] = option([], "patterns of parameters not to train, such as 'discriminator.0.*'")  # noqa: RUF009
 
-    evaluate_every: int = option(0, "images between evaluations while training; 0: only at the end", minimum=0)
-    best_metric: str = option("", "metric by which the best weights are kept beside the last; empty: not kept")
+    evaluate_every: int = option(
+        0, "images between evaluations during training; 0: evaluate only at the end", minimum=0
+    )
+    best_metric: str = option(
+        "", "metric that selects the best weights to keep in addition to the last; empty: keep only the last"
+    )
     patience: int = option(
-        0, "evaluations without a better best_metric after which training stops; 0: never", minimum=0
+        0, "evaluations without improvement of best_metric before training stops early; 0: never stop early", minimum=0
     )
 
     precision: Literal["fp32", "tf32", "bf16"] = option(
-        "fp32", "fp32; tf32: matrix products and convolutions of a GPU round to TF32; bf16 by autocast"
+        "fp32", "numeric precision: fp32, tf32 (matrix products and convolutions on a GPU use TF32) or bf16 (autocast)"
     )
     engine: Literal["eager", "compile", "graph", "auto"] = option(
-        "eager", "how a step is executed; auto: the fastest way that trains as eager does"
+        "eager", "how a training step is executed; auto: the fastest engine that trains as eager does"
     )
-    nproc: int = option(1, "processes on each machine that train a cell together, on a GPU each or cores", minimum=1)
-    nnodes: int = option(1, "machines whose processes train a cell together; see --rdzv-endpoint", minimum=1)
+    nproc: int = option(
+        1, "processes per machine that train a cell together, on one GPU each or on CPU cores", minimum=1
+    )
+    nnodes: int = option(1, "machines that train a cell together; see --rdzv-endpoint", minimum=1)
     input: Literal["resident", "loader"] = option(
-        "resident", "resident: the data lie on the device as uint8; loader: a DataLoader reads them from the disk cache"
+        "resident",
+        "source of training images: resident on the device as uint8, or a DataLoader that reads the disk cache",
     )
     loader_workers: int = option(
-        0, "loader: processes that gather batches; 0: the training one itself", minimum=0, maximum=64
+        0, "DataLoader worker processes (input loader); 0: load in the training process", minimum=0, maximum=64
     )
-    warmup_steps: int = option(10, "first steps that train but are not timed", minimum=0)
+    warmup_steps: int = option(10, "initial training steps that are not timed", minimum=0)
     samples: int = option(2_000, "images generated for the metrics", minimum=2)
-    energy_seconds: float = option(5.0, "length of the pass that measures energy; 0: not measured", minimum=0)
+    energy_seconds: float = option(5.0, "duration of the energy measurement in seconds; 0: not measured", minimum=0)
 
     @property
     def settings(self) -> dict[str, OptionValue]:

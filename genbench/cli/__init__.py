@@ -1,6 +1,7 @@
-"""The command line: one verb, one file. A verb's module is imported only when it is used.
+"""The command line: one file per command, imported only when the command is used.
 
-Once it is, the verb's name in this package is that module: nothing here may be called `run`, nor use `list`.
+An imported command module becomes an attribute of this package, which shadows names such as `list`: nothing in this
+module may use the built-in `list` or define `run`.
 """
 
 from __future__ import annotations
@@ -18,70 +19,71 @@ import click
 from genbench import __version__
 from genbench.errors import ExitCode, GenbenchError, near_miss
 
-VERBS: dict[str, str] = {
-    "run": "Train and measure models, and write the comparison table.",
+COMMANDS: dict[str, str] = {
+    "run": "Train and measure models; write the comparison table.",
     "list": "List models, losses, datasets, metrics, families, extractors or reporters.",
-    "show": "Show what a run holds: plan, status, files; or one cell.",
-    "sample": "Make images with a trained cell: samples, interpolations, reconstructions.",
-    "fid": "Measure how far one set of images is from another.",
+    "show": "Show the plan, status and files of a run, or one cell in detail.",
+    "sample": "Draw samples, interpolations or reconstructions from a trained cell.",
+    "fid": "Measure the distance between two sets of images.",
     "table": "Print the comparison table of one or more runs.",
-    "report": "Write table, contact sheet and report.html of a run again.",
-    "ab": "Compare the speed of two versions of the code, live.",
+    "report": "Rewrite the table, contact sheet and report.html of a run.",
+    "ab": "Compare the training speed of two versions of the code, live.",
     "compare": "Compare two stored results, quantity by quantity.",
-    "check": "Hold a run against a baseline: the gate of a CI job.",
-    "baseline": "Make the file that `check` holds runs against.",
-    "calibrate": "Find what `ab` can see on this machine.",
+    "check": "Check a run against a stored baseline, as a CI gate.",
+    "baseline": "Create or update the baseline file for `check`.",
+    "calibrate": "Find out which slowdowns `ab` can detect on this machine.",
     "history": "Show speed and quality over many runs, and where they changed.",
     "data": "Check a dataset or a folder of images before training on it.",
-    "metrics": "Certify an extractor of features, or check a fast path of it.",
-    "plugin": "Write a new plugin, test one against the rules, show or list what is installed.",
-    "env": "Show what is known of this machine.",
+    "metrics": "Certify a feature extractor, or verify a faster way to run it.",
+    "plugin": "Create, test, show or list plugins.",
+    "env": "Show the hardware and software versions of this machine.",
     "schema": "Print the JSON Schema of the result files.",
 }
 
 EPILOG = """\b
-Exit codes: 0 fine, 1 a check said no, 2 usage, 3 inconclusive,
-            4 not comparable, 5 no data or failed cells, 70 a bug in genbench, 130 interrupted.
+Exit codes: 0 success, 1 check failed, 2 usage error, 3 inconclusive,
+            4 not comparable, 5 no data or failed cells, 70 bug in genbench,
+            130 interrupted.
 First steps: genbench run      genbench list      genbench run --help"""
 
 
 class NearMissGroup(click.Group):
-    """A group that answers a misspelt verb with the near miss."""
+    """A group that suggests the closest name for a misspelt command."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb, or name the near miss."""
+        """Return the command; raise `UsageError` with the closest name if there is none."""
         known = self.list_commands(ctx)
         if args and args[0] not in known:
-            raise click.UsageError(f"There is no verb '{args[0]}'.{near_miss(args[0], known)}", ctx)
+            raise click.UsageError(f"Unknown command '{args[0]}'.{near_miss(args[0], known)}", ctx)
         return super().resolve_command(ctx, args)
 
 
 class CommandGroup(NearMissGroup):
-    """A group that knows its verbs by name and loads each when it is called."""
+    """A group that lists its commands by name and imports each only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order in which a user meets them."""
-        return [*VERBS]
+        """Return the commands in the order in which a user meets them."""
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the module of a verb and return its command."""
-        if name not in VERBS:
+        """Import the module of a command and return the command."""
+        if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"genbench.cli.{name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of verbs without importing any."""
-        with formatter.section("CommandGroup"):
-            formatter.write_dl([*VERBS.items()])
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
 
 
 @click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="genbench")
 def cli() -> None:
-    """Compare generative models: how fast they train and how good they get."""
+    """Compare generative models: how fast they train and how good their samples are."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -93,7 +95,7 @@ def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     context: click.Context | None = None
     try:
-        # Not cli.main(): click would end a broken pipe with exit code 1, which means "regressed" here.
+        # Not cli.main(): click turns a broken pipe into exit code 1, which means "regressed" here.
         with cli.make_context("genbench", [*(sys.argv[1:] if arguments is None else arguments)]) as context:
             result: Any = cli.invoke(context)
         if sys.stdout is not None:
@@ -113,22 +115,22 @@ def invoke(arguments: list[str] | None = None) -> int:
             click.echo(error.cure, err=True)
         return error.exit_code
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and _reader_is_gone():
-            _discard_output()  # whoever read it has seen enough
+        if isinstance(error, BrokenPipeError) and _is_output_closed():
+            _discard_output()  # the reader has closed the pipe
             return int(context.obj) if context is not None and context.obj else ExitCode.OK
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             _discard_output()
-            click.echo(f"Error: Cannot write: {error}.\nMake room, or write elsewhere.", err=True)
+            click.echo(f"Error: Cannot write: {error}.\nFree some disk space, or write elsewhere.", err=True)
             return ExitCode.USAGE
         import traceback
 
         traceback.print_exc()
-        click.echo("This is a bug in genbench; please report it with the lines above.", err=True)
+        click.echo("This is a bug in genbench; please report it with the traceback above.", err=True)
         return ExitCode.BUG
 
 
-def _reader_is_gone() -> bool:
-    """Whether it is our own output that nobody reads; another broken pipe is a fault."""
+def _is_output_closed() -> bool:
+    """Return whether the reader of stdout or stderr has left; any other broken pipe is an error."""
     watched = select.poll()
     watched.register(1, 0)
     watched.register(2, 0)
@@ -136,6 +138,6 @@ def _reader_is_gone() -> bool:
 
 
 def _discard_output() -> None:
-    """Point standard output at nothing, or Python complains when it flushes what is left at its exit."""
+    """Redirect stdout to the null device, because Python would fail to flush the rest at exit."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

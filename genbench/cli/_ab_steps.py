@@ -28,14 +28,14 @@ from genbench.results.files import atomic_write
 _FOLDER = "folder:"
 
 
-def prepare(flags: Mapping[str, Any], settings: Sequence[str], config: str | None) -> Prepare:
-    """Return what both arms are to plan; paths in it are absolute, since the arms work elsewhere."""
+def make_question(flags: Mapping[str, Any], settings: Sequence[str], config: str | None) -> Prepare:
+    """Return the plan that both arms receive; its paths are absolute, because the arms run in other directories."""
     given = dict(read_config(config) if config else {})
     given |= {name: value for name, value in flags.items() if value is not None and name not in ("device", "threads")}
     for name in ("out", "profile", "timeout", "memory_limit", "reporters", "target", "metrics"):
-        given.pop(name, None)  # of a run, and of no step
+        given.pop(name, None)  # they concern a run, not a step
     given["plugins"] = [str(Path(path).expanduser().resolve()) for path in given.get("plugins") or ()]
-    request = make_request(given, settings)  # what is wrong is said here, once
+    request = make_request(given, settings)  # reports mistakes once, before both arms start
     given["datasets"] = [
         f"{_FOLDER}{Path(name.removeprefix(_FOLDER)).expanduser().resolve()}" if name.startswith(_FOLDER) else name
         for name in request.datasets
@@ -50,7 +50,7 @@ def prepare(flags: Mapping[str, Any], settings: Sequence[str], config: str | Non
 
 
 def machine_facts(question: Prepare) -> dict[str, Any]:
-    """Return what is known of this machine, and of the part of it that is used."""
+    """Return a description of this machine, and of the threads and device that are used."""
     return {
         **machine.describe(),
         "threads": question.threads,
@@ -60,8 +60,8 @@ def machine_facts(question: Prepare) -> dict[str, Any]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does: with everything put away."""
+def stop_on_sigterm() -> Iterator[None]:
+    """Handle SIGTERM like Ctrl-C, so that everything is cleaned up."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -73,21 +73,21 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def progress(say: Callable[[str], None]) -> Callable[[Comparing], None]:
-    """Return what tells how far a comparison is, after each block."""
+def make_progress(report: Callable[[str], None]) -> Callable[[Comparing], None]:
+    """Return a callback that reports the progress of a comparison after each block."""
 
-    def tell(comparing: Comparing) -> None:
+    def report_block(comparing: Comparing) -> None:
         last, looks = comparing.blocks[-1], comparing.looks.blocks
         ahead = next((look for look in looks if look > last.number), None)
         ratios = [f"{cell} {ab.change(record.log_ratio)}" for cell, record in last.cells.items()]
         ratios += [f"{cell} failed" for cell in last.failed]
         following = f"next look after {ahead}" if ahead and comparing.open_cells else "done"
-        say(f"[{last.number}/{looks[-1]}] {' · '.join(ratios)} · {duration(last.seconds)} · {following}")
+        report(f"[{last.number}/{looks[-1]}] {' · '.join(ratios)} · {duration(last.seconds)} · {following}")
 
-    return tell
+    return report_block
 
 
-def conclude(
+def report_verdict(
     comparing: Comparing,
     labels: tuple[str, str],
     notes: Sequence[str],
@@ -96,10 +96,10 @@ def conclude(
     as_json: bool,
     interrupted: bool = False,
 ) -> int:
-    """Print the verdict, keep the evidence, and return the exit code."""
+    """Print the verdict, store the measurements, and return the exit code."""
     decisions = comparing.decisions()
     verdict = comparing.verdict(decisions)
-    reason = "interrupted: what was measured until then" if interrupted else ""
+    reason = "interrupted: based on the blocks measured so far" if interrupted else ""
     facts = machine_facts(question)
     comparison = Comparison(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,7 +117,7 @@ def conclude(
         cells=decisions,
         geometric_mean=geometric_mean(decisions),
         blocks=comparing.blocks,
-        notes=[*notes, *_calibrated(facts, comparing.sides.cells)],
+        notes=[*notes, *_calibration_notes(facts, comparing.sides.cells)],
     )
     encoded = msgspec.json.format(msgspec.json.encode(comparison), indent=1)
     click.echo(encoded.decode() if as_json else ab.text(comparison), nl=as_json)
@@ -127,21 +127,21 @@ def conclude(
         atomic_write(directory / "comparison.json", encoded + b"\n")
         atomic_write(directory / "summary.md", ab.summary(comparison).encode())
         atomic_write(directory / "junit.xml", ab.cases(comparison).encode())
-        click.echo(f"Evidence: {directory / 'comparison.json'}", err=True)
-    except OSError as error:  # the verdict stands; it was printed
+        click.echo(f"Measurements: {directory / 'comparison.json'}", err=True)
+    except OSError as error:  # the verdict is printed and stays valid
         with suppress(OSError):
-            click.echo(f"Warning: the evidence cannot be written: {error}", err=True)
+            click.echo(f"Warning: cannot write the measurements: {error}", err=True)
     return ExitCode.INTERRUPTED if interrupted else verdict.exit_code
 
 
-def _calibrated(facts: dict[str, Any], cells: Sequence[str]) -> list[str]:
-    """Quote what `genbench calibrate` found for these cells on this machine."""
+def _calibration_notes(facts: dict[str, Any], cells: Sequence[str]) -> list[str]:
+    """Return what `genbench calibrate` found for these cells on this machine."""
     found = [calibration for cell in cells if (calibration := known(facts, cell)) is not None]
     if not found:
         return [
-            "not calibrated on this machine; `genbench calibrate` says what can be seen here, and how often it errs"
+            "not calibrated on this machine; `genbench calibrate` measures the detectable slowdown and the error rates"
         ]
     return [
-        f"calibrated {one.created[:10]}: can see {100 * one.detectable:.1f} % or more of {one.cell} here"
+        f"calibrated {one.created[:10]}: detects changes of {100 * one.detectable:.1f} % or more of {one.cell} here"
         for one in found
     ]

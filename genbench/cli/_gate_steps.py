@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from genbench.cli.output import record_exit_code
 from genbench.errors import UsageError
 from genbench.gate.from_file import measurements_of_baseline, measurements_of_benchmarks, merged
 from genbench.gate.from_run import measurements_of_run
@@ -20,8 +21,8 @@ from genbench.results.files import atomic_write
 from genbench.results.store import RunDirectory
 
 
-def limits_from(config: str | None, max_slowdown: str | None) -> Limits:
-    """Return the limits of a TOML file's `[gate]`, under a limit that was given; raise `UsageError`."""
+def resolve_limits(config: str | None, max_slowdown: str | None) -> Limits:
+    """Return the limits in `[gate]` of a TOML file, overridden by --max-slowdown; raise `UsageError`."""
     table: object = {}
     if config is not None:
         try:
@@ -31,7 +32,7 @@ def limits_from(config: str | None, max_slowdown: str | None) -> Limits:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{config} is not valid TOML: {error}.") from None
         if table is None:
-            raise UsageError(f"{config} has no [gate].", 'Write [gate], and below it: max-slowdown = "5%".')
+            raise UsageError(f"{config} has no [gate] table.", 'Add [gate], and below it: max-slowdown = "5%".')
     if max_slowdown is not None:
         parse_limit(max_slowdown, "--max-slowdown")
         table = {**(table if isinstance(table, dict) else {}), "max-slowdown": max_slowdown}
@@ -39,30 +40,30 @@ def limits_from(config: str | None, max_slowdown: str | None) -> Limits:
 
 
 def read_measurements(text: str) -> Measurements:
-    """Return what a run directory, a baseline file, or pytest-benchmark's JSON holds; raise `UsageError`.
+    """Read the measurements of a run directory, a baseline file, or pytest-benchmark JSON; raise `UsageError`.
 
-    A folder of such JSON files is one side: each file a process.
+    A folder of such JSON files is one result, each file one process.
     """
     path = Path(text)
     if path.is_dir() and not (path / "run.json").exists() and (files := sorted(path.glob("*.json"))):
-        return merged([_of_file(file) for file in files], text)
+        return merged([_read_file(file) for file in files], text)
     if not path.is_file():
         return measurements_of_run(RunDirectory.open(path).read())
-    return _of_file(path)
+    return _read_file(path)
 
 
-def _of_file(path: Path) -> Measurements:
+def _read_file(path: Path) -> Measurements:
     text = str(path)
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{text} cannot be read: {error}.", "Name a run directory, or a JSON file.") from None
+        raise UsageError(f"Cannot read {text}: {error}.", "Give a run directory or a JSON file.") from None
     if isinstance(document, dict) and "baseline_version" in document:
         return measurements_of_baseline(read_baseline(path), text)
     return measurements_of_benchmarks(document, text)
 
 
-def conclude(
+def report_verdict(
     base: Measurements,
     head: Measurements,
     limits: Limits,
@@ -72,19 +73,19 @@ def conclude(
     junit: str | None,
     strict: bool,
 ) -> int:
-    """Judge, print what was found, write what was asked for, and return the exit code."""
+    """Judge `head` against `base`, print and write the findings, and return the exit code."""
     findings = judge(base, head, limits, strict)
-    sides = base.name, head.name
+    names = base.name, head.name
     verdict = overall(findings)
-    text = shown.as_json(findings, sides) if as_json else shown.text(findings, sides, everything)
-    click.get_current_context().find_root().obj = int(verdict.exit_code)  # also where nobody reads on
+    text = shown.as_json(findings, names) if as_json else shown.text(findings, names, everything)
+    record_exit_code(verdict.exit_code)
     click.echo(text, nl=False)
     try:
         if summary:
             with Path(summary).open("a", encoding="utf-8") as file:
-                file.write(shown.summary(findings, sides))
+                file.write(shown.summary(findings, names))
         if junit:
             atomic_write(Path(junit), shown.cases(findings, "genbench").encode())
     except OSError as error:
-        click.echo(f"Warning: {error.filename or 'a file'} cannot be written: {error.strerror}", err=True)
+        click.echo(f"Warning: cannot write {error.filename or 'a file'}: {error.strerror}", err=True)
     return verdict.exit_code

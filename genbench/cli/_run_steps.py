@@ -1,11 +1,11 @@
-"""The steps that `genbench run` and `--resume` share."""
+"""The steps that `genbench run` and `genbench run --resume` share."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from tabulate import tabulate
 
 from genbench import __version__
 from genbench.api.recipe import resolve_recipe
+from genbench.cli.output import record_exit_code
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
@@ -50,7 +51,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def parse_device(text: str) -> str:
-    """Return the device as torch spells it, or raise `UsageError` with the near miss."""
+    """Return a valid torch device name, or raise `UsageError` with the closest valid name."""
     if text in DEVICES or re.fullmatch(r"cuda:\d+", text):
         return text
     raise UsageError(
@@ -59,34 +60,32 @@ def parse_device(text: str) -> str:
 
 
 def resolve_auto(device: str) -> str:
-    """Turn 'auto' into 'cuda' where an NVIDIA driver is loaded, else into 'cpu'."""
+    """Replace 'auto' by 'cuda' if an NVIDIA driver is loaded, else by 'cpu'."""
     if device != "auto":
         return device
     return "cuda" if machine.has_nvidia_driver() else "cpu"
 
 
 def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, object]:
-    """Return what torch says of the devices; raise `UsageError` where the one that is wanted is not there."""
+    """Return what torch reports about its devices; raise `UsageError` if the requested one is missing."""
     facts = ask_devices(pool)
+    hint = "" if chosen else "--device auto chose it because an NVIDIA driver is loaded. "
+    _require_cuda_device(device, facts, hint)
+    return facts
+
+
+def _require_cuda_device(device: str, facts: Mapping[str, object], hint: str = "") -> None:
     found = facts["cuda"]
     count = len(found) if isinstance(found, list) else 0
-    if device.startswith("cuda"):
-        index = int(device.partition(":")[2] or 0)
-        if index >= count:
-            why = facts["cuda_reason"] or f"there are {count} CUDA devices"
-            how = (
-                "Use --device cpu."
-                if chosen
-                else "An NVIDIA driver was found, so --device auto chose it. Use --device cpu."
-            )
-            raise UsageError(f"No device '{device}': {why}.", how)
-    return facts
+    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
+        why = facts["cuda_reason"] or f"number of CUDA devices: {count}"
+        raise UsageError(f"No device '{device}': {why}.", f"{hint}Use --device cpu.")
 
 
 def require_processes(
     cells: Sequence[PlannedCell], device: str, facts: dict[str, object], rendezvous: Rendezvous | None
 ) -> None:
-    """Raise `UsageError` where cells want more processes than this machine has devices, or a place to meet."""
+    """Raise `UsageError` if a cell needs more processes than there are devices, or a rendezvous that is missing."""
     require_rendezvous(cells, rendezvous)
     if device.startswith("cuda"):
         found = facts["cuda"]
@@ -96,23 +95,20 @@ def require_processes(
         require_room(cells, machine.default_threads(), "processors")
 
 
-def rendezvous_of(request: Request) -> Rendezvous | None:
-    """Return where the processes of several machines are to find each other, where that was said."""
+def make_rendezvous(request: Request) -> Rendezvous | None:
+    """Return the rendezvous of the processes on several machines, or None if no endpoint is given."""
     if request.rdzv_endpoint is None:
         return None
     return Rendezvous(backend=request.rdzv_backend, endpoint=request.rdzv_endpoint, id=request.rdzv_id)
 
 
 def select_present_device(text: str) -> torch.device:
-    """Return the device that a user means, for work in this process; raise `UsageError` where it is not there."""
+    """Return the requested device for work in this process; raise `UsageError` if it is missing."""
     from genbench.measure import accelerator
 
     name = resolve_auto(parse_device(text))
     if name.startswith("cuda"):
-        facts = accelerator.devices()
-        if int(name.partition(":")[2] or 0) >= len(facts["cuda"]):
-            why = facts["cuda_reason"] or f"there are {len(facts['cuda'])} CUDA devices"
-            raise UsageError(f"No device '{name}': {why}.", "Use --device cpu.")
+        _require_cuda_device(name, accelerator.devices())
     return accelerator.select_device(name)
 
 
@@ -136,18 +132,18 @@ def create_run(
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
         memory_limit=request.memory_limit or None,
         threads=request.threads,
-        rendezvous=rendezvous_of(request),
+        rendezvous=make_rendezvous(request),
         environment={**machine.describe(), **facts, "device": device, "commits": made_from},
     )
     return RunDirectory.create(path, record), record
 
 
 @contextmanager
-def where_it_was_planned(run: RunDirectory) -> Iterator[RunDirectory]:
-    """Be where the plan was made, from where its relative paths count, as long as that place still exists.
+def enter_planning_directory(run: RunDirectory) -> Iterator[RunDirectory]:
+    """Change to the directory in which the plan was made, if it still exists, so that relative paths resolve.
 
-    It is kept as seen from the run, so that a project that has moved as a whole is found again. Gives the same run, by
-    a path that counts from there.
+    The run stores that directory relative to itself, so it is found even after the whole project has moved. Yields the
+    same run with an absolute path.
     """
     place = run.path.resolve() / run.record.directory
     if not run.record.directory or not place.is_dir() or place.samefile(Path.cwd()):
@@ -159,9 +155,9 @@ def where_it_was_planned(run: RunDirectory) -> Iterator[RunDirectory]:
 
 
 def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, Catalogue, str]:
-    """Return what is needed to go on with a run; its plugins must be the ones that it was planned with.
+    """Return record, catalogue and device to resume a run; its plugins must have the versions of the plan.
 
-    Reporters change no number: others may be named than before, and their versions do not matter.
+    Reporters do not affect results: they may change, and their versions do not matter.
     """
     record = run.record
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
@@ -197,8 +193,8 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
         if version != origin.version:
             raise UsageError(
                 f"The {SINGULAR[kind]} '{name}' was planned with {origin.distribution} "
-                f"{origin.version}, now it is {version}: its numbers would not belong together.",
-                "Install that version again, or start a new run.",
+                f"{origin.version}, but {version} is installed: results of both would not be comparable.",
+                "Install the planned version again, or start a new run.",
             )
 
 
@@ -211,7 +207,7 @@ def execute(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Execute what is missing, write the summary, print the table, and return the exit code."""
+    """Execute the missing cells, write the summary, print the table, and return the exit code."""
     display = choose_display(quiet=quiet)
     warn = partial(click.echo, err=True) if quiet else display.message
     with Trackers(lambda text: warn(f"Warning: {text}")) as trackers:
@@ -226,25 +222,25 @@ def execute(
                 supervisor.execute()
         except Interrupted as error:
             interruption = error
-        except KeyboardInterrupt:  # the second one: at once
+        except KeyboardInterrupt:  # the second Ctrl-C: stop at once
             display.close()
             click.echo(supervisor.interrupted(), err=True)
             return ExitCode.INTERRUPTED
         finally:
             display.close()
-        with suppress(KeyboardInterrupt):  # one who does not want to wait for them
+        with suppress(KeyboardInterrupt):  # Ctrl-C: do not wait for the trackers
             trackers.end(interrupted=interruption is not None)
     summary = write_summary(run)
     for warning in summary.warnings:
         click.echo(f"Warning: {warning}", err=True)
     results = run.read_cells().results
-    well = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
-    code = ExitCode.OK if well else ExitCode.FAILED_CELLS
+    succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
+    code = ExitCode.OK if succeeded else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if interruption is not None else code
-    click.get_current_context().find_root().obj = code  # it counts even where nobody reads the table
+    record_exit_code(code)
     click.echo(render(summary.table, "json" if as_json else "plain"), nl=False)
     if not (quiet or as_json):
-        click.echo(f"\nPictures and report: {run.path / 'report.html'}", err=True)
+        click.echo(f"\nImages and report: {run.path / 'report.html'}", err=True)
     if interruption is not None:
         click.echo(interruption, err=True)
     return code
@@ -255,7 +251,7 @@ def dry_run_report(
 ) -> tuple[str, ExitCode]:
     """Return the cells of a plan with their estimated cost, as a table or as JSON, and the exit code.
 
-    Each cell is built and trained for a second, which shows where one would fail.
+    Each cell is built and trained for a second, which reveals cells that would fail.
     """
     measured: dict[bytes, dict[str, Any] | str] = {}
     rows: list[dict[str, Any]] = []
@@ -263,7 +259,7 @@ def dry_run_report(
         row: dict[str, Any] = {"id": cell.id, "cell": label(cell), "possible": not cell.reason, "reason": cell.reason}
         if not cell.reason:
             key = msgspec.json.encode(msgspec.structs.replace(cell.identity, seed=0), order="deterministic")
-            if key not in measured:  # seeds cost the same
+            if key not in measured:  # the cost does not depend on the seed
                 measured[key] = estimate(pool, cell, plan.plugins, device, threads)
             row.update(_cost(cell, measured[key]))
         rows.append(row)
@@ -291,7 +287,7 @@ def dry_run_report(
     possible = len(plan.possible) - failing
     text = (
         f"{table}\n\n{possible} of {len(plan.cells)} cells would run under profile '{plan.profile.name}' on {device}; "
-        f"training takes about {_duration(total)}, estimated from a second of each; evaluation comes on top.\n"
+        f"training takes about {_duration(total)}, estimated from one second of each; evaluation takes extra time.\n"
     )
     return text, code
 
@@ -300,7 +296,7 @@ def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> dict[str, Any]:
     if isinstance(facts, str):
         return {"fails": True, "note": f"would fail: {facts}"}
     if not facts:
-        return {"note": "no estimate: no answer within 60 s"}
+        return {"note": "no estimate: no response within 60 s"}
     steps = -(-resolve_recipe(cell.identity.recipe).images // facts["images_per_step"])
     return {
         "steps": steps,

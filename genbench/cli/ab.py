@@ -1,4 +1,4 @@
-"""`genbench ab`: two versions of the code against each other, live, on this machine."""
+"""`genbench ab`: compare two versions of the code live, on this machine."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.cli.flags import as_json_flag, plugin_files
-from genbench.cli.run import recipe_flags
-from genbench.errors import ExitCode, UsageError
+from genbench.cli.flags import config_option, parse_share, timing_options
+from genbench.errors import ExitCode
 
 if TYPE_CHECKING:
     from genbench.ab.reference import Reference
@@ -19,27 +18,20 @@ if TYPE_CHECKING:
 
 @click.command("ab")
 @click.option(
-    "--base", required=True, metavar="REF", help="What to compare with: a git revision, a wheel, or ./FOLDER."
+    "--base", required=True, metavar="REF", help="Version to compare with: a git revision, a wheel, or ./FOLDER."
 )
-@click.option("--head", default=".", show_default=True, metavar="REF", help="What is judged; likewise.")
-@click.option("--models", metavar="A,B,…", help="Models whose step is timed. [dcgan,dcgan-vae,gan,vae]")
-@click.option("--losses", metavar="A,B,…", help="Losses to combine them with. [each model's own]")
-@click.option("--datasets", metavar="A,B,…", help="Datasets. [fashion-mnist-mini]")
-@click.option("--device", metavar="DEVICE", default="auto", help="cpu, cuda, cuda:1, or auto. [auto]")
-@click.option("--max-slowdown", default="5%", show_default=True, metavar="SHARE", help="By how much a step may slow.")
+@click.option("--head", default=".", show_default=True, metavar="REF", help="Version to judge, given likewise.")
 @click.option(
     "--package", "packages", multiple=True, metavar="FOLDER",
-    help="A folder inside REF that is installed, such as plugins/mine; repeatable. [its top]",
+    help="Folder inside REF to install, such as plugins/mine; repeatable. [default: the top folder]",
 )  # fmt: skip
-@click.option("--set", "settings", multiple=True, metavar="NAME.OPTION=VALUE", help="An option; repeatable.")
-@click.option("--config", type=click.Path(), metavar="PLAN.TOML", help="What to time, from a file as `run` takes it.")
-@click.option("--threads", type=int, metavar="N", help="Torch threads. [all usable processors]")
-@click.option("--max-minutes", type=float, metavar="MINUTES", help="Stop after this long, decided or not.")
-@click.option("--out", type=click.Path(), metavar="DIR", help="Where evidence, summary and JUnit go. [results/ab-TIME]")
-@click.option("--quiet", is_flag=True, help="No progress; only the verdict.")
-@plugin_files
-@as_json_flag
-@recipe_flags
+@config_option
+@click.option("--max-minutes", type=float, metavar="MINUTES", help="Stop after this time, even without a decision.")
+@click.option(
+    "--out", type=click.Path(), metavar="DIR",
+    help="Folder for the measurements, a summary and JUnit XML. [default: results/ab-TIME]",
+)  # fmt: skip
+@timing_options()
 def command(
     base: str,
     head: str,
@@ -64,53 +56,42 @@ def command(
     from genbench.ab.reference import find_reference
     from genbench.ab.session import Session
     from genbench.cli._ab_steps import (
-        conclude,
-        interruptible,
-        prepare,
-        progress,
+        make_progress,
+        make_question,
+        report_verdict,
+        stop_on_sigterm,
     )
     from genbench.gate.sequential import LookSchedule
 
     limit = parse_share(max_slowdown)
-    question = prepare(flags, settings, config)
+    question = make_question(flags, settings, config)
     here = Path.cwd()
-    sides = find_reference(base, here), find_reference(head, here)
+    references = find_reference(base, here), find_reference(head, here)
+    labels = references[0].label, references[1].label
 
-    def say(text: str) -> None:
+    def report(text: str) -> None:
         if not quiet:
             click.echo(text, err=True)
 
-    say(f"Building {sides[0].label} and {sides[1].label}")
-    with interruptible(), built(*sides, packages or (".",)) as (first, second):
+    report(f"Building {labels[0]} and {labels[1]}")
+    with stop_on_sigterm(), built(*references, packages or (".",)) as (first, second):
         session = Session(first, second, question)
-        comparing = Comparing(session, session.survey(), limit, LookSchedule())
+        comparison = Comparing(session, session.survey(), limit, LookSchedule())
         interrupted = False
         try:
-            comparing.run(progress(say), math.inf if max_minutes is None else 60 * max_minutes)
+            comparison.run(make_progress(report), math.inf if max_minutes is None else 60 * max_minutes)
         except KeyboardInterrupt:
             interrupted = True
-        labels = sides[0].label, sides[1].label
-        code = conclude(comparing, labels, _notes(sides), question, out, as_json, interrupted)
+        code = report_verdict(comparison, labels, _notes(references), question, out, as_json, interrupted)
     return ExitCode.INTERRUPTED if interrupted else code
 
 
-def parse_share(text: str, flag: str = "--max-slowdown") -> float:
-    """Return 0.05 for ``5%`` or ``0.05``; raise `UsageError` for what is no share."""
-    written = text.strip()
-    try:
-        share = float(written.removesuffix("%")) / (100 if written.endswith("%") else 1)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share < 10:
-        raise UsageError(f"{flag} {text} cannot be read.", "Write a share from 0, such as 5% or 0.05.")
-    return share
-
-
-def _notes(sides: Sequence[Reference]) -> list[str]:
-    """Say what a reader of the verdict may have expected to be part of it, and is not."""
+def _notes(references: Sequence[Reference]) -> list[str]:
+    """Return a note if uncommitted changes exist that the comparison leaves out."""
     from genbench.ab.reference import uncommitted
 
-    revisions = [side for side in sides if side.kind == "revision"]
-    if revisions and not any(side.kind == "directory" for side in sides) and uncommitted(revisions[0].path):
-        return ["the working tree has uncommitted changes, which are in neither side; --head . measures them"]
+    revisions = [reference for reference in references if reference.kind == "revision"]
+    directories = [reference for reference in references if reference.kind == "directory"]
+    if revisions and not directories and uncommitted(revisions[0].path):
+        return ["neither version includes the uncommitted changes of the working tree; --head . measures them"]
     return []

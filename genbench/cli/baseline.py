@@ -1,4 +1,4 @@
-"""`genbench baseline`: make the file that `genbench check` holds runs against."""
+"""`genbench baseline`: create or update the baseline file for `genbench check`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from genbench.cli import NearMissGroup
 
 @click.group("baseline", cls=NearMissGroup)
 def command() -> None:
-    """Make the file that `genbench check` holds runs against."""
+    """Create or update the baseline file that `genbench check` compares runs with."""
 
 
 @command.command("update")
 @click.argument("run", type=click.Path())
 @click.option(
-    "--baseline", required=True, type=click.Path(), metavar="FILE", help="The file; it is made to be committed."
+    "--baseline", required=True, type=click.Path(), metavar="FILE", help="Baseline file, meant to be committed."
 )
-@click.option("--only", is_flag=True, help="Drop cells that RUN does not have. [they stay]")
+@click.option("--only", is_flag=True, help="Drop cells that RUN does not have. [default: keep them]")
 @click.option(
-    "--counters-only", is_flag=True, help="Keep no speed and no metric: what is left depends on torch's version alone."
+    "--counters-only",
+    is_flag=True,
+    help="Store counters only, no speeds or metrics: counters depend on the torch version alone.",
 )
 def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
-    """Write what RUN measured to the baseline file; cells of the file that RUN does not have stay as they are."""
+    """Write the measurements of RUN to the baseline file.
+
+    Cells of the file that RUN does not have stay unchanged.
+    """
     import msgspec
 
     from genbench.errors import NoDataError
@@ -34,14 +39,14 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
     from genbench.results.store import RunDirectory
 
     path = Path(baseline)
-    sheet = measurements_of_run(RunDirectory.open(run).read())
-    made = baseline_of(counters_of(sheet) if counters_only else sheet)
-    failed = [f"{name} ({', '.join(entry.failures)})" for name, entry in sheet.entries.items() if entry.failures]
-    if not made.cells:
-        raise NoDataError(f"No cell of {run} has ended well: there is nothing to keep.", "\n".join(failed))
+    measurements = measurements_of_run(RunDirectory.open(run).read())
+    new = baseline_of(counters_of(measurements) if counters_only else measurements)
+    failed = [f"{name} ({', '.join(entry.failures)})" for name, entry in measurements.entries.items() if entry.failures]
+    if not new.cells:
+        raise NoDataError(f"No cell of {run} succeeded, so there is nothing to store.", "\n".join(failed))
     before = read_baseline(path).cells if path.exists() and not only else {}
-    write_baseline(path, msgspec.structs.replace(made, cells={**before, **made.cells}))
-    for told in failed:
-        click.echo(f"Warning: left out: {told}", err=True)
-    kept = len({**before, **made.cells}) - len(made.cells)
-    click.echo(f"{path}: {len(made.cells)} cells updated" + (f", {kept} kept" if kept else ""))
+    write_baseline(path, msgspec.structs.replace(new, cells={**before, **new.cells}))
+    for cell in failed:
+        click.echo(f"Warning: left out: {cell}", err=True)
+    kept = len({**before, **new.cells}) - len(new.cells)
+    click.echo(f"{path}: {len(new.cells)} cells updated" + (f", {kept} kept" if kept else ""))

@@ -1,36 +1,38 @@
-"""`genbench compare`: two stored runs, quantity by quantity."""
+"""`genbench compare`: compare two stored results, quantity by quantity."""
 
 from __future__ import annotations
 
 import click
 
-from genbench.cli.flags import as_json_flag
+from genbench.cli.flags import report_options
 
 
 @click.command("compare")
 @click.argument("base", type=click.Path())
 @click.argument("head", type=click.Path())
 @click.option(
-    "--limit", default="5%", show_default=True, metavar="SHARE", help="By how much speed and metrics may worsen."
+    "--limit",
+    default="5%",
+    show_default=True,
+    metavar="SHARE",
+    help="Largest acceptable degradation of speed and metrics.",
 )
-@click.option("--all", "everything", is_flag=True, help="Show counters that are as they were, too.")
-@click.option("--summary", type=click.Path(), metavar="FILE", help="Append Markdown.")
-@click.option("--junit", type=click.Path(), metavar="FILE", help="Write JUnit XML, one test case per cell.")
-@as_json_flag
+@report_options
 def command(
     base: str, head: str, limit: str, everything: bool, summary: str | None, junit: str | None, as_json: bool
 ) -> int:
-    """Compare two stored results: run directories, baseline files, or what pytest-benchmark wrote (JSON).
+    """Compare two stored results: run directories, baseline files, or JSON files of pytest-benchmark.
 
-    A folder of pytest-benchmark's files is one side, each file one process; speeds are judged from two a side on.
+    A folder of pytest-benchmark files is one result, each file one process; judging speed needs two processes or more
+    for each result.
 
-    Where machines or protocols differ, numbers are not compared, and the field that differs is named.
+    Numbers from different machines or protocols are not compared; the field that differs is named.
     """
-    from genbench.cli._gate_steps import conclude, read_measurements
+    from genbench.cli._gate_steps import read_measurements, report_verdict
     from genbench.gate.limits import Limits, parse_limit
 
     allowed = parse_limit(limit if limit.strip().endswith("%") else f"{limit}%", "--limit")
     limits = Limits(max_slowdown=allowed, other_metrics=allowed)
-    return conclude(
+    return report_verdict(
         read_measurements(base), read_measurements(head), limits, as_json, everything, summary, junit, strict=True
     )

@@ -1,59 +1,48 @@
-"""`genbench data`: looking at images before anything is trained on them."""
+"""`genbench data`: check images before training on them."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from genbench.cli import NearMissGroup
-from genbench.cli.flags import as_json_flag, plugin_files
+from genbench.cli.flags import as_json_flag, plugin_files, set_option
+from genbench.cli.output import parse_output_path, print_json, record_exit_code, show_image_progress, write_output
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from genbench.data.progress import Progress
     from genbench.datacheck.scan import Scan
     from genbench.datacheck.target import Target
 
-_REDRAW = 32  # images between two updates of the bar
-
 
 @click.group("data", cls=NearMissGroup)
 def command() -> None:
-    """Look at a dataset or a folder of images before training on it."""
+    """Check a dataset or a folder of images before training on it."""
 
 
-@command.command("check")
+@command.command("check", short_help="Find unreadable, duplicate, leaked and unusual images.")
 @click.argument("source", metavar="DATASET_OR_FOLDER")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME.OPTION=VALUE",
-    help="An option of the dataset; of a folder, folder.size is the size to train at. Repeatable.",
-)
+@set_option("the dataset; for a folder, folder.size is the training resolution")
 @plugin_files
 @click.option(
-    "--sheet", type=click.Path(), metavar="FILE.png", help="Also draw the suspects, copies side by side. [no picture]"
+    "--sheet", type=click.Path(), metavar="FILE.png", help="Also draw suspicious images, duplicates side by side."
 )
-@click.option("--strict", is_flag=True, help="End with code 5 where there is a problem or a warning. [code 0]")
+@click.option("--strict", is_flag=True, help="Exit with code 5 if there is a problem or a warning.")
 @as_json_flag
 def check(
     source: str, settings: tuple[str, ...], plugins: tuple[str, ...], sheet: str | None, strict: bool, as_json: bool
 ) -> int:
-    """Look for unreadable files, copies, leaks between the splits, unequal classes and odd images.
+    """Find unreadable files, duplicates, leaks between splits, unbalanced classes and unusual images.
 
-    \b
     \b
     genbench data check photos --set folder.size=128 --sheet suspects.png
     genbench data check cifar10 --json
     """
-    import msgspec
-
     from genbench.datacheck.check import measure
     from genbench.datacheck.findings import findings, suspects
     from genbench.datacheck.format import as_data, as_text
@@ -61,16 +50,16 @@ def check(
     from genbench.plugins.catalogue import discover
 
     target = find_target(source, settings, discover(plugins))
-    sheet_path = None if sheet is None else _checked_sheet(sheet, target)
-    with _bar() as progress:
-        survey = _survey(source, target, progress)
-    measured = measure(survey)
+    sheet_path = None if sheet is None else _parse_sheet_path(sheet, target)
+    with show_image_progress("checking images") as progress:
+        scan = _scan(source, target, progress)
+    measured = measure(scan)
     found = findings(measured)
-    failed = not len(survey) or (strict and bool(suspects(found)))
+    failed = not len(scan) or (strict and bool(suspects(found)))
     code = ExitCode.FAILED_CELLS if failed else ExitCode.OK
-    click.get_current_context().find_root().obj = code  # it counts even where nobody reads the report
+    record_exit_code(code)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(as_data(measured, found)), indent=2).decode())
+        print_json(as_data(measured, found))
     else:
         click.echo(as_text(measured, found), nl=False)
     if sheet_path is not None:
@@ -78,21 +67,21 @@ def check(
 
         chosen = sections(measured)
         if chosen:
-            _write(sheet_path, draw_sheet(survey, chosen))
-        click.echo(f"Suspects: {sheet_path}" if chosen else "No suspects to draw.", err=True)
+            _write_png(sheet_path, draw_sheet(scan, chosen))
+        click.echo(f"Suspicious images: {sheet_path}" if chosen else "No suspicious images to draw.", err=True)
     return code
 
 
-def _survey(source: str, target: Target, progress: Progress) -> Scan:
+def _scan(source: str, target: Target, progress: Progress) -> Scan:
     if target.folder is not None:
         from genbench.datacheck.folder import scan_folder
         from genbench.errors import DataError
 
         channels, size, _ = target.shape
-        survey = scan_folder(target.folder, size, channels, progress)
-        if not survey.names and not survey.unreadable and not (survey.files and survey.files.unsupported):
-            raise DataError(f"There are no images in {survey.source}.", "Name a folder that holds image files.")
-        return survey
+        scan = scan_folder(target.folder, size, channels, progress)
+        if not scan.names and not scan.unreadable and not (scan.files and scan.files.unread):
+            raise DataError(f"There are no images in {scan.source}.", "Give a folder that contains image files.")
+        return scan
     import dataclasses
 
     from genbench.data.loading import load_data
@@ -114,48 +103,16 @@ def _survey(source: str, target: Target, progress: Progress) -> Scan:
     )
 
 
-def _checked_sheet(text: str, target: Target) -> Path:
-    path = Path(text).expanduser()
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"--sheet {text} is not a .png file.", "Give it the suffix .png.")
-    if not path.parent.is_dir():
-        raise UsageError(f"--sheet {text}: there is no folder {path.parent}.", "Make it, or choose another place.")
+def _parse_sheet_path(text: str, target: Target) -> Path:
+    path = parse_output_path(text, "--sheet", ".png")
     if target.folder is not None and path.resolve().is_relative_to(target.folder.resolve()):
-        raise UsageError(f"--sheet {text} would become one of the images.", "Choose a place outside the folder.")
+        raise UsageError(f"--sheet {text} lies in the folder to check.", "Choose a path outside the folder.")
     return path
 
 
-def _write(path: Path, sheet: object) -> None:
+def _write_png(path: Path, sheet: Image.Image) -> None:
     import io
 
-    from genbench.results.store import atomic_write
-
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG")  # type: ignore[attr-defined]
-    try:
-        atomic_write(path, buffer.getvalue())
-    except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.", "Choose another --sheet.") from error
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """Show how many images are done, on a terminal only."""
-    from genbench.data.progress import ignore_progress
-
-    if not sys.stderr.isatty():
-        yield ignore_progress
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("looking at images"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("images", total=None)
-
-        def progress(done: int, total: int) -> None:
-            if done % _REDRAW == 0 or done == total:
-                bar.update(task, completed=done, total=total)
-
-        yield progress
+    sheet.save(buffer, format="PNG")
+    write_output(path, buffer.getvalue(), "--sheet")

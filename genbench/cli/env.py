@@ -1,16 +1,17 @@
-"""`genbench env`: what is known of this machine."""
+"""`genbench env`: show the hardware and software that results depend on."""
 
 from __future__ import annotations
 
 import click
 
 from genbench.cli.flags import as_json_flag
+from genbench.cli.output import print_json
 
 
 @click.command("env")
 @as_json_flag
 def command(as_json: bool) -> None:
-    """Show processor, memory, devices and versions: what numbers depend on."""
+    """Show processor, memory, devices and versions, which results depend on."""
     from genbench.measure import machine
     from genbench.runner.pool import WorkerPool
     from genbench.runner.supervisor import ask_devices
@@ -18,9 +19,7 @@ def command(as_json: bool) -> None:
     with WorkerPool() as pool:
         facts = {**machine.describe(), "default_threads": machine.default_threads(), **ask_devices(pool)}
     if as_json:
-        import msgspec
-
-        click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
+        print_json(facts)
         return
     for name, value in facts.items():
         if isinstance(value, dict):

@@ -1,54 +1,60 @@
-"""`genbench fid`: how far one set of images is from another."""
+"""`genbench fid`: measure the distance between two sets of images."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from genbench.cli.flags import as_json_flag, plugin_files, use_weights, weights_flag
+from genbench.cli.flags import as_json_flag, device_option, plugin_files, use_weights, weights_flag
+from genbench.cli.output import parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
 
 if TYPE_CHECKING:
     from genbench.api.specs import ExtractorSpec
-    from genbench.data.progress import Progress
     from genbench.plugins.catalogue import Catalogue
-
-_BATCH = 50
 
 
 @click.command("fid")
 @click.argument("real", metavar="REAL")
-@click.argument("fake", metavar="FAKE", required=False)
+@click.argument("fake", metavar="[FAKE]", required=False)
 @click.option(
     "--metrics",
     metavar="A,B,…",
-    help="fid, kid, is; or fd, kd, prdc, … with the extractor. [the Fréchet distance: fid]",
+    help="fid, kid, is; or fd, kd, prdc, … of the extractor. [default: Fréchet distance (fid)]",
 )
-@click.option("--extractor", metavar="NAME", help="See `genbench list extractors`. [inception]")
+@click.option(
+    "--extractor", metavar="NAME", help="Feature extractor; see `genbench list extractors`. [default: inception]"
+)
 @weights_flag
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:1, or auto.")
+@device_option("auto")
 @click.option(
-    "--batch-size", type=click.IntRange(min=1), default=_BATCH, show_default=True, metavar="N", help="Of the network."
+    "--batch-size", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="Images per batch."
 )
-@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Drawn from a cell. [as many as its run drew]")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, metavar="N", help="Of a cell's samples."
+    "--samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images to draw from a cell. [default: as many as its run]",
 )
-@click.option("--strict", is_flag=True, help="End with code 5, and no number, where an image cannot be read.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed for drawing from a cell.",
+)
+@click.option("--strict", is_flag=True, help="Exit with code 5 and no result if an image is unreadable.")
 @click.option(
     "--save-stats",
     type=click.Path(),
     metavar="OUT.npz",
-    help="Write REAL's statistics, for later use as REAL and for pytorch-fid; FAKE may then be left away.",
+    help="Write the statistics of REAL, to use as REAL later or with pytorch-fid; FAKE is then optional.",
 )
 @plugin_files
 @as_json_flag
@@ -67,20 +73,19 @@ def command(
     plugins: tuple[str, ...],
     as_json: bool,
 ) -> int:
-    """Measure how far the images FAKE are from the images REAL.
+    """Measure the distance between the images REAL and FAKE.
 
-    Each is a folder of images, an .npy or .npz of images, an .npz of statistics (mu, sigma), a dataset, or RUN:CELL.
-    A dataset is written as for `genbench run --datasets`, with @train or @test behind it for the split (train).
+    Each is a folder of images, an .npy or .npz file of images, an .npz file of statistics (mu, sigma), a dataset, or
+    RUN:CELL. A dataset is named as in `genbench run --datasets`; append @train (default) or @test to choose the split.
 
-    \b
     \b
     genbench fid photos generated
     genbench fid fashion-mnist-mini@test results/first:dcgan --extractor fashion-cnn --metrics fd,prdc
     genbench fid photos --save-stats photos.npz
     """
-    out = None if save_stats is None else _checked_out(save_stats)
+    out = None if save_stats is None else parse_output_path(save_stats, "--save-stats", ".npz")
     if fake is None and out is None:
-        raise UsageError("FAKE is missing.", "Write genbench fid REAL FAKE; REAL alone goes with --save-stats.")
+        raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE`; REAL alone needs --save-stats.")
     use_weights(weights)
 
     from genbench.cli._run_steps import select_present_device
@@ -94,7 +99,7 @@ def command(
     measurements = find_measurements(metrics, extractor, catalogue)
     specs = list(dict.fromkeys(one.extractor.name for one in measurements))
     if out is not None and len(specs) > 1:
-        raise UsageError("--save-stats is of one extractor's features.", "Name metrics of one extractor only.")
+        raise UsageError("--save-stats stores the features of one extractor only.", "Choose metrics of one extractor.")
     chosen = select_present_device(device)
     drawing = SamplingSettings(chosen, samples, seed, plugins)
     first = find_image_set(real, catalogue, drawing)
@@ -104,9 +109,9 @@ def command(
         device=chosen,
         batch_size=batch_size,
         seed=seed,
-        extractors=_loadable(specs, catalogue),
+        extractors=_load_specs(specs, catalogue),
         data=first.data,
-        show_progress=_bar,
+        show_progress=lambda title: show_image_progress(clean(title)),
     )
     with contextlib.closing(evaluation):
         found = None if fake is None else compare(evaluation, measurements, strict)
@@ -116,48 +121,21 @@ def command(
         click.echo(out)
         return ExitCode.OK
     code = ExitCode.FAILED_CELLS if found.unavailable else ExitCode.OK
-    click.get_current_context().find_root().obj = code  # it counts even where nobody reads the report
+    record_exit_code(code)
     for warning in found.warnings:
         click.echo(f"Warning: {clean(warning)}", err=True)
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(as_data(found)), indent=2).decode())
+        print_json(as_data(found))
     else:
         click.echo(as_text(found), nl=False)
     return code
 
 
-def _checked_out(text: str) -> Path:
-    path = Path(text).expanduser()
-    if path.suffix.lower() != ".npz":
-        raise UsageError(f"--save-stats {text} is not an .npz file.", "Give it the suffix .npz.")
-    if not path.parent.is_dir():
-        raise UsageError(f"--save-stats {text}: there is no folder {path.parent}.", "Make it, or choose another place.")
-    return path
-
-
-def _loadable(names: Sequence[str], catalogue: Catalogue) -> dict[str, ExtractorSpec]:
-    """Return the specs of these extractors from plugins that are imported into this process."""
+def _load_specs(names: Sequence[str], catalogue: Catalogue) -> dict[str, ExtractorSpec]:
+    """Import the plugins of these extractors into this process and return the specs."""
     from genbench.plugins.worker_catalogue import load_catalogue
 
     plugins = {catalogue.extractors[name].plugin.target: catalogue.extractors[name].plugin for name in names}
     others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
     registry = load_catalogue(others)
     return {name: registry.extractors[name].spec for name in names}
-
-
-@contextmanager
-def _bar(title: str) -> Iterator[Progress]:
-    """Show how many images of a side are done, on a terminal only."""
-    from genbench.data.progress import ignore_progress
-
-    if not sys.stderr.isatty():
-        yield ignore_progress
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(clean(title).replace("[", r"\["), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,14 +1,37 @@
-"""Flags that several verbs have, so that they are the same everywhere."""
+"""Options that several commands share: one name, one type and one help text for each."""
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from genbench.api.options import Option
+from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.builtin.extractors.inception_weights import VARIABLE
 from genbench.errors import UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator: TypeAlias = Callable[[Any], Any]
+
+# Recipe fields that take several values: an example, and the default.
+PLAN_AXES = {"precision": ("fp32,bf16", "fp32"), "nproc": ("1,2", "1")}
+
+
+def chain(*options: Decorator) -> Decorator:
+    """Return one decorator that adds these options; help lists them in this order."""
+
+    def add(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
 
 plugin_files = click.option(
     "--plugin",
@@ -16,7 +39,7 @@ plugin_files = click.option(
     multiple=True,
     type=click.Path(),
     metavar="FILE.py",
-    help="A plugin in a single file; repeatable.",
+    help="Load a plugin from a single file; repeatable.",
 )
 
 as_json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -25,15 +48,144 @@ weights_flag = click.option(
     "--weights",
     type=click.Path(),
     metavar="PATH",
-    help=f"The Inception weights. [${VARIABLE}, else torch's cache, else downloaded]",
+    help=f"Inception weights. [default: ${VARIABLE}, else torch's cache, else downloaded]",
+)
+
+threads_option = click.option(
+    "--threads", type=int, metavar="N", help="Number of torch threads. [default: all usable processors]"
+)
+
+config_option = click.option(
+    "--config",
+    type=click.Path(),
+    metavar="PLAN.toml",
+    help="Read the plan from a TOML file; flags on the command line take precedence.",
+)
+
+report_options = chain(
+    click.option("--all", "everything", is_flag=True, help="Also show unchanged counters."),
+    click.option(
+        "--summary", type=click.Path(), metavar="FILE", help="Append a Markdown summary, e.g. to $GITHUB_STEP_SUMMARY."
+    ),
+    click.option("--junit", type=click.Path(), metavar="FILE", help="Write JUnit XML with one test case per cell."),
+    as_json_flag,
 )
 
 
+def selection_options(models: str | None = None) -> Decorator:
+    """Add --models, --losses and --datasets; `models` replaces the default of --models."""
+    shown = models or "dcgan,dcgan-vae,gan,vae"
+    return chain(
+        click.option(
+            "--models",
+            default=models,
+            metavar="A,B,…",
+            help=f"Models; see `genbench list models`. [default: {shown}]",
+        ),
+        click.option(
+            "--losses", metavar="A,B,…", help="Losses to combine them with. [default: each model's default loss]"
+        ),
+        click.option(
+            "--datasets",
+            metavar="A,B,…",
+            help="Datasets; folder:PATH for your own images. [default: fashion-mnist-mini]",
+        ),
+    )
+
+
+def device_option(default: str, configurable: bool = False) -> Decorator:
+    """Add --device; where a plan file can name the device, the value is None unless the flag is given."""
+    return click.option(
+        "--device",
+        default=None if configurable else default,
+        metavar="DEVICE",
+        help=f"cpu, cuda, cuda:1, … or auto. [default: {default}]",
+    )
+
+
+def set_option(owners: str) -> Decorator:
+    """Add --set for options of these kinds of owner."""
+    return click.option(
+        "--set", "settings", multiple=True, metavar="NAME.OPTION=VALUE", help=f"Set an option of {owners}; repeatable."
+    )
+
+
+def quiet_option(remaining: str) -> Decorator:
+    """Add --quiet, which still prints what is named here."""
+    return click.option("--quiet", is_flag=True, help=f"Print no progress, only {remaining}.")
+
+
+def target_option(note: str) -> Decorator:
+    """Add --target, with a sentence or default of the command."""
+    return click.option(
+        "--target",
+        multiple=True,
+        metavar="METRIC=VALUE",
+        help="Show the images and seconds needed until the metric reaches this value and stays there or better;"
+        f" repeatable. {note}",
+    )
+
+
+def recipe_flags(function: Function) -> Function:
+    """Add a flag for every field of the recipe."""
+    return chain(*map(_recipe_flag, RECIPE_SCHEMA))(function)  # type: ignore[no-any-return]
+
+
+def _recipe_flag(option: Option) -> Decorator:
+    flag = f"--{option.name.replace('_', '-')}"
+    text = option.help[:1].upper() + option.help[1:]
+    if option.name in PLAN_AXES:
+        example, default = PLAN_AXES[option.name]
+        return click.option(
+            flag,
+            metavar="A,B,…",
+            help=f"{text}; with several values ({example}), one cell for each. [default: {default}]",
+        )
+    if len(option.choices) > 1:
+        text += f" ({', '.join(option.choices)})"
+    kind: Any = {"int": int, "float": float}.get(option.type, str)
+    metavar = {"int": "N", "float": "X", "list[str]": "A,B,…"}.get(option.type, "NAME" if option.choices else "TEXT")
+    return click.option(flag, option.name, type=kind, default=None, metavar=metavar, help=f"{text}.")
+
+
+def timing_options(models: str | None = None) -> Decorator:
+    """Add what `ab` and `calibrate` share: the training steps to time, and how to time and report them."""
+    return chain(
+        selection_options(models),
+        device_option("auto"),
+        click.option(
+            "--max-slowdown",
+            default="5%",
+            show_default=True,
+            metavar="SHARE",
+            help="Largest slowdown of a training step that `ab` accepts.",
+        ),
+        set_option("a model, loss or dataset, or a recipe field of one model"),
+        threads_option,
+        quiet_option("the result"),
+        plugin_files,
+        as_json_flag,
+        recipe_flags,
+    )
+
+
+def parse_share(text: str, flag: str = "--max-slowdown") -> float:
+    """Return 0.05 for ``5%`` or ``0.05``; raise `UsageError` for anything else."""
+    written = text.strip()
+    try:
+        share = float(written.removesuffix("%")) / (100 if written.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share < 10:
+        raise UsageError(f"Cannot read {flag} {text}.", "Write a share of 0 or more, such as 5% or 0.05.")
+    return share
+
+
 def use_weights(path: str | None) -> None:
-    """Let this process, and the workers that it starts, take the Inception weights from this file."""
+    """Make this process, and the workers that it starts, load the Inception weights from this file."""
     if path is None:
         return
     file = Path(path).expanduser()
     if not file.is_file():
-        raise UsageError(f"--weights {path} is not a file.", "Name the file of the Inception weights.")
+        raise UsageError(f"--weights {path} is not a file.", "Give the path of the file with the Inception weights.")
     os.environ[VARIABLE] = str(file.resolve())

@@ -1,4 +1,4 @@
-"""`genbench list`: what can be named in a plan."""
+"""`genbench list`: list everything that a plan can name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from genbench.api.specs import (
     ModelSpec,
 )
 from genbench.cli.flags import as_json_flag, plugin_files
+from genbench.cli.output import print_json
 from genbench.errors import UsageError, near_miss
 from genbench.plugins.catalogue import Catalogue, Entry, discover
 from genbench.plugins.loader import Kind
@@ -22,43 +23,43 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @click.command("list")
-@click.argument("kind", required=False, metavar="[models|losses|datasets|metrics|families|extractors|reporters]")
+@click.argument("kind", required=False, metavar="[KIND]")
 @plugin_files
-@click.option("--verbose", "-v", is_flag=True, help="Options with types, ranges and defaults; papers and formulas.")
+@click.option(
+    "--verbose", "-v", is_flag=True, help="Also show options with types, ranges and defaults, papers and formulas."
+)
 @as_json_flag
 def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
     """List models, losses, datasets, metrics, families, extractors or reporters."""
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"There are no '{kind}' to list.{near_miss(kind, KINDS)}", f"One of: {', '.join(KINDS)}.")
+        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.")
     catalogue = discover(plugins)
     kinds = KINDS if kind is None else tuple(k for k in KINDS if k == kind)
     if as_json:
-        import msgspec
-
         from genbench.report.plugin_details import describe_entry
 
         data = {k: [describe_entry(entry) for entry in catalogue.entries(k).values()] for k in kinds}
-        click.echo(msgspec.json.format(msgspec.json.encode(data if kind is None else data[kinds[0]])).decode())
+        print_json(data if kind is None else data[kinds[0]])
         return
     for number, k in enumerate(kinds):
         if kind is None:
             click.echo(("\n" if number else "") + k)
-        _print(catalogue.entries(k), verbose)
-    _mention_quarantined(catalogue)
+        _print_entries(catalogue.entries(k), verbose)
+    _warn_of_quarantined(catalogue)
 
 
-def _print(entries: dict[str, Entry[Any]], verbose: bool) -> None:
+def _print_entries(entries: dict[str, Entry[Any]], verbose: bool) -> None:
     width = max((len(name) for name in entries), default=0)
     for name, entry in entries.items():
         plugin = entry.plugin
         origin = "" if plugin.origin == "builtin" else f"  [{plugin.distribution} {plugin.version}]"
         click.echo(f"  {name:<{width}}  {entry.spec.summary}{origin}")
         if verbose:
-            for line in _details(entry.spec):
+            for line in _describe_spec(entry.spec):
                 click.echo(f"  {'':<{width}}    {line}")
 
 
-def _details(spec: Any) -> list[str]:
+def _describe_spec(spec: Any) -> list[str]:
     lines: list[str] = []
     if isinstance(spec, ModelSpec):
         shapes = "any" if spec.image_shapes is None else ", ".join("×".join(map(str, s)) for s in spec.image_shapes)
@@ -76,7 +77,7 @@ def _details(spec: Any) -> list[str]:
     return [line for line in lines if line]
 
 
-def _mention_quarantined(catalogue: Catalogue) -> None:
+def _warn_of_quarantined(catalogue: Catalogue) -> None:
     names = [plugin.name for plugin in catalogue.plugins if plugin.quarantined]
     if names:
         click.echo(f"\nQuarantined: {', '.join(names)}; see `genbench plugin list`.", err=True)

@@ -1,7 +1,4 @@
-"""`genbench plugin`: what is installed, why something is quarantined, and whether a plugin keeps the rules.
-
-`new` and `show` are in modules of their own.
-"""
+"""`genbench plugin`: create, test, show and list plugins; `new` and `show` have modules of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from genbench.cli import NearMissGroup
-from genbench.cli.flags import as_json_flag, plugin_files
+from genbench.cli.flags import as_json_flag, plugin_files, set_option
+from genbench.cli.output import print_json
 from genbench.cli.plugin_new import new_plugin
 from genbench.cli.plugin_show import show_plugin
 from genbench.errors import ExitCode, UsageError, near_miss
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group("plugin", cls=NearMissGroup)
 def command() -> None:
-    """Write a new plugin, test one against the rules, show or list what is installed."""
+    """Create, test, show or list plugins."""
 
 
 command.add_command(new_plugin)
@@ -35,16 +33,17 @@ command.add_command(show_plugin)
 
 @command.command("list")
 @plugin_files
-@click.option("--verbose", "-v", is_flag=True, help="Where each plugin comes from, and what it registers.")
+@click.option("--verbose", "-v", is_flag=True, help="Also show the origin of each plugin and what it registers.")
 @as_json_flag
 def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
-    """List plugins with distribution, version and status; quarantined ones with their traceback."""
+    """List installed plugins.
+
+    Shows distribution, version and status of each, and the traceback of quarantined ones.
+    """
     found = discover(plugins).plugins
     if as_json:
-        import msgspec
-
         data = [{**dataclasses.asdict(p), "status": "quarantined" if p.quarantined else "ok"} for p in found]
-        click.echo(msgspec.json.format(msgspec.json.encode(data)).decode())
+        print_json(data)
         return
     width = max(len(p.name) for p in found)
     for plugin in found:
@@ -65,10 +64,10 @@ def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None
 @command.command("test")
 @click.argument("name")
 @plugin_files
-@click.option("--kind", type=click.Choice([*SINGULAR.values()]), help="Where a model and a loss share a name.")
-@click.option("--only", "only", multiple=True, metavar="RULE", help="Ask this rule only; repeatable.")
-@click.option("--set", "settings", multiple=True, metavar="NAME.OPTION=VALUE", help="An option; repeatable.")
-@click.option("--timeout", type=float, default=120.0, metavar="SECONDS", help="Hard limit for one rule. [120]")
+@click.option("--kind", type=click.Choice([*SINGULAR.values()]), help="Kind of NAME, if a model and a loss share it.")
+@click.option("--only", "only", multiple=True, metavar="RULE", help="Check this rule only; repeatable.")
+@set_option("the plugin under test")
+@click.option("--timeout", type=float, default=120.0, show_default=True, metavar="SECONDS", help="Time limit per rule.")
 @as_json_flag
 def test_plugin(
     name: str,
@@ -79,7 +78,7 @@ def test_plugin(
     timeout: float,
     as_json: bool,
 ) -> int:
-    """Try a plugin, or one thing that it registers, against the rules of docs/conformance.md.
+    """Test a plugin against the rules of docs/conformance.md.
 
     NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
     reporter.
@@ -93,7 +92,7 @@ def test_plugin(
 
     _require_rules(only)
     if not timeout > 0:
-        raise UsageError(f"--timeout {timeout:g} leaves no time.", "Give a number of seconds above 0.")
+        raise UsageError(f"--timeout {timeout:g} is not positive.", "Give a number of seconds above 0.")
     if name.endswith(".py"):
         name = str(Path(name).expanduser().resolve())
         plugins = (*plugins, name)
@@ -102,20 +101,13 @@ def test_plugin(
         given.setdefault(owner, {})[option] = value
     chosen: Kind | None = next((k for k, singular in SINGULAR.items() if singular == kind), None)
     targets = find_targets([name], discover(plugins), chosen, given)  # type: ignore[arg-type]
-    show = (lambda outcome: None) if as_json else _Lines().show
+    show = (lambda outcome: None) if as_json else _OutcomePrinter().show
     for refusal in targets.refusals:
         show(refusal)
     outcomes = [*targets.refusals, *examine_isolated(targets, only, timeout, show)]
     if as_json:
-        import msgspec
-
-        rules = map(_rule, outcomes)
-        # `mend` is the former name of `fix`, for scripts that read it.
-        data = [
-            {**dataclasses.asdict(outcome), **rule, "mend": rule["fix"]}
-            for outcome, rule in zip(outcomes, rules, strict=True)
-        ]
-        click.echo(msgspec.json.format(msgspec.json.encode(data)).decode())
+        data = [{**dataclasses.asdict(outcome), **_describe_rule(outcome)} for outcome in outcomes]
+        print_json(data)
     else:
         counts = {
             verdict: len([o for o in outcomes if o.verdict == verdict]) for verdict in ("ok", "failed", "skipped")
@@ -124,8 +116,8 @@ def test_plugin(
     return ExitCode.FAILED_CELLS if any(outcome.verdict == "failed" for outcome in outcomes) else ExitCode.OK
 
 
-class _Lines:
-    """Prints one line for each outcome, and beneath a failure why it matters and how to fix it."""
+class _OutcomePrinter:
+    """Prints one line per outcome, and below a failure why the rule matters and how to fix it."""
 
     def __init__(self) -> None:
         self._heading = ""
@@ -139,11 +131,12 @@ class _Lines:
         reason = outcome.reason.replace("\n", "\n           ")
         click.echo(f"  {outcome.verdict:<7}  {outcome.check}{': ' if reason else ''}{reason}")
         if outcome.verdict == "failed":
-            for word, text in _rule(outcome).items():
-                click.echo(f"{'':<11}{word + ':':<6}{text}")
+            for key, text in _describe_rule(outcome).items():
+                heading = "fix" if key == "mend" else key  # "mend" is the published JSON key
+                click.echo(f"{'':<11}{heading + ':':<6}{text}")
 
 
-def _rule(outcome: Outcome) -> dict[str, str]:
+def _describe_rule(outcome: Outcome) -> dict[str, str]:
     from genbench.testing.checks import BY_NAME
 
     rule = BY_NAME[outcome.check]
@@ -155,4 +148,4 @@ def _require_rules(names: tuple[str, ...]) -> None:
 
     for name in names:
         if name not in BY_NAME:
-            raise UsageError(f"There is no rule '{name}'.{near_miss(name, BY_NAME)}", f"Rules: {', '.join(BY_NAME)}.")
+            raise UsageError(f"Unknown rule '{name}'.{near_miss(name, BY_NAME)}", f"Rules: {', '.join(BY_NAME)}.")

@@ -1,4 +1,4 @@
-"""`genbench plugin show`: all that is known of a plugin, or of one thing that it registers."""
+"""`genbench plugin show`: show everything known about a plugin, or about one thing that it registers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Any
 import click
 
 from genbench.cli.flags import as_json_flag, plugin_files
+from genbench.cli.output import print_json
 from genbench.errors import UsageError, near_miss
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
 
-# What genbench's own repository keeps; an installed genbench has none.
+# Results in the repository; an installed genbench has none.
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 
 
 @click.command("show")
 @click.argument("name")
 @plugin_files
-@click.option("--run", "runs", multiple=True, type=click.Path(), metavar="RUN", help="Show its results of this run.")
+@click.option(
+    "--run", "runs", multiple=True, type=click.Path(), metavar="RUN", help="Show results from this run; repeatable."
+)
 @as_json_flag
 def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_json: bool) -> None:
     """Show options, paper, parameters and stored results of NAME.
@@ -52,9 +55,7 @@ def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_j
             data["results"] = stored_results(kind, spec, stored)
         described.append((kind, data))
     if as_json:
-        import msgspec
-
-        click.echo(msgspec.json.format(msgspec.json.encode([data for _, data in described])).decode())
+        print_json([data for _, data in described])
     else:
         click.echo("\n\n".join(text_of(kind, data) for kind, data in described))
     for plugin in quarantined:
@@ -62,7 +63,7 @@ def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_j
 
 
 def _find(name: str, catalogue: Catalogue) -> tuple[Sequence[tuple[Kind, str]], list[Plugin]]:
-    """Return what the name stands for, by kind and name, and the plugins of that name that are quarantined."""
+    """Return what the name refers to, as pairs of kind and name, and the quarantined plugins that it refers to."""
     plugins = [p for p in catalogue.plugins if name in (p.name, p.target) or name == p.distribution != "genbench"]
     found = [
         (kind, spec)
@@ -76,7 +77,7 @@ def _find(name: str, catalogue: Catalogue) -> tuple[Sequence[tuple[Kind, str]], 
         p for kind in SPEC_TYPES for p in catalogue.quarantined_claims(kind, name) if p not in plugins
     ]
     if not found and quarantined:
-        raise UsageError(f"'{name}' is of the {quarantined[0].explanation}", "See `genbench plugin list`.")
+        raise UsageError(f"'{name}' belongs to the {quarantined[0].explanation}", "See `genbench plugin list`.")
     if not found:
         known = {n for kind in SPEC_TYPES for n in catalogue.entries(kind)} | {p.name for p in catalogue.plugins}
         raise UsageError(f"Nothing is named '{name}'.{near_miss(name, known)}", "See `genbench list`.")

@@ -1,4 +1,4 @@
-"""`genbench report`: the files for readers, written again from what was measured."""
+"""`genbench report`: rewrite the tables and reports of a run from its stored results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 @click.command("report")
 @click.argument("run", type=click.Path())
 def command(run: str) -> None:
-    """Write table.md, table.csv, report.html and the contact sheet of RUN again; nothing is measured."""
+    """Rewrite table.md, table.csv, report.html and the contact sheet of RUN from its stored results."""
     from genbench.errors import UsageError
     from genbench.report.summary import write_summary
     from genbench.results.store import RunDirectory

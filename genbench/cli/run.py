@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.api.recipe import RECIPE_SCHEMA
-from genbench.cli.flags import plugin_files, use_weights, weights_flag
+from genbench.cli.flags import (
+    as_json_flag,
+    config_option,
+    device_option,
+    plugin_files,
+    quiet_option,
+    recipe_flags,
+    selection_options,
+    set_option,
+    target_option,
+    threads_option,
+    use_weights,
+    weights_flag,
+)
 from genbench.errors import UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.request import Request, make_request, read_config
@@ -16,82 +28,55 @@ if TYPE_CHECKING:
     from genbench.plan.planner import Plan
     from genbench.plugins.catalogue import Catalogue
 
-CHANGED_BY_RESUME = (  # they are no part of the plan
+CHANGED_BY_RESUME = (  # not part of the plan
     *("timeout", "memory_limit", "threads", "weights", "reporters"),
     *("rdzv_backend", "rdzv_endpoint", "rdzv_id"),
 )
-SEVERAL = {"precision": ("fp32,bf16", "[fp32]"), "nproc": ("1,2", "[1]")}  # axes of the plan, as models and seeds are
-
-
-def recipe_flags(function: Any) -> Any:
-    """Add a flag for every field of the recipe."""
-    for option in reversed(RECIPE_SCHEMA):
-        kind: Any = {"int": int, "float": float}.get(option.type, str)
-        flag = f"--{option.name.replace('_', '-')}"
-        if option.name in SEVERAL:
-            example, default = SEVERAL[option.name]
-            help_text = f"{option.help}; several, such as {example}: one cell for each. {default}"
-            function = click.option(flag, metavar="A,B,…", help=help_text)(function)
-            continue
-        help_text = option.help + (f" ({', '.join(option.choices)})" if len(option.choices) > 1 else "")
-        metavar = "A,B,…" if option.type.startswith("list") else None
-        function = click.option(flag, option.name, type=kind, default=None, metavar=metavar, help=help_text)(function)
-    return function
 
 
 @click.command("run")
+@selection_options()
+@click.option("--seeds", metavar="0,1,…", help="Training seeds, one cell for each. [default: 0]")
 @click.option(
-    "--models", metavar="A,B,…", help="Models to compare; see `genbench list models`. [dcgan,dcgan-vae,gan,vae]"
+    "--metrics",
+    metavar="A,B,…",
+    help="Metrics; 'fd': all distances that need no download; 'none'. [default: all default metrics]",
 )
-@click.option("--losses", metavar="A,B,…", help="Losses to combine them with. [each model's own]")
-@click.option("--datasets", metavar="A,B,…", help="Datasets; folder:PATH for your own images. [fashion-mnist-mini]")
-@click.option("--seeds", metavar="0,1,…", help="Training seeds: one cell for each. [0]")
+@target_option("Without --evaluate-every, the metric is evaluated every twentieth of the budget.")
 @click.option(
-    "--metrics", metavar="A,B,…", help="Metrics; 'fd': all distances that need no download; 'none'. [the default ones]"
+    "--reporters", metavar="A,B,…", help="Trackers to report to; see `genbench list reporters`. [default: none]"
 )
-@click.option(
-    "--target",
-    multiple=True,
-    metavar="METRIC=VALUE",
-    help="Show the images and seconds that it takes until the metric stays there or better; repeatable. Without"
-    " --evaluate-every it is measured after each twentieth of the budget.",
-)
-@click.option(
-    "--reporters", metavar="A,B,…", help="Trackers to write to as well; see `genbench list reporters`. [none]"
-)
-@click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, or auto. [auto]")
-@click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [quick]")
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME.OPTION=VALUE",
-    help="An option of a model, loss, dataset or reporter, or a recipe field for one model; repeatable.",
-)
-@click.option(
-    "--config", type=click.Path(), metavar="PLAN.TOML", help="The same names from a file; a flag that is given wins."
-)
+@device_option("auto", configurable=True)
+@click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [default: quick]")
+@set_option("a model, loss, dataset or reporter, or a recipe field of one model")
+@config_option
 @plugin_files
 @weights_flag
-@click.option("--out", type=click.Path(), metavar="DIR", help="The run directory. [results/TIME-MODELS]")
-@click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with an interrupted run; nothing is repeated.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="Hard limit for a cell; 0: none. [the profile's]")
+@click.option("--out", type=click.Path(), metavar="DIR", help="The run directory. [default: results/TIME-MODELS]")
 @click.option(
-    "--memory-limit", type=float, metavar="GIB", help="Memory that a cell may take. [nine tenths of what is free]"
+    "--resume", type=click.Path(), metavar="RUN", help="Resume an interrupted run; finished cells are not repeated."
 )
-@click.option("--threads", type=int, metavar="N", help="Torch threads of a cell. [all usable processors]")
+@click.option(
+    "--timeout", type=float, metavar="SECONDS", help="Time limit per cell; 0: no limit. [default: the profile's]"
+)
+@click.option(
+    "--memory-limit", type=float, metavar="GIB", help="Memory limit per cell. [default: nine tenths of free memory]"
+)
+@threads_option
 @click.option(
     "--rdzv-endpoint",
     metavar="HOST:PORT",
-    help="Where the processes of several machines find each other (--nnodes), as torchrun's flag.",
+    help="Rendezvous endpoint for training on several machines, see --nnodes (same as torchrun).",
 )
-@click.option("--rdzv-backend", metavar="NAME", help="How they do, as torchrun's flag. [c10d]")
-@click.option("--rdzv-id", metavar="ID", help="What tells their run from others, as torchrun's flag. [genbench]")
+@click.option("--rdzv-backend", metavar="NAME", help="Rendezvous backend (same as torchrun). [default: c10d]")
+@click.option("--rdzv-id", metavar="ID", help="Rendezvous id (same as torchrun). [default: genbench]")
 @click.option(
-    "--dry-run", is_flag=True, help="Print the cells, what is impossible and why, and an estimate; train nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Print the cells with an estimate of their cost, and which are impossible and why; do not train.",
 )
-@click.option("--quiet", is_flag=True, help="No progress; only failures and the table.")
-@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@quiet_option("failures and the table")
+@as_json_flag
 @recipe_flags
 def command(
     settings: tuple[str, ...],
@@ -102,7 +87,7 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> int:
-    """Train and measure models, and write the comparison table.
+    """Train and measure models; write the comparison table.
 
     \b
     genbench run --models gan,dcgan,vae
@@ -115,13 +100,13 @@ def command(
         if given or settings or config:
             named = given[0] if given else "set" if settings else "config"
             raise UsageError(
-                f"--resume goes on with a plan that is fixed; --{named.replace('_', '-')} cannot change it.",
-                "Leave it away, or start a new run.",
+                f"--resume continues a fixed plan; --{named.replace('_', '-')} cannot change it.",
+                "Remove it, or start a new run.",
             )
         if dry_run:
             raise UsageError(
-                "--dry-run shows a plan before it is run; --resume goes on with one.",
-                f"See what is missing with: genbench show {resume}",
+                "--dry-run previews a new plan; it does not work with --resume.",
+                f"To see which cells are missing, run: genbench show {resume}",
             )
         return _resume(resume, flags, quiet, as_json)
     merged = {**(read_config(config) if config else {})}
@@ -135,8 +120,8 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
         create_run,
         dry_run_report,
         execute,
+        make_rendezvous,
         parse_device,
-        rendezvous_of,
         require_device,
         require_processes,
         resolve_auto,
@@ -150,14 +135,14 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
     device = resolve_auto(parse_device(request.device))
     use_weights(request.weights)
     with WorkerPool() as pool:
-        pool.start()  # it imports torch while the plan is made
+        pool.start()  # import torch while the plan is made
         catalogue: Catalogue = discover(request.plugins)
         plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
         reporters = choose_reporters(request.reporters, request.set, catalogue)
         for warning in plan.warnings:
             click.echo(f"Note: {warning}", err=True)
         facts = require_device(pool, device, chosen=request.device != "auto")
-        require_processes(plan.cells, device, facts, rendezvous_of(request))
+        require_processes(plan.cells, device, facts, make_rendezvous(request))
         if dry_run:
             report, code = dry_run_report(pool, plan, device, request.threads, as_json)
             click.echo(report, nl=False)
@@ -169,11 +154,11 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
 
 def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
     from genbench.cli._run_steps import (
+        enter_planning_directory,
         execute,
         reopen_run,
         require_device,
         require_processes,
-        where_it_was_planned,
     )
     from genbench.results.run_lock import hold
     from genbench.results.store import RunDirectory
@@ -181,11 +166,11 @@ def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int
 
     use_weights(flags["weights"])
     with (
-        where_it_was_planned(RunDirectory.open(path)) as run,
+        enter_planning_directory(RunDirectory.open(path)) as run,
         hold(run.record_path),
         WorkerPool() as pool,
     ):
-        pool.start()  # it imports torch while the plugins are looked at
+        pool.start()  # import torch while the plugins are loaded
         record, catalogue, device = reopen_run(run, flags)
         facts = require_device(pool, device, chosen=True)
         require_processes(record.cells, device, facts, record.rendezvous)

@@ -1,4 +1,4 @@
-"""`genbench sample`: images from a trained cell."""
+"""`genbench sample`: draw images from a trained cell."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ from collections.abc import Mapping
 
 import click
 
-from genbench.cli.flags import plugin_files
+from genbench.cli.flags import device_option, plugin_files
 from genbench.errors import UsageError
 
 _COUNT = 64
-_STRIP, _ANIMATION = 8, 30  # images on the way from one to another
+_STRIP, _ANIMATION = 8, 30  # default number of images of an interpolation
 
 
 @click.command("sample")
 @click.argument("run", type=click.Path())
-@click.option("--cell", "part", required=True, metavar="CELL", help="Its id, or any unambiguous part of it.")
-@click.option("-n", "--count", type=click.IntRange(min=1), metavar="N", help=f"Images. [{_COUNT}]")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="N", help="Of the latents. [0]")
+@click.option("--cell", "part", required=True, metavar="CELL", help="Id of the cell, or any unambiguous part of it.")
+@click.option("-n", "--count", type=click.IntRange(min=1), metavar="N", help=f"Number of images. [default: {_COUNT}]")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="N", help="Seed of the latents. [default: 0]")
 @click.option(
     "--out",
     required=True,
     metavar="FILE",
-    help=".png: a grid; .npz: arrays; no suffix: a folder of PNG files; .gif: an animated interpolation.",
+    help="Grid (.png), arrays (.npz), animated interpolation (.gif) or folder of PNG files (no suffix).",
 )
 @click.option(
     "--class",
     "label",
     metavar="CLASS",
-    help="Name or number, for a conditional model. [all in turn; of an interpolation, the first]",
+    help="Class name or number, for a conditional model. [default: all in turn; the first for an interpolation]",
 )
 @click.option(
     "--truncate",
     "psi",
     type=float,
     metavar="PSI",
-    help="Cut the prior off at ±PSI, for typical images: a truncated normal, or a uniform prior scaled.",
+    help="Truncate a normal prior at ±PSI, or scale a uniform prior by it, for more typical images.",
 )
-@click.option("--interpolate", "way", metavar="A:B", help="The way from seed A to seed B instead of samples.")
+@click.option(
+    "--interpolate", "endpoints", metavar="A:B", help="Interpolate from seed A to seed B instead of sampling."
+)
 @click.option(
     "--steps",
     type=click.IntRange(min=2),
     metavar="N",
-    help=f"Images of an interpolation. [{_STRIP}; {_ANIMATION} of a .gif, and back]",
+    help=f"Number of images of an interpolation. [default: {_STRIP}; {_ANIMATION} for a .gif, which also runs back]",
 )
 @click.option(
-    "--reconstruct", "folder", metavar="FOLDER", help="Its first N images above what the model makes of them."
+    "--reconstruct", "folder", metavar="FOLDER", help="Show the first N images of FOLDER above their reconstructions."
 )
-@click.option("--best", is_flag=True, help="The weights of the best evaluation instead of the last.")
+@click.option("--best", is_flag=True, help="Use the weights of the best evaluation instead of the last.")
 @plugin_files
-@click.option("--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:1, or auto.")
+@device_option("cpu")
 def command(
     run: str,
     part: str,
@@ -58,30 +60,29 @@ def command(
     out: str,
     label: str | None,
     psi: float | None,
-    way: str | None,
+    endpoints: str | None,
     steps: int | None,
     folder: str | None,
     best: bool,
     plugins: tuple[str, ...],
     device: str,
 ) -> None:
-    """Write images that a trained cell of RUN makes; the same seed gives the same images.
+    """Draw images from a trained cell of RUN; the same seed gives the same images.
 
-    \b
     \b
     genbench sample results/first --cell dcgan -n 64 --out grid.png
     genbench sample results/first --cell dcgan --interpolate 3:8 --out way.gif
     genbench sample results/first --cell vae --reconstruct photos --out pairs.png
     """
     given = {
-        "--seed": seed, "--count": count, "--truncate": psi, "--interpolate": way, "--steps": steps,
+        "--seed": seed, "--count": count, "--truncate": psi, "--interpolate": endpoints, "--steps": steps,
         "--reconstruct": folder,
     }  # fmt: skip
-    _refuse_together(given, "--interpolate", ("--seed", "--count", "--reconstruct"))
-    _refuse_together(given, "--reconstruct", ("--seed", "--truncate"))
-    if steps is not None and way is None:
-        raise UsageError("--steps belongs to --interpolate A:B.", "Add it, or leave --steps away.")
-    seeds = None if way is None else _parse_way(way)
+    _forbid_combination(given, "--interpolate", ("--seed", "--count", "--reconstruct"))
+    _forbid_combination(given, "--reconstruct", ("--seed", "--truncate"))
+    if steps is not None and endpoints is None:
+        raise UsageError("--steps needs --interpolate A:B.", "Add --interpolate, or remove --steps.")
+    seeds = None if endpoints is None else _parse_seeds(endpoints)
 
     from genbench.cli._run_steps import select_present_device
     from genbench.report.table.layout import clean
@@ -112,8 +113,8 @@ def command(
         require_reconstruction(trained)
         if trained.classes and chosen is None:
             raise UsageError(
-                f"Model '{trained.model.name}' is conditional: it must know what the pictures show.",
-                f"Add --class, a number from 0 to {trained.classes - 1} or the name of a class.",
+                f"Model '{trained.model.name}' is conditional: it needs the class of the images.",
+                f"Add --class with a number from 0 to {trained.classes - 1} or the name of a class.",
             )
         pixels, problems = read_image_folder(folder, trained, count or _COUNT)
         for problem in problems:
@@ -127,17 +128,17 @@ def command(
     click.echo(destination.path)
 
 
-def _refuse_together(given: Mapping[str, object], one: str, others: tuple[str, ...]) -> None:
+def _forbid_combination(given: Mapping[str, object], one: str, others: tuple[str, ...]) -> None:
     if given[one] is None:
         return
     for other in others:
         if given[other] is not None:
-            raise UsageError(f"{one} and {other} do not go together.", "Leave one of them away.")
+            raise UsageError(f"{one} and {other} cannot be combined.", "Remove one of them.")
 
 
-def _parse_way(text: str) -> tuple[int, int]:
+def _parse_seeds(text: str) -> tuple[int, int]:
     first, colon, last = text.partition(":")
     numbers = [int(part) if part.isascii() and part.isdigit() else 2**31 for part in (first, last)]
     if not colon or max(numbers) >= 2**31:
-        raise UsageError(f"--interpolate {text} cannot be read.", "Write two seeds, such as --interpolate 3:8.")
+        raise UsageError(f"Cannot read --interpolate {text}.", "Write two seeds, such as --interpolate 3:8.")
     return numbers[0], numbers[1]

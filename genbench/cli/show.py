@@ -1,14 +1,16 @@
-"""`genbench show`: the plan of a run, what came of it, and where its files are."""
+"""`genbench show`: show the plan of a run, the status of its cells, and where its files are."""
 
 from __future__ import annotations
 
 import click
 
+from genbench.cli.flags import as_json_flag
+
 
 @click.command("show")
 @click.argument("run", type=click.Path())
-@click.option("--cell", "part", metavar="CELL", help="One cell in detail: its id, or any unambiguous part of it.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--cell", "part", metavar="CELL", help="Show one cell in detail: its id, or any unambiguous part of it.")
+@as_json_flag
 def command(run: str, part: str | None, as_json: bool) -> None:
     """Show the plan of RUN, the status of every cell, and where its files are."""
     import msgspec
@@ -25,7 +27,7 @@ def command(run: str, part: str | None, as_json: bool) -> None:
     directory = RunDirectory.open(run)
     contents = directory.read()
     if not contents.record.cells:
-        raise NoDataError(f"{run} has no cells: nothing was planned.", "Plan some with `genbench run --models …`.")
+        raise NoDataError(f"{run} has no cells.", "Start a run with `genbench run --models …`.")
     if part is None:
         described = describe_run(directory, contents)
         text = run_text(described)

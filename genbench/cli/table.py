@@ -1,28 +1,31 @@
-"""`genbench table`: the comparison table of one or more runs."""
+"""`genbench table`: print the comparison table of one or more runs."""
 
 from __future__ import annotations
 
 import click
 
+from genbench.cli.flags import target_option
+
 
 @click.command("table")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN...")
 @click.option(
-    "--format", "format_name", default="plain", show_default=True, help="github, csv, latex, json, html or plain."
+    "--format",
+    "format_name",
+    default="plain",
+    show_default=True,
+    metavar="NAME",
+    help="github, csv, latex, json, html or plain.",
 )
-@click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN for the largest first.")
-@click.option("--columns", metavar="A,B,…", help="Only these columns, in this order.")
+@click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN: largest first.")
+@click.option("--columns", metavar="A,B,…", help="Show only these columns, in this order.")
 @click.option(
     "--over-seeds/--per-seed",
     default=None,
-    help="One row for all seeds of a cell, mean ± standard error over them; or one for each.  [over seeds, if several]",
+    help="One row per cell with mean ± standard error over seeds, or one row per seed."
+    " [default: over seeds if there are several]",
 )
-@click.option(
-    "--target",
-    multiple=True,
-    metavar="METRIC=VALUE",
-    help="Show the images and seconds until the metric stays there or better; repeatable. [the runs' own]",
-)
+@target_option("[default: the targets of the runs]")
 def command(
     runs: tuple[str, ...],
     format_name: str,
@@ -42,7 +45,7 @@ def command(
 
     contents = read_runs(runs)
     if not any(run.cells.results or run.cells.damaged for run in contents):
-        raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Go on with `genbench run --resume {runs[0]}`.")
+        raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Run `genbench run --resume {runs[0]}`.")
     names = [name for name in columns.split(",") if name.strip()] if columns else None
     table = make_table(
         *contents,

@@ -1,4 +1,4 @@
-"""The sides of `benchmarks/peers` are the same networks, and train alike; how fast they are is not asked here."""
+"""The trainers of `benchmarks/peers` have the same networks and train alike; their speed is not tested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_plain_script_and_genbench_train_the_same_vae(tmp_path: Path) -> None:
+def test_an_example_script_and_genbench_train_the_same_vae(tmp_path: Path) -> None:
     out = tmp_path / "peers.json"
     done = run(
         "--only", "vae", "--check-steps", "60", "--blocks", "1", "--window-seconds", "0.05", "--out", str(out)
@@ -34,7 +34,7 @@ def test_a_plain_script_and_genbench_train_the_same_vae(tmp_path: Path) -> None:
     assert len(case["windows"]["genbench"]) == len(case["windows"]["plain"]) == 2
 
 
-def test_a_case_that_is_not_there_is_named() -> None:
+def test_an_unknown_case_is_named() -> None:
     done = run("--only", "vea")
     assert done.returncode == 2
-    assert "there is no case vea; cases: vae, pythae, gan, dcgan, torchgan" in done.stderr
+    assert "unknown case vea; cases: vae, pythae, gan, dcgan, torchgan" in done.stderr

@@ -1,4 +1,4 @@
-"""`genbench check`: what a change of a plugin does to its counters ends the job, and the counter is named."""
+"""`genbench check`: a plugin change that alters counters fails the check, and the counter is named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from genbench.results.store import RunDirectory
 PLUGIN = Path(__file__).parents[1] / "support" / "gated_plugin.py"
 SMALL = ("--profile", "smoke", "--images", "64", "--samples", "16", "--metrics", "none", "--device", "cpu", "--quiet")
 
-# The fault of each model of gated_plugin.py, with the counter that must show it.
+# The fault of each model in gated_plugin.py, and the counter that must reveal it.
 FAULTS = {
     "extra-forward": "flops_per_image",
     "item": "host_reads",
@@ -44,7 +44,7 @@ def run_models(plugin: str, out: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A run of the sound plugin, one of it again, and one of the plugin with its faults."""
+    """Two runs of the correct plugin, and one of the plugin with its faults."""
     place, sound = tmp_path_factory.mktemp("runs"), PLUGIN.read_text(encoding="utf-8")
     faulty = sound.replace("FAULTY = False", "FAULTY = True")
     assert faulty != sound
@@ -60,7 +60,7 @@ def baseline(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def only(run: Path, model: str, place: Path) -> Path:
-    """Copy what a run holds of one model."""
+    """Copy the cells of one model from a run."""
     directory = RunDirectory(run)
     record = directory.record
     copied = RunDirectory.create(
@@ -92,7 +92,7 @@ def test_a_fault_regresses_and_its_counter_is_named(
     assert FAULTS[fault] in junit.read_text()
 
 
-def test_a_change_that_changes_nothing_passes_exactly(
+def test_a_change_without_effect_passes(
     runs: dict[str, Path], baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     junit = tmp_path / "junit.xml"
@@ -105,7 +105,7 @@ def test_a_change_that_changes_nothing_passes_exactly(
     assert set(outcomes(junit.read_text()).values()) == {"passed"}
 
 
-def test_the_baseline_of_counters_has_nothing_of_the_machine_but_torch(runs: dict[str, Path], baseline: Path) -> None:
+def test_the_baseline_of_counters_depends_only_on_torch(runs: dict[str, Path], baseline: Path) -> None:
     kept = read_baseline(baseline)
     assert len(kept.cells) == len(FAULTS)
     for one in kept.cells.values():
@@ -114,10 +114,10 @@ def test_the_baseline_of_counters_has_nothing_of_the_machine_but_torch(runs: dic
     before = baseline.read_bytes()
     again = ["baseline", "update", str(runs["again"]), "--baseline", str(baseline), "--counters-only"]
     assert invoke(again) == 0
-    assert baseline.read_bytes() == before  # made to be committed: no change, no difference
+    assert baseline.read_bytes() == before  # meant to be committed: the same counters give the same file
 
 
-# What is told beside the verdict, on stored cells
+# Explanations of the verdict, on stored cells
 
 
 def counted(operations: float = 100.0, **changes: Any) -> Any:
@@ -139,7 +139,9 @@ def test_another_torch_is_named_where_counters_differ(tmp_path: Path, capsys: py
     assert "counted under different versions: torch is 2.15 in base, 9.9 in head" in capsys.readouterr().out
 
 
-def test_limits_of_the_file_are_kept_and_a_flag_wins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_limits_come_from_the_file_and_a_flag_overrides_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     limits = tmp_path / "gate.toml"
     limits.write_text('[gate]\nmax-slowdown = "5%"\n[gate.counters]\noperations = "2%"\n[gate.metrics]\nfd-cnn = 1.0\n')
     head = counted(101.0, estimates=[estimate("fd-cnn", 60.0, 0.6543)])
@@ -167,7 +169,7 @@ def test_a_cell_that_is_gone_failed_or_new(tmp_path: Path, capsys: pytest.Captur
     assert found == {"gan": "error", "vae": "error", "dcgan": "skipped"}
 
 
-def test_a_reader_who_leaves_early_changes_no_exit_code(runs: dict[str, Path], baseline: Path) -> None:
+def test_a_closed_pipe_does_not_change_the_exit_code(runs: dict[str, Path], baseline: Path) -> None:
     command = [*GENBENCH, "check", str(runs["faulty"]), "--baseline", str(baseline)]
     script = "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); p.stdout.close()"
     done = subprocess.run([sys.executable, "-c", f"{script}; sys.exit(p.wait())", *command], timeout=60)

@@ -27,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def leaky(photos: Path) -> Path:
-    noise(photos / "a" / "zz.png", 0)  # the 61st of its class: training, as the first is
+    noise(photos / "a" / "zz.png", 0)  # the 61st of its class: a training image, like the first
     noise(photos / "b" / "001.png", 3)
     return photos
 
@@ -43,13 +43,13 @@ def test_a_folder_by_path_and_as_a_dataset(photos, capsys):
     assert "120 images (96 for training, 24 held out)" in by_path
 
 
-def test_suspects_are_reported_and_strict_says_so_in_the_exit_code(leaky, capsys):
+def test_suspicious_images_are_reported_and_strict_sets_the_exit_code(leaky, capsys):
     assert invoke(["data", "check", str(leaky), *SIZE]) == 0
     assert invoke(["data", "check", str(leaky), *SIZE, "--strict"]) == 5
     assert "a/000.png = a/zz.png" in capsys.readouterr().out
 
 
-def test_strict_passes_where_there_are_only_notes(tmp_path, capsys):
+def test_strict_passes_with_notes_only(tmp_path, capsys):
     for seed in range(150):
         noise(tmp_path / f"{seed}.png", seed)
     assert invoke(["data", "check", str(tmp_path), *SIZE, "--strict"]) == 0
@@ -58,7 +58,7 @@ def test_strict_passes_where_there_are_only_notes(tmp_path, capsys):
     assert "\nwarning " not in out
 
 
-def test_json_holds_everything(leaky, capsys):
+def test_json_contains_everything(leaky, capsys):
     assert invoke(["data", "check", str(leaky), *SIZE, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert data["images"] == 121
@@ -95,7 +95,7 @@ def test_a_dataset_of_a_plugin_file(tmp_path, capsys):
     assert "4 held-out images identical to training images" in capsys.readouterr().out
 
 
-def test_nothing_readable_ends_with_no_data(tmp_path, capsys):
+def test_no_readable_image_is_no_data(tmp_path, capsys):
     assert invoke(["data", "check", str(tmp_path)]) == 5
     (tmp_path / "broken.png").write_bytes(b"no image")
     assert invoke(["data", "check", str(tmp_path)]) == 5
@@ -114,7 +114,7 @@ def test_nothing_readable_ends_with_no_data(tmp_path, capsys):
         ("folder", "needs its path"),
     ],
 )
-def test_a_source_that_is_none_is_explained(source, words, capsys, tmp_path, monkeypatch):
+def test_an_invalid_source_is_explained(source, words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_bytes(b"")
@@ -129,7 +129,7 @@ def test_bad_options_are_refused(photos, capsys):
     assert invoke(["data", "check", str(photos), "--set", "vae.width=3"]) == 2
 
 
-def test_the_sheet_is_a_picture_and_its_place_is_checked_first(leaky, tmp_path, capsys):
+def test_the_sheet_is_an_image_and_its_path_is_checked_first(leaky, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     assert invoke(["data", "check", str(leaky), *SIZE, "--sheet", str(sheet)]) == 0
     with Image.open(sheet) as image:
@@ -139,10 +139,10 @@ def test_the_sheet_is_a_picture_and_its_place_is_checked_first(leaky, tmp_path, 
         assert not wrong.exists()
 
 
-def test_no_sheet_is_written_without_suspects(photos, tmp_path, capsys):
+def test_no_sheet_is_written_without_suspicious_images(photos, tmp_path, capsys):
     sheet = tmp_path / "sheet.png"
     assert invoke(["data", "check", str(photos), *SIZE, "--sheet", str(sheet)]) == 0
-    assert "No suspects to draw." in capsys.readouterr().err
+    assert "No suspicious images to draw." in capsys.readouterr().err
     assert not sheet.exists()
 
 

@@ -1,4 +1,4 @@
-"""`genbench fid`: every kind of side, what it says of them, and the codes that it ends with."""
+"""`genbench fid`: every kind of image set, the report, and the exit codes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def save(folder: Path, images: torch.Tensor) -> Path:
     return folder
 
 
-def asked(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+def measure(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
     capsys.readouterr()
     code = invoke(["fid", *map(str, arguments), "--json"])
     captured = capsys.readouterr()
@@ -66,7 +66,7 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, *arguments: object) -
     capsys.readouterr()
     assert invoke(["fid", *map(str, arguments)]) == code
     captured = capsys.readouterr()
-    assert captured.out == ""  # never a number
+    assert captured.out == ""  # never a result
     return captured.err
 
 
@@ -77,7 +77,7 @@ def distance(real: torch.Tensor, fake: torch.Tensor) -> float:
     return frechet_distance(statistics(transform(other)), statistics(transform(one)))
 
 
-def test_every_kind_of_side_gives_the_same_distance(
+def test_every_kind_of_image_set_gives_the_same_distance(
     folders: tuple[Path, Path], clothes: torch.Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = distance(clothes[:150], 255 - clothes[150:250])
@@ -88,7 +88,7 @@ def test_every_kind_of_side_gives_the_same_distance(
     assert invoke(["fid", str(real), *SMALL, "--save-stats", str(tmp_path / "real.npz")]) == 0
     for one in (real, tmp_path / "real.npz"):
         for other in (fake, tmp_path / "fake.npy", tmp_path / "fake.npz"):
-            found = asked(capsys, one, other, *SMALL)
+            found = measure(capsys, one, other, *SMALL)
             (estimate,) = found["estimates"]
             assert estimate["value"] == pytest.approx(expected, rel=1e-5)
             assert estimate["metric"] == "fd-fashion-cnn"
@@ -105,18 +105,20 @@ def test_a_split_of_a_dataset(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     assert [side.title.rpartition(" ")[2] for side in sides] == ["train", "test"]
     assert [side.images.expected for side in sides if side.images] == [8000, 2000]
-    found = asked(capsys, "fashion-mnist-mini@test", "fashion-mnist-mini@test", *SMALL, "--batch-size", "500")
+    found = measure(capsys, "fashion-mnist-mini@test", "fashion-mnist-mini@test", *SMALL, "--batch-size", "500")
     (estimate,) = found["estimates"]
     assert estimate["value"] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_set_is_no_distance_from_itself(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    (estimate,) = asked(capsys, folders[0], folders[0], *SMALL)["estimates"]
+def test_the_distance_of_a_set_to_itself_is_zero(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (estimate,) = measure(capsys, folders[0], folders[0], *SMALL)["estimates"]
     assert estimate["value"] == pytest.approx(0, abs=1e-6)
 
 
 def test_other_metrics_of_the_same_features(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    found = asked(capsys, *folders, *SMALL, "--metrics", "fd,kd,prdc")
+    found = measure(capsys, *folders, *SMALL, "--metrics", "fd,kd,prdc")
     names = [estimate["metric"] for estimate in found["estimates"]]
     assert names[0] == "fd-fashion-cnn"
     assert names[1] == "kd-fashion-cnn"
@@ -126,11 +128,11 @@ def test_other_metrics_of_the_same_features(folders: tuple[Path, Path], capsys: 
     assert all(protocol["reference_split"] == "first side" for protocol in protocols)
 
 
-def test_of_statistics_only_a_distance_is_to_be_had(
+def test_statistics_allow_only_the_frechet_distance(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["fid", str(folders[0]), *SMALL, "--save-stats", str(tmp_path / "real.npz")]) == 0
-    found = asked(capsys, tmp_path / "real.npz", folders[1], *SMALL, "--metrics", "fd,kd,memorisation")
+    found = measure(capsys, tmp_path / "real.npz", folders[1], *SMALL, "--metrics", "fd,kd,memorisation")
     assert [estimate["metric"] for estimate in found["estimates"]] == ["fd-fashion-cnn"]
     assert "the first image set consists of statistics" in found["unavailable"][0]["reason"]
     assert found["code"] == 5
@@ -139,31 +141,31 @@ def test_of_statistics_only_a_distance_is_to_be_had(
 def test_the_reference_is_read_once_and_again_when_it_changes(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    runs = [asked(capsys, *folders, *SMALL) for _ in range(2)]
+    runs = [measure(capsys, *folders, *SMALL) for _ in range(2)]
     assert [found["real"]["from_cache"] for found in runs] == [False, True]
     assert runs[0]["estimates"] == runs[1]["estimates"]
     os.utime(folders[0] / "0001.png", (1, 1))
-    assert not asked(capsys, *folders, *SMALL)["real"]["from_cache"]
+    assert not measure(capsys, *folders, *SMALL)["real"]["from_cache"]
 
 
-def test_unreadable_images_are_named_and_no_number_comes_under_strict(
+def test_unreadable_images_are_named_and_strict_gives_no_result(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (folders[0] / "0003.png").write_bytes(b"no picture")
-    found = asked(capsys, *folders, *SMALL)
+    found = measure(capsys, *folders, *SMALL)
     assert (found["real"]["skipped"], found["real"]["n"], found["code"]) == (1, 149, 0)
     assert "0003.png (not an image in a known format)" in found["err"]
     assert "0003.png" in refused(capsys, 5, *folders, *SMALL, "--strict")
-    assert list((tmp_path / "cache").rglob("*.npz")) == []  # nothing is kept of what was not read whole
+    assert list((tmp_path / "cache").rglob("*.npz")) == []  # an incomplete set is not cached
 
 
-def test_differences_between_the_sides_are_told(
+def test_differences_between_the_image_sets_are_reported(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     colour = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "colour.npy", colour)
-    err = asked(capsys, folders[0], tmp_path / "colour.npy", *SMALL)["err"]
-    assert "the first image set is grey, the second colour" in err
+    err = measure(capsys, folders[0], tmp_path / "colour.npy", *SMALL)["err"]
+    assert "the first side is grey, the second colour" in err
     assert "images of 28×28, the second of 8×8" in err
     assert "40 images are no more than the 64 features" in err
 
@@ -172,7 +174,7 @@ def test_constant_images_have_a_distance_too(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     np.save(tmp_path / "flat.npy", np.full((80, 28, 28), 7, np.uint8))
-    (estimate,) = asked(capsys, folders[0], tmp_path / "flat.npy", *SMALL)["estimates"]
+    (estimate,) = measure(capsys, folders[0], tmp_path / "flat.npy", *SMALL)["estimates"]
     assert estimate["value"] > 1
 
 
@@ -197,13 +199,15 @@ def test_statistics_of_other_features_are_refused(
     assert "not finite" in refused(capsys, 5, tmp_path / "nan.npz", folders[0], *SMALL)
 
 
-def test_missing_weights_say_what_to_put_where(folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_weights_are_reported_with_file_name_and_alternative(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     err = refused(capsys, 5, *folders)
     assert inception_weights.FILE_NAME in err
     assert "--extractor fashion-cnn" in err
 
 
-def test_weights_that_are_none_say_so(
+def test_invalid_weights_are_refused(
     folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "is not a file" in refused(capsys, 2, *folders, "--weights", tmp_path / "none.pth")
@@ -223,12 +227,12 @@ def test_weights_that_are_none_say_so(
         (["{real}", "{fake}", "--metrics", "fidd"], "Unknown metric 'fidd'. Did you mean 'fid'"),
         (["{real}", "{fake}", "--metrics", "fid", "--extractor", "fashion-cnn"], "No metric uses --extractor"),
         (["{real}", "{fake}", "--device", "gpu"], "Unknown device"),
-        (["{real}", "--save-stats", "out.txt"], "not an .npz"),
-        (["gaussian-ring", "{fake}"], "no real images"),
-        (["{real}/0000.png", "{fake}"], "is neither .npy nor .npz"),
+        (["{real}", "--save-stats", "out.txt"], "not a .npz"),
+        (["gaussian-ring", "{fake}"], "no pictures"),
+        (["{real}/0000.png", "{fake}"], "is no .npy or .npz"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(
+def test_invalid_arguments_are_usage_errors(
     arguments: list[str], message: str, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     real, fake = folders
@@ -237,7 +241,7 @@ def test_what_cannot_be_meant_is_a_usage_error(
     assert message in refused(capsys, code, *given)
 
 
-def test_a_name_that_is_a_dataset_and_a_folder_is_asked_back(
+def test_a_name_of_both_a_dataset_and_a_folder_is_ambiguous(
     clothes: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(tmp_path / "fashion-mnist-mini", clothes[:20])
@@ -245,7 +249,7 @@ def test_a_name_that_is_a_dataset_and_a_folder_is_asked_back(
     assert "is a dataset, and the name of a folder here" in refused(
         capsys, 2, "fashion-mnist-mini", "fashion-mnist-mini@test", *SMALL
     )
-    assert asked(capsys, "fashion-mnist-mini@test", "./fashion-mnist-mini", *SMALL)["fake"]["n"] == 20
+    assert measure(capsys, "fashion-mnist-mini@test", "./fashion-mnist-mini", *SMALL)["fake"]["n"] == 20
 
 
 def test_a_trained_cell_is_sampled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -254,9 +258,9 @@ def test_a_trained_cell_is_sampled(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "which has several cells" in refused(capsys, 2, "fashion-mnist-mini", done.run, *SMALL)
     assert "No cell" in refused(capsys, 2, "fashion-mnist-mini@test", f"{done.run}:vae", *SMALL)
     sides = ("fashion-mnist-mini@test", f"{done.run}:gan", *SMALL, "--batch-size", "200")
-    first = asked(capsys, *sides)
+    first = measure(capsys, *sides)
     assert first["fake"]["n"] == 16  # as many as the run drew
-    ones = [asked(capsys, *sides, "--samples", "40", "--seed", seed)["estimates"][0] for seed in (1, 1, 2)]
+    ones = [measure(capsys, *sides, "--samples", "40", "--seed", seed)["estimates"][0] for seed in (1, 1, 2)]
     assert ones[0] == ones[1]
     assert ones[0]["value"] != ones[2]["value"]
     assert ones[0]["n"] == 40
@@ -264,7 +268,7 @@ def test_a_trained_cell_is_sampled(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cell.id in first["fake"]["title"]
 
 
-def test_the_text_says_what_the_number_is_read_beside(
+def test_the_text_shows_error_and_protocol_of_the_result(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["fid", *map(str, folders), *SMALL]) == 0
@@ -278,7 +282,7 @@ def test_the_text_says_what_the_number_is_read_beside(
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
-    """Ten times as many images of wide features in a process of its own; measured at its peak."""
+    """Peak memory of a separate process, with ten times as many images and wide features."""
     peaks = [_peak(tmp_path, n) for n in (2_000, 20_000)]
     assert peaks[1] < 1.1 * peaks[0]
 

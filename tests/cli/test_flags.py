@@ -1,4 +1,4 @@
-"""Flags that several verbs share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from genbench.cli.flags import use_weights
 from genbench.errors import UsageError
 
 
-def test_weights_that_are_named_are_found_by_this_process_and_its_workers(
+def test_weights_given_by_path_are_found_by_this_process_and_its_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "another")
     monkeypatch.chdir(tmp_path)
     Path("weights.pth").write_bytes(b"")
     use_weights("weights.pth")
-    assert os.environ[VARIABLE] == str(tmp_path / "weights.pth")  # a worker may stand elsewhere
+    assert os.environ[VARIABLE] == str(tmp_path / "weights.pth")  # a worker may have another working directory
     assert find_weights() == tmp_path / "weights.pth"
     use_weights(None)
     assert os.environ[VARIABLE] == str(tmp_path / "weights.pth")
 
 
-def test_weights_that_are_no_file_are_a_usage_error(
+def test_a_missing_weights_file_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"--weights nowhere\.pth is not a file"):

@@ -1,6 +1,6 @@
-"""The gate's verbs on input that is damaged, of another version or machine, or missing: an error that says what to do.
+"""`check`, `compare` and `baseline` on input that is damaged, missing, or from another version or machine.
 
-Nothing here may end with exit code 0, nor with 1, which means that something has become worse.
+Nothing here may exit with code 0, nor with 1, which means a regression.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ def baseline(tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> P
     return path
 
 
-def said(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+def run_failing(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
     code = invoke([str(argument) for argument in arguments])
     return code, capsys.readouterr().err
 
 
-def test_a_baseline_that_is_not_there(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, err = said(capsys, "check", run, "--baseline", "nowhere.json")
+def test_a_missing_baseline(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, err = run_failing(capsys, "check", run, "--baseline", "nowhere.json")
     assert code == 2
     assert "nowhere.json cannot be read" in err
     assert "genbench baseline update RUN --baseline nowhere.json" in err
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "is damaged"),
         ("{", "is damaged"),
@@ -63,24 +63,24 @@ def test_a_baseline_that_is_not_there(run: Path, capsys: pytest.CaptureFixture[s
     ],
 )
 def test_a_baseline_that_is_damaged_newer_or_something_else(
-    content: str, told: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+    content: str, message: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     baseline.write_bytes(content.encode("utf-8", "surrogateescape"))
-    for verb in (["check", run, "--baseline", baseline], ["baseline", "update", run, "--baseline", baseline]):
-        code, err = said(capsys, *verb)
-        assert (code, told in err) == (2, True), err
+    for command in (["check", run, "--baseline", baseline], ["baseline", "update", run, "--baseline", baseline]):
+        code, err = run_failing(capsys, *command)
+        assert (code, message in err) == (2, True), err
         assert "bug" not in err
-    assert baseline.read_bytes() == content.encode("utf-8", "surrogateescape")  # what was there is not lost
+    assert baseline.read_bytes() == content.encode("utf-8", "surrogateescape")  # the old content is not lost
 
 
-def test_an_empty_baseline_measures_nothing(run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_baseline_is_no_data(run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     baseline.write_text('{"baseline_version": 1}')
     code = invoke(["check", str(run), "--baseline", str(baseline)])
     assert code == 5
     assert "Verdict: no-data" in capsys.readouterr().out
 
 
-def test_a_baseline_of_another_machine_judges_counters_and_says_why_not_speed(
+def test_a_baseline_of_another_machine_judges_counters_but_not_speed(
     tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stored(tmp_path / "elsewhere", changed(counted(), comparability=comparability(machine="another", threads=64)))
@@ -91,12 +91,12 @@ def test_a_baseline_of_another_machine_judges_counters_and_says_why_not_speed(
     assert invoke(["compare", str(baseline), str(tmp_path / "elsewhere")]) == 4
 
 
-@pytest.mark.parametrize("verb", ["check", "compare", "baseline"])
+@pytest.mark.parametrize("command", ["check", "compare", "baseline"])
 @pytest.mark.parametrize(
-    ("version", "told"), [(99, "was written by a newer genbench (format 99"), (0, "has no schema_version")]
+    ("version", "message"), [(99, "was written by a newer genbench (format 99"), (0, "has no schema_version")]
 )
 def test_a_run_of_another_schema_version(
-    verb: str, version: int, told: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+    command: str, version: int, message: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**record, "schema_version": version}))
@@ -106,14 +106,14 @@ def test_a_run_of_another_schema_version(
         "compare": ["compare", baseline, run],
         "baseline": ["baseline", "update", run, "--baseline", baseline],
     }
-    code, err = said(capsys, *arguments[verb])
+    code, err = run_failing(capsys, *arguments[command])
     assert code == 2
-    assert told in err
+    assert message in err
     assert baseline.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", ['{"schema_version": 99}', "{"])
-def test_a_cell_of_another_version_or_damaged_is_no_data_and_says_why(
+def test_a_damaged_cell_or_one_of_another_version_is_no_data(
     content: str, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     RunDirectory(run).cell_path("gan-1").write_text(content)
@@ -122,15 +122,15 @@ def test_a_cell_of_another_version_or_damaged_is_no_data_and_says_why(
     text = capsys.readouterr().out
     assert ("was written by a newer genbench" if "99" in content else "not measured: seed 0") in text
     assert "never ran" not in text
-    code, err = said(capsys, "baseline", "update", run, "--baseline", baseline)
+    code, err = run_failing(capsys, "baseline", "update", run, "--baseline", baseline)
     assert (code, "No cell of" in err) == (5, True)
 
 
-@pytest.mark.parametrize("verb", ["check", "compare", "baseline"])
-def test_a_run_that_holds_nothing(
-    verb: str, tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", ["check", "compare", "baseline"])
+def test_a_run_without_results(
+    command: str, tmp_path: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither a run without cells, nor one whose cells never ran, passes; nor is it made the new baseline."""
+    """A run without cells, or whose cells never ran, neither passes nor becomes the new baseline."""
     before = baseline.read_bytes()
     RunDirectory.create(tmp_path / "empty", plan())
     RunDirectory.create(tmp_path / "never", plan(counted()))
@@ -140,16 +140,14 @@ def test_a_run_that_holds_nothing(
             "compare": ["compare", empty, empty],
             "baseline": ["baseline", "update", empty, "--baseline", baseline],
         }
-        assert invoke([str(argument) for argument in arguments[verb]]) == 5
+        assert invoke([str(argument) for argument in arguments[command]]) == 5
         capsys.readouterr()
-    code, err = said(capsys, *[str(a).replace(str(tmp_path / "never"), "nowhere") for a in arguments[verb]])
+    code, err = run_failing(capsys, *[str(a).replace(str(tmp_path / "never"), "nowhere") for a in arguments[command]])
     assert (code, "nowhere does not exist" in err) == (2, True)
     assert baseline.read_bytes() == before
 
 
-def test_a_cell_that_failed_in_the_base_does_not_pass_unseen(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_cell_that_failed_in_the_base_does_not_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stored(tmp_path / "base", changed(counted(), status="oom"))
     stored(tmp_path / "head", counted())
     assert invoke(["compare", str(tmp_path / "base"), str(tmp_path / "head")]) == 5
@@ -157,7 +155,7 @@ def test_a_cell_that_failed_in_the_base_does_not_pass_unseen(
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "message"),
     [
         ({}, "neither a genbench run nor pytest-benchmark's JSON"),
         ([], "neither a genbench run nor pytest-benchmark's JSON"),
@@ -167,28 +165,28 @@ def test_a_cell_that_failed_in_the_base_does_not_pass_unseen(
         ({"benchmarks": ["a"]}, "is damaged"),
     ],
 )
-def test_json_that_pytest_benchmark_did_not_write(
-    document: object, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_json_of_another_program(
+    document: object, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "bench.json"
     path.write_text(json.dumps(document))
-    code, err = said(capsys, "compare", path, path)
-    assert (code, told in err) == (2, True), err
+    code, err = run_failing(capsys, "compare", path, path)
+    assert (code, message in err) == (2, True), err
 
 
-def test_json_without_benchmarks_measured_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_without_benchmarks_is_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bench.json"
     path.write_text('{"benchmarks": [], "machine_info": {}}')
     assert invoke(["compare", str(path), str(path)]) == 5
     assert "no-data" in capsys.readouterr().out
     for text in ("not JSON", "\udc80"):
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
-        code, err = said(capsys, "compare", path, path)
-        assert (code, "cannot be read" in err) == (2, True)
+        code, err = run_failing(capsys, "compare", path, path)
+        assert (code, "Cannot read" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "message"),
     [
         ("[gate]\nmax-slowdwn = '5%'", "Did you mean 'max_slowdown'?"),
         ("[gate.counters]\noperation = '5%'", "Did you mean 'operations'?"),
@@ -202,43 +200,43 @@ def test_json_without_benchmarks_measured_nothing(tmp_path: Path, capsys: pytest
         ("[gate.cells.gan.cells.gan]\nmax-slowdown = '5%'", "is not a limit"),
     ],
 )
-def test_limits_that_mean_nothing(
-    limits: str, told: str, tmp_path: Path, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_limits(
+    limits: str, message: str, tmp_path: Path, run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "gate.toml"
     path.write_text(limits)
-    code, err = said(capsys, "check", run, "--baseline", baseline, "--config", path)
-    assert (code, told in err) == (2, True), err
+    code, err = run_failing(capsys, "check", run, "--baseline", baseline, "--config", path)
+    assert (code, message in err) == (2, True), err
 
 
-def test_limits_that_are_not_there(run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_limits(run: Path, baseline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for flag, value in (("--config", "nowhere.toml"), ("--max-slowdown", "fast")):
-        code, err = said(capsys, "check", run, "--baseline", baseline, flag, value)
+        code, err = run_failing(capsys, "check", run, "--baseline", baseline, flag, value)
         assert (code, "nowhere.toml" in err or "fast" in err) == (2, True)
 
 
-def test_a_full_disk_leaves_the_old_baseline(
+def test_a_full_disk_keeps_the_old_baseline(
     run: Path, baseline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = baseline.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
-    code, err = said(capsys, "baseline", "update", run, "--baseline", baseline)
+    code, err = run_failing(capsys, "baseline", "update", run, "--baseline", baseline)
     assert (code, "cannot be written: No space left on device" in err) == (2, True)
     assert baseline.read_bytes() == before
     assert [path.name for path in baseline.parent.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_full_disk_costs_the_files_and_not_the_verdict(
+def test_a_full_disk_loses_the_files_but_not_the_verdict(
     run: Path, baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "fsync", full)
     code = invoke(["check", str(run), "--baseline", str(baseline), "--junit", str(tmp_path / "junit.xml")])
     written = capsys.readouterr()
     assert (code, "Verdict: ok" in written.out) == (0, True)
-    assert "cannot be written" in written.err
+    assert "cannot write" in written.err
     assert not (tmp_path / "junit.xml").exists()
     code = invoke(["check", str(run), "--baseline", str(baseline), "--summary", "/dev/full"])
-    assert (code, "cannot be written" in capsys.readouterr().err) == (0, True)
+    assert (code, "cannot write" in capsys.readouterr().err) == (0, True)
 
 
 def full(descriptor: int) -> None:

@@ -20,7 +20,7 @@ from genbench.results.store import RunDirectory
 
 
 def store(place: Path, number: int, speed: float, score: float = 30.0, commit: str = "", **conditions: Any) -> Path:
-    """Write the run of a day, of two seeds."""
+    """Write the run of one day, with two seeds."""
     facts = comparability(**conditions)
     cells = [
         cell(
@@ -63,7 +63,7 @@ def series(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str
     return json.loads(capsys.readouterr().out)  # type: ignore[no-any-return]
 
 
-def test_levels_change_where_the_runs_did_and_direction_tells_the_worse(
+def test_changes_are_found_where_the_runs_changed_with_their_direction(
     runs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     speed, score = series(capsys, *runs)
@@ -74,7 +74,7 @@ def test_levels_change_where_the_runs_did_and_direction_tells_the_worse(
     assert [(change["index"], change["better"]) for change in score["changes"]] == [(12, False)]
 
 
-def test_the_table_names_run_and_commit_and_exits_with_nothing_wrong(
+def test_the_table_names_run_and_commit_and_the_exit_code_is_0(
     runs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["history", *runs, "--quantity", "throughput"]) == 0
@@ -84,12 +84,10 @@ def test_the_table_names_run_and_commit_and_exits_with_nothing_wrong(
     assert "fd-cnn" not in text
     assert "An annotation, not a verdict" in text
     assert invoke(["history", *runs, "--all"]) == 0
-    assert " 1111111111+ " in capsys.readouterr().out  # with changes that are in no commit
+    assert " 1111111111+ " in capsys.readouterr().out  # with uncommitted changes
 
 
-def test_other_machines_and_protocols_are_series_of_their_own(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_machines_and_protocols_form_separate_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [
         str(store(tmp_path, number, 1000 if number < 6 else 100, threads=2 if number < 6 else 4))
         for number in range(12)
@@ -100,7 +98,7 @@ def test_other_machines_and_protocols_are_series_of_their_own(
     assert "threads 4" in elsewhere["conditions"]
 
 
-def test_the_picture_has_each_run_and_each_change(
+def test_the_figure_shows_every_run_and_every_change(
     runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "history.svg"
@@ -110,12 +108,10 @@ def test_the_picture_has_each_run_and_each_change(
     assert len(list(root.iter(f"{space}circle"))) == 2 * 16
     assert sum("worse" in (text.text or "") for text in root.iter(f"{space}text")) == 2
     assert invoke(["history", *runs, "--out", str(tmp_path / "nowhere" / "a.svg")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "Cannot write" in capsys.readouterr().err
 
 
-def test_few_runs_say_that_nothing_can_show_and_none_is_no_data(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_few_runs_are_reported_and_no_runs_are_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = str(store(tmp_path, 0, 1000))
     assert invoke(["history", one]) == 0
     assert "no change can show" in capsys.readouterr().out
@@ -132,7 +128,7 @@ def git(place: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_commit_of_a_plugin_in_a_checkout_is_known_and_whether_it_was_changed(tmp_path: Path) -> None:
+def test_the_commit_of_a_plugin_in_a_checkout_is_recorded_with_its_dirty_flag(tmp_path: Path) -> None:
     place = tmp_path / "checkout"
     place.mkdir()
     file = place / "mine.py"
@@ -149,7 +145,7 @@ def test_the_commit_of_a_plugin_in_a_checkout_is_known_and_whether_it_was_change
     assert "nowhere" not in commits(distributions=["nowhere", "pytest"])
 
 
-def test_a_run_keeps_the_commits_that_it_was_made_from(tmp_path: Path) -> None:
+def test_a_run_records_the_commits_of_its_plugins(tmp_path: Path) -> None:
     place = tmp_path / "checkout"
     place.mkdir()
     plugin = place / "mine.py"

@@ -1,4 +1,4 @@
-"""`genbench list`: what can be named in a plan, for people and for scripts."""
+"""`genbench list`: everything that a plan can name, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(command, arguments, standalone_mode=False, catch_exceptions=False)
 
 
-def test_json_of_everything_holds_every_kind() -> None:
+def test_json_of_everything_contains_every_kind() -> None:
     data = json.loads(invoke("--json").stdout)
     assert list(data) == list(KINDS)
     assert {"gan", "dcgan", "vae", "conv-vae"} <= {model["name"] for model in data["models"]}
@@ -43,7 +43,7 @@ def test_json_of_one_kind_is_a_list_of_plain_records(kind: str) -> None:
         assert {"build", "create", "load", "measure"}.isdisjoint(entry)
 
 
-def test_json_tells_what_a_plan_may_set() -> None:
+def test_json_lists_the_options_that_a_plan_can_set() -> None:
     (dcgan,) = [entry for entry in json.loads(invoke("models", "--json").stdout) if entry["name"] == "dcgan"]
     assert [1, 28, 28] in dcgan["image_shapes"]
     assert [(option["name"], option["type"], option["default"]) for option in dcgan["options"]] == [
@@ -68,7 +68,7 @@ def test_verbose_text_of_everything_shows_shapes_and_directions() -> None:
 
 
 @pytest.mark.parametrize(("typo", "meant"), [("modles", "models"), ("model", "models"), ("dataset", "datasets")])
-def test_a_misspelt_kind_gets_the_near_miss(typo: str, meant: str) -> None:
+def test_a_misspelt_kind_gets_a_suggestion(typo: str, meant: str) -> None:
     with pytest.raises(UsageError, match=f"Did you mean '{meant}'"):
         invoke(typo)
 

@@ -51,7 +51,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(path)
 
 
-def test_a_certificate_in_json_and_its_figure(plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_certificate_is_printed_as_json_and_drawn(
+    plugin: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     figure = tmp_path / "ladder.svg"
     code = invoke(
         ["metrics", "certify", "made", "--plugin", plugin, "--samples", "200", "--json", "--out", str(figure)]
@@ -69,7 +71,7 @@ def test_an_extractor_that_sees_nothing_is_not_certified(plugin: str, capsys: py
     assert "verdict: monotone" not in capsys.readouterr().out
 
 
-def test_a_fast_path_that_moves_features_is_refused(plugin: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fast_path_that_changes_features_is_refused(plugin: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["metrics", "accept", "made", "--plugin", plugin, "--samples", "100", "--precision", "bf16"]
     assert invoke(command) == ExitCode.REGRESSED
     assert capsys.readouterr().out.endswith("\nnot accepted\n")
@@ -87,14 +89,14 @@ def test_a_fast_path_that_moves_features_is_refused(plugin: str, capsys: pytest.
         (["accept", "made", "--precision", "bf16", "--device", "cud"], ExitCode.USAGE, "Unknown device"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_invalid_arguments_are_usage_errors(
     arguments: list[str], code: ExitCode, cause: str, plugin: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert invoke(["metrics", *arguments, "--plugin", plugin]) == code
     assert cause in capsys.readouterr().err
 
 
-def test_the_committed_certificate_of_the_extractor_that_ships_is_monotone() -> None:
+def test_the_committed_certificate_of_the_built_in_extractor_is_monotone() -> None:
     found = json.loads((ROOT / "results" / "reference" / "certificate-fashion-cnn.json").read_text())
     assert found["verdict"] == "monotone"
     assert {*found["verdicts"].values()} == {"monotone"}
@@ -103,7 +105,7 @@ def test_the_committed_certificate_of_the_extractor_that_ships_is_monotone() -> 
 
 
 @pytest.mark.slow
-def test_the_extractor_that_ships_is_certified_anew_and_its_bf16_accepted(
+def test_the_built_in_extractor_is_certified_again_and_bf16_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path))

@@ -1,4 +1,4 @@
-"""`genbench plugin list`: what is installed, and why something is quarantined."""
+"""`genbench plugin list`: installed plugins, and why one is quarantined."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_text_shows_distribution_version_status_reason_and_traceback() -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_json_says_the_same() -> None:
+def test_json_contains_the_same() -> None:
     plugins = {plugin["name"]: plugin for plugin in json.loads(invoke("list", "--json").stdout)}
     assert plugins["acme-good"]["status"] == "ok"
     assert plugins["acme-good"]["registers"] == {"losses": ["acme-hinge"]}

@@ -1,4 +1,4 @@
-"""`genbench plugin new`: a folder, the next commands, and names that cannot be."""
+"""`genbench plugin new`: the folder, the next commands, and invalid names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_folder_has_the_name_and_the_next_commands_are_told() -> None:
+def test_the_folder_has_the_name_and_the_next_commands_are_printed() -> None:
     said = invoke("my-variant").stdout
     assert Path("my-variant/src/my_variant/networks.py").is_file()
     commands = [line.strip() for line in said.splitlines() if line.startswith("    ")]
@@ -33,7 +33,7 @@ def test_the_folder_has_the_name_and_the_next_commands_are_told() -> None:
     ]
 
 
-def test_another_folder_is_quoted_where_a_shell_would_split_it() -> None:
+def test_a_folder_with_a_space_is_quoted() -> None:
     said = invoke("my-loss", "--kind", "loss", "--family", "variational", "--out", "my work/loss").stdout
     assert 'family="variational"' in Path("my work/loss/src/my_loss/__init__.py").read_text()
     assert "cd 'my work/loss'" in said
@@ -43,25 +43,23 @@ def test_another_folder_is_quoted_where_a_shell_would_split_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "cause"),
     [
-        (["gan"], "registers the model 'gan' already"),
-        (["hinge", "--kind", "loss"], "registers the loss 'hinge' already"),
+        (["gan"], "already registers the model 'gan'"),
+        (["hinge", "--kind", "loss"], "already registers the loss 'hinge'"),
         (["adversarial", "--kind", "family"], "already"),
-        (["fd", "--kind", "metric"], "--metrics has a meaning for 'fd'"),
-        (["numpy"], "A package 'numpy' is installed already"),
-        (["my-data", "--kind", "dataset", "--family", "variational"], "--family says nothing of a dataset"),
-        (["../up"], "is not a valid name"),
+        (["fd", "--kind", "metric"], "'fd' is reserved"),
+        (["numpy"], "A package 'numpy' is already installed"),
+        (["my-data", "--kind", "dataset", "--family", "variational"], "--family does not apply to a dataset"),
+        (["../up"], "cannot be the name"),
         (["class"], "stand in the way of Python's own"),
     ],
 )
-def test_what_would_not_work_is_refused_and_nothing_is_written(
-    arguments: list[str], cause: str, tmp_path: Path
-) -> None:
+def test_an_invalid_name_is_refused_and_nothing_is_written(arguments: list[str], cause: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=cause):
         invoke(*arguments)
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_name_of_somebody_elses_installed_plugin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_an_installed_plugin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = """
         import genbench
 
@@ -71,8 +69,8 @@ def test_a_name_of_somebody_elses_installed_plugin_is_refused(tmp_path: Path, mo
     """
     temp_plugin(tmp_path / "site", source, name="acme-losses", entry_points={"acme": "acme_losses"})
     expose(tmp_path / "site", monkeypatch)
-    with pytest.raises(UsageError, match=r"acme-losses.* registers the loss 'taken' already"):
+    with pytest.raises(UsageError, match=r"acme-losses.* already registers the loss 'taken'"):
         invoke("taken", "--kind", "loss")
-    with pytest.raises(UsageError, match=r"A plugin 'acme' \(acme-losses\) is installed already"):
+    with pytest.raises(UsageError, match=r"A plugin 'acme' \(acme-losses\) is already installed"):
         invoke("acme")
-    assert "holds a plugin" in invoke("taken").stdout  # a model may have the name of a loss
+    assert "contains a plugin" in invoke("taken").stdout  # a model may have the name of a loss

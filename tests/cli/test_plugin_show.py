@@ -1,4 +1,4 @@
-"""`genbench plugin show`: what is declared, what is counted, and what was measured."""
+"""`genbench plugin show`: declared facts, parameter counts and stored results."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_acme")
-def test_a_plugin_is_shown_with_all_that_it_registers_and_what_cannot_be_built_says_why() -> None:
+def test_a_plugin_is_shown_with_everything_it_registers_and_why_a_model_cannot_be_built() -> None:
     models = {data["name"]: data for data in json.loads(invoke("acme-models", "--json").stdout)}
     assert [*models] == ["acme", "crasher", "refuser"]
     # 10·4 + 4 and 4·64 + 64; 64 + 1; three times the values in colour
@@ -100,7 +100,7 @@ def test_every_kind_can_be_shown(name: str, facts: list[str]) -> None:
     assert json.loads(invoke(name, "--json").stdout)[0]["name"] == name
 
 
-def test_results_of_a_run_are_shown_with_their_errors_and_without_one_it_says_so(tmp_path: Path) -> None:
+def test_results_of_a_run_are_shown_with_their_errors(tmp_path: Path) -> None:
     assert "no stored results at hand" in invoke("hinge").stdout
     stored(
         tmp_path / "mine",
@@ -118,7 +118,7 @@ def test_results_of_a_run_are_shown_with_their_errors_and_without_one_it_says_so
 
 
 @pytest.mark.usefixtures("_acme")
-def test_what_is_not_there_or_quarantined_is_an_error_with_a_cure() -> None:
+def test_an_unknown_or_quarantined_plugin_is_an_error_with_a_remedy() -> None:
     with pytest.raises(UsageError, match="Did you mean 'dcgan'"):
         invoke("dcgam")
     with pytest.raises(UsageError, match="quarantined: RuntimeError: no licence"):

@@ -1,4 +1,4 @@
-"""`genbench report`: the files for readers again, from stored results alone."""
+"""`genbench report`: rewrite reports from stored results alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_it_writes_the_files_and_changes_no_result(tmp_path: Path) -> None:
     assert run.cell_path("gan-1").read_bytes() == before
 
 
-def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", cell("gan-1"))
     (run.path / "table.md").mkdir()
     with pytest.raises(UsageError, match=r"table\.md was not written"):

@@ -1,9 +1,10 @@
-"""The command line itself: verbs, near misses, and exit codes that mean one thing each."""
+"""The command line itself: commands, suggestions for typos, and unambiguous exit codes."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,34 +21,43 @@ from genbench.errors import DataError, ExitCode, GenbenchError, UsageError
 GENBENCH = [sys.executable, "-m", "genbench"]
 
 
-def verb_that(does: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the command line with a verb that does this."""
-    monkeypatch.setattr(root.CommandGroup, "get_command", lambda *_: click.Command("list", callback=does))
+def run_callback(callback: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command line with a command that calls `callback`."""
+    monkeypatch.setattr(root.CommandGroup, "get_command", lambda *_: click.Command("list", callback=callback))
     return root.invoke(["list"])
 
 
-def test_help_names_every_verb_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_command_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert root.invoke(["--help"]) == 0
     text = capsys.readouterr().out
-    for verb in root.VERBS:
-        assert f"\n  {verb} " in text
-    for number in ("0 fine", "2 usage", "5 no data", "70 a bug", "130 interrupted"):
+    for command in root.COMMANDS:
+        assert f"\n  {command} " in text
+    for number in ("0 success", "2 usage", "5 no data", "70 bug", "130 interrupted"):
         assert number in text
 
 
-@pytest.mark.parametrize("verb", root.VERBS)
-def test_every_verb_exists_and_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert root.invoke([verb, "--help"]) == 0
+NESTED = (
+    *("baseline update", "data check", "metrics accept", "metrics certify"),
+    *("plugin list", "plugin new", "plugin show", "plugin test"),
+)
+
+
+@pytest.mark.parametrize("command", [*root.COMMANDS, *NESTED])
+def test_every_command_has_a_help_text_without_stray_blank_lines(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert root.invoke([*command.split(), "--help"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"Usage: genbench {verb} ")
+    assert text.startswith(f"Usage: genbench {command} ")
     assert "Options:" in text
+    assert not re.search(r"\n *\n *\n", text)
 
 
-def test_the_command_line_can_be_invoked_again_after_every_verb_was_imported(
+def test_the_command_line_can_be_invoked_again_after_every_command_was_imported(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for verb in root.VERBS:
-        root.invoke([verb, "--help"])
+    for command in root.COMMANDS:
+        root.invoke([command, "--help"])
     assert root.invoke(["--help"]) == 0  # genbench.cli.list and .run are modules now
     assert root.invoke(["lst"]) == 2
 
@@ -60,9 +70,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rnu"], "There is no verb 'rnu'. Did you mean 'run'?"),
-        (["lst", "--json"], "There is no verb 'lst'. Did you mean 'list'?"),
-        (["plugin", "lst"], "There is no verb 'lst'. Did you mean 'list'?"),
+        (["rnu"], "Unknown command 'rnu'. Did you mean 'run'?"),
+        (["lst", "--json"], "Unknown command 'lst'. Did you mean 'list'?"),
+        (["plugin", "lst"], "Unknown command 'lst'. Did you mean 'list'?"),
         (["--verison"], "--version"),
         (["run", "--modles", "gan"], "--models"),
         (["run", "--batch-size", "many"], "'many' is not a valid integer"),
@@ -73,7 +83,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--profile", "quik"], "Did you mean 'quick'"),
     ],
 )
-def test_a_request_that_cannot_be_read_is_usage_and_says_what_was_meant(
+def test_an_invalid_request_is_a_usage_error_with_a_suggestion(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert root.invoke(arguments) == ExitCode.USAGE == 2
@@ -82,10 +92,10 @@ def test_a_request_that_cannot_be_read_is_usage_and_says_what_was_meant(
     assert captured.out == ""
 
 
-def test_without_a_verb_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert root.invoke([]) == 2
     captured = capsys.readouterr()
-    assert "CommandGroup:" in captured.out + captured.err
+    assert "Commands:" in captured.out + captured.err
 
 
 class Strange(GenbenchError):
@@ -93,20 +103,20 @@ class Strange(GenbenchError):
 
 
 @pytest.mark.parametrize(("error", "code"), [(UsageError, 2), (DataError, 5), (Strange, 3)])
-def test_an_error_prints_cause_and_cure_and_ends_with_its_code(
+def test_an_error_prints_cause_and_remedy_and_sets_the_exit_code(
     error: type[GenbenchError], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> None:
         raise error("The disk is square.", "Make it round.")
 
-    assert verb_that(fail, monkeypatch) == code
+    assert run_callback(fail, monkeypatch) == code
     assert capsys.readouterr().err == "Error: The disk is square.\nMake it round.\n"
 
 
 def test_a_bug_ends_with_70_and_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert verb_that(lambda: [][1], monkeypatch) == ExitCode.BUG == 70
+    assert run_callback(lambda: [][1], monkeypatch) == ExitCode.BUG == 70
     text = capsys.readouterr().err
     assert "IndexError" in text
     assert "This is a bug in genbench" in text
@@ -115,19 +125,19 @@ def test_a_bug_ends_with_70_and_a_traceback(
 def test_interrupting_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have inherited "ignore"
     try:
-        assert verb_that(lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch) == ExitCode.INTERRUPTED == 130
+        assert run_callback(lambda: os.kill(os.getpid(), signal.SIGINT), monkeypatch) == ExitCode.INTERRUPTED == 130
     finally:
         signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "Interrupted.\n"
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (ExitCode.FAILED_CELLS, 5), ("text", 0)])
-def test_a_verb_returns_its_code(returned: object, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verb_that(lambda: returned, monkeypatch) == code
+def test_a_command_returns_its_exit_code(returned: object, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_callback(lambda: returned, monkeypatch) == code
 
 
 @pytest.mark.parametrize("arguments", ["--help", "list", "schema cell"])
-def test_a_reader_that_has_seen_enough_is_no_fault(arguments: str) -> None:
+def test_a_reader_that_closes_the_pipe_is_no_error(arguments: str) -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as closed:
@@ -135,25 +145,28 @@ def test_a_reader_that_has_seen_enough_is_no_fault(arguments: str) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_another_broken_pipe_is_not_taken_for_a_reader_that_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_broken_pipe_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise BrokenPipeError("a worker's socket")
 
-    assert verb_that(fail, monkeypatch) == ExitCode.BUG
+    assert run_callback(fail, monkeypatch) == ExitCode.BUG
 
 
-def test_no_standard_output_at_all_is_no_fault() -> None:
+def test_a_closed_standard_output_is_no_error() -> None:
     line = [*map(str, GENBENCH), "list"]
     done = subprocess.run(["sh", "-c", f"exec {' '.join(line)} >&-"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_behind_standard_output_is_said() -> None:
+def test_a_full_disk_behind_standard_output_is_reported() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*GENBENCH, "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "Error: Cannot write: [Errno 28] No space left on device.\nMake room, or write elsewhere.\n"
+    assert (
+        done.stderr
+        == "Error: Cannot write: [Errno 28] No space left on device.\nFree some disk space, or write elsewhere.\n"
+    )
 
 
 def test_the_environment_as_json() -> None:

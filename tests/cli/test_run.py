@@ -1,4 +1,4 @@
-"""`genbench run` from outside: what it prints, what it refuses, and what it leaves."""
+"""`genbench run` as a command: its output, its usage errors and its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "cause", "cure"),
+    ("arguments", "cause", "remedy"),
     [
         (("--models", "vea"), "Unknown model 'vea'. Did you mean 'vae'?", "Models: "),
         (("--models", "vae", "--losses", "elbow"), "Unknown loss 'elbow'. Did you mean 'elbo'?", "Losses: "),
@@ -36,18 +36,18 @@ SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
         (("--resume", "nowhere", "--dry-run"), "--dry-run", "genbench show nowhere"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_cause_and_cure(
-    tmp_path: Path, arguments: tuple[str, ...], cause: str, cure: str
+def test_an_impossible_request_is_refused_with_cause_and_remedy(
+    tmp_path: Path, arguments: tuple[str, ...], cause: str, remedy: str
 ) -> None:
     done = subprocess.run([*GENBENCH, "run", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2, done.stderr
     assert cause in done.stderr
-    assert cure in done.stderr
+    assert remedy in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cuda_where_there_is_none(tmp_path: Path) -> None:
+def test_a_missing_cuda_device_is_a_usage_error(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = run("--profile", "smoke", *SMALL_VAE, "--device", "cuda", out=out, CUDA_VISIBLE_DEVICES="")
     assert done.code == 2
@@ -56,7 +56,7 @@ def test_cuda_where_there_is_none(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_out_must_be_a_new_place(tmp_path: Path) -> None:
+def test_out_must_be_a_new_directory(tmp_path: Path) -> None:
     file, full = tmp_path / "file", tmp_path / "full"
     file.write_text("mine")
     full.mkdir()
@@ -114,8 +114,8 @@ def test_a_dry_run_plans_estimates_and_writes_nothing(tmp_path: Path) -> None:
     assert "impossible: loss 'minimax' is adversarial" in found["--quiet"]
 
 
-def test_a_run_leaves_its_files_a_table_and_a_lean_parent(tmp_path: Path) -> None:
-    """One whole run, watched from outside: the parent stays small and never loads torch, though a plugin does."""
+def test_a_run_writes_its_files_and_the_parent_process_stays_small(tmp_path: Path) -> None:
+    """One whole run, observed from outside: the parent never loads torch, although a plugin does."""
     arguments = (*TINY, *SMALL_VAE, "--models", "vae,sound,slow", "--losses", "elbo", "--images", "3200", "--json")
     going = start(*arguments, out=tmp_path / "run", FAULTS_SLOW="1")
     going.mark("training")
@@ -148,7 +148,7 @@ def test_a_run_leaves_its_files_a_table_and_a_lean_parent(tmp_path: Path) -> Non
     assert "\x1b" not in done.err
 
 
-def test_quiet_says_nothing_but_failures_and_the_table(tmp_path: Path) -> None:
+def test_quiet_prints_only_failures_and_the_table(tmp_path: Path) -> None:
     losses = ("--losses", "elbo,minimax")
     done = run(*TINY, "--models", "sound,raises-in-build", *losses, "--quiet", out=tmp_path / "run")
     assert done.code == 5
@@ -177,7 +177,7 @@ def test_a_terminal_shows_progress_and_gets_its_cursor_back(tmp_path: Path) -> N
     while True:
         try:
             chunk = os.read(ours, 65536)
-        except OSError:  # the other side is closed
+        except OSError:  # the other end is closed
             break
         if not chunk:
             break
@@ -190,7 +190,7 @@ def test_a_terminal_shows_progress_and_gets_its_cursor_back(tmp_path: Path) -> N
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
-def test_files_beside_the_user_do_not_shadow_modules(tmp_path: Path) -> None:
+def test_files_in_the_working_directory_do_not_shadow_modules(tmp_path: Path) -> None:
     """The console script does not import from the working directory; nor do the processes that it starts."""
     (tmp_path / "random.py").write_text("raise RuntimeError('a file of the user was imported')")
     code = "import sys; sys.path = [p for p in sys.path if p]; from genbench.cli import main; main()"
@@ -265,7 +265,7 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
     assert str(empty) in none.run_cells[0].reason
 
 
-def test_a_dry_run_says_which_cells_would_fail(tmp_path: Path) -> None:
+def test_a_dry_run_reports_which_cells_would_fail(tmp_path: Path) -> None:
     wrong = ("--models", "gan,vae", "--set", 'gan.freeze=["generator.0.wieght"]', "--dry-run")
     done = run(*TINY, *wrong, out=tmp_path / "run")
     assert done.code == 5
@@ -274,7 +274,7 @@ def test_a_dry_run_says_which_cells_would_fail(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_dry_run_says_what_would_do_nothing(tmp_path: Path) -> None:
+def test_a_dry_run_reports_settings_without_effect(tmp_path: Path) -> None:
     done = run(*TINY, *SMALL_VAE, "--set", "elbo.sigma=0.1", "--momentum", "0.5", "--dry-run", out=tmp_path / "run")
     assert done.code == 0
     assert "momentum = 0.5 does nothing: adam has none; elbo.sigma = 0.1 does nothing: elbo.likelihood is" in done.out
@@ -288,7 +288,7 @@ def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, mon
     assert f"looked for in {tmp_path}" in done.err
 
 
-def test_relative_paths_of_a_plan_are_found_again_from_elsewhere(
+def test_relative_paths_of_a_plan_resolve_from_another_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "project"
@@ -302,7 +302,7 @@ def test_relative_paths_of_a_plan_are_found_again_from_elsewhere(
     (cell,) = done.run_cells
     assert cell.status == "ok", cell.reason
     assert done.record.directory == os.path.join("..", "..")  # noqa: PTH118 - text, not a path
-    assert cell.identity.dataset.options["path"] == "photos"  # the same cell, wherever the project lies
+    assert cell.identity.dataset.options["path"] == "photos"  # the same cell, wherever the project is
 
     moved, elsewhere = tmp_path / "moved", tmp_path / "elsewhere"
     project.rename(moved)
@@ -315,7 +315,7 @@ def test_relative_paths_of_a_plan_are_found_again_from_elsewhere(
     assert (resumed.id, resumed.status) == (cell.id, "ok")
 
 
-def test_a_run_whose_plugin_changed_is_not_mixed(tmp_path: Path) -> None:
+def test_a_run_whose_plugin_changed_is_not_resumed(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(FAULTS.read_text())
     arguments = [part if part != str(FAULTS) else str(plugin) for part in TINY]
@@ -325,7 +325,7 @@ def test_a_run_whose_plugin_changed_is_not_mixed(tmp_path: Path) -> None:
     resumed = run(out=tmp_path / "run", resume=True)
     assert resumed.code == 2
     assert "The model 'raises-in-build' was planned with" in resumed.err
-    assert "its numbers would not belong together" in resumed.err
+    assert "results of both would not be comparable" in resumed.err
 
 
 def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> 
     assert "The metric 'broken-metric' was planned with" in resumed.err
 
 
-def test_failed_cells_count_even_where_nobody_reads_the_table(tmp_path: Path) -> None:
+def test_failed_cells_set_the_exit_code_even_if_nobody_reads_the_table(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     command = [*GENBENCH, "run", *TINY, "--models", "raises-in-build", "--quiet", "--out", str(tmp_path / "run")]

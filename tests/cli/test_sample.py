@@ -1,4 +1,4 @@
-"""`genbench sample`: what a run's weights make, in every form, and what is refused."""
+"""`genbench sample`: every form of output, and what is refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genbench.cli import invoke
 from genbench.plugins.catalogue import discover
 from genbench.results.store import RunDirectory
 
-# Images whose grey level is 17 times their class, but for the first pixel, which is the first latent.
+# Images whose grey level is 17 times their class, except for the first pixel, which shows the first latent.
 PAINT = """
 import genbench
 import torch
@@ -72,8 +72,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _look_for_plugins_once() -> Iterator[None]:
-    """Importing torch in a process of its own for each command would take most of the time."""
+def _discover_plugins_once() -> Iterator[None]:
+    """Importing torch in a separate process for each command would take most of the time."""
     once = functools.cache(discover)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genbench.sampling.checkpoint_model.discover", lambda files: once(tuple(files)))
@@ -105,7 +105,7 @@ def grid(path: Path) -> np.ndarray:
         return np.asarray(image).astype(int)
 
 
-def test_the_training_seed_gives_the_picture_of_the_run(trained, tmp_path):
+def test_the_training_seed_gives_the_sample_grid_of_the_run(trained, tmp_path):
     for name in ("gan-", "vae-elbo"):
         cell = trained.find_cell(name)
         assert sample(trained, name, tmp_path / "grid.png", "-n", "16") == 0
@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_images_however_many_and_another_gives_othe
     assert len(np.unique(many.reshape(40, -1), axis=0)) == 40
 
 
-def test_a_conditional_model_goes_through_its_classes_or_makes_one(trained, tmp_path):
+def test_a_conditional_model_cycles_through_its_classes_or_draws_one(trained, tmp_path):
     in_turn = arrays(trained, "paint", tmp_path, "-n", "25")
     assert in_turn["labels"].tolist() == [n % 10 for n in range(25)]
     assert in_turn["images"][:, 5, 5, 0].tolist() == [17 * (n % 10) for n in range(25)]
@@ -133,7 +133,7 @@ def test_a_conditional_model_goes_through_its_classes_or_makes_one(trained, tmp_
         assert (one["images"][:, 5, 5, 0] == 17 * 7).all()
 
 
-def test_truncation_brings_latents_closer_to_the_mean(trained, tmp_path):
+def test_truncation_moves_latents_closer_to_the_mean(trained, tmp_path):
     for psi in (0.25, 1.0):
         made = arrays(trained, "paint", tmp_path, "-n", "64", "--truncate", str(psi))["images"]
         first = np.abs(made[:, 0, 0, 0] / 127.5 - 1) * 3  # the first latent
@@ -151,7 +151,7 @@ def test_an_interpolation_begins_and_ends_at_the_samples_of_its_seeds(trained, t
     assert all(np.abs(b - a).sum() < whole for a, b in itertools.pairwise(strip))
 
 
-def test_an_interpolation_is_a_strip_or_an_animation_there_and_back(trained, tmp_path):
+def test_an_interpolation_is_a_strip_or_an_animation_that_runs_back(trained, tmp_path):
     assert sample(trained, "gan-", tmp_path / "way.png", "--interpolate", "1:2") == 0
     assert grid(tmp_path / "way.png").shape[:2] == (32, 8 * 30 + 2)
     assert sample(trained, "gan-", tmp_path / "way.gif", "--interpolate", "1:2", "--steps", "6") == 0
@@ -160,14 +160,14 @@ def test_an_interpolation_is_a_strip_or_an_animation_there_and_back(trained, tmp
         assert animation.info["loop"] == 0
 
 
-def test_a_folder_of_pictures_that_is_not_there_is_named(trained, tmp_path, capsys, monkeypatch):
+def test_a_missing_folder_of_images_is_named(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     assert sample(trained, "vae-elbo", tmp_path / "pairs.png", "--reconstruct", "fotos") == 2
     assert "Did you mean 'photos'?\nCheck --reconstruct; it is looked for in" in capsys.readouterr().err
 
 
-def test_reconstructions_stand_below_their_originals(trained, photos, tmp_path, capsys):
+def test_reconstructions_are_below_their_originals(trained, photos, tmp_path, capsys):
     made = arrays(trained, "vae-elbo", tmp_path, "--reconstruct", str(photos))
     assert made["images"].shape == made["originals"].shape == (5, 28, 28, 1)
     assert "Skipped broken.png (not an image in a known format)" in capsys.readouterr().err
@@ -180,7 +180,7 @@ def test_reconstructions_stand_below_their_originals(trained, photos, tmp_path, 
         assert np.abs(pairs[32:60, place[0], 0] - made["images"][index, :, :, 0].astype(int)).max() <= 1
 
 
-def test_a_folder_holds_one_png_an_image_by_class(trained, tmp_path):
+def test_a_folder_contains_one_png_per_image_by_class(trained, tmp_path):
     assert sample(trained, "gan-", tmp_path / "plain", "-n", "3") == 0
     assert sorted(path.name for path in (tmp_path / "plain").iterdir()) == ["00000.png", "00001.png", "00002.png"]
     assert sample(trained, "paint", tmp_path / "deep" / "classes", "-n", "10") == 0
@@ -235,9 +235,9 @@ def test_weights_of_other_networks_are_refused_with_names_and_shapes(trained, tm
         ("gan-", ["--truncate", "nan"], "above 0"),
         ("gan-", ["--interpolate", "3"], "two seeds"),
         ("gan-", ["--interpolate", "3:-1"], "two seeds"),
-        ("gan-", ["--interpolate", "3:4", "--seed", "1"], "do not go together"),
-        ("gan-", ["--interpolate", "3:4", "--reconstruct", "."], "do not go together"),
-        ("gan-", ["--steps", "3"], "belongs to --interpolate"),
+        ("gan-", ["--interpolate", "3:4", "--seed", "1"], "cannot be combined"),
+        ("gan-", ["--interpolate", "3:4", "--reconstruct", "."], "cannot be combined"),
+        ("gan-", ["--steps", "3"], "needs --interpolate"),
         ("gan-", ["--reconstruct", "."], "do not reconstruct"),
         ("paint", ["--reconstruct", "."], "do not reconstruct"),
         ("gan-", ["--best"], "has no best weights"),
@@ -246,13 +246,13 @@ def test_weights_of_other_networks_are_refused_with_names_and_shapes(trained, tm
         ("nothing", [], "No cell of"),
     ],
 )
-def test_what_is_not_possible_is_explained(trained, tmp_path, capsys, cell, arguments, words):
+def test_impossible_requests_are_explained(trained, tmp_path, capsys, cell, arguments, words):
     assert sample(trained, cell, tmp_path / "x.png", *arguments) == 2
     assert words in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
 
 
-def test_places_that_will_not_do_are_refused_before_anything_is_made(trained, tmp_path, capsys):
+def test_invalid_outputs_are_refused_before_sampling(trained, tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "other.png").touch()
     (tmp_path / "file").touch()

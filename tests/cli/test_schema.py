@@ -1,4 +1,4 @@
-"""`genbench schema`: what is stored is what the schema says."""
+"""`genbench schema`: stored files match their schemas."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_stored_files_match_their_schemas(tmp_path: Path) -> None:
             validator.validate(json.loads(path.read_text()))
 
 
-def test_the_schema_refuses_what_is_no_cell() -> None:
+def test_the_schema_rejects_an_invalid_cell() -> None:
     validator = jsonschema.Draft202012Validator(schema("cell"))
     assert not validator.is_valid({"schema_version": 1, "id": "x", "status": "fine"})
 
 
-def test_all_in_one_and_near_misses() -> None:
+def test_all_schemas_in_one_object_and_suggestions() -> None:
     assert schema() == {name: schema(name) for name in ("cell", "reference", "run")}
     with pytest.raises(UsageError, match="Did you mean 'reference'"):
         schema("refrence")

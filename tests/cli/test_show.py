@@ -1,4 +1,4 @@
-"""`genbench show`: plan, status, files; what is damaged is named."""
+"""`genbench show`: plan, status and files, damaged ones included."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_one_cell_in_detail(run: RunDirectory) -> None:
     assert json.loads(show(run.path, "--cell", "a1", "--json"))["result"]["id"] == "gan-a1"
 
 
-def test_a_curve_that_has_few_points_is_shown_between_the_others(tmp_path: Path) -> None:
+def test_a_curve_with_few_points_is_shown_among_the_others(tmp_path: Path) -> None:
     terms = [{"generator": 0.5 + n} | ({"diversity": n / 100} if n % 4 == 3 else {}) for n in range(40)]
     curves = [CurvePoint(step=n, images=32 * n, terms=found) for n, found in enumerate(terms)]
     made = stored(tmp_path / "run", cell("gan-a1", curves=curves))
@@ -69,13 +69,13 @@ def test_a_curve_that_has_few_points_is_shown_between_the_others(tmp_path: Path)
     assert lines[-1].split()[0] == "1,248"
 
 
-def test_which_weights_were_sampled_is_said(tmp_path: Path) -> None:
+def test_the_sampled_weights_are_named(tmp_path: Path) -> None:
     sampling = {"weights": "averaged", "batch_norm": "running statistics"}
     made = stored(tmp_path / "run", cell("gan-a1", sampling=sampling))
     assert "sampled: averaged weights, batch norm by running statistics" in show(made.path, "--cell", "a1")
 
 
-def test_a_cell_that_did_not_run_shows_what_was_asked(run: RunDirectory) -> None:
+def test_a_cell_that_did_not_run_shows_its_settings(run: RunDirectory) -> None:
     text = show(run.path, "--cell", "never")
     assert "not run" in text
     assert "batch_size = 32" in text

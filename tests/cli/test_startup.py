@@ -1,4 +1,4 @@
-"""What must stay light: importing, helping, listing and planning never import torch or numpy."""
+"""Importing genbench, help, listing and planning never import torch or numpy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def facts_after(program: str, env: dict[str, str] | None = None) -> dict[str, ob
     return facts
 
 
-def verb(*arguments: str) -> str:
+def invoke_command(*arguments: str) -> str:
     return f"from genbench.cli import invoke\nassert invoke({list(arguments)!r}) == 0\n"
 
 
@@ -40,12 +40,12 @@ def verb(*arguments: str) -> str:
     "program",
     [
         "import genbench\n",
-        verb("--help"),
-        verb("--version"),
-        verb("run", "--help"),
-        verb("list"),
-        verb("list", "--json"),
-        verb("plugin", "list"),
+        invoke_command("--help"),
+        invoke_command("--version"),
+        invoke_command("run", "--help"),
+        invoke_command("list"),
+        invoke_command("list", "--json"),
+        invoke_command("plugin", "list"),
         "import genbench.builtin.models, genbench.builtin.losses, genbench.builtin.datasets\n"
         "import genbench.builtin.families, genbench.builtin.extractors, genbench.builtin.metrics\n",
     ],
@@ -79,7 +79,7 @@ assert len(plan.possible) == 2
     assert facts["mib"] < 150  # type: ignore[operator]
 
 
-def test_help_answers_at_once() -> None:
+def test_help_is_fast() -> None:
     times = []
     for _ in range(3):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""`genbench table`: the comparison of one or more runs on standard output."""
+"""`genbench table`: the comparison table of one or more runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_nothing_measured_is_no_data(tmp_path: Path) -> None:
     assert caught.value.exit_code == ExitCode.FAILED_CELLS
 
 
-def test_over_seeds_is_one_row_for_all_of_them(tmp_path: Path) -> None:
+def test_over_seeds_gives_one_row_for_all_seeds(tmp_path: Path) -> None:
     cells = [cell(f"gan-{seed}", identity(seed=seed), speed=1000.0 + 10 * seed) for seed in (0, 1)]
     run = stored(tmp_path / "run", *cells, cell("vae-0", identity("vae"), speed=10.0)).path
     text = table(run, "--over-seeds", "--format", "csv", "--sort", "images/s", "--columns", "model,seeds,images/s")
@@ -62,7 +62,7 @@ def test_over_seeds_is_one_row_for_all_of_them(tmp_path: Path) -> None:
         table(run, "--over-seeds", "--sort", "seed")
 
 
-def test_several_seeds_are_one_row_unless_each_is_asked_for(tmp_path: Path) -> None:
+def test_several_seeds_are_one_row_unless_per_seed_is_given(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", *(cell(f"gan-{seed}", identity(seed=seed)) for seed in (0, 1))).path
     assert table(run) == table(run, "--over-seeds")
     assert "2 ok" in table(run)
@@ -73,7 +73,7 @@ def test_several_seeds_are_one_row_unless_each_is_asked_for(tmp_path: Path) -> N
     assert "n = 1 training seed" in table(alone)
 
 
-def test_the_time_to_a_target_that_is_asked_for(tmp_path: Path) -> None:
+def test_the_time_to_a_target(tmp_path: Path) -> None:
     points = [EvaluationPoint(step=n, images=32 * n, estimates=[estimate("fd-cnn", 50.0 - n)]) for n in (5, 10, 15)]
     asked = identity(recipe={"evaluate_every": 160})
     run = stored(tmp_path / "run", cell("gan-1", asked, evaluations=points)).path

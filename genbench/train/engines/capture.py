@@ -160,8 +160,8 @@ def explain_failure(error: Exception, step: Callable[[], None], device: torch.de
     message = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "generator" in message.lower() or "offset increment" in message.lower():
         return (
-            f"the step draws random numbers from an unregistered generator{error_location(error)}: {message.rstrip('.')}; "
-            "draw them from the batch's generator, or from the global one"
+            f"the step draws random numbers from an unregistered generator{error_location(error)}: "
+            f"{message.rstrip('.')}; draw them from the batch's generator, or from the global one"
         )
     reads = HostReads(device.type)
     with suppress(Exception), reads.watching():

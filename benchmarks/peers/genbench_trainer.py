@@ -1,4 +1,4 @@
-"""genbench's side: the engine of a cell, built as a worker builds it."""
+"""genbench's trainer: the engine of a cell, built as in a worker."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import dataclasses
 import gc
 
 import torch
-from sides import Losses, Setting
 from torch import nn
+from trainer import Losses, Setting
 
 from genbench.data.loading import load_data
 from genbench.plan.planner import make_plan
@@ -34,8 +34,8 @@ def build(setting: Setting) -> Built:
     return build_cell(cell.identity, registry, data, setting.device)
 
 
-class Genbench:
-    """Windows as a training has them: no collection of garbage inside, losses read at their ends, on the clock here."""
+class GenbenchTrainer:
+    """Windows as in a run: no garbage collection inside, losses read at the end; here the reading is timed."""
 
     def __init__(self, setting: Setting) -> None:
         built = build(setting)

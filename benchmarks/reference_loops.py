@@ -1,4 +1,4 @@
-"""Training steps as one would write them out by hand, with every optimisation that the engines have and nothing around.
+"""Hand-written training steps with every optimisation of the engines and no framework code.
 
 Data on the device, channels_last, fused optimisers, fakes reused, the other player frozen; compiled by the same calls
 of torch.compile, or captured in one CUDA graph.
@@ -20,21 +20,21 @@ Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function, or network, compiled as genbench's engine compiles it."""
+    """Return the function or network, compiled as the compile engine does it."""
     wrapped: Callable[..., Any] = torch.compile(function, dynamic=False, options={"fallback_random": True})
     return wrapped
 
 
-def plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function as it is."""
+def unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function itself."""
     return function
 
 
 class Loop:
-    """A step on a cell's networks and optimisers; keeps its losses on the device until `read`."""
+    """A training step on the networks and optimisers of a cell; losses stay on the device until `read`."""
 
-    def __init__(self, built: Built, batch_size: int, wrap: Wrap = plain) -> None:
-        """Take a cell that is ready to train, and what makes its networks and losses faster."""
+    def __init__(self, built: Built, batch_size: int, wrap: Wrap = unchanged) -> None:
+        """Take a cell that is ready to train, and a function to wrap its networks and losses with."""
         self.networks = built.setup.networks
         self.optimizers = [player.optimizer for player in built.engine.players if player.optimizer is not None]
         self.pixels = built.engine.data.pixels
@@ -53,7 +53,7 @@ class Loop:
         self.losses.append(self.update(self.next_indices()))
 
     def next_indices(self) -> Tensor:
-        """Return which images are next."""
+        """Return the indices of the next batch."""
         if self.position + self.batch_size > len(self.order):
             self.order = torch.randperm(len(self.pixels), generator=self.rng, device=self.device)
             self.position = 0
@@ -62,12 +62,12 @@ class Loop:
         return chosen
 
     def batch(self, chosen: Tensor) -> Tensor:
-        """Return these images in the model's range."""
+        """Return these images, scaled to the value range of the model."""
         images = self.pixels.index_select(0, chosen).to(torch.float32, memory_format=self.memory_format)
         return images.mul_(self.scale).add_(self.shift)
 
     def update(self, chosen: Tensor) -> list[Tensor]:
-        """Train on these images and return the curves' values."""
+        """Train on these images and return the values of the training curves."""
         raise NotImplementedError
 
     def read(self) -> list[Tensor]:
@@ -80,20 +80,20 @@ class Loop:
 class AdversarialLoop(Loop):
     """A GAN's step with the non-saturating loss."""
 
-    def __init__(self, built: Built, batch_size: int, wrap: Wrap = plain) -> None:
+    def __init__(self, built: Built, batch_size: int, wrap: Wrap = unchanged) -> None:
         super().__init__(built, batch_size, wrap)
         self.generator, self.discriminator = (wrap(self.networks[name]) for name in ("generator", "discriminator"))
         self.d_loss = wrap(lambda real, fake: softplus(-real).mean() + softplus(fake).mean())
         self.g_loss = wrap(lambda fake: softplus(-fake).mean())
         self.d_parameters = list(self.networks["discriminator"].parameters())
-        self.one_by_one = processes_independently(self.networks["discriminator"])
+        self.acts_per_image = processes_independently(self.networks["discriminator"])
         self.d_optimizer, self.g_optimizer = self.optimizers
 
     def update(self, chosen: Tensor) -> list[Tensor]:
         """Update the discriminator, then the generator on the same fakes."""
         real = self.batch(chosen)
         fake = self.generator(torch.randn(self.batch_size, self.latent_dim, generator=self.rng, device=self.device))
-        if self.one_by_one:
+        if self.acts_per_image:
             real_logits, fake_logits = self.discriminator(torch.cat([real, fake.detach()])).flatten().chunk(2)
         else:
             real_logits = self.discriminator(real).flatten()
@@ -110,7 +110,7 @@ class AdversarialLoop(Loop):
         self.g_optimizer.step()
         for parameter in self.d_parameters:
             parameter.requires_grad_(True)
-        # The same curves that the engine keeps.
+        # The same training curves as the engine.
         d_loss, g_loss, real_logits, fake_logits = (v.detach() for v in (d_loss, g_loss, real_logits, fake_logits))
         real_mean, fake_mean = real_logits.mean(), fake_logits.mean()
         accuracies = ((real_logits > 0).float().mean(), (fake_logits < 0).float().mean())
@@ -121,14 +121,14 @@ class AdversarialLoop(Loop):
 class VariationalLoop(Loop):
     """A VAE's step with the ELBO of Bernoulli pixels."""
 
-    def __init__(self, built: Built, batch_size: int, wrap: Wrap = plain) -> None:
+    def __init__(self, built: Built, batch_size: int, wrap: Wrap = unchanged) -> None:
         super().__init__(built, batch_size, wrap)
         self.encoder, self.decoder = (wrap(self.networks[name]) for name in ("encoder", "decoder"))
         self.loss = wrap(self.elbo)
         (self.optimizer,) = self.optimizers
 
     def update(self, chosen: Tensor) -> list[Tensor]:
-        """Encode, draw, decode, and descend."""
+        """Encode, sample, decode and update."""
         images = self.batch(chosen)
         mean, log_variance = self.encoder(images)
         noise = torch.randn(mean.shape, generator=self.rng, device=self.device)
@@ -149,12 +149,12 @@ class VariationalLoop(Loop):
 class GraphedLoop:
     """The step of another loop, captured in one CUDA graph: indices are copied in, losses are copied out.
 
-    As torch's documentation describes it: warmed up on a side stream, with optimisers that are capturable and a
-    generator that the graph knows.
+    As in torch's documentation: warmed up on a side stream, with capturable optimisers and a generator that is
+    registered with the graph.
     """
 
     def __init__(self, loop: Loop, warmup: int = 5) -> None:
-        """Capture; the loop has trained for `warmup` steps then."""
+        """Capture the step after `warmup` training steps."""
         self.loop = loop
         self.losses: list[Tensor] = []
         for optimizer in loop.optimizers:
@@ -190,7 +190,7 @@ class GraphedLoop:
 LOOPS: dict[str, type[Loop]] = {"adversarial": AdversarialLoop, "variational": VariationalLoop}
 
 
-def write_out(built: Built, batch_size: int, engine: str) -> Loop | GraphedLoop:
-    """Return the hand-written counterpart of an engine: eager, compile, graph or graph+compile."""
-    loop = LOOPS[built.family_spec.name](built, batch_size, compiled if "compile" in engine else plain)
+def make_reference_loop(built: Built, batch_size: int, engine: str) -> Loop | GraphedLoop:
+    """Return the hand-written equivalent of an engine: eager, compile, graph or graph+compile."""
+    loop = LOOPS[built.family_spec.name](built, batch_size, compiled if "compile" in engine else unchanged)
     return GraphedLoop(loop) if engine.startswith("graph") else loop

@@ -1,4 +1,4 @@
-"""A benchmark's process computes under the settings that genbench's workers have."""
+"""Run a benchmark under the settings of genbench's workers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from genbench.runner.pool import worker_environment
 from genbench.train.torch_setup import set_up_torch
 
 
-def compute_as_workers(threads: int) -> None:
-    """Set up torch; first start this program again, where OpenMP and malloc were loaded with other settings."""
+def apply_worker_settings(threads: int) -> None:
+    """Set up torch; restart this program first if its environment for OpenMP and malloc differs."""
     environment = worker_environment()
     if environment != dict(os.environ):
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)

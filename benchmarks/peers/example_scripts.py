@@ -1,21 +1,21 @@
-"""Training scripts whose steps are those of the field's well-known examples (pytorch/examples, dcgan and vae).
+"""Training scripts with the steps of well-known examples (pytorch/examples, dcgan and vae).
 
-A DataLoader that decodes and normalises images one by one; for GANs a backward pass of the discriminator on real images
-and another on fakes, and a generator step in which the discriminator's weights collect gradients too; losses read on
-the host in every step; the optimisers and memory layouts that torch takes by itself.
+A DataLoader that decodes and normalises images one by one; for GANs, separate backward passes of the discriminator on
+real images and on fakes, and a generator step in which the discriminator's weights accumulate gradients too; losses
+read on the host in every step; torch's default optimisers and memory layouts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import ours
+import genbench_trainer
 import torch
-from images import GreyImages, folder_of_colour, to_symmetric, to_unit
-from sides import Endless, Losses, Setting, copy_parameters
+from images import GreyImages, colour_images, to_symmetric, to_unit
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
+from trainer import EndlessLoader, Losses, Setting, copy_parameters
 
 
 class VAE(nn.Module):
@@ -38,16 +38,16 @@ class VAE(nn.Module):
         return torch.sigmoid(self.out(F.relu(self.back(latents)))), mean, log_variance
 
 
-class PlainVAE:
-    """The VAE's script: sums over pixels and images, Adam with a step of 1e-3."""
+class VAEScript:
+    """The script of the VAE: sums over pixels and images, Adam with a learning rate of 1e-3."""
 
     def __init__(self, setting: Setting) -> None:
         self.device = setting.device
         self.model = VAE().to(self.device)
-        copy_parameters(_given(setting), [self.model])
+        copy_parameters(_initial_networks(setting), [self.model])
         self.networks = [self.model]
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
-        self.loader = loader_of(GreyImages(to_unit()), setting)
+        self.loader = make_loader(GreyImages(to_unit()), setting)
 
     def train(self, steps: int) -> Losses:
         """Train; the losses are nats per image."""
@@ -65,8 +65,8 @@ class PlainVAE:
         return {"autoencoder": losses}
 
 
-class PlainGAN:
-    """A GAN's script: the discriminator ends in a sigmoid, Adam with a step of 2e-4 and a first beta of 0.5."""
+class GANScript:
+    """The script of a GAN: the discriminator ends in a sigmoid, Adam with learning rate 2e-4 and beta1 0.5."""
 
     def __init__(
         self, setting: Setting, generator: nn.Module, discriminator: nn.Module, latents: Sequence[int]
@@ -74,18 +74,18 @@ class PlainGAN:
         self.device = setting.device
         self.generator, self.discriminator = generator.to(self.device), discriminator.to(self.device)
         self.networks = [self.generator, self.discriminator]
-        copy_parameters(_given(setting), self.networks)
+        copy_parameters(_initial_networks(setting), self.networks)
         self.latents = latents
         self.criterion = nn.BCELoss()
         self.d_optimizer = torch.optim.Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
         self.g_optimizer = torch.optim.Adam(self.generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-        data = GreyImages(to_symmetric(1)) if setting.folder is None else folder_of_colour(setting.folder)
-        self.loader = loader_of(data, setting)
+        data = GreyImages(to_symmetric(1)) if setting.folder is None else colour_images(setting.folder)
+        self.loader = make_loader(data, setting)
         if self.device.type == "cuda":
             torch.backends.cudnn.benchmark = True
 
     def train(self, steps: int) -> Losses:
-        """Train; the discriminator's loss is that of real images and that of fakes together."""
+        """Train; the discriminator's loss is the sum over real images and fakes."""
         losses: Losses = {"discriminator": [], "generator": []}
         for images, _ in self.loader.take(steps):
             real = images.to(self.device)
@@ -117,8 +117,8 @@ class PlainGAN:
         return losses
 
 
-def mlp_gan(setting: Setting) -> PlainGAN:
-    """Return the script of the GAN of perceptrons, 100 latents and images of 28×28."""
+def mlp_gan(setting: Setting) -> GANScript:
+    """Return the script of the MLP GAN with 100 latents and images of 28×28."""
 
     def normalised(inputs: int, outputs: int) -> list[nn.Module]:
         return [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(0.2, inplace=True)]
@@ -142,11 +142,11 @@ def mlp_gan(setting: Setting) -> PlainGAN:
         nn.Linear(256, 1),
         nn.Sigmoid(),
     )
-    return PlainGAN(setting, generator, discriminator, [100])
+    return GANScript(setting, generator, discriminator, [100])
 
 
-def dcgan(setting: Setting) -> PlainGAN:
-    """Return the script of DCGAN for images of 64×64, 64 channels next to the image and 100 latents."""
+def dcgan(setting: Setting) -> GANScript:
+    """Return the script of DCGAN for images of 64×64, with a width of 64 channels and 100 latents."""
 
     def up(inputs: int, outputs: int, stride: int, padding: int) -> list[nn.Module]:
         convolution = nn.ConvTranspose2d(inputs, outputs, 4, stride, padding, bias=False)
@@ -173,12 +173,12 @@ def dcgan(setting: Setting) -> PlainGAN:
         nn.Conv2d(512, 1, 4, 1, 0, bias=False),
         nn.Sigmoid(),
     )
-    return PlainGAN(setting, generator, discriminator, [100, 1, 1])
+    return GANScript(setting, generator, discriminator, [100, 1, 1])
 
 
-def loader_of(data: object, setting: Setting) -> Endless:
-    """Return the DataLoader that a script would have: shuffled, its last, incomplete batch left out."""
-    return Endless(
+def make_loader(data: object, setting: Setting) -> EndlessLoader:
+    """Return the DataLoader of a script: shuffled, without the last, incomplete batch."""
+    return EndlessLoader(
         DataLoader(
             data,
             batch_size=setting.batch_size,
@@ -190,5 +190,5 @@ def loader_of(data: object, setting: Setting) -> Endless:
     )
 
 
-def _given(setting: Setting) -> list[nn.Module]:
-    return [*ours.build(setting).setup.networks.values()]
+def _initial_networks(setting: Setting) -> list[nn.Module]:
+    return [*genbench_trainer.build(setting).setup.networks.values()]

@@ -1,4 +1,4 @@
-"""What a process holds, as Linux tells it, and whether that grows from one moment to the next."""
+"""Memory and open files of a process, read from Linux's /proc, and the slope of a series of samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Slope(NamedTuple):
-    """A growth per sample with its distribution-free interval."""
+    """The growth per sample with its distribution-free interval."""
 
     median: float
     low: float
@@ -35,10 +35,10 @@ def theil_sen(samples: Sequence[float]) -> Slope:
     return Slope(statistics.median(slopes), slopes[low], slopes[high])
 
 
-def held_by(pid: int) -> dict[str, int]:
-    """Return resident bytes (`rss`), those of them that belong to no file (`anonymous`), and open files (`files`).
+def read_resources(pid: int) -> dict[str, int]:
+    """Return resident bytes (`rss`), those not backed by a file (`anonymous`), and the number of open files (`files`).
 
-    Not the proportional size: that of a library's pages changes with whatever else on the machine has it loaded.
+    Not the proportional set size: it depends on which other processes have loaded the same libraries.
     """
     found = {"files": len(os.listdir(f"/proc/{pid}/fd"))}  # noqa: PTH208 - links, not files
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines():
@@ -48,13 +48,13 @@ def held_by(pid: int) -> dict[str, int]:
     return found
 
 
-def only_child() -> int:
+def find_only_child() -> int:
     """Return the process id of this process's only child."""
     (child,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     return int(child)
 
 
-def processor_seconds(pid: int) -> float:
-    """Return the processor time of a process and of those children of it that have ended."""
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of its children that have exited."""
     after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     return sum(map(int, after_name[11:15])) / os.sysconf("SC_CLK_TCK")  # utime, stime, cutime, cstime

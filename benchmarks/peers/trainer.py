@@ -1,7 +1,7 @@
-"""What every side of a comparison has, and how one is asked to train in a process of its own.
+"""The interface of every trainer in a comparison, and the loop that serves requests in its process.
 
-A side trains a number of steps from images as it keeps them, and reads its losses on the host as it does. Its first
-weights are those of genbench's networks at seed 0, copied.
+A trainer trains a number of steps on images in the form in which it stores them, and reads its losses on the host in
+its own way. Its initial weights are copies of those of genbench's networks at seed 0.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-Losses = dict[str, list[float]]  # by name, one value per step; a mean over the images of the batch
+from genbench.measure.clock import synchronise
+
+Losses = dict[str, list[float]]  # by name, one value per step: the mean over the batch
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the sides of a case have in common."""
+    """The settings that all trainers of a case share."""
 
-    model: str  # of genbench, whose networks all sides train
+    model: str  # genbench's model, whose networks all trainers train
     batch_size: int
     device: torch.device
     folder: Path | None  # PNG files; None: the grey images in memory
@@ -37,7 +39,7 @@ class Setting:
     workers: int = 0  # of a DataLoader
 
 
-class Side(Protocol):
+class Trainer(Protocol):
     """One way to train the networks."""
 
     networks: list[nn.Module]
@@ -46,10 +48,10 @@ class Side(Protocol):
         """Train and return the loss of each step."""
 
 
-class Endless:
-    """Batches of a DataLoader, epoch after epoch, handed out so many at a time: `for batch in endless` ends after them.
+class EndlessLoader:
+    """Batches of a DataLoader, epoch after epoch; a loop over it ends after the number of batches set by `take`.
 
-    What a library does once per epoch, such as to write a checkpoint, can so be left out of a window.
+    This keeps work that a library does once per epoch, such as writing a checkpoint, out of a window.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
@@ -63,8 +65,8 @@ class Endless:
     def __iter__(self) -> Iterator[Any]:
         return (next(self._batches) for _ in range(self.steps))
 
-    def take(self, steps: int) -> Endless:
-        """Set how many batches the next loop gets."""
+    def take(self, steps: int) -> EndlessLoader:
+        """Set the number of batches of the next loop."""
         self.steps = steps
         return self
 
@@ -74,52 +76,46 @@ class Endless:
 
 
 def parameters_of(networks: Iterable[nn.Module]) -> list[Tensor]:
-    """Return the parameters of networks in the order in which they hold them."""
+    """Return the parameters of networks in their own order."""
     return [parameter.detach() for network in networks for parameter in network.parameters()]
 
 
 @torch.no_grad()
 def copy_parameters(source: Iterable[nn.Module], to: Iterable[nn.Module]) -> None:
-    """Give networks of the same layers the same weights; raise ValueError where shapes differ."""
-    taken, given = parameters_of(source), parameters_of(to)
-    if [p.shape for p in taken] != [p.shape for p in given]:
+    """Copy weights between networks with the same layers; raise ValueError if shapes differ."""
+    sources, targets = parameters_of(source), parameters_of(to)
+    if [p.shape for p in sources] != [p.shape for p in targets]:
         raise ValueError("the networks are not the same")
-    for mine, theirs in zip(given, taken, strict=True):
-        mine.copy_(theirs)
+    for target, values in zip(targets, sources, strict=True):
+        target.copy_(values)
 
 
-def serve(side: Side, setting: Setting, answers: int) -> None:
-    """Answer requests on standard input, one JSON document a line, on the descriptor `answers`, until it ends."""
-    first = [p.cpu().clone() for p in parameters_of(side.networks)]
+def serve(trainer: Trainer, setting: Setting, answers: int) -> None:
+    """Answer requests from stdin, one JSON document per line, on the descriptor `answers`, until stdin is closed."""
+    first = [p.cpu().clone() for p in parameters_of(trainer.networks)]
     digest = hashlib.sha256(b"".join(p.contiguous().numpy().tobytes() for p in first)).hexdigest()
     _answer(answers, {"parameters": sum(p.numel() for p in first), "weights": digest})
     for line in sys.stdin:
-        asked = json.loads(line)
+        request = json.loads(line)
         synchronise(setting.device)
         begin, busy = time.perf_counter(), time.process_time()
-        losses = side.train(asked["steps"])
+        losses = trainer.train(request["steps"])
         synchronise(setting.device)
         found: dict[str, Any] = {
             "seconds": time.perf_counter() - begin,
             "processor_seconds": time.process_time() - busy,
             "losses": losses,
         }
-        if asked["moved"]:
-            found["moved"] = _distance(first, parameters_of(side.networks))
+        if request["moved"]:
+            found["moved"] = _relative_distance(first, parameters_of(trainer.networks))
         _answer(answers, found)
 
 
-def private_output() -> int:
-    """Return a descriptor of what was standard output; what libraries print goes to standard error from now on."""
+def reserve_stdout() -> int:
+    """Return a descriptor of stdout, and redirect everything that libraries print to stderr."""
     kept = os.dup(1)
     os.dup2(2, 1)
     return kept
-
-
-def synchronise(device: torch.device) -> None:
-    """Wait for the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _answer(descriptor: int, document: dict[str, Any]) -> None:
@@ -128,7 +124,7 @@ def _answer(descriptor: int, document: dict[str, Any]) -> None:
         stream.write(text)
 
 
-def _distance(before: list[Tensor], after: list[Tensor]) -> float:
+def _relative_distance(before: list[Tensor], after: list[Tensor]) -> float:
     """Return ‖after - before‖ / ‖before‖ over all parameters."""
     moved = sum(float((b.cpu() - a).square().sum()) for a, b in zip(before, after, strict=True))
     return math.sqrt(moved / sum(float(a.square().sum()) for a in before))

@@ -1,0 +1,70 @@
+"""What commands print and write: JSON, exit codes, output files and progress bars."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genbench.errors import UsageError
+
+_REDRAW = 32  # images between two updates of a progress bar
+
+
+def print_json(data: Any) -> None:
+    """Print plain data or records as indented JSON."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+
+
+def record_exit_code(code: int) -> None:
+    """Set the exit code before printing, so that it holds even if the reader closes the pipe early."""
+    click.get_current_context().find_root().obj = int(code)
+
+
+def parse_output_path(text: str, flag: str, suffix: str) -> Path:
+    """Return the path of a file to write; raise `UsageError` for another suffix or a missing folder."""
+    path = Path(text).expanduser()
+    if path.suffix.lower() != suffix:
+        raise UsageError(f"{flag} {text} is not a {suffix} file.", f"Use the suffix {suffix}.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{flag} {text}: the folder {path.parent} does not exist.", "Create it, or choose another.")
+    return path
+
+
+def write_output(path: Path, data: bytes, flag: str) -> None:
+    """Write a file that the user asked for with `flag`; raise `UsageError` if the disk refuses."""
+    from genbench.results.files import atomic_write
+
+    try:
+        atomic_write(path, data)
+    except OSError as error:
+        raise UsageError(f"Cannot write {path}: {error.strerror or error}.", f"Choose another {flag}.") from error
+
+
+@contextmanager
+def show_image_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar over images, on a terminal only; yields a callback (images done, images in total)."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title.replace("[", r"\["), total=None)
+        shown = 0
+
+        def update(done: int, total: int) -> None:
+            nonlocal shown
+            if done - shown >= _REDRAW or done == total:
+                bar.update(task, completed=done, total=total)
+                shown = done
+
+        yield update
