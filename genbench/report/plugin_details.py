@@ -12,7 +12,8 @@ from genbench.plugins.catalogue import SINGULAR, Entry
 from genbench.plugins.loader import Kind
 from genbench.plugins.spec_transfer import TARGETS
 from genbench.report import numbers
-from genbench.report.html.page import cell_title
+from genbench.report.table.layout import clean
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity
 from genbench.results.store import RunContents
 
@@ -38,6 +39,7 @@ def stored_results(kind: Kind, name: str, runs: Iterable[RunContents]) -> list[d
     """Return what cells with this model, loss, dataset, family or metric came to, in the order of the runs."""
     found: list[dict[str, Any]] = []
     for run in runs:
+        names = shown_names(run.record.cells)
         for planned in run.record.cells:
             cell = run.cells.results.get(planned.id)
             if cell is None or not (kind == "metrics" or _names(cell.identity).get(kind) == name):
@@ -48,8 +50,9 @@ def stored_results(kind: Kind, name: str, runs: Iterable[RunContents]) -> list[d
                     {
                         "run": run.name,
                         "cell": planned.id,
-                        "title": cell_title(planned),
+                        "title": clean(names[planned.id]),
                         "status": cell.status,
+                        "device": cell.identity.device,
                         "images": cell.images,
                         "images_per_second": cell.throughput.images_per_second if cell.throughput else None,
                         "estimates": [dataclasses.asdict(estimate) for estimate in estimates],
@@ -136,6 +139,6 @@ def _results(results: Sequence[Mapping[str, Any]]) -> list[str]:
 def _result(result: Mapping[str, Any]) -> str:
     said = [f"{e['metric']} {numbers.with_error(e['value'], e['standard_error'])}" for e in result["estimates"]]
     if result["images_per_second"]:
-        said.append(f"{numbers.rate(result['images_per_second'])} img/s")
+        said.append(f"{numbers.rate(result['images_per_second'])} img/s on {result['device']}")
     status = "" if result["status"] == "ok" else f" [{result['status']}]"
     return f"{result['title']}, {result['images']:,} images{status}: {', '.join(said) or 'no numbers'}"

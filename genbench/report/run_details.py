@@ -9,10 +9,11 @@ import msgspec
 from genbench.report import numbers
 from genbench.report.counters import counted_lines
 from genbench.report.engines import engine_lines
-from genbench.report.html.page import cell_title
 from genbench.report.table.layout import clean
 from genbench.report.table.settings import say
 from genbench.report.table.values import parameters_of, protocol_text
+from genbench.results.cell_names import shown_names
+from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, Energy, PlannedCell, Throughput
 from genbench.results.store import RunContents, RunDirectory
 
@@ -32,13 +33,14 @@ def status_of(contents: RunContents, id: str) -> tuple[str, str]:
 def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
     """Return plan, status and files of every cell as plain data."""
     record = contents.record
+    names = shown_names(record.cells)
     cells = []
     for planned in record.cells:
         status, reason = status_of(contents, planned.id)
         cells.append(
             {
                 "id": planned.id,
-                "title": cell_title(planned),
+                "title": clean(names[planned.id]),
                 "status": status,
                 "reason": reason or planned.reason,
                 "files": files_of(run, planned.id),
@@ -56,7 +58,7 @@ def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell
     result = contents.cells.results.get(planned.id)
     return {
         "id": planned.id,
-        "title": cell_title(planned),
+        "title": clean(shown_names(contents.record.cells)[planned.id]),
         "status": status,
         "reason": reason or planned.reason,
         "files": files_of(run, planned.id),
@@ -108,9 +110,8 @@ def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResul
     if described["reason"]:
         lines += ["", *(f"  {clean(line)}" for line in str(described["reason"]).splitlines())]
     identity = planned.identity
-    settings = {"latent_dim": identity.latent_dim, **identity.recipe}
-    for choice in (identity.model, identity.loss, identity.dataset):
-        settings |= {f"{choice.name}.{name}": value for name, value in choice.options.items()}
+    settings = {"device": identity.device, "latent_dim": identity.latent_dim, **identity.recipe}
+    settings |= options_by_choice(identity)
     lines += ["", "Settings", *(f"  {name} = {clean(say(name, value))}" for name, value in settings.items())]
     if result is not None:
         lines += _course(result)

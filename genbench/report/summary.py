@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.report.html.contact_sheet import contact_sheet
-from genbench.report.html.page import cell_title, page
+from genbench.report.html.page import page
 from genbench.report.table.comparison_table import make_table
-from genbench.report.table.layout import Table
+from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import render
 from genbench.report.table.seeds import several
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import HELD_OUT
 from genbench.results.store import RunContents, RunDirectory, atomic_write
 
@@ -61,9 +62,10 @@ def _markdown(tables: Mapping[str, Table]) -> str:
 
 
 def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
-    entries = [(cell_title(planned), run.sample_path(planned.id)) for planned in contents.record.cells]
+    names = {id: clean(name) for id, name in shown_names(contents.record.cells).items()}
+    entries = [(names[planned.id], run.sample_path(planned.id)) for planned in contents.record.cells]
     entries += [
-        (f"{cell_title(planned)} · reconstructions", path)
+        (f"{names[planned.id]} · reconstructions", path)
         for planned in contents.record.cells
         if (path := run.reconstruction_path(planned.id)).exists()
     ]

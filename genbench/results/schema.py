@@ -473,7 +473,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
 RECORDS: dict[str, type[Record]] = {"cell": CellResult, "reference": ReferenceResult, "run": RunRecord}
 
 
-MACHINE = (
-    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
-    "disturbed",
-)  # fmt: skip
+# Fields that must agree before speed and memory are compared. Precision and engine are chosen on purpose; the hash of
+# the data concerns quality.
+MACHINE_FIELDS = tuple(
+    name for name in Comparability.__struct_fields__ if name not in ("precision", "engine", "data_hash")
+)

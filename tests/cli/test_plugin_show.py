@@ -110,7 +110,7 @@ def test_results_of_a_run_are_shown_with_their_errors_and_without_one_it_says_so
     )
     text = invoke("hinge", "--run", str(tmp_path / "mine")).stdout
     assert (
-        "mine: gan · hinge · mini · cpu · seed 0, 60,000 images: fd-cnn 34.57 ± 0.65, 1,234 img/s (and 1 more)" in text
+        "mine: gan · hinge · mini · seed 0, 60,000 images: fd-cnn 34.57 ± 0.65, 1,234 img/s on cpu (and 1 more)" in text
     )
     assert "vae" not in text
     (shown,) = json.loads(invoke("hinge", "--run", str(tmp_path / "mine"), "--json").stdout)

@@ -18,6 +18,8 @@ from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import html_fragment
 from genbench.report.table.settings import say
 from genbench.report.table.values import parameters_of, protocol_text
+from genbench.results.cell_names import shown_names
+from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 
@@ -39,7 +41,8 @@ def page(run: RunContents, tables: Mapping[str, Table], pictures: Mapping[str, t
     """
     record = run.record
     title = f"genbench · {run.name}"
-    cells = "\n".join(_cell(run, planned, pictures.get(planned.id, ())) for planned in record.cells)
+    names = shown_names(record.cells)
+    cells = "\n".join(_cell(run, planned, names[planned.id], pictures.get(planned.id, ())) for planned in record.cells)
     damaged = run.cells.damaged | {f"references/{id}": why for id, why in run.references.damaged.items()}
     facts = {
         "created": record.created,
@@ -75,14 +78,7 @@ def _titled(title: str, table: Table) -> str:
     return f"<h2>{html.escape(title)}</h2>\n{html_fragment(table)}" if title else html_fragment(table)
 
 
-def cell_title(planned: PlannedCell) -> str:
-    """Return what a reader calls a cell."""
-    identity = planned.identity
-    names = (identity.model.name, identity.loss.name, planned.variant, identity.dataset.name)
-    return clean(" · ".join(part for part in (*names, identity.device, f"seed {identity.seed}") if part), 120)
-
-
-def _cell(run: RunContents, planned: PlannedCell, pictures: tuple[bytes | None, ...]) -> str:
+def _cell(run: RunContents, planned: PlannedCell, name: str, pictures: tuple[bytes | None, ...]) -> str:
     result = run.cells.results.get(planned.id)
     status = result.status if result else "damaged" if planned.id in run.cells.damaged else "not run"
     reason = result.reason if result else run.cells.damaged.get(planned.id, planned.reason)
@@ -93,7 +89,7 @@ def _cell(run: RunContents, planned: PlannedCell, pictures: tuple[bytes | None, 
             _figure(window_strip(result.windows), "throughput of each window"),
         ]
     return f"""<article>
-<h3>{html.escape(cell_title(planned))} <span class="status{"" if status == "ok" else " bad"}">{status}</span></h3>
+<h3>{html.escape(clean(name))} <span class="status{"" if status == "ok" else " bad"}">{status}</span></h3>
 <div class="facts">{html.escape(planned.id)}</div>
 {f"<pre>{html.escape(reason)}</pre>" if reason and status != "ok" else ""}
 <div class="figures">{"".join(figures)}</div>
@@ -118,9 +114,8 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
         what: f"{choice.name} ({choice.origin.distribution} {choice.origin.version})"
         for what, choice in (("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset))
     }
-    for choice in (identity.model, identity.loss, identity.dataset):
-        facts |= {f"{choice.name}.{name}": say(name, value) for name, value in choice.options.items()}
-    facts |= {"latent_dim": identity.latent_dim, "seed": identity.seed}
+    facts |= {name: say(name, value) for name, value in options_by_choice(identity).items()}
+    facts |= {"latent_dim": identity.latent_dim, "seed": identity.seed, "device": identity.device}
     facts |= {name: say(name, value) for name, value in identity.recipe.items()}
     if result is None:
         return facts
