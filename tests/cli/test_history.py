@@ -118,7 +118,7 @@ def test_few_runs_say_that_nothing_can_show_and_none_is_no_data(
 ) -> None:
     one = str(store(tmp_path, 0, 1000))
     assert invoke(["history", one]) == 0
-    assert "no change can show" in capsys.readouterr().out
+    assert "cannot show a change" in capsys.readouterr().out
     RunDirectory.create(tmp_path / "empty", plan())
     assert invoke(["history", str(tmp_path / "empty")]) == 5
     assert invoke(["history", str(tmp_path / "missing")]) == 2

@@ -1,4 +1,4 @@
-"""Rows of a verdict in Markdown: the first inline, what a reader need not see at once folded."""
+"""The rows of a verdict in Markdown: the first ones inline, the rest folded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_ROWS = 20  # inline in a comment
 
 
 def folded(rows: Sequence[Sequence[str]], headings: Sequence[str], alignment: Sequence[str]) -> list[str]:
-    """Return the lines of one table, or of two of which the second is folded; cells are escaped here."""
+    """Return the lines of one table, or of two with the second one folded; this function escapes the cells."""
 
     def table(part: Sequence[Sequence[str]]) -> str:
         escaped = [[markdown(cell) for cell in row] for row in part]

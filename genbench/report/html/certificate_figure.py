@@ -1,4 +1,4 @@
-"""The ladders of a certificate as one SVG: a panel for each, on a logarithmic scale that all share."""
+"""The ladders of a certificate as one SVG: a panel for each, on a shared logarithmic scale."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from genbench.report.html.style import figure_style
 _WIDTH, _HEIGHT = 350, 230  # of a panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 50, 40
 _HEAD = 34
-_DECADES = 6  # below the largest value, what is smaller is drawn at the bottom
-_ERRORS = 2.0  # standard errors that a bar reaches to each side
+_DECADES = 6  # below the largest value; smaller values are drawn at the bottom
+_ERRORS = 2.0  # standard errors that a bar extends to each side
 
 
 def certificate_figure(certificate: Certificate) -> str:
-    """Return the SVG: distance over severity, with bars of two standard errors; dashed: images as they are."""
+    """Return the SVG: distance over severity, with bars of two standard errors; dashed: unchanged images."""
     values = [rung.value for ladder in certificate.ladders for rung in ladder.rungs]
     values = [value for value in values if value > 0 and math.isfinite(value)] or [1.0]
     high = math.ceil(math.log10(max(values)))
@@ -28,7 +28,7 @@ def certificate_figure(certificate: Certificate) -> str:
         for number, ladder in enumerate(certificate.ladders)
     ]
     height = _HEAD + _HEIGHT * math.ceil(len(panels) / 2)
-    title = f"{certificate.floor.metric} of spoilt held-out images of {certificate.dataset}: {certificate.verdict}"
+    title = f"{certificate.floor.metric} of degraded held-out images of {certificate.dataset}: {certificate.verdict}"
     return (
         f'<svg viewBox="0 0 {2 * _WIDTH} {height}" width="{2 * _WIDTH}" height="{height}" role="img" '
         f'xmlns="http://www.w3.org/2000/svg"><title>{html.escape(title)}</title><style>{figure_style()}</style>'

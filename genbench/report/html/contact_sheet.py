@@ -53,7 +53,7 @@ def _tile(path: Path, limit: int) -> Image.Image:
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
     except FileNotFoundError:
-        return _blank("no picture", limit)
+        return _blank("no image", limit)
     except Exception as error:  # whatever the decoder raises for a broken file affects only this tile
         return _blank(f"{path.name} cannot be read:\n{type(error).__name__}", limit)
     longer = max(picture.size)

@@ -14,9 +14,9 @@ from genbench.results.schema import CurvePoint, Window
 _WIDTH, _HEIGHT = 560, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 28, 34
 _LEGEND_LINE = 16
-_DIVERGED = 1e100  # a term beyond this is a gap too: no axis holds it
-_SMALLEST = 1e-290  # a range below this has no ticks that a float could tell apart
-_MOST_POINTS = 400  # more than this many cannot be told apart at this width
+_DIVERGED = 1e100  # a larger term is also a gap: no axis can show it
+_SMALLEST = 1e-290  # ticks of a smaller range would be equal as floats
+_MOST_POINTS = 400  # more are indistinguishable at this width
 
 
 def curves(points: Sequence[CurvePoint]) -> str:
@@ -66,13 +66,13 @@ def window_strip(windows: Sequence[Window]) -> str:
             f'<rect class="{kind}" x="{_LEFT + number * step:.2f}" y="{top:.1f}"'
             f' width="{max(step - 1, 0.5):.2f}" height="{bar:.1f}"><title>{what}</title></rect>'
         )
-    parts.append(_label(_WIDTH - _RIGHT, height - 10, "windows of training, in order; pale: warm-up", "end"))
+    parts.append(_label(_WIDTH - _RIGHT, height - 10, "training windows in order; pale: warm-up", "end"))
     parts.append(_label(_LEFT, 16, "images/s", "start"))
     return _svg("Images per second of each window", parts, height)
 
 
 class _Axis:
-    """A linear map from values to places, the ends of an empty range moved apart."""
+    """A linear map from values to positions; an empty range is widened."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
         if not high - low > _SMALLEST:

@@ -1,4 +1,4 @@
-"""Series over runs as one SVG: a panel for each, with its levels, and a mark where a level changed."""
+"""Series over runs as one SVG: a panel for each, with its levels and a mark at each change of level."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from genbench.gate.history import Series
-from genbench.report.history import change_told, title
+from genbench.report.history import change_text, title
 from genbench.report.html.style import figure_style
 from genbench.report.numbers import significant
 
@@ -18,7 +18,7 @@ _BETTER, _WORSE = "series-2", "series-3"
 
 
 def figure(found: Sequence[Series]) -> str:
-    """Return the SVG; runs are equally far apart, as what lies between two of them is a change of code and no time."""
+    """Return the SVG; runs are equally spaced, because what separates them is a change of code, not time."""
     panels = [
         f'<g transform="translate(0 {_HEAD + _HEIGHT * number})">{_panel(series)}</g>'
         for number, series in enumerate(found)
@@ -57,7 +57,7 @@ def _panel(series: Series) -> str:
         place = (x(change.index - 1) + x(change.index)) / 2
         parts.append(f'<line class="{colour}" x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP - 10}" y2="{bottom}"/>')
         last = place > (_LEFT + right) * 0.6
-        told = change_told(change.share, change.better)
+        told = change_text(change.share, change.better)
         parts.append(_text(place + (-5 if last else 5), _TOP - 4, told, "end" if last else "start"))
     for piece in series.levels:
         ends = x(piece.start - 0.4), x(piece.stop - 0.6)
