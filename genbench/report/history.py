@@ -8,7 +8,7 @@ import msgspec
 from tabulate import tabulate
 
 from genbench.gate.history import Series
-from genbench.report.numbers import MISSING, significant
+from genbench.report.numbers import MISSING, change, significant
 
 HEADINGS = ("since", "run", "commit", "runs", "level", "change")
 RUN_HEADINGS = ("time", "run", "commit", "value", "level", "change")
@@ -39,12 +39,11 @@ def as_json(found: Sequence[Series]) -> str:
 
 def change_text(share: float | None, better: bool) -> str:
     """Return by how much a level changed, and whether that is better or worse."""
-    amount = MISSING if share is None else f"{100 * share:+.1f} %"
-    return f"{amount} {'better' if better else 'worse'}"
+    return f"{change(share)} {'better' if better else 'worse'}"
 
 
 def _levels(series: Series) -> list[list[str]]:
-    changes = {change.index: change_text(change.share, change.better) for change in series.changes}
+    changes = {found.index: change_text(found.share, found.better) for found in series.changes}
     return [
         [
             *_where(series, piece.start),
@@ -57,7 +56,7 @@ def _levels(series: Series) -> list[list[str]]:
 
 
 def _runs(series: Series) -> list[list[str]]:
-    changes = {change.index: change_text(change.share, change.better) for change in series.changes}
+    changes = {found.index: change_text(found.share, found.better) for found in series.changes}
     return [
         [
             *_where(series, index),

@@ -56,6 +56,11 @@ def with_interval(value: float, low: float, high: float) -> str:
     return f"{text} ±{percent:.1f}%" if percent < 0.95 else f"{text} ±{percent:.0f}%"
 
 
+def change(share: float | None) -> str:
+    """Return a relative change: ``+4.9 %``."""
+    return MISSING if share is None else f"{100 * share:+.1f} %"
+
+
 def parameters(number: float) -> str:
     """Return a large count with its unit: ``6.34 M`` parameters, ``2.28 G`` operations."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

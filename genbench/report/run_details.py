@@ -20,14 +20,14 @@ from genbench.results.store import RunContents, RunDirectory
 _MOST_POINTS = 12  # of a curve
 
 
-def status_of(contents: RunContents, id: str) -> tuple[str, str]:
+def status_of(contents: RunContents, planned: PlannedCell) -> tuple[str, str]:
     """Return a planned cell's status and reason; in addition to the stored ones: 'not run' and 'damaged'."""
-    result = contents.cells.results.get(id)
+    result = contents.cells.results.get(planned.id)
     if result is not None:
         return result.status, result.reason
-    if id in contents.cells.damaged:
-        return "damaged", contents.cells.damaged[id]
-    return "not run", ""
+    if planned.id in contents.cells.damaged:
+        return "damaged", contents.cells.damaged[planned.id]
+    return "not run", planned.reason
 
 
 def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
@@ -36,13 +36,13 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
     names = shown_names(record.cells)
     cells = []
     for planned in record.cells:
-        status, reason = status_of(contents, planned.id)
+        status, reason = status_of(contents, planned)
         cells.append(
             {
                 "id": planned.id,
                 "title": clean(names[planned.id]),
                 "status": status,
-                "reason": reason or planned.reason,
+                "reason": reason,
                 "files": files_of(run, planned.id),
             }
         )
@@ -54,13 +54,13 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
 
 def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell) -> dict[str, Any]:
     """Return everything stored about one cell as plain data."""
-    status, reason = status_of(contents, planned.id)
+    status, reason = status_of(contents, planned)
     result = contents.cells.results.get(planned.id)
     return {
         "id": planned.id,
         "title": clean(shown_names(contents.record.cells)[planned.id]),
         "status": status,
-        "reason": reason or planned.reason,
+        "reason": reason,
         "files": files_of(run, planned.id),
         "identity": msgspec.to_builtins(planned.identity),
         "result": None if result is None else msgspec.to_builtins(result),

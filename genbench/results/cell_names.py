@@ -28,8 +28,8 @@ def cell_name(planned: PlannedCell) -> str:
 def shown_names(cells: Sequence[PlannedCell]) -> dict[str, str]:
     """Return the names under which people see the cells of one plan, by id; different ids have different names.
 
-    A name holds model, loss, variant, dataset and seed, and each setting that differs between cells in which these are
-    the same. Cells that still look the same get the digest from their id.
+    A name consists of model, loss, variant, dataset and seed, and of each setting that differs between cells in which
+    these are the same. Cells whose settings all agree get the digest from their id.
     """
     parts = {cell.id: _usual_parts(cell) for cell in cells}
     settings = {cell.id: _settings(cell.identity) for cell in cells}

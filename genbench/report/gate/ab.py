@@ -6,17 +6,11 @@ from tabulate import tabulate
 
 from genbench.gate.verdict import Verdict
 from genbench.report.gate.junit import Case, junit
-from genbench.report.gate.markdown import folded
-from genbench.report.markup import markdown
-from genbench.report.numbers import MISSING
+from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
+from genbench.report.numbers import MISSING, change
 from genbench.results.comparison import CellDecision, Comparison
 
 HEADINGS = ("cell", "time per step", "bounds", "blocks", "verdict")
-
-
-def change(share: float | None) -> str:
-    """Return a change of time as text: ``+4.9 %`` is slower."""
-    return MISSING if share is None else f"{100 * share:+.1f} %"
 
 
 def describe(decision: CellDecision) -> str:
@@ -43,11 +37,12 @@ def text(comparison: Comparison) -> str:
 
 def summary(comparison: Comparison) -> str:
     """Return Markdown for a step summary or a comment, the most important rows first."""
-    sign = {"ok": "✅", "improved": "✅", "regressed": "❌", "inconclusive": "❔"}.get(comparison.verdict, "⚠️")
-    lines = [f"### {sign} genbench: {comparison.verdict}{markdown(_because(comparison))}", ""]
-    lines += [f"{markdown(comparison.base)} → {markdown(comparison.head)}", ""]
-    lines += folded(_rows(comparison), HEADINGS, _ALIGNED)
-    return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(comparison))]) + "\n"
+    verdict, because = Verdict(comparison.verdict), _because(comparison)
+    lines = [
+        *heading(verdict, because, comparison.base, comparison.head),
+        *folded(_rows(comparison), HEADINGS, _ALIGNED),
+    ]
+    return "\n".join([*lines, *paragraph(_remarks(comparison))]) + "\n"
 
 
 def cases(comparison: Comparison) -> str:
@@ -66,11 +61,10 @@ def cases(comparison: Comparison) -> str:
 
 
 _ALIGNED = ("left", "right", "right", "right", "left")
-_FIRST = ("regressed", "no-data", "not-comparable", "inconclusive", "improved", "ok")
 
 
 def _rows(comparison: Comparison) -> list[list[str]]:
-    ordered = sorted(comparison.cells, key=lambda decision: _FIRST.index(decision.verdict))
+    ordered = sorted(comparison.cells, key=lambda decision: WORST_FIRST.index(Verdict(decision.verdict)))
     return [
         [
             decision.cell,

@@ -11,14 +11,11 @@ from tabulate import tabulate
 from genbench.gate.judge import Finding, whole
 from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
-from genbench.report.gate.markdown import folded
-from genbench.report.markup import markdown
-from genbench.report.numbers import MISSING, significant
+from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
+from genbench.report.numbers import MISSING, change, significant
 
 HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "limit", "verdict")
 _ALIGNED = ("left", "left", *["right"] * 5, "left")
-_FIRST = (*Verdict,)
-_SIGNS = {Verdict.OK: "✅", Verdict.IMPROVED: "✅", Verdict.REGRESSED: "❌", Verdict.INCONCLUSIVE: "❔"}
 
 
 def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) -> str:
@@ -36,14 +33,8 @@ def summary(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
     """Return Markdown, worst first; less important rows are folded."""
     verdict = whole(findings)
     shown, same = _chosen(sorted(findings, key=_importance), everything=False)
-    lines = [
-        f"### {_SIGNS.get(verdict, '⚠️')} genbench: {verdict}",
-        "",
-        f"{markdown(sides[0])} → {markdown(sides[1])}",
-        "",
-    ]
-    lines += folded([_row(finding) for finding in shown], HEADINGS, _ALIGNED)
-    return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(shown, same))]) + "\n"
+    lines = [*heading(verdict, "", *sides), *folded([_row(finding) for finding in shown], HEADINGS, _ALIGNED)]
+    return "\n".join([*lines, *paragraph(_remarks(shown, same))]) + "\n"
 
 
 def cases(findings: Sequence[Finding], suite: str) -> str:
@@ -93,14 +84,14 @@ def _chosen(findings: Sequence[Finding], everything: bool) -> tuple[list[Finding
 
 
 def _row(finding: Finding) -> list[str]:
-    bounds = MISSING if finding.low is None else f"{_percent(finding.low)} … {_percent(finding.high)}"
+    bounds = MISSING if finding.low is None else f"{change(finding.low)} … {change(finding.high)}"
     verdict = str(finding.verdict) if finding.judged else f"({'new' if finding.kind == 'cell' else finding.verdict})"
     return [
         finding.cell,
         finding.quantity or MISSING,
         _number(finding.base),
         _number(finding.head),
-        MISSING if finding.change is None else _percent(finding.change),
+        change(finding.change),
         bounds,
         finding.limit or MISSING,
         verdict,
@@ -123,15 +114,10 @@ def _named(where: Sequence[str], most: int = 3) -> str:
 
 
 def _importance(finding: Finding) -> tuple[bool, int]:
-    order = ("regressed", "no-data", "not-comparable", "inconclusive", "improved", "ok")
-    return not finding.judged, order.index(finding.verdict)
+    return not finding.judged, WORST_FIRST.index(finding.verdict)
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return MISSING
     return f"{round(value):,}" if value == round(value) and abs(value) < 1e15 else significant(value)
-
-
-def _percent(share: float | None) -> str:
-    return MISSING if share is None else f"{100 * share:+.1f} %"

@@ -51,17 +51,17 @@ def _tile(path: Path, limit: int) -> Image.Image:
 
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+            grid = opened.convert("RGB")
     except FileNotFoundError:
         return _blank("no image", limit)
     except Exception as error:  # whatever the decoder raises for a broken file affects only this tile
         return _blank(f"{path.name} cannot be read:\n{type(error).__name__}", limit)
-    longer = max(picture.size)
+    longer = max(grid.size)
     if longer > limit:
-        picture.thumbnail((limit, limit), Image.Resampling.LANCZOS)
-        return picture
+        grid.thumbnail((limit, limit), Image.Resampling.LANCZOS)
+        return grid
     factor = limit // longer  # whole factors keep every pixel square and sharp
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    return grid.resize((grid.width * factor, grid.height * factor), Image.Resampling.NEAREST)
 
 
 def _blank(reason: str, limit: int) -> Image.Image:

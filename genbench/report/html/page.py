@@ -14,6 +14,7 @@ from genbench.report.engines import engine_lines
 from genbench.report.html.curves import training_figures
 from genbench.report.html.figures import window_strip
 from genbench.report.html.style import STYLE
+from genbench.report.run_details import status_of
 from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import html_fragment
 from genbench.report.table.settings import setting_text
@@ -80,8 +81,7 @@ def _titled(title: str, table: Table) -> str:
 
 def _cell(run: RunContents, planned: PlannedCell, name: str, grids: tuple[bytes | None, ...]) -> str:
     result = run.cells.results.get(planned.id)
-    status = result.status if result else "damaged" if planned.id in run.cells.damaged else "not run"
-    reason = result.reason if result else run.cells.damaged.get(planned.id, planned.reason)
+    status, reason = status_of(run, planned)
     figures = [_image(png, what) for png, what in zip(grids, _GRIDS, strict=False)]
     if result:
         figures += [
@@ -119,7 +119,7 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     facts |= {name: setting_text(name, value) for name, value in identity.recipe.items()}
     if result is None:
         return facts
-    facts |= {f"parameters of {name}": said for name, said in parameters_of(result).items()}
+    facts |= {f"parameters of {name}": text for name, text in parameters_of(result).items()}
     facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
     facts |= {"FLOP/sample": numbers.parameters(result.flops_per_sample)} if result.flops_per_sample else {}
     facts |= {"samples/s": numbers.rate(result.samples_per_second)} if result.samples_per_second else {}

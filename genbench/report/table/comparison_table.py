@@ -73,7 +73,7 @@ def _columns(
     cells: Sequence[CellOutcome], settings: Settings, metrics: Sequence[Column], wanted: Sequence[Target], runs: int
 ) -> list[Column]:
     shared = [name for name in settings.shared if name not in ("run", "model")]
-    several = several_processes(cells)
+    several, gpu = several_processes(cells), _any(cells, _has_gpu_memory)
     return [
         Column("run", shown=runs > 1),
         Column("model"),
@@ -86,7 +86,7 @@ def _columns(
         Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
         Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _samples_cost_more)),
         Column("peak memory", unit="MiB", direction="lower", numeric=True),
-        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if _any_gpu(cells) else []),
+        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if gpu else []),
         Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
         *metrics,
         *_best_columns(cells),
@@ -172,6 +172,5 @@ def _any(cells: Sequence[CellOutcome], known: Callable[[CellResult], object]) ->
     return any(cell.result is not None and known(cell.result) for cell in cells)
 
 
-def _any_gpu(cells: Sequence[CellOutcome]) -> bool:
-    memories = [cell.result.memory for cell in cells if cell.result]
-    return any(memory is not None and memory.peak_allocated is not None for memory in memories)
+def _has_gpu_memory(result: CellResult) -> bool:
+    return result.memory is not None and result.memory.peak_allocated is not None
