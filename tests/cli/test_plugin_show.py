@@ -78,7 +78,7 @@ def test_a_plugin_is_shown_with_all_that_it_registers_and_what_cannot_be_built_s
     assert models["refuser"]["parameters"][0]["reason"] == "ValueError: not in the mood"
     text = "\n".join(text_of("models", data) for data in models.values())
     assert "width: int ≥ 1 (default 4): units" in text
-    assert "1×8×8: generator 364  discriminator 65  together 429" in text
+    assert "1×8×8: generator 364  discriminator 65  total 429" in text
     assert "1×8×8: ValueError: not in the mood" in text
     for fact in ("acme-models (acme-models 1.2)", "Acme 2025", "hinge", "1×8×8, 3×8×8", "-1 to 1"):
         assert fact in text, fact
@@ -101,7 +101,7 @@ def test_every_kind_can_be_shown(name: str, facts: list[str]) -> None:
 
 
 def test_results_of_a_run_are_shown_with_their_errors_and_without_one_it_says_so(tmp_path: Path) -> None:
-    assert "no stored results at hand" in invoke("hinge").stdout
+    assert "no stored results (--run RUN" in invoke("hinge").stdout
     stored(
         tmp_path / "mine",
         cell("gan-1", identity("gan", "hinge")),
