@@ -50,6 +50,7 @@ from genbench.plugins.loader import Plugin
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.lines import Lines
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
+from genbench.results.identity_settings import settings_by_kind
 from genbench.results.schema import CellIdentity, PlannedCell
 from genbench.train.builder import Built, build_cell
 from genbench.train.torch_setup import set_up_torch
@@ -208,12 +209,9 @@ def _axes(cell: PlannedCell) -> dict[str, str]:
 
 def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
     """Return what decides how much work a step is; what is only measured or written has no part in it."""
-    found: dict[str, OptionValue] = {"loss": identity.loss.name, "latent_dim": identity.latent_dim}
-    found |= {"dataset": identity.dataset.name, "image_shape": list(identity.image_shape)}
-    found |= {f"model.{key}": value for key, value in identity.model.options.items()}
-    found |= {f"loss.{key}": value for key, value in identity.loss.options.items()}
+    found = {"loss": identity.loss.name, "dataset": identity.dataset.name, **settings_by_kind(identity)}
     aside = ("images", "samples", "energy_seconds", "warmup_steps", "evaluate_every", "best_metric", "patience")
-    return found | {key: value for key, value in identity.recipe.items() if key not in aside}
+    return {key: value for key, value in found.items() if key not in aside and not key.startswith("dataset.")}
 
 
 def main() -> None:

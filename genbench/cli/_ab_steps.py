@@ -21,6 +21,7 @@ from genbench.errors import ExitCode
 from genbench.measure import machine
 from genbench.plan.request import make_request, read_config
 from genbench.report.gate import ab
+from genbench.report.numbers import change
 from genbench.report.numbers import seconds as duration
 from genbench.results.comparison import Comparison
 from genbench.results.files import atomic_write
@@ -79,7 +80,7 @@ def make_progress(report: Callable[[str], None]) -> Callable[[Comparing], None]:
     def report_block(comparing: Comparing) -> None:
         last, looks = comparing.blocks[-1], comparing.looks.blocks
         ahead = next((look for look in looks if look > last.number), None)
-        ratios = [f"{cell} {ab.change(record.log_ratio)}" for cell, record in last.cells.items()]
+        ratios = [f"{cell} {change(record.log_ratio)}" for cell, record in last.cells.items()]
         ratios += [f"{cell} failed" for cell in last.failed]
         following = f"next look after {ahead}" if ahead and comparing.open_cells else "done"
         report(f"[{last.number}/{looks[-1]}] {' · '.join(ratios)} · {duration(last.seconds)} · {following}")

@@ -31,6 +31,7 @@ from genbench.plugins.loader import Kind
 from genbench.report.progress import choose_display
 from genbench.report.summary import write_summary
 from genbench.report.table.render import render
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, Rendezvous, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner.pool import WorkerPool
@@ -39,7 +40,6 @@ from genbench.runner.supervisor import (
     Supervisor,
     ask_devices,
     estimate,
-    label,
     stop_on_signals,
 )
 from genbench.trackers.dispatch import Trackers
@@ -255,8 +255,11 @@ def dry_run_report(
     """
     measured: dict[bytes, dict[str, Any] | str] = {}
     rows: list[dict[str, Any]] = []
+    names = shown_names(plan.cells)
     for cell in plan.cells:
-        row: dict[str, Any] = {"id": cell.id, "cell": label(cell), "possible": not cell.reason, "reason": cell.reason}
+        row: dict[str, Any] = {
+            "id": cell.id, "cell": names[cell.id], "possible": not cell.reason, "reason": cell.reason,
+        }  # fmt: skip
         if not cell.reason:
             key = msgspec.json.encode(msgspec.structs.replace(cell.identity, seed=0), order="deterministic")
             if key not in measured:  # the cost does not depend on the seed

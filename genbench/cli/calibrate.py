@@ -46,8 +46,8 @@ def command(
     from genbench.ab.session import Block, Session
     from genbench.cli._ab_steps import machine_facts, make_question, stop_on_sigterm
     from genbench.gate.sequential import LookSchedule
-    from genbench.report.gate.ab import change
     from genbench.report.gate.calibration import text
+    from genbench.report.numbers import change
 
     injected, limit = parse_share(slowdown, "--slowdown"), parse_share(max_slowdown)
     if blocks < 2 or injected == 0:

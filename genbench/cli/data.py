@@ -79,7 +79,7 @@ def _scan(source: str, target: Target, progress: Progress) -> Scan:
 
         channels, size, _ = target.shape
         scan = scan_folder(target.folder, size, channels, progress)
-        if not scan.names and not scan.unreadable and not (scan.files and scan.files.unread):
+        if not scan.names and not scan.unreadable and not (scan.files and scan.files.unsupported):
             raise DataError(f"There are no images in {scan.source}.", "Give a folder that contains image files.")
         return scan
     import dataclasses

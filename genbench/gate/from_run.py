@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from genbench.api.options import OptionValue
 from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.results.cell_names import cell_name
-from genbench.results.schema import MACHINE, CellIdentity, CellResult, Comparability, PlannedCell
+from genbench.results.identity_settings import settings_by_kind
+from genbench.results.schema import MACHINE_FIELDS, CellResult, Comparability, PlannedCell
 from genbench.results.store import RunContents
 
 _MEASURED = ("ok", "collapsed")  # statuses; a collapsed training was measured too, and its quality shows the collapse
@@ -25,14 +25,6 @@ def measurements_of_run(contents: RunContents) -> Measurements:
     return Measurements(contents.name, {name: _entry(members, damaged) for name, members in grouped.items()})
 
 
-def settings_of(identity: CellIdentity) -> dict[str, OptionValue]:
-    """Return the requested settings, without the seed and the versions of the code."""
-    found: dict[str, OptionValue] = {"image_shape": list(identity.image_shape), "latent_dim": identity.latent_dim}
-    for kind, choice in (("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset)):
-        found |= {f"{kind}.{name}": value for name, value in choice.options.items()}
-    return found | dict(identity.recipe)
-
-
 def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Mapping[str, str]) -> CellMeasurements:
     members = list(members)
     results = [result for _, result in members if result is not None and result.status in _MEASURED]
@@ -42,7 +34,7 @@ def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Ma
         if result is None or result.status not in _MEASURED
     ]
     return CellMeasurements(
-        settings=settings_of(members[0][0].identity),
+        settings=settings_by_kind(members[0][0].identity),
         machine=_machine(results),
         counters=_counters(results),
         speeds=[r.throughput.images_per_second for r in results if r.throughput is not None],
@@ -54,7 +46,7 @@ def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Ma
 
 def _machine(results: Iterable[CellResult]) -> dict[str, str]:
     measured = [result.comparability for result in results if result.comparability is not None]
-    return {name: _common_value(measured, name) for name in MACHINE} if measured else {}
+    return {name: _common_value(measured, name) for name in MACHINE_FIELDS} if measured else {}
 
 
 def _common_value(measured: Iterable[Comparability], name: str) -> str:

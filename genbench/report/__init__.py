@@ -1,1 +1,1 @@
-"""Tables, pictures, pages and the live display: what is shown. Nothing here decides."""
+"""Tables, figures, pages and the live display: presents results, never decides."""

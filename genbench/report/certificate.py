@@ -1,4 +1,4 @@
-"""The certificate of an extractor, and the check of a fast path, for a reader."""
+"""The certificate of an extractor and the acceptance of its fast path, as text."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from genbench.report.table.layout import clean
 def certificate_text(certificate: Certificate) -> str:
     """Return floor, ladders and verdicts."""
     floor = certificate.floor
-    beside = [
+    optional = [
         f"{what} {significant(value, 3)}"
-        for what, value in (("less its bias", floor.debiased), ("a perfect generator scores", floor.null))
+        for what, value in (("debiased", floor.debiased), ("perfect generator", floor.null))
         if value is not None
     ]
     lines = [
         f"{clean(certificate.extractor)} on {clean(certificate.dataset)}: {clean(floor.metric)} of "
         f"{count(floor.n)} held-out images",
         "",
-        f"floor  {'; '.join([with_error(floor.value, floor.standard_error), *beside])}",
+        f"floor  {'; '.join([with_error(floor.value, floor.standard_error), *optional])}",
     ]
     for ladder in certificate.ladders:
         lines += ["", *_ladder(ladder)]
@@ -29,16 +29,15 @@ def certificate_text(certificate: Certificate) -> str:
 
 
 def acceptance_text(found: Acceptance) -> str:
-    """Return both numbers, the speed and the verdict."""
+    """Return the difference and its tolerance, both distances, the speedup and the verdict."""
     path = " and ".join([found.precision, *(["compiled"] if found.compiled else [])])
-    faster = f"{significant(found.speedup, 3)} times as fast on this {found.device}"
     return (
         f"{clean(found.extractor)} in {path} on {clean(found.dataset)}, {count(found.n)} held-out images\n\n"
-        f"fast from exact features  {significant(found.difference, 3)}\n"
-        f"tolerated                 {significant(found.tolerated, 3)} "
-        f"({TOLERANCE:g} of the standard error {significant(found.standard_error, 3)})\n"
-        f"the distance itself       {significant(found.distance)} exact, {significant(found.fast_distance)} fast\n"
-        f"speed                     {faster}\n\n"
+        f"difference  {significant(found.difference, 3)} between fast and exact features\n"
+        f"tolerance   {significant(found.tolerated, 3)} "
+        f"({TOLERANCE:g} × the standard error {significant(found.standard_error, 3)})\n"
+        f"distance    {significant(found.distance)} exact, {significant(found.fast_distance)} fast\n"
+        f"speed       {significant(found.speedup, 3)} times as fast on this {found.device}\n\n"
         f"{'accepted' if found.accepted else 'not accepted'}\n"
     )
 

@@ -1,4 +1,4 @@
-"""What is said of the engine that executed a cell's steps: asked, used, why, and what was tried."""
+"""The engine that executed a cell's steps, as text: requested, used, why, and which ones were tried."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from genbench.results.schema import EngineCheck, EngineRecord, EngineTrial
 
 
 def engine_lines(record: EngineRecord) -> list[str]:
-    """Return a line on what was used, and one on each engine that was tried."""
-    asked = "" if record.asked == record.used else f" ({record.asked} was asked for)"
+    """Return one line on the engine used and one on each engine tried."""
+    requested = "" if record.asked == record.used else f" (requested: {record.asked})"
     reason = "" if record.reason == "asked for" else f": {record.reason}"
-    return [f"engine: {record.used}{asked}{reason}", *(f"  {_trial(trial)}" for trial in record.trials)]
+    return [f"engine: {record.used}{requested}{reason}", *(f"  {_trial(trial)}" for trial in record.trials)]
 
 
 def _trial(trial: EngineTrial) -> str:
-    said = [f"{trial.engine}: {trial.outcome}"]
+    parts = [f"{trial.engine}: {trial.outcome}"]
     if trial.reason:
-        said.append(trial.reason)
+        parts.append(trial.reason)
     if trial.prepare_seconds:
-        said.append(f"prepared in {numbers.seconds(trial.prepare_seconds)}")
+        parts.append(f"prepared in {numbers.seconds(trial.prepare_seconds)}")
     if trial.seconds_per_step:
-        said.append(f"{numbers.significant(1e3 * statistics.median(trial.seconds_per_step), 3)} ms per step")
+        parts.append(f"{numbers.significant(1e3 * statistics.median(trial.seconds_per_step), 3)} ms per step")
     if trial.check is not None:
-        said.append(_check(trial.check))
-    return ", ".join([*said, *trial.notes])
+        parts.append(_check(trial.check))
+    return ", ".join([*parts, *trial.notes])
 
 
 def _check(check: EngineCheck) -> str:
-    """Name each deviation with what was allowed."""
+    """Return each deviation with its tolerance."""
     bounds = (
-        f"{bound.what.replace('_', ' ')} {_number(bound.found)} of {_number(bound.tolerance)}" for bound in check.bounds
+        f"{bound.what.replace('_', ' ')} {_number(bound.found)} (tolerance {_number(bound.tolerance)})"
+        for bound in check.bounds
     )
-    return f"deviates from eager fp32 in {check.steps} steps by {', '.join(bounds)}"
+    return f"deviation from eager fp32 over {check.steps} steps: {', '.join(bounds)}"
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What `genbench history` says: the levels of each series on a terminal, everything as JSON."""
+"""The output of `genbench history`: the levels of each series as text, everything as JSON."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import msgspec
 from tabulate import tabulate
 
 from genbench.gate.history import TimeSeries
-from genbench.report.numbers import MISSING, significant
+from genbench.report.numbers import MISSING, change, significant
 
 HEADINGS = ("since", "run", "commit", "runs", "level", "change")
-EVERY = ("time", "run", "commit", "value", "level", "change")
+RUN_HEADINGS = ("time", "run", "commit", "value", "level", "change")
 
 
 def text(found: Sequence[TimeSeries], everything: bool) -> str:
@@ -19,7 +19,7 @@ def text(found: Sequence[TimeSeries], everything: bool) -> str:
     parts = []
     for series in found:
         rows = _runs(series) if everything else _levels(series)
-        headings = EVERY if everything else HEADINGS
+        headings = RUN_HEADINGS if everything else HEADINGS
         number = ("right", "right", "right")
         table = tabulate(rows, headings, disable_numparse=True, colalign=("left", "left", "left", *number))
         parts.append(f"{title(series)}\n{series.conditions}\n\n{table}\n")
@@ -27,7 +27,7 @@ def text(found: Sequence[TimeSeries], everything: bool) -> str:
 
 
 def title(series: TimeSeries) -> str:
-    """Return what is shown, with an arrow towards the better."""
+    """Return the title of a series, with an arrow towards the better values."""
     return f"{series.cell}: {series.quantity} {'↑' if series.direction == 'higher' else '↓'}"
 
 
@@ -37,14 +37,13 @@ def as_json(found: Sequence[TimeSeries]) -> str:
     return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
 
 
-def change_told(share: float | None, better: bool) -> str:
-    """Say by how much a level changed, and whether that is good."""
-    amount = MISSING if share is None else f"{100 * share:+.1f} %"
-    return f"{amount} {'better' if better else 'worse'}"
+def change_text(share: float | None, better: bool) -> str:
+    """Return by how much a level changed, and whether that is better or worse."""
+    return f"{change(share)} {'better' if better else 'worse'}"
 
 
 def _levels(series: TimeSeries) -> list[list[str]]:
-    changes = {change.index: change_told(change.share, change.better) for change in series.changes}
+    changes = {found.index: change_text(found.share, found.better) for found in series.changes}
     return [
         [
             *_where(series, piece.start),
@@ -57,7 +56,7 @@ def _levels(series: TimeSeries) -> list[list[str]]:
 
 
 def _runs(series: TimeSeries) -> list[list[str]]:
-    changes = {change.index: change_told(change.share, change.better) for change in series.changes}
+    changes = {found.index: change_text(found.share, found.better) for found in series.changes}
     return [
         [
             *_where(series, index),
@@ -78,7 +77,7 @@ def _where(series: TimeSeries, index: int) -> list[str]:
 def _ending(found: Sequence[TimeSeries]) -> str:
     changes = sum(len(series.changes) for series in found)
     longest = max(len(series.points) for series in found)
-    told = f"{changes} change{'s' if changes != 1 else ''} of level in {len(found)} series"
-    return f"{told}. An annotation, not a verdict: `genbench ab` and `genbench check` decide." + (
-        " A level has three runs at least: with fewer than six, no change can show." if longest < 6 else ""
+    count = f"{changes} change{'s' if changes != 1 else ''} of level in {len(found)} series"
+    return f"{count}. An annotation, not a verdict: `genbench ab` and `genbench check` decide." + (
+        " A level has at least three runs, so fewer than six runs cannot show a change." if longest < 6 else ""
     )

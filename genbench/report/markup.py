@@ -1,4 +1,4 @@
-"""How text is made harmless in each format: a plugin's names and messages may contain anything."""
+"""Escaping of text in each format: a plugin's names and messages may contain anything."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class Markup(NamedTuple):
 
 
 def markdown(text: str) -> str:
-    """Escape what GitHub's Markdown would read as formatting, a table's border or HTML."""
+    """Escape what GitHub's Markdown would interpret as formatting, table borders or HTML."""
     return _MARKDOWN.sub(r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def latex(text: str) -> str:
-    """Escape what LaTeX would read as a command; write the signs that tables use as mathematics."""
+    """Escape what LaTeX would interpret as a command; write the symbols used in tables as mathematics."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
 def spreadsheet(text: str) -> str:
-    """Keep a spreadsheet from running text as a formula: a leading ``= + - @`` gets an apostrophe before it."""
+    """Prevent a spreadsheet from evaluating text as a formula: put an apostrophe before a leading ``= + - @``."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 

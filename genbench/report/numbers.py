@@ -1,4 +1,4 @@
-"""How numbers are written for readers: as many digits as their error supports, and no more."""
+"""Number formatting: as many digits as the error supports, and no more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def count(number: float) -> str:
 
 
 def counted(number: float) -> str:
-    """Return an exact count, which is a fraction where something happens in some steps only: ``246``, ``61.5``."""
+    """Return an exact count, which is a fraction if something happens in only some steps: ``246``, ``61.5``."""
     return count(number) if number == round(number) else f"{number:,.4f}".rstrip("0")
 
 
 def significant(number: float, digits: int = 4) -> str:
-    """Return `number` to that many significant digits, thousands separated, without an exponent where one can."""
+    """Return `number` to that many significant digits, thousands separated, without an exponent if possible."""
     if number == 0 or not math.isfinite(number):
         return f"{number:g}"
     exponent = math.floor(math.log10(abs(float(f"{number:.{digits - 1}e}"))))
@@ -43,17 +43,22 @@ def with_error(value: float, error: float | None) -> str:
 
 
 def rate(number: float) -> str:
-    """Return a speed: three significant digits, or the whole number where that has more."""
+    """Return a speed: three significant digits, or the whole number if that has more."""
     return significant(number, 3) if not 100 <= number < math.inf else count(number)
 
 
 def with_interval(value: float, low: float, high: float) -> str:
-    """Return ``1,234 ±2%``: the percentage is the larger half of [low, high]; none where one sample made both ends."""
+    """Return ``1,234 ±2%``: the percentage is the larger half of [low, high]; omitted if the two are equal."""
     text = rate(value)
     if not value > 0 or low == high:
         return text
     percent = 100 * max(high - value, value - low, 0.0) / value
     return f"{text} ±{percent:.1f}%" if percent < 0.95 else f"{text} ±{percent:.0f}%"
+
+
+def change(share: float | None) -> str:
+    """Return a relative change: ``+4.9 %``."""
+    return MISSING if share is None else f"{100 * share:+.1f} %"
 
 
 def parameters(number: float) -> str:
@@ -65,7 +70,7 @@ def parameters(number: float) -> str:
 
 
 def seconds(number: float) -> str:
-    """Return a duration for people: ``0.4 s``, ``34 s``, ``2 min 05 s``, ``1 h 02 min``."""
+    """Return a readable duration: ``0.4 s``, ``34 s``, ``2 min 05 s``, ``1 h 02 min``."""
     if not math.isfinite(number) or number < 0:
         return "? s"
     if number < 9.95:
@@ -79,6 +84,6 @@ def seconds(number: float) -> str:
 
 
 def _fixed(number: float, decimals: int) -> str:
-    """Return `number` rounded at a decimal place, which may lie before the point, without a negative zero."""
+    """Return `number` rounded to `decimals` places, possibly negative, without a negative zero."""
     rounded = round(number, decimals)
     return f"{rounded if rounded else 0.0:,.{max(decimals, 0)}f}"

@@ -1,4 +1,4 @@
-"""What is known of something that a plugin registers, as plain data and as text."""
+"""Details of something that a plugin registers, as plain data and as text."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from genbench.plugins.catalogue import SINGULAR, Entry
 from genbench.plugins.loader import Kind
 from genbench.plugins.spec_transfer import CODE_FIELDS
 from genbench.report import numbers
-from genbench.report.html.page import cell_title
+from genbench.report.table.layout import clean
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity
 from genbench.results.store import RunContents
 
-_ELSEWHERE = ("name", "summary", "options", "plugin", "kind", "parameters", "results")  # not among the declared facts
+_SHOWN_ELSEWHERE = ("name", "summary", "options", "plugin", "kind", "parameters", "results")
 
 
 def describe_entry(entry: Entry[Any]) -> dict[str, Any]:
-    """Return every declared field of a spec but its code, its options, and its plugin."""
+    """Return every declared field of a spec except its code, its options, and its plugin."""
     spec = entry.spec
     data = {
         field.name: getattr(spec, field.name)
@@ -35,9 +36,10 @@ def describe_entry(entry: Entry[Any]) -> dict[str, Any]:
 
 
 def stored_results(kind: Kind, name: str, runs: Iterable[RunContents]) -> list[dict[str, Any]]:
-    """Return what cells with this model, loss, dataset, family or metric came to, in the order of the runs."""
+    """Return the results of cells with this model, loss, dataset, family or metric, in the order of the runs."""
     found: list[dict[str, Any]] = []
     for run in runs:
+        names = shown_names(run.record.cells)
         for planned in run.record.cells:
             cell = run.cells.results.get(planned.id)
             if cell is None or not (kind == "metrics" or _names(cell.identity).get(kind) == name):
@@ -48,8 +50,9 @@ def stored_results(kind: Kind, name: str, runs: Iterable[RunContents]) -> list[d
                     {
                         "run": run.name,
                         "cell": planned.id,
-                        "title": cell_title(planned),
+                        "title": clean(names[planned.id]),
                         "status": cell.status,
+                        "device": cell.identity.device,
                         "images": cell.images,
                         "images_per_second": cell.throughput.images_per_second if cell.throughput else None,
                         "estimates": [dataclasses.asdict(estimate) for estimate in estimates],
@@ -68,31 +71,35 @@ def _names(identity: CellIdentity) -> dict[str, str]:
 
 
 def text_of(kind: Kind, described: Mapping[str, Any]) -> str:
-    """Return the same for people."""
+    """Return a described entry as text."""
     plugin = described["plugin"]
     rows = [("plugin", f"{plugin['name']} ({plugin['distribution']} {plugin['version']})")]
-    rows += [(name.replace("_", " "), _say(name, value)) for name, value in described.items() if _worth(name, value)]
+    rows += [
+        (name.replace("_", " "), _text(name, value))
+        for name, value in described.items()
+        if _is_worth_a_line(name, value)
+    ]
     width = max(len(label) for label, _ in rows)
     lines = [f"{SINGULAR[kind]} {described['name']}", f"  {described['summary']}"]
-    lines += [f"  {label:<{width}}  {said}" for label, said in rows]
+    lines += [f"  {label:<{width}}  {text}" for label, text in rows]
     if described.get("options"):
         lines.append("  options")
         lines += [f"    {option['name']}: {Option(**option).describe()}" for option in described["options"]]
     if "parameters" in described:
-        lines.append("  parameters, at the default options")
+        lines.append("  parameters, with default options")
         lines += [f"    {line}" for line in _parameters(described["parameters"])]
     if "results" in described:
         results = described["results"]
-        lines.append("  stored results" if results else "  no stored results at hand (--run RUN names a run of yours)")
+        lines.append("  stored results" if results else "  no stored results (--run RUN names one of your runs)")
         lines += [f"    {line}" for line in _results(results)]
     return "\n".join(lines)
 
 
-def _worth(name: str, value: Any) -> bool:
-    return name not in _ELSEWHERE and (value not in (None, "", (), [], {}, False) or name == "image_shapes")
+def _is_worth_a_line(name: str, value: Any) -> bool:
+    return name not in _SHOWN_ELSEWHERE and (value not in (None, "", (), [], {}, False) or name == "image_shapes")
 
 
-def _say(name: str, value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     if name == "image_shapes" and value is None:
         return "any"
     if name == "image_shapes":
@@ -118,13 +125,13 @@ def _parameters(counts: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for count in counts:
         shown = "  ".join(f"{name} {number:,}" for name, number in count["networks"].items())
-        total = f"  together {sum(count['networks'].values()):,}" if len(count["networks"]) > 1 else ""
+        total = f"  total {sum(count['networks'].values()):,}" if len(count["networks"]) > 1 else ""
         lines.append(f"{_shape(count['image_shape'])}: {count['reason'] or shown + total}")
     return lines
 
 
 def _results(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line for the first cell of each run; `genbench table RUN` shows them all."""
+    """Return a line for the first cell of each run; `genbench table RUN` shows all of them."""
     lines = []
     for run in dict.fromkeys(result["run"] for result in results):
         first, *others = [result for result in results if result["run"] == run]
@@ -134,8 +141,8 @@ def _results(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _result(result: Mapping[str, Any]) -> str:
-    said = [f"{e['metric']} {numbers.with_error(e['value'], e['standard_error'])}" for e in result["estimates"]]
+    parts = [f"{e['metric']} {numbers.with_error(e['value'], e['standard_error'])}" for e in result["estimates"]]
     if result["images_per_second"]:
-        said.append(f"{numbers.rate(result['images_per_second'])} img/s")
+        parts.append(f"{numbers.rate(result['images_per_second'])} img/s on {result['device']}")
     status = "" if result["status"] == "ok" else f" [{result['status']}]"
-    return f"{result['title']}, {result['images']:,} images{status}: {', '.join(said) or 'no numbers'}"
+    return f"{result['title']}, {result['images']:,} images{status}: {', '.join(parts) or 'no numbers'}"

@@ -1,6 +1,6 @@
-"""What a running `genbench run` shows: a live display on a terminal, lines elsewhere, failures only when quiet.
+"""Progress of `genbench run`: a live display on a terminal, lines elsewhere, only failures when quiet.
 
-A display draws inside the calls of its methods and nowhere else: no thread of it runs while a window is timed.
+A display draws only inside calls of its methods: none of its threads runs while a window is timed.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
 
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 5.0
-_METRICS_TOLD = 4  # on the line of a finished cell; the table has all
+_MOST_METRICS = 4  # on the line of a finished cell; the table has all
 
 
 class Display(Protocol):
-    """What the execution of a run tells of its progress; called off the clock."""
+    """Receives the progress of a run; called outside the timed windows."""
 
     def run_started(self, total: int, path: Path) -> None:
-        """Say how many cells are to run, and where their results go."""
+        """Show how many cells will run, and where their results go."""
 
     def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
-        """Say which cell starts: its number from 1, its name, its training steps."""
+        """Show which cell starts: its number from 1, its name, its training steps."""
 
     def cell_activity(self, text: str) -> None:
-        """Say what the cell does outside training: 'loading data', 'evaluating'."""
+        """Show what the cell does outside training: 'loading data', 'evaluating'."""
 
     def cell_progress(
         self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
     ) -> None:
-        """Say how far training is, with the latest loss terms."""
+        """Show the progress of training, with the latest loss terms."""
 
     def cell_finished(self, result: CellResult) -> None:
-        """Say what came of the cell."""
+        """Show the outcome of the cell."""
 
     def message(self, text: str) -> None:
-        """Say something else in one line."""
+        """Show any other message in one line."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 def choose_display(stream: TextIO | None = None, quiet: bool = False) -> Display:
-    """Return the display that suits `stream` (stderr without one): standard output stays free for the table."""
+    """Return the display for `stream`, by default stderr: standard output is reserved for the table."""
     stream = sys.stderr if stream is None else stream
     if quiet:
         return QuietDisplay(stream)
@@ -63,7 +63,7 @@ def choose_display(stream: TextIO | None = None, quiet: bool = False) -> Display
 
 
 class QuietDisplay:
-    """Nothing but cells that did not end well."""
+    """Shows only cells that did not end as ok."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -95,12 +95,12 @@ class QuietDisplay:
 
 
 class PlainDisplay:
-    """Lines for a log: each cell's start and end, and its progress at most once in five seconds."""
+    """Lines for a log: the start and end of each cell, and its progress at most once every five seconds."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._place, self._label, self._steps = "", "", 0
+        self._position, self._label, self._steps = "", "", 0
         self._last = 0.0
 
     def run_started(self, total: int, path: Path) -> None:
@@ -109,37 +109,37 @@ class PlainDisplay:
 
     def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
         """Write the cell's name and budget."""
-        self._place, self._label, self._steps = f"[{index}/{total}]", label, steps
+        self._position, self._label, self._steps = f"[{index}/{total}]", label, steps
         self._last = self._clock()
-        self.message(f"{self._place} {label}: {numbers.count(steps)} steps")
+        self.message(f"{self._position} {label}: {numbers.count(steps)} steps")
 
     def cell_activity(self, text: str) -> None:
-        """Write nothing: a log needs no moments."""
+        """Write nothing: a log does not need this."""
 
     def cell_progress(
         self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
     ) -> None:
-        """Write a line if the last one is old enough."""
+        """Write a line if the last one is more than five seconds old."""
         now = self._clock()
         if now - self._last < _LINE_SECONDS:
             return
         self._last = now
-        self.message(f"{self._place} {progress(step, self._steps, images_per_second, terms, seconds_left)}")
+        self.message(f"{self._position} {progress(step, self._steps, images_per_second, terms, seconds_left)}")
 
     def cell_finished(self, result: CellResult) -> None:
         """Write the outcome."""
-        self.message(f"{self._place} {self._label or result.id}: {outcome(result)}")
+        self.message(f"{self._position} {self._label or result.id}: {outcome(result)}")
 
     def message(self, text: str) -> None:
         """Write a line."""
         _write(self._stream, text)
 
     def close(self) -> None:
-        """Do nothing: every line is written already."""
+        """Do nothing: every line has been written."""
 
 
 class LiveDisplay:
-    """A bar, numbers and the outcomes so far, redrawn inside calls at most ten times a second."""
+    """A progress bar, numbers and the outcomes so far, redrawn inside calls at most ten times a second."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.live import Live
@@ -166,7 +166,7 @@ class LiveDisplay:
         self._draw(force=True)
 
     def cell_activity(self, text: str) -> None:
-        """Show it in place of the numbers."""
+        """Show it instead of the numbers."""
         self._line = clean(text)
         self._draw(force=True)
 
@@ -179,19 +179,19 @@ class LiveDisplay:
         self._draw()
 
     def cell_finished(self, result: CellResult) -> None:
-        """Leave one line above the bar."""
+        """Print one line above the bar."""
         self._live.update("", refresh=True)
         style = "green" if result.status == "ok" else "yellow" if result.status == "skipped" else "red"
         self.message(f"[{self._index}/{self._total}] {self._label or result.id}: {outcome(result)}", style)
 
     def message(self, text: str, style: str = "") -> None:
-        """Leave a line above the bar."""
+        """Print a line above the bar."""
         from rich.text import Text
 
         self._console.print(Text(clean(text, 2000), style=style))
 
     def close(self) -> None:
-        """Take the bar away and show the cursor."""
+        """Remove the bar and show the cursor."""
         self._live.stop()
 
     def _draw(self, force: bool = False) -> None:
@@ -199,9 +199,9 @@ class LiveDisplay:
         if not force and now - self._last < _REDRAW_SECONDS:
             return
         self._last = now
-        self._live.update(self._picture(), refresh=True)
+        self._live.update(self._frame(), refresh=True)
 
-    def _picture(self) -> RenderableType:
+    def _frame(self) -> RenderableType:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
@@ -217,7 +217,7 @@ class LiveDisplay:
 
 
 def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float) -> str:
-    """Return how far training is in one line."""
+    """Return the progress of training in one line."""
     losses = "  ".join(f"{clean(name, 30)} {numbers.significant(value, 3)}" for name, value in terms.items())
     parts = (
         f"step {numbers.count(step)} of {numbers.count(steps)}",
@@ -229,16 +229,16 @@ def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str
 
 
 def outcome(result: CellResult) -> str:
-    """Return what came of a cell in one line."""
+    """Return the outcome of a cell in one line."""
     if result.status != "ok":
         return clean(f"{result.status}: {result.reason}" if result.reason else result.status)
     parts = [f"ok in {numbers.seconds(result.durations.total)}"]
     speed = result.throughput
     if speed is not None and result.proof is not None and result.proof.trained:
         parts.append(f"{numbers.with_interval(speed.images_per_second, speed.low, speed.high)} images/s")
-    told = result.estimates[:_METRICS_TOLD]
-    parts += [f"{clean(e.metric, 40)} {numbers.with_error(e.value, e.standard_error)}" for e in told]
-    return " · ".join([*parts, "…"] if len(result.estimates) > len(told) else parts)
+    first = result.estimates[:_MOST_METRICS]
+    parts += [f"{clean(e.metric, 40)} {numbers.with_error(e.value, e.standard_error)}" for e in first]
+    return " · ".join([*parts, "…"] if len(result.estimates) > len(first) else parts)
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -250,4 +250,4 @@ def _write(stream: TextIO, text: str) -> None:
             stream.write(line.encode(stream.encoding or "ascii", "replace").decode(stream.encoding or "ascii"))
         stream.flush()
     except (OSError, ValueError):
-        return  # nobody reads any more; the run itself goes on
+        return  # nobody reads the output any more; the run continues

@@ -1,4 +1,4 @@
-"""What `genbench show` says of a run or of one cell: its plan, its state, its files, its course."""
+"""The output of `genbench show` for a run or one cell: plan, status, files, training and results."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ import msgspec
 from genbench.report import numbers
 from genbench.report.counters import counted_lines
 from genbench.report.engines import engine_lines
-from genbench.report.html.page import cell_title
 from genbench.report.table.layout import clean
-from genbench.report.table.settings import say
+from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
+from genbench.results.cell_names import shown_names
+from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, Energy, PlannedCell, Throughput
 from genbench.results.store import RunContents, RunDirectory
 
 _MOST_POINTS = 12  # of a curve
 
 
-def status_of(contents: RunContents, id: str) -> tuple[str, str]:
-    """Return a planned cell's status and reason; 'not run' and 'damaged' beside the stored ones."""
-    result = contents.cells.results.get(id)
+def status_of(contents: RunContents, planned: PlannedCell) -> tuple[str, str]:
+    """Return a planned cell's status and reason; in addition to the stored ones: 'not run' and 'damaged'."""
+    result = contents.cells.results.get(planned.id)
     if result is not None:
         return result.status, result.reason
-    if id in contents.cells.damaged:
-        return "damaged", contents.cells.damaged[id]
-    return "not run", ""
+    if planned.id in contents.cells.damaged:
+        return "damaged", contents.cells.damaged[planned.id]
+    return "not run", planned.reason
 
 
 def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
     """Return plan, status and files of every cell as plain data."""
     record = contents.record
+    names = shown_names(record.cells)
     cells = []
     for planned in record.cells:
-        status, reason = status_of(contents, planned.id)
+        status, reason = status_of(contents, planned)
         cells.append(
             {
                 "id": planned.id,
-                "title": cell_title(planned),
+                "title": clean(names[planned.id]),
                 "status": status,
-                "reason": reason or planned.reason,
+                "reason": reason,
                 "files": files_of(run, planned.id),
             }
         )
@@ -51,14 +53,14 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
 
 
 def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell) -> dict[str, Any]:
-    """Return everything that is stored of one cell as plain data."""
-    status, reason = status_of(contents, planned.id)
+    """Return everything stored about one cell as plain data."""
+    status, reason = status_of(contents, planned)
     result = contents.cells.results.get(planned.id)
     return {
         "id": planned.id,
-        "title": cell_title(planned),
+        "title": clean(shown_names(contents.record.cells)[planned.id]),
         "status": status,
-        "reason": reason or planned.reason,
+        "reason": reason,
         "files": files_of(run, planned.id),
         "identity": msgspec.to_builtins(planned.identity),
         "result": None if result is None else msgspec.to_builtins(result),
@@ -66,7 +68,7 @@ def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell
 
 
 def files_of(run: RunDirectory, id: str) -> dict[str, str]:
-    """Return the files of a cell that exist."""
+    """Return the existing files of a cell."""
     paths = {
         "result": run.cell_path(id),
         "samples": run.sample_path(id),
@@ -81,7 +83,7 @@ def files_of(run: RunDirectory, id: str) -> dict[str, str]:
 
 
 def run_text(described: dict[str, Any]) -> str:
-    """Return a described run for a reader."""
+    """Return a described run as text."""
     lines = [
         described["path"],
         f"  created   {described['created']}",
@@ -102,31 +104,30 @@ def run_text(described: dict[str, Any]) -> str:
 
 
 def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResult | None) -> str:
-    """Return a described cell for a reader."""
+    """Return a described cell as text."""
     lines = [f"{described['title']}: {described['status']}", f"  id        {described['id']}"]
     lines += [f"  {name:<9} {path}" for name, path in described["files"].items()]
     if described["reason"]:
         lines += ["", *(f"  {clean(line)}" for line in str(described["reason"]).splitlines())]
     identity = planned.identity
-    settings = {"latent_dim": identity.latent_dim, **identity.recipe}
-    for choice in (identity.model, identity.loss, identity.dataset):
-        settings |= {f"{choice.name}.{name}": value for name, value in choice.options.items()}
-    lines += ["", "Settings", *(f"  {name} = {clean(say(name, value))}" for name, value in settings.items())]
+    settings = {"device": identity.device, "latent_dim": identity.latent_dim, **identity.recipe}
+    settings |= options_by_choice(identity)
+    lines += ["", "Settings", *(f"  {name} = {clean(setting_text(name, value))}" for name, value in settings.items())]
     if result is not None:
-        lines += _course(result)
+        lines += _result_lines(result)
     return "\n".join(lines) + "\n"
 
 
-def _course(result: CellResult) -> list[str]:
+def _result_lines(result: CellResult) -> list[str]:
     lines = ["", "Parameters"]
-    lines += [f"  {clean(name)}: {said}" for name, said in parameters_of(result).items()]
+    lines += [f"  {clean(name)}: {text}" for name, text in parameters_of(result).items()]
     lines += ["", f"Training: {numbers.count(result.steps)} steps, {numbers.count(result.images)} images"]
     if result.throughput is not None:
         lines.append(f"  {_speed(result.throughput)}")
         if result.proof is None or not result.proof.trained:
-            lines.append("  but these steps did not train the model: the proof of training failed")
+            lines.append("  but it was not verified that these steps trained the model")
     timed = [window for window in result.windows if not window.warmup]
-    lines.append(f"  windows: {len(timed)} timed, {len(result.windows) - len(timed)} of warm-up")
+    lines.append(f"  windows: {len(timed)} timed, {len(result.windows) - len(timed)} warm-up")
     seconds = [
         f"{name} {numbers.seconds(getattr(result.durations, name))}" for name in result.durations.__struct_fields__
     ]
@@ -143,14 +144,18 @@ def _course(result: CellResult) -> list[str]:
     if result.energy is not None:
         lines.append(f"  {_energy(result.energy)}")
     if result.sampling:
-        lines.append(f"  sampled: {result.sampling['weights']} weights, batch norm by {result.sampling['batch_norm']}")
-    lines += _remedies(result)
+        lines.append(
+            f"  sampled: {result.sampling['weights']} weights, batch norm with {result.sampling['batch_norm']}"
+        )
+    lines += _weights_and_stopping(result)
     if result.curves:
         lines += ["", "Curves"]
         stride = max(1, -(-len(result.curves) // _MOST_POINTS))
         for first in range(0, len(result.curves), stride):
             points = result.curves[first : first + stride]
-            latest = {name: value for point in points for name, value in point.terms.items()}  # some are not in each
+            latest = {
+                name: value for point in points for name, value in point.terms.items()
+            }  # not every point has every term
             terms = "  ".join(
                 f"{clean(name)} {'n/a' if value is None else numbers.significant(value)}"
                 for name, value in latest.items()
@@ -176,14 +181,14 @@ def _energy(energy: Energy) -> str:
     )
 
 
-def _remedies(result: CellResult) -> list[str]:
+def _weights_and_stopping(result: CellResult) -> list[str]:
     lines = []
     if result.frozen:
-        lines.append(f"  not trained: {', '.join(map(clean, result.frozen))}")
+        lines.append(f"  frozen: {', '.join(map(clean, result.frozen))}")
     if result.transfer is not None:
         found = result.transfer
         counts = ", ".join(f"{len(getattr(found, n))} {n}" for n in ("taken", "missing", "unused", "mismatched"))
-        lines.append(f"  initial weights of {clean(found.source)}: {counts}")
+        lines.append(f"  initial weights from {clean(found.source)}: {counts}")
         for name in ("missing", "unused", "mismatched"):
             names = getattr(found, name)
             lines += (
@@ -193,9 +198,9 @@ def _remedies(result: CellResult) -> list[str]:
         lines.append("  stopped early: no better evaluation within the patience")
     if result.best is not None:
         value = next(e for e in result.best.estimates if e.metric == result.best.metric)
-        said = numbers.with_error(value.value, value.standard_error)
+        text = numbers.with_error(value.value, value.standard_error)
         lines.append(
-            f"  best {clean(result.best.metric)} = {said} after {numbers.count(result.best.images)} images "
+            f"  best {clean(result.best.metric)} = {text} after {numbers.count(result.best.images)} images "
             f"(step {numbers.count(result.best.step)})"
         )
     return lines

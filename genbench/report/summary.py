@@ -1,4 +1,4 @@
-"""What a finished run leaves for readers: table.md, table.csv, a contact sheet and report.html."""
+"""The files of a finished run for readers: table.md, table.csv, a contact sheet and report.html."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.report.html.contact_sheet import contact_sheet
-from genbench.report.html.page import cell_title, page
+from genbench.report.html.page import page
 from genbench.report.table.comparison_table import make_table
-from genbench.report.table.layout import Table
+from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import render
 from genbench.report.table.seeds import several
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import HELD_OUT
 from genbench.results.store import RunContents, RunDirectory, atomic_write
 
 
 class Summary(NamedTuple):
-    """The table, over seeds where there are several, the files that were written, and what could not be."""
+    """The table (over seeds if there are several), the files written, and warnings about those that could not be."""
 
     table: Table
     written: list[Path]
@@ -26,7 +27,7 @@ class Summary(NamedTuple):
 
 
 def write_summary(run: RunDirectory) -> Summary:
-    """Write every file for readers from the stored results; one that fails is a warning and costs only itself."""
+    """Write every file for readers from the stored results; a failure is a warning and does not affect the others."""
     contents = run.read()
     tables = {"": make_table(contents)}
     if several([contents]):
@@ -36,17 +37,17 @@ def write_summary(run: RunDirectory) -> Summary:
         run.path / "table.md": lambda: _markdown(tables).encode(),
         run.path / "table.csv": lambda: render(of_cells, "csv").encode(),
         run.contact_sheet_path: lambda: _contact_sheet(run, contents),
-        run.path / "report.html": lambda: page(contents, tables, _pictures(run, contents)).encode(),
+        run.path / "report.html": lambda: page(contents, tables, _grids(run, contents)).encode(),
     }
     summary = Summary(table, [], [])
     for path, make in makers.items():
         try:
             path.parent.mkdir(exist_ok=True)
             atomic_write(path, make())
-        except Exception as error:  # a reader's copy must never cost the results, which are safe in cells/
+        except Exception as error:  # a failed report must not affect the results, which are safe in cells/
             reason = (error.strerror if isinstance(error, OSError) else None) or f"{type(error).__name__}: {error}"
-            cure = f"The results are safe; `genbench report {run.path}` writes it again."
-            summary.warnings.append(f"{path} was not written: {reason}. {cure}")
+            remedy = f"The results are safe; `genbench report {run.path}` writes it again."
+            summary.warnings.append(f"{path} was not written: {reason}. {remedy}")
         else:
             summary.written.append(path)
     return summary
@@ -61,9 +62,10 @@ def _markdown(tables: Mapping[str, Table]) -> str:
 
 
 def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
-    entries = [(cell_title(planned), run.sample_path(planned.id)) for planned in contents.record.cells]
+    names = {id: clean(name) for id, name in shown_names(contents.record.cells).items()}
+    entries = [(names[planned.id], run.sample_path(planned.id)) for planned in contents.record.cells]
     entries += [
-        (f"{cell_title(planned)} · reconstructions", path)
+        (f"{names[planned.id]} · reconstructions", path)
         for planned in contents.record.cells
         if (path := run.reconstruction_path(planned.id)).exists()
     ]
@@ -77,9 +79,9 @@ def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
     return stream.getvalue()
 
 
-def _pictures(run: RunDirectory, contents: RunContents) -> dict[str, tuple[bytes | None, ...]]:
-    places = (run.sample_path, run.reconstruction_path, run.closest_path)
-    return {planned.id: tuple(_read(place(planned.id)) for place in places) for planned in contents.record.cells}
+def _grids(run: RunDirectory, contents: RunContents) -> dict[str, tuple[bytes | None, ...]]:
+    paths = (run.sample_path, run.reconstruction_path, run.closest_path)
+    return {planned.id: tuple(_read(path(planned.id)) for path in paths) for planned in contents.record.cells}
 
 
 def _read(path: Path) -> bytes | None:

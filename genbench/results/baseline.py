@@ -1,6 +1,6 @@
-"""The baseline file: what a gate holds new results against. Small, sorted and made to be committed.
+"""The baseline file with which a gate compares new results: small, sorted and made to be committed.
 
-One line a value, keys in order, no times and no paths: a change of the file shows what changed, and nothing else does.
+One value per line, sorted keys, no times and no paths: a diff of the file shows exactly what changed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from msgspec import Meta
 from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.errors import UsageError
-from genbench.results.files import atomic_write
+from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode
 from genbench.results.schema import Record
 
 BASELINE_VERSION = 1
 
 
 class BaselineQuality(Record, frozen=True, kw_only=True):
-    """One metric, for each seed."""
+    """One metric, with one value per seed."""
 
     direction: Direction
     errors: Annotated[list[float | None], Meta(description="standard error of each value")] = []
@@ -33,10 +33,10 @@ class BaselineCell(Record, frozen=True, kw_only=True):
     """One cell, over its seeds."""
 
     counters: Annotated[dict[str, float], Meta(description="exact; independent of the machine")] = {}
-    machine: Annotated[dict[str, str], Meta(description="on which the speeds were measured")] = {}
+    machine: Annotated[dict[str, str], Meta(description="the machine on which the speeds were measured")] = {}
     metrics: dict[str, BaselineQuality] = {}
     seeds: list[int] = []
-    settings: Annotated[dict[str, OptionValue], Meta(description="what was asked for, but for the seed")] = {}
+    settings: Annotated[dict[str, OptionValue], Meta(description="the requested settings, without the seed")] = {}
     speeds: Annotated[list[float], Meta(description="images per second of each seed")] = []
 
 
@@ -47,42 +47,28 @@ class Baseline(Record, frozen=True, kw_only=True):
     cells: dict[str, BaselineCell] = {}
 
 
-class _Version(msgspec.Struct):
-    baseline_version: int = 0
-
-
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write the file at once, or leave the old one; raise `UsageError` where it cannot be written."""
+    """Write the file atomically, or keep the old one and raise `UsageError` if it cannot be written."""
     data = msgspec.json.format(msgspec.json.encode(baseline, order="sorted"), indent=1) + b"\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be written: {error.strerror}.", "Make room, or choose another file."
+            f"{path} cannot be written: {error.strerror}.", "Free some space, or choose another file."
         ) from error
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Return what the file holds; raise `UsageError` where it is missing, damaged, or of a later version."""
+    """Return the content of the file; raise `UsageError` if it is missing, damaged, or of a later version."""
+    create = f"genbench baseline update RUN --baseline {path}"
     try:
-        data = path.read_bytes()
+        return decode(path.read_bytes(), Baseline, "baseline_version", BASELINE_VERSION)
     except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", f"Create it: {create}") from error
+    except NewerFormatError as error:
+        raise UsageError(f"{path} {error}.", "Upgrade genbench.") from error
+    except DamagedError as error:
         raise UsageError(
-            f"{path} cannot be read: {error.strerror}.", f"Make one: genbench baseline update RUN --baseline {path}"
-        ) from error
-    try:
-        version = msgspec.json.decode(data, type=_Version).baseline_version
-        if version > BASELINE_VERSION:
-            raise UsageError(
-                f"{path} is of version {version}; this genbench reads up to {BASELINE_VERSION}.", "Upgrade genbench."
-            )
-        if version < 1:
-            raise UsageError(
-                f"{path} is no baseline file.", f"Make one: genbench baseline update RUN --baseline {path}"
-            )
-        return msgspec.json.decode(data, type=Baseline)
-    except msgspec.MsgspecError as error:
-        raise UsageError(
-            f"{path} is damaged: {error}.", "Restore it, or make it anew with `genbench baseline update`."
+            f"{path} is not a valid baseline file: {error}.", f"Restore it, or remove it and create a new one: {create}"
         ) from error

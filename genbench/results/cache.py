@@ -1,4 +1,4 @@
-"""Where genbench keeps what can be made, or fetched, again."""
+"""The cache directory: files that can be recreated or downloaded again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_directory() -> Path:
-    """Return where downloads and the like are kept: $GENBENCH_CACHE, else a folder in the user's cache."""
+    """Return the cache directory: $GENBENCH_CACHE, or else a folder in the user's cache."""
     chosen = os.environ.get("GENBENCH_CACHE")
     if chosen:
         return Path(chosen).expanduser()

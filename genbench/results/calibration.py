@@ -1,4 +1,4 @@
-"""What was found of a machine by comparing a version of the code with itself."""
+"""The calibration of a machine: a version of the code compared with itself."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from genbench.results.schema import Record
 
 
 class Rates(Record, frozen=True, kw_only=True):
-    """How often a comparison of one cell ends how."""
+    """How often a comparison of one cell ends with each outcome."""
 
-    slowdown: Annotated[float, Meta(description="by which head's step was slowed on purpose; 0: the same code")]
-    limit: Annotated[float, Meta(description="against which it was decided")]
+    slowdown: Annotated[float, Meta(description="share by which head's step was deliberately slowed; 0: the same code")]
+    limit: Annotated[float, Meta(description="limit of the decision")]
     regressed: float
     passed: Annotated[float, Meta(description="ok or improved")]
     inconclusive: float
@@ -21,15 +21,15 @@ class Rates(Record, frozen=True, kw_only=True):
 
 
 class Calibration(Record, frozen=True, kw_only=True):
-    """What one cell's comparisons are worth on one machine."""
+    """The precision of comparisons of one cell on one machine."""
 
     created: str
     cell: str
     machine: dict[str, Any]
-    spread: Annotated[float, Meta(description="standard deviation of a block's log ratio, of the same code")]
-    detectable: Annotated[float, Meta(description="smallest change that is found 95 times of 100, at the last look")]
-    block_seconds: Annotated[float, Meta(description="median, starting the processes included")]
-    decisions: Annotated[int, Meta(description="replayed for each of the rates")]
+    spread: Annotated[float, Meta(description="standard deviation of the log ratio of a block, for the same code")]
+    detectable: Annotated[float, Meta(description="smallest change detected 95 times out of 100, at the last look")]
+    block_seconds: Annotated[float, Meta(description="median, including the start of the processes")]
+    decisions: Annotated[int, Meta(description="number replayed for each of the rates")]
     rates: list[Rates]
     same: Annotated[list[float], Meta(description="log ratios of the same code")]
     slowed: Annotated[list[float], Meta(description="log ratios against the slowed step")]

@@ -1,12 +1,19 @@
-"""Names of cells: the keys of baselines, and the names that are shown."""
+"""Names of cells: the keys of baselines, and the names shown to people."""
 
 from __future__ import annotations
 
-from genbench.results.schema import PlannedCell
+from collections import Counter
+from collections.abc import Sequence
+
+from genbench.api.options import OptionValue
+from genbench.results.identity_settings import options_by_choice
+from genbench.results.schema import CellIdentity, PlannedCell
+
+_SELF_EXPLANATORY = ("device", "engine", "image_shape", "precision")  # shown by value alone
 
 
 def cell_name(planned: PlannedCell) -> str:
-    """Return what a cell is called in baselines: all that is chosen by name, but for the seed."""
+    """Return the key of a cell in baselines: everything chosen by name except the seed."""
     identity = planned.identity
     parts = [identity.model.name, identity.loss.name, identity.dataset.name]
     if planned.variant:
@@ -16,3 +23,45 @@ def cell_name(planned: PlannedCell) -> str:
     processes = identity.recipe.get("nproc", 1), identity.recipe.get("nnodes", 1)
     parts += [f"{name} {count}" for name, count in zip(("nproc", "nnodes"), processes, strict=True) if count != 1]
     return " · ".join([*parts, *([identity.device] if identity.device != "cpu" else [])])
+
+
+def shown_names(cells: Sequence[PlannedCell]) -> dict[str, str]:
+    """Return the names under which people see the cells of one plan, by id; different ids have different names.
+
+    A name consists of model, loss, variant, dataset and seed, and of each setting that differs between cells in which
+    these are the same. Cells whose settings all agree get the digest from their id.
+    """
+    parts = {cell.id: _usual_parts(cell) for cell in cells}
+    settings = {cell.id: _settings(cell.identity) for cell in cells}
+    first: dict[tuple[str, ...], str] = {}  # id of the first cell with these parts
+    differing: set[str] = set()
+    for id, own in settings.items():
+        other = settings[first.setdefault(parts[id], id)]
+        differing |= {name for name in own | other if _text(own, name) != _text(other, name)}
+    names = {
+        id: " · ".join([*parts[id], *(_said(name, own[name]) for name in own if name in differing)])
+        for id, own in settings.items()
+    }
+    counts = Counter(names.values())
+    return {id: name if counts[name] == 1 else f"{name} · {id.rpartition('-')[2]}" for id, name in names.items()}
+
+
+def _usual_parts(cell: PlannedCell) -> tuple[str, ...]:
+    identity = cell.identity
+    names = (identity.model.name, identity.loss.name, cell.variant, identity.dataset.name, f"seed {identity.seed}")
+    return tuple(name for name in names if name)
+
+
+def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
+    shape = "×".join(map(str, identity.image_shape))
+    found: dict[str, OptionValue] = {"device": identity.device, "image_shape": shape, "latent_dim": identity.latent_dim}
+    return found | options_by_choice(identity) | identity.recipe
+
+
+def _said(name: str, value: OptionValue) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else "none" if value in (None, "") else str(value)
+    return text if name in _SELF_EXPLANATORY else f"{name} {text}"
+
+
+def _text(settings: dict[str, OptionValue], name: str) -> str:
+    return _said(name, settings[name]) if name in settings else ""

@@ -1,6 +1,6 @@
-"""What a comparison leaves behind: every window that was measured, the decisions, and under which conditions.
+"""The record of a live comparison: every measured window, the decisions, and the conditions.
 
-One JSON file. Everything in it but the windows can be derived again; the windows are the evidence.
+One JSON file. The windows are the evidence; everything else can be derived from them.
 """
 
 from __future__ import annotations
@@ -20,34 +20,35 @@ class WindowRecord(Record, frozen=True, kw_only=True):
     """One cell in one block."""
 
     steps: Annotated[int, Meta(description="in each window")]
-    order: Annotated[str, Meta(description="whose window came when; A is base, B is head")]
+    order: Annotated[str, Meta(description="order of the windows; A is base, B is head")]
     seconds: Annotated[list[float], Meta(description="of each window, in that order")]
     log_ratio: Annotated[float | None, Meta(description="ln(head's time / base's)")]
 
 
 class BlockRecord(Record, frozen=True, kw_only=True):
-    """What one pair of fresh processes measured."""
+    """The measurements of one pair of fresh processes."""
 
     number: int
-    seconds: Annotated[float, Meta(description="that the whole block took, starting the processes included")]
+    seconds: Annotated[float, Meta(description="of the whole block, including the start of the processes")]
     cells: dict[str, WindowRecord] = {}
-    control: Annotated[WindowRecord | None, Meta(description="work that neither arm touches")] = None
+    control: Annotated[WindowRecord | None, Meta(description="work that is the same in both arms")] = None
     failed: Annotated[dict[str, str], Meta(description="cells without a measurement, with the reason")] = {}
 
 
 class CellDecision(Record, frozen=True, kw_only=True):
-    """What is known of one cell. Times are of a step; 0.05 is 5 % more time than base."""
+    """The decision about one cell. Changes are in time per step; 0.05 is 5 % more time than base."""
 
     cell: str
     verdict: str
     presence: Annotated[Presence, Meta(description="'new': only head has it; 'gone': only base")] = "both"
-    change: Annotated[float | None, Meta(description="mean over blocks, of time per step")] = None
-    low: Annotated[float | None, Meta(description="bounds at the error of the look at which it was decided")] = None
+    change: Annotated[float | None, Meta(description="of the time per step, mean over blocks")] = None
+    low: Annotated[float | None, Meta(description="bounds at the error of the deciding look")] = None
     high: float | None = None
     robust: Annotated[float | None, Meta(description="Hodges-Lehmann estimate of the change")] = None
     blocks: int = 0
     detectable: Annotated[
-        float | None, Meta(description="smallest change beyond the limit that this many blocks find, 95 times of 100")
+        float | None,
+        Meta(description="smallest change beyond the limit that this many blocks detect, 95 times out of 100"),
     ] = None
     more_blocks: int | None = None
     reason: str = ""
@@ -62,7 +63,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     head: str
     versions: dict[str, dict[str, str]] = {}
     limit: Annotated[float, Meta(description="share by which a step may become slower")]
-    looks: Annotated[list[int], Meta(description="numbers of blocks after which it was looked")]
+    looks: Annotated[list[int], Meta(description="numbers of blocks after which a decision was possible")]
     errors: Annotated[list[float], Meta(description="probability of an error at each look")]
     window_seconds: float
     settings: dict[str, Any] = {}
@@ -70,6 +71,8 @@ class Comparison(Record, frozen=True, kw_only=True):
     verdict: str
     reason: str = ""
     cells: list[CellDecision]
-    geometric_mean: Annotated[float | None, Meta(description="of the changes of all cells that both have")] = None
+    geometric_mean: Annotated[float | None, Meta(description="of the changes of all cells that both versions have")] = (
+        None
+    )
     blocks: list[BlockRecord]
     notes: list[str] = []

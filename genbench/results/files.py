@@ -1,9 +1,10 @@
-"""One record, one file: written so that nothing is ever half there, read so that damage is told from age."""
+"""One record per file: written atomically, read so that damage and a newer format are distinguished."""
 
 from __future__ import annotations
 
 import os
 import threading
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,26 +16,22 @@ RecordType = TypeVar("RecordType", bound=Record)
 
 
 class DamagedError(Exception):
-    """The bytes are not the record that they should be."""
+    """The bytes are not a valid record."""
 
 
 class NewerFormatError(Exception):
-    """The bytes were written in a format of a later version."""
-
-
-class _Version(msgspec.Struct):
-    schema_version: int = 0
+    """The bytes were written in the format of a later version."""
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Make `data` the content of `path` at once: a reader sees the old file or the whole new one, even after a crash.
+    """Write `data` to `path` atomically: a reader sees the old file or the whole new one, even after a crash.
 
-    Raises `OSError`, and leaves nothing behind, where the disk refuses.
+    Raises `OSError` and leaves nothing behind if the write fails.
     """
-    # The suffix keeps a left-over of a killed process from being taken for a result.
+    # The suffix prevents a leftover of a killed process from being read as a result.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        # The modes of an ordinary new file: a result is to be read by others as the umask says.
+        # The mode of an ordinary new file: the umask decides who else may read a result.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             rest = memoryview(data)
@@ -50,7 +47,7 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def encode(record: Record) -> bytes:
-    """Return a record as indented JSON; numbers that are not finite become null, text that is not UTF-8 is replaced."""
+    """Return a record as indented JSON; non-finite numbers become null, text that is not UTF-8 is replaced."""
     try:
         data = msgspec.json.encode(record)
     except UnicodeEncodeError:  # a file name or a plugin's message in another encoding
@@ -58,19 +55,25 @@ def encode(record: Record) -> bytes:
     return msgspec.json.format(data, indent=2) + b"\n"
 
 
-def decode(data: bytes, record_type: type[RecordType]) -> RecordType:
-    """Return the record in `data`; raise `DamagedError` or `NewerFormatError`."""
+def decode(
+    data: bytes, record_type: type[RecordType], version_field: str = "schema_version", latest: int = SCHEMA_VERSION
+) -> RecordType:
+    """Return the record in `data`; raise `DamagedError`, or `NewerFormatError` if its version is above `latest`."""
     try:
-        version = msgspec.json.decode(data, type=_Version).schema_version
-        if version > SCHEMA_VERSION:
-            raise NewerFormatError(
-                f"was written by a newer genbench (format {version}; this one reads up to {SCHEMA_VERSION})"
-            )
+        header: Any = msgspec.json.decode(data, type=_header_type(version_field))
+        version = getattr(header, version_field)
+        if version > latest:
+            raise NewerFormatError(f"was written by a newer genbench (format {version}; this one reads up to {latest})")
         if version < 1:
-            raise DamagedError("it has no schema_version")
+            raise DamagedError(f"it has no {version_field}")
         return msgspec.json.decode(data, type=record_type)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise DamagedError("it is empty" if not data else str(error)) from error
+
+
+@cache
+def _header_type(version_field: str) -> type[msgspec.Struct]:
+    return msgspec.defstruct("Header", [(version_field, int, 0)])
 
 
 def _as_utf8(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One process at a time works on a run."""
+"""Only one process at a time works on a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from genbench.errors import UsageError
 
 @contextlib.contextmanager
 def hold(path: Path) -> Iterator[None]:
-    """Hold an existing file for this process until the block ends, or the process, however it dies.
+    """Lock an existing file for this process until the block or the process ends, in whatever way.
 
-    Raises `UsageError` where another process holds it. A file system without locks holds nothing.
+    Raises `UsageError` if another process holds the lock. On a file system without locks, this does nothing.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -23,7 +23,8 @@ def hold(path: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(
-                f"Another genbench process is working on {path.parent}.", "Wait until it is done, or stop it first."
+                f"Another genbench process is working on {path.parent}.",
+                "Wait until it has finished, or stop it first.",
             ) from None
         except OSError:
             pass

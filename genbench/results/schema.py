@@ -1,10 +1,10 @@
 """The format of a run directory, version 1.
 
-Fields are of three kinds. *Identity* is what was asked for. *Comparability* is what must agree before two numbers may
-be compared. *Provenance* says where a result came from and decides nothing. `genbench schema` prints these records as
-JSON Schema. A change that breaks a reader raises `SCHEMA_VERSION`; readers of older versions stay.
+Fields are of three kinds. *Identity* is what was requested. *Comparability* is what must agree before two numbers may
+be compared. *Provenance* states where a result came from and affects no decision. `genbench schema` prints these
+records as JSON Schema. A change that breaks a reader raises `SCHEMA_VERSION`; readers of older versions are kept.
 
-Numbers that are not finite are written as null: JSON has no other way.
+Numbers that are not finite are written as null, because JSON cannot represent them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STATUSES: tuple[Status, ...] = ("ok", "failed", "timeout", "oom", "diverged", "c
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A stored record; fields that a newer version added are ignored."""
+    """A stored record; fields added by a newer version are ignored."""
 
 
 class PluginOrigin(Record, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class PluginOrigin(Record, frozen=True, kw_only=True):
 
 
 class Choice(Record, frozen=True, kw_only=True):
-    """A model, loss, dataset or reporter with every option's value."""
+    """A model, loss, dataset or reporter with the value of every option."""
 
     name: str
     options: dict[str, OptionValue] = {}
@@ -57,10 +57,10 @@ class CellIdentity(Record, frozen=True, kw_only=True):
     device: Annotated[str, Meta(description="'cpu' or 'cuda'")]
     seed: int
     metrics: tuple[str, ...]
-    # Left out where it is empty, so that records from before it was there keep their ids.
+    # Omitted if empty, so that records from before this field existed keep their ids.
     metric_origins: Annotated[
         dict[str, PluginOrigin] | UnsetType,
-        Meta(description="by name, those metrics that plugins other than the built-in ones bring"),
+        Meta(description="metrics from plugins other than the built-in ones, by name"),
     ] = UNSET
     init_hash: Annotated[str, Meta(description="sha256 of the file of initial weights, or empty")] = ""
     genbench: Annotated[str, Meta(description="version of genbench")]
@@ -70,22 +70,18 @@ class Comparability(Record, frozen=True, kw_only=True):
     """What must agree before two numbers are compared."""
 
     machine: Annotated[str, Meta(description="processor model")]
-    cores: Annotated[float, Meta(description="processors this process may use, a container's quota included")]
-    threads: Annotated[int, Meta(description="torch intra-operation threads, of all processes on this machine")]
-    openmp: Annotated[str, Meta(description="how long idle threads look for work: GOMP_SPINCOUNT, OMP_WAIT_POLICY")] = (
-        ""
-    )
-    allocator: Annotated[str, Meta(description="how much freed memory stays with the process: MALLOC_… and others")] = (
-        ""
-    )
-    denormals: Annotated[str, Meta(description="flushed: the processor takes numbers below 1.2e-38 for 0")] = ""
+    cores: Annotated[float, Meta(description="processors that this process may use, within its container's quota")]
+    threads: Annotated[int, Meta(description="torch intra-operation threads of all processes on this machine")]
+    openmp: Annotated[str, Meta(description="how long idle threads spin: GOMP_SPINCOUNT, OMP_WAIT_POLICY")] = ""
+    allocator: Annotated[str, Meta(description="how much freed memory the process keeps: MALLOC_… and others")] = ""
+    denormals: Annotated[str, Meta(description="flushed: the processor treats numbers below 1.2e-38 as 0")] = ""
     accelerator: Annotated[str, Meta(description="GPU model, or empty")] = ""
     driver: Annotated[str, Meta(description="GPU driver version, or empty")] = ""
     torch: str
     python: str
     precision: str
     engine: str
-    disturbed: Annotated[str, Meta(description="what took speed from the GPU: 'throttled', 'shared'; or empty")] = ""
+    disturbed: Annotated[str, Meta(description="what slowed the GPU: 'throttled', 'shared'; or empty")] = ""
     data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
 
 
@@ -94,14 +90,16 @@ class Provenance(Record, frozen=True, kw_only=True):
 
     started: Annotated[str, Meta(description="UTC, ISO 8601")] = ""
     finished: str = ""
-    host: Annotated[str, Meta(description="operating system and kernel, not the machine's name")] = ""
-    resumed_at_step: Annotated[int | None, Meta(description="step of the checkpoint this cell went on from")] = None
+    host: Annotated[str, Meta(description="operating system and kernel, without the machine's name")] = ""
+    resumed_at_step: Annotated[int | None, Meta(description="step of the checkpoint from which this cell resumed")] = (
+        None
+    )
     versions: dict[str, str] = {}
     load_average: Annotated[list[float], Meta(description="before and after training, one-minute average")] = []
 
 
 class Window(Record, frozen=True, kw_only=True):
-    """Steps that were timed as one, with no synchronisation inside."""
+    """Steps timed together, with no synchronisation in between."""
 
     step: Annotated[int, Meta(description="last step of the window, counted from 1")]
     steps: int
@@ -133,9 +131,9 @@ class Memory(Record, frozen=True, kw_only=True):
     """Peak memory in bytes, up to the end of training."""
 
     peak_rss: Annotated[int, Meta(description="resident memory of the process")]
-    baseline_rss: Annotated[int, Meta(description="resident memory before the data were loaded")] = 0
+    baseline_rss: Annotated[int, Meta(description="resident memory before the data was loaded")] = 0
     peak_allocated: Annotated[int | None, Meta(description="torch tensors on the GPU")] = None
-    peak_reserved: Annotated[int | None, Meta(description="torch's cache on the GPU")] = None
+    peak_reserved: Annotated[int | None, Meta(description="memory that torch's allocator holds on the GPU")] = None
 
 
 class Proof(Record, frozen=True, kw_only=True):
@@ -151,7 +149,7 @@ class Proof(Record, frozen=True, kw_only=True):
 
 
 class EvaluationPoint(Record, frozen=True, kw_only=True):
-    """What the metrics said at one moment of the training, off the clock."""
+    """The metrics at one point in training, outside the timed windows."""
 
     step: int
     images: Annotated[int, Meta(description="real images consumed so far")]
@@ -161,32 +159,34 @@ class EvaluationPoint(Record, frozen=True, kw_only=True):
 class Best(Record, frozen=True, kw_only=True):
     """The evaluation with the best value of one metric; its weights are in ``checkpoints/<id>.best.safetensors``."""
 
-    metric: Annotated[str, Meta(description="the metric by which the best was chosen")]
+    metric: Annotated[str, Meta(description="the metric that selects the best evaluation")]
     step: int
     images: Annotated[int, Meta(description="real images consumed by then")]
     estimates: list[Estimate] = []
 
 
 class Target(Record, frozen=True, kw_only=True):
-    """A value of a metric to be reached: how long that took is shown in the table."""
+    """A value of a metric to be reached; the table shows how long that took."""
 
     metric: str
     value: float
-    direction: Annotated[Direction, Meta(description="which values are better; the target itself is good enough")]
+    direction: Annotated[Direction, Meta(description="which values are better; the target itself counts as reached")]
 
 
 class Transfer(Record, frozen=True, kw_only=True):
     """Which initial weights were taken from a file."""
 
-    source: Annotated[str, Meta(description="as it was asked for")]
-    taken: Annotated[list[str], Meta(description="parameters and buffers that were taken, by name and shape")] = []
-    missing: Annotated[list[str], Meta(description="of the model, but not in the file: from scratch")] = []
-    unused: Annotated[list[str], Meta(description="in the file, but not of the model")] = []
-    mismatched: Annotated[list[str], Meta(description="of another shape in the file: from scratch")] = []
+    source: Annotated[str, Meta(description="as requested")]
+    taken: Annotated[
+        list[str], Meta(description="parameters and buffers taken from the file, matched by name and shape")
+    ] = []
+    missing: Annotated[list[str], Meta(description="in the model but not in the file: initialised from scratch")] = []
+    unused: Annotated[list[str], Meta(description="in the file but not in the model")] = []
+    mismatched: Annotated[list[str], Meta(description="with another shape in the file: initialised from scratch")] = []
 
 
 class Energy(Record, frozen=True, kw_only=True):
-    """Energy of training, from a pass of its own; without a value, `reason` says why."""
+    """Energy of training, from a separate pass; without a value, `reason` says why."""
 
     joules: float | None = None
     seconds: float = 0.0
@@ -197,44 +197,46 @@ class Energy(Record, frozen=True, kw_only=True):
 
 
 class Counters(Record, frozen=True, kw_only=True):
-    """What a step asks of torch, counted in a pass of its own: the same on every machine with the same software.
+    """The operations of a step, counted in a separate pass: the same on every machine with the same software.
 
-    Numbers are means over the steps of one period: where every phase runs in each step, whole numbers; else fractions,
+    Numbers are means over the steps of one period: whole numbers if every phase runs in each step, otherwise fractions,
     rounded once to double precision, so that equal counts are equal numbers.
     """
 
-    engine: Annotated[str, Meta(description="the execution that was counted, whichever one trained")] = "eager"
-    operations: Annotated[float, Meta(description="operator calls beneath autograd, views included")] = 0.0
+    engine: Annotated[str, Meta(description="the engine that was counted, whichever one trained")] = "eager"
+    operations: Annotated[float, Meta(description="operator calls below autograd, including views")] = 0.0
     host_reads: Annotated[
-        float, Meta(description="reads of tensors on the host; on a CPU, those that would wait were it a GPU")
+        float, Meta(description="reads of tensors on the host; on a CPU, those that would wait on a GPU")
     ] = 0.0
-    waits: Annotated[dict[str, float], Meta(description="these reads by operation and line of source")] = {}
-    convolutions: Annotated[float, Meta(description="calls of two-dimensional convolutions, both ways")] = 0.0
+    waits: Annotated[dict[str, float], Meta(description="these reads by operation and source line")] = {}
+    convolutions: Annotated[float, Meta(description="calls of two-dimensional convolutions, forward and backward")] = (
+        0.0
+    )
     channels_last: Annotated[
-        float, Meta(description="of these, calls in which images, gradients and weights were in channels_last")
+        float, Meta(description="those of these calls in which images, gradients and weights were in channels_last")
     ] = 0.0
-    layout_copies: Annotated[float, Meta(description="copies from one memory format into another")] = 0.0
-    peak_bytes: Annotated[
-        int, Meta(description="tensors in use at once, at most, of those that a step allocates; all phases due")
-    ] = 0
+    layout_copies: Annotated[float, Meta(description="copies from one memory format to another")] = 0.0
+    peak_bytes: Annotated[int, Meta(description="peak size of the tensors that a step with all phases allocates")] = 0
     peak_allocator_bytes: Annotated[
-        int | None, Meta(description="the same by the GPU's allocator, with what operators take for themselves")
+        int | None, Meta(description="the same from the GPU's allocator, including the workspaces of operators")
     ] = None
-    device_waits: Annotated[float | None, Meta(description="as torch's CUDA synchronisation debug mode tells")] = None
-    kernel_launches: Annotated[float | None, Meta(description="launches on a GPU, as the profiler tells")] = None
+    device_waits: Annotated[
+        float | None, Meta(description="synchronisations reported by torch's CUDA synchronisation debug mode")
+    ] = None
+    kernel_launches: Annotated[float | None, Meta(description="launches on a GPU, as reported by the profiler")] = None
     trained_launches: Annotated[
-        float | None, Meta(description="launches of single kernels by the execution that trained")
+        float | None, Meta(description="launches of single kernels by the engine that trained")
     ] = None
     trained_graph_launches: Annotated[
-        float | None, Meta(description="launches of whole graphs by the execution that trained")
+        float | None, Meta(description="launches of whole graphs by the engine that trained")
     ] = None
 
 
 class Roofline(Record, frozen=True, kw_only=True):
-    """How near training came to what the machine can multiply: the best matrix product, measured beside the cell."""
+    """Training speed relative to the fastest matrix product of the machine, which is measured alongside the cell."""
 
     peak: Annotated[float, Meta(description="floating-point operations per second of the matrix product")]
-    product: Annotated[str, Meta(description="the product: its size, number format, threads or GPU")]
+    product: Annotated[str, Meta(description="its size, number format, and threads or GPU")]
     mfu: Annotated[
         float | None, Meta(description="flops_per_image times images per second, as a share of the peak")
     ] = None
@@ -244,45 +246,46 @@ class Roofline(Record, frozen=True, kw_only=True):
 
 
 class GpuState(Record, frozen=True, kw_only=True):
-    """What NVML says of the GPU at one moment; None or empty where it does not tell."""
+    """The state of the GPU from NVML at one point in time; None or empty if not reported."""
 
     sm_clock: Annotated[int | None, Meta(description="MHz")] = None
     highest_sm_clock: Annotated[int | None, Meta(description="MHz")] = None
     memory_clock: Annotated[int | None, Meta(description="MHz")] = None
     temperature: Annotated[int | None, Meta(description="degrees Celsius")] = None
     power: Annotated[float | None, Meta(description="watts")] = None
-    throttled: Annotated[list[str], Meta(description="why its clocks are lower than they could be")] = []
-    other_processes: Annotated[int | None, Meta(description="processes that compute on it, beside this one")] = None
+    throttled: Annotated[list[str], Meta(description="why its clocks are reduced")] = []
+    other_processes: Annotated[int | None, Meta(description="other processes that compute on it")] = None
 
 
 class Surroundings(Record, frozen=True, kw_only=True):
-    """What else went on while the cell trained."""
+    """Interference from other processes while the cell trained."""
 
-    own: Annotated[float | None, Meta(description="share of the usable processors' time that this process took")] = None
-    others: Annotated[float | None, Meta(description="share that other processes took")] = None
+    own: Annotated[float | None, Meta(description="share of the usable processor time used by this process")] = None
+    others: Annotated[float | None, Meta(description="share used by other processes")] = None
     stolen: Annotated[float | None, Meta(description="share that the hypervisor gave to other machines")] = None
     gpu_before: GpuState | None = None
     gpu_after: GpuState | None = None
-    gpu_reason: Annotated[str, Meta(description="why nothing is known of the GPU")] = ""
+    gpu_reason: Annotated[str, Meta(description="why nothing is known about the GPU")] = ""
 
 
 class EngineBound(Record, frozen=True, kw_only=True):
-    """One deviation of an engine's steps from eager fp32 ones, and the greatest that was allowed."""
+    """One deviation of an engine's steps from eager fp32 steps, and its tolerance."""
 
     what: Annotated[
         Literal["first_losses", "losses", "parameters", "lengths"],
-        Meta(description="difference of losses, distance of parameters, difference of how far they moved; relative"),
+        Meta(description="difference in losses, distance of parameters, difference in their distance moved; relative"),
     ]
     of: Annotated[str, Meta(description="the phase or network that deviates most")]
-    found: Annotated[float, Meta(description="1e300 where something is not finite, or was counted otherwise")]
+    found: Annotated[float, Meta(description="1e300 if something is not finite or counts differ")]
     tolerance: float
     shadow: Annotated[
-        float, Meta(description="of eager itself in the engine's precision, or from weights rounded otherwise")
+        float,
+        Meta(description="deviation of eager steps in the engine's precision, or from weights rounded differently"),
     ] = 0.0
 
 
 class EngineCheck(Record, frozen=True, kw_only=True):
-    """An engine's steps held to eager fp32 ones from the same state."""
+    """An engine's steps compared with eager fp32 steps from the same state."""
 
     steps: int
     precision: Annotated[str, Meta(description="of the engine's steps; the eager ones are in fp32")]
@@ -290,46 +293,46 @@ class EngineCheck(Record, frozen=True, kw_only=True):
 
 
 class EngineTrial(Record, frozen=True, kw_only=True):
-    """What became of one engine."""
+    """The outcome of trying one engine."""
 
     engine: str
     outcome: Literal["used", "slower", "passed", "deviates", "unavailable", "not tried"]
     reason: str = ""
     prepare_seconds: Annotated[float, Meta(description="compiling, capturing")] = 0.0
     check: EngineCheck | None = None
-    seconds_per_step: Annotated[list[float], Meta(description="short windows, in turn with other engines'")] = []
-    notes: Annotated[list[str], Meta(description="what of it runs eagerly, and why")] = []
+    seconds_per_step: Annotated[list[float], Meta(description="short windows, alternating with other engines")] = []
+    notes: Annotated[list[str], Meta(description="which parts run eagerly, and why")] = []
 
 
 class EngineRecord(Record, frozen=True, kw_only=True):
-    """How the steps of a cell were executed."""
+    """The engine that executed the steps of a cell."""
 
     asked: str
     used: str
     reason: Annotated[str, Meta(description="why this one was used")] = ""
     trials: list[EngineTrial] = []
-    prepare_seconds: Annotated[float, Meta(description="compiling, capturing, all engines together")] = 0.0
-    check_seconds: Annotated[float, Meta(description="holding engines to the eager one, and timing them")] = 0.0
+    prepare_seconds: Annotated[float, Meta(description="compiling and capturing, for all engines together")] = 0.0
+    check_seconds: Annotated[float, Meta(description="comparing engines with the eager one, and timing them")] = 0.0
 
 
 class Distributed(Record, frozen=True, kw_only=True):
-    """The processes that trained a cell together, where it was more than one.
+    """The processes that trained a cell together, if there was more than one.
 
-    Statistics over a batch, those of batch norm first of all, are over a process's own images; running averages and
-    other buffers are the mean over processes, after each step. Losses are means over processes, images are those of
-    all; memory and counters are those of the first process.
+    Batch statistics, such as those of batch norm, cover the images of one process; running averages and other buffers
+    are averaged over processes after each step. Losses are means over processes and images are totals; memory and
+    counters are those of the first process.
     """
 
     processes: Annotated[int, Meta(description="on all machines together")]
-    nodes: Annotated[int, Meta(description="machines, or runs that play them")] = 1
+    nodes: Annotated[int, Meta(description="machines, or runs that stand in for them")] = 1
     backend: Annotated[str, Meta(description="how they exchanged gradients: 'nccl' or 'gloo'")]
-    batch: Annotated[int, Meta(description="images of a batch that each process trains on")]
+    batch: Annotated[int, Meta(description="images of each batch per process")]
     threads: Annotated[int, Meta(description="torch intra-operation threads of each process")]
     unused: Annotated[
         list[str],
-        Meta(description="phases in which processes use different parameters: they are looked for in every step"),
+        Meta(description="phases in which processes use different parameters, which are searched for in every step"),
     ] = []
-    start_seconds: Annotated[float, Meta(description="from the launch until all processes were joined")] = 0.0
+    start_seconds: Annotated[float, Meta(description="from the launch until all processes had joined")] = 0.0
 
 
 class Durations(Record, frozen=True, kw_only=True):
@@ -338,12 +341,12 @@ class Durations(Record, frozen=True, kw_only=True):
     load: float = 0.0
     build: float = 0.0
     compile: Annotated[float, Meta(description="preparing engines: compiling, capturing")] = 0.0
-    engine_check: Annotated[float, Meta(description="holding engines to the eager one, and timing them")] = 0.0
+    engine_check: Annotated[float, Meta(description="comparing engines with the eager one, and timing them")] = 0.0
     warmup: float = 0.0
     train: float = 0.0
     evaluate: float = 0.0
-    evaluate_between: Annotated[float, Meta(description="evaluations while training, off the clock")] = 0.0
-    count: Annotated[float, Meta(description="passes that count operations and energy")] = 0.0
+    evaluate_between: Annotated[float, Meta(description="evaluations during training, outside the timed windows")] = 0.0
+    count: Annotated[float, Meta(description="passes that count operations and measure energy")] = 0.0
     total: float = 0.0
 
 
@@ -361,8 +364,8 @@ class CellResult(Record, frozen=True, kw_only=True):
     provenance: Provenance = Provenance()
     parameters: Annotated[dict[str, int], Meta(description="trainable parameters of each network")] = {}
     total_parameters: Annotated[dict[str, int], Meta(description="parameters of each network, trained or not")] = {}
-    frozen: Annotated[list[str], Meta(description="parameters that were not trained, as the recipe says")] = []
-    classes: Annotated[int, Meta(description="labels that a conditional model knows; 0: unlabelled data")] = 0
+    frozen: Annotated[list[str], Meta(description="parameters that the recipe excludes from training")] = []
+    classes: Annotated[int, Meta(description="number of classes of a conditional model; 0: unlabelled data")] = 0
     class_names: list[str] = []
     transfer: Transfer | None = None
     steps: int = 0
@@ -381,17 +384,19 @@ class CellResult(Record, frozen=True, kw_only=True):
     surroundings: Surroundings | None = None
     flops_per_sample: Annotated[float | None, Meta(description="floating-point operations per generated image")] = None
     samples_per_second: Annotated[
-        float | None, Meta(description="generated images per second, median over the batches in which they were drawn")
+        float | None, Meta(description="generated images per second, median over batches")
     ] = None
     energy: Energy | None = None
-    sampling: Annotated[dict[str, str], Meta(description="which weights were sampled, and how batch norm behaved")] = {}
+    sampling: Annotated[
+        dict[str, str], Meta(description="which weights were sampled, and the statistics of batch norm")
+    ] = {}
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
-    evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations while training")] = []
+    evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations during training")] = []
     best: Best | None = None
-    stopped_early: Annotated[bool, Meta(description="training ended for want of improvement, before the budget")] = (
-        False
-    )
+    stopped_early: Annotated[
+        bool, Meta(description="training ended before the budget because no evaluation improved")
+    ] = False
     durations: Durations = Durations()
     notes: Annotated[list[str], Meta(description="what a reader must know")] = []
 
@@ -400,7 +405,7 @@ HELD_OUT, NOISE = "real held-out", "noise"
 
 
 class ReferenceRow(Record, frozen=True, kw_only=True):
-    """What the metrics say of images that no model made."""
+    """The metrics of images that no model made."""
 
     name: Annotated[str, Meta(description="'real held-out' or 'noise'")]
     estimates: list[Estimate] = []
@@ -408,7 +413,7 @@ class ReferenceRow(Record, frozen=True, kw_only=True):
 
 
 class ReferenceResult(Record, frozen=True, kw_only=True):
-    """One file ``references/<id>.json`` per dataset: the scale on which its cells are read."""
+    """One file ``references/<id>.json`` per dataset: the scale for reading the metrics of its cells."""
 
     schema_version: int = SCHEMA_VERSION
     id: str
@@ -430,17 +435,17 @@ class PlannedReference(Record, frozen=True, kw_only=True):
 
 
 class PlannedCell(Record, frozen=True, kw_only=True):
-    """A cell that was asked for; with `reason` it is impossible and will be recorded as skipped."""
+    """A requested cell; with a `reason`, it is infeasible and will be recorded as skipped."""
 
     id: str
     identity: CellIdentity
-    variant: Annotated[str, Meta(description="the plan's name for its recipe, or empty; no part of the identity")] = ""
+    variant: Annotated[str, Meta(description="the plan's name for its recipe, or empty; not part of the identity")] = ""
     reason: str = ""
     synthetic_data: bool = False
 
 
 class Rendezvous(Record, frozen=True, kw_only=True):
-    """Where the processes of several machines find each other, in torchrun's words."""
+    """Where the processes of several machines find each other, in the terms of torchrun."""
 
     backend: str = "c10d"
     endpoint: Annotated[str, Meta(description="HOST:PORT")]
@@ -455,17 +460,19 @@ class RunRecord(Record, frozen=True, kw_only=True):
     genbench: str
     command: Annotated[list[str], Meta(description="the command line, for a reader")] = []
     directory: Annotated[
-        str, Meta(description="where the plan was made, seen from the run directory: relative paths count from there")
+        str, Meta(description="where the plan was made, relative to the run directory; relative paths start there")
     ] = ""
     profile: str
     cells: list[PlannedCell]
     references: list[PlannedReference] = []
-    targets: Annotated[list[Target], Meta(description="what the table shows the time to")] = []
+    targets: Annotated[list[Target], Meta(description="targets whose time to quality the table shows")] = []
     plugin_files: Annotated[list[str], Meta(description="files named with --plugin")] = []
-    reporters: Annotated[list[Choice], Meta(description="what trackers are told by; they change no number")] = []
+    reporters: Annotated[
+        list[Choice], Meta(description="plugins that forward events to trackers; they change no number")
+    ] = []
     timeout: Annotated[float | None, Meta(description="seconds per cell")] = None
     memory_limit: Annotated[float | None, Meta(description="GiB per cell")] = None
-    threads: Annotated[int | None, Meta(description="None: every processor this process may use")] = None
+    threads: Annotated[int | None, Meta(description="None: every processor that this process may use")] = None
     rendezvous: Rendezvous | None = None
     environment: dict[str, Any] = {}
 
@@ -473,7 +480,8 @@ class RunRecord(Record, frozen=True, kw_only=True):
 RECORDS: dict[str, type[Record]] = {"cell": CellResult, "reference": ReferenceResult, "run": RunRecord}
 
 
-MACHINE = (
-    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
-    "disturbed",
-)  # fmt: skip
+# Fields that must agree before speed and memory are compared. Precision and engine are chosen on purpose; the hash of
+# the data concerns quality.
+MACHINE_FIELDS = tuple(
+    name for name in Comparability.__struct_fields__ if name not in ("precision", "engine", "data_hash")
+)

@@ -1,4 +1,4 @@
-"""A run directory on disk: where each file lies, and how a run is created, opened and read."""
+"""A run directory on disk: the path of each file, and how a run is created, opened and read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SUBDIRECTORIES = ("cells", "references", "samples", "checkpoints", "logs")
 
 @dataclass(frozen=True)
 class RecordFiles(Generic[RecordType]):
-    """What was read from one folder of records, by id."""
+    """The records read from one folder, by id."""
 
     results: dict[str, RecordType]
     damaged: dict[str, str]  # files that could not be read, with the reason
@@ -46,7 +46,7 @@ ReferenceFiles: TypeAlias = RecordFiles[ReferenceResult]
 
 @dataclass(frozen=True)
 class RunContents:
-    """Everything that tables and pages are made from, read at one moment."""
+    """Everything from which tables and pages are made, read at one point in time."""
 
     name: str
     record: RunRecord
@@ -55,7 +55,7 @@ class RunContents:
 
 
 class RunDirectory:
-    """One run on disk, by path alone; `create` makes one, `open` makes sure that there is one."""
+    """One run on disk, given by its path; `create` creates it, `open` checks that it exists."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -64,18 +64,18 @@ class RunDirectory:
     def create(cls, path: str | Path, record: RunRecord) -> RunDirectory:
         """Write `record` as run.json of a new run; the directory may be missing or empty.
 
-        Raises `UsageError` where the directory holds something already, or cannot be written.
+        Raises `UsageError` if the directory is not empty or cannot be written.
         """
         run = cls(path)
         if run.path.is_dir() and run.record_path.is_file():
             raise UsageError(
-                f"{run.path} holds a run already.",
-                f"Go on with it by `genbench run --resume {run.path}`, or choose another --out.",
+                f"{run.path} already contains a run.",
+                f"Continue it with `genbench run --resume {run.path}`, or choose another --out.",
             )
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             if any(run.path.iterdir()):
-                raise UsageError(f"{run.path} is not empty, and is no run either.", "Choose another --out.")
+                raise UsageError(f"{run.path} is not empty and is not a run.", "Choose another --out.")
             atomic_write(run.record_path, encode(record))
             for name in _SUBDIRECTORIES:
                 (run.path / name).mkdir(exist_ok=True)
@@ -85,7 +85,7 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """Return the run at `path`; raise `UsageError` where there is none, or none that this version can read."""
+        """Return the run at `path`; raise `UsageError` if there is none, or none that this version can read."""
         run = cls(path)
         if not run.record_path.is_file():
             what = "is not a run (it has no run.json)" if run.path.exists() else "does not exist"
@@ -107,7 +107,7 @@ class RunDirectory:
         except DamagedError as error:
             raise UsageError(
                 f"{self.record_path} is damaged: {error}.",
-                "Restore it from a copy, or run again with another --out; the files in cells/ are untouched.",
+                "Restore it from a copy, or run again with another --out; the files in cells/ are unchanged.",
             ) from error
 
     @property
@@ -117,49 +117,49 @@ class RunDirectory:
 
     @property
     def contact_sheet_path(self) -> Path:
-        """One picture of all cells' samples."""
+        """One image with the samples of all cells."""
         return self.path / "samples" / "contact-sheet.png"
 
     def cell_path(self, id: str) -> Path:
-        """Return where a cell's result lies."""
+        """Return the path of a cell's result."""
         return self._path("cells", id, ".json")
 
     def reference_path(self, id: str) -> Path:
-        """Return where a dataset's reference rows lie."""
+        """Return the path of a dataset's reference rows."""
         return self._path("references", id, ".json")
 
     def sample_path(self, id: str) -> Path:
-        """Return where a cell's grid of generated images lies."""
+        """Return the path of a cell's grid of generated images."""
         return self._path("samples", id, ".png")
 
     def reconstruction_path(self, id: str) -> Path:
-        """Return where a cell's originals and reconstructions lie."""
+        """Return the path of a cell's grid of originals and reconstructions."""
         return self._path("samples", id, "-reconstructions.png")
 
     def closest_path(self, id: str) -> Path:
-        """Return where the samples that lie nearest to training images are, above these."""
+        """Return the path of the grid of samples closest to training images, with those images."""
         return self._path("samples", id, ".closest.png")
 
     def checkpoint_path(self, id: str) -> Path:
-        """Return where a cell's final weights lie."""
+        """Return the path of a cell's final weights."""
         return self._path("checkpoints", id, ".safetensors")
 
     def best_path(self, id: str) -> Path:
-        """Return where the weights of a cell's best evaluation lie."""
+        """Return the path of the weights of a cell's best evaluation."""
         return self._path("checkpoints", id, ".best.safetensors")
 
     def resume_path(self, id: str) -> Path:
-        """Return where the state lies from which an interrupted cell goes on."""
+        """Return the path of the state from which an interrupted cell resumes."""
         return self._path("checkpoints", id, ".resume.safetensors")
 
     def log_path(self, id: str) -> Path:
-        """Return where a cell's output lies."""
+        """Return the path of a cell's log."""
         return self._path("logs", id, ".log")
 
     def write_cell(self, result: CellResult) -> None:
-        """Write a cell's result atomically; raise `UsageError` where the disk refuses.
+        """Write a cell's result atomically; raise `UsageError` if the write fails.
 
-        An estimate that is not finite becomes an `Unavailable`, for JSON cannot carry it.
+        An estimate that is not finite becomes an `Unavailable`, because JSON cannot represent it.
         """
         finite = [estimate for estimate in result.estimates if estimate.finite]
         if len(finite) < len(result.estimates):
@@ -168,15 +168,15 @@ class RunDirectory:
         self._write(self.cell_path(result.id), result)
 
     def write_reference(self, result: ReferenceResult) -> None:
-        """Write a dataset's reference rows atomically; raise `UsageError` where the disk refuses."""
+        """Write a dataset's reference rows atomically; raise `UsageError` if the write fails."""
         self._write(self.reference_path(result.id), result)
 
     def read_cells(self) -> CellFiles:
-        """Read every cell's result; a damaged file is named, never fatal."""
+        """Read every cell's result; a damaged file is listed, never fatal."""
         return _read_all(self.path / "cells", CellResult)
 
     def read_references(self) -> ReferenceFiles:
-        """Read every dataset's reference rows; a damaged file is named, never fatal."""
+        """Read every dataset's reference rows; a damaged file is listed, never fatal."""
         return _read_all(self.path / "references", ReferenceResult)
 
     def read(self) -> RunContents:
@@ -185,23 +185,23 @@ class RunDirectory:
         return RunContents(name, self.record, self.read_cells(), self.read_references())
 
     def find_cell(self, part: str) -> PlannedCell:
-        """Return the planned cell with this id, or else the only one of this model or variant, or whose id has `part`.
+        """Return the planned cell with this id, or else the only one with this model or variant, or with it in its id.
 
-        Where several ids hold it, the only one that begins with it.
+        If several ids contain `part`, the only one that begins with it is returned.
         """
         cells = {cell.id: cell for cell in self.record.cells}
         if part in cells:
             return cells[part]
         named = [id for id, cell in cells.items() if part in (cell.identity.model.name, cell.variant)]
-        beginning = [id for id in cells if id.startswith(part)]  # gan-hinge, beside dcgan-hinge
+        beginning = [id for id in cells if id.startswith(part)]  # gan-hinge, not dcgan-hinge
         candidates = named or (beginning if len(beginning) == 1 else [id for id in cells if part in id])
         if len(candidates) == 1:
             return cells[candidates[0]]
         if candidates:
-            raise UsageError(f"'{part}' is part of {len(candidates)} cells.", f"Say which: {', '.join(candidates)}.")
+            raise UsageError(f"'{part}' matches {len(candidates)} cells.", f"Choose one of: {', '.join(candidates)}.")
         names = {name for cell in cells.values() for name in (cell.identity.model.name, cell.variant) if name}
         raise UsageError(
-            f"No cell of {self.path} is called '{part}'.{near_miss(part, [*sorted(names), *cells])}",
+            f"No cell of {self.path} matches '{part}'.{near_miss(part, [*sorted(names), *cells])}",
             f"It has: {', '.join(cells)}.",
         )
 
@@ -215,11 +215,11 @@ class RunDirectory:
             path.parent.mkdir(exist_ok=True)
             atomic_write(path, encode(record))
         except OSError as error:
-            raise _cannot_write(path, error, f"then go on with `genbench run --resume {self.path}`") from error
+            raise _cannot_write(path, error, f"then continue with `genbench run --resume {self.path}`") from error
 
 
 def read_runs(paths: Iterable[str | Path]) -> list[RunContents]:
-    """Read several runs; those that bear the same name are told apart by their paths."""
+    """Read several runs; runs with the same name are named by their paths."""
     directories = [RunDirectory.open(path) for path in paths]
     contents = [directory.read() for directory in directories]
     names = [run.name for run in contents]
@@ -230,7 +230,7 @@ def read_runs(paths: Iterable[str | Path]) -> list[RunContents]:
 
 
 def find_runs(directory: str | Path) -> list[Path]:
-    """Return the run directories directly beneath `directory`, the newest name first."""
+    """Return the run directories directly in `directory`, in descending order of name."""
     try:
         return sorted((p for p in Path(directory).iterdir() if (p / "run.json").is_file()), reverse=True)
     except OSError:
@@ -251,7 +251,7 @@ def _read_all(folder: Path, record_type: type[RecordType]) -> RecordFiles[Record
             if result.id == path.stem:
                 results[path.stem] = result
             else:
-                damaged[path.stem] = f"it holds the result of {result.id!r}"
+                damaged[path.stem] = f"it contains the result of {result.id!r}"
     return RecordFiles(results, damaged)
 
 
@@ -264,7 +264,7 @@ def _runs_nearby(path: Path) -> str:
     places: Iterable[Path] = dict.fromkeys((path, path.parent, Path("results")))
     runs = list(dict.fromkeys(str(run) for place in places for run in find_runs(place)))
     if not runs:
-        return "Make one with `genbench run`."
+        return "Create one with `genbench run`."
     by_name = {Path(run).name.lower(): run for run in runs}
     close = near_miss(path.name, by_name)
     return f"{close.strip()} Runs nearby: {', '.join(runs[:5])}{' …' if len(runs) > 5 else ''}.".strip()

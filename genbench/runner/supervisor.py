@@ -23,6 +23,7 @@ from genbench.process.messages import (
     Progress,
 )
 from genbench.process.oom_kills import kernel_memory_kills
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 from genbench.runner.pool import WorkerPool
@@ -99,6 +100,7 @@ class Supervisor:
         self.run_directory, self.record, self.pool, self.display = run, record, pool, display
         self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
         self.device = device
+        self.names = shown_names(record.cells)
 
     def execute(self) -> None:
         """Execute what has no final result yet. Results go to disk and are not kept: memory stays flat over many cells.
@@ -121,7 +123,7 @@ class Supervisor:
         self._leave_if_asked()
 
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
-        self.display.cell_started(index, total, label(cell), expected_steps(cell))
+        self.display.cell_started(index, total, self.names[cell.id], expected_steps(cell))
         self.trackers.tell("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
         kills_before = kernel_memory_kills()
@@ -275,10 +277,3 @@ def expected_steps(cell: PlannedCell) -> int:
     recipe = resolve_recipe(cell.identity.recipe)
     repeats = recipe.discriminator_steps if cell.identity.family.name == "adversarial" else 1
     return max(1, -(-recipe.images // (recipe.batch_size * repeats)))
-
-
-def label(cell: PlannedCell) -> str:
-    """Return a cell's name for people."""
-    identity = cell.identity
-    names = (identity.model.name, identity.loss.name, cell.variant, identity.dataset.name, f"seed {identity.seed}")
-    return " · ".join(name for name in names if name)

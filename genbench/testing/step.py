@@ -24,14 +24,14 @@ from genbench.cell.step_counters import count_steps
 from genbench.data.loading import load_data
 from genbench.errors import UsageError
 from genbench.gate.from_file import EXTRA_INFO_KEY
-from genbench.gate.from_run import settings_of
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.worker_catalogue import load_catalogue
-from genbench.results.schema import MACHINE, CellIdentity, Comparability
+from genbench.results.identity_settings import settings_by_kind
+from genbench.results.schema import MACHINE_FIELDS, CellIdentity, Comparability
 from genbench.train.builder import Built, build_cell
 from genbench.train.network_checks import count_parameters
 
@@ -98,13 +98,13 @@ class StepBenchmark:
         images = built.engine.images_per_step
         self._benchmark.extra_info |= counters
         self._benchmark.extra_info[EXTRA_INFO_KEY] = {
-            "machine": {name: str(getattr(conditions, name)) or "none" for name in MACHINE},
+            "machine": {name: str(getattr(conditions, name)) or "none" for name in MACHINE_FIELDS},
             "settings": {
                 "model": model,
                 "loss": identity.loss.name,
                 "dataset": identity.dataset.name,
                 "steps": steps,
-                **settings_of(identity),
+                **settings_by_kind(identity),
             },
             "images_per_step": images,
         }

@@ -30,9 +30,9 @@ from genbench.errors import SpecError
 from genbench.plugins.loader import Plugin, load_plugin
 from genbench.process.lines import Lines
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
-from genbench.runner.supervisor import label
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
 MISSPELT = 0.85  # a method whose name is this similar to an event's was meant for it
@@ -67,8 +67,9 @@ def main(descriptor: int) -> None:
 
 def run_facts(path: Path, record: RunRecord) -> RunFacts:
     """Return what a reporter is told of a run."""
+    names = shown_names(record.cells)
     cells = [
-        CellFacts(id=c.id, label=label(c), variant=c.variant, identity=msgspec.to_builtins(c.identity))
+        CellFacts(id=c.id, label=names[c.id], variant=c.variant, identity=msgspec.to_builtins(c.identity))
         for c in record.cells
         if not c.reason
     ]

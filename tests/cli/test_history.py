@@ -114,7 +114,7 @@ def test_the_figure_shows_every_run_and_every_change(
 def test_too_few_runs_are_reported_and_no_runs_are_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = str(store(tmp_path, 0, 1000))
     assert invoke(["history", one]) == 0
-    assert "no change can show" in capsys.readouterr().out
+    assert "cannot show a change" in capsys.readouterr().out
     RunDirectory.create(tmp_path / "empty", plan())
     assert invoke(["history", str(tmp_path / "empty")]) == 5
     assert invoke(["history", str(tmp_path / "missing")]) == 2

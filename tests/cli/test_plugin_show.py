@@ -78,7 +78,7 @@ def test_a_plugin_is_shown_with_everything_it_registers_and_why_a_model_cannot_b
     assert models["refuser"]["parameters"][0]["reason"] == "ValueError: not in the mood"
     text = "\n".join(text_of("models", data) for data in models.values())
     assert "width: int ≥ 1 (default 4): units" in text
-    assert "1×8×8: generator 364  discriminator 65  together 429" in text
+    assert "1×8×8: generator 364  discriminator 65  total 429" in text
     assert "1×8×8: ValueError: not in the mood" in text
     for fact in ("acme-models (acme-models 1.2)", "Acme 2025", "hinge", "1×8×8, 3×8×8", "-1 to 1"):
         assert fact in text, fact
@@ -100,8 +100,8 @@ def test_every_kind_can_be_shown(name: str, facts: list[str]) -> None:
     assert json.loads(invoke(name, "--json").stdout)[0]["name"] == name
 
 
-def test_results_of_a_run_are_shown_with_their_errors(tmp_path: Path) -> None:
-    assert "no stored results at hand" in invoke("hinge").stdout
+def test_results_of_a_run_are_shown_with_their_errors_and_without_one_it_says_so(tmp_path: Path) -> None:
+    assert "no stored results (--run RUN" in invoke("hinge").stdout
     stored(
         tmp_path / "mine",
         cell("gan-1", identity("gan", "hinge")),
@@ -110,7 +110,7 @@ def test_results_of_a_run_are_shown_with_their_errors(tmp_path: Path) -> None:
     )
     text = invoke("hinge", "--run", str(tmp_path / "mine")).stdout
     assert (
-        "mine: gan · hinge · mini · cpu · seed 0, 60,000 images: fd-cnn 34.57 ± 0.65, 1,234 img/s (and 1 more)" in text
+        "mine: gan · hinge · mini · seed 0, 60,000 images: fd-cnn 34.57 ± 0.65, 1,234 img/s on cpu (and 1 more)" in text
     )
     assert "vae" not in text
     (shown,) = json.loads(invoke("hinge", "--run", str(tmp_path / "mine"), "--json").stdout)

@@ -50,7 +50,7 @@ def test_json_of_a_run(run: RunDirectory) -> None:
 def test_one_cell_in_detail(run: RunDirectory) -> None:
     text = show(run.path, "--cell", "a1")
     for part in (
-        "gan-a1", "generator: 3,000,000", "1,875 steps", "19 timed, 1 of warm-up", "1,234 ±2% images/s",
+        "gan-a1", "generator: 3,000,000", "1,875 steps", "19 timed, 1 warm-up", "1,234 ±2% images/s",
         "fd-cnn = 34.57 ± 0.65 (n = 2,000, weights 1f0c, n_reference 8000)",
         "fid: n/a, no weights", "learning_rate = 0.0002", "gan.width = 64",
         "6,400 images  discriminator 0.07",
@@ -69,10 +69,10 @@ def test_a_curve_with_few_points_is_shown_among_the_others(tmp_path: Path) -> No
     assert lines[-1].split()[0] == "1,248"
 
 
-def test_the_sampled_weights_are_named(tmp_path: Path) -> None:
+def test_the_sampled_weights_are_shown(tmp_path: Path) -> None:
     sampling = {"weights": "averaged", "batch_norm": "running statistics"}
     made = stored(tmp_path / "run", cell("gan-a1", sampling=sampling))
-    assert "sampled: averaged weights, batch norm by running statistics" in show(made.path, "--cell", "a1")
+    assert "sampled: averaged weights, batch norm with running statistics" in show(made.path, "--cell", "a1")
 
 
 def test_a_cell_that_did_not_run_shows_its_settings(run: RunDirectory) -> None:

@@ -1,4 +1,4 @@
-"""Counters, the roofline and the surroundings of a cell: shown where one looks for them, and not in everybody's way."""
+"""Counters, the roofline and interference: in the page, in `show`, and in hidden columns of the table."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ SEEN = Surroundings(own=0.5, others=0.25, stolen=0.0, gpu_before=GpuState(), gpu
 COUNTED = cell("gan-1", counters=COUNTERS, roofline=ROOFLINE, surroundings=SEEN)
 
 
-def test_a_cell_tells_them_in_words() -> None:
+def test_a_cell_lists_them_as_text() -> None:
     assert counted_lines(COUNTED) == [
-        "a step (eager): 61.25 operator calls, 2 host reads, 24 convolutions, 20 of them in channels_last, "
-        "3 copies into another memory format, 1.50 MiB in use at once, 412 kernel launches",
-        "  reads on the host: 2 × `.item()` at mine.py:41",
+        "one step (eager): 61.25 operator calls, 2 host reads, 24 convolutions, 20 of them in channels_last, "
+        "3 copies to another memory format, 1.50 MiB peak memory, 412 kernel launches",
+        "  host reads: 2 × `.item()` at mine.py:41",
         "matrix product: 2.00 T floating-point operations/s (1024×1024 float32, 2 threads); training reached 12.5% "
         "of it; launches take 40% of an eager step",
-        "processors while training: 50% this cell, 25% others, 0% stolen",
-        "GPU before training: tells nothing",
-        "GPU after training: SM 900 of 1980 MHz, 88 °C, 300 W, clocks lowered: heat, by hardware",
+        "processors during training: 50% this cell, 25% others, 0% stolen",
+        "GPU before training: not reported",
+        "GPU after training: SM 900 of 1980 MHz, 88 °C, 300 W, clocks reduced: heat, by hardware",
     ]
     assert counted_lines(cell("gan-1")) == []
 
@@ -46,11 +46,11 @@ def test_a_cell_tells_them_in_words() -> None:
 def test_the_page_holds_every_field(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", COUNTED).read()
     text = page(run, {"": make_table(run)}, {})
-    for said in ("a step: operations", "61.25", "matrix product: mfu", "0.125", "mine.py:41", "heat, by hardware"):
+    for said in ("one step: operations", "61.25", "matrix product: mfu", "0.125", "mine.py:41", "heat, by hardware"):
         assert said in text, said
 
 
-def test_the_table_has_them_for_programs_and_for_who_asks(tmp_path: Path) -> None:
+def test_the_table_exports_them_and_shows_them_on_request(tmp_path: Path) -> None:
     table = make_table(stored(tmp_path / "run", COUNTED, cell("vae-1")).read())
     names = ("operations/step", "host reads/step", "launches/step", "step memory", "MFU")
     assert not [column for column in table.columns if column.key in names and column.shown]

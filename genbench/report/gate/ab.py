@@ -1,4 +1,4 @@
-"""What `genbench ab` says, from its evidence: a table on a terminal, Markdown in a pull request, JUnit in CI."""
+"""The output of `genbench ab`: a table on a terminal, Markdown in a pull request, JUnit in CI."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from tabulate import tabulate
 
 from genbench.gate.verdict import Verdict
 from genbench.report.gate.junit import Case, junit
-from genbench.report.gate.markdown import folded
-from genbench.report.markup import markdown
-from genbench.report.numbers import MISSING
+from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
+from genbench.report.numbers import MISSING, change
 from genbench.results.comparison import CellDecision, Comparison
 
 HEADINGS = ("cell", "time per step", "bounds", "blocks", "verdict")
 
 
-def change(share: float | None) -> str:
-    """Return a change of time for a reader: ``+4.9 %`` is slower."""
-    return MISSING if share is None else f"{100 * share:+.1f} %"
-
-
-def told(decision: CellDecision) -> str:
-    """Say in one line what is known of a cell."""
+def describe(decision: CellDecision) -> str:
+    """Return what is known about a cell in one line."""
     if decision.presence == "new":
         return f"new: {decision.reason}"
     parts = []
@@ -29,12 +23,12 @@ def told(decision: CellDecision) -> str:
             f"{change(decision.change)} time per step, between {_bounds(decision)} after {decision.blocks} blocks"
         )
     if decision.more_blocks is not None:
-        parts.append(f"about {decision.more_blocks:,} more blocks would tell")
+        parts.append(f"about {decision.more_blocks:,} more blocks would decide")
     return "; ".join([*parts, *([decision.reason] if decision.reason else [])])
 
 
 def text(comparison: Comparison) -> str:
-    """Return the table for a terminal, with what it rests on."""
+    """Return the table for a terminal, with the limit and the precision."""
     lines = [f"base  {comparison.base}", f"head  {comparison.head}", ""]
     lines += [tabulate(_rows(comparison), HEADINGS, disable_numparse=True, colalign=_ALIGNED), ""]
     lines += [*_remarks(comparison), f"Verdict: {comparison.verdict}" + _because(comparison)]
@@ -43,11 +37,12 @@ def text(comparison: Comparison) -> str:
 
 def summary(comparison: Comparison) -> str:
     """Return Markdown for a step summary or a comment, the most important rows first."""
-    sign = {"ok": "✅", "improved": "✅", "regressed": "❌", "inconclusive": "❔"}.get(comparison.verdict, "⚠️")
-    lines = [f"### {sign} genbench: {comparison.verdict}{markdown(_because(comparison))}", ""]
-    lines += [f"{markdown(comparison.base)} → {markdown(comparison.head)}", ""]
-    lines += folded(_rows(comparison), HEADINGS, _ALIGNED)
-    return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(comparison))]) + "\n"
+    verdict, because = Verdict(comparison.verdict), _because(comparison)
+    lines = [
+        *heading(verdict, because, comparison.base, comparison.head),
+        *folded(_rows(comparison), HEADINGS, _ALIGNED),
+    ]
+    return "\n".join([*lines, *paragraph(_remarks(comparison))]) + "\n"
 
 
 def cases(comparison: Comparison) -> str:
@@ -59,18 +54,17 @@ def cases(comparison: Comparison) -> str:
     return junit(
         "genbench ab",
         [
-            Case(d.cell, Verdict(d.verdict), told(d), seconds.get(d.cell, 0.0), skipped=d.presence == "new")
+            Case(d.cell, Verdict(d.verdict), describe(d), seconds.get(d.cell, 0.0), skipped=d.presence == "new")
             for d in comparison.cells
         ],
     )
 
 
 _ALIGNED = ("left", "right", "right", "right", "left")
-_FIRST = ("regressed", "no-data", "not-comparable", "inconclusive", "improved", "ok")
 
 
 def _rows(comparison: Comparison) -> list[list[str]]:
-    ordered = sorted(comparison.cells, key=lambda decision: _FIRST.index(decision.verdict))
+    ordered = sorted(comparison.cells, key=lambda decision: WORST_FIRST.index(Verdict(decision.verdict)))
     return [
         [
             decision.cell,
@@ -94,10 +88,11 @@ def _remarks(comparison: Comparison) -> list[str]:
     known = [decision.detectable for decision in comparison.cells if decision.detectable is not None]
     if known:
         remarks.append(
-            f"Limit: {100 * comparison.limit:g} % slower. A change of {100 * max(known):.1f} % beyond it is found 95 "
-            f"times of 100 by these blocks; a false alarm has a chance of {100 * sum(comparison.errors):.2g} % at most."
+            f"Limit: {100 * comparison.limit:g} % slower. These blocks detect a change of {100 * max(known):.1f} % "
+            "beyond it 95 times out of 100; the probability of a false alarm is at most "
+            f"{100 * sum(comparison.errors):.2g} %."
         )
-    remarks += [f"{d.cell}: {told(d)}." for d in comparison.cells if d.reason or d.more_blocks is not None]
+    remarks += [f"{d.cell}: {describe(d)}." for d in comparison.cells if d.reason or d.more_blocks is not None]
     return [*remarks, *(f"Note: {note}." for note in comparison.notes)]
 
 

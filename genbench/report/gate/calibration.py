@@ -1,4 +1,4 @@
-"""What a calibration says, for readers."""
+"""The output of `genbench calibrate`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADINGS = ("truth", "limit", "regressed", "passed", "inconclusive", "blocks")
 
 
 def text(calibrations: Sequence[Calibration]) -> str:
-    """Return one table per cell, with what a comparison of it takes and sees."""
+    """Return one table per cell, with the precision and duration of its comparisons."""
     return "\n".join(_one(calibration) for calibration in calibrations)
 
 
@@ -24,8 +24,8 @@ def _one(calibration: Calibration) -> str:
     return (
         f"{calibration.cell}: {len(calibration.same)} blocks of the same code with a spread of "
         f"{100 * calibration.spread:.1f} %; {calibration.decisions:,} decisions replayed from them\n\n{table}\n\n"
-        f"Can see {100 * calibration.detectable:.1f} % or more here, 95 times of 100. The same code is decided in "
-        f"{seconds(needed)} (median).\n"
+        f"Detects {100 * calibration.detectable:.1f} % or more on this machine, 95 times out of 100. A comparison of "
+        f"the same code takes {seconds(needed)} (median).\n"
     )
 
 

@@ -1,7 +1,7 @@
-"""JUnit XML: one test case per cell, as every CI system reads it.
+"""JUnit XML with one test case per cell, in the format that CI systems read.
 
-A regression is a failure; what could not be measured or compared is an error; what is not known is skipped, with the
-reason. The format is that of the JUnit schema which Jenkins publishes.
+A regression is a failure; a cell that could not be measured or compared is an error; an inconclusive one is skipped,
+with the reason. The format follows the JUnit schema published by Jenkins.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Case:
 
     name: str
     verdict: Verdict
-    told: str  # one line
+    message: str  # one line
     seconds: float = 0.0
-    skipped: bool = False  # whatever the verdict: nothing was to be compared
+    skipped: bool = False  # whatever the verdict: there was nothing to compare
 
 
 def junit(suite: str, cases: Sequence[Case]) -> str:
@@ -45,13 +45,13 @@ def junit(suite: str, cases: Sequence[Case]) -> str:
     for case in cases:
         facts = {"classname": _clean(suite), "name": _clean(case.name), "time": f"{case.seconds:.3f}"}
         test = ElementTree.SubElement(element, "testcase", facts)
-        message = {"message": _clean(f"{case.verdict}: {case.told}")}
+        message = {"message": _clean(f"{case.verdict}: {case.message}")}
         if case in skipped:
             ElementTree.SubElement(test, "skipped", message)
         elif case in failures:
-            ElementTree.SubElement(test, "failure", {**message, "type": case.verdict}).text = _clean(case.told)
+            ElementTree.SubElement(test, "failure", {**message, "type": case.verdict}).text = _clean(case.message)
         elif case in errors:
-            ElementTree.SubElement(test, "error", {**message, "type": case.verdict}).text = _clean(case.told)
+            ElementTree.SubElement(test, "error", {**message, "type": case.verdict}).text = _clean(case.message)
         else:
             ElementTree.SubElement(test, "system-out").text = message["message"]
     ElementTree.indent(root)

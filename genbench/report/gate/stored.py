@@ -1,4 +1,4 @@
-"""What `genbench check` and `genbench compare` say: a table on a terminal, Markdown in a pull request, JUnit in CI."""
+"""The output of `genbench check` and `compare`: a table on a terminal, Markdown in a pull request, JUnit in CI."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from tabulate import tabulate
 from genbench.gate.judge import Finding, overall
 from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
-from genbench.report.gate.markdown import folded
-from genbench.report.markup import markdown
-from genbench.report.numbers import MISSING, significant
+from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
+from genbench.report.numbers import MISSING, change, significant
 
 HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "limit", "verdict")
 _ALIGNED = ("left", "left", *["right"] * 5, "left")
-_FIRST = (*Verdict,)
-_SIGNS = {Verdict.OK: "✅", Verdict.IMPROVED: "✅", Verdict.REGRESSED: "❌", Verdict.INCONCLUSIVE: "❔"}
 
 
 def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) -> str:
-    """Return the table for a terminal; without `everything`, counters that are as they were make one line."""
+    """Return the table for a terminal; without `everything`, unchanged counters are summarised in one line."""
     shown, same = _chosen(findings, everything)
     lines = [f"base  {sides[0]}", f"head  {sides[1]}", ""]
     if shown:
@@ -33,21 +30,15 @@ def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) 
 
 
 def summary(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
-    """Return Markdown, the worst first; what a reader need not see at once is folded."""
+    """Return Markdown, worst first; less important rows are folded."""
     verdict = overall(findings)
-    shown, same = _chosen(sorted(findings, key=_gravity), everything=False)
-    lines = [
-        f"### {_SIGNS.get(verdict, '⚠️')} genbench: {verdict}",
-        "",
-        f"{markdown(sides[0])} → {markdown(sides[1])}",
-        "",
-    ]
-    lines += folded([_row(finding) for finding in shown], HEADINGS, _ALIGNED)
-    return "\n".join([*lines, *(markdown(remark) + "  " for remark in _remarks(shown, same))]) + "\n"
+    shown, same = _chosen(sorted(findings, key=_importance), everything=False)
+    lines = [*heading(verdict, "", *sides), *folded([_row(finding) for finding in shown], HEADINGS, _ALIGNED)]
+    return "\n".join([*lines, *paragraph(_remarks(shown, same))]) + "\n"
 
 
 def cases(findings: Sequence[Finding], suite: str) -> str:
-    """Return JUnit XML with one test case per cell, which tells of what in it does not pass."""
+    """Return JUnit XML with one test case per cell, whose message lists what does not pass."""
     by_cell: dict[str, list[Finding]] = {}
     for finding in findings:
         by_cell.setdefault(finding.cell, []).append(finding)
@@ -70,13 +61,13 @@ def as_json(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
 def _case(cell: str, own: Sequence[Finding]) -> Case:
     judged = [finding for finding in own if finding.judged]
     if not judged:
-        return Case(cell, Verdict.OK, own[0].reason or "nothing of it is judged", skipped=True)
+        return Case(cell, Verdict.OK, own[0].reason or "nothing in it is judged", skipped=True)
     verdict = worst(finding.verdict for finding in judged)
-    telling = [_told(finding) for finding in judged if finding.verdict is verdict]
-    return Case(cell, verdict, "; ".join(telling))
+    messages = [_message(finding) for finding in judged if finding.verdict is verdict]
+    return Case(cell, verdict, "; ".join(messages))
 
 
-def _told(finding: Finding) -> str:
+def _message(finding: Finding) -> str:
     values = f"{_number(finding.base)} → {_number(finding.head)}" if finding.head is not None else ""
     return " ".join(
         part for part in (finding.quantity, values, f"({finding.reason})" if finding.reason else "") if part
@@ -84,7 +75,7 @@ def _told(finding: Finding) -> str:
 
 
 def _chosen(findings: Sequence[Finding], everything: bool) -> tuple[list[Finding], int]:
-    """Return what is worth a row, and how many counters are exactly as they were."""
+    """Return the findings worth a row, and how many counters are unchanged."""
     same = [f for f in findings if f.kind == "counter" and f.verdict is Verdict.OK and f.base == f.head]
     if everything or not same:
         return list(findings), 0
@@ -93,14 +84,14 @@ def _chosen(findings: Sequence[Finding], everything: bool) -> tuple[list[Finding
 
 
 def _row(finding: Finding) -> list[str]:
-    bounds = MISSING if finding.low is None else f"{_percent(finding.low)} … {_percent(finding.high)}"
+    bounds = MISSING if finding.low is None else f"{change(finding.low)} … {change(finding.high)}"
     verdict = str(finding.verdict) if finding.judged else f"({'new' if finding.kind == 'cell' else finding.verdict})"
     return [
         finding.cell,
         finding.quantity or MISSING,
         _number(finding.base),
         _number(finding.head),
-        MISSING if finding.change is None else _percent(finding.change),
+        change(finding.change),
         bounds,
         finding.limit or MISSING,
         verdict,
@@ -108,30 +99,25 @@ def _row(finding: Finding) -> list[str]:
 
 
 def _remarks(shown: Sequence[Finding], same: int) -> list[str]:
-    remarks = [f"{same} counters are exactly as they were."] if same else []
+    remarks = [f"{same} counters are unchanged."] if same else []
     if any(not finding.judged for finding in shown):
-        remarks.append("In brackets: shown, and not judged.")
-    told: dict[str, list[str]] = {}
+        remarks.append("In brackets: shown but not judged.")
+    affected: dict[str, list[str]] = {}
     for finding in shown:
         if finding.reason:
-            told.setdefault(finding.reason, []).append(f"{finding.cell} {finding.quantity}".strip())
-    return [*remarks, *(f"{_named(where)}: {reason}." for reason, where in told.items())]
+            affected.setdefault(finding.reason, []).append(f"{finding.cell} {finding.quantity}".strip())
+    return [*remarks, *(f"{_named(where)}: {reason}." for reason, where in affected.items())]
 
 
 def _named(where: Sequence[str], most: int = 3) -> str:
     return ", ".join(where[:most]) + (f" and {len(where) - most} more" if len(where) > most else "")
 
 
-def _gravity(finding: Finding) -> tuple[bool, int]:
-    order = ("regressed", "no-data", "not-comparable", "inconclusive", "improved", "ok")
-    return not finding.judged, order.index(finding.verdict)
+def _importance(finding: Finding) -> tuple[bool, int]:
+    return not finding.judged, WORST_FIRST.index(finding.verdict)
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return MISSING
     return f"{round(value):,}" if value == round(value) and abs(value) < 1e15 else significant(value)
-
-
-def _percent(share: float | None) -> str:
-    return MISSING if share is None else f"{100 * share:+.1f} %"

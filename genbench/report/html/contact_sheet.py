@@ -1,4 +1,4 @@
-"""Contact sheets: the sample grids of many cells in one picture, each under its title."""
+"""Contact sheets: the sample grids of many cells in one image, each under its title."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TILE = 560  # pixels of a tile's longer side; a smaller grid is enlarged by a whole factor up to it
-_MOST_PIXELS = 8_000_000  # of all tiles: many cells get smaller tiles, so that memory stays bounded
+_MOST_PIXELS = 8_000_000  # of all tiles together: many cells get smaller tiles, so that memory stays bounded
 _MARGIN = 16
 _TITLE_HEIGHT = 28
 _FONT_SIZE = 16
@@ -20,7 +20,7 @@ _BACKGROUND, _INK, _MISSING = (255, 255, 255), (24, 24, 27), (212, 212, 216)
 
 
 def contact_sheet(entries: Sequence[tuple[str, Path]]) -> Image.Image:
-    """Return one RGB picture of all entries (title, PNG file), row by row.
+    """Return one RGB image of all entries (title, PNG file), row by row.
 
     A file that is missing or cannot be read is a grey tile that says why.
     """
@@ -51,17 +51,17 @@ def _tile(path: Path, limit: int) -> Image.Image:
 
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB")
+            grid = opened.convert("RGB")
     except FileNotFoundError:
-        return _blank("no picture", limit)
-    except Exception as error:  # whatever a broken file makes the decoder raise costs this tile only
+        return _blank("no image", limit)
+    except Exception as error:  # whatever the decoder raises for a broken file affects only this tile
         return _blank(f"{path.name} cannot be read:\n{type(error).__name__}", limit)
-    longer = max(picture.size)
+    longer = max(grid.size)
     if longer > limit:
-        picture.thumbnail((limit, limit), Image.Resampling.LANCZOS)
-        return picture
+        grid.thumbnail((limit, limit), Image.Resampling.LANCZOS)
+        return grid
     factor = limit // longer  # whole factors keep every pixel square and sharp
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    return grid.resize((grid.width * factor, grid.height * factor), Image.Resampling.NEAREST)
 
 
 def _blank(reason: str, limit: int) -> Image.Image:
@@ -73,13 +73,17 @@ def _blank(reason: str, limit: int) -> Image.Image:
 
 
 def _fit(title: str, font: object, width: int) -> str:
-    """Shorten a title until it is no wider than its tile."""
-    line = " ".join(title.split())[:200]  # more never fits
+    """Shorten a title in the middle until it is no wider than its tile: names of cells often differ only at the end."""
+    line = " ".join(title.split())
+    line = line if len(line) <= 200 else f"{line[:100]}{line[-100:]}"  # more never fits
+
+    def shortened(letters: int) -> str:
+        return f"{line[: letters - letters // 2]}…{line[len(line) - letters // 2 :]}"
 
     def length(letters: int) -> float:
-        return float(font.getlength(line[:letters] + "…"))  # type: ignore[attr-defined]  # both kinds of font have it
+        return float(font.getlength(shortened(letters)))  # type: ignore[attr-defined]  # both kinds of font have it
 
     if font.getlength(line) <= width:  # type: ignore[attr-defined]
         return line
     fitting = bisect.bisect_right(range(len(line)), float(width), key=length) - 1
-    return line[:fitting] + "…" if fitting >= 0 else ""
+    return shortened(fitting) if fitting >= 0 else ""

@@ -1,4 +1,4 @@
-"""Which curves of a cell share a figure: those of one kind, so that each has an axis of its own."""
+"""Which curves of a cell share a figure: those of one kind, so that each kind has its own axis."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Sequence
 from genbench.report.html.figures import curves
 from genbench.results.schema import CellResult, CurvePoint
 
-_KINDS = (  # the first kind whose ending or beginning a term has; any other term is one of the loss
+_KINDS = (  # the first kind with a matching prefix or suffix of the term; any other term is a loss term
     (
-        "share of images that the discriminator tells, and probabilities",
+        "discriminator accuracy, and augmentation probability",
         ("accuracy_real", "accuracy_fake", "augment_probability"),
     ),
     ("logits of the discriminator", ("real_logit", "fake_logit", "margin")),
-    ("norm of each network's gradient", ("gradient_norm.",)),
-    ("spread of samples beside that of the data", ("diversity",)),
+    ("gradient norm of each network", ("gradient_norm.",)),
+    ("diversity of samples relative to the data", ("diversity",)),
 )
 _LOSS = "loss terms"
 
 
 def kind_of(term: str) -> str:
-    """Return the caption of the figure that a term belongs to; a mark that ends in a dot is the term's beginning."""
+    """Return the caption of the figure to which a term belongs; a pattern that ends in a dot is a prefix."""
     last = term.rpartition(".")[2]
-    for caption, marks in _KINDS:
-        for mark in marks:
-            if term.startswith(mark) if mark.endswith(".") else last == mark:
+    for caption, patterns in _KINDS:
+        for pattern in patterns:
+            if term.startswith(pattern) if pattern.endswith(".") else last == pattern:
                 return caption
     return _LOSS
 
 
 def training_figures(result: CellResult) -> list[tuple[str, str]]:
-    """Return (caption, SVG) of every kind of curve, and of each metric that was measured while training."""
+    """Return (caption, SVG) of every kind of curve, and of each metric measured during training."""
     groups: dict[str, list[str]] = {_LOSS: []}
     for point in result.curves:
         for term in point.terms:
@@ -44,12 +44,12 @@ def training_figures(result: CellResult) -> list[tuple[str, str]]:
     ]
     metrics = list(dict.fromkeys(name for point in measured for name in point.terms))
     if len(measured) > 1:
-        found += [(f"{name} while training", curves(_with(measured, [name]))) for name in metrics]
+        found += [(f"{name} during training", curves(_with(measured, [name]))) for name in metrics]
     return [(caption, svg) for caption, svg in found if svg]
 
 
 def _with(points: Sequence[CurvePoint], names: Sequence[str]) -> list[CurvePoint]:
-    """Return the points that know some of these terms, with these alone."""
+    """Return the points that have some of these terms, with only these terms."""
     chosen = [
         CurvePoint(step=p.step, images=p.images, terms={name: p.terms[name] for name in names if name in p.terms})
         for p in points

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from genbench.report.html.style import COLOURS
+from genbench.report.html.svg import label
 from genbench.report.numbers import count
 from genbench.results.schema import CurvePoint, Window
 
 _WIDTH, _HEIGHT = 560, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 28, 28, 34
 _LEGEND_LINE = 16
-_DIVERGED = 1e100  # a term beyond this is a gap too: no axis holds it
-_SMALLEST = 1e-290  # a range below this has no ticks that a float could tell apart
-_MOST_POINTS = 400  # more than this many cannot be told apart at this width
+_DIVERGED = 1e100  # a larger term is also a gap: no axis can show it
+_SMALLEST = 1e-290  # ticks of a smaller range would be equal as floats
+_MOST_POINTS = 400  # more are indistinguishable at this width
 
 
 def curves(points: Sequence[CurvePoint]) -> str:
@@ -66,13 +67,13 @@ def window_strip(windows: Sequence[Window]) -> str:
             f'<rect class="{kind}" x="{_LEFT + number * step:.2f}" y="{top:.1f}"'
             f' width="{max(step - 1, 0.5):.2f}" height="{bar:.1f}"><title>{what}</title></rect>'
         )
-    parts.append(_label(_WIDTH - _RIGHT, height - 10, "windows of training, in order; pale: warm-up", "end"))
-    parts.append(_label(_LEFT, 16, "images/s", "start"))
+    parts.append(label(_WIDTH - _RIGHT, height - 10, "training windows in order; pale: warm-up", "end"))
+    parts.append(label(_LEFT, 16, "images/s", "start"))
     return _svg("Images per second of each window", parts, height)
 
 
 class _Axis:
-    """A linear map from values to places, the ends of an empty range moved apart."""
+    """A linear map from values to positions; an empty range is widened."""
 
     def __init__(self, low: float, high: float, start: float, end: float) -> None:
         if not high - low > _SMALLEST:
@@ -109,15 +110,15 @@ def _unbroken(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[f
 def _frame(x_axis: _Axis, y_axis: _Axis, x_name: str) -> str:
     bottom = _HEIGHT - _BOTTOM
     parts = [_tick_y(y_axis, value) for value in y_axis.ticks()]
-    parts += [_label(x_axis.place(value), bottom + 16, count(value), "middle") for value in x_axis.ticks()]
-    parts.append(_label(_WIDTH - _RIGHT, _HEIGHT - 4, x_name, "end"))
+    parts += [label(x_axis.place(value), bottom + 16, count(value), "middle") for value in x_axis.ticks()]
+    parts.append(label(_WIDTH - _RIGHT, _HEIGHT - 4, x_name, "end"))
     return "".join(parts)
 
 
 def _tick_y(axis: _Axis, value: float) -> str:
     place = axis.place(value)
     line = f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{place:.1f}" y2="{place:.1f}"/>'
-    return line + _label(_LEFT - 6, place + 4, f"{value:,.6g}", "end")
+    return line + label(_LEFT - 6, place + 4, f"{value:,.6g}", "end")
 
 
 def _legend(names: Sequence[str]) -> tuple[str, int]:
@@ -129,13 +130,9 @@ def _legend(names: Sequence[str]) -> tuple[str, int]:
             x, line = float(_LEFT), line + 1
         colour, y = f"series-{number % COLOURS}", 12 + _LEGEND_LINE * line
         parts.append(f'<line class="{colour}" x1="{x:.0f}" x2="{x + 16:.0f}" y1="{y}" y2="{y}"/>')
-        parts.append(_label(x + 21, y + 4, name, "start"))
+        parts.append(label(x + 21, y + 4, name, "start"))
         x += width
     return "".join(parts), line + 1
-
-
-def _label(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'
 
 
 def _svg(title: str, parts: Sequence[str], height: int) -> str:

@@ -1,4 +1,4 @@
-"""Series over runs as one SVG: a panel for each, with its levels, and a mark where a level changed."""
+"""TimeSeries over runs as one SVG: a panel for each, with its levels and a mark at each change of level."""
 
 from __future__ import annotations
 
@@ -6,31 +6,21 @@ import html
 from collections.abc import Sequence
 
 from genbench.gate.history import TimeSeries
-from genbench.report.history import change_told, title
-from genbench.report.html.style import figure_style
+from genbench.report.history import change_text, title
+from genbench.report.html.svg import label, standalone
 from genbench.report.numbers import significant
 
 _WIDTH, _HEIGHT = 760, 190  # of a panel
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72, 24, 54, 34
-_HEAD = 34
 _MOST_LABELS = 8
 _BETTER, _WORSE = "series-2", "series-3"
 
 
 def figure(found: Sequence[TimeSeries]) -> str:
-    """Return the SVG; runs are equally far apart, as what lies between two of them is a change of code and no time."""
-    panels = [
-        f'<g transform="translate(0 {_HEAD + _HEIGHT * number})">{_panel(series)}</g>'
-        for number, series in enumerate(found)
-    ]
-    height = _HEAD + _HEIGHT * len(found)
+    """Return the SVG; runs are equally spaced, because what separates them is a change of code, not time."""
+    panels = [(0, _HEIGHT * number, _panel(series)) for number, series in enumerate(found)]
     head = "Speed and quality over runs; a change of level is an annotation, not a verdict"
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
-        f'xmlns="http://www.w3.org/2000/svg"><title>{html.escape(head)}</title><style>{figure_style()}</style>'
-        f'<rect class="ground" width="100%" height="100%"/>'
-        f'<text class="head" x="{_LEFT}" y="24">{html.escape(head)}</text>{"".join(panels)}</svg>\n'
-    )
+    return standalone(head, _WIDTH, _HEIGHT * len(found), _LEFT, panels)
 
 
 def _panel(series: TimeSeries) -> str:
@@ -47,38 +37,33 @@ def _panel(series: TimeSeries) -> str:
     def y(value: float) -> float:
         return bottom - (value - low) / (high - low) * (bottom - _TOP)
 
-    parts = [_text(_LEFT, 20, title(series), "start", "head"), _text(_LEFT, 36, _short(series.conditions), "start")]
+    parts = [label(_LEFT, 20, title(series), "start", "head"), label(_LEFT, 36, _short(series.conditions), "start")]
     for share in (0.0, 0.5, 1.0):
         value = low + share * (high - low)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(_text(_LEFT - 6, y(value) + 4, significant(value, 3), "end"))
+        parts.append(label(_LEFT - 6, y(value) + 4, significant(value, 3), "end"))
     for change in series.changes:
         colour = _BETTER if change.better else _WORSE
         place = (x(change.index - 1) + x(change.index)) / 2
         parts.append(f'<line class="{colour}" x1="{place:.1f}" x2="{place:.1f}" y1="{_TOP - 10}" y2="{bottom}"/>')
         last = place > (_LEFT + right) * 0.6
-        told = change_told(change.share, change.better)
-        parts.append(_text(place + (-5 if last else 5), _TOP - 4, told, "end" if last else "start"))
+        text = change_text(change.share, change.better)
+        parts.append(label(place + (-5 if last else 5), _TOP - 4, text, "end" if last else "start"))
     for piece in series.levels:
         ends = x(piece.start - 0.4), x(piece.stop - 0.6)
         level = y(piece.level)
         parts.append(f'<line class="floor" x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{level:.1f}" y2="{level:.1f}"/>')
     every = -(-len(values) // _MOST_LABELS)
     for index, point in enumerate(series.points):
-        told = f"{point.run} {point.commit} {point.created}: {significant(point.value)}"
+        tooltip = f"{point.run} {point.commit} {point.created}: {significant(point.value)}"
         parts.append(
             f'<circle class="series-0 dot" cx="{x(index):.1f}" cy="{y(point.value):.1f}" r="3">'
-            f"<title>{html.escape(told)}</title></circle>"
+            f"<title>{html.escape(tooltip)}</title></circle>"
         )
         if index % every == 0:
-            parts.append(_text(x(index), bottom + 16, (point.commit or point.created).split()[-1][:11], "middle"))
+            parts.append(label(x(index), bottom + 16, (point.commit or point.created).split()[-1][:11], "middle"))
     return "".join(parts)
 
 
 def _short(conditions: str, most: int = 110) -> str:
     return conditions if len(conditions) <= most else conditions[: most - 1] + "…"
-
-
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(text)}</text>'

@@ -1,4 +1,4 @@
-"""report.html: a run in one file that needs no network and no script."""
+"""report.html: a run in one file that needs no network and no scripts."""
 
 from __future__ import annotations
 
@@ -14,32 +14,36 @@ from genbench.report.engines import engine_lines
 from genbench.report.html.curves import training_figures
 from genbench.report.html.figures import window_strip
 from genbench.report.html.style import STYLE
+from genbench.report.run_details import status_of
 from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import html_fragment
-from genbench.report.table.settings import say
+from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
+from genbench.results.cell_names import shown_names
+from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PICTURES = (
+_GRIDS = (
     "samples",
     "held-out images and their reconstructions",
-    "the samples nearest to training images, above these",
+    "the samples closest to training images, above those images",
 )
 
 
-def page(run: RunContents, tables: Mapping[str, Table], pictures: Mapping[str, tuple[bytes | None, ...]]) -> str:
+def page(run: RunContents, tables: Mapping[str, Table], grids: Mapping[str, tuple[bytes | None, ...]]) -> str:
     """Return the page.
 
     Args:
         run: what is shown.
-        tables: by their titles; the first one needs none.
-        pictures: PNG files by a cell's id, or None, in the order of `_PICTURES`.
+        tables: by title; the first one needs none.
+        grids: PNG files by cell id, or None, in the order of `_GRIDS`.
     """
     record = run.record
     title = f"genbench · {run.name}"
-    cells = "\n".join(_cell(run, planned, pictures.get(planned.id, ())) for planned in record.cells)
+    names = shown_names(record.cells)
+    cells = "\n".join(_cell(run, planned, names[planned.id], grids.get(planned.id, ())) for planned in record.cells)
     damaged = run.cells.damaged | {f"references/{id}": why for id, why in run.references.damaged.items()}
     facts = {
         "created": record.created,
@@ -75,25 +79,17 @@ def _titled(title: str, table: Table) -> str:
     return f"<h2>{html.escape(title)}</h2>\n{html_fragment(table)}" if title else html_fragment(table)
 
 
-def cell_title(planned: PlannedCell) -> str:
-    """Return what a reader calls a cell."""
-    identity = planned.identity
-    names = (identity.model.name, identity.loss.name, planned.variant, identity.dataset.name)
-    return clean(" · ".join(part for part in (*names, identity.device, f"seed {identity.seed}") if part), 120)
-
-
-def _cell(run: RunContents, planned: PlannedCell, pictures: tuple[bytes | None, ...]) -> str:
+def _cell(run: RunContents, planned: PlannedCell, name: str, grids: tuple[bytes | None, ...]) -> str:
     result = run.cells.results.get(planned.id)
-    status = result.status if result else "damaged" if planned.id in run.cells.damaged else "not run"
-    reason = result.reason if result else run.cells.damaged.get(planned.id, planned.reason)
-    figures = [_image(png, what) for png, what in zip(pictures, _PICTURES, strict=False)]
+    status, reason = status_of(run, planned)
+    figures = [_image(png, what) for png, what in zip(grids, _GRIDS, strict=False)]
     if result:
         figures += [
             *(_figure(svg, caption) for caption, svg in training_figures(result)),
             _figure(window_strip(result.windows), "throughput of each window"),
         ]
     return f"""<article>
-<h3>{html.escape(cell_title(planned))} <span class="status{"" if status == "ok" else " bad"}">{status}</span></h3>
+<h3>{html.escape(clean(name))} <span class="status{"" if status == "ok" else " bad"}">{status}</span></h3>
 <div class="facts">{html.escape(planned.id)}</div>
 {f"<pre>{html.escape(reason)}</pre>" if reason and status != "ok" else ""}
 <div class="figures">{"".join(figures)}</div>
@@ -118,13 +114,12 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
         what: f"{choice.name} ({choice.origin.distribution} {choice.origin.version})"
         for what, choice in (("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset))
     }
-    for choice in (identity.model, identity.loss, identity.dataset):
-        facts |= {f"{choice.name}.{name}": say(name, value) for name, value in choice.options.items()}
-    facts |= {"latent_dim": identity.latent_dim, "seed": identity.seed}
-    facts |= {name: say(name, value) for name, value in identity.recipe.items()}
+    facts |= {name: setting_text(name, value) for name, value in options_by_choice(identity).items()}
+    facts |= {"latent_dim": identity.latent_dim, "seed": identity.seed, "device": identity.device}
+    facts |= {name: setting_text(name, value) for name, value in identity.recipe.items()}
     if result is None:
         return facts
-    facts |= {f"parameters of {name}": said for name, said in parameters_of(result).items()}
+    facts |= {f"parameters of {name}": text for name, text in parameters_of(result).items()}
     facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
     facts |= {"FLOP/sample": numbers.parameters(result.flops_per_sample)} if result.flops_per_sample else {}
     facts |= {"samples/s": numbers.rate(result.samples_per_second)} if result.samples_per_second else {}
@@ -135,14 +130,14 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
     if result.engine is not None:
         used, *tried = engine_lines(result.engine)
         facts |= {"engine used": used.removeprefix("engine: "), "engines tried": [line.strip() for line in tried]}
-    apart = {  # whose fields are named like others: images, source
-        "a step": result.counters,
+    prefixed = {  # their fields share names with others: images, source
+        "one step": result.counters,
         "matrix product": result.roofline,
-        "while training": result.surroundings,
+        "during training": result.surroundings,
         "energy": result.energy,
         "initial weights": result.transfer,
     }
-    for about, own in apart.items():
+    for about, own in prefixed.items():
         if own is not None:
             facts |= {f"{about}: {name}": value for name, value in msgspec.to_builtins(own).items()}
     return facts
@@ -150,18 +145,18 @@ def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, An
 
 def _facts(facts: Mapping[str, Any]) -> str:
     items = [
-        f"<dt>{html.escape(clean(str(name)))}</dt><dd>{html.escape(clean(_say(value), 2000))}</dd>"
+        f"<dt>{html.escape(clean(str(name)))}</dt><dd>{html.escape(clean(_text(value), 2000))}</dd>"
         for name, value in facts.items()
         if value not in ("", None, [], {})
     ]
     return f"<dl>{''.join(items)}</dl>" if items else '<p class="pale">Nothing was recorded.</p>'
 
 
-def _say(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_say(item)}" for name, item in value.items())
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_say(item) for item in value)
+        return ", ".join(_text(item) for item in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -169,7 +164,7 @@ def _image(png: bytes | None, what: str) -> str:
     if png is None:
         return ""
     if not png.startswith(_PNG_SIGNATURE):
-        return _figure('<p class="pale">This picture is damaged.</p>', what)
+        return _figure('<p class="pale">This image is damaged.</p>', what)
     data = base64.b64encode(png).decode()
     return _figure(f'<img alt="{html.escape(what)}" src="data:image/png;base64,{data}">', what)
 

@@ -1,11 +1,11 @@
-"""How report.html looks, by day and by night; its figures take their colours from here."""
+"""The style of report.html and its figures, light and dark."""
 
 from __future__ import annotations
 
 _LIGHT = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2")
 _DARK = ("#60a5fa", "#fbbf24", "#34d399", "#f87171", "#a78bfa", "#22d3ee")
-_DAY = {"ink": "#18181b", "pale": "#71717a", "line": "#e4e4e7", "ground": "#ffffff"}
-_NIGHT = {"ink": "#e4e4e7", "pale": "#a1a1aa", "line": "#3f3f46", "ground": "#18181b"}
+_LIGHT_INKS = {"ink": "#18181b", "pale": "#71717a", "line": "#e4e4e7", "ground": "#ffffff"}
+_DARK_INKS = {"ink": "#e4e4e7", "pale": "#a1a1aa", "line": "#3f3f46", "ground": "#18181b"}
 COLOURS = len(_LIGHT)  # classes series-0, series-1, … of lines and dots
 
 
@@ -15,12 +15,12 @@ def _variables(inks: dict[str, str], colours: tuple[str, ...]) -> str:
 
 
 def figure_style() -> str:
-    """Return the style of an SVG in a file of its own, without variables, which few programs but browsers know."""
+    """Return the style of a standalone SVG, without variables, which few programs other than browsers support."""
     return (
         "text { font: 11px system-ui, sans-serif; } text.head { font-weight: 600; font-size: 13px; } "
         "line, polyline { fill: none; stroke-width: 1.75; } line.grid, line.floor { stroke-width: 1; } "
         "line.floor { stroke-dasharray: 4 4; } "
-        f"{_rules(_DAY, _LIGHT)} @media (prefers-color-scheme: dark) {{ {_rules(_NIGHT, _DARK)} }}"
+        f"{_rules(_LIGHT_INKS, _LIGHT)} @media (prefers-color-scheme: dark) {{ {_rules(_DARK_INKS, _DARK)} }}"
     )
 
 
@@ -36,9 +36,9 @@ def _rules(inks: dict[str, str], colours: tuple[str, ...]) -> str:
 
 
 STYLE = f"""
-:root {{ color-scheme: light dark; {_variables(_DAY, _LIGHT)}
+:root {{ color-scheme: light dark; {_variables(_LIGHT_INKS, _LIGHT)}
   --card: #fafafa; }}
-@media (prefers-color-scheme: dark) {{ :root {{ {_variables(_NIGHT, _DARK)}
+@media (prefers-color-scheme: dark) {{ :root {{ {_variables(_DARK_INKS, _DARK)}
   --card: #212124; }} }}
 * {{ box-sizing: border-box; }}
 body {{ margin: 0 auto; max-width: 96rem; padding: 2rem 1.25rem 4rem; background: var(--ground); color: var(--ink);

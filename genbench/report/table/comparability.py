@@ -1,8 +1,8 @@
-"""Which numbers of one column must not be compared, and why. They stay visible; the table marks them."""
+"""Which numbers in a column are not comparable, and why. They stay visible; the table marks them."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -10,15 +10,12 @@ from genbench.api.evaluation import Estimate
 from genbench.report.numbers import count
 from genbench.report.table import targets
 from genbench.report.table.layout import DAGGER, Footnotes, Row
-from genbench.results.schema import CellIdentity, CellResult, Comparability, ReferenceResult, Target
+from genbench.report.table.outcome import CellOutcome
+from genbench.results.schema import MACHINE_FIELDS, CellIdentity, CellResult, ReferenceResult, Target
 
-Data: TypeAlias = tuple[str, str, tuple[int, int, int]]
+DatasetKey: TypeAlias = tuple[str, str, tuple[int, int, int]]
+Facts: TypeAlias = Mapping[str, str]
 
-# Fields that change speed and memory. Precision and engine are chosen on purpose and stand in the caption or a column.
-_SPEED_FIELDS = (
-    "machine", "cores", "threads", "openmp", "allocator", "denormals", "accelerator", "driver", "torch", "python",
-    "disturbed",
-)  # fmt: skip
 _SPEED_COLUMNS = (
     "images/s", "scaling efficiency", "samples/s", "energy/image", "peak memory", "peak GPU memory",
     "time", "training time", "evaluation time", "MFU",
@@ -28,131 +25,118 @@ _MAX_NAMED = 3
 
 @dataclass(frozen=True)
 class Conflict:
-    """Rows whose numbers in one column do not compare."""
+    """Cells whose numbers in some columns are not comparable."""
 
-    rows: frozenset[int]
-    text: str
-
-
-def speed_conflicts(rows: Mapping[int, tuple[str, Comparability]]) -> list[Conflict]:
-    """Compare the machines behind rows of the same device; `rows` maps row number to device and comparability."""
-    conflicts = []
-    for device in dict.fromkeys(device for device, _ in rows.values()):
-        facts = {
-            number: {name: str(getattr(measured, name)) or "none" for name in _SPEED_FIELDS}
-            for number, (where, measured) in rows.items()
-            if where == device
-        }
-        differing = _differing(facts)
-        if differing:
-            conflicts.append(Conflict(frozenset(facts), f"speed, memory and time on {device}: {_describe(differing)}"))
-    return conflicts
+    cells: frozenset[CellOutcome]
+    columns: frozenset[str]
+    reason: str
 
 
-def metric_conflicts(metric: str, rows: Mapping[int, tuple[Hashable, str, Estimate]]) -> list[Conflict]:
-    """Compare the protocols of one metric's values; `rows` maps row number to dataset, data hash and estimate.
-
-    Values on different datasets are never compared, so they cannot conflict.
-    """
-    conflicts = []
-    for dataset in dict.fromkeys(dataset for dataset, _, _ in rows.values()):
-        facts = {
-            number: _protocol(estimate) | ({"data hash": data_hash[:12]} if data_hash else {})
-            for number, (where, data_hash, estimate) in rows.items()
-            if where == dataset
-        }
-        differing = _differing(facts)
-        if differing:
-            conflicts.append(Conflict(frozenset(facts), f"{metric}: {_describe(differing)}"))
-    return conflicts
-
-
-def data_of(made_of: CellIdentity | ReferenceResult) -> Data:
-    """Return what tells one dataset from another: metrics of different ones are never compared."""
-    return made_of.dataset.name, repr(sorted(made_of.dataset.options.items())), made_of.image_shape
-
-
-def measured_protocols(result: CellResult) -> dict[str, Estimate]:
-    """Return one estimate of every metric that a cell has measured, at its end or on the way."""
-    on_the_way = [
-        *(result.best.estimates if result.best else ()),
-        *(e for p in result.evaluations for e in p.estimates),
-    ]
-    found: dict[str, Estimate] = {}
-    for estimate in (*result.estimates, *on_the_way):
-        found.setdefault(estimate.metric, estimate)
-    return found
-
-
-def agree(one: Estimate, other: Estimate) -> bool:
-    """Say whether two estimates of a metric were made under the same protocol, from as many images."""
-    return _protocol(one) == _protocol(other)
-
-
-def mark_conflicts(
-    results: Mapping[int, CellResult], rows: Sequence[Row], wanted: Sequence[Target], notes: Footnotes
-) -> list[Row]:
-    """Mark the numbers that do not compare with others in their column, and say why in the footnotes.
+def mark_conflicts(rows: Sequence[Row], wanted: Sequence[Target], notes: Footnotes) -> list[Row]:
+    """Mark numbers that are not comparable with others in their column, and state the reasons in the footnotes.
 
     Args:
-        results: what came of the cells, by the number of the row.
         rows: one for each planned cell.
         wanted: targets that have columns.
         notes: takes the reasons.
     """
-    machines = {
-        number: (result.identity.device, result.comparability)
-        for number, result in results.items()
-        if result.comparability is not None
-    }
-    seconds = [targets.seconds_to(target) for target in wanted]
-    found: list[tuple[Sequence[str], Conflict]] = [
-        ((*_SPEED_COLUMNS, *seconds), conflict) for conflict in speed_conflicts(machines)
+    executed = [(cell, cell.result) for row in rows for cell in row.cells if cell.result is not None]
+    conflicts = [*_speed_conflicts(executed, wanted), *_metric_conflicts(executed, wanted)]
+    for conflict in conflicts:
+        notes.dagger(f"not comparable: {conflict.reason}")
+    return [_marked(row, conflicts) for row in rows]
+
+
+def dataset_key(source: CellIdentity | ReferenceResult) -> DatasetKey:
+    """Return what distinguishes datasets: metrics on different ones are never compared."""
+    return source.dataset.name, repr(sorted(source.dataset.options.items())), source.image_shape
+
+
+def estimate_by_metric(result: CellResult) -> dict[str, Estimate]:
+    """Return one estimate of every metric that a cell measured, at its end or during training."""
+    during_training = [
+        *(result.best.estimates if result.best else ()),
+        *(e for p in result.evaluations for e in p.estimates),
     ]
-    measured: dict[str, dict[int, tuple[Hashable, str, Estimate]]] = {}
-    for number, result in results.items():
-        data_hash = result.comparability.data_hash if result.comparability else ""
-        for metric, estimate in measured_protocols(result).items():
-            measured.setdefault(metric, {})[number] = data_of(result.identity), data_hash, estimate
-    for metric, estimates in measured.items():
-        resting = (metric, f"best {metric}", f"images at best {metric}", *targets.columns_of(metric, wanted))
-        found += [(resting, conflict) for conflict in metric_conflicts(metric, estimates)]
-    marked = list(rows)
-    for keys, conflict in found:
-        notes.dagger(f"not comparable: {conflict.text}")
-        for number in conflict.rows:
-            marked[number] = _mark(marked[number], keys)
-    return marked
+    found: dict[str, Estimate] = {}
+    for estimate in (*result.estimates, *during_training):
+        found.setdefault(estimate.metric, estimate)
+    return found
 
 
-def _mark(row: Row, keys: Iterable[str]) -> Row:
-    changed = {
-        key: replace(value, marks=(*value.marks, DAGGER))
-        for key, value in row.values.items()
-        if key in keys and value.raw is not None and DAGGER not in value.marks
-    }
-    return replace(row, values=row.values | changed)
+def same_protocol(one: Estimate, other: Estimate) -> bool:
+    """Say whether two estimates of a metric were made under the same protocol, from the same number of images."""
+    return _protocol(one) == _protocol(other)
 
 
 def reference_differences(reference: Estimate, measured: Sequence[Estimate]) -> str:
-    """Say in which fields a reference row's protocol departs from every cell's; empty where it agrees with one."""
+    """Say in which fields a reference row's protocol differs from that of every cell; empty if it matches one."""
     own = _protocol(reference)
     found = ""
     for estimate in measured:
-        differing = _differing({0: own, 1: _protocol(estimate)})
+        differing = _differing([own, _protocol(estimate)])
         if not differing:
             return ""
         found = found or "; ".join(f"{name} is {values[0]}, not {values[1]}" for name, values in differing.items())
     return found
 
 
+def _speed_conflicts(
+    executed: Iterable[tuple[CellOutcome, CellResult]], wanted: Iterable[Target]
+) -> Iterator[Conflict]:
+    """Compare the machines behind rows of the same device."""
+    columns = [*_SPEED_COLUMNS, *(targets.seconds_to(target) for target in wanted)]
+    by_device: dict[str, dict[CellOutcome, Facts]] = {}
+    for cell, result in executed:
+        if result.comparability is not None:
+            facts = {name: str(getattr(result.comparability, name)) or "none" for name in MACHINE_FIELDS}
+            by_device.setdefault(result.identity.device, {})[cell] = facts
+    for device, own in by_device.items():
+        yield from _conflicts(own, columns, f"speed, memory and time on {device}")
+
+
+def _metric_conflicts(
+    executed: Iterable[tuple[CellOutcome, CellResult]], wanted: Sequence[Target]
+) -> Iterator[Conflict]:
+    """Compare the protocols of each metric's values on the same dataset."""
+    by_metric: dict[str, dict[DatasetKey, dict[CellOutcome, Facts]]] = {}
+    for cell, result in executed:
+        pixels = result.comparability.data_hash if result.comparability else ""
+        for metric, estimate in estimate_by_metric(result).items():
+            facts = _protocol(estimate) | ({"data hash": pixels[:12]} if pixels else {})
+            by_metric.setdefault(metric, {}).setdefault(dataset_key(result.identity), {})[cell] = facts
+    for metric, by_dataset in by_metric.items():
+        columns = [metric, f"best {metric}", f"images at best {metric}", *targets.columns_of(metric, wanted)]
+        for own in by_dataset.values():
+            yield from _conflicts(own, columns, metric)
+
+
+def _conflicts(facts: Mapping[CellOutcome, Facts], columns: Iterable[str], about: str) -> Iterator[Conflict]:
+    differing = _differing(facts.values())
+    if differing:
+        yield Conflict(frozenset(facts), frozenset(columns), f"{about}: {_describe(differing)}")
+
+
+def _marked(row: Row, conflicts: Iterable[Conflict]) -> Row:
+    columns = {
+        column for conflict in conflicts if conflict.cells.intersection(row.cells) for column in conflict.columns
+    }
+    marked = {
+        key: replace(value, marks=(*value.marks, DAGGER))
+        for key, value in row.values.items()
+        if key in columns and value.raw is not None
+    }
+    return row.updated(marked)
+
+
 def _protocol(estimate: Estimate) -> dict[str, str]:
     return {name: str(value) for name, value in estimate.protocol.items()} | {"images": count(estimate.n)}
 
 
-def _differing(facts: Mapping[int, Mapping[str, str]]) -> dict[str, list[str]]:
-    names = dict.fromkeys(name for fact in facts.values() for name in fact)
-    values = {name: list(dict.fromkeys(fact.get(name, "not stated") for fact in facts.values())) for name in names}
+def _differing(facts: Iterable[Facts]) -> dict[str, list[str]]:
+    facts = list(facts)
+    names = dict.fromkeys(name for fact in facts for name in fact)
+    values = {name: list(dict.fromkeys(fact.get(name, "not stated") for fact in facts)) for name in names}
     return {name: found for name, found in values.items() if len(found) > 1}
 
 

@@ -1,10 +1,9 @@
-"""The comparison table: every planned cell a row, reference rows at the end, what all rows share in the caption."""
+"""The comparison table: a row for every planned cell, reference rows last, shared settings in the caption."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
@@ -18,21 +17,17 @@ from genbench.report.table.layout import (
     Value,
     clean,
 )
+from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.references import (
     Reference,
-    listed,
     mark_ends_of_scale,
     reference_rows,
+    references_of,
 )
-from genbench.report.table.scaling import SCALING, scaling_values, several_processes
-from genbench.report.table.settings import CAPTION, caption, divide
-from genbench.report.table.targets import target_columns, target_values, targets_of
-from genbench.report.table.values import (
-    BESIDE,
-    COUNTED,
-    PlannedRow,
-    cell_row,
-)
+from genbench.report.table.scaling import SCALING, add_scaling, several_processes
+from genbench.report.table.settings import CAPTION, Settings, caption, divide
+from genbench.report.table.targets import add_targets, target_columns, targets_of
+from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
 
@@ -42,19 +37,45 @@ __all__ = ["Column", "Row", "Table", "Value", "make_table"]
 def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[Target] | None = None) -> Table:
     """Return the table of all planned cells of these runs, with the reference rows of each dataset.
 
-    With `over_seeds`, cells that differ in nothing but the seed are one row: see `genbench.report.table.seeds`. Without
-    `targets`, the time to quality is shown for those with which the runs were planned.
+    With `over_seeds`, cells that differ only in the seed form one row: see `genbench.report.table.seeds`. Without
+    `targets`, the table shows the time to quality for those with which the runs were planned.
     """
-    cells = [PlannedRow.of(run, planned) for run in runs for planned in run.record.cells]
+    cells = outcomes_of(runs)
     wanted = targets_of(runs) if targets is None else targets
-    references = listed(runs)
+    references = references_of(runs)
     groups = seeds.groups(cells)
     settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells])
     metrics = _metric_columns(cells, references)
+    columns = _columns(cells, settings, metrics, wanted, len(runs))
+    notes = Footnotes()
+    usual = _usual(settings.implied, cells)
+    rows = [cell_row(cell, notes, usual) for cell in cells]
+    rows = add_scaling(rows, notes)
+    rows = add_targets(rows, wanted, notes)
+    rows = mark_conflicts(rows, wanted, notes)
+    if over_seeds:
+        columns = seeds.pooled_columns(columns, settings)
+        rows = seeds.pooled_rows(groups, rows, notes)
+    rows = [mark_ends_of_scale(row, metrics, references, notes) for row in rows]
+    rows += reference_rows(references, cells, notes)
+    listing = notes.listing()
+    unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
+    about = filter(None, (caption(settings.shared), seeds.describe_errors(groups, rows, over_seeds)))
+    return Table(
+        columns=tuple(column for column in columns if unique[column.key] is column),
+        rows=tuple(_with_notes(row, listing) for row in rows),
+        caption=clean(" · ".join(about), 2000),
+        footnotes=listing,
+    )
+
+
+def _columns(
+    cells: Sequence[CellOutcome], settings: Settings, metrics: Sequence[Column], wanted: Sequence[Target], runs: int
+) -> list[Column]:
     shared = [name for name in settings.shared if name not in ("run", "model")]
-    several = several_processes(cells)
-    columns = [
-        Column("run", shown=len(runs) > 1),
+    several, gpu = several_processes(cells), _any(cells, _has_gpu_memory)
+    return [
+        Column("run", shown=runs > 1),
         Column("model"),
         *(Column(name, numeric=_numeric(name, cells)) for name in settings.varying),
         Column("status"),
@@ -65,7 +86,7 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
         Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
         Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _samples_cost_more)),
         Column("peak memory", unit="MiB", direction="lower", numeric=True),
-        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if _any_gpu(cells) else []),
+        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if gpu else []),
         Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
         *metrics,
         *_best_columns(cells),
@@ -73,59 +94,30 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
         Column("time", unit="s", numeric=True),
         Column("evaluation time", unit="s", numeric=True),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
-        *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTED.items()),
-        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in settings.told),
+        *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTER_COLUMNS.items()),
+        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in settings.implied),
         *(Column(name, numeric=_numeric(name, cells), shown=False, exported=name in CAPTION) for name in shared),
         Column("id", shown=False),
         Column("notes", shown=False),
     ]
-    notes = Footnotes()
-    usual = _usual(settings.told, cells)
-    rows = [cell_row(cell, notes, usual) for cell in cells]
-    rows = [
-        replace(row, values=row.values | target_values(cell.result, wanted, notes) | scaled)
-        for row, cell, scaled in zip(rows, cells, scaling_values(cells, notes), strict=True)
-    ]
-    results = {number: cell.result for number, cell in enumerate(cells) if cell.result is not None}
-    rows = mark_conflicts(results, rows, wanted, notes)
-    behind = [number if number in results else None for number in range(len(rows))]
-    if over_seeds:
-        columns = seeds.columns(columns, settings)
-        rows = [seeds.pooled_row(group, rows, notes) for group in groups]
-        behind = [next((number for number in group.cells if number in results), None) for group in groups]
-    rows = [
-        row if number is None else mark_ends_of_scale(row, results[number], metrics, references, notes)
-        for row, number in zip(rows, behind, strict=True)
-    ]
-    rows += reference_rows(references, cells, notes)
-    listing = notes.listing()
-    unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may bear the name of a column
-    return Table(
-        columns=tuple(column for column in columns if unique[column.key] is column),
-        rows=tuple(_with_notes(row, listing) for row in rows),
-        caption=clean(
-            " · ".join(filter(None, (caption(settings.shared), seeds.errors(groups, rows, over_seeds)))), 2000
-        ),
-        footnotes=listing,
-    )
 
 
-def _metric_columns(cells: Sequence[PlannedRow], references: Sequence[Reference]) -> list[Column]:
+def _metric_columns(cells: Sequence[CellOutcome], references: Sequence[Reference]) -> list[Column]:
     directions: dict[str, Direction | None] = {}
-    beside: dict[str, set[str]] = {}
+    optional: dict[str, set[str]] = {}
     sources: list[CellResult | ReferenceRow] = [cell.result for cell in cells if cell.result]
     for source in [*sources, *(reference.row for reference in references)]:
         for estimate in source.estimates:
             directions[estimate.metric] = estimate.direction
-            stated = [part for part in BESIDE if getattr(estimate, part) is not None]
-            beside.setdefault(estimate.metric, set()).update(stated)
+            stated = [part for part in OPTIONAL_PARTS if getattr(estimate, part) is not None]
+            optional.setdefault(estimate.metric, set()).update(stated)
         for missing in source.unavailable:
             directions.setdefault(missing.metric, None)
     return [
         Column(
             name,
             direction=way,
-            parts=("standard_error", *(part for part in BESIDE if part in beside.get(name, ()))),
+            parts=("standard_error", *(part for part in OPTIONAL_PARTS if part in optional.get(name, ()))),
             numeric=True,
         )
         for name, way in directions.items()
@@ -134,17 +126,17 @@ def _metric_columns(cells: Sequence[PlannedRow], references: Sequence[Reference]
 
 def _with_notes(row: Row, listing: Sequence[tuple[str, str]]) -> Row:
     marks = {mark for value in row.values.values() for mark in value.marks}
-    said = "; ".join(text for mark, text in listing if mark in marks)
-    return replace(row, values=row.values | {"notes": Value(said, said)}) if said else row
+    text = "; ".join(text for mark, text in listing if mark in marks)
+    return row.updated({"notes": Value(text, text)}) if text else row
 
 
-def _numeric(name: str, cells: Sequence[PlannedRow]) -> bool:
+def _numeric(name: str, cells: Sequence[CellOutcome]) -> bool:
     values = [cell.settings[name] for cell in cells if name in cell.settings]
     return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
-def _best_columns(cells: Sequence[PlannedRow]) -> list[Column]:
-    """Return two columns for each metric by which some cell's best weights were chosen: its value, and when."""
+def _best_columns(cells: Sequence[CellOutcome]) -> list[Column]:
+    """Return two columns for each metric that selected some cell's best weights: its value and its images."""
     found: dict[str, Direction] = {}
     for cell in cells:
         best = cell.result.best if cell.result else None
@@ -158,8 +150,8 @@ def _best_columns(cells: Sequence[PlannedRow]) -> list[Column]:
     return columns
 
 
-def _usual(names: Sequence[str], cells: Sequence[PlannedRow]) -> dict[str, OptionValue]:
-    """Return the most frequent value of each of these settings; of several, the one that comes first."""
+def _usual(names: Sequence[str], cells: Sequence[CellOutcome]) -> dict[str, OptionValue]:
+    """Return the most frequent value of each of these settings; of equally frequent ones, the first."""
     usual: dict[str, OptionValue] = {}
     for name in names:
         values = [cell.settings.get(name) for cell in cells]
@@ -172,14 +164,13 @@ def _has_energy(result: CellResult) -> bool:
 
 
 def _samples_cost_more(result: CellResult) -> bool:
-    """Say whether an image costs more to make than to train on: some network is asked many times for it."""
+    """Say whether generating an image costs more than training on one, as with many passes through a network."""
     return (result.flops_per_sample or 0) > (result.flops_per_image or math.inf)
 
 
-def _any(cells: Sequence[PlannedRow], known: Callable[[CellResult], object]) -> bool:
+def _any(cells: Sequence[CellOutcome], known: Callable[[CellResult], object]) -> bool:
     return any(cell.result is not None and known(cell.result) for cell in cells)
 
 
-def _any_gpu(cells: Sequence[PlannedRow]) -> bool:
-    memories = [cell.result.memory for cell in cells if cell.result]
-    return any(memory is not None and memory.peak_allocated is not None for memory in memories)
+def _has_gpu_memory(result: CellResult) -> bool:
+    return result.memory is not None and result.memory.peak_allocated is not None

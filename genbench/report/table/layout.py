@@ -1,23 +1,25 @@
-"""What a table is made of: columns, rows, values with their marks, footnotes. Rendering knows nothing else."""
+"""What a table consists of: columns, rows, values with their marks, and footnotes. Rendering needs nothing else."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from genbench.api.evaluation import Direction
 from genbench.report.numbers import MISSING
+from genbench.report.table.outcome import CellOutcome
+from genbench.results.schema import CellResult
 
-DAGGER = "†"  # marks numbers that do not compare
+DAGGER = "†"  # marks numbers that are not comparable
 _ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True)
 class Value:
-    """One place of the table: what a reader sees, and what a program reads."""
+    """One field of the table: what a reader sees, and what a program reads."""
 
     text: str = MISSING
     raw: str | int | float | None = None
@@ -27,7 +29,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Column:
-    """One column. Those that are not shown are the same in every row, or detail; any can be asked for by its key."""
+    """One column. Those not shown are the same in every row, or details; any can be requested by its key."""
 
     key: str
     unit: str = ""
@@ -50,12 +52,22 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One cell, all seeds of one, or one reference row: what the metrics say of images that no model made."""
+    """One cell, all seeds of one cell, or one reference row: the metrics of images that no model made."""
 
     kind: Literal["cell", "reference"]
     id: str
     run: str
     values: dict[str, Value]  # by the key of the column; missing ones are empty
+    cells: tuple[CellOutcome, ...] = ()  # what the row was made from
+
+    @property
+    def results(self) -> list[CellResult]:
+        """The results of those cells that have one."""
+        return [cell.result for cell in self.cells if cell.result is not None]
+
+    def updated(self, values: Mapping[str, Value]) -> Row:
+        """Return the row with these values added or replaced."""
+        return replace(self, values={**self.values, **values})
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,7 @@ class Table:
 
 
 class Footnotes:
-    """Footnotes in the order of their first use; the same text is written once."""
+    """Footnotes in the order of their first use; the same text appears once."""
 
     def __init__(self) -> None:
         self.marks: dict[str, str] = {}
@@ -80,7 +92,7 @@ class Footnotes:
         return self.marks.setdefault(clean(text), str(len(self.marks) + 1))
 
     def dagger(self, text: str) -> None:
-        """Say why numbers with a dagger do not compare."""
+        """Add a reason why numbers with a dagger are not comparable."""
         if clean(text) not in self.daggers:
             self.daggers.append(clean(text))
 
@@ -90,6 +102,6 @@ class Footnotes:
 
 
 def clean(text: str, limit: int = 400) -> str:
-    """Return text in one line without control characters, for what a plugin says must not steer a terminal."""
+    """Return text in one line without control characters: a plugin's text must not control the terminal."""
     line = " ".join(_CONTROL.sub(" ", text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

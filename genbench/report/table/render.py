@@ -1,4 +1,4 @@
-"""A table in the format that was asked for: sorted by numbers, escaped, with its caption and footnotes."""
+"""A table in one of the formats: sorted, escaped, with its caption and footnotes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def render(table: Table, format: str, sort: str | None = None, columns: Sequence
     """Return `table` as text that ends with a line feed.
 
     `sort` is the key of a column, with a leading '-' for largest first; rows without a value come last, and reference
-    rows stay at the end. `columns` are keys, in the order wanted; without them ``csv`` and ``json`` carry every
-    setting, as raw numbers, and the other formats what differs between rows. Raises `UsageError` for an unknown
-    format or column.
+    rows stay at the end. `columns` are keys in the desired order; without them, ``csv`` and ``json`` contain every
+    setting as raw numbers, and the other formats what differs between rows. Raises `UsageError` for an unknown format
+    or column.
     """
     if format not in FORMATS:
         raise UsageError(f"Unknown format '{format}'.{near_miss(format, FORMATS)}", f"Formats: {', '.join(FORMATS)}.")
@@ -46,7 +46,7 @@ def render(table: Table, format: str, sort: str | None = None, columns: Sequence
 
 
 def find_column(table: Table, name: str) -> Column:
-    """Return the column with this key; raise `UsageError` with the near miss."""
+    """Return the column with this key; raise `UsageError` with the nearest key otherwise."""
     wanted = name.strip().lower()
     for column in table.columns:
         if wanted in (column.key.lower(), column.heading.lower()):
@@ -79,7 +79,7 @@ def _sort_key(raw: str | int | float | None) -> tuple[bool, float, str]:
 def _body(table: Table, columns: Sequence[Column], style: markup.Markup, tabulate_format: str) -> str:
     from tabulate import tabulate
 
-    rows = [[_say(row, column, style) for column in columns] for row in table.rows]
+    rows = [[_text(row, column, style) for column in columns] for row in table.rows]
     headings = [style.text(column.heading) for column in columns]
     if style is markup.PLAIN:  # a terminal is narrow
         headings = [textwrap.fill(heading, 12, break_long_words=False, break_on_hyphens=False) for heading in headings]
@@ -92,7 +92,7 @@ def _body(table: Table, columns: Sequence[Column], style: markup.Markup, tabulat
     )
 
 
-def _say(row: Row, column: Column, style: markup.Markup) -> str:
+def _text(row: Row, column: Column, style: markup.Markup) -> str:
     value = row.values.get(column.key, _EMPTY)
     return style.text(value.text) + "".join(style.mark(mark) for mark in value.marks)
 
@@ -127,7 +127,7 @@ def html_fragment(table: Table, columns: Sequence[Column] | None = None) -> str:
     style = markup.HTML
     head = "".join(f'<th scope="col"{_css(column)}>{html.escape(column.heading)}</th>' for column in shown)
     rows = [
-        f'<tr class="{row.kind}">' + "".join(f"<td{_css(c)}>{_say(row, c, style)}</td>" for c in shown) + "</tr>"
+        f'<tr class="{row.kind}">' + "".join(f"<td{_css(c)}>{_text(row, c, style)}</td>" for c in shown) + "</tr>"
         for row in table.rows
     ]
     notes = "".join(f"<li>{style.mark(m)} {style.text(text)}</li>" for m, text in _footnotes(table, shown))

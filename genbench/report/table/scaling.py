@@ -1,7 +1,7 @@
-"""How well more processes make a training faster: images/s by N of them over N × images/s by one.
+"""How well training scales with processes: images/s of N processes divided by N × images/s of one.
 
-The cell with one process is the one of the same run that differs in nothing else; the batch is that of all processes
-together, so the work of a step is the same.
+The cell with one process is the one of the same run that otherwise has the same settings. The batch is shared by all
+processes, so the work per step is the same.
 """
 
 from __future__ import annotations
@@ -12,34 +12,39 @@ import msgspec
 
 from genbench.api.recipe import resolve_recipe
 from genbench.report import numbers
-from genbench.report.table.layout import Footnotes, Value
-from genbench.report.table.values import PlannedRow
+from genbench.report.table.layout import Footnotes, Row, Value
+from genbench.report.table.outcome import CellOutcome
 from genbench.results.schema import CellResult
 
 SCALING = "scaling efficiency"
-_SHARED = (
-    f"{SCALING}: images/s over N × images/s of one process, which on a CPU has the processors of all N: 1/N is as fast"
+_ON_A_CPU = (
+    f"{SCALING}: images/s divided by N × images/s of one process; on a CPU, the one process uses the processors of all "
+    "N, so 1/N means equally fast"
 )
 
 
-def several_processes(cells: Sequence[PlannedRow]) -> bool:
+def several_processes(cells: Sequence[CellOutcome]) -> bool:
     """Say whether some cell is trained by more than one process."""
-    return any(resolve_recipe(cell.planned.identity.recipe).processes > 1 for cell in cells)
+    return any(_processes(cell) > 1 for cell in cells)
 
 
-def scaling_values(cells: Sequence[PlannedRow], notes: Footnotes) -> list[dict[str, Value]]:
-    """Return, for each cell, its efficiency where it has several processes and the run holds that with one."""
-    alone = {_key(cell): cell.result for cell in cells if resolve_recipe(cell.planned.identity.recipe).processes == 1}
-    return [_value(cell, alone.get(_key(cell)), notes) for cell in cells]
+def add_scaling(rows: Sequence[Row], notes: Footnotes) -> list[Row]:
+    """Add the efficiency to each cell of several processes whose run contains the cell with one process."""
+    alone = {_key(cell): cell.result for row in rows for cell in row.cells if _processes(cell) == 1}
+    return [row.updated(_efficiency(cell, alone.get(_key(cell)), notes)) for row in rows for cell in row.cells]
 
 
-def _value(cell: PlannedRow, alone: CellResult | None, notes: Footnotes) -> dict[str, Value]:
-    processes = resolve_recipe(cell.planned.identity.recipe).processes
+def _processes(cell: CellOutcome) -> int:
+    return resolve_recipe(cell.planned.identity.recipe).processes
+
+
+def _efficiency(cell: CellOutcome, alone: CellResult | None, notes: Footnotes) -> dict[str, Value]:
+    processes = _processes(cell)
     fast, slow = _speed(cell.result), _speed(alone)
     if processes == 1 or not fast or not slow:
         return {}
     efficiency = fast / (processes * slow)
-    marks = (notes.mark(_SHARED),) if cell.planned.identity.device == "cpu" else ()
+    marks = (notes.mark(_ON_A_CPU),) if cell.planned.identity.device == "cpu" else ()
     return {SCALING: Value(numbers.significant(efficiency, 2), efficiency, marks=marks)}
 
 
@@ -49,7 +54,7 @@ def _speed(result: CellResult | None) -> float:
     return result.throughput.images_per_second
 
 
-def _key(cell: PlannedRow) -> tuple[str, bytes]:
+def _key(cell: CellOutcome) -> tuple[str, bytes]:
     identity = cell.planned.identity
     alone = msgspec.structs.replace(identity, recipe={**identity.recipe, "nproc": 1, "nnodes": 1})
     return cell.run, msgspec.json.encode(alone, order="deterministic")

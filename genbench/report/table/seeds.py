@@ -1,7 +1,7 @@
-"""One row for cells that differ in nothing but the seed: every measurement as its mean over seeds, with its error.
+"""One row for cells that differ only in the seed: every measurement as its mean over seeds, with its error.
 
-A cell's own error is that of drawing samples from one trained model; the spread over seeds holds that of training too.
-A seed counts where it ended as `ok` or `collapsed`. The others stand in the status: their absence flatters the mean.
+The error of a single cell covers the noise of sampling one trained model; the spread over seeds covers training as
+well. A seed counts if it ended as `ok` or `collapsed`. The status lists the others: leaving them out flatters the mean.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import msgspec
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report import numbers
-from genbench.report.table.comparability import agree, measured_protocols
+from genbench.report.table.comparability import estimate_by_metric, same_protocol
 from genbench.report.table.layout import (
     Column,
     Footnotes,
     Row,
     Value,
 )
+from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.settings import Settings
 from genbench.report.table.targets import NOT_REACHED
-from genbench.report.table.values import BESIDE, PlannedRow
+from genbench.report.table.values import OPTIONAL_PARTS
 from genbench.results.schema import STATUSES
 from genbench.results.store import RunContents
 from genbench.stats.intervals import mean_and_error
 
-SAMPLING_ONLY = "the error is that of drawing samples only"
+SAMPLING_ONLY = "the error covers sampling noise only"
 WHAT_COUNTS = (
-    "values are means over the seeds that ended as ok or collapsed: a collapsed seed's metrics count, "
-    "one that diverged or did not end has none"
+    "values are means over the seeds that ended as ok or collapsed; one that diverged or did not finish has no metrics"
 )
 _COUNTING = ("ok", "collapsed")
 _STATUSES = (*STATUSES, "damaged", "not run")
@@ -40,35 +40,39 @@ _STATUSES = (*STATUSES, "damaged", "not run")
 
 @dataclass(frozen=True)
 class Group:
-    """Cells of one run that differ in nothing but the seed."""
+    """Cells of one run that differ only in the seed."""
 
-    cells: tuple[int, ...]  # their numbers
+    cells: tuple[CellOutcome, ...]
     settings: dict[str, OptionValue]  # what they share
 
 
-def groups(cells: Sequence[PlannedRow]) -> list[Group]:
-    """Group cells by run and by everything but the seed, in the order of each group's first cell.
+def groups(cells: Sequence[CellOutcome]) -> list[Group]:
+    """Group cells by run and by everything except the seed, in the order of each group's first cell.
 
-    What only an executed cell knows, such as its machine, parts executed cells where it differs; a cell that was never
-    executed goes with the first of those that were planned like it. A run that is given twice counts once.
+    Executed cells are also split by what only execution reveals, such as the machine; a cell that was never executed
+    joins the first of the groups planned with the same settings. A run that is given twice counts once.
     """
-    planned: dict[tuple[str, bytes], dict[str, int]] = {}
-    for number, cell in enumerate(cells):
-        asked = msgspec.structs.replace(cell.planned.identity, seed=0)
-        key = (cell.run, msgspec.json.encode(asked, order="deterministic"))
-        planned.setdefault(key, {}).setdefault(cell.planned.id, number)
-    found = [group for alike in planned.values() for group in _parted(cells, alike.values())]
-    return sorted(found, key=lambda group: group.cells)
+    planned: dict[tuple[str, bytes], dict[str, CellOutcome]] = {}
+    for cell in cells:
+        identity = msgspec.structs.replace(cell.planned.identity, seed=0)
+        key = (cell.run, msgspec.json.encode(identity, order="deterministic"))
+        planned.setdefault(key, {}).setdefault(cell.planned.id, cell)
+    place = {cell: number for number, cell in enumerate(cells)}
+    found = [
+        Group(tuple(sorted(part, key=place.__getitem__)), _shared(part[0]))
+        for alike in planned.values()
+        for part in _split(alike.values())
+    ]
+    return sorted(found, key=lambda group: place[group.cells[0]])
 
 
 def several(runs: Iterable[RunContents]) -> bool:
-    """Say whether some cells differ in nothing but the seed."""
-    cells = [PlannedRow.of(run, planned) for run in runs for planned in run.record.cells]
-    return any(len(group.cells) > 1 for group in groups(cells))
+    """Say whether some cells differ only in the seed."""
+    return any(len(group.cells) > 1 for group in groups(outcomes_of(runs)))
 
 
-def errors(given: Sequence[Group], rows: Sequence[Row], pooled: bool) -> str:
-    """Say in the caption what the errors of metrics are those of; empty where there are none."""
+def describe_errors(given: Sequence[Group], rows: Sequence[Row], pooled: bool) -> str:
+    """Return what the caption says about the errors of metrics; empty if there are none."""
     most = max((len(group.cells) for group in given), default=0)
     if not any(
         value.parts.get("standard_error") for row in rows if row.kind == "cell" for value in row.values.values()
@@ -77,73 +81,77 @@ def errors(given: Sequence[Group], rows: Sequence[Row], pooled: bool) -> str:
     if pooled and most > 1:
         return "± is the standard error over training seeds"
     seeds = "" if most > 1 else "n = 1 training seed: "
-    return f"{seeds}errors of metrics are those of drawing samples only"
+    return f"{seeds}metric errors cover sampling noise only"
 
 
-def _parted(cells: Sequence[PlannedRow], alike: Iterable[int]) -> list[Group]:
+def _split(alike: Iterable[CellOutcome]) -> list[list[CellOutcome]]:
     parts: list[_Part] = []
-    others: list[int] = []
-    for number in alike:
-        result = cells[number].result
-        if result is None or result.comparability is None:
-            others.append(number)
+    others: list[CellOutcome] = []
+    for cell in alike:
+        if cell.result is None or cell.result.comparability is None:
+            others.append(cell)
             continue
-        one = _Part([number], _shared(cells[number]), result.comparability.data_hash, measured_protocols(result))
-        part = next((part for part in parts if part.goes_with(one)), None)
+        pixels, protocols = cell.result.comparability.data_hash, estimate_by_metric(cell.result)
+        one = _Part([cell], _shared(cell), pixels, protocols)
+        part = next((part for part in parts if part.can_be_pooled_with(one)), None)
         if part is None:
             parts.append(one)
         else:
-            part.take(one)
-    numbers = [part.cells for part in parts] or [[]]
-    numbers[0] += others
-    return [Group(tuple(sorted(part)), _shared(cells[part[0]])) for part in numbers]
+            part.add(one)
+    split = [part.cells for part in parts] or [[]]
+    split[0] += others
+    return split
 
 
 @dataclass
 class _Part:
-    """Executed cells that share everything but the seed, the pixels and the protocols of metrics included."""
+    """Executed cells that share everything except the seed, including the pixels and the protocols of metrics."""
 
-    cells: list[int]  # their numbers
+    cells: list[CellOutcome]
     shared: dict[str, OptionValue]
     pixels: str  # their hash
     protocols: dict[str, Estimate]  # one estimate of each metric: all cells that have the metric agree
 
-    def goes_with(self, other: _Part) -> bool:
+    def can_be_pooled_with(self, other: _Part) -> bool:
         """Say whether the cells of both may be pooled."""
         if (self.shared, self.pixels) != (other.shared, other.pixels):
             return False
         both = self.protocols.keys() & other.protocols.keys()
-        return all(agree(self.protocols[metric], other.protocols[metric]) for metric in both)
+        return all(same_protocol(self.protocols[metric], other.protocols[metric]) for metric in both)
 
-    def take(self, other: _Part) -> None:
-        """Take in cells that go with these."""
+    def add(self, other: _Part) -> None:
+        """Add cells that can be pooled with these."""
         self.cells += other.cells
         self.protocols = other.protocols | self.protocols
 
 
-def _shared(cell: PlannedRow) -> dict[str, OptionValue]:
+def _shared(cell: CellOutcome) -> dict[str, OptionValue]:
     return {name: value for name, value in cell.settings.items() if name != "seed"}
 
 
-def columns(given: Sequence[Column], settings: Settings) -> list[Column]:
-    """Return the columns of pooled rows: `seeds` before the status, and a standard error beside every measurement."""
-    made = []
+def pooled_columns(given: Sequence[Column], settings: Settings) -> list[Column]:
+    """Return the columns of pooled rows: `seeds` before the status, and a standard error for every measurement."""
+    columns = []
     for column in given:
         if column.key == "status":
-            made.append(Column("seeds", numeric=True))
-        measured = column.numeric and column.key not in (*settings.varying, *settings.told, *settings.shared)
-        beside = [part for part in column.parts if part in BESIDE]
-        made.append(replace(column, parts=("standard_error", *beside)) if measured else column)
-    return made
+            columns.append(Column("seeds", numeric=True))
+        measured = column.numeric and column.key not in (*settings.varying, *settings.implied, *settings.shared)
+        optional = [part for part in column.parts if part in OPTIONAL_PARTS]
+        columns.append(replace(column, parts=("standard_error", *optional)) if measured else column)
+    return columns
 
 
-def pooled_row(group: Group, rows: Sequence[Row], notes: Footnotes) -> Row:
-    """Return the row of a group, made of the rows of its cells, which `rows` holds by their numbers."""
-    members = [rows[number] for number in group.cells]
+def pooled_rows(given: Sequence[Group], rows: Iterable[Row], notes: Footnotes) -> list[Row]:
+    """Return one row for each group, from the rows of its cells."""
+    row_of = {cell: row for row in rows for cell in row.cells}
+    return [_pooled_row(group, [row_of[cell] for cell in group.cells], notes) for group in given]
+
+
+def _pooled_row(group: Group, members: Sequence[Row], notes: Footnotes) -> Row:
     counting = [row for row in members if row.values["status"].text in _COUNTING]
     example = next(row for row in members if group.settings.keys() <= row.values.keys())
-    asked = (*group.settings, "variant")  # without a variant, it may still bear a footnote
-    values = {name: value for name, value in example.values.items() if name in asked}
+    planned = (*group.settings, "variant")  # an empty variant may still have a footnote
+    values = {name: value for name, value in example.values.items() if name in planned}
     ids = ", ".join(row.id for row in members)
     values["id"] = Value(ids, ids)
     one = (notes.mark(f"one seed: {SAMPLING_ONLY}"),) if len(counting) == 1 else ()
@@ -151,7 +159,7 @@ def pooled_row(group: Group, rows: Sequence[Row], notes: Footnotes) -> Row:
     values["status"] = _statuses(members, notes)
     measured = dict.fromkeys(key for row in members for key in row.values if key not in values and key != "seed")
     values |= {key: _pooled(key, members, counting, notes) for key in measured}
-    return Row("cell", ids, members[0].run, values)
+    return Row("cell", ids, members[0].run, values, group.cells)
 
 
 def _statuses(members: Sequence[Row], notes: Footnotes) -> Value:
@@ -178,20 +186,20 @@ def _pooled(key: str, members: Sequence[Row], counting: Sequence[Row], notes: Fo
     raw = mean if error else single[0].raw
     own_error = single[0].parts.get("standard_error")
     parts = {"standard_error": own_error if error is None else error}
-    for part in BESIDE:
+    for part in OPTIONAL_PARTS:
         stated = [found for value in single if (found := value.parts.get(part)) is not None]
         parts |= {part: mean_and_error(stated).value} if stated else {}
-    return Value(_text(single, mean, error), raw, parts, marks)
+    return Value(_pooled_text(single, mean, error), raw, parts, marks)
 
 
-def _text(single: Sequence[Value], mean: float, error: float | None) -> str:
-    """Return the mean for a reader; an error of None is that of one seed, of 0 that of seeds which agree."""
+def _pooled_text(single: Sequence[Value], mean: float, error: float | None) -> str:
+    """Return the mean as text; an error of None means a single seed, 0 means that the seeds agree."""
     own = single[0]
     if not own.parts and all(value.text == own.text for value in single):
-        return own.text  # 3.58 M parameters, 512 MiB: no digit that is worth reading differs
+        return own.text  # 3.58 M parameters, 512 MiB: no meaningful digit differs
     if error:
         return numbers.with_error(mean, error)
-    if "low" in own.parts:  # the interval of the windows is no error over seeds
+    if "low" in own.parts:  # the interval over windows is not an error over seeds
         return numbers.rate(mean)
     return own.text if error is None else numbers.with_error(mean, None)
 

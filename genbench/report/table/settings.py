@@ -1,4 +1,4 @@
-"""Under which settings each row was made: what all rows share goes into the caption, what differs becomes a column."""
+"""The settings behind each row: those that all rows share go into the caption, those that differ become columns."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA
 from genbench.report.numbers import MISSING, count
+from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, PlannedCell, RunRecord
 
-# What a reader must know beside any number, in the order of the caption, and how each is said there. Behind them stand
-# the fields of the recipe that have another value than the usual one in every row. Whatever else was set is shown only
-# where it tells two rows of the same model, loss and dataset apart.
+# What a reader must know about any number, in the order of the caption, with its wording there. Recipe fields whose
+# shared value is not the default follow. Any other setting is shown only if it distinguishes two rows of the same
+# model, loss and dataset.
 CAPTION = {
     "loss": "{}",
     "variant": "{}",
@@ -37,8 +38,8 @@ CAPTION = {
     "genbench": "genbench {}",
     "seed": "seed {}",
 }
-_MEASURING = ("warmup_steps", "energy_seconds")  # how something is measured, not how it is trained
-_USUAL = {option.name: option.default for option in RECIPE_SCHEMA}
+_MEASURING = ("warmup_steps", "energy_seconds")  # how a cell is measured, not how it is trained
+_DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 _COUNTS = ("images", "samples", "steps", "evaluate_every")
 SYNTHETIC = "synthetic: speed only"
 
@@ -47,13 +48,13 @@ SYNTHETIC = "synthetic: speed only"
 class Settings:
     """How the settings of the rows are divided."""
 
-    shared: dict[str, OptionValue]  # the same in every row that knows it
+    shared: dict[str, OptionValue]  # the same in every row that has it
     varying: tuple[str, ...]  # names of those that differ, in the order of the columns
-    told: tuple[str, ...] = ()  # recipe fields that differ, but that the variant's name stands for
+    implied: tuple[str, ...] = ()  # recipe fields and options that differ, but follow from the variant
 
 
-def settings_of(run: str, record: RunRecord, cell: PlannedCell, result: CellResult | None) -> dict[str, OptionValue]:
-    """Return every setting of a cell by name; what only an executed cell can know is missing before."""
+def row_settings(run: str, record: RunRecord, cell: PlannedCell, result: CellResult | None) -> dict[str, OptionValue]:
+    """Return every setting of a cell by name; what only execution reveals is missing until then."""
     identity = cell.identity
     dataset = identity.dataset.name
     if cell.synthetic_data or (result is not None and result.synthetic_data):
@@ -72,51 +73,51 @@ def settings_of(run: str, record: RunRecord, cell: PlannedCell, result: CellResu
         "profile": record.profile,
     }
     found |= {name: value for name, value in identity.recipe.items() if name not in found}
+    found |= options_by_choice(identity)
     for choice in (identity.model, identity.loss, identity.dataset, identity.family):
-        found |= {f"{choice.name}.{option}": value for option, value in choice.options.items()}
         found[f"{choice.name} plugin"] = f"{choice.origin.distribution} {choice.origin.version}"
     if result is not None and result.comparability is not None:
         measured = result.comparability
         found |= {name: getattr(measured, name) for name in ("machine", "accelerator", "driver", "torch", "python")}
         found |= {"cores": float(measured.cores), "threads": measured.threads}
-        found |= {"precision": measured.precision, "engine": measured.engine}  # as it was, not as it was asked for
+        found |= {"precision": measured.precision, "engine": measured.engine}  # as used, not as requested
     return {name: value for name, value in found.items() if value not in ("", None)}
 
 
 def divide(rows: Sequence[Mapping[str, OptionValue]]) -> Settings:
     """Divide the settings of all rows into those they share and those that become columns."""
     names = list(dict.fromkeys([*CAPTION, *(name for row in rows for name in row)]))
-    named = {"variant"} if any("variant" in row for row in rows) else set()  # a column, even where all are the same
+    named = {"variant"} if any("variant" in row for row in rows) else set()  # a column even if all are the same
     varying = [name for name in names if name in named or _differs(name, rows)]
-    told = _told_by_variants(rows) if named else ()
-    telling = {name for name in varying if name in CAPTION and name not in told}
+    implied = _implied_by_variants(rows) if named else ()
+    always = {name for name in varying if name in CAPTION and name not in implied}
     peers: dict[tuple[str, ...], list[Mapping[str, OptionValue]]] = {}
     for row in rows:
-        key = tuple(str(row.get(name)) for name in ("model", *sorted(telling)))
+        key = tuple(str(row.get(name)) for name in ("model", *sorted(always)))
         peers.setdefault(key, []).append(row)
-    # Two rows that still look alike are told apart by everything else in which they differ.
-    hidden = {name for alike in peers.values() if len(alike) > 1 for name in varying if _differs(name, alike)}
-    chosen = [name for name in varying if name in telling | hidden and name not in ("run", "model")]
-    shared = {name: value for row in rows for name, value in row.items() if name not in (*varying, *told)}
-    return Settings(shared, tuple(chosen), told)
+    # Rows that still look alike are distinguished by everything else in which they differ.
+    also = {name for alike in peers.values() if len(alike) > 1 for name in varying if _differs(name, alike)}
+    chosen = [name for name in varying if name in always | also and name not in ("run", "model")]
+    shared = {name: value for row in rows for name, value in row.items() if name not in (*varying, *implied)}
+    return Settings(shared, tuple(chosen), implied)
 
 
 def caption(shared: Mapping[str, OptionValue]) -> str:
     """Return what all rows share in one line."""
-    said = [
-        template.format(say(name, shared[name]))
+    parts = [
+        template.format(setting_text(name, shared[name]))
         for name, template in CAPTION.items()
-        if name in shared and not (name == "nproc" and shared[name] == _USUAL[name])
+        if name in shared and not (name == "nproc" and shared[name] == _DEFAULTS[name])
     ]
-    said += [
-        f"{name} = {say(name, shared[name])}"
-        for name, usual in _USUAL.items()
-        if name in shared and name not in (*CAPTION, *_MEASURING) and shared[name] != usual
+    parts += [
+        f"{name} = {setting_text(name, shared[name])}"
+        for name, default in _DEFAULTS.items()
+        if name in shared and name not in (*CAPTION, *_MEASURING) and shared[name] != default
     ]
-    return " · ".join(said)
+    return " · ".join(parts)
 
 
-def say(name: str, value: OptionValue) -> str:
+def setting_text(name: str, value: OptionValue) -> str:
     """Return a setting's value for a reader."""
     if value is None:
         return MISSING
@@ -127,30 +128,30 @@ def say(name: str, value: OptionValue) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, list):
-        return ", ".join(say(name, item) for item in value)
+        return ", ".join(setting_text(name, item) for item in value)
     return str(value)
 
 
-def _told_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str, ...]:
-    """Return what a variant can set that follows from model, loss, dataset and variant, not from the first three alone.
+def _implied_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str, ...]:
+    """Return what follows from model, loss, dataset and variant, but not from the first three alone.
 
-    A field that a row does not know is empty there: `settings_of` leaves empty values out.
+    A field that is missing from a row is empty there: `row_settings` leaves empty values out.
     """
     peers: dict[tuple[str, ...], dict[str, list[Mapping[str, OptionValue]]]] = {}
     for row in rows:
         key = tuple(str(row.get(name)) for name in ("model", "loss", "dataset"))
         peers.setdefault(key, {}).setdefault(str(row.get("variant", "")), []).append(row)
     options = dict.fromkeys(name for row in rows for name in row if "." in name and not name.endswith(" plugin"))
-    told = []
+    implied = []
     for name in (*RECIPE_FIELDS, "latent_dim", *options):
         seen = [[{repr(row.get(name)) for row in alike} for alike in variants.values()] for variants in peers.values()]
         follows = all(len(values) == 1 for variants in seen for values in variants)
         if follows and any(len(set().union(*variants)) > 1 for variants in seen):
-            told.append(name)
-    return tuple(told)
+            implied.append(name)
+    return tuple(implied)
 
 
 def _differs(name: str, rows: Sequence[Mapping[str, OptionValue]]) -> bool:
-    # A row without a field of the recipe has its usual value: empty ones are left out, and old results know fewer.
-    known = [row.get(name, _USUAL.get(name)) for row in rows if name in row or name in _USUAL]
+    # A row without a recipe field has its default: empty values are left out, and old results have fewer fields.
+    known = [row.get(name, _DEFAULTS.get(name)) for row in rows if name in row or name in _DEFAULTS]
     return any(value != known[0] for value in known[1:])

@@ -1,4 +1,4 @@
-"""Time to quality in the table: images and seconds until a metric reached its target, for good."""
+"""Time to quality: the images and seconds until a metric reached its target and stayed there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from genbench.api.evaluation import Direction
 from genbench.errors import UsageError, near_miss
 from genbench.gate.time_to_target import time_to_target
 from genbench.report import numbers
-from genbench.report.table.layout import Column, Footnotes, Value
+from genbench.report.table.layout import Column, Footnotes, Row, Value
 from genbench.results.schema import CellResult, Target
 from genbench.results.store import RunContents
 
 NOT_REACHED = "not reached"
-_ENDED = ("ok", "collapsed", "diverged")  # a cell that ended otherwise may have reached its targets later
+_FINISHED = ("ok", "collapsed", "diverged")  # any other cell might have reached its targets later
 
 
 def targets_of(runs: Iterable[RunContents]) -> list[Target]:
@@ -22,7 +22,7 @@ def targets_of(runs: Iterable[RunContents]) -> list[Target]:
 
 
 def find_targets(runs: Sequence[RunContents], wanted: Iterable[tuple[str, float]]) -> list[Target]:
-    """Return targets for metrics that these runs have measured; raise `UsageError` with the near miss."""
+    """Return targets for metrics that these runs measured; raise `UsageError` with the nearest name otherwise."""
     directions: dict[str, Direction] = {
         estimate.metric: estimate.direction
         for run in runs
@@ -47,37 +47,44 @@ def target_columns(targets: Iterable[Target]) -> list[Column]:
 
 
 def columns_of(metric: str, targets: Iterable[Target]) -> list[str]:
-    """Return the columns that rest on this metric."""
+    """Return the keys of the columns that are derived from this metric."""
     return [key for target in targets if target.metric == metric for key in _keys(target)]
 
 
 def seconds_to(target: Target) -> str:
-    """Return the column of seconds, which rests on the machine too."""
+    """Return the key of the column of seconds, which depend on the machine too."""
     return _keys(target)[1]
 
 
-def target_values(result: CellResult | None, targets: Iterable[Target], notes: Footnotes) -> dict[str, Value]:
-    """Return what a cell took to reach each target; nothing of a cell that did not measure the metric, or not end."""
+def add_targets(rows: Iterable[Row], targets: Sequence[Target], notes: Footnotes) -> list[Row]:
+    """Add what each cell took to reach each target, if it finished and measured the metric."""
+    return [
+        row.updated({key: value for result in row.results for key, value in _values(result, targets, notes).items()})
+        for row in rows
+    ]
+
+
+def _values(result: CellResult, targets: Iterable[Target], notes: Footnotes) -> dict[str, Value]:
     values: dict[str, Value] = {}
-    for target in targets if result is not None and result.status in _ENDED else ():
-        assert result is not None
-        points = [point for point in result.evaluations if any(e.metric == target.metric for e in point.estimates)]
-        if points:
-            values |= dict(zip(_keys(target), _took(result, target, notes), strict=True))
+    for target in targets if result.status in _FINISHED else ():
+        if any(estimate.metric == target.metric for point in result.evaluations for estimate in point.estimates):
+            values |= dict(zip(_keys(target), _images_and_seconds(result, target, notes), strict=True))
     return values
 
 
-def _took(result: CellResult, target: Target, notes: Footnotes) -> tuple[Value, Value]:
+def _images_and_seconds(result: CellResult, target: Target, notes: Footnotes) -> tuple[Value, Value]:
     reached = time_to_target(result.evaluations, result.windows, target)
     if reached is None or result.status == "diverged":
         return Value(NOT_REACHED), Value(NOT_REACHED)
     every = result.identity.recipe.get("evaluate_every")
     if not isinstance(every, int) or not every:
-        mark = notes.mark("reached at the end, but not evaluated before: nobody knows when; use --evaluate-every")
+        mark = notes.mark(
+            "reached by the end, but not evaluated during training, so the time is unknown; use --evaluate-every"
+        )
         return Value("n/a", marks=(mark,)), Value("n/a", marks=(mark,))
     mark = notes.mark(
-        f"the first of the evaluations, one after every {numbers.count(every)} images, from which the metric stayed "
-        "at the target or better until the end of training: late by at most that much"
+        "the first evaluation from which the metric stayed at the target or better until the end of training; with an "
+        f"evaluation every {numbers.count(every)} images, late by at most that many"
     )
     return (
         Value(numbers.count(reached.images), reached.images, marks=(mark,)),
@@ -86,5 +93,5 @@ def _took(result: CellResult, target: Target, notes: Footnotes) -> tuple[Value, 
 
 
 def _keys(target: Target) -> tuple[str, str]:
-    said = f"{target.metric} {'≤' if target.direction == 'lower' else '≥'} {target.value:g}"
-    return f"images to {said}", f"seconds to {said}"
+    text = f"{target.metric} {'≤' if target.direction == 'lower' else '≥'} {target.value:g}"
+    return f"images to {text}", f"seconds to {text}"

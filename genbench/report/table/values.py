@@ -1,9 +1,9 @@
-"""From one stored result to the values of its row, each with the footnotes that it needs."""
+"""The values of one row from a stored result, each with the footnotes it needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
@@ -14,42 +14,24 @@ from genbench.report.table.layout import (
     Value,
     clean,
 )
-from genbench.report.table.settings import say, settings_of
-from genbench.results.schema import Best, CellResult, PlannedCell, Proof, ReferenceRow
-from genbench.results.store import RunContents
+from genbench.report.table.outcome import CellOutcome
+from genbench.report.table.settings import setting_text
+from genbench.results.schema import Best, CellResult, Proof, ReferenceRow
 
-BESIDE = ("debiased", "null")  # what an estimate may state beside its value and error
+OPTIONAL_PARTS = ("debiased", "null")  # what an estimate may state in addition to its value and error
 
-# Columns of what a step asks of torch, and of the machine's peak, with their units: for programs, and for who asks.
-COUNTED = {
+# Columns with the counters of a step and the share of the machine's peak, with their units; shown only on request.
+COUNTER_COLUMNS = {
     "operations/step": "", "host reads/step": "", "launches/step": "", "step memory": "MiB", "MFU": "%",
 }  # fmt: skip
 
 _MEBIBYTE = 2**20
 
 
-@dataclass(frozen=True)
-class PlannedRow:
-    """A planned cell with what came of it."""
+def cell_row(cell: CellOutcome, notes: Footnotes, usual: Mapping[str, OptionValue] | None = None) -> Row:
+    """Return the row of a planned cell, whatever its outcome.
 
-    run: str  # name of the run
-    planned: PlannedCell
-    result: CellResult | None  # None: not run, or damaged
-    damage: str  # why its file could not be read, or empty
-    settings: dict[str, OptionValue]
-
-    @classmethod
-    def of(cls, run: RunContents, planned: PlannedCell) -> PlannedRow:
-        """Find what came of a planned cell of this run."""
-        result = run.cells.results.get(planned.id)
-        damage = run.cells.damaged.get(planned.id, "")
-        return cls(run.name, planned, result, damage, settings_of(run.name, run.record, planned, result))
-
-
-def cell_row(cell: PlannedRow, notes: Footnotes, usual: Mapping[str, OptionValue] | None = None) -> Row:
-    """Return the row of a planned cell, whatever came of it.
-
-    `usual` are the settings that variants stand for, with the value that most rows have: a footnote says what differs.
+    `usual` holds the settings that follow from the variants, with the value of most rows: a footnote states the rest.
     """
     values = {name: setting_value(name, value) for name, value in cell.settings.items()}
     if usual:
@@ -59,18 +41,18 @@ def cell_row(cell: PlannedRow, notes: Footnotes, usual: Mapping[str, OptionValue
     if cell.result is not None:
         values |= _measurements(cell.result, notes)
         values |= estimate_values(cell.result, notes)
-    return Row("cell", cell.planned.id, cell.run, values)
+    return Row("cell", cell.planned.id, cell.run, values, (cell,))
 
 
 def setting_value(name: str, value: OptionValue) -> Value:
-    """Return a setting for a reader, and as the number or text that it is."""
-    said = say(name, value)
+    """Return a setting as text, and as a number or text for programs."""
+    text = setting_text(name, value)
     plain = isinstance(value, int | float | str) and not isinstance(value, bool)
-    return Value(clean(said, 60), value if plain else said)  # type: ignore[arg-type]  # narrowed by `plain`
+    return Value(clean(text, 60), value if plain else text)  # type: ignore[arg-type]  # narrowed by `plain`
 
 
 def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict[str, Value]:
-    """Return every metric's value with its standard error, or 'n/a' with a footnote that says why."""
+    """Return every metric's value with its standard error, or 'n/a' with a footnote that states the reason."""
     values = {
         missing.metric: Value("n/a", marks=(notes.mark(f"{missing.metric}: {missing.reason}"),))
         for missing in source.unavailable
@@ -78,57 +60,57 @@ def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict
     for estimate in source.estimates:
         error = estimate.standard_error
         text = numbers.with_error(estimate.value, error)
-        known = {name: getattr(estimate, name) for name in BESIDE if getattr(estimate, name) is not None}
+        known = {name: getattr(estimate, name) for name in OPTIONAL_PARTS if getattr(estimate, name) is not None}
         values[estimate.metric] = Value(text, estimate.value, {"standard_error": error, **known})
     return values
 
 
 def protocol_text(estimate: Estimate) -> str:
-    """Return what an estimate rests on, in one line: images, the null, its value without bias, the protocol."""
-    said = [f"n = {numbers.count(estimate.n)}"]
-    said += [
+    """Return the conditions of an estimate in one line: images, bias-corrected value, null, protocol."""
+    parts = [f"n = {numbers.count(estimate.n)}"]
+    parts += [
         f"{name} {numbers.significant(getattr(estimate, name))}"
-        for name in BESIDE
+        for name in OPTIONAL_PARTS
         if getattr(estimate, name) is not None
     ]
-    said += [f"{name} {say(name, value)}" for name, value in estimate.protocol.items()]
-    return clean(", ".join(said))
+    parts += [f"{name} {setting_text(name, value)}" for name, value in estimate.protocol.items()]
+    return clean(", ".join(parts))
 
 
 def parameters_of(result: CellResult) -> dict[str, str]:
-    """Return the parameters of each network for a reader, with how many of them are trained where not all are."""
-    said = {}
+    """Return the parameter count of each network as text, with the number trained if some are frozen."""
+    texts = {}
     for name, trained in result.parameters.items():
         total = result.total_parameters.get(name, trained)
-        said[name] = numbers.count(total) + (f", {numbers.count(trained)} of them trained" if trained < total else "")
-    return said
+        texts[name] = numbers.count(total) + (f", {numbers.count(trained)} of them trained" if trained < total else "")
+    return texts
 
 
-def noted(text: str, said: Sequence[str], notes: Footnotes) -> Value:
-    """Return a text with a footnote for each thing that must be said about it."""
-    return Value(text, text, marks=tuple(dict.fromkeys(notes.mark(note) for note in said)))
+def with_footnotes(text: str, remarks: Sequence[str], notes: Footnotes) -> Value:
+    """Return a text with a footnote for each remark."""
+    return Value(text, text, marks=tuple(dict.fromkeys(notes.mark(remark) for remark in remarks)))
 
 
-def _variant(cell: PlannedRow, usual: Mapping[str, OptionValue], notes: Footnotes) -> Value:
+def _variant(cell: CellOutcome, usual: Mapping[str, OptionValue], notes: Footnotes) -> Value:
     name = cell.planned.variant
     own = {field: cell.settings.get(field) for field in usual if cell.settings.get(field) != usual[field]}
-    said = ", ".join(f"{field} = {say(field, value)}" for field, value in own.items())
+    text = ", ".join(f"{field} = {setting_text(field, value)}" for field, value in own.items())
     value = setting_value("variant", name) if name else Value()
-    return replace(value, marks=(notes.mark(f"{name or 'no variant'}: {said}"),)) if said else value
+    return replace(value, marks=(notes.mark(f"{name or 'no variant'}: {text}"),)) if text else value
 
 
-def _status(cell: PlannedRow, notes: Footnotes) -> Value:
+def _status(cell: CellOutcome, notes: Footnotes) -> Value:
     if cell.result is not None:
-        said = [f"{cell.result.status}: {cell.result.reason}"] if cell.result.status != "ok" else []
-        return noted(cell.result.status, [*said, *cell.result.notes], notes)
+        reason = [f"{cell.result.status}: {cell.result.reason}"] if cell.result.status != "ok" else []
+        return with_footnotes(cell.result.status, [*reason, *cell.result.notes], notes)
     if cell.damage:
-        return noted("damaged", [f"damaged: cells/{cell.planned.id}.json: {cell.damage}"], notes)
-    return noted("not run", [f"not run: {cell.planned.reason}"] if cell.planned.reason else [], notes)
+        return with_footnotes("damaged", [f"damaged: cells/{cell.planned.id}.json: {cell.damage}"], notes)
+    return with_footnotes("not run", [f"not run: {cell.planned.reason}"] if cell.planned.reason else [], notes)
 
 
 def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
     spent = result.durations
-    training = max(0.0, spent.train - spent.evaluate_between)  # stored with the evaluations on the way
+    training = max(0.0, spent.train - spent.evaluate_between)  # stored with the evaluations during training
     evaluating = spent.evaluate + spent.evaluate_between
     values = {
         "steps done": Value(numbers.count(result.steps), result.steps),
@@ -143,14 +125,14 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
         values["FLOP/image"] = Value(numbers.parameters(result.flops_per_image), result.flops_per_image)
     if result.flops_per_sample:
         values["FLOP/sample"] = Value(numbers.parameters(result.flops_per_sample), result.flops_per_sample)
-    values |= _counted(result)
+    values |= _counters(result)
     if result.samples_per_second:
         values["samples/s"] = Value(numbers.rate(result.samples_per_second), result.samples_per_second)
     if result.energy is not None and result.energy.joules_per_image is not None:
         millijoules = 1e3 * result.energy.joules_per_image
         values["energy/image"] = Value(numbers.significant(millijoules, 3), millijoules)
     elif result.energy is not None:
-        values["energy/image"] = Value("n/a")  # `genbench show` says why
+        values["energy/image"] = Value("n/a")  # `genbench show` states the reason
     if result.best is not None:
         values |= _best(result.best)
     if result.memory is not None:
@@ -162,12 +144,12 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
         if result.proof is not None and result.proof.trained:
             text = numbers.with_interval(speed.images_per_second, speed.low, speed.high)
             values["images/s"] = Value(text, speed.images_per_second, {"low": speed.low, "high": speed.high})
-        else:  # a speed at which nothing was learned is not a speed
-            values["images/s"] = Value("n/a", marks=(notes.mark(_not_proved(result.proof)),))
+        else:  # reported only if every parameter was verified to have trained
+            values["images/s"] = Value("n/a", marks=(notes.mark(_not_trained(result.proof)),))
     return values
 
 
-def _counted(result: CellResult) -> dict[str, Value]:
+def _counters(result: CellResult) -> dict[str, Value]:
     counters, values = result.counters, {}
     if counters is not None:
         values = {
@@ -189,8 +171,8 @@ def _parameters(result: CellResult, notes: Footnotes) -> Value:
     text = numbers.parameters(total)
     if trained < total:
         return Value(f"{text} ({numbers.parameters(trained)} trained)", total)
-    if result.frozen and not result.total_parameters:  # of a version that did not count them
-        return Value(text, total, marks=(notes.mark("parameters: without those that are frozen"),))
+    if result.frozen and not result.total_parameters:  # from a version that did not count them
+        return Value(text, total, marks=(notes.mark("parameters: without the frozen ones"),))
     return Value(text, total)
 
 
@@ -207,10 +189,12 @@ def _mebibytes(number: int) -> Value:
     return Value(numbers.count(number / _MEBIBYTE), number / _MEBIBYTE)
 
 
-def _not_proved(proof: Proof | None) -> str:
+def _not_trained(proof: Proof | None) -> str:
     if proof is None:
-        return "images/s: nothing proves that these steps trained the model"
-    faults = {"never moved": proof.unmoved, "became NaN or infinite": proof.not_finite}
-    said = [f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''} {what}" for what, names in faults.items() if names]
-    said += [f"phase {name} made no update" for name, updates in proof.phase_updates.items() if not updates]
-    return f"images/s: these steps did not train the model: {'; '.join(said) or 'no reason was recorded'}"
+        return "images/s: no evidence that these steps trained the model"
+    faults = {"never changed": proof.unmoved, "became NaN or infinite": proof.not_finite}
+    found = [
+        f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''} {what}" for what, names in faults.items() if names
+    ]
+    found += [f"phase {name} made no update" for name, updates in proof.phase_updates.items() if not updates]
+    return f"images/s: these steps did not train the model: {'; '.join(found) or 'no reason was recorded'}"

@@ -16,10 +16,10 @@ from genbench.report.html.curves import kind_of
         ("discriminator.penalty", "loss terms"),
         ("discriminator.real_logit", "logits of the discriminator"),
         ("discriminator.margin", "logits of the discriminator"),
-        ("discriminator.accuracy_fake", "share of images that the discriminator tells, and probabilities"),
-        ("discriminator.augment_probability", "share of images that the discriminator tells, and probabilities"),
-        ("gradient_norm.generator", "norm of each network's gradient"),
-        ("diversity", "spread of samples beside that of the data"),
+        ("discriminator.accuracy_fake", "discriminator accuracy, and augmentation probability"),
+        ("discriminator.augment_probability", "discriminator accuracy, and augmentation probability"),
+        ("gradient_norm.generator", "gradient norm of each network"),
+        ("diversity", "diversity of samples relative to the data"),
     ],
 )
 def test_a_term_has_its_figure(term: str, caption: str) -> None:

@@ -70,7 +70,7 @@ def test_each_picture_of_a_cell_is_shown_under_what_it_is(tmp_path: Path) -> Non
     for pictures, said in (((PNG,), 0), ((PNG, PNG), 0), ((PNG, None, PNG), 1), ((PNG, PNG, PNG), 1)):
         text = page_of(run, {"gan-1": pictures})
         assert Outline(text).names.count("img") == sum(png is not None for png in pictures)
-        assert text.count("<figcaption>the samples nearest to training images, above these</figcaption>") == said
+        assert text.count("<figcaption>the samples closest to training images, above those images</figcaption>") == said
 
 
 def test_everything_from_results_is_escaped(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_everything_from_results_is_escaped(tmp_path: Path) -> None:
     run.write_cell(bad)
     text = page_of(run, {"x-1": (evil.encode(), None)})
     assert "<script" not in text
-    assert "This picture is damaged." in text
+    assert "This image is damaged." in text
     Outline(text)
 
 

@@ -35,7 +35,7 @@ def test_what_rows_share_is_in_the_caption_and_what_differs_is_a_column(tmp_path
     assert table.caption == (
         "mini · 1×28×28 · cpu · AMD EPYC · 2 cores · 2 threads · fp32 · eager · batch 32 · 60,000 images"
         " · torch 2.15 · Python 3.12 · genbench 0.1.0 · seed 0"
-        " · n = 1 training seed: errors of metrics are those of drawing samples only"
+        " · n = 1 training seed: metric errors cover sampling noise only"
     )
 
 
@@ -80,8 +80,8 @@ def test_speed_without_proof_of_training_is_not_shown(tmp_path: Path) -> None:
     table = make_table(run.read())
     assert texts(table, "images/s") == ["1,234 ±2%", "n/a", "n/a"]
     assert table.rows[1].values["images/s"].raw is None
-    assert "generator.0.weight, generator.0.bias never moved" in notes_at(table, 1, "images/s")[0]
-    assert "nothing proves" in notes_at(table, 2, "images/s")[0]
+    assert "generator.0.weight, generator.0.bias never changed" in notes_at(table, 1, "images/s")[0]
+    assert "no evidence that these steps trained the model" in notes_at(table, 2, "images/s")[0]
 
 
 def test_synthetic_data_are_labelled_in_caption_and_column(tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from genbench.api.evaluation import Estimate
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table
 from genbench.report.table.references import (
-    NOT_TOLD,
+    INDISTINGUISHABLE,
+    NULL,
     PERFECT,
     TOO_GOOD,
-    WHAT_PERFECT_SCORES,
 )
 from genbench.report.table.render import render
 from genbench.results.schema import CellResult, Durations, ReferenceRow
@@ -53,7 +53,7 @@ def test_the_null_that_the_cells_state_is_a_row_before_the_stored_ones(tmp_path:
     assert names(table) == ["gan", "vae", PERFECT, "real held-out", "noise"]
     assert table.rows[2].values["fd-cnn"].text == "0.7000"
     assert "psnr" not in table.rows[2].values  # nobody knows its null
-    assert said(table, 2, "model") == [WHAT_PERFECT_SCORES]
+    assert said(table, 2, "model") == [NULL]
     assert table.rows[2].kind == "reference"
 
 
@@ -76,9 +76,7 @@ def test_nulls_that_differ_by_more_than_rounding_are_named_and_not_shown(tmp_pat
     run = stored(tmp_path / "run", scored("gan-1", fd(34.0)), scored("vae-1", fd(30.0, null=1.4, n=1000)))
     table = make_table(run.read())
     assert table.rows[2].values["fd-cnn"].text == "n/a"
-    assert said(table, 2) == [
-        "fd-cnn: the null differs between the cells: 0.7000 of 2,000 images, 1.400 of 1,000 images"
-    ]
+    assert said(table, 2) == ["fd-cnn: the null differs between cells: 0.7000 for 2,000 images, 1.400 for 1,000 images"]
     close = make_table(
         stored(tmp_path / "close", scored("gan-1", fd(34.0)), scored("vae-1", fd(3.0, null=0.70001))).read()
     )
@@ -99,7 +97,7 @@ def test_raw_formats_carry_debiased_and_null_beside_each_estimate(tmp_path: Path
     ("value", "error", "notes"),
     [
         (34.0, 0.1, []),
-        (0.85, 0.1, [NOT_TOLD]),  # 0.7 + 2 · 0.1 is more than that
+        (0.85, 0.1, [INDISTINGUISHABLE]),  # 0.7 + 2 · 0.1 is more than that
         (0.95, 0.1, []),
         (0.85, None, []),  # nobody knows
         (0.2, 0.1, [TOO_GOOD.format("a perfect generator")]),
@@ -138,8 +136,8 @@ def test_over_seeds_the_mean_is_placed_on_the_scale_by_the_error_over_seeds(tmp_
     ]
     run = stored(tmp_path / "run", *cells)
     alone, pooled = make_table(run.read()), make_table(run.read(), over_seeds=True)
-    assert (said(alone, 0), said(alone, 1)) == ([NOT_TOLD], [])
-    assert said(pooled, 0) == [NOT_TOLD]  # 1.2 ± 0.4
+    assert (said(alone, 0), said(alone, 1)) == ([INDISTINGUISHABLE], [])
+    assert said(pooled, 0) == [INDISTINGUISHABLE]  # 1.2 ± 0.4
     assert pooled.rows[0].values["fd-cnn"].parts == pytest.approx({"standard_error": 0.4, "debiased": 0.7, "null": 0.7})
     far = [changed(result, estimates=[fd(value)]) for result, value in zip(cells, (30.0, 30.2), strict=True)]
     assert said(make_table(stored(tmp_path / "far", *far).read(), over_seeds=True), 0) == []
@@ -158,7 +156,7 @@ def test_parameters_are_all_of_them_with_how_many_are_trained(tmp_path: Path) ->
     table = make_table(stored(tmp_path / "run", part, whole, old).read())
     assert [row.values["parameters"].text for row in table.rows] == ["4.58 M (3.58 M trained)", "3.58 M", "3.58 M"]
     assert table.rows[0].values["parameters"].raw == 4_576_704
-    assert said(table, 2, "parameters") == ["parameters: without those that are frozen"]
+    assert said(table, 2, "parameters") == ["parameters: without the frozen ones"]
 
 
 def test_machines_that_differ_are_marked_on_evaluation_time_too(tmp_path: Path) -> None:

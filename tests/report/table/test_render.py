@@ -45,7 +45,7 @@ def test_github_is_what_it_says(table: Table) -> None:
     assert render(table, "github", columns=["model", "images/s", "fd-cnn"]) == (
         "non-saturating · mini · 1×28×28 · cpu · AMD EPYC · 2 cores · 2 threads · fp32 · eager · batch 32"
         " · 60,000 images · torch 2.15 · Python 3.12 · genbench 0.1.0 · seed 0"
-        " · n = 1 training seed: errors of metrics are those of drawing samples only\n"
+        " · n = 1 training seed: metric errors cover sampling noise only\n"
         "\n"
         "| model         |   images/s ↑ |        fd-cnn ↓ |\n"
         "|---------------|--------------|-----------------|\n"

@@ -37,7 +37,7 @@ def test_it_is_the_share_of_the_ideal_speed(tmp_path: Path) -> None:
 def test_on_a_cpu_a_footnote_says_that_one_process_has_all_processors(tmp_path: Path) -> None:
     table = make_table(stored(tmp_path / "run", by(1, 1000, "cpu"), by(2, 1000, "cpu")).read())
     assert efficiencies(table) == [None, pytest.approx(0.5)]
-    assert "1/N is as fast" in table.footnotes[0][1]
+    assert "1/N means equally fast" in table.footnotes[0][1]
 
 
 def test_without_the_cell_of_one_process_or_its_speed_it_stays_empty(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from example_runs import cell, comparability, estimate, identity, reference, sto
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.report.table import seeds
-from genbench.report.table.comparability import agree
+from genbench.report.table.comparability import same_protocol
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER, Row, Table
 from genbench.report.table.render import FORMATS, render
@@ -89,7 +89,7 @@ def test_one_seed_keeps_its_own_error_and_says_what_that_is(tmp_path: Path) -> N
     assert one.values["fd-cnn"].text == "34.57 ± 0.65"
     assert one.values["fd-cnn"].parts == {"standard_error": 0.6543}
     assert one.values["images/s"].text == "1,234"  # the interval of its windows is another thing
-    assert said(table, one, "seeds") == ["one seed: the error is that of drawing samples only"]
+    assert said(table, one, "seeds") == ["one seed: the error covers sampling noise only"]
     assert said(table, two, "seeds") == []
     assert two.values["fd-cnn"].text == "34.57"  # both seeds agree: no spread, and no error of one of them
 
@@ -108,7 +108,7 @@ def test_a_seed_that_diverged_has_no_say_and_one_that_collapsed_has(tmp_path: Pa
     assert row.values["status"].text == "1 ok, 1 failed, 1 diverged, 1 collapsed, 1 not run"
     notes = said(table, row, "status")
     assert {"collapsed: why", "diverged: why", "failed: why"} < set(notes)
-    assert "a collapsed seed's metrics count, one that diverged or did not end has none" in notes[-1]
+    assert "seeds that ended as ok or collapsed; one that diverged or did not finish has no metrics" in notes[-1]
 
 
 def test_where_no_seed_counts_there_is_no_number(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_metric_that_some_seeds_lack_says_over_how_many_it_is(tmp_path: Path) 
     assert said(table, row, "fd-cnn") == ["fd-cnn: no weights", "fd-cnn: over 2 of 3 seeds"]
     alone = pooled(stored(tmp_path / "alone", seeded(0), seeded(1, estimates=[], unavailable=lacking)))
     assert said(alone, alone.rows[0], "fd-cnn")[-1] == (
-        "fd-cnn: over 1 of 2 seeds: the error is that of drawing samples only"
+        "fd-cnn: over 1 of 2 seeds: the error covers sampling noise only"
     )
     none = pooled(stored(tmp_path / "none", *[seeded(s, estimates=[], unavailable=lacking) for s in (0, 1)]))
     assert none.rows[0].values["fd-cnn"].text == "n/a"
@@ -209,9 +209,9 @@ def test_the_work_grows_with_the_cells_and_not_with_their_pairs(
 
     def counted(one: Estimate, other: Estimate) -> bool:
         compared.append(one.metric)
-        return agree(one, other)
+        return same_protocol(one, other)
 
-    monkeypatch.setattr(seeds, "agree", counted)
+    monkeypatch.setattr(seeds, "same_protocol", counted)
     (row,) = pooled(run).rows
     assert row.values["seeds"].raw == 30
     assert len(compared) == 29

@@ -50,8 +50,8 @@ def test_images_and_seconds_until_the_target_is_reached_for_good(tmp_path: Path)
     table = table_of(tmp_path / "run", course("gan-1", 90, 30, 60, 35, 30), course("vae-1", 50, 45))
     assert texts(table, IMAGES) == ["12,000", "not reached"]
     assert texts(table, SECONDS) == ["8.00", "not reached"]
-    assert "one after every 3,000 images" in said(table, 0, IMAGES)[0]
-    assert "late by at most that much" in said(table, 0, SECONDS)[0]
+    assert "with an evaluation every 3,000 images" in said(table, 0, IMAGES)[0]
+    assert "late by at most that many" in said(table, 0, SECONDS)[0]
     assert [column.key for column in table.columns if column.direction == "lower"][-2:] == [IMAGES, SECONDS]
 
 

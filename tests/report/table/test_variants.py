@@ -135,7 +135,7 @@ rows_of_settings = st.lists(st.fixed_dictionaries({name: st.integers(0, 1) for n
 @given(rows_of_settings)
 def test_rows_that_differ_look_different_and_nothing_is_said_twice(rows: list[dict[str, int]]) -> None:
     settings = divide(rows)
-    groups = (set(settings.shared), set(settings.varying), set(settings.told))
+    groups = (set(settings.shared), set(settings.varying), set(settings.implied))
     assert sum(map(len, groups)) == len(set().union(*groups))
     looks = {tuple(row[name] for name in ("model", *settings.varying)) for row in rows}
     assert len(looks) == len({tuple(row[name] for name in NAMES) for row in rows})

@@ -166,7 +166,7 @@ def test_a_cell_records_what_was_used_and_why(tmp_path: Path) -> None:
     output = subprocess.run(
         [*GENBENCH, "show", str(done.run), "--cell", cell.id], capture_output=True, text=True
     ).stdout
-    assert "engine: eager (graph was asked for): graph: needs a CUDA device" in output
+    assert "engine: eager (requested: graph): graph: needs a CUDA device" in output
     page = (done.run / "report.html").read_text()
     assert "needs a CUDA device" in page
 

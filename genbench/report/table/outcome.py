@@ -1,0 +1,37 @@
+"""What became of each planned cell, with the settings under which its row was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from genbench.api.options import OptionValue
+from genbench.report.table.settings import row_settings
+from genbench.results.schema import CellResult, PlannedCell
+from genbench.results.store import RunContents
+
+
+@dataclass(frozen=True, eq=False)
+class CellOutcome:
+    """A planned cell and its result."""
+
+    run: str  # name of the run
+    planned: PlannedCell
+    result: CellResult | None  # None: not run, or damaged
+    damage: str  # why its file could not be read, or empty
+    settings: dict[str, OptionValue]
+
+
+def outcomes_of(runs: Iterable[RunContents]) -> list[CellOutcome]:
+    """Return the outcome of every planned cell of these runs, in the order of the plans."""
+    return [
+        CellOutcome(
+            run.name,
+            planned,
+            result := run.cells.results.get(planned.id),
+            run.cells.damaged.get(planned.id, ""),
+            row_settings(run.name, run.record, planned, result),
+        )
+        for run in runs
+        for planned in run.record.cells
+    ]
