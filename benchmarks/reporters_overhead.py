@@ -80,23 +80,25 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
     told: list[float] = []
     ratios: list[float] = []
     steps = max(1, int(arguments.window_seconds / seconds_of(engine.step, 3, device, warm=5)))
-    with tempfile.TemporaryDirectory() as folder, Trackers(lambda text: print(text, file=sys.stderr)) as listeners:
+    with tempfile.TemporaryDirectory() as folder, Trackers(lambda text: print(text, file=sys.stderr)) as trackers:
         run = RunDirectory.create(Path(folder) / "run", record)
         (choice,) = choose_reporters([reporter], {}, catalogue)
-        listeners.start(run, [(choice, catalogue.reporters[reporter].plugin)])
+        trackers.start(run, [(choice, catalogue.reporters[reporter].plugin)])
         cell = plan.cells[0].id
-        listeners.tell("run_started", pending=[cell])
-        listeners.tell("cell_started", cell, index=1, total=1, steps=1)
+        trackers.send_event("run_started", pending=[cell])
+        trackers.send_event("cell_started", cell, index=1, total=1, steps=1)
 
         def turn(with_reporter: bool) -> float:
-            listeners.send_signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
+            trackers.send_signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
             spent = 0.0
             for _ in range(arguments.windows):
                 if with_reporter:
                     begin = time.perf_counter()
                     terms = {f"term-{number}": float(number) for number in range(8)}
                     step = {"step": engine.step_number, "images": engine.images_seen}
-                    listeners.tell("window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False)
+                    trackers.send_event(
+                        "window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False
+                    )
                     told.append(time.perf_counter() - begin)
                 else:
                     time.sleep(told[-1])  # a process that has slept is favoured afterwards: favour both
@@ -114,8 +116,8 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
                 spent[with_reporter] += turn(with_reporter)
             ratios.append(spent[True] / spent[False])
         gc.enable()
-        listeners.send_signal(signal.SIGCONT)
-        listeners.end(interrupted=True)
+        trackers.send_signal(signal.SIGCONT)
+        trackers.end(interrupted=True)
     found = median_interval(ratios)
     return {
         "reporter": reporter,

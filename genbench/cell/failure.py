@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import traceback
 from pathlib import Path
 
@@ -41,12 +40,6 @@ def _of_gpu(text: str) -> str:
         f"the GPU failed or was lost ({first}); the cells that follow try it again. Should they fail too, see whether "
         "nvidia-smi still lists it and what the system's log says (Xid), then: genbench run --resume"
     )
-
-
-def write_traceback() -> None:
-    """Write the traceback of the error being handled to the log; a full disk must not become a second error."""
-    with contextlib.suppress(OSError, ValueError):
-        traceback.print_exc()
 
 
 def _place(error: BaseException) -> str:

@@ -92,19 +92,19 @@ def _tell(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) -> Par
         choice, subject.entry.plugin, run.directory, warnings.append, "genbench.trackers.sandbox"
     )
     try:
-        tracker.started(time.monotonic() + START_SECONDS)
+        tracker.wait_until_ready(time.monotonic() + START_SECONDS)
         _converse(tracker, events, part)
-        if not tracker.gone:
+        if not tracker.disabled:
             tracker.end(time.monotonic() + END_SECONDS)
             part.endless = any("did not end" in warning for warning in warnings)
     finally:
         tracker.kill()
     part.unavailable = tracker.unavailable
     said = log.read_text(encoding="utf-8", errors="replace")
-    if tracker.fault:
-        part.fault = tracker.fault + _place(said)
+    if tracker.failure:
+        part.fault = tracker.failure + _place(said)
     elif not (part.slow or part.unavailable):
-        told_no_more = [warning.partition(dispatch.NO_MORE)[0] for warning in warnings if dispatch.NO_MORE in warning]
+        told_no_more = [warning.partition(dispatch.DISABLED)[0] for warning in warnings if dispatch.DISABLED in warning]
         part.fault = "".join(told_no_more[-1:])
     part.network, part.strays = _seen(said, NETWORK), _seen(said, STRAY)
     return part
@@ -114,15 +114,15 @@ def _converse(tracker: dispatch.TrackerProcess, events: Sequence[TrackerEvent], 
     """Tell the events one by one, each when the one before has been answered."""
     windows, quiet = list[float](), list[float]()
     for told in events:
-        if tracker.gone:
+        if tracker.disabled:
             return
         window = told.event == "window_finished"
         limit = _limit(told.event)
         begun = time.monotonic()
-        tracker.tell(told)
-        answered = tracker.caught_up(begun + limit + PATIENCE)
+        tracker.send_event(told)
+        answered = tracker.wait_until_answered(begun + limit + PATIENCE)
         seconds = time.monotonic() - begun
-        if tracker.gone:
+        if tracker.disabled:
             return
         if window:
             windows.append(seconds)

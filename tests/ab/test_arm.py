@@ -17,7 +17,7 @@ import pytest
 from genbench.ab.arm import Arm, built, installed_arm
 from genbench.ab.comparison import Comparing
 from genbench.ab.reference import find_reference
-from genbench.ab.session import ArmFailed, Live, Protocol, Session
+from genbench.ab.session import ArmFailed, ArmWorker, Protocol, Session
 from genbench.ab.start import forget
 from genbench.ab.wire import Open, Prepare, Prepared
 from genbench.errors import UsageError
@@ -226,14 +226,14 @@ def test_a_version_without_live_workers_is_named_as_such(tmp_path: Path) -> None
     (tmp_path / "genbench").mkdir()
     (tmp_path / "genbench" / "__init__.py").write_text("")
     arm = Arm("base", "an old version", {**os.environ, "PYTHONPATH": str(tmp_path)}, tmp_path)
-    with Live(arm) as live, pytest.raises(ArmFailed, match="older than `genbench ab`"):
+    with ArmWorker(arm) as live, pytest.raises(ArmFailed, match="older than `genbench ab`"):
         live.ask(Prepare(given={}))
 
 
 def test_a_worker_that_is_killed_is_told_with_its_arm(tmp_path: Path) -> None:
-    with Live(installed_arm("head", tmp_path)) as live:
+    with ArmWorker(installed_arm("head", tmp_path)) as live:
         live._process.kill()
-        with pytest.raises(ArmFailed, match=r"head: its process ended \(exit status -9\)"):
+        with pytest.raises(ArmFailed, match=r"head: its process was killed by SIGKILL"):
             live.ask(Prepare(given={}))
 
 
@@ -247,14 +247,14 @@ def test_a_cell_that_kills_its_worker_costs_only_itself(tmp_path: Path) -> None:
     block = Session(*arms, question, QUICK).block(1, ["deadly", "gan"])
     assert [measured.cell for measured in block.measured] == ["gan"]
     assert list(block.failed) == ["deadly"]
-    assert "exit status 3" in block.failed["deadly"]
+    assert "exited with status 3" in block.failed["deadly"]
 
 
 def test_what_a_plugin_prints_does_not_get_between_the_answers(tmp_path: Path) -> None:
     plugin = tmp_path / "loud.py"
     plugin.write_text("print('hello')\n" + textwrap.dedent(PLUGIN).replace("LAYERS", "1").replace("planted", "loud"))
     question = Prepare(given={**GIVEN, "models": "loud", "plugins": [str(plugin)]})
-    with Live(installed_arm("head", tmp_path)) as live:
+    with ArmWorker(installed_arm("head", tmp_path)) as live:
         assert isinstance(live.ask(question), Prepared)
         live.ask(Open(cell="loud", warmup=1))
 

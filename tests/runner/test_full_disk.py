@@ -87,7 +87,7 @@ def test_a_disk_that_becomes_full_loses_nothing_that_was_finished(disk: Disk) ->
     assert full.code == 5
     assert "The result of fills-the-disk-" in full.err
     assert "No space left on device" in full.err
-    assert f"Make room, or make it writable, then: genbench run --resume {disk.path / 'run'}" in full.err
+    assert f"Free some space or fix the permissions, then: genbench run --resume {disk.path / 'run'}" in full.err
     assert "Traceback" not in full.err
     assert {name: cell.status for name, cell in full.cells.items()} == {"sound": "ok"}
     finished = snapshot(full.run / "cells")

@@ -52,8 +52,8 @@ def test_killed_processes_cost_their_cell_and_resume_repeats_nothing_else(tmp_pa
     wait_until_gone([second])
     assert done.code == 5
     cells = {(cell.identity.model.name, cell.identity.seed): cell for cell in done.run_cells}
-    assert "the worker was ended by SIGKILL" in cells["slow", 0].reason
-    assert "the process that starts workers was ended by SIGKILL" in cells["slow", 1].reason
+    assert "the worker was killed by SIGKILL" in cells["slow", 0].reason
+    assert "the process that starts workers was killed by SIGKILL" in cells["slow", 1].reason
     assert {key: cell.status for key, cell in cells.items()} == {
         **{("sound", seed): "ok" for seed in (0, 1)},
         **{("slow", seed): "failed" for seed in (0, 1)},

@@ -41,7 +41,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Done:
 @pytest.mark.parametrize(
     ("model", "status", "reason"),
     [
-        ("os-exit-0", "failed", r"rank \d of 2 ended by itself with exit status 0"),
+        ("os-exit-0", "failed", r"rank \d of 2 exited with status 0"),
         ("raises-in-forward", "failed", r"rank \d of 2: RuntimeError: forward is broken \(faults\.py, line \d+\)"),
         ("greedy", "oom", r"rank \d of 2: .*--batch-size"),
         ("not-a-number", "diverged", r"not finite from step 2 on; first bad step \d: the gradient of encoder"),
@@ -81,7 +81,7 @@ def test_a_killed_process_costs_its_cell_only_and_the_other_ends_too(tmp_path: P
     done = going.end()
     assert done.code == 5
     assert done.cells["slow"].status == "failed"
-    assert re.search(r"rank \d of 2 was ended by SIGKILL", done.cells["slow"].reason), done.cells["slow"].reason
+    assert re.search(r"rank \d of 2 was killed by SIGKILL", done.cells["slow"].reason), done.cells["slow"].reason
     assert done.cells["sound"].status == "ok"
 
 

@@ -83,7 +83,7 @@ def test_a_bad_reporter_costs_a_warning_and_nothing_else(tmp_path: Path) -> None
     assert all(line.startswith("Warning: the reporter '") for line in warnings)
     said = {name: [line for line in warnings if f"'{name}'" in line] for name in bad.split(",")}
     assert "failed in window_finished: RuntimeError: the tracker is out of order" in said["raises"][0]
-    assert "ended by itself with exit status 7" in said["exits"][0]
+    assert "exited with status 7" in said["exits"][0]
     assert "takes longer than 6 s" in said["hangs"][0]
     assert "still busy at the end" in said["hangs"][1]
     assert "still busy at the end" in said["hangs-at-end"][0]
@@ -129,25 +129,25 @@ def test_names_and_options_are_checked_before_anything_is_done(tmp_path: Path) -
 
 def test_telling_never_blocks_and_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENBENCH_REPORTER_TIMEOUT", "3")
-    monkeypatch.setattr(dispatch, "MOST_WAITING", 500)
+    monkeypatch.setattr(dispatch, "MOST_QUEUED", 500)
     plugin = REPORTERS[1]
     catalogue = discover([plugin])
     plan = make_plan(make_request({"models": "gan", "reporters": "hangs"}), catalogue, "cpu")
     record = RunRecord(created="", genbench="", profile="smoke", cells=plan.cells)
     chosen = [(choice, catalogue.reporters["hangs"].plugin) for choice in choose_reporters(["hangs"], {}, catalogue)]
     warnings: list[str] = []
-    with dispatch.Trackers(warnings.append) as listeners:
-        listeners.start(RunDirectory.create(tmp_path / "run", record), chosen)
-        listeners.tell("run_started", pending=[])
+    with dispatch.Trackers(warnings.append) as trackers:
+        trackers.start(RunDirectory.create(tmp_path / "run", record), chosen)
+        trackers.send_event("run_started", pending=[])
         window = {"images": 1, "images_per_second": 1.0, "terms": {"loss": 1.0}, "warmup": False}
         began = time.monotonic()
         for step in range(5000):
-            listeners.tell("window_finished", plan.cells[0].id, step=step, **window)
+            trackers.send_event("window_finished", plan.cells[0].id, step=step, **window)
         assert time.monotonic() - began < 2  # 0.2 s on a quiet machine
         began = time.monotonic()
-        listeners.end(interrupted=False)
+        trackers.end(interrupted=False)
         assert time.monotonic() - began < 10
-    said = ["takes longer than 3 s", "too far behind: windows are left out", "still busy at the end"]
+    said = ["takes longer than 3 s", "too far behind: windows are dropped", "still busy at the end"]
     assert [text in warning for text, warning in zip(said, warnings, strict=True)] == [True] * 3
 
 

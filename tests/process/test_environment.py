@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from genbench.runner import pool
-from genbench.runner.pool import worker_environment
+from genbench.process import environment
+from genbench.process.environment import worker_environment
 
 FAULTS = """
 import resource
@@ -41,7 +41,7 @@ def python(program: str, environment: dict[str, str]) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
-@pytest.mark.skipif(not pool._glibc_version(), reason="another C library")
+@pytest.mark.skipif(not environment._glibc_version(), reason="another C library")
 def test_a_worker_asks_the_kernel_once_for_memory_that_it_frees_and_takes_again() -> None:
     (found,) = python(FAULTS, worker_environment())
     assert found < 100  # 20 blocks have 81,920 pages
@@ -72,5 +72,5 @@ def test_what_the_user_chose_is_left_as_it_is(given: dict[str, str], kept: str) 
 def test_no_version_of_glibc_is_given_a_threshold_that_it_refuses(
     version: str, threshold: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool.os, "confstr", lambda _: version)
+    monkeypatch.setattr(environment.os, "confstr", lambda _: version)
     assert worker_environment({})["MALLOC_MMAP_THRESHOLD_"] == str(threshold)
