@@ -85,7 +85,9 @@ class Comparability(Record, frozen=True, kw_only=True):
     python: str
     precision: str
     engine: str
-    disturbed: Annotated[str, Meta(description="what took speed from the GPU: 'throttled', 'shared'; or empty")] = ""
+    disturbed: Annotated[
+        str, Meta(description="'throttled', 'shared': the GPU was; 'in-process': trained in the command's own process")
+    ] = ""
     data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
 
 

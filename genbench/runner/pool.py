@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import msgspec
@@ -14,6 +14,7 @@ from genbench.process.environment import worker_environment
 from genbench.process.lines import Lines
 from genbench.process.messages import Job, Message
 from genbench.process.spawn import ChildProcess, calling
+from genbench.results.schema import PlannedCell
 from genbench.runner.worker_monitor import WorkerExit, WorkerMonitor
 
 FORK_SERVER_SECONDS = 300.0  # importing torch on a cold, slow disk
@@ -23,6 +24,8 @@ _CLOSE_SECONDS = 2.0  # for a fork server whose supervisor has gone to kill its 
 
 class WorkerPool:
     """One fork server, and one worker at a time. Use it as a context manager."""
+
+    in_process = False
 
     def __init__(self, fork_server_seconds: float = FORK_SERVER_SECONDS, grace_seconds: float = GRACE_SECONDS) -> None:
         self.fork_server_seconds, self.grace_seconds = fork_server_seconds, grace_seconds
@@ -40,6 +43,9 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def require_executable(self, cells: Sequence[PlannedCell]) -> None:
+        """Do nothing: workers execute every cell."""
 
     def start(self) -> None:
         """Start the fork server, unless it is running; it begins to import torch at once."""
