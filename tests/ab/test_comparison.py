@@ -124,7 +124,7 @@ def test_other_settings_are_not_comparable() -> None:
 def test_a_control_that_moved_leaves_everything_open(truth: float) -> None:
     comparing = compared(slower(gan=truth), sides("gan"), control=0.1)
     assert verdicts(comparing) == {"gan": "inconclusive"}
-    assert "neither arm touches" in comparing.decisions()[0].reason
+    assert "neither arm affects" in comparing.decisions()[0].reason
 
 
 def test_time_that_is_up_ends_the_measuring() -> None:

@@ -60,7 +60,7 @@ def test_what_is_no_commit_is_refused(repository: Path, text: str) -> None:
 
 
 def test_outside_a_repository_a_revision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="in no git repository"):
+    with pytest.raises(UsageError, match="not in a git repository"):
         find_reference("main", tmp_path)
 
 
