@@ -1,13 +1,14 @@
-"""What reporters cost: windows of training right after an event was told, against windows with the reporter stopped.
+"""The cost of reporters: training windows right after an event, compared with windows with the reporter stopped.
 
     pip install -e plugins/genbench-trackers tensorboard mlflow-skinny wandb
     python benchmarks/reporters_overhead.py --out results/reference/reporters-overhead.json
 
-For each reporter, the same training is timed in turns: in one, each window follows an event, told and answered as in a
-run; in the other nothing is told, and the reporter's processes are stopped by a signal. Turns alternate in the order
-ABBA, so that a machine that slows down slows both. The figure is the median over blocks of the ratio of the times,
-told / stopped, with its distribution-free 95% interval: 1 where reporters cost nothing inside windows. Beside it stands
-what telling takes outside of them. Run it on a quiet machine, with as many threads as a run would have.
+For each reporter, the same training is timed in two kinds of turns: in one, each window follows an event, sent and
+answered as in a run; in the other no event is sent, and the reporter's processes are stopped by a signal. Turns
+alternate in the order ABBA, so that a machine that slows down affects both alike. The result is the median over blocks
+of the ratio of the times, active / stopped, with its distribution-free 95% interval: 1 if reporters cost nothing inside
+windows. The time that sending takes outside of windows is reported as well. Run it on a quiet machine, with as many
+threads as a run would have.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def main() -> None:
     found = [compare(name, catalogue, arguments) for name in arguments.reporters.split(",")]
     for each in found:
         print(
-            f"{each['reporter']:<12} told / stopped {each['ratio']:.4f}  95% interval [{each['low']:.4f}, "
+            f"{each['reporter']:<12} active / stopped {each['ratio']:.4f}  95% interval [{each['low']:.4f}, "
             f"{each['high']:.4f}]  {1e3 * each['seconds_told']:.1f} ms outside of each window"
         )
     report = {
@@ -77,7 +78,7 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
     request = make_request({"models": arguments.model, "reporters": reporter})
     plan = make_plan(request, catalogue, device.type)
     record = RunRecord(created="", genbench="", profile=request.profile, cells=plan.cells)
-    told: list[float] = []
+    sending: list[float] = []
     ratios: list[float] = []
     steps = max(1, int(arguments.window_seconds / seconds_of(engine.step, 3, device, warm=5)))
     with tempfile.TemporaryDirectory() as folder, Trackers(lambda text: print(text, file=sys.stderr)) as trackers:
@@ -99,9 +100,9 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
                     trackers.send_event(
                         "window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False
                     )
-                    told.append(time.perf_counter() - begin)
+                    sending.append(time.perf_counter() - begin)
                 else:
-                    time.sleep(told[-1])  # a process that has slept is favoured afterwards: favour both
+                    time.sleep(sending[-1])  # the scheduler favours a process that has slept: favour both
                 spent += seconds_of(engine.step, steps, device)
                 engine.read_terms()
             return spent
@@ -127,7 +128,7 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
         "high": found.high,
         "confidence": found.confidence,
         "steps_per_window": steps,
-        "seconds_told": statistics.median(told),
+        "seconds_told": statistics.median(sending),
         "ratios": ratios,
     }
 

@@ -23,7 +23,7 @@ def test_the_failure_reported_by_worker_or_fork_server_comes_first() -> None:
     assert WorkerExit().describe() == "the worker disappeared"
 
 
-def test_errors_of_torch_and_python_that_mean_memory() -> None:
+def test_errors_of_torch_and_python_that_mean_out_of_memory() -> None:
     for allocate in (lambda: torch.empty(2**50), lambda: bytearray(2**60)):
         with pytest.raises((RuntimeError, MemoryError)) as caught:
             allocate()
