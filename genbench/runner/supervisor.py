@@ -106,7 +106,7 @@ class Supervisor:
         Raises `Interrupted`, and `CannotWriteResults` where a result cannot be written.
         """
         self.executor.on_stopping = lambda: self.display.message(
-            "stopping: the cell saves its state; Ctrl-C again ends it"
+            "stopping: the cell saves its state; press Ctrl-C again to stop at once"
         )
         self._remove_leftovers()
         done = {id for id, found in self.run_directory.read_cells().results.items() if found.status in FINAL}
