@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from genbench.measure import machine
-from genbench.runner.pool import worker_environment
+from genbench.process.environment import worker_environment
 
 if "torch" not in sys.modules:
     os.environ.update(worker_environment())  # the settings of a worker; OpenMP reads them when torch loads it

@@ -26,7 +26,7 @@ from engine_equivalence import make_engine
 from genbench.measure import machine
 from genbench.measure.clock import time_window
 from genbench.plugins.catalogue import discover
-from genbench.runner.pool import worker_environment
+from genbench.process.environment import worker_environment
 from genbench.stats.intervals import median_interval
 from genbench.train.engine import Eager
 from genbench.train.engines import EngineUnavailable, open_execution

@@ -86,8 +86,8 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
         (choice,) = choose_reporters([reporter], {}, catalogue)
         trackers.start(run, [(choice, catalogue.reporters[reporter].plugin)])
         cell = plan.cells[0].id
-        trackers.tell("run_started", pending=[cell])
-        trackers.tell("cell_started", cell, index=1, total=1, steps=1)
+        trackers.send_event("run_started", pending=[cell])
+        trackers.send_event("cell_started", cell, index=1, total=1, steps=1)
 
         def run_windows(with_reporter: bool) -> float:
             trackers.send_signal(signal.SIGCONT if with_reporter else signal.SIGSTOP)
@@ -97,7 +97,9 @@ def compare(reporter: str, catalogue: Catalogue, arguments: argparse.Namespace) 
                     begin = time.perf_counter()
                     terms = {f"term-{number}": float(number) for number in range(8)}
                     step = {"step": engine.step_number, "images": engine.images_seen}
-                    trackers.tell("window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False)
+                    trackers.send_event(
+                        "window_finished", cell, **step, images_per_second=1.0, terms=terms, warmup=False
+                    )
                     sending.append(time.perf_counter() - begin)
                 else:
                     time.sleep(sending[-1])  # the scheduler favours a process that has slept: favour both

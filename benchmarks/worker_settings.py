@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from genbench.runner.pool import worker_environment
+from genbench.process.environment import worker_environment
 from genbench.train.torch_setup import set_up_torch
 
 

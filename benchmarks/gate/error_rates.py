@@ -38,7 +38,7 @@ from scipy.stats import mannwhitneyu
 
 from genbench.ab.arm import installed_arm
 from genbench.ab.comparison import Comparing
-from genbench.ab.session import Live, Measured, Session
+from genbench.ab.session import ArmWorker, Measured, Session
 from genbench.ab.wire import Prepare
 from genbench.gate.replay import recentred, replay
 from genbench.gate.sequential import LookSchedule
@@ -106,7 +106,7 @@ def measure_block(session: Session, cell: str, number: int, of: int) -> dict[str
     """Measure all slowdowns once, in random order, with one pair of fresh processes."""
     begin = time.perf_counter()
     order = random.Random(number).sample(list(DELAYS), len(DELAYS))
-    with Live(session.base) as base, Live(session.head) as head:
+    with ArmWorker(session.base) as base, ArmWorker(session.head) as head:
         session.ready(base, head)
         control = session.control(base, head)
         session.open(cell, base, head)

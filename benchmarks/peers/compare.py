@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.measure import machine
-from genbench.runner.pool import worker_environment
+from genbench.process.environment import worker_environment
 from genbench.stats.intervals import mean_and_error, median_interval
 
 GENBENCH = "genbench"

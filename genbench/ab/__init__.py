@@ -1,1 +1,1 @@
-"""Two versions of some code against each other, live: what each needs for a training step, in alternating windows."""
+"""Comparing two versions of some code live: the time of a training step in each, in alternating windows."""

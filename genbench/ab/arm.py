@@ -1,7 +1,7 @@
 """An arm of a comparison: the code of one reference, installed where the other arm cannot see it.
 
-Heavy dependencies are those of this environment, and shared. Only the packages under test are installed anew, without
-their dependencies, into a folder that the arm's processes have in front of their import path, and that nobody else has.
+Dependencies are those of this environment, and shared. Only the packages under test are installed, without their
+dependencies, into a folder that comes first on the import path of the arm's processes, and of no others.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ import genbench
 from genbench.ab.reference import Reference
 from genbench.errors import UsageError
 
-LAST_LINES = 12  # of a failed build that are shown
+LAST_LINES = 12  # of the output of a failed build that are shown
 
-# The genbench that is running, for arms that bring none: a plugin's revisions are measured by one and the same.
+# The genbench that is running, for arms without their own: it measures all revisions of a plugin.
 _RUNNING = Path(genbench.__file__).parent.parent
 
-# What would let one arm see code or settings that were meant for this process.
+# Variables that would let an arm see code or settings meant for this process.
 _OWN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONINSPECT", "PYTHONWARNINGS")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A side that can be measured."""
+    """A version that can be measured."""
 
     name: str  # 'base' or 'head'
-    label: str  # for a reader
+    label: str  # for display
     environment: Mapping[str, str]  # of its processes
     place: Path  # their working directory
 
 
 def installed_arm(name: str, place: Path) -> Arm:
-    """Return the genbench that is running here as an arm: for calibration, in which both arms are the same code."""
+    """Return the running genbench as an arm, for calibration: both of its arms are the same code."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return Arm(name, "this installation", {**os.environ, "PYTHONPATH": path}, place)
 
 
 @contextmanager
 def built(base: Reference, head: Reference, packages: Sequence[str] = (".",)) -> Iterator[tuple[Arm, Arm]]:
-    """Build both sides before anything is measured, and take them away again, whatever happens.
+    """Build both arms before anything is measured, and remove them on exit, whatever happens.
 
     Args:
-        base: the one side.
-        head: the other.
+        base: the reference of the first arm.
+        head: the reference of the second arm.
         packages: folders inside a revision or directory that are installed; ``.`` is its top.
 
-    Raises `UsageError` with the last lines of what pip said where a side cannot be built.
+    Raises `UsageError` with the last lines of pip's output if an arm cannot be built.
     """
     scratch = Path(tempfile.mkdtemp(prefix="genbench-ab-"))
     try:
@@ -63,7 +63,7 @@ def built(base: Reference, head: Reference, packages: Sequence[str] = (".",)) ->
         yield arms[0], arms[1]
     finally:
         for reference in (base, head):
-            _forget_worktrees(reference, scratch)
+            _remove_worktrees(reference, scratch)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -73,8 +73,8 @@ def _build(name: str, reference: Reference, scratch: Path, packages: Sequence[st
     if reference.kind == "wheel":
         sources = [reference.path]
     else:
-        top = _check_out(reference, scratch / name) if reference.kind == "revision" else reference.path
-        sources = [top / package for package in packages]
+        root = _check_out(reference, scratch / name) if reference.kind == "revision" else reference.path
+        sources = [root / package for package in packages]
         missing = next(
             (p for p, s in zip(packages, sources, strict=True) if not (s / "pyproject.toml").is_file()), None
         )
@@ -90,17 +90,18 @@ def _build(name: str, reference: Reference, scratch: Path, packages: Sequence[st
         text=True,
         check=False,
         cwd=place,
-        env={**os.environ, "DIST_EXTRA_CONFIG": str(_elsewhere(scratch / f"{name}-build"))},
+        env={**os.environ, "DIST_EXTRA_CONFIG": str(_build_elsewhere(scratch / f"{name}-build"))},
     )
     if done.returncode != 0:
-        raise UsageError(f"{name} {reference.label} cannot be built:", _complaint(done))
+        raise UsageError(f"{name} {reference.label} cannot be built:", _last_output(done))
     return Arm(name, reference.label, _environment(name, site), place)
 
 
-def _elsewhere(folder: Path) -> Path:
-    """Return a configuration by which setuptools builds in a folder of its own.
+def _build_elsewhere(folder: Path) -> Path:
+    """Return a configuration that makes setuptools build in a separate folder.
 
-    In a directory that is measured as it is, it would leave `build/` behind, and pack again what an older build left.
+    In a directory that is measured as it is, setuptools would leave `build/` behind, and include leftovers of older
+    builds.
     """
     folder.mkdir()
     configuration = folder / "setup.cfg"
@@ -115,23 +116,23 @@ def _environment(name: str, site: Path) -> dict[str, str]:
     return {**kept, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "TORCHINDUCTOR_CACHE_DIR": str(compiled)}
 
 
-def _complaint(done: subprocess.CompletedProcess[str]) -> str:
+def _last_output(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    telling = [line for line in lines if not line.lstrip().startswith(("note:", "hint:", "╰─>"))]
-    return "\n".join(telling[-LAST_LINES:]) or "pip said nothing."
+    relevant = [line for line in lines if not line.lstrip().startswith(("note:", "hint:", "╰─>"))]
+    return "\n".join(relevant[-LAST_LINES:]) or "pip printed nothing."
 
 
 def _check_out(reference: Reference, tree: Path) -> Path:
     command = ["git", "-C", str(reference.path), "worktree", "add", "--quiet", "--detach", str(tree), reference.commit]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = done.stderr.strip().splitlines()[-LAST_LINES:]
-        raise UsageError(f"{reference.label} cannot be checked out:", "\n".join(said) or "git said nothing.")
+        lines = done.stderr.strip().splitlines()[-LAST_LINES:]
+        raise UsageError(f"{reference.label} cannot be checked out:", "\n".join(lines) or "git printed nothing.")
     return tree
 
 
-def _forget_worktrees(reference: Reference, scratch: Path) -> None:
-    """Let git forget the checkouts, so that nothing of them is left in the user's repository."""
+def _remove_worktrees(reference: Reference, scratch: Path) -> None:
+    """Remove the checkouts from git, so that no trace of them is left in the user's repository."""
     if reference.kind != "revision":
         return
     for name in ("base", "head"):

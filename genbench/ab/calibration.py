@@ -1,4 +1,4 @@
-"""What a comparison can see on this machine: the same code against itself, and against itself slowed on purpose."""
+"""What a comparison can detect on this machine: a version against itself, and against itself deliberately slowed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measure(
 ) -> tuple[list[float], list[float], list[float]]:
     """Return log ratios of the same code, log ratios against the slowed step, and the seconds of every block.
 
-    The two kinds take turns, so that both see the same machine. What fails raises `GenbenchError`.
+    The two kinds alternate, so that the machine affects both alike. A failure raises `GenbenchError`.
     """
     ratios: tuple[list[float], list[float]] = ([], [])
     seconds = []
@@ -57,14 +57,18 @@ def calibrate(
     created: str,
     decisions: int = DECISIONS,
 ) -> Calibration:
-    """Return what the recorded blocks say. Raises ValueError for fewer than two blocks of either kind."""
+    """Return the calibration that follows from the recorded blocks. Raises ValueError for fewer than two of a kind."""
     found = effect(same)
     last = looks.blocks[-1]
-    scaled = effect(_of_spread(found.spread, last))
+    scaled = effect(_numbers_with_spread(found.spread, last))
     rng = random.Random(0)
     rates = []
-    exactly = recentred(slowed, slowdown)
-    for injected, ratios, against in ((0.0, same, limit), (slowdown, exactly, 0.0), (slowdown, exactly, limit)):
+    exact = recentred(slowed, slowdown)
+    for injected, ratios, against in (
+        (0.0, same, limit),
+        (slowdown, exact, 0.0),
+        (slowdown, exact, limit),
+    ):
         replayed = replay(ratios, against, looks, decisions, rng)
         passed = replayed.share(Verdict.OK) + replayed.share(Verdict.IMPROVED)
         rates.append(
@@ -92,7 +96,7 @@ def calibrate(
 
 
 def store(calibration: Calibration) -> Path:
-    """Keep a calibration in the user's cache, for this machine and cell, and return the file."""
+    """Store a calibration in the user's cache under its machine and cell, and return the file."""
     path = _path(calibration.machine, calibration.cell)
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, msgspec.json.format(msgspec.json.encode(calibration), indent=1) + b"\n")
@@ -100,7 +104,7 @@ def store(calibration: Calibration) -> Path:
 
 
 def known(machine: dict[str, Any], cell: str) -> Calibration | None:
-    """Return what was calibrated for this machine and cell, or None; a damaged file is none."""
+    """Return the stored calibration for this machine and cell; None if there is none, or its file is damaged."""
     try:
         return msgspec.json.decode(_path(machine, cell).read_bytes(), type=Calibration)
     except (OSError, msgspec.MsgspecError):
@@ -113,7 +117,7 @@ def _path(machine: dict[str, Any], cell: str) -> Path:
     return cache_directory() / "calibrations" / f"{name}.json"
 
 
-def _of_spread(spread: float, n: int) -> list[float]:
-    """Return n numbers of mean 0 and this standard deviation."""
+def _numbers_with_spread(spread: float, n: int) -> list[float]:
+    """Return n numbers with mean 0 and this standard deviation."""
     values = [i - (n - 1) / 2 for i in range(n)]
     return [spread * value / statistics.stdev(values) for value in values]

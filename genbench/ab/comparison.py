@@ -1,4 +1,4 @@
-"""Measure until it is known: blocks, planned looks, and what the whole comparison says in the end."""
+"""A live comparison: blocks are measured until the planned looks have decided every cell."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from genbench.gate.sequential import (
 from genbench.gate.verdict import Verdict, worst
 from genbench.results.comparison import BlockRecord, CellDecision, WindowRecord
 
-GIVEN_UP = 2  # blocks in a row in which a cell fails, after which it is not tried again
+MOST_FAILURES = 2  # consecutive blocks in which a cell may fail before it is abandoned
 
 
 @dataclass
 class Comparing:
-    """A comparison under way; what is known of it may be asked at any moment, say after Ctrl-C."""
+    """A comparison in progress; its decisions so far can be read at any time, such as after Ctrl-C."""
 
     session: Session
     sides: Sides
@@ -33,10 +33,10 @@ class Comparing:
     clock: Callable[[], float] = time.perf_counter
     blocks: list[BlockRecord] = field(default_factory=list)
     _decided: dict[str, Decision] = field(default_factory=dict)
-    _failures: dict[str, list[str]] = field(default_factory=dict)  # in a row
+    _failures: dict[str, list[str]] = field(default_factory=dict)  # consecutive ones, by cell
 
     def run(self, on_block: Callable[[Comparing], None] = lambda _: None, seconds: float = math.inf) -> None:
-        """Measure until every cell is decided, the last look is over, or no time is left for another block."""
+        """Measure until every cell is decided, the last look has been taken, or no time is left for another block."""
         begin = self.clock()
         while self.open_cells and len(self.blocks) < self.looks.blocks[-1]:
             spent = self.clock() - begin
@@ -46,7 +46,7 @@ class Comparing:
             on_block(self)
 
     def measure_block(self) -> None:
-        """Measure the cells that are not decided yet, and look if it is time to."""
+        """Measure the cells that are not decided yet, and take a look if one is due."""
         begin = self.clock()
         block = self.session.block(len(self.blocks) + 1, self.open_cells)
         self.blocks.append(_record(block, self.clock() - begin))
@@ -61,22 +61,22 @@ class Comparing:
 
     @property
     def open_cells(self) -> list[str]:
-        """Cells that are still to be measured."""
-        given_up = [cell for cell, reasons in self._failures.items() if len(reasons) >= GIVEN_UP]
-        return [cell for cell in self.sides.cells if cell not in self._decided and cell not in given_up]
+        """The cells that are still measured."""
+        abandoned = [cell for cell, reasons in self._failures.items() if len(reasons) >= MOST_FAILURES]
+        return [cell for cell in self.sides.cells if cell not in self._decided and cell not in abandoned]
 
     def log_ratios(self, cell: str) -> list[float]:
-        """Return what the blocks so far say of a cell."""
+        """Return the log ratios of a cell in the blocks so far."""
         found = (block.cells.get(cell) for block in self.blocks)
         return [record.log_ratio for record in found if record is not None and record.log_ratio is not None]
 
     @property
     def control(self) -> list[float]:
-        """The control's log ratios."""
+        """The log ratios of the control."""
         return [b.control.log_ratio for b in self.blocks if b.control is not None and b.control.log_ratio is not None]
 
     def decisions(self) -> list[CellDecision]:
-        """Return what is known now of every cell of either arm."""
+        """Return the decision so far on every cell of either arm."""
         now = self._decide()
         moved = arms_are_biased(self.control)
         found = [self._cell(cell, self._decided.get(cell, now[cell]), moved) for cell in self.sides.cells]
@@ -87,7 +87,7 @@ class Comparing:
         ]
         found += [CellDecision(cell=c, verdict=Verdict.NO_DATA, reason=text) for c, text in sides.impossible.items()]
         found += [
-            CellDecision(cell=cell, verdict=Verdict.NO_DATA, presence="gone", reason="head does not have it any more")
+            CellDecision(cell=cell, verdict=Verdict.NO_DATA, presence="gone", reason="head no longer has it")
             for cell in sides.only_base
         ]
         return found + [
@@ -98,7 +98,7 @@ class Comparing:
         ]
 
     def verdict(self, decisions: Sequence[CellDecision]) -> Verdict:
-        """Return the verdict of the whole; what only head has lets nothing pass by itself."""
+        """Return the verdict of the whole comparison; cells that only head has do not count."""
         return worst(Verdict(decision.verdict) for decision in decisions if decision.presence != "new")
 
     def _decide(self) -> dict[str, Decision]:
@@ -107,11 +107,11 @@ class Comparing:
     def _cell(self, cell: str, decision: Decision, moved: bool) -> CellDecision:
         failures = self._failures.get(cell, [])
         verdict, reason = decision.verdict, decision.reason
-        if len(failures) >= GIVEN_UP:
+        if len(failures) >= MOST_FAILURES:
             verdict, reason = Verdict.NO_DATA, failures[-1]
         elif moved and verdict is not Verdict.NO_DATA:
             verdict = Verdict.INCONCLUSIVE
-            reason = "work that neither arm touches took longer in one of them: something else disturbed the comparison"
+            reason = "work that neither arm affects took longer in one of them: something else disturbed the comparison"
         found = decision.effect
         return CellDecision(
             cell=cell,
@@ -128,7 +128,7 @@ class Comparing:
 
 
 def geometric_mean(decisions: Sequence[CellDecision]) -> float | None:
-    """Return the change of a step's time over all cells that have one, as a geometric mean of their ratios."""
+    """Return the change in step time over all cells that have one, as the geometric mean of their ratios."""
     changes = [decision.change for decision in decisions if decision.change is not None]
     return math.expm1(math.fsum(math.log1p(change) for change in changes) / len(changes)) if changes else None
 

@@ -1,7 +1,7 @@
-"""A live worker: a process of one arm that builds cells and times windows of their steps when it is told to.
+"""A live worker: a process of one arm that builds cells and times windows of their steps on request.
 
-Between two questions it waits for the next one, asleep, so that the other arm has the machine for itself. When the
-session goes, for whatever reason, the socket closes and the worker ends.
+Between two questions it sleeps, so that the other arm has the machine to itself. When the session exits, for whatever
+reason, the socket closes and the worker exits.
 
 Run as a module, in the arm's environment: ``python -m genbench.ab.live DESCRIPTOR``.
 """
@@ -56,12 +56,12 @@ from genbench.train.builder import Built, build_cell
 from genbench.train.torch_setup import set_up_torch
 
 CONTROL_SIZE = 192  # of the matrices in the control's rounds
-FIRST_STEPS = 3  # of the warm-up: compiling and filling caches, they tell about how long a step takes
-WARMUP_SECONDS = 0.5  # after them, unless the steps that were asked for are over sooner
+FIRST_STEPS = 3  # of the warm-up: they compile and fill caches, and show roughly how long a step takes
+WARMUP_SECONDS = 0.5  # after these steps, unless the requested number of steps is done sooner
 
 
 class LiveWorker:
-    """Answers questions; holds one open cell at a time."""
+    """Answers questions; at most one cell is open at a time."""
 
     def __init__(self) -> None:
         self._cells: dict[str, PlannedCell] = {}
@@ -71,7 +71,7 @@ class LiveWorker:
         self._control: Callable[[], None] | None = None
 
     def answer(self, question: Question) -> Answer:
-        """Do what was asked; whatever goes wrong becomes the answer."""
+        """Do what the question asks; a failure becomes the answer."""
         try:
             match question:
                 case Prepare():
@@ -95,7 +95,7 @@ class LiveWorker:
         self._device = select_device(question.device)
         request = make_request(question.given, question.settings)
         self._catalogue = discover(request.plugins)
-        unknown = {name: told for name in request.models if (told := _unknown(name, self._catalogue))}
+        unknown = {name: reason for name in request.models if (reason := _unknown(name, self._catalogue))}
         known = tuple(name for name in request.models if name not in unknown)
         plugins: Sequence[Plugin] = ()
         if known:
@@ -144,7 +144,7 @@ class LiveWorker:
         return Timed(seconds)
 
     def _control_round(self) -> Callable[[], None]:
-        """Return work that is torch's alone: a matrix product and a convolution with their gradients."""
+        """Return work that uses torch only: a matrix product and a convolution with their gradients."""
         if self._control is None:
             generator = torch.Generator().manual_seed(0)
             matrix = torch.randn(CONTROL_SIZE, CONTROL_SIZE, generator=generator).to(self._device).requires_grad_()
@@ -162,7 +162,7 @@ class LiveWorker:
 
 
 def slowed(step: Callable[[], None], share: float) -> Callable[[], None]:
-    """Return a step that takes `share` of its own time longer, by being busy with nothing: for calibration on a CPU."""
+    """Return a step that takes longer by `share` of its own time, in a busy loop: for calibration on a CPU."""
 
     def slow() -> None:
         begin = time.perf_counter()
@@ -176,7 +176,7 @@ def slowed(step: Callable[[], None], share: float) -> Callable[[], None]:
 
 
 def _unknown(model: str, catalogue: Catalogue) -> str:
-    """Return what there is to say of a model that this version does not have; empty where it has it."""
+    """Return why this version does not know a model; empty if it does."""
     try:
         catalogue.require("models", model)
     except GenbenchError as error:
@@ -185,14 +185,14 @@ def _unknown(model: str, catalogue: Catalogue) -> str:
 
 
 def cell_names(cells: Sequence[PlannedCell]) -> list[str]:
-    """Return what each cell is called in both arms: its model, and of the rest what it takes to tell it from others."""
+    """Return the name of each cell in both arms: its model, and those settings that distinguish it from the others."""
     axes = [_axes(cell) for cell in cells]
-    telling = ["model"]
+    distinguishing = ["model"]
     for axis in ("loss", "dataset", "precision", "seed"):
-        before = len({tuple(facts[key] for key in telling) for facts in axes})
-        if before < len({tuple(facts[key] for key in [*telling, axis]) for facts in axes}):
-            telling.append(axis)
-    names = [" · ".join(facts[key] for key in telling) for facts in axes]
+        before = len({tuple(facts[key] for key in distinguishing) for facts in axes})
+        if before < len({tuple(facts[key] for key in [*distinguishing, axis]) for facts in axes}):
+            distinguishing.append(axis)
+    names = [" · ".join(facts[key] for key in distinguishing) for facts in axes]
     return [name if names.count(name) == 1 else f"{name} · {cells[n].variant}" for n, name in enumerate(names)]
 
 
@@ -215,9 +215,9 @@ def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
 
 
 def main() -> None:
-    """Answer until the session is gone."""
+    """Answer questions until the session has exited."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the session's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the session handles Ctrl-C
     lines = Lines(socket.socket(fileno=int(sys.argv[1])))
     worker = LiveWorker()
     while (received := lines.receive()) is not None:

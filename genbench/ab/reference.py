@@ -1,4 +1,4 @@
-"""What `--base` and `--head` may name: a git revision of the repository at hand, a wheel, or a directory."""
+"""What `--base` and `--head` may name: a git revision of the current repository, a wheel, or a directory."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ HOW = "Name a git revision (main, HEAD~1, a commit), a wheel, or a directory suc
 
 @dataclass(frozen=True)
 class Reference:
-    """One side of a comparison, found but not built."""
+    """A version to compare, found but not built."""
 
-    text: str  # as it was written
+    text: str  # as the user wrote it
     kind: Literal["revision", "wheel", "directory"]
     path: Path  # the repository, the wheel, or the directory
-    commit: str = ""  # full hash, of a revision; of a directory, what is checked out there
-    dirty: bool = False  # a directory with changes that are not committed
+    commit: str = ""  # full hash of the revision, or of what is checked out in the directory
+    dirty: bool = False  # whether the directory has uncommitted changes
 
     @property
     def label(self) -> str:
-        """The reference for a reader: what was written, with the commit it means."""
-        told = (
+        """The reference for display: its text, with the commit that it names."""
+        text = (
             f"{self.text} ({self.commit[:10]})" if self.commit and not self.commit.startswith(self.text) else self.text
         )
-        return f"{told} with uncommitted changes" if self.dirty else told
+        return f"{text} with uncommitted changes" if self.dirty else text
 
 
 def find_reference(text: str, repository: Path) -> Reference:
-    """Return what `text` names, seen from a directory inside `repository`.
+    """Return what `text` names, as seen from a directory inside `repository`.
 
     A text that ends in ``.whl`` is a wheel; one that is ``.`` or begins with ``./``, ``../``, ``/`` or ``~`` is a
-    directory; anything else is a revision. Raises `UsageError` where it is not there.
+    directory; anything else is a revision. Raises `UsageError` if it does not exist.
     """
     if text.endswith(".whl"):
         wheel = Path(text).expanduser()
@@ -48,7 +48,7 @@ def find_reference(text: str, repository: Path) -> Reference:
 
 
 def uncommitted(directory: Path) -> bool:
-    """Say whether a checkout holds changes, files that git does not know included, that are in no commit."""
+    """Return whether a checkout has uncommitted changes, including untracked files."""
     return bool(_git(directory, "status", "--porcelain").stdout.strip())
 
 
@@ -67,7 +67,7 @@ def _revision(text: str, directory: Path) -> Reference:
     top = _git(directory, "rev-parse", "--show-toplevel")
     if top.returncode != 0:
         raise UsageError(
-            f"'{text}' would be a revision, but {directory} is in no git repository.",
+            f"'{text}' would be a revision, but {directory} is not in a git repository.",
             "Change to the repository, or name a directory or a wheel.",
         )
     found = _git(directory, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}")
@@ -83,4 +83,4 @@ def _git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             ["git", "-C", str(directory), *arguments], capture_output=True, text=True, check=False, errors="replace"
         )
     except FileNotFoundError:
-        raise UsageError("git is not installed, and a revision cannot be found without it.", HOW) from None
+        raise UsageError("git is not installed; it is needed to find a revision.", HOW) from None

@@ -1,8 +1,8 @@
-"""The blocks of a comparison: fresh processes of both arms, windows in turns, one log ratio per cell and block.
+"""The blocks of a comparison: fresh processes of both arms, alternating windows, one log ratio per cell and block.
 
-Within a block the windows alternate ABBA, BAAB, …, so that a machine that slows down does the same to both arms.
-What differs between two processes of the same code (the layout of memory, above all) is drawn anew in each block; that
-is why a block, and not a window, is one sample.
+Within a block the windows alternate ABBA, BAAB, …, so that a machine that slows down affects both arms alike. What
+differs between two processes of the same code (above all, the memory layout) is drawn anew in each block; that is why a
+block, not a window, is one sample.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ import random
 import signal
 import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,15 +24,16 @@ import msgspec
 from genbench.ab.arm import Arm
 from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
 from genbench.errors import ExitCode, GenbenchError, UsageError
+from genbench.process.environment import worker_environment
 from genbench.process.lines import Lines
-from genbench.runner.pool import worker_environment
+from genbench.process.spawn import ChildProcess
 
 START = Path(__file__).with_name("start.py")
-ANSWER_SECONDS = 300.0  # importing torch on a cold disk, or compiling; a worker that is silent for longer is ended
+ANSWER_SECONDS = 300.0  # importing torch on a cold disk, or compiling; a worker that takes longer is killed
 
 
 class ArmFailed(GenbenchError):
-    """A worker ended, or could not answer; the message says which, and why."""
+    """A worker exited, or could not answer; the message names its arm and the reason."""
 
     exit_code = ExitCode.FAILED_CELLS
 
@@ -56,7 +54,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Measured:
-    """One cell in one block: seconds of each window, in the order in which they were measured."""
+    """One cell in one block: the seconds of each window, in the order of measurement."""
 
     cell: str
     steps: int  # in each window
@@ -67,7 +65,7 @@ class Measured:
     def log_ratio(self) -> float:
         """The logarithm of head's time over base's: the median over pairs of neighbouring windows.
 
-        What disturbs a few windows, as on a shared machine others do, does not move it. NaN where one took no time.
+        Disturbances of a few windows, as on a shared machine, do not move it. NaN if a window took no time.
         """
         if min(self.seconds) <= 0:
             return math.nan
@@ -77,7 +75,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Block:
-    """What one pair of processes measured; cells that failed are in `failed`, with the reason."""
+    """The measurements of one block; `failed` holds the cells that failed, with the reason."""
 
     number: int
     measured: tuple[Measured, ...]
@@ -87,44 +85,35 @@ class Block:
 
 @dataclass(frozen=True)
 class Sides:
-    """What both arms can measure, and what only one of them has."""
+    """The cells that both arms can measure, and those that only one of them has."""
 
     cells: tuple[str, ...]
     only_base: tuple[str, ...]
     only_head: tuple[str, ...]
-    not_comparable: Mapping[str, str]  # by cell, which settings of the step differ
+    not_comparable: Mapping[str, str]  # by cell: the settings of the step that differ
     impossible: Mapping[str, str]
     versions: Mapping[str, dict[str, str]]  # by arm
 
 
-class Live:
+class ArmWorker:
     """One live worker of an arm, which starts and ends with the context."""
 
     def __init__(self, arm: Arm) -> None:
         self.arm = arm
 
     def _start(self) -> None:
-        arm = self.arm
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
         ours, theirs = socket.socketpair()
         with theirs:
-            environment = worker_environment(arm.environment)
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(START), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._complaints,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                cwd=arm.place,
-                start_new_session=True,
+            environment = worker_environment(self.arm.environment)
+            self._process = ChildProcess(
+                [str(START)], theirs.fileno(), environment=environment, directory=self.arm.place
             )
         ours.settimeout(ANSWER_SECONDS)
         self._lines = Lines(ours)
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> ArmWorker:
         with contextlib.ExitStack() as undo:
-            with signals_held():  # a Ctrl-C between fork and here would leave a process that nobody knows
+            with delayed_signals():  # a Ctrl-C in between would leave a process that nothing kills
                 self._start()
                 undo.callback(self.end)
             undo.pop_all()
@@ -134,26 +123,23 @@ class Live:
         self.end()
 
     def end(self) -> None:
-        """Kill the worker and all that it started."""
+        """Kill the worker and everything that it has started."""
         self._lines.socket.close()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._complaints.close()
+        self._process.close()
 
     def ask(self, question: Question) -> Answer:
-        """Return the answer to a question; raise `ArmFailed` where there is none."""
-        self.tell(question)
-        return self.hear()
+        """Send a question and return its answer; raise `ArmFailed` if there is none."""
+        self.send(question)
+        return self.receive()
 
-    def tell(self, question: Question) -> None:
-        """Send a question whose answer is heard later."""
+    def send(self, question: Question) -> None:
+        """Send a question; `receive` returns its answer."""
         try:
             self._lines.send(question)
         except OSError:
-            raise ArmFailed(self.arm.name, self._how_it_ended()) from None
+            raise ArmFailed(self.arm.name, self._describe_exit()) from None
 
-    def hear(self) -> Answer:
+    def receive(self) -> Answer:
         """Wait for the answer to the last question."""
         received: list[bytes] = []
         while not received:
@@ -162,27 +148,24 @@ class Live:
             except TimeoutError:
                 raise ArmFailed(self.arm.name, f"no answer within {ANSWER_SECONDS:.0f} s") from None
             if more is None:
-                raise ArmFailed(self.arm.name, self._how_it_ended())
+                raise ArmFailed(self.arm.name, self._describe_exit())
             received = more
         answer: Answer = msgspec.json.decode(received[0], type=Answer)
         if isinstance(answer, Failed):
             raise ArmFailed(self.arm.name, answer.reason)
         return answer
 
-    def _how_it_ended(self) -> str:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=5)
-        self._complaints.seek(0)
-        said = self._complaints.read().decode(errors="replace").strip().splitlines()
-        if any("No module named 'genbench.ab" in line or "No module named genbench.ab" in line for line in said):
+    def _describe_exit(self) -> str:
+        how = self._process.describe()
+        lines = self._process.error_lines()
+        if any("No module named 'genbench.ab" in line or "No module named genbench.ab" in line for line in lines):
             return "this version of genbench is older than `genbench ab` and cannot be measured live"
-        code = self._process.returncode
-        return f"its process ended (exit status {code})" + (f": {said[-1]}" if said else "")
+        return f"its process {how or 'closed its connection'}"
 
 
 @contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Let SIGINT and SIGTERM wait until the end of the block."""
+def delayed_signals() -> Iterator[None]:
+    """Delay SIGINT and SIGTERM until the end of the block."""
     caught: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, lambda found, _: caught.append(found)) for number in numbers}
@@ -199,12 +182,12 @@ class Session:
     """Measures blocks of two arms.
 
     Args:
-        base: the arm that is compared with.
-        head: the arm that is judged.
-        prepare: what both are to plan.
+        base: the arm that head is compared with.
+        head: the arm under test.
+        prepare: what both arms plan.
         protocol: how a block is measured.
-        slowdown: share of time by which head's steps are slowed on purpose; 0 but for calibration.
-        seed: of the order in which cells and first arms take turns.
+        slowdown: share of time by which head's steps are deliberately slowed; 0 except for calibration.
+        seed: of the order of cells and of the first arm in each alternation.
     """
 
     def __init__(
@@ -224,16 +207,16 @@ class Session:
 
     def survey(self) -> Sides:
         """Ask both arms what they can measure, and pair their cells by name."""
-        with Live(self.base) as base, Live(self.head) as head:
-            base.tell(self.prepare)
-            head.tell(self.prepare)
-            mine, theirs = base.hear(), head.hear()
-        assert isinstance(mine, Prepared)
-        assert isinstance(theirs, Prepared)
-        nowhere = [told for name, told in theirs.unknown.items() if name in mine.unknown]
-        if nowhere:
-            raise UsageError(nowhere[0])
-        before, after = {cell.name: cell for cell in mine.cells}, {cell.name: cell for cell in theirs.cells}
+        with ArmWorker(self.base) as base, ArmWorker(self.head) as head:
+            base.send(self.prepare)
+            head.send(self.prepare)
+            of_base, of_head = base.receive(), head.receive()
+        assert isinstance(of_base, Prepared)
+        assert isinstance(of_head, Prepared)
+        unknown_to_both = [reason for name, reason in of_head.unknown.items() if name in of_base.unknown]
+        if unknown_to_both:
+            raise UsageError(unknown_to_both[0])
+        before, after = {cell.name: cell for cell in of_base.cells}, {cell.name: cell for cell in of_head.cells}
         both = [name for name in after if name in before]
         reasons = {name: before[name].reason or after[name].reason for name in both}
         differing = {name: _difference(before[name].settings, after[name].settings) for name in both}
@@ -244,22 +227,22 @@ class Session:
             not_comparable={name: text for name, text in differing.items() if text and not reasons[name]},
             impossible={name: reason for name, reason in reasons.items() if reason},
             versions={
-                "base": {"genbench": mine.genbench, "torch": mine.torch, **mine.packages},
-                "head": {"genbench": theirs.genbench, "torch": theirs.torch, **theirs.packages},
+                "base": {"genbench": of_base.genbench, "torch": of_base.torch, **of_base.packages},
+                "head": {"genbench": of_head.genbench, "torch": of_head.torch, **of_head.packages},
             },
         )
 
     def block(self, number: int, cells: Sequence[str], on_cell: Callable[[str], None] = lambda _: None) -> Block:
-        """Measure the cells once with fresh processes; a cell that fails in one arm costs only itself."""
+        """Measure the cells once with fresh processes; a cell that fails in one arm does not affect the others."""
         measured: list[Measured] = []
         failed: dict[str, str] = {}
         control: Measured | None = None
         waiting = list(cells)
         self._order.shuffle(waiting)
         while waiting:
-            # A worker that died takes no other cell along: the rest goes on in fresh ones.
+            # A worker that dies costs no other cell: the rest is measured in fresh workers.
             try:
-                with Live(self.base) as base, Live(self.head) as head:
+                with ArmWorker(self.base) as base, ArmWorker(self.head) as head:
                     self.ready(base, head)
                     if control is None:
                         control = self.control(base, head)
@@ -272,31 +255,33 @@ class Session:
                 failed[waiting.pop(0)] = str(error)
         return Block(number, tuple(measured), control, failed)
 
-    def ready(self, base: Live, head: Live) -> None:
-        """Let two new workers plan, side by side."""
-        for live in (base, head):
-            live.tell(self.prepare)
-        for live in (base, head):
-            live.hear()
+    def ready(self, base: ArmWorker, head: ArmWorker) -> None:
+        """Let two new workers plan, at the same time."""
+        for worker in (base, head):
+            worker.send(self.prepare)
+        for worker in (base, head):
+            worker.receive()
 
-    def open(self, cell: str, base: Live, head: Live) -> None:
-        """Build a cell in both arms and warm it up; base's step says how many make a window, once for all blocks."""
-        for live in (base, head):
-            answer = live.ask(Open(cell=cell, warmup=self.protocol.warmup_steps))
+    def open(self, cell: str, base: ArmWorker, head: ArmWorker) -> None:
+        """Build a cell in both arms and warm it up; base's step time sets the steps per window, once for all blocks."""
+        for worker in (base, head):
+            answer = worker.ask(Open(cell=cell, warmup=self.protocol.warmup_steps))
             assert isinstance(answer, Opened)
             self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / answer.seconds_per_step)))
 
-    def time(self, cell: str, base: Live, head: Live, slowdown: float = 0.0) -> Measured:
-        """Time the windows of the open cell, head's steps slowed by this share of their time."""
+    def time(self, cell: str, base: ArmWorker, head: ArmWorker, slowdown: float = 0.0) -> Measured:
+        """Time the windows of the open cell; head's steps are slowed by this share of their time."""
         steps = self._steps[cell]
         return self._windows(cell, steps, Time(steps), Time(steps, slowdown), base, head)
 
-    def control(self, base: Live, head: Live) -> Measured:
-        """Time work that neither arm touches, in the same alternation."""
+    def control(self, base: ArmWorker, head: ArmWorker) -> Measured:
+        """Time work that depends on neither arm, in the same alternation."""
         rounds = self.protocol.control_rounds
         return self._windows("control", rounds, Control(rounds), Control(rounds), base, head)
 
-    def _windows(self, cell: str, steps: int, of_base: Question, of_head: Question, base: Live, head: Live) -> Measured:
+    def _windows(
+        self, cell: str, steps: int, of_base: Question, of_head: Question, base: ArmWorker, head: ArmWorker
+    ) -> Measured:
         first = self._order.choice(("ABBA", "BAAB"))
         order = "".join(first if n % 2 == 0 else first[::-1].translate(_OTHER) for n in range(self.protocol.rounds))
         seconds = []
@@ -311,6 +296,6 @@ _OTHER = str.maketrans("AB", "BA")
 
 
 def _difference(before: Mapping[str, object], after: Mapping[str, object]) -> str:
-    """Say which settings differ; one that only one version knows differs where it is not this version's business."""
+    """Return which of the settings that both versions know differ, with both values."""
     shared = [key for key in before if key in after and before[key] != after[key]]
     return "; ".join(f"{key}: {before[key]} in base, {after[key]} in head" for key in shared)

@@ -1,7 +1,7 @@
-"""What the session and a live worker say to each other: one question, one answer, JSON lines over a socket.
+"""The protocol between the session and a live worker: questions and answers, as JSON lines over a socket.
 
-The worker is of the arm's version, the session of this one. `WIRE_VERSION` tells when they would not understand each
-other; a field that is added with a default needs no new version.
+The worker has the arm's version of genbench, the session this one. `WIRE_VERSION` changes when they would not
+understand each other; adding a field with a default does not require a new version.
 """
 
 from __future__ import annotations
@@ -19,65 +19,65 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare", kw_only=True):
     """Plan the cells; answered by `Prepared`."""
 
     wire: int = WIRE_VERSION
-    given: dict[str, Any]  # as `make_request` takes it
+    given: dict[str, Any]  # as `make_request` expects it
     settings: list[str] = []  # NAME.OPTION=VALUE
     device: str = "cpu"
     threads: int = 1
 
 
 class Open(msgspec.Struct, frozen=True, tag="open", kw_only=True):
-    """Build a cell and train off the clock, so many steps at most; answered by `Opened`."""
+    """Build a cell and warm up, for at most this many steps; answered by `Opened`."""
 
     cell: str
     warmup: int
 
 
 class Time(msgspec.Struct, frozen=True, tag="time"):
-    """Time so many steps of the open cell; answered by `Timed`."""
+    """Time this many steps of the open cell; answered by `Timed`."""
 
     steps: int
-    slowdown: float = 0.0  # share of each step's time that is spent idly on top: for calibration
+    slowdown: float = 0.0  # share of each step's time by which it is slowed: for calibration
 
 
 class Control(msgspec.Struct, frozen=True, tag="control"):
-    """Time so many rounds of work that no version of genbench touches; answered by `Timed`."""
+    """Time this many rounds of work that no version of genbench affects; answered by `Timed`."""
 
     rounds: int
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell that the worker's version plans; cells of both arms are paired by their names."""
+    """A cell planned by the worker's version; cells of both arms are paired by name."""
 
     name: str
-    settings: dict[str, OptionValue]  # what makes the step: recipe, options, shapes
+    settings: dict[str, OptionValue]  # that determine the step: recipe, options, shapes
     reason: str = ""  # why it is impossible
 
 
 class Prepared(msgspec.Struct, frozen=True, tag="prepared", kw_only=True):
-    """What the worker is, and what it can measure."""
+    """The worker's versions, and the cells that it can measure."""
 
     genbench: str
     torch: str
-    packages: dict[str, str] = {}  # distributions of the plugins that took part, with their versions
+    packages: dict[str, str] = {}  # versions of the distributions of the plugins involved
     cells: list[Cell] = []
-    unknown: dict[str, str] = {}  # models that this version does not have, with what it says of them
+    unknown: dict[str, str] = {}  # by model that this version does not have: the reason
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", kw_only=True):
-    """The cell trains; a step took so long at the end of the warm-up."""
+    """The cell is ready, with the time of a step at the end of the warm-up."""
 
     seconds_per_step: float
     images_per_step: int
 
 
 class Timed(msgspec.Struct, frozen=True, tag="timed"):
-    """How long it took."""
+    """The time that was measured."""
 
     seconds: float
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """The question cannot be answered, and why."""
+    """Why the question cannot be answered."""
 
     reason: str
 

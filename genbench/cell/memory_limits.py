@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import resource
 
 import torch
@@ -23,8 +24,10 @@ def limit_memory(gib: float | None, device: torch.device, processes: int = 1) ->
 
     What it holds is the interpreter with torch, about 1 GiB of address space. On the CPU the default is nine tenths of
     what is available, so that a cell which asks for too much fails by itself instead of dragging the machine down. On
-    a GPU only an explicit limit is set, as a share of the device's memory.
+    a GPU only an explicit limit is set, as a share of the device's memory. An infinite limit is none.
     """
+    if gib == math.inf:
+        return None
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if device.type == "cuda":

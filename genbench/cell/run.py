@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from genbench.cell import stages
 from genbench.cell.batch_size_search import suggest_batch
-from genbench.cell.failure import diagnose, write_traceback
+from genbench.cell.failure import diagnose
 from genbench.cell.partial_result import PartialResult
 from genbench.measure import machine
 from genbench.measure.matmul_precision import tf32
@@ -37,7 +37,7 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
     except (StopRequested, MainRankFailed):
         raise
     except BaseException as error:  # also SystemExit: a plugin that calls sys.exit has failed
-        write_traceback()
+        channel.handle_exception(error)
         lost = world.give_way(error)
         status, reason = diagnose(error)
         reason = f"the connection to another process of this cell was lost ({reason})" if lost else reason

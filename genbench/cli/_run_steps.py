@@ -28,13 +28,13 @@ from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import Kind
-from genbench.report.progress import choose_display
+from genbench.report.progress import PlainDisplay, choose_display
 from genbench.report.summary import write_summary
 from genbench.report.table.render import render
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, Rendezvous, RunRecord
 from genbench.results.store import RunDirectory
-from genbench.runner.pool import WorkerPool
+from genbench.runner.executor import Executor
 from genbench.runner.supervisor import (
     Interrupted,
     Supervisor,
@@ -66,7 +66,7 @@ def resolve_auto(device: str) -> str:
     return "cuda" if machine.has_nvidia_driver() else "cpu"
 
 
-def require_device(pool: WorkerPool, device: str, chosen: bool) -> dict[str, object]:
+def require_device(pool: Executor, device: str, chosen: bool) -> dict[str, object]:
     """Return what torch reports about its devices; raise `UsageError` if the requested one is missing."""
     facts = ask_devices(pool)
     hint = "" if chosen else "--device auto chose it because an NVIDIA driver is loaded. "
@@ -199,7 +199,7 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
 
 
 def execute(
-    pool: WorkerPool,
+    pool: Executor,
     run: RunDirectory,
     record: RunRecord,
     catalogue: Catalogue,
@@ -208,7 +208,7 @@ def execute(
     as_json: bool,
 ) -> int:
     """Execute the missing cells, write the summary, print the table, and return the exit code."""
-    display = choose_display(quiet=quiet)
+    display = PlainDisplay(sys.stderr) if pool.in_process and not quiet else choose_display(quiet=quiet)
     warn = partial(click.echo, err=True) if quiet else display.message
     with Trackers(lambda text: warn(f"Warning: {text}")) as trackers:
         supervisor = Supervisor(
@@ -246,9 +246,7 @@ def execute(
     return code
 
 
-def dry_run_report(
-    pool: WorkerPool, plan: Plan, device: str, threads: int | None, as_json: bool
-) -> tuple[str, ExitCode]:
+def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None, as_json: bool) -> tuple[str, ExitCode]:
     """Return the cells of a plan with their estimated cost, as a table or as JSON, and the exit code.
 
     Each cell is built and trained for a second, which reveals cells that would fail.

@@ -27,6 +27,7 @@ from genbench.plan.request import Request, make_request, read_config
 if TYPE_CHECKING:
     from genbench.plan.planner import Plan
     from genbench.plugins.catalogue import Catalogue
+    from genbench.runner.executor import Executor
 
 CHANGED_BY_RESUME = (  # not part of the plan
     *("timeout", "memory_limit", "threads", "weights", "reporters"),
@@ -75,6 +76,12 @@ CHANGED_BY_RESUME = (  # not part of the plan
     is_flag=True,
     help="Print the cells with an estimate of their cost, and which are impossible and why; do not train.",
 )
+@click.option(
+    "--in-process",
+    is_flag=True,
+    help="Run the cells in this process, so that breakpoint() works in a plugin; timings are then not valid.",
+)
+@click.option("--pdb", is_flag=True, help="Start the debugger when a cell raises an exception; implies --in-process.")
 @quiet_option("failures and the table")
 @as_json_flag
 @recipe_flags
@@ -83,6 +90,8 @@ def command(
     config: str | None,
     resume: str | None,
     dry_run: bool,
+    in_process: bool,
+    pdb: bool,
     quiet: bool,
     as_json: bool,
     **flags: Any,
@@ -95,6 +104,7 @@ def command(
     genbench run --models dcgan --datasets folder:photos --set folder.size=64
     """
     flags |= {name: list(flags[name]) or None for name in ("plugins", "target")}
+    executor = choose_executor(in_process, pdb)
     if resume is not None:
         given = [name for name, value in flags.items() if value is not None and name not in CHANGED_BY_RESUME]
         if given or settings or config:
@@ -108,14 +118,29 @@ def command(
                 "--dry-run previews a new plan; it does not work with --resume.",
                 f"To see which cells are missing, run: genbench show {resume}",
             )
-        return _resume(resume, flags, quiet, as_json)
+        return _resume(executor, resume, flags, quiet, as_json)
     merged = {**(read_config(config) if config else {})}
     merged.update({name: value for name, value in flags.items() if value is not None})
     request = make_request(merged, settings)
-    return _run(request, dry_run, quiet, as_json)
+    return _run(executor, request, dry_run, quiet, as_json)
 
 
-def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
+def choose_executor(in_process: bool, debugger: bool) -> Executor:
+    """Return where the cells run: in worker processes, or in this one."""
+    if in_process or debugger:
+        from genbench.runner.in_process import InProcessExecutor
+
+        click.echo(
+            "Note: the cells run in this process: timings are not valid, and there is no limit on time or memory.",
+            err=True,
+        )
+        return InProcessExecutor(debugger)
+    from genbench.runner.pool import WorkerPool
+
+    return WorkerPool()
+
+
+def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
     from genbench.cli._run_steps import (
         create_run,
         dry_run_report,
@@ -130,11 +155,10 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
     from genbench.plan.reporters import choose_reporters
     from genbench.plugins.catalogue import discover
     from genbench.results.run_lock import hold
-    from genbench.runner.pool import WorkerPool
 
     device = resolve_auto(parse_device(request.device))
     use_weights(request.weights)
-    with WorkerPool() as pool:
+    with executor as pool:
         pool.start()  # import torch while the plan is made
         catalogue: Catalogue = discover(request.plugins)
         plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
@@ -143,6 +167,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
             click.echo(f"Note: {warning}", err=True)
         facts = require_device(pool, device, chosen=request.device != "auto")
         require_processes(plan.cells, device, facts, make_rendezvous(request))
+        pool.require_executable(plan.cells)
         if dry_run:
             report, code = dry_run_report(pool, plan, device, request.threads, as_json)
             click.echo(report, nl=False)
@@ -152,7 +177,7 @@ def _run(request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
             return execute(pool, run, record, catalogue, device, quiet, as_json)
 
 
-def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
+def _resume(executor: Executor, path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
     from genbench.cli._run_steps import (
         enter_planning_directory,
         execute,
@@ -162,16 +187,16 @@ def _resume(path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int
     )
     from genbench.results.run_lock import hold
     from genbench.results.store import RunDirectory
-    from genbench.runner.pool import WorkerPool
 
     use_weights(flags["weights"])
     with (
         enter_planning_directory(RunDirectory.open(path)) as run,
         hold(run.record_path),
-        WorkerPool() as pool,
+        executor as pool,
     ):
         pool.start()  # import torch while the plugins are loaded
         record, catalogue, device = reopen_run(run, flags)
         facts = require_device(pool, device, chosen=True)
         require_processes(record.cells, device, facts, record.rendezvous)
+        pool.require_executable(record.cells)
         return execute(pool, run, record, catalogue, device, quiet, as_json)

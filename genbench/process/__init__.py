@@ -1,1 +1,1 @@
-"""Starting, stopping and describing child processes, and the messages between them."""
+"""Starting and stopping child processes, describing how they ended, and the messages between processes."""

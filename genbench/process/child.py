@@ -1,7 +1,7 @@
-"""Asking a child process, so that code that hangs, prints, forks or crashes cannot harm the one who asks.
+"""Asking a child process, so that code that hangs, prints, forks or crashes cannot harm the process that asks.
 
-The child runs `serve(descriptor)` of a module. It reads its question from standard input and writes one answer a line
-to the descriptor; whatever else the code in it prints is kept apart.
+The child runs `serve(descriptor)` of a module. It reads the question from standard input and writes one answer per line
+to the descriptor. Whatever else its code prints is kept separately.
 """
 
 from __future__ import annotations
@@ -9,28 +9,28 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-LAST_SECONDS = 2.0  # from the end of the child's answers to the end of the child
+from genbench.process.spawn import ChildProcess, calling
+
+EXIT_SECONDS = 2.0  # from the end of the child's answers to the end of the child
 _KEPT = 4000  # bytes of what the child printed
 
 
 @dataclass
 class ChildExit:
-    """How the conversation ended, where not all answers came."""
+    """Why answers are missing, and what the child printed."""
 
-    reason: str = ""  # empty: all came
+    reason: str = ""  # empty: all answers arrived
     output: bytes = b""  # the end of what the child printed
 
     @property
     def text(self) -> str:
-        """What the child printed last."""
+        """The end of what the child printed."""
         return self.output.decode(errors="replace")
 
 
@@ -43,25 +43,16 @@ def ask_child(
     doing: str,
     starting: float = 0.0,
 ) -> ChildExit:
-    """Start a child, hand it the question, and pass each of `count` answers on; return how it ended.
+    """Start a child, send it the question, pass each of `count` answers to `accept`, and return how it ended.
 
-    `limit` is the time in seconds that one answer may take, the first one `starting` seconds more. Where `accept`
-    raises, that is the end. `doing` says in the reason what the child was at, such as 'loading'. The child and all that
-    it has started are ended.
+    `limit` is the time in seconds that one answer may take; the first one may take `starting` seconds more. An error
+    raised by `accept` ends the exchange. `doing` describes the child's work in the reason, such as 'loading'. At the
+    end the child is killed with everything that it has started.
     """
     answers, answers_write = os.pipe()
-    # The child looks for modules exactly where this process does: not in the working directory, where -m would look.
-    program = f"import sys; sys.path[:] = {sys.path!r}; import {module} as m; m.serve({answers_write})"
     with open(answers, "rb", buffering=0) as answers_file:  # noqa: PTH123 - a descriptor, not a path
-        child = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            pass_fds=[answers_write],
-            start_new_session=True,
-        )
+        pipe = subprocess.PIPE
+        child = ChildProcess(calling(module, "serve"), answers_write, stdin=pipe, output=pipe)
         os.close(answers_write)
         assert child.stdin is not None
         assert child.stdout is not None
@@ -71,27 +62,18 @@ def ask_child(
                 with contextlib.suppress(BrokenPipeError):
                     child.stdin.write(question)
                     child.stdin.close()
-                arrived = _listen(answers_file, child.stdout, count, limit, accept, ending, doing, starting)
+                arrived = _receive(answers_file, child.stdout, count, limit, accept, ending, doing, starting)
                 if not ending.reason and arrived < count:
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        child.wait(LAST_SECONDS)  # it closed the pipe: let it end by itself, and say how
+                    child.wait(EXIT_SECONDS)  # it closed the pipe: its own exit status says more than a kill
             finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(child.pid, signal.SIGKILL)  # with whatever the child has started
-                code = child.wait()
+                child.kill()
             _keep_end(child.stdout, ending)
     if not ending.reason and arrived < count:
-        ending.reason = f"{doing} it ended the process with {_status(code)}"
+        ending.reason = f"the process {child.describe()} while {doing}"
     return ending
 
 
-def _status(code: int) -> str:
-    if code >= 0:
-        return f"exit status {code}"
-    return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
-
-
-def _listen(
+def _receive(
     answers: IO[bytes],
     output: IO[bytes],
     count: int,
@@ -101,7 +83,7 @@ def _listen(
     doing: str,
     starting: float,
 ) -> int:
-    """Take answers until all are there, the child has closed the pipe, or one takes too long; return their number."""
+    """Receive answers until all have arrived, the child has closed the pipe, or one is late; return their number."""
     arrived, buffer = 0, b""
     os.set_blocking(output.fileno(), False)
     with selectors.DefaultSelector() as selector:
@@ -121,7 +103,7 @@ def _listen(
                     try:
                         accept(line)
                     except Exception as error:
-                        ending.reason = f"what it says of itself cannot be read: {type(error).__name__}: {error}"
+                        ending.reason = f"its answer cannot be read: {type(error).__name__}: {error}"
                         return arrived
                     arrived += 1
                     deadline = time.monotonic() + limit
@@ -132,15 +114,15 @@ def _listen(
 
 
 def _keep_end(output: IO[bytes], ending: ChildExit) -> bool:
-    """Take what the pipe holds now, keep the end of all, and return whether more may come."""
+    """Read what the pipe holds now, keep the end of all output, and return whether more may follow."""
     chunk = output.read(1 << 20)
     ending.output = (ending.output + (chunk or b""))[-_KEPT:]
-    return chunk != b""  # None: nothing for now; b"": the end
+    return chunk != b""  # None: nothing yet; b"": the end
 
 
 @contextlib.contextmanager
 def answering(descriptor: int) -> Iterator[Callable[[bytes], None]]:
-    """Yield, in the child, what writes one answer; a copy of the child that a plugin forked ends there instead."""
+    """Yield, in the child, a function that writes one answer; a copy of the child forked by a plugin exits instead."""
     owner = os.getpid()
 
     def answer(line: bytes) -> None:
@@ -152,4 +134,4 @@ def answering(descriptor: int) -> Iterator[Callable[[bytes], None]]:
                 written += os.write(descriptor, left[written:])
 
     yield answer
-    os._exit(0)  # a plugin's threads and exit handlers have no say
+    os._exit(0)  # skips a plugin's threads and exit handlers

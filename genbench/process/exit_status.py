@@ -1,17 +1,18 @@
-"""How a process ended, in words."""
+"""Describing how a process ended."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 
 
-def describe_status(status: int) -> str:
-    """Return in words how a process ended, from what `os.waitpid` says."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(number).name}"
-        return f"was ended by signal {number}"
-    return f"ended by itself with exit status {os.waitstatus_to_exitcode(status)}"
+def describe_exit(code: int) -> str:
+    """Return how a process ended, from its return code: an exit status, or the negative number of a signal."""
+    if code >= 0:
+        return f"exited with status {code}"
+    return f"was killed by {next((known.name for known in signal.Signals if known == -code), f'signal {-code}')}"
+
+
+def describe_wait_status(status: int) -> str:
+    """Return how a process ended, from the status that `os.waitpid` returned."""
+    return describe_exit(os.waitstatus_to_exitcode(status))

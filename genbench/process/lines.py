@@ -1,4 +1,4 @@
-"""Messages over a stream socket, one JSON document a line."""
+"""Messages over a stream socket, one JSON document per line."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import msgspec
 
 
 class Lines:
-    """Messages over a stream socket, one JSON document a line."""
+    """A stream socket that carries one JSON document per line."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._buffer = b""
 
     def send(self, message: msgspec.Struct) -> None:
-        """Send one message; raises `OSError` when the other side is gone."""
+        """Send one message; raises `OSError` when the other end is closed."""
         self.socket.sendall(msgspec.json.encode(message) + b"\n")
 
     def receive(self) -> list[bytes] | None:
-        """Wait for data and return the complete lines among it; None when the other side has closed."""
+        """Wait for data and return the complete lines in it; None when the other end is closed."""
         try:
             chunk = self.socket.recv(1 << 16)
         except ConnectionError:

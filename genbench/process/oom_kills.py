@@ -1,4 +1,4 @@
-"""How often the kernel has ended a process for lack of memory: what it ended cannot say so itself."""
+"""How many processes the kernel has killed for lack of memory: a killed process cannot report it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def kernel_memory_kills() -> int:
-    """Return how many processes the kernel has ended for lack of memory: in this container, else on this machine."""
+    """Return how many processes the kernel has killed for lack of memory in this container, or else on this machine."""
     for name in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
         with contextlib.suppress(OSError):
             for line in Path(name).read_text(encoding="ascii").splitlines():

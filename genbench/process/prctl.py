@@ -1,4 +1,4 @@
-"""Properties of a process that only Linux knows."""
+"""Properties of a process that exist only on Linux."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 import ctypes
 import sys
 
-PR_SET_PDEATHSIG = 1  # Linux: signal to get when the parent dies
+PR_SET_PDEATHSIG = 1  # the signal that this process gets when its parent dies
 
 
 def prctl(option: int, value: int) -> None:
-    """Set a property of this process, where the kernel knows it (Linux)."""
+    """Set a property of this process on Linux; do nothing elsewhere."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

@@ -1,9 +1,11 @@
-"""The worker's line to the supervisor, and requests to stop."""
+"""The worker's connection to the supervisor, and requests to stop."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import traceback
 from types import FrameType
 
 from genbench.process.lines import Lines
@@ -11,13 +13,13 @@ from genbench.process.messages import Activity, Message, Progress
 
 
 class StopRequested(BaseException):
-    """Somebody asked this worker to stop; not an Exception, so that no plugin swallows it."""
+    """This worker was asked to stop; not an `Exception`, so that a plugin does not catch it by accident."""
 
 
 class WorkerChannel:
-    """The worker's line to the supervisor. Each message waits for its answer, so nothing is shown on the clock.
+    """The worker's connection to the supervisor. Each message waits for its answer: nothing is displayed on the clock.
 
-    Without a connection nothing is said: of several processes that train a cell, one speaks.
+    Without a connection, messages are dropped: when several processes train a cell, only the main one reports.
     """
 
     def __init__(self, connection: socket.socket | None) -> None:
@@ -28,21 +30,17 @@ class WorkerChannel:
         self.stop_requested = False
 
     def activity(self, text: str) -> None:
-        """Say what is being done now; raises `StopRequested` where a plugin has swallowed it before."""
-        self._say(Activity(text))
+        """Report what is being done now; raises `StopRequested` again if a plugin has caught it before."""
+        self.say(Activity(text))
         if self.stop_requested and self._may_raise:
             raise StopRequested
 
     def progress(self, message: Progress) -> None:
-        """Say how far training has come."""
-        self._say(message)
-
-    def say(self, message: Message) -> None:
-        """Send any message."""
-        self._say(message)
+        """Report the progress of the training."""
+        self.say(message)
 
     def defer_stop(self) -> None:
-        """From now on a request to stop only sets `stop_requested`: the caller looks at it between windows."""
+        """From now on a request to stop only sets `stop_requested`: the caller checks it between windows."""
         self._may_raise = False
 
     def allow_stop(self) -> None:
@@ -51,15 +49,24 @@ class WorkerChannel:
         if self.stop_requested:
             raise StopRequested
 
+    def handle_exception(self, error: BaseException) -> None:
+        """Write the traceback of the exception being handled to the log; a full disk must not become a second error."""
+        with contextlib.suppress(OSError, ValueError):
+            traceback.print_exception(error)
+
     def handle_stop(self, number: int, frame: FrameType | None) -> None:
-        """Take down that the supervisor wants this worker to stop."""
+        """Note that the supervisor has asked this worker to stop."""
         self.stop_requested = True
         if self._may_raise:
             raise StopRequested
 
-    def _say(self, message: Message) -> None:
+    def say(self, message: Message) -> None:
+        """Send a message and wait for its answer; end this process if the supervisor has gone."""
         if os.getpid() != self._owner:
-            os._exit(1)  # a copy of the worker that a plugin forked and let run on must not speak for it
+            os._exit(1)  # a copy of the worker, forked by a plugin, must not report for it
+        self._deliver(message)
+
+    def _deliver(self, message: Message) -> None:
         if self._lines is None:
             return
         try:
@@ -68,4 +75,4 @@ class WorkerChannel:
         except OSError:
             answered = None
         if answered is None:
-            os._exit(1)  # the supervisor is gone, and with it everybody who wants to know
+            os._exit(1)  # nobody is left who needs the result

@@ -81,7 +81,9 @@ class Comparability(Record, frozen=True, kw_only=True):
     python: str
     precision: str
     engine: str
-    disturbed: Annotated[str, Meta(description="what slowed the GPU: 'throttled', 'shared'; or empty")] = ""
+    disturbed: Annotated[
+        str, Meta(description="'throttled', 'shared': the GPU was; 'in-process': trained in the command's own process")
+    ] = ""
     data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
 
 

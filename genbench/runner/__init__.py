@@ -1,6 +1,6 @@
-"""Where a cell runs: a worker process per cell, started by a template that has torch loaded, watched by a supervisor.
+"""Running cells: a worker process for each, forked by a server that has torch loaded and watched by a supervisor.
 
 supervisor (the user's command; no torch)
-    └─ template (imports torch once, then only forks)
-          └─ worker (one cell: loads, builds, trains, evaluates; then gone)
+    └─ fork server (imports torch once, then only forks)
+          └─ worker (one cell: loads, builds, trains, evaluates, then exits)
 """

@@ -1,4 +1,4 @@
-"""Where torch's compiler keeps its code, so that a cell finds what another has compiled."""
+"""Where torch's compiler caches its code, so that a cell finds what another has compiled."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from genbench.results.cache import cache_directory
 
 
 def keep_compiled_code() -> None:
-    """Have it kept in ``<cache>/compiled``, unless the user chose another place; call it before torch looks for one.
+    """Cache compiled code in ``<cache>/compiled``, unless the user chose another place; call it before torch compiles.
 
-    The compiler's own keys say whether code fits: torch's version, the number of threads, the processor, the graph.
+    The compiler's keys decide what can be reused: torch's version, the number of threads, the processor, the graph.
     """
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_directory() / "compiled"))

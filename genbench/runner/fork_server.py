@@ -1,11 +1,11 @@
-"""The template process: imports torch once, then forks a clean worker for each job.
+"""The fork server: imports torch once, then forks a clean worker for each job.
 
 It never runs a tensor operation and never touches a GPU, so a fork of it is as good as a fresh process and starts in
-milliseconds. When the supervisor goes, for whatever reason, the socket between them closes, and the template takes its
-worker along. When a worker goes, the template ends what a plugin may have started and left behind.
+milliseconds. When the supervisor exits, for whatever reason, the socket between them closes, and the fork server kills
+its worker. When a worker exits, the fork server kills what a plugin may have started and left running.
 
-Run as a module: ``python -m genbench.runner.fork_server DESCRIPTOR``. The descriptor is a unix stream socket on which
-jobs arrive, each with one descriptor attached: the worker's own socket.
+`main` gets the descriptor of a unix stream socket on which jobs arrive, each with one descriptor attached: the worker's
+own socket.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import select
 import signal
 import socket
-import sys
 from pathlib import Path
 
 import msgspec
@@ -29,7 +28,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # Linux: orphaned descendants become this process'
 
 
 def preload() -> None:
-    """Import everything that workers need, so that each worker has it at once."""
+    """Import everything that workers need, so that none of them has to."""
     from genbench.runner.compile_cache import keep_compiled_code
 
     keep_compiled_code()
@@ -45,17 +44,17 @@ def preload() -> None:
     machine.versions()
 
     gc.collect()
-    gc.freeze()  # keeps memory shared between the workers
+    gc.freeze()  # keeps this memory shared with the workers
 
 
 def serve(connection: socket.socket) -> None:
-    """Fork a worker for each job that arrives, report each worker's end, and return when the supervisor is gone."""
+    """Fork a worker for each job that arrives, report each worker's exit, and return when the supervisor has gone."""
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor handles Ctrl-C
     lines = Lines(connection)
     workers: set[int] = set()
     with contextlib.suppress(ConnectionError):
@@ -64,28 +63,28 @@ def serve(connection: socket.socket) -> None:
             ready, _, _ = select.select(sources, [], [])
             if wake_read in ready:
                 os.read(wake_read, 512)
-                for pid, status in _ended(workers):
+                for pid, status in _reap(workers):
                     lines.send(ForkServerReply(pid=pid, status=status))
             if connection in ready:
                 received = _receive_job(connection)
                 if received is None:
                     break
                 job, descriptor = received
-                supervised_by = os.getpid()
+                server = os.getpid()
                 pid = os.fork()
                 if pid == 0:
-                    _become_worker(job, descriptor, (wake_read, wake_write, connection.fileno()), supervised_by)
+                    _become_worker(job, descriptor, (wake_read, wake_write, connection.fileno()), server)
                 os.close(descriptor)
                 workers.add(pid)
                 lines.send(ForkServerReply(pid=pid))
     for pid in workers:
-        _end(pid)
+        _kill_group(pid)
         os.waitpid(pid, 0)
-    _end_orphans(set())
+    _kill_orphans(set())
 
 
 def _receive_job(connection: socket.socket) -> tuple[Job, int] | None:
-    """Return the next job and the worker's socket, or None when the supervisor is gone."""
+    """Return the next job and the worker's socket, or None when the supervisor has gone."""
     message, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 1)
     while message and not message.endswith(b"\n"):
         more = connection.recv(1 << 20)
@@ -95,30 +94,30 @@ def _receive_job(connection: socket.socket) -> tuple[Job, int] | None:
     return (msgspec.json.decode(message, type=Job), descriptors[0]) if message else None
 
 
-def _ended(workers: set[int]) -> list[tuple[int, int]]:
-    """Reap the workers that have ended, with everything that they have left running; return (pid, wait status)."""
-    ended = []
+def _reap(workers: set[int]) -> list[tuple[int, int]]:
+    """Reap the workers that have exited, kill everything they left running, and return their ids and wait statuses."""
+    exited = []
     for pid in sorted(workers):
         found, status = os.waitpid(pid, os.WNOHANG)
         if found:
             workers.discard(pid)
-            _end(pid)
-            ended.append((pid, status))
-    if ended:
-        _end_orphans(workers)
-    return ended
+            _kill_group(pid)
+            exited.append((pid, status))
+    if exited:
+        _kill_orphans(workers)
+    return exited
 
 
-def _end(worker: int) -> None:
+def _kill_group(worker: int) -> None:
     """Kill a worker's process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(worker, signal.SIGKILL)
 
 
-def _end_orphans(workers: set[int]) -> None:
-    """Kill processes that fled their worker's process group: as their subreaper, this process has become the parent."""
+def _kill_orphans(workers: set[int]) -> None:
+    """Kill processes that left their worker's process group: this process, their subreaper, has become their parent."""
     children = Path(f"/proc/self/task/{os.getpid()}/children")
-    for _ in range(1000):  # each killed process may hand its own children over
+    for _ in range(1000):  # the children of each killed process become children of this one
         try:
             orphans = {int(word) for word in children.read_text(encoding="ascii").split()} - workers
         except OSError:
@@ -131,31 +130,27 @@ def _end_orphans(workers: set[int]) -> None:
                 os.waitpid(pid, 0)
 
 
-def _become_worker(job: Job, descriptor: int, inherited: tuple[int, ...], template: int) -> None:
+def _become_worker(job: Job, descriptor: int, inherited: tuple[int, ...], server: int) -> None:
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for number in inherited:
             os.close(number)
-        os.setsid()  # a process group of its own: what it starts can be ended with it
+        os.setsid()  # a process group of its own: what it starts can be killed with it
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != template:
-            return  # it died before the kernel was told
+        if os.getppid() != server:
+            return  # the server died before prctl was called
         from genbench.runner.worker import work
 
         code = work(job, socket.socket(fileno=descriptor))
     finally:
-        os._exit(code)  # a plugin's threads and exit handlers have no say
+        os._exit(code)  # skips a plugin's threads and exit handlers
 
 
-def main() -> None:
-    """Preload, then serve the socket whose descriptor is the first argument."""
-    connection = socket.socket(fileno=int(sys.argv[1]))
+def main(descriptor: int) -> None:
+    """Preload, then serve the socket with this descriptor."""
+    connection = socket.socket(fileno=descriptor)
     preload()
     serve(connection)
-    os._exit(0)  # no library's exit handlers: they would only complain
-
-
-if __name__ == "__main__":
-    main()
+    os._exit(0)  # skips libraries' exit handlers, which would only print errors

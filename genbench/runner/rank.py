@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from genbench.cell.failure import diagnose, write_traceback
+from genbench.cell.failure import diagnose
 from genbench.cell.run import execute_cell
 from genbench.process.messages import Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
@@ -26,82 +26,86 @@ from genbench.results.schema import CellResult, Status
 from genbench.train.process_group import Group, MainRankFailed
 from genbench.train.torch_setup import set_up_torch
 
-_TIMEOUT = timedelta(minutes=30)  # of an exchange of tensors; what may take longer is waited for in `World.shared`
+_TIMEOUT = timedelta(minutes=30)  # for an exchange of tensors; what may take longer waits in `World.shared`
 
 
-class Report(msgspec.Struct, frozen=True):
-    """Why this process ended too early: left as a file, since its launcher learns no more than that it did."""
+class FailureReport(msgspec.Struct, frozen=True):
+    """Why a rank exited early: written to a file, since the launcher sees only that it did."""
 
     status: Status
     reason: str
-    cell: CellResult | None = None  # what is known of the cell, from the main process
+    cell: CellResult | None = None  # the partial result of the main process
 
 
 class ExitedEarly(Exception):
-    """Tells the launcher to end the other processes; the `Report` says why."""
+    """Makes the launcher stop the other processes; the `FailureReport` says why."""
 
 
 def report_path(folder: str, rank: int) -> Path:
-    """Return the file of a rank's report."""
+    """Return the file of a rank's failure report."""
     return Path(folder) / f"report-{rank}.json"
 
 
 def done_path(folder: str, rank: int) -> Path:
-    """Return the file by which a rank says that it has nothing more to do."""
+    """Return the file that a rank creates when it has finished."""
     return Path(folder) / f"done-{rank}"
 
 
 def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher: int, launched: float) -> bytes | None:
-    """Train the job's cell as the rank that the environment names; return the result, as JSON, from the main one.
+    """Train the job's cell as the rank that the environment names; return the result as JSON if it is the main rank.
 
     Args:
         encoded: the job, as JSON.
-        connection: the worker's line to the supervisor; the main rank's from here on.
-        folder: takes a report where this process ends early.
+        connection: the worker's connection to the supervisor; used by the main rank from here on.
+        folder: where a failure report goes if this process exits early.
         launcher: process id of the worker.
-        launched: when it launched this, by the monotonic clock.
+        launched: when the worker launched this process, by the monotonic clock.
     """
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != launcher:
-        os._exit(1)  # it died before the kernel was told
+        os._exit(1)  # the worker died before prctl was called
     rank = int(os.environ["RANK"])
     (Path(folder) / f"pid-{rank}").write_text(str(os.getpid()), encoding="ascii")
-    for number in (signal.SIGCHLD, signal.SIGALRM):  # a fork has the launcher's handlers
+    for number in (signal.SIGCHLD, signal.SIGALRM):  # a fork inherits the launcher's handlers
         signal.signal(number, signal.SIG_DFL)
     channel = WorkerChannel(connection if rank == 0 else None)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the launcher's, when another process has ended
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # sent by the launcher when another rank has exited
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, channel.handle_stop)
     if rank:
         connection.close()
     faulthandler.enable(file=2)
-    job = _own_part(msgspec.json.decode(encoded, type=Job))
+    job = _job_of_rank(msgspec.json.decode(encoded, type=Job))
     result: CellResult | None = None
     try:
         set_up_torch(job.threads)
-        with _group(job.device) as group:
+        with _process_group(job.device) as group:
             group.meet()
             job = msgspec.structs.replace(job, start_seconds=time.monotonic() - launched)
             with contextlib.suppress(MainRankFailed):
                 result = execute_cell(job, channel, group)
             if result is not None and result.status in ("failed", "oom"):
-                _end_early(folder, rank, Report(result.status, result.reason, None if rank else result))
-            # How it ended is known to all, so that a run on another machine knows whether the cell is done.
+                _exit_early(folder, rank, FailureReport(result.status, result.reason, None if rank else result))
+            # All ranks learn how it ended, so that a run on another machine knows whether the cell is done.
             if group.shared(lambda: result.status if result else "failed") == "failed":
-                _end_early(folder, rank, Report("failed", "the main process has failed"))
-    except StopRequested:  # of this machine's own launcher it is known; that of another one needs the reason
-        _end_early(folder, rank, Report("failed", "another machine was asked to stop; --resume on all of them goes on"))
+                _exit_early(folder, rank, FailureReport("failed", "the main process failed"))
+    except StopRequested:  # this machine's launcher knows of it; another machine's needs the reason
+        _exit_early(
+            folder,
+            rank,
+            FailureReport("failed", "another machine was asked to stop; use --resume on all of them to go on"),
+        )
     except ExitedEarly:
         raise
     except BaseException as error:
-        write_traceback()
-        _end_early(folder, rank, Report(*diagnose(error)))
+        channel.handle_exception(error)
+        _exit_early(folder, rank, FailureReport(*diagnose(error)))
     done_path(folder, rank).touch()
     return msgspec.json.encode(result) if rank == 0 else None
 
 
-def _own_part(job: Job) -> Job:
-    """Return the job with this process's device, and its part of the threads and the memory."""
+def _job_of_rank(job: Job) -> Job:
+    """Return the job with this rank's device and its share of the threads and the memory."""
     here, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     device = job.device
     if device.startswith("cuda"):
@@ -110,8 +114,8 @@ def _own_part(job: Job) -> Job:
 
 
 @contextlib.contextmanager
-def _group(device_name: str) -> Iterator[Group]:
-    """Join the process group that the environment names, and leave it at the end."""
+def _process_group(device_name: str) -> Iterator[Group]:
+    """Join the process group that the environment names, and leave it on exit."""
     device = torch.device(device_name)
     on_gpu = device.type == "cuda"
     if on_gpu:
@@ -129,7 +133,7 @@ def _group(device_name: str) -> Iterator[Group]:
     dist.destroy_process_group()
 
 
-def _end_early(folder: str, rank: int, report: Report) -> None:
+def _exit_early(folder: str, rank: int, report: FailureReport) -> None:
     with contextlib.suppress(OSError):
         report_path(folder, rank).write_bytes(msgspec.json.encode(report))
     raise ExitedEarly(report.reason)

@@ -1,4 +1,4 @@
-"""Executing a run: every cell that has no result yet, one after another, each in a process of its own."""
+"""Executing a run: every cell that has no final result yet, one after another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
-from genbench.runner.pool import WorkerPool
+from genbench.runner.executor import Executor
 from genbench.runner.worker_monitor import WorkerExit
 from genbench.trackers.dispatch import Trackers
 
@@ -36,13 +36,13 @@ CHECKPOINT_SECONDS = 30.0  # training is saved this often; GENBENCH_CHECKPOINT_S
 
 
 class Display(Protocol):
-    """What the supervisor tells whoever is watching."""
+    """What the supervisor reports to the user."""
 
     def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
-        """A cell begins."""
+        """A cell starts."""
 
     def cell_activity(self, text: str) -> None:
-        """What it does now."""
+        """What the cell is doing now."""
 
     def cell_progress(self, step: int, images_per_second: float, terms: dict[str, float], seconds_left: float) -> None:
         """A window has been trained."""
@@ -51,11 +51,11 @@ class Display(Protocol):
         """A cell has a result."""
 
     def message(self, text: str) -> None:
-        """Something else worth a line."""
+        """Anything else worth a line."""
 
 
 class Interrupted(GenbenchError):
-    """Somebody pressed Ctrl-C or sent SIGTERM; everything finished so far is on disk."""
+    """The user pressed Ctrl-C or sent SIGTERM; everything finished so far is on disk."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -67,13 +67,13 @@ class CannotWriteResults(GenbenchError):
 
 
 @contextlib.contextmanager
-def stop_on_signals(pool: WorkerPool) -> Iterator[None]:
-    """While this lasts, SIGINT and SIGTERM ask the pool to stop; a second one ends this process at once."""
+def stop_on_signals(executor: Executor) -> Iterator[None]:
+    """Meanwhile SIGINT and SIGTERM ask the executor to stop; a second one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if pool.stop_requested:
+        if executor.stop_requested:
             raise KeyboardInterrupt
-        pool.request_stop()
+        executor.request_stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -91,74 +91,78 @@ class Supervisor:
         run: RunDirectory,
         record: RunRecord,
         plugins: Sequence[Plugin],
-        pool: WorkerPool,
+        executor: Executor,
         display: Display,
         device: str,
         trackers: Trackers | None = None,
     ) -> None:
         self.trackers = trackers or Trackers()
-        self.run_directory, self.record, self.pool, self.display = run, record, pool, display
+        self.run_directory, self.record, self.executor, self.display = run, record, executor, display
         self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
         self.device = device
         self.names = shown_names(record.cells)
 
     def execute(self) -> None:
-        """Execute what has no final result yet. Results go to disk and are not kept: memory stays flat over many cells.
+        """Execute what has no final result yet. Results are kept on disk only: memory use stays flat over many cells.
 
         Raises `Interrupted`, and `CannotWriteResults` where a result cannot be written.
         """
-        self.pool.on_stopping = lambda: self.display.message("stopping: the cell saves its state; Ctrl-C again ends it")
+        self.executor.on_stopping = lambda: self.display.message(
+            "stopping: the cell saves its state; press Ctrl-C again to stop at once"
+        )
         self._remove_leftovers()
         done = {id for id, found in self.run_directory.read_cells().results.items() if found.status in FINAL}
         pending = [cell for cell in self.record.cells if cell.id not in done]
         for cell in pending:
             if cell.reason:
-                self._keep(skipped(cell))
+                self._write_result(skipped(cell))
         possible = [cell for cell in pending if not cell.reason]
-        self.trackers.tell("run_started", pending=[cell.id for cell in possible])
+        self.trackers.send_event("run_started", pending=[cell.id for cell in possible])
         self._measure_references()
         for index, cell in enumerate(possible, start=1):
-            self._leave_if_asked()
+            self._raise_if_stopped()
             self._execute_cell(cell, index, len(possible))
-        self._leave_if_asked()
+        self._raise_if_stopped()
 
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
         self.display.cell_started(index, total, self.names[cell.id], expected_steps(cell))
-        self.trackers.tell("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
+        self.trackers.send_event("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
         job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
         kills_before = kernel_memory_kills()
-        ending = self.pool.run(job, lambda message: self._take(cell, message), self.record.timeout)
-        if ending.finished is not None and ending.finished.cell is not None:
-            result = ending.finished.cell
-        elif self.pool.stop_requested:
+        worker_exit = self.executor.run(job, lambda message: self._handle(cell, message), self.record.timeout)
+        if worker_exit.finished is not None and worker_exit.finished.cell is not None:
+            result = worker_exit.finished.cell
+        elif self.executor.stop_requested:
             raise self.interrupted()
         else:
-            result = self._unfinished(cell, ending, kernel_killed=kernel_memory_kills() > kills_before)
-        self._keep(result)
-        self.trackers.tell("cell_finished", cell.id)
+            result = self._unfinished(cell, worker_exit, kernel_killed=kernel_memory_kills() > kills_before)
+        self._write_result(result)
+        self.trackers.send_event("cell_finished", cell.id)
 
-    def _unfinished(self, cell: PlannedCell, ending: WorkerExit, kernel_killed: bool) -> CellResult:
-        """Return the result of a cell whose worker did not live to tell."""
+    def _unfinished(self, cell: PlannedCell, worker_exit: WorkerExit, kernel_killed: bool) -> CellResult:
+        """Return the result of a cell whose worker ended without one."""
         log = self.run_directory.log_path(cell.id)
         status: Status = "failed"
-        reason = f"{ending.describe()}; see {log}"
-        if ending.timed_out:
+        reason = f"{worker_exit.describe()}; see {log}"
+        if worker_exit.timed_out:
             status = "timeout"
-            reason = f"not done within {self.record.timeout:g} s; `--resume` with a longer --timeout goes on with it"
-        elif kernel_killed and ending.status is not None and os.WTERMSIG(ending.status) == signal.SIGKILL:
-            status, reason = "oom", "the system ran out of memory and ended the worker; use a smaller --batch-size"
+            reason = (
+                f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it"
+            )
+        elif kernel_killed and worker_exit.status is not None and os.WTERMSIG(worker_exit.status) == signal.SIGKILL:
+            status, reason = "oom", "the system ran out of memory and killed the worker; use a smaller --batch-size"
         return CellResult(
             id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
         )
 
-    def _keep(self, result: CellResult) -> None:
+    def _write_result(self, result: CellResult) -> None:
         try:
             self.run_directory.write_cell(result)
         except (OSError, UsageError) as error:
             cause = error.cause if isinstance(error, UsageError) else str(error)
             raise CannotWriteResults(
                 f"The result of {result.id} is lost. {cause}",
-                f"Everything before it is safe. Make room, or make it writable, then: {self.command_to_resume}",
+                f"Earlier results are safe. Free some space or fix the permissions, then: {self.command_to_resume}",
             ) from error
         if result.status in FINAL:
             with contextlib.suppress(OSError):
@@ -166,24 +170,24 @@ class Supervisor:
         self.display.cell_finished(result)
 
     def _measure_references(self) -> None:
-        there = self.run_directory.read_references().results
+        measured = self.run_directory.read_references().results
         for planned in self.record.references:
-            self._leave_if_asked()
-            if planned.id not in there:
+            self._raise_if_stopped()
+            if planned.id not in measured:
                 self._measure_reference(planned)
 
     def _measure_reference(self, planned: PlannedReference) -> None:
         self.display.message(f"measuring real held-out images and noise of {planned.dataset.name}")
         log = self.run_directory.log_path(f"reference-{planned.id}")
         job = self._job(task="reference", log=str(log), reference=planned)
-        ending = self.pool.run(job, lambda message: None, self.record.timeout)
-        if ending.finished is not None and ending.finished.reference is not None:
+        worker_exit = self.executor.run(job, lambda message: None, self.record.timeout)
+        if worker_exit.finished is not None and worker_exit.finished.reference is not None:
             try:
-                self.run_directory.write_reference(ending.finished.reference)
-            except UsageError as error:  # a scale to read by; the cells are worth more
+                self.run_directory.write_reference(worker_exit.finished.reference)
+            except UsageError as error:  # the cells matter more than the reference rows
                 self.display.message(f"no reference rows for {planned.dataset.name}: {error.cause}")
-        elif not self.pool.stop_requested:
-            self.display.message(f"no reference rows for {planned.dataset.name}: {ending.describe()}; see {log}")
+        elif not self.executor.stop_requested:
+            self.display.message(f"no reference rows for {planned.dataset.name}: {worker_exit.describe()}; see {log}")
 
     def _job(self, **fields: object) -> Job:
         return Job(
@@ -197,15 +201,15 @@ class Supervisor:
             **fields,  # type: ignore[arg-type]
         )
 
-    def _take(self, cell: PlannedCell, message: Message) -> None:
-        """Show and tell what a worker says, while it waits for its answer."""
+    def _handle(self, cell: PlannedCell, message: Message) -> None:
+        """Pass a worker's message to the display and the trackers, while the worker waits for the answer."""
         if isinstance(message, Activity):
             self.display.cell_activity(message.text)
         elif isinstance(message, Progress):
             terms = {name: value for name, value in message.terms.items() if value is not None}
             shown = {name: terms[name] for name in message.shown if name in terms}
             self.display.cell_progress(message.step, message.images_per_second, shown, message.seconds_left)
-            self.trackers.tell(
+            self.trackers.send_event(
                 "window_finished",
                 cell.id,
                 step=message.step,
@@ -216,42 +220,43 @@ class Supervisor:
             )
         elif isinstance(message, Measured):
             point = {"step": message.step, "images": message.images, "estimates": message.estimates}
-            self.trackers.tell("evaluated", cell.id, **point)
+            self.trackers.send_event("evaluated", cell.id, **point)
 
     def _remove_leftovers(self) -> None:
-        """Remove half-written files of processes that were killed while they wrote."""
+        """Remove incomplete files of processes that were killed while writing."""
         for path in self.run_directory.path.glob("*/.*.tmp"):
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def _leave_if_asked(self) -> None:
-        if self.pool.stop_requested:
+    def _raise_if_stopped(self) -> None:
+        if self.executor.stop_requested:
             raise self.interrupted()
 
     def interrupted(self) -> Interrupted:
-        """Return the error that says how to go on."""
+        """Return the error, with the command that goes on."""
         return Interrupted("Interrupted.", f"Go on with: {self.command_to_resume}")
 
     @property
     def command_to_resume(self) -> str:
-        """What a user types to finish this run."""
+        """The command that finishes this run."""
         return f"genbench run --resume {shlex.quote(str(self.run_directory.path))}"
 
 
-def ask_devices(pool: WorkerPool) -> dict[str, object]:
-    """Return what torch says of this machine's devices; raises `UsageError` where torch itself does not work."""
-    ending = pool.run(Job(task="devices"), lambda message: None, timeout=120)
-    if ending.finished is None or ending.finished.facts is None:
+def ask_devices(executor: Executor) -> dict[str, object]:
+    """Return this machine's devices as torch reports them; raises `UsageError` if torch does not work."""
+    worker_exit = executor.run(Job(task="devices"), lambda message: None, timeout=120)
+    if worker_exit.finished is None or worker_exit.finished.facts is None:
         raise UsageError(
-            f"torch does not start: {ending.describe()}.", 'Try: python -c "import torch; torch.zeros(1)" to see why.'
+            f"torch does not start: {worker_exit.describe()}.",
+            'Try: python -c "import torch; torch.zeros(1)" to see why.',
         )
-    return ending.finished.facts
+    return worker_exit.finished.facts
 
 
 def estimate(
-    pool: WorkerPool, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None
+    executor: Executor, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None
 ) -> dict[str, Any] | str:
-    """Return the estimated cost of a cell; or, as text, why it would fail; or nothing, where it answers too slowly."""
+    """Return the estimated cost of a cell, empty if it took too long; or, as text, why the cell would fail."""
     job = Job(
         task="estimate",
         cell=cell,
@@ -259,21 +264,21 @@ def estimate(
         device=device,
         threads=threads or default_threads(),
     )
-    ending = pool.run(job, lambda message: None, timeout=60)
-    if ending.finished is not None and ending.finished.facts is not None:
-        return ending.finished.facts
-    return {} if ending.timed_out else ending.describe()
+    worker_exit = executor.run(job, lambda message: None, timeout=60)
+    if worker_exit.finished is not None and worker_exit.finished.facts is not None:
+        return worker_exit.finished.facts
+    return {} if worker_exit.timed_out else worker_exit.describe()
 
 
 def skipped(cell: PlannedCell) -> CellResult:
-    """Return the result of a cell that is impossible."""
+    """Return the result of a cell that cannot be executed."""
     return CellResult(
         id=cell.id, identity=cell.identity, status="skipped", reason=cell.reason, synthetic_data=cell.synthetic_data
     )
 
 
 def expected_steps(cell: PlannedCell) -> int:
-    """Return how many steps the budget makes, as far as the plan knows: a plugin's family may have its own way."""
+    """Return the number of steps in the budget as far as the plan knows; a plugin's family may count differently."""
     recipe = resolve_recipe(cell.identity.recipe)
     repeats = recipe.discriminator_steps if cell.identity.family.name == "adversarial" else 1
     return max(1, -(-recipe.images // (recipe.batch_size * repeats)))

@@ -1,7 +1,7 @@
-"""A cell that several processes train: the worker becomes torchrun's elastic agent, and its children train.
+"""A cell that several processes train: the worker becomes torchrun's elastic agent, and its children, the ranks, train.
 
-The worker says nothing while they live; the main process among them speaks over the worker's own line. All are in the
-worker's process group, and each dies with it: whoever ends a worker ends them too.
+The worker sends nothing while they run; the main rank uses the worker's connection. All of them are in the worker's
+process group and die with the worker: killing a worker kills them too.
 """
 
 from __future__ import annotations
@@ -24,20 +24,21 @@ from torch.distributed.elastic.rendezvous import RendezvousConnectionError, Rend
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from genbench.api.recipe import Recipe, resolve_recipe
+from genbench.process.exit_status import describe_exit
 from genbench.process.messages import Finished, Job
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
 from genbench.runner.rank import (
-    Report,
+    FailureReport,
     done_path,
     report_path,
     train_rank,
 )
 
 JOIN_SECONDS = 900  # for the processes of other machines to arrive
-_LOOK_SECONDS = 0.2  # how often the agent looks for a process that has ended
-_SILENCE_SECONDS = 2.0  # after which a process that has left without a word counts as failed
+_POLL_SECONDS = 0.2  # how often the agent checks for ranks that have exited
+_SILENT_EXIT_SECONDS = 2.0  # after which a rank that has exited without a report counts as failed
 _LOOPBACK = "127.0.0.1"
 
 ELSEWHERE = "trained together with other machines: the result is in the run directory of the machine of rank 0"
@@ -50,28 +51,27 @@ def processes_of(job: Job) -> tuple[int, int]:
 
 
 def train_together(job: Job, channel: WorkerChannel) -> Finished:
-    """Train the job's cell in several processes and return its result; raise `StopRequested` where that was wanted."""
+    """Train the job's cell in several processes and return its result; raise `StopRequested` if asked to stop."""
     assert job.cell is not None
     nproc, nnodes = processes_of(job)
     memory_kills = kernel_memory_kills()
     with (
         tempfile.TemporaryDirectory(prefix="genbench-ranks-") as folder,
-        _stops_passed_on(channel),
-        _silent_ends_noticed(folder),
+        _forwarded_stop_requests(channel),
+        _detected_silent_exits(folder),
     ):
         try:
             answers = _launch(job, channel, folder)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
             result = _failed(job, nproc * nnodes, rank, failure, folder, memory_kills)
-        except ExitedSilently as end:
-            reason = f"rank {end.rank} of {nproc * nnodes} ended by itself with exit status 0; the others were stopped"
-            result = _without_result(job, "failed", reason + _see(job))
+        except ExitedSilently as error:
+            result = _stopped_by(job, f"rank {error.rank} of {nproc * nnodes}", 0)
         except RendezvousError as error:
             where = job.rendezvous.endpoint if job.rendezvous else _LOOPBACK
             reason = (
                 f"the processes of {nnodes} machines did not find each other at {where} ({type(error).__name__}: "
-                f"{error}); start the same command on each, with the same --rdzv-endpoint and --rdzv-id"
+                f"{error}); run the same command on each, with the same --rdzv-endpoint and --rdzv-id"
             )
             result = _without_result(job, "failed", reason)
         else:
@@ -85,10 +85,10 @@ def train_together(job: Job, channel: WorkerChannel) -> Finished:
 
 
 def _launch(job: Job, channel: WorkerChannel, folder: str) -> dict[int, bytes | None]:
-    """Be the elastic agent of the processes on this machine; return what each of them returns, by rank.
+    """Act as the elastic agent of the ranks on this machine; return what each of them returns, by rank.
 
-    Where several machines meet cell by cell, one may come so early that it finds the end of the cell before, whose
-    place of meeting is about to close: it then comes again.
+    When machines rendezvous for cell after cell, one may be so early that it finds the rendezvous of the previous cell,
+    which is about to close: it then tries again.
     """
     nproc, nnodes = processes_of(job)
     deadline = time.monotonic() + JOIN_SECONDS
@@ -102,13 +102,13 @@ def _launch(job: Job, channel: WorkerChannel, folder: str) -> dict[int, bytes | 
         except RendezvousConnectionError:
             if nnodes == 1 or time.monotonic() > deadline:
                 raise
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
 def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
     assert job.cell is not None
-    meeting = job.rendezvous if nnodes > 1 else None
-    endpoint = meeting.endpoint if meeting else f"{_LOOPBACK}:0"
+    shared = job.rendezvous if nnodes > 1 else None
+    endpoint = shared.endpoint if shared else f"{_LOOPBACK}:0"
     local = endpoint.rpartition(":")[0] in (_LOOPBACK, "localhost")
     if local and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nothing leaves this machine
@@ -116,23 +116,23 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
         min_nodes=nnodes,
         max_nodes=nnodes,
         nproc_per_node=nproc,
-        run_id=f"{meeting.id}-{job.cell.id}" if meeting else f"{os.getpid()}-{job.cell.id}",
-        rdzv_backend=meeting.backend if meeting else "c10d",
+        run_id=f"{shared.id}-{job.cell.id}" if shared else f"{os.getpid()}-{job.cell.id}",
+        rdzv_backend=shared.backend if shared else "c10d",
         rdzv_endpoint=endpoint,
         rdzv_configs={"timeout": JOIN_SECONDS},
         local_addr=_LOOPBACK if local else None,
-        max_restarts=0,  # a cell that failed says so; it is resumed by whoever has read why
-        monitor_interval=_LOOK_SECONDS,
-        # A fork has torch already. CUDA forbids forks of a process that has asked for devices, as the agent does.
+        max_restarts=0,  # a failed cell is reported; resuming it is the user's decision
+        monitor_interval=_POLL_SECONDS,
+        # A fork has torch loaded. CUDA forbids forks of a process that has queried devices, as the agent does.
         start_method="spawn" if job.device.startswith("cuda") else "fork",
         logs_specs=DefaultLogsSpecs(log_dir=folder),
-        signals_to_handle="SIGHUP",  # SIGTERM is a request to stop, which `_stops_passed_on` handles
+        signals_to_handle="SIGHUP",  # SIGTERM is a request to stop: see `_forwarded_stop_requests`
     )
 
 
 @contextlib.contextmanager
-def _stops_passed_on(channel: WorkerChannel) -> Iterator[None]:
-    """Pass requests to stop on to the processes that train; before there are any, raise `StopRequested`."""
+def _forwarded_stop_requests(channel: WorkerChannel) -> Iterator[None]:
+    """Forward requests to stop to the ranks; before there are any, raise `StopRequested`."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         channel.stop_requested = True
@@ -152,7 +152,7 @@ def _stops_passed_on(channel: WorkerChannel) -> Iterator[None]:
 
 
 class ExitedSilently(Exception):
-    """A process has ended with exit status 0 in the middle of its work: a plugin has called `os._exit`."""
+    """A rank has exited with status 0 before it finished: a plugin has called `os._exit`."""
 
     def __init__(self, rank: int) -> None:
         super().__init__(rank)
@@ -160,23 +160,25 @@ class ExitedSilently(Exception):
 
 
 @contextlib.contextmanager
-def _silent_ends_noticed(folder: str) -> Iterator[None]:
-    """Raise `ExitedSilently` a moment after a process has left without saying that it is done.
+def _detected_silent_exits(folder: str) -> Iterator[None]:
+    """Raise `ExitedSilently` shortly after a rank has exited without reporting that it has finished.
 
-    The elastic agent takes an exit status of 0 for success, and would wait for that process's answer for ever.
+    The elastic agent takes exit status 0 for success and would wait indefinitely for the rank's result.
     """
 
-    def soon(number: int, frame: FrameType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, _SILENCE_SECONDS)  # time for the agent to see any other end
+    def check_later(number: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, _SILENT_EXIT_SECONDS)  # the agent handles any other exit meanwhile
 
-    def look(number: int, frame: FrameType | None) -> None:
+    def check(number: int, frame: FrameType | None) -> None:
         alive = {child.pid for child in multiprocessing.active_children()}
         for path in Path(folder).glob("pid-*"):
             rank = int(path.name.partition("-")[2])
             if int(path.read_text(encoding="ascii")) not in alive and not done_path(folder, rank).exists():
                 raise ExitedSilently(rank)
 
-    before = {number: signal.signal(number, act) for number, act in ((signal.SIGCHLD, soon), (signal.SIGALRM, look))}
+    before = {
+        number: signal.signal(number, call) for number, call in ((signal.SIGCHLD, check_later), (signal.SIGALRM, check))
+    }
     try:
         yield
     finally:
@@ -186,10 +188,10 @@ def _silent_ends_noticed(folder: str) -> Iterator[None]:
 
 
 def _failed(job: Job, processes: int, rank: int, failure: ProcessFailure, folder: str, memory_kills: int) -> CellResult:
-    """Return the result of a cell of which one process ended too early, from what that process left behind."""
+    """Return the result of a cell one of whose ranks exited early, from the report that the rank left."""
     who = f"rank {rank} of {processes}"
     try:
-        report = msgspec.json.decode(report_path(folder, rank).read_bytes(), type=Report)
+        report = msgspec.json.decode(report_path(folder, rank).read_bytes(), type=FailureReport)
     except (OSError, msgspec.DecodeError):
         report = None
     if report is not None:
@@ -199,15 +201,15 @@ def _failed(job: Job, processes: int, rank: int, failure: ProcessFailure, folder
         return _without_result(job, status, reason)
     if failure.exitcode == -signal.SIGKILL and kernel_memory_kills() > memory_kills:
         return _without_result(
-            job, "oom", f"the system ran out of memory and ended {who}; use a smaller --batch-size, or fewer --nproc"
+            job, "oom", f"the system ran out of memory and killed {who}; use a smaller --batch-size, or fewer --nproc"
         )
-    code = failure.exitcode
-    how = f"was ended by {failure.signal_name()}" if code < 0 else f"ended by itself with exit status {code}"
-    return _without_result(job, "failed", f"{who} {how}; the others were stopped{_see(job)}")
+    return _stopped_by(job, who, failure.exitcode)
 
 
-def _see(job: Job) -> str:
-    return f"; see {job.log}" if job.log else ""
+def _stopped_by(job: Job, rank: str, code: int) -> CellResult:
+    """Return the result of a cell whose other ranks were stopped because this one exited with a return code."""
+    log = f"; see {job.log}" if job.log else ""
+    return _without_result(job, "failed", f"{rank} {describe_exit(code)}; the others were stopped{log}")
 
 
 def _without_result(job: Job, status: Status, reason: str) -> CellResult:

@@ -1,4 +1,4 @@
-"""The worker: does one job in a process of its own and reports to the supervisor."""
+"""The worker: executes one job in a process of its own and reports to the supervisor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from genbench.cell.cost_estimate import estimate_cell
-from genbench.cell.failure import diagnose, write_traceback
+from genbench.cell.failure import diagnose
 from genbench.cell.reference_rows import measure_reference
 from genbench.cell.run import execute_cell
 from genbench.measure.accelerator import devices
@@ -27,23 +27,19 @@ from genbench.train.torch_setup import set_up_torch
 
 
 def work(job: Job, connection: socket.socket) -> int:
-    """Do the job, report its result, and return the exit status."""
+    """Execute the job, report its result, and return the exit status."""
     _redirect(job.log)
-    faulthandler.enable(file=2)  # a crash leaves its Python stack in the log
+    faulthandler.enable(file=2)  # a crash writes its Python stack to the log
     channel = WorkerChannel(connection)
     signal.signal(signal.SIGTERM, channel.handle_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         channel.say(Started(os.getpid()))
-        set_up_torch(job.threads)
-        finished = _do(job, channel)
+        finished = execute_job(job, channel)
     except StopRequested:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         channel.say(Stopped())
         return 0
-    except BaseException as error:
-        write_traceback()
-        finished = Finished(complaint=diagnose(error)[1])
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # closed by a plugin, or the log's disk is full
@@ -52,7 +48,19 @@ def work(job: Job, connection: socket.socket) -> int:
     return 0
 
 
-def _do(job: Job, channel: WorkerChannel) -> Finished:
+def execute_job(job: Job, channel: WorkerChannel) -> Finished:
+    """Set torch up, execute the job, and return its result or failure. Raises `StopRequested` alone."""
+    try:
+        set_up_torch(job.threads)
+        return _result(job, channel)
+    except StopRequested:
+        raise
+    except BaseException as error:
+        channel.handle_exception(error)
+        return Finished(failure=diagnose(error)[1])
+
+
+def _result(job: Job, channel: WorkerChannel) -> Finished:
     if job.task == "devices":
         return Finished(facts=devices())
     if job.task == "estimate":
@@ -65,14 +73,14 @@ def _do(job: Job, channel: WorkerChannel) -> Finished:
 
 
 def _redirect(log: str) -> None:
-    """Send standard output and error to the log file, and read nothing; without a log the job is done all the same."""
+    """Send standard output and error to the log file, or discard them without one; standard input is empty."""
     try:
         if log:
             Path(log).parent.mkdir(parents=True, exist_ok=True)
         output = os.open(log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError:
         output = os.open(os.devnull, os.O_WRONLY)
-    silent = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(silent, 0)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)

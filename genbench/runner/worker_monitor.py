@@ -1,4 +1,4 @@
-"""Watching one worker from its start to its certain end."""
+"""Watching one worker from its start until it has certainly exited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 
-from genbench.process.exit_status import describe_status
+from genbench.process.exit_status import describe_wait_status
 from genbench.process.lines import Lines
 from genbench.process.messages import (
     Finished,
@@ -24,7 +24,8 @@ from genbench.process.messages import (
     Stopped,
 )
 
-_LONGEST_SLEEP = 3600.0  # `select` refuses to sleep for ages
+_LONGEST_SLEEP = 3600.0  # `select` refuses very long timeouts
+_TIMEOUT_GRACE = 2.0  # for a worker that is asked to stop because its time is up
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,20 @@ class WorkerExit:
     finished: Finished | None = None
     stopped: bool = False  # as it was asked to
     timed_out: bool = False
-    status: int | None = None  # as `os.waitpid` tells; None: not known
-    complaint: str = ""  # why there was no worker, or what took it along
+    status: int | None = None  # from `os.waitpid`; None: unknown
+    failure: str = ""  # why there was no worker, or why it went
 
     def describe(self) -> str:
-        """Return why there is no result, in words."""
-        if self.finished is not None and self.finished.complaint:
-            return self.finished.complaint
+        """Return why there is no result."""
+        if self.finished is not None and self.finished.failure:
+            return self.finished.failure
         if self.status is None:
-            return self.complaint or "the worker vanished"
-        return f"the worker {describe_status(self.status)}"
+            return self.failure or "the worker disappeared"
+        return f"the worker {describe_wait_status(self.status)}"
 
 
 class Pool(Protocol):
-    """What a watch needs of the pool that started the worker."""
+    """What a monitor needs of the pool that started the worker."""
 
     fork_server_seconds: float
     grace_seconds: float
@@ -55,13 +56,13 @@ class Pool(Protocol):
     wake_read: socket.socket
 
     def stopping(self) -> None:
-        """Tell whoever waits that the worker was asked to stop."""
+        """Report that the worker was asked to stop."""
 
     def kill_fork_server(self) -> None:
-        """End the fork_server, and with it its worker."""
+        """Kill the fork server, and with it its worker."""
 
     def fork_server_failure(self) -> str:
-        """Return how the fork_server ended."""
+        """Return how the fork server ended."""
 
 
 class WorkerMonitor:
@@ -80,88 +81,88 @@ class WorkerMonitor:
         self.pid: int | None = None
         self.status: int | None = None
         self.finished: Finished | None = None
-        self.complaint = ""
-        self.stopped = self.timed_out = self.asked = self.killed = self.started = False
+        self.failure = ""
+        self.stopped = self.timed_out = self.asked_to_stop = self.killed = self.started = False
         self.deadline: float | None = time.monotonic() + pool.fork_server_seconds
 
-    def until_end(self) -> WorkerExit:
-        """Wait until the worker is gone, and make sure that it is."""
+    def wait_for_exit(self) -> WorkerExit:
+        """Wait until the worker has exited; whatever happens, it has when this returns."""
         sources = {self.fork_server.socket, self.worker.socket}
         try:
             while self.status is None and self.fork_server.socket in sources:
-                self._ask_to_stop_if_wanted()
-                for source in self._wait(sources):
+                self._stop_if_requested()
+                for source in self._wait_for_messages(sources):
                     if source is self.worker.socket:
-                        if not self._hear_worker():
+                        if not self._receive_from_worker():
                             sources.discard(source)
-                    elif not self._hear_fork_server():
+                    elif not self._receive_from_fork_server():
                         sources.discard(source)
         finally:
-            if self.status is None:  # a fork_server that tells how its worker ended has ended the whole group before
+            if self.status is None:  # a fork server that reports a worker's status has killed its whole group before
                 self._kill()
             self.worker.socket.close()
-        if self.status is None and not self.complaint:
-            self.complaint = self.pool.fork_server_failure()
-        return WorkerExit(self.finished, self.stopped, self.timed_out, self.status, self.complaint)
+        if self.status is None and not self.failure:
+            self.failure = self.pool.fork_server_failure()
+        return WorkerExit(self.finished, self.stopped, self.timed_out, self.status, self.failure)
 
-    def _wait(self, sources: set[socket.socket]) -> list[socket.socket]:
-        """Sleep until somebody says something, a stop is requested, or time is up."""
+    def _wait_for_messages(self, sources: set[socket.socket]) -> list[socket.socket]:
+        """Sleep until a message arrives, a stop is requested, or time is up."""
         while True:
-            rest = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-            nap = None if rest is None else min(rest, _LONGEST_SLEEP)
-            ready, _, _ = select.select([*sources, self.pool.wake_read], [], [], nap)
+            left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+            sleep = None if left is None else min(left, _LONGEST_SLEEP)
+            ready, _, _ = select.select([*sources, self.pool.wake_read], [], [], sleep)
             if self.pool.wake_read in ready:
                 self.pool.wake_read.recv(64)
-                self._ask_to_stop_if_wanted()
+                self._stop_if_requested()
                 ready.remove(self.pool.wake_read)
             if ready:
                 return ready
             if self.deadline is not None and time.monotonic() >= self.deadline:
-                self._too_late()
+                self._handle_deadline()
 
-    def _too_late(self) -> None:
-        """Ask first, kill then; where even that does not help, or no worker came to life, end the fork_server."""
+    def _handle_deadline(self) -> None:
+        """Ask the worker to stop, then kill it; kill the fork server if that does not help or no worker has started."""
         if not self.started or self.killed:
-            if not self.asked:
-                self.complaint = f"no worker came to life within {self.pool.fork_server_seconds:g} s"
+            if not self.asked_to_stop:
+                self.failure = f"the worker did not start within {self.pool.fork_server_seconds:g} s"
             self._kill()
             self.pool.kill_fork_server()
-        elif self.asked:
+        elif self.asked_to_stop:
             self._kill()
         else:
             self.timed_out = True
-            self._ask(min(2.0, self.pool.grace_seconds))
+            self._ask_to_stop(min(_TIMEOUT_GRACE, self.pool.grace_seconds))
             return
         self.deadline = time.monotonic() + self.pool.grace_seconds
 
-    def _ask_to_stop_if_wanted(self) -> None:
-        if self.pool.stop_requested and not self.asked:
-            self._ask(self.pool.grace_seconds)
+    def _stop_if_requested(self) -> None:
+        if self.pool.stop_requested and not self.asked_to_stop:
+            self._ask_to_stop(self.pool.grace_seconds)
             self.pool.stopping()
 
-    def _ask(self, grace: float) -> None:
-        self.asked = True
+    def _ask_to_stop(self, grace: float) -> None:
+        self.asked_to_stop = True
         self.deadline = time.monotonic() + grace
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
-    def _hear_worker(self) -> bool:
+    def _receive_from_worker(self) -> bool:
         lines = self.worker.receive()
         if lines is None:
             return False
         for line in lines:
-            # A plugin that writes into every descriptor it finds reaches this socket too: what is no message is left.
+            # A plugin that writes to every descriptor it finds reaches this socket too: ignore what is not a message.
             with contextlib.suppress(msgspec.DecodeError):
-                self._take(msgspec.json.decode(line, type=Message))
+                self._handle(msgspec.json.decode(line, type=Message))
             with contextlib.suppress(OSError):
                 self.worker.socket.sendall(b"\n")
         return True
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if isinstance(message, Started):
             self.started = True
-            if not self.asked:
+            if not self.asked_to_stop:
                 self.deadline = None if self.timeout is None else time.monotonic() + self.timeout
         elif isinstance(message, Finished):
             self.finished = message
@@ -169,7 +170,7 @@ class WorkerMonitor:
             self.stopped = True
         self.on_message(message)
 
-    def _hear_fork_server(self) -> bool:
+    def _receive_from_fork_server(self) -> bool:
         lines = self.fork_server.receive()
         if lines is None:
             return False
@@ -177,22 +178,22 @@ class WorkerMonitor:
             reply = msgspec.json.decode(line, type=ForkServerReply)
             if reply.status is None:
                 self.pid = reply.pid
-                if self.asked:
+                if self.asked_to_stop:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(reply.pid, signal.SIGTERM)
             elif reply.pid == self.pid:
                 self.status = reply.status
-                while self._more_from_worker():
+                while self._receive_last_messages():
                     pass
         return True
 
-    def _more_from_worker(self) -> bool:
-        """Take what the worker said just before it ended."""
+    def _receive_last_messages(self) -> bool:
+        """Receive what the worker sent just before it exited."""
         ready, _, _ = select.select([self.worker.socket], [], [], 0)
-        return bool(ready) and self._hear_worker()
+        return bool(ready) and self._receive_from_worker()
 
     def _kill(self) -> None:
-        """End the worker's whole process group: also what a plugin has started."""
+        """Kill the worker's whole process group, with what a plugin has started."""
         self.killed = True
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):

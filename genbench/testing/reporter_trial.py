@@ -101,9 +101,9 @@ def _run_part(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) ->
         choice, subject.entry.plugin, run.directory, warnings.append, "genbench.trackers.sandbox"
     )
     try:
-        tracker.started(time.monotonic() + START_SECONDS)
+        tracker.wait_until_ready(time.monotonic() + START_SECONDS)
         _send_events(tracker, events, part)
-        if not tracker.gone:
+        if not tracker.disabled:
             before = len(warnings)
             tracker.end(time.monotonic() + END_SECONDS)
             part.never_exits = len(warnings) > before  # every event is answered: nothing else is left to warn about
@@ -111,10 +111,10 @@ def _run_part(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) ->
         tracker.kill()
     part.unavailable = tracker.unavailable
     output = log.read_text(encoding="utf-8", errors="replace")
-    if tracker.fault:
-        part.fault = tracker.fault + _innermost_line(output)
+    if tracker.failure:
+        part.fault = tracker.failure + _innermost_line(output)
     elif not (part.slow or part.unavailable):
-        given_up = [warning.partition(dispatch.NO_MORE)[0] for warning in warnings if dispatch.NO_MORE in warning]
+        given_up = [warning.partition(dispatch.DISABLED)[0] for warning in warnings if dispatch.DISABLED in warning]
         part.fault = "".join(given_up[-1:])
     part.network, part.strays = _sandbox_records(output, NETWORK), _sandbox_records(output, STRAY)
     return part
@@ -124,15 +124,15 @@ def _send_events(tracker: dispatch.TrackerProcess, events: Sequence[TrackerEvent
     """Send the events one by one, each after the previous one has been answered; time the answers."""
     windows, busy_shares = list[float](), list[float]()
     for sent in events:
-        if tracker.gone:
+        if tracker.disabled:
             return
         is_window = sent.event == "window_finished"
         limit = _time_limit(sent.event)
         start = time.monotonic()
-        tracker.tell(sent)
-        answered = tracker.caught_up(start + limit + GRACE_SECONDS)
+        tracker.send_event(sent)
+        answered = tracker.wait_until_answered(start + limit + GRACE_SECONDS)
         seconds = time.monotonic() - start
-        if tracker.gone:
+        if tracker.disabled:
             return
         if is_window:
             windows.append(seconds)

@@ -1,8 +1,8 @@
-"""Telling reporters what happens in a run, each in a process of its own, so that none can harm the run.
+"""Sending the events of a run to reporters, each in a process of its own, so that none can harm the run.
 
-An event is told while the worker waits for its answer, so what a reporter does with it is off the clock. A reporter
-that takes longer than `WINDOW_SECONDS` is not waited for any more until it has caught up: its events queue up here.
-Whatever it does wrong (it raises, dies, falls behind, does not end) is a warning, and costs its own output only.
+An event is sent while the worker waits for its answer, so what a reporter does with it is off the clock. The run does
+not wait for a reporter that takes longer than `WINDOW_SECONDS` until it has caught up: its events queue up here. Any
+fault (an exception, a crash, falling behind, not ending) becomes a warning, and costs only the reporter's own output.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,22 +22,24 @@ import msgspec
 
 from genbench.errors import UsageError
 from genbench.plugins.loader import Plugin
-from genbench.process.exit_status import describe_status
 from genbench.process.lines import Lines
+from genbench.process.spawn import ChildProcess, calling
 from genbench.results.schema import Choice
 from genbench.results.store import RunDirectory
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
+# Time limits in seconds; GENBENCH_REPORTER_TIMEOUT replaces all of them but WINDOW_SECONDS.
 START_SECONDS = 60.0  # to import its library and to be created
-WINDOW_SECONDS = 1.0  # for the answer to a window, off the clock
-EVENT_SECONDS = 10.0  # for that to any other event: a tracker may begin or end a run of its own
-END_SECONDS = 30.0  # to write what it holds back; GENBENCH_REPORTER_TIMEOUT stands for these limits but the second
-NO_MORE = "; it is told no more"  # how such a warning ends
-MOST_WAITING = 10_000  # events; of a reporter that is further behind, windows are left out
+WINDOW_SECONDS = 1.0  # to answer a window, off the clock
+EVENT_SECONDS = 10.0  # to answer any other event: a tracker may begin or end a run of its own
+END_SECONDS = 30.0  # to write what it holds back
+_EXIT_SECONDS = 1.0  # from the end of its connection to the end of the process
+DISABLED = "; no further events will be sent to it"  # ends the warning about a reporter that is disabled
+MOST_QUEUED = 10_000  # events; windows are dropped for a reporter that is further behind
 
 
 class TrackerProcess:
-    """One reporter's process; it runs `main(descriptor)` of the module that is named."""
+    """One reporter's process; it runs `main(descriptor)` of the given module."""
 
     def __init__(
         self,
@@ -50,160 +50,136 @@ class TrackerProcess:
         module: str = "genbench.trackers.process",
     ) -> None:
         self.name, self.log, self._warn = choice.name, run.log_path(f"reporter-{choice.name}"), warn
-        self.unavailable = self.fault = ""
-        self._waiting: deque[bytes] = deque()
+        self.unavailable = self.failure = ""
+        self.disabled = False  # no further events are sent
+        self._queue: deque[bytes] = deque()
         self._unanswered = 0
-        self._killed = False
         self._warned: set[str] = set()
-        self.gone = False  # nothing is told it any more
         ours, theirs = socket.socketpair()
-        # It looks for modules exactly where this process does: not in the working directory, where -m would look.
-        program = f"import sys; sys.path[:] = {sys.path!r}; import {module} as l; l.main("
         self.log.parent.mkdir(exist_ok=True)
         with theirs, self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", f"{program}{theirs.fileno()})"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C reaches the supervisor only
-            )
+            self._process = ChildProcess(calling(module, "main"), theirs.fileno(), output=log)
         ours.setblocking(False)
         self._lines = Lines(ours)
-        commission = TrackerSetup(
+        setup = TrackerSetup(
             reporter=choice.name, options=choice.options, plugin=dataclasses.asdict(plugin), run=str(run.path.resolve())
         )
-        self._put(commission)
+        self._enqueue(setup)
 
     @property
     def pid(self) -> int:
-        """The process."""
+        """The id of the process."""
         return self._process.pid
 
-    def caught_up(self, deadline: float) -> bool:
-        """Wait until all that was told is answered; return whether it was by the deadline (monotonic clock)."""
-        return self._wait(deadline)
-
-    def started(self, deadline: float) -> None:
-        """Wait until it is there."""
-        if not self._wait(deadline) and not self.gone:
-            self._give_up("was not ready in time")
+    def wait_until_ready(self, deadline: float) -> None:
+        """Wait until the reporter has been created; disable one that is late."""
+        if not self.wait_until_answered(deadline) and not self.disabled:
+            self._disable("was not ready in time")
             self.kill()
 
-    def tell(self, told: TrackerEvent) -> None:
-        """Tell an event, and wait a moment until it has been dealt with, unless earlier ones have not."""
-        caught_up = self._wait(0.0)
-        if self.gone:
-            return
-        if told.event == "window_finished" and len(self._waiting) >= MOST_WAITING:
-            self._warn_once("is too far behind: windows are left out")
-            return
-        self._put(told)
-        patience = WINDOW_SECONDS if told.event == "window_finished" else _limit(EVENT_SECONDS)
-        answered = self._wait(time.monotonic() + patience if caught_up else 0.0)
-        if caught_up and not (answered or self.gone):
-            self._warn_once(
-                f"takes longer than {patience:g} s: what it does meanwhile may slow down the windows that are timed"
-            )
-
-    def tell_last(self, told: TrackerEvent) -> None:
-        """Tell an event without waiting for its end; `end` does."""
-        if not self.gone:
-            self._put(told)
-            self._wait(0.0)
-
-    def end(self, deadline: float) -> None:
-        """Wait until it has ended; whatever is left at the deadline is killed."""
-        if not self._wait(deadline) and not self.gone:
-            self._give_up("was still busy at the end")
-            self.kill()
-        self._close()
-        try:
-            self._process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._warn(f"the reporter '{self.name}' did not end, and was killed; see {self.log}")
-        self.kill()
-
-    def kill(self) -> None:
-        """End the process, and what it has started."""
-        self._close()
-        self.send_signal(signal.SIGKILL)
-        self._killed = True
-        self._process.wait()
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to what it has started."""
-        if not self._killed:  # later its number may be another's
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
-
-    def _close(self) -> None:
-        self.gone = True
-        self._lines.socket.close()
-
-    def _put(self, message: TrackerSetup | TrackerEvent) -> None:
-        self._waiting.append(msgspec.json.encode(message) + b"\n")
-        self._unanswered += 1
-
-    def _wait(self, deadline: float) -> bool:
-        """Exchange what can be exchanged until the deadline (monotonic clock); return whether all is answered."""
-        while self._unanswered and not self.gone:
-            writing = [self._lines.socket] if self._waiting else []
-            nap = max(0.0, deadline - time.monotonic())
-            readable, writable, _ = select.select([self._lines.socket], writing, [], nap)
+    def wait_until_answered(self, deadline: float) -> bool:
+        """Exchange data until everything is answered; return whether it was by the deadline (monotonic clock)."""
+        while self._unanswered and not self.disabled:
+            writing = [self._lines.socket] if self._queue else []
+            left = max(0.0, deadline - time.monotonic())
+            readable, writable, _ = select.select([self._lines.socket], writing, [], left)
             if writable:
-                self._send()
+                self._write()
             if readable:
-                self._receive()
+                self._read_replies()
             if not (readable or writable):
                 return False
         return not self._unanswered
 
-    def _send(self) -> None:
-        line = self._waiting.popleft()
+    def send_event(self, event: TrackerEvent) -> None:
+        """Send an event, and wait for its answer for a limited time, unless earlier events are unanswered."""
+        caught_up = self.wait_until_answered(0.0)
+        if self.disabled:
+            return
+        window = event.event == "window_finished"
+        if window and len(self._queue) >= MOST_QUEUED:
+            self._warn_once("is too far behind: windows are dropped")
+            return
+        self._enqueue(event)
+        limit = WINDOW_SECONDS if window else _limit(EVENT_SECONDS)
+        answered = self.wait_until_answered(time.monotonic() + limit if caught_up else 0.0)
+        if caught_up and not (answered or self.disabled):
+            self._warn_once(f"takes longer than {limit:g} s: its work may slow down the windows timed meanwhile")
+
+    def send_last_event(self, event: TrackerEvent) -> None:
+        """Send an event without waiting for its answer; `end` waits."""
+        if not self.disabled:
+            self._enqueue(event)
+            self.wait_until_answered(0.0)
+
+    def end(self, deadline: float) -> None:
+        """Wait until everything is answered and the process has exited; kill it at the deadline."""
+        if not self.wait_until_answered(deadline) and not self.disabled:
+            self._disable("was still busy at the end")
+            self.kill()
+        self._disconnect()
+        if not self._process.wait(max(0.1, deadline - time.monotonic())):
+            self._warn(f"the reporter '{self.name}' did not end, and was killed; see {self.log}")
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the process and everything that it has started."""
+        self._disconnect()
+        self._process.kill()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to everything that it has started."""
+        self._process.send_signal(number)
+
+    def _disconnect(self) -> None:
+        self.disabled = True
+        self._lines.socket.close()
+
+    def _enqueue(self, message: TrackerSetup | TrackerEvent) -> None:
+        self._queue.append(msgspec.json.encode(message) + b"\n")
+        self._unanswered += 1
+
+    def _write(self) -> None:
+        line = self._queue.popleft()
         try:
             sent = self._lines.socket.send(line)
         except BlockingIOError:
             sent = 0
         except OSError:
-            return  # it is gone: reading says how
+            return  # the process has gone: reading will show how
         if sent < len(line):
-            self._waiting.appendleft(line[sent:])
+            self._queue.appendleft(line[sent:])
 
-    def _receive(self) -> None:
-        answers = self._lines.receive()
-        if answers is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(1)
-            code = self._process.poll()
-            how = "closed its connection" if code is None else describe_status(-code if code < 0 else code << 8)
-            self._give_up(how)
+    def _read_replies(self) -> None:
+        lines = self._lines.receive()
+        if lines is None:
+            exited = self._process.wait(_EXIT_SECONDS)
+            self._disable(self._process.describe() if exited else "closed its connection")
             return
-        for answer in answers:
+        for line in lines:
             try:
-                heard = msgspec.json.decode(answer, type=TrackerReply)
-            except msgspec.DecodeError:  # a library that writes into every descriptor it finds
+                reply = msgspec.json.decode(line, type=TrackerReply)
+            except msgspec.DecodeError:  # written by a library that writes to every descriptor it finds
                 continue
             self._unanswered -= 1
-            self.unavailable, self.fault = heard.unavailable, heard.fault
-            if heard.unavailable:
-                self.gone = True
-            elif heard.fault:
-                self._give_up(f"failed in {heard.fault}")
+            self.unavailable, self.failure = reply.unavailable, reply.failure
+            if reply.unavailable:
+                self.disabled = True
+            elif reply.failure:
+                self._disable(f"failed in {reply.failure}")
 
-    def _warn_once(self, what: str) -> None:
-        if what not in self._warned:
-            self._warn(f"the reporter '{self.name}' {what}")
-        self._warned.add(what)
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warn(f"the reporter '{self.name}' {text}")
+        self._warned.add(text)
 
-    def _give_up(self, why: str) -> None:
-        self.gone = True
-        self._warn(f"the reporter '{self.name}' {why}{NO_MORE}, see {self.log}")
+    def _disable(self, reason: str) -> None:
+        self.disabled = True
+        self._warn(f"the reporter '{self.name}' {reason}{DISABLED}, see {self.log}")
 
 
 class Trackers:
-    """The reporters of a run. A context manager: whatever still runs at its end is killed."""
+    """The reporters of a run. A context manager: processes that still run at its end are killed."""
 
     def __init__(self, warn: Callable[[str], None] = lambda text: None) -> None:
         self._warn = warn
@@ -215,32 +191,32 @@ class Trackers:
             self._all.append(TrackerProcess(choice, plugin, run, self._warn))
         deadline = time.monotonic() + _limit(START_SECONDS)
         for tracker in self._all:
-            tracker.started(deadline)
+            tracker.wait_until_ready(deadline)
         for tracker in self._all:
             if tracker.unavailable:
-                without = ",".join(other.name for other in self._all if not other.unavailable) or "none"
+                others = ",".join(other.name for other in self._all if not other.unavailable) or "none"
                 raise UsageError(
                     f"The reporter '{tracker.name}' cannot be used: {tracker.unavailable}",
-                    f"Then go on, or go on without it: genbench run --resume {run.path} --reporters {without}",
+                    f"Then go on, or go on without it: genbench run --resume {run.path} --reporters {others}",
                 )
 
-    def tell(self, event: str, cell: str = "", **fields: object) -> None:
-        """Tell all of them an event; not to be called while a window is timed."""
+    def send_event(self, event: str, cell: str = "", **fields: object) -> None:
+        """Send an event to all of them; not to be called while a window is timed."""
         if self._all:
-            told = TrackerEvent(event, cell, fields)
+            message = TrackerEvent(event, cell, fields)
             for tracker in self._all:
-                tracker.tell(told)
+                tracker.send_event(message)
 
     def end(self, interrupted: bool) -> None:
-        """Tell that the run is over, and wait until all have written what they hold back."""
+        """Send the end of the run, and wait until all of them have written what they hold back."""
         deadline = time.monotonic() + _limit(END_SECONDS)
         for tracker in self._all:
-            tracker.tell_last(TrackerEvent("run_finished", fields={"interrupted": interrupted}))
+            tracker.send_last_event(TrackerEvent("run_finished", fields={"interrupted": interrupted}))
         for tracker in self._all:
             tracker.end(deadline)
 
     def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal to all of them: to stop them while something is measured without them, say."""
+        """Send a signal to all of them, such as to stop them while something is measured without them."""
         for tracker in self._all:
             tracker.send_signal(number)
 

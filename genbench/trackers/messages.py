@@ -1,4 +1,4 @@
-"""Messages between the run and the process of a tracker."""
+"""Messages between the run and a tracker process."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from genbench.api.options import OptionValue
 
 
 class TrackerSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reporter's process is to create."""
+    """The reporter that a tracker process creates."""
 
     reporter: str
     options: dict[str, OptionValue]
-    plugin: dict[str, Any]  # that brings it, as fields of `Plugin`
+    plugin: dict[str, Any]  # that provides the reporter, as fields of `Plugin`
     run: str  # run directory, absolute
 
 
 class TrackerEvent(msgspec.Struct, frozen=True):
-    """An event of the run; what is large, the reporter's process reads from the run directory."""
+    """An event of the run; the tracker process reads what is large from the run directory."""
 
     event: str  # a name in `genbench.api.events.EVENTS`
     cell: str = ""  # its id
-    fields: dict[str, Any] = {}  # of the event's record, beyond those that the process knows itself
+    fields: dict[str, Any] = {}  # of the event's record, except those that the tracker process knows
 
 
 class TrackerReply(msgspec.Struct, frozen=True):
-    """The answer of a reporter's process to its commission and to each event; with a text it answers no more."""
+    """The reply to the setup and to each event; one with a text is the last."""
 
     unavailable: str = ""  # what is missing, and how to get it
-    fault: str = ""
+    failure: str = ""

@@ -1,7 +1,7 @@
-"""A reporter's process: it creates one reporter and calls it with each event that arrives, answering each.
+"""A tracker process: creates one reporter, calls it with each event that arrives, and replies to each.
 
-The first line that arrives is the `TrackerSetup`, each further line a `TrackerEvent`; each is answered by a
-`TrackerReply`. The process ends after the last event, or with the process of the run, however that ends.
+The first line that arrives is a `TrackerSetup`, each further line a `TrackerEvent`; the reply to each is a
+`TrackerReply`. The process exits after the last event, or when the process of the run exits, for whatever reason.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
-MISSPELT = 0.85  # a method whose name is this similar to an event's was meant for it
+MISSPELT = 0.85  # a method whose name is this similar to an event's is taken for a misspelling
 
 
 def main(descriptor: int) -> None:
-    """Be the process whose socket this is."""
+    """Run as a tracker process, connected by the socket with this descriptor."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.nice(10)  # a library's threads yield to the training
+    os.nice(10)  # the library's threads give way to the training
     lines = Lines(socket.socket(fileno=descriptor))
-    arriving = _arriving(lines)
+    received = _received(lines)
     called = "create"
     try:
-        commission = msgspec.json.decode(next(arriving), type=TrackerSetup)
-        run = RunDirectory(commission.run)
+        setup = msgspec.json.decode(next(received), type=TrackerSetup)
+        run = RunDirectory(setup.run)
         facts = run_facts(run.path, run.record)
-        methods = _methods(_create(commission, facts))
+        methods = _methods(_create(setup, facts))
         lines.send(TrackerReply())
-        for line in arriving:
-            told = msgspec.json.decode(line, type=TrackerEvent)
-            called = told.event
-            _call(methods, told, run, facts)
+        for line in received:
+            event = msgspec.json.decode(line, type=TrackerEvent)
+            called = event.event
+            _call(methods, event, run, facts)
             lines.send(TrackerReply())
     except ReporterUnavailable as error:
         lines.send(TrackerReply(unavailable=str(error)))
     except BaseException as error:  # also SystemExit, which a library may raise
         traceback.print_exc()
-        lines.send(TrackerReply(fault=f"{called}: {type(error).__name__}: {error}".rstrip(": ")))
+        lines.send(TrackerReply(failure=f"{called}: {type(error).__name__}: {error}".rstrip(": ")))
     finally:
         sys.stdout.flush()
 
@@ -84,22 +84,22 @@ def run_facts(path: Path, record: RunRecord) -> RunFacts:
     )
 
 
-def _arriving(lines: Lines) -> Iterator[bytes]:
-    while (received := lines.receive()) is not None:
-        yield from received
+def _received(lines: Lines) -> Iterator[bytes]:
+    while (complete := lines.receive()) is not None:
+        yield from complete
 
 
-def _create(commission: TrackerSetup, facts: RunFacts) -> object:
-    loaded = load_plugin(Plugin(**commission.plugin))
+def _create(setup: TrackerSetup, facts: RunFacts) -> object:
+    loaded = load_plugin(Plugin(**setup.plugin))
     if loaded.plugin.quarantined:
         raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}")
-    spec = next(spec for spec in loaded.specs["reporters"] if spec.name == commission.reporter)
+    spec = next(spec for spec in loaded.specs["reporters"] if spec.name == setup.reporter)
     assert isinstance(spec, ReporterSpec)
-    return resolve(spec.create)(facts, spec.make_options(commission.options))
+    return resolve(spec.create)(facts, spec.make_options(setup.options))
 
 
 def _methods(reporter: object) -> dict[str, Callable[[Any], object]]:
-    """Return the methods that want to be called; raise `SpecError` where there is none, or one that never would be."""
+    """Return the methods for events; raise `SpecError` if there is none, or one whose name is misspelt."""
     methods = {name: getattr(reporter, name) for name in EVENTS if callable(getattr(reporter, name, None))}
     for name in dir(reporter):
         meant = difflib.get_close_matches(name, EVENTS, n=1, cutoff=MISSPELT)
@@ -111,20 +111,20 @@ def _methods(reporter: object) -> dict[str, Callable[[Any], object]]:
 
 
 def _call(
-    methods: Mapping[str, Callable[[Any], object]], told: TrackerEvent, run: RunDirectory, facts: RunFacts
+    methods: Mapping[str, Callable[[Any], object]], event: TrackerEvent, run: RunDirectory, facts: RunFacts
 ) -> None:
-    if told.event not in methods:
+    if event.event not in methods:
         return
-    fields = dict(told.fields)
-    if told.cell:
-        fields["cell"] = next(cell for cell in facts.cells if cell.id == told.cell)
-    if told.event == "run_started":
+    fields = dict(event.fields)
+    if event.cell:
+        fields["cell"] = next(cell for cell in facts.cells if cell.id == event.cell)
+    if event.event == "run_started":
         fields["pending"] = tuple(fields["pending"])
-    if told.event == "evaluated":
+    if event.event == "evaluated":
         fields["estimates"] = tuple(msgspec.convert(fields["estimates"], list[Estimate]))
-    if told.event == "cell_finished":
-        fields["result"] = result = msgspec.json.decode(run.cell_path(told.cell).read_bytes())
+    if event.event == "cell_finished":
+        fields["result"] = result = msgspec.json.decode(run.cell_path(event.cell).read_bytes())
         fields |= {"status": result["status"], "reason": result["reason"]}
-        paths = {"samples": run.sample_path(told.cell), "reconstructions": run.reconstruction_path(told.cell)}
+        paths = {"samples": run.sample_path(event.cell), "reconstructions": run.reconstruction_path(event.cell)}
         fields["pictures"] = {name: path for name, path in paths.items() if path.is_file()}
-    methods[told.event](EVENTS[told.event](**fields))
+    methods[event.event](EVENTS[event.event](**fields))

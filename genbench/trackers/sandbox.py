@@ -1,6 +1,6 @@
-"""A reporter's process, sealed off for a rehearsal: as in a run, but with no way to the network, in an empty folder.
+"""A sandboxed tracker process for the conformance kit: as in a run, but without a network, in an empty folder.
 
-What is seen of the reporter beside its answers goes to its log, as lines that begin with `SEEN`.
+What the reporter is seen to do besides replying goes to its log, as lines that begin with `SEEN`.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ NETWORK, STRAY = "network ", "stray "
 
 
 class NoNetworkError(OSError):
-    """What a connection ends in."""
+    """Raised for every connection to another machine."""
 
 
 def main(descriptor: int) -> None:
-    """Be the process whose socket this is."""
+    """Run as a tracker process, connected by the socket with this descriptor."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        sys.addaudithook(_keep_in)
+        sys.addaudithook(_refuse_other_machines)
         try:
             process.main(descriptor)
         finally:
             for path in sorted(Path(folder).rglob("*")):
-                _say(STRAY + str(path.relative_to(folder)))
+                _log(STRAY + str(path.relative_to(folder)))
             os.chdir("/")
 
 
-def _keep_in(event: str, given: tuple[Any, ...]) -> None:
-    """Let nothing be looked up or connected to but this machine."""
+def _refuse_other_machines(event: str, arguments: tuple[Any, ...]) -> None:
+    """Refuse to look up, or connect to, any machine but this one."""
     if event == "socket.getaddrinfo":
-        host = given[0]
-    elif event in ("socket.connect", "socket.sendto") and given[0].family != socket.AF_UNIX:
-        host = given[1][0]
+        host = arguments[0]
+    elif event in ("socket.connect", "socket.sendto") and arguments[0].family != socket.AF_UNIX:
+        host = arguments[1][0]
     else:
         return
     if not _is_this_machine(host):
-        _say(f"{NETWORK}{host}")
-        raise NoNetworkError("the rehearsal has no network")
+        _log(f"{NETWORK}{host}")
+        raise NoNetworkError("the sandbox has no network")
 
 
 def _is_this_machine(host: object) -> bool:
@@ -57,6 +57,6 @@ def _is_this_machine(host: object) -> bool:
         return name in ("localhost", socket.gethostname())
 
 
-def _say(what: str) -> None:
-    sys.__stdout__.write(f"\n{SEEN}{what}\n")  # type: ignore[union-attr]
+def _log(text: str) -> None:
+    sys.__stdout__.write(f"\n{SEEN}{text}\n")  # type: ignore[union-attr]
     sys.__stdout__.flush()  # type: ignore[union-attr]

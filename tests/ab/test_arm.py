@@ -1,4 +1,4 @@
-"""Two revisions of a plugin, really built and really measured against each other, in processes of their own."""
+"""Two revisions of a plugin, built and compared live, in processes of their own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from genbench.ab.arm import Arm, built, installed_arm
 from genbench.ab.comparison import Comparing
 from genbench.ab.reference import find_reference
-from genbench.ab.session import ArmFailed, Live, Protocol, Session
+from genbench.ab.session import ArmFailed, ArmWorker, Protocol, Session
 from genbench.ab.start import forget
 from genbench.ab.wire import Open, Prepare, Prepared
 from genbench.errors import UsageError
@@ -26,7 +26,7 @@ from genbench.gate.sequential import LookSchedule
 GIVEN = {"datasets": ["synthetic"], "batch_size": 4, "profile": "smoke", "metrics": "none"}
 QUICK = Protocol(window_seconds=0.05, rounds=1, warmup_steps=3, control_rounds=5)
 
-# A build backend that needs nothing: it packs the one module, and says where the plugin is.
+# A build backend without dependencies: it packs the one module, with its entry point.
 BACKEND = """
 import zipfile
 NAME = "planted-1-py3-none-any.whl"
@@ -50,7 +50,7 @@ name = "planted"
 version = "1"
 """
 PLUGIN = '''
-"""A GAN whose discriminator is repeated."""
+"""A GAN with repeated discriminator layers."""
 import genbench
 
 def networks(image_shape, latent_dim, num_classes, options):
@@ -108,7 +108,7 @@ def command(*flags: str) -> list[str]:
 
 
 def processes_of(scratch: Path) -> list[str]:
-    """The commands of all processes that have this folder for temporary files."""
+    """Return the commands of all processes that use this folder for temporary files."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -134,7 +134,7 @@ def test_a_stopped_comparison_leaves_its_evidence_and_nothing_else(
     ) as process:
         assert process.stderr is not None
         while not (line := process.stderr.readline()).startswith("[1/32]"):
-            assert line, "it ended by itself"
+            assert line, "the command exited early"
         assert processes_of(scratch)
         process.send_signal(number)
         said, complaints = process.communicate(timeout=60)
@@ -157,7 +157,7 @@ def test_a_full_disk_loses_the_measurements_but_not_the_verdict(repository: Path
 
 
 @pytest.mark.slow
-def test_a_planted_regression_is_found_and_nothing_is_left_behind(repository: Path) -> None:
+def test_a_planted_regression_is_found_and_no_files_are_left(repository: Path) -> None:
     base, head = find_reference("comment", repository), find_reference("slower", repository)
     question = Prepare(given={**GIVEN, "models": "planted"})
     with built(base, head) as arms:
@@ -170,12 +170,12 @@ def test_a_planted_regression_is_found_and_nothing_is_left_behind(repository: Pa
         (decision,) = comparing.decisions()
     assert decision.verdict == "regressed", decision
     assert decision.change is not None
-    assert decision.change > 0.5  # it does many times the work
+    assert decision.change > 0.5  # it does many times as much work
     assert worktrees(repository) == 1
     assert not any(place.exists() for place in places)
 
 
-def test_a_revision_that_does_not_build_says_what_pip_said(repository: Path) -> None:
+def test_a_revision_that_does_not_build_is_reported_with_pips_output(repository: Path) -> None:
     (repository / "backend.py").write_text("raise SystemExit('no such compiler')")
     git(repository, "commit", "-qam", "broken")
     with (
@@ -186,7 +186,7 @@ def test_a_revision_that_does_not_build_says_what_pip_said(repository: Path) -> 
     assert worktrees(repository) == 1
 
 
-def test_a_directory_is_built_without_a_trace_and_without_what_older_builds_left(
+def test_building_a_directory_leaves_no_files_and_ignores_those_of_older_builds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "1")
@@ -206,13 +206,15 @@ def test_a_directory_is_built_without_a_trace_and_without_what_older_builds_left
     assert sorted(root.rglob("*")) == before
 
 
-def test_a_folder_without_a_package_is_named(repository: Path) -> None:
+def test_a_folder_without_a_package_is_reported(repository: Path) -> None:
     side = find_reference("first", repository)
     with pytest.raises(UsageError, match=r"no pyproject.toml in 'plugins/mine'"), built(side, side, ["plugins/mine"]):
         pass
 
 
-def test_an_arm_sees_its_own_code_and_none_of_this_process(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_sees_its_own_code_and_nothing_of_this_process(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONPATH", "/somewhere/else")
     with built(find_reference("first", repository), find_reference("slower", repository)) as (base, head):
         assert base.environment["PYTHONPATH"] != head.environment["PYTHONPATH"]
@@ -222,23 +224,23 @@ def test_an_arm_sees_its_own_code_and_none_of_this_process(repository: Path, mon
             assert layers in (Path(site) / "planted.py").read_text()
 
 
-def test_a_version_without_live_workers_is_named_as_such(tmp_path: Path) -> None:
+def test_a_version_without_live_workers_is_reported(tmp_path: Path) -> None:
     (tmp_path / "genbench").mkdir()
     (tmp_path / "genbench" / "__init__.py").write_text("")
     arm = Arm("base", "an old version", {**os.environ, "PYTHONPATH": str(tmp_path)}, tmp_path)
-    with Live(arm) as live, pytest.raises(ArmFailed, match="older than `genbench ab`"):
-        live.ask(Prepare(given={}))
+    with ArmWorker(arm) as worker, pytest.raises(ArmFailed, match="older than `genbench ab`"):
+        worker.ask(Prepare(given={}))
 
 
-def test_a_worker_that_is_killed_is_told_with_its_arm(tmp_path: Path) -> None:
-    with Live(installed_arm("head", tmp_path)) as live:
-        live._process.kill()
-        with pytest.raises(ArmFailed, match=r"head: its process ended \(exit status -9\)"):
-            live.ask(Prepare(given={}))
+def test_a_killed_worker_is_reported_with_its_arm(tmp_path: Path) -> None:
+    with ArmWorker(installed_arm("head", tmp_path)) as worker:
+        worker._process.kill()
+        with pytest.raises(ArmFailed, match=r"head: its process was killed by SIGKILL"):
+            worker.ask(Prepare(given={}))
 
 
 @pytest.mark.slow
-def test_a_cell_that_kills_its_worker_costs_only_itself(tmp_path: Path) -> None:
+def test_a_cell_that_kills_its_worker_does_not_affect_other_cells(tmp_path: Path) -> None:
     plugin = tmp_path / "deadly.py"
     deadly = textwrap.dedent(PLUGIN).replace("LAYERS", "1").replace("planted", "deadly")
     plugin.write_text(deadly.replace("    import math\n", "    import math, os\n    os._exit(3)\n", 1))
@@ -247,19 +249,19 @@ def test_a_cell_that_kills_its_worker_costs_only_itself(tmp_path: Path) -> None:
     block = Session(*arms, question, QUICK).block(1, ["deadly", "gan"])
     assert [measured.cell for measured in block.measured] == ["gan"]
     assert list(block.failed) == ["deadly"]
-    assert "exit status 3" in block.failed["deadly"]
+    assert "exited with status 3" in block.failed["deadly"]
 
 
-def test_what_a_plugin_prints_does_not_get_between_the_answers(tmp_path: Path) -> None:
+def test_output_of_a_plugin_does_not_mix_with_the_answers(tmp_path: Path) -> None:
     plugin = tmp_path / "loud.py"
     plugin.write_text("print('hello')\n" + textwrap.dedent(PLUGIN).replace("LAYERS", "1").replace("planted", "loud"))
     question = Prepare(given={**GIVEN, "models": "loud", "plugins": [str(plugin)]})
-    with Live(installed_arm("head", tmp_path)) as live:
-        assert isinstance(live.ask(question), Prepared)
-        live.ask(Open(cell="loud", warmup=1))
+    with ArmWorker(installed_arm("head", tmp_path)) as worker:
+        assert isinstance(worker.ask(question), Prepared)
+        worker.ask(Open(cell="loud", warmup=1))
 
 
-def test_an_editable_installation_does_not_complete_an_older_version(
+def test_an_editable_installation_does_not_add_modules_to_an_older_version(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "genbench").mkdir()

@@ -1,4 +1,4 @@
-"""A comparison from its blocks to its verdict, with a session that makes the blocks up."""
+"""A comparison from its blocks to its verdict, with a session that invents the blocks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOKS = LookSchedule((4, 8), (0.002, 0.008))
 TRUTH = Callable[[str, random.Random], float]
 
 
-class MadeUp:
+class FakeSession:
     """Blocks whose log ratios come from a function; NaN is a cell that fails."""
 
     protocol = Protocol()
@@ -48,7 +48,7 @@ def sides(*cells: str, **more: Any) -> Sides:
 
 
 def compared(truth: TRUTH, given: Sides, control: float = 0.0, limit: float = 0.05) -> Comparing:
-    comparing = Comparing(MadeUp(truth, control), given, limit, LOOKS)  # type: ignore[arg-type]
+    comparing = Comparing(FakeSession(truth, control), given, limit, LOOKS)  # type: ignore[arg-type]
     comparing.run()
     return comparing
 
@@ -61,14 +61,14 @@ def slower(**shares: float) -> TRUTH:
     return lambda cell, draws: draws.gauss(math.log1p(shares[cell]), 0.005)
 
 
-def test_each_cell_gets_its_verdict_and_the_whole_the_gravest() -> None:
+def test_each_cell_gets_its_verdict_and_the_comparison_the_worst() -> None:
     comparing = compared(slower(gan=0.0, vae=0.2, dcgan=-0.2), sides("gan", "vae", "dcgan"))
     assert verdicts(comparing) == {"gan": "ok", "vae": "regressed", "dcgan": "improved"}
     assert comparing.verdict(comparing.decisions()) is Verdict.REGRESSED
-    assert len(comparing.blocks) == 4  # all was plain at the first look
+    assert len(comparing.blocks) == 4  # the first look decided everything
 
 
-def test_only_what_is_undecided_is_measured_on() -> None:
+def test_only_undecided_cells_are_measured_further() -> None:
     comparing = compared(slower(plain=0.5, close=0.0497), sides("plain", "close"))
     asked = comparing.session.asked  # type: ignore[attr-defined]
     assert asked[:4] == [["plain", "close"]] * 4
@@ -77,7 +77,7 @@ def test_only_what_is_undecided_is_measured_on() -> None:
     assert comparing.verdict(comparing.decisions()) is Verdict.REGRESSED
 
 
-def test_a_change_near_the_limit_is_inconclusive_and_says_what_would_tell() -> None:
+def test_a_change_near_the_limit_is_inconclusive_and_says_how_many_blocks_would_decide() -> None:
     comparing = compared(slower(gan=0.05), sides("gan"))
     (decision,) = comparing.decisions()
     assert decision.verdict == "inconclusive"
@@ -85,7 +85,7 @@ def test_a_change_near_the_limit_is_inconclusive_and_says_what_would_tell() -> N
     assert comparing.verdict([decision]) is Verdict.INCONCLUSIVE
 
 
-def test_a_cell_that_always_fails_is_given_up_and_never_passes() -> None:
+def test_a_cell_that_always_fails_is_abandoned_and_never_passes() -> None:
     comparing = compared(lambda cell, draws: math.nan if cell == "bad" else draws.gauss(0, 0.005), sides("good", "bad"))
     assert verdicts(comparing) == {"good": "ok", "bad": "no-data"}
     assert sum("bad" in cells for cells in comparing.session.asked) == 2  # type: ignore[attr-defined]
@@ -93,13 +93,13 @@ def test_a_cell_that_always_fails_is_given_up_and_never_passes() -> None:
     assert "it broke" in next(d.reason for d in comparing.decisions() if d.cell == "bad")
 
 
-def test_one_failure_on_the_way_costs_one_block() -> None:
+def test_a_single_failure_costs_one_block() -> None:
     fail = iter([False, True, *[False] * 20])
     comparing = compared(lambda cell, draws: math.nan if next(fail) else draws.gauss(0, 0.005), sides("gan"))
     assert verdicts(comparing) == {"gan": "ok"}
 
 
-def test_what_is_new_is_told_and_does_not_fail_and_what_is_gone_does_not_pass() -> None:
+def test_new_cells_do_not_fail_and_missing_cells_do_not_pass() -> None:
     comparing = compared(slower(gan=0.0), sides("gan", only_head=("fresh",)))
     fresh = next(d for d in comparing.decisions() if d.cell == "fresh")
     assert fresh.presence == "new"
@@ -108,29 +108,29 @@ def test_what_is_new_is_told_and_does_not_fail_and_what_is_gone_does_not_pass() 
     assert gone.verdict(gone.decisions()) is Verdict.NO_DATA
 
 
-def test_a_comparison_of_nothing_never_passes() -> None:
+def test_a_comparison_without_cells_never_passes() -> None:
     comparing = compared(slower(), sides(only_head=("fresh",)))
     assert comparing.blocks == []
     assert comparing.verdict(comparing.decisions()) is Verdict.NO_DATA
 
 
-def test_other_settings_are_not_comparable() -> None:
+def test_different_settings_are_not_comparable() -> None:
     comparing = compared(slower(gan=0.0), sides("gan", not_comparable={"vae": "batch_size: 64 in base, 128 in head"}))
     assert verdicts(comparing) == {"gan": "ok", "vae": "not-comparable"}
     assert comparing.verdict(comparing.decisions()) is Verdict.NOT_COMPARABLE
 
 
 @pytest.mark.parametrize("truth", [0.0, 0.3])
-def test_a_control_that_moved_leaves_everything_open(truth: float) -> None:
+def test_a_changed_control_makes_everything_inconclusive(truth: float) -> None:
     comparing = compared(slower(gan=truth), sides("gan"), control=0.1)
     assert verdicts(comparing) == {"gan": "inconclusive"}
-    assert "neither arm touches" in comparing.decisions()[0].reason
+    assert "neither arm affects" in comparing.decisions()[0].reason
 
 
-def test_time_that_is_up_ends_the_measuring() -> None:
+def test_measuring_ends_when_the_time_is_up() -> None:
     ticks = iter(range(0, 10_000, 10))  # each reading of the clock is ten seconds later
     comparing = Comparing(
-        MadeUp(slower(gan=0.0)),  # type: ignore[arg-type]
+        FakeSession(slower(gan=0.0)),  # type: ignore[arg-type]
         sides("gan"),
         0.05,
         LOOKS,
@@ -141,7 +141,7 @@ def test_time_that_is_up_ends_the_measuring() -> None:
     assert verdicts(comparing) == {"gan": "inconclusive"}
 
 
-def test_the_geometric_mean_of_a_doubling_and_a_halving_is_nothing() -> None:
+def test_the_geometric_mean_of_a_doubling_and_a_halving_is_no_change() -> None:
     comparing = compared(lambda cell, _: math.log(2.0) if cell == "a" else -math.log(2.0), sides("a", "b"))
     assert geometric_mean(comparing.decisions()) == pytest.approx(0.0)
     assert geometric_mean([]) is None
@@ -164,7 +164,7 @@ def written(comparing: Comparing) -> Comparison:
     )
 
 
-def test_what_is_shown_says_what_was_found_in_each_format() -> None:
+def test_every_output_format_shows_the_findings() -> None:
     given = sides("gan", "vae", only_head=("fresh",), not_comparable={"other": "batch_size: 1 in base, 2 in head"})
     comparison = written(compared(slower(gan=0.0, vae=0.2), given))
     shown = ab.text(comparison)

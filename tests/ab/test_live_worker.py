@@ -1,4 +1,4 @@
-"""The worker of an arm, in this process: what it plans, builds and times, and that every failure is an answer."""
+"""The worker of an arm, run in this process: it plans, builds and times cells, and answers every failure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from genbench.plugins.catalogue import discover
 
 
 @pytest.fixture(autouse=True)
-def settings_put_back() -> Iterator[None]:
-    """A worker sets its process up for training; this process goes on to test other things."""
+def restored_settings() -> Iterator[None]:
+    """Undo the worker's setup of torch, so that other tests are not affected."""
     threads = torch.get_num_threads()
     yield
     torch.set_flush_denormal(False)
@@ -34,7 +34,7 @@ def names(**given: object) -> list[str]:
     return cell_names(make_plan(make_request({**TINY, **given}), discover(), "cpu").cells)
 
 
-def test_cells_are_named_by_their_model_and_what_else_tells_them_apart() -> None:
+def test_cells_are_named_by_their_model_and_the_settings_that_distinguish_them() -> None:
     assert names(models="gan,vae") == ["gan", "vae"]
     assert names(models="gan", losses="non-saturating,hinge") == ["gan · non-saturating", "gan · hinge"]
     assert names(models="gan", seeds="0,1") == ["gan · seed 0", "gan · seed 1"]
@@ -53,7 +53,7 @@ def test_a_step_is_built_and_timed() -> None:
     assert all(isinstance(answer, Timed) and answer.seconds > 0 for answer in timed)
 
 
-def test_a_model_that_this_version_does_not_have_is_told_apart_from_the_others() -> None:
+def test_a_model_that_this_version_does_not_have_is_reported_separately() -> None:
     prepared = LiveWorker().answer(Prepare(given={**TINY, "models": "gan,dcgna"}))
     assert isinstance(prepared, Prepared), prepared
     assert [cell.name for cell in prepared.cells] == ["gan"]
@@ -70,13 +70,13 @@ def test_a_model_that_this_version_does_not_have_is_told_apart_from_the_others()
         Time(1),
     ],
 )
-def test_what_cannot_be_done_is_answered_with_the_reason(question: Question) -> None:
+def test_an_impossible_request_is_answered_with_the_reason(question: Question) -> None:
     answer = LiveWorker().answer(question)
     assert isinstance(answer, Failed)
     assert answer.reason
 
 
-def test_questions_and_answers_survive_the_wire() -> None:
+def test_questions_and_answers_survive_encoding() -> None:
     for question in (
         Prepare(given={"models": ["gan"]}),
         Open(cell="gan", warmup=3),
@@ -87,7 +87,7 @@ def test_questions_and_answers_survive_the_wire() -> None:
     assert msgspec.json.decode(msgspec.json.encode(Timed(0.5)), type=Answer) == Timed(0.5)  # type: ignore[arg-type]
 
 
-def test_a_slowed_step_takes_so_much_longer() -> None:
+def test_a_slowed_step_takes_longer_by_its_share() -> None:
     def step() -> None:
         time.sleep(0.01)
 
@@ -98,14 +98,14 @@ def test_a_slowed_step_takes_so_much_longer() -> None:
     assert 0.15 <= time.perf_counter() - begin < 10
 
 
-def test_a_block_in_which_both_slow_down_halfway_shows_no_difference() -> None:
+def test_a_slowdown_of_both_arms_halfway_through_a_block_shows_no_difference() -> None:
     halfway = Measured("gan", 1, "ABBABAAB", (1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0))
     assert halfway.log_ratio == 0.0
     drifting = Measured("gan", 1, "ABBABAAB", tuple(1.02**window for window in range(8)))
     assert drifting.log_ratio == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_few_disturbed_windows_do_not_move_a_block() -> None:
+def test_a_few_disturbed_windows_do_not_change_a_block() -> None:
     quiet = Measured("gan", 1, "ABBABAABABBABAAB", tuple(1.1 if arm == "B" else 1.0 for arm in "ABBABAABABBABAAB"))
     seconds = list(quiet.seconds)
     seconds[1] = seconds[2] = seconds[3] = 9.0

@@ -1,4 +1,4 @@
-"""What a side of a comparison may be called, and what is said of one that is not there."""
+"""How the versions of a comparison are named, and the errors for those that do not exist."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_branch_a_commit_and_a_relative_revision(repository: Path) -> None:
     assert find_reference("topic", repository).commit == first
     assert find_reference("HEAD~1", repository).commit == first
     assert find_reference(last[:8], repository).commit == last
-    assert find_reference("main", repository / "topic").path == repository  # also from a folder inside
+    assert find_reference("main", repository / "topic").path == repository  # also from within a folder
 
 
 def test_a_label_names_the_commit_once(repository: Path) -> None:
@@ -54,17 +54,17 @@ def test_a_misspelt_revision_gets_the_near_miss(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["--upload-pack=x", "-h", "HEAD^{tree}", "", "main..topic"])
-def test_what_is_no_commit_is_refused(repository: Path, text: str) -> None:
+def test_what_does_not_name_a_commit_is_refused(repository: Path, text: str) -> None:
     with pytest.raises(UsageError, match="no revision"):
         find_reference(text, repository)
 
 
 def test_outside_a_repository_a_revision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="in no git repository"):
+    with pytest.raises(UsageError, match="not in a git repository"):
         find_reference("main", tmp_path)
 
 
-def test_a_directory_says_what_is_checked_out_and_whether_it_was_changed(
+def test_a_directory_has_its_commit_and_whether_it_was_changed(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(repository)

@@ -45,7 +45,7 @@ def test_text_shows_distribution_version_status_reason_and_traceback() -> None:
     assert lines["models"][1:3] == ["ok", "genbench"]
     assert "reason: RuntimeError: no licence" in text
     assert "|     raise RuntimeError('no licence')" in text
-    assert "reason: loading it ended the process with exit status 9" in text
+    assert "reason: the process exited with status 9 while loading" in text
     assert "| last words" in text
     assert "note: importing it changed Python's global random numbers: restored" in text
     assert "losses: acme-hinge" not in text

@@ -74,7 +74,7 @@ def test_a_plugin_is_shown_with_everything_it_registers_and_why_a_model_cannot_b
         {"generator": 364, "discriminator": 65},
         {"generator": 44 + 4 * 192 + 192, "discriminator": 193},
     ]
-    assert "exit status 7" in models["crasher"]["parameters"][0]["reason"]
+    assert "exited with status 7" in models["crasher"]["parameters"][0]["reason"]
     assert models["refuser"]["parameters"][0]["reason"] == "ValueError: not in the mood"
     text = "\n".join(text_of("models", data) for data in models.values())
     assert "width: int ≥ 1 (default 4): units" in text

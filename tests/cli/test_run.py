@@ -109,7 +109,7 @@ def test_a_dry_run_plans_estimates_and_writes_nothing(tmp_path: Path) -> None:
     assert cells["sound/minimax"]["possible"] is False
     assert "loss 'minimax' is adversarial, model 'sound' is variational" in cells["sound/minimax"]["reason"]
     assert "build is broken" in cells["raises-in-build/elbo"]["note"]
-    assert "exit status 3" in cells["os-exit-3/elbo"]["note"]
+    assert "exited with status 3" in cells["os-exit-3/elbo"]["note"]
     assert "1 of 6 cells would run" in found["--quiet"]
     assert "impossible: loss 'minimax' is adversarial" in found["--quiet"]
 

@@ -137,7 +137,7 @@ VIOLATIONS = {  # model -> (the rule that it violates, what is found)
     "bad-sets": ("process-untouched", "building 'bad-sets' changed torch's number of threads (from "),
     "bad-forks": ("process-untouched", "its code forks the process"),
     "bad-hangs": ("builds", "it did not finish checking within 6 s"),
-    "bad-exits": ("builds", "checking it ended the process with exit status 7"),
+    "bad-exits": ("builds", "the process exited with status 7 while checking"),
     "bad-wrong-shape": ("image-shapes", "for 4 images (1, 28, 28) the shape of the samples is (4, 1, 26, 28)"),
     "bad-wrong-range": ("value-range", "for images (1, 28, 28), declared (0, 1), found -"),
     "bad-lies": ("builds", "returned the networks generator, discriminator; the family 'variational' needs encoder"),

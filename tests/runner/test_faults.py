@@ -1,4 +1,4 @@
-"""What plugins do wrong costs their own cell: a clear status and reason, and nobody else's result."""
+"""A fault in a plugin affects its own cell only, which gets a clear status and reason."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 from command_line import FAULTS as FAULTS_FILE
 from command_line import TINY, Done, run, wait_until_gone
 
-# model -> status, and what the reason must say
+# model -> status, and a pattern for the reason
 FAULTS: dict[str, tuple[str, str]] = {
     "raises-in-build": ("failed", r"ValueError: build is broken \(faults\.py, line \d+\)"),
     "raises-in-forward": ("failed", r"RuntimeError: forward is broken \(faults\.py, line \d+\)"),
     "sys-exit": ("failed", r"SystemExit"),
-    "os-exit-0": ("failed", r"exit status 0; see .*\.log"),
-    "os-exit-3": ("failed", r"exit status 3; see .*\.log"),
+    "os-exit-0": ("failed", r"exited with status 0; see .*\.log"),
+    "os-exit-3": ("failed", r"exited with status 3; see .*\.log"),
     "segfault": ("failed", r"SIGSEGV; see .*\.log"),
-    "closes-descriptors": ("failed", r"exit status 1; see .*\.log"),
+    "closes-descriptors": ("failed", r"exited with status 1; see .*\.log"),
     "greedy": ("oom", r"--batch-size.*--memory-limit"),
     "greedy-python": ("oom", r"--batch-size.*--memory-limit"),
     "hungry": ("oom", r"--batch-size.*--memory-limit: batch_size 32 does not fit; 8 does"),
@@ -38,7 +38,7 @@ HARMLESS = (
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """One run of all faults, each before a sound neighbour's turn comes."""
+    """One run of all faulty models, followed by the harmless ones."""
     out = tmp_path_factory.mktemp("faults") / "run"
     models = ",".join([*FAULTS, *HARMLESS])
     return run(*TINY, "--models", models, "--memory-limit", "6", out=out)
@@ -53,12 +53,12 @@ def test_a_fault_has_its_status_and_a_reason(faults: Done, model: str) -> None:
 
 
 @pytest.mark.parametrize("model", HARMLESS)
-def test_neighbours_are_unharmed(faults: Done, model: str) -> None:
+def test_other_cells_are_not_affected(faults: Done, model: str) -> None:
     cell = faults.cells[model]
     assert (cell.status, cell.reason, cell.steps) == ("ok", "", 2)
 
 
-def test_failed_cells_show_in_the_exit_code_and_in_the_table(faults: Done) -> None:
+def test_the_exit_code_and_the_table_show_failed_cells(faults: Done) -> None:
     assert faults.code == 5
     assert len(faults.cells) == len(FAULTS) + len(HARMLESS) == len(faults.record.cells)
     for model, (status, _) in FAULTS.items():
@@ -66,13 +66,13 @@ def test_failed_cells_show_in_the_exit_code_and_in_the_table(faults: Done) -> No
     assert "Traceback" not in faults.err
 
 
-def test_output_of_a_plugin_lands_in_its_log_and_nowhere_else(faults: Done) -> None:
+def test_output_of_a_plugin_goes_to_its_log_only(faults: Done) -> None:
     log = faults.run / "logs" / f"{faults.cells['garbage'].id}.log"
     assert log.read_bytes().count(b"not json") == 2000
     assert "garbage garbage" not in faults.out + faults.err
 
 
-def test_the_log_of_a_crash_shows_where_it_happened(faults: Done) -> None:
+def test_the_log_shows_where_a_crash_happened(faults: Done) -> None:
     log = faults.run / "logs" / f"{faults.cells['segfault'].id}.log"
     assert re.search(r"Segmentation fault.*faults\.py", log.read_text(), re.DOTALL)
 
@@ -82,7 +82,7 @@ def test_nothing_that_a_plugin_started_outlives_its_cell(faults: Done, name: str
     wait_until_gone([int((faults.run.parent / "marks" / name).read_text())])
 
 
-def test_a_parameter_that_never_moves_is_named_and_no_speed_is_shown(faults: Done) -> None:
+def test_a_parameter_that_never_changes_is_named_and_no_speed_is_shown(faults: Done) -> None:
     proof = faults.cells["unused-parameter"].proof
     assert proof is not None
     assert not proof.trained
@@ -95,7 +95,7 @@ def test_a_parameter_that_never_moves_is_named_and_no_speed_is_shown(faults: Don
     assert sound.phase_updates == {"autoencoder": 2}
 
 
-def test_what_waits_for_the_device_is_named_with_its_line(faults: Done) -> None:
+def test_device_synchronisations_are_reported_with_their_line(faults: Done) -> None:
     line = next(n for n, text in enumerate(FAULTS_FILE.read_text().splitlines(), 1) if ".item()" in text)
     (note,) = [note for note in faults.cells["reads"].notes if note.startswith("waits for the device")]
     assert f"once per step: `.item()` at faults.py:{line}" in note
@@ -147,7 +147,7 @@ def test_faults_of_losses_datasets_and_metrics(tmp_path: Path) -> None:
     assert "(64, 1, 8, 8), but the spec declares (N, 1, 28, 28)" in by_data["misshapen-data"].reason
 
 
-def test_a_hanging_plugin_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+def test_a_hanging_plugin_is_killed_with_everything_that_it_started(tmp_path: Path) -> None:
     done = run(*TINY, "--models", "hangs,swallows-sigterm,sound", "--timeout", "6", out=tmp_path / "run")
     assert done.code == 5
     for model in ("hangs", "swallows-sigterm"):
@@ -159,7 +159,7 @@ def test_a_hanging_plugin_is_ended_with_all_that_it_started(tmp_path: Path) -> N
     wait_until_gone(int((marks / name).read_text()) for name in ("hanging", "swallowing", "grandchild"))
 
 
-def test_a_limit_too_small_for_any_cell_is_named(tmp_path: Path) -> None:
+def test_a_memory_limit_too_small_for_any_cell_is_reported(tmp_path: Path) -> None:
     done = run(*TINY, "--models", "sound", "--memory-limit", "0.001", out=tmp_path / "run")
     assert done.code == 5
     assert done.cells["sound"].status == "oom", done.cells["sound"].reason

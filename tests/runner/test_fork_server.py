@@ -1,4 +1,4 @@
-"""The template: what all workers need is there before the first of them, and nothing runs that a fork would break."""
+"""The fork server: all that workers need is loaded before the first, and no thread runs that a fork would break."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 COUNT = """
 import os, sys
-import torch  # with NumPy, whose BLAS starts threads of its own, and sees to it that forks are safe
+import torch  # with NumPy, whose BLAS starts threads of its own and makes forks safe
 of_libraries = len(os.listdir("/proc/self/task"))
 from genbench.runner.fork_server import preload
 preload()

@@ -1,4 +1,4 @@
-"""Disks that are full from the start, or become full: a small file system is mounted for real, in a namespace."""
+"""Disks that are full from the start, or become full: a small file system is really mounted, in a namespace."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KIB = 1024
 
 @dataclass(frozen=True)
 class Disk:
-    """A file system of its own, which only processes started with `prefix` see under `path`."""
+    """A separate file system, which only processes started with `prefix` see under `path`."""
 
     path: Path
     seen_from_here: Path
@@ -34,8 +34,8 @@ class Disk:
         return sum(path.lstat().st_blocks * 512 for path in self.seen_from_here.rglob("*"))
 
     def free(self) -> int:
-        told = os.statvfs(self.seen_from_here)
-        return told.f_bavail * told.f_frsize
+        statistics = os.statvfs(self.seen_from_here)
+        return statistics.f_bavail * statistics.f_frsize
 
     def run(self, *arguments: str, resume: bool = False, **variables: str) -> Done:
         """Run `genbench run` with its run directory on this disk."""
@@ -81,13 +81,13 @@ def test_a_disk_that_is_full_from_the_start(disk: Disk) -> None:
     assert "Traceback" not in done.err
 
 
-def test_a_disk_that_becomes_full_loses_nothing_that_was_finished(disk: Disk) -> None:
+def test_finished_results_survive_a_disk_that_becomes_full(disk: Disk) -> None:
     filler = disk.path / "filler"
     full = disk.run(*TINY, "--models", "sound,fills-the-disk,unused-parameter", FAULTS_FILL=str(filler))
     assert full.code == 5
     assert "The result of fills-the-disk-" in full.err
     assert "No space left on device" in full.err
-    assert f"Make room, or make it writable, then: genbench run --resume {disk.path / 'run'}" in full.err
+    assert f"Free some space or fix the permissions, then: genbench run --resume {disk.path / 'run'}" in full.err
     assert "Traceback" not in full.err
     assert {name: cell.status for name, cell in full.cells.items()} == {"sound": "ok"}
     finished = snapshot(full.run / "cells")
@@ -102,8 +102,8 @@ def test_a_disk_that_becomes_full_loses_nothing_that_was_finished(disk: Disk) ->
     assert not list(resumed.run.rglob("*.tmp"))
 
 
-def test_files_that_find_no_room_cost_themselves_and_not_the_numbers(disk: Disk) -> None:
-    """Room for plan, results and log, not for weights of a megabyte, nor for the checkpoint."""
+def test_large_files_without_space_do_not_affect_the_measurements(disk: Disk) -> None:
+    """There is space for plan, results and log, but not for weights of a megabyte, nor for the checkpoint."""
     disk.resize(400 * KIB)
     done = disk.run(*TINY, "--models", "vae", "--set", "vae.hidden=200", GENBENCH_CHECKPOINT_SECONDS="0")
     cell = done.cells["vae"]

@@ -1,4 +1,4 @@
-"""Runs that are killed or interrupted: nothing is left running, and `--resume` finishes without repeating."""
+"""Killed and interrupted runs: nothing is left running, and `--resume` finishes the run without repeating a cell."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
 
 
 def training_steps(going: Going) -> dict[int, int]:
-    """How many training steps each worker process ran."""
+    """Return the number of training steps of each worker process."""
     counts: dict[int, int] = {}
     for line in (going.marks / "steps").read_text().splitlines():
         counts[int(line.split()[0])] = counts.get(int(line.split()[0]), 0) + 1
     return counts
 
 
-def family_of(going: Going) -> list[int]:
+def processes_of(going: Going) -> list[int]:
     template = template_of(going.process.pid)
     return [template, *children(template)]
 
 
-def test_killed_processes_cost_their_cell_and_resume_repeats_nothing_else(tmp_path: Path) -> None:
+def test_a_killed_process_fails_its_cell_only_and_resume_repeats_only_that(tmp_path: Path) -> None:
     models = ("--models", "sound,slow,unused-parameter", "--seeds", "0,1")
     going = start(*LONG, *models, out=tmp_path / "run", **SLOW)
     os.kill(going.mark("training"), signal.SIGKILL)
@@ -52,15 +52,15 @@ def test_killed_processes_cost_their_cell_and_resume_repeats_nothing_else(tmp_pa
     wait_until_gone([second])
     assert done.code == 5
     cells = {(cell.identity.model.name, cell.identity.seed): cell for cell in done.run_cells}
-    assert "the worker was ended by SIGKILL" in cells["slow", 0].reason
-    assert "the process that starts workers was ended by SIGKILL" in cells["slow", 1].reason
+    assert "the worker was killed by SIGKILL" in cells["slow", 0].reason
+    assert "the process that starts workers was killed by SIGKILL" in cells["slow", 1].reason
     assert {key: cell.status for key, cell in cells.items()} == {
         **{("sound", seed): "ok" for seed in (0, 1)},
         **{("slow", seed): "failed" for seed in (0, 1)},
         **{("unused-parameter", seed): "ok" for seed in (0, 1)},
     }
 
-    cut = going.run / "cells" / f"{cells['sound', 1].id}.json"  # as a dying machine may leave it
+    cut = going.run / "cells" / f"{cells['sound', 1].id}.json"  # as a machine that fails may leave it
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     for verb in ("show", "table"):
         answer = subprocess.run([*GENBENCH, verb, str(going.run)], capture_output=True, text=True, check=False)
@@ -78,15 +78,15 @@ def test_killed_processes_cost_their_cell_and_resume_repeats_nothing_else(tmp_pa
     assert not list((going.run / "checkpoints").glob("*resume*"))
 
 
-def test_a_killed_supervisor_takes_everything_along_and_resume_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+def test_killing_the_supervisor_kills_everything_and_resume_starts_from_the_checkpoint(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")
     wait_until(lambda: bool(list(going.run.glob("checkpoints/*.resume.safetensors"))), going.process)
-    family = family_of(going)
-    assert len(family) == 2
+    processes = processes_of(going)
+    assert len(processes) == 2
     going.process.kill()
     going.process.communicate()
-    wait_until_gone(family)
+    wait_until_gone(processes)
     killed = training_steps(going)
 
     done = run(out=going.run, resume=True)
@@ -97,10 +97,10 @@ def test_a_killed_supervisor_takes_everything_along_and_resume_goes_on_from_the_
     assert 0 < at <= sum(killed.values())
     assert cell.steps == STEPS
     second = {pid: steps for pid, steps in training_steps(going).items() if pid not in killed}
-    assert list(second.values()) == [STEPS - at + 1]  # and the one in which operations are counted
+    assert list(second.values()) == [STEPS - at + 1]  # and one step in which operations are counted
     assert sum(window.steps for window in cell.windows) == STEPS
 
-    # The interrupted training ended where one without a pause ends, dropout and all.
+    # The interrupted training ends with the same weights as an uninterrupted one, including dropout.
     whole = run(*LONG, "--models", "slow", out=tmp_path / "whole")
     assert whole.code == 0, whole.err
     first, other = (load_file(d.run / "checkpoints" / f"{cell.id}.safetensors") for d in (done, whole))
@@ -120,7 +120,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path: Path, moment: str
     images = str(32 * (STEPS if moment == "training" else 2))
     going = start(*LONG, *arguments, "--images", images, out=tmp_path / "a run", **SLOW)
     going.mark(moment)
-    family = family_of(going)
+    processes = processes_of(going)
     if moment == "loading":
         second = run(out=going.run, resume=True)
         assert second.code == 2
@@ -131,7 +131,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path: Path, moment: str
     assert done.err.rstrip().endswith(f"Interrupted.\nGo on with: genbench run --resume '{going.run}'")
     assert "Traceback" not in done.err
     assert done.cells == {}
-    wait_until_gone(family)
+    wait_until_gone(processes)
 
     resumed = run(out=going.run, resume=True)
     assert resumed.code == 0, resumed.err
@@ -143,20 +143,20 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path: Path, moment: str
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     going = start(*TINY, "--models", "swallows-sigterm", out=tmp_path / "run")
     worker = going.mark("swallowing")
-    family = family_of(going)
+    processes = processes_of(going)
     going.process.send_signal(signal.SIGINT)
     assert going.process.stderr is not None
     while "Ctrl-C again" not in going.process.stderr.readline():
         pass
-    assert going.process.poll() is None  # it waits for a worker that will not listen
+    assert going.process.poll() is None  # it waits for a worker that ignores the request
     going.process.send_signal(signal.SIGINT)
-    done = going.end(10)  # much less than the grace that the worker has
+    done = going.end(10)  # much less than the worker's grace period
     assert done.code == 130
     assert "Go on with: genbench run --resume" in done.err
-    wait_until_gone([worker, *family])
+    wait_until_gone([worker, *processes])
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_the_cell_trained_anew(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_moved_away_and_the_cell_starts_again(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")
     going.process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A cell that two processes train, for real: one result, one fault for all, nothing left running, exact resumption."""
+"""A cell that two processes train: one result, one failure for all, nothing left running, exact resumption."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
 
 
 def ranks(going: Going) -> list[int]:
-    """Return the processes that train, once both do."""
+    """Return the ids of both ranks, once both are running."""
     found: list[int] = []
 
     def both() -> bool:
@@ -41,21 +41,19 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Done:
 @pytest.mark.parametrize(
     ("model", "status", "reason"),
     [
-        ("os-exit-0", "failed", r"rank \d of 2 ended by itself with exit status 0"),
+        ("os-exit-0", "failed", r"rank \d of 2 exited with status 0"),
         ("raises-in-forward", "failed", r"rank \d of 2: RuntimeError: forward is broken \(faults\.py, line \d+\)"),
         ("greedy", "oom", r"rank \d of 2: .*--batch-size"),
         ("not-a-number", "diverged", r"not finite from step 2 on; first bad step \d: the gradient of encoder"),
     ],
 )
-def test_a_fault_in_the_processes_has_its_status_and_a_reason(
-    faults: Done, model: str, status: str, reason: str
-) -> None:
+def test_a_fault_in_a_rank_has_its_status_and_a_reason(faults: Done, model: str, status: str, reason: str) -> None:
     cell = faults.cells[model]
     assert cell.status == status, cell.reason
     assert re.search(reason, cell.reason, re.DOTALL), cell.reason
 
 
-def test_what_two_processes_trained_is_one_result(faults: Done) -> None:
+def test_two_processes_produce_one_result(faults: Done) -> None:
     cell = faults.cells["sound"]
     assert (cell.status, cell.reason, cell.steps, cell.images) == ("ok", "", 2, 64)
     assert [(window.steps, window.images) for window in cell.windows] == [(1, 32), (1, 32)]
@@ -66,13 +64,13 @@ def test_what_two_processes_trained_is_one_result(faults: Done) -> None:
     assert cell.proof.trained
     assert cell.energy is not None
     assert cell.energy.reason
-    assert len(cell.evaluations) == 2  # by one of them alone, while the other waits
+    assert len(cell.evaluations) == 2  # by the main rank, while the other waits
     assert cell.best is not None
     alone = run(*TINY, "--models", "sound", out=faults.run.parent / "alone").cells["sound"]
     assert cell.flops_per_image == alone.flops_per_image
 
 
-def test_a_killed_process_costs_its_cell_only_and_the_other_ends_too(tmp_path: Path) -> None:
+def test_a_killed_rank_fails_its_cell_only_and_the_other_rank_exits(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow,sound", out=tmp_path / "run", **SLOW)
     going.mark("training")
     both = ranks(going)
@@ -81,21 +79,21 @@ def test_a_killed_process_costs_its_cell_only_and_the_other_ends_too(tmp_path: P
     done = going.end()
     assert done.code == 5
     assert done.cells["slow"].status == "failed"
-    assert re.search(r"rank \d of 2 was ended by SIGKILL", done.cells["slow"].reason), done.cells["slow"].reason
+    assert re.search(r"rank \d of 2 was killed by SIGKILL", done.cells["slow"].reason), done.cells["slow"].reason
     assert done.cells["sound"].status == "ok"
 
 
-def test_a_killed_supervisor_takes_the_processes_along(tmp_path: Path) -> None:
+def test_killing_the_supervisor_kills_the_ranks(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")
-    family = [template_of(going.process.pid), *ranks(going)]
+    processes = [template_of(going.process.pid), *ranks(going)]
     going.process.kill()
     going.process.communicate()
-    wait_until_gone(family)
+    wait_until_gone(processes)
 
 
-def test_an_interrupted_training_goes_on_exactly(tmp_path: Path) -> None:
-    """Dropout, noise and augmentation of each process too: the weights are those of a training without a pause."""
+def test_an_interrupted_training_resumes_exactly(tmp_path: Path) -> None:
+    """Including dropout, noise and augmentation of each rank: the weights equal those of an uninterrupted training."""
     how = (*LONG, "--models", "slow", "--augment-flip", "0.5", "--augment-rotate", "10")
     going = start(*how, out=tmp_path / "run", **SLOW)
     going.mark("training")
@@ -117,7 +115,7 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path: Path) -> None:
     assert all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_a_time_limit_ends_the_processes(tmp_path: Path) -> None:
+def test_a_time_limit_ends_the_ranks(tmp_path: Path) -> None:
     going = start(*TWO, "--models", "hangs", "--timeout", "4", out=tmp_path / "run")
     going.mark("hanging")
     both = ranks(going)
@@ -126,8 +124,8 @@ def test_a_time_limit_ends_the_processes(tmp_path: Path) -> None:
     wait_until_gone(both)
 
 
-def test_two_runs_that_meet_train_one_cell_each_after_the_other(tmp_path: Path) -> None:
-    """As on two machines: each run has a directory of its own, one of them gets the results."""
+def test_two_runs_train_one_cell_after_the_other_together(tmp_path: Path) -> None:
+    """As on two machines: each run has a directory of its own, and one of them gets the results."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

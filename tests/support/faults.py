@@ -1,4 +1,4 @@
-"""A plugin whose models, losses, datasets and metrics do everything that a plugin must not do.
+"""A plugin whose models, losses, datasets and metrics have every kind of fault.
 
 Torch is imported at the top on purpose: most plugins do so.
 """
@@ -19,9 +19,9 @@ import genbench
 
 
 def mark(name):
-    """Leave this process's id where the test looks for it; whole at once."""
+    """Write this process's id, atomically, where the test expects it."""
     path = Path(os.environ["FAULTS_MARKS"], name)
-    half = path.with_name(f"{name}.{os.getpid()}.tmp")  # of two processes, each may leave it
+    half = path.with_name(f"{name}.{os.getpid()}.tmp")  # two processes may both write it
     half.write_text(str(os.getpid()))
     half.replace(path)
 
@@ -56,7 +56,7 @@ def sound(image_shape, latent_dim, encoder=Encoder, **settings):
 
 
 class Slow(Encoder):
-    """Takes a hundredth of a second per step while FAULTS_SLOW is set, and counts its training steps."""
+    """Takes a hundredth of a second longer per step if FAULTS_SLOW is set, and counts its training steps."""
 
     calls = 0
 
@@ -93,7 +93,7 @@ class Reads(Encoder):
 
 
 class LosesTheGpu(Encoder):
-    """What torch raises when a kernel fails, or the GPU is gone."""
+    """Raises what torch raises when a kernel fails or the GPU is lost."""
 
     what = "unspecified launch failure"
 
@@ -121,18 +121,18 @@ class Unused(Encoder):
 
 
 class Constant(nn.Module):
-    """The same picture whatever the latents."""
+    """The same image for all latents."""
 
     def __init__(self, image_shape):
         super().__init__()
-        self.picture = nn.Parameter(torch.zeros(image_shape))
+        self.image = nn.Parameter(torch.zeros(image_shape))
 
     def forward(self, latents):
-        return self.picture.expand(len(latents), *self.picture.shape)
+        return self.image.expand(len(latents), *self.image.shape)
 
 
 def does(what):
-    """Return a `build` that does something first."""
+    """Return a `build` that first calls a function."""
 
     def build(image_shape, latent_dim, num_classes, options):
         what()
@@ -194,7 +194,7 @@ def swallows_sigterm():
 
 
 def fills_the_disk():
-    """Leave no room on the disk that FAULTS_FILL names."""
+    """Fill the disk that holds the file FAULTS_FILL."""
     if not os.environ.get("FAULTS_FILL"):
         return
     try:
@@ -206,7 +206,7 @@ def fills_the_disk():
 
 
 def two_minds():
-    """A copy of the worker runs on from here, as a careless use of fork does."""
+    """Fork a copy of the worker that runs on, as a careless use of fork does."""
     os.fork()
 
 
@@ -284,7 +284,7 @@ def genbench_models():
     common = {"family": "variational", "default_loss": "elbo", "latent_dim": 2}
     for name, build in BUILDS.items():
         yield genbench.ModelSpec(name=name, build=build, value_range=(0.0, 1.0), output="logits", **common)
-    # Says (5, 6) and returns what is near 0.
+    # Declares (5, 6) and returns values near 0.
     yield genbench.ModelSpec(
         name="wrong-range", build=BUILDS["sound"], value_range=(5.0, 6.0), output="images", **common
     )
@@ -323,7 +323,7 @@ def load_slowly(options, cache):
 def genbench_datasets():
     yield genbench.DatasetSpec(name="broken-data", image_shape=(1, 28, 28), load=load_broken)
     yield genbench.DatasetSpec(name="slow-data", image_shape=(1, 8, 8), load=load_slowly)
-    # Says (1, 28, 28) and returns (1, 8, 8).
+    # Declares (1, 28, 28) and returns (1, 8, 8).
     yield genbench.DatasetSpec(
         name="misshapen-data",
         image_shape=(1, 28, 28),

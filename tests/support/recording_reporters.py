@@ -1,4 +1,4 @@
-"""Reporters that do what they should, and reporters that do everything that they must not."""
+"""Reporters that behave well, and reporters with every kind of fault."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import genbench
 
 
 class Lines:
-    """Writes each event as a line of JSON, beside this process's number."""
+    """Writes each event as a line of JSON."""
 
     def __init__(self, run, options):
         self.path = run.path / options.file
@@ -53,7 +53,7 @@ class Exits:
 
 
 class Hangs:
-    """In its first event."""
+    """Hangs in its first event."""
 
     def run_started(self, event):
         time.sleep(600)
@@ -65,7 +65,7 @@ class HangsAtEnd:
 
 
 class Slow:
-    """For two windows: late, but nothing is lost."""
+    """Is slow for two windows, but loses none."""
 
     def __init__(self, run):
         self.path, self.windows = run.path / "slow", 0

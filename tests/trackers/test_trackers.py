@@ -1,4 +1,4 @@
-"""Reporters: what they are told and when, and that none of them can harm a run."""
+"""Reporters: which events they get and when, and that none of them can harm a run."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def events(run_path: Path, name: str = "events.jsonl") -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run_path / name).read_text(encoding="utf-8").splitlines()]
 
 
-def names(told: list[dict[str, Any]]) -> list[str]:
-    return [event["event"] for event in told]
+def names(sent: list[dict[str, Any]]) -> list[str]:
+    return [event["event"] for event in sent]
 
 
-def course(cell: CellResult) -> list[str]:
-    """The events of a cell, from its result: windows and evaluations by their steps."""
+def expected_events(cell: CellResult) -> list[str]:
+    """The expected events of a cell, from its result: windows and evaluations in the order of their steps."""
     moments: list[tuple[float, str]] = [(window.step, "window_finished") for window in cell.windows]
     moments += [(evaluation.step + 0.5, "evaluated") for evaluation in cell.evaluations]
     return ["cell_started", *(name for _, name in sorted(moments)), "cell_finished"]
@@ -44,38 +44,38 @@ def test_events_arrive_in_order_and_hold_what_the_results_hold(tmp_path: Path) -
     metrics = ("--metrics", "diversity", "--evaluate-every", "128", "--images", "192")
     done = run(*TINY, *metrics, "--models", "sound", "--seeds", "0,1", *REPORTERS, "lines", out=tmp_path / "run")
     assert done.code == 0, done.err
-    told = events(done.run)
+    sent = events(done.run)
     cells = {cell.id: cell for cell in done.run_cells}
     first, second = (cells[cell.id] for cell in done.record.cells)
-    assert names(told) == ["create", "run_started", *course(first), *course(second), "run_finished"]
-    assert told[0]["cells"] == told[1]["pending"] == [cell.id for cell in done.record.cells]
-    begun = told[2]
+    assert names(sent) == ["create", "run_started", *expected_events(first), *expected_events(second), "run_finished"]
+    assert sent[0]["cells"] == sent[1]["pending"] == [cell.id for cell in done.record.cells]
+    begun = sent[2]
     assert (begun["index"], begun["total"], begun["steps"]) == (1, 2, 6)
     assert begun["settings"]["batch_size"] == 32
     assert begun["settings"]["model"] == "sound"
     assert begun["cell"]["id"] == first.id
-    told_of_first = told[2 : 2 + len(course(first))]
-    windows = [event for event in told_of_first if event["event"] == "window_finished"]
+    of_first = sent[2 : 2 + len(expected_events(first))]
+    windows = [event for event in of_first if event["event"] == "window_finished"]
     for event, window, point in zip(windows, first.windows, first.curves, strict=True):
         assert (event["step"], event["images"], event["terms"]) == (point.step, point.images, point.terms)
         assert event["images_per_second"] == pytest.approx(window.images / window.seconds)
         assert event["warmup"] == window.warmup
-    measured = [event for event in told_of_first if event["event"] == "evaluated"]
+    measured = [event for event in of_first if event["event"] == "evaluated"]
     for event, evaluation in zip(measured, first.evaluations, strict=True):
         assert event["images"] == evaluation.images
         expected = [[e.metric, e.value, e.standard_error] for e in evaluation.estimates]
         assert event["estimates"] == expected
-    ended = told_of_first[-1]
+    ended = of_first[-1]
     assert (ended["id"], ended["status"], ended["windows"]) == (first.id, "ok", len(first.windows))
     assert ended["pictures"] == {"samples": True, "reconstructions": True}
-    assert told[-1] == {"event": "run_finished", "interrupted": False}
-    assert not alive(told[0]["pid"])
+    assert sent[-1] == {"event": "run_finished", "interrupted": False}
+    assert not alive(sent[0]["pid"])
 
 
-def test_a_bad_reporter_costs_a_warning_and_nothing_else(tmp_path: Path) -> None:
+def test_a_bad_reporter_causes_a_warning_and_no_other_harm(tmp_path: Path) -> None:
     bad = "raises,exits,hangs,hangs-at-end,misspelt,nothing"
-    listening = (*REPORTERS, f"lines,{bad}", "--quiet", "--json")
-    done = run(*TINY, "--models", "sound", *listening, out=tmp_path / "run", GENBENCH_REPORTER_TIMEOUT="6")
+    reporters = (*REPORTERS, f"lines,{bad}", "--quiet", "--json")
+    done = run(*TINY, "--models", "sound", *reporters, out=tmp_path / "run", GENBENCH_REPORTER_TIMEOUT="6")
     assert done.code == 0, done.err
     assert json.loads(done.out)
     assert names(events(done.run))[-2:] == ["cell_finished", "run_finished"]
@@ -83,7 +83,7 @@ def test_a_bad_reporter_costs_a_warning_and_nothing_else(tmp_path: Path) -> None
     assert all(line.startswith("Warning: the reporter '") for line in warnings)
     said = {name: [line for line in warnings if f"'{name}'" in line] for name in bad.split(",")}
     assert "failed in window_finished: RuntimeError: the tracker is out of order" in said["raises"][0]
-    assert "ended by itself with exit status 7" in said["exits"][0]
+    assert "exited with status 7" in said["exits"][0]
     assert "takes longer than 6 s" in said["hangs"][0]
     assert "still busy at the end" in said["hangs"][1]
     assert "still busy at the end" in said["hangs-at-end"][0]
@@ -94,7 +94,7 @@ def test_a_bad_reporter_costs_a_warning_and_nothing_else(tmp_path: Path) -> None
     assert "Traceback" in log
 
 
-def test_a_slow_reporter_is_not_waited_for_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_run_does_not_wait_for_a_slow_reporter_which_loses_no_event(tmp_path: Path) -> None:
     began = time.monotonic()
     long = ("--images", str(32 * 40))
     done = run(*TINY, *long, "--models", "sound", *REPORTERS, "slow", out=tmp_path / "run")
@@ -104,7 +104,7 @@ def test_a_slow_reporter_is_not_waited_for_and_loses_nothing(tmp_path: Path) -> 
     assert (done.run / "slow").read_text() == str(len(done.run_cells[0].windows))
 
 
-def test_what_is_missing_is_said_before_anything_trains_and_the_run_goes_on_without(tmp_path: Path) -> None:
+def test_a_missing_library_is_reported_before_training_and_the_run_can_go_on_without_it(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = run(*TINY, "--models", "sound", *REPORTERS, "lines,missing", out=out)
     assert done.code == 2
@@ -117,7 +117,7 @@ def test_what_is_missing_is_said_before_anything_trains_and_the_run_goes_on_with
     assert names(events(out))[-2:] == ["cell_finished", "run_finished"]
 
 
-def test_names_and_options_are_checked_before_anything_is_done(tmp_path: Path) -> None:
+def test_names_and_options_are_checked_first(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = run(*TINY, "--models", "sound", *REPORTERS, "line", out=out)
     assert (done.code, out.exists()) == (2, False)
@@ -127,27 +127,27 @@ def test_names_and_options_are_checked_before_anything_is_done(tmp_path: Path) -
     assert "Unknown option lines.fil. Did you mean 'file'?" in done.err
 
 
-def test_telling_never_blocks_and_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sending_events_never_blocks_and_the_queue_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENBENCH_REPORTER_TIMEOUT", "3")
-    monkeypatch.setattr(dispatch, "MOST_WAITING", 500)
+    monkeypatch.setattr(dispatch, "MOST_QUEUED", 500)
     plugin = REPORTERS[1]
     catalogue = discover([plugin])
     plan = make_plan(make_request({"models": "gan", "reporters": "hangs"}), catalogue, "cpu")
     record = RunRecord(created="", genbench="", profile="smoke", cells=plan.cells)
     chosen = [(choice, catalogue.reporters["hangs"].plugin) for choice in choose_reporters(["hangs"], {}, catalogue)]
     warnings: list[str] = []
-    with dispatch.Trackers(warnings.append) as listeners:
-        listeners.start(RunDirectory.create(tmp_path / "run", record), chosen)
-        listeners.tell("run_started", pending=[])
+    with dispatch.Trackers(warnings.append) as trackers:
+        trackers.start(RunDirectory.create(tmp_path / "run", record), chosen)
+        trackers.send_event("run_started", pending=[])
         window = {"images": 1, "images_per_second": 1.0, "terms": {"loss": 1.0}, "warmup": False}
         began = time.monotonic()
         for step in range(5000):
-            listeners.tell("window_finished", plan.cells[0].id, step=step, **window)
+            trackers.send_event("window_finished", plan.cells[0].id, step=step, **window)
         assert time.monotonic() - began < 2  # 0.2 s on a quiet machine
         began = time.monotonic()
-        listeners.end(interrupted=False)
+        trackers.end(interrupted=False)
         assert time.monotonic() - began < 10
-    said = ["takes longer than 3 s", "too far behind: windows are left out", "still busy at the end"]
+    said = ["takes longer than 3 s", "too far behind: windows are dropped", "still busy at the end"]
     assert [text in warning for text, warning in zip(said, warnings, strict=True)] == [True] * 3
 
 
@@ -157,27 +157,27 @@ def reporter_of(going: Going, name: str = "events.jsonl") -> int:
     return int(events(going.run, name)[0]["pid"])
 
 
-def test_interrupted_runs_end_their_reporters_well_and_resume_tells_the_rest(tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_its_reporters_and_the_resumed_run_sends_the_rest(tmp_path: Path) -> None:
     long = (*TINY, "--images", str(32 * STEPS), "--models", "sound,slow")
-    options = ("--set", "lines.file=told.jsonl")
+    options = ("--set", "lines.file=sent.jsonl")
     going = start(*long, *REPORTERS, "lines", *options, out=tmp_path / "run", **SLOW)
     going.mark("training")
     os.kill(going.process.pid, signal.SIGINT)
     done = going.end()
     assert done.code == 130
-    first = events(done.run, "told.jsonl")
+    first = events(done.run, "sent.jsonl")
     assert first[-1] == {"event": "run_finished", "interrupted": True}
     assert names(first).count("cell_finished") == 1
     done = run(out=done.run, resume=True)
     assert done.code == 0, done.err
-    second = events(done.run, "told.jsonl")[len(first) :]
-    assert second[1]["pending"] == [done.cells["slow"].id]  # what is finished is not told again
+    second = events(done.run, "sent.jsonl")[len(first) :]
+    assert second[1]["pending"] == [done.cells["slow"].id]  # what is finished is not sent again
     assert names(second).count("cell_started") == names(second).count("cell_finished") == 1
     windows = [event for event in second if event["event"] == "window_finished"]
-    assert windows[0]["step"] > 60  # it goes on where it stopped
+    assert windows[0]["step"] > 60  # it resumes where it stopped
 
 
-def test_no_reporter_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
+def test_no_reporter_outlives_a_killed_run(tmp_path: Path) -> None:
     long = (*TINY, "--images", str(32 * STEPS), "--models", "slow")
     going = start(*long, *REPORTERS, "lines,hangs", out=tmp_path / "run", **SLOW)
     pid = reporter_of(going)

@@ -1,4 +1,4 @@
-"""What workers are set to: freed memory stays with them, and denormal numbers cost no time."""
+"""The environment of workers: freed memory stays with them, and denormal numbers cost no time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from genbench.runner import pool
-from genbench.runner.pool import worker_environment
+from genbench.process import environment
+from genbench.process.environment import worker_environment
 
 FAULTS = """
 import resource
@@ -41,14 +41,14 @@ def python(program: str, environment: dict[str, str]) -> list[int]:
     return [int(word) for word in done.stdout.split()]
 
 
-@pytest.mark.skipif(not pool._glibc_version(), reason="another C library")
-def test_a_worker_asks_the_kernel_once_for_memory_that_it_frees_and_takes_again() -> None:
+@pytest.mark.skipif(not environment._glibc_version(), reason="another C library")
+def test_a_worker_requests_memory_that_it_reuses_only_once_from_the_kernel() -> None:
     (found,) = python(FAULTS, worker_environment())
     assert found < 100  # 20 blocks have 81,920 pages
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="how threads inherit it is Linux's way")
-def test_denormal_numbers_are_taken_for_zero_in_all_threads() -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="how threads inherit the setting is specific to Linux")
+def test_denormal_numbers_are_flushed_to_zero_in_all_threads() -> None:
     threads, left = python(DENORMALS, dict(os.environ))
     assert threads == 2
     assert left == 0
@@ -62,15 +62,15 @@ def test_denormal_numbers_are_taken_for_zero_in_all_threads() -> None:
         ({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}, "MALLOC_MMAP_THRESHOLD_"),
     ],
 )
-def test_what_the_user_chose_is_left_as_it_is(given: dict[str, str], kept: str) -> None:
+def test_settings_of_the_user_are_kept(given: dict[str, str], kept: str) -> None:
     assert kept in worker_environment({})
     assert kept not in worker_environment(given)
     assert worker_environment(given).items() >= given.items()
 
 
 @pytest.mark.parametrize(("version", "threshold"), [("glibc 2.31", 32 << 20), ("glibc 2.36", 1 << 30)])
-def test_no_version_of_glibc_is_given_a_threshold_that_it_refuses(
+def test_no_version_of_glibc_gets_a_threshold_that_it_refuses(
     version: str, threshold: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool.os, "confstr", lambda _: version)
+    monkeypatch.setattr(environment.os, "confstr", lambda _: version)
     assert worker_environment({})["MALLOC_MMAP_THRESHOLD_"] == str(threshold)
