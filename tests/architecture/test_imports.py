@@ -55,15 +55,15 @@ def package_of(module: str) -> str:
 
 
 IMPORTS = [
-    (module, target, line)
-    for module, tree in TREES.items()
-    for target, line in imported(tree, package_of(module))
+    (module, target, line) for module, tree in TREES.items() for target, line in imported(tree, package_of(module))
 ]
 
 
 def contract(kind: str, name: str) -> dict[str, Any]:
     """Return the only import-linter contract of this kind whose name contains this text."""
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
     (found,) = (each for each in contracts if each["type"] == kind and name in each["name"])
     return dict(found)
 
