@@ -77,7 +77,7 @@ def test_the_first_change_touches_code_test_documentation_and_changelog(reposito
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3000)
 def test_the_commands_of_the_first_change(repository: Path, scripts: Path) -> None:
     if shutil.which("just", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])) is None:
         pytest.fail('just is missing: pip install -c constraints.txt -e ".[dev]"', pytrace=False)
