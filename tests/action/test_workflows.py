@@ -23,7 +23,7 @@ FILES = {
 @pytest.fixture(scope="module")
 def linter() -> list[str]:
     if importlib.util.find_spec("check_jsonschema") is None:
-        pytest.fail('check-jsonschema is missing: pip install -c constraints.txt -e ".[test]"', pytrace=False)
+        pytest.fail('check-jsonschema is missing: pip install -c constraints.txt -e ".[dev]"', pytrace=False)
     return [sys.executable, "-m", "check_jsonschema"]
 
 

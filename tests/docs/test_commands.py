@@ -20,41 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from page_steps import apply, steps
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 WALK = "A plugin in ten minutes"
-
-
-@dataclass(frozen=True)
-class Step:
-    """A command, or a change of a file."""
-
-    section: str
-    command: str = ""
-    diff: str = ""
-
-
-def steps() -> Iterator[Step]:
-    section, outside = "", True
-    for block in re.split(r"(^```\w*\n.*?^```\n)", PAGE, flags=re.MULTILINE | re.DOTALL):
-        outside = not block.startswith("```")
-        if block.startswith("```diff"):
-            yield Step(section, diff=block.split("\n", 1)[1].rsplit("```", 1)[0])
-        for line in block.splitlines() if outside else []:
-            section = line.removeprefix("## ") if line.startswith("## ") else section
-            if re.match(r"    \S", line):
-                yield Step(section, command=line.strip())
-
-
-def apply(diff: str, folder: Path) -> None:
-    """Put the lines with + in the place of those with -, in the file that the first line names."""
-    first, *lines = diff.splitlines()
-    path = folder / first.removeprefix("# ").strip()
-    old, new = ("".join(f"{line[1:]}\n" for line in lines if line[0] == sign) for sign in "-+")
-    text = path.read_text(encoding="utf-8")
-    assert text.count(old) == 1
-    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -69,7 +39,7 @@ class Reader:
     def follow(self, section: str) -> dict[str, str]:
         """Do what a section says; return what each command printed."""
         where, said = self.home, {}
-        for step in steps():
+        for step in steps(PAGE):
             if step.section != section:
                 continue
             if step.diff:
@@ -151,7 +121,7 @@ def _copy_of_checkout(folder: Path) -> Path:
 
 
 def test_the_commands_of_the_page_are_found() -> None:
-    found = list(steps())
+    found = list(steps(PAGE))
     commands = [step.command for step in found if step.section == WALK and step.command]
     assert commands[0] == "genbench plugin new my-gan"
     assert [command.split()[0] for command in commands].count("pip") == 2
@@ -189,6 +159,6 @@ def test_the_walk_from_a_new_package_to_a_wheel_in_a_clean_environment(
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("section", [name for name in dict.fromkeys(s.section for s in steps()) if name != WALK])
+@pytest.mark.parametrize("section", [name for name in dict.fromkeys(s.section for s in steps(PAGE)) if name != WALK])
 def test_the_commands_of_the_other_sections(followed: dict[str, Future[dict[str, str]]], section: str) -> None:
     assert followed[section].result()

