@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genbench.api.options import idle_options
+from genbench.api.options import options_without_effect
 from genbench.api.training import AdversarialLoss
-from genbench.plan.remedies import without_effect
+from genbench.plan.remedies import settings_without_effect
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice, Transfer
@@ -23,9 +23,10 @@ def setting_warnings(built: Built, identity: CellIdentity, catalogue: Catalogue)
         ("losses", identity.loss),
         ("datasets", identity.dataset),
     ]
-    notes = without_effect(built.recipe, built.setup.networks)
+    notes = settings_without_effect(built.recipe, built.setup.networks)
     for kind, choice in chosen:
-        notes += idle_options(catalogue.require(kind, choice.name).spec.option_schema, choice.options, choice.name)
+        spec = catalogue.require(kind, choice.name).spec
+        notes += options_without_effect(spec.option_schema, choice.options, spec.name)
     notes += penalty_beside_batch_norm(built.setup.loss, built.setup.networks, identity.loss.name)
     return notes + left_from_scratch(built.transfer)
 
