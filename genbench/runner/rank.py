@@ -23,10 +23,10 @@ from genbench.process.messages import Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
-from genbench.train.process_group import Group, MainRankFailed
+from genbench.train.process_group import Group, MainRankError
 from genbench.train.torch_setup import set_up_torch
 
-_TIMEOUT = timedelta(minutes=30)  # of an exchange of tensors; what may take longer is waited for in `World.shared`
+_TIMEOUT = timedelta(minutes=30)  # of an exchange of tensors; what may take longer is waited for in `World.broadcast`
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -80,14 +80,14 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
     try:
         set_up_torch(job.threads)
         with _group(job.device) as group:
-            group.meet()
+            group.barrier()
             job = msgspec.structs.replace(job, start_seconds=time.monotonic() - launched)
-            with contextlib.suppress(MainRankFailed):
+            with contextlib.suppress(MainRankError):
                 result = execute_cell(job, channel, group)
             if result is not None and result.status in ("failed", "oom"):
                 _end_early(folder, rank, Report(result.status, result.reason, None if rank else result))
             # How it ended is known to all, so that a run on another machine knows whether the cell is done.
-            if group.shared(lambda: result.status if result else "failed") == "failed":
+            if group.broadcast(lambda: result.status if result else "failed") == "failed":
                 _end_early(folder, rank, Report("failed", "the main process has failed"))
     except StopRequested:  # of this machine's own launcher it is known; that of another one needs the reason
         _end_early(folder, rank, Report("failed", "another machine was asked to stop; --resume on all of them goes on"))
