@@ -1,4 +1,4 @@
-"""What can go wrong, in words for the person who has to mend it, and the exit codes that say so to a script."""
+"""Errors, with messages for the person who has to fix them, and the exit codes that scripts rely on."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The documented promises of the command line; no two meanings share a code."""
+    """The documented exit codes of the command line; each has one meaning."""
 
     OK = 0
     REGRESSED = 1
-    USAGE = 2  # the request cannot be carried out as it stands
+    USAGE = 2  # the request is invalid
     INCONCLUSIVE = 3
     NOT_COMPARABLE = 4
-    FAILED_CELLS = 5  # no data, or at least one cell did not end well
+    FAILED_CELLS = 5  # no data, or at least one cell failed
     BUG = 70
-    INTERRUPTED = 130  # Ctrl-C or SIGTERM; `genbench run --resume RUN` goes on
+    INTERRUPTED = 130  # Ctrl-C or SIGTERM; `genbench run --resume RUN` continues
 
 
 class GenbenchError(Exception):
-    """An error with a cause and a cure; printed without a traceback."""
+    """An error with a cause and a remedy (`cure`); printed without a traceback."""
 
     exit_code = ExitCode.USAGE
 
@@ -32,11 +32,11 @@ class GenbenchError(Exception):
 
 
 class UsageError(GenbenchError):
-    """What was asked for cannot be done as it stands."""
+    """The request is invalid."""
 
 
 class SpecError(GenbenchError):
-    """A plugin registered something that breaks the contract; it costs that plugin only."""
+    """A plugin registered something that breaks the contract; only that plugin is affected."""
 
 
 class DataError(GenbenchError):

@@ -1,7 +1,7 @@
-"""What reporters are told: the run, its cells, and one small record per event.
+"""What reporters receive: the run, its cells, and one small record per event.
 
-A reporter is any object with some of the methods in `EVENTS`; each is called with the record of that name, so that a
-field that is added later breaks no plugin. All of it is plain data: a reporter needs no torch.
+A reporter is any object with some of the methods in `EVENTS`; each is called with the record of that name, so adding a
+field later breaks no plugin. All of it is plain data: a reporter does not need torch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from genbench.api.evaluation import Estimate
 
 
 class ReporterUnavailable(Exception):
-    """A reporter lacks something that it needs, such as its library; the message says how to get it."""
+    """A reporter lacks something it needs, such as its library; the message says how to get it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +23,13 @@ class CellFacts:
     """One cell of the plan."""
 
     id: str
-    label: str  # for people: 'gan · non-saturating · fashion-mnist-mini · seed 0'
-    variant: str  # the plan's name for its recipe, or empty
-    identity: Mapping[str, Any]  # what was asked for, as in ``cells/<id>.json``
+    label: str  # for display: 'gan · non-saturating · fashion-mnist-mini · seed 0'
+    variant: str  # the plan's name for its recipe; may be empty
+    identity: Mapping[str, Any]  # what was requested, as in ``cells/<id>.json``
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The hyperparameters by one flat name each: ``model``, ``seed``, ``batch_size``, ``gan.width`` …"""
+        """The hyperparameters under flat names: ``model``, ``seed``, ``batch_size``, ``gan.width`` …"""
         found: dict[str, Any] = {kind: self.identity[kind]["name"] for kind in ("model", "loss", "dataset")}
         found["seed"], found["device"] = self.identity["seed"], self.identity["device"]
         found["image_shape"] = "×".join(map(str, self.identity["image_shape"]))
@@ -53,24 +53,24 @@ class RunFacts:
     profile: str
     command: tuple[str, ...]  # the command line
     environment: Mapping[str, Any]  # the machine
-    cells: tuple[CellFacts, ...]  # all that were asked for and are possible
+    cells: tuple[CellFacts, ...]  # the requested cells that are possible
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
     """Cells are about to be executed."""
 
-    pending: tuple[str, ...]  # their ids; when a run goes on, those without a result: of no others is anything told
+    pending: tuple[str, ...]  # their ids; in a resumed run, those without a result: only they are reported
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellStarted:
-    """A cell begins, or goes on from its checkpoint: then its last windows may be told a second time."""
+    """A cell starts, or resumes from its checkpoint: then its last windows may be reported a second time."""
 
     cell: CellFacts
-    index: int  # among those that are executed now, from 1
+    index: int  # among the cells executed now, from 1
     total: int
-    steps: int  # of its budget, as far as the plan knows
+    steps: int  # in its budget, as planned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +81,13 @@ class WindowFinished:
     step: int
     images: int  # real images consumed so far
     images_per_second: float  # of this window
-    terms: Mapping[str, float]  # means of the loss terms, and other curves; those that are not finite are left out
+    terms: Mapping[str, float]  # means of the loss terms and other curves; only finite values
     warmup: bool  # not counted in the throughput
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated:
-    """The metrics were asked: while training, where the recipe says so, and at its end."""
+    """The metrics were measured: during training if the recipe says so, and at its end."""
 
     cell: CellFacts
     step: int
@@ -101,16 +101,16 @@ class CellFinished:
 
     cell: CellFacts
     status: str  # 'ok', 'failed', 'diverged' …
-    reason: str  # why it is not 'ok'
+    reason: str  # why the status is not 'ok'
     result: Mapping[str, Any]  # the content of ``cells/<id>.json``
-    pictures: Mapping[str, Path] = field(default_factory=dict)  # 'samples', 'reconstructions': those that there are
+    pictures: Mapping[str, Path] = field(default_factory=dict)  # 'samples', 'reconstructions': those that exist
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished:
-    """Nothing follows; a reporter writes what it holds back, within half a minute."""
+    """The last event; the reporter has half a minute to write what it has buffered."""
 
-    interrupted: bool  # cells are left; `--resume` goes on with them
+    interrupted: bool  # some cells were not executed; `--resume` continues with them
 
 
 EVENTS: dict[str, type] = {

@@ -1,4 +1,4 @@
-"""Images and labels, as datasets give them and models make them."""
+"""Images and labels, as datasets provide them and models generate them."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ class ImageData:
     train: Images
     test: Images  # held out: never trained on
     class_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()  # what a reader of the results must know: files that were skipped, say
-    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, of the held-out images: name -> (N,)
+    notes: tuple[str, ...] = ()  # what a reader of the results must know, such as skipped files
+    factors: Mapping[str, Tensor] = field(default_factory=dict)  # of variation, for the held-out images: name -> (N,)

@@ -1,7 +1,7 @@
 """Typed, documented options of models, losses and datasets.
 
-A plugin author writes a frozen dataclass whose fields are made by `option`; everything else (types, ranges, defaults,
-help, near misses for typos) is derived from it. The derived `Option` records are plain data, so that they can be
+A plugin author writes a frozen dataclass whose fields are declared with `option`; everything else (types, ranges,
+defaults, help, suggestions for typos) is derived from it. The derived `Option` records are plain data, so they can be
 checked and listed without importing the plugin.
 """
 
@@ -44,12 +44,14 @@ class Option:
     minimum: float | None = None  # inclusive
     maximum: float | None = None  # inclusive
     choices: tuple[str, ...] = ()
-    optional: bool = False  # None is a value too
-    folder: bool = False  # it names a folder, which must exist when a plan is made; empty: none
-    unused_with: Mapping[str, list[OptionValue]] = field(default_factory=dict)  # other option -> values that idle it
+    optional: bool = False  # None is allowed
+    folder: bool = False  # it names a folder, which must exist when a plan is made; empty: no folder
+    unused_with: Mapping[str, list[OptionValue]] = field(
+        default_factory=dict
+    )  # other option -> values that disable this one
 
     def check(self, value: object, owner: str) -> OptionValue:
-        """Return `value` as this option's type, or raise `UsageError` naming owner, option and allowed values."""
+        """Return `value` converted to this option's type; raise `UsageError` with owner, option and allowed values."""
         where = f"{owner}.{self.name}"
         if value is None and self.optional:
             return None
@@ -65,7 +67,7 @@ class Option:
             )
         for item in checked if isinstance(checked, list) else [checked]:
             if isinstance(item, str) and not _is_unicode(item):
-                raise UsageError(f"{where} = {value!r} is not valid Unicode.", "Rename what it names.")
+                raise UsageError(f"{where} = {value!r} is not valid Unicode.", "Rename the file or folder.")
             if isinstance(item, int | float) and not isinstance(item, bool) and not self._allows(item):
                 raise UsageError(f"{where} = {value!r} is out of range.", f"{where} is {self.describe()}.")
         return checked
@@ -96,13 +98,13 @@ def option(
     """Declare one option of a plugin: a dataclass field with its default, one line of help and inclusive bounds.
 
     Args:
-        default: its value where the user gives none.
+        default: its value if the user sets none.
         help: one line.
         minimum: inclusive.
         maximum: inclusive.
-        folder: the text names a folder, which is looked for when a plan is made; an empty text names none.
-        unused_with: names of other options, and those of their values beside which this one does nothing: a user who
-            sets it all the same is told so.
+        folder: the text names a folder, which must exist when a plan is made; an empty text names none.
+        unused_with: other options, each with the values that make this one have no effect; a user who sets it anyway
+            gets a note.
     """
     idle = {name: list(values) for name, values in (unused_with or {}).items()}
     metadata = {"help": help, "minimum": minimum, "maximum": maximum, "folder": folder, "unused_with": idle}
@@ -112,7 +114,7 @@ def option(
 
 
 def describe_options(options: type | None) -> tuple[Option, ...]:
-    """Derive the `Option` records from a dataclass; raise `SpecError` where a field breaks the contract."""
+    """Derive the `Option` records from a dataclass; raise `SpecError` if a field breaks the contract."""
     if options is None:
         return ()
     if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
@@ -123,14 +125,14 @@ def describe_options(options: type | None) -> tuple[Option, ...]:
     for option in schema:
         unknown = set(option.unused_with) - names
         if unknown:
-            raise SpecError(f"option '{option.name}' has unused_with '{min(unknown)}', which is no option beside it.")
+            raise SpecError(f"option '{option.name}' has unused_with '{min(unknown)}', which is not another option.")
         if option.folder and option.type != "str":
-            raise SpecError(f"option '{option.name}' is of type {option.type}, and cannot name a folder.")
+            raise SpecError(f"option '{option.name}' has type {option.type} and cannot name a folder.")
     return schema
 
 
 def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], owner: str) -> dict[str, OptionValue]:
-    """Return every option's value: the given ones checked, the others by default; unknown names raise `UsageError`."""
+    """Return every option's value: checked if given, else the default. Raises `UsageError` for an unknown name."""
     known = {option.name: option for option in schema}
     for name in given:
         if name not in known:
@@ -139,21 +141,21 @@ def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], own
     return {name: opt.check(given.get(name, opt.default), owner) for name, opt in known.items()}
 
 
-def idle_options(schema: tuple[Option, ...], given: Mapping[str, OptionValue], owner: str) -> list[str]:
-    """Say which options, other than their defaults, do nothing beside the others' values."""
+def options_without_effect(schema: tuple[Option, ...], given: Mapping[str, OptionValue], owner: str) -> list[str]:
+    """Return a note on each option that was changed from its default but has no effect with the others' values."""
     values = {option.name: given.get(option.name, option.default) for option in schema}
     return [
         f"{owner}.{option.name} = {values[option.name]} does nothing: {owner}.{other} is {values[other]}"
         for option in schema
-        for other, idle_beside in option.unused_with.items()
-        if values[option.name] != option.default and values[other] in idle_beside
+        for other, idle_with in option.unused_with.items()
+        if values[option.name] != option.default and values[other] in idle_with
     ]
 
 
 def _is_unicode(text: str) -> bool:
     try:
         text.encode()
-    except UnicodeEncodeError:  # bytes of a file name that are not UTF-8 arrive as lone surrogates
+    except UnicodeEncodeError:  # file names that are not UTF-8 arrive with lone surrogates
         return False
     return True
 
@@ -180,7 +182,7 @@ def _describe_field(field: dataclasses.Field[Any], hint: Any) -> Option:
     else:
         raise SpecError(f"option '{field.name}' has no default.", "Give every option a default.")
     if not field.init:
-        raise SpecError(f"option '{field.name}' cannot be set.", "Leave init=False away.")
+        raise SpecError(f"option '{field.name}' cannot be set.", "Remove init=False.")
     found = Option(
         name=field.name,
         type=type_name,

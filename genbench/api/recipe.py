@@ -1,4 +1,4 @@
-"""The recipe: every training setting, with the same names in flags, TOML files and results."""
+"""The recipe: every training setting, under the same name in flags, TOML files and results."""
 
 from __future__ import annotations
 
@@ -120,26 +120,26 @@ class Recipe:
 
     @property
     def settings(self) -> dict[str, OptionValue]:
-        """Every field's value by name, as flags, TOML files and results have it."""
+        """Every field's value by name, as in flags, TOML files and results."""
         return {name: getattr(self, name) for name in RECIPE_FIELDS}
 
     @property
     def processes(self) -> int:
-        """How many processes train a cell, on all machines together."""
+        """Number of processes that train a cell, over all machines."""
         return self.nproc * self.nnodes
 
 
 RECIPE_SCHEMA: tuple[Option, ...] = describe_options(Recipe)
 RECIPE_FIELDS: tuple[str, ...] = tuple(option.name for option in RECIPE_SCHEMA)
 
-RENAMED = {"input": {"stream": "loader"}}  # values that runs of older versions hold, and what now does the same
+RENAMED = {"input": {"stream": "loader"}}  # old values in stored runs -> their present names
 
 
 def resolve_recipe(*layers: Mapping[str, object], owner: str = "recipe") -> Recipe:
-    """Return the recipe of these settings; later layers win, and what none of them sets has its default.
+    """Return the recipe with these settings; later layers win, and fields that no layer sets keep their defaults.
 
-    So the stored settings of an older version of genbench, which had fewer fields, make a recipe too. Unknown fields
-    and bad values raise `UsageError`.
+    So the stored settings of an older genbench, which had fewer fields, still make a recipe. Raises `UsageError` for
+    unknown fields and invalid values.
     """
     merged: dict[str, object] = {}
     for layer in layers:

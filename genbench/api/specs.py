@@ -1,7 +1,7 @@
-"""Specs: what the hooks yield. No torch is needed to import them.
+"""Specs: what the hooks yield. Importing them does not import torch.
 
-Wherever a record takes a callable it also takes a string ``"module:attribute"``, which is imported only when
-something trains: a plugin whose specs are written so keeps `genbench list` fast.
+Wherever a spec takes a callable it also takes a string ``"module:attribute"``, which is imported only when something
+trains. A plugin that uses such strings keeps `genbench list` fast.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # fields whose annotation a spec can check by itself
+_SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # annotations that every spec checks
     "str": (str,),
     "bool": (bool,),
     "int": (int,),
@@ -45,7 +45,7 @@ def _is_range(value: object) -> bool:
 
 
 def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
-    """Return the callable itself, importing it when it is given as ``"module:attribute"``."""
+    """Return the callable, importing it if it is given as ``"module:attribute"``."""
     if not isinstance(target, str):
         return target
     module, _, attribute = target.partition(":")
@@ -57,7 +57,7 @@ def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What every spec has: a name that users type, and one line that says what it is."""
+    """What every spec has: a name that users type, and a one-line summary."""
 
     name: str
     summary: str = ""
@@ -66,7 +66,7 @@ class Spec:
         if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
             raise SpecError(
                 f"{type(self).__name__} has the name {self.name!r}.",
-                "Use lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit.",
+                "Use lower-case letters, digits, '-', '_' and '.', starting with a letter or digit.",
             )
         for declared in dataclasses.fields(self):
             allowed = _SIMPLE_TYPES.get(str(declared.type))
@@ -88,7 +88,7 @@ class Spec:
         self._require(isinstance(recipe, Mapping), f"recipe must be a mapping of recipe fields, not {recipe!r}.")
 
     def _require_restrictions(self, schema: Sequence[Option] = ()) -> None:
-        """Hold `restrictions`, which a spec of models, losses or families has, to what they may be."""
+        """Check `restrictions`, a field of the specs of models, losses and families; `schema` is their options."""
         restrictions = self.restrictions  # type: ignore[attr-defined]
         well_formed = isinstance(restrictions, list | tuple) and all(isinstance(r, Restriction) for r in restrictions)
         self._require(well_formed, f"restrictions must be a tuple of genbench.Restriction, not {restrictions!r}.")
@@ -98,13 +98,13 @@ class Spec:
             unknown = set(restriction.options) - set(own)
             self._require(
                 not unknown,
-                f"the restriction of '{restriction.setting}' depends on the option '{min(unknown, default='')}', which "
-                f"it does not have.{near_miss(min(unknown, default=''), own)}",
+                f"the restriction on '{restriction.setting}' depends on the unknown option "
+                f"'{min(unknown, default='')}'.{near_miss(min(unknown, default=''), own)}",
             )
 
     def _require_names(self, name: str, value: object) -> tuple[str, ...]:
         names = isinstance(value, Sequence) and all(isinstance(part, str) for part in value)
-        self._require(names and not isinstance(value, str), f"{name} must be names, not {value!r}.")
+        self._require(names and not isinstance(value, str), f"{name} must be a tuple of names, not {value!r}.")
         return tuple(cast("Sequence[str]", value))
 
     def _require_target(self, name: str) -> None:
@@ -115,7 +115,7 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfigurableSpec(Spec):
-    """A spec with options: a frozen dataclass whose fields are made by `genbench.option`."""
+    """A spec with options: a frozen dataclass whose fields are declared with `genbench.option`."""
 
     options: OptionSchema = None
 
@@ -130,7 +130,7 @@ class ConfigurableSpec(Spec):
             raise SpecError(f"{type(self).__name__} '{self.name}': {error.cause}", error.cure) from None
 
     def make_options(self, values: Mapping[str, OptionValue]) -> Any:
-        """Return the author's own options dataclass, filled with checked values (None where there are no options)."""
+        """Return an instance of the author's options dataclass with checked values (None if it has no options)."""
         return self.options(**values) if isinstance(self.options, type) else None
 
 
@@ -139,21 +139,21 @@ class ModelSpec(ConfigurableSpec):
     """Named networks of one family.
 
     `build(image_shape, latent_dim, num_classes, options)` returns the networks that the family names. It is called
-    after seeding, on the CPU, with the shape of the dataset's images; `options` is an instance of the spec's own
-    dataclass (None where it has none).
+    after seeding, on the CPU, with the shape of the dataset's images; `options` is an instance of the spec's options
+    dataclass (None if it has none).
     """
 
     family: str  # 'adversarial', 'variational', or a plugin's
     build: Callable[..., Mapping[str, nn.Module]] | str
     default_loss: str  # a loss of the same family
     image_shapes: tuple[Shape, ...] | None = None  # the shapes that `build` accepts; None: any
-    value_range: tuple[float, float] = (-1.0, 1.0)  # of the images that the networks take and return
-    output: Literal["images", "logits"] = "images"  # 'logits': sigmoid makes images in [0, 1] of what is returned
+    value_range: tuple[float, float] = (-1.0, 1.0)  # of the images that the networks accept and return
+    output: Literal["images", "logits"] = "images"  # 'logits': images in [0, 1] are the sigmoid of the output
     latent_dim: int = 100  # default; users change it with --set NAME.latent_dim=…
     prior: Literal["normal", "uniform"] = "normal"  # of the latents: N(0, 1) or U(-1, 1)
-    recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe fields that this model wants otherwise
-    conditional: bool = False  # networks take labels as their last argument
-    restrictions: tuple[Restriction, ...] = ()  # recipes that it cannot work with
+    recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this model overrides
+    conditional: bool = False  # networks receive labels as their last argument
+    restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
     paper: str = ""
 
     def __post_init__(self) -> None:
@@ -163,17 +163,17 @@ class ModelSpec(ConfigurableSpec):
         self._require(bool(self.default_loss), "default_loss must be named.")
         if self.image_shapes is not None:
             some = isinstance(self.image_shapes, Sequence) and len(self.image_shapes) > 0
-            self._require(some, f"image_shapes must be some shapes, or None for any, not {self.image_shapes!r}.")
+            self._require(some, f"image_shapes must be a list of shapes, or None for any, not {self.image_shapes!r}.")
             shapes = tuple(self._require_shape("each of image_shapes", shape) for shape in self.image_shapes)
             object.__setattr__(self, "image_shapes", shapes)
         self._require(_is_range(self.value_range), f"value_range must be (low, high), not {self.value_range!r}.")
         low_high = (float(self.value_range[0]), float(self.value_range[1]))
         object.__setattr__(self, "value_range", low_high)
-        self._require(self.output in ("images", "logits"), f"output is 'images' or 'logits', not {self.output!r}.")
+        self._require(self.output in ("images", "logits"), f"output must be 'images' or 'logits', not {self.output!r}.")
         if self.output == "logits":
-            self._require(low_high == (0.0, 1.0), "output='logits' means images in value_range (0, 1).")
+            self._require(low_high == (0.0, 1.0), "output='logits' requires value_range (0, 1).")
         self._require(self.latent_dim > 0, f"latent_dim must be a positive integer, not {self.latent_dim}.")
-        self._require(self.prior in ("normal", "uniform"), f"prior is 'normal' or 'uniform', not {self.prior!r}.")
+        self._require(self.prior in ("normal", "uniform"), f"prior must be 'normal' or 'uniform', not {self.prior!r}.")
         self._require_recipe(self.recipe)
         self._require_restrictions(self.option_schema)
 
@@ -190,8 +190,8 @@ class LossSpec(ConfigurableSpec):
     create: Callable[[Any], Any] | str
     formula: str = ""
     source: str = ""  # paper and equation
-    recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe fields that this loss wants otherwise
-    restrictions: tuple[Restriction, ...] = ()  # recipes that it cannot work with
+    recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this loss overrides
+    restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -206,31 +206,31 @@ class DatasetSpec(ConfigurableSpec):
     """Images and labels.
 
     `load(options, cache)` returns an `ImageData` of uint8 pixels; `cache` is a directory for downloads. With
-    `signature`, what `load` returned is kept on disk, memory-mapped, and used again while the signature stays the same
-    (names, sizes and times of the files, say): it must be quick. It may be empty: nothing is kept then. Options named
-    `size` and `channels` change the declared `image_shape`. With `argument`, the text behind a colon in
+    `signature`, what `load` returned is cached on disk, memory-mapped, and reused as long as the signature stays the
+    same, such as names, sizes and times of the files. Computing it must be fast. If it is empty, nothing is cached.
+    Options named `size` and `channels` change the declared `image_shape`. With `argument`, the text after the colon in
     ``name:text`` becomes the value of that option (``folder:photos``); it must not be empty.
     """
 
     image_shape: Shape
     load: Callable[..., ImageData] | str
-    classes: int | None = None  # how many labels there are; None: not labelled, or known only after loading
+    classes: int | None = None  # number of classes; None: unlabelled, or known only after loading
     train_size: int | None = None  # None: known only after loading
     argument: str | None = None
     licence: str = ""
-    source: str = ""  # how it is obtained
-    synthetic: bool = False  # not data: good for throughput, worthless for quality, and labelled so in every table
-    signature: Callable[..., str] | str | None = None  # (options, cache) -> text that changes when the sources do
-    points: bool = False  # not pictures: each image is a point, its values are coordinates; shown as a scatter plot
-    modes: int | None = None  # into how many modes the data fall; None: they have none that are known
-    mode_of: Callable[[Tensor], Tensor] | str | None = None  # uint8 pixels (N, c, h, w) -> modes int64 (N,), -1: none
-    factors: tuple[str, ...] = ()  # of variation that are known: the names in `ImageData.factors`
+    source: str = ""  # where it comes from
+    synthetic: bool = False  # not real data: useful for throughput only, and marked in every table
+    signature: Callable[..., str] | str | None = None  # (options, cache) -> text that changes if the sources do
+    points: bool = False  # each image is a point whose values are coordinates; shown as a scatter plot
+    modes: int | None = None  # number of modes of the data; None: no known modes
+    mode_of: Callable[[Tensor], Tensor] | str | None = None  # uint8 pixels (N, c, h, w) -> int64 (N,), -1 for none
+    factors: tuple[str, ...] = ()  # known factors of variation: the names in `ImageData.factors`
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("load")
         object.__setattr__(self, "image_shape", self._require_shape("image_shape", self.image_shape))
-        self._require((self.modes is None) == (self.mode_of is None), "modes and mode_of belong together.")
+        self._require((self.modes is None) == (self.mode_of is None), "modes and mode_of must be given together.")
         for target in ("mode_of", "signature"):
             if getattr(self, target) is not None:
                 self._require_target(target)
@@ -253,15 +253,15 @@ class DatasetSpec(ConfigurableSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class FamilySpec(Spec):
-    """How networks learn and are used. `create(setup: Setup)` returns a `Family`."""
+    """How networks are trained and used. `create(setup: Setup)` returns a `Family`."""
 
     create: Callable[[Setup], Family] | str
     networks: tuple[str, ...] = ()  # the names that a model's `build` must return
     reconstructs: bool = False  # its models map images to images
     bounds: bool = False  # it is a `LikelihoodFamily`: its models bound the likelihood of images
-    averaged: tuple[str, ...] = ()  # the networks that make images: the ones an EMA averages; empty: all
-    dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout acts on; empty: all
-    restrictions: tuple[Restriction, ...] = ()  # recipes that it cannot work with
+    averaged: tuple[str, ...] = ()  # the networks that generate images, which an EMA averages; empty: all
+    dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout applies to; empty: all
+    restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -275,18 +275,18 @@ class FamilySpec(Spec):
 class MetricSpec(Spec):
     """One number about a trained model, or several that are measured together.
 
-    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable`; with the direction 'each' a sequence of
-    them, each with a name and a direction of its own.
+    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable`; with the direction 'each', a sequence of
+    them, each with its own name and direction.
     """
 
     measure: Callable[[Evaluation], Estimate | Unavailable | Sequence[Estimate | Unavailable]] | str
     direction: Direction | Literal["each"]
-    needs_reconstruction: bool = False  # asked only of families that reconstruct
-    needs_pictures: bool = False  # not asked of datasets of points
-    needs_modes: bool = False  # asked only of datasets that have modes
-    needs_bound: bool = False  # asked only of families that bound a likelihood; `--metrics likelihood` names them all
-    needs_factors: bool = False  # asked only of datasets whose factors of variation are known
-    default: bool = True  # measured when no --metrics are named
+    needs_reconstruction: bool = False  # measured only for families that reconstruct
+    needs_pictures: bool = False  # not measured on datasets of points
+    needs_modes: bool = False  # measured only on datasets with modes
+    needs_bound: bool = False  # measured only for families that bound a likelihood; selected by `--metrics likelihood`
+    needs_factors: bool = False  # measured only on datasets with known factors of variation
+    default: bool = True  # measured if --metrics is not given
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -299,18 +299,18 @@ class MetricSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractorSpec(Spec):
-    """A frozen network that turns images into features. `load(device)` returns an `Extractor`.
+    """A frozen network that maps images to features. `load(device)` returns an `Extractor`.
 
-    Every extractor gives a Fréchet distance, the metric ``fd-<name>``, and other metrics of features. `load` raises
-    `ExtractorUnavailable` with the cure where its weights are not at hand. With `needs_data` it is called as
+    Every extractor adds a Fréchet distance, the metric ``fd-<name>``, and other metrics of features. `load` raises
+    `ExtractorUnavailable`, with the remedy, if its weights are missing. With `needs_data` it is called as
     `load(device, data: ExtractorData)`.
     """
 
     load: Callable[..., Extractor] | str
-    metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. 'fid…' is for the Inception weights of 2015
-    default: bool = True  # its distance is measured when no --metrics are named
+    metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. 'fid…' is for the 2015 Inception weights
+    default: bool = True  # its distance is measured if --metrics is not given
     classifies: bool = False  # it is a `Classifier`
-    needs_data: bool = False  # it is trained on the dataset at hand
+    needs_data: bool = False  # it trains on the cell's dataset
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -323,14 +323,14 @@ class ExtractorSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class ReporterSpec(ConfigurableSpec):
-    """What tells a tracker of a run. Used only when named by `--reporters`.
+    """A reporter: it forwards the events of a run to a tracker. Used only if named in `--reporters`.
 
     `create(run: RunFacts, options)` returns an object with some of the methods `run_started`, `cell_started`,
     `window_finished`, `evaluated`, `cell_finished` and `run_finished`, each of which takes the record of that name in
-    `genbench.api.events`. It lives in a process of its own, which does nothing while a window is timed, unless
-    `window_finished` takes longer than a second or something has left a thread running. `create` raises
-    `ReporterUnavailable` with the cause and the cure where something is missing, which ends the run before anything is
-    trained; whatever else goes wrong in a reporter costs a warning.
+    `genbench.api.events`. It runs in its own process, which is idle while a window is timed, unless `window_finished`
+    takes longer than a second or a thread is left running. `create` raises `ReporterUnavailable`, with the cause and
+    the remedy, if something is missing; this ends the run before anything is trained. Any other failure of a reporter
+    only causes a warning.
     """
 
     create: Callable[..., Any] | str
@@ -343,9 +343,9 @@ class ReporterSpec(ConfigurableSpec):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a family is created from."""
+    """What a family receives when it is created."""
 
-    networks: Mapping[str, nn.Module]  # on the device; with a loss that has parameters, also `loss`
+    networks: Mapping[str, nn.Module]  # on the device; also `loss`, if the loss has parameters
     loss: Any  # what the loss spec's `create` returned
     model: ModelSpec
     latent_dim: int
@@ -354,4 +354,4 @@ class Setup:
     device: torch.device
     train_size: int = 0  # training images
     image_shape: Shape = (0, 0, 0)  # of the dataset's images
-    augmentation: Augmentation | None = None  # of what a discriminator sees; None: nothing
+    augmentation: Augmentation | None = None  # of the discriminator's inputs; None: none

@@ -1,4 +1,4 @@
-"""How networks learn: batches, phases, families, and the losses of the built-in families."""
+"""How networks are trained: batches, phases, families, and the losses of the built-in families."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Batch:
-    """What a phase is given."""
+    """What a phase receives."""
 
     images: Tensor  # float, (B, channels, height, width), in the model's value range
     labels: Tensor | None  # int64, (B,); None unless the model is conditional
-    rng: torch.Generator  # all randomness comes from here; it lives on the device
-    last: bool  # no further repeat of this phase follows in this step
-    shared: MutableMapping[str, Any]  # what one phase leaves for the next; emptied after each step
-    progress: Tensor | None = None  # scalar on the device: the share of the budget consumed so far, in [0, 1)
+    rng: torch.Generator  # on the device; the only source of randomness
+    last: bool  # whether this is the last repeat of the phase in this step
+    shared: MutableMapping[str, Any]  # passed on from phase to phase; emptied after each step
+    progress: Tensor | None = None  # scalar on the device: fraction of the budget consumed so far, in [0, 1)
 
 
 class Objective(NamedTuple):
-    """What a phase minimises, and the terms it is made of, which become curves."""
+    """What a phase minimises, and its terms, which are recorded as curves."""
 
     total: Tensor  # scalar
     terms: Mapping[str, Tensor]  # scalars by name
@@ -40,33 +40,33 @@ class Phase:
     """
 
     name: str
-    networks: tuple[str, ...]  # whose parameters this phase updates
+    networks: tuple[str, ...]  # networks whose parameters this phase updates
     objective: Callable[[Batch], Objective]
-    frozen: tuple[str, ...] = ()  # networks that it passes through and must not train
-    every: int = 1  # runs in each step whose number divides by this
-    repeats: int = 1  # updates per step, each on fresh images
-    optimizer: str = ""  # the phase whose optimiser it shares: a lazy regulariser of the same player; empty: its own
-    # Fields of the recipe that its optimiser wants otherwise than the recipe of the cell: optimizer, learning_rate,
-    # beta1, beta2, momentum or weight_decay. They win over what users ask for: take them from options that users have.
+    frozen: tuple[str, ...] = ()  # networks that it uses but must not train
+    every: int = 1  # runs in every step whose number is a multiple of this
+    repeats: int = 1  # updates per step, each with new images
+    optimizer: str = ""  # the phase whose optimiser it shares, for a lazy regulariser; empty: its own
+    # Recipe fields that differ for its optimiser: optimizer, learning_rate, beta1, beta2, momentum or weight_decay.
+    # They override the user's recipe, so take their values from options that users can set.
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)
-    after_update: Callable[[], None] | None = None  # called after each optimiser step: clips weights, say
+    after_update: Callable[[], None] | None = None  # called after each optimiser step, for example to clip weights
 
 
 class Augmentation(Protocol):
-    """A random, differentiable change of images in front of a discriminator, on real and generated ones alike."""
+    """A random, differentiable change of the discriminator's inputs, both real and generated images."""
 
     def __call__(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return changed images of the same shape, (B, channels, height, width), in the model's value range."""
 
     def observe(self, real_logits: Tensor) -> None:
-        """Adapt the strength to how the discriminator judges real images, where the augmentation is adaptive."""
+        """Adapt the strength to the discriminator's logits of real images, if the augmentation is adaptive."""
 
     def terms(self) -> Mapping[str, Tensor]:
-        """Return what should become a curve: the current probability."""
+        """Return scalars to record as curves, such as the current probability."""
 
 
 class Family(Protocol):
-    """How networks learn (`phases`) and are used (`sample`, `reconstruct`)."""
+    """How networks are trained (`phases`) and used (`sample`, `reconstruct`)."""
 
     def phases(self) -> Sequence[Phase]:
         """Return the phases of a step, in order."""
@@ -75,12 +75,12 @@ class Family(Protocol):
         """Return `count` generated images in the model's value range; called in inference mode."""
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the images as the model sees them again; called only where the family reconstructs."""
+        """Return the model's reconstructions of the images; called only if the family reconstructs."""
 
 
 @runtime_checkable
 class LatentFamily(Family, Protocol):
-    """A family that makes images from latents: only such models can be interpolated and truncated."""
+    """A family that generates images from latents: only such models can be interpolated and truncated."""
 
     def latents(self, count: int, rng: torch.Generator) -> Tensor:
         """Return `count` latents drawn from the prior, (count, …)."""
@@ -91,7 +91,7 @@ class LatentFamily(Family, Protocol):
 
 @dataclass(frozen=True)
 class LikelihoodBound:
-    """What a likelihood model says of B images, from K latents each; nats, sums over pixels and latents."""
+    """A bound on the likelihood of B images, from K latents each; in nats, sums over pixels and latents."""
 
     log_weights: Tensor  # (K, B): log p(x|z) + log p(z) - log q(z|x); their mean over K is the ELBO
     distortion: Tensor  # (B,): -log p(x|z), mean over the K latents
@@ -101,11 +101,11 @@ class LikelihoodBound:
 
 @runtime_checkable
 class LikelihoodFamily(Family, Protocol):
-    """A family whose models bound the likelihood of an image, under the likelihood that their loss names."""
+    """A family whose models bound the likelihood of an image, under the likelihood that their loss declares."""
 
     @property
     def likelihood(self) -> Likelihood | None:
-        """The kind of likelihood; None where this loss has none, or its encoder no distribution."""
+        """The kind of likelihood; None if the loss has none, or the encoder is deterministic."""
 
     def bound(self, images: Tensor, draws: int, rng: torch.Generator, labels: Tensor | None = None) -> LikelihoodBound:
         """Return the bound on images (B, …) in the model's value range; called in inference mode."""
@@ -116,7 +116,7 @@ class Likelihood:
     """What log p(x|z) means."""
 
     name: str  # such as 'gaussian'
-    kind: Literal["discrete", "density", "cross-entropy"]  # of 256 levels; of real numbers; of grey pixels: none
+    kind: Literal["discrete", "density", "cross-entropy"]  # 256 levels; real values; of grey pixels, not a likelihood
 
 
 @dataclass(frozen=True)
@@ -125,28 +125,28 @@ class AdversarialLoss:
 
     discriminator: Callable[[Tensor, Tensor], Tensor]  # (real_logits, fake_logits) -> scalar
     generator: Callable[[Tensor, Tensor | None], Tensor]  # (fake_logits, real_logits or None) -> scalar
-    relativistic: bool = False  # the generator's loss is given real_logits too
-    boundary: float | None = 0.0  # the logit between real and fake; None: only differences of logits mean anything
+    relativistic: bool = False  # the generator's loss also receives real_logits
+    boundary: float | None = 0.0  # the logit between real and fake; None: only differences of logits have a meaning
     # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
     penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
-    penalty_every: int = 1  # lazy regularisation: a phase of its own in each k-th step, times the updates it stands for
-    clip_weights: float | None = None  # the discriminator's parameters are kept in [-c, c] after each update
-    alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which becomes a curve
-    weighted: bool = False  # the two functions carry the factors α and 1 - α already
+    penalty_every: int = 1  # lazy regularisation: a phase in every k-th step, weighted by the updates it replaces
+    clip_weights: float | None = None  # the discriminator's parameters are clipped to [-c, c] after each update
+    alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which is recorded as a curve
+    weighted: bool = False  # the two functions already include the factors α and 1 - α
 
 
 @dataclass(slots=True)
 class Posterior:
-    """What a variational loss is given for one batch of B images, each with K latents (`VariationalLoss.samples`)."""
+    """What a variational loss receives for a batch of B images, each with K latents (`VariationalLoss.samples`)."""
 
     images: Tensor  # (B, channels, height, width), in [0, 1]
     logits: Tensor  # (K·B, channels, height, width), of the decoded means: sigmoid(logits) lies in [0, 1]
     mean: Tensor  # (B, latent_dim), of q(z|x)
     log_variance: Tensor  # (B, latent_dim), of q(z|x)
     latents: Tensor  # (K·B, latent_dim), drawn from q(z|x): the first B are one draw for each image, and so on
-    prior: Tensor | None = None  # (B, latent_dim), drawn from the prior, where the loss asks for it
+    prior: Tensor | None = None  # (B, latent_dim), drawn from the prior, if the loss sets `uses_prior`
     train_size: int = 0  # training images
-    progress: Tensor | None = None  # scalar: the share of the budget consumed so far, in [0, 1)
+    progress: Tensor | None = None  # scalar: fraction of the budget consumed so far, in [0, 1)
 
 
 @dataclass(frozen=True)
@@ -155,9 +155,9 @@ class VariationalLoss:
 
     objective: Callable[[Posterior], Objective]
     samples: int = 1  # latents drawn per image
-    deterministic: bool = False  # latents are the encoder's means, not draws
-    uses_prior: bool = False  # `Posterior.prior` is filled
-    module: nn.Module | None = None  # parameters of the loss itself, trained with the networks
-    # (images in [0, 1], logits) -> -log p(x|z) of every decoded image, (N,); None: the loss is not a likelihood's
+    deterministic: bool = False  # latents are the encoder's means instead of draws
+    uses_prior: bool = False  # it needs `Posterior.prior`
+    module: nn.Module | None = None  # parameters of the loss, trained with the networks
+    # (images in [0, 1], logits) -> -log p(x|z) of every decoded image, (N,); None: the loss is not a likelihood
     nll: Callable[[Tensor, Tensor], Tensor] | None = None
-    likelihood: Likelihood | None = None  # what `nll` means
+    likelihood: Likelihood | None = None  # what `nll` measures

@@ -1,4 +1,4 @@
-"""Which version of the contract a plugin needs, read before it is imported: what would fail later is explained."""
+"""The version of the plugin interface that a plugin needs, read before the plugin is imported."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NAME = "requires_api"
 
 
 def declared_api(target: str, is_file: bool) -> object:
-    """Return what the plugin's module assigns to `requires_api`; None where that cannot be read off its text.
+    """Return what the plugin's module assigns to `requires_api`; None if its source text does not say.
 
-    `target` is a file, or a module with an optional attribute behind a colon.
+    `target` is a file, or a module with an optional ``:attribute``.
     """
     try:
         if is_file:
@@ -29,7 +29,7 @@ def declared_api(target: str, is_file: bool) -> object:
         if path.suffix != ".py":
             return None
         return _assigned(ast.parse(path.read_bytes()))
-    except (ImportError, OSError, SyntaxError, ValueError):  # the import will say it better
+    except (ImportError, OSError, SyntaxError, ValueError):  # importing it will give a better error
         return None
 
 
@@ -47,21 +47,21 @@ def _assigned(module: ast.Module) -> object:
 
 
 def require_api(declared: object, offered: str = API_VERSION) -> None:
-    """Raise `SpecError` where a plugin needs another version of the contract than the one that is offered."""
+    """Raise `SpecError` if a plugin needs another version of the plugin interface than the one offered."""
     if declared is None:
         return
     if not isinstance(declared, str) or not re.fullmatch(r"\d+(\.\d+)?", declared):
-        raise SpecError(f"{NAME} = {declared!r} is no version.", f'Write it as text, such as {NAME} = "{offered}".')
+        raise SpecError(f"{NAME} = {declared!r} is not a version.", f'Write it as text, such as {NAME} = "{offered}".')
     major, minor = _numbers(declared)
     offered_major, offered_minor = _numbers(offered)
     if major < offered_major:
         raise SpecError(
-            f"it was written for version {declared} of genbench's plugin interface, and this genbench has {offered}.",
+            f"it was written for version {declared} of genbench's plugin interface; this genbench has {offered}.",
             "Install a newer version of the plugin, or an older genbench.",
         )
     if (major, minor) > (offered_major, offered_minor):
         raise SpecError(
-            f"it needs version {declared} of genbench's plugin interface, and this genbench has {offered}.",
+            f"it needs version {declared} of genbench's plugin interface; this genbench has {offered}.",
             "Install a newer genbench, or an older version of the plugin.",
         )
 

@@ -1,1 +1,1 @@
-"""The life of a cell, stage by stage: load, build, train, evaluate, count; and a result whatever happens."""
+"""The life of a cell in stages (load, build, train, evaluate, count), with a result whatever happens."""

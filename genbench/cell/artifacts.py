@@ -1,4 +1,4 @@
-"""The files that a cell leaves behind beside its result: pictures and weights."""
+"""The files of a cell in addition to its result: sample grids and weights."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from genbench.train.checkpoint import save_weights
 def write_samples_and_weights(
     run: RunDirectory, cell: str, drawn: Drawn, built: Built, points: Tensor | None
 ) -> list[str]:
-    """Write pictures and weights; return notes on what could not be written.
+    """Write sample grids and weights; return notes on what could not be written.
 
-    A full disk, or state that is not a tensor, costs these files, not the numbers.
+    A full disk, or state that is not a tensor, loses only these files, not the numbers.
     """
     about = {"model": built.model.name, "weights": built.sampled_weights, "cell": cell}
     return [
         *_write(
-            "pictures", lambda: save_sample_grids(drawn, run.sample_path(cell), run.reconstruction_path(cell), points)
+            "sample grids",
+            lambda: save_sample_grids(drawn, run.sample_path(cell), run.reconstruction_path(cell), points),
         ),
         *_write("weights", lambda: save_weights(run.checkpoint_path(cell), built.sampled_networks, about)),
     ]
 
 
 def write_closest_pairs(path: Path, evaluator: Evaluator) -> list[str]:
-    """Write samples beside their nearest training images, where memorisation is measured; return notes."""
+    """If memorisation is measured, write samples next to their nearest training images; return notes."""
     pairs = evaluator.closest_pairs(CLOSEST)
     return [] if pairs is None else _write("closest pairs", lambda: write_pairs(path, *pairs))
 

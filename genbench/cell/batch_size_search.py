@@ -1,4 +1,4 @@
-"""After a step that found no memory: the largest halving of its batch for which there is some."""
+"""The search, after a step ran out of memory, for a batch size that fits: half of it, a quarter, and so on."""
 
 from __future__ import annotations
 
@@ -22,39 +22,41 @@ from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellIdentity, CellResult
 from genbench.train.builder import build_cell
 
-LONGEST = 20.0  # seconds that the search may take
+MAX_SECONDS = 20.0  # of the search
 
 
 class _TimeIsUp(BaseException):
-    """The search has taken long enough; not an Exception, so that no plugin swallows it."""
+    """The search reached its time limit; not an Exception, so that no plugin can catch it."""
 
 
 def suggest_batch(result: CellResult, attempt: Callable[[int], None], channel: WorkerChannel) -> CellResult:
-    """Return the result of a cell without enough memory, with a batch in its reason that fits, where one is found."""
-    # In a process that has run out of memory nothing is certain: what is known is told before more is tried.
+    """Return the result of a cell that ran out of memory, with a batch size that fits added to its reason, if found."""
+    # The process has run out of memory and may die: report the result before trying anything else.
     channel.say(Finished(cell=result))
-    found = search(attempt, resolve_recipe(result.identity.recipe).batch_size, channel)
+    found = search_batch_size(attempt, resolve_recipe(result.identity.recipe).batch_size, channel)
     return msgspec.structs.replace(result, reason=f"{result.reason}: {found}") if found else result
 
 
-def search(attempt: Callable[[int], None], failed: int, channel: WorkerChannel, seconds: float = LONGEST) -> str:
-    """Return which batch does not fit and which does, in words; empty where that could not be found out.
+def search_batch_size(
+    attempt: Callable[[int], None], failed: int, channel: WorkerChannel, seconds: float = MAX_SECONDS
+) -> str:
+    """Return which batch size does not fit and which does, in words; empty if that could not be determined.
 
-    Never raises: a request to stop ends the search too.
+    Never raises: a request to stop also ends the search.
 
     Args:
-        attempt: trains for a moment with a batch of that size; raises what it raises.
-        failed: the size for which memory did not suffice.
-        channel: knows whether somebody asks to stop.
-        seconds: after which the search ends, once the operation that is running then has.
+        attempt: trains briefly with the given batch size; may raise anything.
+        failed: the batch size that ran out of memory.
+        channel: the channel on which a request to stop arrives.
+        seconds: time limit; the operation running at that moment is completed first.
     """
     size = failed
     try:
-        with _at_most(seconds):
+        with _time_limit(seconds):
             channel.allow_stop()
             while size > 1:
-                _let_go()
-                error = _outcome(attempt, size // 2)
+                _free_memory()
+                error = _error_of(attempt, size // 2)
                 if error is None:
                     return f"batch_size {failed} does not fit; {size // 2} does"
                 if not is_out_of_memory(error):
@@ -67,18 +69,18 @@ def search(attempt: Callable[[int], None], failed: int, channel: WorkerChannel, 
     return f"batch_size {failed} does not fit, nor does {size}" if size < failed else ""
 
 
-def _outcome(attempt: Callable[[int], None], batch_size: int) -> Exception | None:
+def _error_of(attempt: Callable[[int], None], batch_size: int) -> Exception | None:
     try:
         attempt(batch_size)
     except Exception as error:
-        return error.with_traceback(None)  # whose frames hold what is to be given back
+        return error.with_traceback(None)  # its frames would keep tensors alive
     return None
 
 
 def train_briefly(
     identity: CellIdentity, catalogue: Catalogue, data: LoadedData, device: torch.device, batch_size: int
 ) -> None:
-    """Take two steps with every phase: optimisers hold all that they ever do after the first."""
+    """Take two steps with every phase: after the first, the optimisers have allocated all their state."""
     recipe = {**identity.recipe, "batch_size": batch_size}
     engine = build_cell(msgspec.structs.replace(identity, recipe=recipe), catalogue, data, device).engine
     try:
@@ -90,8 +92,8 @@ def train_briefly(
         engine.data.close()
 
 
-def _let_go() -> None:
-    """Give back the memory of what failed before."""
+def _free_memory() -> None:
+    """Free the memory of failed attempts."""
     gc.unfreeze()
     gc.collect()
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -99,23 +101,23 @@ def _let_go() -> None:
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """Raise `_TimeIsUp` inside once the time is up; only a main thread can be interrupted."""
-    going = True
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise `_TimeIsUp` inside after that time; only the main thread can be interrupted."""
+    active = True
 
-    def too_late(number: int, frame: FrameType | None) -> None:
-        if going:
+    def expire(number: int, frame: FrameType | None) -> None:
+        if active:
             raise _TimeIsUp
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGALRM, too_late)
-    # Again each second: where it is raised while something is collected, Python drops it.
+    before = signal.signal(signal.SIGALRM, expire)
+    # Repeated every second, because Python ignores an exception that is raised during garbage collection.
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:
-        going = False
+        active = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -1,4 +1,4 @@
-"""What must agree before a cell's numbers are compared with another's."""
+"""The conditions of a cell that must agree before its numbers are compared with another cell's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genbench.results.schema import Comparability, Surroundings
 
 
 def comparability(recipe: Recipe, device: torch.device, data: LoadedData, processes: int = 1) -> Comparability:
-    """Return what is known before training; of several processes on this machine, the threads of all count."""
+    """Return the conditions known before training; `threads` is the sum over the processes on this machine."""
     return Comparability(
         machine=machine.processor(),
         cores=machine.usable_cores(),
@@ -32,10 +32,10 @@ def comparability(recipe: Recipe, device: torch.device, data: LoadedData, proces
 
 
 def with_interference(known: Comparability, seen: Surroundings) -> Comparability:
-    """Return the same with what took speed from the GPU meanwhile."""
+    """Return the same, with what slowed the GPU down during training."""
     return msgspec.structs.replace(known, disturbed=disturbance(seen))
 
 
 def _denormals() -> str:
-    """Return 'flushed' where the processor takes denormal numbers for zero, or an empty string."""
+    """Return 'flushed' if the processor treats denormal numbers as zero, or an empty string."""
     return "" if bool(torch.tensor(2.0**-140) * 0.5) else "flushed"

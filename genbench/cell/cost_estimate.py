@@ -1,4 +1,4 @@
-"""What a cell would cost: its step timed for about a second on random images of the right shape."""
+"""Estimating the cost of a cell: its step is timed for about a second on random images of the right shape."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def estimate_cell(job: Job) -> dict[str, Any]:
             seconds.append(time_window(built.engine.step, 1, device)[1])
     built.engine.data.close()
     return {
-        "seconds_per_step": statistics.median(seconds),  # a neighbour's burst must not become a forecast
+        "seconds_per_step": statistics.median(seconds),  # robust to short interference from other processes
         "images_per_step": built.engine.images_per_step,
         "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
         "peak_rss": read_peak(device, 0).peak_rss,
@@ -56,16 +56,16 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     }
 
 
-def _engine_notes(asked: str) -> list[str]:
-    """Say what the estimate leaves out of engines that are to be prepared first."""
-    if asked == "eager":
+def _engine_notes(engine: str) -> list[str]:
+    """Return a note on the preparation of an engine, which the estimate does not include."""
+    if engine == "eager":
         return []
-    if asked == "auto":
+    if engine == "auto":
         return ["timed eagerly: a long training tries faster engines first, which takes a minute or so"]
-    seconds = PREPARATION_SECONDS[asked]
-    return [f"timed eagerly: the engine {asked} is prepared first, in about {seconds:.0f} s, and may be faster"]
+    seconds = PREPARATION_SECONDS[engine]
+    return [f"timed eagerly: the engine {engine} is prepared first, in about {seconds:.0f} s, and may be faster"]
 
 
 def _processes_notes(processes: int) -> list[str]:
-    """Say that the estimate is for one process where several would train the cell."""
-    return [f"estimated with one process and the batch of all {processes}"] if processes > 1 else []
+    """Return a note that the estimate used one process, if several would train the cell."""
+    return [f"estimated with one process and the total batch of all {processes}"] if processes > 1 else []

@@ -1,4 +1,4 @@
-"""Counters in passes of their own, when nothing is timed any more: operations of training and of sampling, energy."""
+"""Counters, measured in separate passes after training: operations of training and sampling, launches, energy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from genbench.measure.peak_flops import MatrixPeak, matrix_peak
 from genbench.results.schema import Counters, Energy, Roofline, Throughput
 from genbench.train.engine import Eager, Engine
 
-_MOST_NAMED = 3  # lines that wait
+_MOST_NAMED = 3  # source lines in a note
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class CounterRecord:
-    """What the passes found; None where a counter failed, or counted nothing."""
+    """The results of the passes; None if a counter failed or counted nothing."""
 
     flops_per_image: float | None
     flops_per_sample: float | None
@@ -42,40 +42,40 @@ def count(
     speed: Throughput | None = None,
     launch_bound: Callable[[Engine, torch.device], float | None] | None = None,
 ) -> CounterRecord:
-    """Count what steps and samples ask of torch, and measure energy; a counter that fails costs its own figure only.
+    """Count the operations of steps and samples, and measure energy; a failed counter loses only its own value.
 
-    The engine trains on meanwhile, in steps whose results nobody keeps, and is left with the eager execution.
+    The engine continues to train meanwhile, in steps whose results are discarded, and is left with eager execution.
 
     Args:
-        engine: with the execution that trained.
-        sample: makes that many images.
-        device: where all this happens.
-        energy_seconds: how long energy is measured; 0: not at all.
-        speed: of the training, which is compared with what the machine can multiply.
-        launch_bound: measures which share of an eager step's time is spent on launching; given the eager engine.
+        engine: the engine, with the execution that trained.
+        sample: generates that many images.
+        device: the device of the engine.
+        energy_seconds: duration of the energy measurement; 0: none.
+        speed: throughput of the training, compared with the peak of matrix products.
+        launch_bound: measures the fraction of an eager step's time that is spent on launching, given the eager engine.
     """
     notes: list[str] = []
 
-    def tried(what: str, counting: Callable[[], _T | None]) -> _T | None:
+    def attempt(what: str, counting: Callable[[], _T | None]) -> _T | None:
         try:
             return counting() or None
         except Exception as error:
             notes.append(f"{what} could not be counted: {type(error).__name__}: {error}")
             return None
 
-    # First what the weights are sampled for, then what the execution that trained is needed for.
-    of_sample = tried("floating-point operations of a sample", lambda: flops_per_sample(sample))
+    # Sampling comes first, because it needs the trained weights; then what needs the execution that trained.
+    of_sample = attempt("floating-point operations of a sample", lambda: flops_per_sample(sample))
     energy = _energy(engine, device, energy_seconds)
     trained = None
     if engine.execution.name != Eager.name:
-        trained = tried("launches of the execution that trained", lambda: count_launches(engine, device)) or {}
-    steps = tried("what a step asks of torch", lambda: _eager_steps(engine, device))
+        trained = attempt("launches of the execution that trained", lambda: count_launches(engine, device)) or {}
+    steps = attempt("operations of a step", lambda: _eager_steps(engine, device))
     of_image = (steps.flops_per_image or None) if steps else None
-    launches = tried("launches", lambda: count_launches(engine, device)) or {}
+    launches = attempt("launches", lambda: count_launches(engine, device)) or {}
     trained = launches if trained is None else trained
-    bound = tried("the time of launches", lambda: launch_bound(engine, device)) if launch_bound else None
-    roofline = tried(
-        "a matrix product", lambda: compare_to_peak(matrix_peak(device, engine.precision), of_image, speed)
+    bound = attempt("the launch-bound fraction", lambda: launch_bound(engine, device)) if launch_bound else None
+    roofline = attempt(
+        "the peak of matrix products", lambda: compare_to_peak(matrix_peak(device, engine.precision), of_image, speed)
     )
     if roofline is not None:
         roofline = msgspec.structs.replace(roofline, launch_bound=bound)
@@ -87,7 +87,7 @@ def count(
             trained_launches=trained.get("kernels"),
             trained_graph_launches=trained.get("graphs"),
         )
-        notes += waiting(counters, device)
+        notes += device_sync_notes(counters, device)
     return CounterRecord(of_image, of_sample, counters, roofline, energy, notes)
 
 
@@ -97,23 +97,23 @@ def _eager_steps(engine: Engine, device: torch.device) -> StepCounts:
     return count_steps(engine, device)
 
 
-def waiting(counters: Counters, device: torch.device) -> list[str]:
-    """Return a note that names what waits for the device in a step, the most frequent first; or none."""
+def device_sync_notes(counters: Counters, device: torch.device) -> list[str]:
+    """Return a note on what synchronises with the device in a step, the most frequent first, if anything does."""
     times = max(counters.host_reads, counters.device_waits or 0.0)
     if not times:
         return []
     named = sorted(counters.waits, key=lambda what: -counters.waits[what])
-    said = ", ".join(named[:_MOST_NAMED]) or "torch does not say where"
+    places = ", ".join(named[:_MOST_NAMED]) or "torch does not report where"
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     often = "once" if times == 1 else f"{times:.4g} times"
-    aside = "" if device.type == "cuda" else " (of a GPU: a CPU waits for nobody)"
-    return [f"waits for the device {often} per step: {said}{more}{aside}"]
+    remark = "" if device.type == "cuda" else " (no cost on a CPU, but on a GPU)"
+    return [f"synchronises with the device {often} per step: {places}{more}{remark}"]
 
 
 def compare_to_peak(peak: MatrixPeak, flops_per_image: float | None, speed: Throughput | None) -> Roofline:
-    """Return the peak with the share of it that training reached (MFU, model FLOPs utilisation).
+    """Return the peak and the fraction of it that training reached (MFU, model FLOPs utilisation).
 
-    Chowdhery et al. 2022, "PaLM", appendix B, of a language model's tokens; here of real images.
+    Chowdhery et al. 2022, "PaLM", appendix B, for the tokens of a language model; here for real images.
     """
     mfu = flops_per_image * speed.images_per_second / peak.per_second if flops_per_image and speed else None
     return Roofline(peak=peak.per_second, product=str(peak), mfu=mfu)
@@ -121,7 +121,7 @@ def compare_to_peak(peak: MatrixPeak, flops_per_image: float | None, speed: Thro
 
 def _energy(engine: Engine, device: torch.device, seconds: float) -> Energy:
     if not seconds:
-        return Energy(reason="not asked for (energy_seconds = 0)")
+        return Energy(reason="not requested (energy_seconds = 0)")
     try:
         return measure_energy(engine, device, seconds, open_meter(device))
     except EnergyUnavailable as error:
@@ -133,17 +133,17 @@ def _energy(engine: Engine, device: torch.device, seconds: float) -> Energy:
 def flops_per_image(engine: Engine) -> float:
     """Return the floating-point operations of training per real image, from one more step of each kind.
 
-    Counted by the formulas of torch's own counter, in which a multiplication and an addition are two: matrix products
-    and convolutions, forwards and backwards; not activations, normalisation and optimisers. A phase that runs in each
-    k-th step counts one k-th.
+    Counted with the formulas of torch's own counter, in which a multiplication and an addition are two operations:
+    matrix products and convolutions, forward and backward, but not activations, normalisation and optimisers. A phase
+    that runs in every k-th step has the weight 1 / k.
     """
     return count_steps(engine, engine.rng.device).flops_per_image
 
 
 def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
-    """Return the floating-point operations per generated image, counted as those of training are.
+    """Return the floating-point operations per generated image, counted like those of training.
 
-    `sample(n)` makes n images. All that it takes counts: each of the passes of a network that is asked several times.
+    `sample(n)` generates n images. If that takes several passes of a network, each pass counts.
     """
     operators = OpCounter()
     with torch.no_grad(), OpListener(operators.operation):
@@ -152,7 +152,7 @@ def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
 
 
 def measure_energy(engine: Engine, device: torch.device, seconds: float, meter: EnergyMeter) -> Energy:
-    """Train on for at least `seconds` and return what the meter counted; the steps change nothing that is kept."""
+    """Continue to train for at least `seconds` and return the energy it took; the steps are discarded."""
     images_before = engine.images_seen
     synchronise(device)
     meter.start()

@@ -1,4 +1,4 @@
-"""What several processes that train a cell have in common, verified and recorded."""
+"""Cells trained by several processes: that they agree is verified, and what they share is recorded."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from genbench.train.engines.distributed import DataParallel
 from genbench.train.process_group import World
 
 
-def require_alike(when: str, world: World, engine: Engine, data_hash: str) -> None:
-    """Raise `GenbenchError`, in every process, where they have not the same data, weights and buffers."""
+def require_consistent(when: str, world: World, engine: Engine, data_hash: str) -> None:
+    """Raise `GenbenchError` in every process if their data, weights or buffers differ."""
     if world.size > 1:
-        world.require_same(f"{when}, the hash of the data", data_hash)
-        world.require_same(f"{when}, the checksum of weights and buffers", weights_checksum(engine))
+        world.require_equal(f"{when}, the hash of the data", data_hash)
+        world.require_equal(f"{when}, the checksum of weights and buffers", weights_checksum(engine))
 
 
-def leave(engine: Engine) -> None:
-    """Let each process go on alone: no step waits for the others any more."""
+def stop_synchronising(engine: Engine) -> None:
+    """Let each process continue alone: its steps no longer exchange gradients with the others."""
     if isinstance(engine.execution, DataParallel):
         engine.execution.close()
         engine.execution = Eager()
 
 
-def seen_by_all(world: World, seen: Surroundings) -> Surroundings:
-    """Return the same, where processes of this cell on this machine are no others, but its own."""
-    shares = [share for machine, share in world.gather((world.machine, seen.own or 0.0)) if machine == world.machine]
+def interference_of_all(world: World, seen: Surroundings) -> Surroundings:
+    """Return the interference, where the other processes of this cell on this machine count as its own."""
+    shares = [
+        share for machine, share in world.all_gather((world.machine, seen.own or 0.0)) if machine == world.machine
+    ]
     if seen.own is None or seen.others is None:
         return seen
     further = sum(shares) - seen.own
@@ -44,27 +46,27 @@ def seen_by_all(world: World, seen: Surroundings) -> Surroundings:
 def count_for_all(
     world: World, built: Built, sample: Callable[[int], object], device: torch.device, speed: Throughput | None
 ) -> CounterRecord:
-    """Count on the main process, which is alone by now; of several, its share of the images stands for all of them.
+    """Count on the main process only; with several processes, its operations are scaled to all of them.
 
-    Of several processes neither energy nor the launch-bound share is measured: one alone draws another power, and takes
-    another step, than it did among the others.
+    With several processes neither energy nor the launch-bound fraction is measured: alone, a process would draw
+    different power and take different steps than it did together with the others.
 
     Args:
-        world: in which the cell was trained.
-        built: the cell, after `leave`.
-        sample: makes that many images.
-        device: this process's.
-        speed: of all processes together.
+        world: the processes that trained the cell.
+        built: the cell, after `stop_synchronising`.
+        sample: generates that many images.
+        device: the device of this process.
+        speed: throughput of all processes together.
     """
     if world.size == 1:
         return count(built.engine, sample, device, built.recipe.energy_seconds, speed, launch_bound_fraction)
     counted = count(built.engine, sample, device, 0.0, speed)
     operations = counted.flops_per_image and counted.flops_per_image * world.size
-    return replace(counted, flops_per_image=operations, energy=Energy(reason="not measured of several processes"))
+    return replace(counted, flops_per_image=operations, energy=Energy(reason="not measured for several processes"))
 
 
 def describe(world: World, built: Built, start_seconds: float) -> Distributed | None:
-    """Return the record of the processes, where it is more than one."""
+    """Return the record of the processes if there is more than one."""
     execution = built.engine.execution
     if world.size == 1 or not isinstance(execution, DataParallel):
         return None

@@ -1,4 +1,4 @@
-"""Looking at a model while it trains, and at its end: samples, metrics, the best weights so far; all off the clock."""
+"""Evaluating a model during and after training: samples, metrics and the best weights so far, all off the clock."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
 
-OBSERVED_SAMPLES = 64  # drawn for the curve of diversity
+DIVERSITY_SAMPLES = 64  # drawn for the curve of diversity
 
 
 @dataclass
 class Evaluator:
-    """Evaluates a cell's model at checkpoints of its training (see `genbench.cell.training_loop.Checkpoints`).
+    """Evaluates a cell's model during and after training (a `genbench.cell.training_loop.TrainingEvaluator`).
 
-    `estimates` of the last call of `measure` and the best evaluation so far are kept; so are the best weights, in
-    `best_path`, where the recipe names a `best_metric`.
+    It keeps all evaluations and the best one so far; if the recipe names a `best_metric`, it also keeps the best
+    weights, in `best_path`.
     """
 
     built: Built
@@ -45,30 +45,30 @@ class Evaluator:
     device: torch.device
     best_path: Path
     timing: Callable[[], Any]  # a context that counts the seconds of an evaluation
-    observes: bool = True  # whether samples are drawn for the curves
+    draws_diversity_curve: bool = True
     evaluations: list[EvaluationPoint] = field(default_factory=list)
     best: Best | None = None
-    without_better: int = 0
+    without_better: int = 0  # evaluations since the best one
     notes: list[str] = field(default_factory=list)
     _data_diversity: float | None = None
     _evaluation: CellEvaluation | None = None
-    _earned: dict[str, str] = field(default_factory=dict)  # by the names of the plan, those that the numbers bear
+    _full_names: dict[str, str] = field(default_factory=dict)  # planned name of a metric -> name of its estimate
 
     def draw(self) -> Drawn:
-        """Draw the samples that the metrics see."""
+        """Draw the samples for the metrics."""
         return draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples)
 
     def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
-        """Ask the metrics of the plan; what they know of the training data is computed once."""
+        """Measure the planned metrics; what they need about the training data is computed only once."""
         bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
         if self._evaluation is None:
             self._evaluation = self._new_evaluation(drawn)
         self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
         specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
-        with tf32(False):  # a metric is the same whatever its model was trained in
+        with tf32(False):  # metrics do not depend on the precision of training
             results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)
         alone = {name: each[0] for name, each in results if len(each) == 1}
-        self._earned = {name: found.metric for name, found in alone.items()}
+        self._full_names = {name: found.metric for name, found in alone.items()}
         everything = [found for _, each in results for found in each]
         return (
             [found for found in everything if isinstance(found, Estimate)],
@@ -76,9 +76,9 @@ class Evaluator:
         )
 
     def closest_pairs(self, count: int) -> tuple[Tensor, Tensor] | None:
-        """Return those samples of the last `measure` that lie nearest to training images, and these: uint8 pixels.
+        """Return the samples of the last `measure` that are nearest to training images, and those images: uint8 pixels.
 
-        None unless the plan asks for memorisation; by the features of the first extractor it names that can be had.
+        Uses the first available extractor whose memorisation metrics are planned; None if there is none.
         """
         if self._evaluation is None:
             return None
@@ -88,21 +88,21 @@ class Evaluator:
                 try:
                     samples, train = closest_pairs(self._evaluation, name, count)
                 except (ExtractorUnavailable, ValueError):
-                    continue  # the metric says why
+                    continue  # the metric reports the reason
                 pixels = torch.as_tensor(self._evaluation.samples.pixels)
                 return pixels[samples], torch.as_tensor(self.data.train_pixels)[train]
         return None
 
-    def observe(self) -> dict[str, float | None]:
-        """Return the diversity of a few samples beside that of the data, for the curves."""
-        if not self.observes:
+    def diversity_curve(self) -> dict[str, float | None]:
+        """Return the diversity of a few samples relative to that of the data, for the curves."""
+        if not self.draws_diversity_curve:
             return {}
         if self._data_diversity is None:
             self._data_diversity = pixel_diversity(self.data.train_pixels)
         if not self._data_diversity:
             return {}
         with self.timing():
-            drawn = draw(self.built, self.identity, self.data, self.device, OBSERVED_SAMPLES, reconstruct=False)
+            drawn = draw(self.built, self.identity, self.data, self.device, DIVERSITY_SAMPLES, reconstruct=False)
         return {"diversity": pixel_diversity(drawn.samples.pixels) / self._data_diversity}
 
     def evaluate(self) -> bool:
@@ -114,15 +114,15 @@ class Evaluator:
         return 0 < self.built.recipe.patience <= self.without_better
 
     def record(self, estimates: list[Estimate]) -> None:
-        """Note an evaluation of the weights as they are now; the better one of two becomes the best."""
+        """Record an evaluation of the current weights, and keep it if it is the best so far."""
         engine, metric = self.built.engine, self.built.recipe.best_metric
         step, images = engine.step_number, engine.images_seen
         if self.evaluations and self.evaluations[-1].step == step:
-            return  # training stopped at an evaluation: the final one is the same
+            return  # training ended with an evaluation, which is the final one
         self.evaluations.append(EvaluationPoint(step=step, images=images, estimates=estimates))
         if not metric:
             return
-        metric = self._earned.get(metric, metric)
+        metric = self._full_names.get(metric, metric)
         found = next((estimate for estimate in estimates if estimate.metric == metric), None)
         if found is None or (self.best is not None and not _is_better(found, self.best)):
             self.without_better += 1
@@ -137,7 +137,7 @@ class Evaluator:
         }
         try:
             save_weights(self.best_path, self.built.sampled_networks, about)
-        except OSError as error:  # a full disk costs the file, not the training
+        except OSError as error:  # a full disk loses the file, not the training
             note = f"the best weights could not be written: {error.strerror or error}"
             if note not in self.notes:
                 self.notes.append(note)
@@ -152,9 +152,9 @@ class Evaluator:
         return {"evaluations": self.evaluations, "best": self.best, "without_better": self.without_better}
 
     def load_state(self, notes: Any) -> None:
-        """Go on where `state` was taken; raise ValueError where it cannot be read."""
+        """Restore what `state` returned; raise ValueError if it is not valid."""
         if not isinstance(notes, dict):
-            raise ValueError("it knows nothing of evaluations")
+            raise ValueError("it contains no evaluations")
         self.evaluations = msgspec.convert(notes["evaluations"], list[EvaluationPoint])
         self.best = msgspec.convert(notes["best"], Best | None)
         self.without_better = int(notes["without_better"])
@@ -176,5 +176,5 @@ class Evaluator:
 
 
 def _is_better(found: Estimate, best: Best) -> bool:
-    held = next(estimate for estimate in best.estimates if estimate.metric == best.metric)
-    return found.value < held.value if found.direction == "lower" else found.value > held.value
+    previous = next(estimate for estimate in best.estimates if estimate.metric == best.metric)
+    return found.value < previous.value if found.direction == "lower" else found.value > previous.value

@@ -1,4 +1,4 @@
-"""From an error to a status and a reason for the person who has to mend it."""
+"""Diagnosis of errors: the status of a cell and a reason that helps to fix it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from genbench.results.schema import Status
 
 _LONGEST = 2000  # characters of an error's text that are kept
 _ASSERTION = "device-side assert"
-# After these a process cannot use the GPU any more; the error shows at whatever waits for the GPU next.
+# After these errors the process cannot use the GPU any more; they are raised by the next call that synchronises.
 _GPU_WORDS = ("CUDA error", "CUDNN_STATUS_EXECUTION_FAILED", "CUDNN_STATUS_INTERNAL_ERROR", "No CUDA GPUs", "NVML")
 
 
 def diagnose(error: BaseException) -> tuple[Status, str]:
-    """Return the status of a cell that ended in this error, and the reason: what happened, where, and the cure."""
+    """Return the status of a cell that raised this error, and the reason: what happened, where, and a remedy."""
     text = str(error).strip()[:_LONGEST]
     if is_out_of_memory(error):
         first = text.splitlines()[0] if text else "memory ran out"
@@ -25,21 +25,21 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
     if isinstance(error, GenbenchError):
         return "failed", text
     if isinstance(error, RuntimeError) and any(word in text for word in _GPU_WORDS):
-        return "failed", _of_gpu(text)
+        return "failed", _gpu_failure(text)
     return "failed", f"{type(error).__name__}: {text}{error_location(error, or_machinery=True)}"
 
 
-def _of_gpu(text: str) -> str:
-    """Return the reason of a cell whose GPU refused: where it shows says little, since it is told late."""
+def _gpu_failure(text: str) -> str:
+    """Return the reason for a GPU error. CUDA reports errors late, so the line that raised it says little."""
     first = text.splitlines()[0][:300]
     if _ASSERTION in text:
         return (
-            f"the GPU met a false assertion ({first}), often a label or an index out of range; --device cpu, or the "
-            "environment variable CUDA_LAUNCH_BLOCKING=1, names the line"
+            f"an assertion failed on the GPU ({first}), often because a label or an index is out of range; use "
+            "--device cpu, or the environment variable CUDA_LAUNCH_BLOCKING=1, to find the line"
         )
     return (
-        f"the GPU failed or was lost ({first}); the cells that follow try it again. Should they fail too, see whether "
-        "nvidia-smi still lists it and what the system's log says (Xid), then: genbench run --resume"
+        f"the GPU failed or was lost ({first}); the following cells try it again. If they fail too, check whether "
+        "nvidia-smi still lists it, and the system log for Xid errors, then: genbench run --resume"
     )
 
 

@@ -1,4 +1,4 @@
-"""Which share of a step's time a GPU waits for the host to launch the next operation."""
+"""The launch-bound fraction: how much of a step the GPU spends waiting for the host to launch operations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines import EngineUnavailable, open_execution
 from genbench.train.state import state_kept
 
-ROUNDS = 6  # of a window of each kind, in turn and back again
-STEPS = 20  # in a window
+ROUNDS = 6  # one window of each kind per round, in alternating order
+STEPS = 20  # per window
 Window: TypeAlias = Callable[[Callable[[], None], int, torch.device], tuple[int, float]]
 
 
@@ -24,18 +24,19 @@ def launch_bound_fraction(
     window: Window = time_window,
     open_graph: Callable[[Engine], Execution] | None = None,
 ) -> float | None:
-    """Return which share of the eager step's time a replay of the same step saves; 0: the host is never waited for.
+    """Return the fraction of the eager step's time that a replay of the same step saves; 0: the GPU never waits.
 
-    It is 1 - (time of the replayed step / time of the eager one), each the median over windows that were taken in turn:
-    the same operations on the same memory, launched once in place of one by one. The engine's state is put back.
+    This is 1 - (time of the replayed step / time of the eager step), each the median over alternating windows: both
+    run the same operations on the same memory, but the replay launches them all at once. The engine's state is
+    restored.
 
     Args:
-        engine: any; it is executed eagerly here, and as a graph without compiled networks.
-        device: that the engine is on.
-        window: runs so many steps and returns how many it ran and the seconds that they took.
+        engine: any engine; it is executed eagerly here, and as a graph without compiled networks.
+        device: the device of the engine.
+        window: runs that many steps; returns how many it ran and the seconds that they took.
         open_graph: captures the step; None: in a CUDA graph.
 
-    Returns None where the step cannot be captured: there is no GPU, say.
+    Returns None if the step cannot be captured, for example without a GPU.
     """
     before = engine.execution
     try:
@@ -49,7 +50,7 @@ def launch_bound_fraction(
             for number in range(ROUNDS):
                 for execution in runners if number % 2 else reversed(runners):
                     engine.execution = execution
-                    engine.step()  # the first of each window finds the memory of the other's steps
+                    engine.step()  # not timed: it reuses the memory of the other execution
                     done, taken = window(engine.step, STEPS, device)
                     seconds[execution.name].append(taken / done)
     finally:

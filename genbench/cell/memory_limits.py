@@ -1,4 +1,4 @@
-"""Hard limits of a worker, and telling one kind of failure from another."""
+"""The memory limit of a worker, and recognising the errors that running out of memory causes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _MEMORY_WORDS = (
 
 
 def limit_memory(gib: float | None, device: torch.device, processes: int = 1) -> float | None:
-    """Bound the memory that this process can take beyond what it holds; return the bound in GiB, None for none.
+    """Limit the memory that this process can allocate in addition to what it uses; return the limit in GiB, or None.
 
-    On the CPU, processes that train one cell share its memory in equal parts; on GPUs each has its own.
+    An infinite limit means none.
 
-    What it holds is the interpreter with torch, about 1 GiB of address space. On the CPU the default is nine tenths of
-    what is available, so that a cell which asks for too much fails by itself instead of dragging the machine down. On
-    a GPU only an explicit limit is set, as a share of the device's memory. An infinite limit is none.
+    It already uses about 1 GiB of address space for the interpreter and torch. On a CPU the default is nine tenths of
+    the available memory, so that a cell that needs more fails without affecting the machine; processes that train one
+    cell get equal parts. On a GPU only an explicit limit is set, for each process, as a fraction of the device's
+    memory.
     """
     if gib == math.inf:
         return None
@@ -47,7 +48,7 @@ def limit_memory(gib: float | None, device: torch.device, processes: int = 1) ->
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out, on the host or on the device."""
+    """Return whether an error means that the host or the device ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in _MEMORY_WORDS)

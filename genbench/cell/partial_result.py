@@ -1,4 +1,4 @@
-"""What is known of a cell while it runs: the records of its stages, which make a result at any moment."""
+"""The partial result of a running cell: the records of its stages so far, which give a result at any moment."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from genbench.results.schema import (
     Window,
 )
 
-# The fields of a record bear the names of the fields of `CellResult` that they fill.
+# The fields of a record have the names of the fields of `CellResult` that they fill.
 
 
 @dataclass(frozen=True)
 class LoadRecord:
-    """What is known once the data are loaded."""
+    """Known once the data are loaded."""
 
     comparability: Comparability
 
 
 @dataclass(frozen=True)
 class BuildRecord:
-    """What is known once the networks are built."""
+    """Known once the networks are built."""
 
     parameters: dict[str, int]
     total_parameters: dict[str, int]
@@ -63,7 +63,7 @@ class EngineChoiceRecord:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """The course of the training, however it ended."""
+    """The training so far, however it ended."""
 
     steps: int
     images: int
@@ -78,7 +78,7 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class InterferenceRecord:
-    """What else the machine did while the cell trained."""
+    """Interference from other processes while the cell trained."""
 
     surroundings: Surroundings
     comparability: Comparability  # with what slowed the GPU down
@@ -86,7 +86,7 @@ class InterferenceRecord:
 
 @dataclass(frozen=True)
 class TrainedRecord:
-    """What is measured directly after the last step."""
+    """Memory use and training evidence, measured directly after the last step."""
 
     memory: Memory
     proof: Proof
@@ -102,7 +102,7 @@ class SamplesRecord:
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """What the metrics measured at the end."""
+    """The metrics at the end of training."""
 
     estimates: list[Estimate]
     unavailable: list[Unavailable]
@@ -125,13 +125,13 @@ StageRecord: TypeAlias = (
 
 @dataclass
 class PartialResult:
-    """The records so far; where two fill the same field, the later one wins."""
+    """The records so far; if two fill the same field, the later one wins."""
 
     records: list[StageRecord] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)  # by part of `Durations`
+    seconds: dict[str, float] = field(default_factory=dict)  # by field of `Durations`
     notes: list[str] = field(default_factory=list)
     resumed_at_step: int | None = None
-    train_briefly: Callable[[int], None] | None = None  # during training: trains two steps with a batch of that size
+    train_briefly: Callable[[int], None] | None = None  # during training: takes two steps with this batch size
 
     def add(self, record: StageRecord) -> None:
         """Add the record of a stage."""
@@ -143,13 +143,13 @@ class PartialResult:
 
     @property
     def comparability(self) -> Comparability:
-        """The latest state of what must agree before numbers are compared; the data must be loaded."""
+        """The latest comparability of the cell; the data must be loaded."""
         found = [record.comparability for record in self.records if hasattr(record, "comparability")]
         return found[-1]
 
     @contextmanager
     def timing(self, part: str) -> Iterator[None]:
-        """Add the seconds that are spent inside to those of the part."""
+        """Add the seconds spent inside to that part."""
         begin = time.perf_counter()
         try:
             yield
@@ -159,7 +159,7 @@ class PartialResult:
     def result(
         self, planned: PlannedCell, status: Status, reason: str, provenance: Provenance, total_seconds: float
     ) -> CellResult:
-        """Return the result of the cell with everything that is known so far."""
+        """Return the result of the cell, with everything known so far."""
         known: dict[str, Any] = {}
         for record in self.records:
             known |= {one.name: getattr(record, one.name) for one in dataclasses.fields(record) if one.name != "notes"}

@@ -1,4 +1,4 @@
-"""Reference rows: what the metrics say of real held-out images, and of noise."""
+"""Reference rows: the metrics of real held-out images and of noise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from genbench.seeds import seeded_generator
 
 
 def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
-    """Measure the metrics of the plan on held-out images, the scale's good end, and on uniform noise, its bad one."""
+    """Measure the planned metrics on held-out images, the best case, and on uniform noise, the worst."""
     assert job.reference is not None
     planned, device = job.reference, select_device(job.device)
     limit_memory(job.memory_limit, device)
@@ -34,7 +34,7 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     channel.activity("measuring reference rows")
     spec: DatasetSpec = catalogue.require("datasets", planned.dataset.name).spec
     held_out = data.test_pixels[: planned.samples]
-    with contextlib.suppress(OSError):  # a full disk costs the picture, not the numbers
+    with contextlib.suppress(OSError):  # a full disk loses the image, not the numbers
         points = data.train_pixels if spec.points else None
         write_samples(RunDirectory(Path(job.run)).sample_path(planned.id), held_out, points)
     shape = (planned.samples, *planned.image_shape)

@@ -1,4 +1,4 @@
-"""Executing a cell: its stages in order, and a result whatever happens."""
+"""Executing a cell: its stages in order, with a result whatever happens."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from genbench.process.messages import Job
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, PlannedCell, Provenance, Status
 from genbench.train.divergence import Diverged
-from genbench.train.process_group import MainRankFailed, World
+from genbench.train.process_group import MainRankError, World
 
 
 def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -> CellResult:
-    """Execute the job's cell and return its result; every failure of plugin, data or machine becomes a status.
+    """Execute the job's cell and return its result; any failure of plugin, data or machine becomes a status.
 
-    When several processes train the cell, the result of the main one counts; the others raise `MainRankFailed` once the
-    main one has given up.
+    If several processes train the cell, the result of the main rank counts; the others raise `MainRankError` after it
+    has failed.
     """
     assert job.cell is not None
     planned, world = job.cell, world or World()
@@ -31,14 +31,14 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
     load_before = machine.load_average()
     status: Status
     try:
-        status, reason = _run(job, planned, channel, world, known)
+        status, reason = _run_stages(job, planned, channel, world, known)
     except Diverged as error:
-        status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was another"
-    except (StopRequested, MainRankFailed):
+        status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was not fp32"
+    except (StopRequested, MainRankError):
         raise
     except BaseException as error:  # also SystemExit: a plugin that calls sys.exit has failed
         channel.handle_exception(error)
-        lost = world.give_way(error)
+        lost = world.lost_connection(error)
         status, reason = diagnose(error)
         reason = f"the connection to another process of this cell was lost ({reason})" if lost else reason
     provenance = Provenance(
@@ -53,10 +53,10 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
     return suggest_batch(result, known.train_briefly, channel) if status == "oom" and known.train_briefly else result
 
 
-def _run(
+def _run_stages(
     job: Job, planned: PlannedCell, channel: WorkerChannel, world: World, known: PartialResult
 ) -> tuple[Status, str]:
-    """The life of a cell from top to bottom."""
+    """Run the stages of a cell in order."""
     with tf32(planned.identity.recipe["precision"] == "tf32"):
         cell = stages.open_cell(job, planned, channel, world, known)
         data = stages.load(cell)

@@ -1,4 +1,4 @@
-"""What a reader should know beside a cell's numbers: settings that do nothing, and what goes together badly."""
+"""Notes on a cell's settings: those that have no effect, and combinations that work badly."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from genbench.api.options import idle_options
+from genbench.api.options import options_without_effect
 from genbench.api.training import AdversarialLoss
-from genbench.plan.remedies import without_effect
+from genbench.plan.remedies import settings_without_effect
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice, Transfer
@@ -23,33 +23,36 @@ def setting_warnings(built: Built, identity: CellIdentity, catalogue: Catalogue)
         ("losses", identity.loss),
         ("datasets", identity.dataset),
     ]
-    notes = without_effect(built.recipe, built.setup.networks)
+    notes = settings_without_effect(built.recipe, built.setup.networks)
     for kind, choice in chosen:
-        notes += idle_options(catalogue.require(kind, choice.name).spec.option_schema, choice.options, choice.name)
-    notes += penalty_beside_batch_norm(built.setup.loss, built.setup.networks, identity.loss.name)
-    return notes + left_from_scratch(built.transfer)
+        spec = catalogue.require(kind, choice.name).spec
+        notes += options_without_effect(spec.option_schema, choice.options, spec.name)
+    notes += penalty_with_batch_norm(built.setup.loss, built.setup.networks, identity.loss.name)
+    return notes + partial_transfer(built.transfer)
 
 
-def penalty_beside_batch_norm(loss: object, networks: Mapping[str, nn.Module], name: str) -> list[str]:
-    """Say where a penalty on the gradient of each image's own logit meets batch norm, which mixes the images.
+def penalty_with_batch_norm(loss: object, networks: Mapping[str, nn.Module], name: str) -> list[str]:
+    """Return a note if a per-image gradient penalty is used with batch norm, which mixes the images of a batch.
 
-    Gulrajani et al. 2017, section 4, say it of wgan-gp. It holds of every penalty that takes one norm per image, as all
-    of `AdversarialLoss.penalty` do: the gradient of the sum of the logits is then no image's own.
+    Gulrajani et al. 2017, section 4, state this for wgan-gp. It applies to every penalty with one norm per image, such
+    as all in `AdversarialLoss.penalty`: with batch norm, the gradient of the sum of the logits mixes the images.
     """
     if not isinstance(loss, AdversarialLoss) or loss.penalty is None or "discriminator" not in networks:
         return []
     if not any(isinstance(module, _BatchNorm) for module in networks["discriminator"].modules()):
         return []
     return [
-        f"the penalty of {name} is meant for each image's own gradient, which batch norm in the discriminator mixes "
-        "with the others of the batch (Gulrajani et al. 2017, section 4): use a discriminator without batch norm"
+        f"the penalty of {name} assumes a separate gradient for each image, but batch norm in the discriminator mixes "
+        "the images of a batch (Gulrajani et al. 2017, section 4): use a discriminator without batch norm"
     ]
 
 
-def left_from_scratch(transfer: Transfer | None) -> list[str]:
-    """Say where initial weights fit a part of the networks only; `genbench show` names the tensors."""
-    left = len(transfer.missing) + len(transfer.mismatched) if transfer else 0
-    if transfer is None or not left:
+def partial_transfer(transfer: Transfer | None) -> list[str]:
+    """Return a note if initial weights fit only part of the networks; `genbench show` lists the tensors."""
+    rest = len(transfer.missing) + len(transfer.mismatched) if transfer else 0
+    if transfer is None or not rest:
         return []
     count = len(transfer.taken)
-    return [f"{transfer.source} gave {count} of {count + left} tensors: {left} did not fit, and start from scratch"]
+    return [
+        f"{count} of {count + rest} tensors were loaded from {transfer.source}; the other {rest} start from scratch"
+    ]

@@ -1,4 +1,4 @@
-"""The stages in the life of a cell: load, build, train, evaluate, count. Each records what has become known."""
+"""The stages of a cell: load, build, train, evaluate, count. Each adds its record to the partial result."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Cell:
     channel: WorkerChannel
     world: World
     known: PartialResult
-    resident_before: int  # bytes of memory before the data were loaded
+    resident_before: int  # bytes of resident memory before the data were loaded
 
     @property
     def dataset(self) -> DatasetSpec:
@@ -80,7 +80,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A cell that is ready to train, or was trained."""
+    """A cell that is ready to train, or trained."""
 
     data: LoadedData
     built: Built
@@ -89,14 +89,14 @@ class Prepared:
 
 
 def open_cell(job: Job, planned: PlannedCell, channel: WorkerChannel, world: World, known: PartialResult) -> Cell:
-    """Bound the memory, choose the device and load the plugins; raise `UsageError` where the device will not do."""
+    """Limit the memory, select the device and load the plugins; raise `UsageError` if the device is not suitable."""
     recipe = resolve_recipe(planned.identity.recipe, owner=planned.identity.model.name)
     device = accelerator.select_device(job.device)
     limit_memory(job.memory_limit, device, job.processes)
     if recipe.precision == "tf32" and not has_tf32(device):
         raise UsageError(
             f"{accelerator.accelerator_name(device) or 'A CPU'} has no TF32.",
-            "NVIDIA GPUs have it from compute capability 8.0 on; use --precision fp32 or bf16.",
+            "NVIDIA GPUs with compute capability 8.0 or later have it; use --precision fp32 or bf16.",
         )
     torch.backends.cudnn.benchmark = True
     catalogue = load_catalogue(job.plugins)
@@ -110,7 +110,7 @@ def load(cell: Cell) -> LoadedData:
     identity, known = cell.planned.identity, cell.known
     cell.channel.activity("loading data")
     with known.timing("load"):
-        data = cell.world.first(lambda: load_data(identity.dataset, identity.image_shape, cell.catalogue))
+        data = cell.world.main_rank_first(lambda: load_data(identity.dataset, identity.image_shape, cell.catalogue))
     known.notes += data.notes
     known.add(LoadRecord(comparability(cell.recipe, cell.device, data, cell.job.processes)))
     return data
@@ -123,7 +123,7 @@ def build(cell: Cell, data: LoadedData) -> Prepared:
     with known.timing("build"):
         prepared = _prepare(cell, data)
         built = prepared.built
-        distributed.require_alike("Before training", cell.world, built.engine, data.hash)
+        distributed.require_consistent("Before training", cell.world, built.engine, data.hash)
     conditional = built.model.conditional
     known.add(
         BuildRecord(
@@ -141,7 +141,7 @@ def build(cell: Cell, data: LoadedData) -> Prepared:
 
 
 def train(cell: Cell, prepared: Prepared) -> Proof:
-    """Train to the budget; return the evidence that every parameter trained. Raises `Diverged`."""
+    """Train for the whole budget; return the evidence that every parameter trained. Raises `Diverged`."""
     known, world, data, built = cell.known, cell.world, prepared.data, prepared.built
     cell.channel.activity("training")
     if world.size == 1:
@@ -152,7 +152,7 @@ def train(cell: Cell, prepared: Prepared) -> Proof:
             prepared.training.run(cell.channel)
     except Diverged as error:
         if error.step is None and world.size > 1:
-            raise  # in an evaluation, which the other processes do not know of: they cannot repeat the steps
+            raise  # it happened in an evaluation on the main rank; the other ranks cannot repeat the steps
         raise Diverged(f"{error}; {_locate(cell, prepared, error.step)}", error.step) from error
     finally:
         built.engine.data.close()
@@ -161,24 +161,24 @@ def train(cell: Cell, prepared: Prepared) -> Proof:
             _record_interference(known, monitor.stop())
     known.train_briefly = None
     if world.size > 1:
-        _record_interference(known, distributed.seen_by_all(world, monitor.stop()))
+        _record_interference(known, distributed.interference_of_all(world, monitor.stop()))
     updates = {player.phase.name: player.updates for player in built.engine.players if player.optimizer is not None}
     proof = prepared.training.evidence.proof(updates)
     known.add(TrainedRecord(memory=read_peak(cell.device, cell.resident_before), proof=proof))
     if proof.not_finite:
         named = ", ".join(proof.not_finite[:3])
         raise Diverged(f"parameters are not finite: {named}; {_locate(cell, prepared)}")
-    distributed.require_alike("After training", world, built.engine, data.hash)
-    distributed.leave(built.engine)
+    distributed.require_consistent("After training", world, built.engine, data.hash)
+    distributed.stop_synchronising(built.engine)
     return proof
 
 
 def evaluate(cell: Cell, prepared: Prepared) -> str:
-    """Draw samples, write them and the weights, and measure the metrics; return the signs of collapse, if any."""
+    """Draw samples, write them and the weights, and measure the metrics; return a sign of collapse, if any."""
     known, planned, built, evaluator = cell.known, cell.planned, prepared.built, prepared.evaluator
     points = prepared.data.train_pixels if cell.dataset.points else None
     cell.channel.activity("generating samples")
-    with known.timing("evaluate"), prepared.training.saved_when_stopped():
+    with known.timing("evaluate"), prepared.training.save_on_stop():
         drawn = evaluator.draw()
         known.add(
             SamplesRecord(
@@ -191,7 +191,7 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
         )
         known.notes += write_samples_and_weights(cell.run, planned.id, drawn, built, points)
         if planned.identity.metrics:
-            cell.channel.activity("measuring")
+            cell.channel.activity("measuring metrics")
             estimates, unavailable = evaluator.measure(drawn)
             evaluator.record(estimates)
             cell.channel.say(evaluator.measured())
@@ -202,7 +202,7 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
 
 
 def count(cell: Cell, prepared: Prepared) -> CounterRecord:
-    """Count operations and launches and measure energy, in passes of their own."""
+    """Count operations and launches and measure energy, in separate passes."""
     known, built = cell.known, prepared.built
     cell.channel.activity("counting operations")
     speed = throughput(prepared.training.windows)
@@ -216,7 +216,7 @@ def count(cell: Cell, prepared: Prepared) -> CounterRecord:
 
 
 def _prepare(cell: Cell, data: LoadedData) -> Prepared:
-    """Build the cell and go on from its checkpoint; a checkpoint that cannot be used is set aside with a note."""
+    """Build the cell and resume from its checkpoint; a checkpoint that cannot be used is renamed, with a note."""
     id, known = cell.planned.id, cell.known
     resume_path = cell.run.resume_path(id)
     for attempt in (1, 2):
@@ -230,7 +230,7 @@ def _prepare(cell: Cell, data: LoadedData) -> Prepared:
             device=cell.device,
             best_path=cell.run.best_path(id),
             timing=lambda: known.timing("evaluate_between"),
-            observes=not cell.planned.synthetic_data,
+            draws_diversity_curve=not cell.planned.synthetic_data,
         )
         training = Training(
             engine=engine,
@@ -245,22 +245,22 @@ def _prepare(cell: Cell, data: LoadedData) -> Prepared:
             evaluate_every=built.recipe.evaluate_every,
             world=cell.world,
         )
-        problem = next(filter(None, cell.world.gather(_resume(training))), "")
+        problem = next(filter(None, cell.world.all_gather(_resume(training))), "")
         if not problem:
             break
         if attempt == 2:
             raise ValueError(problem)
         aside = resume_path.with_name(resume_path.name + ".unusable")
-        cell.world.first(lambda: resume_path.replace(aside) if cell.world.main else None)  # noqa: B023 - called here
+        cell.world.main_rank_first(lambda: resume_path.replace(aside) if cell.world.main else None)  # noqa: B023 - called here
         known.notes.append(
-            f"the checkpoint of an interrupted training could not be used ({problem}): trained anew; it is kept as "
-            f"{aside.name}"
+            f"the checkpoint of the interrupted training could not be used ({problem}); training started again, and "
+            f"the checkpoint was renamed to {aside.name}"
         )
     return Prepared(data, built, training, evaluator)
 
 
 def _resume(training: Training) -> str:
-    """Resume from the checkpoint, if there is one; return why it cannot be used, or an empty string."""
+    """Resume from the checkpoint if there is one; return why it cannot be used, or an empty string."""
     try:
         training.resume()
     except ValueError as error:
@@ -269,12 +269,12 @@ def _resume(training: Training) -> str:
 
 
 def _choose_engine(cell: Cell, training: Training) -> None:
-    """Execute the training as the recipe asks, and record what was found on the way."""
-    known, asked, together = cell.known, cell.recipe.engine, cell.world.size > 1
+    """Choose the engine that the recipe asks for, and record the choice."""
+    known, asked, several = cell.known, cell.recipe.engine, cell.world.size > 1
     steps_left = training.total_steps - training.engine.step_number
     before = training.executed_by if training.resumed_at_step is not None else ""
-    engine = choose_engine(training.engine, "eager" if together else asked, steps_left, cell.channel.activity, before)
-    if together:
+    engine = choose_engine(training.engine, "eager" if several else asked, steps_left, cell.channel.activity, before)
+    if several:
         engine = msgspec.structs.replace(engine, asked=asked, reason="several processes train eagerly")
     training.executed_by = engine.used
     known.add(EngineChoiceRecord(engine, msgspec.structs.replace(known.comparability, engine=engine.used)))
@@ -283,7 +283,7 @@ def _choose_engine(cell: Cell, training: Training) -> None:
 
 
 def _record_training(cell: Cell, prepared: Prepared) -> None:
-    """Record the course of the training, however it ended."""
+    """Record the training, however it ended."""
     known, built, training, evaluator = cell.known, prepared.built, prepared.training, prepared.evaluator
     known.notes += training.notes
     if training.stopped_early:
@@ -310,30 +310,30 @@ def _record_training(cell: Cell, prepared: Prepared) -> None:
 
 
 def _record_interference(known: PartialResult, seen: Surroundings) -> None:
-    """Record what else the machine did while the cell trained, and what that disturbs."""
+    """Record the interference while the cell trained."""
     known.notes += disturbances(seen)
     known.add(InterferenceRecord(seen, with_interference(known.comparability, seen)))
 
 
 def _locate(cell: Cell, prepared: Prepared, until_step: int | None = None) -> str:
-    """Say where the training went wrong; what hinders the search must not hide what it searches for."""
-    cell.channel.activity("looking for the first bad step")
+    """Describe the first bad step; an error in the search must not hide the divergence itself."""
+    cell.channel.activity("searching for the first bad step")
 
     def rebuild() -> Engine:
         return _prepare(cell, prepared.data).built.engine
 
     try:
         last = until_step or prepared.built.engine.step_number
-        return locate(rebuild, last, lambda: cell.world.shared(time.monotonic))
-    except Exception as hindrance:
-        return f"the first bad step could not be found ({type(hindrance).__name__}: {hindrance})"
+        return locate(rebuild, last, lambda: cell.world.broadcast(time.monotonic))
+    except Exception as error:
+        return f"the first bad step could not be found ({type(error).__name__}: {error})"
 
 
 def _collapse(cell: Cell, prepared: Prepared, drawn: Drawn) -> str:
-    """Return the signs that the generator has collapsed, or an empty string."""
+    """Return a sign that the generator has collapsed, or an empty string."""
     dataset, evaluations = cell.dataset, prepared.evaluator.evaluations
     estimates = evaluations[-1].estimates if cell.planned.identity.metrics and evaluations else []
-    found = next((round(estimate.value) for estimate in estimates if estimate.metric == "modes"), None)
-    modes = None if found is None or dataset.modes is None else (found, dataset.modes)
+    count = next((round(estimate.value) for estimate in estimates if estimate.metric == "modes"), None)
+    modes = None if count is None or dataset.modes is None else (count, dataset.modes)
     images_seen = prepared.built.engine.images_seen
     return signs_of_collapse(drawn, prepared.data, images_seen, pictures=not dataset.points, modes=modes)

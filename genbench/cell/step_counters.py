@@ -1,7 +1,7 @@
-"""Counting what steps ask of torch and of a GPU: each kind of step once, weighted by how often it comes.
+"""Counters of a step: operations, host reads and memory on any device, launches and device syncs on a GPU.
 
-Steps are of several kinds where a phase runs in each k-th step only. Counted is the eager execution, which all others
-are held to; of the one that trained, launches on a GPU.
+If a phase runs only in every k-th step, there are several kinds of steps: each is counted once and weighted by its
+frequency. The eager execution is counted, the reference for all others; for the one that trained, only its launches.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class StepCounts:
-    """What one step of a period came to, on average."""
+    """The counts per step, averaged over a period."""
 
     counters: Counters
     flops: Fraction  # per step
@@ -45,18 +45,18 @@ class StepCounts:
 
 
 def count_steps(engine: Engine, device: torch.device) -> StepCounts:
-    """Count one step of each kind; the engine trains on meanwhile. Its execution is to be the eager one."""
+    """Count one step of each kind, with the eager execution; the engine continues to train meanwhile."""
     sums: dict[str, Fraction] = {}
     reads: dict[Read, Fraction] = {}
     peak, allocated = 0, None
-    _settle(engine)
-    for share, taken in _each_kind(engine, lambda: _count_step(engine, device)):
-        for name, number in taken.sums.items():
+    _initialise(engine)
+    for share, counted in _each_kind(engine, lambda: _count_step(engine, device)):
+        for name, number in counted.sums.items():
             sums[name] = sums.get(name, Fraction(0)) + share * number
-        for read, number in taken.reads.items():
+        for read, number in counted.reads.items():
             reads[read] = reads.get(read, Fraction(0)) + share * number
-        peak = max(peak, taken.peak)
-        allocated = taken.allocated if allocated is None else max(allocated, taken.allocated or 0)
+        peak = max(peak, counted.peak)
+        allocated = counted.allocated if allocated is None else max(allocated, counted.allocated or 0)
     flops, images = sums.pop("flops"), sums.pop("images")
     waits = {str(read): float(number) for read, number in sorted(reads.items(), key=lambda item: str(item[0]))}
     counters = Counters(
@@ -70,8 +70,8 @@ def count_steps(engine: Engine, device: torch.device) -> StepCounts:
     return StepCounts(counters, flops, images)
 
 
-def _settle(engine: Engine) -> None:
-    """Do what happens once: streams fetch images ahead, and optimisers that have not stepped make their state."""
+def _initialise(engine: Engine) -> None:
+    """Do what happens only once: loaders prefetch images, and new optimisers create their state."""
     engine.data.next_batch()
     if any(player.optimizer is not None and not player.optimizer.state for player in engine.players):
         number = engine.step_number
@@ -84,18 +84,18 @@ def _settle(engine: Engine) -> None:
 
 
 def count_launches(engine: Engine, device: torch.device) -> dict[str, float]:
-    """Return launches per step by the engine's execution: of single `kernels`, of whole `graphs`; nothing on a CPU."""
+    """Return launches per step of `kernels` and of whole `graphs` by the engine's execution; empty on a CPU."""
     if device.type != "cuda":
         return {}
     sums = {"kernels": Fraction(0), "graphs": Fraction(0)}
-    for share, names in _each_kind(engine, lambda: _profiled(engine, device)):
-        for kind, number in launches_among(names).items():
+    for share, names in _each_kind(engine, lambda: _profile_calls(engine, device)):
+        for kind, number in count_launch_calls(names).items():
             sums[kind] += share * number
     return {kind: float(number) for kind, number in sums.items()}
 
 
-def launches_among(calls: Mapping[str, int]) -> dict[str, int]:
-    """Return how many of these calls of the CUDA runtime and driver launch `kernels`, and how many `graphs`."""
+def count_launch_calls(calls: Mapping[str, int]) -> dict[str, int]:
+    """Return how many of these calls of the CUDA runtime or driver launch `kernels`, and how many launch `graphs`."""
     found = {"kernels": 0, "graphs": 0}
     for name, times in calls.items():
         if "GraphLaunch" in name:
@@ -105,20 +105,20 @@ def launches_among(calls: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _each_kind(engine: Engine, take: Callable[[], _T]) -> Iterator[tuple[Fraction, _T]]:
-    """Yield what `take` returns of a step of each kind, with the share that such steps have."""
+def _each_kind(engine: Engine, measure: Callable[[], _T]) -> Iterator[tuple[Fraction, _T]]:
+    """Yield the fraction of each kind of step, and what `measure`, which runs one step, returns for it."""
     number_before = engine.step_number
     try:
         for number, share in step_kinds(player.phase.every for player in engine.players).items():
             engine.step_number = number
-            yield share, take()
+            yield share, measure()
             engine.read_terms()
     finally:
         engine.step_number = number_before
 
 
 @dataclass
-class _Taken:
+class _CountedStep:
     """The counts of one step."""
 
     sums: dict[str, int]
@@ -128,7 +128,7 @@ class _Taken:
 
 
 class _OutsidePhases:
-    """An engine's observer that tells shuffles of the data from permutations that a phase draws."""
+    """An observer that distinguishes shuffles of the data from permutations that a phase draws."""
 
     def __init__(self, operators: OpCounter) -> None:
         self._operators = operators
@@ -148,27 +148,27 @@ class _OutsidePhases:
         pass
 
 
-def _count_step(engine: Engine, device: torch.device) -> _Taken:
-    """Count one step; one that began a new epoch, and drew its order, is left out if the next does not."""
+def _count_step(engine: Engine, device: torch.device) -> _CountedStep:
+    """Count one step, or the next one if the first starts a new epoch, since drawing its order is an operation too."""
     number = engine.step_number
-    taken, shuffled = _count_any_step(engine, device)
+    counted, shuffled = _count_any_step(engine, device)
     if shuffled:
         engine.step_number = number
-        taken, _ = _count_any_step(engine, device)
-    return taken
+        counted, _ = _count_any_step(engine, device)
+    return counted
 
 
-def _count_any_step(engine: Engine, device: torch.device) -> tuple[_Taken, bool]:
+def _count_any_step(engine: Engine, device: torch.device) -> tuple[_CountedStep, bool]:
     operators, live, reads = OpCounter(), MemoryCounter(), HostReads(device.type)
     for network in engine.networks.values():
-        network.zero_grad(set_to_none=True)  # gradients are then among what the step allocates
+        network.zero_grad(set_to_none=True)  # so that the step allocates the gradients
     engine.read_terms()
     images = engine.images_seen
     engine.observer = outside = _OutsidePhases(operators)
     gc.disable()
     try:
         with (
-            _gpu_observed(device) as gpu,
+            _observe_gpu(device) as gpu,
             reads.methods(),
             OpListener(operators.operation, reads.operation, live.operation),
         ):
@@ -184,41 +184,41 @@ def _count_any_step(engine: Engine, device: torch.device) -> tuple[_Taken, bool]
         "channels_last": operators.channels_last,
         "layout_copies": operators.conversions,
     }
-    if gpu.waits is not None:
-        sums["device_waits"] = gpu.waits
-    return _Taken(sums, reads.counts, live.peak, gpu.allocated), outside.shuffles > 0
+    if gpu.syncs is not None:
+        sums["device_waits"] = gpu.syncs
+    return _CountedStep(sums, reads.counts, live.peak, gpu.allocated), outside.shuffles > 0
 
 
 @dataclass
-class _Gpu:
-    """What torch says of a step on a GPU; nothing on a CPU."""
+class _GpuCounts:
+    """What torch reports about a step on a GPU; None on a CPU."""
 
-    waits: int | None = None
+    syncs: int | None = None
     allocated: int | None = None
 
 
 @contextmanager
-def _gpu_observed(device: torch.device) -> Iterator[_Gpu]:
-    gpu = _Gpu()
+def _observe_gpu(device: torch.device) -> Iterator[_GpuCounts]:
+    gpu = _GpuCounts()
     if device.type != "cuda":
         yield gpu
         return
     synchronise(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
             yield gpu
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    gpu.waits = sum("called a synchronizing CUDA operation" in str(warning.message) for warning in said)
+    gpu.syncs = sum("called a synchronizing CUDA operation" in str(warning.message) for warning in caught)
     gpu.allocated = torch.cuda.max_memory_allocated(device) - before
 
 
-def _profiled(engine: Engine, device: torch.device) -> Counter[str]:
-    """Return the names of all calls that the profiler sees in a step."""
+def _profile_calls(engine: Engine, device: torch.device) -> Counter[str]:
+    """Return the names of all calls that the profiler records in a step, with their numbers."""
     synchronise(device)
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
         engine.step()

@@ -1,4 +1,4 @@
-"""Training a cell to its budget, in windows; everything but the steps happens off the clock."""
+"""The training loop of a cell: windows of steps up to the budget; everything but the steps is off the clock."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ from genbench.train.engine import Engine
 from genbench.train.process_group import World
 from genbench.train.training_evidence import TrainingEvidence
 
-WINDOWS = 40  # how many windows a training has, when its steps suffice
+WINDOWS = 40  # per training, if it has enough steps
 LONGEST_WINDOW = 200  # steps
-SOON_DONE_AGAIN = 2.0  # seconds of training that are not worth a checkpoint at the end
-MOST_SHOWN = 3  # terms on the line of progress
-OBSERVED = 4  # every so many windows, samples are drawn for the curves
+UNSAVED_SECONDS = 2.0  # training time at the end that is not worth a checkpoint
+MAX_SHOWN_TERMS = 3  # on the progress line
+DIVERSITY_EVERY = 4  # windows between samples for the curve of diversity
 
 
-class Checkpoints(Protocol):
-    """What looks at the model while it trains, off the clock."""
+class TrainingEvaluator(Protocol):
+    """Evaluates the model during training, off the clock."""
 
-    def observe(self) -> dict[str, float | None]:
-        """Return numbers for the curves, by name: how much samples differ, say."""
+    def diversity_curve(self) -> dict[str, float | None]:
+        """Return values for the curves, by name."""
 
     def evaluate(self) -> bool:
-        """Measure the model as it is; return whether training should stop here."""
+        """Measure the current model; return whether training should stop."""
 
     def measured(self) -> Measured:
-        """Return what was measured last."""
+        """Return the latest evaluation."""
 
     def state(self) -> dict[str, Any]:
-        """Return plain data that a checkpoint must hold."""
+        """Return plain data for a checkpoint."""
 
     def load_state(self, notes: Any) -> None:
-        """Go on where `state` was taken; raise ValueError where it cannot be read."""
+        """Restore what `state` returned; raise ValueError if it is not valid."""
 
 
 @dataclass
 class Training:
-    """The course of a training: what a checkpoint carries over, beside the engine's own state.
+    """A training: its loop, and what a checkpoint stores in addition to the engine's state.
 
-    Of several processes that train one cell, each runs the same course; the main one alone evaluates and writes.
+    If several processes train one cell, all run the same loop, but only the main rank evaluates and writes.
     """
 
     engine: Engine
@@ -68,30 +68,30 @@ class Training:
     checkpoint_seconds: float
     data_hash: str
     device: torch.device
-    evaluator: Checkpoints | None = None
-    evaluate_every: int = 0  # images; 0: never while training
+    evaluator: TrainingEvaluator | None = None
+    evaluate_every: int = 0  # images; 0: never during training
     world: World = field(default_factory=World)
-    _unsaved: bool = False  # done, but for the last checkpoint
+    _unsaved: bool = False  # finished without a last checkpoint
     windows: list[Window] = field(default_factory=list)
     curves: list[CurvePoint] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     resumed_at_step: int | None = None
     stopped_early: bool = False
-    executed_by: str = "eager"  # the engine that does the steps
+    executed_by: str = "eager"  # the engine that executes the steps
 
     @property
     def window_steps(self) -> int:
-        """How many steps a window has."""
+        """Number of steps in a window."""
         return max(1, min(LONGEST_WINDOW, self.total_steps // WINDOWS))
 
     def resume(self) -> None:
-        """Go on from the checkpoint of an interrupted process, if there is one; raise ValueError if it is no use."""
-        self.world.fetch(self.resume_path)
-        if not all(self.world.gather(self.resume_path.exists())):
+        """Resume from the checkpoint of an interrupted process, if any; raise ValueError if it cannot be used."""
+        self.world.broadcast_file(self.resume_path)
+        if not all(self.world.all_gather(self.resume_path.exists())):
             return
         tensors, notes = load_checkpoint(self.resume_path, self.engine)
         if notes.get("data_hash") != self.data_hash:
-            raise ValueError("the data have changed since")
+            raise ValueError("the data have changed since it was written")
         try:
             self.evidence.load_state(tensors)
             self.windows = msgspec.convert(notes["windows"], list[Window])
@@ -102,53 +102,53 @@ class Training:
             if self.evaluator is not None:
                 self.evaluator.load_state(notes["looks"])
             if self.world.rank:
-                load_random_states(self.engine, tensors[_of_rank(self.world.rank)].numpy().tobytes())
+                load_random_states(self.engine, tensors[_random_states_key(self.world.rank)].numpy().tobytes())
         except (KeyError, msgspec.ValidationError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         self.resumed_at_step = self.engine.step_number
 
     def run(self, channel: WorkerChannel) -> None:
-        """Train to the budget. Raises `Diverged`, or `StopRequested` after saving a checkpoint."""
+        """Train for the whole budget. Raises `Diverged`, or `StopRequested` after saving a checkpoint."""
         engine = self.engine
         channel.defer_stop()
         gc.collect()
         gc.freeze()
         saved = time.monotonic()
-        # A process warms up once, whether it begins a training or goes on with one; a short one warms up for half.
+        # Every process warms up once, also after resuming; a short training uses half its steps for that.
         warmup_left = min(self.warmup_steps, max(1, (self.total_steps - engine.step_number) // 2))
-        looked = False
+        checked = False
         while engine.step_number < self.total_steps and not self.stopped_early:
             planned = min(self._steps_to_next_stop(), warmup_left or self.window_steps)
             if self.world.size > 1:
-                planned = self._in_time(planned)
+                planned = self._agreed_steps(planned)
             self._train_window(planned, warmup=warmup_left > 0)
             warmup_left = max(0, warmup_left - self.windows[-1].steps)
-            if not looked:
+            if not checked:
                 self.evidence.check_gradients()
-                looked = True
+                checked = True
             channel.progress(self._progress())
             if self._evaluation_is_due() and self.evaluator is not None:
                 channel.activity("evaluating")
-                self.stopped_early = self.world.shared(self.evaluator.evaluate)
+                self.stopped_early = self.world.broadcast(self.evaluator.evaluate)
                 if self.world.main:
                     channel.say(self.evaluator.measured())
                 channel.activity("training")
-            too_old = time.monotonic() - saved > self.checkpoint_seconds
-            stopping = any(self.world.gather(channel.stop_requested))
-            if stopping or self.world.shared(lambda: too_old):  # noqa: B023 - called here
+            due = time.monotonic() - saved > self.checkpoint_seconds
+            stopping = any(self.world.all_gather(channel.stop_requested))
+            if stopping or self.world.broadcast(lambda: due):  # noqa: B023 - called here
                 self.save()
                 saved = time.monotonic()
             if stopping:
                 raise StopRequested
         self._unsaved = True
-        # Later the main process of several is alone, and cannot save what the others know.
-        if self.world.size > 1 or time.monotonic() - saved > min(self.checkpoint_seconds, SOON_DONE_AGAIN):
+        # The main rank cannot save later, because the other ranks, whose random states it needs, will have exited.
+        if self.world.size > 1 or time.monotonic() - saved > min(self.checkpoint_seconds, UNSAVED_SECONDS):
             self.save()
         channel.allow_stop()
 
     @contextmanager
-    def saved_when_stopped(self) -> Iterator[None]:
-        """Write the last checkpoint, where it was spared, if somebody asks to stop inside; nothing may train there."""
+    def save_on_stop(self) -> Iterator[None]:
+        """On a request to stop inside, write the last checkpoint if it was skipped; nothing may train inside."""
         try:
             yield
         except StopRequested:
@@ -157,15 +157,15 @@ class Training:
             raise
 
     def save(self) -> None:
-        """Write the checkpoint; a full disk, or state that is no tensor, costs the possibility to resume here only."""
+        """Write the checkpoint; with a full disk, or state that is not a tensor, only resuming from here is lost."""
         self._unsaved = False
-        others = self.world.gather(base64.b64encode(random_states(self.engine)).decode() if self.world.rank else "")
-        self.world.shared(lambda: self._write(others))
+        others = self.world.all_gather(base64.b64encode(random_states(self.engine)).decode() if self.world.rank else "")
+        self.world.broadcast(lambda: self._write(others))
 
     def _write(self, others: Sequence[str]) -> None:
         extra = self.evidence.state()
         for rank, states in enumerate(others[1:], start=1):
-            extra[_of_rank(rank)] = torch.frombuffer(bytearray(base64.b64decode(states)), dtype=torch.uint8)
+            extra[_random_states_key(rank)] = torch.frombuffer(bytearray(base64.b64decode(states)), dtype=torch.uint8)
         notes = {
             "windows": self.windows,
             "curves": self.curves,
@@ -180,21 +180,21 @@ class Training:
             save_checkpoint(self.resume_path, self.engine, extra, plain)
         except Exception as error:
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
-            note = f"no checkpoint could be written ({reason}): an interrupted cell would start again"
+            note = f"no checkpoint could be written ({reason}): an interrupted cell would start from the beginning"
             if note not in self.notes:
                 self.notes.append(note)
 
-    def _in_time(self, steps: int) -> int:
-        """Return how many of these steps fit into a window by the speed of the last: processes must agree beforehand.
+    def _agreed_steps(self, steps: int) -> int:
+        """Return how many of these steps fit into a window, on which all ranks must agree before it starts.
 
-        Where no speed is known, it is one.
+        It is estimated from the speed of the last window; without one, it is 1.
         """
         last = self.windows[-1] if self.windows else None
         fitting = int(WINDOW_SECONDS * last.steps / last.seconds) if last and last.seconds else 1
-        return self.world.shared(lambda: max(1, min(steps, fitting)))
+        return self.world.broadcast(lambda: max(1, min(steps, fitting)))
 
     def _steps_to_next_stop(self) -> int:
-        """Return how many steps are left until the budget's end, or the next evaluation."""
+        """Return the number of steps until the next evaluation or the end of the budget."""
         left = self.total_steps - self.engine.step_number
         if not self.evaluate_every:
             return left
@@ -202,7 +202,7 @@ class Training:
         return min(left, -(-images // self.engine.images_per_step))
 
     def _evaluation_is_due(self) -> bool:
-        """Say whether the window just done crossed a multiple of `evaluate_every`, before the budget's end."""
+        """Return whether the last window crossed a multiple of `evaluate_every` before the end of the budget."""
         if not self.evaluate_every or self.engine.step_number >= self.total_steps:
             return False
         before = self.engine.images_seen - self.windows[-1].images
@@ -213,11 +213,11 @@ class Training:
         first_step, images_before = engine.step_number, engine.images_seen
         gc.disable()
         try:
-            together = self.world.meet if self.world.size > 1 else None
-            done, seconds = time_window(engine.step, steps, self.device, meet=together)
+            barrier = self.world.barrier if self.world.size > 1 else None
+            done, seconds = time_window(engine.step, steps, self.device, meet=barrier)
         finally:
             gc.enable()
-        values = self.world.mean(engine.read_terms())
+        values = self.world.all_reduce_mean(engine.read_terms())
         gc.collect()
         means = {name: _mean(series) for name, series in values.items()}
         for network, norm in engine.gradient_norms().items():
@@ -233,15 +233,15 @@ class Training:
         )
         self.curves.append(CurvePoint(step=engine.step_number, images=engine.images_seen, terms=means))
         _require_finite(values, first_step, done)
-        if self.evaluator is not None and self.world.main and len(self.windows) % OBSERVED == 0:
-            seen = {**means, **self.evaluator.observe()}
-            self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=seen)
+        if self.evaluator is not None and self.world.main and len(self.windows) % DIVERSITY_EVERY == 0:
+            terms = {**means, **self.evaluator.diversity_curve()}
+            self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=terms)
 
-    def _fitting_on_a_line(self, terms: Iterable[str]) -> list[str]:
-        """Return the loss of each phase; of a single phase, the terms that it is made of too."""
+    def _progress_terms(self, terms: Iterable[str]) -> list[str]:
+        """Return the names of the terms to display: the loss of each phase; with a single phase also its parts."""
         phases = [player.phase.name for player in self.engine.players]
         shown = [name for name in terms if name in phases or (len(phases) == 1 and name.startswith(f"{phases[0]}."))]
-        return shown[:MOST_SHOWN]
+        return shown[:MAX_SHOWN_TERMS]
 
     def _progress(self) -> Progress:
         last, terms = self.windows[-1], self.curves[-1].terms
@@ -251,13 +251,13 @@ class Training:
             images=self.engine.images_seen,
             images_per_second=last.images / last.seconds if last.seconds else 0.0,
             terms=terms,
-            shown=self._fitting_on_a_line(terms),
+            shown=self._progress_terms(terms),
             seconds_left=left * last.seconds / last.steps,
             warmup=last.warmup,
         )
 
 
-def _of_rank(rank: int) -> str:
+def _random_states_key(rank: int) -> str:
     return f"random states of rank {rank}"
 
 
@@ -267,7 +267,7 @@ def _mean(series: Tensor) -> float | None:
 
 
 def _require_finite(values: Mapping[str, Tensor], first_step: int, steps: int) -> None:
-    """Raise `Diverged` naming the first step, and the loss term, that is not finite."""
+    """Raise `Diverged` with the first loss term that is not finite, and its step."""
     worst: tuple[int, str] | None = None
     for name, series in values.items():
         bad = (~series.isfinite()).nonzero()

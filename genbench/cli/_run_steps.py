@@ -23,7 +23,7 @@ from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
 from genbench.plan.planner import Plan, third_party_plugins
-from genbench.plan.process_counts import require_rendezvous, require_room
+from genbench.plan.process_counts import require_process_count, require_rendezvous
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
@@ -90,9 +90,9 @@ def require_processes(
     if device.startswith("cuda"):
         found = facts["cuda"]
         places = len(found) - int(device.partition(":")[2] or 0) if isinstance(found, list) else 0
-        require_room(cells, places, "CUDA devices")
+        require_process_count(cells, places, "CUDA devices")
     else:
-        require_room(cells, machine.default_threads(), "processors")
+        require_process_count(cells, machine.default_threads(), "processors")
 
 
 def make_rendezvous(request: Request) -> Rendezvous | None:

@@ -1,1 +1,1 @@
-"""What is to be measured: pure data, made from what was asked for and from what is installed."""
+"""What to measure: a plan, as plain data, made from a request and from what is installed."""

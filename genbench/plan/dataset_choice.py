@@ -1,4 +1,4 @@
-"""From the text that names a dataset, such as ``folder:photos``, to its spec, options and image shape."""
+"""Resolving the name of a dataset, such as ``folder:photos``, to its spec, options and image shape."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genbench.results.schema import Choice
 
 @dataclass(frozen=True)
 class ChosenDataset:
-    """A dataset with its options."""
+    """A dataset with its options and image shape."""
 
     spec: DatasetSpec
     choice: Choice
@@ -25,7 +25,7 @@ class ChosenDataset:
 
 
 def choose_dataset(text: str, settings: Settings, catalogue: Catalogue) -> ChosenDataset:
-    """Return the dataset that ``name`` or ``name:argument`` means; raise `UsageError` where it cannot be used."""
+    """Return the dataset named by ``name`` or ``name:argument``; raise `UsageError` if it cannot be used."""
     name, colon, argument = text.partition(":")
     entry = catalogue.require("datasets", name)
     spec: DatasetSpec = entry.spec

@@ -1,4 +1,4 @@
-"""Folders that a plan names: one that is not there is found before anything is trained, not in the middle of a run."""
+"""Checks that the folders a plan names exist, before anything is trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genbench.errors import UsageError, near_miss
 
 
 def require_folders(schema: tuple[Option, ...], values: Mapping[str, OptionValue], owner: str) -> None:
-    """Raise `UsageError` where an option names a folder that is not there; an empty text names none."""
+    """Raise `UsageError` if an option names a folder that does not exist; an empty text names none."""
     for option in schema:
         value = values[option.name]
         if option.folder and isinstance(value, str) and value:
@@ -19,22 +19,22 @@ def require_folders(schema: tuple[Option, ...], values: Mapping[str, OptionValue
 
 
 def require_folder(text: str, where: str) -> None:
-    """Raise `UsageError` where there is no such folder; `where` is the option or flag that names it."""
+    """Raise `UsageError` if there is no such folder; `where` is the option or flag that names it."""
     try:
         path = Path(text).expanduser()
         if path.is_dir():
             return
         exists = path.exists()
-    except (OSError, ValueError, RuntimeError) as error:  # may not be entered, too long, no such user after ~
+    except (OSError, ValueError, RuntimeError) as error:  # no permission, name too long, unknown user after ~
         raise UsageError(f"The folder {text!r} cannot be read: {error}.", f"Check {where}.") from None
     if exists:
-        raise UsageError(f"{text} is a file, not a folder.", f"Let {where} name the folder, such as {path.parent}.")
-    place = "" if path.is_absolute() else f"; it is looked for in {Path.cwd()}"
-    raise UsageError(f"The folder {text} does not exist.{_neighbour(path)}", f"Check {where}{place}.")
+        raise UsageError(f"{text} is a file, not a folder.", f"Set {where} to the folder, such as {path.parent}.")
+    searched = "" if path.is_absolute() else f"; the path is relative to {Path.cwd()}"
+    raise UsageError(f"The folder {text} does not exist.{_suggestion(path)}", f"Check {where}{searched}.")
 
 
-def _neighbour(path: Path) -> str:
-    """Return the near miss among the folders beside the one that is missing."""
+def _suggestion(path: Path) -> str:
+    """Suggest an existing folder with a similar name in the same parent."""
     names: dict[str, Path] = {}
     with contextlib.suppress(OSError):
         names = {entry.name: entry for entry in path.parent.iterdir() if entry.is_dir()}

@@ -1,4 +1,4 @@
-"""Why a combination of model, loss, dataset and recipe is impossible: the cell is then planned as skipped."""
+"""Why a combination of model, loss, dataset and recipe cannot work: its cell is skipped when the run is planned."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from genbench.errors import near_miss
 from genbench.plugins.catalogue import Catalogue
 from genbench.results.schema import CellIdentity
 
-DISTRIBUTED_ENGINES = ("eager", "auto")  # that run in several processes
+DISTRIBUTED_ENGINES = ("eager", "auto")  # engines that run in several processes
 
 
-def missing_family(model: ModelSpec, catalogue: Catalogue) -> str:
-    """Return why the model's family is not there."""
+def missing_family_reason(model: ModelSpec, catalogue: Catalogue) -> str:
+    """Return why the model's family is not available."""
     claims = catalogue.quarantined_claims("families", model.family)
-    miss = near_miss(model.family, catalogue.families)
-    unknown = ", which no plugin registers" + (f".{miss}" if miss else "")
+    suggestion = near_miss(model.family, catalogue.families)
+    unknown = ", which no plugin registers" + (f".{suggestion}" if suggestion else "")
     why = f" of the {claims[0].explanation}" if claims else unknown
-    return f"model '{model.name}' is of the family '{model.family}'{why}"
+    return f"model '{model.name}' needs the family '{model.family}'{why}"
 
 
-def infeasibility(
+def infeasibility_reason(
     model: ModelSpec, loss: LossSpec, family: FamilySpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe
 ) -> str:
-    """Return why these do not go together, or an empty string."""
+    """Return why this combination cannot work, or an empty string."""
     if loss.family != model.family:
         return f"loss '{loss.name}' is {loss.family}, model '{model.name}' is {model.family}"
     return (
-        _wrong_shape(model, data, identity.image_shape)
+        _unsupported_shape(model, data, identity.image_shape)
         or _missing_labels(model, data)
-        or _declared_restriction(model, loss, family, identity, recipe)
-        or _impossible_recipe(model, data, identity, recipe)
+        or _violated_restriction(model, loss, family, identity, recipe)
+        or _impossible_setting(model, data, identity, recipe)
     )
 
 
-def _wrong_shape(model: ModelSpec, data: DatasetSpec, image_shape: Shape) -> str:
+def _unsupported_shape(model: ModelSpec, data: DatasetSpec, image_shape: Shape) -> str:
     if model.image_shapes is None or image_shape in model.image_shapes:
         return ""
     shapes = ", ".join("×".join(map(str, shape)) for shape in model.image_shapes)
@@ -47,7 +47,7 @@ def _wrong_shape(model: ModelSpec, data: DatasetSpec, image_shape: Shape) -> str
         sizes = sorted({shape[1] for shape in model.image_shapes if shape[1] == shape[2]})
         hint = f"; choose one with --set {data.name}.size=… ({', '.join(map(str, sizes))})"
     return (
-        f"model '{model.name}' takes images of {shapes}, dataset '{data.name}' has {'×'.join(map(str, image_shape))}"
+        f"model '{model.name}' accepts images of {shapes}, dataset '{data.name}' has {'×'.join(map(str, image_shape))}"
         f"{hint}"
     )
 
@@ -59,10 +59,10 @@ def _missing_labels(model: ModelSpec, data: DatasetSpec) -> str:
     )
 
 
-def _declared_restriction(
+def _violated_restriction(
     model: ModelSpec, loss: LossSpec, family: FamilySpec, identity: CellIdentity, recipe: Recipe
 ) -> str:
-    """Return the first restriction, as declared by model, loss or family, that the cell violates."""
+    """Return the first restriction of the model, loss or family that the cell violates, with its reason."""
     declared: list[tuple[str, ModelSpec | LossSpec | FamilySpec, Mapping[str, OptionValue]]] = [
         ("model", model, identity.model.options),
         ("loss", loss, identity.loss.options),
@@ -76,9 +76,9 @@ def _declared_restriction(
     return ""
 
 
-def _impossible_recipe(model: ModelSpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe) -> str:
+def _impossible_setting(model: ModelSpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe) -> str:
     if recipe.precision == "tf32" and identity.device == "cpu":
-        return "precision tf32 exists on NVIDIA GPUs only: use fp32 or bf16 on a CPU"
+        return "precision tf32 exists only on NVIDIA GPUs: use fp32 or bf16 on a CPU"
     if recipe.best_metric and recipe.best_metric not in identity.metrics:
         return f"best_metric '{recipe.best_metric}' is not measured for '{model.name}' on '{data.name}'"
     if data.train_size is not None and recipe.batch_size > data.train_size:

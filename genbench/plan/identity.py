@@ -1,4 +1,4 @@
-"""A cell's identity: a hash of what determines its numbers."""
+"""A cell's identity: everything that determines its numbers, and the id that is a hash of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import msgspec
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import CellIdentity, Choice, PluginOrigin
 
-IDENTITY_VERSION = 2  # raise it when the same record would mean other numbers
+IDENTITY_VERSION = 2  # increase it if the same record would give other numbers
 
 
 def origin(plugin: Plugin) -> PluginOrigin:
-    """Return the part of a plugin that belongs to the identity of what it registers."""
+    """Return the part of a plugin that belongs to the identity of the things it registers."""
     return PluginOrigin(
         plugin="builtin" if plugin.origin == "builtin" else plugin.name,
         distribution=plugin.distribution,
@@ -22,18 +22,18 @@ def origin(plugin: Plugin) -> PluginOrigin:
     )
 
 
-def origins_of_others(plugins: Mapping[str, Plugin]) -> dict[str, PluginOrigin]:
-    """Return, by name, the origins of what third-party plugins bring; built-in things have the version of genbench."""
+def third_party_origins(plugins: Mapping[str, Plugin]) -> dict[str, PluginOrigin]:
+    """Return the origins of things from third-party plugins, by name; the version of genbench covers built-in ones."""
     return {name: origin(plugin) for name, plugin in plugins.items() if plugin.origin != "builtin"}
 
 
 def digest(record: CellIdentity | Choice) -> str:
-    """Return ten hexadecimal digits that change with any field of the record."""
+    """Return ten hexadecimal digits that depend on every field of the record."""
     return hashlib.sha256(msgspec.json.encode(record, order="deterministic")).hexdigest()[:10]
 
 
 def cell_id(identity: CellIdentity) -> str:
-    """Return a readable id: model, loss, dataset and seed, then the digest of everything."""
+    """Return a readable id: model, loss, dataset and seed, then the digest of the whole identity."""
     names = (identity.model.name, identity.loss.name, identity.dataset.name, f"s{identity.seed}")
     return "-".join((*names, digest(identity)))
 

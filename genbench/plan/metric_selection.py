@@ -1,4 +1,4 @@
-"""Which metrics a run measures, and which of them apply to a cell."""
+"""Which metrics a run measures, and which of them apply to each cell."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from genbench.plugins.feature_metrics import PREFIXES, with_prefix
 
 
 def select_metrics(names: Sequence[str] | None, profile: Profile, catalogue: Catalogue) -> list[MetricSpec]:
-    """Return the metrics of these names, or without names the default ones with those that the profile adds.
+    """Return the metrics with these names; if `names` is None, the default ones and those that the profile adds.
 
-    A name may stand for several: a prefix, such as 'kd', for that metric of every extractor; 'likelihood' for all
+    A name may select several metrics: a prefix, such as 'kd', that metric of every extractor; 'likelihood', all
     metrics that need a bound. Raises `UsageError` for an unknown name.
     """
     if names is None:
@@ -35,7 +35,7 @@ def select_metrics(names: Sequence[str] | None, profile: Profile, catalogue: Cat
 def applicable_metrics(
     metrics: Sequence[MetricSpec], family: FamilySpec | None, dataset: DatasetSpec
 ) -> tuple[str, ...]:
-    """Return the names of those metrics that make sense for models of this family on this dataset."""
+    """Return the names of the metrics that apply to models of this family on this dataset."""
     if dataset.synthetic or family is None:
         return ()
     return tuple(

@@ -1,4 +1,4 @@
-"""From a request to a plan: every cell that was asked for, and why an impossible one is impossible."""
+"""The planner: expands a request into a plan of cells, with a reason for each cell that is impossible."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import ConfigurableSpec, LossSpec, ModelSpec
 from genbench.errors import UsageError
 from genbench.plan.dataset_choice import ChosenDataset, choose_dataset
-from genbench.plan.feasibility import infeasibility, missing_family
-from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, origins_of_others, reference_id
+from genbench.plan.feasibility import infeasibility_reason, missing_family_reason
+from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id, third_party_origins
 from genbench.plan.metric_selection import applicable_metrics, select_metrics
-from genbench.plan.process_counts import check_shares
+from genbench.plan.process_counts import require_divisible_batch
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
@@ -32,7 +32,7 @@ from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedRe
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a run, in the order in which they are executed, and what was noticed on the way."""
+    """The cells of a run, in the order of execution, and what goes with them."""
 
     profile: Profile
     cells: list[PlannedCell]
@@ -43,27 +43,27 @@ class Plan:
 
     @property
     def possible(self) -> list[PlannedCell]:
-        """The cells that can be executed."""
+        """The cells to execute."""
         return [cell for cell in self.cells if not cell.reason]
 
 
 @dataclass(frozen=True)
 class _Variant:
     name: str  # empty: the plan has no variants
-    recipe: Mapping[str, OptionValue]  # given in the plan, by its precision and number of processes, and in the variant
-    settings: Settings  # given with --set, in the plan and in the variant
+    recipe: Mapping[str, OptionValue]  # from the plan, with one precision and number of processes, and from the variant
+    settings: Settings  # given with --set, from the plan and from the variant
 
 
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
     """Expand models × losses × datasets × variants × precisions × processes × seeds into cells for 'cpu' or 'cuda'.
 
-    Raises `UsageError` for an unknown name, an unknown or ill-typed option, or a request in which no cell is possible.
+    Raises `UsageError` for an unknown name, an unknown or invalid option, or a request without a possible cell.
     """
     return Planner(request, catalogue, device).plan()
 
 
 class Planner:
-    """Expands one request. What the cells share is worked out once, when the planner is made."""
+    """Expands one request. What all cells share is determined once, in the constructor."""
 
     def __init__(self, request: Request, catalogue: Catalogue, device: str) -> None:
         self.request, self.catalogue, self.device = request, catalogue, device
@@ -79,8 +79,8 @@ class Planner:
         self._check_settings()
 
     def plan(self) -> Plan:
-        """Return the plan; raise `UsageError` where it has no possible cell."""
-        cells, notes = _distinct(
+        """Return the plan; raise `UsageError` if no cell is possible."""
+        cells, notes = _unique_cells(
             self._cell(model, loss, dataset, variant, seed)
             for dataset in self.datasets
             for model, loss in self.pairs
@@ -101,13 +101,13 @@ class Planner:
         )
 
     def _check_settings(self) -> None:
-        """Refuse options that nothing in the plan, or in the variant that sets them, would take."""
+        """Raise `UsageError` for an option that nothing in the plan, or in the variant that sets it, declares."""
         models_and_losses: list[ConfigurableSpec] = [entry.spec for pair in self.pairs for entry in pair]
         reporters = [self.catalogue.require("reporters", name).spec for name in self.request.reporters]
-        taking_part = [*models_and_losses, *(dataset.spec for dataset in self.datasets), *reporters]
-        check_settings(self.request.set, taking_part, self.catalogue)
+        used = [*models_and_losses, *(dataset.spec for dataset in self.datasets), *reporters]
+        check_settings(self.request.set, used, self.catalogue)
         for variant in self.variants:
-            with _naming(variant):  # not of datasets: those are loaded alike for all variants
+            with _naming(variant):  # datasets are excluded: all variants load the same data
                 own = self.request.variants[variant.name].set if variant.name else {}
                 check_settings(own, models_and_losses, self.catalogue)
 
@@ -133,14 +133,14 @@ class Planner:
             device=self.device,
             seed=seed,
             metrics=metrics,
-            metric_origins=origins_of_others({name: catalogue.metrics[name].plugin for name in metrics}) or UNSET,
+            metric_origins=third_party_origins({name: catalogue.metrics[name].plugin for name in metrics}) or UNSET,
             init_hash=init_hash,
             genbench=__version__,
         )
         if family is None:
-            reason = missing_family(spec, catalogue)
+            reason = missing_family_reason(spec, catalogue)
         else:
-            reason = infeasibility(spec, loss.spec, family.spec, dataset.spec, identity, recipe)
+            reason = infeasibility_reason(spec, loss.spec, family.spec, dataset.spec, identity, recipe)
         return PlannedCell(
             id=cell_id(identity),
             identity=identity,
@@ -150,23 +150,23 @@ class Planner:
         )
 
     def _recipe(self, model: ModelSpec, loss: LossSpec, variant: _Variant, measured: Sequence[str]) -> Recipe:
-        """Return the recipe of model, loss, profile and request, the later ones winning; raise `UsageError`."""
+        """Return the recipe from model, loss, profile and request, each overriding the previous ones."""
         own = recipe_settings(variant.settings, model)
         recipe = resolve_recipe(model.recipe, loss.recipe, self.profile.recipe, variant.recipe, own, owner=model.name)
         if self.targets and measured:
             recipe = with_evaluations(recipe)
         with _naming(variant):
             check_remedies(recipe, measured, self.directions)
-            check_shares(recipe)
+            require_divisible_batch(recipe)
         return recipe
 
 
 def _variants(request: Request) -> list[_Variant]:
-    """Return every choice of settings: each variant, laid over the plan's own, in each precision, by each `nproc`."""
+    """Return every variant, applied over the plan's own settings, with each precision and each `nproc`."""
     axes: dict[str, Sequence[OptionValue]] = {"precision": request.precision, "nproc": request.nproc}
-    asked = {name: values for name, values in axes.items() if values}
+    given = {name: values for name, values in axes.items() if values}
     points: list[dict[str, OptionValue]] = [
-        dict(zip(asked, values, strict=True)) for values in product(*asked.values())
+        dict(zip(given, values, strict=True)) for values in product(*given.values())
     ]
     return [
         _Variant(name, {**request.recipe, **point, **variant.recipe}, _merged(request.set, variant.set))
@@ -176,25 +176,25 @@ def _variants(request: Request) -> list[_Variant]:
 
 
 def _merged(lower: Settings, upper: Settings) -> Settings:
-    """Return both settings in one; where they disagree, the upper ones win."""
+    """Return both settings merged; `upper` wins."""
     return {name: {**lower.get(name, {}), **upper.get(name, {})} for name in {**lower, **upper}}
 
 
-def _distinct(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str]]:
-    """Return each cell once, under the first variant that asks for it, and a note on the others."""
+def _unique_cells(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str]]:
+    """Return each cell once, under the first variant that contains it, and notes on the duplicates."""
     first: dict[str, PlannedCell] = {}
     notes: dict[str, None] = {}
     for cell in cells:
         kept = first.setdefault(cell.id, cell)
         if kept.variant != cell.variant:
-            same = f"variant '{cell.variant}' of '{cell.identity.model.name}' has the recipe of '{kept.variant}'"
-            notes[f"{same}: it is measured once, as '{kept.variant}'"] = None
+            same = f"variant '{cell.variant}' of '{cell.identity.model.name}' has the same recipe as '{kept.variant}'"
+            notes[f"{same}: measured once, as '{kept.variant}'"] = None
     return list(first.values()), list(notes)
 
 
 @contextmanager
 def _naming(variant: _Variant) -> Iterator[None]:
-    """Name the variant in errors about its settings."""
+    """Name the variant in errors raised inside."""
     try:
         yield
     except UsageError as error:
@@ -228,7 +228,7 @@ def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSp
 
 
 def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
-    """Return one reference per dataset and sample count, with every metric that its cells measure."""
+    """Return reference rows to measure, one per dataset and sample count, with every metric that its cells measure."""
     found: dict[str, PlannedReference] = {}
     for cell in cells:
         identity = cell.identity
@@ -248,7 +248,7 @@ def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
 
 
 def names_in_use(identity: CellIdentity) -> list[tuple[Kind, str]]:
-    """Return everything that a cell uses, by kind and name."""
+    """Return the kind and name of everything that a cell uses."""
     return [
         ("families", identity.family.name),
         ("models", identity.model.name),
@@ -259,7 +259,7 @@ def names_in_use(identity: CellIdentity) -> list[tuple[Kind, str]]:
 
 
 def third_party_plugins(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[Plugin]:
-    """Return the plugins, beyond the built-in ones, that the possible cells need: a worker loads no others."""
+    """Return the third-party plugins that the possible cells need; workers load no others."""
     needed: dict[tuple[str, str], Plugin] = {}
     for cell in cells:
         if not cell.reason:
@@ -271,9 +271,9 @@ def third_party_plugins(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> l
 
 
 def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:
-    """Return a warning for each name in use that a quarantined plugin claims too, and for files that are quarantined.
+    """Return warnings about quarantined plugins: files, and those that register a name that the plan uses.
 
-    What was named may have been meant to come from there.
+    The user may have meant the thing that such a plugin registers.
     """
     named = {used for cell in cells for used in names_in_use(cell.identity)}
     files = [plugin for plugin in catalogue.plugins if plugin.origin == "file" and plugin.quarantined]

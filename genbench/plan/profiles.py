@@ -1,4 +1,4 @@
-"""Profiles: how much is spent on a comparison."""
+"""Profiles: named budgets for a comparison."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from genbench.errors import UsageError, near_miss
 
 @dataclass(frozen=True)
 class Profile:
-    """A budget, and the recipe fields that it fixes for every model alike."""
+    """A budget, and the recipe fields that it sets for every model."""
 
     name: str
     summary: str
     recipe: Mapping[str, OptionValue]
     timeout: float | None  # seconds per cell
-    extra_metrics: tuple[str, ...] = field(default=())  # beside the default ones
+    extra_metrics: tuple[str, ...] = field(default=())  # in addition to the default ones
 
 
 PROFILES: dict[str, Profile] = {
@@ -54,7 +54,7 @@ PROFILES: dict[str, Profile] = {
 
 
 def find_profile(name: str) -> Profile:
-    """Return the profile of that name, or raise `UsageError` with the near miss."""
+    """Return the profile with that name; raise `UsageError` with a suggestion if there is none."""
     if name not in PROFILES:
         raise UsageError(f"Unknown profile '{name}'.{near_miss(name, PROFILES)}", f"Profiles: {', '.join(PROFILES)}.")
     return PROFILES[name]

@@ -1,4 +1,4 @@
-"""Settings that depend on each other: early stopping on a metric that is measured, initial weights that exist."""
+"""Remedies in the recipe: whether their settings fit together, and which of them have no effect."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Collection, Sequence
 from genbench.api.options import OptionValue
 from genbench.api.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA, Recipe
 from genbench.errors import UsageError, near_miss
-from genbench.plan.initial_weights import file_hash, initial_weights
-from genbench.plan.targets import Directions, check_watched
+from genbench.plan.initial_weights import file_hash, initial_weights_path
+from genbench.plan.targets import Directions, single_value_direction
 
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 
 
 def check_remedies(recipe: Recipe, metrics: Collection[str], directions: Directions) -> None:
-    """Raise `UsageError` where a setting lacks what it needs.
+    """Raise `UsageError` if a remedy lacks another setting that it needs.
 
     Args:
         metrics: names of the metrics that this run measures.
@@ -22,26 +22,36 @@ def check_remedies(recipe: Recipe, metrics: Collection[str], directions: Directi
     """
     metric, every, patience = recipe.best_metric, recipe.evaluate_every, recipe.patience
     if patience and not metric:
-        raise UsageError("patience needs a metric to watch.", f"Name it with --best-metric: {', '.join(metrics)}.")
+        raise UsageError("patience needs a metric to monitor.", f"Name it with --best-metric: {', '.join(metrics)}.")
     if metric:
-        check_watched("best_metric", metric, metrics, directions)
+        single_value_direction("best_metric", metric, metrics, directions)
     if metric and not every:
         raise UsageError(
-            "best_metric needs evaluations while training.", "Say how often, in images: --evaluate-every 10000."
+            "best_metric needs evaluations during training.", "Set the interval in images: --evaluate-every 10000."
         )
     if recipe.augment_policy or recipe.augment_discriminator != "none":
-        check_policy(recipe.augment_policy)
+        check_augment_policy(recipe.augment_policy)
+    check_betas(recipe)
+
+
+def check_betas(recipe: Recipe) -> None:
+    """Raise `UsageError` if the optimiser is an Adam whose beta1 or beta2 is 1: its moments would never change."""
     if recipe.optimizer in ("adam", "adamw"):
-        for name in ("beta1", "beta2"):
-            if getattr(recipe, name) == 1:
-                raise UsageError(f"{name} = 1 would never take in a gradient.", f"{name} is at least 0, below 1.")
+        for name, beta in (("beta1", recipe.beta1), ("beta2", recipe.beta2)):
+            if beta >= 1:
+                raise UsageError(f"{name} = {beta:g} would ignore every gradient.", "Use at least 0 and less than 1.")
 
 
-def without_effect(recipe: Recipe, networks: Collection[str]) -> list[str]:
-    """Say which settings, other than their defaults, do nothing in this recipe or for a model of these networks."""
+def settings_without_effect(recipe: Recipe, networks: Collection[str]) -> list[str]:
+    """Return a note on each setting that was changed from its default but has no effect here.
+
+    Args:
+        recipe: of the cell.
+        networks: names of the networks of its model.
+    """
     optimizer, schedule = recipe.optimizer, recipe.schedule
     augment = recipe.augment_discriminator
-    idle: list[tuple[bool, str, tuple[str, ...]]] = [
+    unused: list[tuple[bool, str, tuple[str, ...]]] = [
         (
             "discriminator" not in networks,
             "the model has no discriminator",
@@ -56,30 +66,30 @@ def without_effect(recipe: Recipe, networks: Collection[str]) -> list[str]:
         (recipe.input != "loader", f"the input is {recipe.input}", ("loader_workers",)),
     ]
     return [
-        f"{name} = {_said(getattr(recipe, name))} does nothing: {why}"
-        for does_nothing, why, names in idle
+        f"{name} = {_text(getattr(recipe, name))} does nothing: {why}"
+        for is_unused, why, names in unused
         for name in names
-        if does_nothing and getattr(recipe, name) != _DEFAULTS[name]
+        if is_unused and getattr(recipe, name) != _DEFAULTS[name]
     ]
 
 
-def check_policy(names: Sequence[str]) -> None:
-    """Raise `UsageError` where `augment_policy` is empty, or names something twice or something that does not exist."""
-    allowed = f"augment_policy takes some of: {', '.join(AUGMENT_POLICIES)}."
+def check_augment_policy(names: Sequence[str]) -> None:
+    """Raise `UsageError` if `augment_policy` is empty, or contains an unknown name or one twice."""
+    allowed = f"augment_policy is a list of: {', '.join(AUGMENT_POLICIES)}."
     if not names:
         raise UsageError("augment_policy is empty.", f"{allowed} For no augmentation: augment_discriminator = 'none'.")
     for name in names:
         if name not in AUGMENT_POLICIES:
-            raise UsageError(f"augment_policy: there is no '{name}'.{near_miss(name, AUGMENT_POLICIES)}", allowed)
+            raise UsageError(f"augment_policy: unknown name '{name}'.{near_miss(name, AUGMENT_POLICIES)}", allowed)
         if list(names).count(name) > 1:
-            raise UsageError(f"augment_policy names '{name}' twice.", "Name each change once.")
+            raise UsageError(f"augment_policy contains '{name}' twice.", "Name each transformation once.")
 
 
-def _said(value: OptionValue) -> str:
+def _text(value: OptionValue) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def initial_hash(recipe: Recipe) -> str:
-    """Return the sha256 of the file of initial weights, or an empty string; raise `UsageError` where it is missing."""
+    """Return the SHA-256 of the file of initial weights, or an empty string; raise `UsageError` if it is missing."""
     source = recipe.init_from
-    return file_hash(initial_weights(source)) if source else ""
+    return file_hash(initial_weights_path(source)) if source else ""

@@ -1,4 +1,4 @@
-"""The reporters of a run: no part of its cells, for they change no number."""
+"""The reporters of a run. They do not belong to the identity of its cells, because they do not change any number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from genbench.results.schema import Choice
 
 
 def choose_reporters(names: Iterable[str], settings: Settings, catalogue: Catalogue) -> list[Choice]:
-    """Return the reporters of these names with their options; raise `UsageError` for an unknown name or option."""
+    """Return the reporters with these names and their options; raise `UsageError` for an unknown name or option."""
     try:
         entries = [catalogue.require("reporters", name) for name in names]
-    except UsageError as error:  # of a run that goes on: its plugin is not installed any more
-        raise UsageError(error.cause, f"{error.cure}\nOr go on without: --reporters none") from None
+    except UsageError as error:  # in a resumed run: its plugin may have been uninstalled
+        raise UsageError(error.cause, f"{error.cure}\nOr run without reporters: --reporters none") from None
     return [
         Choice(
             name=entry.spec.name,

@@ -1,4 +1,4 @@
-"""What a user asks for: flags and TOML files, under the same names, as one record."""
+"""Requests: what a user asks for with flags and TOML files, which use the same names, as one record."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
 
-DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # the first two have networks of the same shape
+DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # dcgan and dcgan-vae have networks of the same shape
 DEFAULT_DATASET = "fashion-mnist-mini"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What one variant of a plan changes."""
+    """The changes that one variant of a plan makes."""
 
     recipe: dict[str, OptionValue] = field(default_factory=dict)
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # of models and losses
@@ -30,27 +30,27 @@ class Request:
     """One field per flag of `genbench run`; the keys of a TOML plan have the same names."""
 
     models: tuple[str, ...] = DEFAULT_MODELS
-    losses: tuple[str, ...] = ()  # none: each model's default
+    losses: tuple[str, ...] = ()  # empty: each model's default
     datasets: tuple[str, ...] = (DEFAULT_DATASET,)
     seeds: tuple[int, ...] = (0,)
-    precision: tuple[str, ...] = ()  # one cell for each; none: as the recipe says
-    nproc: tuple[int, ...] = ()  # likewise
+    precision: tuple[str, ...] = ()  # one cell for each; empty: as in the recipe
+    nproc: tuple[int, ...] = ()  # one cell for each; empty: as in the recipe
     metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
-    target: tuple[tuple[str, float], ...] = ()  # metrics with the values to be reached
+    target: tuple[tuple[str, float], ...] = ()  # metrics and the values to reach
     device: str = "auto"
     profile: str = "quick"
-    plugins: tuple[str, ...] = ()  # files
+    plugins: tuple[str, ...] = ()  # plugin files
     reporters: tuple[str, ...] = ()
     out: str | None = None
     timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
     memory_limit: float | None = None  # GiB per cell
     threads: int | None = None
-    rdzv_backend: str = "c10d"  # where processes of several machines find each other, in torchrun's words
+    rdzv_backend: str = "c10d"  # rendezvous backend, as for torchrun
     rdzv_endpoint: str | None = None
     rdzv_id: str = "genbench"
-    weights: str | None = None  # the file of the Inception weights
-    recipe: dict[str, OptionValue] = field(default_factory=dict)  # only what was given
-    variants: dict[str, Variant] = field(default_factory=dict)  # by name: what is laid over `recipe` and `set`
+    weights: str | None = None  # path of the Inception weights
+    recipe: dict[str, OptionValue] = field(default_factory=dict)  # only the given fields
+    variants: dict[str, Variant] = field(default_factory=dict)  # by name: overrides of `recipe` and `set`
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
 
 
@@ -76,7 +76,7 @@ _FIELDS = {option.name: option for option in RECIPE_SCHEMA}
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """Return the keys of a TOML plan, named as the fields of `Request` and `Recipe`; raise `UsageError`."""
+    """Return the keys of a TOML plan, named like the fields of `Request` and `Recipe`; raise `UsageError`."""
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
         data = tomllib.loads(text)
@@ -86,7 +86,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
     given: dict[str, Any] = {}
     for written, value in data.items():
-        if written == "gate":  # limits, which `genbench check` reads from the same file
+        if written == "gate":  # for `genbench check`, which reads the same file
             continue
         key = written.replace("-", "_")
         if key not in _KEYS:
@@ -96,7 +96,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
 
 
 def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Request:
-    """Build a request from flags or TOML keys (None means: not given) and `--set NAME.option=value` settings."""
+    """Build a request from flags or TOML keys (None: not given) and `--set NAME.option=value` settings."""
     values: dict[str, Any] = {}
     recipe: dict[str, OptionValue] = {}
     options: dict[str, dict[str, OptionValue]] = {}
@@ -106,7 +106,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
         if key == "precision":
             values[key] = tuple(str(_FIELDS[key].check(name, "recipe")) for name in _names(key, value))
         elif key == "nproc":
-            values[key] = tuple(int(_FIELDS[key].check(count, "recipe")) for count in _counts(value))  # type: ignore[arg-type]
+            values[key] = tuple(int(_FIELDS[key].check(count, "recipe")) for count in _process_counts(value))  # type: ignore[arg-type]
         elif key in _FIELDS:
             recipe[key] = _recipe_value(key, value, "recipe")
         elif key == "variants":
@@ -139,26 +139,24 @@ def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
     target, equals, text = setting.partition("=")
     name, dot, option = target.strip().rpartition(".")
     if not (equals and dot and name and option):
-        raise UsageError(
-            f"--set {setting} cannot be read.", "Write --set NAME.option=value, for example dcgan.width=32."
-        )
+        raise UsageError(f"--set {setting} is not valid.", "Write --set NAME.option=value, for example dcgan.width=32.")
     return name, option.replace("-", "_"), parse_value(text)
 
 
 def parse_target(text: str) -> tuple[str, float]:
-    """Split ``METRIC=VALUE``, the value a finite number."""
+    """Split ``METRIC=VALUE``, where VALUE is a finite number."""
     metric, _, written = text.partition("=")
     try:
         value = float(written)
     except ValueError:
         value = math.nan
     if not (metric.strip() and math.isfinite(value)):
-        raise UsageError(f"target '{text}' cannot be read.", "Write METRIC=VALUE, for example fd-fashion-cnn=40.")
+        raise UsageError(f"target '{text}' is not valid.", "Write METRIC=VALUE, for example fd-fashion-cnn=40.")
     return metric.strip(), value
 
 
 def parse_value(text: str) -> OptionValue:
-    """Read a value as TOML, else take the text as it stands."""
+    """Parse a value as TOML; return the text itself if that fails."""
     try:
         read = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
@@ -169,20 +167,20 @@ def parse_value(text: str) -> OptionValue:
 
 def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> None:
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-        raise UsageError("'set' must hold one table per name.", "Write [set.dcgan] and below it: width = 32.")
+        raise UsageError("'set' must contain one table per name.", "Write [set.dcgan], and below it: width = 32.")
     for name, table in tables.items():
         for option, value in table.items():
             options.setdefault(name, {})[option.replace("-", "_")] = value
 
 
 def _variants(tables: object) -> dict[str, Variant]:
-    how = "Write [variants.averaged] and below it: ema_half_life = 10000."
+    example = "Write [variants.averaged], and below it: ema_half_life = 10000."
     if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
-        raise UsageError("'variants' must hold one table per name.", how)
+        raise UsageError("'variants' must contain one table per name.", example)
     found: dict[str, Variant] = {}
     for name, table in tables.items():
         if not (isinstance(name, str) and name.strip()):
-            raise UsageError(f"A variant cannot be called {name!r}.", how)
+            raise UsageError(f"A variant cannot be named {name!r}.", example)
         variant = found.setdefault(name, Variant())
         for written, value in table.items():
             key = str(written).replace("-", "_")
@@ -191,30 +189,33 @@ def _variants(tables: object) -> dict[str, Variant]:
             elif key in _FIELDS:
                 variant.recipe[key] = _recipe_value(key, value, f"variants.{name}")
             else:
-                cause = f"variants.{name}.{written} is no field of the recipe.{near_miss(key, [*RECIPE_FIELDS, 'set'])}"
-                raise UsageError(cause, f"A variant holds recipe fields and `set`: {', '.join(RECIPE_FIELDS)}.")
+                suggestion = near_miss(key, [*RECIPE_FIELDS, "set"])
+                raise UsageError(
+                    f"variants.{name}.{written} is not a recipe field.{suggestion}",
+                    f"A variant contains recipe fields and `set`: {', '.join(RECIPE_FIELDS)}.",
+                )
     return found
 
 
 def _recipe_value(key: str, value: object, owner: str) -> OptionValue:
-    several = _FIELDS[key].type.startswith("list") and isinstance(value, str)
+    is_list = _FIELDS[key].type.startswith("list") and isinstance(value, str)
     if isinstance(value, str) and value in RENAMED.get(key, {}):
-        raise UsageError(f"{owner}.{key} = '{value}' has another name now.", f"Write {RENAMED[key][value]}.")
-    return _FIELDS[key].check(list(_names(key, value)) if several else value, owner)
+        raise UsageError(f"{owner}.{key} = '{value}' has been renamed.", f"Write {RENAMED[key][value]}.")
+    return _FIELDS[key].check(list(_names(key, value)) if is_list else value, owner)
 
 
 def _names(key: str, value: object) -> tuple[str, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
-        raise UsageError(f"{key} must be names, not {value!r}.", f'Write {key} = ["a", "b"].')
+        raise UsageError(f"{key} must be a list of names, not {value!r}.", f'Write {key} = ["a", "b"].')
     names = tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
     if not names and key in ("models", "datasets"):
         raise UsageError(f"{key} is empty.", f"Name at least one; see `genbench list {key}`.")
     return names
 
 
-def _counts(value: object) -> list[Any]:
-    """Return whole numbers that were given as text, with commas, or as they are; what is none is left for a check."""
+def _process_counts(value: object) -> list[Any]:
+    """Parse integers given as a number, a list, or comma-separated text; leave other values for the type check."""
     parts: list[Any] = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else [value]
     numbers = [int(part) if isinstance(part, str) and part.strip().isdigit() else part for part in parts]
     return list(dict.fromkeys(numbers))
@@ -228,9 +229,9 @@ def _seeds(value: object) -> tuple[int, ...]:
         seeds = tuple(dict.fromkeys(int(part) for part in parts))
     except (TypeError, ValueError):
         seeds = ()
-    odd = any(isinstance(part, bool | float) for part in parts)
-    if not seeds or odd or min(seeds) < 0 or max(seeds) >= 2**31:
-        raise UsageError(f"seeds = {value!r} cannot be read.", "Write whole numbers from 0, such as --seeds 0,1,2.")
+    wrong_type = any(isinstance(part, bool | float) for part in parts)
+    if not seeds or wrong_type or min(seeds) < 0 or max(seeds) >= 2**31:
+        raise UsageError(f"seeds = {value!r} is not valid.", "Write non-negative integers, such as --seeds 0,1,2.")
     return seeds
 
 
@@ -239,6 +240,6 @@ def _number(key: str, value: object) -> float | int:
     if key == "threads":
         allowed = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     if not allowed:
-        what = "whole number from 1" if key == "threads" else "number from 0"
+        what = "positive integer" if key == "threads" else "non-negative number"
         raise UsageError(f"{key} = {value!r} is not a {what}.")
     return value  # type: ignore[return-value]

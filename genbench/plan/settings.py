@@ -1,4 +1,4 @@
-"""What `--set NAME.option=value` may name, and who takes which value."""
+"""Settings given by `--set NAME.option=value`: what they may name, and which spec receives which value."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ Settings = Mapping[str, Mapping[str, OptionValue]]  # name -> option -> value
 
 
 def own_settings(settings: Settings, spec: ConfigurableSpec) -> dict[str, OptionValue]:
-    """Return what is given to a spec's own options; of a model, not what is given to its recipe."""
+    """Return the settings of a spec's own options; for a model, this leaves out its recipe fields."""
     own = {option.name for option in spec.option_schema}
     return {option: value for option, value in settings.get(spec.name, {}).items() if option in own}
 
 
 def recipe_settings(settings: Settings, model: ModelSpec) -> dict[str, OptionValue]:
-    """Return what is given to recipe fields for this model alone."""
+    """Return the recipe fields that are set for this model only."""
     return {option: value for option, value in settings.get(model.name, {}).items() if option in RECIPE_FIELDS}
 
 
 def chosen_latent_dim(settings: Settings, model: ModelSpec) -> int:
-    """Return the model's number of latents; raises `UsageError` where the given one is none."""
+    """Return the model's number of latents, as set or by default; raise `UsageError` unless it is positive."""
     value = settings.get(model.name, {}).get("latent_dim", model.latent_dim)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{model.name}.latent_dim = {value!r} is not a whole number from 1.")
+        raise UsageError(f"{model.name}.latent_dim = {value!r} is not a positive integer.")
     return value
 
 
 def check_settings(settings: Settings, specs: Iterable[ConfigurableSpec], catalogue: Catalogue) -> None:
-    """Refuse a setting that nothing among `specs`, those that take part, would take: it would silently do nothing.
+    """Raise `UsageError` for a setting that none of `specs`, the things used in the run, would receive.
 
-    A model, a loss and a dataset may share a name; each takes the options that it has.
+    A model, a loss and a dataset may share a name; each receives the options that it declares.
     """
     known: dict[str, set[str]] = {}
     for spec in specs:
@@ -45,22 +45,21 @@ def check_settings(settings: Settings, specs: Iterable[ConfigurableSpec], catalo
             options.update(RECIPE_FIELDS, ["latent_dim"])
     for name, table in settings.items():
         if name not in known:
-            _refuse_name(name, known, catalogue)
+            _raise_unused_name(name, known, catalogue)
         for option in table:
             if option not in known[name]:
                 has = f"{name} has: {', '.join(sorted(known[name]))}." if known[name] else f"{name} has no options."
                 raise UsageError(f"Unknown option {name}.{option}.{near_miss(option, known[name])}", has)
 
 
-def _refuse_name(name: str, taking_part: Iterable[str], catalogue: Catalogue) -> None:
+def _raise_unused_name(name: str, used: Iterable[str], catalogue: Catalogue) -> None:
     if name == "recipe":
-        cure = "Recipe fields have flags of their own, such as --batch-size."
-        raise UsageError("--set recipe.… is not needed.", cure)
-    cure = f"Taking part: {', '.join(sorted(taking_part))}."
+        raise UsageError("--set recipe.… is not valid.", "Recipe fields have their own flags, such as --batch-size.")
+    remedy = f"Used in this run: {', '.join(sorted(used))}."
     for kind in CONFIGURABLE:
         if name in catalogue.entries(kind):
-            raise UsageError(f"--set {name}.…: '{name}' takes no part in this run.", cure)
+            raise UsageError(f"--set {name}.…: '{name}' is not used in this run.", remedy)
     for kind in CONFIGURABLE:
         if catalogue.quarantined_claims(kind, name):
-            catalogue.require(kind, name)  # says why it is quarantined
-    raise UsageError(f"--set {name}.…: nothing is named '{name}'.{near_miss(name, taking_part)}", cure)
+            catalogue.require(kind, name)  # raises the reason of the quarantine
+    raise UsageError(f"--set {name}.…: nothing is named '{name}'.{near_miss(name, used)}", remedy)

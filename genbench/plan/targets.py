@@ -1,4 +1,4 @@
-"""What is watched while a model trains: metrics that are one number each, and how often they are measured."""
+"""Targets of training: metrics with a single value, and how often they are measured while a model trains."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from genbench.api.recipe import Recipe
 from genbench.errors import UsageError, near_miss
 from genbench.results.schema import PlannedCell, Target
 
-EVALUATIONS = 20  # while training, where a target is given and the recipe does not say how many
+EVALUATIONS = 20  # during training, if a target is given and the recipe sets no interval
 
-Directions: TypeAlias = Mapping[str, Direction | Literal["each"]]  # of all metrics there are
+Directions: TypeAlias = Mapping[str, Direction | Literal["each"]]  # of every known metric
 
 
-def check_watched(what: str, metric: str, measured: Collection[str], directions: Directions) -> Direction:
-    """Return which values of a metric are better; raise `UsageError` unless it is one number that is measured here.
+def single_value_direction(setting: str, metric: str, measured: Collection[str], directions: Directions) -> Direction:
+    """Return the direction of a metric; raise `UsageError` unless this run measures it and it has a single value.
 
     Args:
-        what: the setting that names it.
-        metric: its name.
+        setting: the setting that names the metric.
+        metric: the name of the metric.
         measured: names of the metrics that this run measures.
-        directions: the direction of every metric there is.
+        directions: the direction of every known metric.
     """
     single = [name for name in measured if directions[name] != "each"]
-    here = f"Measured here as one number: {', '.join(single) or 'nothing'}."
-    if what == "target":
-        here += " Once a run has ended, `genbench table RUN --target` takes any number that it measured."
+    here = f"Metrics of this run with a single value: {', '.join(single) or 'nothing'}."
+    if setting == "target":
+        here += " After a run, `genbench table RUN --target` accepts any value that it measured."
     if metric not in directions:
-        raise UsageError(f"{what} '{metric}' is not a metric.{near_miss(metric, directions)}", here)
+        raise UsageError(f"{setting} '{metric}' is not a metric.{near_miss(metric, directions)}", here)
     if metric not in measured:
-        raise UsageError(f"{what} '{metric}' is not measured in this run.", f"Add it to --metrics. {here}")
+        raise UsageError(f"{setting} '{metric}' is not measured in this run.", f"Add it to --metrics. {here}")
     direction = directions[metric]
     if direction == "each":
         raise UsageError(
-            f"{what} '{metric}' is several numbers, whose names are not known before they are measured.", here
+            f"{setting} '{metric}' has several values, whose names are not known before they are measured.", here
         )
     return direction
 
@@ -44,24 +44,24 @@ def check_watched(what: str, metric: str, measured: Collection[str], directions:
 def make_targets(
     wanted: Iterable[tuple[str, float]], measured: Collection[str], directions: Directions
 ) -> list[Target]:
-    """Return targets of metrics that are measured here; raise `UsageError` for another one."""
+    """Return targets; raise `UsageError` for a metric that this run does not measure as a single value."""
     return [
-        Target(metric=metric, value=value, direction=check_watched("target", metric, measured, directions))
+        Target(metric=metric, value=value, direction=single_value_direction("target", metric, measured, directions))
         for metric, value in dict.fromkeys(wanted)
     ]
 
 
 def with_evaluations(recipe: Recipe) -> Recipe:
-    """Return a recipe that evaluates while training: as often as it says, else after each twentieth of its budget."""
+    """Return a recipe that evaluates during training: at its own interval, else after each twentieth of the budget."""
     return replace(recipe, evaluate_every=recipe.evaluate_every or max(1, recipe.images // EVALUATIONS))
 
 
 def check_targets(targets: Iterable[Target], cells: Iterable[PlannedCell]) -> None:
-    """Raise `UsageError` for a target that no cell could reach, since none measures it."""
+    """Raise `UsageError` for a target whose metric no cell measures."""
     measured = dict.fromkeys(metric for cell in cells for metric in cell.identity.metrics)
     for target in targets:
         if target.metric not in measured:
             raise UsageError(
-                f"target '{target.metric}' is not measured of any of these models on these data.",
-                f"Measured of them: {', '.join(measured) or 'nothing'}.",
+                f"target '{target.metric}' is not measured for any of these models on these data.",
+                f"Measured for them: {', '.join(measured) or 'nothing'}.",
             )

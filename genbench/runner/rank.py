@@ -23,10 +23,10 @@ from genbench.process.messages import Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
-from genbench.train.process_group import Group, MainRankFailed
+from genbench.train.process_group import Group, MainRankError
 from genbench.train.torch_setup import set_up_torch
 
-_TIMEOUT = timedelta(minutes=30)  # for an exchange of tensors; what may take longer waits in `World.shared`
+_TIMEOUT = timedelta(minutes=30)  # for an exchange of tensors; what may take longer waits in `World.broadcast`
 
 
 class FailureReport(msgspec.Struct, frozen=True):
@@ -80,14 +80,14 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
     try:
         set_up_torch(job.threads)
         with _process_group(job.device) as group:
-            group.meet()
+            group.barrier()
             job = msgspec.structs.replace(job, start_seconds=time.monotonic() - launched)
-            with contextlib.suppress(MainRankFailed):
+            with contextlib.suppress(MainRankError):
                 result = execute_cell(job, channel, group)
             if result is not None and result.status in ("failed", "oom"):
                 _exit_early(folder, rank, FailureReport(result.status, result.reason, None if rank else result))
             # All ranks learn how it ended, so that a run on another machine knows whether the cell is done.
-            if group.shared(lambda: result.status if result else "failed") == "failed":
+            if group.broadcast(lambda: result.status if result else "failed") == "failed":
                 _exit_early(folder, rank, FailureReport("failed", "the main process failed"))
     except StopRequested:  # this machine's launcher knows of it; another machine's needs the reason
         _exit_early(

@@ -24,7 +24,7 @@ from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
-from genbench.plan.initial_weights import file_hash, initial_weights
+from genbench.plan.initial_weights import file_hash, initial_weights_path
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer
@@ -230,7 +230,7 @@ def start_from(source: str, expected_hash: str, networks: Mapping[str, nn.Module
     """
     if not source:
         return None
-    path = initial_weights(source)
+    path = initial_weights_path(source)
     if expected_hash and file_hash(path) != expected_hash:
         raise UsageError(
             f"{path} has changed since this run was planned.", "Restore it, or start a new run from the new weights."

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from genbench.api.recipe import Recipe
 from genbench.api.training import Augmentation
 from genbench.errors import UsageError
-from genbench.plan.remedies import check_policy
+from genbench.plan.remedies import check_augment_policy
 
 TRANSLATION = 0.125  # share of the side that an image is shifted by at most
 CUTOUT = 0.5  # share of the side that is erased
@@ -197,7 +197,7 @@ def make_discriminator_augment(
     """
     if recipe.augment_discriminator == "none":
         return None
-    check_policy(recipe.augment_policy)
+    check_augment_policy(recipe.augment_policy)
     changes = [change for name in recipe.augment_policy for change in POLICIES[name]]
     values = ValueRange(*value_range)
     if recipe.augment_discriminator == "diffaugment":

@@ -1,7 +1,7 @@
-"""The processes that train one cell together: what they agree on, share and wait for.
+"""Communication between the processes (ranks) that train one cell together, with torch.distributed.
 
-`World` is a process that trains alone, for which all of it is nothing. `Group` is one of several (a rank), joined by
-torch.distributed. Who asks a world never asks which of the two it is.
+`World` is a process that trains alone: its collective operations are trivial. `Group` is one of several ranks. Both
+have the same interface, so callers need not distinguish them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from genbench.results.store import atomic_write
 
 T = TypeVar("T")
 
-# A rank that waits for what only the main one does looks up this often, so that signals are heard; it never gives up:
-# an evaluation may be long, and a main rank that has died takes the store, or by the launcher this rank, along.
-_LOOK_UP = timedelta(seconds=1)
-_GIVE_WAY = 3.0  # seconds, in which the launcher ends this rank for another's fault
+# Ranks poll the store at this interval while they wait for the main rank, so that they still handle signals. There is
+# no time limit, because an evaluation may be long. If the main rank dies, its store dies too, or the launcher ends us.
+_POLL_INTERVAL = timedelta(seconds=1)
+_LAUNCHER_SECONDS = 3.0  # time for the launcher to end this rank after another one has failed
 
 
-class MainRankFailed(Exception):
-    """The main rank met an error in what it alone does; the others cannot go on, and it will say how the cell ended."""
+class MainRankError(Exception):
+    """The main rank failed in something that only it does. The other ranks stop; the main rank reports the error."""
 
 
 class World:
@@ -39,64 +39,65 @@ class World:
 
     rank = 0
     size = 1
-    machine = 0  # number of this rank's machine
-    backend = ""  # by which processes exchange tensors: 'nccl' or 'gloo'
+    machine = 0  # index of this rank's machine
+    backend = ""  # of tensor communication: 'nccl' or 'gloo'
 
     @property
     def main(self) -> bool:
-        """Whether this is the rank that evaluates, writes and speaks for all."""
+        """Whether this is rank 0, which evaluates, writes files and reports."""
         return self.rank == 0
 
-    def shared(self, make: Callable[[], T]) -> T:
-        """Return what `make` returns on the main rank, where alone it is called; plain data, as JSON holds it.
+    def broadcast(self, make: Callable[[], T]) -> T:
+        """Call `make` on the main rank only and return its result on every rank; the result is JSON data.
 
-        The others wait, without a limit. Where it raises on the main rank, `MainRankFailed` is raised on the others.
+        The other ranks wait without a time limit. If `make` raises, they raise `MainRankError`.
         """
         return make()
 
-    def first(self, make: Callable[[], T]) -> T:
-        """Return what `make` returns, which the main rank calls before the others do: it may fill a cache."""
+    def main_rank_first(self, make: Callable[[], T]) -> T:
+        """Call `make` on every rank, on the others after the main rank, which may fill a cache for them."""
         return make()
 
-    def gather(self, value: T) -> list[T]:
-        """Return every rank's value, in the order of the ranks; plain data, as JSON holds it."""
+    def all_gather(self, value: T) -> list[T]:
+        """Return the values of all ranks, in the order of the ranks; values are JSON data."""
         return [value]
 
-    def fetch(self, path: Path) -> None:
-        """Put the main rank's file, if it has one, at the same path where a rank is on another machine."""
+    def broadcast_file(self, path: Path) -> None:
+        """Copy the main rank's file, if it exists, to the same path on the other machines."""
 
-    def mean(self, series: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the mean over ranks of each tensor: float32 on the host, of the same names and shapes everywhere."""
+    def all_reduce_mean(self, series: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the mean of each tensor over all ranks, float32 on the host; names and shapes agree on all ranks."""
         return dict(series)
 
-    def meet(self) -> None:
-        """Wait until every rank is here, with all that it has queued on its device."""
+    def barrier(self) -> None:
+        """Wait until every rank is here and every device has finished its queued work."""
 
-    def give_way(self, error: BaseException) -> bool:
-        """Return whether another rank's end is the cause of this error; wait then, for the launcher to hear of that."""
+    def lost_connection(self, error: BaseException) -> bool:
+        """Return whether this error means that another rank has failed; if so, first give the launcher time to act."""
         return False
 
-    def require_same(self, what: str, value: str) -> None:
-        """Raise `GenbenchError` on every rank where the value is not the same on all."""
-        values = self.gather(value)
+    def require_equal(self, what: str, value: str) -> None:
+        """Raise `GenbenchError` on every rank if the value is not equal on all ranks."""
+        values = self.all_gather(value)
         others = [str(rank) for rank, found in enumerate(values) if found != values[0]]
         if others:
             raise GenbenchError(
                 f"{what} of rank {', '.join(others)} {'differ' if others[1:] else 'differs'} from that of rank 0 "
                 f"({', '.join(values)}).",
-                "The processes did not train one model: this is a fault of genbench, or of a plugin that draws random "
-                "numbers of its own, keeps other state than parameters and buffers, or trains other parameters than in "
-                "the first step. With --nproc 1 there is nothing to differ.",
+                "The processes did not train the same model. The cause is a bug in genbench, or a plugin that uses its "
+                "own random numbers, keeps state outside parameters and buffers, or trains other parameters than in "
+                "the first step. Use --nproc 1 to avoid it.",
             )
 
 
 class Group(World):
-    """One of several processes. torch's default process group must have been joined.
+    """One of several ranks. torch's default process group must have been initialised.
 
     Args:
-        store: where ranks leave each other messages.
-        device: this rank's.
-        machine: number of this rank's machine, of `machines`; the main rank is on the first.
+        store: key-value store for messages between ranks.
+        device: the device of this rank.
+        machine: index of this rank's machine; the main rank is on machine 0.
+        machines: number of machines.
     """
 
     def __init__(self, store: Store, device: torch.device, machine: int = 0, machines: int = 1) -> None:
@@ -105,67 +106,67 @@ class Group(World):
         self._store = PrefixStore("genbench", store)
         self._device, self._owner = device, os.getpid()
         self.machine, self._machines = machine, machines
-        self._said = self._gathered = 0
+        self._broadcasts = self._gathers = 0
 
-    def shared(self, make: Callable[[], T]) -> T:
-        """Return what `make` returns on the main rank."""
+    def broadcast(self, make: Callable[[], T]) -> T:
+        """Call `make` on the main rank only and return its result on every rank."""
         self._require_owner()
-        key = f"said/{self._said}"
-        self._said += 1
+        key = f"broadcast/{self._broadcasts}"
+        self._broadcasts += 1
         if self.main:
             try:
-                told = msgspec.json.encode([make()]).decode()
+                message = msgspec.json.encode([make()]).decode()
             except BaseException as error:
                 self._store.set(key, msgspec.json.encode(type(error).__name__).decode())
                 raise
-            self._store.set(key, told)
+            self._store.set(key, message)
         else:
-            told = self._wait(key).decode()
-        value: Any = msgspec.json.decode(told)
-        if isinstance(value, str):
-            raise MainRankFailed(f"rank 0 met {value}")
-        return value[0]  # type: ignore[no-any-return]
+            message = self._wait(key).decode()
+        decoded: Any = msgspec.json.decode(message)
+        if isinstance(decoded, str):  # the name of an exception; results are in a list
+            raise MainRankError(f"rank 0 raised {decoded}")
+        return decoded[0]  # type: ignore[no-any-return]
 
-    def first(self, make: Callable[[], T]) -> T:
-        """Return what `make` returns, the main rank's turn first."""
+    def main_rank_first(self, make: Callable[[], T]) -> T:
+        """Call `make` on every rank, on the others after the main rank."""
         made = [make()] if self.main else []
-        self.shared(lambda: None)
+        self.broadcast(lambda: None)
         return made[0] if made else make()
 
-    def gather(self, value: T) -> list[T]:
-        """Return every rank's value."""
+    def all_gather(self, value: T) -> list[T]:
+        """Return the values of all ranks."""
         self._require_owner()
-        prefix = f"gathered/{self._gathered}"
-        self._gathered += 1
+        prefix = f"gather/{self._gathers}"
+        self._gathers += 1
         self._store.set(f"{prefix}/{self.rank}", msgspec.json.encode(value).decode())
         return [msgspec.json.decode(self._wait(f"{prefix}/{rank}")) for rank in range(self.size)]
 
-    def fetch(self, path: Path) -> None:
-        """Put the main rank's file at the same path on other machines; where it has none, leave none there."""
+    def broadcast_file(self, path: Path) -> None:
+        """Copy the main rank's file to the same path on the other machines, or delete it there if it does not exist."""
         if self._machines == 1:
             return
         content = path.read_bytes() if self.main and path.exists() else b""
-        size = self.shared(lambda: len(content))
-        elsewhere = self.machine > 0
+        size = self.broadcast(lambda: len(content))
+        remote = self.machine > 0
         if not size:
-            if elsewhere:
+            if remote:
                 path.unlink(missing_ok=True)
             return
         values = torch.frombuffer(bytearray(content or bytes(size)), dtype=torch.uint8).to(self._device)
         dist.broadcast(values, src=0)
-        if elsewhere:
+        if remote:
             atomic_write(path, values.cpu().numpy().tobytes())
 
-    def mean(self, series: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the mean over ranks of each tensor."""
+    def all_reduce_mean(self, series: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the mean of each tensor over all ranks."""
         if not series:
             return {}
         flat = torch.cat([values.reshape(-1) for values in series.values()]).to(self._device)
-        average(flat)
+        all_reduce_mean(flat)
         parts = torch.split(flat.cpu(), [values.numel() for values in series.values()])
         return {name: part.view(series[name].shape) for name, part in zip(series, parts, strict=True)}
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Wait for every rank and its device."""
         if self._device.type == "cpu":
             dist.barrier()
@@ -173,27 +174,27 @@ class Group(World):
             dist.barrier(device_ids=[self._device.index])
             torch.accelerator.synchronize(self._device)
 
-    def give_way(self, error: BaseException) -> bool:
-        """Return whether the connection to another rank has broken, after a few seconds if so."""
+    def lost_connection(self, error: BaseException) -> bool:
+        """Return whether the connection to another rank was lost, after a few seconds if so."""
         lost = isinstance(error, dist.DistError) or "gloo" in str(error)
         if lost:
-            time.sleep(_GIVE_WAY)
+            time.sleep(_LAUNCHER_SECONDS)
         return lost
 
     def _require_owner(self) -> None:
         if os.getpid() != self._owner:
-            os._exit(1)  # a copy that a plugin forked and let run on: it would speak on the same connection
+            os._exit(1)  # a plugin forked this process, and the copy would use the same connection
 
     def _wait(self, key: str) -> bytes:
         while True:
             try:
-                self._store.wait([key], _LOOK_UP)
-            except dist.DistStoreError:  # not there yet; a store that is gone raises a network error
+                self._store.wait([key], _POLL_INTERVAL)
+            except dist.DistStoreError:  # not set yet; a lost store raises a network error
                 continue
             return self._store.get(key)
 
 
-def average(values: Tensor) -> None:
-    """Replace the values by their mean over the ranks of the default process group."""
-    dist.all_reduce(values)  # a sum: gloo knows no mean
+def all_reduce_mean(values: Tensor) -> None:
+    """Replace the values, in place, by their mean over the ranks of the default process group."""
+    dist.all_reduce(values)  # a sum: gloo has no mean
     values /= dist.get_world_size()

@@ -1,4 +1,4 @@
-"""Options: what is declared is what is accepted, and everything else is refused by name."""
+"""Options: what is declared is accepted, and everything else is rejected by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import genbench
 from genbench.api.options import (
     Option,
     describe_options,
-    idle_options,
+    options_without_effect,
     resolve_options,
 )
 from genbench.errors import SpecError, UsageError
@@ -74,7 +74,7 @@ def test_values_of_the_declared_type_pass_unchanged(name: str, value: object) ->
         ("layers", 3), ("layers", [1.5]), ("layers", [True]), ("layers", "12"), ("tags", [1]), ("kind", 3),
     ],
 )  # fmt: skip
-def test_another_type_is_refused(name: str, value: object) -> None:
+def test_another_type_is_rejected(name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"m\\.{name} = .* is not of type"):
         check(name, value)
 
@@ -86,13 +86,13 @@ def test_another_type_is_refused(name: str, value: object) -> None:
         ("limit", -1), ("depths", [math.inf]), ("depths", [math.nan]), ("limit", 2**63),
     ],
 )  # fmt: skip
-def test_values_out_of_range_and_numbers_that_json_cannot_hold_are_refused(name: str, value: object) -> None:
+def test_values_out_of_range_and_numbers_that_json_cannot_hold_are_rejected(name: str, value: object) -> None:
     with pytest.raises(UsageError, match="out of range") as caught:
         check(name, value)
     assert BY_NAME[name].describe() in caught.value.cure
 
 
-def test_a_whole_number_is_a_float_too() -> None:
+def test_an_integer_is_accepted_as_a_float() -> None:
     assert type(check("rate", 1)) is float
     assert [type(depth) for depth in check("depths", [1, 2])] == [float, float]  # type: ignore[attr-defined]
 
@@ -102,7 +102,7 @@ def test_a_choice_has_a_near_miss() -> None:
         check("kind", "gel")
 
 
-def test_text_that_is_not_unicode_is_refused_before_it_is_stored() -> None:
+def test_text_that_is_not_unicode_is_rejected_before_it_is_stored() -> None:
     with pytest.raises(UsageError, match="not valid Unicode"):
         check("label", b"caf\xe9".decode(errors="surrogateescape"))
 
@@ -152,7 +152,7 @@ junk = st.recursive(
 
 
 @given(st.sampled_from(SCHEMA), junk)
-def test_any_value_is_either_accepted_for_good_or_a_usage_error(option: Option, value: object) -> None:
+def test_any_value_is_either_accepted_unchanged_or_a_usage_error(option: Option, value: object) -> None:
     try:
         accepted = option.check(value, "m")
     except UsageError:
@@ -185,7 +185,7 @@ def test_a_declaration_that_breaks_the_contract(options: Any, why: str) -> None:
         describe_options(options)
 
 
-def test_an_option_needs_a_default_and_can_be_set() -> None:
+def test_an_option_needs_a_default_and_must_be_settable() -> None:
     @dataclass
     class Bare:
         x: int
@@ -223,13 +223,13 @@ class Dependent:
         ({"speed": 4, "kind": "learned"}, ["m.speed = 4 does nothing: m.weight is 0.0"]),
     ],
 )
-def test_an_option_that_does_nothing_beside_the_others_is_named(given: dict[str, Any], said: list[str]) -> None:
+def test_an_option_without_effect_is_named(given: dict[str, Any], said: list[str]) -> None:
     schema = describe_options(Dependent)
-    assert idle_options(schema, resolve_options(schema, given, "m"), "m") == said
-    assert idle_options(schema, given, "m") == said  # as a plan of an older version, which lacks the newer options
+    assert options_without_effect(schema, resolve_options(schema, given, "m"), "m") == said
+    assert options_without_effect(schema, given, "m") == said  # as in an older plan, which lacks newer options
 
 
-def test_an_option_cannot_depend_on_one_that_is_not_there_and_only_text_names_a_folder() -> None:
+def test_an_option_cannot_depend_on_an_unknown_one_and_only_text_names_a_folder() -> None:
     @dataclass(frozen=True)
     class Alone:
         speed: int = genbench.option(3, unused_with={"knid": ["fixed"]})
@@ -238,13 +238,13 @@ def test_an_option_cannot_depend_on_one_that_is_not_there_and_only_text_names_a_
     class Numbered:
         place: int = genbench.option(3, folder=True)
 
-    with pytest.raises(SpecError, match="'knid', which is no option beside it"):
+    with pytest.raises(SpecError, match="'knid', which is not another option"):
         describe_options(Alone)
     with pytest.raises(SpecError, match="cannot name a folder"):
         describe_options(Numbered)
 
 
-def test_what_is_said_of_an_option_survives_the_way_from_another_process() -> None:
+def test_an_option_is_the_same_after_transfer_from_another_process() -> None:
     spec = genbench.LossSpec(name="x", family="f", create=len, options=Dependent)
     sent = json.loads(json.dumps(spec_to_data(spec)))
     assert spec_from_data("losses", sent).option_schema == describe_options(Dependent)  # type: ignore[attr-defined]

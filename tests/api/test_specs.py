@@ -1,4 +1,4 @@
-"""Specs: a record that breaks the contract is refused when it is made, in words that name it."""
+"""Specs: a record that breaks the contract is rejected on construction, and the message names the field."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_names_that_can_be_typed_are_allowed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "My-GAN", "a b", "a:b", "a,b", "a/b", "-a", ".a", "ä", "a\n", 3, None])
-def test_other_names_are_refused(name: Any) -> None:
+def test_other_names_are_rejected(name: Any) -> None:
     with pytest.raises(SpecError, match="has the name"):
         Spec(name=name)
 
@@ -46,8 +46,8 @@ def test_other_names_are_refused(name: Any) -> None:
         (genbench.ModelSpec, MODEL, {"default_loss": ""}, "default_loss must be named"),
         (genbench.ModelSpec, MODEL, {"build": "no colon"}, "build must be a callable or 'module:attribute'"),
         (genbench.ModelSpec, MODEL, {"build": None}, "build must be a callable"),
-        (genbench.ModelSpec, MODEL, {"image_shapes": []}, "image_shapes must be some shapes"),
-        (genbench.ModelSpec, MODEL, {"image_shapes": 28}, "image_shapes must be some shapes"),
+        (genbench.ModelSpec, MODEL, {"image_shapes": []}, "image_shapes must be a list of shapes"),
+        (genbench.ModelSpec, MODEL, {"image_shapes": 28}, "image_shapes must be a list of shapes"),
         (genbench.ModelSpec, MODEL, {"image_shapes": (1, 28, 28)}, r"must be \(channels, height, width\), not 1"),
         (genbench.ModelSpec, MODEL, {"image_shapes": [(28, 28)]}, "channels, height, width"),
         (genbench.ModelSpec, MODEL, {"image_shapes": [(1, 28, 28.0)]}, "channels, height, width"),
@@ -56,7 +56,7 @@ def test_other_names_are_refused(name: Any) -> None:
         (genbench.ModelSpec, MODEL, {"value_range": ("a", "b")}, "value_range"),
         (genbench.ModelSpec, MODEL, {"value_range": None}, "value_range"),
         (genbench.ModelSpec, MODEL, {"output": "pixels"}, "output"),
-        (genbench.ModelSpec, MODEL, {"output": "logits"}, r"means images in value_range \(0, 1\)"),
+        (genbench.ModelSpec, MODEL, {"output": "logits"}, r"requires value_range \(0, 1\)"),
         (genbench.ModelSpec, MODEL, {"prior": "gaussian"}, "prior"),
         (genbench.ModelSpec, MODEL, {"recipe": None}, "recipe must be a mapping"),
         (genbench.ModelSpec, MODEL, {"options": ("width",)}, "ModelSpec 'm': options must be a dataclass"),
@@ -69,7 +69,7 @@ def test_other_names_are_refused(name: Any) -> None:
         (genbench.DatasetSpec, DATASET, {"train_size": "all"}, "train_size must be int"),
         (genbench.DatasetSpec, DATASET, {"argument": "path"}, "argument 'path' is not an option"),
         (genbench.DatasetSpec, DATASET, {"argument": "size", "options": Options}, "of type str"),
-        (genbench.FamilySpec, {"name": "f", "create": "a:b"}, {"networks": "network"}, "networks must be names"),
+        (genbench.FamilySpec, {"name": "f", "create": "a:b"}, {"networks": "network"}, "must be a tuple of names"),
         (genbench.MetricSpec, {"name": "x", "measure": "a:b"}, {"direction": "up"}, "direction 'up'"),
         (genbench.ExtractorSpec, {"name": "x", "load": "a:b"}, {"metric": "is"}, "metric 'is' is not 'fd-…'"),
     ],
@@ -97,13 +97,13 @@ def test_an_extractor_names_its_distance() -> None:
     assert genbench.ExtractorSpec(name="clip", load="a:b").metric == "fd-clip"
 
 
-def test_the_authors_options_class_is_filled_with_the_values() -> None:
+def test_the_options_dataclass_of_the_author_receives_the_values() -> None:
     spec = genbench.DatasetSpec(**DATASET, options=Options)
     assert spec.make_options({"path": "p", "size": 8, "channels": 1}) == Options("p", 8, 1)
     assert genbench.LossSpec(**LOSS).make_options({}) is None
 
 
-def test_a_target_is_imported_when_it_is_asked_for() -> None:
+def test_a_target_is_imported_when_it_is_resolved() -> None:
     assert resolve("math:hypot")(3, 4) == 5
     assert resolve(len) is len
     for nothing in ("math:nothing", "math:pi"):

@@ -1,4 +1,4 @@
-"""A plugin for another version of the contract is set aside before it is imported, in words that say what to do."""
+"""A plugin for another version of the interface is quarantined before it is imported, with a remedy."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ LOSS = """
 
 
 @pytest.mark.parametrize("declared", [None, "2", "2.0", "2.3"])
-def test_the_same_major_version_and_no_newer_minor_one_will_do(declared: str | None) -> None:
+def test_the_same_major_version_and_no_newer_minor_version_is_accepted(declared: str | None) -> None:
     require_api(declared, "2.3")
 
 
 @pytest.mark.parametrize(
     ("declared", "words"),
     [
-        ("1.9", "it was written for version 1.9 .* and this genbench has 2.3.*\n.*newer version of the plugin"),
-        ("3", "it needs version 3 .* and this genbench has 2.3.*\n.*newer genbench"),
-        ("2.4", "it needs version 2.4 .* and this genbench has 2.3.*\n.*newer genbench"),
-        ("", "is no version"),
+        ("1.9", "it was written for version 1.9 .*; this genbench has 2.3.*\n.*newer version of the plugin"),
+        ("3", "it needs version 3 .*; this genbench has 2.3.*\n.*newer genbench"),
+        ("2.4", "it needs version 2.4 .*; this genbench has 2.3.*\n.*newer genbench"),
+        ("", "is not a version"),
         ("two", 'Write it as text, such as requires_api = "2.3"'),
-        (2.3, "is no version"),
+        (2.3, "is not a version"),
     ],
 )
-def test_any_other_is_refused_with_a_cure(declared: object, words: str) -> None:
+def test_any_other_version_is_rejected_with_a_remedy(declared: object, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         require_api(declared, "2.3")
 
@@ -53,13 +53,13 @@ def test_any_other_is_refused_with_a_cure(declared: object, words: str) -> None:
         ("def broken(:", None),
     ],
 )
-def test_the_version_is_read_off_the_text(tmp_path: Path, text: str, declared: str | None) -> None:
+def test_the_version_is_read_from_the_source_text(tmp_path: Path, text: str, declared: str | None) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)
     assert declared_api(str(path), is_file=True) == declared
 
 
-def test_installed_plugins_are_used_or_set_aside_by_their_version(
+def test_installed_plugins_are_used_or_quarantined_by_their_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = {

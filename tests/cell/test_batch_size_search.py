@@ -1,4 +1,4 @@
-"""The search for a batch that fits: it finds the largest halving, ends in time, and raises nothing."""
+"""The search_batch_size for a batch that fits: it finds the largest halving, ends in time, and raises nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from genbench.cell.batch_size_search import search
+from genbench.cell.batch_size_search import search_batch_size
 from genbench.cell.failure import diagnose
 from genbench.process.worker_channel import StopRequested
 
@@ -29,7 +29,7 @@ class Channel:
 
 
 def find(attempt: Callable[[int], None], failed: int, stop: bool = False, seconds: float = 5.0) -> str:
-    return search(attempt, failed, Channel(stop), seconds)  # type: ignore[arg-type]
+    return search_batch_size(attempt, failed, Channel(stop), seconds)  # type: ignore[arg-type]
 
 
 def room_for(images: int, tried: list[int] | None = None) -> Callable[[int], None]:

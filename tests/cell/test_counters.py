@@ -124,7 +124,7 @@ def test_samples_drawn_for_the_curves_are_timed_apart_from_training(catalogue: C
         timed.append("looked")
 
     cell, identity, data = built(catalogue, "gan")
-    assert "diversity" in Evaluator(cell, identity, data, catalogue, CPU, tmp_path / "best", timing).observe()
+    assert "diversity" in Evaluator(cell, identity, data, catalogue, CPU, tmp_path / "best", timing).diversity_curve()
     assert timed == ["looked"]
 
 

@@ -59,10 +59,10 @@ def test_a_short_training_is_written_only_for_one_who_stops(catalogue: Catalogue
     short = training(catalogue, path, checkpoint_seconds=30)
     short.run(cast("WorkerChannel", Silent()))
     assert not path.exists()
-    with short.saved_when_stopped():
+    with short.save_on_stop():
         pass
     assert not path.exists()
-    with contextlib.suppress(StopRequested), short.saved_when_stopped():
+    with contextlib.suppress(StopRequested), short.save_on_stop():
         raise StopRequested
 
     again = training(catalogue, path, checkpoint_seconds=30)

@@ -130,7 +130,7 @@ def test_a_transfer_into_another_shape_takes_what_fits(trained: Done, tmp_path: 
     assert "encoder.body.1.weight" in cell.transfer.taken
     assert any("encoder.mean.weight" in text for text in cell.transfer.mismatched)
     left = len(cell.transfer.mismatched)
-    assert any(note.endswith(f"{left} did not fit, and start from scratch") for note in cell.notes)
+    assert any(note.endswith(f"the other {left} start from scratch") for note in cell.notes)
 
 
 def test_weights_that_have_changed_since_the_plan_are_refused(trained: Done, tmp_path: Path) -> None:

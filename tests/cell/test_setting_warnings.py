@@ -11,7 +11,7 @@ from torch import nn
 from genbench.api.specs import LossSpec, resolve
 from genbench.api.training import AdversarialLoss
 from genbench.builtin.losses.adversarial import GradientPenaltyOptions, R1Options, create
-from genbench.cell.setting_warnings import penalty_beside_batch_norm
+from genbench.cell.setting_warnings import penalty_with_batch_norm
 from genbench.plugins.catalogue import Catalogue, discover
 
 NORMED = {"generator": nn.BatchNorm2d(3), "discriminator": nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))}
@@ -27,10 +27,10 @@ def catalogue() -> Catalogue:
 def test_every_penalty_of_single_images_is_noted_beside_batch_norm(catalogue: Catalogue, name: str) -> None:
     spec: LossSpec = catalogue.require("losses", name).spec
     loss = resolve(spec.create)(spec.make_options({}))
-    (note,) = penalty_beside_batch_norm(loss, NORMED, name)
+    (note,) = penalty_with_batch_norm(loss, NORMED, name)
     assert note.startswith(f"the penalty of {name} ")
     assert "Gulrajani" in note
-    assert penalty_beside_batch_norm(loss, PLAIN, name) == []
+    assert penalty_with_batch_norm(loss, PLAIN, name) == []
 
 
 def without_penalty() -> list[AdversarialLoss]:
@@ -43,7 +43,7 @@ def without_penalty() -> list[AdversarialLoss]:
 
 @pytest.mark.parametrize("loss", [*without_penalty(), "no adversarial loss"])
 def test_without_a_penalty_there_is_nothing_to_note(loss: object) -> None:
-    assert penalty_beside_batch_norm(loss, NORMED, "x") == []
+    assert penalty_with_batch_norm(loss, NORMED, "x") == []
 
 
 def test_the_notes_stand_in_the_cell(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from genbench.api.training import Batch, Objective
-from genbench.cell.counters import count, waiting
+from genbench.cell.counters import count, device_sync_notes
 from genbench.cell.step_counters import (
     StepCounts,
+    count_launch_calls,
     count_steps,
-    launches_among,
 )
 from genbench.data.loading import LoadedData
 from genbench.plan.planner import make_plan
@@ -152,9 +152,9 @@ def test_an_item_is_one_read_and_its_line_is_named(catalogue: Catalogue) -> None
     an_item_in_the_loop(engine)
     found = counts(engine).counters
     line = an_item_in_the_loop.__code__.co_firstlineno + 1
-    assert found.waits == {f"`.item()` at test_execute_step_counters.py:{line}": 1.0}
-    (note,) = waiting(found, CPU)
-    assert note.startswith(f"waits for the device once per step: `.item()` at test_execute_step_counters.py:{line}")
+    assert found.waits == {f"`.item()` at test_step_counters.py:{line}": 1.0}
+    (note,) = device_sync_notes(found, CPU)
+    assert note.startswith(f"synchronises with the device once per step: `.item()` at test_step_counters.py:{line}")
 
 
 def test_an_unfrozen_discriminator_costs_its_weight_gradients_on_fakes(catalogue: Catalogue) -> None:
@@ -224,10 +224,10 @@ def test_launches_are_told_from_other_calls_of_the_driver() -> None:
         "aten::add": 9,
         "cudaMemcpyAsync": 4,
     }
-    assert launches_among(calls) == {"kernels": 10, "graphs": 1}
+    assert count_launch_calls(calls) == {"kernels": 10, "graphs": 1}
 
 
 def test_waits_that_only_torch_has_seen_are_told_too() -> None:
-    (note,) = waiting(Counters(device_waits=2.0), torch.device("cuda"))
-    assert note == "waits for the device 2 times per step: torch does not say where"
-    assert waiting(Counters(), CPU) == []
+    (note,) = device_sync_notes(Counters(device_waits=2.0), torch.device("cuda"))
+    assert note == "synchronises with the device 2 times per step: torch does not report where"
+    assert device_sync_notes(Counters(), CPU) == []

@@ -1,4 +1,4 @@
-"""Identity: the same request has the same id for ever, and another request has another."""
+"""Identity: the same request always has the same id, and a different request has a different one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IDENTITY = CellIdentity(
 
 
 def test_the_id_of_a_fixed_record_never_changes() -> None:
-    # Stored runs are resumed and compared by these ids: raise IDENTITY_VERSION when this must change.
+    # Stored runs are resumed and compared by these ids: increase IDENTITY_VERSION if this must change.
     assert IDENTITY_VERSION == 2
     assert cell_id(IDENTITY) == "dcgan-non-saturating-fashion-mnist-mini-s0-cf4fe2fe71"
     assert reference_id(IDENTITY.dataset, 2000) == "fashion-mnist-mini-2000-03ae0e3046"
@@ -75,7 +75,7 @@ def test_every_field_is_tried() -> None:
 
 
 @pytest.mark.parametrize("path", CHANGES)
-def test_any_change_of_what_was_asked_gives_another_id(path: str) -> None:
+def test_any_change_of_the_request_gives_another_id(path: str) -> None:
     other = changed(IDENTITY, path, CHANGES[path])
     assert other != IDENTITY
     assert digest(other) != digest(IDENTITY)
@@ -88,11 +88,11 @@ def test_another_version_of_a_metrics_plugin_gives_another_id() -> None:
 
 
 @given(st.permutations([("batch_size", 32), ("learning_rate", 0.0002), ("precision", "fp32")]))
-def test_the_order_in_which_options_were_written_does_not_matter(items: list[tuple[str, Any]]) -> None:
+def test_the_order_of_options_does_not_matter(items: list[tuple[str, Any]]) -> None:
     assert cell_id(msgspec.structs.replace(IDENTITY, recipe=dict(items))) == cell_id(IDENTITY)
 
 
-def test_a_record_that_was_stored_and_read_again_has_the_same_id() -> None:
+def test_a_record_keeps_its_id_after_storing_and_reading() -> None:
     again = msgspec.json.decode(msgspec.json.encode(IDENTITY), type=CellIdentity)
     assert cell_id(again) == cell_id(IDENTITY)
 

@@ -1,4 +1,4 @@
-"""Which cells are asked for bounds on the likelihood, and which for the gap between latents."""
+"""Which cells measure bounds on the likelihood, and which measure the mutual information gap."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def metrics(model: str, dataset: str, given: str | None = "likelihood", **added:
     return cell.identity.metrics
 
 
-def test_one_word_asks_for_all_of_them_where_there_is_a_bound() -> None:
+def test_one_word_selects_all_of_them_if_there_is_a_bound() -> None:
     assert metrics("vae", "fashion-mnist-mini") == BOUNDS
     assert metrics("vae", "gaussian-ring") == BOUNDS
     assert metrics("vae", "shapes") == (*BOUNDS, "mig")
@@ -41,26 +41,26 @@ def test_one_word_asks_for_all_of_them_where_there_is_a_bound() -> None:
     assert metrics("vq-vae", "fashion-mnist-mini") == ()
 
 
-def test_they_are_measured_when_named_and_the_gap_wherever_factors_are_known() -> None:
+def test_they_are_measured_if_named_and_the_gap_wherever_factors_are_known() -> None:
     assert metrics("vae", "fashion-mnist-mini", "elbo,psnr") == ("elbo", "psnr")
     assert not {*metrics("vae", "fashion-mnist-mini", None)} & {*BOUNDS, "mig"}
     assert {*metrics("vae", "shapes", None)} & {*BOUNDS, "mig"} == {"mig"}
     assert "mig" not in metrics("gan", "shapes", None)
 
 
-def test_a_strangers_metric_joins_them_and_cannot_take_their_name() -> None:
+def test_a_third_party_metric_joins_them_and_cannot_use_their_name() -> None:
     theirs = genbench.MetricSpec(name="acme-gap", measure=len, direction="lower", needs_bound=True, default=False)
     assert metrics("vae", "fashion-mnist-mini", metrics=[theirs]) == (*BOUNDS, "acme-gap")
     taken = genbench.MetricSpec(name="likelihood", measure=len, direction="lower")
     assert "likelihood" not in catalogue(metrics=[taken]).metrics
 
 
-def test_the_best_weights_may_be_those_of_the_best_bound() -> None:
+def test_the_best_weights_may_be_selected_by_the_bound() -> None:
     request = make_request({"models": "vae", "metrics": "elbo", "best_metric": "elbo", "evaluate_every": 1000}, ())
     (cell,) = make_plan(request, catalogue(), "cpu").cells
     assert not cell.reason
 
 
-def test_factors_are_names() -> None:
-    with pytest.raises(SpecError, match="factors must be names"):
+def test_factors_must_be_names() -> None:
+    with pytest.raises(SpecError, match="factors must be a tuple of names"):
         genbench.DatasetSpec(name="acme", image_shape=(1, 2, 2), load=len, factors="x")  # type: ignore[arg-type]

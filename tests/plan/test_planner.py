@@ -1,4 +1,4 @@
-"""The matrix: what was asked for, in order, and why a combination is impossible."""
+"""The plan: the requested cells in order, and the reason why a combination is impossible."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Size:
 
 
 def catalogue(*, reason: str = "", registers: dict[str, list[str]] | None = None, **specs: list[Spec]) -> Catalogue:
-    """Return the built-in catalogue and one plugin beside it."""
+    """Return the built-in catalogue with one more plugin."""
     plugin = Plugin("acme", "entry-point", "acme", "acme", "1.0", registers or {}, reason)
     kinds: dict[Kind, list[Spec]] = dict(specs)  # type: ignore[arg-type]
     return combine([*BUILTIN, LoadedPlugin(plugin, kinds)] if specs or reason else BUILTIN)
@@ -64,7 +64,7 @@ def model(name: str = "m", **fields: Any) -> genbench.ModelSpec:
     )
 
 
-def test_datasets_then_models_then_losses_then_seeds() -> None:
+def test_cells_are_ordered_by_dataset_model_loss_and_seed() -> None:
     made = plan(
         models="dcgan,gan", losses="minimax,non-saturating", datasets="fashion-mnist,fashion-mnist-mini", seeds="1,0"
     )
@@ -78,7 +78,7 @@ def test_datasets_then_models_then_losses_then_seeds() -> None:
     assert len({cell.id for cell in made.cells}) == len(made.cells) == 16
 
 
-def test_each_precision_makes_a_cell_and_a_models_own_wins() -> None:
+def test_each_precision_makes_a_cell_and_the_setting_of_one_model_wins() -> None:
     made = plan("vae.precision=fp32", models="gan,vae", precision="bf16,fp32")
     found = [(c.identity.model.name, c.identity.recipe["precision"]) for c in made.cells]
     assert found == [("gan", "bf16"), ("gan", "fp32"), ("vae", "fp32")]
@@ -87,19 +87,19 @@ def test_each_precision_makes_a_cell_and_a_models_own_wins() -> None:
         plan(models="gan", precision="fp8")
 
 
-def test_without_losses_each_model_has_its_own() -> None:
+def test_without_losses_each_model_has_its_default() -> None:
     pairs = ("dcgan non-saturating", "dcgan-vae elbo", "gan non-saturating", "vae elbo")
     assert names(plan()) == [f"{pair} fashion-mnist-mini 0" for pair in pairs]
 
 
-def test_a_loss_of_another_family_is_a_reason_and_the_others_go_on() -> None:
+def test_a_loss_of_another_family_is_a_reason_and_the_other_cells_are_planned() -> None:
     made = plan(models="gan,vae", losses="minimax")
     assert reasons(made)["gan minimax"] == ""
     assert reasons(made)["vae minimax"] == "loss 'minimax' is adversarial, model 'vae' is variational"
     assert [cell.identity.model.name for cell in made.possible] == ["gan"]
 
 
-def test_an_image_size_that_a_model_does_not_take_names_those_it_takes() -> None:
+def test_an_unsupported_image_size_names_the_supported_ones() -> None:
     made = plan("synthetic.size=48", models="gan,dcgan", datasets="synthetic")
     reason = reasons(made)["dcgan non-saturating"]
     assert "dataset 'synthetic' has 3×48×48; choose one with --set synthetic.size=… (28, 32, 64, 128)" in reason
@@ -114,7 +114,7 @@ def test_a_dataset_whose_size_is_fixed_gets_no_hint() -> None:
     assert reason.endswith("dataset 'tall' has 1×40×20")
 
 
-def test_a_batch_larger_than_the_dataset_says_the_largest() -> None:
+def test_a_batch_larger_than_the_dataset_names_the_largest_possible() -> None:
     with pytest.raises(UsageError, match="use --batch-size 8000 or less"):
         plan(models="gan", batch_size=8001)
     assert plan(models="gan", batch_size=8000).possible
@@ -132,12 +132,12 @@ def test_a_conditional_model_needs_labels() -> None:
     ]  # fmt: skip
 
 
-def test_a_family_that_nobody_registers_is_a_reason() -> None:
+def test_an_unregistered_family_is_a_reason() -> None:
     among = catalogue(models=[model(family="flow")])
     assert reasons(plan(models="m,gan", among=among))["m minimax"].endswith("'flow', which no plugin registers")
 
 
-def test_a_default_loss_that_nobody_registers_names_the_model() -> None:
+def test_an_unregistered_default_loss_names_the_model() -> None:
     among = catalogue(models=[model(default_loss="minmax")])
     with pytest.raises(UsageError, match=r"default loss of the model 'm'.*'minmax'\. Did you mean 'minimax'"):
         plan(models="m", among=among)
@@ -155,20 +155,20 @@ def test_a_default_loss_that_nobody_registers_names_the_model() -> None:
         ({"profile": "quik"}, r"Unknown profile 'quik'\. Did you mean 'quick'\?"),
     ],
 )
-def test_unknown_names_get_the_near_miss_and_the_list(given: dict[str, str], cause: str) -> None:
+def test_unknown_names_get_a_suggestion_and_the_list(given: dict[str, str], cause: str) -> None:
     with pytest.raises(UsageError, match=cause) as error:
         plan(**given)
     assert "gan, " in error.value.cure or ": " in error.value.cure
 
 
-def test_when_nothing_is_possible_every_reason_is_said() -> None:
+def test_if_nothing_is_possible_every_reason_is_listed() -> None:
     with pytest.raises(UsageError, match="None of the 2 requested cells is possible") as error:
         plan(models="vae,conv-vae", losses="minimax")
     assert error.value.exit_code == ExitCode.USAGE == 2
     assert error.value.cure.count("loss 'minimax' is adversarial") == 2
 
 
-def test_the_text_behind_a_colon_is_the_datasets_argument(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_text_after_a_colon_is_the_argument_of_the_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("my photos/a:b", "a", "b", "here"):
         (tmp_path / name).mkdir(parents=True)
@@ -178,7 +178,7 @@ def test_the_text_behind_a_colon_is_the_datasets_argument(tmp_path: Path, monkey
     assert plan("folder.path=here", models="gan", datasets="folder").cells[0].identity.dataset.options["path"] == "here"
 
 
-def test_a_colon_where_there_is_no_argument_and_none_where_there_is() -> None:
+def test_an_unexpected_or_missing_argument_is_rejected() -> None:
     with pytest.raises(UsageError, match="does not accept a `:argument` suffix") as error:
         plan(datasets="fashion-mnist:train")
     assert error.value.cure == "Write fashion-mnist instead of fashion-mnist:train."
@@ -191,14 +191,19 @@ def test_a_colon_where_there_is_no_argument_and_none_where_there_is() -> None:
 @pytest.mark.parametrize(
     ("dataset", "setting", "cause", "cure"),
     [
-        ("folder:photso", "", "The folder photso does not exist. Did you mean 'photos'?", "folder.path; it is looked"),
+        (
+            "folder:photso",
+            "",
+            "The folder photso does not exist. Did you mean 'photos'?",
+            "folder.path; the path is re",
+        ),
         ("image-folder:nowhere/photos", "", "The folder nowhere/photos does not exist.", "Check image-folder.path"),
-        ("folder:a.png", "", "a.png is a file, not a folder.", "Let folder.path name the folder, such as ."),
+        ("folder:a.png", "", "a.png is a file, not a folder.", "Set folder.path to the folder, such as ."),
         ("folder:" + "x" * 300, "", "cannot be read", "Check folder.path."),
         ("cifar10", "cifar10.root=/nowhere/at/all", "The folder /nowhere/at/all does not exist.", "cifar10.root."),
     ],
 )
-def test_a_folder_that_is_not_there_is_found_while_planning(
+def test_a_missing_folder_is_found_while_planning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, setting: str, cause: str, cure: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -218,7 +223,7 @@ def test_a_short_profile_gives_every_model_the_same_budget_and_batch(profile: st
     }
 
 
-def test_the_nearer_setting_wins() -> None:
+def test_the_more_specific_setting_wins() -> None:
     def batch(*settings: str, **given: Any) -> object:
         return plan(*settings, models="vae", **given).cells[0].identity.recipe["batch_size"]
 
@@ -228,13 +233,13 @@ def test_the_nearer_setting_wins() -> None:
     assert batch("vae.batch_size=8", profile="quick", batch_size=16) == 8
 
 
-def test_a_loss_changes_the_recipe_of_its_cells_only() -> None:
+def test_a_loss_changes_only_the_recipe_of_its_own_cells() -> None:
     wgan = genbench.LossSpec(name="wgan", family="adversarial", create=len, recipe={"discriminator_steps": 5})
     made = plan(models="gan", losses="minimax,wgan", among=catalogue(losses=[wgan]))
     assert [cell.identity.recipe["discriminator_steps"] for cell in made.cells] == [1, 5]
 
 
-def test_settings_reach_the_one_that_is_named() -> None:
+def test_settings_reach_only_what_they_name() -> None:
     made = plan("dcgan.width=16", "dcgan.latent-dim=7", "vae.learning_rate=1", "elbo.beta=4", models="dcgan,vae")
     dcgan, vae = (cell.identity for cell in made.cells)
     assert (dcgan.model.options, dcgan.latent_dim) == ({"width": 16}, 7)
@@ -250,20 +255,20 @@ def test_settings_reach_the_one_that_is_named() -> None:
         ("dcgan.batchsize=3", r"Unknown option dcgan\.batchsize\. Did you mean 'batch_size'\?"),
         ("dcgan.width=1", r"dcgan\.width = 1 is out of range"),
         ("dcgan.width=wide", r"dcgan\.width = 'wide' is not of type int"),
-        ("dcgan.latent_dim=0", r"dcgan\.latent_dim = 0 is not a whole number from 1"),
-        ("dcgan.latent_dim=true", r"dcgan\.latent_dim = True is not a whole number"),
+        ("dcgan.latent_dim=0", r"dcgan\.latent_dim = 0 is not a positive integer"),
+        ("dcgan.latent_dim=true", r"dcgan\.latent_dim = True is not a positive integer"),
         ("non-saturating.beta=1", r"Unknown option non-saturating\.beta"),
-        ("vae.hidden=8", "'vae' takes no part in this run"),
+        ("vae.hidden=8", "'vae' is not used in this run"),
         ("dcgna.width=8", r"nothing is named 'dcgna'\. Did you mean 'dcgan'\?"),
-        ("recipe.batch_size=8", "is not needed"),
+        ("recipe.batch_size=8", "--set recipe.… is not valid"),
     ],
 )
-def test_a_setting_that_would_do_nothing_is_refused(setting: str, cause: str) -> None:
+def test_a_setting_without_effect_is_rejected(setting: str, cause: str) -> None:
     with pytest.raises(UsageError, match=cause):
         plan(setting, models="dcgan")
 
 
-def test_a_model_and_a_loss_may_share_a_name_and_each_takes_its_own() -> None:
+def test_a_model_and_a_loss_may_share_a_name_and_each_receives_its_own_options() -> None:
     specs: dict[str, Any] = {
         "models": [model("twin", options=Width, default_loss="twin")],
         "losses": [genbench.LossSpec(name="twin", family="adversarial", create=len, options=Size)],
@@ -273,7 +278,7 @@ def test_a_model_and_a_loss_may_share_a_name_and_each_takes_its_own() -> None:
     assert (identity.model.options, identity.loss.options) == ({"width": 2}, {"size": 9})
     with pytest.raises(UsageError, match=r"Unknown option twin\.depth"):
         plan("twin.depth=2", models="twin", among=among)
-    with pytest.raises(UsageError, match=r"Unknown option twin\.size"):  # the loss that has it takes no part
+    with pytest.raises(UsageError, match=r"Unknown option twin\.size"):  # the loss that has it is not used
         plan("twin.size=9", models="twin", losses="minimax", among=among)
 
 
@@ -290,7 +295,7 @@ def test_metrics_by_default_by_name_all_distances_and_none() -> None:
     assert metrics(metrics="none") == [(), ()]
 
 
-def test_data_that_are_not_real_measure_nothing_and_say_so() -> None:
+def test_nothing_is_measured_on_synthetic_data() -> None:
     made = plan(models="gan", datasets="synthetic")
     assert made.cells[0].identity.metrics == ()
     assert made.cells[0].synthetic_data
@@ -307,7 +312,7 @@ def test_one_reference_for_each_dataset_with_every_metric_of_its_cells() -> None
     assert plan(metrics="none").references == []
 
 
-def test_an_impossible_cell_asks_for_no_reference() -> None:
+def test_an_impossible_cell_needs_no_reference() -> None:
     among = catalogue(datasets=[genbench.DatasetSpec(name="tiny", image_shape=(1, 28, 28), load=len, train_size=4)])
     made = plan(models="gan", datasets="tiny,fashion-mnist-mini", among=among)
     assert [reference.dataset.name for reference in made.references] == ["fashion-mnist-mini"]
@@ -319,13 +324,13 @@ def test_only_plugins_that_the_cells_need_are_loaded_by_a_worker() -> None:
     assert [plugin.name for plugin in plan(models="gan", losses="acme-hinge", among=among).plugins] == ["acme"]
 
 
-def test_settings_for_a_quarantined_name_say_why() -> None:
+def test_settings_for_a_quarantined_name_give_the_reason() -> None:
     among = catalogue(reason="it is broken", registers={"models": ["lost"], "families": ["flow"]})
     with pytest.raises(UsageError, match=r"'lost' is registered by the plugin acme .*quarantined: it is broken"):
         plan("lost.width=3", models="gan", among=among)
 
 
-def test_a_quarantined_family_is_the_reason_of_its_models() -> None:
+def test_a_quarantined_family_is_the_reason_for_its_models() -> None:
     among = catalogue(reason="it is broken", registers={"families": ["flow"]})
     own = Plugin("own", "entry-point", "own", "own", "1.0")
     among = combine([*BUILTIN, LoadedPlugin(own, {"models": [model(family="flow")]})])
@@ -334,12 +339,12 @@ def test_a_quarantined_family_is_the_reason_of_its_models() -> None:
     assert reason.endswith("family 'flow' of the plugin acme (acme 1.0), which is quarantined: it is broken.")
 
 
-def test_a_misspelt_family_is_told_with_the_near_miss() -> None:
+def test_a_misspelt_family_gets_a_suggestion() -> None:
     reason = reasons(plan(models="m,gan", among=catalogue(models=[model(family="adversarail")])))["m minimax"]
     assert reason.endswith("which no plugin registers. Did you mean 'adversarial'?")
 
 
-def test_a_file_that_was_named_and_cannot_be_used_is_a_warning_whatever_else_runs() -> None:
+def test_a_quarantined_plugin_file_is_a_warning() -> None:
     among = catalogue()
     among.plugins.append(Plugin("mine", "file", "/home/mine.py", "mine.py", "0a1b", reason="SyntaxError: '('"))
     (warning,) = plan(models="gan", among=among).warnings
@@ -355,7 +360,7 @@ def test_a_model_cannot_have_an_option_that_every_model_has() -> None:
     assert plugin.reason == "'m' declares the option 'images', which every model already has"
 
 
-def test_tf32_is_planned_for_a_gpu_and_skipped_with_the_reason_on_a_cpu() -> None:
+def test_tf32_is_planned_for_a_gpu_and_skipped_with_a_reason_on_a_cpu() -> None:
     request = make_request({"models": "gan", "precision": "fp32,tf32"})
     assert [bool(cell.reason) for cell in make_plan(request, catalogue(), "cuda").cells] == [False, False]
     single, rounded = make_plan(request, catalogue(), "cpu").cells

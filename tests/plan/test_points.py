@@ -1,4 +1,4 @@
-"""Which metrics are asked of points, and of data with modes."""
+"""Which metrics are measured on points, and on data with modes."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ def metrics(dataset: str, **given: Any) -> set[str]:
     return set(cells[0].identity.metrics)
 
 
-def test_modes_are_asked_only_of_data_that_have_them() -> None:
+def test_modes_are_measured_only_on_data_that_have_them() -> None:
     assert {name: metrics(name) & MODES for name in ("ring", "cloud", "stacked", "photos")} == {
         "ring": MODES, "cloud": set(), "stacked": MODES, "photos": set(),
     }  # fmt: skip
 
 
-def test_features_of_pictures_are_not_asked_of_points_not_even_by_name() -> None:
+def test_metrics_of_image_features_are_not_measured_on_points_even_if_named() -> None:
     for name, pictures in (("ring", False), ("cloud", False), ("stacked", True), ("photos", True)):
         assert ("fd-fashion-cnn" in metrics(name)) == pictures
         assert ("fid" in metrics(name, profile="standard")) == pictures
         assert metrics(name, metrics="fid,diversity") == ({"fid", "diversity"} if pictures else {"diversity"})
 
 
-def test_every_distance_of_an_extractor_needs_pictures_whoever_brings_it() -> None:
+def test_every_distance_of_an_extractor_needs_images_also_from_a_plugin() -> None:
     plugin = Plugin("acme", "entry-point", "acme", "acme", "1.0")
     added = combine([LoadedPlugin(plugin, {"extractors": [genbench.ExtractorSpec(name="net", load=len)]})])
     assert added.metrics["fd-net"].spec.needs_pictures
     assert not added.metrics["fd-net"].spec.needs_modes
 
 
-def test_the_reference_rows_are_measured_by_the_same_metrics() -> None:
+def test_reference_rows_use_the_same_metrics() -> None:
     (reference,) = make_plan(make_request({"models": "gan", "datasets": "ring"}, ()), catalogue(), "cpu").references
     assert set(reference.metrics) >= MODES
     assert "fd-fashion-cnn" not in reference.metrics

@@ -1,4 +1,4 @@
-"""Cells that several processes train: even shares of a batch, room on the machine, and a place to meet."""
+"""Cells trained by several processes: divisible batches, enough devices, and a rendezvous."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from genbench.errors import UsageError
 from genbench.plan.planner import Plan, make_plan
-from genbench.plan.process_counts import require_rendezvous, require_room
+from genbench.plan.process_counts import require_process_count, require_rendezvous
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Rendezvous
@@ -29,7 +29,7 @@ def plan(catalogue: Catalogue, **given: object) -> Plan:
         ({"nproc": 8, "batch_size": 5}, "--batch-size 8."),
     ],
 )
-def test_a_batch_that_cannot_be_divided_names_the_next_that_can(
+def test_an_indivisible_batch_names_the_nearest_divisible_ones(
     catalogue: Catalogue, given: dict[str, object], cure: str
 ) -> None:
     with pytest.raises(UsageError, match="cannot be divided") as error:
@@ -37,7 +37,7 @@ def test_a_batch_that_cannot_be_divided_names_the_next_that_can(
     assert cure in str(error.value)
 
 
-def test_numbers_of_processes_are_an_axis_and_part_of_the_identity(catalogue: Catalogue) -> None:
+def test_process_counts_are_an_axis_and_part_of_the_identity(catalogue: Catalogue) -> None:
     cells = plan(catalogue, nproc="1,2,4", seeds="0,1").cells
     assert [(cell.identity.recipe["nproc"], cell.identity.seed) for cell in cells] == [
         (count, seed) for count in (1, 2, 4) for seed in (0, 1)
@@ -46,20 +46,20 @@ def test_numbers_of_processes_are_an_axis_and_part_of_the_identity(catalogue: Ca
 
 
 @pytest.mark.parametrize("given", ["x", "0", [2.5], "1.5"])
-def test_what_is_no_number_of_processes_is_an_error(given: object) -> None:
+def test_an_invalid_process_count_is_rejected(given: object) -> None:
     with pytest.raises(UsageError, match="nproc"):
         make_request({"nproc": given})
 
 
-def test_more_processes_than_places_are_refused_with_the_number_of_places(catalogue: Catalogue) -> None:
+def test_more_processes_than_devices_are_rejected_with_the_number_of_devices(catalogue: Catalogue) -> None:
     cells = plan(catalogue, nproc="1,4").cells
-    require_room(cells, 4, "CUDA devices")
+    require_process_count(cells, 4, "CUDA devices")
     with pytest.raises(UsageError, match="--nproc 4 needs as many CUDA devices; this machine has 2") as error:
-        require_room(cells, 2, "CUDA devices")
+        require_process_count(cells, 2, "CUDA devices")
     assert "--nproc 2 or less" in str(error.value)
 
 
-def test_machines_need_a_place_to_meet(catalogue: Catalogue) -> None:
+def test_several_machines_need_a_rendezvous(catalogue: Catalogue) -> None:
     cells = plan(catalogue, nnodes=2).cells
     require_rendezvous(cells, Rendezvous(endpoint="here:29400"))
     with pytest.raises(UsageError, match="--rdzv-endpoint"):

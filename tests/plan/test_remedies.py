@@ -1,4 +1,4 @@
-"""Settings that depend on each other."""
+"""Remedies in the recipe: settings that depend on each other, and those without effect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
 from genbench.plan.planner import Plan, make_plan
-from genbench.plan.remedies import without_effect
+from genbench.plan.remedies import settings_without_effect
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 
@@ -28,21 +28,21 @@ def plan(catalogue: Catalogue, **given: object) -> Plan:
     ("given", "cause", "cure"),
     [
         ({"patience": 3}, "patience needs a metric", "--best-metric"),
-        ({"best_metric": "diversity"}, "needs evaluations while training", "--evaluate-every"),
-        ({"best_metric": "diversty", "evaluate_every": 100}, "Did you mean 'diversity'", "Measured here"),
+        ({"best_metric": "diversity"}, "needs evaluations during training", "--evaluate-every"),
+        ({"best_metric": "diversty", "evaluate_every": 100}, "Did you mean 'diversity'", "Metrics of this run"),
         ({"best_metric": "fid", "evaluate_every": 100}, "not measured in this run", "--metrics"),
         ({"augment_policy": "colour", "augment_discriminator": "ada"}, "Did you mean 'color'", "translation"),
-        ({"augment_policy": "colour"}, "Did you mean 'color'", "translation"),  # though nothing is augmented
+        ({"augment_policy": "colour"}, "Did you mean 'color'", "translation"),  # although nothing is augmented
         ({"augment_policy": [], "augment_discriminator": "ada"}, "augment_policy is empty", "'none'"),
         ({"init_from": "nowhere.safetensors"}, "does not exist", "RUN:CELL"),
         ({"init_from": "nowhere"}, "neither RUN:CELL nor", "safetensors"),
         ({"dropout": 1.5}, "out of range", "≤ 0.99"),
         ({"schedule": "cosin"}, "Did you mean 'cosine'", ""),
         ({"optimizer": "adan"}, "Did you mean 'adam'", ""),
-        ({"beta1": 1.0}, "beta1 = 1 would never take in a gradient", "below 1"),
+        ({"beta1": 1.0}, "beta1 = 1 would ignore every gradient", "less than 1"),
     ],
 )
-def test_what_lacks_its_counterpart_is_refused_with_the_cure(
+def test_an_incomplete_setting_is_rejected_with_a_remedy(
     catalogue: Catalogue, given: dict[str, object], cause: str, cure: str
 ) -> None:
     with pytest.raises(UsageError) as error:
@@ -51,7 +51,7 @@ def test_what_lacks_its_counterpart_is_refused_with_the_cure(
     assert cure in f"{error.value.cause} {error.value.cure}"
 
 
-def test_an_optimiser_without_betas_may_have_any(catalogue: Catalogue) -> None:
+def test_betas_do_not_matter_for_an_optimiser_without_them(catalogue: Catalogue) -> None:
     assert plan(catalogue, optimizer="sgd", beta2=1.0).possible
 
 
@@ -75,8 +75,8 @@ def test_an_optimiser_without_betas_may_have_any(catalogue: Catalogue) -> None:
         ({"ema_ramp": 0.1, "ema_half_life": 10.0}, ["discriminator"], []),
     ],
 )
-def test_what_does_nothing_is_named(given: dict[str, object], networks: list[str], said: list[str]) -> None:
-    notes = without_effect(resolve_recipe(given), networks)
+def test_settings_without_effect_are_named(given: dict[str, object], networks: list[str], said: list[str]) -> None:
+    notes = settings_without_effect(resolve_recipe(given), networks)
     assert [note.partition(" does nothing: ")[0] for note in notes] == said
 
 
@@ -87,7 +87,7 @@ def test_a_metric_that_this_family_lacks_skips_the_cell_with_the_reason(catalogu
     assert reasons["vae"] == ""
 
 
-def test_the_content_of_initial_weights_belongs_to_the_identity(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_the_content_of_initial_weights_is_part_of_the_identity(catalogue: Catalogue, tmp_path: Path) -> None:
     weights = tmp_path / "some.safetensors"
     ids = []
     for content in (b"one", b"two"):

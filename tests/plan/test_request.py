@@ -1,4 +1,4 @@
-"""Requests: flags and TOML files say the same things under the same names."""
+"""Requests: flags and TOML files have the same settings under the same names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_says_what_flags_say(tmp_path: Path) -> None:
+def test_a_file_and_flags_make_the_same_request(tmp_path: Path) -> None:
     from_file = make_request(read_config(write(tmp_path, PLAN)))
     flags = {"models": "dcgan, vae", "datasets": "fashion-mnist", "seeds": "0,1", "batch_size": 16}
     flags |= {"learning_rate": 1.0, "precision": "bf16", "timeout": 60.5, "threads": 2}
@@ -50,14 +50,14 @@ def test_every_key_of_a_file_has_a_flag_of_the_same_name() -> None:
     flags = {option for parameter in command.params for option in parameter.opts}
     keys = [*Request.__dataclass_fields__, "batch_size", "precision"]
     missing = {f"--{key.replace('_', '-')}" for key in keys if key != "recipe"} - flags
-    assert missing == {"--plugins", "--variants"}  # one file at a time: --plugin; tables have no place on a line
+    assert missing == {"--plugins", "--variants"}  # --plugin takes one file at a time; tables cannot be flags
 
 
 def test_what_is_not_given_keeps_its_default() -> None:
     assert make_request({"models": None, "batch_size": None}) == Request()
 
 
-def test_settings_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
+def test_settings_of_the_command_line_override_the_file(tmp_path: Path) -> None:
     request = make_request(read_config(write(tmp_path, PLAN)), ["dcgan.width=16", "vae.hidden=8"])
     assert request.set["dcgan"] == {"width": 16, "latent_dim": 64}
     assert request.set["vae"] == {"hidden": 8}
@@ -72,28 +72,28 @@ def test_settings_of_the_command_line_win_over_the_file(tmp_path: Path) -> None:
         ("models = []", "models is empty"),
         ("models = ' , '", "models is empty"),
         ("datasets = ''", "datasets is empty"),
-        ("models = 3", "models must be names, not 3"),
-        ("models = [1]", "models must be names"),
+        ("models = 3", "models must be a list of names, not 3"),
+        ("models = [1]", "models must be a list of names"),
         ("device = 0", "device must be text, not 0"),
         ("batch_size = '8'", "recipe.batch_size = '8' is not of type int"),
         ("batch_size = 0", "recipe.batch_size = 0 is out of range"),
         ("precision = 'fp16'", "not one of fp32, tf32, bf16"),
-        ("set = 3", "'set' must hold one table per name"),
-        ("[set]\nwidth = 3", "'set' must hold one table per name"),
-        ("seeds = [0, -1]", "seeds = .* cannot be read"),
-        ("seeds = []", "seeds = .* cannot be read"),
-        ("seeds = [0.5]", "seeds = .* cannot be read"),
-        ("seeds = [true]", "seeds = .* cannot be read"),
-        ("seeds = 2147483648", "seeds = .* cannot be read"),
-        ("seeds = 'zero'", "seeds = .* cannot be read"),
-        ("timeout = -1", "timeout = -1 is not a number from 0"),
-        ("timeout = nan", "timeout = nan is not a number from 0"),
-        ("memory_limit = true", "memory_limit = True is not a number"),
-        ("threads = 0", "threads = 0 is not a whole number from 1"),
-        ("threads = 1.5", "threads = 1.5 is not a whole number from 1"),
+        ("set = 3", "'set' must contain one table per name"),
+        ("[set]\nwidth = 3", "'set' must contain one table per name"),
+        ("seeds = [0, -1]", "seeds = .* is not valid"),
+        ("seeds = []", "seeds = .* is not valid"),
+        ("seeds = [0.5]", "seeds = .* is not valid"),
+        ("seeds = [true]", "seeds = .* is not valid"),
+        ("seeds = 2147483648", "seeds = .* is not valid"),
+        ("seeds = 'zero'", "seeds = .* is not valid"),
+        ("timeout = -1", "timeout = -1 is not a non-negative number"),
+        ("timeout = nan", "timeout = nan is not a non-negative number"),
+        ("memory_limit = true", "memory_limit = True is not a non-negative number"),
+        ("threads = 0", "threads = 0 is not a positive integer"),
+        ("threads = 1.5", "threads = 1.5 is not a positive integer"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, cause: str) -> None:
+def test_an_invalid_file_is_rejected_with_the_cause(tmp_path: Path, text: str, cause: str) -> None:
     with pytest.raises(UsageError, match=cause):
         make_request(read_config(write(tmp_path, text)))
 
@@ -106,7 +106,7 @@ def test_a_file_that_is_missing_or_not_text(tmp_path: Path) -> None:
         read_config(tmp_path / "image.toml")
 
 
-def test_an_unknown_field_of_a_notebook_gets_the_near_miss() -> None:
+def test_an_unknown_field_from_a_notebook_gets_a_suggestion() -> None:
     with pytest.raises(UsageError, match=r"Unknown key 'seed'\. Did you mean 'seeds'"):
         make_request({"seed": 1})
 
@@ -131,7 +131,7 @@ def test_metrics_none_is_not_the_default() -> None:
         ("{a = 1}", "{a = 1}"), ("2024-01-01", "2024-01-01"), ("1\nx = 2", "1\nx = 2"),
     ],
 )  # fmt: skip
-def test_values_are_read_as_toml_and_else_as_text(text: str, value: object) -> None:
+def test_values_are_parsed_as_toml_or_else_as_text(text: str, value: object) -> None:
     assert parse_value(text) == value
     assert type(parse_value(text)) is type(value)
 
@@ -143,12 +143,12 @@ def test_a_name_may_hold_dots_and_a_value_equals_signs() -> None:
 
 @pytest.mark.parametrize("setting", ["", "width=3", "dcgan.width", "dcgan=3", ".width=3", "dcgan.=3", "=3"])
 def test_a_malformed_setting_shows_how_to_write_it(setting: str) -> None:
-    with pytest.raises(UsageError, match="cannot be read") as error:
+    with pytest.raises(UsageError, match="is not valid") as error:
         make_request({}, [setting])
     assert "dcgan.width=32" in error.value.cure
 
 
-def test_a_value_with_another_name_now_is_told_to_who_asks_and_read_in_old_runs() -> None:
+def test_a_renamed_value_is_rejected_in_requests_and_accepted_in_old_runs() -> None:
     for given in ({"input": "stream"}, {"variants": {"far": {"input": "stream"}}}):
         with pytest.raises(UsageError, match="Write loader"):
             make_request(given)

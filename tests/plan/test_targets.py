@@ -1,4 +1,4 @@
-"""What is watched while training: one number that is measured, and often enough."""
+"""Targets of training: a metric with a single value, measured often enough."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_with_a_target_a_model_is_evaluated_after_each_twentieth_of_its_budget(c
     assert every(plan(catalogue, target="psnr=20", evaluate_every=999)) == {999}
     assert every(plan(catalogue, images=10_000)) == {0}
     synthetic = plan(catalogue, target="psnr=20", images=10_000, datasets="synthetic,fashion-mnist-mini")
-    assert every(synthetic) == {0, 500}  # nothing is measured of synthetic data
+    assert every(synthetic) == {0, 500}  # nothing is measured on synthetic data
 
 
 def test_how_often_it_is_evaluated_is_part_of_the_identity(catalogue: Catalogue) -> None:
@@ -63,12 +63,12 @@ def test_how_often_it_is_evaluated_is_part_of_the_identity(catalogue: Catalogue)
 @pytest.mark.parametrize(
     ("metric", "cause", "cure"),
     [
-        ("psn", "is not a metric. Did you mean 'psnr'?", "Measured here as one number: fd-fashion-cnn"),
+        ("psn", "is not a metric. Did you mean 'psnr'?", "Metrics of this run with a single value: fd-fashion-cnn"),
         ("fid", "is not measured in this run", "--metrics"),
-        ("pair", "is several numbers", "as one number: fd-fashion-cnn"),
+        ("pair", "has several values", "with a single value: fd-fashion-cnn"),
     ],
 )
-def test_what_cannot_be_watched_is_refused_with_the_cure(
+def test_an_unusable_target_is_rejected_with_a_remedy(
     catalogue: Catalogue, setting: str, metric: str, cause: str, cure: str
 ) -> None:
     given = {"target": f"{metric}=3"} if setting == "target" else {"best_metric": metric, "evaluate_every": 100}
@@ -81,19 +81,19 @@ def test_what_cannot_be_watched_is_refused_with_the_cure(
     assert ("table RUN --target" in str(error.value.cure)) == (setting == "target")
 
 
-def test_a_metric_that_no_model_has_is_no_target(catalogue: Catalogue) -> None:
-    with pytest.raises(UsageError, match="not measured of any of these models"):
+def test_a_metric_that_no_model_has_is_not_a_target(catalogue: Catalogue) -> None:
+    with pytest.raises(UsageError, match="not measured for any of these models"):
         plan(catalogue, models="gan", target="psnr=20")
     assert plan(catalogue, models="gan,vae", target="psnr=20").targets
 
 
 @pytest.mark.parametrize("text", ["psnr", "=3", "psnr=", "psnr=many", "psnr=inf", "psnr=nan"])
-def test_a_target_that_cannot_be_read(text: str) -> None:
-    with pytest.raises(UsageError, match="cannot be read"):
+def test_a_malformed_target_is_rejected(text: str) -> None:
+    with pytest.raises(UsageError, match="is not valid"):
         make_request({"target": text})
 
 
-def test_a_file_names_targets_and_a_flag_wins(tmp_path: Path) -> None:
+def test_a_file_may_set_targets_and_a_flag_overrides_it(tmp_path: Path) -> None:
     path = tmp_path / "plan.toml"
     path.write_text('target = ["psnr=20", "diversity=0.5"]\n')
     config = read_config(path)

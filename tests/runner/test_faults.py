@@ -97,7 +97,7 @@ def test_a_parameter_that_never_changes_is_named_and_no_speed_is_shown(faults: D
 
 def test_device_synchronisations_are_reported_with_their_line(faults: Done) -> None:
     line = next(n for n, text in enumerate(FAULTS_FILE.read_text().splitlines(), 1) if ".item()" in text)
-    (note,) = [note for note in faults.cells["reads"].notes if note.startswith("waits for the device")]
+    (note,) = [note for note in faults.cells["reads"].notes if note.startswith("synchronises with the device")]
     assert f"once per step: `.item()` at faults.py:{line}" in note
     assert not [note for note in faults.cells["sound"].notes if "waits" in note]
 

@@ -148,9 +148,8 @@ def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path
     request = make_request({**wanted, "samples": 16, "batch_size": 8}, ("vae.hidden=16",))
     identity = make_plan(request, catalogue, "cpu").cells[0].identity
     built = build_cell(identity, catalogue, data, CPU)
-    looks = Evaluator(
-        built, identity, data, catalogue, CPU, tmp_path / "cell.best", contextlib.nullcontext, observes=False
-    )
+    best = tmp_path / "cell.best"
+    looks = Evaluator(built, identity, data, catalogue, CPU, best, contextlib.nullcontext, draws_diversity_curve=False)
     for _ in range(4):
         built.engine.step()
         looks.evaluate()

@@ -80,9 +80,9 @@ def train(case: str, catalogue: Catalogue, group: Group, folder: Path) -> None:
     found |= {f"buffer {n}.{k}": b.clone() for n, m in engine.networks.items() for k, b in m.named_buffers()}
     for _ in range(STEPS - 1):
         engine.step()
-    group.require_same("weights", weights_checksum(engine))
+    group.require_equal("weights", weights_checksum(engine))
     found |= {f"{n}.{k}": value.clone() for n, m in engine.networks.items() for k, value in m.state_dict().items()}
-    found |= {f"term {name}": values for name, values in group.mean(engine.read_terms()).items()}
+    found |= {f"term {name}": values for name, values in group.all_reduce_mean(engine.read_terms()).items()}
     if group.main:
         save_file({name: value.contiguous() for name, value in found.items()}, folder / f"{case}.safetensors")
 

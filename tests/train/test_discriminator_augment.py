@@ -341,8 +341,8 @@ def test_the_default_policy_exists() -> None:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        (["colour"], "augment_policy: there is no 'colour'. Did you mean 'color'?"),
-        (["flip", "zoom"], "there is no 'zoom'.\naugment_policy takes some of: color, translation, cutout, flip"),
+        (["colour"], "augment_policy: unknown name 'colour'. Did you mean 'color'?"),
+        (["flip", "zoom"], "unknown name 'zoom'.\naugment_policy is a list of: color, translation, cutout, flip"),
         ([], "augment_policy is empty"),
         (["flip", "flip"], "names 'flip' twice"),
     ],
