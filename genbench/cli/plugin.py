@@ -106,7 +106,12 @@ def test_plugin(
         show(refusal)
     outcomes = [*targets.refusals, *examine_isolated(targets, only, timeout, show)]
     if as_json:
-        data = [{**dataclasses.asdict(outcome), **_describe_rule(outcome)} for outcome in outcomes]
+        rules = map(_describe_rule, outcomes)
+        # "mend" is the former name of "fix", kept for scripts that read it.
+        data = [
+            {**dataclasses.asdict(outcome), **rule, "mend": rule["fix"]}
+            for outcome, rule in zip(outcomes, rules, strict=True)
+        ]
         print_json(data)
     else:
         counts = {
@@ -132,8 +137,7 @@ class _OutcomePrinter:
         click.echo(f"  {outcome.verdict:<7}  {outcome.check}{': ' if reason else ''}{reason}")
         if outcome.verdict == "failed":
             for key, text in _describe_rule(outcome).items():
-                heading = "fix" if key == "mend" else key  # "mend" is the published JSON key
-                click.echo(f"{'':<11}{heading + ':':<6}{text}")
+                click.echo(f"{'':<11}{key + ':':<6}{text}")
 
 
 def _describe_rule(outcome: Outcome) -> dict[str, str]:
