@@ -107,11 +107,11 @@ def test_nothing_readable_ends_with_no_data(tmp_path, capsys):
     [
         ("fashion-mnist-min", "Did you mean 'fashion-mnist-mini'"),
         ("./nowhere", "does not exist"),
-        ("synthetic:3", "takes nothing behind a colon"),
+        ("synthetic:3", "does not accept a `:argument` suffix"),
         ("./fotos", "Did you mean 'photos'"),
         ("folder:photos/a.png", "is a file, not a folder"),
         ("image-folder:nowhere", "does not exist"),
-        ("folder", "needs its path"),
+        ("folder", "needs a path"),
     ],
 )
 def test_a_source_that_is_none_is_explained(source, words, capsys, tmp_path, monkeypatch):
