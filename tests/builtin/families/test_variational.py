@@ -55,7 +55,7 @@ class Decoder(nn.Module):
         return self.body(latents)  # type: ignore[no-any-return]
 
 
-class TrackerProcess:
+class RecordingLoss:
     """A loss that records its input."""
 
     def __init__(self, **settings: Any) -> None:
@@ -91,7 +91,7 @@ def batch(count: int = 5, labels: Tensor | None = None, seed: int = 0, **setting
 
 def hear(given: genbench.Batch | None = None, **settings: Any) -> genbench.Posterior:
     options = {key: settings.pop(key) for key in ("samples", "deterministic", "uses_prior") if key in settings}
-    listener = TrackerProcess(**options)
+    listener = RecordingLoss(**options)
     family(listener.loss, **settings).objective(given or batch())
     return listener.heard[0]
 
@@ -171,10 +171,10 @@ def test_the_parameters_of_a_loss_are_trained_with_the_networks() -> None:
 @pytest.mark.parametrize("output", ["images", "logits"])
 def test_a_loss_receives_images_in_zero_to_one_and_logits_for_any_value_range(output: Any) -> None:
     if output == "logits":
-        wanted, low, high = family(listener := TrackerProcess().loss, decoder=Decoder()), 0.0, 1.0
+        wanted, low, high = family(listener := RecordingLoss().loss, decoder=Decoder()), 0.0, 1.0
     else:
         wanted = family(
-            listener := TrackerProcess().loss, decoder=Decoder(nn.Tanh()), value_range=(-1.0, 1.0), output=output
+            listener := RecordingLoss().loss, decoder=Decoder(nn.Tanh()), value_range=(-1.0, 1.0), output=output
         )
         low, high = -1.0, 1.0
     heard: list[genbench.Posterior] = []
@@ -190,7 +190,7 @@ def test_a_loss_receives_images_in_zero_to_one_and_logits_for_any_value_range(ou
 
 
 def test_losses_run_in_fp32_while_networks_run_in_bf16() -> None:
-    listener = TrackerProcess(uses_prior=True, samples=2)
+    listener = RecordingLoss(uses_prior=True, samples=2)
     wanted = family(listener.loss, precision="bf16")
     with torch.autocast("cpu", torch.bfloat16):
         wanted.objective(batch())
@@ -253,7 +253,7 @@ def test_the_error_for_an_invalid_encoder_output_states_what_was_expected(
 @pytest.mark.parametrize("settings", [{"samples": 0}, {"samples": 2, "deterministic": True}])
 def test_a_loss_with_an_invalid_number_of_latents_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(genbench.GenbenchError, match=r"VariationalLoss\.samples must be at least 1"):
-        family(TrackerProcess(**settings).loss)
+        family(RecordingLoss(**settings).loss)
 
 
 def test_family_specs_can_be_created_and_use_dropout_only_in_their_networks() -> None:
