@@ -107,11 +107,11 @@ def test_no_readable_image_is_no_data(tmp_path, capsys):
     [
         ("fashion-mnist-min", "Did you mean 'fashion-mnist-mini'"),
         ("./nowhere", "does not exist"),
-        ("synthetic:3", "takes nothing behind a colon"),
+        ("synthetic:3", "does not accept a `:argument` suffix"),
         ("./fotos", "Did you mean 'photos'"),
         ("folder:photos/a.png", "is a file, not a folder"),
         ("image-folder:nowhere", "does not exist"),
-        ("folder", "needs its path"),
+        ("folder", "needs a path"),
     ],
 )
 def test_an_invalid_source_is_explained(source, words, capsys, tmp_path, monkeypatch):

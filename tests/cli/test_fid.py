@@ -167,7 +167,7 @@ def test_differences_between_the_image_sets_are_reported(
     err = measure(capsys, folders[0], tmp_path / "colour.npy", *SMALL)["err"]
     assert "the first side is grey, the second colour" in err
     assert "images of 28×28, the second of 8×8" in err
-    assert "40 images are no more than the 64 features" in err
+    assert "40 images are not more than the 64 features" in err
 
 
 def test_constant_images_have_a_distance_too(
@@ -246,7 +246,7 @@ def test_a_name_of_both_a_dataset_and_a_folder_is_ambiguous(
 ) -> None:
     save(tmp_path / "fashion-mnist-mini", clothes[:20])
     monkeypatch.chdir(tmp_path)
-    assert "is a dataset, and the name of a folder here" in refused(
+    assert "is both a dataset and a folder" in refused(
         capsys, 2, "fashion-mnist-mini", "fashion-mnist-mini@test", *SMALL
     )
     assert measure(capsys, "fashion-mnist-mini@test", "./fashion-mnist-mini", *SMALL)["fake"]["n"] == 20

@@ -294,4 +294,4 @@ def test_a_cell_that_collapsed_is_sampled_with_a_note(trained, tmp_path, capsys)
         assert sample(trained, cell.id, tmp_path / "x.png") == 0
     finally:
         path.write_bytes(kept)
-    assert "Note: this cell ended as 'collapsed': all alike" in capsys.readouterr().err
+    assert "Note: this cell has status 'collapsed': all alike" in capsys.readouterr().err

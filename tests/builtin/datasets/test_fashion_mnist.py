@@ -63,8 +63,8 @@ def test_idx_has_the_shape_its_header_states_last_dimension_fastest(shape):
         (b"PK\x03\x04", "header"),
         (b"\0\0\x0d\x01" + bytes(8), "type 0x0d"),
         (b"\0\0\x08\x03" + bytes(4), "inside its header"),
-        (idx(2, 2, elements=b"abc"), "3 elements, and its header states 4"),
-        (idx(2, 2, elements=b"abcde"), "5 elements, and its header states 4"),
+        (idx(2, 2, elements=b"abc"), "3 elements, but its header states 4"),
+        (idx(2, 2, elements=b"abcde"), "5 elements, but its header states 4"),
     ],
 )
 def test_other_content_than_idx_is_refused(content, reason):

@@ -211,7 +211,7 @@ def test_errors_state_cause_and_remedy(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "a.png").touch()
     cases = {
-        "": ("was given no path", "folder:PATH"),
+        "": ("needs a path", "folder:PATH"),
         str(tmp_path / "nowhere"): ("does not exist", "spelling"),
         str(tmp_path / "single" / "a.png"): ("is a file", f"folder:{tmp_path / 'single'}"),
         str(tmp_path / "empty"): ("no images", "png"),

@@ -79,15 +79,15 @@ def test_a_folder_is_the_same_whether_decoded_in_memory_or_on_disk(
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from genbench.builtin.datasets import scratch
+from genbench.builtin.datasets import pixel_buffer
 import numpy as np
-scratch.IN_MEMORY = scratch._COPIED = 2**20
+pixel_buffer.IN_MEMORY = pixel_buffer._COPIED = 2**20
 lines = Path("/proc/self/status").read_text().splitlines()
 held = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:"))
 resource.setrlimit(resource.RLIMIT_DATA, (held + 40 * 2**20,) * 2)
-pixels = scratch.allocate((80, 1, 1024, 1024), Path(sys.argv[1]))
+pixels = pixel_buffer.allocate((80, 1, 1024, 1024), Path(sys.argv[1]))
 pixels[::10] = 3
-print(len(scratch.select(pixels, np.arange(80) < 70, Path(sys.argv[1]))), int(pixels[50].max()))
+print(len(pixel_buffer.select(pixels, np.arange(80) < 70, Path(sys.argv[1]))), int(pixels[50].max()))
 """
 
 

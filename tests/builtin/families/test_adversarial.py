@@ -347,7 +347,7 @@ def test_ada_uses_the_boundary_and_is_refused_where_there_is_none(name: str) -> 
             return {}
 
     if name in ("wgan", "wgan-gp", "relativistic", "rpgan-r1-r2"):
-        with pytest.raises(genbench.GenbenchError, match="only differences of logits mean anything"):
+        with pytest.raises(genbench.GenbenchError, match="only differences of logits are meaningful"):
             family(made(name), augment_discriminator="ada")
         assert family(made(name), augment_discriminator="diffaugment")
         return

@@ -252,7 +252,7 @@ def test_the_error_for_an_invalid_encoder_output_states_what_was_expected(
 
 @pytest.mark.parametrize("settings", [{"samples": 0}, {"samples": 2, "deterministic": True}])
 def test_a_loss_with_an_invalid_number_of_latents_is_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(genbench.GenbenchError, match=r"VariationalLoss\.samples is at least 1"):
+    with pytest.raises(genbench.GenbenchError, match=r"VariationalLoss\.samples must be at least 1"):
         family(RecordingLoss(**settings).loss)
 
 

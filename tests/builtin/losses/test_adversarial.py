@@ -202,7 +202,7 @@ def test_relativistic_losses_depend_only_on_differences_and_swap_real_and_fake(
 
 
 def test_a_relativistic_generator_needs_real_logits() -> None:
-    with pytest.raises(TypeError, match="compared with real images"):
+    with pytest.raises(TypeError, match="needs the logits of real images"):
         made("relativistic").generator(logits(0), None)
 
 

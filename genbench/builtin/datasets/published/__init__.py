@@ -158,7 +158,7 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         options=PublishedOptions,
         classes=10,
         train_size=50_000,
-        licence="none stated; its authors ask to be cited",
+        licence="none is stated; its authors ask to be cited",
         source="https://www.cs.toronto.edu/~kriz/cifar.html",
     )
     yield genbench.DatasetSpec(
@@ -191,7 +191,7 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         load=f"{_HERE}.stl10:load",
         signature=f"{_HERE}.stl10:signature",
         options=STL10Options,
-        licence="none stated; the images are from ImageNet",
+        licence="none is stated; the images are from ImageNet",
         source="https://cs.stanford.edu/~acoates/stl10",
     )
     yield genbench.DatasetSpec(
@@ -201,7 +201,7 @@ def specs() -> Iterable[genbench.DatasetSpec]:
         load=f"{_HERE}.lsun:load",
         signature=f"{_HERE}.lsun:signature",
         options=LSUNOptions,
-        licence="none stated; intended for research",
+        licence="none is stated; intended for research",
         source="not downloaded by genbench; https://github.com/fyu/lsun",
     )
     yield genbench.DatasetSpec(
