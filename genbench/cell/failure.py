@@ -34,8 +34,8 @@ def _gpu_failure(text: str) -> str:
     first = text.splitlines()[0][:300]
     if _ASSERTION in text:
         return (
-            f"an assertion failed on the GPU ({first}), often because a label or an index is out of range; use --device "
-            "cpu, or the environment variable CUDA_LAUNCH_BLOCKING=1, to find the line"
+            f"an assertion failed on the GPU ({first}), often a label or an index out of range; --device cpu, or the "
+            "environment variable CUDA_LAUNCH_BLOCKING=1, shows the line"
         )
     return (
         f"the GPU failed or was lost ({first}); the following cells try it again. If they fail too, check whether "

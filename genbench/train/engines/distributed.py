@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from genbench.api.training import Batch, Objective, Phase
 from genbench.train.engine import Engine, Player
-from genbench.train.process_group import all_reduce_mean
+from genbench.train.process_group import average
 
 
 class DataParallel:
@@ -82,7 +82,7 @@ class _Averaged:
         gradients = torch.autograd.grad(first.total, self._trained, retain_graph=True, allow_unused=True)
         here = torch.tensor([float(gradient is not None) for gradient in gradients], device=first.total.device)
         shares = here.clone()
-        all_reduce_mean(shares)
+        average(shares)
         taking_part = [parameter for parameter, share in zip(self._trained, shares.tolist(), strict=True) if share]
         branches = any(0 < share < 1 for share in shares.tolist())  # not the same ones in all processes
         if branches:
@@ -119,6 +119,6 @@ def average_all(tensors: Iterable[Tensor]) -> None:
         kinds.setdefault(tensor.dtype, []).append(tensor)
     for alike in kinds.values():
         flat = torch.cat([tensor.reshape(-1) for tensor in alike])
-        all_reduce_mean(flat)
+        average(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in alike])
         torch._foreach_copy_(alike, [part.view(t.shape) for part, t in zip(parts, alike, strict=True)])
