@@ -1,1 +1,1 @@
-"""How a model learns: data on the device, phases, the engine, averaged weights, checkpoints, proof of training."""
+"""Training a model: building it, the engine and its phases, optimisers, averaged weights, checkpoints, evidence."""

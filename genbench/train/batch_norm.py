@@ -1,4 +1,4 @@
-"""Batch norm needs several values to normalise by: a batch of one image may have a single one per channel."""
+"""A check for batches of one image: batch norm needs several values per channel."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from genbench.errors import UsageError
 
 
 @dataclass(frozen=True)
-class _SeveralValues:
-    """A forward hook that stops a training batch which the layer could only normalise to nothing."""
+class _RequireSeveralValues:
+    """A forward hook that rejects a training batch with a single value per channel."""
 
     layer: str
 
@@ -21,19 +21,19 @@ class _SeveralValues:
         values = inputs[0]
         if module.training and values.numel() == values.shape[1]:
             raise UsageError(
-                f"batch_size = 1 leaves the batch norm {self.layer} one value per channel: less its mean it is 0, "
-                "whatever the image.",
+                f"With batch_size = 1 the batch norm {self.layer} has one value per channel, which it always "
+                "normalises to 0.",
                 "Use --batch-size 2 or more, or a network without batch norm there.",
             )
 
 
 def require_several_values(networks: Mapping[str, nn.Module]) -> None:
-    """Let each batch norm of these networks raise `UsageError`, with its name, where it gets one value per channel.
+    """Make each batch norm of these networks raise `UsageError`, with its name, if it receives one value per channel.
 
-    For training with batches of one image: behind a convolution there are many values per channel still, behind a
-    dense layer there is one, of which torch complains without saying where.
+    For training with batches of one image: after a convolution there are still many values per channel, but after a
+    dense layer there is only one, and torch's own error does not name the layer.
     """
     for name, network in networks.items():
         for path, module in network.named_modules():
             if isinstance(module, _BatchNorm):
-                module.register_forward_pre_hook(_SeveralValues(f"{name}.{path}"))
+                module.register_forward_pre_hook(_RequireSeveralValues(f"{name}.{path}"))

@@ -1,4 +1,4 @@
-"""From a planned cell to networks, family and engine, with every promise of the plugin checked."""
+"""Building a cell: from its plan to networks, family and engine, with a check of everything a plugin declares."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Built:
     engine: Engine
     memory_format: torch.memory_format
     recipe: Recipe
-    transfer: Transfer | None  # what was taken from a file of initial weights
-    frozen: list[str]  # parameters that are not trained, as the recipe says
+    transfer: Transfer | None  # what was loaded from a file of initial weights
+    frozen: list[str]  # parameters that the recipe freezes
 
     @property
     def sampled_weights(self) -> str:
@@ -64,12 +64,12 @@ class Built:
 
     @property
     def sampled_networks(self) -> dict[str, nn.Module]:
-        """All networks, with the averaged ones in the place of the raw ones where those are sampled."""
+        """All networks; the averaged ones replace the raw ones if averaged weights are sampled."""
         average = self.engine.average if self.sampled_weights == "averaged" else None
         return {**self.setup.networks, **(average.networks if average else {})}
 
     def family_for_sampling(self) -> Family:
-        """Return the family on the weights that are sampled."""
+        """Return the family with the weights that are sampled."""
         setup = replace(self.setup, networks=self.sampled_networks)
         family: Family = resolve(self.family_spec.create)(setup)
         return family
@@ -83,10 +83,10 @@ def build_cell(
     notes: list[str] | None = None,
     world: World | None = None,
 ) -> Built:
-    """Seed, build the networks, and put them together with data and optimisers on the device.
+    """Seed, build the networks, and combine them with data and optimisers on the device.
 
-    What a plugin changes on the way that it must leave alone is put back, and told in `notes`. Of several processes
-    that train the cell, the `world`, each builds the same networks, and has its own noise and share of each batch.
+    Process-wide state that a plugin changes is restored and reported in `notes`. If several processes train the cell
+    (`world`), each builds the same networks, but has its own noise and its own part of each batch.
     """
     world = world or World()
     model: ModelSpec = catalogue.require("models", identity.model.name).spec
@@ -103,7 +103,7 @@ def build_cell(
     if model.conditional and data.train_labels is None:
         raise UsageError(
             f"Model '{model.name}' needs labels, dataset '{identity.dataset.name}' has none.",
-            "Choose a model that is not conditional, or data with classes: of a folder, one sub-folder each.",
+            "Choose a model that is not conditional, or data with classes; in a folder, one sub-folder per class.",
         )
 
     seed_globals(identity.seed)
@@ -115,7 +115,7 @@ def build_cell(
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
         networks[LOSS_NETWORK] = module
-    transfer = start_from(recipe.init_from, identity.init_hash, networks)
+    transfer = load_initial_weights(recipe.init_from, identity.init_hash, networks)
     frozen = freeze(networks, recipe.freeze)
     memory_format = _memory_format(networks)
     for network in networks.values():
@@ -167,7 +167,7 @@ def build_cell(
 
 @contextmanager
 def _put_back(what: str, notes: list[str] | None) -> Iterator[None]:
-    """Put back what a plugin's code changes of the process, and say so; initialisers may draw global random numbers."""
+    """Restore process-wide state that a plugin changes, and report it; initialisers may draw global random numbers."""
     seed = torch.initial_seed()
     try:
         with preserved_process_state(randomness=False) as changes:
@@ -214,19 +214,19 @@ def _average(networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Reci
 
 
 def _memory_format(networks: Mapping[str, nn.Module]) -> torch.memory_format:
-    """Return channels_last where there are convolutions: the layout that their fast kernels want."""
+    """Return channels_last if there are convolutions, because their fast kernels use this layout."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d)
     found = any(isinstance(module, convolutions) for network in networks.values() for module in network.modules())
     return torch.channels_last if found else torch.contiguous_format
 
 
-def start_from(source: str, expected_hash: str, networks: Mapping[str, nn.Module]) -> Transfer | None:
-    """Load initial weights by name and shape; return what was and was not taken, or None without a source.
+def load_initial_weights(source: str, expected_hash: str, networks: Mapping[str, nn.Module]) -> Transfer | None:
+    """Load initial weights by name and shape; return what was and was not loaded, or None without a source.
 
     Args:
-        source: RUN:CELL or a file, as the recipe's `init_from`; may be empty.
-        expected_hash: sha256 of the file when the run was planned; empty: any file will do.
-        networks: take the weights.
+        source: RUN:CELL or a file, as in the recipe's `init_from`; may be empty.
+        expected_hash: SHA-256 of the file when the run was planned; empty: not checked.
+        networks: receive the weights.
     """
     if not source:
         return None

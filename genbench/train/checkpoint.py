@@ -1,6 +1,6 @@
-"""Checkpoints: everything that training needs to go on as if it had never stopped, in one safetensors file.
+"""Checkpoints: everything needed to resume training exactly, in one safetensors file.
 
-Tensors are stored under dotted names; numbers and texts lie in the file's metadata as JSON, with a checksum of the
+Tensors are stored under dotted names; numbers and texts are in the file's metadata as JSON, with a checksum of the
 tensors. Nothing is pickled.
 """
 
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from genbench.results.store import atomic_write
 from genbench.train.engine import Engine
-from genbench.train.state import TrainingState, flatten, load_state, read_state, under
+from genbench.train.state import TrainingState, flatten, load_state, read_state, without_prefix
 
 CHECKPOINT_VERSION = "1"
 
-_OWN = ("data.transform_rng",)  # beside what begins with `rng.`: the random numbers that each process has for itself
+_PER_PROCESS = ("data.transform_rng",)  # in addition to `rng.…`: random states that differ between processes
 
 
 def save_weights(path: Path, networks: Mapping[str, nn.Module], about: Mapping[str, str]) -> None:
@@ -32,7 +32,7 @@ def save_weights(path: Path, networks: Mapping[str, nn.Module], about: Mapping[s
 
 
 def save_checkpoint(path: Path, engine: Engine, extra: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
-    """Write the state of training, and what the caller adds.
+    """Write the training state and what the caller adds.
 
     Args:
         extra: further tensors by name.
@@ -45,9 +45,9 @@ def save_checkpoint(path: Path, engine: Engine, extra: Mapping[str, Tensor], not
 
 
 def load_checkpoint(path: Path, engine: Engine) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Restore what `save_checkpoint` wrote into an engine built the same way; return the caller's tensors and data.
+    """Restore a checkpoint into an engine built the same way; return the caller's tensors and data.
 
-    Raises ValueError where the file is damaged, of another version, or of other networks.
+    Raises ValueError if the file is damaged, has another version, or belongs to other networks.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -63,18 +63,20 @@ def load_checkpoint(path: Path, engine: Engine) -> tuple[dict[str, Tensor], dict
         raise ValueError(f"{type(error).__name__}: {error}") from error
     except Exception as error:  # safetensors raises its own type for a damaged header
         raise ValueError(str(error)) from error
-    return under(tensors, "extra."), numbers["notes"]
+    return without_prefix(tensors, "extra."), numbers["notes"]
 
 
 def random_states(engine: Engine) -> bytes:
-    """Return where this process's random numbers stand, those that it does not share with the others of its cell."""
+    """Return the random states that differ between the processes of a cell."""
     state = read_state(engine)
-    tensors = {name: tensor for name, tensor in state.tensors.items() if name in _OWN or name.startswith("rng.")}
+    tensors = {
+        name: tensor for name, tensor in state.tensors.items() if name in _PER_PROCESS or name.startswith("rng.")
+    }
     return safetensors.torch.save(tensors, {"python": msgspec.json.encode(state.numbers["python_rng"]).decode()})
 
 
 def load_random_states(engine: Engine, states: bytes) -> None:
-    """Go on where `random_states` was called; raises ValueError where they are not of an engine built the same way."""
+    """Restore `random_states`; raise ValueError if they do not belong to an engine built the same way."""
     try:
         size = int.from_bytes(states[:8], "little")  # of the header
         python_state = msgspec.json.decode(msgspec.json.decode(states[8 : 8 + size])["__metadata__"]["python"])
@@ -86,19 +88,19 @@ def load_random_states(engine: Engine, states: bytes) -> None:
 
 
 def weights_checksum(engine: Engine) -> str:
-    """Return a checksum of all that training has changed in the networks: parameters and buffers, averages too."""
+    """Return a checksum of the networks' parameters and buffers, including averaged ones."""
     held = {n: t for n, t in read_state(engine).tensors.items() if n.startswith(("network.", "average."))}
     return checksum({name: tensor.detach().cpu().contiguous() for name, tensor in held.items()})
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    # Copies: two names may share memory (tied weights), which the format refuses.
+    # Copies, because two names may share memory (tied weights), which the format rejects.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     atomic_write(path, safetensors.torch.save(copies, {**metadata, "checksum": checksum(copies)}))
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Return a CRC-32 over names and bytes, in the order of the names: tells damage, keeps nobody out."""
+    """Return a CRC-32 over names and bytes, in the order of the names; it detects damage, not manipulation."""
     checksum = 0
     for name in sorted(tensors):
         flat = tensors[name].reshape(-1).view(torch.uint8)

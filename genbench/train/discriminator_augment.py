@@ -1,11 +1,11 @@
-"""Differentiable augmentation of all that a discriminator sees, real and generated images alike.
+"""Differentiable augmentation of everything a discriminator sees, both real and generated images.
 
 DiffAugment (Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training", arXiv:2006.10738) changes
 every image. ADA (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", arXiv:2006.06676)
-applies each change to an image with a probability p, and adapts p to how sure the discriminator is of real images.
-Here both draw from the same changes, with the magnitudes of DiffAugment; of ADA it is the control that is taken, not
-its eighteen transformations. As long as p < 1 none of the changes leaks into the generated images, since each leaves
-the unchanged image the most frequent one (section 2.2 there).
+applies each change to an image with a probability p, and adapts p to the discriminator's confidence on real images.
+Here both use the same changes, with the magnitudes of DiffAugment; from ADA only the control of p is adopted, not its
+eighteen transformations. As long as p < 1 no change leaks into the generated images, because the unchanged image stays
+the most frequent one (section 2.2 there).
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from genbench.plan.remedies import check_augment_policy
 
 TRANSLATION = 0.125  # share of the side that an image is shifted by at most
 CUTOUT = 0.5  # share of the side that is erased
-ADAPT_EVERY = 4  # batches between two adaptations of p
-SMALLEST_SIDE = 4  # pixels: below, no shift by an eighth of the side is possible
+ADAPT_EVERY = 4  # batches between adaptations of p
+SMALLEST_SIDE = 4  # pixels; smaller images cannot be shifted by an eighth of the side
 
 
 class ValueRange(NamedTuple):
-    """What a model's images lie between."""
+    """The range of the values of a model's images."""
 
     low: float
     high: float
 
     @property
     def middle(self) -> float:
-        """Grey: what is shifted in or erased."""
+        """Grey, which fills shifted and erased areas."""
         return (self.low + self.high) / 2
 
 
-Change = Callable[[Tensor, torch.Generator, ValueRange], Tensor]  # of each image of (B, channels, height, width)
+Change = Callable[[Tensor, torch.Generator, ValueRange], Tensor]  # of each image in (B, channels, height, width)
 
 
 def brightness(images: Tensor, rng: torch.Generator, values: ValueRange) -> Tensor:
-    """Add to each image a constant, uniform up to a quarter of the value range either way."""
+    """Add a constant to each image, uniform within a quarter of the value range in both directions."""
     return images + (_uniform(images, rng) - 0.5) * ((values.high - values.low) / 2)
 
 
@@ -60,7 +60,7 @@ def contrast(images: Tensor, rng: torch.Generator, values: ValueRange) -> Tensor
 
 
 def translation(images: Tensor, rng: torch.Generator, values: ValueRange) -> Tensor:
-    """Shift each image by whole pixels, uniform up to an eighth of the side; grey comes in."""
+    """Shift each image by whole pixels, uniform up to an eighth of the side, and fill with grey."""
     sources = []  # of each pixel of the result: its row (B, 1, height, 1) and its column (B, 1, 1, width)
     inside = torch.ones((), dtype=torch.bool, device=images.device)
     for axis in (-2, -1):
@@ -75,7 +75,7 @@ def translation(images: Tensor, rng: torch.Generator, values: ValueRange) -> Ten
 
 
 def cutout(images: Tensor, rng: torch.Generator, values: ValueRange) -> Tensor:
-    """Erase to grey a rectangle of half the sides, whose centre is uniform: at a border it is cut off."""
+    """Erase to grey a rectangle of half the sides with a uniform centre; at a border it is cut off."""
     erased = torch.ones((), dtype=torch.bool, device=images.device)
     for axis in (-2, -1):
         size = images.shape[axis]
@@ -87,12 +87,12 @@ def cutout(images: Tensor, rng: torch.Generator, values: ValueRange) -> Tensor:
 
 
 def flip(images: Tensor, rng: torch.Generator, values: ValueRange) -> Tensor:
-    """Mirror every other image, left for right."""
+    """Mirror each image horizontally with probability 1/2."""
     return torch.where(_uniform(images, rng) < 0.5, images.flip(-1), images)
 
 
 def rotation(images: Tensor, rng: torch.Generator, values: ValueRange) -> Tensor:
-    """Turn each image by 0, 90, 180 or 270 degrees, or by 0 or 180 where it is not square."""
+    """Rotate each image by 0, 90, 180 or 270 degrees, or by 0 or 180 if it is not square."""
     if images.shape[-2] == images.shape[-1]:
         turns = _integers(images, rng, 0, 3)
         images = torch.where(turns % 2 == 1, _in_layout_of(images, images.transpose(-2, -1)), images)
@@ -120,7 +120,7 @@ class DiffAugment(nn.Module):
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return changed images, in at least single precision; colours may leave the value range, as in the paper."""
-        images = _pictures(images)
+        images = _in_float(images)
         for change in self.changes:
             images = change(images, rng, self.values)
         return images
@@ -136,12 +136,12 @@ class DiffAugment(nn.Module):
 class AdaptiveAugment(nn.Module):
     """Each change on each image with probability p, which rises while E[sign D(real)] is above a target, else falls.
 
-    Its buffers are all its state; nothing of it is read on the host. The logits that it is given are to be positive for
-    what the discriminator takes for real.
+    Its state consists of buffers only, which are not read on the host. Logits must be positive for images that the
+    discriminator considers real.
 
     Args:
-        target: of E[sign D(real)]; 0.6 in the paper.
-        step: what p changes by in each adaptation: images between two of them / images in which p goes from 0 to 1.
+        target: target of E[sign D(real)]; 0.6 in the paper.
+        step: change of p in each adaptation: images between adaptations / images in which p goes from 0 to 1.
     """
 
     probability: Tensor
@@ -154,13 +154,13 @@ class AdaptiveAugment(nn.Module):
         self.changes, self.values = tuple(changes), values
         self.target, self.step = target, step
         self.register_buffer("probability", torch.zeros(()))
-        self.register_buffer("sign_sum", torch.zeros(()))  # these three: since the last adaptation
+        self.register_buffer("sign_sum", torch.zeros(()))  # these three count since the last adaptation
         self.register_buffer("logits", torch.zeros(()))
         self.register_buffer("batches", torch.zeros(()))
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return changed images, in at least single precision; colours may leave the value range, as in the paper."""
-        images = _pictures(images)
+        images = _in_float(images)
         for change in self.changes:
             chosen = _uniform(images, rng) < self.probability
             images = torch.where(chosen, change(images, rng, self.values), images)
@@ -168,7 +168,7 @@ class AdaptiveAugment(nn.Module):
 
     @torch.no_grad()
     def observe(self, real_logits: Tensor) -> None:
-        """Take in one batch of the discriminator's logits of real images, of any shape; adapt p after every fourth."""
+        """Add a batch of the discriminator's logits of real images, of any shape; adapt p after every fourth batch."""
         self.sign_sum += real_logits.float().sign().sum()
         self.logits += real_logits.numel()
         self.batches += 1
@@ -179,8 +179,8 @@ class AdaptiveAugment(nn.Module):
             counter.masked_fill_(due, 0)
 
     def terms(self) -> Mapping[str, Tensor]:
-        """Return p as it is now."""
-        return {"augment_probability": self.probability.clone()}  # a curve must not change after the fact
+        """Return the current p."""
+        return {"augment_probability": self.probability.clone()}  # a copy, because p changes in place
 
 
 def make_discriminator_augment(
@@ -190,10 +190,10 @@ def make_discriminator_augment(
 
     Args:
         value_range: of the model's images.
-        batch_size: real images whose logits `observe` is given at a time.
-        device: where the images are.
+        batch_size: number of real logits in each call of `observe`.
+        device: the device of the images.
 
-    Raises `UsageError` where `augment_policy` names no change, or one that does not exist.
+    Raises `UsageError` if `augment_policy` is empty or contains an unknown name.
     """
     if recipe.augment_discriminator == "none":
         return None
@@ -206,8 +206,8 @@ def make_discriminator_augment(
     return AdaptiveAugment(changes, values, recipe.augment_target, step).to(device)
 
 
-def _pictures(images: Tensor) -> Tensor:
-    """Return the images in at least single precision, in which changes of colour are not rounded away."""
+def _in_float(images: Tensor) -> Tensor:
+    """Return the images in at least single precision, so that changes of colour are not rounded away."""
     height, width = images.shape[-2:]
     if min(height, width) < SMALLEST_SIDE:
         raise UsageError(
@@ -219,18 +219,18 @@ def _pictures(images: Tensor) -> Tensor:
 
 
 def _in_layout_of(images: Tensor, result: Tensor) -> Tensor:
-    """Return the result in the memory format of the images: convolutions are faster where theirs is kept."""
+    """Return the result in the memory format of the images, which keeps convolutions fast."""
     channels_last = images.is_contiguous(memory_format=torch.channels_last)
     return result.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def _uniform(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Return one number in [0, 1) for each image, (B, 1, 1, 1)."""
+    """Return one random number in [0, 1) for each image, (B, 1, 1, 1)."""
     return torch.rand(len(images), 1, 1, 1, generator=rng, device=images.device, dtype=images.dtype)
 
 
 def _integers(images: Tensor, rng: torch.Generator, low: int, high: int) -> Tensor:
-    """Return one integer from `low` to `high`, both included, for each image, (B, 1, 1, 1)."""
+    """Return one random integer from `low` to `high`, both included, for each image, (B, 1, 1, 1)."""
     return torch.randint(low, high + 1, (len(images), 1, 1, 1), generator=rng, device=images.device)
 
 

@@ -1,8 +1,8 @@
-"""Where a training went wrong: the first step, and the first parameter, whose gradient is not finite.
+"""Locating a divergence: the first step, and the first parameter, with a gradient that is not finite.
 
-A window is not looked into while it is timed, so a divergence is seen at its end, when every parameter may be NaN
-already. The steps are repeated from the last checkpoint (or from the start), off the clock and with a look at every
-gradient; on a CPU they are the same to the last bit.
+Nothing is read inside a timed window, so a divergence is noticed only at its end, when every parameter may already be
+NaN. The steps are repeated from the last checkpoint (or from the start), off the clock, with a check of every gradient;
+on a CPU they are bitwise identical.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from torch import nn
 from genbench.api.training import Objective, Phase
 from genbench.train.engine import Engine
 
-LONGEST = 60.0  # seconds that the search may take
-
-
-FURTHER = 50  # steps beyond the first bad loss in which a gradient is looked for that is not finite either
+MAX_SECONDS = 60.0  # of the search
+EXTRA_STEPS = 50  # to search, after the first bad loss, for a gradient that is not finite either
 
 
 class _Found(Exception):
@@ -27,11 +25,11 @@ class _Found(Exception):
 
 
 class _GradientCheck:
-    """An engine's observer that stops it at the first gradient that is not finite, and notes the first such loss."""
+    """An observer that stops the engine at the first gradient that is not finite, and records the first such loss."""
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self._networks = networks
-        self.bad_loss = ""  # the phase whose loss was the first not to be finite
+        self.bad_loss = ""  # the phase with the first loss that is not finite
 
     def updating(self, phase: Phase) -> AbstractContextManager[object]:
         return nullcontext()
@@ -46,19 +44,19 @@ class _GradientCheck:
 
 
 def locate(rebuild: Callable[[], Engine], until_step: int, clock: Callable[[], float] = time.monotonic) -> str:
-    """Repeat the training and return, in words, the first bad step and parameter.
+    """Repeat the training and describe the first bad step and parameter.
 
     Args:
         rebuild: returns the engine as it was at the last checkpoint, or at the start.
-        until_step: where the loss, or a parameter, was seen not to be finite.
-        clock: seconds.
+        until_step: the step after which a loss or a parameter was found not to be finite.
+        clock: returns seconds.
     """
     engine = rebuild()
     engine.observer = check = _GradientCheck(engine.networks)
     begin, loss_step = clock(), 0
-    while engine.step_number < until_step + FURTHER:
+    while engine.step_number < until_step + EXTRA_STEPS:
         step = engine.step_number + 1
-        if clock() - begin > LONGEST:
+        if clock() - begin > MAX_SECONDS:
             break
         try:
             engine.step()
@@ -71,11 +69,11 @@ def locate(rebuild: Callable[[], Engine], until_step: int, clock: Callable[[], f
             loss_step = step
     if loss_step:
         return f"first bad step {loss_step}: the loss of phase '{check.bad_loss}', while all gradients were finite"
-    return f"repeating the steps up to {engine.step_number} showed no gradient that is not finite"
+    return f"all gradients were finite when the steps up to {engine.step_number} were repeated"
 
 
 class Diverged(Exception):
-    """A loss, a parameter or a generated image is not finite any more; `step` is the first bad one where known."""
+    """A loss, a parameter or a generated image is not finite; `step` is the first bad step, if known."""
 
     def __init__(self, text: str, step: int | None = None) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""An exponential moving average of weights, which is sampled in place of the raw ones."""
+"""Averaged weights: an exponential moving average, which is sampled instead of the raw weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class AveragedWeights:
-    """Averages of all parameters, with buffers (batch-norm statistics) copied.
+    """Averages of all parameters; buffers (batch-norm statistics) are copied.
 
     The decay is 0.5^(images per step / half-life), where the half-life is at most `ramp` times the images seen so far
     (Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data", section 3 and appendix C).

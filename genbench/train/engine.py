@@ -1,7 +1,7 @@
-"""The engine: what a training step is made of, and its state. It never waits for the device.
+"""The engine: a training step and its state. A step never synchronises with the device.
 
-How the step is executed is exchangeable (`Execution`): eagerly here, compiled or as a replayed graph in `engines/`. All
-execute the same phases on the same state, and each must follow the eager execution at the same seed.
+The execution of a step is exchangeable (`Execution`): eager here, compiled or as a replayed graph in `engines/`. All
+run the same phases on the same state, and each must match the eager execution with the same seed.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from genbench.train.loss_functions import ReplaceableFunction
 
 @dataclass(frozen=True)
 class UpdateRules:
-    """What happens to gradients and learning rates, beside the optimiser itself."""
+    """Changes to gradients and learning rates in addition to the optimiser."""
 
-    clip_gradient: float = 0.0  # greatest norm of a phase's gradient; 0: not clipped
-    add_gradients: Callable[[Phase], None] | None = None  # regularisers that are known by their gradient
+    clip_gradient: float = 0.0  # maximum norm of a phase's gradient; 0: no clipping
+    add_gradients: Callable[[Phase], None] | None = None  # adds gradients that are known in closed form
     schedule: Callable[[int], None] | None = None  # sets the learning rates, given the images consumed so far
 
 
 class Observer(Protocol):
-    """Looks into steps off the clock: counts operations, or finds where a gradient stops to be finite."""
+    """Observes steps off the clock, for example to count operations or to find a gradient that is not finite."""
 
     def updating(self, phase: Phase) -> AbstractContextManager[object]:
-        """Return a context that surrounds one update of the phase."""
+        """Return a context for one update of the phase."""
 
     def gradients(self, phase: Phase, objective: Objective) -> None:
         """Called between the backward pass and the optimiser's step."""
@@ -50,17 +50,17 @@ class Execution(Protocol):
     """How the phases of a step are executed."""
 
     name: str  # as in the recipe's field `engine`, or 'graph+compile'
-    notes: Sequence[str]  # what a reader must know: a network that could not be compiled, say
+    notes: Sequence[str]  # for the notes of the cell, such as a network that could not be compiled
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:
-        """Do what `engine.run_phases(due)` does, in whichever way: draw batches and update each player."""
+        """Do the same as `engine.run_phases(due)`: draw batches and update each player."""
 
     def close(self) -> None:
-        """Put back what was changed for the execution, so that another can take its place."""
+        """Undo all changes made for this execution, so that another can replace it."""
 
 
 class Eager:
-    """Operation by operation, as the program reads: the execution that all others are held to."""
+    """One operation at a time, in program order: the reference for all other executions."""
 
     name = "eager"
     notes: Sequence[str] = ()
@@ -75,14 +75,14 @@ class Eager:
 
 @dataclass
 class Player:
-    """A phase with what its update touches, looked up once."""
+    """A phase with the parameters and the optimiser of its update."""
 
     phase: Phase
     optimizer: torch.optim.Optimizer | None  # None: the phase has nothing to train
     parameters: list[nn.Parameter]
     frozen: list[nn.Parameter]
     updates: int = 0
-    totals: list[Tensor] = field(default_factory=list)  # since the last reading; they stay on the device
+    totals: list[Tensor] = field(default_factory=list)  # since the last `read_terms`; on the device
     terms: defaultdict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ class Player:
         self._optimised: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
 
     def clear_gradients(self) -> None:
-        """Do what `zero_grad` of the optimiser does, which takes microseconds in each step for its bookkeeping."""
+        """Do the same as the optimiser's `zero_grad`, without its overhead of microseconds per step."""
         for parameter in self._optimised:
             parameter.grad = None
 
@@ -98,7 +98,7 @@ class Player:
 class Engine:
     """Trains networks by their phases: fresh images, objective, one backward pass, one optimiser step per phase.
 
-    `execution` may be exchanged between two steps; what leaves is to be closed first.
+    `execution` may be replaced between two steps; close the previous one first.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Engine:
         augmentation: Augmentation | None = None,
         functions: Mapping[str, ReplaceableFunction] | None = None,
     ) -> None:
-        """Put together what a step needs.
+        """Create an engine.
 
         Args:
-            budget: the number of images that make `Batch.progress` one.
-            functions: those of the loss that an execution may exchange, by name.
+            budget: number of images at which `Batch.progress` reaches 1.
+            functions: functions of the loss that an execution may replace, by name.
         """
         self.networks = dict(networks)
         self.data = data
@@ -148,12 +148,12 @@ class Engine:
 
     @property
     def images_per_step(self) -> int:
-        """Real images that a step consumes when every phase runs."""
+        """Real images consumed by a step in which every phase runs."""
         fresh = 1 + sum(player.phase.repeats - 1 for player in self.players)
         return fresh * self.data.batch_size
 
     def step(self) -> None:
-        """Run every phase that is due once; reads nothing on the host."""
+        """Run every phase that is due; reads nothing on the host."""
         if self.rules.schedule is not None:
             self.rules.schedule(self.images_seen)
         self._progress.fill_(self.images_seen / self.budget)
@@ -169,9 +169,9 @@ class Engine:
             self.average.update(self.images_seen, self.images_per_step)
 
     def run_phases(self, due: Sequence[Player]) -> None:
-        """Draw batches and update the players: all that a step does on the device, but for the average of the weights.
+        """Draw batches and update the players: everything a step does on the device, except averaging the weights.
 
-        What of it is to be the same in the next step must not depend on numbers that the host counts.
+        It must not depend on numbers counted on the host, because a captured step replays it unchanged.
         """
         shared: dict[str, object] = {}
         images, labels = self.data.next_batch()
@@ -211,7 +211,7 @@ class Engine:
             player.terms[term].append(value.detach())
 
     def read_terms(self) -> dict[str, Tensor]:
-        """Return each term's values since the last call, (updates,) float32 on the host: the only synchronisation."""
+        """Return each term's values since the last call, (updates,) float32 on the host; the only device sync."""
         read: dict[str, Tensor] = {}
         for player in self.players:
             name = player.phase.name
@@ -221,7 +221,7 @@ class Engine:
         return read
 
     def gradient_norms(self) -> dict[str, float]:
-        """Return the L2 norm of each network's gradient as the last step left it; waits for the device."""
+        """Return the L2 norm of each network's gradient after the last step; synchronises with the device."""
         norms: dict[str, float] = {}
         for name, network in self.networks.items():
             gradients = [p.grad.float() for p in network.parameters() if p.grad is not None]
@@ -234,4 +234,4 @@ class Engine:
 
 
 class EngineUnavailable(Exception):
-    """An engine could not be prepared; the text is the reason, a phrase without a full stop."""
+    """An engine could not be prepared; the message is the reason, a phrase without a full stop."""

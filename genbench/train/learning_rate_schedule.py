@@ -1,4 +1,4 @@
-"""The course of the learning rate: a pure function of the images consumed so far."""
+"""The learning-rate schedule: a pure function of the images consumed so far."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from genbench.api.recipe import Recipe
 
 
 def learning_rate_factor(recipe: Recipe) -> Callable[[int, int], float]:
-    """Return `factor(images_seen, budget)`: what the learning rates are multiplied by in the step to come.
+    """Return `factor(images_seen, budget)`, by which the learning rates are multiplied in the next step.
 
-    With n images seen, budget N, warm-up w, batch B, start s, final share f and t = (n - s) / (N - s) kept in [0, 1]:
+    With n images seen, budget N, warm-up w, batch B, start s, final fraction f, and t = (n - s) / (N - s) in [0, 1]:
 
         constant    1
         linear      1 - (1 - f) t
@@ -20,8 +20,8 @@ def learning_rate_factor(recipe: Recipe) -> Callable[[int, int], float]:
         step        schedule_factor^⌊n / schedule_every⌋
         warm-up     times min(1, (n + B) / w)                           (Goyal et al. 2017, section 2.2)
 
-    The warm-up counts the images of the step itself, so that the first step is not lost. A decay that would start at
-    or after the budget's end does not happen.
+    The warm-up counts the images of the step itself, so that the first step has an effect. There is no decay if it
+    would start at or after the end of the budget.
     """
     final, start = recipe.schedule_final, recipe.schedule_start
 
@@ -33,8 +33,8 @@ def learning_rate_factor(recipe: Recipe) -> Callable[[int, int], float]:
         if budget <= start:
             return 1.0
         passed = min(1.0, max(0.0, (images_seen - start) / (budget - start)))
-        left = 1 - passed if recipe.schedule == "linear" else (1 + math.cos(math.pi * passed)) / 2
-        return final + (1 - final) * left
+        remaining = 1 - passed if recipe.schedule == "linear" else (1 + math.cos(math.pi * passed)) / 2
+        return final + (1 - final) * remaining
 
     def factor(images_seen: int, budget: int) -> float:
         warmed = 1.0
@@ -46,6 +46,6 @@ def learning_rate_factor(recipe: Recipe) -> Callable[[int, int], float]:
 
 
 def set_learning_rates(groups: Sequence[dict[str, Any]], bases: Sequence[float], factor: float) -> None:
-    """Set each optimiser's parameter group to its base learning rate times `factor`; the device is not waited for."""
+    """Set the learning rate of each parameter group to its base times `factor`, without a device sync."""
     for group, base in zip(groups, bases, strict=True):
         group["lr"] = base * factor

@@ -1,4 +1,4 @@
-"""Functions of a loss that an execution may exchange for compiled ones; the family calls them without knowing."""
+"""Replaceable functions of a loss: an execution can swap in compiled ones, and the family calls them unchanged."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-# Fields of a loss that hold its functions of tensors, in the built-in families; others of the same name are taken too.
+# Fields of the built-in losses that hold functions of tensors; the same names in other losses are used too.
 REPLACEABLE = ("discriminator", "generator", "objective")
-PENALTY = "penalty"  # takes the gradient of a network's gradient, which compiled code does not give
+PENALTY = "penalty"  # needs the gradient of a gradient, which compiled code does not support
 
 
 class ReplaceableFunction:
-    """Calls `current`, which is the function itself unless an execution puts another in its place."""
+    """Calls `current`: the function itself, unless an execution has replaced it."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.current = function
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
-        """Call what is in force."""
+        """Call the current function."""
         return self.current(*inputs, **named)
 
 
 def make_replaceable(loss: Any) -> tuple[Any, dict[str, ReplaceableFunction]]:
-    """Return the loss with switches in the place of its functions, and the switches by field.
+    """Return the loss with its functions made replaceable, and these functions by field.
 
-    A loss that is no dataclass, or that calls its functions otherwise, is returned as it is, with no switches.
+    A loss that is not a dataclass, or has other fields, is returned unchanged with no such functions.
     """
     if not dataclasses.is_dataclass(loss) or isinstance(loss, type):
         return loss, {}

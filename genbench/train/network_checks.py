@@ -1,4 +1,4 @@
-"""The networks that a model builds, and the checks that they keep what their plugin declares."""
+"""Building the networks of a model, and checking that networks and phases are as the plugin declares."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
 
 
 def count_parameters(networks: Mapping[str, nn.Module], frozen: bool = False) -> dict[str, int]:
-    """Return the number of trainable parameters of each network, or with `frozen` that of all."""
+    """Return the number of trainable parameters of each network, or with `frozen` of all its parameters."""
     return {
         name: sum(p.numel() for p in network.parameters() if frozen or p.requires_grad)
         for name, network in networks.items()
@@ -56,16 +56,20 @@ def build_networks(
 
 
 def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
-    """Raise `SpecError` for phases that share a name, or that name a network which the model does not have."""
+    """Raise `SpecError` for phases with the same name, or that name a network which the model does not have."""
     names = [phase.name for phase in phases]
     if len(set(names)) < len(names):
-        raise SpecError(f"The family '{family.name}' has two phases of the same name: {', '.join(names)}.")
+        raise SpecError(f"The family '{family.name}' has two phases with the same name: {', '.join(names)}.")
     for phase in phases:
         unknown = {*phase.networks, *phase.frozen} - set(networks)
         if unknown:
-            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}' names no network: {min(unknown)}.")
+            raise SpecError(
+                f"Phase '{phase.name}' of the family '{family.name}' names the unknown network '{min(unknown)}'."
+            )
         if phase.every < 1 or phase.repeats < 1:
-            raise SpecError(f"Phase '{phase.name}' of the family '{family.name}': every and repeats are at least 1.")
+            raise SpecError(
+                f"Phase '{phase.name}' of the family '{family.name}': every and repeats must be at least 1."
+            )
 
 
 def check_output(
@@ -76,7 +80,7 @@ def check_output(
     device: torch.device,
     networks: Mapping[str, nn.Module],
 ) -> None:
-    """Hold the model to its declared image shape and value range, before any time is spent on training."""
+    """Raise `SpecError` if the generated images do not have the declared shape and value range."""
     labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
     for network in networks.values():
         network.eval()
@@ -88,8 +92,8 @@ def check_output(
     if not isinstance(images, Tensor) or tuple(images.shape) != expected:
         shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise SpecError(
-            f"Model '{model.name}' generates {shape} where {expected} was asked for.",
-            "Mend the networks, or image_shapes of the spec.",
+            f"Model '{model.name}' generates images of shape {shape} instead of {expected}.",
+            "Fix the networks, or image_shapes of the spec.",
         )
     low, high = model.value_range
     least, greatest = float(images.min()), float(images.max())
@@ -98,5 +102,5 @@ def check_output(
         raise SpecError(
             f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
             f"to {greatest:.3g}.",
-            "End the network in an activation of that range, or declare the range that it has.",
+            "End the network with an activation of that range, or declare its actual range.",
         )

@@ -1,4 +1,4 @@
-"""One optimiser per player, made from the recipe."""
+"""Optimisers: one per player, made from the recipe."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from torch import nn
 
 from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.training import Phase
-from genbench.errors import SpecError, UsageError, near_miss
+from genbench.errors import SpecError, near_miss
+from genbench.plan.remedies import check_betas
 
-DISCRIMINATOR = "discriminator"  # the phase that `discriminator_learning_rate` is for
-OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # what a phase may want
+DISCRIMINATOR = "discriminator"  # the phase that uses `discriminator_learning_rate`
+OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # that a phase may override
 
 
 def make_optimizers(
@@ -22,14 +23,14 @@ def make_optimizers(
 ) -> dict[str, torch.optim.Optimizer]:
     """Return an optimiser for each phase that has something to train, by phase name.
 
-    A phase that names another's optimiser gets that same object: a lazy regulariser is one more update of the same
-    player. So that the player moves as far, and remembers as long, as if its two objectives were one, learning rate
-    and betas become c·lr and beta^c, where c = updates without / updates with the regulariser: k / (k + 1) where it
-    runs in each k-th step (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
+    A phase that names another phase's optimiser gets the same object: a lazy regulariser is an additional update of the
+    same player. To keep the step size and memory of a single combined objective, learning rate and betas become c·lr
+    and beta^c, where c = updates without / updates with the regulariser, that is k / (k + 1) if it runs in every k-th
+    step (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
 
-    What a phase wants otherwise (`Phase.recipe`) wins over the recipe. Parameters that need no gradient are left out.
-    Raises `SpecError` where a phase shares an optimiser that is not there, or trains networks that it does not hold, or
-    wants what is no setting of its optimiser, and `UsageError` where a beta is 1.
+    Overrides of a phase (`Phase.recipe`) win over the recipe. Parameters that need no gradient are left out. Raises
+    `SpecError` if a phase shares an optimiser that does not exist or does not train its networks, or overrides
+    something that is not an optimiser setting, and `UsageError` if a beta is 1.
     """
     owners = {phase.name: phase for phase in phases if not phase.optimizer}
     for phase in phases:
@@ -42,47 +43,39 @@ def make_optimizers(
         sharers = [phase for phase in phases if phase.optimizer == name]
         own = Fraction(owner.repeats, owner.every)
         both = sum((Fraction(phase.repeats, phase.every) for phase in sharers), own)  # updates per step
-        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), _recipe_of(owner, recipe), float(own / both))
+        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), _phase_recipe(owner, recipe), float(own / both))
         optimizers |= dict.fromkeys([name, *(phase.name for phase in sharers)], optimizer)
     return optimizers
 
 
-def _recipe_of(phase: Phase, recipe: Recipe) -> Recipe:
-    """Return the recipe with what this phase's optimiser wants otherwise."""
+def _phase_recipe(phase: Phase, recipe: Recipe) -> Recipe:
+    """Return the recipe with the overrides of this phase."""
     if phase.name == DISCRIMINATOR and recipe.discriminator_learning_rate is not None:
         recipe = replace(recipe, learning_rate=recipe.discriminator_learning_rate)
     for name in phase.recipe:
         if name not in OWN_FIELDS:
             raise SpecError(
-                f"Phase '{phase.name}' wants its own '{name}', which is no setting of an optimiser."
+                f"Phase '{phase.name}' overrides '{name}', which is not an optimiser setting."
                 f"{near_miss(name, OWN_FIELDS)}",
-                f"Such settings are: {', '.join(OWN_FIELDS)}.",
+                f"Optimiser settings: {', '.join(OWN_FIELDS)}.",
             )
     return resolve_recipe(recipe.settings, phase.recipe, owner=f"phase {phase.name}")
 
 
 def _make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, correction: float) -> torch.optim.Optimizer:
-    """Return the fastest implementation that torch has of this optimiser: fused, or else for many tensors at once."""
-    rate = recipe.learning_rate * correction
+    """Return the fastest implementation of this optimiser in torch: fused if there is one, else multi-tensor."""
+    check_betas(recipe)
+    rate, betas = recipe.learning_rate * correction, (recipe.beta1**correction, recipe.beta2**correction)
     decay, momentum = recipe.weight_decay, recipe.momentum
     match recipe.optimizer:
         case "adam":  # Kingma & Ba 2015
-            return torch.optim.Adam(parameters, rate, _betas(recipe, correction), weight_decay=decay, fused=True)
+            return torch.optim.Adam(parameters, rate, betas, weight_decay=decay, fused=True)
         case "adamw":  # Loshchilov & Hutter 2019
-            return torch.optim.AdamW(parameters, rate, _betas(recipe, correction), weight_decay=decay, fused=True)
-        case "rmsprop":  # Hinton 2012, lecture 6e; decay 0.99 of the squares
+            return torch.optim.AdamW(parameters, rate, betas, weight_decay=decay, fused=True)
+        case "rmsprop":  # Hinton 2012, lecture 6e; decay of the squares: 0.99
             return torch.optim.RMSprop(parameters, rate, momentum=momentum, weight_decay=decay, foreach=True)
         case "sgd":
             return torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay, fused=True)
-
-
-def _betas(recipe: Recipe, correction: float) -> tuple[float, float]:
-    for name, beta in (("beta1", recipe.beta1), ("beta2", recipe.beta2)):
-        if beta >= 1:
-            raise UsageError(
-                f"recipe.{name} = {beta:g} would never take in a gradient.", f"{name} is at least 0, below 1."
-            )
-    return recipe.beta1**correction, recipe.beta2**correction
 
 
 def _check_sharing(phase: Phase, owners: Mapping[str, Phase]) -> None:
@@ -90,21 +83,21 @@ def _check_sharing(phase: Phase, owners: Mapping[str, Phase]) -> None:
         return
     if phase.recipe:
         raise SpecError(
-            f"Phase '{phase.name}' shares the optimiser of '{phase.optimizer}', and wants {', '.join(phase.recipe)} of "
-            "its own.",
+            f"Phase '{phase.name}' shares the optimiser of '{phase.optimizer}', but overrides "
+            f"{', '.join(phase.recipe)}.",
             f"Set them in the phase '{phase.optimizer}'.",
         )
     owner = owners.get(phase.optimizer)
     if owner is None:
         raise SpecError(
-            f"Phase '{phase.name}' shares the optimiser of '{phase.optimizer}', which is no phase with an optimiser of "
-            f"its own.{near_miss(phase.optimizer, owners)}",
-            f"Such phases are: {', '.join(owners) or 'none'}.",
+            f"Phase '{phase.name}' shares the optimiser of '{phase.optimizer}', which is not a phase with its own "
+            f"optimiser.{near_miss(phase.optimizer, owners)}",
+            f"Phases with their own optimiser: {', '.join(owners) or 'none'}.",
         )
     foreign = [name for name in phase.networks if name not in owner.networks]
     if foreign:
         raise SpecError(
-            f"Phase '{phase.name}' trains {', '.join(foreign)} by the optimiser of '{owner.name}', which trains only "
+            f"Phase '{phase.name}' trains {', '.join(foreign)} with the optimiser of '{owner.name}', which trains only "
             f"{', '.join(owner.networks)}.",
-            "Give the phase an optimiser of its own, or train the same networks.",
+            "Give the phase its own optimiser, or train the same networks.",
         )

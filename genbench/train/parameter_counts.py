@@ -1,4 +1,4 @@
-"""How many parameters a model's networks have, counted in a child process: building them is the plugin's code."""
+"""Parameter counts of a model's networks, in a child process, because building them runs the plugin's code."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from genbench.api.specs import ModelSpec, resolve
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.child import answering, ask_child
 
-ANY_SHAPE: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32))  # for models that take any
-CLASSES = 10  # of a conditional model
-SECONDS = 60.0  # that importing the plugins and building one model may take
+ANY_SHAPE: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32))  # for models that accept any shape
+CLASSES = 10  # for conditional models
+SECONDS = 60.0  # limit for importing the plugins and building one model
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Count(msgspec.Struct, frozen=True):
 
     model: str
     image_shape: Shape
-    networks: dict[str, int] = {}  # by name: all parameters, trainable or not
+    networks: dict[str, int] = {}  # network -> number of all parameters, trainable or not
     reason: str = ""  # why they could not be counted
 
 
@@ -33,14 +33,14 @@ class _Question(msgspec.Struct, frozen=True):
     pairs: list[tuple[str, Shape]]
 
 
-def shapes_of(model: ModelSpec) -> tuple[Shape, ...]:
-    """Return the shapes that a model declares, or two common ones where it takes any."""
+def example_shapes(model: ModelSpec) -> tuple[Shape, ...]:
+    """Return the shapes that a model declares, or two common ones if it accepts any."""
     return model.image_shapes or ANY_SHAPE
 
 
 def count_in_child(models: Sequence[str], catalogue: Catalogue, seconds: float = SECONDS) -> list[Count]:
-    """Return the counts of these models for each of their shapes; a model that cannot be built has a reason."""
-    pairs = [(name, shape) for name in models for shape in shapes_of(catalogue.require("models", name).spec)]
+    """Return the counts for each shape of these models; for a model that cannot be built, the reason."""
+    pairs = [(name, shape) for name in models for shape in example_shapes(catalogue.require("models", name).spec)]
     plugins = {entry.plugin.target: entry.plugin for entry in map(catalogue.models.__getitem__, models)}
     others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
     counts: list[Count] = []
@@ -62,7 +62,7 @@ def count_in_child(models: Sequence[str], catalogue: Catalogue, seconds: float =
 
 
 def serve(descriptor: int) -> None:
-    """Be the child: count what standard input asks for and write one count a line to the descriptor."""
+    """Run as the child: read the models from standard input and write one count per line to the descriptor."""
     from genbench.plugins.worker_catalogue import load_catalogue
 
     question = msgspec.json.decode(sys.stdin.buffer.read(), type=_Question)

@@ -162,7 +162,7 @@ class Group(World):
         if not series:
             return {}
         flat = torch.cat([values.reshape(-1) for values in series.values()]).to(self._device)
-        all_reduce_mean(flat)
+        average(flat)
         parts = torch.split(flat.cpu(), [values.numel() for values in series.values()])
         return {name: part.view(series[name].shape) for name, part in zip(series, parts, strict=True)}
 
@@ -194,7 +194,7 @@ class Group(World):
             return self._store.get(key)
 
 
-def all_reduce_mean(values: Tensor) -> None:
+def average(values: Tensor) -> None:
     """Replace the values, in place, by their mean over the ranks of the default process group."""
     dist.all_reduce(values)  # a sum: gloo has no mean
     values /= dist.get_world_size()

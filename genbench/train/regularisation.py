@@ -1,4 +1,4 @@
-"""Regularisers that any network can be given from outside: dropout and orthogonal regularisation."""
+"""Regularisers that apply to any network from outside: dropout and orthogonal regularisation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 
 from genbench.errors import SpecError, UsageError, near_miss
 
-# Activations of hidden layers. Tanh and sigmoid are not among them: they end networks whose output is an image.
+# Activations of hidden layers. Tanh and sigmoid are excluded: they are output layers of networks that generate images.
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.ReLU6, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish)
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -21,7 +21,7 @@ _WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
 
 @dataclass(frozen=True)
 class _Dropout:
-    """A forward hook; a copy of the network copies it too, and it does nothing in eval mode."""
+    """A forward hook, which is copied with its network and does nothing in eval mode."""
 
     rate: float
 
@@ -30,21 +30,21 @@ class _Dropout:
 
 
 def add_dropout(networks: Mapping[str, nn.Module], names: Iterable[str], rate: float) -> int:
-    """Drop activations behind each hidden activation layer of the named networks, while they train.
+    """Apply dropout after each hidden activation layer of the named networks, in training mode only.
 
-    Srivastava et al. 2014: each value is zero with probability `rate`, the others are divided by 1 - rate. A network
-    that is a chain of layers and ends in an activation keeps that one, which is its output. The draws come from torch's
-    global generator, as those of any dropout layer.
+    Srivastava et al. 2014: each value is zero with probability `rate`, the others are divided by 1 - rate. If a chain
+    of layers ends with an activation, which is then its output, that one is left out. Random numbers come from torch's
+    global generator, as for any dropout layer.
 
     Returns:
-        The number of layers that it acts behind. Raises `UsageError` where there are none.
+        The number of activation layers. Raises `UsageError` if there are none.
     """
     found: dict[nn.Module, None] = {}  # in order; a layer that two networks share counts once
     outputs: set[nn.Module] = set()
     for name in names:
         if name not in networks:
             raise SpecError(
-                f"Dropout is to act on '{name}', which is no network.{near_miss(name, networks)}",
+                f"Dropout applies to '{name}', which is not a network of the model.{near_miss(name, networks)}",
                 f"The model has: {', '.join(networks)}.",
             )
         outputs.add(_last_layer(networks[name]))
@@ -52,7 +52,7 @@ def add_dropout(networks: Mapping[str, nn.Module], names: Iterable[str], rate: f
     places = [module for module in found if module not in outputs]
     if not places:
         raise UsageError(
-            "dropout: the model has no hidden activation layers that it could act behind.",
+            "dropout: the model has no hidden activation layers to apply it to.",
             "Use dropout = 0, or a model whose activations are modules such as torch.nn.ReLU.",
         )
     for module in places:
@@ -61,7 +61,7 @@ def add_dropout(networks: Mapping[str, nn.Module], names: Iterable[str], rate: f
 
 
 def _last_layer(network: nn.Module) -> nn.Module:
-    """Return the layer whose output is the network's, as far as that shows: in chains of layers."""
+    """Return the layer whose output is the network's, if that is known: in chains of layers."""
     while isinstance(network, nn.Sequential) and len(network):
         network = network[-1]
     return network
@@ -70,9 +70,9 @@ def _last_layer(network: nn.Module) -> nn.Module:
 def orthogonal_penalty(network: nn.Module) -> Tensor:
     """Return Σ ‖W Wᵀ ∘ (1 - I)‖²_F over the weights of dense and convolutional layers (Brock et al. 2019, equation 3).
 
-    The rows of W are the weights of one output each; of a grouped convolution only rows of the same group are compared,
-    since others share no input. The norms of the rows are free. Of a layer with spectral norm it is the weight before
-    the division. Raises `UsageError` where the network has no such layers.
+    Each row of W holds the weights of one output. In a grouped convolution, only rows of the same group are compared,
+    since others share no input. The norms of the rows are not constrained. With spectral norm, W is the weight before
+    the division. Raises `UsageError` if the network has no such layers.
     """
     matrices = [_matrices(layer, weight) for layer, weight in _weights(network)]
     if not matrices:
@@ -82,10 +82,10 @@ def orthogonal_penalty(network: nn.Module) -> Tensor:
 
 @torch.no_grad()
 def add_orthogonal_gradient(network: nn.Module, strength: float) -> None:
-    """Add the gradient of `strength` · `orthogonal_penalty` to that of each weight which has one.
+    """Add the gradient of `strength` · `orthogonal_penalty` to the gradient of each weight that has one.
 
-    It is known in closed form, 4 (W Wᵀ ∘ (1 - I)) W, so that no graph is needed. A weight without a gradient is not
-    being trained, and is left alone.
+    It has the closed form 4 (W Wᵀ ∘ (1 - I)) W, so no graph is needed. A weight without a gradient is not being
+    trained, and is left unchanged.
     """
     for layer, weight in _weights(network):
         if weight.grad is not None:
@@ -95,27 +95,27 @@ def add_orthogonal_gradient(network: nn.Module, strength: float) -> None:
 
 
 def require_weights(networks: Mapping[str, nn.Module]) -> None:
-    """Raise `UsageError` where orthogonal regularisation would act on nothing at all."""
+    """Raise `UsageError` if orthogonal regularisation would apply to no weight at all."""
     if not any(True for network in networks.values() for _ in _weights(network)):
         raise _no_weights()
 
 
 def _no_weights() -> UsageError:
     return UsageError(
-        "orthogonal: the model has no dense or convolutional layers whose weights it could act on.",
-        "Use orthogonal = 0, or a model of layers such as torch.nn.Conv2d.",
+        "orthogonal: the model has no dense or convolutional layers to apply it to.",
+        "Use orthogonal = 0, or a model with layers such as torch.nn.Conv2d.",
     )
 
 
 def _weights(network: nn.Module) -> Iterator[tuple[nn.Module, nn.Parameter]]:
-    """Yield each layer with the weight that is trained, once where layers share it."""
+    """Yield each layer with its trained weight; a weight that layers share is yielded once."""
     seen: set[nn.Parameter] = set()
     for layer in network.modules():
         if not isinstance(layer, _WEIGHTED):
             continue
         weight: object
         if parametrize.is_parametrized(layer, "weight"):
-            # Not `layer.weight`: to read that runs the parametrisation, and spectral norm would iterate once more.
+            # Not `layer.weight`: reading it runs the parametrisation, and spectral norm would do another iteration.
             weight = getattr(layer.parametrizations["weight"], "original", None)  # type: ignore[index]
         else:
             weight = layer._parameters.get("weight_orig", layer._parameters.get("weight"))
@@ -125,15 +125,15 @@ def _weights(network: nn.Module) -> Iterator[tuple[nn.Module, nn.Parameter]]:
 
 
 def _matrices(layer: nn.Module, weight: Tensor) -> Tensor:
-    """Return a weight as (groups, outputs of a group, weights of an output)."""
+    """Return a weight as (groups, outputs per group, weights per output)."""
     groups = getattr(layer, "groups", 1)
-    if isinstance(layer, _TRANSPOSED):  # (inputs, outputs of a group, …)
+    if isinstance(layer, _TRANSPOSED):  # (inputs, outputs per group, …)
         return weight.reshape(groups, -1, *weight.shape[1:]).transpose(1, 2).flatten(2)
     return weight.reshape(groups, len(weight) // groups, -1)
 
 
 def _like_weight(layer: nn.Module, weight: Tensor, matrices: Tensor) -> Tensor:
-    """Return matrices in the shape of the weight: the way back from `_matrices`."""
+    """Return matrices in the shape of the weight: the inverse of `_matrices`."""
     if isinstance(layer, _TRANSPOSED):
         groups, outputs, _ = matrices.shape
         return matrices.reshape(groups, outputs, -1, *weight.shape[2:]).transpose(1, 2).reshape(weight.shape)
@@ -141,5 +141,5 @@ def _like_weight(layer: nn.Module, weight: Tensor, matrices: Tensor) -> Tensor:
 
 
 def _off_diagonal(rows: Tensor) -> Tensor:
-    """Return the products of different rows, W Wᵀ ∘ (1 - I), for each group."""
+    """Return the inner products of different rows, W Wᵀ ∘ (1 - I), for each group."""
     return (rows @ rows.mT) * (1 - torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device))

@@ -1,7 +1,7 @@
-"""The state of training: what a checkpoint writes to a file, and what is kept in memory while steps are tried out.
+"""The training state: written to checkpoints, and kept in memory while steps are tried out.
 
-Tensors lie under dotted names, numbers beside them. To load a state changes the engine's tensors in place wherever they
-are there already: a captured graph goes on reading and writing them.
+Tensors have dotted names; numbers are stored separately. Loading a state changes existing tensors of the engine in
+place, because a captured graph continues to read and write them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from genbench.train.engine import Engine
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a step changes, of an engine built the same way."""
+    """Everything that a step changes in an engine."""
 
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
 
     def copy(self) -> TrainingState:
-        """Return a state that later steps do not change."""
+        """Return a copy that later steps do not change."""
         return TrainingState({name: tensor.detach().clone() for name, tensor in self.tensors.items()}, self.numbers)
 
 
 def read_state(engine: Engine) -> TrainingState:
-    """Return the engine's state now; its tensors are the engine's own."""
+    """Return the engine's current state; its tensors are not copies."""
     data_tensors, data_numbers = engine.data.state()
     tensors: dict[str, Any] = {
         "network": {name: network.state_dict() for name, network in engine.networks.items()},
@@ -63,20 +63,20 @@ def read_state(engine: Engine) -> TrainingState:
 
 
 def load_state(engine: Engine, state: TrainingState) -> None:
-    """Make the engine's state this one; raises what torch or a missing name raises where it is of other networks."""
+    """Load a state into the engine; errors of torch and KeyError are raised if it belongs to other networks."""
     tensors, numbers = state.tensors, state.numbers
     for name, network in engine.networks.items():
-        network.load_state_dict(under(tensors, f"network.{name}."))
+        network.load_state_dict(without_prefix(tensors, f"network.{name}."))
     if engine.average is not None:
         for name, network in engine.average.networks.items():
-            network.load_state_dict(under(tensors, f"average.{name}."))
+            network.load_state_dict(without_prefix(tensors, f"average.{name}."))
     if isinstance(engine.augmentation, nn.Module):
-        engine.augmentation.load_state_dict(under(tensors, "augmentation."))
+        engine.augmentation.load_state_dict(without_prefix(tensors, "augmentation."))
     for player in engine.players:
         player.updates = numbers["updates"][player.phase.name]
         if player.optimizer is not None and not player.phase.optimizer:
-            _load_optimizer(player.optimizer, under(tensors, f"optimizer.{player.phase.name}."))
-    engine.data.load_state(under(tensors, "data."), numbers["data"])
+            _load_optimizer(player.optimizer, without_prefix(tensors, f"optimizer.{player.phase.name}."))
+    engine.data.load_state(without_prefix(tensors, "data."), numbers["data"])
     engine.rng.set_state(tensors["rng.noise"])
     engine.step_number, engine.images_seen = numbers["step_number"], numbers["images_seen"]
     _load_global_rng(tensors, numbers["python_rng"])
@@ -84,9 +84,9 @@ def load_state(engine: Engine, state: TrainingState) -> None:
 
 @contextmanager
 def state_kept(engine: Engine) -> Iterator[TrainingState]:
-    """Put the engine's state back at the end, however the steps inside ended; yield that state.
+    """Restore the engine's state on exit, also after an error; yield that state.
 
-    What was not read of the losses yet is put aside, so that inside only the losses of the steps inside are read.
+    Losses that have not been read yet are set aside, so that inside only the losses of the steps inside are read.
     """
     kept = read_state(engine).copy()
     losses = [(player.totals, player.terms) for player in engine.players]
@@ -102,14 +102,14 @@ def state_kept(engine: Engine) -> Iterator[TrainingState]:
 
 
 def thaw(engine: Engine) -> None:
-    """Let parameters be trained again that a step froze before it broke off."""
+    """Unfreeze the parameters that an interrupted step left frozen."""
     for player in engine.players:
         for parameter in player.frozen:
             parameter.requires_grad_(True)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Fill what the optimiser holds; what it holds beyond the state becomes 0, as before the first update."""
+    """Load an optimiser's state; anything else that it holds becomes 0, as before the first update."""
     saved: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, _, key = name.partition(".")
@@ -130,7 +130,7 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
                 counted_on_device = group.get("fused") or group.get("capturable")
                 held[key] = value.to(parameter.device if counted_on_device else "cpu", torch.float32, copy=True)
             elif value.shape == parameter.shape:
-                # In the parameter's memory layout, say channels_last: fused optimisers pair values by their place.
+                # In the parameter's memory layout, such as channels_last: fused optimisers pair values by position.
                 held[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
             else:
                 held[key] = value.to(parameter.device, copy=True)
@@ -161,7 +161,7 @@ def _load_global_rng(tensors: Mapping[str, Tensor], python_state: Sequence[Any])
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
-    """Return nested tensors under their dotted names."""
+    """Return nested tensors as a flat dict with dotted names."""
     flat: dict[str, Tensor] = {}
     for name, value in tree.items():
         if isinstance(value, Tensor):
@@ -171,6 +171,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
     return flat
 
 
-def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin so, without that beginning."""
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose names start with the prefix, with the prefix removed."""
     return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""What torch is told in each process that trains, before it computes anything."""
+"""Process-wide settings of torch for every process that trains."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 
 
 def set_up_torch(threads: int) -> None:
-    """Set the number of threads, and have them take denormal numbers, below 1.2e-38, for zero.
+    """Set the number of threads, and make them treat denormal numbers, below 1.2e-38, as zero.
 
-    The first moments of Adam become such numbers where a weight gets no gradient any more, as those of pixels that are
-    nearly always black: they fall by beta1 in each step. Most processors compute with them many times more slowly.
-    Threads inherit the setting from the one that starts them, so it comes before the first computation.
+    The first moments of Adam become denormal if a weight no longer receives a gradient, for example of pixels that are
+    almost always black: they decay by beta1 in each step. Most processors are many times slower with such numbers.
+    Threads inherit the setting from the thread that starts them, so it must precede the first computation.
     """
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)

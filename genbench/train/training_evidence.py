@@ -1,4 +1,4 @@
-"""Proof of training: evidence that the timed steps changed every parameter by a finite, non-zero gradient."""
+"""Training evidence: that the timed steps changed every parameter by a finite, non-zero gradient."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from genbench.results.schema import Proof
 
-ROUNDING = 1e-5  # of a network's gradient: some roundings of single precision
+ROUNDING = 1e-5  # relative to a network's gradient: rounding errors of single precision
 
 
 def _trainable(networks: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
@@ -27,12 +27,12 @@ def _gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
 
 
 def _cannot_move(parameter: nn.Parameter, network_norm: float) -> bool:
-    """Say whether this takes part, with a gradient that is zero for a reason that lies in the mathematics.
+    """Return whether the parameter is used, but its gradient is zero for a mathematical reason.
 
-    A single number with a gradient of exactly zero: the last bias of a discriminator under every loss that sees
-    differences of logits alone (Wasserstein, relativistic), and under the hinge as long as all logits lie inside the
-    margin. Or a gradient that is nothing but rounding beside that of its network, `network_norm`: a bias in front of
-    batch norm, which takes it away again. Adam moves it all the same; plain gradient descent does not.
+    One case is a single number with a gradient of exactly zero: the last bias of a discriminator, if the loss depends
+    only on differences of logits (Wasserstein, relativistic), or with the hinge while all logits are inside the margin.
+    The other is a gradient that is only rounding error compared with that of its network, `network_norm`: a bias
+    before batch norm, which subtracts it again. Adam moves it anyway; plain gradient descent does not.
     """
     norm = _gradient_norm([parameter])
     if norm == 0:
@@ -41,7 +41,7 @@ def _cannot_move(parameter: nn.Parameter, network_norm: float) -> bool:
 
 
 class TrainingEvidence:
-    """Remembers the parameters as they were before training, and looks at gradients once, off the clock."""
+    """Compares parameters before and after training, and checks the gradients once, off the clock."""
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         self._networks = networks
@@ -50,7 +50,7 @@ class TrainingEvidence:
         self._not_finite: set[str] = set()
 
     def check_gradients(self) -> None:
-        """Note which parameters hold no gradient, a zero one, or one that is not finite, after the step just done."""
+        """Record which parameters have no gradient, a zero one, or one that is not finite, after the last step."""
         for name, parameter in _trainable(self._networks).items():
             if parameter.grad is None or not bool(parameter.grad.any()):
                 self._without_gradient.append(name)
@@ -58,11 +58,11 @@ class TrainingEvidence:
                 self._not_finite.add(name)
 
     def proof(self, phase_updates: Mapping[str, int]) -> Proof:
-        """Compare with the parameters as they are now."""
+        """Return the evidence, from a comparison with the current parameters."""
         now = _trainable(self._networks)
-        resting = [name for name, p in now.items() if torch.equal(p.detach(), self._before[name])]
+        unchanged = [name for name, p in now.items() if torch.equal(p.detach(), self._before[name])]
         norms = {name: _gradient_norm(network.parameters()) for name, network in self._networks.items()}
-        unmoved = [name for name in resting if not _cannot_move(now[name], norms[name.partition(".")[0]])]
+        unmoved = [name for name in unchanged if not _cannot_move(now[name], norms[name.partition(".")[0]])]
         not_finite = self._not_finite | {name for name, p in now.items() if not bool(p.isfinite().all())}
         idle = [phase for phase, updates in phase_updates.items() if updates == 0]
         return Proof(
@@ -74,9 +74,9 @@ class TrainingEvidence:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Return the remembered parameters, for a checkpoint."""
+        """Return the parameters before training, for a checkpoint."""
         return dict(self._before)
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Remember what an interrupted process remembered."""
+        """Restore `state` from a checkpoint."""
         self._before = {name: tensors[name].to(p.device) for name, p in self._before.items()}

@@ -1,4 +1,4 @@
-"""Transfer: training starts from weights that were learnt before, and leaves some of them as they are."""
+"""Transfer: initial weights from a file, and parameters that stay frozen."""
 
 from __future__ import annotations
 
@@ -18,59 +18,59 @@ from genbench.train.checkpoint import checksum
 
 @dataclass(frozen=True)
 class TransferReport:
-    """What was and was not taken from a file of weights, by the names ``<network>.<parameter>``."""
+    """What was and was not loaded from a weights file, by names ``<network>.<parameter>``."""
 
     taken: tuple[str, ...]
-    missing: tuple[str, ...]  # the model has it, the file does not: it starts from scratch
-    unused: tuple[str, ...]  # the file has it, the model does not
-    mismatched: tuple[str, ...]  # both have it, with different shapes, which stand behind the name; from scratch too
+    missing: tuple[str, ...]  # only in the model: trained from scratch
+    unused: tuple[str, ...]  # only in the file
+    mismatched: tuple[str, ...]  # in both with different shapes, given after the name: trained from scratch
 
 
 def load_initial(networks: Mapping[str, nn.Module], path: Path) -> TransferReport:
-    """Copy parameters and buffers from a safetensors file into the networks, by name and shape; return what was taken.
+    """Copy parameters and buffers from a safetensors file into the networks, by name and shape; return a report.
 
-    Floating-point weights are cast to the precision of the networks. Nothing is copied unless all of it is sound.
+    Floating-point weights are cast to the precision of the networks. Nothing is copied unless all of it is valid.
 
-    Raises `UsageError` where the file is missing, damaged, a pickle or a checkpoint, where a weight that would be taken
-    is not finite or not of the same kind (whole numbers, floating point), and where no parameter fits.
+    Raises `UsageError` if the file is missing, damaged, a pickle or a checkpoint, if a weight to be loaded is not
+    finite or not of the same kind (integer, floating point), and if no parameter fits.
     """
     stored = _read(path)
-    held = {
+    own = {
         f"{name}.{key}": tensor
         for name, network in networks.items()
         for key, tensor in network.state_dict().items()
         if isinstance(tensor, Tensor)
     }
-    shared = [name for name in held if name in stored]
-    taken = [name for name in shared if stored[name].shape == held[name].shape]
+    shared = [name for name in own if name in stored]
+    taken = [name for name in shared if stored[name].shape == own[name].shape]
     report = TransferReport(
         taken=tuple(taken),
-        missing=tuple(name for name in held if name not in stored),
-        unused=tuple(name for name in stored if name not in held),
+        missing=tuple(name for name in own if name not in stored),
+        unused=tuple(name for name in stored if name not in own),
         mismatched=tuple(
-            f"{name}: {_shape(stored[name])} in the file, {_shape(held[name])} in the model"
+            f"{name}: {_shape(stored[name])} in the file, {_shape(own[name])} in the model"
             for name in shared
-            if stored[name].shape != held[name].shape
+            if stored[name].shape != own[name].shape
         ),
     )
     parameters = {f"{name}.{key}" for name, network in networks.items() for key, _ in network.named_parameters()}
-    if parameters and not parameters & set(taken):  # a count of batches fits anywhere; it is no transfer
+    if parameters and not parameters & set(taken):  # a counter of batches always fits, but is not a transfer
         raise _nothing_fits(path, networks, stored, report)
-    cast = {name: _cast(path, name, stored[name], held[name]) for name in taken}
+    cast = {name: _cast(path, name, stored[name], own[name]) for name in taken}
     with torch.no_grad():
         for name, values in cast.items():
-            held[name].copy_(values)
+            own[name].copy_(values)
     return report
 
 
 def freeze(networks: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[str]:
     """Stop training the parameters whose names ``<network>.<parameter>`` match a shell pattern; return those names.
 
-    As in FreezeD (Mo et al. 2020, "Freeze the Discriminator", arXiv:2002.10964) it is the parameters that stand still.
-    Batch norm goes on as before: it normalises by the batch while training, and its running averages follow the
-    activations that the network has now, which is what sampling needs.
+    As in FreezeD (Mo et al. 2020, "Freeze the Discriminator", arXiv:2002.10964), only parameters are frozen. Batch norm
+    still normalises by the batch during training, and its running averages follow the current activations, as sampling
+    requires.
 
-    Raises `UsageError`, and freezes nothing, where a pattern matches no parameter.
+    Raises `UsageError`, and freezes nothing, if a pattern matches no parameter.
     """
     parameters = {
         f"{name}.{key}": parameter
@@ -93,19 +93,19 @@ def freeze(networks: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[s
 
 
 def require_trainable(networks: Mapping[str, nn.Module], phases: Sequence[Phase], frozen: Sequence[str]) -> None:
-    """Raise `UsageError` where what is frozen leaves a phase nothing to train; a whole network may well be frozen."""
+    """Raise `UsageError` if freezing leaves a phase nothing to train; a whole network may be frozen otherwise."""
     for phase in phases:
-        its_own = any(name.startswith(f"{network}.") for network in phase.networks for name in frozen)
+        affected = any(name.startswith(f"{network}.") for network in phase.networks for name in frozen)
         trains = any(p.requires_grad for network in phase.networks for p in networks[network].parameters())
-        if its_own and not trains:
+        if affected and not trains:
             raise UsageError(
                 f"freeze leaves the phase '{phase.name}' nothing to train of {', '.join(phase.networks)}.",
-                "Freeze less of it: FreezeD, say, freezes the first layers of the discriminator.",
+                "Freeze fewer layers; FreezeD, for example, freezes the first layers of the discriminator.",
             )
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """Return a file's tensors by name; raise `UsageError` where it is no sound file of weights."""
+    """Return a file's tensors by name; raise `UsageError` if it is not a valid weights file."""
     try:
         with path.open("rb") as file:
             start = file.read(2)
@@ -116,17 +116,19 @@ def _read(path: Path) -> dict[str, Tensor]:
             metadata = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        if start[:1] == b"\x80" or start == b"PK":  # so begin a pickle of protocol 2 or later, and torch.save's zip
+        if (
+            start[:1] == b"\x80" or start == b"PK"
+        ):  # the start of a pickle of protocol 2 or later, and of the zip by torch.save
             raise UsageError(
-                f"The initial weights {path} are a pickle, which could run any code when it is read.",
-                "Convert it where you trust it: load it by torch.load(path, weights_only=True), name the tensors "
-                "<network>.<parameter>, and write them by safetensors.torch.save_file.",
+                f"The initial weights {path} are a pickle, and reading it could run arbitrary code.",
+                "If you trust it, convert it: load it with torch.load(path, weights_only=True), name the tensors "
+                "<network>.<parameter>, and write them with safetensors.torch.save_file.",
             ) from None
         raise _damaged(path, str(error)) from None
     if "numbers" in metadata:
         raise UsageError(
-            f"{path} is the checkpoint of an unfinished training, not a file of weights.",
-            "Finish it by `genbench run --resume RUN`, or name another file.",
+            f"{path} is the checkpoint of an unfinished training, not a weights file.",
+            "Finish it with `genbench run --resume RUN`, or name another file.",
         )
     if "checksum" in metadata and metadata["checksum"] != checksum(tensors):
         raise _damaged(path, "its tensors are not those that were written")
@@ -135,20 +137,20 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _damaged(path: Path, reason: str) -> UsageError:
     return UsageError(
-        f"The initial weights {path} are damaged, or no safetensors file: {reason}.", "Copy or make the file again."
+        f"The initial weights {path} are damaged or not a safetensors file: {reason}.", "Copy or create the file again."
     )
 
 
 def _cast(path: Path, name: str, stored: Tensor, held: Tensor) -> Tensor:
     if stored.is_floating_point() != held.is_floating_point() or stored.is_complex() != held.is_complex():
         raise UsageError(
-            f"'{name}' in {path} is of {_dtype(stored)} where the model has {_dtype(held)}.",
-            "Convert it, or leave it out of the file.",
+            f"'{name}' in {path} has the type {_dtype(stored)}, in the model {_dtype(held)}.",
+            "Convert it, or remove it from the file.",
         )
     values = stored.to(held.dtype)
     if not bool(values.isfinite().all()):
         raise UsageError(
-            f"'{name}' in {path} has values that are not finite.", "Take weights of a training that did not diverge."
+            f"'{name}' in {path} has values that are not finite.", "Use weights from a training that did not diverge."
         )
     return values
 
@@ -159,24 +161,24 @@ def _nothing_fits(
     cause = f"No weight in {path} fits the model"
     if report.mismatched:
         return UsageError(
-            f"{cause}: shapes differ, as of {report.mismatched[0]}.",
-            "Choose the model, its options, the latent dimension and the image size that the weights were made with.",
+            f"{cause}: shapes differ, for example {report.mismatched[0]}.",
+            "Use the model, options, latent dimension and image size that the weights were trained with.",
         )
     prefixes = list(dict.fromkeys(name.partition(".")[0] for name in stored))
     if set(prefixes) & set(networks):
         return UsageError(
-            f"{cause}: it has {report.unused[0]}, say, and the model {report.missing[0]}.",
-            "Choose the model that the weights were made with.",
+            f"{cause}: the file has, for example, {report.unused[0]}, and the model {report.missing[0]}.",
+            "Use the model that the weights were trained with.",
         )
     hints = "".join(near_miss(name, networks) for name in prefixes[:1])
     return UsageError(
         f"{cause}: it has the networks {', '.join(prefixes[:5]) or 'none'}, the model {', '.join(networks)}.{hints}",
-        "Name the file's tensors <network>.<parameter>, as the model's networks are called.",
+        "Name the file's tensors <network>.<parameter>, with the names of the model's networks.",
     )
 
 
 def _patterns(parameters: Mapping[str, object]) -> list[str]:
-    """Return what a user may have meant: names, and the patterns of all that lies below each module."""
+    """Return patterns that a user may have meant: every name, and ``module.*`` for every module."""
     found = dict.fromkeys(parameters)
     for name in parameters:
         parts = name.split(".")

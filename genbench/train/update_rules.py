@@ -1,4 +1,4 @@
-"""From the recipe to what happens to gradients and learning rates in each step."""
+"""The update rules of a recipe: changes to gradients and learning rates in each step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_update_rules(
         require_weights(networks)
 
     def add_gradients(phase: Phase) -> None:
-        if phase.optimizer:  # a regulariser of a player that has had its share
+        if phase.optimizer:  # a lazy regulariser: the gradient was added in the phase whose optimiser it shares
             return
         for name in phase.networks:
             add_orthogonal_gradient(networks[name], orthogonal)
@@ -45,7 +45,7 @@ def _schedule(optimizers: Mapping[str, torch.optim.Optimizer], recipe: Recipe) -
     bases = [float(group["lr"]) for optimizer in distinct for group in optimizer.param_groups]
 
     def schedule(images_seen: int) -> None:
-        # Looked up anew: an optimiser that is loaded from a checkpoint has other groups.
+        # Not stored, because loading a checkpoint replaces the groups of an optimiser.
         groups = [group for optimizer in distinct for group in optimizer.param_groups]
         set_learning_rates(groups, bases, factor(images_seen, recipe.images))
 

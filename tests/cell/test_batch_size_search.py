@@ -1,4 +1,4 @@
-"""The search_batch_size for a batch that fits: it finds the largest halving, ends in time, and raises nothing."""
+"""The search for a batch size that fits: it finds the largest halving, ends in time, and never raises."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def test_the_largest_halving_that_fits_is_named(room: int, found: int) -> None:
     assert find(room_for(room), 64) == f"batch_size 64 does not fit; {found} does"
 
 
-def test_larger_ones_are_tried_first_and_each_once() -> None:
+def test_larger_sizes_are_tried_first_and_each_once() -> None:
     tried: list[int] = []
     find(room_for(10, tried), 100)
     assert tried == [50, 25, 12, 6]
 
 
-def test_where_nothing_fits_the_least_is_named() -> None:
+def test_if_nothing_fits_the_smallest_is_named() -> None:
     assert find(room_for(0), 64) == "batch_size 64 does not fit, nor does 1"
 
 
-def test_a_trial_that_cannot_be_made_says_nothing() -> None:
+def test_an_attempt_that_fails_for_another_reason_gives_no_result() -> None:
     def attempt(batch_size: int) -> None:
         raise ValueError("batch norm needs more than one value")
 
@@ -65,7 +65,7 @@ def test_a_trial_that_cannot_be_made_says_nothing() -> None:
     assert find(room_for(0), 1) == ""
 
 
-def test_a_trial_that_fails_otherwise_ends_the_search_with_what_is_known() -> None:
+def test_an_error_other_than_memory_ends_the_search_with_what_is_known() -> None:
     def attempt(batch_size: int) -> None:
         if batch_size < 16:
             raise ValueError("batch norm needs more than one value")
@@ -74,7 +74,7 @@ def test_a_trial_that_fails_otherwise_ends_the_search_with_what_is_known() -> No
     assert find(attempt, 64) == "batch_size 64 does not fit, nor does 16"
 
 
-def test_a_trial_that_hangs_is_ended() -> None:
+def test_a_hanging_attempt_is_interrupted() -> None:
     def attempt(batch_size: int) -> None:
         if batch_size == 32:
             raise MemoryError
@@ -91,14 +91,14 @@ def test_a_trial_that_hangs_is_ended() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_time_that_is_up_while_something_is_collected_is_up_all_the_same() -> None:
+def test_the_time_limit_also_holds_during_garbage_collection() -> None:
     class Slow:
         def __del__(self) -> None:
             time.sleep(2)
 
     def attempt(batch_size: int) -> None:
         if batch_size == 32:
-            Slow()  # here Python only reports what is raised, and goes on
+            Slow()  # Python ignores exceptions raised in __del__
             raise MemoryError
         time.sleep(30)
 
@@ -113,7 +113,7 @@ def test_a_request_to_stop_ends_the_search() -> None:
     assert tried == []
 
 
-def test_what_failed_is_let_go_before_the_next_trial() -> None:
+def test_memory_of_a_failed_attempt_is_freed_before_the_next() -> None:
     class Activations:
         alive = 0
 
@@ -148,7 +148,7 @@ def test_what_failed_is_let_go_before_the_next_trial() -> None:
         ("shapes do not match", "failed", "RuntimeError: shapes do not match"),
     ],
 )
-def test_what_a_gpu_says_becomes_a_status_and_a_word(text: str, status: str, said: str) -> None:
+def test_errors_of_a_gpu_become_a_status_and_a_reason(text: str, status: str, said: str) -> None:
     found = diagnose(RuntimeError(text))
     assert found[0] == status
     assert said in found[1]

@@ -1,4 +1,4 @@
-"""A cell that is measured for memorisation leaves a picture of the pairs to look at, and no other cell does."""
+"""Only a cell whose memorisation is measured has an image of the closest pairs."""
 
 from __future__ import annotations
 

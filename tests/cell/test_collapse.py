@@ -1,4 +1,4 @@
-"""When a generator counts as collapsed."""
+"""When a generator is considered collapsed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def signs(samples: Tensor, images_seen: int, identical: bool = False) -> str:
     return signs_of_collapse(Drawn(Images(samples), None, identical), DATA, images_seen)
 
 
-def test_a_young_generator_has_collapsed_only_if_its_samples_are_the_same_to_the_last_bit() -> None:
+def test_early_in_training_only_bitwise_identical_samples_are_a_collapse() -> None:
     # the bytes agree, but before rounding the samples differed: an untrained network, not a collapsed one
     assert not signs(ALIKE, images_seen=10)
     assert signs(ALIKE, images_seen=10, identical=True)
@@ -39,7 +39,7 @@ def test_a_trained_generator_is_judged_by_how_little_its_samples_differ() -> Non
     assert not signs(noise(40, seed=1), images_seen=JUDGED_FROM)
 
 
-def test_a_generator_that_repeats_a_few_pictures_has_collapsed_though_they_differ_as_much_as_the_data() -> None:
+def test_a_generator_that_repeats_a_few_images_has_collapsed_even_if_they_differ_as_much_as_the_data() -> None:
     pictures = noise(8, seed=2)
     chosen = torch.randint(8, (200,), generator=torch.Generator().manual_seed(3))
     wobble = torch.randint(0, 2, (200, 1, 8, 8), generator=torch.Generator().manual_seed(4)).to(torch.uint8)
@@ -57,7 +57,7 @@ def test_the_nearest_distance_of_points_on_a_line() -> None:
     assert median_nearest_distance(pixels) == 3.0  # 3, 3, 7, 90: the lower of the two middle ones
 
 
-def test_samples_of_one_known_mode_have_collapsed_however_much_they_differ() -> None:
+def test_samples_in_one_known_mode_are_a_collapse_however_much_they_differ() -> None:
     def of(found: int, known: int, images_seen: int = MODES_JUDGED_FROM) -> str:
         drawn = Drawn(Images(noise(40, seed=1)), None, identical=False)
         return signs_of_collapse(drawn, DATA, images_seen, modes=(found, known))

@@ -1,4 +1,4 @@
-"""Operations counted by torch's formulas, against products written out by hand."""
+"""Operations counted with torch's formulas equal those computed by hand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def engine(catalogue: Catalogue, model: str, **given: object) -> Engine:
 
 
 def test_a_vae_of_three_matrix_products(catalogue: Catalogue) -> None:
-    """784 → 400 → 2·20, 20 → 400 → 784: forwards, and backwards twice but for the first layer's input."""
+    """784 → 400 → 2·20, 20 → 400 → 784: forward, and backward twice except for the input of the first layer."""
     forward = 784 * 400 + 2 * 400 * 20 + 20 * 400 + 400 * 784
     backward = 2 * forward - 784 * 400  # images need no gradient
     assert flops_per_image(engine(catalogue, "vae")) == 2 * (forward + backward)
@@ -59,11 +59,11 @@ def test_the_frozen_discriminator_costs_no_weight_gradients(catalogue: Catalogue
     d = 784 * 512 + 512 * 256 + 256
     g_cost = g + 2 * g - 100 * 128  # latents need no gradient
     d_phase = 2 * (d + 2 * d - 784 * 512)  # on real images and on fakes
-    through_d = d + d  # forwards, and backwards to the fakes
+    through_d = d + d  # forward, and backward to the fakes
     assert flops_per_image(engine(catalogue, "gan")) == 2 * (g_cost + d_phase + through_d)
 
 
-def test_a_lazy_penalty_counts_a_kth_and_a_double_backward_can_be_counted(catalogue: Catalogue) -> None:
+def test_a_lazy_penalty_counts_with_weight_1_over_k_and_a_double_backward_is_counted(catalogue: Catalogue) -> None:
     def of(every: int) -> float:
         settings = {"r1": {"penalty_every": every}}
         return flops_per_image(engine(catalogue, "gan", losses="r1", set=settings))
@@ -73,7 +73,7 @@ def test_a_lazy_penalty_counts_a_kth_and_a_double_backward_can_be_counted(catalo
     assert of(4) > plain
 
 
-def test_discriminator_steps_are_shared_among_the_images_they_consume(catalogue: Catalogue) -> None:
+def test_discriminator_steps_are_divided_by_the_images_they_consume(catalogue: Catalogue) -> None:
     one, five = (flops_per_image(engine(catalogue, "gan", discriminator_steps=steps)) for steps in (1, 5))
     assert five < one  # five batches, one generator update
 
@@ -94,12 +94,12 @@ def test_a_sample_costs_one_pass_of_the_network_that_makes_it_however_many_are_d
         assert flops_per_sample(lambda n: sample(*cell, CPU, n), images) == 2 * g
 
 
-def test_a_network_that_is_asked_35_times_for_a_sample_costs_35_passes() -> None:
+def test_a_network_that_runs_35_times_per_sample_costs_35_passes() -> None:
     network = torch.nn.Linear(3, 5)
     assert flops_per_sample(lambda n: [network(torch.ones(n, 3)) for _ in range(35)]) == 35 * 2 * 3 * 5
 
 
-def test_a_counter_that_fails_costs_its_own_figure_only(catalogue: Catalogue) -> None:
+def test_a_failed_counter_loses_only_its_own_value(catalogue: Catalogue) -> None:
     def fail(images: int) -> None:
         raise RuntimeError("no formula")
 
@@ -115,20 +115,20 @@ def test_samples_per_second_leaves_out_the_warm_up_and_the_last_batch_of_another
     assert samples_per_second([(256, 4.0), (10, 1.0)]) == 64
 
 
-def test_samples_drawn_for_the_curves_are_timed_apart_from_training(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_samples_for_the_curves_are_timed_separately_from_training(catalogue: Catalogue, tmp_path: Path) -> None:
     timed: list[str] = []
 
     @contextmanager
     def timing() -> Iterator[None]:
         yield
-        timed.append("looked")
+        timed.append("evaluated")
 
     cell, identity, data = built(catalogue, "gan")
     assert "diversity" in Evaluator(cell, identity, data, catalogue, CPU, tmp_path / "best", timing).diversity_curve()
-    assert timed == ["looked"]
+    assert timed == ["evaluated"]
 
 
-def test_energy_per_image_is_what_the_counter_gained_over_the_images_of_the_pass(catalogue: Catalogue) -> None:
+def test_energy_per_image_is_the_energy_of_the_pass_divided_by_its_images(catalogue: Catalogue) -> None:
     readings = iter([{"package": 10.0}, {"package": 14.0}])
     meter = EnergyMeter(lambda: next(readings), "a counter")
     found = measure_energy(engine(catalogue, "vae"), CPU, 0.2, meter)

@@ -1,4 +1,4 @@
-"""What a model draws: as many images as were asked for, in batches of one size, rounded to bytes; reconstructions."""
+"""Drawing from a model: the requested number of images, in batches of one size, rounded to bytes; reconstructions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_values_become_bytes_by_rounding_to_the_nearest_level_and_clamping() -> 
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("model", ["gan", "cgan", "vae"])
-def test_as_many_images_are_drawn_as_were_asked_for_in_batches_of_one_size_where_that_matters(
+def test_the_requested_number_of_images_is_drawn_in_batches_of_one_size_if_that_matters(
     model: str, whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sampler, "_wants_one_size", lambda device: whole)
@@ -87,7 +87,7 @@ def test_a_reconstruction_does_not_depend_on_the_rest_of_its_batch(
     assert torch.allclose((alone - low) / (high - low), again[-3:], atol=1e-5)
 
 
-def test_samples_are_drawn_in_the_precision_of_the_recipe_and_nothing_else_is() -> None:
+def test_only_samples_are_drawn_in_the_precision_of_the_recipe() -> None:
     single, rounded = (drawn(64, cell("vae", precision=name), reconstruct=True) for name in ("fp32", "bf16"))
     difference = (pixels(single).int() - pixels(rounded).int()).abs()
     assert 0 < difference.max() <= 4  # of 256 levels; bf16 has 8 bits of mantissa
@@ -95,7 +95,7 @@ def test_samples_are_drawn_in_the_precision_of_the_recipe_and_nothing_else_is() 
     assert torch.equal(single.reconstructions[1], rounded.reconstructions[1])
 
 
-def test_what_is_not_finite_is_a_divergence_and_what_is_all_the_same_is_told() -> None:
+def test_samples_that_are_not_finite_are_a_divergence_and_identical_ones_are_reported() -> None:
     made = cell("gan")
     generator = made[0].sampled_networks["generator"]
     assert not drawn(8, made).identical

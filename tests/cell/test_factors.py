@@ -1,4 +1,4 @@
-"""Known factors of variation: checked against what a dataset declares, and kept with its images."""
+"""Known factors of variation: checked against the declaration of a dataset, and cached with its images."""
 
 from __future__ import annotations
 
@@ -44,14 +44,16 @@ GOOD = {"Größe/µ": torch.tensor([3, 1, 2]), "x": np.array([0.5, -1.0, 2.5])}
 @pytest.mark.parametrize("signature", ["", "first"])
 def test_factors_come_in_the_declared_order_from_the_loader_and_from_the_cache(signature: str) -> None:
     for mapped in (False, True) if signature else (False,):
-        loaded = start(GOOD if not mapped else {}, signature=signature)  # a loader that would now fail is not asked
+        loaded = start(
+            GOOD if not mapped else {}, signature=signature
+        )  # now the loader would fail, but it is not called
         assert list(loaded.factors) == ["x", "Größe/µ"]
         assert loaded.factors["x"].tolist() == [0.5, -1.0, 2.5]
         assert loaded.factors["Größe/µ"].tolist() == [3, 1, 2]
         assert loaded.factors["Größe/µ"].dtype == torch.int64
 
 
-def test_factors_that_are_declared_later_make_the_images_be_prepared_anew() -> None:
+def test_factors_that_are_declared_later_invalidate_the_cache() -> None:
     assert start({}, (), "second").factors == {}
     assert list(start(GOOD, signature="second").factors) == ["x", "Größe/µ"]
 
@@ -70,27 +72,27 @@ def test_the_hash_is_that_of_the_images() -> None:
         ({**GOOD, "x": torch.tensor([0.0, 1.0, float("nan")])}, "not one finite number"),
     ],
 )
-def test_what_was_not_declared_is_refused(factors: dict[str, Any], named: str) -> None:
+def test_undeclared_factors_are_rejected(factors: dict[str, Any], named: str) -> None:
     with pytest.raises(genbench.DataError) as raised:
         start(factors)
     assert named in str(raised.value)
 
 
-def test_the_factors_of_shapes_are_those_of_the_held_out_pictures(tmp_path: Path) -> None:
+def test_the_factors_of_shapes_are_those_of_the_held_out_images(tmp_path: Path) -> None:
     data = load_shapes(ShapesOptions(size=16, count=50), tmp_path)
     assert list(data.factors) == ["shape", "scale", "x", "y"]
     pixels = torch.as_tensor(data.test.pixels).float()
     assert torch.equal(data.factors["shape"], torch.as_tensor(data.test.labels))
     lit = pixels[:, 0] / pixels.sum((1, 2, 3))[:, None, None]
     centres = (torch.arange(16) + 0.5) / 16
-    symmetric = data.factors["shape"] != 2  # the centre of a heart is not that of its mass
+    symmetric = data.factors["shape"] != 2  # the centre of a heart is not its centre of mass
     for name, axis in (("x", 1), ("y", 2)):
         centre = (lit.sum(axis) * centres).sum(1)
         torch.testing.assert_close(centre[symmetric], data.factors[name][symmetric], atol=0.01, rtol=0)
 
 
 def test_a_square_looks_the_same_after_a_quarter_turn_and_an_ellipse_after_half_a_turn() -> None:
-    """Why the rotation of `shapes` is none of its factors."""
+    """This is why the rotation of `shapes` is not one of its factors."""
 
     def picture(shape: int, rotation: float) -> torch.Tensor:
         place = (torch.tensor([value]) for value in (0.25, rotation, 0.5, 0.5))

@@ -1,4 +1,4 @@
-"""The checkpoint at the end of a training: spared where the training is soon done again, unless somebody stops it."""
+"""The checkpoint at the end of training: skipped if training was short, unless a stop is requested."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = 3
 
 
 class Silent:
-    """A reporter to whom nobody listens."""
+    """A channel that ignores every message."""
 
     stop_requested = False
 
@@ -54,7 +54,7 @@ def training(catalogue: Catalogue, path: Path, checkpoint_seconds: float) -> Tra
     )
 
 
-def test_a_short_training_is_written_only_for_one_who_stops(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_short_training_is_saved_only_on_a_request_to_stop(catalogue: Catalogue, tmp_path: Path) -> None:
     path = tmp_path / "cell.resume.safetensors"
     short = training(catalogue, path, checkpoint_seconds=30)
     short.run(cast("WorkerChannel", Silent()))
@@ -73,7 +73,7 @@ def test_a_short_training_is_written_only_for_one_who_stops(catalogue: Catalogue
         assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
-def test_a_training_that_took_its_time_is_written_at_its_end(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_longer_training_is_saved_at_its_end(catalogue: Catalogue, tmp_path: Path) -> None:
     path = tmp_path / "cell.resume.safetensors"
     training(catalogue, path, checkpoint_seconds=0).run(cast("WorkerChannel", Silent()))
     assert path.exists()

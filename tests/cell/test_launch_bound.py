@@ -1,4 +1,4 @@
-"""The share of a step that is spent on launching is what a replay saves of it."""
+"""The launch-bound fraction of a step is the fraction of its time that a replay saves."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def engine() -> Engine:
 
 
 class Replaying:
-    """Stands for a graph."""
+    """A substitute for a graph."""
 
     name = "graph"
     notes = ()
@@ -44,7 +44,7 @@ class Replaying:
 
 
 def lasting(engine: Engine, eager: float, replayed: float) -> Callable[..., tuple[int, float]]:
-    """Return windows in which each step lasts so long, and each third window ten times as long."""
+    """Return windows with these step times, every third window ten times as long."""
     windows = [0]
 
     def window(step: Callable[[], None], steps: int, device: torch.device) -> tuple[int, float]:
@@ -57,7 +57,7 @@ def lasting(engine: Engine, eager: float, replayed: float) -> Callable[..., tupl
 
 
 @pytest.mark.parametrize(("eager", "replayed", "share"), [(4.0, 1.0, 0.75), (1.0, 1.0, 0.0), (1.0, 1.5, 0.0)])
-def test_it_is_the_share_that_a_replay_saves(eager: float, replayed: float, share: float) -> None:
+def test_it_is_the_fraction_that_a_replay_saves(eager: float, replayed: float, share: float) -> None:
     trained, graph = engine(), Replaying()
     before, execution = read_state(trained).copy(), trained.execution
     found = launch_bound_fraction(trained, CPU, lasting(trained, eager, replayed), lambda _: graph)
@@ -69,7 +69,7 @@ def test_it_is_the_share_that_a_replay_saves(eager: float, replayed: float, shar
     assert trained.read_terms() == {}
 
 
-def test_where_nothing_can_be_captured_it_is_not_known() -> None:
+def test_it_is_unknown_if_nothing_can_be_captured() -> None:
     def refuse(_: Engine) -> Replaying:
         raise EngineUnavailable("no such luck")
 

@@ -1,4 +1,4 @@
-"""What remedies leave behind: the best weights beside the last, early ends, initial weights, words about divergence."""
+"""Results of remedies: best and last weights, early stopping, initial weights, reasons for a divergence."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def weights(done: Done, ending: str = ".safetensors") -> dict[str, torch.Tensor]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    """A training with evaluations, whose learning rate vanishes half way."""
+    """A training with evaluations, whose learning rate is zero from half-way."""
     out = tmp_path_factory.mktemp("trained") / "run"
     schedule = ("--schedule", "step", "--schedule-every", "640", "--schedule-factor", "0")
     return run(*SMALL, *WATCHED, *schedule, "--images", "1600", "--evaluate-every", "320", out=out)
 
 
-def test_evaluations_come_as_often_as_asked_and_at_the_end(trained: Done) -> None:
+def test_evaluations_happen_at_the_interval_and_at_the_end(trained: Done) -> None:
     (cell,) = trained.run_cells
     assert cell.status == "ok", cell.reason
     assert [point.images for point in cell.evaluations] == [320, 640, 960, 1280, 1600]
@@ -42,7 +42,7 @@ def test_the_best_evaluation_is_the_first_of_the_lowest_and_its_weights_are_kept
     (cell,) = trained.run_cells
     values = [point.estimates[0].value for point in cell.evaluations]
     assert cell.best is not None
-    # After 640 images nothing moves any more, so what was reached then is never beaten.
+    # After 640 images nothing changes any more, so later evaluations are not better.
     assert values[0] > values[1] == values[2] == values[3] == values[4]
     assert (cell.best.images, cell.best.step) == (640, 20)
     assert cell.best.estimates[0].value == min(values)
@@ -61,7 +61,7 @@ def test_the_table_and_show_report_best_and_last(trained: Done) -> None:
     assert "best weights" in shown.stdout
 
 
-def test_patience_ends_a_training_that_no_longer_gets_better(tmp_path: Path) -> None:
+def test_patience_ends_a_training_that_no_longer_improves(tmp_path: Path) -> None:
     # Without a learning rate nothing gets better: one evaluation, and two that are not better.
     stop = ("--learning-rate", "0", "--evaluate-every", "64", "--patience", "2", "--images", "6400")
     (cell,) = run(*SMALL, *WATCHED, *stop, out=tmp_path / "run").run_cells
@@ -73,7 +73,7 @@ def test_patience_ends_a_training_that_no_longer_gets_better(tmp_path: Path) -> 
     assert cell.best.images == 64
 
 
-def test_a_killed_training_goes_on_with_its_evaluations_and_its_patience(tmp_path: Path) -> None:
+def test_a_killed_training_resumes_with_its_evaluations_and_its_patience(tmp_path: Path) -> None:
     recipe = (*WATCHED, "--evaluate-every", "640", "--images", str(32 * 200))
     slow = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
     going = start(*TINY, "--models", "slow", *recipe, out=tmp_path / "run", **slow)
@@ -98,7 +98,7 @@ def transferred(trained: Done) -> Done:
     return run(*SMALL, "--init-from", source, *frozen, "--seeds", "7", out=trained.run.parent / "transferred")
 
 
-def test_frozen_initial_weights_are_the_same_at_the_end_and_the_others_have_moved(
+def test_frozen_initial_weights_are_unchanged_at_the_end_and_the_others_changed(
     trained: Done, transferred: Done
 ) -> None:
     (cell,) = transferred.run_cells
@@ -114,7 +114,7 @@ def test_frozen_initial_weights_are_the_same_at_the_end_and_the_others_have_move
     assert cell.parameters == {**source.parameters, "encoder": 0}
 
 
-def test_a_transfer_says_what_was_taken(trained: Done, transferred: Done) -> None:
+def test_a_transfer_reports_what_was_loaded(trained: Done, transferred: Done) -> None:
     (cell,) = transferred.run_cells
     assert cell.transfer is not None
     assert set(cell.transfer.taken) == set(weights(trained))
@@ -122,7 +122,7 @@ def test_a_transfer_says_what_was_taken(trained: Done, transferred: Done) -> Non
     assert cell.notes == []
 
 
-def test_a_transfer_into_another_shape_takes_what_fits(trained: Done, tmp_path: Path) -> None:
+def test_a_transfer_into_another_shape_loads_what_fits(trained: Done, tmp_path: Path) -> None:
     (source,) = trained.run_cells
     wider = run(*SMALL, "--init-from", f"{trained.run}:{source.id}", "--set", "vae.latent_dim=8", out=tmp_path / "run")
     (cell,) = wider.run_cells
@@ -133,7 +133,7 @@ def test_a_transfer_into_another_shape_takes_what_fits(trained: Done, tmp_path: 
     assert any(note.endswith(f"the other {left} start from scratch") for note in cell.notes)
 
 
-def test_weights_that_have_changed_since_the_plan_are_refused(trained: Done, tmp_path: Path) -> None:
+def test_weights_that_have_changed_since_the_plan_are_rejected(trained: Done, tmp_path: Path) -> None:
     (source,) = trained.run_cells
     copy = tmp_path / "weights.safetensors"
     copy.write_bytes((trained.run / "checkpoints" / f"{source.id}.safetensors").read_bytes())
@@ -175,6 +175,6 @@ def test_sampled_weights_and_statistics_are_stated(tmp_path: Path) -> None:
     assert first.sampling == {"weights": "averaged", "batch_norm": "running statistics"}
     assert second.sampling == {"weights": "raw", "batch_norm": "batch statistics"}
     one, other = weights(averaged), weights(raw)
-    # The same training: the discriminator, which nobody averages, is the same, the generator is not.
+    # The same training: the discriminator, which is not averaged, is the same, the generator is not.
     assert all(torch.equal(one[n], other[n]) for n in one if n.startswith("discriminator."))
     assert any(not torch.equal(one[n], other[n]) for n in one if n.startswith("generator."))

@@ -1,4 +1,4 @@
-"""Notes on a cell: penalties beside batch norm, settings that do nothing."""
+"""Notes on a cell: penalties with batch norm, settings without effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def catalogue() -> Catalogue:
 
 
 @pytest.mark.parametrize("name", ["wgan-gp", "dragan", "r1", "rpgan-r1-r2"])
-def test_every_penalty_of_single_images_is_noted_beside_batch_norm(catalogue: Catalogue, name: str) -> None:
+def test_every_penalty_of_single_images_is_noted_with_batch_norm(catalogue: Catalogue, name: str) -> None:
     spec: LossSpec = catalogue.require("losses", name).spec
     loss = resolve(spec.create)(spec.make_options({}))
     (note,) = penalty_with_batch_norm(loss, NORMED, name)
@@ -46,7 +46,7 @@ def test_without_a_penalty_there_is_nothing_to_note(loss: object) -> None:
     assert penalty_with_batch_norm(loss, NORMED, "x") == []
 
 
-def test_the_notes_stand_in_the_cell(tmp_path: Path) -> None:
+def test_the_notes_are_stored_with_the_cell(tmp_path: Path) -> None:
     settings = ("--set", "gan.width=8", "--set", "dcgan.width=4", "--set", "r1.gamma=0", "--set", "r1.penalty_every=3")
     done = run(*TINY, "--models", "gan,dcgan", "--losses", "r1,dragan", *settings, out=tmp_path / "run")
     notes = {(c.identity.model.name, c.identity.loss.name): c.notes for c in done.run_cells}
@@ -57,7 +57,7 @@ def test_the_notes_stand_in_the_cell(tmp_path: Path) -> None:
     assert note.startswith("the penalty of dragan")
 
 
-def test_a_batch_of_one_image_fails_with_the_layer_and_the_cure(tmp_path: Path) -> None:
+def test_a_batch_of_one_image_fails_with_the_layer_and_a_remedy(tmp_path: Path) -> None:
     (cell,) = run(*TINY, "--models", "gan", "--batch-size", "1", out=tmp_path / "run").run_cells
     assert cell.status == "failed"
     assert "batch norm generator." in cell.reason

@@ -1,4 +1,4 @@
-"""Counts of a step: exact, the same each time, and changed by what makes a step dearer."""
+"""Counters of a step: exact, reproducible, and changed by everything that makes a step more expensive."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_same_cell_has_the_same_counts_with_any_number_of_threads(
     assert found[0].counters.operations > 50
 
 
-def test_neither_how_long_it_trained_nor_where_in_an_epoch_it_is_matters(catalogue: Catalogue) -> None:
+def test_counts_depend_neither_on_training_time_nor_on_the_position_in_an_epoch(catalogue: Catalogue) -> None:
     """Five batches make an epoch; the step that draws a new order would have one operator more."""
     engine = make_engine(catalogue, "vae")
     found = []
@@ -71,14 +71,14 @@ def test_neither_how_long_it_trained_nor_where_in_an_epoch_it_is_matters(catalog
 
 
 @pytest.mark.parametrize("model", ["gan", "dcgan", "vae"])
-def test_models_of_ours_read_nothing_on_the_host_and_forget_no_layout(catalogue: Catalogue, model: str) -> None:
+def test_built_in_models_read_nothing_on_the_host_and_keep_channels_last(catalogue: Catalogue, model: str) -> None:
     found = counts(make_engine(catalogue, model)).counters
     assert (found.host_reads, found.waits, found.layout_copies) == (0, {}, 0)
     assert found.channels_last == found.convolutions
     assert (found.convolutions > 0) == (model == "dcgan")
 
 
-# What a regression gate is to catch, each with the counters that must show it.
+# What a regression gate must detect, each with the counters that must show it.
 
 
 def change_objective(engine: Engine, phase: str, first: Callable[[Batch], object]) -> None:
@@ -133,7 +133,7 @@ def named(engine: Engine) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_fault_changes_its_counters_exactly_and_each_time(
+def test_a_fault_changes_its_counters_exactly_and_reproducibly(
     catalogue: Catalogue, fault: Callable[[Engine], None]
 ) -> None:
     usual = named(make_engine(catalogue, "dcgan"))
@@ -164,7 +164,7 @@ def test_an_unfrozen_discriminator_costs_its_weight_gradients_on_fakes(catalogue
     assert counts(changed).flops_per_image - counts(usual).flops_per_image == 2 * of_weights
 
 
-def test_a_phase_in_each_kth_step_counts_a_kth_of_its_operators_and_reads(catalogue: Catalogue) -> None:
+def test_a_phase_in_every_kth_step_counts_with_weight_1_over_k(catalogue: Catalogue) -> None:
     def of(every: int) -> Counters:
         engine = make_engine(catalogue, "gan", losses="r1", set={"r1": {"penalty_every": every}})
         lazy = next(player.phase.name for player in engine.players if player.phase.every == every)
@@ -203,7 +203,7 @@ def test_counting_leaves_the_engine_where_it_was_and_eager(catalogue: Catalogue)
     assert found.roofline.mfu is None  # nothing was timed
 
 
-def test_streamed_images_are_counted_alike_each_time(catalogue: Catalogue) -> None:
+def test_counts_with_a_loader_are_reproducible(catalogue: Catalogue) -> None:
     engine = make_engine(catalogue, "vae", input="loader")
     try:
         first = counts(engine)
@@ -214,7 +214,7 @@ def test_streamed_images_are_counted_alike_each_time(catalogue: Catalogue) -> No
         engine.data.close()
 
 
-def test_launches_are_told_from_other_calls_of_the_driver() -> None:
+def test_launches_are_distinguished_from_other_calls_of_the_driver() -> None:
     calls = {
         "cudaLaunchKernel": 5,
         "cudaLaunchKernelExC": 2,
@@ -227,7 +227,7 @@ def test_launches_are_told_from_other_calls_of_the_driver() -> None:
     assert count_launch_calls(calls) == {"kernels": 10, "graphs": 1}
 
 
-def test_waits_that_only_torch_has_seen_are_told_too() -> None:
+def test_device_syncs_that_only_torch_detects_are_reported_too() -> None:
     (note,) = device_sync_notes(Counters(device_waits=2.0), torch.device("cuda"))
     assert note == "synchronises with the device 2 times per step: torch does not report where"
     assert device_sync_notes(Counters(), CPU) == []

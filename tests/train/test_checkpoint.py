@@ -1,4 +1,4 @@
-"""A checkpoint holds all that training needs: ten steps are five, a new process's worth of forgetting, and five."""
+"""A checkpoint holds everything that training needs: ten steps equal five, a save and load, and five more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from genbench.train.checkpoint import load_checkpoint, save_checkpoint, save_wei
 CPU = torch.device("cpu")
 
 
-class Restless(nn.Module):
+class UsesGlobalRandomness(nn.Module):
     """An encoder that uses every global source of randomness: torch's, numpy's and Python's."""
 
     def __init__(self) -> None:
@@ -42,8 +42,11 @@ class Restless(nn.Module):
         return mean, log_variance
 
 
-def restless(**_: Any) -> dict[str, nn.Module]:
-    return {"encoder": Restless(), "decoder": nn.Sequential(nn.Linear(2, 784), nn.Unflatten(1, (1, 28, 28)))}
+def build_random_encoder(**_: Any) -> dict[str, nn.Module]:
+    return {
+        "encoder": UsesGlobalRandomness(),
+        "decoder": nn.Sequential(nn.Linear(2, 784), nn.Unflatten(1, (1, 28, 28))),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def catalogue() -> Catalogue:
     spec = ModelSpec(
         name="restless",
         family="variational",
-        build=restless,
+        build=build_random_encoder,
         default_loss="elbo",
         value_range=(0.0, 1.0),
         output="logits",
@@ -62,7 +65,7 @@ def catalogue() -> Catalogue:
 
 
 def build(catalogue: Catalogue, model: str, *settings: str, **recipe: Any) -> Built:
-    """Return a cell that is ready to train on 40 random images, two batches an epoch and eight images over."""
+    """Return a cell that is ready to train on 40 random images: two batches per epoch and eight images left over."""
     torch.set_num_threads(1)
     wanted = {"models": model, "profile": "smoke", "batch_size": 16, **recipe}
     identity = make_plan(make_request(wanted, settings), catalogue, "cpu").cells[0].identity
@@ -113,7 +116,7 @@ def test_ten_steps_equal_five_save_load_five(tmp_path: Path, catalogue: Catalogu
     expected, terms = state(whole), whole.engine.read_terms()
 
     again = build(catalogue, model, *settings, **recipe)
-    again.engine.step()  # leaves traces that loading must remove
+    again.engine.step()  # changes state that loading must replace
     again.engine.read_terms()
     torch.manual_seed(9), np.random.seed(9), random.seed(9)
     extra, notes = load_checkpoint(path, again.engine)
@@ -132,7 +135,7 @@ def test_ten_steps_equal_five_save_load_five(tmp_path: Path, catalogue: Catalogu
 
 
 def test_moments_keep_the_memory_layout_of_their_parameters(tmp_path: Path, catalogue: Catalogue) -> None:
-    """Fused optimisers pair values by their place in memory, so a channels_last weight needs such moments."""
+    """Fused optimisers pair values by memory position, so a channels_last weight needs channels_last moments."""
     built = build(catalogue, "dcgan", "dcgan.width=8")
     built.engine.step()
     path = tmp_path / "state.safetensors"
@@ -177,7 +180,7 @@ def test_weights_are_stored_by_network_and_name_without_a_pickle(tmp_path: Path,
     networks = build(catalogue, "vae", "vae.hidden=16").setup.networks
     path = tmp_path / "weights.safetensors"
     save_weights(path, networks, {"model": "vae"})
-    stored = load_file(path)  # reads tensors and nothing else: the format knows no code
+    stored = load_file(path)  # the format contains only tensors, no code
     assert stored.keys() == {f"{n}.{k}" for n, net in networks.items() for k in net.state_dict()}
     assert torch.equal(stored["encoder.mean.weight"], networks["encoder"].state_dict()["mean.weight"])
 

@@ -1,4 +1,4 @@
-"""DiffAugment and ADA: what each change does to pixels and gradients, how often, and how p is steered."""
+"""DiffAugment and ADA: what each change does to pixels and gradients, how often, and how p is controlled."""
 
 from __future__ import annotations
 
@@ -127,9 +127,9 @@ def test_cutout_erases_half_the_sides(size: int) -> None:
     half = int(size / 2 + 0.5)
     assert torch.equal(rows * columns, (found[:, 0] == 0.5).sum((1, 2)))  # a rectangle
     assert int(rows.max()) == half
-    assert int(rows.min()) >= half // 2  # the centre lies inside or on the border
+    assert int(rows.min()) >= half // 2  # the centre is inside or on the border
     corners = (found[:, 0, 0, 0] == 0.5).float().mean(), (found[:, 0, -1, -1] == 0.5).float().mean()
-    assert abs(float(corners[0] - corners[1])) < 0.06  # no side is preferred
+    assert abs(float(corners[0] - corners[1])) < 0.06  # both sides are equally likely
 
 
 def test_half_of_the_images_are_mirrored() -> None:
@@ -141,7 +141,7 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 
 @pytest.mark.parametrize(("height", "width", "turns"), [(6, 6, (0, 1, 2, 3)), (4, 6, (0, 2))])
-def test_turns_are_right_angles_each_as_frequent(height: int, width: int, turns: tuple[int, ...]) -> None:
+def test_rotations_are_right_angles_with_equal_frequency(height: int, width: int, turns: tuple[int, ...]) -> None:
     images = some_images(2000, 1, height, width)
     found = changes.rotation(images, rng(), SIGNED)
     matches = torch.stack([(found == torch.rot90(images, k, (-2, -1))).flatten(1).all(1) for k in turns])
@@ -157,13 +157,13 @@ def test_gradients_are_those_of_finite_differences(change: changes.Change, chann
 
 
 @pytest.mark.parametrize("change", ALL)
-def test_a_gradient_penalty_may_look_through_it(change: changes.Change) -> None:
+def test_a_gradient_penalty_can_be_computed_through_it(change: changes.Change) -> None:
     images = some_images(2, 3, 4, 4).double().requires_grad_()
     assert torch.autograd.gradgradcheck(lambda x: change(x, rng(), SIGNED).pow(3), images)
 
 
 @pytest.mark.parametrize("change", ALL)
-def test_the_value_range_may_be_moved(change: changes.Change) -> None:
+def test_the_change_does_not_depend_on_the_value_range(change: changes.Change) -> None:
     """A change of images in [0, 1] is the same change of the same images in [-1, 1]."""
     images = some_images(10, 3, 8, 8)
     torch.testing.assert_close(
@@ -178,7 +178,7 @@ def test_the_value_range_may_be_moved(change: changes.Change) -> None:
     width=st.integers(4, 9),
     dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
 )
-def test_any_shape_comes_back_in_single_precision(
+def test_any_shape_is_kept_in_single_precision(
     count: int, channels: int, height: int, width: int, dtype: torch.dtype
 ) -> None:
     images = some_images(count, channels, height, width).to(dtype)
@@ -197,7 +197,7 @@ def test_the_memory_layout_is_kept(change: changes.Change, layout: torch.memory_
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# Who is changed
+# Which images are changed
 
 
 def test_diffaugment_changes_every_image() -> None:
@@ -207,7 +207,7 @@ def test_diffaugment_changes_every_image() -> None:
 
 
 def test_real_and_fake_get_the_same_changes_from_the_same_draws() -> None:
-    """What is drawn depends on the shape only, never on the images, so both sides see one distribution."""
+    """Random draws depend only on the shape, so real and fake images get the same distribution of changes."""
     for augmentation in (DiffAugment(ALL, SIGNED), adaptive(0.5)):
         first, second = rng(), rng()
         augmentation(some_images(), first)
@@ -230,7 +230,7 @@ def test_ada_applies_each_change_with_probability_p(probability: float) -> None:
     assert abs(float(changed) - probability) <= 4 * math.sqrt(probability * (1 - probability) / 4000)
 
 
-def test_ada_draws_for_each_change_apart() -> None:
+def test_ada_draws_for_each_change_independently() -> None:
     """Two independent changes with p = 0.5: both, one of them, or none, a quarter each."""
     images = some_images(4000, 1, 8, 8)
     found = adaptive(0.5, changes.brightness, changes.contrast)(images, rng())
@@ -245,7 +245,7 @@ def test_at_p_zero_ada_is_the_identity() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# How p is steered
+# How p is controlled
 
 
 def test_p_rises_by_the_papers_step_every_fourth_batch() -> None:
@@ -264,11 +264,11 @@ def test_p_rises_from_zero_to_one_in_the_images_of_augment_speed() -> None:
     assert float(augmentation.probability) == pytest.approx(0.96)
     for _ in range(8):
         augmentation.observe(torch.ones(10))
-    assert float(augmentation.probability) == 1.0  # and no further
+    assert float(augmentation.probability) == 1.0  # and not beyond
 
 
 @pytest.mark.parametrize(("positive", "direction"), [(10, 1), (8, 0), (7, -1)])
-def test_p_follows_the_sign_of_the_difference_to_the_target(positive: int, direction: int) -> None:
+def test_p_follows_the_sign_of_the_difference_from_the_target(positive: int, direction: int) -> None:
     """Of 10 logits, n positive ones make E sign = (2n - 10) / 10; the target is 0.6."""
     augmentation = AdaptiveAugment(ALL, SIGNED, target=0.6, step=0.125)
     augmentation.probability.fill_(0.5)
@@ -278,17 +278,17 @@ def test_p_follows_the_sign_of_the_difference_to_the_target(positive: int, direc
     assert float(augmentation.probability) == 0.5 + 0.125 * direction
 
 
-def test_p_stays_above_zero_and_forgets_the_batches_before() -> None:
+def test_p_stays_non_negative_and_the_count_restarts_after_each_adaptation() -> None:
     augmentation = adaptive(0.0)
     for _ in range(8):
         augmentation.observe(-torch.ones(4))
     assert float(augmentation.probability) == 0.0
     for _ in range(4):
-        augmentation.observe(torch.ones(4))  # were the eight remembered, the mean would still be negative
+        augmentation.observe(torch.ones(4))  # with the first eight included, the mean would still be negative
     assert float(augmentation.probability) == pytest.approx(0.01)
 
 
-def test_a_curve_does_not_change_after_the_fact() -> None:
+def test_a_recorded_value_does_not_change_later() -> None:
     augmentation = adaptive(0.0)
     before = augmentation.terms()["augment_probability"]
     for _ in range(4):
@@ -297,7 +297,7 @@ def test_a_curve_does_not_change_after_the_fact() -> None:
     assert DiffAugment(ALL, SIGNED).terms() == {}
 
 
-def test_its_state_goes_on_where_it_was_saved() -> None:
+def test_its_state_can_be_saved_and_restored() -> None:
     whole, part, resumed = (adaptive(0.2) for _ in range(3))
     batches = [torch.randn(8, generator=rng(seed)) + 1 for seed in range(10)]
     for logits in batches:
@@ -317,7 +317,7 @@ class _Synchronisations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_the_host_reads_nothing() -> None:
+def test_nothing_is_read_on_the_host() -> None:
     augmentation = adaptive(0.5)
     with _Synchronisations():
         for _ in range(5):
@@ -327,10 +327,10 @@ def test_the_host_reads_nothing() -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# What is asked for
+# Settings
 
 
-def test_none_is_none() -> None:
+def test_no_augmentation_by_default() -> None:
     assert made(augment_discriminator="none", augment_policy=["nonsense"]) is None
 
 
@@ -347,14 +347,14 @@ def test_the_default_policy_exists() -> None:
         (["flip", "flip"], "names 'flip' twice"),
     ],
 )
-def test_a_wrong_policy_is_refused(policy: list[str], message: str) -> None:
+def test_an_invalid_policy_is_rejected(policy: list[str], message: str) -> None:
     for kind in ("diffaugment", "ada"):
         with pytest.raises(UsageError) as error:
             made(augment_discriminator=kind, augment_policy=policy)
         assert message in str(error.value)
 
 
-def test_points_are_refused() -> None:
+def test_points_are_rejected() -> None:
     for augmentation in (DiffAugment(ALL, SIGNED), adaptive(0.5)):
         with pytest.raises(UsageError, match="at least 4×4 pixels, not 1×2"):
             augmentation(torch.zeros(2, 1, 1, 2), rng())

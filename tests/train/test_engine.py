@@ -1,4 +1,4 @@
-"""The eager engine: the same mathematics as a plain loop, with nothing done twice and nothing leaking."""
+"""The eager engine: the same mathematics as a plain loop, without repeated work or leaking gradients."""
 
 from __future__ import annotations
 
@@ -147,11 +147,11 @@ def test_no_step_reads_a_tensor_on_the_host(catalogue: Catalogue, model: str, pr
     engine.step()
     with counting() as counts:
         engine.step()
-    assert "aten::_local_scalar_dense" not in counts  # what .item(), float() and bool() of a tensor come down to
+    assert "aten::_local_scalar_dense" not in counts  # called by .item(), float() and bool() of a tensor
 
 
 def test_fakes_are_reused_and_the_frozen_player_costs_no_weight_gradients(catalogue: Catalogue) -> None:
-    """dcgan at 28 pixels: G has 2 transposed convolutions, D 2 convolutions, and each a matrix product besides."""
+    """dcgan at 28 pixels: G has 2 transposed convolutions, D 2 convolutions, and each also a matrix product."""
     engine = built(catalogue, "dcgan").engine
     with counting() as counts:
         engine.step()
@@ -219,7 +219,7 @@ def test_bf16_follows_fp32_closely_and_keeps_fp32_weights(catalogue: Catalogue) 
         assert all(p.dtype == torch.float32 for p in cell.setup.networks["encoder"].parameters())
         terms[precision] = cell.engine.read_terms()["autoencoder"]
     torch.testing.assert_close(terms["bf16"], terms["fp32"], rtol=0.02, atol=0.0)
-    assert not torch.equal(terms["bf16"], terms["fp32"])  # it really ran in another precision
+    assert not torch.equal(terms["bf16"], terms["fp32"])  # it was really computed in another precision
 
 
 def test_averaged_weights_follow_the_half_life(catalogue: Catalogue) -> None:
@@ -243,7 +243,7 @@ def test_the_half_life_is_ramped_up(catalogue: Catalogue) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# What a phase may ask for
+# Settings of a phase
 
 
 class Fixed:
@@ -283,7 +283,7 @@ def linear(value: float = 0.0) -> nn.Linear:
     return layer
 
 
-def test_a_lazy_phase_shares_the_optimiser_and_runs_in_each_kth_step_from_the_first() -> None:
+def test_a_lazy_phase_shares_the_optimiser_and_runs_in_every_kth_step_from_the_first() -> None:
     network = linear()
     main = Phase("main", ("player",), lambda batch: Objective(-network.weight.sum(), {}))  # +1 per step
     lazy = Phase("lazy", ("player",), lambda b: Objective(-100 * network.weight.sum(), {}), every=3, optimizer="main")
@@ -342,7 +342,7 @@ def test_added_gradients_join_the_losss_own_before_clipping() -> None:
     assert network.weight.item() == -4.0
 
 
-def test_the_schedule_is_told_the_images_consumed_so_far() -> None:
+def test_the_schedule_receives_the_images_consumed_so_far() -> None:
     network, told = linear(), []
     phase = Phase("main", ("player",), lambda b: Objective(network.weight.sum(), {}))
     engine = engine_of([phase], network, UpdateRules(schedule=told.append))
@@ -394,7 +394,7 @@ def _title(recipe: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("recipe", REMEDIES, ids=_title)
-def test_no_remedy_makes_the_step_wait_for_the_host(catalogue: Catalogue, recipe: dict[str, Any]) -> None:
+def test_no_remedy_reads_tensors_on_the_host(catalogue: Catalogue, recipe: dict[str, Any]) -> None:
     engine = built(catalogue, **_of(recipe)).engine
     for _ in range(4):
         engine.step()
@@ -405,7 +405,7 @@ def test_no_remedy_makes_the_step_wait_for_the_host(catalogue: Catalogue, recipe
 
 
 @pytest.mark.parametrize("recipe", REMEDIES, ids=_title)
-def test_every_remedy_goes_on_from_a_checkpoint_as_if_nothing_had_been(
+def test_every_remedy_resumes_exactly_from_a_checkpoint(
     catalogue: Catalogue, recipe: dict[str, Any], tmp_path: Path
 ) -> None:
     whole, first = (built(catalogue, **_of(recipe)) for _ in range(2))
@@ -427,8 +427,8 @@ def test_every_remedy_goes_on_from_a_checkpoint_as_if_nothing_had_been(
         cell.engine.data.close()
 
 
-def test_all_that_an_optimiser_holds_is_cleared(catalogue: Catalogue) -> None:
-    """As its own `zero_grad` does: what a phase does not list must not be moved by a gradient of before."""
+def test_all_gradients_of_an_optimiser_are_cleared(catalogue: Catalogue) -> None:
+    """As by its own `zero_grad`: networks that the phase does not name must not be moved by an old gradient."""
     optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.ones(2))]}, {"params": [nn.Parameter(torch.ones(3))]}])
     held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for parameter in held:

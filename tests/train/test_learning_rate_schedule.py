@@ -49,7 +49,7 @@ def test_the_warm_up_multiplies_a_decay() -> None:
 
 
 @pytest.mark.parametrize("start", [1000, 2000])
-def test_a_decay_that_starts_after_the_end_does_not_happen(start: int) -> None:
+def test_there_is_no_decay_if_it_would_start_after_the_end(start: int) -> None:
     assert at(1000, schedule="linear", schedule_start=start) == 1.0
 
 
@@ -60,7 +60,7 @@ def test_a_decay_that_starts_after_the_end_does_not_happen(start: int) -> None:
     final=st.floats(0, 1),
     drop=st.floats(0, 1),
 )
-def test_a_decay_never_rises_nor_leaves_the_unit_interval(
+def test_a_decay_never_rises_and_stays_in_the_unit_interval(
     schedule: str, images: list[int], start: int, final: float, drop: float
 ) -> None:
     recipe = {

@@ -1,4 +1,4 @@
-"""Optimisers make the textbook update, and a lazy regulariser shares one with the published correction."""
+"""Optimisers make the textbook update; a lazy regulariser shares one, with the published correction."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_adams_first_step_is_the_learning_rate_along_the_sign() -> None:
     torch.testing.assert_close(found, W - 0.01 * G.sign(), rtol=0, atol=1e-6)
 
 
-def test_adamw_decays_apart_from_the_gradient_and_adam_does_not() -> None:
+def test_adamw_decays_independently_of_the_gradient_and_adam_does_not() -> None:
     decoupled = one_step(W, [G], optimizer="adamw", learning_rate=0.01, weight_decay=0.1)
     torch.testing.assert_close(decoupled, W * (1 - 0.01 * 0.1) - 0.01 * G.sign(), rtol=0, atol=1e-6)
     coupled = one_step(W, [0 * G], optimizer="adam", learning_rate=0.01, weight_decay=0.1)
@@ -74,7 +74,7 @@ def test_rmsprops_first_step() -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
-def test_the_fast_implementation_is_asked_for(name: str) -> None:
+def test_the_fast_implementation_is_used(name: str) -> None:
     group = make_optimizers(two_networks(), PLAYERS, resolve_recipe({"optimizer": name}))["generator"].param_groups[0]
     assert group["foreach" if name == "rmsprop" else "fused"]
 
@@ -88,7 +88,7 @@ def test_every_player_has_its_own_optimiser_and_rate() -> None:
     assert made["generator"].param_groups[0]["betas"] == (0.0, 0.9)
 
 
-def test_a_rate_of_zero_is_a_rate() -> None:
+def test_a_learning_rate_of_zero_is_used() -> None:
     made = make_optimizers(two_networks(), PLAYERS, resolve_recipe({"discriminator_learning_rate": 0.0}))
     assert made["discriminator"].param_groups[0]["lr"] == 0.0
 
@@ -129,7 +129,7 @@ def test_weights_that_two_networks_share_are_updated_once() -> None:
 
 
 @pytest.mark.parametrize("target", ["discriminators", "penalty", "other"])
-def test_sharing_what_is_not_there_is_refused(target: str) -> None:
+def test_sharing_a_missing_optimiser_is_rejected(target: str) -> None:
     phases = (
         *PLAYERS,
         phase("penalty", "discriminator", optimizer=target),
@@ -139,26 +139,26 @@ def test_sharing_what_is_not_there_is_refused(target: str) -> None:
         make_optimizers(two_networks(), phases, resolve_recipe({}))
 
 
-def test_a_near_miss_is_named() -> None:
+def test_a_misspelt_optimiser_gets_a_suggestion() -> None:
     phases = (*PLAYERS, phase("penalty", "discriminator", optimizer="discriminater"))
     with pytest.raises(SpecError, match="Did you mean 'discriminator'"):
         make_optimizers(two_networks(), phases, resolve_recipe({}))
 
 
-def test_sharing_an_optimiser_of_other_networks_is_refused() -> None:
+def test_sharing_an_optimiser_of_other_networks_is_rejected() -> None:
     phases = (*PLAYERS, phase("penalty", "generator", optimizer="discriminator"))
-    with pytest.raises(SpecError, match="trains generator by the optimiser of 'discriminator'"):
+    with pytest.raises(SpecError, match="trains generator with the optimiser of 'discriminator'"):
         make_optimizers(two_networks(), phases, resolve_recipe({}))
 
 
 @pytest.mark.parametrize("name", ["beta1", "beta2"])
-def test_a_beta_of_one_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=f"recipe.{name} = 1 .*\n.*below 1"):
+def test_a_beta_of_one_is_rejected(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} = 1 would ignore.*\n.*less than 1"):
         make_optimizers(two_networks(), PLAYERS, resolve_recipe({name: 1.0}))
     make_optimizers(two_networks(), PLAYERS, resolve_recipe({name: 1.0, "optimizer": "sgd"}))
 
 
-def test_a_phase_may_want_settings_of_its_own_and_the_others_keep_theirs() -> None:
+def test_a_phase_may_override_settings_without_affecting_the_others() -> None:
     own = {"beta1": 0.5, "learning_rate": 1e-5}
     phases = [phase("generator"), phase("discriminator", recipe=own)]
     recipe = {"learning_rate": 1e-4, "discriminator_learning_rate": 4e-4, "beta1": 0.9, "beta2": 0.999}
@@ -167,11 +167,11 @@ def test_a_phase_may_want_settings_of_its_own_and_the_others_keep_theirs() -> No
     assert [made[name].defaults["betas"] for name in made] == [(0.9, 0.999), (0.5, 0.999)]
 
 
-def test_what_a_phase_may_not_want_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"'batch_size', which is no setting of an optimiser"):
+def test_invalid_overrides_of_a_phase_are_rejected() -> None:
+    with pytest.raises(SpecError, match=r"'batch_size', which is not an optimiser setting"):
         make_optimizers(two_networks(), [phase("one", "generator", recipe={"batch_size": 1})], resolve_recipe({}))
     with pytest.raises(UsageError, match="beta1"):
         make_optimizers(two_networks(), [phase("one", "generator", recipe={"beta1": 7.0})], resolve_recipe({}))
     shared = [phase("one", "generator"), phase("lazy", "generator", optimizer="one", recipe={"beta1": 0.1})]
-    with pytest.raises(SpecError, match="shares the optimiser of 'one', and wants beta1"):
+    with pytest.raises(SpecError, match="shares the optimiser of 'one', but overrides beta1"):
         make_optimizers(two_networks(), shared, resolve_recipe({}))

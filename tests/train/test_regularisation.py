@@ -1,4 +1,4 @@
-"""Dropout drops hidden activations at the asked rate; the orthogonal gradient is that of the published penalty."""
+"""Dropout drops hidden activations at the given rate; the orthogonal gradient is that of the published penalty."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from genbench.train.regularisation import (
 
 
 class Passes(nn.Module):
-    """Ones through one activation, whose output is seen."""
+    """Passes ones through an activation and records its output."""
 
     def __init__(self, activation: nn.Module) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Passes(nn.Module):
     "activation",
     [nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.2, inplace=True), nn.ELU(), nn.GELU(), nn.SiLU(), nn.PReLU()],
 )
-def test_the_asked_share_is_dropped_and_the_mean_is_kept(activation: nn.Module) -> None:
+def test_the_given_fraction_is_dropped_and_the_mean_is_kept(activation: nn.Module) -> None:
     network = Passes(activation)
     plain = float(network(torch.ones(1)).detach())
     assert add_dropout({"n": network}, ["n"], 0.25) == 1
@@ -47,7 +47,7 @@ def test_the_asked_share_is_dropped_and_the_mean_is_kept(activation: nn.Module) 
     assert network(torch.ones(9)).unique().tolist() == pytest.approx([plain])
 
 
-def test_it_follows_a_copy_and_the_copy_follows_its_own_mode() -> None:
+def test_a_copy_has_dropout_too_and_its_own_mode() -> None:
     network = Passes(nn.ReLU())
     add_dropout({"n": network}, ["n"], 0.5)
     averaged = copy.deepcopy(network).eval()
@@ -66,7 +66,7 @@ def test_the_output_is_never_dropped() -> None:
     assert not images[3]._forward_hooks
 
 
-def test_only_the_named_networks_are_touched() -> None:
+def test_only_the_named_networks_are_changed() -> None:
     networks = {"a": Passes(nn.ReLU()), "b": Passes(nn.ReLU())}
     assert add_dropout(networks, ["b"], 0.5) == 1
     assert not networks["a"].activation._forward_hooks
@@ -74,7 +74,7 @@ def test_only_the_named_networks_are_touched() -> None:
         add_dropout({"generator": nn.ReLU()}, ["generater"], 0.5)
 
 
-def test_a_shared_activation_is_one_place() -> None:
+def test_a_shared_activation_counts_once() -> None:
     shared = nn.ReLU()
     network = nn.Sequential(nn.Linear(2, 2), shared, nn.Linear(2, 2), shared, nn.Linear(2, 2))
     assert add_dropout({"n": network, "m": Passes(shared)}, ["n", "m"], 0.5) == 1
@@ -82,7 +82,7 @@ def test_a_shared_activation_is_one_place() -> None:
 
 
 @pytest.mark.parametrize("network", [nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.Tanh()), nn.ReLU()])
-def test_nowhere_to_act_is_an_error(network: nn.Module) -> None:
+def test_a_network_without_hidden_activations_is_an_error(network: nn.Module) -> None:
     with pytest.raises(UsageError, match="no hidden activation layers"):
         add_dropout({"n": network}, ["n"], 0.5)
 
@@ -128,7 +128,7 @@ def test_the_gradient_is_autograds(layer: str) -> None:
 
 
 def test_the_penalty_of_a_matrix_written_out() -> None:
-    """Rows (1, 0) and (3, 4) have the product 3, which stands twice off the diagonal: 2 · 9."""
+    """Rows (1, 0) and (3, 4) have the inner product 3, which is twice off the diagonal: 2 · 9."""
     dense = nn.Linear(2, 2)
     dense.weight.data = torch.tensor([[1.0, 0.0], [3.0, 4.0]])
     assert float_of(orthogonal_penalty(dense)) == 18.0
@@ -169,14 +169,14 @@ def test_descending_it_makes_rows_orthogonal() -> None:
     assert float(dense.weight.detach().norm(dim=1).min()) > 0.1  # the rows did not just shrink
 
 
-def test_what_has_no_gradient_is_left_alone() -> None:
+def test_weights_without_a_gradient_are_unchanged() -> None:
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     network[0].weight.grad = torch.zeros(3, 3)
     add_orthogonal_gradient(network, 1.0)
     assert network[1].weight.grad is None
 
 
-def test_spectral_norm_is_not_iterated_by_looking() -> None:
+def test_reading_the_weight_does_not_iterate_spectral_norm() -> None:
     layer = parametrizations.spectral_norm(nn.Linear(4, 4))
     vector = layer.parametrizations["weight"][0]._u.clone()  # type: ignore[index, union-attr, operator]
     original = layer.parametrizations["weight"].original  # type: ignore[index, union-attr]

@@ -1,4 +1,4 @@
-"""State kept in memory: steps that were only tried out leave no trace, and tensors stay where they are."""
+"""State kept in memory: steps that were only tried out leave no trace, and tensors keep their memory."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def trained(engine: Engine, steps: int) -> dict[str, torch.Tensor]:
 )
 @pytest.mark.parametrize("before", [0, 3])
 def test_steps_that_were_tried_out_change_nothing(recipe: dict[str, object], before: int) -> None:
-    """To the last bit, also where the optimiser had nothing yet: its zeros are as good as not begun."""
+    """Bitwise, also if the optimiser had no state yet: zeros are equivalent to none."""
     straight = built("dcgan", **recipe).engine
     trained(straight, before)
     expected = trained(straight, 4)
-    interrupted = built("dcgan", **recipe).engine  # seeds global random numbers too, which dropout draws from
+    interrupted = built("dcgan", **recipe).engine  # also seeds global random numbers, which dropout uses
     trained(interrupted, before)
     with state_kept(interrupted):
         trained(interrupted, 4)
@@ -50,7 +50,7 @@ def test_steps_that_were_tried_out_change_nothing(recipe: dict[str, object], bef
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
 
-def test_tensors_stay_where_they_are() -> None:
+def test_tensors_keep_their_memory() -> None:
     engine = built("gan").engine
     engine.step()
     before = places(engine)
@@ -59,7 +59,7 @@ def test_tensors_stay_where_they_are() -> None:
     assert places(engine) == before
 
 
-def test_losses_that_were_not_read_yet_are_kept() -> None:
+def test_unread_losses_are_kept() -> None:
     engine = built("gan").engine
     engine.step()
     with state_kept(engine):
@@ -68,7 +68,7 @@ def test_losses_that_were_not_read_yet_are_kept() -> None:
     assert {len(series) for series in engine.read_terms().values()} == {1}
 
 
-def test_a_step_that_broke_off_leaves_nothing_frozen() -> None:
+def test_an_interrupted_step_leaves_nothing_frozen() -> None:
     engine = built("gan").engine
     generator = engine.players[1]
     objective = generator.phase.objective

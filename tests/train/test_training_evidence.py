@@ -1,4 +1,4 @@
-"""Proof of training: what must have moved, and what cannot."""
+"""Training evidence: what must have changed, and what cannot."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def chain() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
-def test_a_bias_in_front_of_batch_norm_need_not_move(optimizer: type[torch.optim.Optimizer]) -> None:
+def test_a_bias_before_batch_norm_need_not_change(optimizer: type[torch.optim.Optimizer]) -> None:
     proof = trained(chain(), optimizer).proof({"fit": 20})
     assert proof.trained, proof.unmoved
 
 
-def test_without_a_learning_rate_nothing_that_could_move_has_moved() -> None:
+def test_without_a_learning_rate_nothing_changes() -> None:
     proof = trained(chain(), rate=0.0).proof({"fit": 20})
     assert not proof.trained
     assert {"net.0.weight", "net.1.weight", "net.3.weight", "net.3.bias"} <= set(proof.unmoved)

@@ -1,4 +1,4 @@
-"""Initial weights are taken by name and shape and the rest is told; frozen parameters stay as they are."""
+"""Initial weights are loaded by name and shape, and the rest is reported; frozen parameters do not change."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def test_all_of_the_same_model_is_taken(weights: Path) -> None:
+def test_all_weights_of_the_same_model_are_loaded(weights: Path) -> None:
     source, target = networks(1), networks(2)
     report = load_initial(target, weights)
     expected = all_state(source)
@@ -47,7 +47,7 @@ def test_all_of_the_same_model_is_taken(weights: Path) -> None:
     assert report.missing == report.unused == report.mismatched == ()
 
 
-def test_what_differs_is_told_and_starts_from_scratch(weights: Path) -> None:
+def test_what_differs_is_reported_and_starts_from_scratch(weights: Path) -> None:
     target = networks(2, classes=10)
     target["generator"].append(nn.Linear(3, 5))  # type: ignore[operator]
     del target["generator"][1]  # type: ignore[attr-defined]  # the second dense layer becomes number 2
@@ -74,7 +74,7 @@ def test_what_differs_is_told_and_starts_from_scratch(weights: Path) -> None:
         assert torch.equal(value, (source if name in report.taken else before)[name])
 
 
-def test_half_precision_is_cast_and_the_networks_keep_theirs(tmp_path: Path) -> None:
+def test_half_precision_is_cast_to_the_precision_of_the_networks(tmp_path: Path) -> None:
     path = tmp_path / "half.safetensors"
     save_file({name: value.bfloat16() for name, value in all_state(networks(1)).items() if "num" not in name}, path)
     target = networks(2)
@@ -84,8 +84,8 @@ def test_half_precision_is_cast_and_the_networks_keep_theirs(tmp_path: Path) -> 
     assert torch.equal(weight, networks(1)["generator"][0].weight.bfloat16().float())  # type: ignore[index]
 
 
-def test_training_goes_on_from_there(weights: Path) -> None:
-    """Parameters stay the leaves that they were: an optimiser made before or after holds the right ones."""
+def test_training_continues_from_the_loaded_weights(weights: Path) -> None:
+    """Parameters stay the same leaf tensors, so an optimiser made before or after holds the right ones."""
     target = networks(2)
     parameter = next(target["generator"].parameters())
     load_initial(target, weights)
@@ -94,12 +94,14 @@ def test_training_goes_on_from_there(weights: Path) -> None:
     assert parameter.is_leaf
 
 
-def refused(path: Path, target: dict[str, nn.Module] | None = None) -> str:
+def rejected(path: Path, target: dict[str, nn.Module] | None = None) -> str:
     of = networks(2) if target is None else target
     before = all_state(of)
     with pytest.raises(UsageError) as error:
         load_initial(of, path)
-    assert all(torch.equal(value, before[name]) for name, value in all_state(of).items())  # nothing was half done
+    assert all(
+        torch.equal(value, before[name]) for name, value in all_state(of).items()
+    )  # nothing was loaded partially
     return str(error.value)
 
 
@@ -112,11 +114,11 @@ def test_a_pickle_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     for old_format in (False, True):
         torch.save(networks(1)["generator"].state_dict(), path, _use_new_zipfile_serialization=not old_format)
-        assert "are a pickle, which could run any code" in refused(path)
+        assert "are a pickle, and reading it could run arbitrary code" in rejected(path)
 
 
 def test_a_file_whose_header_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
-    """640 bytes of header begin with 80 02, as a pickle of protocol 2 does."""
+    """A header of 640 bytes starts with 80 02, like a pickle of protocol 2."""
     path = tmp_path / "weights.safetensors"
     tensors = all_state(networks(1))
     for padding in range(2000):
@@ -129,67 +131,67 @@ def test_a_file_whose_header_length_looks_like_a_pickle_is_read(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("content", [b"", b"\x08", b"not weights at all, but some text", bytes(64)])
-def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_another_kind_of_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(content)
-    assert "damaged, or no safetensors file" in refused(path)
+    assert "damaged or not a safetensors file" in rejected(path)
 
 
-def test_damage_is_noticed(weights: Path) -> None:
+def test_damage_is_detected(weights: Path) -> None:
     content = bytearray(weights.read_bytes())
     content[-3] ^= 1
     weights.write_bytes(content)
-    assert "its tensors are not those that were written" in refused(weights)
+    assert "its tensors are not those that were written" in rejected(weights)
     weights.write_bytes(content[:-8])
-    assert "damaged" in refused(weights)
+    assert "damaged" in rejected(weights)
 
 
-def test_a_missing_file_or_a_folder_is_refused(tmp_path: Path) -> None:
-    assert "No such file" in refused(tmp_path / "nothing.safetensors")
-    assert "cannot be read" in refused(tmp_path)
+def test_a_missing_file_or_a_folder_is_rejected(tmp_path: Path) -> None:
+    assert "No such file" in rejected(tmp_path / "nothing.safetensors")
+    assert "cannot be read" in rejected(tmp_path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_diverged_are_refused(weights: Path, value: float) -> None:
+def test_weights_that_diverged_are_rejected(weights: Path, value: float) -> None:
     weight = load_file(weights)["discriminator.2.weight"]
     weight[0, 0] = value
-    message = refused(changed(weights, {"discriminator.2.weight": weight}))
+    message = rejected(changed(weights, {"discriminator.2.weight": weight}))
     assert "'discriminator.2.weight'" in message
     assert "not finite" in message
 
 
 def test_a_value_beyond_the_networks_precision_is_not_finite_either(weights: Path) -> None:
     weight = load_file(weights)["discriminator.2.weight"].double() + 1e300
-    assert "not finite" in refused(changed(weights, {"discriminator.2.weight": weight}))
+    assert "not finite" in rejected(changed(weights, {"discriminator.2.weight": weight}))
 
 
-def test_whole_numbers_are_no_weights(weights: Path) -> None:
+def test_integers_are_not_weights(weights: Path) -> None:
     weight = torch.ones(1, 4, dtype=torch.int64)
-    assert "is of int64 where the model has float32" in refused(changed(weights, {"discriminator.2.weight": weight}))
+    assert "has the type int64, in the model float32" in rejected(changed(weights, {"discriminator.2.weight": weight}))
 
 
-def test_other_network_names_get_a_near_miss(tmp_path: Path) -> None:
+def test_other_network_names_get_a_suggestion(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"generater.0.weight": torch.ones(4, 2)}, path)
-    message = refused(path)
+    message = rejected(path)
     assert "it has the networks generater, the model generator, discriminator. Did you mean 'generator'?" in message
     assert "<network>.<parameter>" in message
 
 
-def test_nothing_fits_is_an_error_even_where_a_counter_would(tmp_path: Path) -> None:
+def test_it_is_an_error_if_nothing_fits_but_a_counter(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_file({"generator.1.num_batches_tracked": torch.tensor(7), "generator.0.weight": torch.ones(9, 9)}, path)
-    assert "generator.0.weight: 9×9 in the file, 4×2 in the model" in refused(path)
+    assert "generator.0.weight: 9×9 in the file, 4×2 in the model" in rejected(path)
     save_file({"generator.first.weight": torch.ones(4, 2)}, path)
-    assert "it has generator.first.weight, say, and the model generator.0.weight" in refused(path)
+    assert "the file has, for example, generator.first.weight, and the model generator.0.weight" in rejected(path)
     save_file({}, path)
-    assert "it has the networks none" in refused(path)
+    assert "it has the networks none" in rejected(path)
 
 
 def test_a_checkpoint_of_an_unfinished_training_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "cell.resume.safetensors"
     save_file({"network.generator.0.weight": torch.ones(4, 2)}, path, {"version": "1", "numbers": "{}"})
-    assert "unfinished training" in refused(path)
+    assert "unfinished training" in rejected(path)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -224,14 +226,14 @@ def test_a_pattern_freezes_what_it_matches() -> None:
     require_trainable(of, PHASES, names)
 
 
-def test_no_pattern_freezes_nothing() -> None:
+def test_without_a_pattern_nothing_is_frozen() -> None:
     of = networks(1)
     assert freeze(of, []) == []
     assert all(p.requires_grad for network in of.values() for p in network.parameters())
 
 
-def test_frozen_weights_stand_still_while_others_move() -> None:
-    """A gradient still passes through the frozen layer to what lies before it."""
+def test_frozen_weights_do_not_change_while_others_do() -> None:
+    """A gradient still passes through the frozen layer to the layers before it."""
     network = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))
     freeze({"discriminator": network}, ["discriminator.1.*"])
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -250,7 +252,7 @@ def test_running_averages_of_a_frozen_batch_norm_still_follow_the_data() -> None
     assert bool((norm.running_mean != 0).all())
 
 
-def test_a_pattern_without_a_match_gets_a_near_miss() -> None:
+def test_a_pattern_without_a_match_gets_a_suggestion() -> None:
     of = networks(1)
     with pytest.raises(
         UsageError, match=r"no parameter matches 'discriminater\.0\.\*'\. Did you mean 'discriminator\.0"
@@ -271,9 +273,9 @@ def test_a_phase_must_keep_something_to_train() -> None:
     with pytest.raises(UsageError, match="leaves the phase 'discriminator' nothing to train"):
         require_trainable(of, PHASES, names)
     both = [Phase("autoencoder", ("generator", "discriminator"), no_objective)]
-    require_trainable(of, both, names)  # one of its networks may be frozen whole
+    require_trainable(of, both, names)  # one of its networks may be frozen entirely
 
 
-def test_a_player_without_parameters_is_no_fault_of_freezing() -> None:
+def test_a_player_without_parameters_is_not_an_error() -> None:
     of = {**networks(1), "discriminator": nn.Flatten()}
     require_trainable(of, PHASES, freeze(of, ["generator.0.*"]))
