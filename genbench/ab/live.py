@@ -102,7 +102,7 @@ class LiveWorker:
             plan = make_plan(replace(request, models=known), self._catalogue, self._device.type)
             self._cells = dict(zip(cell_names(plan.cells), plan.cells, strict=True))
             plugins = plan.plugins
-            # Until here third-party plugins were described by another process: from here on they run in this one.
+            # So far third-party plugins were loaded in another process: from here on they run in this one.
             self._catalogue = load_catalogue([asdict(plugin) for plugin in plugins])
         return Prepared(
             genbench=__version__,
@@ -208,10 +208,10 @@ def _axes(cell: PlannedCell) -> dict[str, str]:
 
 
 def _settings(identity: CellIdentity) -> dict[str, OptionValue]:
-    """Return what decides how much work a step is; what is only measured or written has no part in it."""
+    """Return the settings that determine the work of a step, without those of measuring and writing."""
     found = {"loss": identity.loss.name, "dataset": identity.dataset.name, **settings_by_kind(identity)}
-    aside = ("images", "samples", "energy_seconds", "warmup_steps", "evaluate_every", "best_metric", "patience")
-    return {key: value for key, value in found.items() if key not in aside and not key.startswith("dataset.")}
+    excluded = ("images", "samples", "energy_seconds", "warmup_steps", "evaluate_every", "best_metric", "patience")
+    return {key: value for key, value in found.items() if key not in excluded and not key.startswith("dataset.")}
 
 
 def main() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import traceback
-
 from genbench.cell.memory_limits import is_out_of_memory
 from genbench.errors import GenbenchError
 from genbench.measure.user_frame import error_location
@@ -41,9 +38,3 @@ def _gpu_failure(text: str) -> str:
         f"the GPU failed or was lost ({first}); the following cells try it again. If they fail too, check whether "
         "nvidia-smi still lists it, and the system log for Xid errors, then: genbench run --resume"
     )
-
-
-def write_traceback() -> None:
-    """Write the traceback of the error being handled to the log; a full disk must not become a second error."""
-    with contextlib.suppress(OSError, ValueError):
-        traceback.print_exc()

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from genbench.data.readahead import RowReader, Rows
 from genbench.data.source import BatchSettings, Shard
 from genbench.errors import DataError
+from genbench.process.exit_status import describe_exit
 
 BATCHES_AHEAD = 4  # that are prefetched from the disk, and that each worker process gathers, ahead of the step
 
@@ -185,14 +186,13 @@ class _Batches(Dataset[tuple[Tensor, "Tensor | None"]]):
 
 def _worker_died(code: int) -> DataError:
     """Return the error for a worker process that exited with this code; a signal is a negative one."""
-    name = next((known.name for known in signal.Signals if known == -code), "")
-    if name == "SIGBUS":
+    if code == -signal.SIGBUS:
         return DataError(
             "A process that reads training images was killed by SIGBUS: the cache file was truncated, or the shared "
             "memory (/dev/shm) is full.",
             "Run again, which prepares the images again. Where shared memory is small, set loader_workers = 0.",
         )
     return DataError(
-        f"A process that reads training images {f'was killed by {name}' if name else f'exited with status {code}'}.",
+        f"A process that reads training images {describe_exit(code)}.",
         "Run again with --resume; where memory was short, use fewer loader_workers.",
     )

@@ -64,7 +64,7 @@ def train_together(job: Job, channel: WorkerChannel) -> Finished:
             answers = _launch(job, channel, folder)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            result = _failed(job, nproc * nnodes, rank, failure, folder, memory_kills)
+            result = _result_after_failure(job, nproc * nnodes, rank, failure, folder, memory_kills)
         except ExitedSilently as error:
             result = _stopped_by(job, f"rank {error.rank} of {nproc * nnodes}", 0)
         except RendezvousError as error:
@@ -187,7 +187,9 @@ def _detected_silent_exits(folder: str) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _failed(job: Job, processes: int, rank: int, failure: ProcessFailure, folder: str, memory_kills: int) -> CellResult:
+def _result_after_failure(
+    job: Job, processes: int, rank: int, failure: ProcessFailure, folder: str, memory_kills: int
+) -> CellResult:
     """Return the result of a cell one of whose ranks exited early, from the report that the rank left."""
     who = f"rank {rank} of {processes}"
     try:

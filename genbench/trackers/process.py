@@ -66,7 +66,7 @@ def main(descriptor: int) -> None:
 
 
 def run_facts(path: Path, record: RunRecord) -> RunFacts:
-    """Return what a reporter is told of a run."""
+    """Return the facts about a run that a reporter gets."""
     names = shown_names(record.cells)
     cells = [
         CellFacts(id=c.id, label=names[c.id], variant=c.variant, identity=msgspec.to_builtins(c.identity))

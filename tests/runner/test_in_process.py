@@ -42,7 +42,7 @@ def run_with_input(typed: str, *arguments: str, out: Path) -> Done:
 @pytest.fixture(scope="module")
 def debugged(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A run with a debugger: at the exception of one cell, and at the breakpoint of another."""
-    typed = "p local_value\nc\np local_value\nc\n"
+    typed = "p local_value\nq\np local_value\nc\n"
     out = tmp_path_factory.mktemp("debugged") / "run"
     return run_with_input(typed, "--models", "raises,breaks,works", "--pdb", out=out)
 
