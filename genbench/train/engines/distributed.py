@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from genbench.api.training import Batch, Objective, Phase
 from genbench.train.engine import Engine, Player
-from genbench.train.process_group import all_reduce_mean
+from genbench.train.process_group import average
 
 
 class DataParallel:
@@ -81,7 +81,7 @@ class _AveragedObjective:
         """
         gradients = torch.autograd.grad(first.total, self._trained, retain_graph=True, allow_unused=True)
         shares = torch.tensor([float(gradient is not None) for gradient in gradients], device=first.total.device)
-        all_reduce_mean(shares)
+        average(shares)
         used = [parameter for parameter, share in zip(self._trained, shares.tolist(), strict=True) if share]
         differs = any(0 < share < 1 for share in shares.tolist())  # from process to process
         if differs:
@@ -119,6 +119,6 @@ def average_all(tensors: Iterable[Tensor]) -> None:
         by_dtype.setdefault(tensor.dtype, []).append(tensor)
     for group in by_dtype.values():
         flat = torch.cat([tensor.reshape(-1) for tensor in group])
-        all_reduce_mean(flat)
+        average(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in group])
         torch._foreach_copy_(group, [part.view(t.shape) for part, t in zip(parts, group, strict=True)])
