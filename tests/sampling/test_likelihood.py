@@ -148,16 +148,16 @@ def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path
     request = make_request({**wanted, "samples": 16, "batch_size": 8}, ("vae.hidden=16",))
     identity = make_plan(request, catalogue, "cpu").cells[0].identity
     built = build_cell(identity, catalogue, data, CPU)
-    looks = Evaluator(
+    evaluator = Evaluator(
         built, identity, data, catalogue, CPU, tmp_path / "cell.best", contextlib.nullcontext, observes=False
     )
     for _ in range(4):
         built.engine.step()
-        looks.evaluate()
-    values = [point.estimates[0].value for point in looks.evaluations]
+        evaluator.evaluate()
+    values = [point.estimates[0].value for point in evaluator.evaluations]
     assert len({*values}) == len(values) == 4
-    assert looks.best is not None
-    assert looks.best.estimates[0].value == max(values)
+    assert evaluator.best is not None
+    assert evaluator.best.estimates[0].value == max(values)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
