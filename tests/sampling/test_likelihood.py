@@ -152,11 +152,11 @@ def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path
     looks = Evaluator(built, identity, data, catalogue, CPU, best, contextlib.nullcontext, draws_diversity_curve=False)
     for _ in range(4):
         built.engine.step()
-        looks.evaluate()
-    values = [point.estimates[0].value for point in looks.evaluations]
+        evaluator.evaluate()
+    values = [point.estimates[0].value for point in evaluator.evaluations]
     assert len({*values}) == len(values) == 4
-    assert looks.best is not None
-    assert looks.best.estimates[0].value == max(values)
+    assert evaluator.best is not None
+    assert evaluator.best.estimates[0].value == max(values)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

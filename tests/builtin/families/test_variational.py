@@ -91,9 +91,9 @@ def batch(count: int = 5, labels: Tensor | None = None, seed: int = 0, **setting
 
 def hear(given: genbench.Batch | None = None, **settings: Any) -> genbench.Posterior:
     options = {key: settings.pop(key) for key in ("samples", "deterministic", "uses_prior") if key in settings}
-    recorder = RecordingLoss(**options)
-    family(recorder.loss, **settings).objective(given or batch())
-    return recorder.heard[0]
+    recording = RecordingLoss(**options)
+    family(recording.loss, **settings).objective(given or batch())
+    return recording.heard[0]
 
 
 def test_each_image_has_as_many_latents_as_the_loss_requests() -> None:
@@ -171,15 +171,15 @@ def test_the_parameters_of_a_loss_are_trained_with_the_networks() -> None:
 @pytest.mark.parametrize("output", ["images", "logits"])
 def test_a_loss_receives_images_in_zero_to_one_and_logits_for_any_value_range(output: Any) -> None:
     if output == "logits":
-        wanted, low, high = family(recorder := RecordingLoss().loss, decoder=Decoder()), 0.0, 1.0
+        wanted, low, high = family(recording := RecordingLoss().loss, decoder=Decoder()), 0.0, 1.0
     else:
         wanted = family(
-            recorder := RecordingLoss().loss, decoder=Decoder(nn.Tanh()), value_range=(-1.0, 1.0), output=output
+            recording := RecordingLoss().loss, decoder=Decoder(nn.Tanh()), value_range=(-1.0, 1.0), output=output
         )
         low, high = -1.0, 1.0
     heard: list[genbench.Posterior] = []
     wanted.loss = dataclasses.replace(
-        recorder, objective=lambda p: heard.append(p) or genbench.Objective(p.mean.sum(), {}), deterministic=True
+        recording, objective=lambda p: heard.append(p) or genbench.Objective(p.mean.sum(), {}), deterministic=True
     )
     given = batch()
     given.images = given.images * (high - low) + low
@@ -190,11 +190,11 @@ def test_a_loss_receives_images_in_zero_to_one_and_logits_for_any_value_range(ou
 
 
 def test_losses_run_in_fp32_while_networks_run_in_bf16() -> None:
-    recorder = RecordingLoss(uses_prior=True, samples=2)
-    wanted = family(recorder.loss, precision="bf16")
+    recording = RecordingLoss(uses_prior=True, samples=2)
+    wanted = family(recording.loss, precision="bf16")
     with torch.autocast("cpu", torch.bfloat16):
         wanted.objective(batch())
-    posterior = recorder.heard[0]
+    posterior = recording.heard[0]
     tensors = [posterior.logits, posterior.mean, posterior.log_variance, posterior.latents, posterior.images]
     assert [tensor.dtype for tensor in tensors] == [torch.float32] * 5
 
