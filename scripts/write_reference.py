@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import genbench
 from genbench import errors, testing
-from genbench.api import evaluation, hookspecs, images, options, specs, training
+from genbench.api import evaluation, hookspecs, images, options, restriction, specs, training
 from genbench.testing import pytest_tests
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
@@ -35,6 +35,7 @@ Everything that a plugin imports, from `genbench` and, for its tests, from `genb
 SECTIONS = {  # module -> heading
     specs: "What hooks yield",
     options: "Options",
+    restriction: "Restrictions",
     images: "Images",
     training: "How networks learn",
     evaluation: "What is measured",
