@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import genbench
 from genbench import errors, testing
-from genbench.api import evaluation, hookspecs, images, options, specs, training
+from genbench.api import evaluation, hookspecs, images, options, restriction, specs, training
 from genbench.testing import pytest_tests
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -37,6 +37,7 @@ Everything that a plugin imports from `genbench` and, for its tests, from `genbe
 SECTIONS = {  # module -> heading
     specs: "Specs",
     options: "Options",
+    restriction: "Restrictions",
     images: "Images",
     training: "Training",
     evaluation: "Evaluation",

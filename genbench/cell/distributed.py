@@ -33,7 +33,7 @@ def stop_synchronising(engine: Engine) -> None:
 
 
 def interference_of_all(world: World, seen: Surroundings) -> Surroundings:
-    """Return the interference, where the other processes of this cell on this machine count as its own."""
+    """Return the interference, counting the other processes of this cell on this machine as its own."""
     shares = [
         share for machine, share in world.all_gather((world.machine, seen.own or 0.0)) if machine == world.machine
     ]

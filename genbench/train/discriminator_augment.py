@@ -21,8 +21,8 @@ from genbench.api.training import Augmentation
 from genbench.errors import UsageError
 from genbench.plan.remedies import check_augment_policy
 
-TRANSLATION = 0.125  # share of the side that an image is shifted by at most
-CUTOUT = 0.5  # share of the side that is erased
+TRANSLATION = 0.125  # largest shift, as a fraction of the side
+CUTOUT = 0.5  # erased fraction of the side
 ADAPT_EVERY = 4  # batches between adaptations of p
 SMALLEST_SIDE = 4  # pixels; smaller images cannot be shifted by an eighth of the side
 

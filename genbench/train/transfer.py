@@ -93,7 +93,7 @@ def freeze(networks: Mapping[str, nn.Module], patterns: Sequence[str]) -> list[s
 
 
 def require_trainable(networks: Mapping[str, nn.Module], phases: Sequence[Phase], frozen: Sequence[str]) -> None:
-    """Raise `UsageError` if freezing leaves a phase nothing to train; a whole network may be frozen otherwise."""
+    """Raise `UsageError` if freezing leaves a phase nothing to train; single networks may be frozen entirely."""
     for phase in phases:
         affected = any(name.startswith(f"{network}.") for network in phase.networks for name in frozen)
         trains = any(p.requires_grad for network in phase.networks for p in networks[network].parameters())

@@ -344,7 +344,7 @@ def test_the_default_policy_exists() -> None:
         (["colour"], "augment_policy: unknown name 'colour'. Did you mean 'color'?"),
         (["flip", "zoom"], "unknown name 'zoom'.\naugment_policy is a list of: color, translation, cutout, flip"),
         ([], "augment_policy is empty"),
-        (["flip", "flip"], "names 'flip' twice"),
+        (["flip", "flip"], "contains 'flip' twice"),
     ],
 )
 def test_an_invalid_policy_is_rejected(policy: list[str], message: str) -> None:
