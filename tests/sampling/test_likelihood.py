@@ -149,7 +149,9 @@ def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path
     identity = make_plan(request, catalogue, "cpu").cells[0].identity
     built = build_cell(identity, catalogue, data, CPU)
     best = tmp_path / "cell.best"
-    looks = Evaluator(built, identity, data, catalogue, CPU, best, contextlib.nullcontext, draws_diversity_curve=False)
+    evaluator = Evaluator(
+        built, identity, data, catalogue, CPU, best, contextlib.nullcontext, draws_diversity_curve=False
+    )
     for _ in range(4):
         built.engine.step()
         evaluator.evaluate()

@@ -82,6 +82,16 @@ MUTANTS: dict[str, list[Mutant]] = {
         Mutant(BUILD, f"{BUILD}    torch.set_num_threads(torch.get_num_threads() + 1)\n"),
         in_discriminator("torch.use_deterministic_algorithms(True)"),
     ],
+    "restrictions": [
+        Mutant(
+            "return genbench.AdversarialLoss(", "return genbench.AdversarialLoss(boundary=None, ", "losses", "penalised"
+        ),
+        Mutant(
+            'SMALL = {"latent_dim": 4,',
+            'SMALL = {"latent_dim": 4, "restrictions": '
+            '(genbench.Restriction(setting="precision", excludes=("fp32",), reason="it overflows"),),',
+        ),
+    ],
     "seeded": [
         Mutant(
             "        self.last = nn.Linear(width, 1)\n",

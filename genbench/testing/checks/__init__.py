@@ -13,6 +13,7 @@ from genbench.testing.checks import (
     networks,
     persistence,
     reporters,
+    restrictions,
 )
 
 CHECKS: tuple[Check, ...] = (
@@ -24,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     contract.full_range,
     contract.finite_steps,
     contract.process_untouched,
+    restrictions.restrictions,
     learning.seeded,
     learning.every_parameter_trains,
     learning.no_gradient_crosses,
