@@ -1,4 +1,4 @@
-"""Fixtures that the tests of several rooms share."""
+"""Settings and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile("steady")
 
-# Two threads per test process: what the smallest machines have; a test that needs another number sets it itself.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Two workers share the cores of the smallest machines, so each gets one thread; a test that needs more sets it itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
 
 @pytest.fixture(autouse=True)

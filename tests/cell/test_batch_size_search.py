@@ -144,7 +144,7 @@ def test_memory_of_a_failed_attempt_is_freed_before_the_next() -> None:
         ("CUDA error: unspecified launch failure\nCompile with", "failed", "(CUDA error: unspecified launch failure)"),
         ("CUDA error: an illegal memory access was encountered", "failed", "nvidia-smi"),
         ("No CUDA GPUs are available", "failed", "failed or was lost"),
-        ("CUDA error: device-side assert triggered", "failed", "index out of range"),
+        ("CUDA error: device-side assert triggered", "failed", "index is out of range"),
         ("shapes do not match", "failed", "RuntimeError: shapes do not match"),
     ],
 )

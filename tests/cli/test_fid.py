@@ -77,6 +77,7 @@ def distance(real: torch.Tensor, fake: torch.Tensor) -> float:
     return frechet_distance(statistics(transform(other)), statistics(transform(one)))
 
 
+@pytest.mark.slow
 def test_every_kind_of_image_set_gives_the_same_distance(
     folders: tuple[Path, Path], clothes: torch.Tensor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,7 +166,7 @@ def test_differences_between_the_image_sets_are_reported(
     colour = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     np.save(tmp_path / "colour.npy", colour)
     err = measure(capsys, folders[0], tmp_path / "colour.npy", *SMALL)["err"]
-    assert "the first side is grey, the second colour" in err
+    assert "the first image set is grey, the second colour" in err
     assert "images of 28×28, the second of 8×8" in err
     assert "40 images are not more than the 64 features" in err
 
@@ -228,8 +229,8 @@ def test_invalid_weights_are_refused(
         (["{real}", "{fake}", "--metrics", "fid", "--extractor", "fashion-cnn"], "No metric uses --extractor"),
         (["{real}", "{fake}", "--device", "gpu"], "Unknown device"),
         (["{real}", "--save-stats", "out.txt"], "not a .npz"),
-        (["gaussian-ring", "{fake}"], "no pictures"),
-        (["{real}/0000.png", "{fake}"], "is no .npy or .npz"),
+        (["gaussian-ring", "{fake}"], "contains no real images"),
+        (["{real}/0000.png", "{fake}"], "is neither .npy nor .npz"),
     ],
 )
 def test_invalid_arguments_are_usage_errors(

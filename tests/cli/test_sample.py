@@ -105,6 +105,7 @@ def grid(path: Path) -> np.ndarray:
         return np.asarray(image).astype(int)
 
 
+@pytest.mark.slow
 def test_the_training_seed_gives_the_sample_grid_of_the_run(trained, tmp_path):
     for name in ("gan-", "vae-elbo"):
         cell = trained.find_cell(name)
@@ -164,7 +165,7 @@ def test_a_missing_folder_of_images_is_named(trained, tmp_path, capsys, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     assert sample(trained, "vae-elbo", tmp_path / "pairs.png", "--reconstruct", "fotos") == 2
-    assert "Did you mean 'photos'?\nCheck --reconstruct; it is looked for in" in capsys.readouterr().err
+    assert "Did you mean 'photos'?\nCheck --reconstruct; the path is relative to" in capsys.readouterr().err
 
 
 def test_reconstructions_are_below_their_originals(trained, photos, tmp_path, capsys):

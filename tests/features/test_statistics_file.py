@@ -53,6 +53,7 @@ def test_files_are_exchanged_with_pytorch_fid(tmp_path: Path) -> None:
     assert frechet_distance(found.statistics, statistics(features)) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_an_example_of_pytorch_fid_gives_its_result(tmp_path: Path) -> None:
     """Means 0 and 1 under one identity covariance of 2048 features: 2048 (tests of pytorch-fid)."""
     d = 2048

@@ -308,6 +308,7 @@ def test_a_reference_without_spread_has_a_jackknife_too(rows: int) -> None:
     assert found.bias == pytest.approx(float(features.T.cov().trace()) / rows, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_debiasing_takes_four_fifths_of_the_bias(shift: float) -> None:
     """The reference is exact, and the distance of the distributions is shift² d."""
@@ -345,6 +346,7 @@ def simulation(reference: Statistics) -> Tensor:
     return simulate(5, 200, reference)
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_the_spread_over_repetitions(simulation: Tensor) -> None:
     values, errors, _ = simulation
     assert float(errors.square().mean().sqrt()) == pytest.approx(float(values.std()), rel=0.2)
@@ -373,6 +375,7 @@ def test_with_fewer_images_than_features_the_error_is_not_too_small_and_the_bias
 # What it needs
 
 
+@pytest.mark.slow
 def test_features_and_metrics_do_without_scipy() -> None:
     """Releases of scipy have broken, and removed, what other implementations call."""
     modules = [

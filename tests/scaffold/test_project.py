@@ -122,6 +122,7 @@ def test_new_packages_pass_ruff_for_names_of_any_length(folder: Path, tmp_path: 
         run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", ".", cwd=where, env={**os.environ})
 
 
+@pytest.mark.slow
 def test_installed_packages_are_listed_without_importing_torch(site: Path, tmp_path: Path) -> None:
     env = environment(site)
     listed = json.loads(run(sys.executable, "-m", "genbench", "list", "--json", cwd=tmp_path, env=env))
@@ -133,6 +134,7 @@ def test_installed_packages_are_listed_without_importing_torch(site: Path, tmp_p
     run(sys.executable, "-c", f"{imports}; import sys; assert 'torch' not in sys.modules", cwd=tmp_path, env=env)
 
 
+@pytest.mark.slow
 def test_the_tests_of_a_new_model_pass(folder: Path, site: Path) -> None:
     project = PROJECTS[0]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]

@@ -247,14 +247,31 @@ def conforming(kind: Kind) -> str:
     return CONFORMING_REPORTER if kind == "reporters" else CONFORMING
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [*SUBJECTS, ("reporters", "diary")])
 def test_a_conforming_plugin_violates_no_rule(kind: Kind, name: str, tmp_path: Path) -> None:
     assert {o.check: o.reason for o in check_all(tmp_path, conforming(kind), kind, name) if o.verdict == "failed"} == {}
 
 
-@pytest.mark.parametrize(
-    ("rule", "mutant"), [pytest.param(r, m, id=f"{r}-{n}") for r, ms in MUTANTS.items() for n, m in enumerate(ms)]
+QUICK = (
+    "documented-0",
+    "builds-0",
+    "image-shapes-0",
+    "dataset-contract-0",
+    "metric-contract-0",
+    "extractor-contract-0",
 )
+
+
+def mutants() -> Iterator[object]:
+    """Yield every mutant; each costs a run of all rules, so most of them are slow."""
+    for rule, changes in MUTANTS.items():
+        for number, mutant in enumerate(changes):
+            name = f"{rule}-{number}"
+            yield pytest.param(rule, mutant, id=name, marks=() if name in QUICK else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("rule", "mutant"), mutants())
 def test_a_mutant_violates_its_rule_and_no_other(
     rule: str, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -393,6 +393,7 @@ def _title(recipe: dict[str, Any]) -> str:
     return "-".join(str(value) for value in recipe.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", REMEDIES, ids=_title)
 def test_no_remedy_reads_tensors_on_the_host(catalogue: Catalogue, recipe: dict[str, Any]) -> None:
     engine = built(catalogue, **_of(recipe)).engine
@@ -404,6 +405,7 @@ def test_no_remedy_reads_tensors_on_the_host(catalogue: Catalogue, recipe: dict[
     assert "aten::_local_scalar_dense" not in counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", REMEDIES, ids=_title)
 def test_every_remedy_resumes_exactly_from_a_checkpoint(
     catalogue: Catalogue, recipe: dict[str, Any], tmp_path: Path

@@ -20,10 +20,13 @@ OPTIONS = [
 ]
 SLOW = ("compiles", "bounded-memory")  # asked of one model of each family
 
-test_models = conformance(*NAMES, skip=SLOW)
-test_one_model_of_each_family = conformance("dcgan", "vae", "vq-vae", only=SLOW)
-test_losses = conformance(*LOSSES, skip=SLOW)
-test_families = conformance(*FAMILIES, skip=SLOW)
+QUICK = ("gan", "vae")  # the others, whose networks are larger, follow the same rules in the slow tests
+
+test_quick_models = conformance(*QUICK, skip=SLOW)
+test_models = pytest.mark.slow(conformance(*[name for name in NAMES if name not in QUICK], skip=SLOW))
+test_one_model_of_each_family = pytest.mark.slow(conformance("dcgan", "vae", "vq-vae", only=SLOW))
+test_losses = pytest.mark.slow(conformance(*LOSSES, skip=SLOW))
+test_families = pytest.mark.slow(conformance(*FAMILIES, skip=SLOW))
 
 
 @pytest.mark.parametrize("name", NAMES)

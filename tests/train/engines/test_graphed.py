@@ -120,6 +120,7 @@ def streamed() -> str:
     return next(mode for mode in get_args(get_type_hints(Recipe)["input"]) if mode != "resident")
 
 
+@pytest.mark.slow
 def test_compiled_networks_are_captured(catalogue: Catalogue) -> None:
     """With the backend that needs no compiler, compiled networks give the same results replayed as run."""
     compiled, replayed = (engine_of(catalogue, "vae") for _ in range(2))
