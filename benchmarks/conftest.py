@@ -17,6 +17,12 @@ if "torch" not in sys.modules:
     os.environ.update(worker_environment())  # the settings of a worker; OpenMP reads them when torch loads it
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run in one process: a second worker would disturb the timings."""
+    config.option.numprocesses, config.option.dist = 0, "no"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--device", default="cpu", help="device that the targets of benchmarks/ run on: cpu, cuda")
 

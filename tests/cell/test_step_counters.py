@@ -107,7 +107,7 @@ def unfrozen_discriminator(engine: Engine) -> None:
 def forgotten_channels_last(engine: Engine) -> None:
     for network in engine.networks.values():
         network.to(memory_format=torch.contiguous_format)
-    engine.data.normalise.memory_format = torch.contiguous_format  # type: ignore[attr-defined]
+    engine.data.finish.normalise.memory_format = torch.contiguous_format  # type: ignore[attr-defined]
 
 
 def doubled_layer(engine: Engine) -> None:

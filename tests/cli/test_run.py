@@ -288,7 +288,7 @@ def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, mon
     done = run(*TINY, *SMALL_VAE, "--datasets", "folder:photos", "--dry-run", out=tmp_path / "run")
     assert done.code == 2
     assert "The folder photos does not exist" in done.err
-    assert f"looked for in {tmp_path}" in done.err
+    assert f"the path is relative to {tmp_path}" in done.err
 
 
 def test_relative_paths_of_a_plan_resolve_from_another_directory(
