@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Subset
 from torchvision import datasets, transforms
 
 from genbench.builtin.datasets import fashion_mnist_mini
-from genbench.builtin.datasets.folder import held_out
+from genbench.builtin.datasets.folder import choose_held_out
 
 SIZE = 64
 Transform = Callable[[Image.Image], Tensor]
@@ -70,4 +70,4 @@ def colour_images(root: Path) -> Dataset[Any]:
         transforms.Normalize(half, half),
     ]
     found = datasets.ImageFolder(str(root), transforms.Compose(steps))
-    return Subset(found, [i for i, is_held_out in enumerate(held_out(found.targets)) if not is_held_out])
+    return Subset(found, [i for i, is_held_out in enumerate(choose_held_out(found.targets)) if not is_held_out])

@@ -19,7 +19,7 @@ def t_tail(t: float, degrees: float) -> float:
         raise ValueError(f"no tail of Student's t at {t} with {degrees} degrees of freedom")
     if math.isinf(t):
         return 0.0 if t > 0 else 1.0
-    tail = 0.5 * _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t))
+    tail = 0.5 * _incomplete_beta(degrees / 2, 0.5, degrees / (degrees + t * t), t * t / (degrees + t * t))
     return tail if t >= 0 else 1.0 - tail
 
 
@@ -40,12 +40,12 @@ def t_quantile(probability: float, degrees: float) -> float:
     return (low + high) / 2
 
 
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Return I_x(a, b)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
+def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:
+    """Return I_x(a, b); y is 1 - x, given because near x = 1 the difference has few correct digits."""
+    if x <= 0 or y <= 0:
+        return float(y <= 0)
     if x > (a + 1) / (a + b + 2):  # the fraction converges slowly here, and that of the mirror image fast
-        return 1 - _incomplete_beta(b, a, 1 - x)
+        return 1 - _incomplete_beta(b, a, y, x)
     logarithm = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     return math.exp(logarithm) / (a * _fraction(a, b, x))
 

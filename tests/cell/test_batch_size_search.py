@@ -28,7 +28,7 @@ class Channel:
         pass
 
 
-def find(attempt: Callable[[int], None], failed: int, stop: bool = False, seconds: float = 5.0) -> str:
+def find(attempt: Callable[[int], None], failed: int, stop: bool = False, seconds: float = 60.0) -> str:
     return search_batch_size(attempt, failed, Channel(stop), seconds)  # type: ignore[arg-type]
 
 

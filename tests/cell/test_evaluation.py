@@ -47,7 +47,7 @@ def test_values_become_bytes_by_rounding_to_the_nearest_level_and_clamping() -> 
 def test_the_requested_number_of_images_is_drawn_in_batches_of_one_size_if_that_matters(
     model: str, whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampler, "_wants_one_size", lambda device: whole)
+    monkeypatch.setattr(sampler, "_prefers_fixed_size", lambda device: whole)
     made, sizes = cell(model), []
     generator = made[0].sampled_networks["decoder" if model == "vae" else "generator"]
     hook = generator.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
@@ -71,7 +71,7 @@ def test_the_first_images_are_the_same_however_many_are_drawn(model: str) -> Non
 def test_a_reconstruction_does_not_depend_on_the_rest_of_its_batch(
     whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sampler, "_wants_one_size", lambda device: whole)
+    monkeypatch.setattr(sampler, "_prefers_fixed_size", lambda device: whole)
     made = cell("conv-vae")
     built, _, data = made
     found = drawn(2, made, reconstruct=True).reconstructions

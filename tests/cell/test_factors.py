@@ -65,8 +65,8 @@ def test_the_hash_is_that_of_the_images() -> None:
 @pytest.mark.parametrize(
     ("factors", "named"),
     [
-        ({"x": torch.zeros(3)}, "the factors are x, but x, Größe/µ declared"),
-        ({**GOOD, "y": torch.zeros(3)}, "y, but x"),
+        ({"x": torch.zeros(3)}, "returned the factors x, but the spec declares x, Größe/µ"),
+        ({**GOOD, "y": torch.zeros(3)}, "y, but the spec declares x"),
         ({**GOOD, "x": torch.zeros(4)}, "factor 'x' is torch.float32 (4,)"),
         ({**GOOD, "x": torch.zeros(3, 1)}, "factor 'x' is torch.float32 (3, 1)"),
         ({**GOOD, "x": torch.tensor([0.0, 1.0, float("nan")])}, "not one finite number"),

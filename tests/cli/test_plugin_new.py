@@ -49,8 +49,8 @@ def test_a_folder_with_a_space_is_quoted() -> None:
         (["fd", "--kind", "metric"], "'fd' is reserved"),
         (["numpy"], "A package 'numpy' is already installed"),
         (["my-data", "--kind", "dataset", "--family", "variational"], "--family does not apply to a dataset"),
-        (["../up"], "cannot be the name"),
-        (["class"], "stand in the way of Python's own"),
+        (["../up"], "is not a valid name for a plugin"),
+        (["class"], "would conflict with an existing package or keyword"),
     ],
 )
 def test_an_invalid_name_is_refused_and_nothing_is_written(arguments: list[str], cause: str, tmp_path: Path) -> None:
