@@ -61,6 +61,7 @@ def test_the_table_and_show_report_best_and_last(trained: Done) -> None:
     assert "best weights" in shown.stdout
 
 
+@pytest.mark.slow
 def test_patience_ends_a_training_that_no_longer_improves(tmp_path: Path) -> None:
     # Without a learning rate nothing gets better: one evaluation, and two that are not better.
     stop = ("--learning-rate", "0", "--evaluate-every", "64", "--patience", "2", "--images", "6400")
@@ -73,6 +74,7 @@ def test_patience_ends_a_training_that_no_longer_improves(tmp_path: Path) -> Non
     assert cell.best.images == 64
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_with_its_evaluations_and_its_patience(tmp_path: Path) -> None:
     recipe = (*WATCHED, "--evaluate-every", "640", "--images", str(32 * 200))
     slow = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
@@ -122,6 +124,7 @@ def test_a_transfer_reports_what_was_loaded(trained: Done, transferred: Done) ->
     assert cell.notes == []
 
 
+@pytest.mark.slow
 def test_a_transfer_into_another_shape_loads_what_fits(trained: Done, tmp_path: Path) -> None:
     (source,) = trained.run_cells
     wider = run(*SMALL, "--init-from", f"{trained.run}:{source.id}", "--set", "vae.latent_dim=8", out=tmp_path / "run")
@@ -133,6 +136,7 @@ def test_a_transfer_into_another_shape_loads_what_fits(trained: Done, tmp_path: 
     assert any(note.endswith(f"the other {left} start from scratch") for note in cell.notes)
 
 
+@pytest.mark.slow
 def test_weights_that_have_changed_since_the_plan_are_rejected(trained: Done, tmp_path: Path) -> None:
     (source,) = trained.run_cells
     copy = tmp_path / "weights.safetensors"
@@ -147,6 +151,7 @@ def test_weights_that_have_changed_since_the_plan_are_rejected(trained: Done, tm
     assert "has changed since this run was planned" in again.reason
 
 
+@pytest.mark.slow
 def test_a_divergence_names_the_first_bad_step_and_parameter(tmp_path: Path) -> None:
     recipe = ("--optimizer", "sgd", "--learning-rate", "1e9", "--images", "960")
     (cell,) = run(*SMALL, *recipe, out=tmp_path / "run").run_cells
@@ -167,6 +172,7 @@ def test_curves_hold_terms_gradient_norms_and_diversity(trained: Done) -> None:
     assert "energy_seconds = 0" in cell.energy.reason
 
 
+@pytest.mark.slow
 def test_sampled_weights_and_statistics_are_stated(tmp_path: Path) -> None:
     recipe = ("--models", "gan", "--set", "gan.width=8", "--ema-half-life", "100", "--seeds", "0")
     averaged = run(*TINY, *recipe, out=tmp_path / "averaged")

@@ -46,6 +46,7 @@ def test_without_a_penalty_there_is_nothing_to_note(loss: object) -> None:
     assert penalty_with_batch_norm(loss, NORMED, "x") == []
 
 
+@pytest.mark.slow
 def test_the_notes_are_stored_with_the_cell(tmp_path: Path) -> None:
     settings = ("--set", "gan.width=8", "--set", "dcgan.width=4", "--set", "r1.gamma=0", "--set", "r1.penalty_every=3")
     done = run(*TINY, "--models", "gan,dcgan", "--losses", "r1,dragan", *settings, out=tmp_path / "run")
@@ -57,6 +58,7 @@ def test_the_notes_are_stored_with_the_cell(tmp_path: Path) -> None:
     assert note.startswith("the penalty of dragan")
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_image_fails_with_the_layer_and_a_remedy(tmp_path: Path) -> None:
     (cell,) = run(*TINY, "--models", "gan", "--batch-size", "1", out=tmp_path / "run").run_cells
     assert cell.status == "failed"

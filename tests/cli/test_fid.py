@@ -98,6 +98,7 @@ def test_every_kind_of_image_set_gives_the_same_distance(
             assert estimate["protocol"]["n_reference"] == 150
 
 
+@pytest.mark.slow
 def test_a_split_of_a_dataset(capsys: pytest.CaptureFixture[str]) -> None:
     catalogue = discover([])
     sides = [
@@ -139,6 +140,7 @@ def test_statistics_allow_only_the_frechet_distance(
     assert found["code"] == 5
 
 
+@pytest.mark.slow
 def test_the_reference_is_read_once_and_again_when_it_changes(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +255,7 @@ def test_a_name_of_both_a_dataset_and_a_folder_is_ambiguous(
     assert measure(capsys, "fashion-mnist-mini@test", "./fashion-mnist-mini", *SMALL)["fake"]["n"] == 20
 
 
+@pytest.mark.slow
 def test_a_trained_cell_is_sampled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = run(*TINY, "--models", "gan", "--set", "gan.width=8", out=tmp_path / "run")
     assert done.code == 0, done.err

@@ -65,6 +65,7 @@ def _acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expose(tmp_path / "site", monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_acme")
 def test_a_plugin_is_shown_with_everything_it_registers_and_why_a_model_cannot_be_built() -> None:
     models = {data["name"]: data for data in json.loads(invoke("acme-models", "--json").stdout)}
@@ -117,6 +118,7 @@ def test_results_of_a_run_are_shown_with_their_errors_and_without_one_it_says_so
     assert [result["cell"] for result in shown["results"]] == ["gan-1", "gan-2"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_acme")
 def test_an_unknown_or_quarantined_plugin_is_an_error_with_a_remedy() -> None:
     with pytest.raises(UsageError, match="Did you mean 'dcgan'"):

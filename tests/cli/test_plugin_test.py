@@ -19,6 +19,7 @@ def invoke(*arguments: str) -> Result:
     return CliRunner().invoke(command, ["test", *arguments], standalone_mode=False, catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_file_is_tested_whole_with_a_line_for_each_rule_and_an_explanation_of_each_failure(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(CONFORMING.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))
@@ -35,6 +36,7 @@ def test_a_file_is_tested_whole_with_a_line_for_each_rule_and_an_explanation_of_
     assert lines.count("  ok       documented") == 10
 
 
+@pytest.mark.slow
 def test_json_contains_the_rule_and_options_can_be_set() -> None:
     done = invoke("tiny", "--plugin", str(CONFORMING), "--set", "tiny.width=4", "--json", "--only", "norm-epsilon")
     assert done.return_value == ExitCode.OK
@@ -79,6 +81,7 @@ def test_a_file_that_failed_to_load_is_suggested_as_the_source_of_an_unknown_nam
     assert "RuntimeError: no licence" in error.value.cure
 
 
+@pytest.mark.slow
 def test_a_model_of_a_misspelt_family_gets_a_suggestion(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(CONFORMING.read_text().replace('family="adversarial", build', 'family="adversarail", build'))

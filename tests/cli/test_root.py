@@ -169,6 +169,7 @@ def test_a_full_disk_behind_standard_output_is_reported() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_environment_as_json() -> None:
     done = subprocess.run([*GENBENCH, "env", "--json"], capture_output=True, text=True, check=True)
     facts = json.loads(done.stdout)

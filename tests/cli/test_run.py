@@ -47,6 +47,7 @@ def test_an_impossible_request_is_refused_with_cause_and_remedy(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_missing_cuda_device_is_a_usage_error(tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = run("--profile", "smoke", *SMALL_VAE, "--device", "cuda", out=out, CUDA_VISIBLE_DEVICES="")
@@ -150,6 +151,7 @@ def test_a_run_writes_its_files_and_the_parent_process_stays_small(tmp_path: Pat
     assert "\x1b" not in done.err
 
 
+@pytest.mark.slow
 def test_quiet_prints_only_failures_and_the_table(tmp_path: Path) -> None:
     losses = ("--losses", "elbo,minimax")
     done = run(*TINY, "--models", "sound,raises-in-build", *losses, "--quiet", out=tmp_path / "run")
@@ -193,6 +195,7 @@ def test_a_terminal_shows_progress_and_gets_its_cursor_back(tmp_path: Path) -> N
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
+@pytest.mark.slow
 def test_files_in_the_working_directory_do_not_shadow_modules(tmp_path: Path) -> None:
     """The console script does not import from the working directory; nor do the processes that it starts."""
     (tmp_path / "random.py").write_text("raise RuntimeError('a file of the user was imported')")
@@ -224,6 +227,7 @@ def test_files_in_the_working_directory_do_not_shadow_modules(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     for label in ("a", "b"):
@@ -268,6 +272,7 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
     assert str(empty) in none.run_cells[0].reason
 
 
+@pytest.mark.slow
 def test_a_dry_run_reports_which_cells_would_fail(tmp_path: Path) -> None:
     wrong = ("--models", "gan,vae", "--set", 'gan.freeze=["generator.0.wieght"]', "--dry-run")
     done = run(*TINY, *wrong, out=tmp_path / "run")
@@ -277,6 +282,7 @@ def test_a_dry_run_reports_which_cells_would_fail(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_reports_settings_without_effect(tmp_path: Path) -> None:
     done = run(*TINY, *SMALL_VAE, "--set", "elbo.sigma=0.1", "--momentum", "0.5", "--dry-run", out=tmp_path / "run")
     assert done.code == 0
@@ -291,6 +297,7 @@ def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, mon
     assert f"the path is relative to {tmp_path}" in done.err
 
 
+@pytest.mark.slow
 def test_relative_paths_of_a_plan_resolve_from_another_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +325,7 @@ def test_relative_paths_of_a_plan_resolve_from_another_directory(
     assert (resumed.id, resumed.status) == (cell.id, "ok")
 
 
+@pytest.mark.slow
 def test_a_run_whose_plugin_changed_is_not_resumed(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(FAULTS.read_text())
@@ -331,6 +339,7 @@ def test_a_run_whose_plugin_changed_is_not_resumed(tmp_path: Path) -> None:
     assert "results of both would not be comparable" in resumed.err
 
 
+@pytest.mark.slow
 def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(FAULTS.read_text())
@@ -349,6 +358,7 @@ def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> 
     assert "The metric 'broken-metric' was planned with" in resumed.err
 
 
+@pytest.mark.slow
 def test_failed_cells_set_the_exit_code_even_if_nobody_reads_the_table(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)

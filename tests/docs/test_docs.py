@@ -192,6 +192,7 @@ def test_the_example_plugin_runs_beside_a_built_in_model(tmp_path: Path) -> None
     ]
 
 
+@pytest.mark.slow
 def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp_path: Path) -> None:
     files = []
     for block in blocks(DOCS["plugins"], "python"):

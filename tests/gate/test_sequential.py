@@ -40,6 +40,7 @@ def test_the_same_code_raises_no_alarm_and_is_passed() -> None:
     assert verdicts[Verdict.OK] + verdicts[Verdict.IMPROVED] >= 950
 
 
+@pytest.mark.slow
 def test_a_slowdown_exactly_at_the_limit_raises_alarms_at_the_stated_rate() -> None:
     verdicts, _ = simulate(0.05, 0.05, seed=2, trials=2_000)
     assert verdicts[Verdict.REGRESSED] / 2_000 <= LOOKS.error + 0.008  # 3.5 standard errors
@@ -58,6 +59,7 @@ def test_with_a_limit_of_zero_the_same_code_is_inconclusive() -> None:
     assert verdicts[Verdict.INCONCLUSIVE] >= 285
 
 
+@pytest.mark.slow
 def test_ten_cells_raise_no_more_false_alarms_than_one() -> None:
     draws = random.Random(6)
     alarms = 0

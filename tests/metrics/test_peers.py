@@ -73,6 +73,7 @@ def relative(found: float, expected: float) -> float:
 # pytorch-fid: the same, from files to distance
 
 
+@pytest.mark.slow
 def test_from_files_to_distance_as_pytorch_fid(
     extractor: Any, weights: Path, pictures: tuple[Tensor, Tensor], tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_distance_of_features_as_pytorch_fid() -> None:
 # torch-fidelity
 
 
+@pytest.mark.slow
 def test_features_and_logits_of_the_tensorflow_variant_as_torch_fidelity(
     extractor: Any, weights: Path, pictures: tuple[Tensor, Tensor]
 ) -> None:

@@ -73,6 +73,7 @@ def test_random_numbers_may_be_drawn_if_randomness_is_false() -> None:
     assert changes == []
 
 
+@pytest.mark.slow
 def test_a_torch_that_is_imported_inside_is_compared_with_a_fresh_one(tmp_path: Path) -> None:
     program = """
 from genbench.plugins.process_guard import preserved_process_state

@@ -72,6 +72,7 @@ def test_every_cell_and_every_table_says_that_timings_are_not_valid(debugged: Do
     )  # nothing of a live display, nor of libraries
 
 
+@pytest.mark.slow
 def test_a_worker_trains_the_same_weights_and_its_speed_does_not_compare(debugged: Done) -> None:
     usual = run_with_input("", "--models", "works", out=debugged.run.parent / "usual")
     assert usual.code == 0, usual.err
@@ -84,6 +85,7 @@ def test_a_worker_trains_the_same_weights_and_its_speed_does_not_compare(debugge
     assert "disturbed differs (in-process, none)" in footnote
 
 
+@pytest.mark.slow
 def test_quitting_the_debugger_at_a_breakpoint_interrupts_the_run(tmp_path: Path) -> None:
     done = run_with_input("q\n", "--models", "breaks,works", "--in-process", out=tmp_path / "run")
     assert done.code == 130

@@ -53,6 +53,7 @@ def test_a_fault_in_a_rank_has_its_status_and_a_reason(faults: Done, model: str,
     assert re.search(reason, cell.reason, re.DOTALL), cell.reason
 
 
+@pytest.mark.slow
 def test_two_processes_produce_one_result(faults: Done) -> None:
     cell = faults.cells["sound"]
     assert (cell.status, cell.reason, cell.steps, cell.images) == ("ok", "", 2, 64)
@@ -70,6 +71,7 @@ def test_two_processes_produce_one_result(faults: Done) -> None:
     assert cell.flops_per_image == alone.flops_per_image
 
 
+@pytest.mark.slow
 def test_a_killed_rank_fails_its_cell_only_and_the_other_rank_exits(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow,sound", out=tmp_path / "run", **SLOW)
     going.mark("training")
@@ -83,6 +85,7 @@ def test_a_killed_rank_fails_its_cell_only_and_the_other_rank_exits(tmp_path: Pa
     assert done.cells["sound"].status == "ok"
 
 
+@pytest.mark.slow
 def test_killing_the_supervisor_kills_the_ranks(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")
@@ -92,6 +95,7 @@ def test_killing_the_supervisor_kills_the_ranks(tmp_path: Path) -> None:
     wait_until_gone(processes)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_resumes_exactly(tmp_path: Path) -> None:
     """Including dropout, noise and augmentation of each rank: the weights equal those of an uninterrupted training."""
     how = (*LONG, "--models", "slow", "--augment-flip", "0.5", "--augment-rotate", "10")
@@ -115,6 +119,7 @@ def test_an_interrupted_training_resumes_exactly(tmp_path: Path) -> None:
     assert all(torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_time_limit_ends_the_ranks(tmp_path: Path) -> None:
     going = start(*TWO, "--models", "hangs", "--timeout", "4", out=tmp_path / "run")
     going.mark("hanging")
@@ -124,6 +129,7 @@ def test_a_time_limit_ends_the_ranks(tmp_path: Path) -> None:
     wait_until_gone(both)
 
 
+@pytest.mark.slow
 def test_two_runs_train_one_cell_after_the_other_together(tmp_path: Path) -> None:
     """As on two machines: each run has a directory of its own, and one of them gets the results."""
     with socket.socket() as free:

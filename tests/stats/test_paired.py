@@ -78,6 +78,7 @@ def test_a_detectable_effect_is_detected_at_the_stated_power() -> None:
     assert found / 2_000 == pytest.approx(power, abs=0.04)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_at_the_stated_rate() -> None:
     draws = random.Random(11)
     for blocks in (2, 5, 12):

@@ -106,6 +106,7 @@ def test_eager_training_repeats_bit_for_bit(model: str, precision: str) -> None:
     assert exceeded(check_execution(engine, Eager(), eager)) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
     ("error", "loss"),

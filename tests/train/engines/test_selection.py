@@ -153,6 +153,7 @@ def test_the_selection_does_not_affect_training(offer: Offer) -> None:
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_a_cell_records_what_was_used_and_why(tmp_path: Path) -> None:
     done = run(*TINY, "--models", "vae", "--set", "vae.hidden=16", "--engine", "graph", out=tmp_path / "run")
     (cell,) = done.run_cells
