@@ -15,6 +15,10 @@ hypothesis.settings.load_profile("steady")
 # Two workers share the cores of the smallest machines, so each gets one thread; a test that needs more sets it itself.
 os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 
+# A pytest that a test starts is no worker of pytest-xdist: pytest-benchmark would time nothing in it.
+for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+    del os.environ[_name]
+
 
 @pytest.fixture(autouse=True)
 def _no_user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:

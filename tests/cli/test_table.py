@@ -81,7 +81,7 @@ def test_the_time_to_a_target(tmp_path: Path) -> None:
     assert text.splitlines()[1] == "cell,gan,320"
     for wrong, why in (
         ("fd-cn=40", "Did you mean 'fd-cnn'"),
-        ("fd-cnn", "cannot be read"),
+        ("fd-cnn", "is not valid"),
         ("fd-cnn=nan", "cannot be"),
     ):
         with pytest.raises(UsageError, match=why):
