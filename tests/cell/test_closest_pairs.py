@@ -21,7 +21,7 @@ def test_the_closest_pairs_are_drawn_shown_and_named(
     assert (cell.status, cell.notes) == ("ok", [])
     path, asked = RunDirectory(done.run).closest_path(cell.id), metrics == "memorisation"
     assert path.is_file() == asked
-    assert ("the samples nearest to training images" in (done.run / "report.html").read_text()) == asked
+    assert ("the samples closest to training images" in (done.run / "report.html").read_text()) == asked
     assert invoke(["show", str(done.run)]) == 0
     assert (f"closest pairs: {path}" in capsys.readouterr().out) == asked
     if asked:

@@ -82,7 +82,7 @@ def test_the_time_to_a_target(tmp_path: Path) -> None:
     for wrong, why in (
         ("fd-cn=40", "Did you mean 'fd-cnn'"),
         ("fd-cnn", "is not valid"),
-        ("fd-cnn=nan", "cannot be"),
+        ("fd-cnn=nan", "is not valid"),
     ):
         with pytest.raises(UsageError, match=why):
             table(run, "--target", wrong)
