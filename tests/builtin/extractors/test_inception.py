@@ -163,7 +163,7 @@ def test_a_file_named_after_the_published_hash_must_have_it(
     path = tmp_path / name
     path.write_bytes(weights.read_bytes())
     monkeypatch.setenv(inception_weights.VARIABLE, str(path))
-    with pytest.raises(ExtractorUnavailable, match=r"not the 6726825d… of its name.*delete it"):
+    with pytest.raises(ExtractorUnavailable, match=r"instead of the 6726825d… of its name.*delete it"):
         inception.load(CPU)
 
 
@@ -235,7 +235,7 @@ def test_the_published_address_is_the_one_that_pytorch_fid_uses(monkeypatch: pyt
 
 def test_a_variable_that_is_not_a_file_is_an_error_and_starts_no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(inception_weights.VARIABLE, "nowhere.pth")
-    with pytest.raises(ExtractorUnavailable, match=r"GENBENCH_INCEPTION_WEIGHTS names nowhere\.pth"):
+    with pytest.raises(ExtractorUnavailable, match=r"GENBENCH_INCEPTION_WEIGHTS is nowhere\.pth, which is not a file"):
         inception.load(CPU)
 
 
