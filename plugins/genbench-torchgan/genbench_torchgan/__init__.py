@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import genbench
 
+requires_api = "1.1"  # Restriction
+
 SIZES = (16, 32, 64, 128)  # torchgan's stages need powers of 2, at least 16
 SHAPES = tuple((channels, size, size) for size in SIZES for channels in (1, 3))
 DCGAN = "Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434"
@@ -89,7 +91,13 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
 
 
 def _loss(
-    name: str, target: str, formula: str, source: str, options: type, recipe: dict[str, float | str] | None = None
+    name: str,
+    target: str,
+    formula: str,
+    source: str,
+    options: type,
+    recipe: dict[str, float | str] | None = None,
+    restrictions: tuple[genbench.Restriction, ...] = (),
 ) -> genbench.LossSpec:
     return genbench.LossSpec(
         name=name,
@@ -100,6 +108,7 @@ def _loss(
         source=source,
         options=options,
         recipe=recipe or {},
+        restrictions=restrictions,
     )
 
 
@@ -127,4 +136,9 @@ def genbench_losses() -> Iterable[genbench.LossSpec]:
         "Arjovsky et al. 2017, Wasserstein GAN, arXiv:1701.07875, algorithm 1",
         WassersteinOptions,
         recipe={"optimizer": "rmsprop", "learning_rate": 5e-5, "discriminator_steps": 5},
+        restrictions=(
+            genbench.Restriction(
+                setting="augment_discriminator", excludes=("ada",), reason="the critic has no decision boundary"
+            ),
+        ),
     )
