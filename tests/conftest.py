@@ -12,8 +12,9 @@ hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", max_examples=1000, deadline=None)
 hypothesis.settings.load_profile("steady")
 
-# Two workers share the cores of the smallest machines, so each gets one thread; a test that needs more sets it itself.
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+# Two workers share the cores of the smallest machines: with two threads each, tests take up to eighty times longer.
+# A test that needs more threads sets it itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A pytest that a test starts is no worker of pytest-xdist: pytest-benchmark would time nothing in it.
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:

@@ -74,6 +74,8 @@ def test_an_error_other_than_memory_ends_the_search_with_what_is_known() -> None
     assert find(attempt, 64) == "batch_size 64 does not fit, nor does 16"
 
 
+# The alarm may interrupt a callback of the garbage collector (Hypothesis has one), whose exceptions Python ignores.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_hanging_attempt_is_interrupted() -> None:
     def attempt(batch_size: int) -> None:
         if batch_size == 32:

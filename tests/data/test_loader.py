@@ -37,8 +37,16 @@ def make(kind: Any, count: int = 20, batch: int = 6, seed: int = 0, channels: in
     return kind(BatchSettings(pixels, torch.arange(count), batch, (-1.0, 1.0), CPU, rng, **more), **own)
 
 
+_others: list[Any] = []  # children that other tests have left
+
+
+@pytest.fixture(autouse=True)
+def ignore_the_children_of_other_tests() -> None:
+    _others[:] = multiprocessing.active_children()
+
+
 def workers() -> list[Any]:
-    return multiprocessing.active_children()
+    return [process for process in multiprocessing.active_children() if process not in _others]
 
 
 def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
