@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import hypothesis
 import pytest
@@ -15,6 +16,10 @@ hypothesis.settings.load_profile("steady")
 # Two workers share the cores of the smallest machines: with two threads each, tests take up to eighty times longer.
 # A test that needs more threads sets it itself.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests start hundreds of Python processes: without cached bytecode, each compiles genbench again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A pytest that a test starts is no worker of pytest-xdist: pytest-benchmark would time nothing in it.
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:

@@ -186,6 +186,7 @@ def test_a_revision_that_does_not_build_is_reported_with_pips_output(repository:
     assert worktrees(repository) == 1
 
 
+@pytest.mark.slow
 def test_building_a_directory_leaves_no_files_and_ignores_those_of_older_builds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

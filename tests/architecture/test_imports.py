@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib.util
 import tomllib
@@ -22,7 +23,11 @@ def module_name(path: Path) -> str:
 
 
 MODULES = {module_name(path): path for path in FILES}
-TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
+
+
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    return {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in MODULES.items()}
 
 
 def executed(node: ast.AST) -> Iterator[ast.AST]:
@@ -54,9 +59,14 @@ def package_of(module: str) -> str:
     return module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
 
 
-IMPORTS = [
-    (module, target, line) for module, tree in TREES.items() for target, line in imported(tree, package_of(module))
-]
+@functools.cache
+def imports() -> list[tuple[str, str, int]]:
+    """Return every import within genbench: the module, what it imports, and the line."""
+    return [
+        (module, target, line)
+        for module, tree in trees().items()
+        for target, line in imported(tree, package_of(module))
+    ]
 
 
 def contract(kind: str, name: str) -> dict[str, Any]:
@@ -101,7 +111,7 @@ def read():
 
 def test_there_is_no_import_cycle() -> None:
     graph: dict[str, set[str]] = {module: set() for module in MODULES}
-    for module, target, _ in IMPORTS:
+    for module, target, _ in imports():
         graph[module].add(target)
     try:
         graphlib.TopologicalSorter(graph).prepare()
@@ -118,7 +128,7 @@ def test_every_package_and_module_is_in_one_layer() -> None:
 def test_every_import_points_to_a_lower_layer() -> None:
     wrong = [
         f"{MODULES[module].relative_to(ROOT)}:{line} imports {target}"
-        for module, target, line in IMPORTS
+        for module, target, line in imports()
         if part_of(module) != part_of(target) and LEVELS[part_of(target)] >= LEVELS[part_of(module)]
     ]
     assert not wrong, "\n".join(wrong)
@@ -127,7 +137,7 @@ def test_every_import_points_to_a_lower_layer() -> None:
 def test_built_in_plugins_import_only_the_public_api() -> None:
     wrong = [
         f"{MODULES[module].relative_to(ROOT)}:{line} imports {target}"
-        for module, target, line in IMPORTS
+        for module, target, line in imports()
         if part_of(module) == "genbench.builtin" and part_of(target) != "genbench.builtin" and target not in PUBLIC
     ]
     assert not wrong, "\n".join(wrong)
@@ -138,7 +148,7 @@ def test_every_package_that_works_without_torch_is_in_the_contract() -> None:
     listed = contract("forbidden", "without torch")
     heavy = {
         module
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in executed(tree)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
@@ -146,7 +156,7 @@ def test_every_package_that_works_without_torch_is_in_the_contract() -> None:
     }
     grown = True
     while grown:
-        more = {module for module, target, _ in IMPORTS if target in heavy} - heavy
+        more = {module for module, target, _ in imports() if target in heavy} - heavy
         heavy, grown = heavy | more, bool(more)
     free = {part_of(module) for module in MODULES} - {part_of(module) for module in heavy}
     assert free - {"genbench.__main__"} <= set(listed["source_modules"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import mmap
 import os
 import random
 import subprocess
@@ -42,7 +43,10 @@ def test_two_samples_are_too_few_for_an_interval() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc exists on Linux only")
 def test_memory_and_open_files_of_a_process() -> None:
     before = resource_growth.read_resources(os.getpid())
-    kept = bytearray(b"x" * 32 * 2**20)
+    # New pages, whatever memory the process has freed before.
+    kept = mmap.mmap(-1, 32 * 2**20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    for page in range(0, len(kept), mmap.PAGESIZE):
+        kept[page] = 1
     with Path(__file__).open():
         after = resource_growth.read_resources(os.getpid())
     assert after["files"] == before["files"] + 1

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import TINY, run
+from command_line import TINY
 from PIL import Image
+from warm import run
 
 from genbench.cli import invoke
 from genbench.results.store import RunDirectory
+from genbench.runner.in_process import NOTE
 
 
 @pytest.mark.parametrize("metrics", ["memorisation", "diversity"])
@@ -18,7 +20,7 @@ def test_the_closest_pairs_are_drawn_shown_and_named(
 ) -> None:
     done = run(*TINY, "--models", "vae", "--set", "vae.hidden=16", "--metrics", metrics, out=tmp_path / "run")
     (cell,) = done.run_cells
-    assert (cell.status, cell.notes) == ("ok", [])
+    assert (cell.status, cell.notes) == ("ok", [NOTE])
     path, asked = RunDirectory(done.run).closest_path(cell.id), metrics == "memorisation"
     assert path.is_file() == asked
     assert ("the samples closest to training images" in (done.run / "report.html").read_text()) == asked

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
-from command_line import GENBENCH, TINY, Done, run, start, wait_until, wait_until_gone
+import warm
+from command_line import TINY, WITH_FAULTS, Done, run, start, wait_until, wait_until_gone
 from safetensors import safe_open
 from safetensors.torch import load_file
+
+from genbench.runner.in_process import NOTE
 
 SMALL = (*TINY, "--models", "vae", "--set", "vae.hidden=16")
 WATCHED = ("--metrics", "reconstruction-mse", "--best-metric", "reconstruction-mse")
@@ -26,7 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A training with evaluations, whose learning rate is zero from half-way."""
     out = tmp_path_factory.mktemp("trained") / "run"
     schedule = ("--schedule", "step", "--schedule-every", "640", "--schedule-factor", "0")
-    return run(*SMALL, *WATCHED, *schedule, "--images", "1600", "--evaluate-every", "320", out=out)
+    return warm.run(*SMALL, *WATCHED, *schedule, "--images", "1600", "--evaluate-every", "320", out=out)
 
 
 def test_evaluations_happen_at_the_interval_and_at_the_end(trained: Done) -> None:
@@ -56,7 +58,7 @@ def test_the_table_and_show_report_best_and_last(trained: Done) -> None:
     table = (trained.run / "table.md").read_text()
     assert "best reconstruction-mse ↓" in table
     (cell,) = trained.run_cells
-    shown = subprocess.run([*GENBENCH, "show", str(trained.run), "--cell", cell.id], capture_output=True, text=True)
+    shown = warm.command("show", str(trained.run), "--cell", cell.id)
     assert "after 640 images (step 20)" in shown.stdout
     assert "best weights" in shown.stdout
 
@@ -65,7 +67,7 @@ def test_the_table_and_show_report_best_and_last(trained: Done) -> None:
 def test_patience_ends_a_training_that_no_longer_improves(tmp_path: Path) -> None:
     # Without a learning rate nothing gets better: one evaluation, and two that are not better.
     stop = ("--learning-rate", "0", "--evaluate-every", "64", "--patience", "2", "--images", "6400")
-    (cell,) = run(*SMALL, *WATCHED, *stop, out=tmp_path / "run").run_cells
+    (cell,) = warm.run(*SMALL, *WATCHED, *stop, out=tmp_path / "run").run_cells
     assert cell.stopped_early
     assert cell.images == 192
     assert "stopped early, after 192 of 6,400 images: no better reconstruction-mse in 2 evaluations" in cell.notes
@@ -78,7 +80,7 @@ def test_patience_ends_a_training_that_no_longer_improves(tmp_path: Path) -> Non
 def test_a_killed_training_resumes_with_its_evaluations_and_its_patience(tmp_path: Path) -> None:
     recipe = (*WATCHED, "--evaluate-every", "640", "--images", str(32 * 200))
     slow = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
-    going = start(*TINY, "--models", "slow", *recipe, out=tmp_path / "run", **slow)
+    going = start(*WITH_FAULTS, "--models", "slow", *recipe, out=tmp_path / "run", **slow)
     going.mark("training")
     wait_until(lambda: bool(list(going.run.glob("checkpoints/*.resume.safetensors"))), going.process)
     worker = int((going.marks / "steps").read_text().split()[0])
@@ -86,7 +88,7 @@ def test_a_killed_training_resumes_with_its_evaluations_and_its_patience(tmp_pat
     going.process.communicate()
     wait_until_gone([worker])
     (resumed,) = run(out=going.run, resume=True).run_cells
-    (whole,) = run(*TINY, "--models", "slow", *recipe, out=tmp_path / "whole").run_cells
+    (whole,) = run(*WITH_FAULTS, "--models", "slow", *recipe, out=tmp_path / "whole").run_cells
     assert resumed.provenance.resumed_at_step
     assert resumed.evaluations == whole.evaluations
     assert resumed.best == whole.best
@@ -97,7 +99,7 @@ def transferred(trained: Done) -> Done:
     (cell,) = trained.run_cells
     source = f"{trained.run}:{cell.id[:8]}"
     frozen = ("--freeze", "encoder.*", "--set", "vae.latent_dim=20")
-    return run(*SMALL, "--init-from", source, *frozen, "--seeds", "7", out=trained.run.parent / "transferred")
+    return warm.run(*SMALL, "--init-from", source, *frozen, "--seeds", "7", out=trained.run.parent / "transferred")
 
 
 def test_frozen_initial_weights_are_unchanged_at_the_end_and_the_others_changed(
@@ -121,13 +123,15 @@ def test_a_transfer_reports_what_was_loaded(trained: Done, transferred: Done) ->
     assert cell.transfer is not None
     assert set(cell.transfer.taken) == set(weights(trained))
     assert (cell.transfer.missing, cell.transfer.unused, cell.transfer.mismatched) == ([], [], [])
-    assert cell.notes == []
+    assert cell.notes == [NOTE]
 
 
 @pytest.mark.slow
 def test_a_transfer_into_another_shape_loads_what_fits(trained: Done, tmp_path: Path) -> None:
     (source,) = trained.run_cells
-    wider = run(*SMALL, "--init-from", f"{trained.run}:{source.id}", "--set", "vae.latent_dim=8", out=tmp_path / "run")
+    wider = warm.run(
+        *SMALL, "--init-from", f"{trained.run}:{source.id}", "--set", "vae.latent_dim=8", out=tmp_path / "run"
+    )
     (cell,) = wider.run_cells
     assert cell.transfer is not None
     assert "encoder.body.1.weight" in cell.transfer.taken
@@ -141,12 +145,12 @@ def test_weights_that_have_changed_since_the_plan_are_rejected(trained: Done, tm
     (source,) = trained.run_cells
     copy = tmp_path / "weights.safetensors"
     copy.write_bytes((trained.run / "checkpoints" / f"{source.id}.safetensors").read_bytes())
-    done = run(*SMALL, "--init-from", str(copy), out=tmp_path / "run")
+    done = warm.run(*SMALL, "--init-from", str(copy), out=tmp_path / "run")
     (cell,) = done.run_cells
     assert cell.status == "ok", cell.reason
     (done.run / "cells" / f"{cell.id}.json").unlink()
     copy.write_bytes((trained.run / "checkpoints" / f"{source.id}.best.safetensors").read_bytes())
-    (again,) = run(out=done.run, resume=True).run_cells
+    (again,) = warm.run(out=done.run, resume=True).run_cells
     assert again.status == "failed"
     assert "has changed since this run was planned" in again.reason
 
@@ -154,7 +158,7 @@ def test_weights_that_have_changed_since_the_plan_are_rejected(trained: Done, tm
 @pytest.mark.slow
 def test_a_divergence_names_the_first_bad_step_and_parameter(tmp_path: Path) -> None:
     recipe = ("--optimizer", "sgd", "--learning-rate", "1e9", "--images", "960")
-    (cell,) = run(*SMALL, *recipe, out=tmp_path / "run").run_cells
+    (cell,) = warm.run(*SMALL, *recipe, out=tmp_path / "run").run_cells
     assert cell.status == "diverged"
     found = re.search(r"not finite from step (\d+) on; first bad step (\d+): .*the gradient of (\S+) in", cell.reason)
     assert found, cell.reason
@@ -175,8 +179,8 @@ def test_curves_hold_terms_gradient_norms_and_diversity(trained: Done) -> None:
 @pytest.mark.slow
 def test_sampled_weights_and_statistics_are_stated(tmp_path: Path) -> None:
     recipe = ("--models", "gan", "--set", "gan.width=8", "--ema-half-life", "100", "--seeds", "0")
-    averaged = run(*TINY, *recipe, out=tmp_path / "averaged")
-    raw = run(*TINY, *recipe, "--sample-weights", "raw", "--sample-statistics", "batch", out=tmp_path / "raw")
+    averaged = warm.run(*TINY, *recipe, out=tmp_path / "averaged")
+    raw = warm.run(*TINY, *recipe, "--sample-weights", "raw", "--sample-statistics", "batch", out=tmp_path / "raw")
     (first,), (second,) = averaged.run_cells, raw.run_cells
     assert first.sampling == {"weights": "averaged", "batch_norm": "running statistics"}
     assert second.sampling == {"weights": "raw", "batch_norm": "batch statistics"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import TINY, run
+from command_line import TINY
 from torch import nn
+from warm import run
 
 from genbench.api.specs import LossSpec, resolve
 from genbench.api.training import AdversarialLoss

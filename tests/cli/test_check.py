@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import warm
 from command_line import GENBENCH
 from example_runs import cell, changed, estimate, identity, stored
 from junit_document import outcomes
@@ -38,7 +39,8 @@ def run_models(plugin: str, out: Path) -> Path:
     path = out.parent / PLUGIN.name
     path.write_text(plugin, encoding="utf-8")
     models = ("--models", ",".join(FAULTS), "--plugin", str(path), "--threads", "1", "--out", str(out))
-    subprocess.run([*GENBENCH, "run", *SMALL, *models], check=True, capture_output=True, timeout=200)
+    done = warm.command("run", "--in-process", *SMALL, *models)
+    assert done.returncode == 0, done.stderr
     return out
 
 

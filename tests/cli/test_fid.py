@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from command_line import TINY, run
+from command_line import TINY
 from PIL import Image
+from warm import run
 
 from genbench.builtin.datasets import fashion_mnist_mini
 from genbench.builtin.extractors import fashion_cnn, inception_weights

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 from command_line import TINY
-from command_line import run as run_genbench
 from example_runs import cell, comparability, estimate, identity, plan
+from warm import run as run_genbench
 
 from genbench.cli import invoke
 from genbench.measure.git_revision import commits

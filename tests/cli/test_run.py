@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import FAULTS, GENBENCH, TINY, run, start
+import warm
+from command_line import FAULTS, GENBENCH, TINY, WITH_FAULTS, run, start
 from PIL import Image
 
 SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
@@ -50,7 +51,7 @@ def test_an_impossible_request_is_refused_with_cause_and_remedy(
 @pytest.mark.slow
 def test_a_missing_cuda_device_is_a_usage_error(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = run("--profile", "smoke", *SMALL_VAE, "--device", "cuda", out=out, CUDA_VISIBLE_DEVICES="")
+    done = warm.run("--profile", "smoke", *SMALL_VAE, "--device", "cuda", out=out, CUDA_VISIBLE_DEVICES="")
     assert done.code == 2
     assert "No device 'cuda': " in done.err
     assert "Use --device cpu." in done.err
@@ -65,7 +66,7 @@ def test_out_must_be_a_new_directory(tmp_path: Path) -> None:
     (full / "mine").write_text("mine")
     for out, cause in ((file, "Cannot write"), (file / "below", "Cannot write"), (full, "is not empty")):
         arguments = ("--profile", "smoke", "--device", "cpu", *SMALL_VAE, "--out", str(out))
-        done = subprocess.run([*GENBENCH, "run", *arguments], capture_output=True, text=True, check=False)
+        done = warm.command("run", "--in-process", *arguments)
         assert done.returncode == 2, done.stderr
         assert cause in done.stderr
         assert "--out" in done.stderr
@@ -88,7 +89,7 @@ def test_a_dry_run_plans_estimates_and_writes_nothing(tmp_path: Path) -> None:
     found = {}
     for style in ("--json", "--quiet"):
         done = subprocess.run(
-            [*GENBENCH, "run", *TINY, *arguments, style],
+            [*GENBENCH, "run", *WITH_FAULTS, *arguments, style],
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -117,10 +118,13 @@ def test_a_dry_run_plans_estimates_and_writes_nothing(tmp_path: Path) -> None:
     assert "impossible: loss 'minimax' is adversarial" in found["--quiet"]
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_files_and_the_parent_process_stays_small(tmp_path: Path) -> None:
     """One whole run, observed from outside: the parent never loads torch, although a plugin does."""
-    arguments = (*TINY, *SMALL_VAE, "--models", "vae,sound,slow", "--losses", "elbo", "--images", "3200", "--json")
-    going = start(*arguments, out=tmp_path / "run", FAULTS_SLOW="1")
+    plugin = tmp_path / "loads_torch.py"
+    plugin.write_text("import torch\n" + FAULTS.read_text().replace("from __future__ import annotations\n", ""))
+    models = ("--plugin", str(plugin), "--models", "vae,sound,slow", "--losses", "elbo")
+    going = start(*TINY, *SMALL_VAE, *models, "--images", "3200", "--json", out=tmp_path / "run", FAULTS_SLOW="1")
     going.mark("training")
     proc = Path(f"/proc/{going.process.pid}")
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", (proc / "status").read_text())[1])  # type: ignore[index]
@@ -154,7 +158,7 @@ def test_a_run_writes_its_files_and_the_parent_process_stays_small(tmp_path: Pat
 @pytest.mark.slow
 def test_quiet_prints_only_failures_and_the_table(tmp_path: Path) -> None:
     losses = ("--losses", "elbo,minimax")
-    done = run(*TINY, "--models", "sound,raises-in-build", *losses, "--quiet", out=tmp_path / "run")
+    done = run(*WITH_FAULTS, "--models", "sound,raises-in-build", *losses, "--quiet", out=tmp_path / "run")
     assert done.code == 5
     lines = sorted(done.err.splitlines())
     expected = (
@@ -171,7 +175,7 @@ def test_quiet_prints_only_failures_and_the_table(tmp_path: Path) -> None:
 def test_a_terminal_shows_progress_and_gets_its_cursor_back(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*GENBENCH, "run", *TINY, "--models", "slow", "--images", "3200", "--out", str(tmp_path / "run")],
+        [*GENBENCH, "run", *WITH_FAULTS, "--models", "slow", "--images", "3200", "--out", str(tmp_path / "run")],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=theirs,
@@ -244,7 +248,7 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("no image")
 
     common = ("--datasets", f"folder:{folder}", "--set", "folder.size=28", *SMALL_VAE, *TINY)
-    done = run(*common, "--batch-size", "8", out=tmp_path / "run")
+    done = warm.run(*common, "--batch-size", "8", out=tmp_path / "run")
     assert done.code == 0, done.err
     (cell,) = done.run_cells
     assert (cell.status, cell.identity.image_shape[1:]) == ("ok", (28, 28))
@@ -254,7 +258,7 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
     assert "deep.png" not in notes
 
     # How many images there are is known only after loading, so it is the cell that fails, with the number to use.
-    large = run(*common, "--batch-size", "512", out=tmp_path / "large")
+    large = warm.run(*common, "--batch-size", "512", out=tmp_path / "large")
     assert large.code == 5
     (cell,) = large.run_cells
     assert cell.status == "failed"
@@ -266,7 +270,7 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
 
     empty = tmp_path / "empty"
     empty.mkdir()
-    none = run(*TINY, *SMALL_VAE, "--datasets", f"folder:{empty}", out=tmp_path / "none")
+    none = warm.run(*TINY, *SMALL_VAE, "--datasets", f"folder:{empty}", out=tmp_path / "none")
     assert none.code == 5
     assert "no" in none.run_cells[0].reason
     assert str(empty) in none.run_cells[0].reason
@@ -275,7 +279,7 @@ def test_a_folder_of_mixed_images(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_dry_run_reports_which_cells_would_fail(tmp_path: Path) -> None:
     wrong = ("--models", "gan,vae", "--set", 'gan.freeze=["generator.0.wieght"]', "--dry-run")
-    done = run(*TINY, *wrong, out=tmp_path / "run")
+    done = warm.run(*TINY, *wrong, out=tmp_path / "run")
     assert done.code == 5
     assert "would fail: freeze: no parameter matches 'generator.0.wieght'. Did you mean" in done.out
     assert "1 of 2 cells would run" in done.out
@@ -284,14 +288,16 @@ def test_a_dry_run_reports_which_cells_would_fail(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_dry_run_reports_settings_without_effect(tmp_path: Path) -> None:
-    done = run(*TINY, *SMALL_VAE, "--set", "elbo.sigma=0.1", "--momentum", "0.5", "--dry-run", out=tmp_path / "run")
+    done = warm.run(
+        *TINY, *SMALL_VAE, "--set", "elbo.sigma=0.1", "--momentum", "0.5", "--dry-run", out=tmp_path / "run"
+    )
     assert done.code == 0
     assert "momentum = 0.5 does nothing: adam has none; elbo.sigma = 0.1 does nothing: elbo.likelihood is" in done.out
 
 
 def test_a_missing_folder_ends_a_dry_run_with_the_usage_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = run(*TINY, *SMALL_VAE, "--datasets", "folder:photos", "--dry-run", out=tmp_path / "run")
+    done = warm.run(*TINY, *SMALL_VAE, "--datasets", "folder:photos", "--dry-run", out=tmp_path / "run")
     assert done.code == 2
     assert "The folder photos does not exist" in done.err
     assert f"the path is relative to {tmp_path}" in done.err
@@ -308,7 +314,7 @@ def test_relative_paths_of_a_plan_resolve_from_another_directory(
         Image.new("L", (30, 30), 20 * index).save(project / "photos" / f"{index}.png")
     monkeypatch.chdir(project)
     common = ("--set", "folder.size=28", "--set", "folder.channels=1", "--batch-size", "8", *SMALL_VAE, *TINY)
-    done = run(*common, "--datasets", "folder:photos", out=project / "runs" / "first")
+    done = warm.run(*common, "--datasets", "folder:photos", out=project / "runs" / "first")
     (cell,) = done.run_cells
     assert cell.status == "ok", cell.reason
     assert done.record.directory == os.path.join("..", "..")  # noqa: PTH118 - text, not a path
@@ -319,7 +325,7 @@ def test_relative_paths_of_a_plan_resolve_from_another_directory(
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     (moved / "runs" / "first" / "cells" / f"{cell.id}.json").unlink()
-    again = run(out=Path("..") / "moved" / "runs" / "first", resume=True)
+    again = warm.run(out=Path("..") / "moved" / "runs" / "first", resume=True)
     assert again.code == 0, again.err
     (resumed,) = again.run_cells
     assert (resumed.id, resumed.status) == (cell.id, "ok")
@@ -329,11 +335,11 @@ def test_relative_paths_of_a_plan_resolve_from_another_directory(
 def test_a_run_whose_plugin_changed_is_not_resumed(tmp_path: Path) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(FAULTS.read_text())
-    arguments = [part if part != str(FAULTS) else str(plugin) for part in TINY]
-    done = run(*arguments, "--models", "raises-in-build", out=tmp_path / "run")
+    arguments = [part if part != str(FAULTS) else str(plugin) for part in WITH_FAULTS]
+    done = warm.run(*arguments, "--models", "raises-in-build", out=tmp_path / "run")
     assert done.code == 5
     plugin.write_text(FAULTS.read_text() + "\n# another version\n")
-    resumed = run(out=tmp_path / "run", resume=True)
+    resumed = warm.run(out=tmp_path / "run", resume=True)
     assert resumed.code == 2
     assert "The model 'raises-in-build' was planned with" in resumed.err
     assert "results of both would not be comparable" in resumed.err
@@ -344,16 +350,16 @@ def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> 
     plugin = tmp_path / "mine.py"
     plugin.write_text(FAULTS.read_text())
     common = ("--profile", "smoke", "--images", "64", "--samples", "16", "--plugin", str(plugin), *SMALL_VAE)
-    done = run(*common, "--metrics", "broken-metric", out=tmp_path / "run")
+    done = warm.run(*common, "--metrics", "broken-metric", out=tmp_path / "run")
     (cell,) = done.run_cells
     assert cell.identity.metric_origins
     assert {name: origin.plugin for name, origin in cell.identity.metric_origins.items()} == {"broken-metric": "mine"}
-    built_in = run(*common, "--metrics", "diversity", out=tmp_path / "built-in")
+    built_in = warm.run(*common, "--metrics", "diversity", out=tmp_path / "built-in")
     assert not built_in.run_cells[0].identity.metric_origins
     plugin.write_text(FAULTS.read_text() + "\n# another version\n")
-    (other,) = run(*common, "--metrics", "broken-metric", out=tmp_path / "other").run_cells
+    (other,) = warm.run(*common, "--metrics", "broken-metric", out=tmp_path / "other").run_cells
     assert other.id != cell.id
-    resumed = run(out=tmp_path / "run", resume=True)
+    resumed = warm.run(out=tmp_path / "run", resume=True)
     assert resumed.code == 2
     assert "The metric 'broken-metric' was planned with" in resumed.err
 
@@ -362,7 +368,7 @@ def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> 
 def test_failed_cells_set_the_exit_code_even_if_nobody_reads_the_table(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [*GENBENCH, "run", *TINY, "--models", "raises-in-build", "--quiet", "--out", str(tmp_path / "run")]
+    command = [*GENBENCH, "run", *WITH_FAULTS, "--models", "raises-in-build", "--quiet", "--out", str(tmp_path / "run")]
     with os.fdopen(write, "wb") as closed:
         done = subprocess.run(command, stdout=closed, stderr=subprocess.DEVNULL, check=False, timeout=120)
     assert done.returncode == 5

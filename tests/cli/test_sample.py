@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from command_line import TINY, run
+from command_line import TINY
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from warm import run
 
 from genbench.api.specs import Setup
 from genbench.builtin.families.adversarial import Adversarial

@@ -172,6 +172,7 @@ def test_the_example_plan_can_be_planned_from(tmp_path: Path) -> None:
     assert request.set["dcgan"] == {"width": 32}
 
 
+@pytest.mark.slow
 def test_the_example_plugin_runs_beside_a_built_in_model(tmp_path: Path) -> None:
     plugin = tmp_path / "my_variant.py"
     plugin.write_text(blocks(DOCS["plugins"], "python")[0], encoding="utf-8")

@@ -151,6 +151,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
+@pytest.mark.slow
 def test_plugin_test_names_the_violated_rule_of_each_model_and_survives_them_all(models: Path) -> None:
     only = [part for rule in ("documented", *RULES) for part in ("--only", rule)]
     done = genbench(models, "plugin", "test", "acme-models", "--timeout", "6", "--json", *only)
@@ -175,6 +176,7 @@ def test_plugin_test_names_the_violated_rule_of_each_model_and_survives_them_all
         assert words in failed[name][rule], failed[name][rule]
 
 
+@pytest.mark.slow
 def test_a_run_restores_what_it_can_and_reports_it(models: Path, tmp_path: Path) -> None:
     done = genbench(
         models,

@@ -101,6 +101,7 @@ def run(site: Path, out: Path, *arguments: str) -> list[dict]:  # type: ignore[t
     return [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))]
 
 
+@pytest.mark.slow
 def test_third_party_model_loss_dataset_and_metric_work_with_built_ins_and_each_other(
     site: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_third_party_model_loss_dataset_and_metric_work_with_built_ins_and_each_
     assert metrics == ["acme-brightness", "fd-fashion-cnn"]
 
 
+@pytest.mark.slow
 def test_each_works_with_the_built_in_plugins_on_real_data(site: Path, tmp_path: Path) -> None:
     cells = run(site, tmp_path / "run", "--models", "acme-gan,gan", "--set", "gan.width=8", "--metrics", "diversity")
     assert {cell["identity"]["model"]["name"]: cell["status"] for cell in cells} == {"acme-gan": "ok", "gan": "ok"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import FAULTS as FAULTS_FILE
-from command_line import TINY, Done, run, wait_until_gone
+from command_line import WITH_FAULTS, Done, run, wait_until_gone
 
 # model -> status, and a pattern for the reason
 FAULTS: dict[str, tuple[str, str]] = {
@@ -41,7 +41,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """One run of all faulty models, followed by the harmless ones."""
     out = tmp_path_factory.mktemp("faults") / "run"
     models = ",".join([*FAULTS, *HARMLESS])
-    return run(*TINY, "--models", models, "--memory-limit", "6", out=out)
+    return run(*WITH_FAULTS, "--models", models, "--memory-limit", "6", out=out)
 
 
 @pytest.mark.slow
@@ -60,6 +60,7 @@ def test_other_cells_are_not_affected(faults: Done, model: str) -> None:
     assert (cell.status, cell.reason, cell.steps) == ("ok", "", 2)
 
 
+@pytest.mark.slow
 def test_the_exit_code_and_the_table_show_failed_cells(faults: Done) -> None:
     assert faults.code == 5
     assert len(faults.cells) == len(FAULTS) + len(HARMLESS) == len(faults.record.cells)
@@ -132,7 +133,7 @@ def test_warm_up_is_recorded_and_not_counted(faults: Done) -> None:
 @pytest.mark.slow
 def test_faults_of_losses_datasets_and_metrics(tmp_path: Path) -> None:
     metrics = ("--metrics", "broken-metric,diversity")
-    loss = run(*TINY, *metrics, "--models", "sound", "--losses", "elbo,raises-in-loss", out=tmp_path / "loss")
+    loss = run(*WITH_FAULTS, *metrics, "--models", "sound", "--losses", "elbo,raises-in-loss", out=tmp_path / "loss")
     by_loss = {c.identity.loss.name: c for c in loss.run_cells}
     assert loss.code == 5
     assert by_loss["raises-in-loss"].status == "failed"
@@ -142,7 +143,9 @@ def test_faults_of_losses_datasets_and_metrics(tmp_path: Path) -> None:
     assert [e.metric for e in sound.estimates] == ["diversity"]
     assert [(u.metric, u.reason) for u in sound.unavailable] == [("broken-metric", "RuntimeError: metric is broken")]
 
-    data = run(*TINY, "--models", "sound", "--datasets", "broken-data,misshapen-data,slow-data", out=tmp_path / "data")
+    data = run(
+        *WITH_FAULTS, "--models", "sound", "--datasets", "broken-data,misshapen-data,slow-data", out=tmp_path / "data"
+    )
     by_data = {c.identity.dataset.name: c for c in data.run_cells}
     assert data.code == 5
     assert by_data["slow-data"].status == "ok"
@@ -152,7 +155,7 @@ def test_faults_of_losses_datasets_and_metrics(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_hanging_plugin_is_killed_with_everything_that_it_started(tmp_path: Path) -> None:
-    done = run(*TINY, "--models", "hangs,swallows-sigterm,sound", "--timeout", "6", out=tmp_path / "run")
+    done = run(*WITH_FAULTS, "--models", "hangs,swallows-sigterm,sound", "--timeout", "6", out=tmp_path / "run")
     assert done.code == 5
     for model in ("hangs", "swallows-sigterm"):
         assert done.cells[model].status == "timeout"
@@ -165,7 +168,7 @@ def test_a_hanging_plugin_is_killed_with_everything_that_it_started(tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_memory_limit_too_small_for_any_cell_is_reported(tmp_path: Path) -> None:
-    done = run(*TINY, "--models", "sound", "--memory-limit", "0.001", out=tmp_path / "run")
+    done = run(*WITH_FAULTS, "--models", "sound", "--memory-limit", "0.001", out=tmp_path / "run")
     assert done.code == 5
     assert done.cells["sound"].status == "oom", done.cells["sound"].reason
     assert "--memory-limit" in done.cells["sound"].reason

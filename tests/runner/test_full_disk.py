@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from command_line import TINY, Done, run, snapshot
+from command_line import WITH_FAULTS, Done, run, snapshot
 
 KIB = 1024
 
@@ -74,16 +74,17 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def test_a_disk_that_is_full_from_the_start(disk: Disk) -> None:
     disk.sh(f"head -c 64m /dev/zero > {disk.path}/filler 2>/dev/null || true")
     assert disk.free() == 0
-    done = disk.run(*TINY, "--models", "sound")
+    done = disk.run(*WITH_FAULTS, "--models", "sound")
     assert done.code == 2
     assert "No space left on device" in done.err
     assert "Free some space" in done.err
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_finished_results_survive_a_disk_that_becomes_full(disk: Disk) -> None:
     filler = disk.path / "filler"
-    full = disk.run(*TINY, "--models", "sound,fills-the-disk,unused-parameter", FAULTS_FILL=str(filler))
+    full = disk.run(*WITH_FAULTS, "--models", "sound,fills-the-disk,unused-parameter", FAULTS_FILL=str(filler))
     assert full.code == 5
     assert "The result of fills-the-disk-" in full.err
     assert "No space left on device" in full.err
@@ -102,10 +103,11 @@ def test_finished_results_survive_a_disk_that_becomes_full(disk: Disk) -> None:
     assert not list(resumed.run.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_large_files_without_space_do_not_affect_the_measurements(disk: Disk) -> None:
     """There is space for plan, results and log, but not for weights of a megabyte, nor for the checkpoint."""
     disk.resize(400 * KIB)
-    done = disk.run(*TINY, "--models", "vae", "--set", "vae.hidden=200", GENBENCH_CHECKPOINT_SECONDS="0")
+    done = disk.run(*WITH_FAULTS, "--models", "vae", "--set", "vae.hidden=200", GENBENCH_CHECKPOINT_SECONDS="0")
     cell = done.cells["vae"]
     assert (cell.status, cell.steps) == ("ok", 2)
     notes = "\n".join(cell.notes)
@@ -117,7 +119,7 @@ def test_large_files_without_space_do_not_affect_the_measurements(disk: Disk) ->
 
 def test_a_read_only_directory(disk: Disk) -> None:
     disk.sh(f"mount -o remount,ro {disk.path}")
-    done = disk.run(*TINY, "--models", "sound")
+    done = disk.run(*WITH_FAULTS, "--models", "sound")
     assert done.code == 2
     assert "Cannot write" in done.err
     assert "Read-only file system" in done.err

@@ -27,7 +27,20 @@ from genbench.runner import worker
 from genbench.runner.in_process import IN_PROCESS, NOTE, InProcessExecutor
 
 PLUGIN = Path(__file__).parents[1] / "support" / "tiny_plugin.py"
-TINY = ("--profile", "smoke", "--images", "64", "--samples", "16", "--metrics", "", "--device", "cpu", "--threads", "1")
+TINY = (
+    "--profile",
+    "smoke",
+    "--images",
+    "64",
+    "--samples",
+    "16",
+    "--metrics",
+    "",
+    "--device",
+    "cpu",
+    "--threads",
+    "1",
+)
 
 
 def run_with_input(typed: str, *arguments: str, out: Path) -> Done:
@@ -47,6 +60,7 @@ def debugged(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return run_with_input(typed, "--models", "raises,breaks,works", "--pdb", out=out)
 
 
+@pytest.mark.slow
 def test_the_debugger_starts_at_an_exception_and_at_a_breakpoint_and_the_run_goes_on(debugged: Done) -> None:
     assert debugged.code == 5
     assert "(Pdb) 1032" in debugged.out

@@ -11,7 +11,7 @@ import pytest
 import torch
 from command_line import (
     GENBENCH,
-    TINY,
+    WITH_FAULTS,
     Going,
     children,
     run,
@@ -24,7 +24,7 @@ from command_line import (
 from safetensors.torch import load_file
 
 STEPS = 300
-LONG = (*TINY, "--images", str(32 * STEPS))
+LONG = (*WITH_FAULTS, "--images", str(32 * STEPS))
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
 
 
@@ -41,6 +41,7 @@ def processes_of(going: Going) -> list[int]:
     return [template, *children(template)]
 
 
+@pytest.mark.slow
 def test_a_killed_process_fails_its_cell_only_and_resume_repeats_only_that(tmp_path: Path) -> None:
     models = ("--models", "sound,slow,unused-parameter", "--seeds", "0,1")
     going = start(*LONG, *models, out=tmp_path / "run", **SLOW)
@@ -78,6 +79,7 @@ def test_a_killed_process_fails_its_cell_only_and_resume_repeats_only_that(tmp_p
     assert not list((going.run / "checkpoints").glob("*resume*"))
 
 
+@pytest.mark.slow
 def test_killing_the_supervisor_kills_everything_and_resume_starts_from_the_checkpoint(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")
@@ -108,6 +110,7 @@ def test_killing_the_supervisor_kills_everything_and_resume_starts_from_the_chec
     assert all(torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "arguments"),
     [
@@ -141,7 +144,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(tmp_path: Path, moment: str
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
-    going = start(*TINY, "--models", "swallows-sigterm", out=tmp_path / "run")
+    going = start(*WITH_FAULTS, "--models", "swallows-sigterm", out=tmp_path / "run")
     worker = going.mark("swallowing")
     processes = processes_of(going)
     going.process.send_signal(signal.SIGINT)
@@ -156,6 +159,7 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     wait_until_gone([worker, *processes])
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_moved_away_and_the_cell_starts_again(tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")

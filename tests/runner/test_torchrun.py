@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import TINY, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
+from command_line import WITH_FAULTS, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
 from safetensors.torch import load_file
 
 STEPS = 150
-TWO = (*TINY, "--nproc", "2")
+TWO = (*WITH_FAULTS, "--nproc", "2")
 LONG = (*TWO, "--images", str(32 * STEPS))
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
 
@@ -38,6 +38,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return run(*TWO, *more, "--models", models, "--memory-limit", "4", out=tmp_path_factory.mktemp("faults") / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "status", "reason"),
     [
@@ -67,7 +68,7 @@ def test_two_processes_produce_one_result(faults: Done) -> None:
     assert cell.energy.reason
     assert len(cell.evaluations) == 2  # by the main rank, while the other waits
     assert cell.best is not None
-    alone = run(*TINY, "--models", "sound", out=faults.run.parent / "alone").cells["sound"]
+    alone = run(*WITH_FAULTS, "--models", "sound", out=faults.run.parent / "alone").cells["sound"]
     assert cell.flops_per_image == alone.flops_per_image
 
 
@@ -135,7 +136,15 @@ def test_two_runs_train_one_cell_after_the_other_together(tmp_path: Path) -> Non
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    together = (*TINY, "--nnodes", "2", "--rdzv-endpoint", f"127.0.0.1:{port}", "--models", "sound,unused-parameter")
+    together = (
+        *WITH_FAULTS,
+        "--nnodes",
+        "2",
+        "--rdzv-endpoint",
+        f"127.0.0.1:{port}",
+        "--models",
+        "sound,unused-parameter",
+    )
     going = [start(*together, out=tmp_path / name) for name in ("one", "other")]
     done = [each.end() for each in going]
     assert [each.code for each in done] == [0, 0], [each.err for each in done]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import TINY, Done, run
+from command_line import TINY, Done
 from PIL import Image
+from warm import run
 
 from genbench.cli import invoke
 

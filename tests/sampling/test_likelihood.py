@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from command_line import TINY, Done, run
+from command_line import TINY, Done
+from warm import run
 
 from genbench.api.training import LikelihoodBound
 from genbench.cell.evaluator import Evaluator

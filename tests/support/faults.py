@@ -1,7 +1,4 @@
-"""A plugin whose models, losses, datasets and metrics have every kind of fault.
-
-Torch is imported at the top on purpose: most plugins do so.
-"""
+"""A plugin whose models, losses, datasets and metrics have every kind of fault."""
 
 import ctypes
 import functools
@@ -10,10 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
-
-import torch
-from torch import nn
 
 import genbench
 
@@ -26,109 +21,110 @@ def mark(name):
     half.replace(path)
 
 
-class Encoder(nn.Module):
-    def __init__(self, values, latent_dim, dropout=0.0):
-        super().__init__()
-        self.body = nn.Linear(values, 2 * latent_dim)
-        self.dropout = nn.Dropout(dropout)
+@functools.cache
+def networks():
+    """Return the networks by name; torch is imported only when one is built, as it takes seconds."""
+    import torch
+    from torch import nn
 
-    def forward(self, images):
-        if self.training:
-            self.train_forward()
-        mean, log_variance = self.body(self.dropout(images.flatten(1))).chunk(2, 1)
-        return mean, log_variance
+    class Encoder(nn.Module):
+        def __init__(self, values, latent_dim, dropout=0.0):
+            super().__init__()
+            self.body = nn.Linear(values, 2 * latent_dim)
+            self.dropout = nn.Dropout(dropout)
 
-    def train_forward(self):
-        pass
+        def forward(self, images):
+            if self.training:
+                self.train_forward()
+            mean, log_variance = self.body(self.dropout(images.flatten(1))).chunk(2, 1)
+            return mean, log_variance
+
+        def train_forward(self):
+            pass
+
+    def decoder(latent_dim, image_shape):
+        channels, height, width = image_shape
+        return nn.Sequential(nn.Linear(latent_dim, channels * height * width), nn.Unflatten(1, image_shape))
+
+    def sound(image_shape, latent_dim, encoder=Encoder, **settings):
+        channels, height, width = image_shape
+        return {
+            "encoder": encoder(channels * height * width, latent_dim, **settings),
+            "decoder": decoder(latent_dim, image_shape),
+        }
+
+    class Slow(Encoder):
+        """Takes a hundredth of a second longer per step if FAULTS_SLOW is set, and counts its training steps."""
+
+        calls = 0
+
+        def train_forward(self):
+            Slow.calls += 1
+            with Path(os.environ["FAULTS_MARKS"], "steps").open("a") as file:
+                file.write(f"{os.getpid()} {Slow.calls}\n")
+            if os.environ.get("FAULTS_SLOW"):
+                if Slow.calls == 60:
+                    mark("training")
+                time.sleep(0.01)
+
+    class RaisesInForward(Encoder):
+        def train_forward(self):
+            raise RuntimeError("forward is broken")
+
+    class Hungry(Encoder):
+        """Needs half a GiB of address space for each image."""
+
+        def forward(self, images):
+            if self.training:
+                torch.empty(len(images), 2**27)
+            return super().forward(images)
+
+    class Reads(Encoder):
+        def forward(self, images):
+            mean, log_variance = super().forward(images)
+            if self.training:
+                mean.mean().item()
+            return mean, log_variance
+
+    class LosesTheGpu(Encoder):
+        """Raises what torch raises when a kernel fails or the GPU is lost."""
+
+        what = "unspecified launch failure"
+
+        def train_forward(self):
+            raise RuntimeError(f"CUDA error: {self.what}\nCUDA kernel errors might be reported at some other call.")
+
+    class AssertsOnTheGpu(LosesTheGpu):
+        what = "device-side assert triggered"
+
+    class NotANumber(Encoder):
+        calls = 0
+
+        def forward(self, images):
+            mean, log_variance = super().forward(images)
+            NotANumber.calls += self.training
+            return (mean * float("nan") if NotANumber.calls >= 2 else mean), log_variance
+
+    class Unused(Encoder):
+        def __init__(self, values, latent_dim):
+            super().__init__(values, latent_dim)
+            self.forgotten = nn.Parameter(torch.zeros(3))
+
+    class Constant(nn.Module):
+        """The same image for all latents."""
+
+        def __init__(self, image_shape):
+            super().__init__()
+            self.image = nn.Parameter(torch.zeros(image_shape))
+
+        def forward(self, latents):
+            return self.image.expand(len(latents), *self.image.shape)
+
+    return types.SimpleNamespace(**locals())
 
 
-def decoder(latent_dim, image_shape):
-    channels, height, width = image_shape
-    return nn.Sequential(nn.Linear(latent_dim, channels * height * width), nn.Unflatten(1, image_shape))
-
-
-def sound(image_shape, latent_dim, encoder=Encoder, **settings):
-    channels, height, width = image_shape
-    return {
-        "encoder": encoder(channels * height * width, latent_dim, **settings),
-        "decoder": decoder(latent_dim, image_shape),
-    }
-
-
-class Slow(Encoder):
-    """Takes a hundredth of a second longer per step if FAULTS_SLOW is set, and counts its training steps."""
-
-    calls = 0
-
-    def train_forward(self):
-        Slow.calls += 1
-        with Path(os.environ["FAULTS_MARKS"], "steps").open("a") as file:
-            file.write(f"{os.getpid()} {Slow.calls}\n")
-        if os.environ.get("FAULTS_SLOW"):
-            if Slow.calls == 60:
-                mark("training")
-            time.sleep(0.01)
-
-
-class RaisesInForward(Encoder):
-    def train_forward(self):
-        raise RuntimeError("forward is broken")
-
-
-class Hungry(Encoder):
-    """Needs half a GiB of address space for each image."""
-
-    def forward(self, images):
-        if self.training:
-            torch.empty(len(images), 2**27)
-        return super().forward(images)
-
-
-class Reads(Encoder):
-    def forward(self, images):
-        mean, log_variance = super().forward(images)
-        if self.training:
-            mean.mean().item()
-        return mean, log_variance
-
-
-class LosesTheGpu(Encoder):
-    """Raises what torch raises when a kernel fails or the GPU is lost."""
-
-    what = "unspecified launch failure"
-
-    def train_forward(self):
-        raise RuntimeError(f"CUDA error: {self.what}\nCUDA kernel errors might be reported at some other call.")
-
-
-class AssertsOnTheGpu(LosesTheGpu):
-    what = "device-side assert triggered"
-
-
-class NotANumber(Encoder):
-    calls = 0
-
-    def forward(self, images):
-        mean, log_variance = super().forward(images)
-        NotANumber.calls += self.training
-        return (mean * float("nan") if NotANumber.calls >= 2 else mean), log_variance
-
-
-class Unused(Encoder):
-    def __init__(self, values, latent_dim):
-        super().__init__(values, latent_dim)
-        self.forgotten = nn.Parameter(torch.zeros(3))
-
-
-class Constant(nn.Module):
-    """The same image for all latents."""
-
-    def __init__(self, image_shape):
-        super().__init__()
-        self.image = nn.Parameter(torch.zeros(image_shape))
-
-    def forward(self, latents):
-        return self.image.expand(len(latents), *self.image.shape)
+def sound(image_shape, latent_dim):
+    return networks().sound(image_shape, latent_dim)
 
 
 def does(what):
@@ -142,10 +138,10 @@ def does(what):
 
 
 def has(encoder, **settings):
-    """Return a `build` with another encoder."""
+    """Return a `build` with the encoder of this name."""
 
     def build(image_shape, latent_dim, num_classes, options):
-        return sound(image_shape, latent_dim, encoder, **settings)
+        return networks().sound(image_shape, latent_dim, getattr(networks(), encoder), **settings)
 
     return build
 
@@ -205,12 +201,20 @@ def fills_the_disk():
         print("the disk is full")  # into a log on that disk
 
 
+def allocates():
+    import torch
+
+    torch.zeros(2**40)
+
+
 def two_minds():
     """Fork a copy of the worker that runs on, as a careless use of fork does."""
     os.fork()
 
 
 def changes_the_process():
+    import torch
+
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(3)
     torch.manual_seed(1)
@@ -221,6 +225,8 @@ def changes_the_process():
 
 
 def looks_for_changes():
+    import torch
+
     found = [
         torch.get_default_dtype() != torch.float32,
         torch.get_num_threads() != 1,
@@ -234,21 +240,23 @@ def looks_for_changes():
 
 
 def wrong_shape(image_shape, latent_dim, num_classes, options):
-    return sound((1, 5, 5), latent_dim) | {"encoder": Encoder(784, latent_dim)}
+    return sound((1, 5, 5), latent_dim) | {"encoder": networks().Encoder(784, latent_dim)}
 
 
 def wrong_networks(image_shape, latent_dim, num_classes, options):
+    from torch import nn
+
     return {"encoder": nn.Identity(), "generator": nn.Identity()}
 
 
 def always_the_same(image_shape, latent_dim, num_classes, options):
-    return sound(image_shape, latent_dim) | {"decoder": Constant(image_shape)}
+    return sound(image_shape, latent_dim) | {"decoder": networks().Constant(image_shape)}
 
 
 BUILDS = {
     "sound": does(lambda: None),
     "raises-in-build": does(raises),
-    "raises-in-forward": has(RaisesInForward),
+    "raises-in-forward": has("RaisesInForward"),
     "sys-exit": does(lambda: sys.exit(0)),
     "os-exit-0": does(lambda: os._exit(0)),
     "os-exit-3": does(lambda: os._exit(3)),
@@ -256,18 +264,18 @@ BUILDS = {
     "garbage": does(garbage),
     "floods": does(floods_every_descriptor),
     "closes-descriptors": does(lambda: os.closerange(0, 1024)),
-    "greedy": does(lambda: torch.zeros(2**40)),
+    "greedy": does(allocates),
     "greedy-python": does(lambda: bytearray(2**40)),
     "daemon": does(functools.partial(grandchild, True)),
     "leaves-a-child": does(functools.partial(grandchild, False)),
     "fills-the-disk": does(fills_the_disk),
     "two-minds": does(two_minds),
-    "hungry": has(Hungry),
-    "reads": has(Reads),
-    "loses-the-gpu": has(LosesTheGpu),
-    "asserts-on-the-gpu": has(AssertsOnTheGpu),
-    "not-a-number": has(NotANumber),
-    "unused-parameter": has(Unused),
+    "hungry": has("Hungry"),
+    "reads": has("Reads"),
+    "loses-the-gpu": has("LosesTheGpu"),
+    "asserts-on-the-gpu": has("AssertsOnTheGpu"),
+    "not-a-number": has("NotANumber"),
+    "unused-parameter": has("Unused"),
     "wrong-shape": wrong_shape,
     "wrong-networks": wrong_networks,
     "always-the-same": always_the_same,
@@ -275,7 +283,7 @@ BUILDS = {
     "looks-for-changes": does(looks_for_changes),
     "hangs": does(hangs),
     "swallows-sigterm": does(swallows_sigterm),
-    "slow": has(Slow, dropout=0.2),
+    "slow": has("Slow", dropout=0.2),
 }
 
 
@@ -304,6 +312,8 @@ def genbench_losses():
 
 
 def images(count, seed):
+    import torch
+
     rng = torch.Generator().manual_seed(seed)
     return genbench.Images(torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=rng))
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from genbench.testing import conformance
 from genbench.testing.rules_page import page
 
@@ -13,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 CONFORMING = Path(__file__).parents[1] / "support" / "conforming_plugin.py"
 
 
+@pytest.mark.slow
 def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Path) -> None:
     broken = tmp_path / "mine.py"
     broken.write_text(CONFORMING.read_text().replace("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)"))

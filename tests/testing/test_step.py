@@ -45,6 +45,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "speed.json"
 
 
+@pytest.mark.slow
 def test_the_file_of_pytest_benchmark_contains_windows_counters_and_machine(written: Path) -> None:
     (benchmark,) = json.loads(written.read_text())["benchmarks"]
     assert (benchmark["stats"]["rounds"], benchmark["stats"]["iterations"]) == (3, 4)
@@ -116,6 +117,7 @@ def test_without_pytest_benchmark_the_error_says_what_to_install(tmp_path: Path)
     assert "pip install pytest-benchmark" in done.stdout
 
 
+@pytest.mark.slow
 def test_anything_but_a_single_cell_is_rejected_and_a_disabled_benchmark_still_counts(tmp_path: Path) -> None:
     test = f"""
 import pytest

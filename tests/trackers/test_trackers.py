@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import TINY, Going, alive, run, start, wait_until, wait_until_gone
+from command_line import WITH_FAULTS, Going, alive, run, start, wait_until, wait_until_gone
 
 from genbench.plan.planner import make_plan
 from genbench.plan.reporters import choose_reporters
@@ -40,9 +40,10 @@ def expected_events(cell: CellResult) -> list[str]:
     return ["cell_started", *(name for _, name in sorted(moments)), "cell_finished"]
 
 
+@pytest.mark.slow
 def test_events_arrive_in_order_and_hold_what_the_results_hold(tmp_path: Path) -> None:
     metrics = ("--metrics", "diversity", "--evaluate-every", "128", "--images", "192")
-    done = run(*TINY, *metrics, "--models", "sound", "--seeds", "0,1", *REPORTERS, "lines", out=tmp_path / "run")
+    done = run(*WITH_FAULTS, *metrics, "--models", "sound", "--seeds", "0,1", *REPORTERS, "lines", out=tmp_path / "run")
     assert done.code == 0, done.err
     sent = events(done.run)
     cells = {cell.id: cell for cell in done.run_cells}
@@ -72,10 +73,11 @@ def test_events_arrive_in_order_and_hold_what_the_results_hold(tmp_path: Path) -
     assert not alive(sent[0]["pid"])
 
 
+@pytest.mark.slow
 def test_a_bad_reporter_causes_a_warning_and_no_other_harm(tmp_path: Path) -> None:
     bad = "raises,exits,hangs,hangs-at-end,misspelt,nothing"
     reporters = (*REPORTERS, f"lines,{bad}", "--quiet", "--json")
-    done = run(*TINY, "--models", "sound", *reporters, out=tmp_path / "run", GENBENCH_REPORTER_TIMEOUT="6")
+    done = run(*WITH_FAULTS, "--models", "sound", *reporters, out=tmp_path / "run", GENBENCH_REPORTER_TIMEOUT="6")
     assert done.code == 0, done.err
     assert json.loads(done.out)
     assert names(events(done.run))[-2:] == ["cell_finished", "run_finished"]
@@ -94,19 +96,21 @@ def test_a_bad_reporter_causes_a_warning_and_no_other_harm(tmp_path: Path) -> No
     assert "Traceback" in log
 
 
+@pytest.mark.slow
 def test_a_run_does_not_wait_for_a_slow_reporter_which_loses_no_event(tmp_path: Path) -> None:
     began = time.monotonic()
     long = ("--images", str(32 * 40))
-    done = run(*TINY, *long, "--models", "sound", *REPORTERS, "slow", out=tmp_path / "run")
+    done = run(*WITH_FAULTS, *long, "--models", "sound", *REPORTERS, "slow", out=tmp_path / "run")
     assert time.monotonic() - began < 60
     assert done.code == 0
     assert done.err.count("takes longer than 1 s") == 1
     assert (done.run / "slow").read_text() == str(len(done.run_cells[0].windows))
 
 
+@pytest.mark.slow
 def test_a_missing_library_is_reported_before_training_and_the_run_can_go_on_without_it(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = run(*TINY, "--models", "sound", *REPORTERS, "lines,missing", out=out)
+    done = run(*WITH_FAULTS, "--models", "sound", *REPORTERS, "lines,missing", out=out)
     assert done.code == 2
     assert "The reporter 'missing' cannot be used: its library is not installed; install it with: pip" in done.err
     assert f"genbench run --resume {out} --reporters lines" in done.err
@@ -119,10 +123,10 @@ def test_a_missing_library_is_reported_before_training_and_the_run_can_go_on_wit
 
 def test_names_and_options_are_checked_first(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    done = run(*TINY, "--models", "sound", *REPORTERS, "line", out=out)
+    done = run(*WITH_FAULTS, "--models", "sound", *REPORTERS, "line", out=out)
     assert (done.code, out.exists()) == (2, False)
     assert "Unknown reporter 'line'. Did you mean 'lines'?" in done.err
-    done = run(*TINY, "--models", "sound", *REPORTERS, "lines", "--set", "lines.fil=x", out=out)
+    done = run(*WITH_FAULTS, "--models", "sound", *REPORTERS, "lines", "--set", "lines.fil=x", out=out)
     assert (done.code, out.exists()) == (2, False)
     assert "Unknown option lines.fil. Did you mean 'file'?" in done.err
 
@@ -157,8 +161,9 @@ def reporter_of(going: Going, name: str = "events.jsonl") -> int:
     return int(events(going.run, name)[0]["pid"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_its_reporters_and_the_resumed_run_sends_the_rest(tmp_path: Path) -> None:
-    long = (*TINY, "--images", str(32 * STEPS), "--models", "sound,slow")
+    long = (*WITH_FAULTS, "--images", str(32 * STEPS), "--models", "sound,slow")
     options = ("--set", "lines.file=sent.jsonl")
     going = start(*long, *REPORTERS, "lines", *options, out=tmp_path / "run", **SLOW)
     going.mark("training")
@@ -177,8 +182,9 @@ def test_an_interrupted_run_ends_its_reporters_and_the_resumed_run_sends_the_res
     assert windows[0]["step"] > 60  # it resumes where it stopped
 
 
+@pytest.mark.slow
 def test_no_reporter_outlives_a_killed_run(tmp_path: Path) -> None:
-    long = (*TINY, "--images", str(32 * STEPS), "--models", "slow")
+    long = (*WITH_FAULTS, "--images", str(32 * STEPS), "--models", "slow")
     going = start(*long, *REPORTERS, "lines,hangs", out=tmp_path / "run", **SLOW)
     pid = reporter_of(going)
     going.process.kill()

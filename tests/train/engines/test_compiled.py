@@ -61,10 +61,9 @@ def test_every_model_trains_like_eager(model: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["gan", "vae", "dcgan"])
-@pytest.mark.parametrize("recipe", [{"precision": "bf16"}, {"dropout": 0.3}], ids=["bf16", "dropout"])
-def test_models_train_like_eager_with_a_compiler(model: str, recipe: dict[str, Any]) -> None:
-    """Dropout draws the same numbers as in eager mode."""
-    engine = built(model, **recipe).engine
+def test_models_train_like_eager_with_a_compiler(model: str) -> None:
+    """In bf16; dropout draws the same numbers as in eager mode."""
+    engine = built(model, precision="bf16", dropout=0.3).engine
     execution = prepared(engine, "inductor")
     assert execution.notes == ()
     assert deviating(engine, execution) == {}

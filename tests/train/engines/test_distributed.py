@@ -103,6 +103,7 @@ EXACT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", EXACT)
 def test_gradients_and_weights_are_those_of_the_sum_of_the_halves(
     catalogue: Catalogue, trained: Path, case: str
