@@ -52,7 +52,9 @@ def _commit_of_checkout(directory: Path) -> dict[str, Any] | None:
     commit = _git(directory, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return None
-    return {"commit": commit, "dirty": bool(_git(directory, "status", "--porcelain", "--", "."))}
+    # Importing a plugin writes compiled code beside it.
+    changed = _git(directory, "status", "--porcelain", "--", ".", ":(exclude,glob)**/__pycache__/**")
+    return {"commit": commit, "dirty": bool(changed)}
 
 
 def _git(directory: Path, *arguments: str) -> str:

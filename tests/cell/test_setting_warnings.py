@@ -14,6 +14,7 @@ from genbench.api.training import AdversarialLoss
 from genbench.builtin.losses.adversarial import GradientPenaltyOptions, R1Options, create
 from genbench.cell.setting_warnings import penalty_with_batch_norm
 from genbench.plugins.catalogue import Catalogue, discover
+from genbench.runner.in_process import NOTE
 
 NORMED = {"generator": nn.BatchNorm2d(3), "discriminator": nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))}
 PLAIN = {"generator": nn.BatchNorm2d(3), "discriminator": nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2))}
@@ -51,7 +52,8 @@ def test_without_a_penalty_there_is_nothing_to_note(loss: object) -> None:
 def test_the_notes_are_stored_with_the_cell(tmp_path: Path) -> None:
     settings = ("--set", "gan.width=8", "--set", "dcgan.width=4", "--set", "r1.gamma=0", "--set", "r1.penalty_every=3")
     done = run(*TINY, "--models", "gan,dcgan", "--losses", "r1,dragan", *settings, out=tmp_path / "run")
-    notes = {(c.identity.model.name, c.identity.loss.name): c.notes for c in done.run_cells}
+    notes = {(c.identity.model.name, c.identity.loss.name): [*c.notes] for c in done.run_cells}
+    assert all(found.pop() == NOTE for found in notes.values())
     idle = "r1.penalty_every = 3 does nothing: r1.gamma is 0.0"
     assert notes["gan", "r1"] == notes["dcgan", "r1"] == [idle]
     assert notes["gan", "dragan"] == []
