@@ -140,6 +140,9 @@ def test_the_commit_of_a_plugin_in_a_checkout_is_recorded_with_its_dirty_flag(tm
     git(place, "commit", "-qm", "first")
     head = git(place, "rev-parse", "HEAD")
     assert commits(files=[file])["mine.py"] == {"commit": head, "dirty": False}
+    (place / "__pycache__").mkdir()
+    (place / "__pycache__" / "mine.cpython-311.pyc").touch()  # as importing the plugin does
+    assert commits(files=[file])["mine.py"] == {"commit": head, "dirty": False}
     file.write_text("# changed\n")
     assert commits(files=[file])["mine.py"] == {"commit": head, "dirty": True}
     assert "nowhere" not in commits(distributions=["nowhere", "pytest"])
