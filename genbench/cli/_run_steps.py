@@ -28,6 +28,7 @@ from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import Kind
+from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
 from genbench.report.progress import PlainDisplay, choose_display
 from genbench.report.summary import write_summary
 from genbench.report.table.render import render
@@ -99,7 +100,7 @@ def make_rendezvous(request: Request) -> Rendezvous | None:
     """Return the rendezvous of the processes on several machines, or None if no endpoint is given."""
     if request.rdzv_endpoint is None:
         return None
-    return Rendezvous(backend=request.rdzv_backend, endpoint=request.rdzv_endpoint, id=request.rdzv_id)
+    return Rendezvous(endpoint=request.rdzv_endpoint, id=request.rdzv_id)
 
 
 def select_present_device(text: str) -> torch.device:
@@ -135,6 +136,7 @@ def create_run(
         rendezvous=make_rendezvous(request),
         environment={**machine.describe(), **facts, "device": device, "commits": made_from},
     )
+    record = sign_plugin_files(record)
     return RunDirectory.create(path, record), record
 
 
@@ -154,7 +156,7 @@ def enter_planning_directory(run: RunDirectory) -> Iterator[RunDirectory]:
         yield run
 
 
-def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, Catalogue, str]:
+def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tuple[RunRecord, Catalogue, str]:
     """Return record, catalogue and device to resume a run; its plugins must have the versions of the plan.
 
     Reporters do not affect results: they may change, and their versions do not matter.
@@ -162,11 +164,11 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, Cat
     record = run.record
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
     record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
-    meeting = {k: flags[f"rdzv_{k}"] for k in ("backend", "endpoint", "id") if flags.get(f"rdzv_{k}") is not None}
+    meeting = {k: flags[f"rdzv_{k}"] for k in ("endpoint", "id") if flags.get(f"rdzv_{k}") is not None}
     if meeting.get("endpoint") or record.rendezvous:
         before_that = msgspec.to_builtins(record.rendezvous) if record.rendezvous else {}
         record = msgspec.structs.replace(record, rendezvous=Rendezvous(**{**before_that, **meeting}))
-    catalogue = discover(record.plugin_files)
+    catalogue = discover(loadable_files(record, allowed))
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
     record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))

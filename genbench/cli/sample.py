@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from genbench.cli.flags import device_option, plugin_files
+from genbench.cli.flags import device_option, plugin_files, trust_plugins_flag
 from genbench.errors import UsageError
 
 _COUNT = 64
@@ -51,6 +51,7 @@ _STRIP, _ANIMATION = 8, 30  # default number of images of an interpolation
 )
 @click.option("--best", is_flag=True, help="Use the weights of the best evaluation instead of the last.")
 @plugin_files
+@trust_plugins_flag
 @device_option("cpu")
 def command(
     run: str,
@@ -65,6 +66,7 @@ def command(
     folder: str | None,
     best: bool,
     plugins: tuple[str, ...],
+    trust_plugins: bool,
     device: str,
 ) -> None:
     """Draw images from a trained cell of RUN; the same seed gives the same images.
@@ -85,6 +87,7 @@ def command(
     seeds = None if endpoints is None else _parse_seeds(endpoints)
 
     from genbench.cli._run_steps import select_present_device
+    from genbench.plugins.recorded_files import Allowed
     from genbench.report.table.layout import clean
     from genbench.results.store import RunDirectory
     from genbench.sampling.checkpoint_model import load_trained
@@ -100,7 +103,9 @@ def command(
 
     destination = parse_destination(out, animated=seeds is not None)
     directory = RunDirectory.open(run)
-    trained = load_trained(directory, directory.find_cell(part), select_present_device(device), best, plugins)
+    trained = load_trained(
+        directory, directory.find_cell(part), select_present_device(device), best, Allowed(plugins, trust_plugins)
+    )
     for note in trained.notes:
         click.echo(f"Note: {clean(note)}", err=True)
     chosen = None if label is None else parse_class(trained, label)
