@@ -56,9 +56,8 @@ def loadable_files(record: RunRecord, allowed: Allowed) -> list[str]:
     if not allowed.trusted:
         key = _own_key()
         signature = _signature(key, record.plugin_files, record.plugin_hashes) if key else ""
-        if not signature or not hmac.compare_digest(
-            signature.encode(), record.plugin_signature.encode(errors="replace")
-        ):
+        recorded = record.plugin_signature.encode(errors="replace")
+        if not signature or not hmac.compare_digest(signature.encode(), recorded):
             raise UsageError(
                 f"The run directory names plugin files that no command of yours on this machine recorded: {files}.",
                 "Loading them runs their code. Name those that you trust with --plugin, or use --trust-plugins to "

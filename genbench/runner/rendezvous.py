@@ -99,10 +99,10 @@ class SeveralMachines(_FixedGroup):
         deadline = time.monotonic() + self._seconds
         try:
             hosted = _host_store(self._host, self._port)
-            store = hosted or TCPStore(
+            shared = hosted or TCPStore(
                 self._host, self._port, is_master=False, timeout=timedelta(seconds=self._seconds)
             )
-            self._store = store = PrefixStore(self._run_id, store)
+            self._store = store = PrefixStore(self._run_id, shared)
             rank = 0 if hosted else store.add("arrived", 1)
             if rank >= self._machines:
                 raise RendezvousConnectionError(f"{self._machines} machines have met here already")
