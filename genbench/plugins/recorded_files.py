@@ -56,8 +56,8 @@ def loadable_files(record: RunRecord, allowed: Allowed) -> list[str]:
     if not allowed.trusted:
         key = _own_key()
         signature = _signature(key, record.plugin_files, record.plugin_hashes) if key else ""
-        recorded = record.plugin_signature.encode(errors="replace")
-        if not signature or not hmac.compare_digest(signature.encode(), recorded):
+        noted = record.plugin_signature.encode(errors="replace")
+        if not signature or not hmac.compare_digest(signature.encode(), noted):
             raise UsageError(
                 f"The run directory names plugin files that no command of yours on this machine recorded: {files}.",
                 "Loading them runs their code. Name those that you trust with --plugin, or use --trust-plugins to "
