@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 from tabulate import tabulate
 
 from genbench import __version__
 from genbench.api.recipe import resolve_recipe
-from genbench.cli.output import record_exit_code
+from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
@@ -211,7 +210,7 @@ def execute(
 ) -> int:
     """Execute the missing cells, write the summary, print the table, and return the exit code."""
     display = PlainDisplay(sys.stderr) if pool.in_process and not quiet else choose_display(quiet=quiet)
-    warn = partial(click.echo, err=True) if quiet else display.message
+    warn = partial(echo, err=True) if quiet else display.message
     with Trackers(lambda text: warn(f"Warning: {text}")) as trackers:
         supervisor = Supervisor(
             run, record, third_party_plugins(catalogue, record.cells), pool, display, device, trackers
@@ -226,7 +225,7 @@ def execute(
             interruption = error
         except KeyboardInterrupt:  # the second Ctrl-C: stop at once
             display.close()
-            click.echo(supervisor.interrupted(), err=True)
+            echo(supervisor.interrupted(), err=True)
             return ExitCode.INTERRUPTED
         finally:
             display.close()
@@ -234,17 +233,17 @@ def execute(
             trackers.end(interrupted=interruption is not None)
     summary = write_summary(run)
     for warning in summary.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        echo(f"Warning: {warning}", err=True)
     results = run.read_cells().results
     succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
     code = ExitCode.OK if succeeded else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if interruption is not None else code
     record_exit_code(code)
-    click.echo(render(summary.table, "json" if as_json else "plain"), nl=False)
+    echo(render(summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
     if not (quiet or as_json):
-        click.echo(f"\nImages and report: {run.path / 'report.html'}", err=True)
+        echo(f"\nImages and report: {run.path / 'report.html'}", err=True)
     if interruption is not None:
-        click.echo(interruption, err=True)
+        echo(interruption, err=True)
     return code
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from genbench.cli.flags import as_json_flag, device_option, plugin_files, trust_plugins_flag, use_weights, weights_flag
-from genbench.cli.output import parse_output_path, print_json, record_exit_code, show_image_progress
+from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
 
@@ -121,16 +121,16 @@ def command(
         if out is not None:
             save_statistics(evaluation, specs[0], out, strict)
     if found is None:
-        click.echo(out)
+        echo(out)
         return ExitCode.OK
     code = ExitCode.FAILED_CELLS if found.unavailable else ExitCode.OK
     record_exit_code(code)
     for warning in found.warnings:
-        click.echo(f"Warning: {clean(warning)}", err=True)
+        echo(f"Warning: {clean(warning)}", err=True)
     if as_json:
         print_json(as_data(found))
     else:
-        click.echo(as_text(found), nl=False)
+        echo(as_text(found), nl=False)
     return code
 
 

@@ -22,6 +22,7 @@ from genbench.cli.flags import (
     use_weights,
     weights_flag,
 )
+from genbench.cli.output import echo
 from genbench.errors import UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.request import Request, make_request, read_config
@@ -135,7 +136,7 @@ def choose_executor(in_process: bool, debugger: bool) -> Executor:
     if in_process or debugger:
         from genbench.runner.in_process import InProcessExecutor
 
-        click.echo(
+        echo(
             "Note: the cells run in this process: timings are not valid, and there is no limit on time or memory.",
             err=True,
         )
@@ -169,13 +170,13 @@ def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_js
         plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
         reporters = choose_reporters(request.reporters, request.set, catalogue)
         for warning in plan.warnings:
-            click.echo(f"Note: {warning}", err=True)
+            echo(f"Note: {warning}", err=True)
         facts = require_device(pool, device, chosen=request.device != "auto")
         require_processes(plan.cells, device, facts, make_rendezvous(request))
         pool.require_executable(plan.cells)
         if dry_run:
             report, code = dry_run_report(pool, plan, device, request.threads, as_json)
-            click.echo(report, nl=False)
+            echo(report, nl=False, as_json=as_json)
             return code
         run, record = create_run(request, plan, reporters, device, facts)
         with hold(run.record_path):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import click
 
 from genbench.cli.flags import device_option, plugin_files, trust_plugins_flag
+from genbench.cli.output import echo
 from genbench.errors import UsageError
 
 _COUNT = 64
@@ -107,7 +108,7 @@ def command(
         directory, directory.find_cell(part), select_present_device(device), best, Allowed(plugins, trust_plugins)
     )
     for note in trained.notes:
-        click.echo(f"Note: {clean(note)}", err=True)
+        echo(f"Note: {clean(note)}", err=True)
     chosen = None if label is None else parse_class(trained, label)
     if seeds is not None:
         steps = steps or (_ANIMATION if destination.form == "animation" else _STRIP)
@@ -123,14 +124,14 @@ def command(
             )
         pixels, problems = read_image_folder(folder, trained, count or _COUNT)
         for problem in problems:
-            click.echo(f"Skipped {problem}", err=True)
+            echo(f"Skipped {problem}", err=True)
         again = reconstruct(trained, pixels, make_labels(trained, chosen, len(pixels)))
         write_images(destination, trained, again, originals=pixels)
     else:
         count = count or _COUNT
         pixels = generate(trained, count, seed or 0, chosen, psi)
         write_images(destination, trained, pixels, make_labels(trained, chosen, count))
-    click.echo(destination.path)
+    echo(destination.path)
 
 
 def _forbid_combination(given: Mapping[str, object], one: str, others: tuple[str, ...]) -> None:
