@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from genbench import __version__
+from genbench.cli.output import echo
 from genbench.errors import ExitCode, GenbenchError, near_miss
 
 COMMANDS: dict[str, str] = {
@@ -104,15 +105,15 @@ def invoke(arguments: list[str] | None = None) -> int:
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
     except GenbenchError as error:
-        click.echo(f"Error: {error.cause}", err=True)
+        echo(f"Error: {error.cause}", err=True)
         if error.cure:
-            click.echo(error.cure, err=True)
+            echo(error.cure, err=True)
         return error.exit_code
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_output_closed():
@@ -120,12 +121,12 @@ def invoke(arguments: list[str] | None = None) -> int:
             return int(context.obj) if context is not None and context.obj else ExitCode.OK
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             _discard_output()
-            click.echo(f"Error: Cannot write: {error}.\nFree some disk space, or write elsewhere.", err=True)
+            echo(f"Error: Cannot write: {error}.\nFree some disk space, or write elsewhere.", err=True)
             return ExitCode.USAGE
         import traceback
 
-        traceback.print_exc()
-        click.echo("This is a bug in genbench; please report it with the traceback above.", err=True)
+        echo(traceback.format_exc(), err=True, nl=False)
+        echo("This is a bug in genbench; please report it with the traceback above.", err=True)
         return ExitCode.BUG
 
 

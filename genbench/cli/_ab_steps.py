@@ -10,13 +10,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import click
 import msgspec
 
 from genbench.ab.calibration import known
 from genbench.ab.comparison import Comparing, geometric_mean
 from genbench.ab.wire import Prepare
 from genbench.cli._run_steps import parse_device, resolve_auto
+from genbench.cli.output import echo
 from genbench.errors import ExitCode
 from genbench.measure import machine
 from genbench.plan.request import make_request, read_config
@@ -121,17 +121,17 @@ def report_verdict(
         notes=[*notes, *_calibration_notes(facts, comparing.sides.cells)],
     )
     encoded = msgspec.json.format(msgspec.json.encode(comparison), indent=1)
-    click.echo(encoded.decode() if as_json else ab.text(comparison), nl=as_json)
+    echo(encoded.decode() if as_json else ab.text(comparison), nl=as_json, as_json=as_json)
     directory = Path(out) if out else Path("results") / f"ab-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     try:
         directory.mkdir(parents=True, exist_ok=True)
         atomic_write(directory / "comparison.json", encoded + b"\n")
         atomic_write(directory / "summary.md", ab.summary(comparison).encode())
         atomic_write(directory / "junit.xml", ab.cases(comparison).encode())
-        click.echo(f"Measurements: {directory / 'comparison.json'}", err=True)
+        echo(f"Measurements: {directory / 'comparison.json'}", err=True)
     except OSError as error:  # the verdict is printed and stays valid
         with suppress(OSError):
-            click.echo(f"Warning: cannot write the measurements: {error}", err=True)
+            echo(f"Warning: cannot write the measurements: {error}", err=True)
     return ExitCode.INTERRUPTED if interrupted else verdict.exit_code
 
 

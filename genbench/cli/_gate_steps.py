@@ -6,9 +6,7 @@ import json
 import tomllib
 from pathlib import Path
 
-import click
-
-from genbench.cli.output import record_exit_code
+from genbench.cli.output import echo, record_exit_code
 from genbench.errors import UsageError
 from genbench.gate.from_file import measurements_of_baseline, measurements_of_benchmarks, merged
 from genbench.gate.from_run import measurements_of_run
@@ -79,7 +77,7 @@ def report_verdict(
     verdict = overall(findings)
     text = shown.as_json(findings, names) if as_json else shown.text(findings, names, everything)
     record_exit_code(verdict.exit_code)
-    click.echo(text, nl=False)
+    echo(text, nl=False, as_json=as_json)
     try:
         if summary:
             with Path(summary).open("a", encoding="utf-8") as file:
@@ -87,5 +85,5 @@ def report_verdict(
         if junit:
             atomic_write(Path(junit), shown.cases(findings, "genbench").encode())
     except OSError as error:
-        click.echo(f"Warning: cannot write {error.filename or 'a file'}: {error.strerror}", err=True)
+        echo(f"Warning: cannot write {error.filename or 'a file'}: {error.strerror}", err=True)
     return verdict.exit_code

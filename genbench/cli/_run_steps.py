@@ -12,13 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 from tabulate import tabulate
 
 from genbench import __version__
 from genbench.api.recipe import resolve_recipe
-from genbench.cli.output import record_exit_code
+from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
@@ -28,6 +27,7 @@ from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import Kind
+from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
 from genbench.report.progress import PlainDisplay, choose_display
 from genbench.report.summary import write_summary
 from genbench.report.table.render import render
@@ -99,7 +99,7 @@ def make_rendezvous(request: Request) -> Rendezvous | None:
     """Return the rendezvous of the processes on several machines, or None if no endpoint is given."""
     if request.rdzv_endpoint is None:
         return None
-    return Rendezvous(backend=request.rdzv_backend, endpoint=request.rdzv_endpoint, id=request.rdzv_id)
+    return Rendezvous(endpoint=request.rdzv_endpoint, id=request.rdzv_id)
 
 
 def select_present_device(text: str) -> torch.device:
@@ -135,6 +135,7 @@ def create_run(
         rendezvous=make_rendezvous(request),
         environment={**machine.describe(), **facts, "device": device, "commits": made_from},
     )
+    record = sign_plugin_files(record)
     return RunDirectory.create(path, record), record
 
 
@@ -154,7 +155,7 @@ def enter_planning_directory(run: RunDirectory) -> Iterator[RunDirectory]:
         yield run
 
 
-def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, Catalogue, str]:
+def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tuple[RunRecord, Catalogue, str]:
     """Return record, catalogue and device to resume a run; its plugins must have the versions of the plan.
 
     Reporters do not affect results: they may change, and their versions do not matter.
@@ -162,11 +163,11 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any]) -> tuple[RunRecord, Cat
     record = run.record
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
     record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
-    meeting = {k: flags[f"rdzv_{k}"] for k in ("backend", "endpoint", "id") if flags.get(f"rdzv_{k}") is not None}
+    meeting = {k: flags[f"rdzv_{k}"] for k in ("endpoint", "id") if flags.get(f"rdzv_{k}") is not None}
     if meeting.get("endpoint") or record.rendezvous:
         before_that = msgspec.to_builtins(record.rendezvous) if record.rendezvous else {}
         record = msgspec.structs.replace(record, rendezvous=Rendezvous(**{**before_that, **meeting}))
-    catalogue = discover(record.plugin_files)
+    catalogue = discover(loadable_files(record, allowed))
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
     record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
@@ -209,7 +210,7 @@ def execute(
 ) -> int:
     """Execute the missing cells, write the summary, print the table, and return the exit code."""
     display = PlainDisplay(sys.stderr) if pool.in_process and not quiet else choose_display(quiet=quiet)
-    warn = partial(click.echo, err=True) if quiet else display.message
+    warn = partial(echo, err=True) if quiet else display.message
     with Trackers(lambda text: warn(f"Warning: {text}")) as trackers:
         supervisor = Supervisor(
             run, record, third_party_plugins(catalogue, record.cells), pool, display, device, trackers
@@ -224,7 +225,7 @@ def execute(
             interruption = error
         except KeyboardInterrupt:  # the second Ctrl-C: stop at once
             display.close()
-            click.echo(supervisor.interrupted(), err=True)
+            echo(supervisor.interrupted(), err=True)
             return ExitCode.INTERRUPTED
         finally:
             display.close()
@@ -232,17 +233,17 @@ def execute(
             trackers.end(interrupted=interruption is not None)
     summary = write_summary(run)
     for warning in summary.warnings:
-        click.echo(f"Warning: {warning}", err=True)
+        echo(f"Warning: {warning}", err=True)
     results = run.read_cells().results
     succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
     code = ExitCode.OK if succeeded else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if interruption is not None else code
     record_exit_code(code)
-    click.echo(render(summary.table, "json" if as_json else "plain"), nl=False)
+    echo(render(summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
     if not (quiet or as_json):
-        click.echo(f"\nImages and report: {run.path / 'report.html'}", err=True)
+        echo(f"\nImages and report: {run.path / 'report.html'}", err=True)
     if interruption is not None:
-        click.echo(interruption, err=True)
+        echo(interruption, err=True)
     return code
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genbench.cli.flags import config_option, parse_share, timing_options
+from genbench.cli.output import echo
 from genbench.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def command(
 
     def report(text: str) -> None:
         if not quiet:
-            click.echo(text, err=True)
+            echo(text, err=True)
 
     report(f"Building {labels[0]} and {labels[1]}")
     with stop_on_sigterm(), built(*references, packages or (".",)) as (first, second):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from genbench.cli import NearMissGroup
+from genbench.cli.output import echo
 
 
 @click.group("baseline", cls=NearMissGroup)
@@ -47,6 +48,6 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
     before = read_baseline(path).cells if path.exists() and not only else {}
     write_baseline(path, msgspec.structs.replace(new, cells={**before, **new.cells}))
     for cell in failed:
-        click.echo(f"Warning: left out: {cell}", err=True)
+        echo(f"Warning: left out: {cell}", err=True)
     kept = len({**before, **new.cells}) - len(new.cells)
-    click.echo(f"{path}: {len(new.cells)} cells updated" + (f", {kept} kept" if kept else ""))
+    echo(f"{path}: {len(new.cells)} cells updated" + (f", {kept} kept" if kept else ""))

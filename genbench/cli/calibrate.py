@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from genbench.cli.flags import parse_share, timing_options
-from genbench.cli.output import write_output
+from genbench.cli.output import echo, write_output
 from genbench.errors import ExitCode, UsageError
 
 
@@ -62,7 +62,7 @@ def command(
     def report_block(number: int, block: Block) -> None:
         if not quiet:
             for measured in block.measured:
-                click.echo(f"[{number}/{blocks}] {measured.cell} {change(measured.log_ratio)}", err=True)
+                echo(f"[{number}/{blocks}] {measured.cell} {change(measured.log_ratio)}", err=True)
 
     with stop_on_sigterm(), tempfile.TemporaryDirectory(prefix="genbench-calibrate-") as place:
         base, head = installed_arm("base", Path(place)), installed_arm("head", Path(place))
@@ -75,5 +75,5 @@ def command(
     encoded = msgspec.json.format(msgspec.json.encode(found), indent=1)
     if out:
         write_output(Path(out), encoded + b"\n", "--out")
-    click.echo(encoded.decode() if as_json else text(found), nl=as_json)
+    echo(encoded.decode() if as_json else text(found), nl=as_json, as_json=as_json)
     return ExitCode.OK if found else ExitCode.FAILED_CELLS

@@ -9,7 +9,7 @@ import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, plugin_files, set_option
-from genbench.cli.output import parse_output_path, print_json, record_exit_code, show_image_progress, write_output
+from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress, write_output
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def check(
     if as_json:
         print_json(as_data(measured, found))
     else:
-        click.echo(as_text(measured, found), nl=False)
+        echo(as_text(measured, found), nl=False)
     if sheet_path is not None:
         from genbench.datacheck.contact_sheet import draw_sheet, sections
 
         chosen = sections(measured)
         if chosen:
             _write_png(sheet_path, draw_sheet(scan, chosen))
-        click.echo(f"Suspicious images: {sheet_path}" if chosen else "No suspicious images to draw.", err=True)
+        echo(f"Suspicious images: {sheet_path}" if chosen else "No suspicious images to draw.", err=True)
     return code
 
 

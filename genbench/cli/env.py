@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import print_json
+from genbench.cli.output import echo, print_json
 
 
 @click.command("env")
@@ -23,8 +23,8 @@ def command(as_json: bool) -> None:
         return
     for name, value in facts.items():
         if isinstance(value, dict):
-            click.echo(f"{name}:")
+            echo(f"{name}:")
             for key, inner in value.items():
-                click.echo(f"  {key}: {inner}")
+                echo(f"  {key}: {inner}")
         else:
-            click.echo(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+            echo(f"{name}: {', '.join(map(str, value)) if isinstance(value, list) else value}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genbench.cli.flags import as_json_flag, device_option, plugin_files, use_weights, weights_flag
-from genbench.cli.output import parse_output_path, print_json, record_exit_code, show_image_progress
+from genbench.cli.flags import as_json_flag, device_option, plugin_files, trust_plugins_flag, use_weights, weights_flag
+from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     help="Write the statistics of REAL, to use as REAL later or with pytorch-fid; FAKE is then optional.",
 )
 @plugin_files
+@trust_plugins_flag
 @as_json_flag
 def command(
     real: str,
@@ -71,6 +72,7 @@ def command(
     strict: bool,
     save_stats: str | None,
     plugins: tuple[str, ...],
+    trust_plugins: bool,
     as_json: bool,
 ) -> int:
     """Measure the distance between the images REAL and FAKE.
@@ -94,6 +96,7 @@ def command(
     from genbench.imagesets.format import as_data, as_text
     from genbench.imagesets.resolve import SamplingSettings, find_image_set
     from genbench.plugins.catalogue import discover
+    from genbench.plugins.recorded_files import Allowed
 
     catalogue = discover(plugins)
     measurements = find_measurements(metrics, extractor, catalogue)
@@ -101,7 +104,7 @@ def command(
     if out is not None and len(specs) > 1:
         raise UsageError("--save-stats stores the features of one extractor only.", "Choose metrics of one extractor.")
     chosen = select_present_device(device)
-    drawing = SamplingSettings(chosen, samples, seed, plugins)
+    drawing = SamplingSettings(chosen, samples, seed, Allowed(plugins, trust_plugins))
     first = find_image_set(real, catalogue, drawing)
     evaluation = ImageSetEvaluation(
         real=first,
@@ -118,16 +121,16 @@ def command(
         if out is not None:
             save_statistics(evaluation, specs[0], out, strict)
     if found is None:
-        click.echo(out)
+        echo(out)
         return ExitCode.OK
     code = ExitCode.FAILED_CELLS if found.unavailable else ExitCode.OK
     record_exit_code(code)
     for warning in found.warnings:
-        click.echo(f"Warning: {clean(warning)}", err=True)
+        echo(f"Warning: {clean(warning)}", err=True)
     if as_json:
         print_json(as_data(found))
     else:
-        click.echo(as_text(found), nl=False)
+        echo(as_text(found), nl=False)
     return code
 
 

@@ -42,6 +42,12 @@ plugin_files = click.option(
     help="Load a plugin from a single file; repeatable.",
 )
 
+trust_plugins_flag = click.option(
+    "--trust-plugins",
+    is_flag=True,
+    help="Load the plugin files that a run directory names, whoever made it: their code runs.",
+)
+
 as_json_flag = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 weights_flag = click.option(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import write_output
+from genbench.cli.output import echo, write_output
 
 
 @click.command("history")
@@ -43,6 +43,6 @@ def command(
     shown = [series for series in found if not quantities or series.quantity in quantities]
     if not shown:
         raise NoDataError(f"No measurements in {', '.join(runs)}.", "Name runs with at least one successful cell.")
-    click.echo(encode(shown) if as_json else text(shown, everything), nl=False)
+    echo(encode(shown) if as_json else text(shown, everything), nl=False, as_json=as_json)
     if out is not None:
         write_output(Path(out), figure(shown).encode(), "--out")

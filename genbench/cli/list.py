@@ -14,7 +14,7 @@ from genbench.api.specs import (
     ModelSpec,
 )
 from genbench.cli.flags import as_json_flag, plugin_files
-from genbench.cli.output import print_json
+from genbench.cli.output import echo, print_json
 from genbench.errors import UsageError, near_miss
 from genbench.plugins.catalogue import Catalogue, Entry, discover
 from genbench.plugins.loader import Kind
@@ -43,7 +43,7 @@ def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: 
         return
     for number, k in enumerate(kinds):
         if kind is None:
-            click.echo(("\n" if number else "") + k)
+            echo(("\n" if number else "") + k)
         _print_entries(catalogue.entries(k), verbose)
     _warn_of_quarantined(catalogue)
 
@@ -53,10 +53,10 @@ def _print_entries(entries: dict[str, Entry[Any]], verbose: bool) -> None:
     for name, entry in entries.items():
         plugin = entry.plugin
         origin = "" if plugin.origin == "builtin" else f"  [{plugin.distribution} {plugin.version}]"
-        click.echo(f"  {name:<{width}}  {entry.spec.summary}{origin}")
+        echo(f"  {name:<{width}}  {entry.spec.summary}{origin}")
         if verbose:
             for line in _describe_spec(entry.spec):
-                click.echo(f"  {'':<{width}}    {line}")
+                echo(f"  {'':<{width}}    {line}")
 
 
 def _describe_spec(spec: Any) -> list[str]:
@@ -80,4 +80,4 @@ def _describe_spec(spec: Any) -> list[str]:
 def _warn_of_quarantined(catalogue: Catalogue) -> None:
     names = [plugin.name for plugin in catalogue.plugins if plugin.quarantined]
     if names:
-        click.echo(f"\nQuarantined: {', '.join(names)}; see `genbench plugin list`.", err=True)
+        echo(f"\nQuarantined: {', '.join(names)}; see `genbench plugin list`.", err=True)

@@ -10,7 +10,7 @@ import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, chain, device_option, plugin_files, set_option
-from genbench.cli.output import parse_output_path, print_json, record_exit_code, write_output
+from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, write_output
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def certify(
         verdicts = {ladder.name: ladder.verdict for ladder in certificate.ladders}
         _print_result(certificate, verdict=certificate.verdict, verdicts=verdicts)
     else:
-        click.echo(certificate_text(certificate), nl=False)
+        echo(certificate_text(certificate), nl=False)
     if figure is not None:
         _write_figure(figure, certificate)
     return code
@@ -129,7 +129,7 @@ def accept(
     if as_json:
         _print_result(compared, tolerated=compared.tolerated, accepted=compared.accepted)
     else:
-        click.echo(acceptance_text(compared), nl=False)
+        echo(acceptance_text(compared), nl=False)
     return code
 
 
@@ -156,7 +156,7 @@ def _measure_certificate(found: HeldOut, extractor: str, dataset: str) -> Certif
 
     def progress(what: str) -> None:
         if sys.stderr.isatty():
-            click.echo(f"measuring: {what}", err=True)
+            echo(f"measuring: {what}", err=True)
 
     return measure(found.evaluation, extractor, dataset, found.data_hash, progress)
 
@@ -175,4 +175,4 @@ def _write_figure(path: Path, certificate: Certificate) -> None:
     from genbench.report.html.certificate_figure import certificate_figure
 
     write_output(path, certificate_figure(certificate).encode(), "--out")
-    click.echo(f"Figure: {path}", err=True)
+    echo(f"Figure: {path}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,36 @@ from genbench.errors import UsageError
 
 _REDRAW = 32  # images between two updates of a progress bar
 
+# What a terminal or a CI system would act on: control characters except tab and newline, invisible characters that
+# reorder text, lone surrogates, and a line that begins as a workflow command of GitHub or Azure.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_WORKFLOW_COMMAND = re.compile(r"^(\s*)(:|#)(?=:|#\[)", re.MULTILINE)
+
+
+def echo(text: object = "", *, err: bool = False, nl: bool = True, as_json: bool = False) -> None:
+    """Print text; every command prints through this function.
+
+    Names and messages from files and plugins cannot act on the terminal or on a CI system: control characters become
+    question marks, and a line cannot begin with a workflow command. In JSON they become escapes of its strings.
+    """
+    click.echo(harmless_json(str(text)) if as_json else harmless(str(text)), err=err, nl=nl)
+
+
+def harmless(text: str) -> str:
+    """Return text without what a terminal or a CI system would act on."""
+    return _WORKFLOW_COMMAND.sub(r"\1\2 ", _ACTING.sub("?", text.replace("\r\n", "\n")))
+
+
+def harmless_json(text: str) -> str:
+    """Return the same JSON without what a terminal would act on."""
+    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
 
 def print_json(data: Any) -> None:
     """Print plain data or records as indented JSON."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+    echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode(), as_json=True)
 
 
 def record_exit_code(code: int) -> None:

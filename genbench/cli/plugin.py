@@ -10,7 +10,7 @@ import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, plugin_files, set_option
-from genbench.cli.output import print_json
+from genbench.cli.output import echo, print_json
 from genbench.cli.plugin_new import new_plugin
 from genbench.cli.plugin_show import show_plugin
 from genbench.errors import ExitCode, UsageError, near_miss
@@ -48,17 +48,17 @@ def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None
     width = max(len(p.name) for p in found)
     for plugin in found:
         status = "quarantined" if plugin.quarantined else "ok"
-        click.echo(f"{plugin.name:<{width}}  {status:<11}  {plugin.distribution} {plugin.version}  ({plugin.target})")
+        echo(f"{plugin.name:<{width}}  {status:<11}  {plugin.distribution} {plugin.version}  ({plugin.target})")
         if verbose:
-            click.echo(f"{'':<{width}}    origin: {plugin.origin}")
+            echo(f"{'':<{width}}    origin: {plugin.origin}")
             for kind, names in plugin.registers.items():
-                click.echo(f"{'':<{width}}    {kind}: {', '.join(names)}")
+                echo(f"{'':<{width}}    {kind}: {', '.join(names)}")
         for note in plugin.notes:
-            click.echo(f"{'':<{width}}    note: {note}")
+            echo(f"{'':<{width}}    note: {note}")
         if plugin.quarantined:
-            click.echo(f"{'':<{width}}    reason: {plugin.reason}")
+            echo(f"{'':<{width}}    reason: {plugin.reason}")
             for line in plugin.traceback.strip().splitlines():
-                click.echo(f"{'':<{width}}    | {line}")
+                echo(f"{'':<{width}}    | {line}")
 
 
 @command.command("test")
@@ -117,7 +117,7 @@ def test_plugin(
         counts = {
             verdict: len([o for o in outcomes if o.verdict == verdict]) for verdict in ("ok", "failed", "skipped")
         }
-        click.echo("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+        echo("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
     return ExitCode.FAILED_CELLS if any(outcome.verdict == "failed" for outcome in outcomes) else ExitCode.OK
 
 
@@ -131,13 +131,13 @@ class _OutcomePrinter:
         """Print an outcome as it arrives."""
         heading = f"{SINGULAR.get(outcome.kind, 'plugin')} {outcome.subject}"  # type: ignore[call-overload]
         if heading != self._heading:
-            click.echo(("\n" if self._heading else "") + heading)
+            echo(("\n" if self._heading else "") + heading)
             self._heading = heading
         reason = outcome.reason.replace("\n", "\n           ")
-        click.echo(f"  {outcome.verdict:<7}  {outcome.check}{': ' if reason else ''}{reason}")
+        echo(f"  {outcome.verdict:<7}  {outcome.check}{': ' if reason else ''}{reason}")
         if outcome.verdict == "failed":
             for key, text in _describe_rule(outcome).items():
-                click.echo(f"{'':<11}{key + ':':<6}{text}")
+                echo(f"{'':<11}{key + ':':<6}{text}")
 
 
 def _describe_rule(outcome: Outcome) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genbench.cli.output import echo
 from genbench.errors import UsageError
 from genbench.plugins.catalogue import LIKELIHOOD, discover
 from genbench.plugins.feature_metrics import PREFIXES
@@ -47,9 +48,7 @@ def new_plugin(name: str, kind: str, family: str | None, out: Path | None) -> No
     _require_free(project)
     folder = out or Path(name)
     project.write(folder)
-    click.echo(
-        f"{folder} contains a plugin with the {kind} '{name}'. Edit src/{project.module}/{project.work}, then run:\n"
-    )
+    echo(f"{folder} contains a plugin with the {kind} '{name}'. Edit src/{project.module}/{project.work}, then run:\n")
     where = shlex.quote(str(folder))
     for step in (
         f"cd {where}",
@@ -57,7 +56,7 @@ def new_plugin(name: str, kind: str, family: str | None, out: Path | None) -> No
         "pytest",
         f"genbench run {project.arguments} --profile smoke",
     ):
-        click.echo(f"    {step}")
+        echo(f"    {step}")
 
 
 def _require_free(project: Project) -> None:

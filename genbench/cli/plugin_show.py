@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from genbench.cli.flags import as_json_flag, plugin_files
-from genbench.cli.output import print_json
+from genbench.cli.output import echo, print_json
 from genbench.errors import UsageError, near_miss
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
@@ -57,9 +57,9 @@ def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_j
     if as_json:
         print_json([data for _, data in described])
     else:
-        click.echo("\n\n".join(text_of(kind, data) for kind, data in described))
+        echo("\n\n".join(text_of(kind, data) for kind, data in described))
     for plugin in quarantined:
-        click.echo(f"The {plugin.explanation}\nSee `genbench plugin list` for the traceback.", err=True)
+        echo(f"The {plugin.explanation}\nSee `genbench plugin list` for the traceback.", err=True)
 
 
 def _find(name: str, catalogue: Catalogue) -> tuple[Sequence[tuple[Kind, str]], list[Plugin]]:

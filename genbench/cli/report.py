@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from genbench.cli.output import echo
+
 
 @click.command("report")
 @click.argument("run", type=click.Path())
@@ -15,6 +17,6 @@ def command(run: str) -> None:
 
     summary = write_summary(RunDirectory.open(run))
     for path in summary.written:
-        click.echo(path)
+        echo(path)
     if summary.warnings:
         raise UsageError("\n".join(summary.warnings))

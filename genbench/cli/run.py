@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,9 +18,11 @@ from genbench.cli.flags import (
     set_option,
     target_option,
     threads_option,
+    trust_plugins_flag,
     use_weights,
     weights_flag,
 )
+from genbench.cli.output import echo
 from genbench.errors import UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.request import Request, make_request, read_config
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
     from genbench.runner.executor import Executor
 
 CHANGED_BY_RESUME = (  # not part of the plan
-    *("timeout", "memory_limit", "threads", "weights", "reporters"),
-    *("rdzv_backend", "rdzv_endpoint", "rdzv_id"),
+    *("timeout", "memory_limit", "threads", "weights", "reporters", "plugins"),
+    *("rdzv_endpoint", "rdzv_id"),
 )
 
 
@@ -69,7 +72,6 @@ CHANGED_BY_RESUME = (  # not part of the plan
     metavar="HOST:PORT",
     help="Rendezvous endpoint for training on several machines, see --nnodes (same as torchrun).",
 )
-@click.option("--rdzv-backend", metavar="NAME", help="Rendezvous backend (same as torchrun). [default: c10d]")
 @click.option("--rdzv-id", metavar="ID", help="Rendezvous id (same as torchrun). [default: genbench]")
 @click.option(
     "--dry-run",
@@ -81,6 +83,7 @@ CHANGED_BY_RESUME = (  # not part of the plan
     is_flag=True,
     help="Run the cells in this process, so that breakpoint() works in a plugin; timings are then not valid.",
 )
+@trust_plugins_flag
 @click.option("--pdb", is_flag=True, help="Start the debugger when a cell raises an exception; implies --in-process.")
 @quiet_option("failures and the table")
 @as_json_flag
@@ -94,6 +97,7 @@ def command(
     pdb: bool,
     quiet: bool,
     as_json: bool,
+    trust_plugins: bool,
     **flags: Any,
 ) -> int:
     """Train and measure models; write the comparison table.
@@ -118,7 +122,9 @@ def command(
                 "--dry-run previews a new plan; it does not work with --resume.",
                 f"To see which cells are missing, run: genbench show {resume}",
             )
-        return _resume(executor, resume, flags, quiet, as_json)
+        return _resume(executor, resume, flags, trust_plugins, quiet, as_json)
+    if trust_plugins:
+        raise UsageError("--trust-plugins concerns the plugin files of an existing run.", "Use it with --resume.")
     merged = {**(read_config(config) if config else {})}
     merged.update({name: value for name, value in flags.items() if value is not None})
     request = make_request(merged, settings)
@@ -130,7 +136,7 @@ def choose_executor(in_process: bool, debugger: bool) -> Executor:
     if in_process or debugger:
         from genbench.runner.in_process import InProcessExecutor
 
-        click.echo(
+        echo(
             "Note: the cells run in this process: timings are not valid, and there is no limit on time or memory.",
             err=True,
         )
@@ -164,20 +170,22 @@ def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_js
         plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
         reporters = choose_reporters(request.reporters, request.set, catalogue)
         for warning in plan.warnings:
-            click.echo(f"Note: {warning}", err=True)
+            echo(f"Note: {warning}", err=True)
         facts = require_device(pool, device, chosen=request.device != "auto")
         require_processes(plan.cells, device, facts, make_rendezvous(request))
         pool.require_executable(plan.cells)
         if dry_run:
             report, code = dry_run_report(pool, plan, device, request.threads, as_json)
-            click.echo(report, nl=False)
+            echo(report, nl=False, as_json=as_json)
             return code
         run, record = create_run(request, plan, reporters, device, facts)
         with hold(run.record_path):
             return execute(pool, run, record, catalogue, device, quiet, as_json)
 
 
-def _resume(executor: Executor, path: str, flags: dict[str, Any], quiet: bool, as_json: bool) -> int:
+def _resume(
+    executor: Executor, path: str, flags: dict[str, Any], trust_plugins: bool, quiet: bool, as_json: bool
+) -> int:
     from genbench.cli._run_steps import (
         enter_planning_directory,
         execute,
@@ -185,17 +193,19 @@ def _resume(executor: Executor, path: str, flags: dict[str, Any], quiet: bool, a
         require_device,
         require_processes,
     )
+    from genbench.plugins.recorded_files import Allowed
     from genbench.results.run_lock import hold
     from genbench.results.store import RunDirectory
 
     use_weights(flags["weights"])
+    allowed = Allowed([str(Path(file).resolve()) for file in flags["plugins"] or ()], trust_plugins)
     with (
         enter_planning_directory(RunDirectory.open(path)) as run,
         hold(run.record_path),
         executor as pool,
     ):
         pool.start()  # import torch while the plugins are loaded
-        record, catalogue, device = reopen_run(run, flags)
+        record, catalogue, device = reopen_run(run, flags, allowed)
         facts = require_device(pool, device, chosen=True)
         require_processes(record.cells, device, facts, record.rendezvous)
         pool.require_executable(record.cells)

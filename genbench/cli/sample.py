@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import click
 
-from genbench.cli.flags import device_option, plugin_files
+from genbench.cli.flags import device_option, plugin_files, trust_plugins_flag
+from genbench.cli.output import echo
 from genbench.errors import UsageError
 
 _COUNT = 64
@@ -51,6 +52,7 @@ _STRIP, _ANIMATION = 8, 30  # default number of images of an interpolation
 )
 @click.option("--best", is_flag=True, help="Use the weights of the best evaluation instead of the last.")
 @plugin_files
+@trust_plugins_flag
 @device_option("cpu")
 def command(
     run: str,
@@ -65,6 +67,7 @@ def command(
     folder: str | None,
     best: bool,
     plugins: tuple[str, ...],
+    trust_plugins: bool,
     device: str,
 ) -> None:
     """Draw images from a trained cell of RUN; the same seed gives the same images.
@@ -85,6 +88,7 @@ def command(
     seeds = None if endpoints is None else _parse_seeds(endpoints)
 
     from genbench.cli._run_steps import select_present_device
+    from genbench.plugins.recorded_files import Allowed
     from genbench.report.table.layout import clean
     from genbench.results.store import RunDirectory
     from genbench.sampling.checkpoint_model import load_trained
@@ -100,9 +104,11 @@ def command(
 
     destination = parse_destination(out, animated=seeds is not None)
     directory = RunDirectory.open(run)
-    trained = load_trained(directory, directory.find_cell(part), select_present_device(device), best, plugins)
+    trained = load_trained(
+        directory, directory.find_cell(part), select_present_device(device), best, Allowed(plugins, trust_plugins)
+    )
     for note in trained.notes:
-        click.echo(f"Note: {clean(note)}", err=True)
+        echo(f"Note: {clean(note)}", err=True)
     chosen = None if label is None else parse_class(trained, label)
     if seeds is not None:
         steps = steps or (_ANIMATION if destination.form == "animation" else _STRIP)
@@ -118,14 +124,14 @@ def command(
             )
         pixels, problems = read_image_folder(folder, trained, count or _COUNT)
         for problem in problems:
-            click.echo(f"Skipped {problem}", err=True)
+            echo(f"Skipped {problem}", err=True)
         again = reconstruct(trained, pixels, make_labels(trained, chosen, len(pixels)))
         write_images(destination, trained, again, originals=pixels)
     else:
         count = count or _COUNT
         pixels = generate(trained, count, seed or 0, chosen, psi)
         write_images(destination, trained, pixels, make_labels(trained, chosen, count))
-    click.echo(destination.path)
+    echo(destination.path)
 
 
 def _forbid_combination(given: Mapping[str, object], one: str, others: tuple[str, ...]) -> None:

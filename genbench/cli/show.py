@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
+from genbench.cli.output import echo
 
 
 @click.command("show")
@@ -37,4 +38,4 @@ def command(run: str, part: str | None, as_json: bool) -> None:
         text = cell_text(described, planned, contents.cells.results.get(planned.id))
     if as_json:
         text = msgspec.json.format(msgspec.json.encode(described), indent=2).decode() + "\n"
-    click.echo(text, nl=False)
+    echo(text, nl=False, as_json=as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import target_option
+from genbench.cli.output import echo
 
 
 @click.command("table")
@@ -52,4 +53,4 @@ def command(
         over_seeds=several(contents) if over_seeds is None else over_seeds,
         targets=find_targets(contents, map(parse_target, target)) if target else None,
     )
-    click.echo(render(table, format_name, sort, names), nl=False)
+    echo(render(table, format_name, sort, names), nl=False, as_json=format_name == "json")

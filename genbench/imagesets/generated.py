@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -16,6 +16,7 @@ from genbench.datacheck.target import find_target
 from genbench.errors import DataError, UsageError
 from genbench.imagesets.source import ImageSource, ReadReport
 from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.recorded_files import Allowed
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import PlannedCell
 from genbench.results.store import RunDirectory
@@ -56,13 +57,13 @@ def cell_source(
     count: int | None,
     seed: int,
     device: torch.device,
-    plugins: Sequence[str] = (),
+    allowed: Allowed,
 ) -> ImageSource:
     """Return samples of a trained cell, drawn each time they are read: `count`, or as many as its run drew.
 
     Raises `NoDataError` where it has no weights, and `UsageError` where it generates 2-D points.
     """
-    trained = load_trained(run, cell, device, plugins=plugins)
+    trained = load_trained(run, cell, device, allowed=allowed)
     if trained.points:
         raise UsageError(f"{cell.id} generates 2-D points, not images.", "Choose a cell of another dataset.")
     number = count or trained.recipe.samples

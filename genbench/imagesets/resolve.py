@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from genbench.imagesets.generated import (
 from genbench.imagesets.image_folder import folder_source
 from genbench.imagesets.source import ImageSource
 from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.recorded_files import RECORDED_ONLY, Allowed
 from genbench.results.store import RunDirectory
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class SamplingSettings:
     device: torch.device
     count: int | None = None  # None: as many as its run drew
     seed: int = 0
-    plugins: Sequence[str] = ()  # files that replace those of the run
+    allowed: Allowed = RECORDED_ONLY  # plugin files of a run directory
 
 
 def find_image_set(text: str, catalogue: Catalogue, sampling: SamplingSettings) -> ImageSet:
@@ -74,7 +74,7 @@ def find_image_set(text: str, catalogue: Catalogue, sampling: SamplingSettings) 
             raise UsageError(f"'{run}' is both a dataset and a run.", f"Write .{os.sep}{text} for the cell of the run.")
         directory = RunDirectory.open(_path(run))
         planned = directory.find_cell(cell)
-        source = cell_source(directory, planned, sampling.count, sampling.seed, sampling.device, sampling.plugins)
+        source = cell_source(directory, planned, sampling.count, sampling.seed, sampling.device, sampling.allowed)
         return ImageSet(source)
     if name.partition(":")[0] in catalogue.datasets:
         if name == text and path.exists():

@@ -45,7 +45,6 @@ class Request:
     timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
     memory_limit: float | None = None  # GiB per cell
     threads: int | None = None
-    rdzv_backend: str = "c10d"  # rendezvous backend, as for torchrun
     rdzv_endpoint: str | None = None
     rdzv_id: str = "genbench"
     weights: str | None = None  # path of the Inception weights
@@ -64,7 +63,6 @@ _KEYS = (
     "profile",
     "out",
     "weights",
-    "rdzv_backend",
     "rdzv_endpoint",
     "rdzv_id",
     *_NUMBERS,
@@ -122,7 +120,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = _seeds(value)
         elif key in _NUMBERS:
             values[key] = _number(key, value)
-        elif key in ("device", "profile", "out", "weights", "rdzv_backend", "rdzv_endpoint", "rdzv_id"):
+        elif key in ("device", "profile", "out", "weights", "rdzv_endpoint", "rdzv_id"):
             if not isinstance(value, str):
                 raise UsageError(f"{key} must be text, not {value!r}.")
             values[key] = value

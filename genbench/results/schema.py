@@ -449,7 +449,6 @@ class PlannedCell(Record, frozen=True, kw_only=True):
 class Rendezvous(Record, frozen=True, kw_only=True):
     """Where the processes of several machines find each other, in the terms of torchrun."""
 
-    backend: str = "c10d"
     endpoint: Annotated[str, Meta(description="HOST:PORT")]
     id: str = "genbench"
 
@@ -469,6 +468,10 @@ class RunRecord(Record, frozen=True, kw_only=True):
     references: list[PlannedReference] = []
     targets: Annotated[list[Target], Meta(description="targets whose time to quality the table shows")] = []
     plugin_files: Annotated[list[str], Meta(description="files named with --plugin")] = []
+    plugin_hashes: Annotated[list[str], Meta(description="sha256 of each of these files")] = []
+    plugin_signature: Annotated[
+        str, Meta(description="HMAC-SHA256 of these files and hashes, with a key of the user who made the plan")
+    ] = ""
     reporters: Annotated[
         list[Choice], Meta(description="plugins that forward events to trackers; they change no number")
     ] = []

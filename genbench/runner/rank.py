@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import FileStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from genbench.cell.failure import diagnose
@@ -23,6 +24,7 @@ from genbench.process.messages import Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
+from genbench.runner.rendezvous import ranks_file
 from genbench.train.process_group import Group, MainRankError
 from genbench.train.torch_setup import set_up_torch
 
@@ -79,7 +81,7 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
     result: CellResult | None = None
     try:
         set_up_torch(job.threads)
-        with _process_group(job.device) as group:
+        with _process_group(job.device, folder) as group:
             group.barrier()
             job = msgspec.structs.replace(job, start_seconds=time.monotonic() - launched)
             with contextlib.suppress(MainRankError):
@@ -114,13 +116,17 @@ def _job_of_rank(job: Job) -> Job:
 
 
 @contextlib.contextmanager
-def _process_group(device_name: str) -> Iterator[Group]:
-    """Join the process group that the environment names, and leave it on exit."""
+def _process_group(device_name: str, folder: str) -> Iterator[Group]:
+    """Join the process group that the environment names, and leave it on exit; `folder` is the launcher's."""
     device = torch.device(device_name)
     on_gpu = device.type == "cuda"
     if on_gpu:
         torch.cuda.set_device(device)
-    store, rank, size = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
+    rank, size, machines = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "GROUP_WORLD_SIZE"))
+    if machines == 1:
+        store: Store = FileStore(ranks_file(folder), size)
+    else:
+        store, _, _ = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
     dist.init_process_group(
         "nccl" if on_gpu else "gloo",
         store=store,
@@ -129,7 +135,7 @@ def _process_group(device_name: str) -> Iterator[Group]:
         timeout=_TIMEOUT,
         device_id=device if on_gpu else None,
     )
-    yield Group(store, device, int(os.environ["GROUP_RANK"]), int(os.environ["GROUP_WORLD_SIZE"]))
+    yield Group(store, device, int(os.environ["GROUP_RANK"]), machines)
     dist.destroy_process_group()
 
 

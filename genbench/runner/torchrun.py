@@ -29,6 +29,7 @@ from genbench.process.messages import Finished, Job
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, Status
+from genbench.runner import rendezvous
 from genbench.runner.rank import (
     FailureReport,
     done_path,
@@ -39,7 +40,6 @@ from genbench.runner.rank import (
 JOIN_SECONDS = 900  # for the processes of other machines to arrive
 _POLL_SECONDS = 0.2  # how often the agent checks for ranks that have exited
 _SILENT_EXIT_SECONDS = 2.0  # after which a rank that has exited without a report counts as failed
-_LOOPBACK = "127.0.0.1"
 
 ELSEWHERE = "trained together with other machines: the result is in the run directory of the machine of rank 0"
 
@@ -68,10 +68,10 @@ def train_together(job: Job, channel: WorkerChannel) -> Finished:
         except ExitedSilently as error:
             result = _stopped_by(job, f"rank {error.rank} of {nproc * nnodes}", 0)
         except RendezvousError as error:
-            where = job.rendezvous.endpoint if job.rendezvous else _LOOPBACK
+            where = job.rendezvous.endpoint if job.rendezvous else folder
             reason = (
-                f"the processes of {nnodes} machines did not find each other at {where} ({type(error).__name__}: "
-                f"{error}); run the same command on each, with the same --rdzv-endpoint and --rdzv-id"
+                f"the processes of {nnodes} machines did not find each other at {where} ({error}); run the same "
+                "command on each, with the same --rdzv-endpoint and --rdzv-id"
             )
             result = _without_result(job, "failed", reason)
         else:
@@ -108,19 +108,16 @@ def _launch(job: Job, channel: WorkerChannel, folder: str) -> dict[int, bytes | 
 def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
     assert job.cell is not None
     shared = job.rendezvous if nnodes > 1 else None
-    endpoint = shared.endpoint if shared else f"{_LOOPBACK}:0"
-    local = endpoint.rpartition(":")[0] in (_LOOPBACK, "localhost")
-    if local and sys.platform == "linux":
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # nothing leaves this machine
+    if shared is None or shared.endpoint.rpartition(":")[0] in ("127.0.0.1", "localhost"):
+        _stay_on_this_machine()
     return LaunchConfig(
         min_nodes=nnodes,
         max_nodes=nnodes,
         nproc_per_node=nproc,
-        run_id=f"{shared.id}-{job.cell.id}" if shared else f"{os.getpid()}-{job.cell.id}",
-        rdzv_backend=shared.backend if shared else "c10d",
-        rdzv_endpoint=endpoint,
-        rdzv_configs={"timeout": JOIN_SECONDS},
-        local_addr=_LOOPBACK if local else None,
+        run_id=f"{shared.id}-{job.cell.id}" if shared else job.cell.id,
+        rdzv_backend=rendezvous.NAME,
+        rdzv_endpoint=shared.endpoint if shared else "",
+        rdzv_configs={"folder": folder, "seconds": JOIN_SECONDS},
         max_restarts=0,  # a failed cell is reported; resuming it is the user's decision
         monitor_interval=_POLL_SECONDS,
         # A fork has torch loaded. CUDA forbids forks of a process that has queried devices, as the agent does.
@@ -128,6 +125,12 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
         logs_specs=DefaultLogsSpecs(log_dir=folder),
         signals_to_handle="SIGHUP",  # SIGTERM is a request to stop: see `_forwarded_stop_requests`
     )
+
+
+def _stay_on_this_machine() -> None:
+    """Let the ranks exchange tensors over the loopback interface alone: no other machine can connect to them."""
+    if sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo"
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from genbench.api.training import Family
 from genbench.errors import DataError, NoDataError, SpecError, UsageError
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import Kind
+from genbench.plugins.recorded_files import RECORDED_ONLY, Allowed, loadable_files
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
@@ -47,12 +48,12 @@ class TrainedModel:
 
 
 def load_trained(
-    run: RunDirectory, planned: PlannedCell, device: torch.device, best: bool = False, plugins: Sequence[str] = ()
+    run: RunDirectory, planned: PlannedCell, device: torch.device, best: bool = False, allowed: Allowed = RECORDED_ONLY
 ) -> TrainedModel:
     """Rebuild a cell's networks and load the weights that its run saved.
 
-    Plugins that the cell needs are imported into this process; `plugins` are files that replace those of the run, which
-    may have moved. `best` selects the weights of the best evaluation. Raises `NoDataError` where there are no such
+    Plugins that the cell needs are imported into this process; `allowed` says which plugin files
+    may be loaded. `best` selects the weights of the best evaluation. Raises `NoDataError` where there are no such
     weights, `UsageError` where no best ones were saved, and `SpecError` where the weights do not fit the networks.
     """
     identity = planned.identity
@@ -65,7 +66,7 @@ def load_trained(
     if any(
         choice.name not in known.entries(kind) for kind, choice in (*needed.items(), ("datasets", identity.dataset))
     ):
-        known = discover(plugins or run.record.plugin_files)
+        known = discover(loadable_files(run.record, allowed))
     found = {kind: known.require(kind, choice.name).plugin for kind, choice in needed.items()}
     others = {plugin.target: plugin for plugin in found.values() if plugin.origin != "builtin"}
     catalogue = load_catalogue([dataclasses.asdict(plugin) for plugin in others.values()])

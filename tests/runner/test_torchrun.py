@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import WITH_FAULTS, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
+from open_sockets import Listener, attack, listeners, tree
 from safetensors.torch import load_file
+
+from genbench.results.store import RunDirectory
 
 STEPS = 150
 TWO = (*WITH_FAULTS, "--nproc", "2")
@@ -130,21 +133,53 @@ def test_a_time_limit_ends_the_ranks(tmp_path: Path) -> None:
     wait_until_gone(both)
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
+def test_on_one_machine_no_port_is_open_to_others_and_an_attack_runs_no_command(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    ranks(going)
+    found = listeners(tree(going.process.pid))
+    assert [listener for listener in found if not listener.loopback] == []
+    mark = tmp_path / "ran"
+    for listener in found:  # those of gloo
+        attack(listener, (), mark)
+    done = going.end()
+    assert not mark.exists()
+    assert done.code == 0, done.err
+    assert done.cells["slow"].status == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux")
+def test_between_machines_only_the_endpoint_is_open_and_an_attack_runs_no_command(tmp_path: Path) -> None:
+    """The attack comes before the second machine has arrived."""
+    endpoint = Listener("127.0.0.1", free_port())
+    where = ("--nnodes", "2", "--rdzv-endpoint", f"127.0.0.1:{endpoint.port}")
+    together = (*WITH_FAULTS, *where, "--models", "sound")
+    first = start(*together, out=tmp_path / "one")
+    wait_until(lambda: endpoint in listeners(tree(first.process.pid)), first.process)
+    assert listeners(tree(first.process.pid)) == {endpoint}
+    (cell,) = (cell.id for cell in RunDirectory(tmp_path / "one").record.cells)
+    mark = tmp_path / "ran"
+    keys = [key + end for end in ("", f"-{cell}") for key in ("torch.rendezvous.genbench", "genbench")]
+    attack(endpoint, [*keys, f"genbench-{cell}/torch.rendezvous.genbench-{cell}"], mark)
+    done = [going.end() for going in (first, start(*together, out=tmp_path / "other"))]
+    assert not mark.exists()
+    assert [each.code for each in done] == [0, 0], [each.err for each in done]
+
+
 @pytest.mark.slow
 def test_two_runs_train_one_cell_after_the_other_together(tmp_path: Path) -> None:
     """As on two machines: each run has a directory of its own, and one of them gets the results."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    together = (
-        *WITH_FAULTS,
-        "--nnodes",
-        "2",
-        "--rdzv-endpoint",
-        f"127.0.0.1:{port}",
-        "--models",
-        "sound,unused-parameter",
-    )
+    where = ("--nnodes", "2", "--rdzv-endpoint", f"127.0.0.1:{free_port()}")
+    together = (*WITH_FAULTS, *where, "--models", "sound,unused-parameter")
     going = [start(*together, out=tmp_path / name) for name in ("one", "other")]
     done = [each.end() for each in going]
     assert [each.code for each in done] == [0, 0], [each.err for each in done]
