@@ -41,6 +41,18 @@ COMMANDS: dict[str, str] = {
     "schema": "Print the JSON Schema of the result files.",
 }
 
+_CHECK_PATH = "Check the path, or choose another."
+_CHECK_RIGHTS = "Check who may read and write it (ls -l), or choose another path."
+_PATH_ERRORS = {
+    errno.EACCES: _CHECK_RIGHTS,
+    errno.EPERM: _CHECK_RIGHTS,
+    errno.EROFS: "Its file system is read-only; choose another path.",
+    errno.ENAMETOOLONG: "Choose a shorter path.",
+    errno.EIO: "The disk has an error; choose another path.",
+    errno.ESTALE: "Its network file system has changed; try again.",
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO), _CHECK_PATH),
+}
+
 EPILOG = """\b
 Exit codes: 0 success, 1 check failed, 2 usage error, 3 inconclusive,
             4 not comparable, 5 no data or failed cells, 70 bug in genbench,
@@ -123,11 +135,26 @@ def invoke(arguments: list[str] | None = None) -> int:
             _discard_output()
             echo(f"Error: Cannot write: {error}.\nFree some disk space, or write elsewhere.", err=True)
             return ExitCode.USAGE
+        refused = _refused_path(error)
+        if refused:
+            echo(f"Error: {refused}", err=True)
+            return ExitCode.USAGE
         import traceback
 
         echo(traceback.format_exc(), err=True, nl=False)
         echo("This is a bug in genbench; please report it with the traceback above.", err=True)
         return ExitCode.BUG
+
+
+def _refused_path(error: Exception) -> str:
+    """Return cause and remedy where the operating system refused a path; an empty string for any other error."""
+    if isinstance(error, OSError) and error.filename is not None and error.errno in _PATH_ERRORS:
+        return f"Cannot use {os.fsdecode(error.filename)}: {error.strerror}.\n{_PATH_ERRORS[error.errno]}"
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib before Python 3.13
+        return f"{error}.\n{_CHECK_PATH}"
+    if isinstance(error, ValueError) and "null" in str(error) and ("byte" in str(error) or "character" in str(error)):
+        return "A path contains a null character.\nRemove it from the command line, or from the configuration file."
+    return ""
 
 
 def _is_output_closed() -> bool:

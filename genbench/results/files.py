@@ -46,6 +46,25 @@ def atomic_write(path: Path, data: bytes) -> None:
         raise
 
 
+def create_file(path: Path, data: bytes) -> None:
+    """Write a new file atomically; of several processes that try at once, one succeeds.
+
+    Raises `FileExistsError` if the file exists, and any other `OSError` if the write fails; then nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new.tmp")
+    try:
+        atomic_write(temporary, data)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            raise
+        except OSError:  # this file system has no hard links
+            with path.open("xb") as file:
+                file.write(data)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def encode(record: Record) -> bytes:
     """Return a record as indented JSON; non-finite numbers become null, text that is not UTF-8 is replaced."""
     try:

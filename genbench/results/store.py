@@ -13,7 +13,7 @@ import msgspec
 
 from genbench.api.evaluation import Unavailable
 from genbench.errors import UsageError, near_miss
-from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode
+from genbench.results.files import DamagedError, NewerFormatError, atomic_write, create_file, decode, encode
 from genbench.results.schema import CellResult, PlannedCell, Record, ReferenceResult, RunRecord
 
 __all__ = [
@@ -68,15 +68,18 @@ class RunDirectory:
         """
         run = cls(path)
         if run.path.is_dir() and run.record_path.is_file():
-            raise UsageError(
-                f"{run.path} already contains a run.",
-                f"Continue it with `genbench run --resume {run.path}`, or choose another --out.",
-            )
+            raise _already_a_run(run.path)
         try:
             run.path.mkdir(parents=True, exist_ok=True)
-            if any(run.path.iterdir()):
+            # Another command that starts at the same time may be writing its run.json.
+            if any(not path.name.startswith(f".{run.record_path.name}.") for path in run.path.iterdir()):
+                if run.record_path.is_file():
+                    raise _already_a_run(run.path)
                 raise UsageError(f"{run.path} is not empty and is not a run.", "Choose another --out.")
-            atomic_write(run.record_path, encode(record))
+            try:
+                create_file(run.record_path, encode(record))
+            except FileExistsError:
+                raise _already_a_run(run.path) from None
             for name in _SUBDIRECTORIES:
                 (run.path / name).mkdir(exist_ok=True)
         except OSError as error:
@@ -253,6 +256,13 @@ def _read_all(folder: Path, record_type: type[RecordType]) -> RecordFiles[Record
             else:
                 damaged[path.stem] = f"it contains the result of {result.id!r}"
     return RecordFiles(results, damaged)
+
+
+def _already_a_run(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} already contains a run.",
+        f"Continue it with `genbench run --resume {path}`, or choose another --out.",
+    )
 
 
 def _cannot_write(path: Path, error: OSError, otherwise: str) -> UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+import warm
 
 from genbench import __version__
 from genbench import cli as root
@@ -51,6 +53,74 @@ def test_every_command_has_a_help_text_without_stray_blank_lines(
     assert text.startswith(f"Usage: genbench {command} ")
     assert "Options:" in text
     assert not re.search(r"\n *\n *\n", text)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.EACCES, "ls -l"),
+        (errno.EROFS, "read-only"),
+        (errno.ENAMETOOLONG, "shorter"),
+        (errno.EISDIR, "Check the path"),
+        (errno.ELOOP, "Check the path"),
+    ],
+)
+def test_a_path_that_the_system_refuses_is_a_usage_error(
+    number: int, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number), "some/place")
+
+    assert run_callback(refuse, monkeypatch) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert f"Error: Cannot use some/place: {os.strerror(number)}." in said
+    assert remedy in said
+    assert "Traceback" not in said
+
+
+PATHS = ["a" * 300, "a/" * 3000, "loop", "file/below", *(["secret/below"] if os.geteuid() else [])]  # root sees all
+TAKE_A_PATH = [
+    "show PATH",
+    "table PATH",
+    "report PATH",
+    "history PATH",
+    "compare PATH PATH",
+    "check PATH --baseline PATH",
+    "check --config PATH PATH",
+    "baseline update PATH --baseline PATH",
+    "sample PATH --cell x --out PATH",
+    "fid PATH PATH",
+    "fid PATH --save-stats PATH.npz",
+    "data check PATH",
+    "run --config PATH",
+    "run --resume PATH",
+    "run --plugin PATH",
+    "run --dry-run --in-process --datasets folder:PATH --models vae",
+    "plugin test PATH",
+    "plugin new my-variant --out PATH",
+    "list --plugin PATH",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", TAKE_A_PATH)
+def test_impossible_paths_are_usage_errors_of_every_command(command: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    (tmp_path / "secret").mkdir(mode=0)
+    for path in PATHS:
+        done = warm.command(*(word.replace("PATH", path) for word in command.split()), cwd=tmp_path)
+        assert done.returncode in (ExitCode.USAGE, ExitCode.FAILED_CELLS), (path, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert done.stderr.strip()
+
+
+def test_a_null_character_in_a_configuration_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plan.toml").write_text('plugins = ["a\\u0000b"]\n')
+    assert root.invoke(["run", "--dry-run", "--config", str(tmp_path / "plan.toml")]) == ExitCode.USAGE
+    assert "null character" in capsys.readouterr().err
 
 
 def test_the_command_line_can_be_invoked_again_after_every_command_was_imported(

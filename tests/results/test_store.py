@@ -7,6 +7,8 @@ import json
 import math
 import os
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +248,34 @@ def test_runs_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
     second = stored(tmp_path / "b" / "run", cell("gan-1", identity()))
     assert [run.name for run in read_runs([first.path, second.path])] == [str(first.path), str(second.path)]
     assert [run.name for run in read_runs([first.path])] == ["run"]
+
+
+def test_of_two_commands_that_create_a_run_at_once_one_succeeds(tmp_path: Path) -> None:
+    """In threads that start together, many times."""
+    for trial in range(30):
+        barrier = threading.Barrier(4)
+
+        def create(place: Path, barrier: threading.Barrier = barrier) -> str:
+            barrier.wait()
+            try:
+                RunDirectory.create(place, plan())
+            except UsageError as error:
+                return error.cause
+            return ""
+
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(create, [tmp_path / f"run{trial}"] * 4))
+        assert found.count("") == 1, found
+        assert all("already contains a run" in cause or not cause for cause in found)
+        assert RunDirectory.open(tmp_path / f"run{trial}").record == plan()
+        assert not [path for path in (tmp_path / f"run{trial}").iterdir() if path.suffix == ".tmp"]
+
+
+def test_without_hard_links_a_run_is_created_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert RunDirectory.create(tmp_path / "run", plan()).record == plan()
+    with pytest.raises(UsageError, match="already contains a run"):
+        RunDirectory.create(tmp_path / "run", plan())
