@@ -72,7 +72,7 @@ class RunDirectory:
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             # Another command that starts at the same time may be writing its run.json.
-            if any(not path.name.startswith(f".{run.record_path.name}.") for path in run.path.iterdir()):
+            if any(not path.name.lstrip(".").startswith(f"{run.record_path.name}.") for path in run.path.iterdir()):
                 if run.record_path.is_file():
                     raise _already_a_run(run.path)
                 raise UsageError(f"{run.path} is not empty and is not a run.", "Choose another --out.")
