@@ -49,7 +49,7 @@ def atomic_write(path: Path, data: bytes) -> None:
 def create_file(path: Path, data: bytes) -> None:
     """Write a new file atomically; of several processes that try at once, one succeeds.
 
-    Raises `FileExistsError` if the file exists, and any other `OSError` if the write fails; then nothing is left behind.
+    Raises `FileExistsError` if the file exists, and any other `OSError` if the write fails, leaving nothing behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.new.tmp")
     try:
