@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
-from genbench.plan.planner import Plan, third_party_plugins
+from genbench.plan.planner import Plan
 from genbench.plan.process_counts import require_process_count, require_rendezvous
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
@@ -47,6 +48,7 @@ from genbench.trackers.dispatch import Trackers
 if TYPE_CHECKING:
     import torch
 
+_ESTIMATION_SECONDS = 120.0  # of a dry run, for trying cells
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -212,9 +214,7 @@ def execute(
     display = PlainDisplay(sys.stderr) if pool.in_process and not quiet else choose_display(quiet=quiet)
     warn = partial(echo, err=True) if quiet else display.message
     with Trackers(lambda text: warn(f"Warning: {text}")) as trackers:
-        supervisor = Supervisor(
-            run, record, third_party_plugins(catalogue, record.cells), pool, display, device, trackers
-        )
+        supervisor = Supervisor(run, record, catalogue, pool, display, device, trackers)
         interruption: Interrupted | None = None
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
@@ -250,8 +250,11 @@ def execute(
 def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None, as_json: bool) -> tuple[str, ExitCode]:
     """Return the cells of a plan with their estimated cost, as a table or as JSON, and the exit code.
 
-    Each cell is built and trained for a second, which reveals cells that would fail.
+    Each cell is built and trained for a second, which reveals cells that would fail; after `_ESTIMATION_SECONDS`, no
+    more cells are.
     """
+    deadline = time.monotonic() + _ESTIMATION_SECONDS
+    left_out = 0
     measured: dict[bytes, dict[str, Any] | str] = {}
     rows: list[dict[str, Any]] = []
     names = shown_names(plan.cells)
@@ -261,9 +264,10 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
         }  # fmt: skip
         if not cell.reason:
             key = msgspec.json.encode(msgspec.structs.replace(cell.identity, seed=0), order="deterministic")
-            if key not in measured:  # the cost does not depend on the seed
+            if key not in measured and time.monotonic() < deadline:  # the cost does not depend on the seed
                 measured[key] = estimate(pool, cell, plan.plugins, device, threads)
-            row.update(_cost(cell, measured[key]))
+            left_out += key not in measured
+            row.update(_cost(cell, measured[key]) if key in measured else {"note": "not estimated"})
         rows.append(row)
     total = sum(row.get("seconds") or 0 for row in rows)
     failing = sum("fails" in row for row in rows)
@@ -291,6 +295,8 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
         f"{table}\n\n{possible} of {len(plan.cells)} cells would run under profile '{plan.profile.name}' on {device}; "
         f"training takes about {_duration(total)}, estimated from one second of each; evaluation takes extra time.\n"
     )
+    if left_out:
+        text += f"{left_out} cells were not tried or estimated: the time for that, {_ESTIMATION_SECONDS:g} s, was up.\n"
     return text, code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +28,12 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True, as_json: bool
     Names and messages from files and plugins cannot act on the terminal or on a CI system: control characters become
     question marks, and a line cannot begin with a workflow command. In JSON they become escapes of its strings.
     """
-    click.echo(harmless_json(str(text)) if as_json else harmless(str(text)), err=err, nl=nl)
+    shown = harmless_json(str(text)) if as_json else harmless(str(text))
+    if not err:
+        click.echo(shown, nl=nl)
+        return
+    with contextlib.suppress(OSError, ValueError):  # nobody reads the messages any more; the command goes on
+        click.echo(shown, err=True, nl=nl)
 
 
 def harmless(text: str) -> str:

@@ -8,6 +8,7 @@ operating system prefetches those of later batches meanwhile, so that the step r
 from __future__ import annotations
 
 import multiprocessing.connection
+import os
 import signal
 import threading
 from collections import deque
@@ -24,6 +25,8 @@ from genbench.data.source import BatchSettings, Shard
 from genbench.errors import DataError
 from genbench.process.exit_status import describe_exit
 
+_SHARED_MEMORY = "/dev/shm"  # where torch's workers put their batches
+_SILENT_SECONDS = 300  # without a batch from the workers, after which they are given up
 BATCHES_AHEAD = 4  # that are prefetched from the disk, and that each worker process gathers, ahead of the step
 
 
@@ -70,7 +73,9 @@ class LoaderImages:
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # the loader would otherwise draw from the global random numbers
             multiprocessing_context="fork" if workers else None,  # nothing is pickled for them or imported again
+            timeout=_SILENT_SECONDS if workers else 0,
         )
+        self._workers, self._images_per_batch = workers, settings.batch_size // settings.shard.ranks
         self._batches: Iterator[tuple[Tensor, Tensor | None]] | None = None
         self._processes: list[multiprocessing.process.BaseProcess] = []
 
@@ -85,9 +90,11 @@ class LoaderImages:
                 self._batches = self._start()
             self._require_workers()
             staged, labels = next(self._batches)
-        except BaseException:
+        except BaseException as error:
             self._require_workers(timeout=0.5)  # the exit of a worker that dies in a transfer shows a moment later
             self.close()
+            if isinstance(error, RuntimeError) and "timed out" in str(error):
+                raise _no_batch_arrived() from error
             raise
         self._order.record_returned()
         images = self.finish(staged.to(self.device, non_blocking=True))
@@ -111,12 +118,34 @@ class LoaderImages:
         self._processes = []
 
     def _start(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        if self._workers:
+            self._require_shared_memory()
         handler, others = signal.getsignal(signal.SIGCHLD), multiprocessing.active_children()
         batches = iter(self._loader)
         self._processes = [process for process in multiprocessing.active_children() if process not in others]
         if self._processes and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, handler)  # torch's handler would raise its error in whatever code runs
         return batches
+
+    def _require_shared_memory(self) -> None:
+        """Raise `DataError` if the batches that the workers read ahead do not fit into shared memory.
+
+        torch would lose such a batch in a thread of the worker, and wait for it for ever.
+        """
+        batch = self._images_per_batch * self.pixels[0].numel() * self.pixels.element_size()
+        needed = batch * (self._workers * BATCHES_AHEAD + 1)
+        try:
+            found = os.statvfs(_SHARED_MEMORY)
+        except OSError:  # this system has no such folder
+            return
+        free = found.f_bavail * found.f_frsize
+        if free < needed:
+            raise DataError(
+                f"{self._workers} loader workers need {needed / 2**20:,.1f} MiB of shared memory for batches of "
+                f"{batch / 2**20:,.2f} MiB, but {_SHARED_MEMORY} has {free / 2**20:,.1f} MiB.",
+                "Use fewer loader_workers or a smaller batch, set loader_workers = 0, or give the container more "
+                "shared memory (docker run --shm-size).",
+            )
 
     def _require_workers(self, timeout: float = 0.0) -> None:
         """Raise `DataError` where a worker process has exited, or exits within `timeout` seconds."""
@@ -182,6 +211,14 @@ class _Batches(Dataset[tuple[Tensor, "Tensor | None"]]):
         self._reader.gather(request.rows, staged, request.upcoming)
         labels = None if self._labels is None else torch.from_numpy(self._labels.take(request.rows))
         return torch.from_numpy(staged), labels
+
+
+def _no_batch_arrived() -> DataError:
+    return DataError(
+        f"The processes that read training images sent nothing for {_SILENT_SECONDS} s: a disk or network file system "
+        "does not answer, or the shared memory (/dev/shm) is full.",
+        "Run again with --resume when the disk answers. Where shared memory is small, set loader_workers = 0.",
+    )
 
 
 def _worker_died(code: int) -> DataError:

@@ -259,15 +259,14 @@ def names_in_use(identity: CellIdentity) -> list[tuple[Kind, str]]:
 
 
 def third_party_plugins(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[Plugin]:
-    """Return the third-party plugins that the possible cells need; workers load no others."""
-    needed: dict[tuple[str, str], Plugin] = {}
-    for cell in cells:
-        if not cell.reason:
-            for kind, name in names_in_use(cell.identity):
-                plugin = catalogue.require(kind, name).plugin
-                if plugin.origin != "builtin":
-                    needed[plugin.name, plugin.target] = plugin
-    return list(needed.values())
+    """Return the third-party plugins that the possible cells need."""
+    return plugins_behind(catalogue, [use for cell in cells if not cell.reason for use in names_in_use(cell.identity)])
+
+
+def plugins_behind(catalogue: Catalogue, names: Iterable[tuple[Kind, str]]) -> list[Plugin]:
+    """Return the third-party plugins that register these kinds and names; a worker loads no others."""
+    found = [catalogue.require(kind, name).plugin for kind, name in names]
+    return list({(plugin.name, plugin.target): plugin for plugin in found if plugin.origin != "builtin"}.values())
 
 
 def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from genbench.plugins.loader import (
     load_plugin,
 )
 from genbench.plugins.probe import probe
+from genbench.process.child import MARK
 
 S = TypeVar("S", bound=Spec)
 LIKELIHOOD = "likelihood"  # in --metrics: all metrics that need a bound on the likelihood
@@ -102,6 +104,11 @@ def discover(files: Sequence[str | Path] = ()) -> Catalogue:
     loaded = [load_plugin(plugin) for plugin in builtin_plugins()]
     others = [*installed_plugins(), *file_plugins(files)]
     if others:
+        if os.environ.get(MARK):  # otherwise this command would load the plugin that has started it, and so on
+            raise UsageError(
+                "A plugin started genbench while it was being loaded.",
+                "Remove the call from the plugin: importing it must only define things.",
+            )
         loaded += probe(others)
     return combine(loaded)
 

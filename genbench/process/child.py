@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import selectors
 import subprocess
 import time
@@ -15,8 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from genbench.process.spawn import ChildProcess, calling
+from genbench.process.spawn import ChildProcess, calling, kill_with_variable
 
+MARK = "GENBENCH_CHILD"  # environment variable of a child and of all that it starts
 EXIT_SECONDS = 2.0  # from the end of the child's answers to the end of the child
 _KEPT = 4000  # bytes of what the child printed
 
@@ -52,7 +54,9 @@ def ask_child(
     answers, answers_write = os.pipe()
     with open(answers, "rb", buffering=0) as answers_file:  # noqa: PTH123 - a descriptor, not a path
         pipe = subprocess.PIPE
-        child = ChildProcess(calling(module, "serve"), answers_write, stdin=pipe, output=pipe)
+        mark = f"{os.environ.get(MARK, '')}/{secrets.token_hex(8)}"
+        environment = {**os.environ, MARK: mark}
+        child = ChildProcess(calling(module, "serve"), answers_write, stdin=pipe, output=pipe, environment=environment)
         os.close(answers_write)
         assert child.stdin is not None
         assert child.stdout is not None
@@ -67,6 +71,7 @@ def ask_child(
                     child.wait(EXIT_SECONDS)  # it closed the pipe: its own exit status says more than a kill
             finally:
                 child.kill()
+                kill_with_variable(MARK, mark)  # what a plugin has started in a session of its own
             _keep_end(child.stdout, ending)
     if not ending.reason and arrived < count:
         ending.reason = f"the process {child.describe()} while {doing}"

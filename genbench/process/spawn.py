@@ -26,6 +26,35 @@ def calling(module: str, function: str) -> list[str]:
     return ["-c", f"import sys; sys.path[:] = {sys.path!r}; import {module} as m; m.{function}(int(sys.argv[1]))"]
 
 
+def kill_with_variable(name: str, value: str) -> None:
+    """Kill every process of this user in whose environment the variable has this value or begins with it; Linux only.
+
+    It finds what a child has started in a session of its own, which killing the child's process group does not.
+    """
+    wanted = f"{name}={value}".encode()
+    for _ in range(10):  # a process may start another before it is killed
+        found = [pid for pid in _other_processes() if any(v.startswith(wanted) for v in _environment(pid))]
+        if not found:
+            return
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _other_processes() -> list[int]:
+    with contextlib.suppress(OSError):
+        names = [path.name for path in Path("/proc").iterdir()]
+        return [int(name) for name in names if name.isdecimal() and int(name) != os.getpid()]
+    return []
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:  # it has exited, or is another user's
+        return []
+
+
 class ChildProcess:
     """A Python process in a session of its own: Ctrl-C in the terminal does not reach it. Close it after use.
 

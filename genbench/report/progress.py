@@ -5,11 +5,12 @@ A display draws only inside calls of its methods: none of its threads runs while
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
 from genbench.report import numbers
 from genbench.report.table.layout import clean
@@ -58,8 +59,30 @@ def choose_display(stream: TextIO | None = None, quiet: bool = False) -> Display
     if stream.isatty():
         from rich.console import Console
 
-        return LiveDisplay(Console(file=stream, highlight=False, markup=False, emoji=False))
+        terminal = cast("TextIO", _Unfailing(stream))
+        return LiveDisplay(Console(file=terminal, highlight=False, markup=False, emoji=False))
     return PlainDisplay(stream)
+
+
+class _Unfailing:
+    """A stream whose failures are ignored: the run goes on when its terminal has gone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write text, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class QuietDisplay:

@@ -148,9 +148,23 @@ def _become_worker(job: Job, descriptor: int, inherited: tuple[int, ...], server
         os._exit(code)  # skips a plugin's threads and exit handlers
 
 
+def _is_closed(connection: socket.socket) -> bool:
+    """Return whether the supervisor has closed its end."""
+    try:
+        return connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
 def main(descriptor: int) -> None:
     """Preload, then serve the socket with this descriptor."""
     connection = socket.socket(fileno=descriptor)
+    # While it imports, it does not look at the socket: the kernel ends it with the supervisor. Later it must live a
+    # moment longer, to kill what its workers have started.
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if _is_closed(connection):
+        os._exit(0)  # the supervisor died before prctl was called
     preload()
+    prctl(PR_SET_PDEATHSIG, 0)
     serve(connection)
     os._exit(0)  # skips libraries' exit handlers, which would only print errors

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.measure.machine import default_threads
-from genbench.plugins.loader import Plugin
+from genbench.plan.planner import names_in_use, plugins_behind
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.loader import Kind, Plugin
 from genbench.process.messages import (
     Activity,
     Job,
@@ -66,16 +68,22 @@ class CannotWriteResults(GenbenchError):
     exit_code = ExitCode.FAILED_CELLS
 
 
+# Ctrl-C; `kill` and batch systems; the end of the terminal; the warning of a batch system before its time limit.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
 @contextlib.contextmanager
 def stop_on_signals(executor: Executor) -> Iterator[None]:
-    """Meanwhile SIGINT and SIGTERM ask the executor to stop; a second one raises KeyboardInterrupt."""
+    """Meanwhile the signals in `STOP_SIGNALS` ask the executor to stop; a second one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if executor.stop_requested:
             raise KeyboardInterrupt
         executor.request_stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    # nohup and some batch systems have a signal ignored: it stays so.
+    handled = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield
     finally:
@@ -90,7 +98,7 @@ class Supervisor:
         self,
         run: RunDirectory,
         record: RunRecord,
-        plugins: Sequence[Plugin],
+        catalogue: Catalogue,
         executor: Executor,
         display: Display,
         device: str,
@@ -98,8 +106,7 @@ class Supervisor:
     ) -> None:
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
-        self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
-        self.device = device
+        self.catalogue, self.device = catalogue, device
         self.names = shown_names(record.cells)
 
     def execute(self) -> None:
@@ -127,7 +134,8 @@ class Supervisor:
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
         self.display.cell_started(index, total, self.names[cell.id], expected_steps(cell))
         self.trackers.send_event("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
-        job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
+        log = str(self.run_directory.log_path(cell.id))
+        job = self._job(names_in_use(cell.identity), task="cell", log=log, cell=cell)
         kills_before = kernel_memory_kills()
         worker_exit = self.executor.run(job, lambda message: self._handle(cell, message), self.record.timeout)
         if worker_exit.finished is not None and worker_exit.finished.cell is not None:
@@ -179,7 +187,8 @@ class Supervisor:
     def _measure_reference(self, planned: PlannedReference) -> None:
         self.display.message(f"measuring real held-out images and noise of {planned.dataset.name}")
         log = self.run_directory.log_path(f"reference-{planned.id}")
-        job = self._job(task="reference", log=str(log), reference=planned)
+        names: list[tuple[Kind, str]] = [("datasets", planned.dataset.name), *(("metrics", m) for m in planned.metrics)]
+        job = self._job(names, task="reference", log=str(log), reference=planned)
         worker_exit = self.executor.run(job, lambda message: None, self.record.timeout)
         if worker_exit.finished is not None and worker_exit.finished.reference is not None:
             try:
@@ -189,10 +198,11 @@ class Supervisor:
         elif not self.executor.stop_requested:
             self.display.message(f"no reference rows for {planned.dataset.name}: {worker_exit.describe()}; see {log}")
 
-    def _job(self, **fields: object) -> Job:
+    def _job(self, names: Sequence[tuple[Kind, str]], **fields: object) -> Job:
+        """Return a job that uses these names: its worker imports no plugin of another cell, which might patch torch."""
         return Job(
             run=str(self.run_directory.path),
-            plugins=self.plugins,
+            plugins=[dataclasses.asdict(plugin) for plugin in plugins_behind(self.catalogue, names)],
             device=self.device,
             threads=self.record.threads or default_threads(),
             memory_limit=self.record.memory_limit,

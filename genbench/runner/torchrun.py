@@ -95,14 +95,24 @@ def _launch(job: Job, channel: WorkerChannel, folder: str) -> dict[int, bytes | 
     while True:
         arguments = (msgspec.json.encode(job), channel.connection, folder, os.getpid(), time.monotonic())
         try:
-            answers: dict[int, bytes | None] = elastic_launch(_config(job, nproc, nnodes, folder), train_rank)(
-                *arguments
-            )
+            with _temporary_files_in(folder):  # torch keeps a file for each rank's error
+                launch = elastic_launch(_config(job, nproc, nnodes, folder), train_rank)
+                answers: dict[int, bytes | None] = launch(*arguments)
             return answers
         except RendezvousConnectionError:
             if nnodes == 1 or time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Let this process create temporary files in a folder that will be removed."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
