@@ -92,8 +92,11 @@ class LoaderImages:
             staged, labels = next(self._batches)
         except BaseException as error:
             self._require_workers(timeout=0.5)  # the exit of a worker that dies in a transfer shows a moment later
+            silent = isinstance(error, RuntimeError) and "timed out" in str(error)
+            for process in self._processes if silent else ():
+                process.kill()
             self.close()
-            if isinstance(error, RuntimeError) and "timed out" in str(error):
+            if silent:
                 raise _no_batch_arrived() from error
             raise
         self._order.record_returned()

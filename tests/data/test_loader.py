@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,30 @@ def test_on_a_gpu_batches_come_through_pinned_memory(labelled: bool, workers: in
         assert images.is_contiguous(memory_format=torch.channels_last)
         assert (found is not None and found.cpu().tolist() == order[start : start + 16].tolist()) if labelled else True
     data.close()
+
+
+def test_shared_memory_that_is_too_small_is_reported_before_a_worker_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs("/")
+    free = SimpleNamespace(f_bavail=16, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda path: free if path == "/dev/shm" else real)
+    data = make(LoaderImages, count=64, batch=64, workers=2)
+    with pytest.raises(
+        DataError, match=r"2 loader workers need .* MiB of shared memory.*/dev/shm has 0.1 MiB"
+    ) as error:
+        data.next_batch()
+    assert "--shm-size" in error.value.cure
+    assert workers() == []
+    assert same(make(LoaderImages).next_batch(), make(ResidentImages).next_batch())  # without workers it is not needed
+
+
+def test_workers_that_send_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(*_: Any) -> None:
+        time.sleep(600)
+
+    monkeypatch.setattr(readahead.RowReader, "gather", hang)
+    monkeypatch.setattr("genbench.data.loader._SILENT_SECONDS", 1)
+    data = make(LoaderImages, workers=1)
+    with pytest.raises(DataError, match="sent nothing for 1 s") as error:
+        data.next_batch()
+    assert "--resume" in error.value.cure
+    assert workers() == []

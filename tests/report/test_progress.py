@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import threading
 from pathlib import Path
@@ -143,3 +144,30 @@ def test_a_stream_that_cannot_be_written_does_not_stop_the_run() -> None:
 def test_progress_says_what_it_knows() -> None:
     assert progress(5, 10, 12.3456, {}, float("inf")) == "step 5 of 10 · 12.3 images/s · ? s left"
     assert "nan" in progress(5, 10, 12.0, {"loss": float("nan")}, 1.0)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "Input/output error"), ValueError("I/O operation on closed file")]
+)
+def test_a_terminal_that_has_gone_does_not_stop_the_run(error: Exception) -> None:
+    class Gone(Terminal):
+        broken = False
+
+        def write(self, text: str) -> int:
+            if self.broken:
+                raise error
+            return super().write(text)
+
+        def flush(self) -> None:
+            if self.broken:
+                raise error
+
+    terminal = Gone()
+    display = choose_display(terminal)
+    display.run_started(2, Path("run"))
+    display.cell_started(1, 2, "vae", 10)
+    terminal.broken = True
+    display.cell_activity("loading data")
+    display.cell_progress(5, 100.0, {}, 1.0)
+    display.message("a message")
+    display.close()
