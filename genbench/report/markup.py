@@ -35,6 +35,9 @@ _LATEX = {
 }
 
 
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+
+
 class Markup(NamedTuple):
     """How one format writes text and the mark of a footnote."""
 
@@ -53,8 +56,11 @@ def latex(text: str) -> str:
 
 
 def spreadsheet(text: str) -> str:
-    """Prevent a spreadsheet from evaluating text as a formula: put an apostrophe before a leading ``= + - @``."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    """Prevent a spreadsheet from evaluating text as a formula: put an apostrophe before a leading ``= + - @``.
+
+    Spreadsheets also look behind white space, and at the full-width forms of these characters.
+    """
+    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or text.lstrip().startswith(_FORMULA) else text
 
 
 PLAIN = Markup(str, lambda mark: mark if mark == DAGGER else f" [{mark}]")
