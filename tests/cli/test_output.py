@@ -45,7 +45,7 @@ def test_json_has_the_same_content(text: str) -> None:
     assert not CONTROL.search(harmless_json(encoded))
 
 
-COMMANDS = ["show RUN", "show RUN --json", "table RUN", "table RUN --format json", "table RUN --format markdown"]
+COMMANDS = ["show RUN", "show RUN --json", "table RUN", "table RUN --format json", "table RUN --format github"]
 COMMANDS += ["table RUN --format csv", "table RUN --format latex", "history RUN", "history RUN --json"]
 COMMANDS += [
     "compare RUN RUN",

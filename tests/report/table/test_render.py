@@ -123,7 +123,7 @@ def test_markdown_cannot_break_out_of_its_cell(tmp_path: Path) -> None:
     assert r"a\|b&lt;img&gt;\`c\`\*d\*" in row
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", " =1+1", "\t=1+1", "\n=1+1", "＝1+1"])
 def test_a_spreadsheet_runs_no_formula(tmp_path: Path, name: str) -> None:
     rows = list(csv.DictReader(io.StringIO(render(nasty_table(tmp_path, name), "csv"))))
     assert rows[0]["model"] == f"'{name}"
