@@ -31,8 +31,9 @@ def atomic_write(path: Path, data: bytes) -> None:
     # The suffix prevents a leftover of a killed process from being read as a result.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
+        temporary.unlink(missing_ok=True)  # of a process that was killed, or a link that others have placed there
         # The mode of an ordinary new file: the umask decides who else may read a result.
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             rest = memoryview(data)
             while rest:

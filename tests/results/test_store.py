@@ -279,3 +279,13 @@ def test_without_hard_links_a_run_is_created_too(tmp_path: Path, monkeypatch: py
     assert RunDirectory.create(tmp_path / "run", plan()).record == plan()
     with pytest.raises(UsageError, match="already contains a run"):
         RunDirectory.create(tmp_path / "run", plan())
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    temporary = tmp_path / f".file.{os.getpid()}-{threading.get_ident()}.tmp"
+    temporary.symlink_to(victim)
+    atomic_write(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert victim.read_text() == "precious"
