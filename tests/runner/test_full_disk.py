@@ -2,73 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from command_line import WITH_FAULTS, Done, run, snapshot
+from command_line import WITH_FAULTS, snapshot
+from small_disk import CannotMount, Disk, mounted
 
 KIB = 1024
 
 
-@dataclass(frozen=True)
-class Disk:
-    """A separate file system, which only processes started with `prefix` see under `path`."""
-
-    path: Path
-    seen_from_here: Path
-    prefix: tuple[str, ...]
-
-    def sh(self, script: str) -> None:
-        subprocess.run([*self.prefix, "sh", "-c", script], check=True)
-
-    def resize(self, size: int) -> None:
-        self.sh(f"mount -o remount,size={size} {self.path}")
-
-    def used(self) -> int:
-        return sum(path.lstat().st_blocks * 512 for path in self.seen_from_here.rglob("*"))
-
-    def free(self) -> int:
-        statistics = os.statvfs(self.seen_from_here)
-        return statistics.f_bavail * statistics.f_frsize
-
-    def run(self, *arguments: str, resume: bool = False, **variables: str) -> Done:
-        """Run `genbench run` with its run directory on this disk."""
-        there = self.path / "run"
-        marks = {"FAULTS_MARKS": str(self.path.parent)}
-        done = run(*arguments, out=there, resume=resume, prefix=self.prefix, **marks, **variables)
-        return Done(done.code, done.out, done.err, self.seen_from_here / "run")
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    if not (shutil.which("unshare") and shutil.which("nsenter")):
-        pytest.skip("needs unshare and nsenter to mount a small disk")
-    path = tmp_path / "disk"
-    path.mkdir()
-    holder = subprocess.Popen(
-        ["unshare", "-rm", "sh", "-c", f"mount -t tmpfs -o size=64m tmpfs {path} && echo ready && exec sleep 600"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     try:
-        assert holder.stdout is not None
-        if holder.stdout.readline() != "ready\n":
-            pytest.skip(f"this system does not let tests mount a disk: {holder.communicate()[1].strip()}")
-        time.sleep(0.05)
-        prefix = ("nsenter", "-t", str(holder.pid), "-U", "-m", "--preserve-credentials", f"--wdns={tmp_path}")
-        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
-            prefix = ("nsenter", "-t", str(holder.pid), "-U", "-m", "--preserve-credentials")
-        yield Disk(path, Path(f"/proc/{holder.pid}/root{path}"), prefix)
-    finally:
-        holder.kill()
-        holder.communicate()
+        with mounted(tmp_path) as disk:
+            yield disk
+    except CannotMount as reason:
+        pytest.skip(str(reason))
 
 
 def test_a_disk_that_is_full_from_the_start(disk: Disk) -> None:
