@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,9 @@ from typing import Any
 import click
 
 from genbench.errors import UsageError
+from genbench.process.terminal_text import harmless, harmless_json
 
 _REDRAW = 32  # images between two updates of a progress bar
-
-# What a terminal or a CI system would act on: control characters except tab and newline, invisible characters that
-# reorder text, lone surrogates, and a line that begins as a workflow command of GitHub or Azure.
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_WORKFLOW_COMMAND = re.compile(r"^(\s*)(:|#)(?=:|#\[)", re.MULTILINE)
 
 
 def echo(text: object = "", *, err: bool = False, nl: bool = True, as_json: bool = False) -> None:
@@ -34,16 +29,6 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True, as_json: bool
         return
     with contextlib.suppress(OSError, ValueError):  # nobody reads the messages any more; the command goes on
         click.echo(shown, err=True, nl=nl)
-
-
-def harmless(text: str) -> str:
-    """Return text without what a terminal or a CI system would act on."""
-    return _WORKFLOW_COMMAND.sub(r"\1\2 ", _ACTING.sub("?", text.replace("\r\n", "\n")))
-
-
-def harmless_json(text: str) -> str:
-    """Return the same JSON without what a terminal would act on."""
-    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_json(data: Any) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 import traceback
 from types import FrameType
 
 from genbench.process.lines import Lines
 from genbench.process.messages import Activity, Message, Progress
+from genbench.process.terminal_text import harmless
 
 
 class StopRequested(BaseException):
@@ -52,7 +54,8 @@ class WorkerChannel:
     def handle_exception(self, error: BaseException) -> None:
         """Write the traceback of the exception being handled to the log; a full disk must not become a second error."""
         with contextlib.suppress(OSError, ValueError):
-            traceback.print_exception(error)
+            sys.stderr.write(harmless("".join(traceback.format_exception(error))))
+            sys.stderr.flush()
 
     def handle_stop(self, number: int, frame: FrameType | None) -> None:
         """Note that the supervisor has asked this worker to stop."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench.cli import invoke
-from genbench.cli.output import harmless, harmless_json
+from genbench.process.terminal_text import harmless, harmless_json
 
 ROOT = Path(__file__).parents[2]
 ACTING = "\x00\x07\x08\x0b\x1b[2J\x7f\x9b31m\r\u202e\u2066\u2028\ud800"
