@@ -31,6 +31,10 @@ test-plugins:
 benchmarks:
     pytest benchmarks
 
+# Look for faults at random: damaged files, kills, full disks, bad images and plugins; `just campaign 3600` for an hour
+campaign seconds="300":
+    python tests/campaign/campaign.py --seconds {{seconds}}
+
 # Check style, formatting and the direction of imports
 lint:
     ruff check .
@@ -48,4 +52,4 @@ docs:
     pytest tests/docs
 
 # Run everything that a change must pass
-ci: lint types (test-all "--durations=15") test-plugins benchmarks
+ci: lint types (test-all "--durations=15") test-plugins benchmarks (campaign "120")
