@@ -11,7 +11,7 @@ from genbench.errors import UsageError
 from genbench.gate.from_file import measurements_of_baseline, measurements_of_benchmarks, merged
 from genbench.gate.from_run import measurements_of_run
 from genbench.gate.judge import judge, overall
-from genbench.gate.limits import Limits, parse_limit, read_limits
+from genbench.gate.limits import Limits, parse_share, read_limits
 from genbench.gate.measurements import Measurements
 from genbench.report.gate import stored as shown
 from genbench.results.baseline import read_baseline
@@ -32,9 +32,12 @@ def resolve_limits(config: str | None, max_slowdown: str | None) -> Limits:
         if table is None:
             raise UsageError(f"{config} has no [gate] table.", 'Add [gate], and below it: max-slowdown = "5%".')
     if max_slowdown is not None:
-        parse_limit(max_slowdown, "--max-slowdown")
+        parse_share(max_slowdown, "--max-slowdown")
         table = {**(table if isinstance(table, dict) else {}), "max-slowdown": max_slowdown}
-    return read_limits(table)
+    try:
+        return read_limits(table)
+    except UsageError as error:
+        raise UsageError(f"{config}: {error.cause}" if config else error.cause, error.cure) from None
 
 
 def read_measurements(text: str) -> Measurements:
