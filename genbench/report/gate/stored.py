@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from tabulate import tabulate
@@ -68,7 +68,8 @@ def _case(cell: str, own: Sequence[Finding]) -> Case:
 
 
 def _message(finding: Finding) -> str:
-    values = f"{_number(finding.base)} → {_number(finding.head)}" if finding.head is not None else ""
+    unit = f" {finding.unit}" if finding.unit else ""
+    values = f"{_value(finding, 'base')} → {_value(finding, 'head')}{unit}" if finding.head is not None else ""
     return " ".join(
         part for part in (finding.quantity, values, f"({finding.reason})" if finding.reason else "") if part
     )
@@ -88,9 +89,9 @@ def _row(finding: Finding) -> list[str]:
     verdict = str(finding.verdict) if finding.judged else f"({'new' if finding.kind == 'cell' else finding.verdict})"
     return [
         finding.cell,
-        finding.quantity or MISSING,
-        _number(finding.base),
-        _number(finding.head),
+        f"{finding.quantity} ({finding.unit})" if finding.unit else finding.quantity or MISSING,
+        _value(finding, "base"),
+        _value(finding, "head"),
         change(finding.change),
         bounds,
         finding.limit or MISSING,
@@ -115,6 +116,11 @@ def _named(where: Sequence[str], most: int = 3) -> str:
 
 def _importance(finding: Finding) -> tuple[bool, int]:
     return not finding.judged, WORST_FIRST.index(finding.verdict)
+
+
+def _value(finding: Finding, side: Literal["base", "head"]) -> str:
+    """Return the value of one side; 'n/a' where the reason of the finding says why it is no result."""
+    return "n/a" if side in finding.uncertain else _number(finding.base if side == "base" else finding.head)
 
 
 def _number(value: float | None) -> str:
