@@ -8,13 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.errors import UsageError
-from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, read_regular_file
+from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode_json, read_regular_file
 from genbench.results.schema import Record
 
 BASELINE_VERSION = 1
@@ -55,7 +54,7 @@ class Baseline(Record, frozen=True, kw_only=True):
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
     """Write the file atomically, or keep the old one and raise `UsageError` if it cannot be written."""
-    data = msgspec.json.format(msgspec.json.encode(baseline, order="sorted"), indent=1) + b"\n"
+    data = encode_json(baseline, indent=1, sort=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)

@@ -9,7 +9,7 @@ import stat
 import threading
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -73,11 +73,17 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 def encode(record: Record) -> bytes:
     """Return a record as indented JSON; non-finite numbers become null, text that is not UTF-8 is replaced."""
+    return encode_json(record)
+
+
+def encode_json(value: Any, indent: int = 2, sort: bool = False) -> bytes:
+    """Return records or plain data as indented JSON, as `encode` does; `sort` orders the names of objects."""
+    order: Literal["sorted"] | None = "sorted" if sort else None
     try:
-        data = msgspec.json.encode(record)
+        data = msgspec.json.encode(value, order=order)
     except UnicodeEncodeError:  # a file name or a plugin's message in another encoding
-        data = msgspec.json.encode(_as_utf8(msgspec.to_builtins(record)))
-    return msgspec.json.format(data, indent=2) + b"\n"
+        data = msgspec.json.encode(_as_utf8(msgspec.to_builtins(value)), order=order)
+    return msgspec.json.format(data, indent=indent) + b"\n"
 
 
 def decode(

@@ -23,6 +23,10 @@ class _RepeatedNameError(ValueError):
     """A JSON object has two values with one name."""
 
 
+class _NotTextError(ValueError):
+    """The bytes are not UTF-8 text."""
+
+
 def path_kind(path: Path) -> PathKind:
     """Return what is at a path; raise `UsageError` if the system refuses to say, or if it cannot be a path."""
     try:
@@ -38,16 +42,11 @@ def path_kind(path: Path) -> PathKind:
 
 def read_text(path: Path, cure: str = "") -> str:
     """Return the UTF-8 text of a file; raise `UsageError`."""
+    data = _read(path, cure)
     try:
-        data = read_regular_file(path.expanduser())
-    except (OSError, ValueError, RuntimeError) as error:
-        raise cannot_read(path, error, cure) from None
-    try:
-        return without_byte_order_mark(data).decode("utf-8")
-    except UnicodeDecodeError as error:
-        wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        found = "it is UTF-16 text" if wide else f"byte {error.start + 1} is not UTF-8"
-        raise UsageError(f"Cannot read {path}: {found}.", cure or "Save the file as UTF-8.") from None
+        return _decoded(data)
+    except _NotTextError as error:
+        raise UsageError(f"Cannot read {path}: {error}.", cure or "Save the file as UTF-8.") from None
 
 
 def read_json(path: Path, cure: str = "") -> Any:
@@ -68,10 +67,10 @@ def read_json(path: Path, cure: str = "") -> Any:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file; raise `UsageError`."""
-    text = read_text(path, "Give the path of a TOML file.")
+    data = _read(path, "Give the path of a TOML file.")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(_decoded(data))
+    except (_NotTextError, tomllib.TOMLDecodeError) as error:
         found = str(error)
     except RecursionError:
         found = "it is nested too deeply"
@@ -91,6 +90,22 @@ def cannot_read(path: Path, error: Exception, cure: str = "") -> UsageError:
     else:  # NUL, or text that the file system cannot encode
         found = "this cannot be the path of a file"
     return UsageError(f"Cannot read {shown}: {found}.", cure or "Check the path and its permissions.")
+
+
+def _read(path: Path, cure: str) -> bytes:
+    try:
+        return read_regular_file(path.expanduser())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise cannot_read(path, error, cure) from None
+
+
+def _decoded(data: bytes) -> str:
+    """Return UTF-8 text without its byte order mark; raise `_NotTextError`."""
+    try:
+        return without_byte_order_mark(data).decode("utf-8")
+    except UnicodeDecodeError as error:
+        wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        raise _NotTextError("it is UTF-16 text" if wide else f"byte {error.start + 1} is not UTF-8") from None
 
 
 def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:

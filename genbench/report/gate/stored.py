@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import msgspec
 from tabulate import tabulate
 
 from genbench.gate.judge import Finding, overall
@@ -13,6 +12,7 @@ from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
 from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
 from genbench.report.numbers import MISSING, change, significant
+from genbench.results.files import encode_json
 
 HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "limit", "verdict")
 _ALIGNED = ("left", "left", *["right"] * 5, "left")
@@ -55,7 +55,7 @@ def as_json(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
         "exit_code": int(verdict.exit_code),
         "findings": list(findings),
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return encode_json(document).decode()
 
 
 def _case(cell: str, own: Sequence[Finding]) -> Case:
