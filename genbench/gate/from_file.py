@@ -199,8 +199,8 @@ def _counters(extra: object, where: str) -> dict[str, float]:
         if facts.get(name) is None:
             continue
         number = _number(facts[name])
-        if number is None:
-            raise _damaged(f"{where} has a counter that is not a number (extra_info.{name})")
+        if number is None or not math.isfinite(number):
+            raise _damaged(f"{where} has a counter that is not a finite number (extra_info.{name})")
         found[name] = number
     return found
 

@@ -176,6 +176,13 @@ def test_a_cell_that_failed_in_the_base_does_not_pass(tmp_path: Path, capsys: py
         ({"benchmarks": [{"fullname": "a", "stats": {"median": "slow"}}]}, "not a positive number of seconds"),
         ({"benchmarks": [{"fullname": "a", "stats": {"median": math.nan}}]}, "not a positive number of seconds"),
         ({"benchmarks": [{"fullname": "a", "stats": {"median": 10**400}}]}, "not a positive number of seconds"),
+        *(
+            (
+                {"benchmarks": [{"fullname": "a", "stats": {"median": 1.0}, "extra_info": {"operations": count}}]},
+                "the benchmark a has a counter that is not a finite number (extra_info.operations)",
+            )
+            for count in (math.nan, math.inf, 10**400, "many", [1])
+        ),
         ({"benchmarks": ["a"]}, "bench.json: entry 1 of its benchmarks has no name"),
         ({"benchmarks": [{"name": "BM_x", "real_time": 1.0, "time_unit": "ns"}]}, "is Google Benchmark's JSON"),
         ({"context": {"num_cpus": 4}, "benchmarks": []}, "is Google Benchmark's JSON"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -126,4 +127,5 @@ def _value(finding: Finding, side: Literal["base", "head"]) -> str:
 def _number(value: float | None) -> str:
     if value is None:
         return MISSING
-    return f"{round(value):,}" if value == round(value) and abs(value) < 1e15 else significant(value)
+    whole = math.isfinite(value) and value == round(value) and abs(value) < 1e15
+    return f"{round(value):,}" if whole else significant(value)
