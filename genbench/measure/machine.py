@@ -8,6 +8,8 @@ import importlib.metadata
 import math
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 PACKAGES = ("genbench", "torch", "torchvision", "numpy", "pluggy", "msgspec", "pytorch-fid", "safetensors", "pillow")
@@ -16,6 +18,11 @@ PACKAGES = ("genbench", "torch", "torchvision", "numpy", "pluggy", "msgspec", "p
 def processor() -> str:
     """Return the processor's model as the system names it; only its architecture if the system names no model."""
     described = ""
+    if sys.platform == "darwin":  # whose Python names only the architecture
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            command = ("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+            described = f"model name: {done.stdout}"
     with contextlib.suppress(OSError):
         described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     return processor_model(described) or platform.processor() or platform.machine() or "unknown"
