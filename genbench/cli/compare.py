@@ -26,7 +26,8 @@ def command(
     A folder of pytest-benchmark files is one result, each file one process; judging speed needs two processes or more
     for each result.
 
-    Numbers from different machines or protocols are not compared; the field that differs is named.
+    Numbers from different machines or protocols are not compared; the field that differs is named. A machine that a
+    result does not name equals no other.
     """
     from genbench.cli._gate_steps import read_measurements, report_verdict
     from genbench.gate.limits import Limits, parse_share_limit

@@ -100,7 +100,8 @@ class RunDirectory:
         try:
             return decode(read_regular_file(self.record_path), RunRecord)
         except OSError as error:
-            raise UsageError(f"{self.record_path} cannot be read: {error.strerror}.", runs_nearby(self.path)) from error
+            cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
+            raise UsageError(f"{self.record_path} cannot be read: {error.strerror}.", cure) from error
         except NewerFormatError as error:
             raise UsageError(f"{self.record_path} {error}.", "Upgrade genbench to read this run.") from error
         except DamagedError as error:

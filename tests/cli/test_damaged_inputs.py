@@ -206,6 +206,25 @@ def test_a_file_of_something_else_is_a_usage_error(
         assert (code, "other" in err) == (2, True), (command, err)
 
 
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
+def test_a_run_with_a_file_of_something_else(
+    content: bytes, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    for name, code in (("cells/gan-0.json", 5), ("run.json", 2)):
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(place / "run", run)
+        (run / name).write_bytes(content)
+        for command in (
+            ("check", run, "--baseline", place / "baseline.json"),
+            ("compare", place / "run", run),
+            ("baseline", "update", run, "--baseline", tmp_path / "new.json"),
+            ("history", run),
+        ):
+            found, _ = expect_no_bug(capsys, *command)
+            assert found == code or (command[0] == "history" and code == 5 and found == 0), command
+
+
 def test_a_byte_order_mark_is_accepted_in_every_file(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     marked = place / "marked"
     shutil.copytree(place / "run", marked / "run")
