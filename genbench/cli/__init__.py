@@ -12,13 +12,14 @@ import importlib
 import os
 import select
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from genbench import __version__
 from genbench.cli.output import echo
-from genbench.errors import ExitCode, GenbenchError, near_miss
+from genbench.errors import ExitCode, GenbenchError, UsageError, near_miss
 
 COMMANDS: dict[str, str] = {
     "run": "Train and measure models; write the comparison table.",
@@ -108,8 +109,10 @@ def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     context: click.Context | None = None
     try:
+        given = [*(sys.argv[1:] if arguments is None else arguments)]
+        _check_text(given)
         # Not cli.main(): click turns a broken pipe into exit code 1, which means "regressed" here.
-        with cli.make_context("genbench", [*(sys.argv[1:] if arguments is None else arguments)]) as context:
+        with cli.make_context("genbench", given) as context:
             result: Any = cli.invoke(context)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -155,6 +158,17 @@ def _refused_path(error: Exception) -> str:
     if isinstance(error, ValueError) and "null" in str(error) and ("byte" in str(error) or "character" in str(error)):
         return "A path contains a null character.\nRemove it from the command line, or from the configuration file."
     return ""
+
+
+def _check_text(arguments: Iterable[str]) -> None:
+    """Raise `UsageError` for an argument that no operating system passes on, and that cannot be part of a path."""
+    for argument in arguments:
+        try:
+            possible = b"\0" not in os.fsencode(argument)
+        except UnicodeEncodeError:
+            possible = False
+        if not possible:
+            raise UsageError(f"The argument {argument!r} contains a character that no path or name can have.")
 
 
 def _is_output_closed() -> bool:

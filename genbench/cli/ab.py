@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.cli.flags import config_option, parse_share, timing_options
+from genbench.cli.flags import config_option, timing_options
 from genbench.cli.output import echo
 from genbench.errors import ExitCode
 
@@ -62,9 +62,10 @@ def command(
         report_verdict,
         stop_on_sigterm,
     )
+    from genbench.gate.limits import parse_share
     from genbench.gate.sequential import LookSchedule
 
-    limit = parse_share(max_slowdown)
+    limit = parse_share(max_slowdown, "--max-slowdown")
     question = make_question(flags, settings, config)
     here = Path.cwd()
     references = find_reference(base, here), find_reference(head, here)

@@ -37,6 +37,7 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
     from genbench.gate.from_file import baseline_of, counters_of
     from genbench.gate.from_run import measurements_of_run
     from genbench.results.baseline import read_baseline, write_baseline
+    from genbench.results.input_files import path_kind
     from genbench.results.store import RunDirectory
 
     path = Path(baseline)
@@ -45,7 +46,7 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
     failed = [f"{name} ({', '.join(entry.failures)})" for name, entry in measurements.entries.items() if entry.failures]
     if not new.cells:
         raise NoDataError(f"No cell of {run} succeeded, so there is nothing to store.", "\n".join(failed))
-    before = read_baseline(path).cells if path.exists() and not only else {}
+    before = read_baseline(path).cells if path_kind(path) != "missing" and not only else {}
     write_baseline(path, msgspec.structs.replace(new, cells={**before, **new.cells}))
     for cell in failed:
         echo(f"Warning: left out: {cell}", err=True)

@@ -8,14 +8,20 @@ from typing import Any
 
 import click
 
-from genbench.cli.flags import parse_share, timing_options
+from genbench.cli.flags import timing_options
 from genbench.cli.output import echo, write_output
 from genbench.errors import ExitCode, UsageError
+
+_LARGEST_SLOWDOWN = 10  # a step that takes eleven times as long
 
 
 @click.command("calibrate")
 @click.option(
-    "--slowdown", default="5%", show_default=True, metavar="SHARE", help="Slowdown to add to a step on purpose."
+    "--slowdown",
+    default="5%",
+    show_default=True,
+    metavar="SHARE",
+    help="Slowdown to add to a step on purpose, such as 5% or 0.05.",
 )
 @click.option(
     "--blocks", default=16, show_default=True, metavar="N", help="Blocks to record with and without the slowdown."
@@ -45,14 +51,19 @@ def command(
     from genbench.ab.calibration import calibrate, measure, store
     from genbench.ab.session import Block, Session
     from genbench.cli._ab_steps import machine_facts, make_question, stop_on_sigterm
+    from genbench.gate.limits import parse_share
     from genbench.gate.sequential import LookSchedule
     from genbench.report.gate.calibration import text
     from genbench.report.numbers import change
 
-    injected, limit = parse_share(slowdown, "--slowdown"), parse_share(max_slowdown)
+    injected, limit = parse_share(slowdown, "--slowdown"), parse_share(max_slowdown, "--max-slowdown")
     if blocks < 2 or injected == 0:
         raise UsageError(
             "A calibration needs at least two blocks and a slowdown above 0.", "Raise --blocks or --slowdown."
+        )
+    if injected >= _LARGEST_SLOWDOWN:
+        raise UsageError(
+            f"--slowdown {slowdown} is too large for a calibration.", f"Choose less than {_LARGEST_SLOWDOWN:.0%}."
         )
     question = make_question(flags, settings, None)
     if question.device != "cpu":

@@ -18,7 +18,8 @@ from genbench.cli.flags import report_options
 @click.option(
     "--max-slowdown",
     metavar="SHARE",
-    help="Largest loss of throughput that passes; overrides the file. [default: speed is not judged]",
+    help="Largest loss of throughput that passes, such as 5% or 0.05; overrides the file."
+    " [default: speed is not judged]",
 )
 @report_options
 def command(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -164,7 +163,7 @@ def timing_options(models: str | None = None) -> Decorator:
             default="5%",
             show_default=True,
             metavar="SHARE",
-            help="Largest slowdown of a training step that `ab` accepts.",
+            help="Largest slowdown of a training step that `ab` accepts, such as 5% or 0.05.",
         ),
         set_option("a model, loss or dataset, or a recipe field of one model"),
         threads_option,
@@ -173,18 +172,6 @@ def timing_options(models: str | None = None) -> Decorator:
         as_json_flag,
         recipe_flags,
     )
-
-
-def parse_share(text: str, flag: str = "--max-slowdown") -> float:
-    """Return 0.05 for ``5%`` or ``0.05``; raise `UsageError` for anything else."""
-    written = text.strip()
-    try:
-        share = float(written.removesuffix("%")) / (100 if written.endswith("%") else 1)
-    except ValueError:
-        share = math.nan
-    if not 0 <= share < 10:
-        raise UsageError(f"Cannot read {flag} {text}.", "Write a share of 0 or more, such as 5% or 0.05.")
-    return share
 
 
 def use_weights(path: str | None) -> None:

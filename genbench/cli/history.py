@@ -27,13 +27,16 @@ def command(
     from pathlib import Path
 
     from genbench.errors import NoDataError, UsageError, near_miss
-    from genbench.gate.history import time_series
+    from genbench.gate.history import left_out, time_series
     from genbench.report.history import as_json as encode
     from genbench.report.history import text
     from genbench.report.html.history_figure import figure
     from genbench.results.store import read_runs
 
-    found = time_series(read_runs(dict.fromkeys(runs)))
+    contents = read_runs(dict.fromkeys(runs))
+    for note in left_out(contents):
+        echo(f"Note: {note}.", err=True)
+    found = time_series(contents)
     known = list(dict.fromkeys(series.quantity for series in found))
     for name in quantities if found else ():
         if name not in known:
@@ -45,4 +48,4 @@ def command(
         raise NoDataError(f"No measurements in {', '.join(runs)}.", "Name runs with at least one successful cell.")
     echo(encode(shown) if as_json else text(shown, everything), nl=False, as_json=as_json)
     if out is not None:
-        write_output(Path(out), figure(shown).encode(), "--out")
+        write_output(Path(out), figure(shown).encode("utf-8", "replace"), "--out")

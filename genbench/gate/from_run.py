@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
+from genbench.gate.conditions import conflict, machine_facts
 from genbench.gate.measurements import CellMeasurements, Measurements, Quality
+from genbench.gate.speed_interval import uncertainty
 from genbench.results.cell_names import cell_name
 from genbench.results.identity_settings import settings_by_kind
-from genbench.results.schema import MACHINE_FIELDS, CellResult, Comparability, PlannedCell
+from genbench.results.schema import MACHINE_FIELDS, CellResult, PlannedCell
 from genbench.results.store import RunContents
 
 _MEASURED = ("ok", "collapsed")  # statuses; a collapsed training was measured too, and its quality shows the collapse
@@ -41,16 +45,34 @@ def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Ma
         qualities=_qualities(results),
         seeds=[planned.identity.seed for planned, _ in members],
         failures=failures,
+        machine_conflict=_machine_conflict(results),
+        uncertain=_uncertain(results),
     )
 
 
 def _machine(results: Iterable[CellResult]) -> dict[str, str]:
-    measured = [result.comparability for result in results if result.comparability is not None]
-    return {name: _common_value(measured, name) for name in MACHINE_FIELDS} if measured else {}
+    """Return the conditions of the cell; where seeds differ, all values of a field."""
+    measured = [_facts(result) for result in results]
+    return (
+        {name: " / ".join(dict.fromkeys(facts[name] for facts in measured)) for name in MACHINE_FIELDS}
+        if measured
+        else {}
+    )
 
 
-def _common_value(measured: Iterable[Comparability], name: str) -> str:
-    return " / ".join(dict.fromkeys(str(getattr(one, name)) for one in measured)) or "none"
+def _machine_conflict(results: Iterable[CellResult]) -> str:
+    seeds = [(f"seed {result.identity.seed}", _facts(result)) for result in results]
+    # A GPU may be disturbed in some seeds only: `disturbed` then holds all of their values.
+    return conflict((seed, {name: v for name, v in facts.items() if name != "disturbed"}) for seed, facts in seeds)
+
+
+def _facts(result: CellResult) -> dict[str, str]:
+    return machine_facts(msgspec.structs.asdict(result.comparability) if result.comparability is not None else {})
+
+
+def _uncertain(results: Iterable[CellResult]) -> str:
+    wide = [(r.identity.seed, uncertainty(r.throughput)) for r in results if r.throughput is not None]
+    return ", ".join(f"{interval} for seed {seed}" for seed, interval in wide if interval)
 
 
 def _counters(results: list[CellResult]) -> dict[str, float]:

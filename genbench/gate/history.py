@@ -1,7 +1,8 @@
 """History over runs: time series of the speed and qualities of each cell, over comparable measurements.
 
 Values belong to one series if the settings agree, and for a speed the machine, for a quality the protocol. Measurements
-under other conditions form another series: a change of the machine is not a change of the code.
+under other conditions form another series: a change of the machine is not a change of the code. So does each run whose
+machine is not known.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.api.evaluation import Direction
+from genbench.gate.conditions import UNKNOWN, is_known
 from genbench.gate.from_run import measurements_of_run
 from genbench.gate.judge import SPEED
+from genbench.gate.speed_interval import explanation
 from genbench.results.store import RunContents
 from genbench.stats.changepoints import Segment, segments
 
@@ -73,7 +76,7 @@ def time_series(runs: Sequence[RunContents]) -> list[TimeSeries]:
     for run in ordered:
         for cell, entry in measurements_of_run(run).entries.items():
             measured: dict[str, tuple[Sequence[float], Mapping[str, object], Direction]] = {
-                SPEED: (entry.speeds, entry.machine, "higher")
+                SPEED: (() if entry.uncertain else entry.speeds, _machine(run.name, entry.machine), "higher")
             }
             measured |= {name: (one.values, one.protocol, one.direction) for name, one in entry.qualities.items()}
             for quantity, (values, conditions, direction) in measured.items():
@@ -87,6 +90,16 @@ def time_series(runs: Sequence[RunContents]) -> list[TimeSeries]:
     cells = list(dict.fromkeys(cell for cell, _, _ in grouped))
     keys = sorted(grouped, key=lambda key: cells.index(key[0]))
     return [TimeSeries(key[0], key[1], *described[key], grouped[key], _levels(grouped[key])) for key in keys]
+
+
+def left_out(runs: Sequence[RunContents]) -> list[str]:
+    """Return which speeds are in no series because they were measured under too much disturbance, one line each."""
+    return [
+        f"{run.name}: the throughput of {cell} is left out: {explanation(entry.uncertain)}"
+        for run in runs
+        for cell, entry in measurements_of_run(run).entries.items()
+        if entry.uncertain
+    ]
 
 
 def commit_of(environment: Mapping[str, object]) -> str:
@@ -110,6 +123,12 @@ def _levels(points: Sequence[Point]) -> list[Segment]:
         return [Segment(s.start, s.stop, math.exp(s.level)) for s in segments([math.log(value) for value in values])]
     scale = statistics.median(abs(value) for value in values) or max(abs(value) for value in values) or 1.0
     return [Segment(s.start, s.stop, s.level * scale) for s in segments([value / scale for value in values])]
+
+
+def _machine(run: str, facts: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the conditions of a speed; a machine that is not known equals that of no other run."""
+    known = all(is_known(name, value) for name, value in {"machine": UNKNOWN, **facts}.items())
+    return facts if known else {**facts, "run": run}
 
 
 def _mean(values: Sequence[float], of_speeds: bool) -> float | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from genbench.gate.conditions import UNKNOWN, differing, incomparable
 from genbench.gate.limits import (
     COUNTERS,
     NO_GROWTH,
@@ -20,14 +21,20 @@ from genbench.gate.limits import (
     Limits,
 )
 from genbench.gate.measurements import CellMeasurements, Measurements, Quality
+from genbench.gate.speed_interval import explanation
 from genbench.gate.verdict import Verdict, worst
 from genbench.stats.holm import holm
 from genbench.stats.welch import Difference, known_errors, welch
 
 ERROR = 0.01  # probability of any false alarm among all cells and quantities, and of missing a given regression
-SPEED = "throughput"
+SPEED, TIME = "throughput", "time"
+UNITS = {SPEED: "images/s", TIME: "s"}
 
 _LARGEST_LOGARITHM = 700.0  # whose exponential a float can represent
+_ONE_PROCESS = {
+    "seeds": "variation between processes is unknown; use several seeds",
+    "files": "variation between processes is unknown; give a folder for each side, with one file for each process",
+}
 _HUGE = 1e100  # larger than any measurement; its square is still finite
 
 Kind = Literal["cell", "counter", "speed", "quality"]
@@ -49,6 +56,8 @@ class Finding:
     limit: str = ""
     reason: str = ""
     judged: bool = True  # whether it counts towards the overall verdict
+    unit: str = ""  # of base and head, where it is not evident from the quantity
+    uncertain: Sequence[Literal["base", "head"]] = ()  # sides whose value is too uncertain to be shown
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class _Test:
     allowed: float
     change: Callable[[float], float]  # from that scale to head / base - 1
     samples: int  # on the side with fewer
+    processes: str = "seeds"  # what the samples come from
 
 
 def judge(base: Measurements, head: Measurements, limits: Limits, strict: bool = False) -> list[Finding]:
@@ -99,8 +109,10 @@ def _findings(base: Measurements, head: Measurements, limits: Limits, strict: bo
             yield _cell_finding(cell, Verdict.OK, "new: not in the base", judged=False)
         elif after is None:
             yield _cell_finding(cell, Verdict.NO_DATA, "missing: only in the base")
-        elif differing := _differing(before.settings, after.settings):
-            yield _cell_finding(cell, Verdict.NOT_COMPARABLE, f"different settings: {differing}")
+        elif conflict := _conflict(before.settings_conflict, after.settings_conflict):
+            yield _cell_finding(cell, Verdict.NOT_COMPARABLE, f"different settings {conflict}")
+        elif differs := differing(before.settings, after.settings):
+            yield _cell_finding(cell, Verdict.NOT_COMPARABLE, f"different settings: {differs}")
         else:
             if before.failures:
                 yield _cell_finding(cell, Verdict.NO_DATA, f"not measured in base: {', '.join(before.failures)}")
@@ -117,7 +129,7 @@ def _cell_finding(cell: str, verdict: Verdict, reason: str, judged: bool = True)
 
 
 def _counters(cell: str, before: CellMeasurements, after: CellMeasurements, limits: Limits) -> Iterator[Finding]:
-    versions = _differing(*({"torch": side.machine.get("torch", "")} for side in (before, after)))
+    versions = differing(*({"torch": side.machine.get("torch", UNKNOWN)} for side in (before, after)))
     for name in COUNTERS:
         one, other = before.counters.get(name), after.counters.get(name)
         if one is None and other is None:
@@ -146,27 +158,41 @@ def _speed(
     judged = limit is not None
     if not judged and not before.speeds:
         return
+    quantity = TIME if before.seconds else SPEED
     finding = Finding(
-        cell, SPEED, "speed", Verdict.INCONCLUSIVE, judged=judged, limit=_limit_text(limit) if limit else ""
+        cell,
+        quantity,
+        "speed",
+        Verdict.INCONCLUSIVE,
+        judged=judged,
+        limit=_limit_text(limit) if limit else "",
+        unit=UNITS[quantity],
     )
     if not before.speeds or not after.speeds or not all(0 < s < math.inf for s in (*before.speeds, *after.speeds)):
         yield replace(finding, verdict=Verdict.NO_DATA, reason="not measured on both sides", judged=judged)
         return
     one, other = _mean(before.speeds), _mean(after.speeds)
     finding = replace(finding, base=one, head=other, change=_change(one, other))
-    if differing := _differing(before.machine, after.machine):
-        reason = f"measured under different conditions: {differing}"
+    if reason := _incomparable(before, after):
         yield replace(finding, verdict=Verdict.NOT_COMPARABLE, reason=reason, judged=strict)
         return
-    samples = min(len(before.speeds), len(after.speeds))
-    if samples < 2:
+    sides: dict[Literal["base", "head"], CellMeasurements] = {"base": before, "head": after}
+    if uncertain := [f"{name}: {side.uncertain}" for name, side in sides.items() if side.uncertain]:
         yield replace(
-            finding, reason="only one process on a side: variation between processes is unknown; use several seeds"
+            finding,
+            change=None,
+            reason=explanation("; ".join(uncertain)),
+            uncertain=[name for name, side in sides.items() if side.uncertain],
         )
+        return
+    samples = min(len(before.speeds), len(after.speeds))
+    processes = "files" if before.seconds else "seeds"
+    if samples < 2:
+        yield replace(finding, reason=f"only one process on a side: {_ONE_PROCESS[processes]}")
         return
     costs = [[sign * math.log(speed) for speed in side] for side in (before.speeds, after.speeds)]
     allowed = math.log1p(limit.amount) if limit else 0.0
-    yield _Test(finding, welch(*costs), allowed, lambda worse: _relative_change(sign * worse), samples)
+    yield _Test(finding, welch(*costs), allowed, lambda worse: _relative_change(sign * worse), samples, processes)
 
 
 def _qualities(
@@ -180,8 +206,8 @@ def _qualities(
             yield replace(finding, verdict=Verdict.OK, judged=False, reason="not in the base")
         elif other is None:
             yield replace(finding, verdict=Verdict.NO_DATA, reason="not measured")
-        elif differing := _differing(one.protocol, other.protocol):
-            yield replace(finding, verdict=Verdict.NOT_COMPARABLE, reason=f"different protocol: {differing}")
+        elif differs := differing(one.protocol, other.protocol):
+            yield replace(finding, verdict=Verdict.NOT_COMPARABLE, reason=f"different protocol: {differs}")
         else:
             yield _quality(replace(finding, limit=_limit_text(limit) if limit else ""), one, other, limit)
 
@@ -219,7 +245,7 @@ def _decide(test: _Test, p_value: float) -> Finding:
     if found.judged and high < test.allowed:
         return replace(found, verdict=Verdict.OK)
     more = _seeds_to_decide(test)
-    needed = f"about {more} seeds per side would decide" if more else ""
+    needed = f"about {more} {test.processes} per side would decide" if more else ""
     return replace(found, verdict=Verdict.INCONCLUSIVE, reason="; ".join(filter(None, (found.reason, needed))))
 
 
@@ -250,13 +276,18 @@ def _change(base: float | None, head: float | None) -> float | None:
     return head / base - 1 if base else (0.0 if head == base else None)
 
 
-def _differing(one: Mapping[str, object], other: Mapping[str, object]) -> str:
-    """Describe the fields in which two sides differ; a field that only one side has does not count."""
-    return "; ".join(
-        f"{name} is {one[name]} in base, {other[name]} in head"
-        for name in one
-        if name in other and one[name] != other[name]
-    )
+def _incomparable(before: CellMeasurements, after: CellMeasurements) -> str:
+    """Return why the speeds of two sides cannot be compared, or an empty text."""
+    if before.seconds != after.seconds:
+        return "one side has times, the other images per second"
+    if mixed := _conflict(before.machine_conflict, after.machine_conflict):
+        return f"measured under different conditions {mixed}"
+    return incomparable(before.machine, after.machine)
+
+
+def _conflict(base: str, head: str) -> str:
+    """Describe what differs within one side or within both."""
+    return "; ".join(f"within {side}: {found}" for side, found in (("base", base), ("head", head)) if found)
 
 
 def _limit_text(limit: Limit) -> str:

@@ -35,6 +35,9 @@ class CellMeasurements:
     seeds: Sequence[int] = ()
     seconds: bool = False  # `speeds` are times, where less is better
     failures: Sequence[str] = ()  # statuses without measurements, with their seed
+    settings_conflict: str = ""  # in which settings the processes of this side differ; they are no sample then
+    machine_conflict: str = ""  # in which conditions they differ: their speeds are no sample then
+    uncertain: str = ""  # which speeds have an interval too wide to be compared, and how wide it is
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,41 @@ import importlib.metadata
 import math
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 PACKAGES = ("genbench", "torch", "torchvision", "numpy", "pluggy", "msgspec", "pytorch-fid", "safetensors", "pillow")
 
 
 def processor() -> str:
-    """Return the processor's model as the system names it."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine() or "unknown"
+    """Return the processor's model as the system names it; only its architecture if the system names no model."""
+    described = ""
+    if sys.platform == "darwin":  # whose Python names only the architecture
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            command = ("/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")
+            done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+            described = f"model name: {done.stdout}"
+    with contextlib.suppress(OSError):
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return processor_model(described) or platform.processor() or platform.machine() or "unknown"
+
+
+def processor_model(cpuinfo: str) -> str:
+    """Return the model in the text of /proc/cpuinfo, or an empty text.
+
+    Linux names x86 processors. Of ARM's it gives the implementer and the part of each core, which identify the model.
+    """
+    fields: dict[str, list[str]] = {}
+    for line in cpuinfo.splitlines():
+        name, colon, value = line.partition(":")
+        if colon and value.strip():
+            fields.setdefault(name.strip(), []).append(value.strip())
+    if "model name" in fields:
+        return fields["model name"][0]
+    implementers, parts = fields.get("CPU implementer", []), fields.get("CPU part", [])
+    cores = dict.fromkeys(zip(implementers, parts, strict=False))
+    return "ARM " + ", ".join(f"{implementer}/{part}" for implementer, part in cores) if cores else ""
 
 
 def usable_cores() -> float:

@@ -12,6 +12,7 @@ from typing import Any
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
+from genbench.results.input_files import read_toml
 
 DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # dcgan and dcgan-vae have networks of the same shape
 DEFAULT_DATASET = "fashion-mnist-mini"
@@ -75,13 +76,7 @@ _FIELDS = {option.name: option for option in RECIPE_SCHEMA}
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """Return the keys of a TOML plan, named like the fields of `Request` and `Recipe`; raise `UsageError`."""
-    try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
-        data = tomllib.loads(text)
-    except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    data = read_toml(Path(path))
     given: dict[str, Any] = {}
     for written, value in data.items():
         if written == "gate":  # for `genbench check`, which reads the same file

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from genbench.gate.history import TimeSeries
 from genbench.report.numbers import MISSING, change, significant
+from genbench.results.files import encode_json
 
 HEADINGS = ("since", "run", "commit", "runs", "level", "change")
 RUN_HEADINGS = ("time", "run", "commit", "value", "level", "change")
@@ -34,7 +35,7 @@ def title(series: TimeSeries) -> str:
 def as_json(found: Sequence[TimeSeries]) -> str:
     """Return everything for programs."""
     whole = [{**msgspec.to_builtins(series), "changes": msgspec.to_builtins(series.changes)} for series in found]
-    return msgspec.json.format(msgspec.json.encode(whole), indent=2).decode() + "\n"
+    return encode_json(whole).decode()
 
 
 def change_text(share: float | None, better: bool) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from genbench.stats.intervals import half_width
+
 MISSING = "–"
 
 
@@ -52,7 +54,7 @@ def with_interval(value: float, low: float, high: float) -> str:
     text = rate(value)
     if not value > 0 or low == high:
         return text
-    percent = 100 * max(high - value, value - low, 0.0) / value
+    percent = 100 * half_width(value, low, high)
     return f"{text} ±{percent:.1f}%" if percent < 0.95 else f"{text} ±{percent:.0f}%"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from genbench.api.options import Option
 from genbench.api.specs import ConfigurableSpec
+from genbench.gate.speed_interval import uncertainty
 from genbench.plugins.catalogue import SINGULAR, Entry
 from genbench.plugins.loader import Kind
 from genbench.plugins.spec_transfer import CODE_FIELDS
@@ -55,6 +56,7 @@ def stored_results(kind: Kind, name: str, runs: Iterable[RunContents]) -> list[d
                         "device": cell.identity.device,
                         "images": cell.images,
                         "images_per_second": cell.throughput.images_per_second if cell.throughput else None,
+                        "uncertain": uncertainty(cell.throughput) if cell.throughput else "",
                         "estimates": [dataclasses.asdict(estimate) for estimate in estimates],
                     }
                 )
@@ -142,7 +144,9 @@ def _results(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _result(result: Mapping[str, Any]) -> str:
     parts = [f"{e['metric']} {numbers.with_error(e['value'], e['standard_error'])}" for e in result["estimates"]]
-    if result["images_per_second"]:
+    if result["uncertain"]:
+        parts.append(f"img/s n/a ({result['uncertain']}) on {result['device']}")
+    elif result["images_per_second"]:
         parts.append(f"{numbers.rate(result['images_per_second'])} img/s on {result['device']}")
     status = "" if result["status"] == "ok" else f" [{result['status']}]"
     return f"{result['title']}, {result['images']:,} images{status}: {', '.join(parts) or 'no numbers'}"

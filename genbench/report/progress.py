@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
+from genbench.gate.speed_interval import uncertainty
 from genbench.report import numbers
 from genbench.report.table.layout import clean
 from genbench.results.schema import CellResult
@@ -258,7 +259,9 @@ def outcome(result: CellResult) -> str:
     parts = [f"ok in {numbers.seconds(result.durations.total)}"]
     speed = result.throughput
     if speed is not None and result.proof is not None and result.proof.trained:
-        parts.append(f"{numbers.with_interval(speed.images_per_second, speed.low, speed.high)} images/s")
+        interval = uncertainty(speed)
+        shown = numbers.with_interval(speed.images_per_second, speed.low, speed.high)
+        parts.append(f"images/s n/a ({interval})" if interval else f"{shown} images/s")
     first = result.estimates[:_MOST_METRICS]
     parts += [f"{clean(e.metric, 40)} {numbers.with_error(e.value, e.standard_error)}" for e in first]
     return " · ".join([*parts, "…"] if len(result.estimates) > len(first) else parts)

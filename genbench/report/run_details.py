@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from genbench.gate.speed_interval import explanation, uncertainty
 from genbench.report import numbers
 from genbench.report.counters import counted_lines
 from genbench.report.engines import engine_lines
@@ -207,6 +208,10 @@ def _weights_and_stopping(result: CellResult) -> list[str]:
 
 
 def _speed(speed: Throughput) -> str:
+    if interval := uncertainty(speed):
+        return (
+            f"images/s: n/a, between {numbers.rate(speed.low)} and {numbers.rate(speed.high)}: {explanation(interval)}"
+        )
     return (
         f"{numbers.with_interval(speed.images_per_second, speed.low, speed.high)} images/s, "
         f"{numbers.count(speed.low)} to {numbers.count(speed.high)} with confidence {speed.confidence:.1%}"

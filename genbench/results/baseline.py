@@ -8,13 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.errors import UsageError
-from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode
+from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode_json, read_regular_file
 from genbench.results.schema import Record
 
 BASELINE_VERSION = 1
@@ -38,6 +37,12 @@ class BaselineCell(Record, frozen=True, kw_only=True):
     seeds: list[int] = []
     settings: Annotated[dict[str, OptionValue], Meta(description="the requested settings, without the seed")] = {}
     speeds: Annotated[list[float], Meta(description="images per second of each seed")] = []
+    machine_conflict: Annotated[
+        str | UnsetType, Meta(description="in which conditions the seeds differ; left out if they agree")
+    ] = UNSET
+    uncertain: Annotated[
+        str | UnsetType, Meta(description="intervals of speeds that are too wide to be compared; left out if none is")
+    ] = UNSET
 
 
 class Baseline(Record, frozen=True, kw_only=True):
@@ -49,7 +54,7 @@ class Baseline(Record, frozen=True, kw_only=True):
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
     """Write the file atomically, or keep the old one and raise `UsageError` if it cannot be written."""
-    data = msgspec.json.format(msgspec.json.encode(baseline, order="sorted"), indent=1) + b"\n"
+    data = encode_json(baseline, indent=1, sort=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, data)
@@ -63,9 +68,13 @@ def read_baseline(path: Path) -> Baseline:
     """Return the content of the file; raise `UsageError` if it is missing, damaged, or of a later version."""
     create = f"genbench baseline update RUN --baseline {path}"
     try:
-        return decode(path.read_bytes(), Baseline, "baseline_version", BASELINE_VERSION)
-    except OSError as error:
+        return decode(read_regular_file(path), Baseline, "baseline_version", BASELINE_VERSION)
+    except FileNotFoundError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", f"Create it: {create}") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Give a file that you may read.") from error
+    except ValueError as error:  # NUL, or text that the file system cannot encode
+        raise UsageError(f"{path} cannot be the path of a file.", "Give the path of a baseline file.") from error
     except NewerFormatError as error:
         raise UsageError(f"{path} {error}.", "Upgrade genbench.") from error
     except DamagedError as error:

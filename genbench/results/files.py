@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import os
+import stat
 import threading
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -23,11 +26,33 @@ class NewerFormatError(Exception):
     """The bytes were written in the format of a later version."""
 
 
+def read_regular_file(path: Path) -> bytes:
+    """Return the content of a file; raise `OSError`, also for anything that is not a regular file.
+
+    A pipe would block until somebody writes to it, and a device may never end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
+        return file.read()
+
+
+def without_byte_order_mark(data: bytes) -> bytes:
+    """Return the bytes of UTF-8 text without the mark that some editors write before it."""
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically: a reader sees the old file or the whole new one, even after a crash.
 
     Raises `OSError` and leaves nothing behind if the write fails.
     """
+    if not path.name:  # "." and "/"
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # The suffix prevents a leftover of a killed process from being read as a result.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -68,17 +93,24 @@ def create_file(path: Path, data: bytes) -> None:
 
 def encode(record: Record) -> bytes:
     """Return a record as indented JSON; non-finite numbers become null, text that is not UTF-8 is replaced."""
+    return encode_json(record)
+
+
+def encode_json(value: Any, indent: int = 2, sort: bool = False) -> bytes:
+    """Return records or plain data as indented JSON, as `encode` does; `sort` orders the names of objects."""
+    order: Literal["sorted"] | None = "sorted" if sort else None
     try:
-        data = msgspec.json.encode(record)
+        data = msgspec.json.encode(value, order=order)
     except UnicodeEncodeError:  # a file name or a plugin's message in another encoding
-        data = msgspec.json.encode(_as_utf8(msgspec.to_builtins(record)))
-    return msgspec.json.format(data, indent=2) + b"\n"
+        data = msgspec.json.encode(_as_utf8(msgspec.to_builtins(value)), order=order)
+    return msgspec.json.format(data, indent=indent) + b"\n"
 
 
 def decode(
     data: bytes, record_type: type[RecordType], version_field: str = "schema_version", latest: int = SCHEMA_VERSION
 ) -> RecordType:
     """Return the record in `data`; raise `DamagedError`, or `NewerFormatError` if its version is above `latest`."""
+    data = without_byte_order_mark(data)
     try:
         header: Any = msgspec.json.decode(data, type=_header_type(version_field))
         version = getattr(header, version_field)

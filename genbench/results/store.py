@@ -13,7 +13,16 @@ import msgspec
 
 from genbench.api.evaluation import Unavailable
 from genbench.errors import UsageError, near_miss
-from genbench.results.files import DamagedError, NewerFormatError, atomic_write, create_file, decode, encode
+from genbench.results.files import (
+    DamagedError,
+    NewerFormatError,
+    atomic_write,
+    create_file,
+    decode,
+    encode,
+    read_regular_file,
+)
+from genbench.results.input_files import path_kind
 from genbench.results.schema import CellResult, PlannedCell, Record, ReferenceResult, RunRecord
 
 __all__ = [
@@ -90,9 +99,9 @@ class RunDirectory:
     def open(cls, path: str | Path) -> RunDirectory:
         """Return the run at `path`; raise `UsageError` if there is none, or none that this version can read."""
         run = cls(path)
-        if not run.record_path.is_file():
-            what = "is not a run (it has no run.json)" if run.path.exists() else "does not exist"
-            raise UsageError(f"{run.path} {what}.", _runs_nearby(run.path))
+        if path_kind(run.record_path) != "file":
+            what = "does not exist" if path_kind(run.path) == "missing" else "is not a run (it has no run.json)"
+            raise UsageError(f"{run.path} {what}.", runs_nearby(run.path))
         _ = run.record
         return run
 
@@ -100,11 +109,10 @@ class RunDirectory:
     def record(self) -> RunRecord:
         """The plan and the environment, from run.json."""
         try:
-            return decode(self.record_path.read_bytes(), RunRecord)
+            return decode(read_regular_file(self.record_path), RunRecord)
         except OSError as error:
-            raise UsageError(
-                f"{self.record_path} cannot be read: {error.strerror}.", _runs_nearby(self.path)
-            ) from error
+            cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
+            raise UsageError(f"{self.record_path} cannot be read: {error.strerror}.", cure) from error
         except NewerFormatError as error:
             raise UsageError(f"{self.record_path} {error}.", "Upgrade genbench to read this run.") from error
         except DamagedError as error:
@@ -245,7 +253,7 @@ def _read_all(folder: Path, record_type: type[RecordType]) -> RecordFiles[Record
     damaged: dict[str, str] = {}
     for path in sorted(folder.glob("[!.]*.json")):
         try:
-            result: Any = decode(path.read_bytes(), record_type)
+            result: Any = decode(read_regular_file(path), record_type)
         except OSError as error:
             damaged[path.stem] = f"cannot be read: {error.strerror}"
         except (DamagedError, NewerFormatError) as error:
@@ -270,7 +278,8 @@ def _cannot_write(path: Path, error: OSError, otherwise: str) -> UsageError:
     return UsageError(f"Cannot write {path}: {error.strerror or error}.", f"{remedy}, {otherwise}.")
 
 
-def _runs_nearby(path: Path) -> str:
+def runs_nearby(path: Path) -> str:
+    """Return advice for a path that is not a run: the closest name, and the runs beside it."""
     places: Iterable[Path] = dict.fromkeys((path, path.parent, Path("results")))
     runs = list(dict.fromkeys(str(run) for place in places for run in find_runs(place)))
     if not runs:

@@ -37,6 +37,11 @@ def median_interval(samples: Sequence[float], confidence: float = 0.95) -> Inter
     return Interval(median, ordered[k - 1], ordered[n - k], coverage)
 
 
+def half_width(value: float, low: float, high: float) -> float:
+    """Return the larger half of the interval [low, high] as a share of its median; 0 if that is not positive."""
+    return max(high - value, value - low, 0.0) / value if value > 0 else 0.0
+
+
 class Mean(NamedTuple):
     """A mean and its standard error."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -169,9 +170,23 @@ def test_a_cell_that_failed_in_the_base_does_not_pass(tmp_path: Path, capsys: py
         ({}, "neither a genbench run nor pytest-benchmark's JSON"),
         ([], "neither a genbench run nor pytest-benchmark's JSON"),
         ({"benchmarks": {}}, "neither a genbench run nor pytest-benchmark's JSON"),
-        ({"benchmarks": [{"fullname": "a"}]}, "is damaged"),
-        ({"benchmarks": [{"fullname": "a", "stats": {"median": "slow"}}]}, "is damaged"),
-        ({"benchmarks": ["a"]}, "is damaged"),
+        ({"benchmarks": [{"fullname": "a"}]}, "bench.json: the benchmark a has no times"),
+        ({"benchmarks": [{"fullname": "a", "stats": None}]}, "bench.json: the benchmark a has no times"),
+        ({"benchmarks": [{"fullname": "a", "stats": {"median": None}}]}, "bench.json: the benchmark a has no median"),
+        ({"benchmarks": [{"fullname": "a", "stats": {"median": "slow"}}]}, "not a positive number of seconds"),
+        ({"benchmarks": [{"fullname": "a", "stats": {"median": math.nan}}]}, "not a positive number of seconds"),
+        ({"benchmarks": [{"fullname": "a", "stats": {"median": 10**400}}]}, "not a positive number of seconds"),
+        *(
+            (
+                {"benchmarks": [{"fullname": "a", "stats": {"median": 1.0}, "extra_info": {"operations": count}}]},
+                "the benchmark a has a counter that is not a finite number (extra_info.operations)",
+            )
+            for count in (math.nan, math.inf, 10**400, "many", [1])
+        ),
+        ({"benchmarks": ["a"]}, "bench.json: entry 1 of its benchmarks has no name"),
+        ({"benchmarks": [{"name": "BM_x", "real_time": 1.0, "time_unit": "ns"}]}, "is Google Benchmark's JSON"),
+        ({"context": {"num_cpus": 4}, "benchmarks": []}, "is Google Benchmark's JSON"),
+        ({"version": "1.0", "benchmarks": [{"runs": []}]}, "is pyperf's JSON"),
     ],
 )
 def test_json_of_another_program(
@@ -181,6 +196,7 @@ def test_json_of_another_program(
     path.write_text(json.dumps(document))
     code, err = run_failing(capsys, "compare", path, path)
     assert (code, message in err) == (2, True), err
+    assert "NoneType" not in err
 
 
 def test_json_without_benchmarks_is_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,3 +159,27 @@ def test_a_run_records_the_commits_of_its_plugins(tmp_path: Path) -> None:
     done = run_genbench(*TINY, "--models", "vae", "--plugin", str(plugin), "--quiet", out=tmp_path / "run")
     assert done.code == 0, done.err
     assert done.record.environment["commits"]["mine.py"] == {"commit": git(place, "rev-parse", "HEAD"), "dirty": False}
+
+
+def test_runs_whose_machine_is_not_known_form_series_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = [str(store(tmp_path / "unknown", number, 1000.0, machine="aarch64")) for number in range(2)]
+    known = [str(store(tmp_path / "known", number, 1000.0)) for number in range(2)]
+    assert len([one for one in series(capsys, *known) if one["quantity"] == "throughput"]) == 1
+    assert len([one for one in series(capsys, *unknown) if one["quantity"] == "throughput"]) == 2
+
+
+def test_a_speed_under_heavy_disturbance_is_left_out_with_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = store(tmp_path, 0, 1000.0)
+    file = path / "cells" / "gan-1.json"
+    content = json.loads(file.read_text())
+    content["throughput"] |= {"images_per_second": 18.0, "high": 61.56}
+    file.write_text(json.dumps(content))
+    assert invoke(["history", str(path)]) == 0
+    written = capsys.readouterr()
+    assert "throughput ↑" not in written.out
+    assert "is left out" in written.err
+    assert "±242 % for seed 1" in written.err

@@ -98,7 +98,7 @@ def test_speed_is_judged_over_processes_by_welchs_test() -> None:
     assert finding.low < finding.change < finding.high < -0.05
     assert one("throughput", entry(speeds=head), entry(speeds=base), limits).verdict is Verdict.IMPROVED
     times = [entry(speeds=[1 / speed for speed in side], seconds=True) for side in (base, head)]
-    turned = one("throughput", *times, limits)
+    turned = one("time", *times, limits)
     assert turned.verdict is Verdict.REGRESSED
     assert turned.change == pytest.approx(1 / (1 + finding.change) - 1)
 

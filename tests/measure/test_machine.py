@@ -50,3 +50,13 @@ def test_peak_memory_includes_freed_memory() -> None:
     assert after.peak_rss >= before.peak_rss
     assert len(held) <= after.peak_rss
     assert Path("/proc/self/statm").exists() == (memory.resident_bytes() > 0)
+
+
+def test_the_model_of_a_processor_is_what_linux_says() -> None:
+    x86 = "processor\t: 0\nmodel name\t: AMD EPYC 7B13\n\nprocessor\t: 1\nmodel name\t: AMD EPYC 7B13\n"
+    assert machine.processor_model(x86) == "AMD EPYC 7B13"
+    core = "processor\t: {}\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\nCPU part\t: {}\n\n"
+    assert machine.processor_model(core.format(0, "0xd0c") + core.format(1, "0xd0c")) == "ARM 0x41/0xd0c"
+    assert machine.processor_model(core.format(0, "0xd05") + core.format(1, "0xd0a")) == "ARM 0x41/0xd05, 0x41/0xd0a"
+    assert machine.processor_model("processor\t: 0\nmodel name\t:\n") == ""
+    assert machine.processor_model("") == ""

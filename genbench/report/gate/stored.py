@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
-import msgspec
 from tabulate import tabulate
 
 from genbench.gate.judge import Finding, overall
@@ -13,6 +13,7 @@ from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
 from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
 from genbench.report.numbers import MISSING, change, significant
+from genbench.results.files import encode_json
 
 HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "limit", "verdict")
 _ALIGNED = ("left", "left", *["right"] * 5, "left")
@@ -55,7 +56,7 @@ def as_json(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
         "exit_code": int(verdict.exit_code),
         "findings": list(findings),
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return encode_json(document).decode()
 
 
 def _case(cell: str, own: Sequence[Finding]) -> Case:
@@ -68,7 +69,8 @@ def _case(cell: str, own: Sequence[Finding]) -> Case:
 
 
 def _message(finding: Finding) -> str:
-    values = f"{_number(finding.base)} → {_number(finding.head)}" if finding.head is not None else ""
+    unit = f" {finding.unit}" if finding.unit else ""
+    values = f"{_value(finding, 'base')} → {_value(finding, 'head')}{unit}" if finding.head is not None else ""
     return " ".join(
         part for part in (finding.quantity, values, f"({finding.reason})" if finding.reason else "") if part
     )
@@ -88,9 +90,9 @@ def _row(finding: Finding) -> list[str]:
     verdict = str(finding.verdict) if finding.judged else f"({'new' if finding.kind == 'cell' else finding.verdict})"
     return [
         finding.cell,
-        finding.quantity or MISSING,
-        _number(finding.base),
-        _number(finding.head),
+        f"{finding.quantity} ({finding.unit})" if finding.unit else finding.quantity or MISSING,
+        _value(finding, "base"),
+        _value(finding, "head"),
         change(finding.change),
         bounds,
         finding.limit or MISSING,
@@ -117,7 +119,13 @@ def _importance(finding: Finding) -> tuple[bool, int]:
     return not finding.judged, WORST_FIRST.index(finding.verdict)
 
 
+def _value(finding: Finding, side: Literal["base", "head"]) -> str:
+    """Return the value of one side; 'n/a' where the reason of the finding says why it is no result."""
+    return "n/a" if side in finding.uncertain else _number(finding.base if side == "base" else finding.head)
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return MISSING
-    return f"{round(value):,}" if value == round(value) and abs(value) < 1e15 else significant(value)
+    whole = math.isfinite(value) and value == round(value) and abs(value) < 1e15
+    return f"{round(value):,}" if whole else significant(value)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from genbench.api.evaluation import Estimate
+from genbench.gate.conditions import UNKNOWN, is_known, machine_facts
 from genbench.report.numbers import count
 from genbench.report.table import targets
 from genbench.report.table.layout import DAGGER, Footnotes, Row
 from genbench.report.table.outcome import CellOutcome
-from genbench.results.schema import MACHINE_FIELDS, CellIdentity, CellResult, ReferenceResult, Target
+from genbench.results.schema import MACHINE_FIELDS, CellIdentity, CellResult, Comparability, ReferenceResult, Target
 
 DatasetKey: TypeAlias = tuple[str, str, tuple[int, int, int]]
 Facts: TypeAlias = Mapping[str, str]
@@ -88,11 +89,19 @@ def _speed_conflicts(
     columns = [*_SPEED_COLUMNS, *(targets.seconds_to(target) for target in wanted)]
     by_device: dict[str, dict[CellOutcome, Facts]] = {}
     for cell, result in executed:
-        if result.comparability is not None:
-            facts = {name: str(getattr(result.comparability, name)) or "none" for name in MACHINE_FIELDS}
-            by_device.setdefault(result.identity.device, {})[cell] = facts
+        if result.comparability is not None or result.throughput is not None:
+            by_device.setdefault(result.identity.device, {})[cell] = _machine(cell.run, result.comparability)
     for device, own in by_device.items():
         yield from _conflicts(own, columns, f"speed, memory and time on {device}")
+
+
+def _machine(run: str, recorded: Comparability | None) -> dict[str, str]:
+    """Return the conditions of a cell's speed; a machine that is not known equals that of no other run."""
+    if recorded is None:
+        return {"machine": f"{UNKNOWN} in {run}"}
+    facts = machine_facts({name: getattr(recorded, name) for name in MACHINE_FIELDS})
+    known = is_known("machine", facts["machine"])
+    return facts if known else {**facts, "machine": f"{UNKNOWN} in {run}"}
 
 
 def _metric_conflicts(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from genbench.api.recipe import resolve_recipe
+from genbench.gate.speed_interval import uncertainty
 from genbench.report import numbers
 from genbench.report.table.layout import Footnotes, Row, Value
 from genbench.report.table.outcome import CellOutcome
@@ -51,7 +52,7 @@ def _efficiency(cell: CellOutcome, alone: CellResult | None, notes: Footnotes) -
 def _speed(result: CellResult | None) -> float:
     if result is None or result.throughput is None or result.proof is None or not result.proof.trained:
         return 0.0
-    return result.throughput.images_per_second
+    return 0.0 if uncertainty(result.throughput) else result.throughput.images_per_second
 
 
 def _key(cell: CellOutcome) -> tuple[str, bytes]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
+from genbench.gate.speed_interval import explanation, uncertainty
 from genbench.report import numbers
 from genbench.report.table.layout import (
     Footnotes,
@@ -141,12 +142,20 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
             values["peak GPU memory"] = _mebibytes(result.memory.peak_allocated)
     speed = result.throughput
     if speed is not None:
-        if result.proof is not None and result.proof.trained:
+        if result.proof is not None and result.proof.trained and (interval := _uncertainty(result)):
+            mark = notes.mark(f"images/s: {explanation(interval)}")
+            values["images/s"] = Value("n/a", parts={"low": speed.low, "high": speed.high}, marks=(mark,))
+        elif result.proof is not None and result.proof.trained:
             text = numbers.with_interval(speed.images_per_second, speed.low, speed.high)
             values["images/s"] = Value(text, speed.images_per_second, {"low": speed.low, "high": speed.high})
         else:  # reported only if every parameter was verified to have trained
             values["images/s"] = Value("n/a", marks=(notes.mark(_not_trained(result.proof)),))
     return values
+
+
+def _uncertainty(result: CellResult) -> str:
+    """Return the interval of a speed that is too uncertain to be shown; empty if it can be, or if there is none."""
+    return uncertainty(result.throughput) if result.throughput is not None else ""
 
 
 def _counters(result: CellResult) -> dict[str, Value]:
@@ -159,7 +168,7 @@ def _counters(result: CellResult) -> dict[str, Value]:
         }
         if counters.kernel_launches is not None:
             values["launches/step"] = Value(numbers.counted(counters.kernel_launches), counters.kernel_launches)
-    if result.roofline is not None and result.roofline.mfu is not None:
+    if result.roofline is not None and result.roofline.mfu is not None and not _uncertainty(result):
         percent = 100 * result.roofline.mfu
         values["MFU"] = Value(numbers.significant(percent, 3), percent)
     return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
 from genbench.api.evaluation import Unavailable
@@ -150,6 +151,17 @@ def test_machines_that_differ_are_marked_on_speed_only(tmp_path: Path) -> None:
     assert DAGGER in table.rows[0].values["time"].marks
     assert table.rows[0].values["fd-cnn"].marks == ()
     assert any("machine differs (AMD EPYC, Intel Xeon)" in text for mark, text in table.footnotes if mark == DAGGER)
+
+
+@pytest.mark.parametrize("unknown", ["aarch64", "unknown", ""])
+def test_machines_that_are_not_known_are_not_equal(unknown: str, tmp_path: Path) -> None:
+    facts = comparability(machine=unknown)
+    first = stored(tmp_path / "monday", cell("gan-1", comparability=facts), cell("vae-1", comparability=facts))
+    assert not any(mark == DAGGER for mark, _ in make_table(first.read()).footnotes)  # one run has one machine
+    second = stored(tmp_path / "tuesday", cell("gan-1", comparability=facts))
+    table = make_table(*read_runs([first.path, second.path]))
+    assert any("machine differs (unknown in monday, unknown in tuesday)" in text for _, text in table.footnotes)
+    assert DAGGER in table.rows[0].values["images/s"].marks
 
 
 def test_a_precision_chosen_on_purpose_is_a_column_and_no_conflict(tmp_path: Path) -> None:
