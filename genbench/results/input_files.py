@@ -94,6 +94,8 @@ def cannot_read(path: Path, error: Exception, cure: str = "") -> UsageError:
 
 def _read(path: Path, cure: str) -> bytes:
     try:
+        if path.parent == Path("/dev/fd") or path == Path("/dev/stdin"):  # the shell's <(…): somebody writes to it
+            return path.read_bytes()
         return read_regular_file(path.expanduser())
     except (OSError, ValueError, RuntimeError) as error:
         raise cannot_read(path, error, cure) from None

@@ -14,7 +14,14 @@ PACKAGE = ROOT / "genbench"
 FILES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS = sorted({path.parent for path in FILES} - {PACKAGE})
 MODULES_IN_A_FOLDER = 25
-ONLY_IN_TESTS = {"campaign", "action", "architecture", "benchmarks", "docs", "support"}  # their subject is not in genbench/
+ONLY_IN_TESTS = {
+    "campaign",
+    "action",
+    "architecture",
+    "benchmarks",
+    "docs",
+    "support",
+}  # their subject is not in genbench/
 
 # In these folders a file is named after something outside them, so its name may occur there once more.
 NAMED_AFTER_OTHERS = {
