@@ -126,7 +126,8 @@ def invoke(arguments: list[str] | None = None) -> int:
         error.show()
         return ExitCode.USAGE
     except GenbenchError as error:
-        echo(f"Error: {error.cause}", err=True)
+        kind = "" if error.exit_code == ExitCode.INTERRUPTED else "Error: "
+        echo(f"{kind}{error.cause}", err=True)
         if error.cure:
             echo(error.cure, err=True)
         return error.exit_code

@@ -41,6 +41,7 @@ from genbench.runner.supervisor import (
     Supervisor,
     ask_devices,
     estimate,
+    interrupted,
     stop_on_signals,
 )
 from genbench.trackers.dispatch import Trackers
@@ -201,6 +202,15 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
             )
 
 
+@contextmanager
+def resumption_named(run: RunDirectory) -> Iterator[None]:
+    """Turn an interruption into an error that names the command to go on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise interrupted(run) from None
+
+
 def execute(
     pool: Executor,
     run: RunDirectory,
@@ -223,10 +233,6 @@ def execute(
                 supervisor.execute()
         except Interrupted as error:
             interruption = error
-        except KeyboardInterrupt:  # the second Ctrl-C: stop at once
-            display.close()
-            echo(supervisor.interrupted(), err=True)
-            return ExitCode.INTERRUPTED
         finally:
             display.close()
         with suppress(KeyboardInterrupt):  # Ctrl-C: do not wait for the trackers

@@ -156,15 +156,17 @@ def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_js
         require_device,
         require_processes,
         resolve_auto,
+        resumption_named,
     )
     from genbench.plan.planner import make_plan
     from genbench.plan.reporters import choose_reporters
     from genbench.plugins.catalogue import discover
     from genbench.results.run_lock import hold
+    from genbench.runner.supervisor import interrupt_on_signals
 
     device = resolve_auto(parse_device(request.device))
     use_weights(request.weights)
-    with executor as pool:
+    with interrupt_on_signals(), executor as pool:
         pool.start()  # import torch while the plan is made
         catalogue: Catalogue = discover(request.plugins)
         plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
@@ -179,7 +181,7 @@ def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_js
             echo(report, nl=False, as_json=as_json)
             return code
         run, record = create_run(request, plan, reporters, device, facts)
-        with hold(run.record_path):
+        with hold(run.record_path), resumption_named(run):
             return execute(pool, run, record, catalogue, device, quiet, as_json)
 
 
@@ -192,16 +194,20 @@ def _resume(
         reopen_run,
         require_device,
         require_processes,
+        resumption_named,
     )
     from genbench.plugins.recorded_files import Allowed
     from genbench.results.run_lock import hold
     from genbench.results.store import RunDirectory
+    from genbench.runner.supervisor import interrupt_on_signals
 
     use_weights(flags["weights"])
     allowed = Allowed([str(Path(file).resolve()) for file in flags["plugins"] or ()], trust_plugins)
     with (
         enter_planning_directory(RunDirectory.open(path)) as run,
         hold(run.record_path),
+        interrupt_on_signals(),
+        resumption_named(run),
         executor as pool,
     ):
         pool.start()  # import torch while the plugins are loaded

@@ -7,7 +7,9 @@ import dataclasses
 import os
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from types import FrameType
 from typing import Any, Protocol
 
@@ -72,8 +74,7 @@ class CannotWriteResults(GenbenchError):
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
-@contextlib.contextmanager
-def stop_on_signals(executor: Executor) -> Iterator[None]:
+def stop_on_signals(executor: Executor) -> AbstractContextManager[None]:
     """Meanwhile the signals in `STOP_SIGNALS` ask the executor to stop; a second one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -81,6 +82,19 @@ def stop_on_signals(executor: Executor) -> Iterator[None]:
             raise KeyboardInterrupt
         executor.request_stop()
 
+    return _handled(handle)
+
+
+def interrupt_on_signals() -> AbstractContextManager[None]:
+    """Meanwhile each of the signals in `STOP_SIGNALS` raises KeyboardInterrupt, as Ctrl-C does."""
+    return _handled(signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _handled(handle: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # Python delivers signals to the main thread
+        yield
+        return
     # nohup and some batch systems have a signal ignored: it stays so.
     handled = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in handled}
@@ -141,7 +155,7 @@ class Supervisor:
         if worker_exit.finished is not None and worker_exit.finished.cell is not None:
             result = worker_exit.finished.cell
         elif self.executor.stop_requested:
-            raise self.interrupted()
+            raise interrupted(self.run_directory)
         else:
             result = self._unfinished(cell, worker_exit, kernel_killed=kernel_memory_kills() > kills_before)
         self._write_result(result)
@@ -170,7 +184,8 @@ class Supervisor:
             cause = error.cause if isinstance(error, UsageError) else str(error)
             raise CannotWriteResults(
                 f"The result of {result.id} is lost. {cause}",
-                f"Earlier results are safe. Free some space or fix the permissions, then: {self.command_to_resume}",
+                "Earlier results are safe. Free some space or fix the permissions, then: "
+                f"{command_to_resume(self.run_directory)}",
             ) from error
         if result.status in FINAL:
             with contextlib.suppress(OSError):
@@ -240,16 +255,17 @@ class Supervisor:
 
     def _raise_if_stopped(self) -> None:
         if self.executor.stop_requested:
-            raise self.interrupted()
+            raise interrupted(self.run_directory)
 
-    def interrupted(self) -> Interrupted:
-        """Return the error, with the command that goes on."""
-        return Interrupted("Interrupted.", f"Go on with: {self.command_to_resume}")
 
-    @property
-    def command_to_resume(self) -> str:
-        """The command that finishes this run."""
-        return f"genbench run --resume {shlex.quote(str(self.run_directory.path))}"
+def interrupted(run: RunDirectory) -> Interrupted:
+    """Return the error, with the command that goes on."""
+    return Interrupted("Interrupted.", f"Go on with: {command_to_resume(run)}")
+
+
+def command_to_resume(run: RunDirectory) -> str:
+    """Return the command that finishes a run."""
+    return f"genbench run --resume {shlex.quote(str(run.path))}"
 
 
 def ask_devices(executor: Executor) -> dict[str, object]:

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from command_line import GENBENCH, TINY, children, run, wait_until_gone
 
+from genbench.cli._run_steps import resumption_named
+from genbench.results.store import RunDirectory
 from genbench.runner.pool import WorkerPool
-from genbench.runner.supervisor import STOP_SIGNALS, stop_on_signals
+from genbench.runner.supervisor import STOP_SIGNALS, Interrupted, interrupt_on_signals, stop_on_signals
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
@@ -26,6 +28,18 @@ def test_each_of_the_signals_asks_to_stop_and_the_second_stops_at_once(number: s
         os.kill(os.getpid(), number)
         pytest.fail("the second signal did nothing")
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_before_and_after_the_cells_a_signal_interrupts_and_the_command_to_go_on_is_named(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    run = RunDirectory(tmp_path / "a run")
+    with pytest.raises(Interrupted) as error, interrupt_on_signals(), resumption_named(run):
+        os.kill(os.getpid(), number)
+        pytest.fail("the signal did nothing")
+    assert error.value.cure == f"Go on with: genbench run --resume '{run.path}'"
+    assert error.value.exit_code == 130
 
 
 def test_the_end_of_the_terminal_does_not_stop_a_run_under_nohup() -> None:
