@@ -22,7 +22,7 @@ SUFFIXES = frozenset(
 )
 
 # Only these decoders run, whatever the file name: for PostScript, Pillow would start an external program.
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 
 class UnreadableImage(Exception):
@@ -66,7 +66,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             raise UnreadableImage("not a regular file" if os.path.lexists(path) else "no longer there")
         if path.stat().st_size == 0:
             raise UnreadableImage("empty file")
-        with Image.open(path, formats=_FORMATS) as image:
+        with Image.open(path, formats=FORMATS) as image:
             yield image
     except UnreadableImage:
         raise

@@ -284,6 +284,26 @@ def test_the_error_for_a_damaged_list_archive_or_image_names_it(tmp_path: Path, 
         load("celeba", tmp_path, size=4)
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+def test_a_postscript_file_among_the_images_never_starts_a_program(tmp_path: Path, monkeypatch: Any) -> None:
+    started: list[object] = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *given, **_: started.append(given))
+    folder = write_celeba(tmp_path, monkeypatch)
+    (folder / "img_align_celeba" / "000002.jpg").write_bytes(EPS)
+    with pytest.raises(DataError, match=r"000002\.jpg cannot be read"):
+        load("celeba", tmp_path, size=4)
+    monkeypatch.setitem(sys.modules, "lmdb", types.SimpleNamespace(open=FakeDatabase, Error=RuntimeError))
+    for split in ("train", "val"):
+        (tmp_path / f"tower_{split}_lmdb").mkdir()
+        (tmp_path / f"tower_{split}_lmdb" / "data.mdb").touch()
+        (tmp_path / f"tower_{split}_lmdb" / "0.webp").write_bytes(EPS)
+    with pytest.raises(DataError, match="image 0 cannot be read"):
+        load("lsun", tmp_path, category="tower", size=8)
+    assert started == []
+
+
 def test_a_square_is_centred_and_resizing_is_antialiased() -> None:
     picture = Image.new("L", (7, 9), 0)
     picture.paste(200, (2, 3, 5, 6))  # the centred 3×3
