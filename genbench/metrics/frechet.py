@@ -109,7 +109,8 @@ def _whitening(reference: Statistics) -> Tensor:
     kept = scales > NULL_SPREAD * magnitude
     if not kept.any():
         raise ValueError("the reference features are all the same: there is no spread to scale distances by.")
-    return directions[kept].T / scales[kept]
+    transform: Tensor = directions[kept].T / scales[kept]
+    return transform
 
 
 def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Iterator[Tensor]:
