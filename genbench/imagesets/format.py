@@ -66,6 +66,6 @@ def _number(estimate: Estimate, unknown_null: str) -> str:
 
 def _protocol(estimate: Estimate) -> str:
     """Return the protocol that must agree for values to be comparable."""
-    kept = ("weights_sha256", "layer", "resize", "whitened")
+    kept = ("weights_sha256", "layer", "resize", "whitened", "subset")
     parts = [f"{key} {clean(str(estimate.protocol[key]))}" for key in kept if key in estimate.protocol]
     return f"protocol  {'; '.join(parts)}"
