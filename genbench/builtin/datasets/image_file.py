@@ -107,8 +107,8 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
         raise UnreadableImage("floating-point pixels, whose range is not stated")
     if _is_wide(image):
         return _from_integers(np.asarray(image), image.info.get(_LARGEST))
-    if image.info.get(_HIGH_BYTES):
-        _require_bright(_brightest(image), 255, "high bytes")
+    if image.info.get(_HIGH_BYTES) and image.mode == "RGB":  # with transparency, colours may well be black
+        _require_bright(int(np.asarray(image).max()), 255, "high bytes")
     if image.has_transparency_data:
         if image.mode == "La":  # premultiplied grey, which Pillow converts only to LA
             image = image.convert("LA")
@@ -185,12 +185,6 @@ def _require_bright(high: int, white: int, what: str) -> None:
             f"{what} of at most {high} where white is {white}: almost black, unless fewer bits are used than the file "
             "has; scale them or save 8 bits"
         )
-
-
-def _brightest(image: Image.Image) -> int:
-    colours = image.convert("RGB") if image.mode == "RGBA" else image.getchannel("L") if image.mode == "LA" else image
-    ranges: Any = colours.getextrema()  # one (low, high), or one for each channel
-    return int(max(np.ravel(ranges)))
 
 
 def failure_reason(error: Exception) -> str:

@@ -153,6 +153,12 @@ def test_a_tiff_of_twelve_bits_is_scaled_by_them(tmp_path):
     assert read_pixels(tmp_path / "a.tif")[0].tolist() == [[255, 128] * 4]
 
 
+def test_black_on_transparent_is_read_at_sixteen_bits(tmp_path):
+    rows = b"".join(b"\0" + struct.pack(">16H", *([0, 0, 0, 65535] * 2 + [0, 0, 0, 0] * 2)) for _ in range(4))
+    (tmp_path / "a.png").write_bytes(png(4, 4, rows, 16, 6))
+    assert read_pixels(tmp_path / "a.png")[0].tolist() == [[0, 0, 255, 255]] * 4
+
+
 def test_a_black_image_of_any_width_is_black_and_a_dark_corner_is_no_range(tmp_path):
     (tmp_path / "black.png").write_bytes(wide_png(RAMP * 0))
     assert not read_pixels(tmp_path / "black.png").any()

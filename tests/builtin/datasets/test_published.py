@@ -506,6 +506,14 @@ def test_an_image_folder_without_a_split_holds_out_every_fifth(tmp_path: Path) -
     assert data.train.pixels.shape == (8, 3, 4, 4)
 
 
+def test_an_image_folder_counts_the_images_left_out_because_of_their_suffix(tmp_path: Path) -> None:
+    for number in range(5):
+        picture(tmp_path / "cat" / f"{number}.png", number)
+    (tmp_path / "cat" / "phone.jfif").write_bytes((tmp_path / "cat" / "0.png").read_bytes())
+    (note,) = load("image-folder", tmp_path / "cache", path=str(tmp_path), size=4).notes
+    assert note.startswith("1 image was left out because of the suffix: cat/phone.jfif (PNG)")
+
+
 def test_folders_with_another_layout_are_refused(tmp_path: Path) -> None:
     picture(tmp_path / "flat" / "a.png", 0)
     picture(tmp_path / "holes" / "full" / "a.png", 0)
