@@ -49,7 +49,13 @@ if TYPE_CHECKING:
     metavar="N",
     help="Seed for drawing from a cell.",
 )
-@click.option("--strict", is_flag=True, help="Exit with code 5 and no result if an image is unreadable.")
+@click.option(
+    "--n-real",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Number of images behind REAL, where it is a file of statistics that does not state it.",
+)
+@click.option("--strict", is_flag=True, help="Exit with code 5 and no result unless every image is read.")
 @click.option(
     "--save-stats",
     type=click.Path(),
@@ -69,6 +75,7 @@ def command(
     batch_size: int,
     samples: int | None,
     seed: int,
+    n_real: int | None,
     strict: bool,
     save_stats: str | None,
     plugins: tuple[str, ...],
@@ -106,6 +113,10 @@ def command(
     chosen = select_present_device(device)
     drawing = SamplingSettings(chosen, samples, seed, Allowed(plugins, trust_plugins))
     first = find_image_set(real, catalogue, drawing)
+    if n_real is not None and first.statistics is None:
+        raise UsageError(
+            f"--n-real is for a file of statistics, and REAL is a set of images: {first.title}.", "Drop --n-real."
+        )
     evaluation = ImageSetEvaluation(
         real=first,
         fake=None if fake is None else find_image_set(fake, catalogue, drawing),
@@ -114,6 +125,7 @@ def command(
         seed=seed,
         extractors=_load_specs(specs, catalogue),
         data=first.data,
+        n_real=n_real,
         show_progress=lambda title: show_image_progress(clean(title)),
     )
     with contextlib.closing(evaluation):

@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 
+from genbench.builtin.datasets.folder import named_after_splits
 from genbench.datacheck.check import Measured
 from genbench.datacheck.duplicates import DuplicateGroup
 from genbench.datacheck.scan import FileFacts, Scan
 
 Severity = Literal["problem", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "note")
-_SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval"}
 _REMOVE_DUPLICATES = "Keep one of each; --sheet shows them side by side, --json lists them all."
 
 
@@ -55,7 +55,7 @@ def _readability(measured: Measured) -> Iterator[Finding]:
     if scan.notes:
         yield Finding("note", "source-notes", "notes from the source", "", scan.notes)
     if scan.files and scan.files.unsupported:
-        lines = tuple(f"{name} ({content})" for name, content in scan.files.unsupported)
+        lines = scan.files.unsupported
         text = f"{counted(len(lines), 'image')} with an unsupported suffix"
         cure = "Rename them, for example to .jpg or .png: training ignores them."
         yield Finding("warning", "unread-suffix", text, cure, lines)
@@ -108,8 +108,11 @@ def _classes(measured: Measured) -> Iterator[Finding]:
     if facts is None:
         return
     names = [one.name for one in facts.classes]
-    if files and len(names) <= 4 and {name.lower() for name in names} <= _SPLIT_NAMES:
-        cure = "Use one of them, or merge them: genbench chooses the held-out images itself."
+    if files and named_after_splits(names):
+        cure = (
+            f"If they are splits with a sub-folder for each class, write image-folder:{measured.scan.source}. "
+            "Otherwise use one of them, or merge them: genbench chooses the held-out images itself."
+        )
         yield Finding("warning", "split-folders", f"the sub-folders {', '.join(names)} are treated as classes", cure)
     empty = tuple(one.name for one in facts.classes if not one.train)
     if empty:

@@ -6,7 +6,6 @@ A few threads read one file at a time each; only the fingerprints stay in memory
 from __future__ import annotations
 
 import contextlib
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from genbench.builtin.datasets.folder import choose_held_out, class_labels, find_images, printable
+from genbench.builtin.datasets.folder import choose_held_out, class_labels, find_images, find_left_out, printable
 from genbench.builtin.datasets.image_file import (
-    SUFFIXES,
     UnreadableImage,
     failure_reason,
     open_image,
@@ -30,13 +28,6 @@ from genbench.datacheck.fingerprint import Fingerprints, fingerprint
 from genbench.datacheck.scan import FileFacts, Scan
 
 _THREADS = 4  # Pillow releases the interpreter lock while decoding; each thread holds one full-size image
-_SIGNATURES = {
-    b"\xff\xd8\xff": "JPEG",
-    b"\x89PNG\r\n\x1a\n": "PNG",
-    b"GIF8": "GIF",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-}
 
 
 class _File(NamedTuple):
@@ -101,7 +92,7 @@ def scan_folder(root: Path, size: int = 0, channels: int = 3, progress: Progress
             transparent=tuple(index for index, file in enumerate(kept) if file.transparent),
             animated=tuple(index for index, file in enumerate(kept) if file.animated),
             misnamed={index: file.format for index, file in enumerate(kept) if file.format},
-            unsupported=tuple(_find_unsupported(root)),
+            unsupported=tuple(find_left_out(root)),
             stray=_stray(found),
             size=size,
             channels=channels,
@@ -140,32 +131,6 @@ def _is_animated(image: Image.Image) -> bool:
         animated = image.format != "MPO" and bool(getattr(image, "is_animated", False))
         image.seek(0)
     return animated
-
-
-def _find_unsupported(root: Path) -> list[tuple[str, str]]:
-    """Return the files with the content of an image and a suffix that the dataset `folder` ignores."""
-    unsupported = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(folder) / name
-            if name.startswith(".") or path.suffix.lower() in SUFFIXES:
-                continue
-            content = _content_format(path)
-            if content:
-                unsupported.append((printable(path.relative_to(root)), content))
-    return unsupported
-
-
-def _content_format(path: Path) -> str:
-    head = b""
-    with contextlib.suppress(OSError):
-        if path.is_file():
-            with path.open("rb") as file:
-                head = file.read(12)
-    if head[:4] == b"RIFF" and head[8:] == b"WEBP":
-        return "WEBP"
-    return next((name for signature, name in _SIGNATURES.items() if head.startswith(signature)), "")
 
 
 def _stray(paths: Sequence[PurePath]) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ class FileFacts:
     transparent: tuple[int, ...] = ()
     animated: tuple[int, ...] = ()  # only the first frame is read
     misnamed: Mapping[int, str] = field(default_factory=dict)  # actual format of files with another suffix
-    unsupported: tuple[tuple[str, str], ...] = ()  # images whose suffix is not read: name and format
+    unsupported: tuple[str, ...] = ()  # images whose suffix is not read, with their format
     stray: tuple[int, ...] = ()  # images outside the sub-folders that would be classes
     size: int = 0  # side of the images in training; 0: unknown
     channels: int = 3  # in training

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Extractor, Statistics
 from genbench.errors import DataError
-from genbench.features.statistics_file import read_statistics, write_statistics
+from genbench.features.statistics_file import Spec, StoredStatistics, read_statistics, write_statistics
 from genbench.results.files import atomic_write
 
 FEATURES_VERSION = 1  # increased when feature extraction or the content of an entry changes
@@ -58,15 +58,30 @@ class FeatureStore:
 
     def statistics(self, extractor: Extractor, split: str, fit: Callable[[], Statistics]) -> Statistics:
         """Return the Gaussian of the features, from disk or by `fit`; a failed write costs only the entry."""
+        return self.described_statistics(extractor, split, lambda: StoredStatistics(fit()), lambda _: True).statistics
+
+    def described_statistics(
+        self,
+        extractor: Extractor,
+        split: str,
+        fit: Callable[[], StoredStatistics],
+        suffices: Callable[[Spec], bool],
+    ) -> StoredStatistics:
+        """Return the Gaussian and facts about the images, which `fit` puts into the spec, from disk or by `fit`.
+
+        An entry whose facts do not suffice is computed again and replaced.
+        """
         path = self._path(extractor, split, ".npz")
         if path is None:
             return fit()
         with contextlib.suppress(DataError):
-            return read_statistics(path).statistics
+            stored = read_statistics(path)
+            if suffices(stored.spec):
+                return stored
         found = fit()
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_statistics(path, found, json.loads(self._spec(extractor, split)))
+            write_statistics(path, found.statistics, {**json.loads(self._spec(extractor, split)), **found.spec})
         return found
 
     def _path(self, extractor: Extractor, split: str, suffix: str) -> Path | None:

@@ -7,11 +7,8 @@ images `n`, and `spec`, a JSON text that describes the images and the extraction
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +21,16 @@ from torch import Tensor
 from genbench.api.evaluation import Statistics
 from genbench.errors import DataError
 from genbench.features.covariance_factor import factor_of
+from genbench.features.stored_array import Archive, ArrayFault, Header, PickledArray, opened_archive, read_data
 from genbench.results.files import atomic_write
 
 # Tolerated deviation from a symmetric matrix without negative eigenvalues, relative to the largest entry: some programs
 # store float32.
 _ROUNDING = 1e-5
+_MAX_FEATURES = 16_384  # their covariance takes 2 GiB
+_MAX_SPEC = 1 << 22  # characters
+_MAX_VALUE = 1e100  # its square is finite too
+_NEEDED, _OPTIONAL = ("mu", "sigma"), ("factor", "n", "spec")
 
 Spec = Mapping[str, str | int | float | bool]
 
@@ -60,49 +62,90 @@ def read_statistics(path: Path) -> StoredStatistics:
     a mean and a covariance with the same number of features.
     """
     held = _load(path)
-    missing = [name for name in ("mu", "sigma") if name not in held]
-    if missing:
-        found = ", ".join(sorted(held)) or "nothing"
-        raise DataError(
-            f"{path} contains no {' and no '.join(missing)}, but {found}.",
-            "Statistics are an .npz with mu (d,) and sigma (d, d), as `python -m pytorch_fid --save-stats` writes it.",
-        )
-    mean, covariance = (_numbers(path, name, held[name]) for name in ("mu", "sigma"))
-    d = len(mean) if mean.ndim == 1 else 0
-    if d == 0 or covariance.shape != (d, d):
-        raise _bad(path, f"mu has the shape {tuple(mean.shape)} and sigma {tuple(covariance.shape)}, not (d,), (d, d)")
+    mean, covariance = (_numbers(path, name, held[name]) for name in _NEEDED)
     n = _count(path, held.get("n"))
     factor = _factor(path, held.get("factor"), covariance, n)
     return StoredStatistics(Statistics(mean, factor, n), _spec(path, held.get("spec")))
 
 
 def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the arrays of statistics; others in the file are not inflated, only searched for pickles."""
     try:
-        with path.open("rb") as file:
-            if not zipfile.is_zipfile(file):
-                raise _bad(path, "it is not an .npz, or it is truncated")
-            file.seek(0)
-            with contextlib.closing(np.load(file, allow_pickle=False)) as opened:
-                return {name: opened[name] for name in opened.files}
+        with opened_archive(path) as archive:
+            missing = [name for name in _NEEDED if name not in archive.names]
+            if missing:
+                found = ", ".join(sorted(map(_shown, archive.names))) or "nothing"
+                raise DataError(
+                    f"{path} contains no {' and no '.join(missing)}, but {found}.",
+                    "Statistics are an .npz with mu (d,) and sigma (d, d), as `python -m pytorch_fid --save-stats` "
+                    "writes it.",
+                )
+            headers = {name: archive.header(name) for name in (*_NEEDED, *_OPTIONAL) if name in archive.names}
+            if any(header.dtype.hasobject for header in headers.values()) or _contains_pickle(archive, headers):
+                raise PickledArray
+            _check_shapes(path, headers)
+            held = {}
+            for name in headers:
+                with archive.opened(name) as (file, header):
+                    held[name] = read_data(file, header)
+            return held
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
-        if "allow_pickle" not in str(error):
-            raise _bad(path, str(error)) from error
+    except PickledArray as error:
         raise DataError(
             f"{path} contains pickled objects, which could execute arbitrary code: it was not read.",
             "Write the statistics again as plain arrays mu and sigma with numpy.savez.",
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise _bad(path, str(error) or "it is truncated") from error
+    except ArrayFault as error:
+        raise _bad(path, str(error)) from error
+
+
+def _contains_pickle(archive: Archive, known: Mapping[str, Header]) -> bool:
+    """Whether one of the arrays that are not read is a pickle; other faults of theirs do not matter."""
+    for name in archive.names:
+        if name not in known:
+            try:
+                if archive.header(name).dtype.hasobject:
+                    return True
+            except PickledArray:
+                return True
+            except ArrayFault:
+                continue
+    return False
+
+
+def _check_shapes(path: Path, headers: Mapping[str, Header]) -> None:
+    """Raise `DataError` for shapes and types that do not fit together, before anything is inflated."""
+    for name in ("mu", "sigma", "factor"):
+        if name in headers and headers[name].dtype.kind not in "fiu":
+            raise _bad(path, f"{name} is of type {headers[name].dtype}, not of real numbers")
+    mean, covariance = (headers[name].shape for name in _NEEDED)
+    d = mean[0] if len(mean) == 1 else 0
+    if d == 0 or covariance != (d, d):
+        raise _bad(path, f"mu has the shape {mean} and sigma {covariance}, not (d,), (d, d)")
+    if d > _MAX_FEATURES:
+        raise _bad(path, f"it has {d:,} features, more than the {_MAX_FEATURES:,} that are supported")
+    factor = headers["factor"].shape if "factor" in headers else (0, d)
+    if len(factor) != 2 or factor[1] != d or factor[0] > d:
+        raise _bad(path, f"factor has the shape {factor}, but sigma {covariance}")
+    if "n" in headers and headers["n"].shape != ():
+        raise _bad(path, f"n has the shape {headers['n'].shape}, and is not a number of at least two images")
+    if "spec" in headers and (headers["spec"].shape != () or headers["spec"].size > 4 * _MAX_SPEC):
+        raise _bad(path, "spec is not a text of reasonable length")
+
+
+def _shown(name: str) -> str:
+    """Return the name of an array in a form that any terminal can show."""
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    return shown if len(shown) <= 40 else f"{shown[:39]}…"
 
 
 def _numbers(path: Path, name: str, array: np.ndarray[Any, Any]) -> Tensor:
-    if array.dtype.kind not in "fiu":
-        raise _bad(path, f"{name} is of type {array.dtype}, not of real numbers")
     numbers = torch.from_numpy(np.array(array, dtype=np.float64))  # a writable copy
     if not bool(numbers.isfinite().all()):
         raise _bad(path, f"{name} has entries that are not finite")
+    if float(numbers.abs().amax() if numbers.numel() else 0) > _MAX_VALUE:
+        raise _bad(path, f"{name} has entries above {_MAX_VALUE:g}, whose squares are not finite")
     return numbers
 
 
@@ -112,14 +155,15 @@ def _factor(path: Path, stored: np.ndarray[Any, Any] | None, covariance: Tensor,
         raise _bad(path, "sigma is not symmetric, so it is not a covariance")
     if stored is not None:
         factor = _numbers(path, "factor", stored)
-        if factor.ndim != 2 or factor.shape[1] != len(covariance):
-            raise _bad(path, f"factor has the shape {tuple(factor.shape)}, but sigma {tuple(covariance.shape)}")
         if float((factor.T @ factor - covariance).abs().max()) > _ROUNDING * largest:
             raise _bad(path, "factor and sigma do not match")
         return factor
     if float(covariance.diagonal().min()) < -_ROUNDING * largest:
         raise _bad(path, "sigma has a negative variance, so it is not a covariance")
-    factor = factor_of((covariance + covariance.T) / 2, None if n is None else n - 1)
+    try:
+        factor = factor_of((covariance + covariance.T) / 2, None if n is None else n - 1)
+    except RuntimeError as error:  # torch's LinAlgError
+        raise _bad(path, "the eigenvalues of sigma cannot be computed") from error
     if float((factor.T @ factor - covariance).abs().max()) > len(covariance) * _ROUNDING * largest:
         raise _bad(path, "sigma has negative eigenvalues, so it is not a covariance")
     return factor
@@ -128,8 +172,8 @@ def _factor(path: Path, stored: np.ndarray[Any, Any] | None, covariance: Tensor,
 def _count(path: Path, stored: np.ndarray[Any, Any] | None) -> int | None:
     if stored is None:
         return None
-    if stored.ndim != 0 or stored.dtype.kind not in "iu" or int(stored) < 2:
-        raise _bad(path, f"n is {stored}, not a number of at least two images")
+    if stored.dtype.kind not in "iu" or not 2 <= int(stored) < 1 << 53:
+        raise _bad(path, f"n is {_shown(str(stored))}, not a number of at least two images")
     return int(stored)
 
 
@@ -138,10 +182,12 @@ def _spec(path: Path, stored: np.ndarray[Any, Any] | None) -> Spec:
         return {}
     try:
         spec = json.loads(str(stored))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad(path, "spec is not JSON") from error
     if not isinstance(spec, dict):
         raise _bad(path, "spec is not a JSON object")
+    if not all(isinstance(value, str | int | float | bool) for value in spec.values()):
+        raise _bad(path, "spec has entries that are neither texts nor numbers")
     return spec
 
 

@@ -42,6 +42,7 @@ class ImageSetReport:
     skipped: int = 0
     skipped_named: tuple[str, ...] = ()
     image_shapes: tuple[str, ...] = ()
+    left_out: int = 0  # images that are not read because of their suffix
     from_cache: bool = False  # its statistics were cached, so that its images were not read
 
 
@@ -112,7 +113,7 @@ def compare(evaluation: ImageSetEvaluation, measurements: Sequence[Measurement],
     return Comparison(
         real=_report(evaluation, REAL),
         fake=_report(evaluation, FAKE),
-        estimates=tuple(_name_reference(estimate) for estimate in estimates),
+        estimates=tuple(_name_reference(estimate, evaluation.counts[REAL]) for estimate in estimates),
         unavailable=tuple(unavailable),
         warnings=tuple(_warnings(evaluation, measurements, estimates)),
     )
@@ -168,15 +169,18 @@ def _report(evaluation: ImageSetEvaluation, images: SetName) -> ImageSetReport:
         skipped=report.skipped,
         skipped_named=tuple(report.named),
         image_shapes=tuple("×".join(map(str, shape)) for shape, _ in report.shapes.most_common()),
+        left_out=len(report.left_out),
         from_cache=images in evaluation.from_cache,
     )
 
 
-def _name_reference(estimate: Estimate) -> Estimate:
-    """Name the first image set as the reference, where the metric names a split."""
+def _name_reference(estimate: Estimate, n: int | None) -> Estimate:
+    """Name the first image set, of `n` images, as the reference, where the metric names a split."""
     protocol = dict(estimate.protocol)
     if "reference_split" in protocol:
         protocol["reference_split"] = "first side"
+        if n is None:
+            protocol.pop("n_reference", None)
     return dataclasses.replace(estimate, protocol=protocol)
 
 
@@ -189,6 +193,13 @@ def _warnings(
         for warning in evaluation.reports[images].warnings()
     ]
     found += _differences(evaluation)
+    if any(one.kind.prefix == "fd" for one in measurements):
+        found += [
+            f"{evaluation.image_sets[images].title} does not state how many images it was made from, so the score of a "
+            f"perfect generator is unknown{'; give the number with --n-real' * (images == REAL)}"
+            for images in (REAL, FAKE)
+            if evaluation.counts[images] is None
+        ]
     for name in dict.fromkeys(one.extractor.name for one in measurements):
         loaded = evaluation.extractor(name)
         d = len(evaluation.statistics(name, FAKE).mean)

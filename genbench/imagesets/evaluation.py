@@ -22,19 +22,20 @@ from genbench.api.evaluation import (
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.data.progress import Progress, ignore_progress
-from genbench.errors import DataError
+from genbench.errors import DataError, UsageError
 from genbench.features.extract import features_of
 from genbench.features.feature_cache import FeatureStore
 from genbench.features.feature_file import FeatureRows
-from genbench.features.statistics_file import StoredStatistics, read_statistics
+from genbench.features.statistics_file import Spec, StoredStatistics, read_statistics
 from genbench.imagesets.resolve import ImageSet
-from genbench.imagesets.source import ImageSource, ReadReport
+from genbench.imagesets.source import ImageSource, ReadReport, as_json, from_json
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.frechet import statistics
 from genbench.results.cache import cache_directory
 
 REAL: SetName = "train"
 FAKE: SetName = "samples"
+_REPORT = "read_report"  # the entry of a cached file's spec that holds what was read
 _NEEDS_HELD_OUT = "it needs held-out images in addition to the two image sets."
 ProgressDisplay = Callable[[str], AbstractContextManager[Progress]]  # title -> callback that shows the progress
 
@@ -56,9 +57,14 @@ class ImageSetEvaluation(CellEvaluation):
         seed: int,
         extractors: Mapping[str, ExtractorSpec],
         data: ExtractorData | None = None,
+        n_real: int | None = None,
         show_progress: ProgressDisplay = lambda _title: nullcontext(ignore_progress),
     ) -> None:
-        """Use two image sets, or one for its statistics alone; `data` is for an extractor that is trained on it."""
+        """Use two image sets, or one for its statistics alone.
+
+        `data` is for an extractor that is trained on it; `n_real` is how many images the statistics `real` were made
+        from, where the file does not say so.
+        """
         nothing = Images(torch.empty(0, 0, 1, 1, dtype=torch.uint8))
         super().__init__(
             samples=nothing,
@@ -74,6 +80,7 @@ class ImageSetEvaluation(CellEvaluation):
         self.reports: dict[SetName, ReadReport] = {}
         self.counts: dict[SetName, int | None] = {}  # images per set; None: unknown for a file of statistics
         self.from_cache: set[SetName] = set()  # sets whose statistics were cached, so that their images were not read
+        self._n_real = n_real
         self._show_progress = show_progress
         self._rows: dict[tuple[str, SetName], FeatureRows] = {}
 
@@ -89,7 +96,7 @@ class ImageSetEvaluation(CellEvaluation):
                 self._read_statistics(name, images, image_set)
                 continue
             assert image_set.images is not None
-            if images == REAL and statistics_suffice and image_set.images.identity:
+            if images == REAL and statistics_suffice and image_set.images.identify is not None:
                 self._statistics[name, images] = self._known_statistics(name, image_set.images)
             else:
                 self._read(name, images, image_set.images)
@@ -146,36 +153,51 @@ class ImageSetEvaluation(CellEvaluation):
                     f"{image_set.statistics} has the {part} '{stored.spec[part]}', but '{name}' has '{here}'.",
                     "Create it again with --save-stats, or choose its extractor.",
                 )
-        self._statistics[name, images] = stored.statistics
-        self._count(images, stored.statistics.n)
+        found = stored.statistics
+        if images == REAL and self._n_real is not None:
+            if found.n not in (None, self._n_real):
+                raise UsageError(
+                    f"{image_set.statistics} states that it was made from {found.n} images, and --n-real is "
+                    f"{self._n_real}.",
+                    "Drop --n-real.",
+                )
+            found = Statistics(found.mean, found.factor, self._n_real)
+        self._statistics[name, images] = found
+        self._count(images, found.n)
         self.reports.setdefault(images, ReadReport())
 
     def _known_statistics(self, name: str, source: ImageSource) -> Statistics:
         """Return the statistics of the first set, from the cache or from its images; then they are cached."""
-        digest = hashlib.sha256(source.identity.encode(errors="surrogateescape")).hexdigest()
-        content = source.identity if source.split else digest  # the identity of a dataset is its content hash already
+        assert source.identify is not None
+        identity = source.identify()
+        digest = hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()
+        content = identity if source.split else digest  # the identity of a dataset is its content hash already
         store = FeatureStore(cache_directory(), content, self.device.type, self.batch_size)
         read = False
 
-        def fit() -> Statistics:
+        def fit() -> StoredStatistics:
             nonlocal read
             read = True
             found = self._read(name, REAL, source)
-            if not self.reports[REAL].complete:
+            if not self.reports[REAL].repeatable:
                 raise _Incomplete
-            return found
+            return StoredStatistics(found, {_REPORT: as_json(self.reports[REAL])})
+
+        def suffices(spec: Spec) -> bool:
+            return from_json(spec.get(_REPORT), source.left_out) is not None
 
         try:
-            found = store.statistics(self.extractor(name), source.split or "all", fit)
+            found = store.described_statistics(self.extractor(name), source.split or "all", fit, suffices)
         except _Incomplete:  # not all images were read: do not cache
             return self._statistics[name, REAL]
-        if not read:
+        report = from_json(found.spec.get(_REPORT), source.left_out)
+        if not read and report is not None:
             self.from_cache.add(REAL)
-            self.reports[REAL] = _report_first_image(source)
-        return found
+            self.reports[REAL] = report
+        return found.statistics
 
     def _read(self, name: str, images: SetName, source: ImageSource) -> Statistics:
-        report, rows = ReadReport(), FeatureRows()
+        report, rows = ReadReport(left_out=source.left_out), FeatureRows()
         self._rows[name, images] = rows
         extractor = self.extractor(name)
         with self._show_progress(source.title) as progress:
@@ -221,14 +243,3 @@ class ImageSetEvaluation(CellEvaluation):
 
 class _Incomplete(Exception):
     """Not all images could be read."""
-
-
-def _report_first_image(source: ImageSource) -> ReadReport:
-    """Return the report on the first image, for its shape; all images were read when the statistics were computed."""
-    report = ReadReport()
-    batches = source.batches(1, report, ignore_progress)
-    next(batches, None)
-    close = getattr(batches, "close", None)
-    if close is not None:
-        close()
-    return report

@@ -17,7 +17,8 @@ def as_text(found: Comparison) -> str:
     """Return the two image sets, one line per metric with its reference values, and the protocol of each extractor."""
     lines = [_image_set("real", found.real), _image_set("fake", found.fake), ""]
     width = max((len(name) for name in _names(found)), default=0)
-    lines += [f"{estimate.metric:<{width}} {_number(estimate)}" for estimate in found.estimates]
+    unknown = _unknown_null(found)
+    lines += [f"{estimate.metric:<{width}} {_number(estimate, unknown)}" for estimate in found.estimates]
     lines += [f"{clean(one.metric):<{width}} n/a: {clean(one.reason)}" for one in found.unavailable]
     protocols = {_protocol(estimate): None for estimate in found.estimates}
     lines += ["", *protocols] if protocols else []
@@ -26,7 +27,18 @@ def as_text(found: Comparison) -> str:
 
 def as_data(found: Comparison) -> dict[str, Any]:
     """Return the comparison as plain data; docs/metrics.md documents every key."""
-    return dataclasses.asdict(found)
+    data = dataclasses.asdict(found)
+    if found.fake.n is None:
+        for estimate in data["estimates"]:
+            estimate["n"] = None
+    return data
+
+
+def _unknown_null(found: Comparison) -> str:
+    """Return why the score of a perfect generator is unknown; empty where it is not."""
+    if found.real.n is None:
+        return "the number of reference images is not stated: --n-real"
+    return "the number of images of the second set is not stated" if found.fake.n is None else ""
 
 
 def _names(found: Comparison) -> list[str]:
@@ -40,18 +52,20 @@ def _image_set(name: str, read: ImageSetReport) -> str:
     return f"{name}  {clean(read.title)}: {number}{shapes if read.image_shapes else ''}{cached}"
 
 
-def _number(estimate: Estimate) -> str:
+def _number(estimate: Estimate, unknown_null: str) -> str:
     references = [
         f"{label} {significant(value)}"
         for label, value in (("debiased", estimate.debiased), ("a perfect generator", estimate.null))
         if value is not None
     ]
+    if estimate.null is None and unknown_null:
+        references.append(f"a perfect generator n/a: {unknown_null}")
     more = f"  ({', '.join(references)})" if references else ""
     return f"{_ARROWS[estimate.direction]}  {with_error(estimate.value, estimate.standard_error)}{more}"
 
 
 def _protocol(estimate: Estimate) -> str:
     """Return the protocol that must agree for values to be comparable."""
-    kept = ("weights_sha256", "layer", "resize", "whitened")
+    kept = ("weights_sha256", "layer", "resize", "whitened", "subset")
     parts = [f"{key} {clean(str(estimate.protocol[key]))}" for key in kept if key in estimate.protocol]
     return f"protocol  {'; '.join(parts)}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import ExtractorData
+from genbench.builtin.datasets.folder import is_advice
 from genbench.data.loading import load_data
 from genbench.data.progress import Progress
 from genbench.datacheck.target import find_target
@@ -44,10 +45,12 @@ def dataset_source(name: str, split: Split, catalogue: Catalogue) -> tuple[Image
     pixels = (data.train if split == "train" else data.test).pixels
 
     def batches(size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:
-        report.faults += data.notes  # files that were skipped when it was loaded
+        # notes are about files that were not read when it was loaded, except advice about the layout
+        report.faults += [note for note in data.notes if not is_advice(note)]
+        report.notes += [note for note in data.notes if is_advice(note)]
         yield from _pieces(torch.as_tensor(pixels), size, report, progress)
 
-    source = ImageSource(f"dataset {name}, {split}", len(pixels), batches, data.hash, split)
+    source = ImageSource(f"dataset {name}, {split}", len(pixels), batches, lambda: data.hash, split)
     return source, data.for_extractors(name)
 
 

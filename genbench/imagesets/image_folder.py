@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genbench.builtin.datasets.folder import folder_signature, printable, require_images
+from genbench.builtin.datasets.folder import find_left_out, folder_signature, printable, require_images
 from genbench.builtin.datasets.image_file import UnreadableImage, quiet_pillow, read_pixels
 from genbench.data.progress import Progress
 from genbench.errors import DataError
@@ -31,6 +31,7 @@ def folder_source(root: Path) -> ImageSource:
     """Return the images of a folder and its sub-folders; raise `DataError` where there are none."""
     identity = folder_signature(root)
     paths, problems = require_images(root)
+    left_out = tuple(find_left_out(root))
 
     def batches(size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:
         for problem in problems:
@@ -39,7 +40,7 @@ def folder_source(root: Path) -> ImageSource:
         if _signature(root) != identity:
             report.faults.append("the folder changed while it was read")
 
-    return ImageSource(f"folder {printable(str(root))}", len(paths), batches, identity)
+    return ImageSource(f"folder {printable(str(root))}", len(paths), batches, lambda: identity, left_out=left_out)
 
 
 def _signature(root: Path) -> str:

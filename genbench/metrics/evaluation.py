@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -249,10 +250,30 @@ def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> list[Estimate | Un
     except ExtractorUnavailable as error:
         return [Unavailable(spec.name, str(error))]
     except Exception as error:
-        return [Unavailable(spec.name, f"{type(error).__name__}: {error}")]
+        return [Unavailable(spec.name, _failure(spec, error))]
     if spec.direction == "each" and isinstance(found, Sequence):
         return [_checked(spec, one) for one in found]
     return [_checked(spec, found)]
+
+
+def _failure(spec: MetricSpec, error: Exception) -> str:
+    """Return why a metric raised: for those of genbench in plain words, for those of plugins with the exception."""
+    if not _is_own(spec):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, ValueError) and str(error):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "there was not enough memory to compute it; use fewer images or another device."
+    return f"it could not be computed: {error}" if str(error) else "it could not be computed."
+
+
+def _is_own(spec: MetricSpec) -> bool:
+    """Whether the metric is one of genbench's, also where the features come from a plugin's extractor."""
+    target: object = spec.measure
+    if isinstance(target, functools.partial):
+        target = target.keywords.get("target", target.func)
+    module = target if isinstance(target, str) else str(getattr(target, "__module__", ""))
+    return module.startswith("genbench.metrics.")
 
 
 def _checked(spec: MetricSpec, found: object) -> Estimate | Unavailable:

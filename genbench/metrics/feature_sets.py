@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor
 from genbench.api.evaluation import Evaluation, SetName, Statistics
 from genbench.metrics.frechet import statistics, whiten
 from genbench.plugins.feature_metrics import PREFIXES
+
+SUBSET_SEED = 0
 
 
 def earned_name(prefix: str, evaluation: Evaluation, extractor: str) -> str:
@@ -66,13 +70,41 @@ def protocol_of(
     }
 
 
-def random_subset(features: Tensor, count: int, seed: int = 0) -> Tensor:
-    """Return `count` rows, the same ones each time, so that all cells are compared with the same images."""
+def random_subset(features: Tensor, count: int, seed: int = SUBSET_SEED) -> Tensor:
+    """Return `count` rows, the same ones each time, so that all cells are compared with the same images.
+
+    The choice depends on the features (N, d) and the seed, and not on their order: the names of files do not matter.
+    """
     if count >= len(features):
         return features
-    chosen = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))[:count]
-    return features[chosen]
+    return features[_random_keys(features, seed).argsort(stable=True)[:count].sort().values]
 
 
+def _random_keys(features: Tensor, seed: int) -> Tensor:
+    """Return a number in [0, 1) for each row, (N,), that rounding and rotation of the features hardly change.
+
+    It consists of the digits of the distance from the mean behind about the third, of which the seed is a factor. Rows
+    of the same distance, such as copies, are spread evenly.
+    """
+    distances = (features.double() - features.double().mean(0)).square().sum(1)
+    distances = distances / distances.mean().clamp_min(torch.finfo(torch.float64).tiny)
+    order = distances.argsort(stable=True)
+    starts = torch.ones(len(order), dtype=torch.bool)
+    starts[1:] = distances[order].diff() > _SAME
+    places = torch.arange(len(order))
+    copy = torch.empty_like(places)  # which one of the rows of the same distance it is
+    copy[order] = places - torch.where(starts, places, 0).cummax(0).values
+    factor = 1e3 * (1 + float(torch.rand(1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)))
+    return (distances * factor + copy * _GOLDEN_RATIO).remainder(1)
+
+
+def repeated(features: Tensor, times: int) -> int:
+    """Return how many rows (N, d) have at least `times` exact copies among the other rows."""
+    digests = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in (features + 0.0).numpy()]  # -0 is 0
+    return sum(count for count in Counter(digests).values() if count > times)
+
+
+_SAME = 1e-9  # distances of copies differ by rounding only
+_GOLDEN_RATIO = (5**0.5 - 1) / 2  # its multiples are spread evenly over [0, 1)
 _DESCRIPTIONS: dict[SetName, str] = {"samples": "samples", "train": "training images", "test": "held-out images"}
 _SETS_FOR_WHITENING: dict[bool, tuple[SetName, ...]] = {True: ("train",), False: ()}

@@ -88,18 +88,29 @@ def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:
     Directions in which the reference varies only by rounding are dropped: they have no scale. Raises ValueError where
     it varies in none.
     """
-    _, scales, directions = torch.linalg.svd(reference.factor, full_matrices=False)
-    magnitude = torch.maximum(scales.max(), reference.mean.abs().max())
-    kept = scales > NULL_SPREAD * magnitude
-    if not kept.any():
-        raise ValueError("the reference features are all the same: there is no spread to scale distances by.")
-    transform = directions[kept].T / scales[kept]
+    transform = _whitening(reference)
     return lambda features: (features.double() - reference.mean) @ transform
+
+
+def whitened(statistics: Statistics, reference: Statistics) -> Statistics:
+    """Return the Gaussian of features after `whiten(reference)`; raise its ValueError."""
+    transform = _whitening(reference)
+    return Statistics((statistics.mean - reference.mean) @ transform, statistics.factor @ transform, statistics.n)
 
 
 def smaller_gram(matrix: Tensor) -> Tensor:
     """Return the smaller of MᵀM and MMᵀ."""
     return matrix.T @ matrix if len(matrix) > matrix.shape[1] else matrix @ matrix.T
+
+
+def _whitening(reference: Statistics) -> Tensor:
+    _, scales, directions = torch.linalg.svd(reference.factor, full_matrices=False)
+    magnitude = torch.maximum(scales.amax(), reference.mean.abs().amax()) if len(scales) else torch.tensor(0.0)
+    kept = scales > NULL_SPREAD * magnitude
+    if not kept.any():
+        raise ValueError("the reference features are all the same: there is no spread to scale distances by.")
+    transform: Tensor = directions[kept].T / scales[kept]
+    return transform
 
 
 def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Iterator[Tensor]:

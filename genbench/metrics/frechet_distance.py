@@ -9,12 +9,13 @@ import torch
 from genbench.api.evaluation import (
     Estimate,
     Evaluation,
+    ExtractorUnavailable,
     Rows,
     Statistics,
     Unavailable,
 )
 from genbench.metrics.feature_sets import protocol_of
-from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten
+from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten, whitened
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.standard_errors import make_blocks
 
@@ -26,6 +27,17 @@ class Distance(NamedTuple):
     standard_error: float | None  # from drawing the samples; None: too few samples
     debiased: float | None  # with the bias of the finite sample size removed; None: too few samples
     null: float | None  # expected value for as many images of a perfect generator; None: unknown
+
+
+def distance_between(samples: Statistics, reference: Statistics, whitens: bool) -> Distance:
+    """Return the distance of a Gaussian from `reference`, of which only the null says how much is chance.
+
+    With `whitens`, both are first whitened by the reference.
+    """
+    if whitens:
+        samples, reference = whitened(samples, reference), whitened(reference, reference)
+    value = frechet_distance(samples, reference)
+    return Distance(value, None, None, None if samples.n is None else _null(reference, samples.n, whitens))
 
 
 def distance_from(features: Rows, reference: Statistics, whitens: bool, rng: torch.Generator) -> Distance:
@@ -40,7 +52,7 @@ def distance_from(features: Rows, reference: Statistics, whitens: bool, rng: tor
         zero, one = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
         reference = Statistics(zero, one, reference.n)
     value, blocks = frechet_distance(statistics(features), reference), make_blocks(len(features), rng)
-    null = null_distance(reference, len(features), whitened=whitens)
+    null = _null(reference, len(features), whitens)
     if not blocks:
         return Distance(value, None, None, null)
     found = jackknife_distance(features, reference, blocks)
@@ -51,21 +63,34 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     """Return the distance between the samples' and the training images' features, named after the weights loaded.
 
     The standard error covers the drawing of samples, by the delete-block jackknife; the training images are a fixed
-    reference. The value falls with the number of samples even for a perfect model (its bias is proportional to 1/n):
-    compare values at equal n, or relative to the null.
+    reference. Where only statistics of the samples are known there is none, and n is 0 where their number is unknown.
+    The value falls with the number of samples even for a perfect model (its bias is proportional to 1/n): compare
+    values at equal n, or relative to the null.
     """
     loaded = evaluation.extractor(extractor)
     if len(evaluation.samples.pixels) < 2:
         return Unavailable(loaded.name, "a Fréchet distance needs at least two samples.")
-    samples, reference = evaluation.rows(extractor, "samples"), evaluation.statistics(extractor, "train")
-    found = distance_from(samples, reference, loaded.whiten, evaluation.generator(f"jackknife of {extractor}"))
+    reference = evaluation.statistics(extractor, "train")
+    try:
+        samples = evaluation.rows(extractor, "samples")
+    except ExtractorUnavailable:  # the samples are known only by their statistics
+        given = evaluation.statistics(extractor, "samples")
+        found, n = distance_between(given, reference, loaded.whiten), given.n or 0
+    else:
+        rng = evaluation.generator(f"jackknife of {extractor}")
+        found, n = distance_from(samples, reference, loaded.whiten, rng), len(samples)
     return Estimate(
         metric=loaded.name,
         value=found.value,
         standard_error=found.standard_error,
-        n=len(samples),
+        n=n,
         direction="lower",
         protocol=protocol_of(evaluation, extractor, ddof=1),
         debiased=found.debiased,
         null=found.null,
     )
+
+
+def _null(reference: Statistics, n: int, whitens: bool) -> float | None:
+    """Return the null; None where it is unknown how many images the reference was made from."""
+    return None if reference.n is None else null_distance(reference, n, whitened=whitens)

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of, random_subset
+from genbench.metrics.feature_sets import (
+    SUBSET_SEED,
+    comparable_features,
+    earned_name,
+    protocol_of,
+    random_subset,
+    repeated,
+)
 from genbench.metrics.manifolds import K, expected_coverage, overlap
 from genbench.metrics.standard_errors import make_blocks
+
+_RULE = "distance < radius, an image is not its own neighbour"
+_MOST_EMPTY = 0.05  # share of a set's images whose balls may be empty
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
     """Return the four estimates of `genbench.metrics.manifolds.overlap`; their names state k and the number of images.
 
     All four depend on the number of images, so both sets have the same number: a random subset of the larger one is
-    used, always the same for the training images. The errors cover the drawing of samples.
+    used, as the protocol says, always the same for the training images. The errors cover the drawing of samples.
+
+    The ball of an image with k exact copies is empty. Where a set has many of these, the numbers that its balls decide
+    would be near 0 for a perfect generator too: they are unavailable.
     """
     name = earned_name("prdc", evaluation, extractor)
     try:
@@ -20,20 +33,38 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     except ValueError as error:
         return [Unavailable(name, str(error))]
     n = min(len(samples), len(train))
+    subset = _subset(len(samples), len(train))
     samples, train = random_subset(samples, n), random_subset(train, n)
+    empty = {"training images": repeated(train, K), "samples": repeated(samples, K)}
     found = overlap(train, samples, make_blocks(n, evaluation.generator(f"jackknife of {name}")))
     nulls = {"density": 1.0, "coverage": expected_coverage(n, n)}
-    return [
-        Estimate(
-            metric=name.replace("prdc", f"{which}-k{K}-n{n}", 1),
+    results: list[Estimate | Unavailable] = []
+    for which, score in found._asdict().items():
+        metric = name.replace("prdc", f"{which}-k{K}-n{n}", 1)
+        balls = "samples" if which == "recall" else "training images"
+        if empty[balls] > _MOST_EMPTY * n:
+            reason = (
+                f"{empty[balls]} of the {n} {balls} have {K} or more exact copies among the others, so that nothing is "
+                "nearer than their neighbours; remove the copies."
+            )
+            results.append(Unavailable(metric, reason))
+            continue
+        estimate = Estimate(
+            metric=metric,
             value=score.value,
             standard_error=score.standard_error,
             n=n,
             direction="higher",
-            protocol=protocol_of(
-                evaluation, extractor, n_reference=n, k=K, rule="distance < radius, an image is not its own neighbour"
-            ),
+            protocol=protocol_of(evaluation, extractor, n_reference=n, k=K, rule=_RULE, **subset),
             null=nulls.get(which),
         )
-        for which, score in found._asdict().items()
-    ]
+        results.append(estimate)
+    return results
+
+
+def _subset(samples: int, train: int) -> dict[str, str]:
+    """Return the entry of the protocol that says which images were used; empty where all were."""
+    if samples == train:
+        return {}
+    which, of = ("samples", samples) if samples > train else ("reference images", train)
+    return {"subset": f"{min(samples, train)} of {of} {which}, at random with seed {SUBSET_SEED}"}

@@ -141,6 +141,112 @@ def test_statistics_allow_only_the_frechet_distance(
     assert found["code"] == 5
 
 
+def gaussian(path: Path, seed: int, d: int = 64, **more: Any) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(d, d))
+    mean, covariance = rng.normal(size=d), root @ root.T / d + np.eye(d)
+    np.savez(path, mu=mean, sigma=covariance, **more)
+    return mean, covariance
+
+
+def test_two_files_of_statistics_have_the_distance_of_the_closed_form(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whitened by the first: |m|² + tr(A) + d - 2 Σ √λ(A), by eigenvalues rather than by factors."""
+    mean, covariance = gaussian(tmp_path / "a.npz", 0)
+    other_mean, other = gaussian(tmp_path / "b.npz", 1)
+    values, vectors = np.linalg.eigh(covariance)
+    whitening = vectors / np.sqrt(values)
+    shift, spread = (other_mean - mean) @ whitening, whitening.T @ other @ whitening
+    expected = shift @ shift + np.trace(spread) + 64 - 2 * np.sqrt(np.linalg.eigvalsh(spread)).sum()
+    found = measure(capsys, tmp_path / "a.npz", tmp_path / "b.npz", *SMALL)
+    (estimate,) = found["estimates"]
+    assert estimate["value"] == pytest.approx(expected, rel=1e-9)
+    assert (estimate["n"], estimate["standard_error"], estimate["null"], found["code"]) == (None, None, None, 0)
+    assert "n_reference" not in estimate["protocol"]
+    both = measure(capsys, tmp_path / "a.npz", tmp_path / "b.npz", *SMALL, "--metrics", "fd,kd,prdc")
+    assert both["estimates"] == found["estimates"]
+    assert [one["metric"] for one in both["unavailable"]] == ["kd-fashion-cnn", "prdc-fashion-cnn"]
+    assert all("consists of statistics" in one["reason"] for one in both["unavailable"])
+    assert both["code"] == 5
+
+
+def test_statistics_as_the_second_side_give_the_distance_of_their_images(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, fake = folders
+    assert invoke(["fid", str(fake), *SMALL, "--save-stats", str(tmp_path / "fake.npz")]) == 0
+    (expected,) = measure(capsys, real, fake, *SMALL)["estimates"]
+    found = measure(capsys, real, tmp_path / "fake.npz", *SMALL)
+    (estimate,) = found["estimates"]
+    assert estimate["value"] == pytest.approx(expected["value"], rel=1e-6)
+    assert estimate["null"] == expected["null"]
+    assert (estimate["n"], found["code"]) == (100, 0)
+
+
+def test_the_null_of_statistics_without_a_number_of_images_is_unknown_unless_it_is_given(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, foreign = tmp_path / "own.npz", tmp_path / "foreign.npz"
+    assert invoke(["fid", str(folders[0]), *SMALL, "--save-stats", str(own)]) == 0
+    with np.load(own) as stored:
+        np.savez(foreign, mu=stored["mu"], sigma=stored["sigma"])
+    (known,) = measure(capsys, own, folders[1], *SMALL)["estimates"]
+    found = measure(capsys, foreign, folders[1], *SMALL)
+    (unknown,) = found["estimates"]
+    assert unknown["value"] == pytest.approx(known["value"], rel=1e-6)
+    assert (unknown["null"], found["code"]) == (None, 0)
+    assert "--n-real" in found["err"]
+    (given,) = measure(capsys, foreign, folders[1], *SMALL, "--n-real", 150)["estimates"]
+    assert given["null"] == pytest.approx(known["null"], rel=0.05)  # drawn from rounded eigenvalues
+    assert given["protocol"] == known["protocol"]
+    assert invoke(["fid", str(foreign), str(folders[1]), *SMALL]) == 0
+    assert "a perfect generator n/a: the number of reference images is not stated" in capsys.readouterr().out
+    assert "made from 150 images" in refused(capsys, 2, own, folders[1], *SMALL, "--n-real", "9")
+    assert "is a set of images" in refused(capsys, 2, *folders, *SMALL, "--n-real", "150")
+
+
+def test_a_cached_reference_has_the_same_shapes_and_warnings(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in sorted(folders[0].iterdir())[1:]:
+        with Image.open(file) as image:
+            image.convert("RGB").resize((20, 24)).save(file)
+    (folders[0] / "left.jfif").write_bytes((folders[0] / "0001.png").read_bytes())
+    first, second = (measure(capsys, *folders, *SMALL) for _ in range(2))
+    assert (first["real"]["from_cache"], second["real"]["from_cache"]) == (False, True)
+    assert first["real"] == {**second["real"], "from_cache": False}
+    assert first["real"]["image_shapes"] == ["3×24×20", "1×28×28"]
+    assert first["warnings"] == second["warnings"]
+    assert "the first image set is grey and colour" in first["err"]
+    assert first["estimates"] == second["estimates"]
+
+
+def test_an_array_replaced_by_another_of_the_same_size_and_time_is_read_again(
+    folders: tuple[Path, Path], tmp_path: Path, clothes: torch.Tensor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for images in (clothes[:150], clothes[150:300]):
+        np.save(tmp_path / "real.npy", images.numpy())
+        os.utime(tmp_path / "real.npy", (1, 1))
+        found.append(measure(capsys, tmp_path / "real.npy", folders[1], *SMALL))
+    assert not found[1]["real"]["from_cache"]
+    assert found[0]["estimates"][0]["value"] != found[1]["estimates"][0]["value"]
+    assert measure(capsys, tmp_path / "real.npy", folders[1], *SMALL)["real"]["from_cache"]
+
+
+def test_images_left_out_because_of_their_suffix_are_a_warning_and_strict_gives_no_result(
+    folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(40):
+        (folders[0] / f"{number:04}.png").rename(folders[0] / f"{number:04}{'.jfif' * (number % 2)}")
+    for _ in range(2):  # the second time from the cache
+        found = measure(capsys, *folders, *SMALL)
+        assert (found["real"]["n"], found["real"]["left_out"], found["code"]) == (110, 40, 0)
+        assert "40 images were left out because of the suffix" in found["err"]
+        assert "40 images were left out" in refused(capsys, 5, *folders, *SMALL, "--strict")
+
+
 @pytest.mark.slow
 def test_the_reference_is_read_once_and_again_when_it_changes(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]

@@ -170,6 +170,7 @@ def test_images_next_to_class_folders_and_folders_named_after_splits(tmp_path):
         (tmp_path / folder).mkdir()
         for seed in range(3):
             noise(seed + 10 * len(folder)).save(tmp_path / folder / f"{seed}.png")
-    assert "split-folders" in codes(tmp_path)
+    (finding,) = (one for one in findings(measure(scan_folder(tmp_path))) if one.code == "split-folders")
+    assert f"image-folder:{tmp_path}" in finding.cure
     noise(50).save(tmp_path / "stray.png")
     assert codes(tmp_path)["stray-images"] == ("stray.png",)

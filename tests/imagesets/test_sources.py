@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -105,10 +106,26 @@ def test_a_file_that_appears_while_the_folder_is_read_is_reported(tmp_path: Path
 
 def test_the_identity_of_a_folder_changes_with_its_files(tmp_path: Path) -> None:
     save(tmp_path, pictures(3))
-    before = folder_source(tmp_path).identity
-    assert folder_source(tmp_path).identity == before
+    before = folder_source(tmp_path).identify()
+    assert folder_source(tmp_path).identify() == before
     os.utime(tmp_path / "001.png", (1, 1))
-    assert folder_source(tmp_path).identity != before
+    assert folder_source(tmp_path).identify() != before
+
+
+def test_images_left_out_because_of_their_suffix_are_reported_and_their_set_is_incomplete(tmp_path: Path) -> None:
+    save(tmp_path, pictures(3))
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "phone.jfif", "JPEG")
+    (tmp_path / "no suffix").write_bytes((tmp_path / "000.png").read_bytes())
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "loud.JPEG", "JPEG")  # read: upper case does not matter
+    (tmp_path / "new.heic").write_bytes(b"of a format that is not read")
+    (tmp_path / "notes.txt").write_text("no picture")
+    source = folder_source(tmp_path)
+    assert source.left_out == ("new.heic (HEIC)", "no suffix (PNG)", "phone.jfif (JPEG)")
+    batches, report = read(source)
+    assert sum(len(batch) for batch in batches) == 4
+    report.left_out = source.left_out
+    assert report.warnings()[0].startswith("3 images were left out because of the suffix: new.heic (HEIC), ")
+    assert report.repeatable and not report.complete
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
@@ -213,6 +230,44 @@ def test_the_error_for_an_ambiguous_archive_lists_its_arrays(tmp_path: Path) -> 
     (tmp_path / "b.npz").write_bytes(b"no archive")
     with pytest.raises(DataError, match="contains no array"):
         holds_statistics(tmp_path / "b.npz")
+
+
+def test_the_identity_of_an_array_is_its_content(tmp_path: Path) -> None:
+    """Another array of the same size and time is another one, and a copy elsewhere is the same."""
+    for name, seed in (("a.npy", 0), ("b.npy", 1), ("c.npy", 0)):
+        np.save(tmp_path / name, pictures(5, seed=seed))
+        os.utime(tmp_path / name, (1, 1))
+    first, other, copy = (npy_source(tmp_path / name).identify() for name in ("a.npy", "b.npy", "c.npy"))
+    assert first == copy != other
+
+
+@pytest.mark.parametrize("outside", [1e-7, 5e-4, 1e-3])
+def test_floats_a_rounding_error_outside_the_range_are_clipped(tmp_path: Path, outside: float) -> None:
+    values = (pictures(4) / 255).astype(np.float64)
+    values[0, 0, 0, 0], values[1, 0, 0, 0] = 1 + outside * 0.999, -outside * 0.999
+    np.save(tmp_path / "a.npy", values)
+    (batch,), _ = read(npy_source(tmp_path / "a.npy"), size=9)
+    assert (int(batch[0, 0, 0, 0]), int(batch[1, 0, 0, 0])) == (255, 0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excess", "advice"),
+    [
+        (0, 1.02, "exceed it by 0.02", "Clip or scale"),
+        (-0.05, 1, "exceed it by 0.05", "Clip or scale"),
+        (0, 255, "exceed it by 254", "Divide them by 255"),
+        (-1, 1, "exceed it by 1", r"by \(x \+ 1\) / 2"),
+        (-3, 9, "exceed it by 8", "Clip or scale"),
+    ],
+)
+def test_floats_outside_the_range_are_refused_with_the_excess_and_the_scaling(
+    tmp_path: Path, low: float, high: float, excess: str, advice: str
+) -> None:
+    np.save(tmp_path / "a.npy", np.linspace(low, high, 2 * 5 * 4, dtype=np.float32).reshape(2, 5, 4))
+    with pytest.raises(DataError, match=excess) as caught:
+        read(npy_source(tmp_path / "a.npy"))
+    assert re.search(advice, caught.value.cure)
+    assert caught.value.exit_code == 5
 
 
 # ----------------------------------------------------------------------------------------------------------------------

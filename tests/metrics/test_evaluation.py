@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +30,7 @@ from genbench.errors import UsageError
 from genbench.features.extract import extract
 from genbench.metrics import frechet_distance
 from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.plugins.feature_metrics import feature_metrics
 
 CPU = torch.device("cpu")
 
@@ -376,3 +378,30 @@ def test_built_in_metrics_and_a_distance_together() -> None:
     estimates, unavailable = measure(specs, evaluation(), reconstructs=False)
     assert [e.metric for e in estimates] == ["diversity", "fd-convolution"]
     assert unavailable == []
+
+
+@pytest.mark.parametrize("kind", ["fd", "kd", "sw", "prdc", "memorisation"])
+def test_reasons_of_built_in_metrics_contain_no_name_of_an_exception(kind: str) -> None:
+    """Training images without any spread have no scale to whiten by."""
+    black = Images(torch.zeros(60, 1, 8, 8, dtype=torch.uint8))
+    network = ExtractorSpec(name="net", load=lambda device: Whitening())
+    specs = [spec for spec in feature_metrics(network) if spec.name.startswith(kind)]
+    found, missing = measure(specs, evaluation(Whitening(), train=black, samples=black, test=black), reconstructs=False)
+    assert (found, len(specs)) == ([], 1)
+    assert all(re.search(r"same features|the same", one.reason) for one in missing)
+    assert not any(re.search(r"\w*(Error|Exception)\b", one.reason) for one in missing)
+
+
+@pytest.mark.parametrize("error", [ValueError("too few"), RuntimeError("too few"), MemoryError(), KeyError("too few")])
+def test_errors_inside_built_in_metrics_are_told_without_their_type(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("genbench.metrics.kernel_distance.measure", fail)
+    network = ExtractorSpec(name="net", load=lambda device: Convolution())
+    (spec,) = (spec for spec in feature_metrics(network) if spec.name.startswith("kd"))
+    _, (missing,) = measure([spec], evaluation(), reconstructs=False)
+    assert "too few" in missing.reason or "not enough memory" in missing.reason
+    assert type(error).__name__ not in missing.reason

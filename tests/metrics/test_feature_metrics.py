@@ -15,6 +15,7 @@ from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
 from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.metrics.feature_sets import random_subset
 from genbench.metrics.manifolds import expected_coverage
 from genbench.metrics.memorisation import closest_pairs
 from genbench.plugins.feature_metrics import FEATURE_METRICS, feature_metrics, with_prefix
@@ -110,6 +111,70 @@ def test_k_and_the_number_of_images_are_in_the_names_and_equal_on_both_sides() -
     assert {(e.n, e.protocol["n_reference"], e.direction) for e in found.values()} == {(40, 40, "higher")}
     assert [e.null for e in found.values()] == [None, None, 1.0, expected_coverage(40, 40)]
     assert list(ask(evaluation(samples=noise(90)), "prdc")[0]) == [f"{name}-k5-n70-pixels" for name in which]
+
+
+def two_kinds(n: int, dark: int) -> Tensor:
+    """Dark images, then bright ones."""
+    pixels = noise(n, 5) // 4
+    pixels[dark:] += 190
+    return pixels
+
+
+@pytest.mark.parametrize("larger", ["train", "samples"])
+def test_the_subset_of_the_larger_set_is_in_the_protocol_and_its_order_does_not_matter(larger: str) -> None:
+    """The old subset, by position: any images can be moved to those places."""
+    images = {"train": two_kinds(60, 30), "samples": two_kinds(60, 30), larger: two_kinds(300, 150)}
+    by_position = torch.randperm(300, generator=torch.Generator().manual_seed(0))
+    placed = torch.empty_like(images[larger])
+    placed[by_position] = images[larger]  # the first 60 places of the permutation hold dark images
+    orders = [images[larger], images[larger].flip(0), placed]
+    found = [ask(evaluation(**{**images, larger: order}), "prdc")[0] for order in orders]
+    for name, estimate in found[0].items():
+        assert [other[name].value for other in found] == [estimate.value] * 3, name
+    which = "samples" if larger == "samples" else "reference images"
+    protocols = {estimate.protocol["subset"] for estimate in found[0].values()}
+    assert protocols == {f"60 of 300 {which}, at random with seed 0"}
+    assert found[0]["coverage-k5-n60-pixels"].value > 0.8  # of both kinds
+    equal, _ = ask(evaluation(train=two_kinds(60, 30), samples=two_kinds(60, 20)), "prdc")
+    assert not any("subset" in estimate.protocol for estimate in equal.values())
+
+
+def test_a_random_subset_is_a_fair_one() -> None:
+    """Its mean is that of a simple random sample; copies of one image are drawn like different ones."""
+    features = torch.randn(3000, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    drawn = [random_subset(features, 600, seed) for seed in range(40)]
+    assert all(len(one.unique(dim=0)) == 600 for one in drawn)
+    errors = torch.stack([one.mean(0) - features.mean(0) for one in drawn]) / (0.8 / 600) ** 0.5
+    assert 0.85 < float(errors.square().mean()) ** 0.5 < 1.15
+    copies = torch.cat([features[:1].expand(1000, -1), features[1000:]])
+    shares = [float((random_subset(copies, 600, seed) == copies[0]).all(1).double().mean()) for seed in range(5)]
+    assert shares == pytest.approx([1 / 3] * 5, abs=0.06)
+    rounded = random_subset((features * (1 + 1e-12)).flip(0), 600)
+    assert len(torch.cat([rounded.float(), random_subset(features, 600).float()]).unique(dim=0)) < 610
+
+
+@pytest.mark.parametrize(
+    ("train", "samples", "missing"),
+    [
+        (6, 6, ["precision", "recall", "density", "coverage"]),
+        (6, 1, ["precision", "density", "coverage"]),
+        (1, 6, ["recall"]),
+        (5, 5, []),
+        (1, 1, []),
+    ],
+)
+def test_sets_of_copies_have_no_overlap_rather_than_none(train: int, samples: int, missing: list[str]) -> None:
+    """With six copies of each image, every ball has the radius 0, and the set does not even overlap with itself."""
+    sets = {
+        name: noise(60 // copies, 7).repeat_interleave(copies, 0)
+        for name, copies in (("train", train), ("samples", samples))
+    }
+    found, without = ask(evaluation(**sets), "prdc")
+    assert [name.partition("-")[0] for name in without] == missing
+    assert len(found) + len(without) == 4
+    assert all("60 of the 60" in one.reason and "exact copies" in one.reason for one in without.values())
+    if train == samples == 5:
+        assert found["precision-k5-n60-pixels"].value == 1
 
 
 def test_training_images_as_samples_are_below_any_kernel_distance_and_not_authentic() -> None:

@@ -22,6 +22,7 @@ import torch
 from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.image_file import SUFFIXES, UnreadableImage, quiet_pillow, read_image
 from genbench.builtin.datasets.pixel_buffer import Array, allocate, select
+from genbench.builtin.datasets.unread_format import unread_format
 
 if TYPE_CHECKING:
     from genbench.builtin.datasets import FolderOptions
@@ -29,15 +30,18 @@ if TYPE_CHECKING:
 _THREADS = 4  # Pillow releases the interpreter lock while decoding; each thread holds one full-size image
 _NAMED = 10  # unreadable files listed by name; the others are counted
 _ENDINGS = tuple(SUFFIXES)
+_SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation", "eval"}
+_SPLITS_AS_CLASSES = "The sub-folders were used as classes, although they are named after splits:"
 _FORMATS = ", ".join(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))
 
 
 def load(options: FolderOptions, cache: Path) -> ImageData:
     """Return the folder's images, in the order of their paths; large folders are decoded into a file under `cache`.
 
-    Unreadable files are skipped; the notes count and name them. Where every image is in a sub-folder, the top-level
-    sub-folders are the classes, sorted by name; otherwise there are no labels. `choose_held_out` defines the split.
-    Raises `DataError` where the folder cannot be read, or has fewer than two readable images.
+    Unreadable files are skipped; the notes count and name them, and the images left out because of their suffix. Where
+    every image is in a sub-folder, the top-level sub-folders are the classes, sorted by name; otherwise there are no
+    labels. `choose_held_out` defines the split. Raises `DataError` where the folder cannot be read, or has fewer than
+    two readable images.
     """
     if options.channels not in (1, 3):
         raise DataError(f"folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.")
@@ -46,7 +50,7 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
     pixels, reasons = read_images([root / path for path in found], options.size, options.channels, cache)
     skipped = [f"{printable(path)} ({why})" for path, why in zip(found, reasons, strict=True) if why] + problems
     readable = [path for path, why in zip(found, reasons, strict=True) if not why]
-    notes = (summarise_skipped(skipped),) if skipped else ()
+    notes = incomplete_notes(root, skipped)
     if len(readable) < 2:
         raise DataError(
             f"{root} has {len(readable)} readable image{'s' * (len(readable) != 1)}; "
@@ -54,6 +58,8 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
             "Choose a folder with more images, or repair these.",
         )
     class_names, labels = class_labels(readable)
+    if named_after_splits(class_names):
+        notes += (_splits_as_classes(class_names, options.path),)
     kept, test = np.array([not why for why in reasons]), np.array(choose_held_out(labels))
     in_test = np.zeros(len(found), dtype=bool)
     in_test[kept] = test
@@ -69,7 +75,13 @@ def load(options: FolderOptions, cache: Path) -> ImageData:
 
 def signature(options: FolderOptions, cache: Path) -> str:
     """Return the folder's path and a hash of the names, sizes and times of its images, without opening any."""
-    return folder_signature(checked_root(options.path))
+    return dataset_signature(checked_root(options.path))
+
+
+def dataset_signature(root: Path) -> str:
+    """Return `folder_signature` and a hash of the names of all other files: the notes say which are images."""
+    others = "\0".join(str(path) for path in _find_other_files(root))
+    return f"{folder_signature(root)} {hashlib.sha256(os.fsencode(others)).hexdigest()}"
 
 
 def folder_signature(root: Path) -> str:
@@ -116,7 +128,8 @@ def require_images(root: Path) -> tuple[list[PurePath], list[str]]:
     """Return what `find_images` finds; raise `DataError` where there are no images."""
     found, problems = find_images(root)
     if not found:
-        reason = f"; {problems[0]}" if problems else ""
+        left_out = find_left_out(root)
+        reason = f"; {problems[0] if problems else describe_left_out(left_out)}" if problems or left_out else ""
         raise DataError(
             f"There are no images in {printable(str(root))}{reason}.",
             f"Choose a folder that contains {_FORMATS} files.",
@@ -135,8 +148,30 @@ def find_images(root: Path) -> tuple[list[PurePath], list[str]]:
     return sorted(PurePath(path) for path, _ in files), problems
 
 
-def _scan(root: Path, describe: Callable[[os.DirEntry[str]], str]) -> tuple[list[tuple[str, str]], list[str]]:
+def find_left_out(root: Path) -> list[str]:
+    """Return the images that `find_images` leaves out because of their suffix, as `path (format)`, sorted.
+
+    Raises `DataError` where `root` cannot be listed.
+    """
+    formats = {path: unread_format(root / path) for path in _find_other_files(root)}
+    return [f"{printable(path)} ({format})" for path, format in formats.items() if format]
+
+
+def _find_other_files(root: Path) -> list[PurePath]:
+    files, _ = _scan(root, lambda entry: "", lambda name: not _has_image_suffix(name))
+    return sorted(PurePath(path) for path, _ in files)
+
+
+def _has_image_suffix(name: str) -> bool:
+    return name.lower().endswith(_ENDINGS)
+
+
+def _scan(
+    root: Path, describe: Callable[[os.DirEntry[str]], str], chosen: Callable[[str], bool] = _has_image_suffix
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Search as `find_images` does, and return each path with what `describe` returns for it, and the problems.
+
+    Only files are returned whose name is chosen.
 
     Folders are opened by descriptor: reading a file's status then takes half as long as by its path.
     """
@@ -155,7 +190,7 @@ def _scan(root: Path, describe: Callable[[os.DirEntry[str]], str]) -> tuple[list
                 for entry in _entries(descriptor):
                     if _is_folder(entry):
                         (links if entry.is_symlink() else folders).append(f"{relative}{entry.name}{os.sep}")
-                    elif entry.name.lower().endswith(_ENDINGS):
+                    elif chosen(entry.name):
                         files.append((relative + entry.name, describe(entry)))
         except OSError as error:
             if not relative:
@@ -223,6 +258,23 @@ def class_labels(paths: Sequence[PurePath]) -> tuple[list[str], list[int]]:
     return names, [numbers[path.parts[0]] for path in paths]
 
 
+def named_after_splits(class_names: Sequence[str]) -> bool:
+    """Whether all classes have names of splits, such as `train` and `test`."""
+    return 0 < len(class_names) <= 4 and {name.lower() for name in class_names} <= _SPLIT_NAMES
+
+
+def is_advice(note: str) -> bool:
+    """Whether a note of this dataset is about its layout, and not about images that were not read."""
+    return note.startswith(_SPLITS_AS_CLASSES)
+
+
+def _splits_as_classes(class_names: Sequence[str], path: str) -> str:
+    return (
+        f"{_SPLITS_AS_CLASSES} {', '.join(class_names)}. If these are splits with a sub-folder for each class, write "
+        f"image-folder:{printable(path)} instead of folder:{printable(path)}."
+    )
+
+
 def choose_held_out(labels: Sequence[int]) -> list[bool]:
     """Return which images are held out: in order, every fifth of each class.
 
@@ -243,6 +295,23 @@ def summarise_skipped(skipped: Sequence[str]) -> str:
     """Return a line that counts the unreadable files and names the first ten."""
     rest = f" and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
     return f"Skipped {len(skipped)} unreadable: {', '.join(skipped[:_NAMED])}{rest}."
+
+
+def describe_left_out(left_out: Sequence[str]) -> str:
+    """Return a line that counts the images left out because of their suffix, and names the first ten."""
+    rest = f" and {len(left_out) - _NAMED} more" if len(left_out) > _NAMED else ""
+    images = "1 image was" if len(left_out) == 1 else f"{len(left_out)} images were"
+    return (
+        f"{images} left out because of the suffix: {', '.join(left_out[:_NAMED])}{rest}; "
+        "rename them, for example to .jpg or .png"
+    )
+
+
+def incomplete_notes(root: Path, skipped: Sequence[str]) -> tuple[str, ...]:
+    """Return the notes of a dataset about images that were skipped, or left out because of their suffix."""
+    left_out = find_left_out(root)
+    notes = [summarise_skipped(skipped)] if skipped else []
+    return (*notes, *([f"{describe_left_out(left_out)}."] if left_out else []))
 
 
 def printable(name: PurePath | str) -> str:

@@ -47,13 +47,16 @@ def contact_sheet(entries: Sequence[tuple[str, Path]]) -> Image.Image:
 
 
 def _tile(path: Path, limit: int) -> Image.Image:
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(path) as opened:
+        # PNG only, whatever the content: for PostScript, Pillow would start Ghostscript
+        with Image.open(path, formats=["PNG"]) as opened:
             grid = opened.convert("RGB")
     except FileNotFoundError:
         return _blank("no image", limit)
+    except UnidentifiedImageError:
+        return _blank(f"{path.name} cannot be read:\nit is not a PNG file", limit)
     except Exception as error:  # whatever the decoder raises for a broken file affects only this tile
         return _blank(f"{path.name} cannot be read:\n{type(error).__name__}", limit)
     longer = max(grid.size)

@@ -110,12 +110,15 @@ def _stored_row(reference: Reference, cells: Sequence[CellOutcome], notes: Footn
         **estimate_values(row, notes),
     }
     peers = [cell.result for cell in cells if cell.result and dataset_key(cell.result.identity) == dataset_key(result)]
+    metrics_by_difference: dict[str, list[str]] = {}  # one footnote for all metrics that differ in the same way
     for estimate in row.estimates:
         measured = [other for peer in peers for other in peer.estimates if other.metric == estimate.metric]
         differences = reference_differences(estimate, measured)
         if differences:
-            mark = notes.mark(f"{row.name}, {estimate.metric}: {differences}")
-            values[estimate.metric] = replace(values[estimate.metric], marks=(mark,))
+            metrics_by_difference.setdefault(differences, []).append(estimate.metric)
+    for differences, metrics in metrics_by_difference.items():
+        mark = notes.mark(f"{row.name}, {', '.join(metrics)}: {differences}")
+        values.update({metric: replace(values[metric], marks=(mark,)) for metric in metrics})
     return Row("reference", result.id, reference.run, values)
 
 

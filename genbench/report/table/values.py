@@ -53,10 +53,17 @@ def setting_value(name: str, value: OptionValue) -> Value:
 
 
 def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict[str, Value]:
-    """Return every metric's value with its standard error, or 'n/a' with a footnote that states the reason."""
+    """Return every metric's value with its standard error, or 'n/a' with a footnote that states the reason.
+
+    Metrics with the same reason share a footnote.
+    """
+    metrics_by_reason: dict[str, list[str]] = {}
+    for missing in source.unavailable:
+        metrics_by_reason.setdefault(missing.reason, []).append(missing.metric)
     values = {
-        missing.metric: Value("n/a", marks=(notes.mark(f"{missing.metric}: {missing.reason}"),))
-        for missing in source.unavailable
+        metric: Value("n/a", marks=(notes.mark(f"{', '.join(metrics)}: {reason}"),))
+        for reason, metrics in metrics_by_reason.items()
+        for metric in metrics
     }
     for estimate in source.estimates:
         error = estimate.standard_error

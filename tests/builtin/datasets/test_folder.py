@@ -16,7 +16,7 @@ from PIL import Image
 
 from genbench import DataError, ImageData
 from genbench.builtin.datasets import FolderOptions
-from genbench.builtin.datasets.folder import choose_held_out, class_labels, find_images, load
+from genbench.builtin.datasets.folder import choose_held_out, class_labels, find_images, is_advice, load, signature
 
 
 def make(path: Path, level: int = 0) -> None:
@@ -267,3 +267,41 @@ def test_files_without_permission_are_named():
 def test_classes_are_the_top_level_folders_if_every_image_is_in_one():
     assert class_labels([PurePath("b/c/2.png"), PurePath("a/1.png")]) == (["a", "b"], [1, 0])
     assert class_labels([PurePath("a/1.png"), PurePath("2.png")]) == ([], [0, 0])
+
+
+def test_images_left_out_because_of_their_suffix_are_counted_in_a_note(tmp_path):
+    for level in range(5):
+        make(tmp_path / f"{level}.png", level)
+    before = signature(FolderOptions(path=str(tmp_path)), Path("unused"))
+    for number in range(12):
+        Image.new("L", (8, 8)).save(tmp_path / f"{number:02}.jfif", "JPEG")
+    (tmp_path / "page").write_bytes((tmp_path / "0.png").read_bytes())
+    os.mkfifo(tmp_path / "pipe")  # which would block
+    data = read(tmp_path)
+    assert len(data.train.pixels) + len(data.test.pixels) == 5
+    (note,) = data.notes
+    assert note.startswith("13 images were left out because of the suffix: 00.jfif (JPEG), ")
+    assert "and 3 more" in note
+    assert signature(FolderOptions(path=str(tmp_path)), Path("unused")) != before  # the note is cached with the images
+
+
+def test_a_folder_of_left_out_images_only_says_so(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.jfif", "JPEG")
+    with pytest.raises(DataError, match=r"1 image was left out because of the suffix: a\.jfif"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("splits", [("train", "test"), ("Train", "val", "test"), ("training",)])
+def test_sub_folders_named_after_splits_get_a_note_that_names_the_dataset_for_them(tmp_path, splits):
+    for split in splits:
+        for name in ("cats", "dogs"):
+            for number in range(3):
+                make(tmp_path / split / name / f"{number}.png")
+    data = read(tmp_path)
+    assert data.class_names == tuple(sorted(splits))
+    (note,) = data.notes
+    assert f"image-folder:{tmp_path}" in note
+    assert is_advice(note)
+    for number in range(3):
+        make(tmp_path / "cats" / f"{number}.png")
+    assert read(tmp_path).notes == ()  # an ordinary class beside them: it is a folder of classes

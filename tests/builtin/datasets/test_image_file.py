@@ -18,6 +18,7 @@ from genbench.builtin.datasets.image_file import (
     centre_square,
     quiet_pillow,
     read_image,
+    read_pixels,
     to_eight_bits,
 )
 
@@ -67,7 +68,7 @@ def test_each_format_gives_its_colour(tmp_path, suffix):
         ("I;16", 65535, ".png", (255, 255, 255)),
         ("I;16", 32768, ".tif", (128, 128, 128)),
         ("I", 32768, ".pgm", (128, 128, 128)),
-        ("I", 257, ".tif", (1, 1, 1)),
+        ("I", 5140, ".tif", (20, 20, 20)),
     ],
 )
 def test_each_mode_gives_its_colour(tmp_path, mode, colour, suffix, expected):
@@ -94,6 +95,77 @@ def test_every_sixteen_bit_value_in_either_byte_order(mode):
     values = np.arange(65536).reshape(256, 256).astype("<u2" if mode == "I;16" else ">u2")
     flat = to_eight_bits(Image.frombytes(mode, (256, 256), values.tobytes()))
     assert np.array_equal(np.asarray(flat), np.rint(np.arange(65536) / 257).reshape(256, 256))
+
+
+def wide_png(values: np.ndarray, significant: int = 0, colour: bool = False) -> bytes:
+    """A 16-bit PNG, with the chunk sBIT where significant bits are given."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    content = png(width, height, rows, 16, 2 if colour else 0)
+    if significant:
+        data = bytes([significant])
+        chunk = struct.pack(">I", 1) + b"sBIT" + data + struct.pack(">I", zlib.crc32(b"sBIT" + data))
+        content = content[:33] + chunk + content[33:]  # after IHDR
+    return content
+
+
+RAMP = np.arange(64).reshape(8, 8)
+
+
+@pytest.mark.parametrize(("largest", "bits"), [(255, 8), (1023, 10), (4095, 12)])
+def test_few_bits_in_a_wide_file_are_refused_rather_than_black(tmp_path, largest, bits):
+    values = RAMP * largest // 63
+    (tmp_path / "a.png").write_bytes(wide_png(values))
+    (tmp_path / "colour.png").write_bytes(wide_png(np.stack([values] * 3, -1), colour=True))
+    Image.fromarray(values.astype(np.uint16)).save(tmp_path / "a.tif")
+    Image.fromarray(values.astype(np.int32)).save(tmp_path / "b.tif")
+    for name in ("a.png", "colour.png", "a.tif", "b.tif"):
+        with pytest.raises(UnreadableImage, match="almost black"):
+            read_image(tmp_path / name, size=8, channels=1)
+        with pytest.raises(UnreadableImage, match="almost black"):
+            read_pixels(tmp_path / name)
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_few_bits_are_scaled_where_the_file_states_them(tmp_path, bits):
+    largest = (1 << bits) - 1
+    values = RAMP * largest // 63
+    expected = np.rint(values * 255 / largest)
+    (tmp_path / "a.png").write_bytes(wide_png(values, significant=bits))
+    rows = "".join(" ".join(map(str, row)) + "\n" for row in values.tolist())
+    (tmp_path / "a.pgm").write_text(f"P2\n8 8\n{largest}\n{rows}")
+    for name in ("a.png", "a.pgm"):
+        assert np.abs(read_pixels(tmp_path / name)[0] - expected).max() <= 0.5
+    aligned = values << (16 - bits)  # scaled to the whole range, as the specification of PNG wants it
+    (tmp_path / "b.png").write_bytes(wide_png(aligned, significant=bits))
+    assert np.array_equal(read_pixels(tmp_path / "b.png")[0], np.rint(aligned / 257))
+
+
+def test_a_tiff_of_twelve_bits_is_scaled_by_them(tmp_path):
+    """Written by hand: two pixels in three bytes."""
+    pixels = bytes.fromhex("fff800") * 4
+    entries = [(256, 4, 8), (257, 4, 1), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 122), (277, 3, 1)]
+    entries += [(278, 4, 1), (279, 4, len(pixels))]
+    content = struct.pack("<2sHIH", b"II", 42, 8, len(entries))
+    content += b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in entries) + bytes(4)
+    (tmp_path / "a.tif").write_bytes(content + pixels)
+    assert len(content) == 122
+    assert read_pixels(tmp_path / "a.tif")[0].tolist() == [[255, 128] * 4]
+
+
+def test_black_on_transparent_is_read_at_sixteen_bits(tmp_path):
+    rows = b"".join(b"\0" + struct.pack(">16H", *([0, 0, 0, 65535] * 2 + [0, 0, 0, 0] * 2)) for _ in range(4))
+    (tmp_path / "a.png").write_bytes(png(4, 4, rows, 16, 6))
+    assert read_pixels(tmp_path / "a.png")[0].tolist() == [[0, 0, 255, 255]] * 4
+
+
+def test_a_black_image_of_any_width_is_black_and_a_dark_corner_is_no_range(tmp_path):
+    (tmp_path / "black.png").write_bytes(wide_png(RAMP * 0))
+    assert not read_pixels(tmp_path / "black.png").any()
+    framed = np.full((8, 24), 65535)
+    framed[:, 8:16] = 1000  # the centre, which is all that training sees
+    (tmp_path / "framed.png").write_bytes(wide_png(framed))
+    assert set(read_image(tmp_path / "framed.png", size=8, channels=1).ravel()) == {round(1000 / 257)}
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

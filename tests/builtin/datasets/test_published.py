@@ -284,6 +284,26 @@ def test_the_error_for_a_damaged_list_archive_or_image_names_it(tmp_path: Path, 
         load("celeba", tmp_path, size=4)
 
 
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+
+
+def test_a_postscript_file_among_the_images_never_starts_a_program(tmp_path: Path, monkeypatch: Any) -> None:
+    started: list[object] = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *given, **_: started.append(given))
+    folder = write_celeba(tmp_path, monkeypatch)
+    (folder / "img_align_celeba" / "000002.jpg").write_bytes(EPS)
+    with pytest.raises(DataError, match=r"000002\.jpg cannot be read"):
+        load("celeba", tmp_path, size=4)
+    monkeypatch.setitem(sys.modules, "lmdb", types.SimpleNamespace(open=FakeDatabase, Error=RuntimeError))
+    for split in ("train", "val"):
+        (tmp_path / f"tower_{split}_lmdb").mkdir()
+        (tmp_path / f"tower_{split}_lmdb" / "data.mdb").touch()
+        (tmp_path / f"tower_{split}_lmdb" / "0.webp").write_bytes(EPS)
+    with pytest.raises(DataError, match="image 0 cannot be read"):
+        load("lsun", tmp_path, category="tower", size=8)
+    assert started == []
+
+
 def test_a_square_is_centred_and_resizing_is_antialiased() -> None:
     picture = Image.new("L", (7, 9), 0)
     picture.paste(200, (2, 3, 5, 6))  # the centred 3×3
@@ -484,6 +504,14 @@ def test_an_image_folder_without_a_split_holds_out_every_fifth(tmp_path: Path) -
     assert data.class_names == ("bus", "train")
     assert folder_levels(data.test.pixels) == [4, 4]
     assert data.train.pixels.shape == (8, 3, 4, 4)
+
+
+def test_an_image_folder_counts_the_images_left_out_because_of_their_suffix(tmp_path: Path) -> None:
+    for number in range(5):
+        picture(tmp_path / "cat" / f"{number}.png", number)
+    (tmp_path / "cat" / "phone.jfif").write_bytes((tmp_path / "cat" / "0.png").read_bytes())
+    (note,) = load("image-folder", tmp_path / "cache", path=str(tmp_path), size=4).notes
+    assert note.startswith("1 image was left out because of the suffix: cat/phone.jfif (PNG)")
 
 
 def test_folders_with_another_layout_are_refused(tmp_path: Path) -> None:

@@ -71,3 +71,17 @@ def test_no_cells_and_strange_titles_are_no_trouble(tmp_path: Path) -> None:
 def test_many_cells_stay_small(tmp_path: Path) -> None:
     sheet = contact_sheet([(str(n), picture(tmp_path / "a.png", 60, 60)) for n in range(100)])
     assert sheet.width * sheet.height < 16_000_000
+
+
+def test_a_postscript_file_named_png_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow decodes PostScript by starting Ghostscript."""
+    started: list[object] = []
+    monkeypatch.setattr("subprocess.Popen", lambda *given, **_: started.append(given))
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *given, **_: started.append(given))
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "bad.png").write_bytes(eps)
+    Image.new("RGB", (9, 9), (1, 2, 3)).save(tmp_path / "other.png", "TIFF")
+    sheet = contact_sheet([("bad", tmp_path / "bad.png"), ("other", tmp_path / "other.png")])
+    assert pixels(sheet, GREY) > TILE * TILE // 3
+    assert pixels(sheet, (1, 2, 3)) == 0  # a PNG only, whatever the name
+    assert started == []

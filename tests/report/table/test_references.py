@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from example_runs import cell, changed, comparability, estimate, identity, reference, stored
 
-from genbench.api.evaluation import Estimate
+from genbench.api.evaluation import Estimate, Unavailable
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table
 from genbench.report.table.references import (
@@ -119,6 +119,22 @@ def test_a_value_that_beats_real_images_is_marked(tmp_path: Path) -> None:
 def test_real_images_of_another_number_are_no_bar(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", scored("gan-1", fd(1.0, 0.03)), references=held_out(4.0, 0.04, n=500))
     assert said(make_table(run.read()), 0) == []
+
+
+def test_what_differs_for_several_metrics_of_a_row_is_one_footnote(tmp_path: Path) -> None:
+    """And so is a reason that several metrics share."""
+    metrics = ("fd-cnn", "kd-cnn", "sw-cnn")
+    cells = scored("gan-1", *(estimate(metric, 1.0, 0.1) for metric in metrics))
+    missing = [Unavailable(metric, "it needs a model") for metric in ("elbo", "rate")]
+    measured = [estimate(metric, 2.0, 0.1, n=500) for metric in metrics]
+    row = ReferenceRow(name="real held-out", estimates=measured, unavailable=missing)
+    table = make_table(stored(tmp_path / "run", cells, references=(reference(rows=[row]),)).read())
+    place = names(table).index("real held-out")
+    said_of = {metric: said(table, place, metric) for metric in metrics}
+    assert len({tuple(texts) for texts in said_of.values()}) == 1
+    (text,) = said_of["fd-cnn"]
+    assert text.startswith("real held-out, fd-cnn, kd-cnn, sw-cnn: images is 500, not ")
+    assert said(table, place, "elbo") == said(table, place, "rate") == ["elbo, rate: it needs a model"]
 
 
 def test_where_higher_is_better_the_scale_is_turned(tmp_path: Path) -> None:

@@ -91,9 +91,13 @@ def _extract(place: Source, md5: str) -> None:
         ) from error
 
 
+def _open(path: Path) -> Image.Image:
+    return Image.open(path, formats=["JPEG"])  # whatever the content: for others Pillow may start a program
+
+
 def _images(split: Any, image_folder: Path, options: CelebAOptions, cache: Path) -> Images:
     names = [image_folder / name for name in split.filename]
-    pixels = torch.from_numpy(decode(names, len(names), Image.open, options.size, cache, options.crop))
+    pixels = torch.from_numpy(decode(names, len(names), _open, options.size, cache, options.crop))
     if options.attribute == "none":
         return Images(pixels)
     if options.attribute not in split.attr_names:

@@ -12,7 +12,8 @@ from genbench import DataError, ImageData, Images
 from genbench.builtin.datasets.folder import (
     checked_root,
     choose_held_out,
-    folder_signature,
+    dataset_signature,
+    incomplete_notes,
     printable,
     read_images,
     summarise_skipped,
@@ -28,8 +29,8 @@ def load(options: ImageFolderOptions, cache: Path) -> ImageData:
     """Return the images of PATH/train and of PATH/test (or PATH/val), by class.
 
     Where there is neither test nor val, every fifth image of each class is held out, as in the dataset `folder`.
-    Unreadable files are skipped; a note counts and names them. Raises `DataError` where the folder has another layout
-    or too few images.
+    Unreadable files are skipped; notes count and name them, and the images left out because of their suffix. Raises
+    `DataError` where the folder has another layout or too few images.
     """
     if options.channels not in (1, 3):
         raise DataError(f"image-folder.channels = {options.channels} is neither colour nor grey.", "Set it to 3 or 1.")
@@ -55,13 +56,13 @@ def load(options: ImageFolderOptions, cache: Path) -> ImageData:
         train=Images(torch.from_numpy(train_pixels), torch.from_numpy(train_labels)),
         test=Images(torch.from_numpy(test_pixels), torch.from_numpy(test_labels)),
         class_names=tuple(printable(name) for name in classes),
-        notes=(summarise_skipped(skipped),) if skipped else (),
+        notes=incomplete_notes(root, skipped),
     )
 
 
 def signature(options: ImageFolderOptions, cache: Path) -> str:
     """Return the folder's path and a hash of the names, sizes and times of its images, without opening any."""
-    return folder_signature(checked_root(options.path, "image-folder"))
+    return dataset_signature(checked_root(options.path, "image-folder"))
 
 
 def splits(root: Path) -> tuple[Path, Path | None]:
