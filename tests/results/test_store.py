@@ -213,7 +213,7 @@ def test_a_beginning_wins_over_a_part_further_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("id", ["../outside", "a/b", "..", "", ".hidden"])
 def test_an_id_cannot_lead_out_of_the_run(tmp_path: Path, id: str) -> None:
-    with pytest.raises(UsageError, match="cannot be the id"):
+    with pytest.raises(UsageError, match="cannot be an id"):
         RunDirectory(tmp_path).cell_path(id)
 
 
