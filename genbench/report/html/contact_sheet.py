@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from genbench.results.files import read_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,7 +53,7 @@ def _tile(path: Path, limit: int) -> Image.Image:
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(read_file(path)), formats=("PNG",)) as opened:
             grid = opened.convert("RGB")
     except FileNotFoundError:
         return _blank("no image", limit)
