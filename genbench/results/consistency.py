@@ -18,6 +18,7 @@ from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.options import Option
 from genbench.api.recipe import RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError
+from genbench.results.files import DamagedError, decode, encode
 from genbench.results.schema import CellIdentity, CellResult, PlannedCell, Record, ReferenceResult, RunRecord
 
 LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
@@ -90,7 +91,7 @@ def storable(result: CellResult) -> CellResult:
         ],
         best=best,
     )
-    problem = problem_of_result(stored)
+    problem = _problem_of_encoding(stored) or problem_of_result(stored)
     if not problem:
         return stored
     return CellResult(
@@ -101,6 +102,17 @@ def storable(result: CellResult) -> CellResult:
         synthetic_data=result.synthetic_data,
         notes=result.notes,
     )
+
+
+def _problem_of_encoding(result: CellResult) -> str:
+    """Return why a result would not be read again as it was written: a plugin may have put anything into it."""
+    try:
+        decode(encode(result), CellResult)
+    except DamagedError as error:
+        return str(error)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _storable_estimates(estimates: Sequence[Estimate]) -> tuple[list[Estimate], list[Unavailable]]:

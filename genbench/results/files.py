@@ -62,11 +62,15 @@ def read_file(path: Path) -> bytes:
 
 def encode(record: Record) -> bytes:
     """Return a record as indented JSON; non-finite numbers become null, text that is not UTF-8 is replaced."""
+    return msgspec.json.format(encode_line(record), indent=2) + b"\n"
+
+
+def encode_line(data: object) -> bytes:
+    """Return a record or plain data as JSON in one line, with the same replacements."""
     try:
-        data = msgspec.json.encode(record)
+        return msgspec.json.encode(data)
     except UnicodeEncodeError:  # a file name or a plugin's message in another encoding
-        data = msgspec.json.encode(_as_utf8(msgspec.to_builtins(record)))
-    return msgspec.json.format(data, indent=2) + b"\n"
+        return msgspec.json.encode(_as_utf8(msgspec.to_builtins(data)))
 
 
 def decode(

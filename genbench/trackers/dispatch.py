@@ -24,6 +24,7 @@ from genbench.errors import UsageError
 from genbench.plugins.loader import Plugin
 from genbench.process.lines import Lines
 from genbench.process.spawn import ChildProcess, calling
+from genbench.results.files import encode_line
 from genbench.results.schema import Choice
 from genbench.results.store import RunDirectory
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
@@ -136,7 +137,7 @@ class TrackerProcess:
         self._lines.socket.close()
 
     def _enqueue(self, message: TrackerSetup | TrackerEvent) -> None:
-        self._queue.append(msgspec.json.encode(message) + b"\n")
+        self._queue.append(encode_line(message) + b"\n")
         self._unanswered += 1
 
     def _write(self) -> None:
