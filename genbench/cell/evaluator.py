@@ -30,6 +30,14 @@ from genbench.train.checkpoint import save_weights
 DIVERSITY_SAMPLES = 64  # drawn for the curve of diversity
 
 
+class _Evaluations(msgspec.Struct, frozen=True):
+    """The evaluations in a checkpoint."""
+
+    evaluations: list[EvaluationPoint]
+    best: Best | None
+    without_better: int
+
+
 @dataclass
 class Evaluator:
     """Evaluates a cell's model during and after training (a `genbench.cell.training_loop.TrainingEvaluator`).
@@ -155,9 +163,14 @@ class Evaluator:
         """Restore what `state` returned; raise ValueError if it is not valid."""
         if not isinstance(notes, dict):
             raise ValueError("it contains no evaluations")
-        self.evaluations = msgspec.convert(notes["evaluations"], list[EvaluationPoint])
-        self.best = msgspec.convert(notes["best"], Best | None)
-        self.without_better = int(notes["without_better"])
+        noted = msgspec.convert(notes, _Evaluations)
+        last, best = self.built.engine.step_number, noted.best
+        points: list[EvaluationPoint | Best] = [*noted.evaluations, *([best] if best is not None else [])]
+        if noted.without_better < 0 or any(not 0 <= point.step <= last or point.images < 0 for point in points):
+            raise ValueError("it contains evaluations after its last step, or a negative number")
+        if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
+            raise ValueError("its best evaluation has no value of the metric that selected it")
+        self.evaluations, self.best, self.without_better = noted.evaluations, best, noted.without_better
 
     def _new_evaluation(self, drawn: Drawn) -> CellEvaluation:
         dataset: DatasetSpec = self.catalogue.require("datasets", self.identity.dataset.name).spec
