@@ -7,6 +7,7 @@ that states an impossible number of steps is as damaged as one with a wrong chec
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -138,7 +139,17 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str], 
     # Copies, because two names may share memory (tied weights), which the format rejects.
     copies = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     whole = checksum(copies) + ("" if numbers is None else _numbers_part(numbers))
-    atomic_write(path, safetensors.torch.save(copies, {**metadata, "checksum": whole}))
+    atomic_write(path, _with_sorted_metadata(safetensors.torch.save(copies, {**metadata, "checksum": whole})))
+
+
+def _with_sorted_metadata(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata in the order of their names; the library writes a random order."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-len(encoded) % 8)  # the tensors begin at a multiple of eight bytes
+    return len(encoded).to_bytes(8, "little") + encoded + data[8 + size :]
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
