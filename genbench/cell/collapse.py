@@ -28,7 +28,7 @@ def signs_of_collapse(
        median distance between nearest neighbours among 512 training images. This does not apply to points (`pictures`
        is false), which may lie as close together as the levels of a byte allow.
     4. After 100,000 images, if the modes of the dataset are known and were counted (`modes`: the number that contain
-       samples, and their total): the samples are in a single mode, or in at most a twentieth of the modes.
+       samples, and their total): the samples are in at most one mode, or in at most a twentieth of the modes.
     """
     samples = torch.as_tensor(drawn.samples.pixels)
     if drawn.identical and len(samples) > 1:
@@ -40,8 +40,8 @@ def signs_of_collapse(
     count = min(COMPARED, len(samples), len(data.train_pixels))
     if modes is not None and images_seen >= MODES_JUDGED_FROM:
         found, known = modes
-        if 0 < found <= max(1, MODES_BELOW * known) and known > 1:
-            return f"the generated images are in {found} of {known:,} modes; see `modes` and the sample grid"
+        if found <= max(1, MODES_BELOW * known) and known > 1:
+            return f"the generated images are in {found or 'none'} of {known:,} modes; see `modes` and the sample grid"
     if not pictures or count < 16:  # too few to distinguish repetition from chance
         return ""
     every = len(data.train_pixels) // count

@@ -66,5 +66,7 @@ def test_samples_in_one_known_mode_are_a_collapse_however_much_they_differ() -> 
     assert "in 50 of 1,000 modes" in of(50, 1000)
     assert not of(2, 8)
     assert not of(51, 1000)
-    assert not of(0, 8)  # in no mode at all: badly trained, not collapsed
+    assert "in none of 8 modes" in of(0, 8)  # a clump beside all modes
+    assert not of(1, 1)
+    assert not of(0, 8, images_seen=MODES_JUDGED_FROM - 1)
     assert not of(1, 8, images_seen=MODES_JUDGED_FROM - 1)

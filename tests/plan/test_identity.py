@@ -110,3 +110,13 @@ def test_the_longest_names_give_an_id_that_can_be_the_name_of_a_file() -> None:
     longest = msgspec.structs.replace(IDENTITY.model, name="m" * LONGEST_NAME)
     identity = msgspec.structs.replace(IDENTITY, model=longest, loss=longest, dataset=longest, seed=2**31 - 1)
     assert problem_of_id(cell_id(identity)) == ""
+
+
+def test_equal_initial_weights_give_one_id_wherever_they_are() -> None:
+    def of(source: str, content: str) -> str:
+        recipe = {**IDENTITY.recipe, "init_from": source}
+        return cell_id(msgspec.structs.replace(IDENTITY, recipe=recipe, init_hash=content))
+
+    assert of("a:vae", "0" * 64) == of("b.safetensors", "0" * 64)
+    assert of("a:vae", "0" * 64) != of("a:vae", "1" * 64)
+    assert of("a:vae", "0" * 64) != of("", "")
