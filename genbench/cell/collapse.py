@@ -1,4 +1,4 @@
-"""The rule behind the status `collapsed`: the signs that a generator has lost its variety."""
+"""The rule behind the status `collapsed`, the signs that a generator has lost its variety, and posterior collapse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genbench.data.loading import LoadedData
+from genbench.metrics.active_units import active_units
 from genbench.metrics.diversity import collapsed
 from genbench.sampling.sampler import Drawn
 
@@ -53,6 +54,19 @@ def signs_of_collapse(
             f"{of_samples / of_data:.1%} of that between training images; see the sample grid"
         )
     return ""
+
+
+def posterior_collapse(means: Tensor, images_seen: int) -> str:
+    """Return a note if no latent of a variational model depends on the images, or an empty string.
+
+    `means` are the posterior means of held-out images, (N, latent_dim). Judged after 10,000 training images.
+    """
+    if len(means) < 2 or images_seen < JUDGED_FROM or active_units(means):
+        return ""
+    return (
+        f"posterior collapse: none of the {means.shape[1]} latents is active, so the images that the model makes do "
+        "not depend on them; lower the weight of the KL term, or anneal it, see `active-units` and `rate`"
+    )
 
 
 def median_nearest_distance(pixels: Tensor) -> float:

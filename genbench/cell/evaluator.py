@@ -27,6 +27,7 @@ from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
 
+POSTERIOR_IMAGES = 500  # held-out images whose posteriors are judged
 DIVERSITY_SAMPLES = 64  # drawn for the curve of diversity
 
 
@@ -100,6 +101,14 @@ class Evaluator:
                 pixels = torch.as_tensor(self._evaluation.samples.pixels)
                 return pixels[samples], torch.as_tensor(self.data.train_pixels)[train]
         return None
+
+    def posterior_means(self) -> Tensor | None:
+        """Return the posterior means of a few hundred held-out images; None if the model has no posterior."""
+        try:
+            bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
+            return None if bounds is None else bounds[1](1, POSTERIOR_IMAGES).mean
+        except Exception:  # of a plugin's family; the metrics of the bound report it
+            return None
 
     def diversity_curve(self) -> dict[str, float | None]:
         """Return the diversity of a few samples relative to that of the data, for the curves."""

@@ -15,7 +15,7 @@ from genbench.api.specs import DatasetSpec
 from genbench.cell import distributed
 from genbench.cell.artifacts import write_closest_pairs, write_samples_and_weights
 from genbench.cell.batch_size_search import train_briefly
-from genbench.cell.collapse import signs_of_collapse
+from genbench.cell.collapse import posterior_collapse, signs_of_collapse
 from genbench.cell.comparability import comparability, with_interference
 from genbench.cell.counters import CounterRecord
 from genbench.cell.evaluator import Evaluator
@@ -198,6 +198,9 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
             known.note(*evaluator.notes)
             known.add(EvaluationRecord(estimates, unavailable, evaluator.evaluations, evaluator.best))
             known.notes += write_closest_pairs(cell.run.closest_path(planned.id), evaluator)
+        means = None if planned.synthetic_data else evaluator.posterior_means()
+        if means is not None:
+            known.note(*filter(None, [posterior_collapse(means, built.engine.images_seen)]))
     return "" if planned.synthetic_data else _collapse(cell, prepared, drawn)
 
 
