@@ -95,6 +95,9 @@ def main(arguments: list[str] | None = None) -> None:
 def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     context: click.Context | None = None
+    if not _has_working_directory():
+        echo("Error: The working directory no longer exists.\nChange to an existing one with cd.", err=True)
+        return ExitCode.USAGE
     try:
         # Not cli.main(): click turns a broken pipe into exit code 1, which means "regressed" here.
         with cli.make_context("genbench", [*(sys.argv[1:] if arguments is None else arguments)]) as context:
@@ -128,6 +131,15 @@ def invoke(arguments: list[str] | None = None) -> int:
         echo(traceback.format_exc(), err=True, nl=False)
         echo("This is a bug in genbench; please report it with the traceback above.", err=True)
         return ExitCode.BUG
+
+
+def _has_working_directory() -> bool:
+    """Return whether the working directory exists: relative paths, and the processes of a run, need one."""
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib is not imported yet
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_output_closed() -> bool:

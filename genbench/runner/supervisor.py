@@ -24,6 +24,7 @@ from genbench.process.messages import (
 )
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.cell_names import shown_names
+from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 from genbench.runner.executor import Executor
@@ -32,7 +33,7 @@ from genbench.trackers.dispatch import Trackers
 
 FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
 
-CHECKPOINT_SECONDS = 30.0  # training is saved this often; GENBENCH_CHECKPOINT_SECONDS changes it
+SAVED_EVERY = 30.0  # seconds between checkpoints; GENBENCH_CHECKPOINT_SECONDS changes it
 
 
 class Display(Protocol):
@@ -100,6 +101,7 @@ class Supervisor:
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
         self.plugins = [dataclasses.asdict(plugin) for plugin in plugins]
         self.device = device
+        self.checkpoint_seconds = seconds_from(CHECKPOINT_SECONDS, SAVED_EVERY, zero=True)
         self.names = shown_names(record.cells)
 
     def execute(self) -> None:
@@ -197,7 +199,7 @@ class Supervisor:
             threads=self.record.threads or default_threads(),
             memory_limit=self.record.memory_limit,
             rendezvous=self.record.rendezvous,
-            checkpoint_seconds=float(os.environ.get("GENBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)),
+            checkpoint_seconds=self.checkpoint_seconds,
             **fields,  # type: ignore[arg-type]
         )
 
