@@ -27,6 +27,7 @@ from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
+from genbench.runner import log_file
 from genbench.runner.executor import Executor
 from genbench.runner.worker_monitor import WorkerExit
 from genbench.trackers.dispatch import Trackers
@@ -129,9 +130,11 @@ class Supervisor:
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
         self.display.cell_started(index, total, self.names[cell.id], expected_steps(cell))
         self.trackers.send_event("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
-        job = self._job(task="cell", log=str(self.run_directory.log_path(cell.id)), cell=cell)
+        log = self.run_directory.log_path(cell.id)
+        job = self._job(task="cell", log=str(log), cell=cell)
         kills_before = kernel_memory_kills()
         worker_exit = self.executor.run(job, lambda message: self._handle(cell, message), self.record.timeout)
+        log_file.shorten(log)
         if worker_exit.finished is not None and worker_exit.finished.cell is not None:
             result = worker_exit.finished.cell
         elif self.executor.stop_requested:
@@ -183,6 +186,7 @@ class Supervisor:
         log = self.run_directory.log_path(f"reference-{planned.id}")
         job = self._job(task="reference", log=str(log), reference=planned)
         worker_exit = self.executor.run(job, lambda message: None, self.record.timeout)
+        log_file.shorten(log)
         if worker_exit.finished is not None and worker_exit.finished.reference is not None:
             try:
                 self.run_directory.write_reference(worker_exit.finished.reference)
@@ -205,6 +209,7 @@ class Supervisor:
 
     def _handle(self, cell: PlannedCell, message: Message) -> None:
         """Pass a worker's message to the display and the trackers, while the worker waits for the answer."""
+        log_file.shorten(self.run_directory.log_path(cell.id))
         if isinstance(message, Activity):
             self.display.cell_activity(message.text)
         elif isinstance(message, Progress):
