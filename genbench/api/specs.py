@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+LONGEST_NAME = 50  # characters: the id of a cell, which names its files, contains the names of three specs
+_LONGEST_METRIC = 100  # the names of metrics contain those of extractors, and name no file
 _SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # annotations that every spec checks
     "str": (str,),
     "bool": (bool,),
@@ -67,6 +69,12 @@ class Spec:
             raise SpecError(
                 f"{type(self).__name__} has the name {self.name!r}.",
                 "Use lower-case letters, digits, '-', '_' and '.', starting with a letter or digit.",
+            )
+        longest = _LONGEST_METRIC if isinstance(self, MetricSpec) else LONGEST_NAME
+        if len(self.name) > longest:
+            raise SpecError(
+                f"{type(self).__name__} '{self.name[:20]}…' has a name of {len(self.name)} characters.",
+                f"Names have at most {longest}, because the names of result files contain them.",
             )
         for declared in dataclasses.fields(self):
             allowed = _SIMPLE_TYPES.get(str(declared.type))

@@ -1,4 +1,4 @@
-"""The rule behind the status `collapsed`: the signs that a generator has lost its variety."""
+"""The rule behind the status `collapsed`, the signs that a generator has lost its variety, and posterior collapse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from genbench.data.loading import LoadedData
+from genbench.metrics.active_units import active_units
 from genbench.metrics.diversity import collapsed
 from genbench.sampling.sampler import Drawn
 
@@ -28,7 +29,7 @@ def signs_of_collapse(
        median distance between nearest neighbours among 512 training images. This does not apply to points (`pictures`
        is false), which may lie as close together as the levels of a byte allow.
     4. After 100,000 images, if the modes of the dataset are known and were counted (`modes`: the number that contain
-       samples, and their total): the samples are in a single mode, or in at most a twentieth of the modes.
+       samples, and their total): the samples are in at most one mode, or in at most a twentieth of the modes.
     """
     samples = torch.as_tensor(drawn.samples.pixels)
     if drawn.identical and len(samples) > 1:
@@ -40,8 +41,8 @@ def signs_of_collapse(
     count = min(COMPARED, len(samples), len(data.train_pixels))
     if modes is not None and images_seen >= MODES_JUDGED_FROM:
         found, known = modes
-        if 0 < found <= max(1, MODES_BELOW * known) and known > 1:
-            return f"the generated images are in {found} of {known:,} modes; see `modes` and the sample grid"
+        if found <= max(1, MODES_BELOW * known) and known > 1:
+            return f"the generated images are in {found or 'none'} of {known:,} modes; see `modes` and the sample grid"
     if not pictures or count < 16:  # too few to distinguish repetition from chance
         return ""
     every = len(data.train_pixels) // count
@@ -53,6 +54,19 @@ def signs_of_collapse(
             f"{of_samples / of_data:.1%} of that between training images; see the sample grid"
         )
     return ""
+
+
+def posterior_collapse(means: Tensor, images_seen: int) -> str:
+    """Return a note if no latent of a variational model depends on the images, or an empty string.
+
+    `means` are the posterior means of held-out images, (N, latent_dim). Judged after 10,000 training images.
+    """
+    if len(means) < 2 or images_seen < JUDGED_FROM or active_units(means):
+        return ""
+    return (
+        f"posterior collapse: none of the {means.shape[1]} latents is active, so the images that the model makes do "
+        "not depend on them; lower the weight of the KL term, or anneal it, see `active-units` and `rate`"
+    )
 
 
 def median_nearest_distance(pixels: Tensor) -> float:

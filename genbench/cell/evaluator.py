@@ -27,7 +27,16 @@ from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
 
+POSTERIOR_IMAGES = 500  # held-out images whose posteriors are judged
 DIVERSITY_SAMPLES = 64  # drawn for the curve of diversity
+
+
+class _Evaluations(msgspec.Struct, frozen=True):
+    """The evaluations in a checkpoint."""
+
+    evaluations: list[EvaluationPoint]
+    best: Best | None
+    without_better: int
 
 
 @dataclass
@@ -93,6 +102,14 @@ class Evaluator:
                 return pixels[samples], torch.as_tensor(self.data.train_pixels)[train]
         return None
 
+    def posterior_means(self) -> Tensor | None:
+        """Return the posterior means of a few hundred held-out images; None if the model has no posterior."""
+        try:
+            bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
+            return None if bounds is None else bounds[1](1, POSTERIOR_IMAGES).mean
+        except Exception:  # of a plugin's family; the metrics of the bound report it
+            return None
+
     def diversity_curve(self) -> dict[str, float | None]:
         """Return the diversity of a few samples relative to that of the data, for the curves."""
         if not self.draws_diversity_curve:
@@ -155,9 +172,14 @@ class Evaluator:
         """Restore what `state` returned; raise ValueError if it is not valid."""
         if not isinstance(notes, dict):
             raise ValueError("it contains no evaluations")
-        self.evaluations = msgspec.convert(notes["evaluations"], list[EvaluationPoint])
-        self.best = msgspec.convert(notes["best"], Best | None)
-        self.without_better = int(notes["without_better"])
+        noted = msgspec.convert(notes, _Evaluations)
+        last, best = self.built.engine.step_number, noted.best
+        points: list[EvaluationPoint | Best] = [*noted.evaluations, *([best] if best is not None else [])]
+        if noted.without_better < 0 or any(not 0 <= point.step <= last or point.images < 0 for point in points):
+            raise ValueError("it contains evaluations after its last step, or a negative number")
+        if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
+            raise ValueError("its best evaluation has no value of the metric that selected it")
+        self.evaluations, self.best, self.without_better = noted.evaluations, best, noted.without_better
 
     def _new_evaluation(self, drawn: Drawn) -> CellEvaluation:
         dataset: DatasetSpec = self.catalogue.require("datasets", self.identity.dataset.name).spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from genbench.cell import stages
 from genbench.cell.batch_size_search import suggest_batch
@@ -17,6 +17,9 @@ from genbench.results.schema import CellResult, PlannedCell, Provenance, Status
 from genbench.train.divergence import Diverged
 from genbench.train.process_group import MainRankError, World
 
+CLOCK_TOLERANCE = 2.0  # seconds by which the machine's clock may differ from the measured duration
+CLOCK_DRIFT = 0.001  # share of the duration that a clock may gain or lose while it is being adjusted
+
 
 def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -> CellResult:
     """Execute the job's cell and return its result; any failure of plugin, data or machine becomes a status.
@@ -27,7 +30,7 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
     assert job.cell is not None
     planned, world = job.cell, world or World()
     known = PartialResult()
-    started, begin = _now(), time.perf_counter()
+    started, begin = datetime.now(UTC), time.perf_counter()
     load_before = machine.load_average()
     status: Status
     try:
@@ -41,15 +44,18 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
         lost = world.lost_connection(error)
         status, reason = diagnose(error)
         reason = f"the connection to another process of this cell was lost ({reason})" if lost else reason
+    elapsed = time.perf_counter() - begin
+    finished, note = end_of(started, datetime.now(UTC), elapsed)
+    known.note(*filter(None, [note]))
     provenance = Provenance(
-        started=started,
-        finished=_now(),
+        started=started.isoformat(timespec="seconds"),
+        finished=finished.isoformat(timespec="seconds"),
         host=machine.host(),
         resumed_at_step=known.resumed_at_step,
         versions=machine.versions(),
         load_average=[load_before, machine.load_average()],
     )
-    result = known.result(planned, status, reason, provenance, time.perf_counter() - begin)
+    result = known.result(planned, status, reason, provenance, elapsed)
     return suggest_batch(result, known.train_briefly, channel) if status == "oom" and known.train_briefly else result
 
 
@@ -69,5 +75,23 @@ def _run_stages(
     return ("collapsed", collapse) if collapse else ("ok", "")
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def end_of(started: datetime, finished: datetime, elapsed: float) -> tuple[datetime, str]:
+    """Return when a cell ended, and a note if the machine's clock was changed meanwhile, or an empty string.
+
+    Durations come from a clock that cannot be set. If the machine's own clock ended up behind the start plus the
+    `elapsed` seconds, it was set back, and that sum is the end; if it is ahead, the clock is believed, because a
+    suspended machine stands still while time passes.
+    """
+    expected = started + timedelta(seconds=elapsed)
+    jump = (finished - expected).total_seconds()
+    if abs(jump) <= CLOCK_TOLERANCE + CLOCK_DRIFT * elapsed:
+        return finished, ""
+    if jump < 0:
+        return expected, (
+            f"the machine's clock was set back by {-jump:,.0f} s while this cell ran: the end is its start plus the "
+            "measured duration; durations and speeds are not affected"
+        )
+    return finished, (
+        f"the machine's clock went forward by {jump:,.0f} s more than the measured duration of this cell: it was set, "
+        "or the machine was suspended; durations and speeds do not include that time"
+    )

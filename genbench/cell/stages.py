@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from genbench.api.specs import DatasetSpec
 from genbench.cell import distributed
 from genbench.cell.artifacts import write_closest_pairs, write_samples_and_weights
 from genbench.cell.batch_size_search import train_briefly
-from genbench.cell.collapse import signs_of_collapse
+from genbench.cell.collapse import posterior_collapse, signs_of_collapse
 from genbench.cell.comparability import comparability, with_interference
 from genbench.cell.counters import CounterRecord
 from genbench.cell.evaluator import Evaluator
@@ -44,7 +45,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.process.worker_channel import WorkerChannel
-from genbench.results.schema import PlannedCell, Proof, Surroundings
+from genbench.results.schema import PlannedCell, Proof, Surroundings, Window
 from genbench.results.store import RunDirectory
 from genbench.sampling.sampler import Drawn, sample
 from genbench.train.builder import Built, build_cell
@@ -158,10 +159,10 @@ def train(cell: Cell, prepared: Prepared) -> Proof:
         built.engine.data.close()
         _record_training(cell, prepared)
         if world.size == 1:
-            _record_interference(known, monitor.stop())
+            _record_interference(known, monitor.stop(), prepared.training.windows)
     known.train_briefly = None
     if world.size > 1:
-        _record_interference(known, distributed.interference_of_all(world, monitor.stop()))
+        _record_interference(known, distributed.interference_of_all(world, monitor.stop()), prepared.training.windows)
     updates = {player.phase.name: player.updates for player in built.engine.players if player.optimizer is not None}
     proof = prepared.training.evidence.proof(updates)
     known.add(TrainedRecord(memory=read_peak(cell.device, cell.resident_before), proof=proof))
@@ -198,6 +199,9 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
             known.note(*evaluator.notes)
             known.add(EvaluationRecord(estimates, unavailable, evaluator.evaluations, evaluator.best))
             known.notes += write_closest_pairs(cell.run.closest_path(planned.id), evaluator)
+        means = None if planned.synthetic_data else evaluator.posterior_means()
+        if means is not None:
+            known.note(*filter(None, [posterior_collapse(means, built.engine.images_seen)]))
     return "" if planned.synthetic_data else _collapse(cell, prepared, drawn)
 
 
@@ -309,9 +313,9 @@ def _record_training(cell: Cell, prepared: Prepared) -> None:
     )
 
 
-def _record_interference(known: PartialResult, seen: Surroundings) -> None:
+def _record_interference(known: PartialResult, seen: Surroundings, windows: Sequence[Window]) -> None:
     """Record the interference while the cell trained."""
-    known.notes += disturbances(seen)
+    known.notes += disturbances(seen, windows)
     known.add(InterferenceRecord(seen, with_interference(known.comparability, seen)))
 
 

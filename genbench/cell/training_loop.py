@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import gc
+import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import torch
@@ -31,6 +32,7 @@ WINDOWS = 40  # per training, if it has enough steps
 LONGEST_WINDOW = 200  # steps
 UNSAVED_SECONDS = 2.0  # training time at the end that is not worth a checkpoint
 MAX_SHOWN_TERMS = 3  # on the progress line
+EngineName = Literal["eager", "compile", "graph", "graph+compile"]
 DIVERSITY_EVERY = 4  # windows between samples for the curve of diversity
 
 
@@ -51,6 +53,17 @@ class TrainingEvaluator(Protocol):
 
     def load_state(self, notes: Any) -> None:
         """Restore what `state` returned; raise ValueError if it is not valid."""
+
+
+class _Notes(msgspec.Struct, frozen=True):
+    """What a checkpoint stores in addition to the engine's state."""
+
+    windows: list[Window]
+    curves: list[CurvePoint]
+    notes: list[str]
+    stopped_early: bool
+    executed_by: EngineName = "eager"  # not in checkpoints of early versions
+    looks: Any = None  # the evaluations
 
 
 @dataclass
@@ -93,17 +106,16 @@ class Training:
         if notes.get("data_hash") != self.data_hash:
             raise ValueError("the data have changed since it was written")
         try:
+            noted = msgspec.convert(notes, _Notes)
+            _require_possible(noted, self.engine, self.total_steps)
             self.evidence.load_state(tensors)
-            self.windows = msgspec.convert(notes["windows"], list[Window])
-            self.curves = msgspec.convert(notes["curves"], list[CurvePoint])
-            self.notes = msgspec.convert(notes["notes"], list[str])
-            self.stopped_early = bool(notes["stopped_early"])
-            self.executed_by = str(notes.get("executed_by", "eager"))
+            self.windows, self.curves, self.notes = noted.windows, noted.curves, noted.notes
+            self.stopped_early, self.executed_by = noted.stopped_early, noted.executed_by
             if self.evaluator is not None:
-                self.evaluator.load_state(notes["looks"])
+                self.evaluator.load_state(noted.looks)
             if self.world.rank:
                 load_random_states(self.engine, tensors[_random_states_key(self.world.rank)].numpy().tobytes())
-        except (KeyError, msgspec.ValidationError) as error:
+        except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
         self.resumed_at_step = self.engine.step_number
 
@@ -255,6 +267,19 @@ class Training:
             seconds_left=left * last.seconds / last.steps,
             warmup=last.warmup,
         )
+
+
+def _require_possible(noted: _Notes, engine: Engine, total_steps: int) -> None:
+    """Raise ValueError unless these notes describe the steps that the engine has done, out of those planned."""
+    step, images = engine.step_number, engine.images_seen
+    if step > total_steps:
+        raise ValueError(f"it states {step:,} steps, more than the {total_steps:,} of the plan")
+    if any(window.steps < 1 or not 0 <= window.seconds < math.inf for window in noted.windows):
+        raise ValueError("one of its windows has no steps, or an impossible duration")
+    ends = list(itertools.accumulate((window.steps for window in noted.windows), initial=0))[1:]
+    counted = sum(window.images for window in noted.windows)
+    if ends != [window.step for window in noted.windows] or (ends or [0])[-1] != step or counted != images:
+        raise ValueError(f"its windows are not those of {step:,} steps with {images:,} images")
 
 
 def _random_states_key(rank: int) -> str:

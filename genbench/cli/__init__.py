@@ -108,6 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
 def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     context: click.Context | None = None
+    if not _has_working_directory():
+        echo("Error: The working directory no longer exists.\nChange to an existing one with cd.", err=True)
+        return ExitCode.USAGE
     try:
         given = [*(sys.argv[1:] if arguments is None else arguments)]
         _check_text(given)
@@ -170,6 +173,15 @@ def _check_text(arguments: Iterable[str]) -> None:
             possible = False
         if not possible:
             raise UsageError(f"The argument {argument!r} contains a character that no path or name can have.")
+
+
+def _has_working_directory() -> bool:
+    """Return whether the working directory exists: relative paths, and the processes of a run, need one."""
+    try:
+        os.getcwd()  # noqa: PTH109 - pathlib is not imported yet
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_output_closed() -> bool:

@@ -163,6 +163,7 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tu
 
     Reporters do not affect results: they may change, and their versions do not matter.
     """
+    run.require_whole_plan()
     record = run.record
     changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
     record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})

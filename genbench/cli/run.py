@@ -107,6 +107,9 @@ def command(
     genbench run --models dcgan,vae --device cuda --profile standard --seeds 0,1,2
     genbench run --models dcgan --datasets folder:photos --set folder.size=64
     """
+    from genbench.results.environment_variables import require_valid
+
+    require_valid()
     flags |= {name: list(flags[name]) or None for name in ("plugins", "target")}
     executor = choose_executor(in_process, pdb)
     if resume is not None:
@@ -129,6 +132,15 @@ def command(
     merged.update({name: value for name, value in flags.items() if value is not None})
     request = make_request(merged, settings)
     return _run(executor, request, dry_run, quiet, as_json)
+
+
+def _require_unicode(flag: str, path: str) -> None:
+    """Raise `UsageError` for a path that cannot be written into messages and results, which are UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode(errors="backslashreplace").decode()
+        raise UsageError(f"{flag} {shown} is not valid UTF-8.", "Choose another name, or rename the folder.") from None
 
 
 def choose_executor(in_process: bool, debugger: bool) -> Executor:
@@ -165,6 +177,7 @@ def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_js
     from genbench.runner.supervisor import interrupt_on_signals
 
     device = resolve_auto(parse_device(request.device))
+    _require_unicode("--out", request.out or "")
     use_weights(request.weights)
     with interrupt_on_signals(), executor as pool:
         pool.start()  # import torch while the plan is made
@@ -201,6 +214,7 @@ def _resume(
     from genbench.results.store import RunDirectory
     from genbench.runner.supervisor import interrupt_on_signals
 
+    _require_unicode("--resume", path)
     use_weights(flags["weights"])
     allowed = Allowed([str(Path(file).resolve()) for file in flags["plugins"] or ()], trust_plugins)
     with (

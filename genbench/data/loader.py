@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from genbench.data.readahead import RowReader, Rows
-from genbench.data.source import BatchSettings, Shard
+from genbench.data.source import BatchSettings, Shard, require_position
 from genbench.errors import DataError
 from genbench.process.exit_status import describe_exit
 
@@ -110,7 +110,8 @@ class LoaderImages:
         return tensors, {"position": done.used}
 
     def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:
-        """Continue where `state` was taken."""
+        """Continue where `state` was taken; raise ValueError if it belongs to other images."""
+        require_position(tensors["order"], numbers["position"], len(self.pixels))
         self.close()
         self.finish.load_state(tensors)
         self._order.done = _Position(tensors["order"].cpu().numpy(), tensors["rng"].cpu(), numbers["position"])

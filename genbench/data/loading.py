@@ -23,6 +23,8 @@ from genbench.plugins.loader import Plugin
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
 
+MOST_CLASSES = 100_000  # of a dataset that does not declare their number: a conditional model allocates each of them
+
 
 @dataclass(frozen=True)
 class LoadedData:
@@ -120,8 +122,7 @@ def _read_cached(path: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedDa
 def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
     """Return the same data as tensors, labels int64; raise `DataError` where they do not match the spec."""
     train, test = (
-        Images(*_check(images, split, shape, spec.name))
-        for split, images in (("train", data.train), ("test", data.test))
+        Images(*_check(images, split, shape, spec)) for split, images in (("train", data.train), ("test", data.test))
     )
     return replace(data, train=train, test=test, factors=_check_factors(data.factors, spec, len(test.pixels)))
 
@@ -172,8 +173,8 @@ def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -
     return found
 
 
-def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor, Tensor | None]:
-    where = f"Dataset '{name}', split '{split}'"
+def _check(images: Images, split: str, shape: Shape, spec: DatasetSpec) -> tuple[Tensor, Tensor | None]:
+    where = f"Dataset '{spec.name}', split '{split}'"
     pixels = torch.as_tensor(images[0])
     if pixels.dtype != torch.uint8:
         raise DataError(f"{where}: pixels are {pixels.dtype}, not uint8.", "Scale them to 0…255 and convert them.")
@@ -191,4 +192,11 @@ def _check(images: Images, split: str, shape: Shape, name: str) -> tuple[Tensor,
         raise DataError(f"{where}: labels are {labels.dtype} {tuple(labels.shape)}, not one integer per image.")
     if int(labels.min()) < 0:
         raise DataError(f"{where}: a label is negative.")
+    highest, most = int(labels.max()), spec.classes or MOST_CLASSES
+    if highest >= most:
+        declared = f"the spec declares {most} classes" if spec.classes else f"at most {most:,} classes are possible"
+        raise DataError(
+            f"{where}: a label is {highest}, but {declared}, whose labels are 0 to {most - 1}.",
+            "Fix classes in the spec, or number the labels from 0 in the loader.",
+        )
     return pixels, labels.to(torch.int64)

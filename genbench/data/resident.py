@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.data.source import BatchSettings
+from genbench.data.source import BatchSettings, require_position
 
 
 class ResidentImages:
@@ -59,7 +59,8 @@ class ResidentImages:
         return tensors, {"position": self._position}
 
     def load_state(self, tensors: dict[str, Tensor], numbers: dict[str, int]) -> None:
-        """Continue where `state` was taken."""
+        """Continue where `state` was taken; raise ValueError if it belongs to other images."""
+        require_position(tensors["order"], numbers["position"], len(self.pixels))
         self.finish.load_state(tensors)
         self._order = tensors["order"].to(self.pixels.device)
         self.rng.set_state(tensors["rng"].cpu())

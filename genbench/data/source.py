@@ -119,6 +119,17 @@ class Finisher:
             self.transform.rng.set_state(tensors["transform_rng"].cpu())
 
 
+def require_position(order: Tensor, position: int, images: int) -> None:
+    """Raise ValueError unless `order` is one of that many images, and `position` a place in it.
+
+    Before the first batch, the order is empty.
+    """
+    if not 0 <= position <= len(order):
+        raise ValueError(f"position {position} is not in an order of {len(order)} images")
+    if len(order) and not torch.equal(order.cpu().sort().values, torch.arange(images)):
+        raise ValueError(f"its order is not one of {images} images")
+
+
 class TrainingImages(Protocol):
     """Batches of real images in a new random order each epoch."""
 

@@ -26,7 +26,9 @@ def measurements_of_run(contents: RunContents) -> Measurements:
         if not planned.reason:
             grouped.setdefault(cell_name(planned), []).append((planned, contents.cells.results.get(planned.id)))
     damaged = contents.cells.damaged
-    return Measurements(contents.name, {name: _entry(members, damaged) for name, members in grouped.items()})
+    entries = {name: _entry(members, damaged) for name, members in grouped.items()}
+    left_out = {id: CellMeasurements(settings={}, machine={}, failures=[why]) for id, why in contents.left_out.items()}
+    return Measurements(contents.name, {**left_out, **entries})
 
 
 def _entry(members: Iterable[tuple[PlannedCell, CellResult | None]], damaged: Mapping[str, str]) -> CellMeasurements:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from genbench.measure.nvml import POWER_CAP, NvmlUnavailable, gpu_state, open_nvml
-from genbench.results.schema import GpuState, Surroundings
+from genbench.results.schema import GpuState, Surroundings, Window
 
 PROC_STAT = Path("/proc/stat")
 SHARES = (0.5, 0.25, 0.1)  # of processor time taken by others, above which a note reports it
+LONG_WINDOW = 3.0  # times the usual duration of a step, above which a window was interrupted
+_FEWEST_WINDOWS = 4  # from which a usual duration is known
 _LEAST_SECONDS = 1.0  # the kernel counts in hundredths of a second
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
@@ -114,7 +116,7 @@ def disturbance(seen: Surroundings) -> str:
     return " and ".join(word for word, holds in (("throttled", throttled), ("shared", shared)) if holds)
 
 
-def disturbances(seen: Surroundings) -> list[str]:
+def disturbances(seen: Surroundings, windows: Sequence[Window] = ()) -> list[str]:
     """Return notes on interference that may have affected the cell's speed.
 
     On a CPU the criterion is that other processes and the hypervisor took more than a tenth of the time of the
@@ -136,4 +138,26 @@ def disturbances(seen: Surroundings) -> list[str]:
     if any(state.other_processes for state in states):
         most = max(state.other_processes or 0 for state in states)
         notes.append(f"{most} other process{'es' * (most != 1)} used the GPU: its speed is not that of this cell alone")
+    notes += _interruptions(windows)
     return notes
+
+
+def _interruptions(windows: Sequence[Window]) -> list[str]:
+    """Return a note if timed windows took far longer than the others, as those of a process that was stopped do.
+
+    The other criteria do not see this: a stopped process leaves the processors idle. A window is compared with the
+    quartile of the fast ones, because more than half of all may be affected.
+    """
+    timed = [window for window in windows if not window.warmup and window.steps > 0]
+    if len(timed) < _FEWEST_WINDOWS:
+        return []
+    usual = sorted(window.seconds / window.steps for window in timed)[len(timed) // 4]
+    long = [window for window in timed if window.seconds > LONG_WINDOW * usual * window.steps]
+    lost = sum(window.seconds - usual * window.steps for window in long)
+    if lost < _LEAST_SECONDS:
+        return []
+    return [
+        f"{len(long)} of {len(timed)} timed windows took more than {LONG_WINDOW:g} times as long per step as the fast "
+        f"ones, {lost:.1f} s longer together: the process was stopped, or waited, during training, so its speed is not "
+        "that of an undisturbed one"
+    ]

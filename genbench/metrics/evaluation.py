@@ -28,6 +28,7 @@ from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, reproducible
 from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
+from genbench.metrics.returned_values import checked, failure, plain_text
 from genbench.seeds import seeded_generator
 
 _CHUNK = 4096  # feature vectors passed to a classifier's head at a time
@@ -247,24 +248,25 @@ def measure_each(
 def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> list[Estimate | Unavailable]:
     try:
         found: object = resolve(spec.measure)(evaluation)
+        if spec.direction == "each" and isinstance(found, Sequence):
+            return [checked(spec, one) for one in found]
     except ExtractorUnavailable as error:
-        return [Unavailable(spec.name, str(error))]
+        return [Unavailable(spec.name, plain_text(error))]
     except Exception as error:
         return [Unavailable(spec.name, _failure(spec, error))]
-    if spec.direction == "each" and isinstance(found, Sequence):
-        return [_checked(spec, one) for one in found]
-    return [_checked(spec, found)]
+    return [checked(spec, found)]
 
 
 def _failure(spec: MetricSpec, error: Exception) -> str:
     """Return why a metric raised: for those of genbench in plain words, for those of plugins with the exception."""
     if not _is_own(spec):
-        return f"{type(error).__name__}: {error}"
-    if isinstance(error, ValueError) and str(error):
-        return str(error)
+        return failure(error)
+    said = plain_text(error)
+    if isinstance(error, ValueError) and said:
+        return said
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "there was not enough memory to compute it; use fewer images or another device."
-    return f"it could not be computed: {error}" if str(error) else "it could not be computed."
+    return f"it could not be computed: {said}" if said else "it could not be computed."
 
 
 def _is_own(spec: MetricSpec) -> bool:
@@ -274,21 +276,3 @@ def _is_own(spec: MetricSpec) -> bool:
         target = target.keywords.get("target", target.func)
     module = target if isinstance(target, str) else str(getattr(target, "__module__", ""))
     return module.startswith("genbench.metrics.")
-
-
-def _checked(spec: MetricSpec, found: object) -> Estimate | Unavailable:
-    if isinstance(found, Unavailable):
-        return found
-    plugin = f"the plugin of metric '{spec.name}' is at fault"
-    if not isinstance(found, Estimate):
-        return Unavailable(spec.name, f"{plugin}: measure returned {type(found).__name__}, not an Estimate.")
-    name = found.metric if spec.direction == "each" else spec.name
-    if not isinstance(found.value, int | float):
-        return Unavailable(name, f"{plugin}: its value is a {type(found.value).__name__}, not a float.")
-    if spec.direction not in (found.direction, "each"):
-        return Unavailable(
-            name, f"{plugin}: the estimate says that '{found.direction}' is better, the spec '{spec.direction}'."
-        )
-    if not found.finite:
-        return Unavailable(name, f"the value {found.value} is not finite")
-    return found

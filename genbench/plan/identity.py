@@ -33,7 +33,12 @@ def digest(record: CellIdentity | Choice) -> str:
 
 
 def cell_id(identity: CellIdentity) -> str:
-    """Return a readable id: model, loss, dataset and seed, then the digest of the whole identity."""
+    """Return a readable id: model, loss, dataset and seed, then the digest of the whole identity.
+
+    The digest covers the content of the initial weights, not where they are: equal weights give equal ids.
+    """
+    if identity.init_hash and "init_from" in identity.recipe:
+        identity = msgspec.structs.replace(identity, recipe={**identity.recipe, "init_from": ""})
     names = (identity.model.name, identity.loss.name, identity.dataset.name, f"s{identity.seed}")
     return "-".join((*names, digest(identity)))
 

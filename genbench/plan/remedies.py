@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from genbench.api.options import OptionValue
 from genbench.api.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA, Recipe
 from genbench.errors import UsageError, near_miss
-from genbench.plan.initial_weights import file_hash, initial_weights_path
+from genbench.plan.initial_weights import initial_weights_path, weights_hash
 from genbench.plan.targets import Directions, single_value_direction
 
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
@@ -90,6 +90,6 @@ def _text(value: OptionValue) -> str:
 
 
 def initial_hash(recipe: Recipe) -> str:
-    """Return the SHA-256 of the file of initial weights, or an empty string; raise `UsageError` if it is missing."""
+    """Return the hash of the initial weights, or an empty string; raise `UsageError` if they are missing."""
     source = recipe.init_from
-    return file_hash(initial_weights_path(source)) if source else ""
+    return weights_hash(initial_weights_path(source)) if source else ""

@@ -8,7 +8,6 @@ that a fresh child cannot load is quarantined.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from genbench.errors import UsageError
 from genbench.plugins.loader import SPEC_TYPES, LoadedPlugin, Plugin, load_plugin
 from genbench.plugins.spec_transfer import spec_from_data, spec_to_data
 from genbench.process.child import answering, ask_child
+from genbench.results.environment_variables import PLUGIN_TIMEOUT, seconds_from
 
 PLUGIN_SECONDS = 30.0  # time limit for importing one plugin; GENBENCH_PLUGIN_TIMEOUT changes it
 
@@ -29,7 +28,7 @@ def probe(plugins: Sequence[Plugin], seconds: float | None = None) -> list[Loade
 
     `seconds` is the time limit for one plugin; None: GENBENCH_PLUGIN_TIMEOUT, or else `PLUGIN_SECONDS`.
     """
-    limit = seconds or _parse_limit(os.environ.get("GENBENCH_PLUGIN_TIMEOUT", ""))
+    limit = seconds or seconds_from(PLUGIN_TIMEOUT, PLUGIN_SECONDS)
     found: list[LoadedPlugin] = []
     while len(found) < len(plugins):
         waiting = plugins[len(found) :]
@@ -49,16 +48,6 @@ def probe(plugins: Sequence[Plugin], seconds: float | None = None) -> list[Loade
 
 def _accept(arrived: list[LoadedPlugin], line: bytes) -> None:
     arrived.append(_decode(msgspec.json.decode(line)))
-
-
-def _parse_limit(text: str) -> float:
-    try:
-        limit = float(text or PLUGIN_SECONDS)
-    except ValueError:
-        limit = 0.0
-    if not limit > 0:
-        raise UsageError(f"GENBENCH_PLUGIN_TIMEOUT = {text!r} is not valid.", "Set it to a positive number of seconds.")
-    return limit
 
 
 def _decode(answer: dict[str, Any]) -> LoadedPlugin:

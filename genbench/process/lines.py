@@ -6,6 +6,8 @@ import socket
 
 import msgspec
 
+from genbench.results.files import encode_line
+
 
 class Lines:
     """A stream socket that carries one JSON document per line."""
@@ -16,7 +18,7 @@ class Lines:
 
     def send(self, message: msgspec.Struct) -> None:
         """Send one message; raises `OSError` when the other end is closed."""
-        self.socket.sendall(msgspec.json.encode(message) + b"\n")
+        self.socket.sendall(encode_line(message) + b"\n")
 
     def receive(self) -> list[bytes] | None:
         """Wait for data and return the complete lines in it; None when the other end is closed."""

@@ -49,6 +49,7 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
         )
     damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
     damaged |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()}
+    damaged |= {f"run.json: {id}": why for id, why in contents.left_out.items()}
     facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
     return {"path": str(run.path), **facts, "cells": cells, "damaged": damaged}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +15,8 @@ from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import render
 from genbench.report.table.seeds import several
 from genbench.results.cell_names import shown_names
-from genbench.results.schema import HELD_OUT
+from genbench.results.files import read_regular_file
+from genbench.results.schema import HELD_OUT, STATUSES
 from genbench.results.store import RunContents, RunDirectory, atomic_write
 
 
@@ -39,7 +41,7 @@ def write_summary(run: RunDirectory) -> Summary:
         run.contact_sheet_path: lambda: _contact_sheet(run, contents),
         run.path / "report.html": lambda: page(contents, tables, _grids(run, contents)).encode(),
     }
-    summary = Summary(table, [], [])
+    summary = Summary(table, [], _lost_results(run.path / "table.csv", contents))
     for path, make in makers.items():
         try:
             path.parent.mkdir(exist_ok=True)
@@ -51,6 +53,30 @@ def write_summary(run: RunDirectory) -> Summary:
         else:
             summary.written.append(path)
     return summary
+
+
+def _lost_results(previous: Path, contents: RunContents) -> list[str]:
+    """Return a warning if the previous table had values of cells whose results are gone."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(read_regular_file(previous).decode())))
+    except (OSError, ValueError, csv.Error):
+        return []  # there is no previous table, or none that this version can read
+    planned = {cell.id for cell in contents.record.cells} | contents.left_out.keys()
+    lost = [
+        id
+        for row in rows
+        if (id := row.get("id") or "") in planned
+        and row.get("status") in STATUSES
+        and id not in contents.cells.results
+        and id not in contents.cells.damaged
+    ]
+    if not lost:
+        return []
+    named = ", ".join(map(clean, lost[:5])) + (" …" if len(lost) > 5 else "")
+    return [
+        f"the previous tables had results that are no longer in {contents.name}/cells, and the new ones are without "
+        f"them: {named}. Restore the files from a copy, or measure the cells again with `genbench run --resume`."
+    ]
 
 
 def _markdown(tables: Mapping[str, Table]) -> str:
@@ -86,6 +112,6 @@ def _grids(run: RunDirectory, contents: RunContents) -> dict[str, tuple[bytes | 
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular_file(path)
     except OSError:
         return None

@@ -98,12 +98,16 @@ def encode(record: Record) -> bytes:
 
 def encode_json(value: Any, indent: int = 2, sort: bool = False) -> bytes:
     """Return records or plain data as indented JSON, as `encode` does; `sort` orders the names of objects."""
+    return msgspec.json.format(encode_line(value, sort), indent=indent) + b"\n"
+
+
+def encode_line(data: object, sort: bool = False) -> bytes:
+    """Return a record or plain data as JSON in one line, with the same replacements."""
     order: Literal["sorted"] | None = "sorted" if sort else None
     try:
-        data = msgspec.json.encode(value, order=order)
+        return msgspec.json.encode(data, order=order)
     except UnicodeEncodeError:  # a file name or a plugin's message in another encoding
-        data = msgspec.json.encode(_as_utf8(msgspec.to_builtins(value)), order=order)
-    return msgspec.json.format(data, indent=indent) + b"\n"
+        return msgspec.json.encode(_as_utf8(msgspec.to_builtins(data)), order=order)
 
 
 def decode(

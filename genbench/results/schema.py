@@ -62,7 +62,7 @@ class CellIdentity(Record, frozen=True, kw_only=True):
         dict[str, PluginOrigin] | UnsetType,
         Meta(description="metrics from plugins other than the built-in ones, by name"),
     ] = UNSET
-    init_hash: Annotated[str, Meta(description="sha256 of the file of initial weights, or empty")] = ""
+    init_hash: Annotated[str, Meta(description="sha256 of the tensors of the initial weights, or empty")] = ""
     genbench: Annotated[str, Meta(description="version of genbench")]
 
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from genbench.api.evaluation import Unavailable
 from genbench.errors import UsageError, near_miss
+from genbench.results.consistency import (
+    first_difference,
+    problem_of_id,
+    problem_of_plan,
+    problem_of_planned_cell,
+    problem_of_references,
+    problem_of_result,
+    storable,
+)
 from genbench.results.files import (
     DamagedError,
     NewerFormatError,
@@ -23,7 +32,7 @@ from genbench.results.files import (
     read_regular_file,
 )
 from genbench.results.input_files import path_kind
-from genbench.results.schema import CellResult, PlannedCell, Record, ReferenceResult, RunRecord
+from genbench.results.schema import CellIdentity, CellResult, PlannedCell, Record, ReferenceResult, RunRecord
 
 __all__ = [
     "CellFiles",
@@ -61,6 +70,7 @@ class RunContents:
     record: RunRecord
     cells: CellFiles
     references: ReferenceFiles
+    left_out: dict[str, str] = field(default_factory=dict)  # planned cells that cannot be shown, with the reason
 
 
 class RunDirectory:
@@ -107,19 +117,47 @@ class RunDirectory:
 
     @cached_property
     def record(self) -> RunRecord:
-        """The plan and the environment, from run.json."""
+        """The plan and the environment, from run.json, without the cells in `damaged_plan`."""
+        damaged = self.damaged_plan
+        return msgspec.structs.replace(
+            self._whole_record,
+            cells=[cell for number, cell in enumerate(self._whole_record.cells) if number not in damaged],
+        )
+
+    @cached_property
+    def damaged_plan(self) -> dict[int, str]:
+        """The cells of run.json that no genbench can have planned, by their position, with the reason."""
+        found = [(number, problem_of_planned_cell(cell)) for number, cell in enumerate(self._whole_record.cells)]
+        problems = {number: problem for number, problem in found if problem}
+        if problems and len(problems) == len(found):
+            raise self._damaged_plan_error(f"cells.0: {problems[0]}")
+        return problems
+
+    def require_whole_plan(self) -> None:
+        """Raise `UsageError` if a cell of the plan is damaged: readers leave it out, but a run cannot."""
+        for number, problem in self.damaged_plan.items():
+            raise self._damaged_plan_error(f"cells.{number}: {problem}")
+
+    def _damaged_plan_error(self, problem: object) -> UsageError:
+        return UsageError(
+            f"{self.record_path} is damaged: {problem}.",
+            "Restore it from a copy, or run again with another --out; the files in cells/ are unchanged.",
+        )
+
+    @cached_property
+    def _whole_record(self) -> RunRecord:
         try:
-            return decode(read_regular_file(self.record_path), RunRecord)
+            record = decode(read_regular_file(self.record_path), RunRecord)
+            if problem := problem_of_plan(record):
+                raise DamagedError(problem)
+            return record
         except OSError as error:
             cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
             raise UsageError(f"{self.record_path} cannot be read: {error.strerror}.", cure) from error
         except NewerFormatError as error:
             raise UsageError(f"{self.record_path} {error}.", "Upgrade genbench to read this run.") from error
         except DamagedError as error:
-            raise UsageError(
-                f"{self.record_path} is damaged: {error}.",
-                "Restore it from a copy, or run again with another --out; the files in cells/ are unchanged.",
-            ) from error
+            raise self._damaged_plan_error(error) from error
 
     @property
     def record_path(self) -> Path:
@@ -170,30 +208,44 @@ class RunDirectory:
     def write_cell(self, result: CellResult) -> None:
         """Write a cell's result atomically; raise `UsageError` if the write fails.
 
-        An estimate that is not finite becomes an `Unavailable`, because JSON cannot represent it.
+        Numbers that a reader would refuse are left out, see `genbench.results.consistency.storable`.
         """
-        finite = [estimate for estimate in result.estimates if estimate.finite]
-        if len(finite) < len(result.estimates):
-            lost = [Unavailable(e.metric, f"its value was {e.value}") for e in result.estimates if not e.finite]
-            result = msgspec.structs.replace(result, estimates=finite, unavailable=[*result.unavailable, *lost])
-        self._write(self.cell_path(result.id), result)
+        self._write(self.cell_path(result.id), storable(result))
 
     def write_reference(self, result: ReferenceResult) -> None:
         """Write a dataset's reference rows atomically; raise `UsageError` if the write fails."""
         self._write(self.reference_path(result.id), result)
 
     def read_cells(self) -> CellFiles:
-        """Read every cell's result; a damaged file is listed, never fatal."""
-        return _read_all(self.path / "cells", CellResult)
+        """Read every cell's result; a damaged file is listed, never fatal.
+
+        Raises `UsageError` if the folder cannot be listed, as does `read_references`.
+        """
+        return _read_all(self.path / "cells", CellResult, self._problem_of_result)
 
     def read_references(self) -> ReferenceFiles:
         """Read every dataset's reference rows; a damaged file is listed, never fatal."""
-        return _read_all(self.path / "references", ReferenceResult)
+        return _read_all(self.path / "references", ReferenceResult, problem_of_references)
 
     def read(self) -> RunContents:
         """Read the plan and all results."""
         name = self.path.name or self.path.resolve().name  # '.' has no name of its own
-        return RunContents(name, self.record, self.read_cells(), self.read_references())
+        left_out = {
+            _id_or_position(self._whole_record.cells[number].id, number): f"its entry in run.json is damaged: {problem}"
+            for number, problem in self.damaged_plan.items()
+        }
+        return RunContents(name, self.record, self.read_cells(), self.read_references(), left_out)
+
+    def _problem_of_result(self, result: CellResult) -> str:
+        if problem := problem_of_result(result):
+            return problem
+        planned = self._planned_identities.get(result.id)
+        differing = first_difference(result.identity, planned) if planned is not None else ""
+        return f"its identity.{differing} is not that of the cell in run.json" if differing else ""
+
+    @cached_property
+    def _planned_identities(self) -> dict[str, CellIdentity]:
+        return {cell.id: cell.identity for cell in self.record.cells} if self.record_path.is_file() else {}
 
     def find_cell(self, part: str) -> PlannedCell:
         """Return the planned cell with this id, or else the only one with this model or variant, or with it in its id.
@@ -217,8 +269,8 @@ class RunDirectory:
         )
 
     def _path(self, folder: str, id: str, suffix: str) -> Path:
-        if not id or id.startswith(".") or Path(id).name != id:
-            raise UsageError(f"{self.record_path} is damaged: {id!r} cannot be the id of a cell.")
+        if problem := problem_of_id(id):
+            raise UsageError(f"{self.record_path} is damaged: {problem}.")
         return self.path / folder / (id + suffix)
 
     def _write(self, path: Path, record: Record) -> None:
@@ -248,10 +300,12 @@ def find_runs(directory: str | Path) -> list[Path]:
         return []
 
 
-def _read_all(folder: Path, record_type: type[RecordType]) -> RecordFiles[RecordType]:
+def _read_all(
+    folder: Path, record_type: type[RecordType], problem_of: Callable[[RecordType], str]
+) -> RecordFiles[RecordType]:
     results: dict[str, RecordType] = {}
     damaged: dict[str, str] = {}
-    for path in sorted(folder.glob("[!.]*.json")):
+    for path in _record_paths(folder):
         try:
             result: Any = decode(read_regular_file(path), record_type)
         except OSError as error:
@@ -259,10 +313,13 @@ def _read_all(folder: Path, record_type: type[RecordType]) -> RecordFiles[Record
         except (DamagedError, NewerFormatError) as error:
             damaged[path.stem] = str(error)
         else:
-            if result.id == path.stem:
-                results[path.stem] = result
+            problem = problem_of(result)
+            if result.id != path.stem:
+                problem = f"it contains the result of {result.id[:100]!r}"
+            if problem:
+                damaged[path.stem] = problem
             else:
-                damaged[path.stem] = f"it contains the result of {result.id!r}"
+                results[path.stem] = result
     return RecordFiles(results, damaged)
 
 
@@ -271,6 +328,28 @@ def _already_a_run(path: Path) -> UsageError:
         f"{path} already contains a run.",
         f"Continue it with `genbench run --resume {path}`, or choose another --out.",
     )
+
+
+def _record_paths(folder: Path) -> list[Path]:
+    """Return the paths of the records in a folder, none if it is missing.
+
+    Raises `UsageError` if it cannot be listed: that is not the same as a folder without results.
+    """
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - unlike `Path.glob`, it reports errors
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be listed: {error.strerror}, so its results cannot be read.",
+            "Restore it, or make it readable.",
+        ) from error
+    return [folder / name for name in names if name.endswith(".json") and not name.startswith(".")]
+
+
+def _id_or_position(id: str, number: int) -> str:
+    """Return the name of a damaged entry of a plan, whose id may be what is damaged."""
+    return f"cell {number}" if problem_of_id(id) else id
 
 
 def _cannot_write(path: Path, error: OSError, otherwise: str) -> UsageError:

@@ -23,6 +23,8 @@ from genbench.cell.run import execute_cell
 from genbench.process.messages import Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import StopRequested, WorkerChannel
+from genbench.results.consistency import storable
+from genbench.results.files import encode_line
 from genbench.results.schema import CellResult, Status
 from genbench.runner.rendezvous import ranks_file
 from genbench.train.process_group import Group, MainRankError
@@ -85,7 +87,7 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
             group.barrier()
             job = msgspec.structs.replace(job, start_seconds=time.monotonic() - launched)
             with contextlib.suppress(MainRankError):
-                result = execute_cell(job, channel, group)
+                result = storable(execute_cell(job, channel, group))
             if result is not None and result.status in ("failed", "oom"):
                 _exit_early(folder, rank, FailureReport(result.status, result.reason, None if rank else result))
             # All ranks learn how it ended, so that a run on another machine knows whether the cell is done.
@@ -103,7 +105,7 @@ def train_rank(encoded: bytes, connection: socket.socket, folder: str, launcher:
         channel.handle_exception(error)
         _exit_early(folder, rank, FailureReport(*diagnose(error)))
     done_path(folder, rank).touch()
-    return msgspec.json.encode(result) if rank == 0 else None
+    return encode_line(result) if rank == 0 else None
 
 
 def _job_of_rank(job: Job) -> Job:
@@ -141,5 +143,5 @@ def _process_group(device_name: str, folder: str) -> Iterator[Group]:
 
 def _exit_early(folder: str, rank: int, report: FailureReport) -> None:
     with contextlib.suppress(OSError):
-        report_path(folder, rank).write_bytes(msgspec.json.encode(report))
+        report_path(folder, rank).write_bytes(encode_line(report))
     raise ExitedEarly(report.reason)

@@ -28,15 +28,17 @@ from genbench.process.messages import (
 )
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.cell_names import shown_names
+from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
+from genbench.runner import log_file
 from genbench.runner.executor import Executor
 from genbench.runner.worker_monitor import WorkerExit
 from genbench.trackers.dispatch import Trackers
 
 FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
 
-CHECKPOINT_SECONDS = 30.0  # training is saved this often; GENBENCH_CHECKPOINT_SECONDS changes it
+SAVED_EVERY = 30.0  # seconds between checkpoints; GENBENCH_CHECKPOINT_SECONDS changes it
 
 
 class Display(Protocol):
@@ -121,6 +123,7 @@ class Supervisor:
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
         self.catalogue, self.device = catalogue, device
+        self.checkpoint_seconds = seconds_from(CHECKPOINT_SECONDS, SAVED_EVERY, zero=True)
         self.names = shown_names(record.cells)
 
     def execute(self) -> None:
@@ -148,10 +151,11 @@ class Supervisor:
     def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
         self.display.cell_started(index, total, self.names[cell.id], expected_steps(cell))
         self.trackers.send_event("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
-        log = str(self.run_directory.log_path(cell.id))
-        job = self._job(names_in_use(cell.identity), task="cell", log=log, cell=cell)
+        log = self.run_directory.log_path(cell.id)
+        job = self._job(names_in_use(cell.identity), task="cell", log=str(log), cell=cell)
         kills_before = kernel_memory_kills()
         worker_exit = self.executor.run(job, lambda message: self._handle(cell, message), self.record.timeout)
+        log_file.shorten(log)
         if worker_exit.finished is not None and worker_exit.finished.cell is not None:
             result = worker_exit.finished.cell
         elif self.executor.stop_requested:
@@ -205,6 +209,7 @@ class Supervisor:
         names: list[tuple[Kind, str]] = [("datasets", planned.dataset.name), *(("metrics", m) for m in planned.metrics)]
         job = self._job(names, task="reference", log=str(log), reference=planned)
         worker_exit = self.executor.run(job, lambda message: None, self.record.timeout)
+        log_file.shorten(log)
         if worker_exit.finished is not None and worker_exit.finished.reference is not None:
             try:
                 self.run_directory.write_reference(worker_exit.finished.reference)
@@ -222,12 +227,13 @@ class Supervisor:
             threads=self.record.threads or default_threads(),
             memory_limit=self.record.memory_limit,
             rendezvous=self.record.rendezvous,
-            checkpoint_seconds=float(os.environ.get("GENBENCH_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)),
+            checkpoint_seconds=self.checkpoint_seconds,
             **fields,  # type: ignore[arg-type]
         )
 
     def _handle(self, cell: PlannedCell, message: Message) -> None:
         """Pass a worker's message to the display and the trackers, while the worker waits for the answer."""
+        log_file.shorten(self.run_directory.log_path(cell.id))
         if isinstance(message, Activity):
             self.display.cell_activity(message.text)
         elif isinstance(message, Progress):

@@ -22,6 +22,7 @@ from genbench.process.messages import (
     Stopped,
 )
 from genbench.process.worker_channel import StopRequested, WorkerChannel
+from genbench.results.consistency import storable
 from genbench.runner.torchrun import processes_of, train_together
 from genbench.train.torch_setup import set_up_torch
 
@@ -69,7 +70,7 @@ def _result(job: Job, channel: WorkerChannel) -> Finished:
         return Finished(reference=measure_reference(job, channel))
     if max(processes_of(job)) > 1:
         return train_together(job, channel)
-    return Finished(cell=execute_cell(job, channel))
+    return Finished(cell=storable(execute_cell(job, channel)))
 
 
 def _redirect(log: str) -> None:

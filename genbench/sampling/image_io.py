@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -167,13 +168,31 @@ def _write_arrays(path: Path, pixels: Tensor, labels: Tensor | None, originals: 
 
 
 def _write_folder(path: Path, pixels: Tensor, classes: Sequence[str] | None, originals: Tensor | None) -> None:
+    """Write one file for each image; after an error, remove them, so that the folder can be used again."""
     digits = max(5, len(str(len(pixels) - 1)))
-    for index, image in enumerate(pixels):
-        folder = path if classes is None else path / classes[index]
-        folder.mkdir(parents=True, exist_ok=True)
-        _to_pillow(image).save(folder / f"{index:0{digits}}.png")
-        if originals is not None:
-            _to_pillow(originals[index]).save(folder / f"{index:0{digits}}-original.png")
+    existed, written = path.is_dir(), list[Path]()
+    try:
+        for index, image in enumerate(pixels):
+            folder = path if classes is None else path / classes[index]
+            folder.mkdir(parents=True, exist_ok=True)
+            pair = {"": image} if originals is None else {"": image, "-original": originals[index]}
+            for suffix, drawn in pair.items():
+                written.append(folder / f"{index:0{digits}}{suffix}.png")
+                _to_pillow(drawn).save(written[-1])
+    except BaseException:
+        _remove(path, written, keep=existed)
+        raise
+
+
+def _remove(path: Path, written: Sequence[Path], keep: bool) -> None:
+    """Remove files, their folders below `path` where these are empty, and `path` itself unless it is to be kept."""
+    for file in written:
+        with contextlib.suppress(OSError):
+            file.unlink()
+    folders = {file.parent for file in written if file.parent != path} | (set() if keep else {path})
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _class_folders(trained: TrainedModel, labels: Tensor | None) -> list[str] | None:

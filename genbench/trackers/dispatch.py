@@ -7,9 +7,7 @@ fault (an exception, a crash, falling behind, not ending) becomes a warning, and
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 import select
 import signal
 import socket
@@ -24,6 +22,8 @@ from genbench.errors import UsageError
 from genbench.plugins.loader import Plugin
 from genbench.process.lines import Lines
 from genbench.process.spawn import ChildProcess, calling
+from genbench.results.environment_variables import REPORTER_TIMEOUT, seconds_from
+from genbench.results.files import encode_line
 from genbench.results.schema import Choice
 from genbench.results.store import RunDirectory
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
@@ -101,7 +101,7 @@ class TrackerProcess:
             self._warn_once("is too far behind: windows are dropped")
             return
         self._enqueue(event)
-        limit = WINDOW_SECONDS if window else _limit(EVENT_SECONDS)
+        limit = WINDOW_SECONDS if window else seconds_from(REPORTER_TIMEOUT, EVENT_SECONDS)
         answered = self.wait_until_answered(time.monotonic() + limit if caught_up else 0.0)
         if caught_up and not (answered or self.disabled):
             self._warn_once(f"takes longer than {limit:g} s: its work may slow down the windows timed meanwhile")
@@ -136,7 +136,7 @@ class TrackerProcess:
         self._lines.socket.close()
 
     def _enqueue(self, message: TrackerSetup | TrackerEvent) -> None:
-        self._queue.append(msgspec.json.encode(message) + b"\n")
+        self._queue.append(encode_line(message) + b"\n")
         self._unanswered += 1
 
     def _write(self) -> None:
@@ -189,7 +189,7 @@ class Trackers:
         """Start a process for each; raise `UsageError` where one lacks what it needs."""
         for choice, plugin in chosen:
             self._all.append(TrackerProcess(choice, plugin, run, self._warn))
-        deadline = time.monotonic() + _limit(START_SECONDS)
+        deadline = time.monotonic() + seconds_from(REPORTER_TIMEOUT, START_SECONDS)
         for tracker in self._all:
             tracker.wait_until_ready(deadline)
         for tracker in self._all:
@@ -209,7 +209,7 @@ class Trackers:
 
     def end(self, interrupted: bool) -> None:
         """Send the end of the run, and wait until all of them have written what they hold back."""
-        deadline = time.monotonic() + _limit(END_SECONDS)
+        deadline = time.monotonic() + seconds_from(REPORTER_TIMEOUT, END_SECONDS)
         for tracker in self._all:
             tracker.send_last_event(TrackerEvent("run_finished", fields={"interrupted": interrupted}))
         for tracker in self._all:
@@ -228,9 +228,3 @@ class Trackers:
     ) -> None:
         for tracker in self._all:
             tracker.kill()
-
-
-def _limit(seconds: float) -> float:
-    with contextlib.suppress(ValueError):
-        return float(os.environ.get("GENBENCH_REPORTER_TIMEOUT", "")) or seconds
-    return seconds

@@ -24,7 +24,7 @@ from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
-from genbench.plan.initial_weights import file_hash, initial_weights_path
+from genbench.plan.initial_weights import initial_weights_path, is_unchanged
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer
@@ -225,13 +225,13 @@ def load_initial_weights(source: str, expected_hash: str, networks: Mapping[str,
 
     Args:
         source: RUN:CELL or a file, as in the recipe's `init_from`; may be empty.
-        expected_hash: SHA-256 of the file when the run was planned; empty: not checked.
+        expected_hash: hash of the weights when the run was planned; empty: not checked.
         networks: receive the weights.
     """
     if not source:
         return None
     path = initial_weights_path(source)
-    if expected_hash and file_hash(path) != expected_hash:
+    if expected_hash and not is_unchanged(path, expected_hash):
         raise UsageError(
             f"{path} has changed since this run was planned.", "Restore it, or start a new run from the new weights."
         )

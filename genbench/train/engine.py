@@ -152,6 +152,15 @@ class Engine:
         fresh = 1 + sum(player.phase.repeats - 1 for player in self.players)
         return fresh * self.data.batch_size
 
+    def counts_after(self, steps: int) -> tuple[int, dict[str, int]]:
+        """Return the real images consumed, and the updates of each phase, after that many steps from the start."""
+        draws, updates = steps, {}
+        for player in self.players:
+            runs = -(-steps // player.phase.every)  # it is due in steps 0, every, 2 every, …
+            draws += runs * (player.phase.repeats - 1)
+            updates[player.phase.name] = runs * player.phase.repeats if player.optimizer is not None else 0
+        return draws * self.data.batch_size, updates
+
     def step(self) -> None:
         """Run every phase that is due; reads nothing on the host."""
         if self.rules.schedule is not None:

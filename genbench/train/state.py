@@ -115,6 +115,11 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
         index, _, key = name.partition(".")
         saved.setdefault(int(index), {})[key] = tensor
     places = [(parameter, group) for group in optimizer.param_groups for parameter in group["params"]]
+    shapes = {number: (parameter.shape, torch.Size([])) for number, (parameter, _) in enumerate(places)}
+    for place, tensors_of_place in saved.items():
+        for key, value in tensors_of_place.items():
+            if value.shape not in shapes.get(place, ()):
+                raise ValueError(f"the optimiser's state {place}.{key} does not belong to this network")
     for number, (parameter, group) in enumerate(places):
         wanted: dict[str, Tensor] = saved.get(number, {})
         if not wanted and parameter not in optimizer.state:

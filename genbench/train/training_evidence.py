@@ -78,5 +78,8 @@ class TrainingEvidence:
         return dict(self._before)
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore `state` from a checkpoint."""
+        """Restore `state` from a checkpoint; raise ValueError if it belongs to other networks."""
+        for name, parameter in self._before.items():
+            if name not in tensors or tensors[name].shape != parameter.shape:
+                raise ValueError(f"it has no initial value of {name} with its shape")
         self._before = {name: tensors[name].to(p.device) for name, p in self._before.items()}

@@ -38,6 +38,9 @@ def test_other_names_are_rejected(name: Any) -> None:
 @pytest.mark.parametrize(
     ("spec", "base", "change", "why"),
     [
+        (genbench.ModelSpec, MODEL, {"name": "m" * 300}, r"has a name of 300 characters[\s\S]*at most 50"),
+        (genbench.LossSpec, LOSS, {"name": "m" * 51}, r"has a name of 51 characters"),
+        (genbench.DatasetSpec, DATASET, {"name": "m" * 51}, r"has a name of 51 characters"),
         (genbench.ModelSpec, MODEL, {"summary": 3}, "summary must be str"),
         (genbench.ModelSpec, MODEL, {"conditional": "yes"}, "conditional must be bool"),
         (genbench.ModelSpec, MODEL, {"latent_dim": True}, "latent_dim must be int"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
+import warm
 from torch import Tensor
 
 from genbench.api.images import Images
@@ -10,6 +14,7 @@ from genbench.cell.collapse import (
     JUDGED_FROM,
     MODES_JUDGED_FROM,
     median_nearest_distance,
+    posterior_collapse,
     signs_of_collapse,
 )
 from genbench.data.loading import LoadedData
@@ -66,5 +71,38 @@ def test_samples_in_one_known_mode_are_a_collapse_however_much_they_differ() -> 
     assert "in 50 of 1,000 modes" in of(50, 1000)
     assert not of(2, 8)
     assert not of(51, 1000)
-    assert not of(0, 8)  # in no mode at all: badly trained, not collapsed
+    assert "in none of 8 modes" in of(0, 8)  # a clump beside all modes
+    assert not of(1, 1)
+    assert not of(0, 8, images_seen=MODES_JUDGED_FROM - 1)
     assert not of(1, 8, images_seen=MODES_JUDGED_FROM - 1)
+
+
+def test_a_posterior_that_ignores_the_images_is_a_collapse_of_the_posterior() -> None:
+    rng = torch.Generator().manual_seed(5)
+    ignoring = 0.05 * torch.randn(300, 20, generator=rng)  # variance 0.0025, below the threshold of 0.01
+    one_active = torch.cat([torch.randn(300, 1, generator=rng), ignoring[:, 1:]], 1)
+    assert "none of the 20 latents is active" in posterior_collapse(ignoring, JUDGED_FROM)
+    assert not posterior_collapse(one_active, JUDGED_FROM)
+    assert not posterior_collapse(ignoring, JUDGED_FROM - 1)
+    assert not posterior_collapse(ignoring[:1], JUDGED_FROM)
+
+
+@pytest.mark.slow
+def test_a_vae_with_a_huge_beta_says_that_its_posterior_has_collapsed(tmp_path: Path) -> None:
+    common = (
+        "--models",
+        "vae",
+        "--set",
+        "vae.hidden=16",
+        "--profile",
+        "smoke",
+        "--images",
+        "10000",
+        "--metrics",
+        "none",
+    )
+    for beta, expected in ((1, 0), (1000, 1)):
+        done = warm.run(*common, "--threads", "1", "--set", f"elbo.beta={beta}", out=tmp_path / f"run-{beta}")
+        (cell,) = done.run_cells
+        assert cell.status == "ok"
+        assert sum(note.startswith("posterior collapse: ") for note in cell.notes) == expected

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
+from checkpoint_files import numbers_of, with_numbers
+from mutations import mutations
 
 from genbench.cell.training_loop import Training
 from genbench.data.loading import LoadedData
@@ -77,3 +80,45 @@ def test_a_longer_training_is_saved_at_its_end(catalogue: Catalogue, tmp_path: P
     path = tmp_path / "cell.resume.safetensors"
     training(catalogue, path, checkpoint_seconds=0).run(cast("WorkerChannel", Silent()))
     assert path.exists()
+
+
+def test_no_number_of_a_checkpoint_is_believed_against_the_plan(catalogue: Catalogue, tmp_path: Path) -> None:
+    """Each number is changed, with the right checksum: the checkpoint resumes exactly, or is a ValueError."""
+    path = tmp_path / "cell.resume.safetensors"
+    training(catalogue, path, checkpoint_seconds=0).run(cast("WorkerChannel", Silent()))
+    again = training(catalogue, path, checkpoint_seconds=30)
+    numbers = numbers_of(path)
+    refused = 0
+    for mutation in mutations(numbers):
+        if mutation.where.startswith("python_rng.1.") or mutation.where.startswith("notes.curves."):
+            continue  # any such number is possible
+        with_numbers(path, mutation.document)
+        again.windows = []
+        try:
+            again.resume()
+        except ValueError:
+            refused += 1
+            continue
+        assert again.engine.step_number == STEPS, mutation.where
+        assert again.engine.images_seen == sum(window.images for window in again.windows), mutation.where
+        assert [player.updates for player in again.engine.players] == [STEPS], mutation.where
+        assert isinstance(again.stopped_early, bool)
+    assert refused > 100
+    with_numbers(path, numbers)
+    again.resume()
+
+
+def test_a_checkpoint_beyond_the_plan_is_refused(catalogue: Catalogue, tmp_path: Path) -> None:
+    path = tmp_path / "cell.resume.safetensors"
+    training(catalogue, path, checkpoint_seconds=0).run(cast("WorkerChannel", Silent()))
+    shorter = training(catalogue, path, checkpoint_seconds=30)
+    shorter.total_steps = STEPS - 1
+    with pytest.raises(ValueError, match=r"it states 3 steps, more than the 2 of the plan"):
+        shorter.resume()
+
+
+def test_a_pipe_in_place_of_a_checkpoint_does_not_block(catalogue: Catalogue, tmp_path: Path) -> None:
+    path = tmp_path / "cell.resume.safetensors"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="not a regular file"):
+        training(catalogue, path, checkpoint_seconds=30).resume()

@@ -245,3 +245,25 @@ def test_the_environment_as_json() -> None:
     facts = json.loads(done.stdout)
     assert facts["default_threads"] >= 1
     assert {"python", "torch"} <= set(json.dumps(facts).replace('"', " ").split())
+
+
+def test_a_working_directory_that_was_deleted_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert root.invoke(["run", "--resume", str(tmp_path / "run")]) == ExitCode.USAGE
+    assert "The working directory no longer exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--out", "--resume"])
+def test_a_run_directory_whose_name_is_not_unicode_is_refused(
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["run", flag, "bad-\udcff", *(["--models", "vae"] if flag == "--out" else [])]
+    assert root.invoke(arguments) == ExitCode.USAGE
+    assert f"{flag} bad-\\udcff is not valid UTF-8" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

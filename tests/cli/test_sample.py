@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from genbench.builtin.families.adversarial import Adversarial
 from genbench.cli import invoke
 from genbench.plugins.catalogue import discover
 from genbench.results.store import RunDirectory
+from genbench.sampling.image_io import _write_folder, parse_destination
 
 # Images whose grey level is 17 times their class, except for the first pixel, which shows the first latent.
 PAINT = """
@@ -297,3 +300,30 @@ def test_a_cell_that_collapsed_is_sampled_with_a_note(trained, tmp_path, capsys)
     finally:
         path.write_bytes(kept)
     assert "Note: this cell has status 'collapsed': all alike" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_folder_that_could_not_be_completed_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool
+) -> None:
+    place, saved = tmp_path / "out", Image.Image.save
+    if existed:
+        place.mkdir()
+
+    def until_full(image: Image.Image, path: Path, **options: object) -> None:
+        if path.name.startswith("00003"):
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved(image, path, **options)
+
+    pixels = torch.zeros(6, 1, 8, 8, dtype=torch.uint8)
+    for classes in (None, ["a", "b", "a", "b", "a", "b"]):
+        with monkeypatch.context() as patch:
+            patch.setattr(Image.Image, "save", until_full)
+            with pytest.raises(OSError, match="No space left"):
+                _write_folder(place, pixels, classes, pixels)
+        assert place.is_dir() is existed
+        assert list(tmp_path.rglob("*.png")) == []
+    assert parse_destination(f"{place}/", animated=False).form == "folder"
+    _write_folder(place, pixels, None, None)
+    assert len(list(place.iterdir())) == 6

@@ -324,3 +324,19 @@ def test_a_folder_is_decoded_once_and_again_when_a_file_changes(cache: Path, tmp
     (photos / "2.png").rename(photos / "1.png")
     (photos / "swap").rename(photos / "2.png")
     assert load_data(choice, (1, 4, 4), catalogue).train_pixels[1:3, 0, 0, 0].tolist() == [20, 10]
+
+
+@pytest.mark.parametrize(
+    ("declared", "count", "said"),
+    [
+        (2, 3, "a label is 2, but the spec declares 2 classes, whose labels are 0 to 1"),
+        (None, 10**12, "at most 100,000 classes"),
+    ],
+)
+def test_a_label_beyond_the_classes_names_the_dataset(cache: Path, declared: int | None, count: int, said: str) -> None:
+    acme = Acme()
+    labels = np.arange(10) % 3 if count == 3 else np.full(10, count)
+    pixels = np.ones((10, 1, 4, 4), dtype=np.uint8)
+    acme.load = lambda options, cache: ImageData(Images(pixels, labels), Images(pixels, labels))  # type: ignore[method-assign]
+    with pytest.raises(DataError, match=f"Dataset 'acme', split 'train': .*{said}"):
+        acme.start(classes=declared)

@@ -19,7 +19,7 @@ from genbench.measure.interference import (
     disturbances,
     read_processor_times,
 )
-from genbench.results.schema import GpuState, Surroundings
+from genbench.results.schema import GpuState, Surroundings, Window
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -185,3 +185,46 @@ def test_energy_is_read_from_the_same_library(gpu: pytest.MonkeyPatch) -> None:
     gpu.setitem(sys.modules, "pynvml", fake_nvml())
     with pytest.raises(EnergyUnavailable, match="no energy counter"):
         open_meter(GPU)
+
+
+def windows(*seconds: float, steps: int = 10) -> list[Window]:
+    return [
+        Window(step=steps * n, steps=steps, images=32 * steps, seconds=each, warmup=n == 1)
+        for n, each in enumerate(seconds, start=1)
+    ]
+
+
+def test_windows_of_a_stopped_process_are_noted() -> None:
+    """Seven windows of four seconds among others of half a second: the processors were idle meanwhile."""
+    quiet = Surroundings(own=0.5, others=0.01, stolen=0.0)
+    (note,) = disturbances(quiet, windows(0.5, *[0.5] * 32, *[4.0] * 7))
+    assert note.startswith(
+        "7 of 39 timed windows took more than 3 times as long per step as the fast ones, 24.5 s longer"
+    )
+    assert disturbances(quiet, windows(0.5, *[0.5] * 12, *[4.0] * 27))  # even where most windows are affected
+
+
+def test_a_single_stop_of_any_length_is_noted() -> None:
+    (note,) = disturbances(Surroundings(), windows(0.5, *[0.5] * 38, 32.0))
+    assert note.startswith("1 of 39 timed windows")
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        [4.0, *[0.5] * 39],  # a long warm-up
+        [0.5, *[0.5] * 30, *[1.2] * 9],  # less than three times as long
+        [0.02, *[0.02] * 38, 0.5],  # less than a second
+        [0.5, 0.5, 4.0, 0.5],  # too few to know what is usual
+        [],
+    ],
+)
+def test_other_windows_are_not_interruptions(seconds: list[float]) -> None:
+    assert disturbances(Surroundings(), windows(*seconds)) == []
+
+
+def test_a_window_with_fewer_steps_is_compared_by_step() -> None:
+    short = Window(step=500, steps=1, images=32, seconds=4.9)  # cut by the time limit of a window
+    assert disturbances(Surroundings(), [*windows(*[0.5] * 20), short])
+    last = Window(step=500, steps=1, images=32, seconds=0.05)
+    assert not disturbances(Surroundings(), [*windows(*[0.5] * 20), last])

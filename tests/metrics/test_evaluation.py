@@ -405,3 +405,64 @@ def test_errors_inside_built_in_metrics_are_told_without_their_type(
     _, (missing,) = measure([spec], evaluation(), reconstructs=False)
     assert "too few" in missing.reason or "not enough memory" in missing.reason
     assert type(error).__name__ not in missing.reason
+
+
+# What a plugin's metric returns becomes part of a result
+
+
+def estimate(**changes: Any) -> Any:
+    fields: dict[str, Any] = {"metric": "m", "value": 1.0, "standard_error": None, "n": 1, "direction": "higher"}
+    return lambda evaluation: Estimate(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        (estimate(value=10**400), "an integer of 1329 bits is not finite, or too large"),
+        (estimate(value=1e200), "too large"),
+        (estimate(protocol={"k": math.nan}), "protocol has nan for 'k'"),
+        (estimate(protocol={"k": math.inf}), "protocol has inf for 'k'"),
+        (estimate(protocol={"k": 10**400}), "protocol has an integer of 1329 bits for 'k'"),
+        (estimate(protocol={"k": torch.ones(1)}), "protocol has a Tensor for 'k'"),
+        (estimate(protocol=[1]), "protocol is a list"),
+        (estimate(n=-1), "number of images is -1"),
+        (estimate(n=10**400), "number of images is an integer of 1329 bits"),
+        (estimate(n="many"), "number of images is many"),
+        (estimate(standard_error="small"), "an error, bias or null is a str"),
+        (estimate(metric="m" * 300), "its name is not a text of 1 to 200 characters"),
+        (estimate(metric=None), "its name is not a text"),
+        (estimate(direction="up"), "'up' is better"),
+    ],
+)
+def test_what_cannot_be_stored_costs_only_its_metric(wrong: Any, named: str) -> None:
+    estimates, (reason,) = ask(wrong, value(2.0))
+    assert [e.value for e in estimates] == [2.0]
+    assert named in reason.reason
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [OSError("no file \udcff"), ExtractorUnavailable("get \udcff"), Unspeakable()])
+def test_any_text_of_an_exception_can_be_stored(error: Exception) -> None:
+    def broken(given: Evaluation) -> Estimate:
+        raise error
+
+    _, (reason,) = ask(broken)
+    assert reason.reason.encode()
+
+
+def test_text_that_is_not_unicode_is_escaped() -> None:
+    estimates, (reason,) = ask(
+        estimate(protocol={"file \udcff": "a\udcfe"}), lambda _: Unavailable("m\udcff", "\udcff")
+    )
+    assert estimates[0].protocol == {"file \\udcff": "a\\udcfe"}
+    assert reason == Unavailable("m\\udcff", "\\udcff")
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    estimates, _ = ask(estimate(value=np.float64(2.0), protocol={"k": np.float64(3.0)}, standard_error=math.nan))
+    assert type(estimates[0].value) is type(estimates[0].protocol["k"]) is float
+    assert estimates[0].standard_error is None

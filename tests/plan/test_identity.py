@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genbench.api.specs import LONGEST_NAME
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, digest, origin, reference_id
 from genbench.plugins.loader import Plugin
+from genbench.results.consistency import problem_of_id
 from genbench.results.schema import CellIdentity, Choice, PluginOrigin
 
 ORIGIN = PluginOrigin(plugin="builtin", distribution="genbench", version="0.1.0")
@@ -102,3 +104,19 @@ def test_built_in_plugins_share_one_origin_and_others_keep_their_names() -> None
     assert origin(built_in) == ORIGIN
     installed = Plugin("acme", "entry-point", "acme_gan", "acme-gan", "1.2")
     assert origin(installed) == PluginOrigin(plugin="acme", distribution="acme-gan", version="1.2")
+
+
+def test_the_longest_names_give_an_id_that_can_be_the_name_of_a_file() -> None:
+    longest = msgspec.structs.replace(IDENTITY.model, name="m" * LONGEST_NAME)
+    identity = msgspec.structs.replace(IDENTITY, model=longest, loss=longest, dataset=longest, seed=2**31 - 1)
+    assert problem_of_id(cell_id(identity)) == ""
+
+
+def test_equal_initial_weights_give_one_id_wherever_they_are() -> None:
+    def of(source: str, content: str) -> str:
+        recipe = {**IDENTITY.recipe, "init_from": source}
+        return cell_id(msgspec.structs.replace(IDENTITY, recipe=recipe, init_hash=content))
+
+    assert of("a:vae", "0" * 64) == of("b.safetensors", "0" * 64)
+    assert of("a:vae", "0" * 64) != of("a:vae", "1" * 64)
+    assert of("a:vae", "0" * 64) != of("", "")

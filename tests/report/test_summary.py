@@ -95,3 +95,18 @@ def test_reporting_needs_neither_torch_nor_numpy_nor_much_memory(run: RunDirecto
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[] True\n"
+
+
+def test_tables_that_lose_results_say_so(run: RunDirectory) -> None:
+    assert write_summary(run).warnings == []
+    run.cell_path("gan-1").unlink()
+    (warning,) = write_summary(run).warnings
+    assert "the new ones are without them: gan-1. Restore" in warning
+    assert write_summary(run).warnings == []  # the tables of the previous call had no such result
+
+
+def test_a_pipe_in_place_of_an_image_does_not_block(run: RunDirectory) -> None:
+    run.sample_path("gan-1").unlink()
+    os.mkfifo(run.sample_path("gan-1"))
+    os.mkfifo(run.sample_path("vae-1"))
+    assert write_summary(run).warnings == []

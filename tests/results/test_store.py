@@ -17,7 +17,8 @@ from example_runs import cell, changed, estimate, identity, plan, reference, sto
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbench.errors import UsageError
+from genbench.cli import invoke
+from genbench.errors import ExitCode, UsageError
 from genbench.results.schema import SCHEMA_VERSION, CurvePoint, PlannedCell
 from genbench.results.store import RunDirectory, atomic_write, find_runs, read_runs
 
@@ -215,7 +216,7 @@ def test_a_beginning_wins_over_a_part_further_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("id", ["../outside", "a/b", "..", "", ".hidden"])
 def test_an_id_cannot_lead_out_of_the_run(tmp_path: Path, id: str) -> None:
-    with pytest.raises(UsageError, match="cannot be the id"):
+    with pytest.raises(UsageError, match="cannot be an id"):
         RunDirectory(tmp_path).cell_path(id)
 
 
@@ -289,3 +290,45 @@ def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path: Path)
     atomic_write(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
     assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+def test_what_is_no_file_costs_only_itself_and_does_not_block(tmp_path: Path, kind: str) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1"))
+    path = run.cell_path("gan-1")
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    cells = run.read_cells()
+    assert list(cells.results) == ["vae-1"]
+    assert list(cells.damaged) == ["gan-1"]
+
+
+def test_a_folder_that_cannot_be_listed_is_not_one_without_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    assert invoke(["report", str(run.path)]) == 0
+    before = (run.path / "table.md").read_bytes()
+
+    def forbidden(path: object) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "listdir", forbidden)
+    with pytest.raises(UsageError, match=r"cells cannot be listed: Permission denied[\s\S]*make it readable"):
+        run.read()
+    assert invoke(["report", str(run.path)]) == ExitCode.USAGE
+    assert (run.path / "table.md").read_bytes() == before
+
+
+def test_a_file_in_place_of_the_folder_of_results_is_an_error(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run")
+    (run.path / "cells").rmdir()
+    assert run.read().cells.results == {}
+    (run.path / "cells").write_text("")
+    with pytest.raises(UsageError, match=r"cells cannot be listed: Not a directory"):
+        run.read()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import checksum_of_tensors, numbers_of, rewrite, with_numbers
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -191,3 +192,57 @@ def test_tied_weights_are_stored_and_restored(tmp_path: Path) -> None:
     save_weights(tmp_path / "tied.safetensors", tied, {})
     stored = load_file(tmp_path / "tied.safetensors")
     assert torch.equal(stored["a.weight"], stored["b.0.weight"])
+
+
+def test_one_changed_digit_of_the_numbers_is_noticed(tmp_path: Path, catalogue: Catalogue) -> None:
+    built = build(catalogue, "vae", "vae.hidden=16")
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, built.engine, {}, {"noted": 1})
+    rewrite(path, lambda metadata: metadata.update(numbers=metadata["numbers"].replace('"noted":1', '"noted":2')))
+    with pytest.raises(ValueError, match="its numbers are not those that were written"):
+        load_checkpoint(path, built.engine)
+
+
+def test_a_checkpoint_of_an_earlier_version_still_resumes(tmp_path: Path, catalogue: Catalogue) -> None:
+    """It has no checksum of its numbers."""
+    built = build(catalogue, "gan", discriminator_steps=2)
+    built.engine.step()
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, built.engine, {}, {"noted": 1})
+    of_tensors = checksum_of_tensors(path)
+    rewrite(path, lambda metadata: metadata.update(checksum=of_tensors))
+    again = build(catalogue, "gan", discriminator_steps=2)
+    assert load_checkpoint(path, again.engine)[1] == {"noted": 1}
+    assert again.engine.step_number == 1
+
+
+@pytest.mark.parametrize("step_number", [10**15, -1, 2, "three", None, 1.5])
+def test_a_number_of_steps_that_its_counts_contradict_is_a_value_error(
+    tmp_path: Path, catalogue: Catalogue, step_number: object
+) -> None:
+    built = build(catalogue, "vae", "vae.hidden=16")
+    built.engine.step()
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, built.engine, {}, {})
+    with_numbers(path, {**numbers_of(path), "step_number": step_number})
+    with pytest.raises(ValueError, match=r"step"):
+        load_checkpoint(path, built.engine)
+
+
+@pytest.mark.parametrize("entry", ["version", "checksum", "numbers"])
+def test_a_missing_entry_is_a_value_error(tmp_path: Path, catalogue: Catalogue, entry: str) -> None:
+    built = build(catalogue, "vae", "vae.hidden=16")
+    path = tmp_path / "state.safetensors"
+    save_checkpoint(path, built.engine, {}, {})
+    rewrite(path, lambda metadata: metadata.pop(entry))
+    with pytest.raises(ValueError, match=r"\w"):
+        load_checkpoint(path, built.engine)
+
+
+@pytest.mark.parametrize("model", ["gan", "wgan"])
+def test_the_counts_after_some_steps_are_those_of_the_steps(catalogue: Catalogue, model: str) -> None:
+    losses = {} if model == "gan" else {"losses": "wgan-gp", "discriminator_steps": 3}
+    engine = build(catalogue, "gan", **losses).engine
+    for steps in range(4):
+        assert engine.counts_after(steps) == (engine.images_seen, {p.phase.name: p.updates for p in engine.players})
+        engine.step()

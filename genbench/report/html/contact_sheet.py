@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import bisect
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from genbench.results.files import read_regular_file
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,7 +54,7 @@ def _tile(path: Path, limit: int) -> Image.Image:
 
     try:
         # PNG only, whatever the content: for PostScript, Pillow would start Ghostscript
-        with Image.open(path, formats=["PNG"]) as opened:
+        with Image.open(io.BytesIO(read_regular_file(path)), formats=["PNG"]) as opened:
             grid = opened.convert("RGB")
     except FileNotFoundError:
         return _blank("no image", limit)

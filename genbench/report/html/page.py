@@ -44,7 +44,7 @@ def page(run: RunContents, tables: Mapping[str, Table], grids: Mapping[str, tupl
     title = f"genbench · {run.name}"
     names = shown_names(record.cells)
     cells = "\n".join(_cell(run, planned, names[planned.id], grids.get(planned.id, ())) for planned in record.cells)
-    damaged = run.cells.damaged | {f"references/{id}": why for id, why in run.references.damaged.items()}
+    damaged = run.cells.damaged | {f"references/{id}": why for id, why in run.references.damaged.items()} | run.left_out
     facts = {
         "created": record.created,
         "genbench": record.genbench,

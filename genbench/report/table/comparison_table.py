@@ -60,7 +60,8 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
     rows += reference_rows(references, cells, notes)
     listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
-    about = filter(None, (caption(settings.shared), seeds.describe_errors(groups, rows, over_seeds)))
+    left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
+    about = filter(None, (caption(settings.shared), seeds.describe_errors(groups, rows, over_seeds), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),

@@ -1,0 +1,260 @@
+"""Whether a stored record, whose types are right, also states something possible.
+
+A file that somebody has edited, or that a faulty disk has changed, may be valid JSON of the right types and still hold
+values that no genbench writes. A reader of results relies on what is checked here, so one such file costs only itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.options import Option
+from genbench.api.recipe import RECIPE_SCHEMA, RENAMED
+from genbench.errors import UsageError
+from genbench.results.files import DamagedError, decode, encode
+from genbench.results.schema import CellIdentity, CellResult, PlannedCell, Record, ReferenceResult, RunRecord
+
+LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
+LARGEST_SIDE = 65_536  # pixels of an image
+_LARGEST_INTEGER = 2**63 - 1
+_LARGEST_NUMBER = 1e150  # its square is finite
+_DEEPEST = 50
+
+_REQUIRED_SETTINGS = ("precision", "engine")  # every version has stored them; other recipe fields may be newer
+_RECIPE = {option.name: option for option in RECIPE_SCHEMA}
+_SIGNED = frozenset({"seed", "temperature"})  # the only integers of a record that may be negative
+_FREE = frozenset({"options", "recipe", "protocol", "environment", "settings"})  # mappings with numbers of any sign
+_NOT_NEGATIVE = frozenset({"seconds", "images_per_second", "low", "high", "steps_per_second", "standard_error"})
+_MARKS_FAILURE = frozenset({"found", "tolerance", "shadow"})  # of an engine check, where 1e300 stands for infinity
+
+
+def problem_of_id(id: str) -> str:
+    """Return why a text cannot be the id of a cell or of reference rows, which is part of file names; '' if it can."""
+    if not id or id.startswith(".") or PurePath(id).name != id:
+        return f"{_short(id)} cannot be an id, because it is not the name of a file"
+    if len(id.encode(errors="replace")) > LONGEST_ID:
+        return f"an id has at most {LONGEST_ID} bytes, but {_short(id)} has {len(id.encode(errors='replace'))}"
+    if "\0" in id:
+        return f"{_short(id)} cannot be an id, because it contains a NUL character"
+    return ""
+
+
+def problem_of_result(result: CellResult) -> str:
+    """Return what is impossible in a cell's result, with the name of the field; '' if nothing is."""
+    return next(_problems_of_result(result), "")
+
+
+def problem_of_planned_cell(planned: PlannedCell) -> str:
+    """Return what is impossible in an entry of a plan, with the name of the field; '' if nothing is."""
+    return next(_problems_of_planned_cell(planned), "")
+
+
+def problem_of_references(result: ReferenceResult) -> str:
+    """Return what is impossible in the reference rows of a dataset, with the name of the field; '' if nothing is."""
+    return next(_problems_of_references(result), "")
+
+
+def problem_of_plan(record: RunRecord) -> str:
+    """Return what is impossible in a plan, apart from its cells; '' if nothing is."""
+    return next(_problems_of_plan(record), "")
+
+
+def storable(result: CellResult) -> CellResult:
+    """Return the result without numbers that a reader would refuse, so that no such number costs the whole cell.
+
+    An estimate that is not finite, or whose square is not, becomes an `Unavailable`; a loss of that size is left out of
+    the curve. If something else is impossible, the cell becomes a failed one that says so.
+    """
+    kept, lost = _storable_estimates(result.estimates)
+    best = result.best
+    if best is not None:
+        best = msgspec.structs.replace(best, estimates=_storable_estimates(best.estimates)[0])
+        best = best if any(estimate.metric == best.metric for estimate in best.estimates) else None
+    stored = msgspec.structs.replace(
+        result,
+        curves=[
+            msgspec.structs.replace(point, terms={k: _number_or_none(v) for k, v in point.terms.items()})
+            for point in result.curves
+        ],
+        estimates=kept,
+        unavailable=[*result.unavailable, *lost],
+        evaluations=[
+            msgspec.structs.replace(point, estimates=_storable_estimates(point.estimates)[0])
+            for point in result.evaluations
+        ],
+        best=best,
+    )
+    problem = _problem_of_encoding(stored) or problem_of_result(stored)
+    if not problem:
+        return stored
+    return CellResult(
+        id=result.id,
+        identity=result.identity,
+        status="failed",
+        reason=f"its result could not be stored, because {problem}",
+        synthetic_data=result.synthetic_data,
+        notes=result.notes,
+    )
+
+
+def _problem_of_encoding(result: CellResult) -> str:
+    """Return why a result would not be read again as it was written: a plugin may have put anything into it."""
+    try:
+        decode(encode(result), CellResult)
+    except DamagedError as error:
+        return str(error)
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _storable_estimates(estimates: Sequence[Estimate]) -> tuple[list[Estimate], list[Unavailable]]:
+    kept = [
+        dataclasses.replace(
+            one,
+            standard_error=_number_or_none(one.standard_error),
+            debiased=_number_or_none(one.debiased),
+            null=_number_or_none(one.null),
+        )
+        for one in estimates
+        if is_storable(one.value)
+    ]
+    lost = [one for one in estimates if not is_storable(one.value)]
+    return kept, [Unavailable(one.metric, f"its value was {one.value}") for one in lost]
+
+
+def is_storable(number: float) -> bool:
+    """Return whether a number is finite and small enough for a reader to compute with it, as JSON of any reader can."""
+    if isinstance(number, int):
+        return abs(number) <= _LARGEST_INTEGER
+    return math.isfinite(number) and abs(number) <= _LARGEST_NUMBER
+
+
+def _number_or_none(number: float | None) -> float | None:
+    return number if number is not None and is_storable(number) else None
+
+
+def first_difference(stored: CellIdentity, planned: CellIdentity) -> str:
+    """Return the first field in which two identities differ, or ''."""
+    for name in CellIdentity.__struct_fields__:
+        ours, theirs = getattr(stored, name), getattr(planned, name)
+        if ours != theirs and isinstance(ours, dict) and isinstance(theirs, dict):
+            keys = sorted(key for key in {*ours, *theirs} if ours.get(key, _MISSING) != theirs.get(key, _MISSING))
+            return f"{name}.{keys[0]}"
+        if ours != theirs:
+            return name
+    return ""
+
+
+_MISSING = object()
+
+
+def _problems_of_result(result: CellResult) -> Iterator[str]:
+    if found := problem_of_id(result.id):
+        yield found
+    yield from _impossible_values(result, "")
+    yield from _problems_of_identity(result.identity)
+    best = result.best
+    if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
+        yield f"best.estimates has no value of best.metric, {_short(best.metric)}"
+    if result.sampling and not {"weights", "batch_norm"} <= result.sampling.keys():
+        yield "sampling does not state both weights and batch_norm"
+
+
+def _problems_of_planned_cell(planned: PlannedCell) -> Iterator[str]:
+    if found := problem_of_id(planned.id):
+        yield found
+    yield from _impossible_values(planned, "")
+    yield from _problems_of_identity(planned.identity)
+
+
+def _problems_of_references(result: ReferenceResult) -> Iterator[str]:
+    if found := problem_of_id(result.id):
+        yield found
+    yield from _impossible_values(result, "")
+    yield from _problems_of_shape(result.image_shape, "image_shape")
+
+
+def _problems_of_plan(record: RunRecord) -> Iterator[str]:
+    yield from _impossible_values(msgspec.structs.replace(record, cells=[]), "")
+    for number, planned in enumerate(record.references):
+        if found := problem_of_id(planned.id):
+            yield f"references.{number}.id: {found}"
+        yield from _problems_of_shape(planned.image_shape, f"references.{number}.image_shape")
+    for name in ("timeout", "memory_limit", "threads"):
+        value = getattr(record, name)
+        if value is not None and value < 0:
+            yield f"{name} is {value}, which is negative"
+    if "\0" in record.directory:
+        yield "directory contains a NUL character"
+
+
+def _problems_of_identity(identity: CellIdentity) -> Iterator[str]:
+    yield from _problems_of_shape(identity.image_shape, "identity.image_shape")
+    for kind in ("model", "family", "loss", "dataset"):
+        if not getattr(identity, kind).name:
+            yield f"identity.{kind}.name is empty"
+    for name in _REQUIRED_SETTINGS:
+        if name not in identity.recipe:
+            yield f"identity.recipe has no {name}"
+    for name, value in identity.recipe.items():
+        if name in _RECIPE:
+            yield from _problems_of_setting(_RECIPE[name], value)
+
+
+def _problems_of_setting(option: Option, value: object) -> Iterator[str]:
+    renamed = RENAMED.get(option.name, {})
+    try:
+        option.check(renamed.get(value, value) if isinstance(value, str) else value, "identity.recipe")
+    except UsageError as error:
+        yield _short(error.cause.removesuffix("."), 200, quoted=False)
+
+
+def _problems_of_shape(shape: tuple[int, ...], where: str) -> Iterator[str]:
+    if not all(0 < side <= LARGEST_SIDE for side in shape):
+        yield f"{where} is {_short(list(shape))}: each side is from 1 to {LARGEST_SIDE:,}"
+
+
+def _impossible_values(value: object, where: str, free: bool = False, depth: int = 0) -> Iterator[str]:
+    """Yield each number that no genbench writes, with its place."""
+    name = where.rpartition(".")[2]
+    if depth > _DEEPEST:
+        yield f"{_short(where, 200, quoted=False)} is nested more than {_DEEPEST} levels deep"
+    elif isinstance(value, bool) or value is None or value is msgspec.UNSET:
+        return
+    elif isinstance(value, int):
+        if abs(value) > _LARGEST_INTEGER:
+            yield f"{where} is an integer of more than 63 bits"
+        elif value < 0 and not free and name not in _SIGNED:
+            yield f"{where} is {value}, which is negative"
+    elif isinstance(value, float):
+        if not math.isfinite(value) or (abs(value) > _LARGEST_NUMBER and name not in _MARKS_FAILURE):
+            yield f"{where} is {value:g}, which is not a possible value"
+        elif value < 0 and not free and name in _NOT_NEGATIVE:
+            yield f"{where} is {value:g}, which is negative"
+    elif not isinstance(value, str):
+        for key, item in _parts(value):
+            yield from _impossible_values(item, f"{where}.{key}".lstrip("."), free or key in _FREE, depth + 1)
+
+
+def _parts(value: object) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Record):
+        yield from ((name, getattr(value, name)) for name in value.__struct_fields__)
+    elif isinstance(value, Mapping):
+        yield from ((_short(key, 60, quoted=False), item) for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((str(number), item) for number, item in enumerate(value))
+    elif dataclasses.is_dataclass(value):
+        yield from ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value))
+
+
+def _short(value: object, longest: int = 60, quoted: bool = True) -> str:
+    text = repr(value) if quoted else str(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
