@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -26,9 +27,11 @@ for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]
 
 
-@pytest.fixture(autouse=True)
-def _no_user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tests away from what a user has downloaded or set."""
-    monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    for name in ("GENBENCH_INCEPTION_WEIGHTS", "GENBENCH_PLUGIN_TIMEOUT"):
-        monkeypatch.delenv(name, raising=False)
+@pytest.fixture(autouse=True, scope="session")
+def _no_user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep tests, and their shared fixtures, away from what a user has downloaded or set."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        for name in ("GENBENCH_INCEPTION_WEIGHTS", "GENBENCH_PLUGIN_TIMEOUT"):
+            patch.delenv(name, raising=False)
+        yield
