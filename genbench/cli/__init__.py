@@ -108,11 +108,11 @@ def main(arguments: list[str] | None = None) -> None:
 def invoke(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     context: click.Context | None = None
-    if not _has_working_directory():
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
+    if not _has_working_directory() and not {"-h", "--help", "--version"} & {*given}:
         echo("Error: The working directory no longer exists.\nChange to an existing one with cd.", err=True)
         return ExitCode.USAGE
     try:
-        given = [*(sys.argv[1:] if arguments is None else arguments)]
         _check_text(given)
         # Not cli.main(): click turns a broken pipe into exit code 1, which means "regressed" here.
         with cli.make_context("genbench", given) as context:

@@ -256,6 +256,7 @@ def test_a_working_directory_that_was_deleted_is_said(
     gone.rmdir()
     assert root.invoke(["run", "--resume", str(tmp_path / "run")]) == ExitCode.USAGE
     assert "The working directory no longer exists" in capsys.readouterr().err
+    assert root.invoke(["list", "--help"]) == ExitCode.OK
 
 
 @pytest.mark.parametrize("flag", ["--out", "--resume"])

@@ -136,6 +136,13 @@ def test_values_are_parsed_as_toml_or_else_as_text(text: str, value: object) -> 
     assert type(parse_value(text)) is type(value)
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000, "[" * 50_000 + "]" * 50_000, "9" * 5000, "0001-13-45", "1e", "{a=" * 3000]
+)
+def test_a_value_that_toml_cannot_hold_is_text(text: str) -> None:
+    assert parse_value(text) == text
+
+
 def test_a_name_may_hold_dots_and_a_value_equals_signs() -> None:
     assert parse_setting("vae-1.5.hidden=8") == ("vae-1.5", "hidden", 8)
     assert parse_setting("folder.path=a=b.c") == ("folder", "path", "a=b.c")
