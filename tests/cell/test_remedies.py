@@ -10,7 +10,7 @@ import torch
 import warm
 from command_line import TINY, WITH_FAULTS, Done, run, start, wait_until, wait_until_gone
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from genbench.runner.in_process import NOTE
 
@@ -149,7 +149,7 @@ def test_weights_that_have_changed_since_the_plan_are_rejected(trained: Done, tm
     (cell,) = done.run_cells
     assert cell.status == "ok", cell.reason
     (done.run / "cells" / f"{cell.id}.json").unlink()
-    copy.write_bytes((trained.run / "checkpoints" / f"{source.id}.best.safetensors").read_bytes())
+    save_file({name: tensor + 1 for name, tensor in load_file(copy).items()}, copy)
     (again,) = warm.run(out=done.run, resume=True).run_cells
     assert again.status == "failed"
     assert "has changed since this run was planned" in again.reason

@@ -341,6 +341,9 @@ def test_a_run_whose_plugin_changed_is_not_resumed(tmp_path: Path) -> None:
     plugin.write_text(FAULTS.read_text() + "\n# another version\n")
     resumed = warm.run(out=tmp_path / "run", resume=True)
     assert resumed.code == 2
+    assert f"The plugin file {plugin} has changed since the run was planned" in resumed.err
+    resumed = warm.run("--plugin", str(plugin), out=tmp_path / "run", resume=True)
+    assert resumed.code == 2
     assert "The model 'raises-in-build' was planned with" in resumed.err
     assert "results of both would not be comparable" in resumed.err
 
@@ -359,7 +362,7 @@ def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> 
     plugin.write_text(FAULTS.read_text() + "\n# another version\n")
     (other,) = warm.run(*common, "--metrics", "broken-metric", out=tmp_path / "other").run_cells
     assert other.id != cell.id
-    resumed = warm.run(out=tmp_path / "run", resume=True)
+    resumed = warm.run("--plugin", str(plugin), out=tmp_path / "run", resume=True)
     assert resumed.code == 2
     assert "The metric 'broken-metric' was planned with" in resumed.err
 
