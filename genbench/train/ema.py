@@ -36,6 +36,7 @@ class AveragedWeights:
     def update(self, images_seen: int, images_per_step: int) -> None:
         """Move the averages towards the current weights."""
         sources: list[Tensor] = [p.detach() for p in self._sources]
-        torch._foreach_lerp_(self._averages, sources, 1 - self.decay(images_seen, images_per_step))
+        if self._averages:  # some networks have no weights
+            torch._foreach_lerp_(self._averages, sources, 1 - self.decay(images_seen, images_per_step))
         for mine, theirs in self._buffers:
             mine.copy_(theirs)
