@@ -92,7 +92,7 @@ def test_hardly_any_changed_field_ends_a_command(
     name: str, run: RunDirectory, whole: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = file_of(run, name)
-    chosen = list(mutations(json.loads(path.read_bytes())))[3 :: 10]
+    chosen = list(mutations(json.loads(path.read_bytes())))[3::10]
     assert not complaints(
         path, chosen, lambda: commands(run.path, whole, baseline), lambda: "".join(capsys.readouterr())
     )
