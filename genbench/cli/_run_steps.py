@@ -303,7 +303,8 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
         f"training takes about {_duration(total)}, estimated from one second of each; evaluation takes extra time.\n"
     )
     if left_out:
-        text += f"{left_out} cells were not tried or estimated: the time for that, {_ESTIMATION_SECONDS:g} s, was up.\n"
+        cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
+        text += f"{cells} neither tried nor estimated: a dry run tries cells for {_ESTIMATION_SECONDS:g} s.\n"
     return text, code
 
 

@@ -189,19 +189,24 @@ CONTENTS = {
 }
 
 
+def commands_reading(file: Path, place: Path) -> list[tuple[str | Path, ...]]:
+    """Return a command for each way of naming a file that is read."""
+    return [
+        ("compare", file, place / "run"),
+        ("check", place / "run", "--baseline", file),
+        ("check", place / "run", "--baseline", place / "baseline.json", "--config", file),
+        ("baseline", "update", place / "run", "--baseline", file),
+        ("history", file),
+    ]
+
+
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
 def test_a_file_of_something_else_is_a_usage_error(
     content: bytes, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = place / "other"
     file.write_bytes(content)
-    for command in (
-        ("compare", file, place / "run"),
-        ("check", place / "run", "--baseline", file),
-        ("check", place / "run", "--baseline", place / "baseline.json", "--config", file),
-        ("baseline", "update", place / "run", "--baseline", file),
-        ("history", file),
-    ):
+    for command in commands_reading(file, place):
         code, err = expect_no_bug(capsys, *command)
         assert (code, "other" in err) == (2, True), (command, err)
 
@@ -273,13 +278,7 @@ def test_a_path_that_cannot_be_written(
 def test_a_pipe_is_no_file_and_blocks_nobody(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pipe = place / "pipe.json"
     os.mkfifo(pipe)
-    for command in (
-        ("compare", pipe, place / "run"),
-        ("check", place / "run", "--baseline", pipe),
-        ("check", place / "run", "--baseline", place / "baseline.json", "--config", pipe),
-        ("baseline", "update", place / "run", "--baseline", pipe),
-        ("history", pipe),
-    ):
+    for command in commands_reading(pipe, place):
         code, err = expect_no_bug(capsys, *command)
         assert (code, "pipe.json" in err) == (2, True), command
     run = place / "run-with-a-pipe"

@@ -8,11 +8,17 @@ import pty
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import warm
 from command_line import FAULTS, GENBENCH, TINY, WITH_FAULTS, run, start
 from PIL import Image
+
+from genbench.cli import _run_steps
+from genbench.plan.planner import make_plan
+from genbench.plan.request import make_request
+from genbench.plugins.catalogue import discover
 
 SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
 
@@ -375,3 +381,14 @@ def test_failed_cells_set_the_exit_code_even_if_nobody_reads_the_table(tmp_path:
     with os.fdopen(write, "wb") as closed:
         done = subprocess.run(command, stdout=closed, stderr=subprocess.DEVNULL, check=False, timeout=120)
     assert done.returncode == 5
+
+
+def test_a_dry_run_says_how_many_cells_it_had_no_time_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_run_steps, "_ESTIMATION_SECONDS", 0.0)
+    request = make_request({"models": "vae", "losses": "elbo,iwae", "profile": "smoke"})
+    plan = make_plan(request, discover(), "cpu")
+    no_pool: Any = None  # nothing is executed
+    text, code = _run_steps.dry_run_report(no_pool, plan, "cpu", 1, as_json=False)
+    assert code == 0
+    assert text.count("not estimated") == 2
+    assert text.endswith("2 cells were neither tried nor estimated: a dry run tries cells for 0 s.\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import GENBENCH, Done
+from command_line import GENBENCH, TINY, Done
 from safetensors.torch import load_file
 
 from genbench.cell.memory_limits import limit_memory
@@ -27,20 +27,6 @@ from genbench.runner import worker
 from genbench.runner.in_process import IN_PROCESS, NOTE, InProcessExecutor
 
 PLUGIN = Path(__file__).parents[1] / "support" / "tiny_plugin.py"
-TINY = (
-    "--profile",
-    "smoke",
-    "--images",
-    "64",
-    "--samples",
-    "16",
-    "--metrics",
-    "",
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-)
 
 
 def run_with_input(typed: str, *arguments: str, out: Path) -> Done:
