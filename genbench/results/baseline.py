@@ -5,6 +5,7 @@ One value per line, sorted keys, no times and no paths: a diff of the file shows
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.errors import UsageError
+from genbench.results.consistency import impossible_values
 from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode_json, read_regular_file
 from genbench.results.schema import Record
 
@@ -68,7 +70,9 @@ def read_baseline(path: Path) -> Baseline:
     """Return the content of the file; raise `UsageError` if it is missing, damaged, or of a later version."""
     create = f"genbench baseline update RUN --baseline {path}"
     try:
-        return decode(read_regular_file(path), Baseline, "baseline_version", BASELINE_VERSION)
+        baseline = decode(read_regular_file(path), Baseline, "baseline_version", BASELINE_VERSION)
+        for problem in _problems(baseline):
+            raise DamagedError(problem)
     except FileNotFoundError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.", f"Create it: {create}") from error
     except OSError as error:
@@ -81,3 +85,18 @@ def read_baseline(path: Path) -> Baseline:
         raise UsageError(
             f"{path} is not a valid baseline file: {error}.", f"Restore it, or remove it and create a new one: {create}"
         ) from error
+    return baseline
+
+
+def _problems(baseline: Baseline) -> Iterator[str]:
+    """Yield each value that no genbench writes, with its place: a gate must not compare with it."""
+    yield from impossible_values(baseline)
+    for name, cell in baseline.cells.items():
+        amounts = {"counters": cell.counters.values(), "speeds": cell.speeds}
+        amounts |= {f"metrics.{metric}.errors": found.errors for metric, found in cell.metrics.items()}
+        for part, values in amounts.items():
+            if any(value is not None and value < 0 for value in values):
+                yield f"cells.{name}.{part} has a negative value"
+        for metric, found in cell.metrics.items():
+            if found.errors and len(found.errors) != len(found.values):
+                yield f"cells.{name}.metrics.{metric} has {len(found.values)} values, but {len(found.errors)} errors"

@@ -159,7 +159,7 @@ _MISSING = object()
 def _problems_of_result(result: CellResult) -> Iterator[str]:
     if found := problem_of_id(result.id):
         yield found
-    yield from _impossible_values(result, "")
+    yield from impossible_values(result, "")
     yield from _problems_of_identity(result.identity)
     best = result.best
     if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
@@ -171,19 +171,19 @@ def _problems_of_result(result: CellResult) -> Iterator[str]:
 def _problems_of_planned_cell(planned: PlannedCell) -> Iterator[str]:
     if found := problem_of_id(planned.id):
         yield found
-    yield from _impossible_values(planned, "")
+    yield from impossible_values(planned, "")
     yield from _problems_of_identity(planned.identity)
 
 
 def _problems_of_references(result: ReferenceResult) -> Iterator[str]:
     if found := problem_of_id(result.id):
         yield found
-    yield from _impossible_values(result, "")
+    yield from impossible_values(result, "")
     yield from _problems_of_shape(result.image_shape, "image_shape")
 
 
 def _problems_of_plan(record: RunRecord) -> Iterator[str]:
-    yield from _impossible_values(msgspec.structs.replace(record, cells=[]), "")
+    yield from impossible_values(msgspec.structs.replace(record, cells=[]), "")
     for number, planned in enumerate(record.references):
         if found := problem_of_id(planned.id):
             yield f"references.{number}.id: {found}"
@@ -222,8 +222,8 @@ def _problems_of_shape(shape: tuple[int, ...], where: str) -> Iterator[str]:
         yield f"{where} is {_short(list(shape))}: each side is from 1 to {LARGEST_SIDE:,}"
 
 
-def _impossible_values(value: object, where: str, free: bool = False, depth: int = 0) -> Iterator[str]:
-    """Yield each number that no genbench writes, with its place."""
+def impossible_values(value: object, where: str = "", free: bool = False, depth: int = 0) -> Iterator[str]:
+    """Yield each number that no genbench writes, with its place; in `free` mappings, numbers of any sign are possible."""
     name = where.rpartition(".")[2]
     if depth > _DEEPEST:
         yield f"{_short(where, 200, quoted=False)} is nested more than {_DEEPEST} levels deep"
@@ -241,7 +241,7 @@ def _impossible_values(value: object, where: str, free: bool = False, depth: int
             yield f"{where} is {value:g}, which is negative"
     elif not isinstance(value, str):
         for key, item in _parts(value):
-            yield from _impossible_values(item, f"{where}.{key}".lstrip("."), free or key in _FREE, depth + 1)
+            yield from impossible_values(item, f"{where}.{key}".lstrip("."), free or key in _FREE, depth + 1)
 
 
 def _parts(value: object) -> Iterator[tuple[str, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import WITH_FAULTS, snapshot
+import warm
+from command_line import GENBENCH, TINY, WITH_FAULTS, snapshot
 from small_disk import CannotMount, Disk, mounted
 
 KIB = 1024
@@ -74,3 +76,27 @@ def test_a_read_only_directory(disk: Disk) -> None:
     assert "Cannot write" in done.err
     assert "Read-only file system" in done.err
     assert "another --out" in done.err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    done = warm.run(*TINY, "--models", "vae", "--set", "vae.hidden=16", out=tmp_path_factory.mktemp("full") / "run")
+    assert done.code == 0, done.err
+    return done.run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["images", "images.npz", "grid.png"])
+def test_samples_that_do_not_fit_leave_nothing_and_can_be_drawn_again(disk: Disk, trained: Path, name: str) -> None:
+    disk.resize(16 * KIB)
+    out = disk.path / name
+    command = [*GENBENCH, "sample", str(trained), "--cell", "vae", "-n", "200", "--out", str(out)]
+    full = subprocess.run([*disk.prefix, *command], capture_output=True, text=True, check=False)
+    assert full.returncode == 2, full.stderr
+    assert f"Cannot write {out}: No space left on device." in full.stderr
+    assert list(disk.seen_from_here.iterdir()) == []
+
+    disk.resize(64 * 1024 * KIB)
+    again = subprocess.run([*disk.prefix, *command], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert (disk.seen_from_here / name).exists()

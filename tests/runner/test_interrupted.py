@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,19 @@ def test_a_damaged_plan_is_a_clear_error(tmp_path: Path) -> None:
     assert done.code == 2
     assert "run.json is damaged" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_stopped_for_some_seconds_says_so_in_its_result(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
+    worker = going.mark("training")
+    wait_until(lambda: training_steps(going).get(worker, 0) > STEPS // 2, going.process)
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(4)
+    os.kill(worker, signal.SIGCONT)
+    done = going.end()
+    assert done.code == 0, done.err
+    (cell,) = done.run_cells
+    assert cell.steps == STEPS
+    (note,) = [note for note in cell.notes if "timed windows took more than" in note]
+    assert "the process was stopped, or waited, during training" in note
