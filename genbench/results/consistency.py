@@ -223,7 +223,7 @@ def _problems_of_shape(shape: tuple[int, ...], where: str) -> Iterator[str]:
 
 
 def impossible_values(value: object, where: str = "", free: bool = False, depth: int = 0) -> Iterator[str]:
-    """Yield each number that no genbench writes, with its place; in `free` mappings, numbers of any sign are possible."""
+    """Yield each number that no genbench writes, with its place; where `free`, numbers may have any sign."""
     name = where.rpartition(".")[2]
     if depth > _DEEPEST:
         yield f"{_short(where, 200, quoted=False)} is nested more than {_DEEPEST} levels deep"

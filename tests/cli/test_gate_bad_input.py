@@ -70,7 +70,10 @@ def test_a_missing_baseline(run: Path, capsys: pytest.CaptureFixture[str]) -> No
             "is not a valid baseline file",
         ),
         ("\udcff", "is not a valid baseline file"),
-        ('{"baseline_version": 1, "cells": {"a": {"counters": {"operations": -3.0}}}}', "counters has a negative value"),
+        (
+            '{"baseline_version": 1, "cells": {"a": {"counters": {"operations": -3.0}}}}',
+            "counters has a negative value",
+        ),
         ('{"baseline_version": 1, "cells": {"a": {"speeds": [-1.5]}}}', "speeds has a negative value"),
         ('{"baseline_version": 1, "cells": {"a": {"speeds": [1e300]}}}', "1e+300, which is not a possible value"),
         ('{"baseline_version": 1, "cells": {"a": {"seeds": [99999999999999999999]}}}', "not a valid baseline file"),
