@@ -22,6 +22,7 @@ from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
+from genbench.plan.identity import step_key
 from genbench.plan.planner import Plan
 from genbench.plan.process_counts import require_process_count, require_rendezvous
 from genbench.plan.reporters import choose_reporters
@@ -257,8 +258,8 @@ def execute(
 def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None, as_json: bool) -> tuple[str, ExitCode]:
     """Return the cells of a plan with their estimated cost, as a table or as JSON, and the exit code.
 
-    Each cell is built and trained for a second, which reveals cells that would fail; after `_ESTIMATION_SECONDS`, no
-    more cells are.
+    One of the cells whose steps cost the same is built and trained for a second, which reveals cells that would fail;
+    after `_ESTIMATION_SECONDS`, no more cells are.
     """
     deadline = time.monotonic() + _ESTIMATION_SECONDS
     left_out = 0
@@ -270,8 +271,8 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
             "id": cell.id, "cell": names[cell.id], "possible": not cell.reason, "reason": cell.reason,
         }  # fmt: skip
         if not cell.reason:
-            key = msgspec.json.encode(msgspec.structs.replace(cell.identity, seed=0), order="deterministic")
-            if key not in measured and time.monotonic() < deadline:  # the cost does not depend on the seed
+            key = step_key(cell.identity)
+            if key not in measured and time.monotonic() < deadline:
                 measured[key] = estimate(pool, cell, plan.plugins, device, threads)
             left_out += key not in measured
             row.update(_cost(cell, measured[key]) if key in measured else {"note": "not estimated"})

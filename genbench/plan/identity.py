@@ -27,6 +27,32 @@ def third_party_origins(plugins: Mapping[str, Plugin]) -> dict[str, PluginOrigin
     return {name: origin(plugin) for name, plugin in plugins.items() if plugin.origin != "builtin"}
 
 
+# Recipe fields whose values change neither the work of a step nor whether a cell can be built.
+_FREE_OF_COST = frozenset(
+    {"images", "evaluate_every", "best_metric", "patience", "samples", "warmup_steps", "energy_seconds"}
+    | {"learning_rate", "beta1", "beta2"}
+)
+# Here only the difference between zero and another value does.
+_COST_IF_USED = frozenset(
+    {"weight_decay", "clip_gradient", "dropout", "orthogonal", "ema_half_life"}
+    | {"augment_flip", "augment_rotate", "augment_scale", "augment_crop"}
+)
+
+
+def step_key(identity: CellIdentity) -> bytes:
+    """Return bytes that are equal for cells whose networks and steps cost the same: a dry run tries only one of them.
+
+    Cells that differ only in the seed, in budgets, in what is measured, or in numbers of the optimiser have equal keys.
+    """
+    recipe = {
+        name: bool(value) if name in _COST_IF_USED else value
+        for name, value in identity.recipe.items()
+        if name not in _FREE_OF_COST
+    }
+    alike = msgspec.structs.replace(identity, seed=0, recipe=recipe, metrics=(), metric_origins=msgspec.UNSET)
+    return msgspec.json.encode(alike, order="deterministic")
+
+
 def digest(record: CellIdentity | Choice) -> str:
     """Return ten hexadecimal digits that depend on every field of the record."""
     return hashlib.sha256(msgspec.json.encode(record, order="deterministic")).hexdigest()[:10]

@@ -5,7 +5,7 @@ One value per line, sorted keys, no times and no paths: a diff of the file shows
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -92,7 +92,7 @@ def _problems(baseline: Baseline) -> Iterator[str]:
     """Yield each value that no genbench writes, with its place: a gate must not compare with it."""
     yield from impossible_values(baseline)
     for name, cell in baseline.cells.items():
-        amounts = {"counters": cell.counters.values(), "speeds": cell.speeds}
+        amounts: dict[str, Iterable[float | None]] = {"counters": cell.counters.values(), "speeds": cell.speeds}
         amounts |= {f"metrics.{metric}.errors": found.errors for metric, found in cell.metrics.items()}
         for part, values in amounts.items():
             if any(value is not None and value < 0 for value in values):

@@ -392,3 +392,25 @@ def test_a_dry_run_says_how_many_cells_it_had_no_time_to_try(monkeypatch: pytest
     assert code == 0
     assert text.count("not estimated") == 2
     assert text.endswith("2 cells were neither tried nor estimated: a dry run tries cells for 0 s.\n")
+
+
+def test_a_dry_run_tries_cells_whose_steps_cost_the_same_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    variants = {
+        "base": {},
+        **{f"rate-{n}": {"learning_rate": 1e-4 * n, "images": 1000 * n} for n in range(1, 100)},
+        **{f"dropout-{n}": {"dropout": 0.01 * n} for n in range(1, 50)},
+        "wide": {"set": {"vae": {"hidden": 32}}},
+        "bf16": {"precision": "bf16"},
+    }
+    request = make_request({"models": "vae", "profile": "smoke", "seeds": [0, 1], "variants": variants})
+    tried: list[str] = []
+
+    def estimate(pool: object, cell: Any, *arguments: object) -> dict[str, Any]:
+        tried.append(cell.variant)
+        return {"images_per_step": 32, "seconds_per_step": 0.01, "parameters": 1, "peak_rss": 1, "notes": []}
+
+    monkeypatch.setattr(_run_steps, "estimate", estimate)
+    no_pool: Any = None
+    text, _ = _run_steps.dry_run_report(no_pool, make_plan(request, discover(), "cpu"), "cpu", 1, as_json=False)
+    assert tried == ["base", "dropout-1", "wide", "bf16"]
+    assert "302 of 302 cells would run" in text
