@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -28,14 +28,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def device(request: pytest.FixtureRequest) -> object:
-    """The torch device of this session, set up as in a worker."""
-    import torch
-
+def device(request: pytest.FixtureRequest) -> Iterator[object]:
+    """The torch device of this session, set up as in a worker that trains in fp32."""
     from genbench.measure.accelerator import select_device
+    from genbench.train.torch_setup import step_settings
 
-    torch.set_flush_denormal(True)
-    return select_device(request.config.getoption("--device"))
+    with step_settings("fp32"):
+        yield select_device(request.config.getoption("--device"))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from engine_equivalence import make_engine
+from worker_settings import keep_step_settings
 
 from genbench.measure import machine
 from genbench.measure.clock import time_window
@@ -85,6 +86,7 @@ def measure_in_child(what: str, cache: str) -> dict[str, Any]:
 def measure(model: str, batch_size: str, name: str, blocks: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Prepare an engine and time its steps, alternating with eager steps."""
     set_up_torch(arguments.threads)
+    keep_step_settings(arguments.precision)
     device = torch.device(arguments.device)
     engine = make_engine(model, arguments.precision, discover(), device, int(batch_size))
     row: dict[str, Any] = {"model": model, "batch_size": int(batch_size), "engine": name}

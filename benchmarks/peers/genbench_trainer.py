@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 
-import torch
 from torch import nn
 from trainer import Losses, Setting
 
@@ -15,6 +15,7 @@ from genbench.plan.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.train.builder import Built, build_cell
+from genbench.train.torch_setup import step_settings
 
 
 def build(setting: Setting) -> Built:
@@ -41,8 +42,8 @@ class GenbenchTrainer:
         built = build(setting)
         self.engine = built.engine
         self.networks: list[nn.Module] = [*built.setup.networks.values()]
-        if setting.device.type == "cuda":
-            torch.backends.cudnn.benchmark = True
+        self._settings = contextlib.ExitStack()
+        self._settings.enter_context(step_settings(setting.precision))
         if setting.engine != "eager":
             from genbench.train.engines.selection import choose_engine
 

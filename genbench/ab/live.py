@@ -8,6 +8,7 @@ Run as a module, in the arm's environment: ``python -m genbench.ab.live DESCRIPT
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -53,7 +54,8 @@ from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.results.identity_settings import settings_by_kind
 from genbench.results.schema import CellIdentity, PlannedCell
 from genbench.train.builder import Built, build_cell
-from genbench.train.torch_setup import set_up_torch
+from genbench.train.engines.selection import use_engine
+from genbench.train.torch_setup import set_up_torch, step_settings
 
 CONTROL_SIZE = 192  # of the matrices in the control's rounds
 FIRST_STEPS = 3  # of the warm-up: they compile and fill caches, and show roughly how long a step takes
@@ -69,6 +71,7 @@ class LiveWorker:
         self._built: Built | None = None
         self._device = torch.device("cpu")
         self._control: Callable[[], None] | None = None
+        self._settings = contextlib.ExitStack()  # of torch, for the precision of the open cell
 
     def answer(self, question: Question) -> Answer:
         """Do what the question asks; a failure becomes the answer."""
@@ -87,6 +90,10 @@ class LiveWorker:
         except Exception as error:
             traceback.print_exc()
             return Failed(f"{type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """Restore the settings of torch."""
+        self._settings.close()
 
     def _prepare(self, question: Prepare) -> Answer:
         if question.wire != WIRE_VERSION:
@@ -117,21 +124,27 @@ class LiveWorker:
 
     def _open(self, question: Open) -> Answer:
         self._built = None
+        gc.unfreeze()
         gc.collect()
         identity = self._cells[question.cell].identity
         assert self._catalogue is not None
+        self._settings.close()
+        self._settings.enter_context(step_settings(str(identity.recipe["precision"])))
         data = load_data(identity.dataset, identity.image_shape, self._catalogue)
         self._built = built = build_cell(identity, self._catalogue, data, self._device)
+        used = use_engine(built.engine, built.recipe)
         _, first = time_window(built.engine.step, FIRST_STEPS, self._device)
         enough = round(WARMUP_SECONDS * FIRST_STEPS / first) if first else question.warmup
         done, seconds = time_window(built.engine.step, min(max(FIRST_STEPS, enough), question.warmup), self._device)
         built.engine.read_terms()
         gc.collect()
         gc.freeze()
-        return Opened(seconds_per_step=seconds / done, images_per_step=built.engine.images_per_step)
+        return Opened(seconds_per_step=seconds / done, images_per_step=built.engine.images_per_step, engine=used)
 
     def _time(self, work: Callable[[], None], times: int) -> Timed:
         gc.disable()
+        if self._device.type != "cpu":
+            work()  # a device that was idle while the other arm was timed takes its first work more slowly
         synchronise(self._device)
         begin = time.perf_counter()
         for _ in range(times):

@@ -264,10 +264,18 @@ class Session:
 
     def open(self, cell: str, base: ArmWorker, head: ArmWorker) -> None:
         """Build a cell in both arms and warm it up; base's step time sets the steps per window, once for all blocks."""
+        engines = []
         for worker in (base, head):
             answer = worker.ask(Open(cell=cell, warmup=self.protocol.warmup_steps))
             assert isinstance(answer, Opened)
             self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / answer.seconds_per_step)))
+            engines.append(answer.engine)
+        if len(set(engines)) > 1:
+            raise ArmFailed(
+                "base and head",
+                f"they execute the steps with different engines, {engines[0]} and {engines[1]}: choose one that both "
+                "can use, such as --engine eager",
+            )
 
     def time(self, cell: str, base: ArmWorker, head: ArmWorker, slowdown: float = 0.0) -> Measured:
         """Time the windows of the open cell; head's steps are slowed by this share of their time."""

@@ -68,6 +68,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", kw_only=True):
 
     seconds_per_step: float
     images_per_step: int
+    engine: str = "eager"  # that executes the steps; versions that do not say so know no other
 
 
 class Timed(msgspec.Struct, frozen=True, tag="timed"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import threading
@@ -21,6 +22,7 @@ from genbench.process.messages import Finished
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellIdentity, CellResult
 from genbench.train.builder import build_cell
+from genbench.train.torch_setup import step_settings
 
 MAX_SECONDS = 20.0  # of the search
 
@@ -82,14 +84,14 @@ def train_briefly(
 ) -> None:
     """Take two steps with every phase: after the first, the optimisers have allocated all their state."""
     recipe = {**identity.recipe, "batch_size": batch_size}
-    engine = build_cell(msgspec.structs.replace(identity, recipe=recipe), catalogue, data, device).engine
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(step_settings(str(recipe["precision"])))
+        engine = build_cell(msgspec.structs.replace(identity, recipe=recipe), catalogue, data, device).engine
+        stack.callback(engine.data.close)
         for _ in range(2):
             engine.step_number = 0
             engine.step()
             synchronise(device)
-    finally:
-        engine.data.close()
 
 
 def _free_memory() -> None:

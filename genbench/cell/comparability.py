@@ -10,6 +10,7 @@ from genbench.data.loading import LoadedData
 from genbench.measure import accelerator, machine
 from genbench.measure.interference import disturbance
 from genbench.results.schema import Comparability, Surroundings
+from genbench.train.torch_setup import denormals_are_flushed
 
 
 def comparability(recipe: Recipe, device: torch.device, data: LoadedData, processes: int = 1) -> Comparability:
@@ -20,7 +21,7 @@ def comparability(recipe: Recipe, device: torch.device, data: LoadedData, proces
         threads=torch.get_num_threads() * processes,
         openmp=machine.openmp_settings(),
         allocator=machine.allocator_settings(),
-        denormals=_denormals(),
+        denormals="flushed" if denormals_are_flushed() else "",
         accelerator=accelerator.accelerator_name(device),
         driver=accelerator.driver_version(device),
         torch=str(torch.__version__),
@@ -34,8 +35,3 @@ def comparability(recipe: Recipe, device: torch.device, data: LoadedData, proces
 def with_interference(known: Comparability, seen: Surroundings) -> Comparability:
     """Return the same, with what slowed the GPU down during training."""
     return msgspec.structs.replace(known, disturbed=disturbance(seen))
-
-
-def _denormals() -> str:
-    """Return 'flushed' if the processor treats denormal numbers as zero, or an empty string."""
-    return "" if bool(torch.tensor(2.0**-140) * 0.5) else "flushed"

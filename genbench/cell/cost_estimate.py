@@ -13,13 +13,13 @@ from genbench.cell.setting_warnings import setting_warnings
 from genbench.data.loading import LoadedData
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
-from genbench.measure.matmul_precision import tf32
 from genbench.measure.memory import read_peak
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.train.builder import build_cell
 from genbench.train.engines.selection import PREPARATION_SECONDS
 from genbench.train.network_checks import count_parameters
+from genbench.train.torch_setup import step_settings
 
 WARMUP_STEPS, STEPS, ENOUGH_SECONDS = 5, 100, 1.0
 
@@ -36,9 +36,9 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
     labels = torch.arange(2 * batch_size) % 10
     data = LoadedData(pixels, labels, pixels[:2], labels[:2], num_classes=10, hash="", notes=())
-    built = build_cell(identity, catalogue, data, device)
     seconds: list[float] = []
-    with tf32(recipe.precision == "tf32"):
+    with step_settings(recipe.precision):
+        built = build_cell(identity, catalogue, data, device)
         time_window(built.engine.step, WARMUP_STEPS, device)
         while len(seconds) < STEPS and sum(seconds) < ENOUGH_SECONDS:
             seconds.append(time_window(built.engine.step, 1, device)[1])

@@ -10,12 +10,12 @@ from genbench.cell.batch_size_search import suggest_batch
 from genbench.cell.failure import diagnose
 from genbench.cell.partial_result import PartialResult
 from genbench.measure import machine
-from genbench.measure.matmul_precision import tf32
 from genbench.process.messages import Job
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, PlannedCell, Provenance, Status
 from genbench.train.divergence import Diverged
 from genbench.train.process_group import MainRankError, World
+from genbench.train.torch_setup import step_settings
 
 CLOCK_TOLERANCE = 2.0  # seconds by which the machine's clock may differ from the measured duration
 CLOCK_DRIFT = 0.001  # share of the duration that a clock may gain or lose while it is being adjusted
@@ -63,7 +63,7 @@ def _run_stages(
     job: Job, planned: PlannedCell, channel: WorkerChannel, world: World, known: PartialResult
 ) -> tuple[Status, str]:
     """Run the stages of a cell in order."""
-    with tf32(planned.identity.recipe["precision"] == "tf32"):
+    with step_settings(str(planned.identity.recipe["precision"])):
         cell = stages.open_cell(job, planned, channel, world, known)
         data = stages.load(cell)
         prepared = stages.build(cell, data)

@@ -99,7 +99,6 @@ def open_cell(job: Job, planned: PlannedCell, channel: WorkerChannel, world: Wor
             f"{accelerator.accelerator_name(device) or 'A CPU'} has no TF32.",
             "NVIDIA GPUs with compute capability 8.0 or later have it; use --precision fp32 or bf16.",
         )
-    torch.backends.cudnn.benchmark = True
     catalogue = load_catalogue(job.plugins)
     known.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]
     run = RunDirectory(Path(job.run))

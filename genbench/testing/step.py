@@ -33,7 +33,10 @@ from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.identity_settings import settings_by_kind
 from genbench.results.schema import MACHINE_FIELDS, CellIdentity, Comparability
 from genbench.train.builder import Built, build_cell
+from genbench.train.engine import Eager
+from genbench.train.engines.selection import use_engine
 from genbench.train.network_checks import count_parameters
+from genbench.train.torch_setup import step_settings
 
 ROUNDS, STEPS, WARMUP_STEPS = 10, 20, 20
 
@@ -80,15 +83,20 @@ class StepBenchmark:
         """
         if min(rounds, steps) < 1 or warmup_steps < 0:
             raise UsageError("genbench_step needs at least one round of one step.")
-        identity, built, conditions = _build_cell({**given, "models": model}, plugin, device)
-        target, step = torch.device(device), built.engine.step
-        for _ in range(warmup_steps):
-            step()
-        built.engine.read_terms()
-        synchronise(target)
-        self._time(_synchronising_each_window(step, steps, target), rounds, steps)
-        built.engine.read_terms()
-        counted = count_steps(built.engine, target)
+        identity, catalogue = _plan_cell({**given, "models": model}, plugin, device)
+        target = torch.device(device)
+        with step_settings(str(identity.recipe["precision"])):
+            built, conditions = _build_cell(identity, catalogue, target)
+            step = built.engine.step
+            for _ in range(warmup_steps):
+                step()
+            built.engine.read_terms()
+            synchronise(target)
+            self._time(_synchronising_each_window(step, steps, target), rounds, steps)
+            built.engine.read_terms()
+            built.engine.execution.close()
+            built.engine.execution = Eager()
+            counted = count_steps(built.engine, target)
         counters = {
             **_numeric(msgspec.structs.asdict(counted.counters)),
             "strided_convolutions": counted.counters.convolutions - counted.counters.channels_last,
@@ -122,21 +130,23 @@ class StepBenchmark:
                 gc.enable()
 
 
-def _build_cell(
-    given: Mapping[str, Any], plugin: str | Path | None, device: str
-) -> tuple[CellIdentity, Built, Comparability]:
+def _plan_cell(given: Mapping[str, Any], plugin: str | Path | None, device: str) -> tuple[CellIdentity, Catalogue]:
+    """Return the only cell of these settings, and the plugins that it needs; raise `UsageError` for any other plan."""
     files = [] if plugin is None else [str(Path(plugin).resolve())]
     request = make_request({"profile": "smoke", "metrics": "none", "device": device, **given, "plugins": files})
     plan = make_plan(request, _catalogue(tuple(files)), select_device(device).type)
     if len(plan.cells) != 1 or plan.cells[0].reason:
         found = plan.cells[0].reason if len(plan.cells) == 1 else f"These settings give {len(plan.cells)} cells."
         raise UsageError(f"genbench_step measures one cell at a time. {found}")
-    identity = plan.cells[0].identity
-    catalogue = load_catalogue([asdict(plugin) for plugin in plan.plugins])
+    return plan.cells[0].identity, load_catalogue([asdict(plugin) for plugin in plan.plugins])
+
+
+def _build_cell(identity: CellIdentity, catalogue: Catalogue, device: torch.device) -> tuple[Built, Comparability]:
+    """Build the cell with its engine; return the conditions under which it is measured too."""
     data = load_data(identity.dataset, identity.image_shape, catalogue)
-    target = torch.device(device)
-    built = build_cell(identity, catalogue, data, target)
-    return identity, built, comparability(built.recipe, target, data)
+    built = build_cell(identity, catalogue, data, device)
+    used = use_engine(built.engine, built.recipe)
+    return built, msgspec.structs.replace(comparability(built.recipe, device, data), engine=used)
 
 
 @functools.cache

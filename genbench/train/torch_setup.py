@@ -1,8 +1,17 @@
-"""Process-wide settings of torch for every process that trains."""
+"""Process-wide settings of torch, the same wherever steps are timed or counted.
+
+`genbench run`, `ab`, a dry run, the fixture `genbench_step` and the benchmarks all use `set_up_torch` (in processes of
+their own) and `step_settings`, so that they time the same step.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+
+from genbench.measure.matmul_precision import tf32
 
 
 def set_up_torch(threads: int) -> None:
@@ -14,3 +23,27 @@ def set_up_torch(threads: int) -> None:
     """
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
+
+
+@contextmanager
+def step_settings(precision: str) -> Iterator[None]:
+    """Apply the settings for steps in a recipe's precision, and restore the previous ones.
+
+    A GPU rounds the factors of fp32 matrix products and convolutions to TF32 with the precision 'tf32' alone. cuDNN
+    times its algorithms for each new shape and uses the fastest. Denormal numbers are zero, in this thread and those
+    that it starts.
+    """
+    benchmark, flushed = torch.backends.cudnn.benchmark, denormals_are_flushed()
+    torch.backends.cudnn.benchmark = True
+    torch.set_flush_denormal(True)
+    try:
+        with tf32(precision == "tf32"):
+            yield
+    finally:
+        torch.backends.cudnn.benchmark = benchmark
+        torch.set_flush_denormal(flushed)
+
+
+def denormals_are_flushed() -> bool:
+    """Whether the processor treats denormal numbers as zero in this thread."""
+    return not bool(torch.tensor(2.0**-140) * 0.5)

@@ -53,6 +53,15 @@ def test_a_step_is_built_and_timed() -> None:
     assert all(isinstance(answer, Timed) and answer.seconds > 0 for answer in timed)
 
 
+def test_an_engine_that_cannot_be_used_is_not_replaced_by_another() -> None:
+    worker = LiveWorker()
+    assert isinstance(worker.answer(Prepare(given={**TINY, "models": "gan", "engine": "graph"})), Prepared)
+    failed = worker.answer(Open(cell="gan", warmup=2))
+    worker.close()
+    assert isinstance(failed, Failed)
+    assert "The engine graph cannot be used" in failed.reason
+
+
 def test_a_model_that_this_version_does_not_have_is_reported_separately() -> None:
     prepared = LiveWorker().answer(Prepare(given={**TINY, "models": "gan,dcgna"}))
     assert isinstance(prepared, Prepared), prepared

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 import torch
 
+from genbench.api.recipe import Recipe
+from genbench.errors import UsageError
 from genbench.measure.clock import synchronise, time_window
 from genbench.results.schema import EngineBound, EngineCheck, EngineRecord, EngineTrial
 from genbench.train.engine import Eager, Engine, Execution
@@ -75,6 +77,20 @@ def choose_engine(
     activity("timing engines")
     trials.time_passed()
     return trials.conclude(asked, trials.fastest(), "the fastest")
+
+
+def use_engine(engine: Engine, recipe: Recipe) -> str:
+    """Let the recipe's engine execute the steps, where these are timed without a run; return its name.
+
+    Raises `UsageError` if it cannot be used: other steps would be timed than those that were asked for.
+    """
+    steps = max(1, -(-recipe.images // engine.images_per_step))
+    record = choose_engine(engine, recipe.engine, steps, lambda activity: None)
+    if recipe.engine not in ("auto", record.used):
+        raise UsageError(
+            f"The engine {recipe.engine} cannot be used: {record.reason.removesuffix('.')}.", "Use --engine eager."
+        )
+    return record.used
 
 
 class _Trials:
