@@ -114,7 +114,9 @@ class Recipe:
     loader_workers: int = option(
         0, "DataLoader worker processes (input loader); 0: load in the training process", minimum=0, maximum=64
     )
-    warmup_steps: int = option(10, "initial training steps that are not timed", minimum=0)
+    warmup_steps: int = option(
+        10, "initial steps that are not timed; on a GPU they go on until a second has passed; 0: none", minimum=0
+    )
     samples: int = option(2_000, "images generated for the metrics", minimum=2)
     energy_seconds: float = option(5.0, "duration of the energy measurement in seconds; 0: not measured", minimum=0)
 

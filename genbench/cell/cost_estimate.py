@@ -13,7 +13,7 @@ from genbench.cell.setting_warnings import setting_warnings
 from genbench.data.loading import LoadedData
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import time_window
-from genbench.measure.memory import read_peak
+from genbench.measure.memory import PeakMemory
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.train.builder import build_cell
@@ -47,7 +47,7 @@ def estimate_cell(job: Job) -> dict[str, Any]:
         "seconds_per_step": statistics.median(seconds),  # robust to short interference from other processes
         "images_per_step": built.engine.images_per_step,
         "parameters": sum(count_parameters(built.setup.networks, frozen=True).values()),
-        "peak_rss": read_peak(device, 0).peak_rss,
+        "peak_rss": PeakMemory(device).read(0).peak_rss,
         "notes": [
             *setting_warnings(built, identity, catalogue),
             *_engine_notes(recipe.engine),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,7 +11,7 @@ import msgspec
 import torch
 
 from genbench.cell.step_counters import StepCounts, count_launches, count_steps
-from genbench.measure.clock import synchronise
+from genbench.measure.clock import time_window
 from genbench.measure.energy import EnergyMeter, EnergyUnavailable, open_meter
 from genbench.measure.op_counts import OpCounter
 from genbench.measure.op_listener import OpListener
@@ -19,6 +20,8 @@ from genbench.results.schema import Counters, Energy, Roofline, Throughput
 from genbench.train.engine import Eager, Engine
 
 _MOST_NAMED = 3  # source lines in a note
+_FIRST_STEPS = 10  # before energy is measured: they show how many steps a window has
+_ENERGY_WINDOW = 0.5  # seconds between two synchronisations
 _T = TypeVar("_T")
 
 
@@ -66,6 +69,10 @@ def count(
     # Sampling comes first, because it needs the trained weights; then what needs the execution that trained.
     of_sample = attempt("floating-point operations of a sample", lambda: flops_per_sample(sample))
     energy = _energy(engine, device, energy_seconds)
+    # Before the first profile if possible: a profiler that has once been used slows launches down.
+    bound = None
+    if launch_bound and engine.execution.name in (Eager.name, "graph"):
+        bound = attempt("the launch-bound fraction", lambda: launch_bound(engine, device))
     trained = None
     if engine.execution.name != Eager.name:
         trained = attempt("launches of the execution that trained", lambda: count_launches(engine, device)) or {}
@@ -73,7 +80,6 @@ def count(
     of_image = (steps.flops_per_image or None) if steps else None
     launches = attempt("launches", lambda: count_launches(engine, device)) or {}
     trained = launches if trained is None else trained
-    bound = attempt("the launch-bound fraction", lambda: launch_bound(engine, device)) if launch_bound else None
     roofline = attempt(
         "the peak of matrix products", lambda: compare_to_peak(matrix_peak(device, engine.precision), of_image, speed)
     )
@@ -153,14 +159,13 @@ def flops_per_sample(sample: Callable[[int], object], images: int = 2) -> float:
 
 def measure_energy(engine: Engine, device: torch.device, seconds: float, meter: EnergyMeter) -> Energy:
     """Continue to train for at least `seconds` and return the energy it took; the steps are discarded."""
+    done, taken = time_window(engine.step, _FIRST_STEPS, device)
     images_before = engine.images_seen
-    synchronise(device)
     meter.start()
-    while meter.seconds() < seconds:
-        for _ in range(10):
-            engine.step()
-        synchronise(device)
-        engine.read_terms()
+    while (left := seconds - meter.seconds()) > 0:
+        steps = math.ceil(done * min(left, _ENERGY_WINDOW) / max(taken, 1e-6))
+        done, taken = time_window(engine.step, max(1, steps), device)
     joules, elapsed = meter.stop()
+    engine.read_terms()
     images = engine.images_seen - images_before
     return Energy(joules=joules, seconds=elapsed, images=images, joules_per_image=joules / images, source=meter.source)

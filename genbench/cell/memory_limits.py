@@ -15,6 +15,9 @@ _MEMORY_WORDS = (
     *("can't allocate memory", "not enough memory", "out of memory", "DefaultCPUAllocator", "std::bad_alloc"),
     *("could not create a memory object", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
 )
+# cuDNN rejects every algorithm whose workspace cannot be allocated, and then says only that none is left.
+_NO_ALGORITHM = ("unable to find an engine", "unable to find a valid cudnn algorithm")
+_SCARCE = 0.1  # of the memory
 
 
 def limit_memory(gib: float | None, device: torch.device, processes: int = 1) -> float | None:
@@ -51,4 +54,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the host or the device ran out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError | OSError) and any(word in str(error) for word in _MEMORY_WORDS)
+    if not isinstance(error, RuntimeError | OSError):
+        return False
+    text = str(error)
+    if any(word in text for word in _MEMORY_WORDS):
+        return True
+    return any(word in text.lower() for word in _NO_ALGORITHM) and _gpu_memory_is_scarce()
+
+
+def _gpu_memory_is_scarce() -> bool:
+    """Whether the current GPU has less than a tenth of its memory left, or this process of its share."""
+    try:
+        free, total = torch.cuda.mem_get_info()
+        fraction: float = getattr(torch.cuda, "get_per_process_memory_fraction", lambda: 1.0)()  # not in torch 2.8
+        used = torch.cuda.max_memory_reserved()
+    except (RuntimeError, AssertionError):  # a GPU that has failed
+        return False
+    return free < _SCARCE * total or used > (1 - _SCARCE) * fraction * total

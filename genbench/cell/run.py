@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from genbench.cell import stages
 from genbench.cell.batch_size_search import suggest_batch
 from genbench.cell.failure import diagnose
 from genbench.cell.partial_result import PartialResult
 from genbench.measure import machine
-from genbench.process.messages import Job
+from genbench.process.messages import Finished, Job
 from genbench.process.worker_channel import StopRequested, WorkerChannel
+from genbench.results.consistency import storable
 from genbench.results.schema import CellResult, PlannedCell, Provenance, Status
 from genbench.train.divergence import Diverged
 from genbench.train.process_group import MainRankError, World
@@ -33,8 +37,23 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
     started, begin = datetime.now(UTC), time.perf_counter()
     load_before = machine.load_average()
     status: Status
+
+    def result(status: Status, reason: str) -> CellResult:
+        elapsed = time.perf_counter() - begin
+        finished, note = end_of(started, datetime.now(UTC), elapsed)
+        known.note(*filter(None, [note]))
+        provenance = Provenance(
+            started=started.isoformat(timespec="seconds"),
+            finished=finished.isoformat(timespec="seconds"),
+            host=machine.host(),
+            resumed_at_step=known.resumed_at_step,
+            versions=machine.versions(),
+            load_average=[load_before, machine.load_average()],
+        )
+        return known.result(planned, status, reason, provenance, elapsed)
+
     try:
-        status, reason = _run_stages(job, planned, channel, world, known)
+        status, reason = _run_stages(job, planned, channel, world, known, result)
     except Diverged as error:
         status, reason = "diverged", f"{error}; try a lower --learning-rate, or --precision fp32 if it was not fp32"
     except (StopRequested, MainRankError):
@@ -44,25 +63,20 @@ def execute_cell(job: Job, channel: WorkerChannel, world: World | None = None) -
         lost = world.lost_connection(error)
         status, reason = diagnose(error)
         reason = f"the connection to another process of this cell was lost ({reason})" if lost else reason
-    elapsed = time.perf_counter() - begin
-    finished, note = end_of(started, datetime.now(UTC), elapsed)
-    known.note(*filter(None, [note]))
-    provenance = Provenance(
-        started=started.isoformat(timespec="seconds"),
-        finished=finished.isoformat(timespec="seconds"),
-        host=machine.host(),
-        resumed_at_step=known.resumed_at_step,
-        versions=machine.versions(),
-        load_average=[load_before, machine.load_average()],
-    )
-    result = known.result(planned, status, reason, provenance, elapsed)
-    return suggest_batch(result, known.train_briefly, channel) if status == "oom" and known.train_briefly else result
+    if status == "oom" and known.train_briefly:
+        return suggest_batch(result(status, reason), known.train_briefly, channel)
+    return result(status, reason)
 
 
 def _run_stages(
-    job: Job, planned: PlannedCell, channel: WorkerChannel, world: World, known: PartialResult
+    job: Job,
+    planned: PlannedCell,
+    channel: WorkerChannel,
+    world: World,
+    known: PartialResult,
+    result: Callable[[Status, str], CellResult],
 ) -> tuple[Status, str]:
-    """Run the stages of a cell in order."""
+    """Run the stages of a cell in order; `result` makes its result from what is known so far."""
     with step_settings(str(planned.identity.recipe["precision"])):
         cell = stages.open_cell(job, planned, channel, world, known)
         data = stages.load(cell)
@@ -71,8 +85,17 @@ def _run_stages(
         if not world.main:
             return "ok", ""
         collapse = stages.evaluate(cell, prepared)
-        stages.count(cell, prepared)
-    return ("collapsed", collapse) if collapse else ("ok", "")
+        status: Status = "collapsed" if collapse else "ok"
+        if world.size == 1:  # the profiler, or a graph's first capture, may crash the process: report the result before
+            provisional = result(status, collapse)
+            notes = [*provisional.notes, "no operations were counted: the process ended while it counted them"]
+            channel.say(Finished(cell=storable(msgspec.structs.replace(provisional, notes=notes))))
+        try:
+            stages.count(cell, prepared)
+        except Exception as error:
+            channel.handle_exception(error)
+            known.note(f"no operations were counted: {diagnose(error)[1]}")
+    return status, collapse
 
 
 def end_of(started: datetime, finished: datetime, elapsed: float) -> tuple[datetime, str]:

@@ -39,7 +39,7 @@ from genbench.errors import UsageError
 from genbench.measure import accelerator
 from genbench.measure.interference import InterferenceMonitor, disturbances
 from genbench.measure.matmul_precision import has_tf32
-from genbench.measure.memory import read_peak, resident_bytes
+from genbench.measure.memory import PeakMemory, resident_bytes
 from genbench.measure.throughput import throughput
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.worker_catalogue import load_catalogue
@@ -164,7 +164,7 @@ def train(cell: Cell, prepared: Prepared) -> Proof:
         _record_interference(known, distributed.interference_of_all(world, monitor.stop()), prepared.training.windows)
     updates = {player.phase.name: player.updates for player in built.engine.players if player.optimizer is not None}
     proof = prepared.training.evidence.proof(updates)
-    known.add(TrainedRecord(memory=read_peak(cell.device, cell.resident_before), proof=proof))
+    known.add(TrainedRecord(memory=prepared.training.memory.read(cell.resident_before), proof=proof))
     if proof.not_finite:
         named = ", ".join(proof.not_finite[:3])
         raise Diverged(f"parameters are not finite: {named}; {_locate(cell, prepared)}")
@@ -244,6 +244,7 @@ def _prepare(cell: Cell, data: LoadedData) -> Prepared:
             checkpoint_seconds=cell.job.checkpoint_seconds,
             data_hash=data.hash,
             device=cell.device,
+            memory=PeakMemory(cell.device),
             evaluator=evaluator,
             evaluate_every=built.recipe.evaluate_every,
             world=cell.world,

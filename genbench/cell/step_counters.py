@@ -84,13 +84,15 @@ def _initialise(engine: Engine) -> None:
 
 
 def count_launches(engine: Engine, device: torch.device) -> dict[str, float]:
-    """Return launches per step of `kernels` and of whole `graphs` by the engine's execution; empty on a CPU."""
+    """Return launches per step of `kernels` and whole `graphs` by the execution; empty on a CPU, or if unknown."""
     if device.type != "cuda":
         return {}
     sums = {"kernels": Fraction(0), "graphs": Fraction(0)}
     for share, names in _each_kind(engine, lambda: _profile_calls(engine, device)):
         for kind, number in count_launch_calls(names).items():
             sums[kind] += share * number
+    if not any(sums.values()):
+        return {}  # the profiler has recorded no call of CUDA, for lack of CUPTI
     return {kind: float(number) for kind, number in sums.items()}
 
 

@@ -8,7 +8,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from genbench.measure.clock import time_window
+from genbench.measure.memory import PeakMemory
 from genbench.measure.throughput import WINDOW_SECONDS
 from genbench.process.messages import Measured, Progress
 from genbench.process.worker_channel import StopRequested, WorkerChannel
@@ -33,6 +34,7 @@ LONGEST_WINDOW = 200  # steps
 UNSAVED_SECONDS = 2.0  # training time at the end that is not worth a checkpoint
 MAX_SHOWN_TERMS = 3  # on the progress line
 EngineName = Literal["eager", "compile", "graph", "graph+compile"]
+ACCELERATOR_WARMUP_SECONDS = 1.0  # clocks rise from those of an idle device; its first kernels are loaded
 DIVERSITY_EVERY = 4  # windows between samples for the curve of diversity
 
 
@@ -67,6 +69,33 @@ class _Notes(msgspec.Struct, frozen=True):
 
 
 @dataclass
+class _Warmup:
+    """Steps that are not timed: at least `steps` that last `seconds` together, but no more than `most`."""
+
+    steps: int
+    most: int
+    seconds: float
+    done: int = 0
+    spent: float = 0.0  # seconds
+
+    @property
+    def steps_left(self) -> int:
+        """Number of steps that are still needed; 0: the warm-up is over."""
+        if self.done < self.steps:
+            return self.steps - self.done
+        if self.spent >= self.seconds or self.done >= self.most:
+            return 0
+        needed = math.ceil((self.seconds - self.spent) * self.done / self.spent) if self.spent else 1
+        return max(1, min(needed, self.most - self.done))
+
+    def count(self, window: Window) -> None:
+        """Count a window that was trained."""
+        if window.warmup:
+            self.done += window.steps
+            self.spent += window.seconds
+
+
+@dataclass
 class Training:
     """A training: its loop, and what a checkpoint stores in addition to the engine's state.
 
@@ -81,6 +110,7 @@ class Training:
     checkpoint_seconds: float
     data_hash: str
     device: torch.device
+    memory: PeakMemory
     evaluator: TrainingEvaluator | None = None
     evaluate_every: int = 0  # images; 0: never during training
     world: World = field(default_factory=World)
@@ -126,15 +156,15 @@ class Training:
         gc.collect()
         gc.freeze()
         saved = time.monotonic()
-        # Every process warms up once, also after resuming; a short training uses half its steps for that.
-        warmup_left = min(self.warmup_steps, max(1, (self.total_steps - engine.step_number) // 2))
+        warmup = self._warmup()
         checked = False
         while engine.step_number < self.total_steps and not self.stopped_early:
-            planned = min(self._steps_to_next_stop(), warmup_left or self.window_steps)
-            if self.world.size > 1:
+            warmup_steps = self.world.broadcast(lambda: warmup.steps_left)
+            planned = min(self._steps_to_next_stop(), warmup_steps or self.window_steps)
+            if self.world.size > 1 or self.device.type != "cpu":
                 planned = self._agreed_steps(planned)
-            self._train_window(planned, warmup=warmup_left > 0)
-            warmup_left = max(0, warmup_left - self.windows[-1].steps)
+            self._train_window(planned, warmup=warmup_steps > 0)
+            warmup.count(self.windows[-1])
             if not checked:
                 self.evidence.check_gradients()
                 checked = True
@@ -196,10 +226,17 @@ class Training:
             if note not in self.notes:
                 self.notes.append(note)
 
-    def _agreed_steps(self, steps: int) -> int:
-        """Return how many of these steps fit into a window, on which all ranks must agree before it starts.
+    def _warmup(self) -> _Warmup:
+        """Every process warms up once, also after resuming; a short training uses half its steps for that."""
+        most = max(1, (self.total_steps - self.engine.step_number) // 2) if self.warmup_steps else 0
+        seconds = 0.0 if self.device.type == "cpu" else ACCELERATOR_WARMUP_SECONDS
+        return _Warmup(min(self.warmup_steps, most), most, seconds)
 
-        It is estimated from the speed of the last window; without one, it is 1.
+    def _agreed_steps(self, steps: int) -> int:
+        """Return how many of these steps fit into a window; with several ranks, the same number on all of them.
+
+        It is estimated from the speed of the last window; without one, it is 1. A window cannot be ended by the clock
+        where all ranks must run the same steps, nor where the host runs ahead of the device.
         """
         last = self.windows[-1] if self.windows else None
         fitting = int(WINDOW_SECONDS * last.steps / last.seconds) if last and last.seconds else 1
@@ -226,7 +263,8 @@ class Training:
         gc.disable()
         try:
             barrier = self.world.barrier if self.world.size > 1 else None
-            done, seconds = time_window(engine.step, steps, self.device, meet=barrier)
+            with nullcontext() if warmup else self.memory.steps():
+                done, seconds = time_window(engine.step, steps, self.device, meet=barrier)
         finally:
             gc.enable()
         values = self.world.all_reduce_mean(engine.read_terms())

@@ -24,7 +24,7 @@ from genbench.measure import machine
 from genbench.measure.git_revision import commits
 from genbench.plan.identity import step_key
 from genbench.plan.planner import Plan
-from genbench.plan.process_counts import require_process_count, require_rendezvous
+from genbench.plan.process_counts import largest_process_count, require_process_count, require_rendezvous
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
@@ -70,20 +70,28 @@ def resolve_auto(device: str) -> str:
     return "cuda" if machine.has_nvidia_driver() else "cpu"
 
 
-def require_device(pool: Executor, device: str, chosen: bool) -> dict[str, object]:
-    """Return what torch reports about its devices; raise `UsageError` if the requested one is missing."""
-    facts = ask_devices(pool)
+def require_device(pool: Executor, cells: Sequence[PlannedCell], device: str, chosen: bool) -> dict[str, object]:
+    """Return what torch reports about its devices; raise `UsageError` if one that the cells need is missing."""
+    count = largest_process_count(cells)
+    facts = ask_devices(pool, device, count)
     hint = "" if chosen else "--device auto chose it because an NVIDIA driver is loaded. "
-    _require_cuda_device(device, facts, hint)
+    _require_cuda_device(device, facts, hint, count)
     return facts
 
 
-def _require_cuda_device(device: str, facts: Mapping[str, object], hint: str = "") -> None:
-    found = facts["cuda"]
-    count = len(found) if isinstance(found, list) else 0
-    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
-        why = facts["cuda_reason"] or f"number of CUDA devices: {count}"
+def _require_cuda_device(device: str, facts: Mapping[str, Any], hint: str = "", count: int = 1) -> None:
+    if not device.startswith("cuda"):
+        return
+    first, present = int(device.partition(":")[2] or 0), len(facts["cuda"])
+    if first >= present:
+        why = facts["cuda_reason"] or f"number of CUDA devices: {present}"
         raise UsageError(f"No device '{device}': {why}.", f"{hint}Use --device cpu.")
+    unusable: Mapping[str, str] = facts.get("cuda_unusable", {})
+    for index in range(first, first + count):
+        if str(index) in unusable:
+            others = [f"cuda:{other}" for other in range(present) if str(other) not in unusable]
+            remedy = f"Use another, such as --device {others[0]}, or --device cpu." if others else "Use --device cpu."
+            raise UsageError(f"The device 'cuda:{index}' cannot be used: {unusable[str(index)]}.", f"{hint}{remedy}")
 
 
 def require_processes(
@@ -112,7 +120,7 @@ def select_present_device(text: str) -> torch.device:
 
     name = resolve_auto(parse_device(text))
     if name.startswith("cuda"):
-        _require_cuda_device(name, accelerator.devices())
+        _require_cuda_device(name, accelerator.devices(name))
     return accelerator.select_device(name)
 
 

@@ -186,7 +186,7 @@ def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_js
         reporters = choose_reporters(request.reporters, request.set, catalogue)
         for warning in plan.warnings:
             echo(f"Note: {warning}", err=True)
-        facts = require_device(pool, device, chosen=request.device != "auto")
+        facts = require_device(pool, plan.cells, device, chosen=request.device != "auto")
         require_processes(plan.cells, device, facts, make_rendezvous(request))
         pool.require_executable(plan.cells)
         if dry_run:
@@ -226,7 +226,7 @@ def _resume(
     ):
         pool.start()  # import torch while the plugins are loaded
         record, catalogue, device = reopen_run(run, flags, allowed)
-        facts = require_device(pool, device, chosen=True)
+        facts = require_device(pool, record.cells, device, chosen=True)
         require_processes(record.cells, device, facts, record.rendezvous)
         pool.require_executable(record.cells)
         return execute(pool, run, record, catalogue, device, quiet, as_json)

@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 
+# What hides GPUs of NVIDIA, AMD and Intel from a process that has not used them yet.
+_HIDING = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": "", "ZE_AFFINITY_MASK": ""}
 
-def devices() -> dict[str, Any]:
-    """Return torch's version and the CUDA devices it can use, with the reason if there are none."""
+
+def hide_gpus() -> None:
+    """Hide all GPUs from this process and those that it starts, before anything has looked for them.
+
+    What trains on a CPU must not touch a GPU: memory would be taken on it, and processes that fork afterwards, such as
+    those that train one cell together, could not train.
+    """
+    os.environ.update(_HIDING)
+
+
+def devices(wanted: str = "all", count: int = 1) -> dict[str, Any]:
+    """Return torch's version and the CUDA devices by index, with the reason if there are none.
+
+    Only devices that are wanted are tried, each by itself: trying takes memory on the device. `cuda_unusable`, which is
+    missing if all is well, maps the index of each that cannot be used to the reason.
+
+    Args:
+        wanted: 'cuda:1', 'cpu' for none, or 'all'.
+        count: number of devices to try, from the wanted one on.
+    """
     found: dict[str, Any] = {"torch": str(torch.__version__), "cuda": [], "cuda_reason": ""}
+    if wanted == "cpu":
+        return found | {"cuda_reason": "not asked for"}
     if torch.version.cuda is None:
-        found["cuda_reason"] = f"torch {torch.__version__} is built without CUDA"
-        return found
+        return found | {"cuda_reason": f"torch {torch.__version__} is built without CUDA"}
     try:
-        count = torch.cuda.device_count()
-        if not count or not torch.cuda.is_available():
-            found["cuda_reason"] = "torch finds no usable NVIDIA GPU or driver"
-        for index in range(count):
-            torch.zeros(1, device=f"cuda:{index}")  # a device that cannot hold one number cannot train
-            found["cuda"].append(torch.cuda.get_device_name(index))
+        present = torch.cuda.device_count()
+        if not present or not torch.cuda.is_available():
+            return found | {"cuda_reason": "torch finds no usable NVIDIA GPU or driver"}
     except (RuntimeError, AssertionError) as error:
-        found["cuda"] = []
-        found["cuda_reason"] = str(error).splitlines()[0]
-    return found
+        return found | {"cuda_reason": _first_line(error)}
+    unusable: dict[str, str] = {}
+    first = 0 if wanted == "all" else torch.device(wanted).index or 0
+    tried = range(present) if wanted == "all" else range(first, min(first + count, present))
+    for index in range(present):
+        try:
+            found["cuda"].append(torch.cuda.get_device_name(index))
+            if index in tried:
+                torch.zeros(1, device=f"cuda:{index}")  # a device that cannot hold one number cannot train
+        except (RuntimeError, AssertionError) as error:
+            found["cuda"] += ["unknown"] * (index + 1 - len(found["cuda"]))
+            unusable[str(index)] = _first_line(error)
+    return found | ({"cuda_unusable": unusable} if unusable else {})
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def select_device(name: str) -> torch.device:

@@ -15,6 +15,7 @@ from genbench.results.schema import GpuState, Surroundings, Window
 
 PROC_STAT = Path("/proc/stat")
 SHARES = (0.5, 0.25, 0.1)  # of processor time taken by others, above which a note reports it
+SLOWED_SECONDS = 0.01  # with reduced clocks, above which a note reports it
 LONG_WINDOW = 3.0  # times the usual duration of a step, above which a window was interrupted
 _FEWEST_WINDOWS = 4  # from which a usual duration is known
 _LEAST_SECONDS = 1.0  # the kernel counts in hundredths of a second
@@ -108,10 +109,25 @@ def _gpu_state_or_reason(device: torch.device) -> tuple[GpuState | None, str]:
         return None, f"{type(error).__name__}: {error}"
 
 
+def throttled_by(seen: Surroundings) -> list[str]:
+    """Return why the GPU's clocks were reduced while the cell trained, without its usual power cap.
+
+    The GPU's counters of the time with reduced clocks are compared before and after; where it has none, the states at
+    these two moments, in which it may have been idle, are all that is known.
+    """
+    before, after = seen.gpu_before, seen.gpu_after
+    if before is not None and after is not None and before.slowed is not None and after.slowed is not None:
+        gone = {reason: seconds - before.slowed.get(reason, 0.0) for reason, seconds in after.slowed.items()}
+        found = [reason for reason, seconds in gone.items() if seconds > SLOWED_SECONDS]
+    else:
+        found = [reason for state in (before, after) if state is not None for reason in state.throttled]
+    return [reason for reason in dict.fromkeys(found) if reason != POWER_CAP]
+
+
 def disturbance(seen: Surroundings) -> str:
     """Return what slowed the GPU: 'throttled', 'shared', both, or an empty string."""
     states = [state for state in (seen.gpu_before, seen.gpu_after) if state is not None]
-    throttled = any(set(state.throttled) - {POWER_CAP} for state in states)
+    throttled = bool(throttled_by(seen))
     shared = any(state.other_processes for state in states)
     return " and ".join(word for word, holds in (("throttled", throttled), ("shared", shared)) if holds)
 
@@ -132,7 +148,7 @@ def disturbances(seen: Surroundings, windows: Sequence[Window] = ()) -> list[str
             "an idle machine"
         )
     states = [state for state in (seen.gpu_before, seen.gpu_after) if state is not None]
-    reasons = dict.fromkeys(r for state in states for r in state.throttled if r != POWER_CAP)
+    reasons = throttled_by(seen)
     if reasons:
         notes.append(f"the GPU's clocks were lowered ({', '.join(reasons)}): its speed is not that of a cool GPU")
     if any(state.other_processes for state in states):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,15 +32,73 @@ def data_bytes() -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmData:")), 0)
 
 
-def read_peak(device: torch.device, baseline: int) -> Memory:
-    """Return peak memory since the process started (host) or since it first used the GPU."""
+class PeakMemory:
+    """Peak memory of timed training steps, and of the whole process.
+
+    The peak of the process includes what comes before the timed steps: trial workspaces of cuDNN, engines that were
+    tried and not used, copies of the weights for comparing them, and evaluations.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._process = _Peak()
+        self._steps = _Peak()
+
+    @contextmanager
+    def steps(self) -> Iterator[None]:
+        """Count the memory that is used inside as that of training steps."""
+        self._process = self._process.joined(_read(self._device))
+        known = _reset(self._device)
+        yield
+        found = _read(self._device)
+        self._steps = self._steps.joined(found if known else _Peak(allocated=found.allocated, reserved=found.reserved))
+
+    def read(self, baseline: int) -> Memory:
+        """Return the peaks so far in bytes; `baseline` is the resident memory before the data was loaded."""
+        self._process = self._process.joined(_read(self._device))
+        gpu = self._device.type == "cuda"
+        return Memory(
+            peak_rss=self._process.resident,
+            baseline_rss=baseline,
+            training_rss=self._steps.resident or None,
+            peak_allocated=(self._steps.allocated or self._process.allocated) if gpu else None,
+            peak_reserved=(self._steps.reserved or self._process.reserved) if gpu else None,
+            process_allocated=self._process.allocated if gpu else None,
+            process_reserved=self._process.reserved if gpu else None,
+        )
+
+
+@dataclass(frozen=True)
+class _Peak:
+    """Peaks in bytes; 0 where nothing is known."""
+
+    resident: int = 0
+    allocated: int = 0
+    reserved: int = 0
+
+    def joined(self, other: _Peak) -> _Peak:
+        return _Peak(
+            max(self.resident, other.resident),
+            max(self.allocated, other.allocated),
+            max(self.reserved, other.reserved),
+        )
+
+
+def _read(device: torch.device) -> _Peak:
+    """Return the peaks since the last `_reset`."""
     unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     if device.type != "cuda":
-        return Memory(peak_rss=peak, baseline_rss=baseline)
-    return Memory(
-        peak_rss=peak,
-        baseline_rss=baseline,
-        peak_allocated=torch.cuda.max_memory_allocated(device),
-        peak_reserved=torch.cuda.max_memory_reserved(device),
-    )
+        return _Peak(resident)
+    return _Peak(resident, torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device))
+
+
+def _reset(device: torch.device) -> bool:
+    """Let the peaks begin with the present values; return whether that is possible for resident memory (on Linux)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak, nothing else
+    except OSError:
+        return False
+    return True

@@ -18,6 +18,13 @@ _REASONS = {
     0x40: "heat, by hardware",
     0x80: "power brake by hardware",
 }
+# NVML's policies that reduce clocks (nvmlPerfPolicyType_t), by the reason above that they correspond to.
+_POLICIES = {
+    0: _REASONS[0x4],
+    1: "heat",
+    3: "limit of the board",
+    5: "voltage",
+}
 POWER_CAP = _REASONS[0x4]  # usual for a data-centre GPU at full load: recorded, but not reported as interference
 
 
@@ -59,8 +66,19 @@ def gpu_state(nvml: Any, handle: Any) -> GpuState:
         temperature=query(lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
         power=None if power is None else power / 1e3,
         throttled=[reason for bit, reason in _REASONS.items() if bits & bit],
+        slowed=_slowed(nvml, handle, query),
         other_processes=None if processes is None else _others(processes),
     )
+
+
+def _slowed(nvml: Any, handle: Any, query: Callable[[Callable[[], Any]], Any]) -> dict[str, float] | None:
+    """Return NVML's counters of violations in seconds; they cover the time between two queries, a sample does not."""
+    found: dict[str, float] = {}
+    for policy, reason in _POLICIES.items():
+        counted = query(lambda: nvml.nvmlDeviceGetViolationStatus(handle, policy))  # noqa: B023 - called here
+        if counted is not None:
+            found[reason] = counted.violationTime / 1e9  # nanoseconds
+    return found or None
 
 
 def _others(processes: Sequence[Any]) -> int:

@@ -29,12 +29,17 @@ def require_process_count(cells: Iterable[PlannedCell], available: int, resource
         available: number of processes that this machine can run.
         resource: what each process needs one of, in the plural.
     """
-    wanted = max((recipe.nproc for recipe in _possible_recipes(cells)), default=1)
+    wanted = largest_process_count(cells)
     if wanted > max(1, available):
         raise UsageError(
             f"--nproc {wanted} needs as many {resource}; this machine has {available}.",
             f"Use --nproc {available} or less." if available > 1 else "Use --nproc 1.",
         )
+
+
+def largest_process_count(cells: Iterable[PlannedCell]) -> int:
+    """Return the largest number of processes that a possible cell needs on one machine."""
+    return max((recipe.nproc for recipe in _possible_recipes(cells)), default=1)
 
 
 def require_rendezvous(cells: Iterable[PlannedCell], rendezvous: Rendezvous | None) -> None:

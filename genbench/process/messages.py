@@ -22,12 +22,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cell: PlannedCell | None = None
     reference: PlannedReference | None = None
     plugins: list[dict[str, Any]] = []  # third-party plugins to load, as fields of `Plugin`
-    device: str = "cpu"  # with its index: 'cuda:1'
+    device: str = "cpu"  # with its index: 'cuda:1'; 'all' for the task 'devices'
     threads: int = 1
     memory_limit: float | None = None  # GiB
     checkpoint_seconds: float = 30.0  # interval between checkpoints of the training, off the clock
     rendezvous: Rendezvous | None = None  # where processes on several machines meet
-    processes: int = 1  # number of processes that train the cell on this machine and share its memory
+    processes: int = 1  # that train the cell on this machine and share its memory; for 'devices', GPUs to try
     start_seconds: float = 0.0  # time to start and join these processes
 
 

@@ -134,8 +134,15 @@ class Memory(Record, frozen=True, kw_only=True):
 
     peak_rss: Annotated[int, Meta(description="resident memory of the process")]
     baseline_rss: Annotated[int, Meta(description="resident memory before the data was loaded")] = 0
-    peak_allocated: Annotated[int | None, Meta(description="torch tensors on the GPU")] = None
-    peak_reserved: Annotated[int | None, Meta(description="memory that torch's allocator holds on the GPU")] = None
+    training_rss: Annotated[
+        int | None, Meta(description="resident memory in timed steps, without evaluations and what precedes them")
+    ] = None
+    peak_allocated: Annotated[int | None, Meta(description="torch tensors on the GPU in timed steps")] = None
+    peak_reserved: Annotated[
+        int | None, Meta(description="memory that torch's allocator holds on the GPU in timed steps")
+    ] = None
+    process_allocated: Annotated[int | None, Meta(description="torch tensors on the GPU at any time")] = None
+    process_reserved: Annotated[int | None, Meta(description="memory of torch's allocator at any time")] = None
 
 
 class Proof(Record, frozen=True, kw_only=True):
@@ -256,6 +263,10 @@ class GpuState(Record, frozen=True, kw_only=True):
     temperature: Annotated[int | None, Meta(description="degrees Celsius")] = None
     power: Annotated[float | None, Meta(description="watts")] = None
     throttled: Annotated[list[str], Meta(description="why its clocks are reduced")] = []
+    slowed: Annotated[
+        dict[str, float] | None,
+        Meta(description="seconds with reduced clocks so far, by reason; None: the GPU does not count them"),
+    ] = None
     other_processes: Annotated[int | None, Meta(description="other processes that compute on it")] = None
 
 

@@ -156,7 +156,7 @@ class Supervisor:
         kills_before = kernel_memory_kills()
         worker_exit = self.executor.run(job, lambda message: self._handle(cell, message), self.record.timeout)
         log_file.shorten(log)
-        if worker_exit.finished is not None and worker_exit.finished.cell is not None:
+        if worker_exit.finished is not None and worker_exit.finished.cell is not None and not worker_exit.stopped:
             result = worker_exit.finished.cell
         elif self.executor.stop_requested:
             raise interrupted(self.run_directory)
@@ -274,9 +274,10 @@ def command_to_resume(run: RunDirectory) -> str:
     return f"genbench run --resume {shlex.quote(str(run.path))}"
 
 
-def ask_devices(executor: Executor) -> dict[str, object]:
-    """Return this machine's devices as torch reports them; raises `UsageError` if torch does not work."""
-    worker_exit = executor.run(Job(task="devices"), lambda message: None, timeout=120)
+def ask_devices(executor: Executor, wanted: str = "all", count: int = 1) -> dict[str, object]:
+    """Return `accelerator.devices(wanted, count)` of a worker; raise `UsageError` if torch does not work."""
+    job = Job(task="devices", device=wanted, processes=count)
+    worker_exit = executor.run(job, lambda message: None, timeout=120)
     if worker_exit.finished is None or worker_exit.finished.facts is None:
         raise UsageError(
             f"torch does not start: {worker_exit.describe()}.",

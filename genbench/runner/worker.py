@@ -14,7 +14,7 @@ from genbench.cell.cost_estimate import estimate_cell
 from genbench.cell.failure import diagnose
 from genbench.cell.reference_rows import measure_reference
 from genbench.cell.run import execute_cell
-from genbench.measure.accelerator import devices
+from genbench.measure.accelerator import devices, hide_gpus
 from genbench.process.messages import (
     Finished,
     Job,
@@ -52,6 +52,8 @@ def work(job: Job, connection: socket.socket) -> int:
 def execute_job(job: Job, channel: WorkerChannel) -> Finished:
     """Set torch up, execute the job, and return its result or failure. Raises `StopRequested` alone."""
     try:
+        if job.device == "cpu":
+            hide_gpus()
         set_up_torch(job.threads)
         return _result(job, channel)
     except StopRequested:
@@ -63,7 +65,7 @@ def execute_job(job: Job, channel: WorkerChannel) -> Finished:
 
 def _result(job: Job, channel: WorkerChannel) -> Finished:
     if job.task == "devices":
-        return Finished(facts=devices())
+        return Finished(facts=devices(job.device, job.processes))
     if job.task == "estimate":
         return Finished(facts=estimate_cell(job))
     if job.task == "reference":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genbench.cell import counters, step_counters
 from genbench.cell.counters import (
     CounterRecord,
     count,
@@ -18,6 +20,7 @@ from genbench.cell.counters import (
 )
 from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData
+from genbench.measure import clock
 from genbench.measure.energy import EnergyMeter
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
@@ -135,5 +138,57 @@ def test_energy_per_image_is_the_energy_of_the_pass_divided_by_its_images(catalo
     assert found.joules == 4.0
     assert found.seconds >= 0.2
     assert found.images > 0
-    assert found.images % 80 == 0  # ten steps of 8 images at a time
     assert found.joules_per_image == pytest.approx(4.0 / found.images)
+
+
+def test_energy_is_measured_over_whole_windows_and_losses_are_read_after_the_counter_has_stopped(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = engine(catalogue, "vae")
+    events: list[str] = []
+
+    def noting(owner: object, name: str, event: str) -> None:
+        original = getattr(owner, name)
+
+        def noted(*arguments: object) -> object:
+            events.append(event)
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    noting(clock, "synchronise", "wait")
+    noting(trained, "step", "step")
+    noting(trained, "read_terms", "read")
+    meter = EnergyMeter(lambda: events.append("counter") or {"package": 1.0}, "a counter")
+    measure_energy(trained, CPU, 1.0, meter)
+    begin, end = (number for number, event in enumerate(events) if event == "counter")
+    inside = events[begin:end]
+    assert "read" not in inside
+    assert events[end + 1 :] == ["read"]
+    assert inside.count("wait") <= 8 < inside.count("step") / 10  # two for each half a second
+
+
+def test_the_launch_bound_fraction_is_measured_before_the_profiler_is_used(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(counters, "count_launches", lambda engine, device: order.append("profiler") or {})
+
+    def launch_bound(engine: Engine, device: torch.device) -> float:
+        order.append("launch-bound")
+        return 0.25
+
+    found = count(engine(catalogue, "vae"), lambda number: None, CPU, 0.0, launch_bound=launch_bound)
+    assert order == ["launch-bound", "profiler"]
+    assert found.roofline is not None
+    assert found.roofline.launch_bound == 0.25
+
+
+def test_launches_that_the_profiler_cannot_see_are_unknown(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda = torch.device("cuda", 0)
+    monkeypatch.setattr(step_counters, "_profile_calls", lambda engine, device: Counter({"aten::mm": 3}))
+    assert step_counters.count_launches(engine(catalogue, "vae"), cuda) == {}
+    monkeypatch.setattr(step_counters, "_profile_calls", lambda engine, device: Counter({"cudaLaunchKernel": 3}))
+    assert step_counters.count_launches(engine(catalogue, "vae"), cuda) == {"kernels": 3.0, "graphs": 0.0}

@@ -14,6 +14,7 @@ from mutations import mutations
 
 from genbench.cell.training_loop import Training
 from genbench.data.loading import LoadedData
+from genbench.measure.memory import PeakMemory
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
@@ -46,6 +47,7 @@ def training(catalogue: Catalogue, path: Path, checkpoint_seconds: float) -> Tra
     data = LoadedData(pixels, None, pixels, None, 0, "hash", ())
     built = build_cell(cell.identity, catalogue, data, torch.device("cpu"))
     return Training(
+        memory=PeakMemory(torch.device("cpu")),
         engine=built.engine,
         evidence=TrainingEvidence(built.setup.networks),
         total_steps=STEPS,

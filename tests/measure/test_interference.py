@@ -148,6 +148,27 @@ def test_a_hot_shared_gpu_is_flagged(gpu: pytest.MonkeyPatch) -> None:
     ]
 
 
+def counting(**seconds: float) -> SimpleNamespace:
+    """Return a library with counters of the time with reduced clocks, which reports an idle GPU at the moment."""
+    policies = {0: seconds.get("power", 0.0), 1: seconds.get("heat", 0.0)}
+    nvml = fake_nvml(CurrentClocksThrottleReasons=0)
+
+    def violation(handle: object, policy: int) -> SimpleNamespace:
+        if policy not in policies:
+            raise NVMLError("Not Supported")
+        return SimpleNamespace(referenceTime=0, violationTime=round(1e9 * policies[policy]))
+
+    nvml.nvmlDeviceGetViolationStatus = violation
+    return nvml
+
+
+def test_heat_during_training_is_counted_although_the_gpu_is_idle_before_and_after(gpu: pytest.MonkeyPatch) -> None:
+    hot = look(gpu, counting(power=100.0, heat=3.0), counting(power=160.0, heat=5.5))
+    assert disturbance(hot) == "throttled"
+    assert disturbances(hot) == ["the GPU's clocks were lowered (heat): its speed is not that of a cool GPU"]
+    assert disturbance(look(gpu, counting(power=100.0, heat=3.0), counting(power=160.0, heat=3.0))) == ""
+
+
 def test_a_process_renamed_by_a_container_is_not_another_process(gpu: pytest.MonkeyPatch) -> None:
     nvml = fake_nvml(ComputeRunningProcesses=[SimpleNamespace(pid=987_654_321)])
     seen = look(gpu, nvml, nvml)

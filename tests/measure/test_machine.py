@@ -42,9 +42,10 @@ def test_versions_name_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_peak_memory_includes_freed_memory() -> None:
-    before = memory.read_peak(torch.device("cpu"), 7)
+    peak = memory.PeakMemory(torch.device("cpu"))
+    before = peak.read(7)
     held = torch.ones(96 * 2**20, dtype=torch.uint8)
-    after = memory.read_peak(torch.device("cpu"), 7)
+    after = peak.read(7)
     assert after.baseline_rss == 7
     assert after.peak_rss >= memory.resident_bytes() - 2**20
     assert after.peak_rss >= before.peak_rss

@@ -46,3 +46,22 @@ def test_global_random_state_is_unchanged() -> None:
     before = torch.get_rng_state()
     matrix_peak(CPU, "fp32", seconds=0.01)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_factors_are_not_nearly_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bfloat16, neighbouring values of a ramp over a large matrix are equal: a GPU computes faster with them."""
+    factors: list[torch.Tensor] = []
+    multiply = torch.mm
+
+    def recording(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        factors.append(a.float())
+        return multiply(a, b, out=out)
+
+    monkeypatch.setattr(torch, "mm", recording)
+    matrix_peak(CPU, "bf16")
+    for factor in factors:
+        assert factor.std(dim=1).min() > 0.8
+        assert abs(float(factor.mean())) < 0.05
+    again = list(factors)
+    matrix_peak(CPU, "bf16")
+    assert torch.equal(factors[len(again)], again[0])

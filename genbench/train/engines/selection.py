@@ -187,7 +187,7 @@ class _Trials:
         ]
         if used == "eager" and asked != "auto":
             reason = f"{trials[0].engine}: {trials[0].reason}"
-        gc.collect()
+        _free_memory()
         prepared = sum(trial.prepare_seconds for trial in trials)
         passed = time.perf_counter() - self._begin
         return EngineRecord(
@@ -249,6 +249,11 @@ def _describe(error: Exception) -> str:
 def _release_memory(error: Exception) -> None:
     """Release memory held by the frames of a failed attempt: the eager engine may need it."""
     error.__traceback__ = None
+    _free_memory()
+
+
+def _free_memory() -> None:
+    """Free what engines that are not used have left, also on the GPU."""
     gc.collect()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()

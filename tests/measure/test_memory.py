@@ -1,0 +1,72 @@
+"""Peak memory of training steps, apart from that of trials, evaluations and the rest of the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from genbench.measure.memory import PeakMemory
+
+MIB = 2**20
+
+
+def use(mebibytes: int) -> None:
+    """Use so much memory, and return it to the system."""
+    held = torch.ones(mebibytes * MIB, dtype=torch.uint8)  # malloc maps blocks of this size, and unmaps them
+    assert int(held[-1]) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_memory_that_is_used_between_the_steps_is_not_that_of_training() -> None:
+    peak = PeakMemory(torch.device("cpu"))
+    use(400)
+    with peak.steps():
+        use(100)
+    use(400)
+    with peak.steps():
+        use(50)
+    use(500)
+    found = peak.read(3)
+    assert found.baseline_rss == 3
+    assert found.training_rss is not None
+    assert 350 * MIB < found.peak_rss - found.training_rss < 450 * MIB
+    assert (found.peak_allocated, found.process_allocated) == (None, None)
+
+
+class Gpu:
+    """The counters of torch's allocator on a GPU."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held = self.peak = 10
+        for name in ("max_memory_allocated", "max_memory_reserved"):
+            factor = 1 + (name == "max_memory_reserved")
+            monkeypatch.setattr(torch.cuda, name, lambda device, factor=factor: factor * self.peak)
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", self.reset)
+
+    def use(self, more: int) -> None:
+        self.peak = max(self.peak, self.held + more)
+
+    def reset(self, device: torch.device) -> None:
+        self.peak = self.held
+
+
+def test_on_a_gpu_trials_of_engines_and_evaluations_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(monkeypatch)
+    peak = PeakMemory(torch.device("cuda", 0))
+    gpu.use(1000)  # trials
+    for step in (100, 120, 110):
+        with peak.steps():
+            gpu.use(step)
+        gpu.use(500)  # an evaluation
+    found = peak.read(0)
+    assert (found.peak_allocated, found.peak_reserved) == (130, 260)
+    assert (found.process_allocated, found.process_reserved) == (1010, 2020)
+
+
+def test_without_a_timed_step_the_peak_is_that_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = Gpu(monkeypatch)
+    gpu.use(50)
+    found = PeakMemory(torch.device("cuda", 0)).read(0)
+    assert (found.peak_allocated, found.process_allocated, found.training_rss) == (60, 60, None)
