@@ -42,7 +42,7 @@ from genbench.ab.wire import (
 from genbench.api.options import OptionValue
 from genbench.data.loading import load_data
 from genbench.errors import GenbenchError
-from genbench.measure.accelerator import select_device
+from genbench.measure.accelerator import hide_gpus, select_device
 from genbench.measure.clock import synchronise, time_window
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
@@ -98,6 +98,8 @@ class LiveWorker:
     def _prepare(self, question: Prepare) -> Answer:
         if question.wire != WIRE_VERSION:
             return Failed(f"this version of genbench ({__version__}) speaks version {WIRE_VERSION} of the protocol")
+        if question.device == "cpu":
+            hide_gpus()
         set_up_torch(question.threads)
         self._device = select_device(question.device)
         request = make_request(question.given, question.settings)

@@ -78,6 +78,7 @@ class LoaderImages:
         self._workers, self._images_per_batch = workers, settings.batch_size // settings.shard.ranks
         self._batches: Iterator[tuple[Tensor, Tensor | None]] | None = None
         self._processes: list[multiprocessing.process.BaseProcess] = []
+        self._copies: torch.cuda.Stream | None = None  # in which batches are copied to a GPU
 
     def next_batch(self) -> tuple[Tensor, Tensor | None]:
         """Return float32 images (B, channels, height, width) in the value range, and their labels, on the device.
@@ -100,8 +101,24 @@ class LoaderImages:
                 raise _no_batch_arrived() from error
             raise
         self._order.record_returned()
-        images = self.finish(staged.to(self.device, non_blocking=True))
-        return images, None if labels is None else labels.to(self.device, non_blocking=True)
+        staged, labels = self._copy_to_device(staged, labels)
+        return self.finish(staged), labels
+
+    def _copy_to_device(self, staged: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Copy a batch in a stream of its own: the GPU copies it while it still executes the previous step."""
+        if self.device.type != "cuda":
+            return staged.to(self.device), None if labels is None else labels.to(self.device)
+        if self._copies is None:
+            self._copies = torch.cuda.Stream(self.device)
+        training = torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(self._copies):
+            staged = staged.to(self.device, non_blocking=True)
+            labels = None if labels is None else labels.to(self.device, non_blocking=True)
+        training.wait_stream(self._copies)
+        for tensor in (staged, labels):
+            if tensor is not None:
+                tensor.record_stream(training)  # its memory is not reused for a later copy before the step has read it
+        return staged, labels
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, int]]:
         """Return what a checkpoint needs to continue with the next batch."""

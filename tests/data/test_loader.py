@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -278,3 +280,38 @@ def test_workers_that_send_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch)
         data.next_batch()
     assert "--resume" in error.value.cure
     wait_until(lambda: workers() == [], seconds=5)
+
+
+class Copied:
+    """A tensor that notes what is done with it."""
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def to(self, device: torch.device, non_blocking: bool) -> Copied:
+        self._events.append(f"copy, waiting: {not non_blocking}")
+        return self
+
+    def record_stream(self, stream: Any) -> None:
+        self._events.append(f"used in {stream.name}")
+
+
+def test_a_gpu_copies_a_batch_in_a_stream_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+
+    @contextlib.contextmanager
+    def inside(stream: Any) -> Iterator[None]:
+        events.append(f"enter {stream.name}")
+        yield
+        events.append(f"leave {stream.name}")
+
+    training = SimpleNamespace(name="training", wait_stream=lambda stream: events.append(f"wait for {stream.name}"))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(name="copies"))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: training)
+    monkeypatch.setattr(torch.cuda, "stream", inside)
+    source = make(LoaderImages)
+    source.device = torch.device("cuda", 0)
+    batch: Any = Copied(events)
+    source._copy_to_device(batch, batch)
+    copy = ["copy, waiting: False"] * 2
+    assert events == ["enter copies", *copy, "leave copies", "wait for copies", *["used in training"] * 2]

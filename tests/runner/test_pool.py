@@ -35,6 +35,25 @@ def test_errors_of_torch_and_python_that_mean_out_of_memory() -> None:
     assert diagnose(ValueError("no")) == ("failed", "ValueError: no")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "GET was unable to find an engine to execute this computation",
+        "Unable to find a valid cuDNN algorithm to run convolution",
+    ],
+)
+def test_cudnn_without_memory_for_any_algorithm_is_out_of_memory(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = RuntimeError(text)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 90)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: 1.0, raising=False)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (5, 100))
+    assert diagnose(error)[0] == "oom"
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (50, 100))
+    assert diagnose(error)[0] == "failed"  # there is memory: the convolution is not supported
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda: 0.9)
+    assert diagnose(error)[0] == "oom"  # the share that --memory-limit allows is used up
+
+
 def test_a_broken_torch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('torch is broken')")
     monkeypatch.syspath_prepend(str(tmp_path))
