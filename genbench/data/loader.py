@@ -109,7 +109,7 @@ class LoaderImages:
         if self.device.type != "cuda":
             return staged.to(self.device), None if labels is None else labels.to(self.device)
         if self._copies is None:
-            self._copies = torch.cuda.Stream(self.device)
+            self._copies = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         training = torch.cuda.current_stream(self.device)
         with torch.cuda.stream(self._copies):
             staged = staged.to(self.device, non_blocking=True)
