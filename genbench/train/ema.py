@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Mapping
 
 import torch
@@ -21,11 +22,11 @@ class AveragedWeights:
         self.networks = {name: copy.deepcopy(network).requires_grad_(False) for name, network in networks.items()}
         self._averages: list[Tensor] = [p for name in networks for p in self.networks[name].parameters()]
         self._sources = [p for name in networks for p in networks[name].parameters()]
-        self._buffers = [
-            (mine, theirs)
-            for name in networks
-            for mine, theirs in zip(self.networks[name].buffers(), networks[name].buffers(), strict=True)
-        ]
+        pairs = defaultdict[torch.dtype, list[tuple[Tensor, Tensor]]](list)  # buffers of one dtype are copied at once
+        for name in networks:
+            for mine, theirs in zip(self.networks[name].buffers(), networks[name].buffers(), strict=True):
+                pairs[mine.dtype].append((mine, theirs))
+        self._buffers = [([mine for mine, _ in same], [theirs for _, theirs in same]) for same in pairs.values()]
 
     def decay(self, images_seen: int, images_per_step: int) -> float:
         """Return the weight of the past in the next update."""
@@ -39,4 +40,4 @@ class AveragedWeights:
         if self._averages:  # some networks have no weights
             torch._foreach_lerp_(self._averages, sources, 1 - self.decay(images_seen, images_per_step))
         for mine, theirs in self._buffers:
-            mine.copy_(theirs)
+            torch._foreach_copy_(mine, theirs)
