@@ -1,4 +1,4 @@
-"""A whole step on a fake GPU that computes nothing: no tensor of a batch, an update or an average is left on the CPU."""
+"""A whole step on a fake GPU that computes nothing: no tensor of a batch or an update is left on the CPU."""
 
 from __future__ import annotations
 
