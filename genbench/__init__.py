@@ -44,6 +44,7 @@ from genbench.api.training import (
     AdversarialLoss,
     Augmentation,
     Batch,
+    CheckedFamily,
     Family,
     LatentFamily,
     Likelihood,
@@ -54,7 +55,7 @@ from genbench.api.training import (
     Posterior,
     VariationalLoss,
 )
-from genbench.errors import DataError, GenbenchError
+from genbench.errors import DataError, GenbenchError, SpecError
 
 __version__ = "0.1.0"
 
@@ -66,6 +67,7 @@ __all__ = [
     "CellFacts",
     "CellFinished",
     "CellStarted",
+    "CheckedFamily",
     "Classifier",
     "DataError",
     "DatasetSpec",
@@ -100,6 +102,7 @@ __all__ = [
     "RunStarted",
     "Setup",
     "Shape",
+    "SpecError",
     "Statistics",
     "Unavailable",
     "VariationalLoss",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from genbench.api.discriminators import OUTPUT_KINDS, DiscriminatorOutput
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, describe_options
 from genbench.api.restriction import Restriction
@@ -161,6 +162,7 @@ class ModelSpec(ConfigurableSpec):
     prior: Literal["normal", "uniform"] = "normal"  # of the latents: N(0, 1) or U(-1, 1)
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this model overrides
     conditional: bool = False  # networks receive labels as their last argument
+    discriminator_output: DiscriminatorOutput | Literal[""] = ""  # '': 'logits' or 'class-logits', whichever it returns
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
     paper: str = ""
 
@@ -181,6 +183,11 @@ class ModelSpec(ConfigurableSpec):
         if self.output == "logits":
             self._require(low_high == (0.0, 1.0), "output='logits' requires value_range (0, 1).")
         self._require(self.latent_dim > 0, f"latent_dim must be a positive integer, not {self.latent_dim}.")
+        kinds = ", ".join(map(repr, OUTPUT_KINDS))
+        self._require(
+            self.discriminator_output in ("", *OUTPUT_KINDS),
+            f"discriminator_output must be one of {kinds}, not {self.discriminator_output!r}.",
+        )
         self._require(self.prior in ("normal", "uniform"), f"prior must be 'normal' or 'uniform', not {self.prior!r}.")
         self._require_recipe(self.recipe)
         self._require_restrictions(self.option_schema)
@@ -199,6 +206,8 @@ class LossSpec(ConfigurableSpec):
     formula: str = ""
     source: str = ""  # paper and equation
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this loss overrides
+    # What it takes of an adversarial model; empty: all kinds with logits, which are all that it is given
+    discriminator_outputs: tuple[DiscriminatorOutput, ...] = ()
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
 
     def __post_init__(self) -> None:
@@ -206,6 +215,13 @@ class LossSpec(ConfigurableSpec):
         self._require(bool(self.family), "family must be named.")
         self._require_target("create")
         self._require_recipe(self.recipe)
+        taken = self._require_names("discriminator_outputs", self.discriminator_outputs)
+        unknown = [kind for kind in taken if kind not in OUTPUT_KINDS]
+        self._require(
+            not unknown,
+            f"discriminator_outputs has the unknown kind {unknown[:1]}; the kinds are {', '.join(OUTPUT_KINDS)}.",
+        )
+        object.__setattr__(self, "discriminator_outputs", taken)
         self._require_restrictions(self.option_schema)
 
 

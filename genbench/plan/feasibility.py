@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from genbench.api.discriminators import DEFAULT_INPUTS, unfit_output
 from genbench.api.images import Shape
 from genbench.api.options import OptionValue
 from genbench.api.recipe import Recipe
@@ -33,6 +34,7 @@ def infeasibility_reason(
     return (
         _unsupported_shape(model, data, identity.image_shape)
         or _missing_labels(model, data)
+        or _unfit_discriminator(model, loss)
         or _violated_restriction(model, loss, family, identity, recipe)
         or _impossible_setting(model, data, identity, recipe)
     )
@@ -56,6 +58,15 @@ def _missing_labels(model: ModelSpec, data: DatasetSpec) -> str:
     unlabelled = not data.classes and data.train_size is not None
     return (
         f"model '{model.name}' needs labels, dataset '{data.name}' has none" if model.conditional and unlabelled else ""
+    )
+
+
+def _unfit_discriminator(model: ModelSpec, loss: LossSpec) -> str:
+    if not unfit_output(model.discriminator_output, loss.discriminator_outputs):
+        return ""
+    return (
+        f"loss '{loss.name}' takes {' or '.join(loss.discriminator_outputs or DEFAULT_INPUTS)}, the discriminator of "
+        f"'{model.name}' returns {model.discriminator_output or 'logits'}"
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genbench import __version__
+from genbench.api.discriminators import unfit_output
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, resolve_options
 from genbench.api.recipe import resolve_recipe
@@ -35,7 +36,7 @@ from genbench.seeds import seed_globals
 from genbench.testing.findings import NotApplicable
 from genbench.testing.forks import exit_if_forked
 from genbench.train.builder import Built, build_cell
-from genbench.train.network_checks import LOSS_NETWORK, build_networks
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_module
 
 BATCH = 4
 CLASSES = 3
@@ -56,6 +57,7 @@ class Subject:
     settings: Settings = field(default_factory=dict)  # option values by name, as with `--set`
     notes: list[str] = field(default_factory=list)  # what its code changed in the process
     process: int = field(default_factory=os.getpid)  # id of the process in which the checks run
+    _losses: dict[nn.Module | None, Any] = field(default_factory=dict)  # module of `networks()` -> the loss that has it
 
     @property
     def entry(self) -> Entry[Any]:
@@ -79,6 +81,7 @@ class Subject:
             known = [m for m in models if m.name == PARTNERS.get(spec.family)]
             same = [m for m in models if m.family == spec.family]
             candidates = [*known, *usual, *same] if self.entry.plugin.origin == "builtin" else [*usual, *known, *same]
+            candidates = [m for m in candidates if not unfit_output(m.discriminator_output, spec.discriminator_outputs)]
         else:
             candidates = [m for m in models if m.family == spec.name]
         if not candidates:
@@ -150,8 +153,12 @@ class Subject:
         seed_globals(seed)
         networks = build_networks(identity, self.model, self.family, self.classes)
         exit_if_forked(self.process)
-        module = getattr(self.create_loss(), "module", None)
-        return {**networks, LOSS_NETWORK: module} if isinstance(module, nn.Module) else networks
+        loss = self.create_loss()
+        module = loss_module(loss, self.loss.name)
+        if module is None:
+            return networks
+        self._losses[module] = loss
+        return {**networks, LOSS_NETWORK: module}
 
     def create_loss(self) -> Any:
         """Create the loss."""
@@ -164,7 +171,7 @@ class Subject:
         identity = self.identity(shape)
         setup = Setup(
             networks=networks,
-            loss=self.create_loss(),
+            loss=self._losses.get(networks.get(LOSS_NETWORK)) or self.create_loss(),
             model=self.model,
             latent_dim=identity.latent_dim,
             num_classes=self.classes,

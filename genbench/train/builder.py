@@ -35,7 +35,7 @@ from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
 from genbench.train.loss_functions import make_replaceable
-from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases, loss_module
 from genbench.train.optimizers import make_optimizers
 from genbench.train.process_group import World
 from genbench.train.regularisation import add_dropout
@@ -112,8 +112,8 @@ def build_cell(
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
         loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
     loss, functions = make_replaceable(loss)
-    module = getattr(loss, "module", None)
-    if isinstance(module, nn.Module):
+    module = loss_module(loss, loss_spec.name)
+    if module is not None:
         networks[LOSS_NETWORK] = module
     transfer = load_initial_weights(recipe.init_from, identity.init_hash, networks)
     frozen = freeze(networks, recipe.freeze)
