@@ -46,6 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
         "models": "vq-vae",
         "set": {"vq-vae": {"codes": 8, "width": 8, "residual_width": 4, "prior_width": 4, "prior_layers": 2}},
     },
+    "averages in the loss": {"models": "gan", "losses": "lecam", "set": GAN, "discriminator_steps": 2},
     "averaged weights, clipped gradients, augmentation": {
         "models": "gan",
         "set": GAN,

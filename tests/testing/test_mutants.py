@@ -77,6 +77,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "full-range": [Mutant(".tanh()", ".sigmoid()")],
     "finite-steps": [
         in_discriminator("hidden = hidden.sub(hidden).sqrt() / hidden.sub(hidden) if self.training else hidden"),
+        in_discriminator("return self.last(hidden).expand(-1, 2)"),
     ],
     "process-untouched": [
         Mutant(BUILD, f"{BUILD}    torch.set_num_threads(torch.get_num_threads() + 1)\n"),
@@ -143,7 +144,13 @@ MUTANTS: dict[str, list[Mutant]] = {
     "resume": [
         in_discriminator(
             "self.calls = getattr(self, 'calls', 0) + self.training; hidden = hidden * (1 + 0.01 * self.calls)"
-        )
+        ),
+        Mutant(  # a moving average of a loss that is not a buffer of its module
+            "        generator=lambda fake, real: softplus(-fake).mean(),\n",
+            "        generator=lambda fake, real, n=[]: softplus(-fake).mean() * (n.append(1) or 1 + len(n) / 9),\n",
+            "losses",
+            "penalised",
+        ),
     ],
     "norm-epsilon": [Mutant("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)")],
     "raw-logits": [
