@@ -36,6 +36,10 @@ class Objective(NamedTuple):
 class Phase:
     """One player's update inside a step.
 
+    Consecutive phases with the same `joint` are computed from one forward pass: their objectives are evaluated one
+    after the other on the same `Batch`, where the first leaves what the others need in `batch.shared`, with its graph.
+    Each then gets its gradient with respect to its own networks alone, and only then do the networks change.
+
     `objective` must not read a tensor on the host (`.item()`, `.cpu()`, `print`): it runs inside a timed window.
     """
 
@@ -50,6 +54,7 @@ class Phase:
     # They override the user's recipe, so take their values from options that users can set.
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)
     after_update: Callable[[], None] | None = None  # called after each optimiser step, for example to clip weights
+    joint: str = ""  # the name of a group of phases that share a forward pass; empty: it makes its own
 
 
 class Augmentation(Protocol):

@@ -19,6 +19,7 @@ from genbench.data.loading import LoadedData
 from genbench.errors import SpecError
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
+from genbench.train.player import check_joint_phases
 
 LOSS_NETWORK = "loss"  # the module of a loss that has one
 
@@ -89,6 +90,7 @@ def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family:
             raise SpecError(
                 f"Phase '{phase.name}' of the family '{family.name}': every and repeats must be at least 1."
             )
+    check_joint_phases(phases, networks, family.name)
 
 
 def check_output(

@@ -22,7 +22,13 @@ CONFORMING = (Path(__file__).parents[1] / "support" / "conforming_plugin.py").re
 SUBJECTS: list[tuple[Kind, str]] = [
     *(("models", name) for name in ("tiny", "labelled", "dueller")),
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
-    *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
+    *(
+        ("families", "duel"),
+        ("families", "joint-duel"),
+        ("datasets", "dots"),
+        ("metrics", "brightness"),
+        ("extractors", "rows"),
+    ),
 ]
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
@@ -37,6 +43,7 @@ class Mutant(NamedTuple):
 
 
 RETURN = "        return self.last(hidden).flatten()"  # of the discriminator
+JOINT_MAKER = '        return genbench.Objective(self.setup.loss(batch.shared["logits"]), {})'
 BUILD = "def build(image_shape, latent_dim, num_classes, options):\n"
 POINTS = "torch.rand(len(real), 1, 1, 1, generator=rng, device=real.device)"
 NORM = "(gradient.flatten(1).norm(dim=1) - 1).square().mean()"
@@ -108,6 +115,13 @@ MUTANTS: dict[str, list[Mutant]] = {
         ),
     ],
     "no-gradient-crosses": [Mutant("fake.detach()", "fake", "families", "duel")],
+    "gradients-apart": [
+        Mutant(JOINT_MAKER, f"        {line}\n{JOINT_MAKER}", "families", "joint-duel")
+        for line in (
+            "batch.shared['logits'].register_hook(lambda gradient: 2 * gradient)",
+            "self.discriminator.last.weight.data.mul_(0.9)",
+        )
+    ],
     "bf16": [
         in_discriminator("if hidden.dtype == torch.bfloat16: raise TypeError('only float32')"),
         in_discriminator("hidden = hidden * (1 if hidden.dtype == torch.float32 else 100)"),
@@ -294,7 +308,7 @@ def test_a_mutant_violates_its_rule_and_no_other(
 
 def test_a_plugin_for_another_version_violates_the_first_rule(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
-    path.write_text(CONFORMING.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
+    path.write_text(CONFORMING.replace('requires_api = "1.1"', 'requires_api = "2.0"'), encoding="utf-8")
     (refusal,) = find_targets([str(path)], discover([path])).refusals
     assert (refusal.check, refusal.verdict) == ("loads", "failed")
     assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason
