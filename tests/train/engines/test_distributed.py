@@ -15,11 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from two_ranks import CASES, STEPS, built
+from two_ranks import CASES, STEPS, built, plugins
 
 from genbench.api.training import Batch, Objective
 from genbench.builtin.families import adversarial, variational
-from genbench.plugins.catalogue import Catalogue, discover
+from genbench.plugins.catalogue import Catalogue
 from genbench.train.engine import Eager, Engine
 from genbench.train.process_group import World
 
@@ -40,7 +40,7 @@ class Half(World):
 
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
-    return discover()
+    return plugins()
 
 
 @pytest.fixture(scope="module")
