@@ -30,6 +30,7 @@ from genbench.api.hookspecs import API_VERSION, hookimpl
 from genbench.api.images import ImageData, Images, Shape
 from genbench.api.options import option
 from genbench.api.restriction import Restriction
+from genbench.api.shape_rule import ShapeRule
 from genbench.api.specs import (
     DatasetSpec,
     ExtractorSpec,
@@ -102,6 +103,7 @@ __all__ = [
     "RunStarted",
     "Setup",
     "Shape",
+    "ShapeRule",
     "SpecError",
     "Statistics",
     "Unavailable",

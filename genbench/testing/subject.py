@@ -16,6 +16,7 @@ from genbench.api.discriminators import unfit_output
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, resolve_options
 from genbench.api.recipe import resolve_recipe
+from genbench.api.shape_rule import example_shapes
 from genbench.api.specs import (
     ConfigurableSpec,
     FamilySpec,
@@ -41,7 +42,6 @@ from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_mod
 BATCH = 4
 CLASSES = 3
 TRAINING_IMAGES = 24
-DEFAULT_SHAPES: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32))  # for models that accept any shape
 MAX_SHAPES = 6  # of those that a model declares, the smallest first
 CPU = torch.device("cpu")
 PARTNERS = {"adversarial": "gan", "variational": "vae"}  # the models with which losses of these families are checked
@@ -107,9 +107,7 @@ class Subject:
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """The image shapes that it is checked with, the smallest first."""
-        declared = self.model.image_shapes
-        if declared is None:
-            return DEFAULT_SHAPES
+        declared = example_shapes(self.model.image_shapes)
         return tuple(sorted(declared, key=lambda shape: (shape[1] * shape[2], shape[0])))[:MAX_SHAPES]
 
     def options(self, kind: Kind, spec: ConfigurableSpec) -> dict[str, OptionValue]:
@@ -123,6 +121,7 @@ class Subject:
     def identity(self, shape: Shape | None = None, seed: int = 0, **recipe: OptionValue) -> CellIdentity:
         """Return the identity of a tiny cell of this model, loss and family."""
         model, loss = self.model, self.loss
+        shape = shape or self.shapes[0]
         steps = {"batch_size": BATCH, "discriminator_steps": 1, "images": 16 * BATCH, "energy_seconds": 0.0}
         entries = self.catalogue
         return CellIdentity(
@@ -131,8 +130,8 @@ class Subject:
             family=_choice(entries.require("families", model.family), {}),
             loss=_choice(entries.losses[loss.name], self.options("losses", loss)),
             dataset=_choice(next(iter(entries.datasets.values())), {}),
-            image_shape=shape or self.shapes[0],
-            latent_dim=chosen_latent_dim(self.settings, model),
+            image_shape=shape,
+            latent_dim=chosen_latent_dim(self.settings, model, shape),
             recipe=resolve_recipe(model.recipe, loss.recipe, steps, recipe, owner=model.name).settings,
             device="cpu",
             seed=seed,
