@@ -51,9 +51,11 @@ class Phase:
     repeats: int = 1  # updates per step, each with new images
     optimizer: str = ""  # the phase whose optimiser it shares, for a lazy regulariser; empty: its own
     # Recipe fields that differ for its optimiser: optimizer, learning_rate, beta1, beta2, momentum or weight_decay.
-    # They override the user's recipe, so take their values from options that users can set.
+    # They replace the defaults of the recipe, the model and the loss; what a user changed from those wins.
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)
     after_update: Callable[[], None] | None = None  # called after each optimiser step, for example to clip weights
+    # Factors of learning_rate or weight_decay for its optimiser, such as {"learning_rate": 4}, whoever chose the value
+    recipe_factors: Mapping[str, float] = field(default_factory=dict)
     joint: str = ""  # the name of a group of phases that share a forward pass; empty: it makes its own
 
 
