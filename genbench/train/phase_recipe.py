@@ -74,8 +74,9 @@ def phase_notes(phases: Sequence[Phase], recipe: Recipe, changed: Collection[str
             for name in replaced
         ]
         if used.optimizer != recipe.optimizer:
+            where = f"phase '{phase.name}', which uses {used.optimizer}"
             notes += [
-                f"{name} = {_text(getattr(recipe, name))} does not reach phase '{phase.name}', which uses {used.optimizer}"
+                f"{name} = {_text(getattr(recipe, name))} does not reach {where}"
                 for name in _UNUSED[used.optimizer]
                 if name in changed
             ]
