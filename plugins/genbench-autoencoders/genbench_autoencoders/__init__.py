@@ -67,8 +67,8 @@ def genbench_losses() -> Iterable[genbench.LossSpec]:
         summary="elbo whose reconstruction term compares features of the discriminator, and a game",
         create="genbench_autoencoders.loss:LearnedSimilarity",
         formula="encoder: KL(q(z|x) ‖ p(z)) + S; decoder: γ S + E softplus(-D(x̃)) + E softplus(-D(x_p)); "
-        "discriminator: E softplus(-D(x)) + E softplus(D(x̃)) + E softplus(D(x_p)); S = ½ E ‖f(x) - f(x̃)‖², f the features of D, "
-        "x̃ the reconstruction of x, x_p an image of the prior",
+        "discriminator: E softplus(-D(x)) + E softplus(D(x̃)) + E softplus(D(x_p)); S = ½ E ‖f(x) - f(x̃)‖², f the "
+        "features of D, x̃ the reconstruction of x, x_p an image of the prior",
         source="Larsen et al. 2016, arXiv:1512.09300, equations 5 to 8 and algorithm 1",
         options=SimilarityOptions,
         discriminator_outputs=("features",),
