@@ -114,6 +114,8 @@ class Engine:
         self.rules = rules or UpdateRules()
         self.precision = precision
         self._device_type = rng.device.type
+        held = [t for network in networks.values() for t in (*network.parameters(), *network.buffers())]
+        self._changing = {t.untyped_storage().data_ptr() for t in held if t.numel()}
         self._progress = torch.zeros((), device=rng.device)
         self.players = [
             Player(
@@ -185,7 +187,7 @@ class Engine:
             self._apply(player, objective)
         for parameter in player.frozen:
             parameter.requires_grad_(True)
-        player.record(objective)
+        player.record(objective, self._changing)
 
     def _update_jointly(self, players: Sequence[Player], batch: Batch) -> None:
         """Evaluate all objectives on one graph, then differentiate each for its own parameters, then update them all.
@@ -212,7 +214,7 @@ class Engine:
                         parameter.grad = gradient
                 self._apply(player, objective)
         for player, objective in zip(players, objectives, strict=True):
-            player.record(objective)
+            player.record(objective, self._changing)
 
     def _evaluate(self, player: Player, batch: Batch) -> Objective:
         if self.precision == "bf16":

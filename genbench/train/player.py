@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -30,11 +30,17 @@ class Player:
         groups = self.optimizer.param_groups if self.optimizer is not None else []
         self._optimised: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
 
-    def record(self, objective: Objective) -> None:
-        """Keep the total and the terms of an update."""
+    def record(self, objective: Objective, changing: Collection[int] = ()) -> None:
+        """Keep the total and the terms of an update.
+
+        Args:
+            objective: of this update.
+            changing: addresses of memory that later steps change in place; values there are copied.
+        """
         self.totals.append(objective.total.detach())
         for term, value in objective.terms.items():
-            self.terms[term].append(value.detach())
+            held = value.detach()
+            self.terms[term].append(held.clone() if held.untyped_storage().data_ptr() in changing else held)
 
     def clear_gradients(self) -> None:
         """Do the same as the optimiser's `zero_grad`, without its overhead of microseconds per step."""

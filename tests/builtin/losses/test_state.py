@@ -8,19 +8,25 @@ from typing import Any
 
 import pytest
 import torch
-from engine_cells import CATALOGUE, built
+from engine_cells import CATALOGUE, CPU, built
 from graphed_engines import TINY, differing, engine_of, graphed, run_steps
 from simulated_capture import capturable_on_cpu, one_thread  # noqa: F401
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.api.options import resolve_options
+from genbench.api.recipe import resolve_recipe
 from genbench.api.specs import resolve
-from genbench.api.training import AdversarialLoss, Objective
+from genbench.api.training import AdversarialLoss, Objective, Phase
 from genbench.builtin.losses.adversarial import specs
+from genbench.data.resident import ResidentImages
+from genbench.data.source import BatchSettings
+from genbench.errors import SpecError
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
 from genbench.train.engine import Engine
 from genbench.train.engines.compiled import Compiled
 from genbench.train.engines.equivalence import check_execution, eager_trajectories
+from genbench.train.network_checks import loss_module
+from genbench.train.optimizers import make_optimizers
 from genbench.train.state import state_kept
 
 SPEC = next(spec for spec in specs() if spec.name == "lecam")
@@ -129,6 +135,50 @@ def test_a_compiled_step_trains_as_an_eager_one(model: str) -> None:
     assert not execution.notes
     check = check_execution(engine, execution, eager_trajectories(engine))
     assert [bound.what for bound in check.bounds if bound.found > bound.tolerance] == []
+
+
+class Count(nn.Module):
+    """A loss with state of a family of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, total: Tensor) -> Objective:
+        self.calls.add_(1)
+        return Objective(total, {"calls": self.calls, "clone": self.calls.clone()})
+
+
+class Holder:
+    """A loss that is no module, but has one."""
+
+    def __init__(self, module: object) -> None:
+        self.module = module
+
+
+def test_the_module_of_a_loss_is_the_loss_itself_or_its_attribute() -> None:
+    count = Count()
+    assert loss_module(count, "mine") is count
+    assert loss_module(Holder(count), "mine") is count
+    assert loss_module(lecam(), "lecam") is not None
+    without_state: list[object] = [nn.MSELoss(), Holder("text"), len, None]
+    assert [loss_module(loss, "mine") for loss in without_state] == [None] * 4
+    with pytest.raises(SpecError, match=r"`module` of the loss 'mine' is dict, not a torch\.nn\.Module"):
+        loss_module(AdversarialLoss(evaluate, evaluate, module={}), "mine")  # type: ignore[arg-type]
+
+
+def test_a_curve_of_a_buffer_shows_its_value_in_each_step_and_not_the_last_one() -> None:
+    count, layer = Count(), nn.Linear(1, 1)
+    images = torch.zeros(2, 1, 1, 1, dtype=torch.uint8)
+    data = ResidentImages(BatchSettings(images, None, 2, (0.0, 1.0), CPU, torch.Generator().manual_seed(2)))
+    phase = Phase("p", ("layer",), lambda batch: count(layer(batch.images.flatten(1)).mean()))
+    networks: dict[str, nn.Module] = {"layer": layer, "loss": count}
+    optimizers = make_optimizers(networks, [phase], resolve_recipe())
+    engine = Engine(networks, [phase], data, torch.Generator(), optimizers)
+    for _ in range(3):
+        engine.step()
+    terms = engine.read_terms()
+    assert terms["p.calls"].tolist() == terms["p.clone"].tolist() == [1, 2, 3]
 
 
 def test_the_tiny_sizes_cover_every_adversarial_model() -> None:
