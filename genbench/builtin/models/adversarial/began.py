@@ -12,8 +12,8 @@ Width n, h latents from U(-1, 1); the image is halved k times, while its side is
                    Conv k3 s2   (i + 1)·n                  between two levels
                    dense        h
 
-The discriminator is encoder and decoder: it returns images. The vanishing residuals and skip connections of the paper
-are left out.
+For 32×32×3: generator 489,539 and discriminator 2,606,019 parameters. The discriminator is encoder and decoder: it
+returns images. The vanishing residuals and skip connections of the paper are left out.
 """
 
 from __future__ import annotations
