@@ -30,6 +30,7 @@ from genbench.api.hookspecs import API_VERSION, hookimpl
 from genbench.api.images import ImageData, Images, Shape
 from genbench.api.options import option
 from genbench.api.restriction import Restriction
+from genbench.api.shape_rule import ShapeRule
 from genbench.api.specs import (
     DatasetSpec,
     ExtractorSpec,
@@ -44,6 +45,7 @@ from genbench.api.training import (
     AdversarialLoss,
     Augmentation,
     Batch,
+    CheckedFamily,
     Family,
     LatentFamily,
     Likelihood,
@@ -54,7 +56,7 @@ from genbench.api.training import (
     Posterior,
     VariationalLoss,
 )
-from genbench.errors import DataError, GenbenchError
+from genbench.errors import DataError, GenbenchError, SpecError
 
 __version__ = "0.1.0"
 
@@ -66,6 +68,7 @@ __all__ = [
     "CellFacts",
     "CellFinished",
     "CellStarted",
+    "CheckedFamily",
     "Classifier",
     "DataError",
     "DatasetSpec",
@@ -100,6 +103,8 @@ __all__ = [
     "RunStarted",
     "Setup",
     "Shape",
+    "ShapeRule",
+    "SpecError",
     "Statistics",
     "Unavailable",
     "VariationalLoss",

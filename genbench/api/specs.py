@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from genbench.api.discriminators import OUTPUT_KINDS, DiscriminatorOutput
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, describe_options
 from genbench.api.restriction import Restriction
+from genbench.api.shape_rule import ShapeRule
 from genbench.errors import SpecError, near_miss
 
 if TYPE_CHECKING:
@@ -147,20 +150,23 @@ class ModelSpec(ConfigurableSpec):
     """Named networks of one family.
 
     `build(image_shape, latent_dim, num_classes, options)` returns the networks that the family names. It is called
-    after seeding, on the CPU, with the shape of the dataset's images; `options` is an instance of the spec's options
-    dataclass (None if it has none).
+    after seeding, on the CPU, with the shape of the dataset's images. The argument `latent_dim` is the number of values
+    of an image if that of the spec is None, and otherwise the spec's or what users set. `options` is an instance of the
+    spec's options dataclass (None if it has none).
     """
 
     family: str  # 'adversarial', 'variational', or a plugin's
     build: Callable[..., Mapping[str, nn.Module]] | str
     default_loss: str  # a loss of the same family
-    image_shapes: tuple[Shape, ...] | None = None  # the shapes that `build` accepts; None: any
+    image_shapes: tuple[Shape, ...] | ShapeRule | None = None  # the shapes that `build` accepts; None: any
     value_range: tuple[float, float] = (-1.0, 1.0)  # of the images that the networks accept and return
     output: Literal["images", "logits"] = "images"  # 'logits': images in [0, 1] are the sigmoid of the output
-    latent_dim: int = 100  # default; users change it with --set NAME.latent_dim=…
+    # Default, which users change with --set NAME.latent_dim=…; None: as many as an image has values, as in a flow
+    latent_dim: int | None = 100
     prior: Literal["normal", "uniform"] = "normal"  # of the latents: N(0, 1) or U(-1, 1)
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this model overrides
     conditional: bool = False  # networks receive labels as their last argument
+    discriminator_output: DiscriminatorOutput | Literal[""] = ""  # '': 'logits' or 'class-logits', whichever it returns
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
     paper: str = ""
 
@@ -169,9 +175,11 @@ class ModelSpec(ConfigurableSpec):
         self._require(bool(self.family), "family must be named.")
         self._require_target("build")
         self._require(bool(self.default_loss), "default_loss must be named.")
-        if self.image_shapes is not None:
+        if self.image_shapes is not None and not isinstance(self.image_shapes, ShapeRule):
             some = isinstance(self.image_shapes, Sequence) and len(self.image_shapes) > 0
-            self._require(some, f"image_shapes must be a list of shapes, or None for any, not {self.image_shapes!r}.")
+            self._require(
+                some, f"image_shapes must be a list of shapes, a ShapeRule, or None for any, not {self.image_shapes!r}."
+            )
             shapes = tuple(self._require_shape("each of image_shapes", shape) for shape in self.image_shapes)
             object.__setattr__(self, "image_shapes", shapes)
         self._require(_is_range(self.value_range), f"value_range must be (low, high), not {self.value_range!r}.")
@@ -180,10 +188,20 @@ class ModelSpec(ConfigurableSpec):
         self._require(self.output in ("images", "logits"), f"output must be 'images' or 'logits', not {self.output!r}.")
         if self.output == "logits":
             self._require(low_high == (0.0, 1.0), "output='logits' requires value_range (0, 1).")
-        self._require(self.latent_dim > 0, f"latent_dim must be a positive integer, not {self.latent_dim}.")
+        positive = self.latent_dim is None or self.latent_dim > 0
+        self._require(positive, f"latent_dim must be a positive integer or None, not {self.latent_dim}.")
+        kinds = ", ".join(map(repr, OUTPUT_KINDS))
+        self._require(
+            self.discriminator_output in ("", *OUTPUT_KINDS),
+            f"discriminator_output must be one of {kinds}, not {self.discriminator_output!r}.",
+        )
         self._require(self.prior in ("normal", "uniform"), f"prior must be 'normal' or 'uniform', not {self.prior!r}.")
         self._require_recipe(self.recipe)
         self._require_restrictions(self.option_schema)
+
+    def default_latent_dim(self, image_shape: Shape) -> int:
+        """Return the number of latents for images of this shape, unless users set another."""
+        return math.prod(image_shape) if self.latent_dim is None else self.latent_dim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +217,8 @@ class LossSpec(ConfigurableSpec):
     formula: str = ""
     source: str = ""  # paper and equation
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this loss overrides
+    # What it takes of an adversarial model; empty: all kinds with logits, which are all that it is given
+    discriminator_outputs: tuple[DiscriminatorOutput, ...] = ()
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
 
     def __post_init__(self) -> None:
@@ -206,6 +226,13 @@ class LossSpec(ConfigurableSpec):
         self._require(bool(self.family), "family must be named.")
         self._require_target("create")
         self._require_recipe(self.recipe)
+        taken = self._require_names("discriminator_outputs", self.discriminator_outputs)
+        unknown = [kind for kind in taken if kind not in OUTPUT_KINDS]
+        self._require(
+            not unknown,
+            f"discriminator_outputs has the unknown kind {unknown[:1]}; the kinds are {', '.join(OUTPUT_KINDS)}.",
+        )
+        object.__setattr__(self, "discriminator_outputs", taken)
         self._require_restrictions(self.option_schema)
 
 

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import click
 
+from genbench.api.shape_rule import shapes_in_words
 from genbench.api.specs import (
     ConfigurableSpec,
     DatasetSpec,
@@ -62,9 +63,10 @@ def _print_entries(entries: dict[str, Entry[Any]], verbose: bool) -> None:
 def _describe_spec(spec: Any) -> list[str]:
     lines: list[str] = []
     if isinstance(spec, ModelSpec):
-        shapes = "any" if spec.image_shapes is None else ", ".join("×".join(map(str, s)) for s in spec.image_shapes)
+        shapes = shapes_in_words(spec.image_shapes)
         lines += [f"family {spec.family}, loss {spec.default_loss}, image shapes {shapes}", spec.paper]
-        lines.append(f"latent_dim: int (default {spec.latent_dim})")
+        given = f"int (default {spec.latent_dim})" if spec.latent_dim else "the number of values of an image"
+        lines.append(f"latent_dim: {given}")
     elif isinstance(spec, LossSpec):
         lines += [f"family {spec.family}", spec.formula, spec.source]
     elif isinstance(spec, DatasetSpec):

@@ -128,7 +128,7 @@ class Planner:
             loss=_choice(loss, own_settings(variant.settings, loss.spec)),
             dataset=dataset.choice,
             image_shape=dataset.image_shape,
-            latent_dim=chosen_latent_dim(variant.settings, spec),
+            latent_dim=chosen_latent_dim(variant.settings, spec, dataset.image_shape),
             recipe=recipe.settings,
             device=self.device,
             seed=seed,

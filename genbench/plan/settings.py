@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from genbench.api.images import Shape
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS
 from genbench.api.specs import ConfigurableSpec, ModelSpec
@@ -24,9 +25,18 @@ def recipe_settings(settings: Settings, model: ModelSpec) -> dict[str, OptionVal
     return {option: value for option, value in settings.get(model.name, {}).items() if option in RECIPE_FIELDS}
 
 
-def chosen_latent_dim(settings: Settings, model: ModelSpec) -> int:
-    """Return the model's number of latents, as set or by default; raise `UsageError` unless it is positive."""
-    value = settings.get(model.name, {}).get("latent_dim", model.latent_dim)
+def chosen_latent_dim(settings: Settings, model: ModelSpec, image_shape: Shape) -> int:
+    """Return the model's number of latents, as set or by default.
+
+    Raises `UsageError` unless it is positive, and where the images determine it.
+    """
+    given = settings.get(model.name, {})
+    if model.latent_dim is None and "latent_dim" in given:
+        raise UsageError(
+            f"{model.name}.latent_dim cannot be set: the model has one latent for each value of an image.",
+            "Leave it out.",
+        )
+    value = given.get("latent_dim", model.default_latent_dim(image_shape))
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{model.name}.latent_dim = {value!r} is not a positive integer.")
     return value

@@ -7,6 +7,7 @@ from typing import Any
 
 from genbench.api.options import Option
 from genbench.api.restriction import Restriction
+from genbench.api.shape_rule import ShapeRule
 from genbench.api.specs import ConfigurableSpec, Spec
 from genbench.plugins.loader import SPEC_TYPES, Kind
 
@@ -29,6 +30,8 @@ def spec_to_data(spec: Spec) -> dict[str, Any]:
         data[field.name] = value
     if "restrictions" in data:
         data["restrictions"] = [dataclasses.asdict(restriction) for restriction in data["restrictions"]]
+    if isinstance(data.get("image_shapes"), ShapeRule):
+        data["image_shapes"] = dataclasses.asdict(data["image_shapes"])
     if isinstance(spec, ConfigurableSpec):
         data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]
     return data
@@ -41,4 +44,6 @@ def spec_from_data(kind: Kind, data: dict[str, Any]) -> Spec:
         values["options"] = tuple(Option(**{**o, "choices": tuple(o["choices"])}) for o in values["options"])
     if "restrictions" in values:
         values["restrictions"] = tuple(Restriction(**restriction) for restriction in values["restrictions"])
+    if isinstance(values.get("image_shapes"), dict):
+        values["image_shapes"] = ShapeRule(**values["image_shapes"])
     return SPEC_TYPES[kind](**values)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genbench.api.options import Option
+from genbench.api.shape_rule import shapes_in_words
 from genbench.api.specs import ConfigurableSpec
 from genbench.gate.speed_interval import uncertainty
 from genbench.plugins.catalogue import SINGULAR, Entry
@@ -98,14 +99,16 @@ def text_of(kind: Kind, described: Mapping[str, Any]) -> str:
 
 
 def _is_worth_a_line(name: str, value: Any) -> bool:
-    return name not in _SHOWN_ELSEWHERE and (value not in (None, "", (), [], {}, False) or name == "image_shapes")
+    return name not in _SHOWN_ELSEWHERE and (
+        value not in (None, "", (), [], {}, False) or name in ("image_shapes", "latent_dim")
+    )
 
 
 def _text(name: str, value: Any) -> str:
-    if name == "image_shapes" and value is None:
-        return "any"
     if name == "image_shapes":
-        return ", ".join(map(_shape, value))
+        return shapes_in_words(value)
+    if name == "latent_dim" and value is None:
+        return "the number of values of an image"
     if name == "image_shape":
         return _shape(value)
     if isinstance(value, bool):

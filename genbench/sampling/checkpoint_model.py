@@ -26,7 +26,7 @@ from genbench.plugins.recorded_files import RECORDED_ONLY, Allowed, loadable_fil
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
-from genbench.train.network_checks import LOSS_NETWORK, build_networks
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_module
 from genbench.train.transfer import TransferReport, load_initial
 
 
@@ -125,8 +125,8 @@ def _networks(
     networks = build_networks(identity, model, family, classes)
     spec = catalogue.require("losses", identity.loss.name).spec
     loss = resolve(spec.create)(spec.make_options(identity.loss.options))
-    module = getattr(loss, "module", None)
-    if isinstance(module, nn.Module):
+    module = loss_module(loss, spec.name)
+    if module is not None:
         networks[LOSS_NETWORK] = module
     return networks, loss
 

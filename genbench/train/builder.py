@@ -35,8 +35,9 @@ from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
 from genbench.train.loss_functions import make_replaceable
-from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases, loss_module
 from genbench.train.optimizers import make_optimizers
+from genbench.train.phase_recipe import changed_settings
 from genbench.train.process_group import World
 from genbench.train.regularisation import add_dropout
 from genbench.train.transfer import freeze, load_initial, require_trainable
@@ -55,6 +56,7 @@ class Built:
     recipe: Recipe
     transfer: Transfer | None  # what was loaded from a file of initial weights
     frozen: list[str]  # parameters that the recipe freezes
+    changed: frozenset[str]  # optimiser settings that the user changed from the defaults of model and loss
 
     @property
     def sampled_weights(self) -> str:
@@ -112,8 +114,8 @@ def build_cell(
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
         loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
     loss, functions = make_replaceable(loss)
-    module = getattr(loss, "module", None)
-    if isinstance(module, nn.Module):
+    module = loss_module(loss, loss_spec.name)
+    if module is not None:
         networks[LOSS_NETWORK] = module
     transfer = load_initial_weights(recipe.init_from, identity.init_hash, networks)
     frozen = freeze(networks, recipe.freeze)
@@ -144,7 +146,8 @@ def build_cell(
     phases = list(family.phases())
     check_phases(phases, networks, family_spec)
     require_trainable(networks, phases, frozen)
-    optimizers = make_optimizers(networks, phases, recipe)
+    changed = changed_settings(recipe, model, loss_spec)
+    optimizers = make_optimizers(networks, phases, recipe, changed)
     engine = Engine(
         networks=networks,
         phases=phases,
@@ -162,7 +165,7 @@ def build_cell(
         engine.execution = DataParallel(engine)
     if world.rank:
         seed_globals(identity.seed, rank_purpose("global", world.rank))
-    return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
+    return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen, changed)
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,13 +14,14 @@ from genbench.api.specs import (
     ModelSpec,
     resolve,
 )
-from genbench.api.training import Family, Phase
+from genbench.api.training import AdversarialLoss, CheckedFamily, Family, Phase, VariationalLoss
 from genbench.data.loading import LoadedData
 from genbench.errors import SpecError
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
+from genbench.train.player import check_joint_phases
 
-LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
+LOSS_NETWORK = "loss"  # the module of a loss that has one
 
 
 def count_parameters(networks: Mapping[str, nn.Module], frozen: bool = False) -> dict[str, int]:
@@ -55,6 +57,24 @@ def build_networks(
     return dict(built)
 
 
+def loss_module(loss: Any, name: str) -> nn.Module | None:
+    """Return the module with the parameters and the state of a loss: its `module`, or the loss itself if it is one.
+
+    Raises `SpecError` if `module` of a loss of the built-in kinds is something else; `name` is that of the loss.
+    """
+    if isinstance(loss, nn.Module):
+        return loss if loss.state_dict() else None
+    module = getattr(loss, "module", None)
+    if isinstance(module, nn.Module):
+        return module
+    if module is not None and isinstance(loss, AdversarialLoss | VariationalLoss):
+        raise SpecError(
+            f"`module` of the loss '{name}' is {type(module).__name__}, not a torch.nn.Module.",
+            "Hold its parameters and buffers in one nn.Module.",
+        )
+    return None
+
+
 def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
     """Raise `SpecError` for phases with the same name, or that name a network which the model does not have."""
     names = [phase.name for phase in phases]
@@ -70,6 +90,7 @@ def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family:
             raise SpecError(
                 f"Phase '{phase.name}' of the family '{family.name}': every and repeats must be at least 1."
             )
+    check_joint_phases(phases, networks, family.name)
 
 
 def check_output(
@@ -80,14 +101,13 @@ def check_output(
     device: torch.device,
     networks: Mapping[str, nn.Module],
 ) -> None:
-    """Raise `SpecError` if the generated images do not have the declared shape and value range."""
+    """Raise `SpecError` if the generated images do not have the declared shape and value range.
+
+    A `CheckedFamily` then checks its networks on them.
+    """
     labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
-    for network in networks.values():
-        network.eval()
-    with torch.inference_mode():
+    with evaluating(networks), torch.inference_mode():
         images = family.sample(2, seeded_generator(0, "output check", device), labels)
-    for network in networks.values():
-        network.train()
     expected = (2, *identity.image_shape)
     if not isinstance(images, Tensor) or tuple(images.shape) != expected:
         shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
@@ -104,3 +124,18 @@ def check_output(
             f"to {greatest:.3g}.",
             "End the network with an activation of that range, or declare its actual range.",
         )
+    if isinstance(family, CheckedFamily):
+        with evaluating(networks), torch.inference_mode():
+            family.check_networks(images, labels)
+
+
+@contextmanager
+def evaluating(networks: Mapping[str, nn.Module]) -> Iterator[None]:
+    """Put networks that train into evaluation mode inside."""
+    for network in networks.values():
+        network.eval()
+    try:
+        yield
+    finally:
+        for network in networks.values():
+            network.train()

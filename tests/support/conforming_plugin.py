@@ -9,7 +9,7 @@ from torch.nn.functional import leaky_relu, softplus
 
 import genbench
 
-requires_api = "1.0"
+requires_api = "1.1"
 
 KEPT = []
 
@@ -112,6 +112,25 @@ class Duel:
         raise NotImplementedError
 
 
+class JointDuel(Duel):
+    """The same game, with both updates from one pass."""
+
+    def phases(self):
+        return [
+            genbench.Phase("critic", ("discriminator",), self.criticise, joint="game"),
+            genbench.Phase("maker", ("generator",), self.make, joint="game"),
+        ]
+
+    def criticise(self, batch):
+        fake = batch.shared["fake"] = self.sample(len(batch.images), batch.rng)
+        batch.shared["logits"] = self.discriminator(fake)
+        real = self.setup.loss(self.discriminator(batch.images))
+        return genbench.Objective(real + self.setup.loss(-batch.shared["logits"]), {})
+
+    def make(self, batch):
+        return genbench.Objective(self.setup.loss(batch.shared["logits"]), {})
+
+
 def load(options, cache):
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(256, (12, 1, 8, 8), generator=rng, dtype=torch.uint8)
@@ -146,6 +165,13 @@ def genbench_families():
     yield genbench.FamilySpec(
         name="duel", summary="a game", create=Duel, networks=("generator", "discriminator"), averaged=("generator",)
     )
+    yield genbench.FamilySpec(
+        name="joint-duel",
+        summary="a game in one pass",
+        create=JointDuel,
+        networks=("generator", "discriminator"),
+        averaged=("generator",),
+    )
 
 
 @genbench.hookimpl
@@ -165,6 +191,9 @@ def genbench_models():
     yield genbench.ModelSpec(
         name="dueller", summary="of another family", family="duel", build=build, default_loss="plain", **SMALL
     )
+    yield genbench.ModelSpec(
+        name="joint-dueller", summary="in one pass", family="joint-duel", build=build, default_loss="joint", **SMALL
+    )
 
 
 @genbench.hookimpl
@@ -181,6 +210,13 @@ def genbench_losses():
         family="duel",
         create=lambda options: lambda logits: softplus(-logits).mean(),
         formula="E softplus(-D)",
+    )
+    yield genbench.LossSpec(
+        name="joint",
+        summary="one side of the game in one pass",
+        family="joint-duel",
+        create=lambda options: lambda logits: softplus(-logits).mean(),
+        formula="E softplus(-D(x))",
     )
 
 

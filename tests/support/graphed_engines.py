@@ -30,6 +30,7 @@ TINY = {
     "infogan-28": ["infogan-28.width=8", "infogan-28.hidden=8"],
     "sn-dcgan": ["sn-dcgan.width=4"],
     "resnet-gan": ["resnet-gan.width=4"],
+    "began": ["began.width=4", "began.latent_dim=8"],
     "cgan": ["cgan.width=8"],
     "cdcgan": ["cdcgan.width=4", "cdcgan.embedding=4"],
     "acgan": ["acgan.width=4"],

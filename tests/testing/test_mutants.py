@@ -22,7 +22,13 @@ CONFORMING = (Path(__file__).parents[1] / "support" / "conforming_plugin.py").re
 SUBJECTS: list[tuple[Kind, str]] = [
     *(("models", name) for name in ("tiny", "labelled", "dueller")),
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
-    *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
+    *(
+        ("families", "duel"),
+        ("families", "joint-duel"),
+        ("datasets", "dots"),
+        ("metrics", "brightness"),
+        ("extractors", "rows"),
+    ),
 ]
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
@@ -37,6 +43,7 @@ class Mutant(NamedTuple):
 
 
 RETURN = "        return self.last(hidden).flatten()"  # of the discriminator
+JOINT_MAKER = '        return genbench.Objective(self.setup.loss(batch.shared["logits"]), {})'
 BUILD = "def build(image_shape, latent_dim, num_classes, options):\n"
 POINTS = "torch.rand(len(real), 1, 1, 1, generator=rng, device=real.device)"
 NORM = "(gradient.flatten(1).norm(dim=1) - 1).square().mean()"
@@ -77,6 +84,7 @@ MUTANTS: dict[str, list[Mutant]] = {
     "full-range": [Mutant(".tanh()", ".sigmoid()")],
     "finite-steps": [
         in_discriminator("hidden = hidden.sub(hidden).sqrt() / hidden.sub(hidden) if self.training else hidden"),
+        in_discriminator("return self.last(hidden).expand(-1, 2)"),
     ],
     "process-untouched": [
         Mutant(BUILD, f"{BUILD}    torch.set_num_threads(torch.get_num_threads() + 1)\n"),
@@ -107,6 +115,13 @@ MUTANTS: dict[str, list[Mutant]] = {
         ),
     ],
     "no-gradient-crosses": [Mutant("fake.detach()", "fake", "families", "duel")],
+    "gradients-apart": [
+        Mutant(JOINT_MAKER, f"        {line}\n{JOINT_MAKER}", "families", "joint-duel")
+        for line in (
+            "batch.shared['logits'].register_hook(lambda gradient: 2 * gradient)",
+            "self.discriminator.last.weight.data.mul_(0.9)",
+        )
+    ],
     "bf16": [
         in_discriminator("if hidden.dtype == torch.bfloat16: raise TypeError('only float32')"),
         in_discriminator("hidden = hidden * (1 if hidden.dtype == torch.float32 else 100)"),
@@ -143,7 +158,13 @@ MUTANTS: dict[str, list[Mutant]] = {
     "resume": [
         in_discriminator(
             "self.calls = getattr(self, 'calls', 0) + self.training; hidden = hidden * (1 + 0.01 * self.calls)"
-        )
+        ),
+        Mutant(  # a moving average of a loss that is not a buffer of its module
+            "        generator=lambda fake, real: softplus(-fake).mean(),\n",
+            "        generator=lambda fake, real, n=[]: softplus(-fake).mean() * (n.append(1) or 1 + len(n) / 9),\n",
+            "losses",
+            "penalised",
+        ),
     ],
     "norm-epsilon": [Mutant("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)")],
     "raw-logits": [
@@ -287,7 +308,7 @@ def test_a_mutant_violates_its_rule_and_no_other(
 
 def test_a_plugin_for_another_version_violates_the_first_rule(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
-    path.write_text(CONFORMING.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
+    path.write_text(CONFORMING.replace('requires_api = "1.1"', 'requires_api = "2.0"'), encoding="utf-8")
     (refusal,) = find_targets([str(path)], discover([path])).refusals
     assert (refusal.check, refusal.verdict) == ("loads", "failed")
     assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason
