@@ -27,6 +27,8 @@ def one_rank(device: str) -> Finding:
 
     if not dist.is_available():
         return not_applicable("this torch is built without torch.distributed")
+    from torch._C._distributed_c10d import FileStore
+
     target = chosen_device(device)
     on_gpu = target.type == "cuda"
     backend = "nccl" if on_gpu else "gloo"
@@ -34,7 +36,7 @@ def one_rank(device: str) -> Finding:
         os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo"
     try:
         with tempfile.TemporaryDirectory() as folder:
-            store = dist.FileStore(str(Path(folder) / "store"), 1)
+            store = FileStore(str(Path(folder) / "store"), 1)
             dist.init_process_group(
                 backend, store=store, rank=0, world_size=1, timeout=_LIMIT, device_id=target if on_gpu else None
             )

@@ -12,15 +12,17 @@ _BY_WEIGHT: tuple[Status, ...] = ("failed", "warning", "passed", "not applicable
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A measured or reported value; text has no unit."""
+    """A measured or reported value; text has no unit. `allowed` is the limit of a value that has one."""
 
     name: str
     value: float | int | str
     unit: str = ""
+    allowed: float | None = None
 
     def __str__(self) -> str:
         value = f"{self.value:.4g}" if isinstance(self.value, float) else str(self.value)
-        return f"{self.name} {value} {self.unit}".rstrip()
+        limit = "" if self.allowed is None else f"(allowed {self.allowed:.4g})"
+        return " ".join(part for part in (self.name, value, self.unit, limit) if part)
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -118,7 +118,7 @@ def _time(name: str, engine: Engine) -> Figure:
 
 
 def _deviation(name: str, bound: EngineBound) -> Figure:
-    return Figure(f"{name} {bound.what.replace('_', ' ')}", f"{bound.found:.2g} of {bound.tolerance:.2g} allowed")
+    return Figure(f"{name} {bound.what.replace('_', ' ')} differ by", bound.found, allowed=bound.tolerance)
 
 
 def _explain(bounds: Sequence[EngineBound]) -> str:

@@ -24,6 +24,8 @@ def prepared(device: str) -> Finding:
 
 
 def _entry(path: Path) -> Finding:
+    import torch
+
     from genbench.data.content_hash import content_hash
     from genbench.data.image_cache import read_entry
 
@@ -33,7 +35,8 @@ def _entry(path: Path) -> Finding:
     if found is None:
         return failed(f"The prepared images of {name} are stale: their files have changed or are incomplete.", remedy)
     data, expected = found
-    if content_hash([data.train.pixels, data.train.labels, data.test.pixels, data.test.labels]) != expected:
+    parts = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels)
+    if content_hash([None if part is None else torch.as_tensor(part) for part in parts]) != expected:
         return failed(
             f"The prepared images of {name} are not those that were stored, and cells would train on them.",
             f"{remedy} If it happens again, check the disk.",

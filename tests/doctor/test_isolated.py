@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from doctor_checks import HERE
 
 from genbench.doctor.checklist import CHECKS, Check
@@ -32,5 +34,8 @@ def test_the_worst_of_several_findings_counts() -> None:
     assert str(good.figures[0]) == "size 1.5 GiB"
 
 
-def test_names_and_questions_are_distinct() -> None:
+def test_names_and_questions_are_distinct_and_documented() -> None:
     assert len({check.name for check in CHECKS}) == len({check.question for check in CHECKS}) == len(CHECKS)
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    rows = [f"| `{check.name}` | {check.question} | {'yes' if check.quick else ''} |" for check in CHECKS]
+    assert "\n".join(rows) in page

@@ -1,4 +1,4 @@
-"""The doctor finds faults that were planted for real, and says what to do; the healthy machine passes the same check."""
+"""The doctor finds faults that were planted for real, and says what to do; a healthy machine passes."""
 
 from __future__ import annotations
 
