@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genbench.doctor.finding import Figure, Finding, combined, failed, not_applicable, one_line, passed, warning
+from genbench.errors import UsageError
 from genbench.measure import machine
 
 if TYPE_CHECKING:
@@ -16,13 +17,19 @@ _FREE_IT = "Free it: nvidia-smi lists the processes that use it. Or choose anoth
 
 
 def chosen_device(device: str) -> torch.device:
-    """Return the device to check: the one asked for; for `auto` the first GPU that torch finds, or else the CPU."""
+    """Return the device to check: the one asked for; for `auto` the first GPU that torch finds, or else the CPU.
+
+    Raises `UsageError` where there is no such GPU.
+    """
     import torch
 
     from genbench.measure.accelerator import select_device
 
+    usable = may_have_gpu(device) and torch.cuda.is_available()
     if device == "auto":
-        device = "cuda" if may_have_gpu(device) and torch.cuda.is_available() else "cpu"
+        device = "cuda" if usable else "cpu"
+    if device != "cpu" and (not usable or int(device.partition(":")[2] or 0) >= torch.cuda.device_count()):
+        raise UsageError(f"There is no usable {device}.", "See what the checks `driver` and `devices` find.")
     return select_device(device)
 
 
@@ -92,9 +99,7 @@ def _gpu(index: int, asked: bool) -> Finding:
         return failed(f"{title} computes a sum of 1,024 ones as {total:g}.", "Have this GPU checked.", *figures)
     others = _other_processes(device)
     if others:
-        return warning(
-            f"{others} other process{'es' * (others > 1)} use{'s' * (others == 1)} {title}.", _FREE_IT, *figures
-        )
+        return warning(f"Other processes use {title}: {others}.", _FREE_IT, *figures)
     if free < _LEAST_FREE:
         return warning(f"{title} has only {free / 2**30:.2g} GiB of free memory.", _FREE_IT, *figures)
     return passed(*figures)

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from genbench.doctor.devices import chosen_gpu
+from genbench.doctor.devices import chosen_gpu, may_have_gpu
 from genbench.doctor.finding import Figure, Finding, failed, passed
+from genbench.doctor.fork_safety import in_fork
 from genbench.process.spawn import processes_with_variable
 from genbench.results.schema import CellResult
 from genbench.results.store import RunDirectory
@@ -29,8 +30,7 @@ def recover(device: str) -> Finding:
     """Run cells with faults, each followed by a good one; fail where a status is wrong, or something is left over."""
     from genbench.doctor import faulty_models
 
-    gpu = chosen_gpu(device)
-    before = _free(gpu)
+    before = _free_bytes(device)
     expected = {f"doctor-{name}": status for name, (_, status) in faulty_models.FAULTS.items()}
     mark = secrets.token_hex(8)
     arguments = (*TINY, "--plugin", str(faulty_models.__file__), "--models", ",".join(expected), "--device", device)
@@ -39,11 +39,11 @@ def recover(device: str) -> Finding:
         results = read_results(Path(folder))
         notes = {name: _describe(results.get(name)) for name in expected}
     left = _left_over(mark)
-    freed = before - _free(gpu)
+    held = before - _free_bytes(device)
     figures = [
         *(Figure(name.removeprefix("doctor-"), notes[name].partition(":")[0]) for name in expected),
         Figure("processes left", len(left)),
-        *([Figure("GPU memory left", freed / 2**20, "MiB")] if gpu else []),
+        *([Figure("GPU memory left", held / 2**20, "MiB")] if before else []),
     ]
     if not results:
         return failed(
@@ -62,9 +62,9 @@ def recover(device: str) -> Finding:
             f"End them with kill. {_REPORT}",
             *figures,
         )
-    if freed > _LEFT_BYTES:
+    if held > _LEFT_BYTES:
         return failed(
-            f"After a run has finished, {freed / 2**20:,.0f} MiB of GPU memory are still in use.",
+            f"After a run has finished, {held / 2**20:,.0f} MiB of GPU memory are still in use.",
             "nvidia-smi lists the processes that hold it; end them.",
             *figures,
         )
@@ -117,11 +117,16 @@ def _left_over(mark: str) -> list[int]:
     return left
 
 
-def _free(gpu: object) -> int:
-    """Return the free bytes of a GPU; 0 without one."""
-    if gpu is None:
+def _free_bytes(device: str) -> int:
+    """Return the free bytes of a GPU, 0 without one; asked in a fork, so that this process holds none of them."""
+    if not may_have_gpu(device):
         return 0
+    said = in_fork(lambda: _ask_free_bytes(device))
+    return int(said) if said.isdecimal() else 0
+
+
+def _ask_free_bytes(device: str) -> str:
     import torch
 
-    torch.cuda.synchronize()
-    return int(torch.cuda.mem_get_info()[0])
+    gpu = chosen_gpu(device)
+    return str(torch.cuda.mem_get_info(gpu)[0]) if gpu else "0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
@@ -30,7 +30,7 @@ def forked_worker(device: str) -> Finding:
     with _recorded(asked):
         preload()
     figures = [Figure("accelerator queries in the preload", len(asked))]
-    trouble = _in_fork(lambda: _use(device))
+    trouble = in_fork(lambda: _use(device))
     figures.append(Figure("forked worker", "cannot use its device" if trouble else "ready"))
     if asked:
         return failed(
@@ -86,8 +86,8 @@ def _use(device: str) -> str:
     return "" if total == 8 else f"8 ones add up to {total:g}"
 
 
-def _in_fork(use: Any) -> str:
-    """Return what `use` says in a forked process, or how that process ended."""
+def in_fork(use: Callable[[], str]) -> str:
+    """Return what `use` says in a forked process, or how that process ended; this process touches no device."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from genbench.doctor.devices import NO_GPU, chosen_device, chosen_gpu
 from genbench.doctor.finding import Figure, Finding, failed, not_applicable, passed, warning
@@ -11,6 +12,7 @@ from genbench.doctor.finding import Figure, Finding, failed, not_applicable, pas
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
 _SECONDS = 1.0  # of load: NVML's counter is updated at most every 0.1 s
 _KEPT = 0.7  # share of the highest clock that a GPU should keep under load
 
@@ -25,8 +27,7 @@ def energy(device: str) -> Finding:
     except EnergyUnavailable as error:
         return not_applicable(str(error))
     meter.start()
-    _work(target)
-    joules, seconds = meter.stop()
+    joules, seconds = _under_load(target, meter.stop)
     figures = (Figure("energy", joules, "J"), Figure("power", joules / seconds, "W"))
     if joules <= 0:
         return failed(
@@ -38,7 +39,7 @@ def energy(device: str) -> Finding:
 
 
 def gpu_clocks(device: str) -> Finding:
-    """Read the GPU's clocks directly after a second of load."""
+    """Read the GPU's clocks after a second of load, while it is still busy."""
     from genbench.measure.nvml import POWER_CAP, NvmlUnavailable, gpu_state, open_nvml
 
     target = chosen_gpu(device)
@@ -48,8 +49,7 @@ def gpu_clocks(device: str) -> Finding:
         nvml, handle = open_nvml(target)
     except NvmlUnavailable as error:
         return not_applicable(str(error))
-    _work(target)
-    state = gpu_state(nvml, handle)
+    state = _under_load(target, lambda: gpu_state(nvml, handle))
     figures = [
         Figure(name, value, unit)
         for name, value, unit in (
@@ -77,16 +77,24 @@ def gpu_clocks(device: str) -> Finding:
     return passed(*figures)
 
 
-def _work(device: torch.device) -> None:
-    """Multiply matrices for a second."""
+def _under_load(device: torch.device, look: Callable[[], T]) -> T:
+    """Multiply matrices for a second, and return what `look` returns while the device is still busy."""
     import torch
 
     from genbench.measure.clock import synchronise
 
     size = 512 if device.type == "cpu" else 4096
     matrix = torch.randn(size, size, device=device, generator=torch.Generator(device).manual_seed(0))
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
+
+    def queue() -> None:
         for _ in range(10):
             torch.mm(matrix, matrix)
+
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        queue()
         synchronise(device)
+    queue()
+    found = look()
+    synchronise(device)
+    return found

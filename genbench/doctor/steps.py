@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from genbench.doctor.devices import NO_GPU, chosen_device, chosen_gpu
@@ -23,24 +23,33 @@ _REPORT = "Do not trust trainings on this device. Update torch, and report this 
 def eager(device: str) -> Finding:
     """Train a few steps twice from one state, and count host reads and launches."""
     target = chosen_device(device)
-    return combined(_eager(name, target) for name in _MODELS)
+    return _combined(lambda name: _eager(name, target), _MODELS)
 
 
 def compiled(device: str) -> Finding:
     """Compare the engine `compile` with the eager one."""
-    return combined(_compare(name, "compile", chosen_device(device)) for name in _MODELS[:1])
+    target = chosen_device(device)
+    return _combined(lambda name: _compare(name, "compile", target), _MODELS[:1])
 
 
 def graph(device: str) -> Finding:
     """Compare the engine `graph` with the eager one; on a GPU only."""
     target = chosen_gpu(device)
-    return NO_GPU if target is None else combined(_compare(name, "graph", target) for name in _MODELS)
+    return NO_GPU if target is None else _combined(lambda name: _compare(name, "graph", target), _MODELS)
 
 
 def graph_of_compiled(device: str) -> Finding:
     """Compare the engine `graph+compile` with the eager one; on a GPU only."""
     target = chosen_gpu(device)
-    return NO_GPU if target is None else combined(_compare(name, "graph+compile", target) for name in _MODELS[:1])
+    return NO_GPU if target is None else _combined(lambda name: _compare(name, "graph+compile", target), _MODELS[:1])
+
+
+def _combined(examine: Callable[[str], Finding], models: Sequence[str]) -> Finding:
+    """Combine the findings of several models, whose steps are in full fp32 as those of cells are."""
+    from genbench.measure.matmul_precision import tf32
+
+    with tf32(False):
+        return combined(map(examine, models))
 
 
 def _eager(name: str, device: torch.device) -> Finding:

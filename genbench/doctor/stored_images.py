@@ -91,7 +91,7 @@ def _dataset(spec: object) -> Finding:
     options, folder = spec.make_options({}), cache_directory()
     assert spec.signature is not None
     if not resolve(spec.signature)(options, folder):
-        return passed(Figure(spec.name, f"not here (from {spec.source})"))
+        return passed(Figure(spec.name, f"not here (source: {spec.source})"))
     if spec.train_size is None or spec.train_size > _LARGEST:
         return passed(Figure(spec.name, "here, not verified"))
     try:
