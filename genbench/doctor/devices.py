@@ -12,40 +12,35 @@ from genbench.measure import machine
 if TYPE_CHECKING:
     import torch
 
+NO_GPU = not_applicable("no GPU is checked")
 _LEAST_FREE = 2**30  # bytes: a context takes about half of it
 _FREE_IT = "Free it: nvidia-smi lists the processes that use it. Or choose another GPU with --device cuda:N."
 
 
 def chosen_device(device: str) -> torch.device:
-    """Return the device to check: the one asked for; for `auto` the first GPU that torch finds, or else the CPU.
-
-    Raises `UsageError` where there is no such GPU.
-    """
+    """Return the device to check; raise `UsageError` where there is no such GPU."""
     import torch
 
     from genbench.measure.accelerator import select_device
 
-    usable = may_have_gpu(device) and torch.cuda.is_available()
-    if device == "auto":
-        device = "cuda" if usable else "cpu"
-    if device != "cpu" and (not usable or int(device.partition(":")[2] or 0) >= torch.cuda.device_count()):
+    number = int(device.partition(":")[2] or 0)
+    if device != "cpu" and (not torch.cuda.is_available() or number >= torch.cuda.device_count()):
         raise UsageError(f"There is no usable {device}.", "See what the checks `driver` and `devices` find.")
     return select_device(device)
 
 
 def chosen_gpu(device: str) -> torch.device | None:
     """Return the GPU to check, or None where the CPU is checked."""
-    if not may_have_gpu(device):
-        return None
-    found = chosen_device(device)
-    return found if found.type == "cuda" else None
+    return None if device == "cpu" else chosen_device(device)
 
 
-def may_have_gpu(device: str) -> bool:
-    """Return whether a GPU is asked for, or may be found by `auto`; torch, which takes seconds, is not imported."""
-    if device == "auto":
-        return machine.has_nvidia_driver() or Path("/dev/kfd").exists()  # the latter is AMD's
-    return device != "cpu"
+def automatic(device: str) -> Finding:
+    """Say whether `auto` is a GPU: one that torch finds, or that it should find because a driver is loaded."""
+    if machine.has_nvidia_driver() or Path("/dev/kfd").exists():  # the latter is AMD's
+        return passed()
+    import torch
+
+    return passed() if torch.cuda.is_available() else NO_GPU
 
 
 def each_device(device: str) -> Finding:
@@ -53,14 +48,14 @@ def each_device(device: str) -> Finding:
     processor = passed(
         Figure("cpu", machine.processor()), Figure("cores", machine.usable_cores()), Figure("system", machine.host())
     )
-    if not may_have_gpu(device):
+    if device == "cpu":
         return processor
     import torch
 
     count = torch.cuda.device_count() if torch.version.cuda is not None or torch.version.hip is not None else 0
     if not count or not torch.cuda.is_available():
         return failed(
-            f"torch {torch.__version__} finds no usable GPU.",
+            f"torch {torch.__version__} finds no usable GPU: {_refusal()}.",
             "Check nvidia-smi, CUDA_VISIBLE_DEVICES and the check `driver`; or use --device cpu.",
             *processor.figures,
         )
@@ -72,6 +67,17 @@ def each_device(device: str) -> Finding:
             *processor.figures,
         )
     return combined([processor, *(_gpu(index, index == asked) for index in range(count))])
+
+
+def _refusal() -> str:
+    """Return why CUDA cannot be initialised."""
+    import torch
+
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        return one_line(error)
+    return "it counts none"
 
 
 def _gpu(index: int, asked: bool) -> Finding:
@@ -114,6 +120,3 @@ def _other_processes(device: torch.device) -> int:
     except NvmlUnavailable:
         return 0
     return gpu_state(nvml, handle).other_processes or 0
-
-
-NO_GPU = not_applicable("no GPU is checked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from genbench.doctor.devices import NO_GPU, may_have_gpu
+from genbench.doctor.devices import NO_GPU
 from genbench.doctor.finding import Figure, Finding, combined, failed, not_applicable, passed
 
 _BUILDS = "https://pytorch.org/get-started/locally"
@@ -18,8 +18,8 @@ def driver(device: str) -> Finding:
     A driver runs programs built for its own or an older major version of CUDA, and for newer minor versions of the same
     major one (NVIDIA, "CUDA Compatibility", minor version compatibility).
     """
-    if not may_have_gpu(device):
-        return not_applicable("--device cpu" if device == "cpu" else "no driver of a GPU is loaded")
+    if device == "cpu":
+        return NO_GPU
     import torch
 
     built_for = torch.version.cuda
@@ -34,7 +34,7 @@ def driver(device: str) -> Finding:
     except Exception as error:  # the library or the driver is missing, or refuses
         return failed(
             f"The NVIDIA driver does not answer: {error}.",
-            "Check that nvidia-smi works. A container needs access to the GPU: docker run --gpus all.",
+            "Check that nvidia-smi works; restart after an update of the driver. Containers need docker run --gpus all.",
             *figures,
         )
     figures += [Figure("driver", name), Figure("driver's CUDA", f"{supported[0]}.{supported[1]}")]
@@ -49,7 +49,7 @@ def driver(device: str) -> Finding:
 
 def architecture(device: str) -> Finding:
     """Compare each GPU's compute capability with the architectures that torch was built for."""
-    if not may_have_gpu(device):
+    if device == "cpu":
         return NO_GPU
     import torch
 

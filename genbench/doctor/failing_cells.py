@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from genbench.doctor.devices import chosen_gpu, may_have_gpu
+from genbench.doctor.devices import chosen_gpu
 from genbench.doctor.finding import Figure, Finding, failed, passed
 from genbench.doctor.fork_safety import in_fork
 from genbench.process.spawn import processes_with_variable
@@ -119,7 +119,7 @@ def _left_over(mark: str) -> list[int]:
 
 def _free_bytes(device: str) -> int:
     """Return the free bytes of a GPU, 0 without one; asked in a fork, so that this process holds none of them."""
-    if not may_have_gpu(device):
+    if device == "cpu":
         return 0
     said = in_fork(lambda: _ask_free_bytes(device))
     return int(said) if said.isdecimal() else 0

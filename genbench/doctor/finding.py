@@ -72,4 +72,4 @@ def combined(findings: Iterable[Finding]) -> Finding:
 def one_line(error: BaseException) -> str:
     """Return the type of an error and the first line of its message."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {first}".rstrip(": ")
+    return f"{type(error).__name__}: {first}".rstrip(":. ")

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+from genbench.doctor.devices import chosen_device
 from genbench.doctor.finding import Figure, Finding, failed, one_line, passed
 
 # Each of them asks the driver. After the first question, a forked process cannot use CUDA any more.
@@ -18,11 +19,12 @@ _QUESTIONS = {
     "torch.accelerator": ("is_available", "device_count", "current_accelerator", "current_device_index"),
     "torch._C": ("_cuda_getDeviceCount", "_cuda_init", "_accelerator_getAccelerator"),
 }
+_POISONED = "CUDA was initialised before the fork"
 
 
 def forked_worker(device: str) -> Finding:
     """Preload as the fork server does, then fork and use the device; fail where a query was made or the fork cannot."""
-    import torch
+    import torch  # before the functions are replaced: torch may use them while it is imported  # noqa: F401
 
     from genbench.runner.fork_server import preload
 
@@ -32,19 +34,22 @@ def forked_worker(device: str) -> Finding:
     figures = [Figure("accelerator queries in the preload", len(asked))]
     trouble = in_fork(lambda: _use(device))
     figures.append(Figure("forked worker", "cannot use its device" if trouble else "ready"))
-    if asked:
+    if asked or trouble == _POISONED:
+        by = f"calls {', '.join(dict.fromkeys(asked))}, which initialises the driver" if asked else "initialises CUDA"
         return failed(
-            f"Importing what workers need calls {', '.join(dict.fromkeys(asked))}, which initialises the driver.",
+            f"Importing what workers need {by}: no forked worker can use a GPU.",
             "A package that is imported with torch does this; look for it in PYTHONPATH, in sitecustomize and among "
             "torch's backends (entry points `torch.backends`), and remove it. TORCH_DEVICE_BACKEND_AUTOLOAD=0 switches "
             "off the last.",
             *figures,
         )
     if trouble:
+        if device != "cpu":
+            chosen_device(device)  # raises where no process can use it, forked or not
         return failed(
             f"A process forked after the preload cannot use its device: {trouble}.",
-            "Update torch, or report this: `genbench run --in-process` works meanwhile, but its timings are not valid. "
-            + ("" if torch.cuda._is_in_bad_fork() else "Compare it with the check `devices`, which does not fork."),
+            "Compare it with the check `devices`, which does not fork. If that passes, update torch, or report this: "
+            "`genbench run --in-process` works meanwhile, but its timings are not valid.",
             *figures,
         )
     return passed(*figures)
@@ -77,11 +82,9 @@ def _use(device: str) -> str:
     """Use the device as a worker does; return what is wrong, or an empty string."""
     import torch
 
-    from genbench.doctor.devices import chosen_device
-
     if torch.cuda._is_in_bad_fork():
-        return "CUDA was initialised before the fork"
-    target = torch.device("cpu") if device == "cpu" else chosen_device(device)
+        return _POISONED
+    target = chosen_device(device)
     total = float(torch.ones(8, device=target).sum())
     return "" if total == 8 else f"8 ones add up to {total:g}"
 

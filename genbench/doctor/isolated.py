@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -30,18 +30,22 @@ class Question(msgspec.Struct, frozen=True):
 
 
 def examine_all(
-    checks: Iterable[Check],
+    checks: Sequence[Check],
     device: str,
     on_start: Callable[[Check], None] = lambda check: None,
     on_report: Callable[[CheckReport], None] = lambda report: None,
     starting: float = STARTING_SECONDS,
 ) -> Report:
-    """Run the checks one after another; call `on_start` before and `on_report` after each."""
+    """Run the checks one after another; call `on_start` before and `on_report` after each.
+
+    `device` is as asked for, `auto` included; `starting` is the time in seconds that a process may take to start.
+    """
+    checked = _device_to_check(checks, device, starting)
     reports = []
     for check in checks:
         on_start(check)
         begin = time.monotonic()
-        found = examine(check, device, starting)
+        found = examine(check, checked, starting)
         report = CheckReport(
             name=check.name,
             question=check.question,
@@ -53,7 +57,17 @@ def examine_all(
         )
         reports.append(report)
         on_report(report)
-    return Report(genbench=__version__, device=device, checks=reports)
+    return Report(genbench=__version__, device=device, checked=checked, checks=reports)
+
+
+def _device_to_check(checks: Sequence[Check], device: str, starting: float) -> str:
+    """Return the device for `auto`: the first GPU if there is one, else the CPU. Any other device is returned as is."""
+    if device != "auto":
+        return device
+    if not any(check.on_device for check in checks):
+        return "cpu"
+    found = examine(Check("auto", "", "genbench.doctor.devices:automatic"), device, starting)
+    return "cpu" if found.status == "not applicable" else "cuda"
 
 
 def examine(check: Check, device: str, starting: float) -> Finding:

@@ -31,6 +31,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     version: int = REPORT_VERSION
     genbench: str
     device: str  # as asked for
+    checked: str  # the device that was checked
     checks: list[CheckReport]
 
     def count(self, status: Status) -> int:

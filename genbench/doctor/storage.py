@@ -34,6 +34,15 @@ def working_directory(device: str) -> Finding:
     return _disk(Path.cwd(), "working directory", "Change to another folder, or write elsewhere with --out.")
 
 
+def temporary_files(device: str) -> Finding:
+    """Fail where the system's directory for temporary files is missing, cannot be written to or is full."""
+    remedy = "Free some disk space there, or set TMPDIR to a folder that you can write to."
+    try:
+        return _disk(Path(tempfile.gettempdir()), "directory for temporary files", remedy)
+    except FileNotFoundError as error:
+        return failed(f"There is no directory for temporary files: {error.strerror}.", remedy)
+
+
 def shared_memory(device: str) -> Finding:
     """Fail where /dev/shm is missing, cannot be written to or is smaller than what loaders need."""
     folder = Path("/dev/shm")

@@ -20,6 +20,7 @@ from small_disk import CannotMount, mounted
 from genbench.api.images import ImageData, Images
 from genbench.builtin.extractors.inception_weights import FILE_NAME
 from genbench.data.image_cache import write_entry
+from genbench.doctor.checklist import CHECKS
 
 PRETENDED_GPU = """
 import os
@@ -118,6 +119,17 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert "No space left on device" in cached[0]
 
 
+def test_temporary_files_that_cannot_be_written(tmp_path: Path) -> None:
+    assert doctor("temporary-files")["status"] in ("passed", "warning")
+    script = 'mount -t tmpfs -o size=300m tmpfs "$0" && dd if=/dev/zero of="$0/rest" bs=1M count=200 && exec "$@"'
+    prefix = ("unshare", "-rm", "sh", "-c", script, str(tmp_path))
+    if not shutil.which("unshare") or subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this system does not let users mount a disk")
+    reason, remedy = fault(doctor("temporary-files", prefix=prefix, TMPDIR=str(tmp_path)))
+    assert "100 MiB left" in reason
+    assert "set TMPDIR" in remedy
+
+
 def test_weights_of_another_content_than_their_name_says(tmp_path: Path) -> None:
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
@@ -165,6 +177,11 @@ def test_a_torch_that_reports_a_gpu_which_cannot_compute(tmp_path: Path) -> None
     assert "--device cpu" in remedy
 
 
+def test_auto_checks_the_gpu_that_torch_reports(tmp_path: Path) -> None:
+    reason, _ = fault(doctor("devices", "auto", **changed(tmp_path, torch=PRETENDED_GPU)))
+    assert "cuda:0 cannot compute" in reason
+
+
 def test_a_gpu_that_is_not_there() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -185,6 +202,10 @@ def test_a_preload_that_asks_the_accelerator(tmp_path: Path) -> None:
     variables = changed(tmp_path, genbench__metrics__frechet_distance=asking)
     reason, remedy = fault(doctor("fork-safety", **variables))
     assert "torch.cuda.is_available" in reason
+    assert "sitecustomize" in remedy
+    earlier = changed(tmp_path, torch="torch.cuda.is_available()")  # before the doctor can watch
+    reason, remedy = fault(doctor("fork-safety", **earlier))
+    assert "initialises CUDA: no forked worker can use a GPU" in reason
     assert "sitecustomize" in remedy
 
 
@@ -211,9 +232,10 @@ selection.open_execution = lambda name, engine: TooFast()
     [
         ("lambda: time.monotonic_ns() // 15_000_000 * 15_000_000", "too coarse: its ticks are 15,000 µs"),
         ("lambda: int(time.monotonic_ns() * 1.01)", "differ by 1 %"),
+        ("time.perf_counter_ns; time.perf_counter = lambda: time.monotonic() // 0.02 * 0.02", "ticks are 20,000 µs"),
         ("lambda: time.monotonic_ns() - (time.monotonic_ns() // 100_000_000) % 2 * 50_000_000", "went back"),
     ],
-    ids=["coarse", "drifting", "jumping"],
+    ids=["coarse", "drifting", "coarse in seconds", "jumping"],
 )
 def test_a_clock_that_cannot_time_steps(tmp_path: Path, clock: str, reason: str) -> None:
     found = fault(doctor("clock", **changed(tmp_path, now=f"import time\ntime.perf_counter_ns = {clock}")))
@@ -254,3 +276,44 @@ def test_a_torch_that_cannot_be_imported(tmp_path: Path) -> None:
     reason, remedy = fault(doctor("versions", **on_path(tmp_path)))
     assert "libtorch.so" in reason
     assert "--force-reinstall torch torchvision" in remedy
+
+
+def test_a_port_that_is_open_to_other_machines(tmp_path: Path) -> None:
+    assert doctor("process-group")["status"] == "passed"
+    listening = "import socket\ndistributed.kept = socket.create_server(('0.0.0.0', 0))"
+    reason, remedy = fault(doctor("process-group", **changed(tmp_path, torch__distributed=listening)))
+    assert "listen on 0.0.0.0:" in reason
+    assert "firewall" in remedy
+
+
+@pytest.mark.slow
+def test_a_cell_that_gets_the_wrong_status(tmp_path: Path) -> None:
+    assert doctor("failing-cells")["status"] == "passed"
+    unseen = "memory_limits.is_out_of_memory = lambda error: False"
+    reason, remedy = fault(doctor("failing-cells", **changed(tmp_path, genbench__cell__memory_limits=unseen)))
+    assert "doctor-too-large is failed" in reason
+    assert "doctor --json" in remedy
+
+
+@pytest.mark.slow
+def test_every_check_that_applies_passes_on_a_cpu() -> None:
+    done = subprocess.run(
+        [*GENBENCH, "doctor", "--device", "cpu", "--json"], capture_output=True, text=True, timeout=500, check=False
+    )
+    report = json.loads(done.stdout)
+    wrong = [check for check in report["checks"] if check["status"] == "failed"]
+    assert done.returncode == 0, wrong
+    assert [check["name"] for check in report["checks"]] == [check.name for check in CHECKS]
+    assert all(check["reason"] for check in report["checks"] if check["status"] == "not applicable")
+
+
+def test_a_published_dataset_with_damaged_files(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for split in ("train", "t10k"):
+        for content in ("images-idx3", "labels-idx1"):
+            (raw / f"{split}-{content}-ubyte.gz").write_bytes(b"cut off")
+            (raw / f"{split}-{content}-ubyte").write_bytes(b"cut off")
+    reason, remedy = fault(doctor("datasets", GENBENCH_CACHE=str(tmp_path)))
+    assert reason.startswith("mnist:")
+    assert remedy
