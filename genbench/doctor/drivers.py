@@ -34,7 +34,7 @@ def driver(device: str) -> Finding:
     except Exception as error:  # the library or the driver is missing, or refuses
         return failed(
             f"The NVIDIA driver does not answer: {error}.",
-            "Check that nvidia-smi works; restart after an update of the driver. Containers need docker run --gpus all.",
+            "Check that nvidia-smi works; restart after an update of it. Containers need docker run --gpus all.",
             *figures,
         )
     figures += [Figure("driver", name), Figure("driver's CUDA", f"{supported[0]}.{supported[1]}")]
