@@ -50,6 +50,7 @@ types:
 docs:
     python scripts/write_reference.py
     python scripts/write_conformance.py
+    python scripts/write_gpu_page.py
     pytest tests/docs
 
 # Run everything that a change must pass

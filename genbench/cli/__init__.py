@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "data": "Check a dataset or a folder of images before training on it.",
     "metrics": "Certify a feature extractor, or verify a faster way to run it.",
     "plugin": "Create, test, show or list plugins.",
+    "doctor": "Check this machine and installation; the report belongs into a bug report.",
     "env": "Show the hardware and software versions of this machine.",
     "schema": "Print the JSON Schema of the result files.",
 }
