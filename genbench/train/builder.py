@@ -15,7 +15,6 @@ from genbench.api.specs import (
     LossSpec,
     ModelSpec,
     Setup,
-    resolve,
 )
 from genbench.api.training import Family
 from genbench.data.augment import make_transform
@@ -34,6 +33,7 @@ from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
+from genbench.train.exchanges import create_family, create_loss, family_phases, with_checked_objectives
 from genbench.train.loss_functions import make_replaceable
 from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
 from genbench.train.optimizers import make_optimizers
@@ -71,8 +71,7 @@ class Built:
     def family_for_sampling(self) -> Family:
         """Return the family with the weights that are sampled."""
         setup = replace(self.setup, networks=self.sampled_networks)
-        family: Family = resolve(self.family_spec.create)(setup)
-        return family
+        return create_family(self.family_spec, setup)
 
 
 def build_cell(
@@ -110,8 +109,8 @@ def build_cell(
     with _put_back(f"building '{model.name}'", notes):
         networks = build_networks(identity, model, family_spec, data.num_classes)
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
-        loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
-    loss, functions = make_replaceable(loss)
+        loss = create_loss(loss_spec, identity.loss.options)
+    loss, functions = make_replaceable(loss, loss_spec)
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
         networks[LOSS_NETWORK] = module
@@ -139,11 +138,12 @@ def build_cell(
         augmentation=augmentation,
     )
     with _put_back(f"creating the family '{family_spec.name}'", notes):
-        family: Family = resolve(family_spec.create)(setup)
+        family = create_family(family_spec, setup)
     check_output(family, model, identity, data, device, networks)
-    phases = list(family.phases())
+    phases = family_phases(family, family_spec)
     check_phases(phases, networks, family_spec)
     require_trainable(networks, phases, frozen)
+    phases = with_checked_objectives(phases, model, networks, device)
     optimizers = make_optimizers(networks, phases, recipe)
     engine = Engine(
         networks=networks,

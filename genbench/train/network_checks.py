@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from genbench.api.specs import (
 from genbench.api.training import Family, Phase
 from genbench.data.loading import LoadedData
 from genbench.errors import SpecError
+from genbench.plugins.calls import PluginFunction, defined_at, describe, module_not_entered
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
 
@@ -34,25 +36,50 @@ def build_networks(
     identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int
 ) -> dict[str, nn.Module]:
     """Call the model's `build` and check that it returned the networks that the family needs; raise `SpecError`."""
-    built: Any = resolve(model.build)(
+    title = "build(image_shape, latent_dim, num_classes, options)"
+    build = PluginFunction(f"model '{model.name}'", title, resolve(model.build))
+    built: Any = build(
         image_shape=tuple(identity.image_shape),
         latent_dim=identity.latent_dim,
         num_classes=num_classes,
         options=model.make_options(identity.model.options),
     )
-    where = f"build of model '{model.name}'"
+    needed = ", ".join(family.networks)
+    expected = f"a dict of the networks {needed}" if needed else "a dict of networks"
     if not isinstance(built, Mapping):
-        raise SpecError(f"{where} returned {type(built).__name__}, not a dict of networks.")
-    missing = set(family.networks) - set(built)
+        entries = ", ".join(f'"{name}": …' for name in family.networks or ("generator",))
+        raise build.returned(built, expected, f"Return {{{entries}}}.")
+    missing = [name for name in family.networks if name not in built]
     if missing:
-        raise SpecError(
-            f"{where} returned the networks {', '.join(map(str, built)) or 'none'}; "
-            f"the family '{family.name}' needs {', '.join(family.networks)}."
+        raise build.error(
+            f"returned the networks {', '.join(map(str, built)) or 'none'}; the family '{family.name}' needs {needed}",
+            f"Add '{missing[0]}', or name the family that the model belongs to.",
         )
     for name, network in built.items():
         if not isinstance(network, nn.Module):
-            raise SpecError(f"{where}: '{name}' is {type(network).__name__}, not a torch.nn.Module.")
+            raise build.error(f"returned '{name}' that is {describe(network)}, not a torch.nn.Module")
+        if not isinstance(name, str) or name == LOSS_NETWORK:
+            raise build.error(f"returned a network named {name!r}", f"Use a text other than '{LOSS_NETWORK}'.")
+    for name, other in itertools.combinations(built, 2):
+        if built[name] is built[other]:
+            raise build.error(
+                f"returned the same network as '{name}' and as '{other}'",
+                "Create a module for each: phases train networks, and a shared one would be trained by both.",
+            )
     return dict(built)
+
+
+def network_not_called(model: ModelSpec, networks: Mapping[str, nn.Module], error: Exception) -> SpecError | None:
+    """Return the error for a network that does not accept what its family calls it with, else None."""
+    module = module_not_entered(error)
+    names = [name for name, network in networks.items() if any(module is part for part in network.modules())]
+    if module is None or not names:
+        return None
+    called = PluginFunction(f"model '{model.name}'", f"the network '{names[0]}'", type(module))
+    labels = (
+        "its networks receive labels as the last argument" if model.conditional else "its networks receive no labels"
+    )
+    return called.error(f"cannot be called: {error}", f"The model declares conditional={model.conditional}: {labels}.")
 
 
 def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
@@ -82,25 +109,37 @@ def check_output(
 ) -> None:
     """Raise `SpecError` if the generated images do not have the declared shape and value range."""
     labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
+    sample = PluginFunction(
+        f"family '{model.family}'",
+        "sample(count, rng, labels)",
+        family.sample,
+        explain=lambda error: network_not_called(model, networks, error),
+    )
     for network in networks.values():
         network.eval()
     with torch.inference_mode():
-        images = family.sample(2, seeded_generator(0, "output check", device), labels)
+        images = sample(2, seeded_generator(0, "output check", device), labels)
     for network in networks.values():
         network.train()
     expected = (2, *identity.image_shape)
-    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
-        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+    if not isinstance(images, Tensor):
+        raise sample.returned(images, f"a tensor of shape {expected}")
+    if tuple(images.shape) != expected:
         raise SpecError(
-            f"Model '{model.name}' generates images of shape {shape} instead of {expected}.",
+            f"Model '{model.name}' generates images of shape {tuple(images.shape)} instead of {expected}"
+            f"{defined_at(resolve(model.build))}.",
             "Fix the networks, or image_shapes of the spec.",
         )
+    if not images.is_floating_point():
+        raise sample.returned(images, "floating-point images in the model's value range")
+    if images.device.type != device.type:
+        raise sample.error(f"returned images on {images.device}", f"Generate them on {device}: use setup.device.")
     low, high = model.value_range
     least, greatest = float(images.min()), float(images.max())
     slack = 1e-3 * (high - low)
     if least < low - slack or greatest > high + slack:
         raise SpecError(
             f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
-            f"to {greatest:.3g}.",
+            f"to {greatest:.3g}{defined_at(resolve(model.build))}.",
             "End the network with an activation of that range, or declare its actual range.",
         )

@@ -13,6 +13,7 @@ from genbench.testing.check import Check, check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import find_last_layer, saturated_output
 from genbench.testing.subject import BATCH, Subject, rng
+from genbench.train.exchanges import family_phases
 
 SLACK = 1e-3  # share of the range by which images may lie outside, as in a run
 MARGIN = 0.1  # share of the range that may be missing at either end
@@ -56,7 +57,7 @@ def documented(subject: Subject) -> None:
 )
 def builds(subject: Subject) -> None:
     """Build the networks, and create the family for them."""
-    _family(subject, subject.networks()).phases()
+    family_phases(subject.create_family(subject.networks()), subject.family)
 
 
 @check(
@@ -170,13 +171,6 @@ def process_untouched(subject: Subject) -> None:
     notes = [*subject.entry.plugin.notes, *subject.notes]
     if notes:
         raise RuleViolation("; ".join(notes))
-
-
-def _family(subject: Subject, networks: object) -> Family:
-    try:
-        return subject.create_family(networks)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise RuleViolation(str(error)) from error
 
 
 def _sample(subject: Subject, family: Family) -> Tensor:

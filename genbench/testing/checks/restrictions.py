@@ -27,7 +27,7 @@ VARIED: tuple[dict[str, Any], ...] = (
     what="Common settings of the recipe either work or are declared in `restrictions`, and the default recipe works.",
     why="A plan skips a declared combination with the reason; an undeclared one fails only after the run has started.",
     fix="Add a `genbench.Restriction` with the setting, the values and the reason, or remove one that is too wide.",
-    after=("builds",),
+    after=("builds", "finite-steps"),
 )
 def restrictions(subject: Subject) -> None:
     """Plan with the defaults, then train a step with each setting that is not declared."""
