@@ -54,7 +54,7 @@ from genbench.api.training import (
     Posterior,
     VariationalLoss,
 )
-from genbench.errors import DataError, GenbenchError
+from genbench.errors import DataError, GenbenchError, NetworkError
 
 __version__ = "0.1.0"
 
@@ -88,6 +88,7 @@ __all__ = [
     "LossSpec",
     "MetricSpec",
     "ModelSpec",
+    "NetworkError",
     "Objective",
     "Phase",
     "Posterior",

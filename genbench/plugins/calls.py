@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class PluginFunction:
 
     def returned(self, came: object, expected: str, cure: str = "") -> SpecError:
         """Return the error for a result that does not fit the contract."""
-        forgotten = "Is a `return` missing?" if came is None else ""
-        return self.error(f"must return {expected}; it returned {describe(came)}", cure or forgotten)
+        cure = f"Is a `return` missing? {cure}".strip() if came is None else cure
+        return self.error(f"must return {expected}; it returned {describe(came)}", cure)
 
     def error(self, fault: str, cure: str = "") -> SpecError:
         """Return an error that names the function, and where it is defined."""
@@ -98,7 +99,8 @@ def describe(value: object) -> str:
 def defined_at(function: object) -> str:
     """Return ' (file, line N)' where a function, method, class or callable object is defined, or an empty string."""
     code = _code(function)
-    return "" if code is None else f" ({Path(code.co_filename).name}, line {code.co_firstlineno})"
+    library = code is not None and f"{os.sep}site-packages{os.sep}torch{os.sep}" in code.co_filename
+    return "" if code is None or library else f" ({Path(code.co_filename).name}, line {code.co_firstlineno})"
 
 
 def _code(function: object) -> CodeType | None:
@@ -116,7 +118,7 @@ def _code(function: object) -> CodeType | None:
     if function is None or (type(function).__module__ == "builtins" and not isinstance(function, type)):
         return None
     own = function if isinstance(function, type) else type(function)
-    methods = [vars(own).get(name) for name in ("forward", "__call__", "__init__")] + list(vars(own).values())
+    methods = [getattr(own, name, None) for name in ("forward", "__call__", "__init__")] + list(vars(own).values())
     codes = (getattr(method, "__code__", None) for method in methods)
     return next((code for code in codes if isinstance(code, CodeType)), None)
 

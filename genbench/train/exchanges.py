@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from genbench.api.specs import FamilySpec, LossSpec, ModelSpec, Setup, resolve
 from genbench.api.training import AdversarialLoss, Family, Objective, Phase, VariationalLoss
 from genbench.errors import SpecError
 from genbench.plugins.calls import PluginFunction, describe
-from genbench.train.network_checks import network_not_called
+from genbench.train.network_checks import network_fault
 
 # What `create` of a loss returns where genbench's own records are the contract.
 _LOSS_TYPES = {"adversarial": AdversarialLoss, "variational": VariationalLoss}
@@ -93,10 +94,9 @@ def create_family(spec: FamilySpec, setup: Setup) -> Family:
     for name in needed:
         method = getattr(family, name, None)
         if not callable(method):
-            state = f"its {name} is {describe(method)}" if hasattr(family, name) else f"which has no method {name}"
-            raise create.error(
-                f"returned {describe(family)}, {state}", f"Define the method {name}: see genbench.Family."
-            )
+            state = f"whose {name} is {describe(method)}" if hasattr(family, name) else f"without a method {name}"
+            fault = f"returned {describe(family)} {state}"
+            raise replace(create, fallback=family).error(fault, f"Define the method {name}: see genbench.Family.")
     found: Family = family
     return found
 
@@ -104,6 +104,15 @@ def create_family(spec: FamilySpec, setup: Setup) -> Family:
 def family_method(spec: FamilySpec, family: Family, title: str) -> PluginFunction:
     """Return a method of the family, to be called, by its title, such as 'phases()'."""
     return PluginFunction(f"family '{spec.name}'", title, getattr(family, title.partition("(")[0], None), family)
+
+
+def require_reconstructions(spec: FamilySpec, family: Family, images: Tensor, labels: Tensor | None) -> Tensor:
+    """Return the family's reconstructions of these images; raise `SpecError` unless there is one for each."""
+    reconstruct = family_method(spec, family, "reconstruct(images, labels)")
+    found = reconstruct(images, labels)
+    if not isinstance(found, Tensor) or found.shape != images.shape or not found.is_floating_point():
+        raise reconstruct.returned(found, f"floating-point images of the shape of those given, {tuple(images.shape)}")
+    return found
 
 
 def family_phases(family: Family, spec: FamilySpec) -> list[Phase]:
@@ -159,7 +168,7 @@ def with_checked_objectives(
 ) -> list[Phase]:
     """Return the same phases; the first result of each objective is checked."""
     owner = f"family '{model.family}'"
-    explain = functools.partial(network_not_called, model, networks)
+    explain = functools.partial(network_fault, model, networks)
 
     def checked(phase: Phase) -> Phase:
         called = PluginFunction(
@@ -167,9 +176,9 @@ def with_checked_objectives(
         )
         objective = CheckedFunction(called, _PhaseObjective(phase, networks, device))
         if phase.after_update is None:
-            return dataclasses.replace(phase, objective=objective)
+            return replace(phase, objective=objective)
         update = PluginFunction(owner, f"after_update() of the phase '{phase.name}'", phase.after_update)
-        return dataclasses.replace(phase, objective=objective, after_update=update)
+        return replace(phase, objective=objective, after_update=update)
 
     return [checked(phase) for phase in phases]
 

@@ -16,7 +16,7 @@ from genbench.api.specs import (
 )
 from genbench.api.training import Family, Phase
 from genbench.data.loading import LoadedData
-from genbench.errors import SpecError
+from genbench.errors import NetworkError, SpecError
 from genbench.plugins.calls import PluginFunction, defined_at, describe, module_not_entered
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
@@ -69,17 +69,23 @@ def build_networks(
     return dict(built)
 
 
-def network_not_called(model: ModelSpec, networks: Mapping[str, nn.Module], error: Exception) -> SpecError | None:
-    """Return the error for a network that does not accept what its family calls it with, else None."""
+def network_fault(model: ModelSpec, networks: Mapping[str, nn.Module], error: Exception) -> SpecError | None:
+    """Return the error for a network that its family cannot call, or whose output it cannot use, else None."""
+    if isinstance(error, NetworkError) and error.network in networks:
+        return _network_error(model, error.network, networks[error.network], error.cause, error.cure)
     module = module_not_entered(error)
     names = [name for name, network in networks.items() if any(module is part for part in network.modules())]
     if module is None or not names:
         return None
-    called = PluginFunction(f"model '{model.name}'", f"the network '{names[0]}'", type(module))
-    labels = (
-        "its networks receive labels as the last argument" if model.conditional else "its networks receive no labels"
-    )
-    return called.error(f"cannot be called: {error}", f"The model declares conditional={model.conditional}: {labels}.")
+    what = "receive labels as the last argument" if model.conditional else "receive no labels"
+    cure = f"The model declares conditional={model.conditional}: its networks {what}."
+    return _network_error(model, names[0], module, f"cannot be called: {error}", cure)
+
+
+def _network_error(model: ModelSpec, name: str, module: nn.Module, fault: str, cure: str) -> SpecError:
+    """Return the error, located where the module's class is defined, or `build` if torch defines it."""
+    network = PluginFunction(f"model '{model.name}'", f"the network '{name}'", type(module), resolve(model.build))
+    return network.error(fault, cure)
 
 
 def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
@@ -113,7 +119,7 @@ def check_output(
         f"family '{model.family}'",
         "sample(count, rng, labels)",
         family.sample,
-        explain=lambda error: network_not_called(model, networks, error),
+        explain=lambda error: network_fault(model, networks, error),
     )
     for network in networks.values():
         network.eval()
@@ -122,16 +128,15 @@ def check_output(
     for network in networks.values():
         network.train()
     expected = (2, *identity.image_shape)
-    if not isinstance(images, Tensor):
-        raise sample.returned(images, f"a tensor of shape {expected}")
+    place = defined_at(resolve(model.build))
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        networks_of = f"the networks that build of model '{model.name}' returns{place}"
+        raise sample.returned(images, f"floating-point images of shape {expected}", f"Check it, or {networks_of}.")
     if tuple(images.shape) != expected:
         raise SpecError(
-            f"Model '{model.name}' generates images of shape {tuple(images.shape)} instead of {expected}"
-            f"{defined_at(resolve(model.build))}.",
+            f"Model '{model.name}' generates images of shape {tuple(images.shape)} instead of {expected}{place}.",
             "Fix the networks, or image_shapes of the spec.",
         )
-    if not images.is_floating_point():
-        raise sample.returned(images, "floating-point images in the model's value range")
     if images.device.type != device.type:
         raise sample.error(f"returned images on {images.device}", f"Generate them on {device}: use setup.device.")
     low, high = model.value_range
@@ -140,6 +145,6 @@ def check_output(
     if least < low - slack or greatest > high + slack:
         raise SpecError(
             f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
-            f"to {greatest:.3g}{defined_at(resolve(model.build))}.",
+            f"to {greatest:.3g}{place}.",
             "End the network with an activation of that range, or declare its actual range.",
         )

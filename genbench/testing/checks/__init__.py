@@ -24,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     contract.value_range,
     contract.full_range,
     contract.finite_steps,
+    contract.reconstructions,
     contract.process_untouched,
     restrictions.restrictions,
     learning.seeded,
