@@ -24,6 +24,7 @@ from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
 from genbench.plan.initial_weights import initial_weights_path, is_unchanged
+from genbench.plan.remedies import unused_by_family
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer
@@ -55,6 +56,12 @@ class Built:
     recipe: Recipe
     transfer: Transfer | None  # what was loaded from a file of initial weights
     frozen: list[str]  # parameters that the recipe freezes
+
+    @property
+    def unused_settings(self) -> dict[str, str]:
+        """The fields of the recipe that do nothing in the cell's family, each with the reason."""
+        phases = [player.phase for player in self.engine.players]
+        return unused_by_family(self.recipe, self.family_spec, self.setup.networks, phases)
 
     @property
     def sampled_weights(self) -> str:

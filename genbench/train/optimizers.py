@@ -12,9 +12,8 @@ from torch import nn
 from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.training import Phase
 from genbench.errors import SpecError, near_miss
-from genbench.plan.remedies import check_betas
+from genbench.plan.remedies import DISCRIMINATOR, check_betas
 
-DISCRIMINATOR = "discriminator"  # the phase that uses `discriminator_learning_rate`
 OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # that a phase may override
 
 

@@ -9,7 +9,7 @@ from torch.nn.functional import leaky_relu, softplus
 
 import genbench
 
-requires_api = "1.0"
+requires_api = "1.1"
 
 KEPT = []
 
@@ -97,6 +97,10 @@ class Duel:
             genbench.Phase("maker", ("generator",), self.make, frozen=("discriminator",)),
         ]
 
+    def seen(self, batch):
+        augment = self.setup.augmentation
+        return self.discriminator(batch.images if augment is None else augment(batch.images, batch.rng))
+
     def criticise(self, batch):
         fake = self.sample(len(batch.images), batch.rng)
         total = self.setup.loss(self.discriminator(batch.images)) + self.setup.loss(-self.discriminator(fake.detach()))
@@ -150,6 +154,7 @@ def genbench_families():
         networks=("generator", "discriminator"),
         averaged=("generator",),
         reconstructs=True,
+        uses=(),
     )
 
 

@@ -297,6 +297,11 @@ family("j-terms", (J, "the term 'size' that is an int, 3", HERE),
        match=lambda self, batch: genbench.Objective(self.total(batch), {"size": 3}))  # fmt: skip
 family("j-detached", (J, "without a gradient, but the phase trains generator", HERE),
        match=lambda self, batch: genbench.Objective(self.total(batch).detach(), {}))  # fmt: skip
+family(
+    "j-device",
+    (J, "a total on meta", "setup.device", HERE),
+    match=lambda self, batch: genbench.Objective(self.total(batch).to("meta"), {}),
+)
 family("s-shape", ("generates images of shape (2, 784) instead of (2, 1, 28, 28)", HERE),
        sample=lambda self, count, rng, labels=None: Matching.sample(self, count, rng).flatten(1))  # fmt: skip
 family("s-list", ("Family '{}': sample(count, rng, labels) must return", "a list of Tensor", HERE),

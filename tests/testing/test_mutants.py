@@ -113,6 +113,14 @@ MUTANTS: dict[str, list[Mutant]] = {
             '(genbench.Restriction(setting="precision", excludes=("fp32",), reason="it overflows"),),',
         ),
     ],
+    "uses": [
+        Mutant("uses=()", 'uses=("discriminator_steps",)', "families", "duel"),
+        Mutant("uses=()", 'uses=("augment_discriminator",)', "families", "duel"),
+        Mutant(
+            "self.criticise),", 'self.criticise, repeats=self.setup.recipe["discriminator_steps"]),', "families", "duel"
+        ),
+        Mutant("self.discriminator(batch.images)", "self.seen(batch)", "families", "duel"),
+    ],
     "seeded": [
         Mutant(
             "        self.last = nn.Linear(width, 1)\n",
@@ -321,7 +329,7 @@ def test_a_mutant_violates_its_rule_and_no_other(
 
 def test_a_plugin_for_another_version_violates_the_first_rule(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
-    path.write_text(CONFORMING.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
+    path.write_text(CONFORMING.replace('requires_api = "1.1"', 'requires_api = "2.0"'), encoding="utf-8")
     (refusal,) = find_targets([str(path)], discover([path])).refusals
     assert (refusal.check, refusal.verdict) == ("loads", "failed")
     assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason

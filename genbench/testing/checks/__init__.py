@@ -27,6 +27,7 @@ CHECKS: tuple[Check, ...] = (
     contract.reconstructions,
     contract.process_untouched,
     restrictions.restrictions,
+    restrictions.uses,
     learning.seeded,
     learning.every_parameter_trains,
     learning.no_gradient_crosses,
