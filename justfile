@@ -49,6 +49,7 @@ types:
 docs:
     python scripts/write_reference.py
     python scripts/write_conformance.py
+    python scripts/write_hooks.py
     pytest tests/docs
 
 # Run everything that a change must pass
