@@ -51,6 +51,7 @@ docs:
     python scripts/write_reference.py
     python scripts/write_conformance.py
     python scripts/write_gpu_page.py
+    python scripts/write_hooks.py
     pytest tests/docs
 
 # Run everything that a change must pass

@@ -56,7 +56,7 @@ from genbench.api.training import (
     Posterior,
     VariationalLoss,
 )
-from genbench.errors import DataError, GenbenchError, SpecError
+from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
 
 __version__ = "0.1.0"
 
@@ -91,6 +91,7 @@ __all__ = [
     "LossSpec",
     "MetricSpec",
     "ModelSpec",
+    "NetworkError",
     "Objective",
     "Phase",
     "Posterior",

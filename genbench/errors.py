@@ -39,6 +39,18 @@ class SpecError(GenbenchError):
     """A plugin registered something that breaks the contract; only that plugin is affected."""
 
 
+class NetworkError(GenbenchError):
+    """A network of a model returned what its family cannot use; raised by families.
+
+    `cause` continues "The network 'encoder'", such as "returned None instead of (mean, log_variance)". The run adds the
+    name of the model and where the network is defined.
+    """
+
+    def __init__(self, network: str, cause: str, cure: str = "") -> None:
+        super().__init__(cause, cure)
+        self.network = network
+
+
 class DataError(GenbenchError):
     """A dataset is missing, unreadable or too small."""
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from genbench.api.discriminators import OUTPUT_KINDS, DiscriminatorOutput
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, describe_options
+from genbench.api.recipe import FAMILY_FIELDS
 from genbench.api.restriction import Restriction
 from genbench.api.shape_rule import ShapeRule
 from genbench.errors import SpecError, near_miss
@@ -297,12 +298,20 @@ class FamilySpec(Spec):
     averaged: tuple[str, ...] = ()  # the networks that generate images, which an EMA averages; empty: all
     dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout applies to; empty: all
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
+    # Of 'discriminator_steps' and 'augment_discriminator', those that it uses, so that a cell notes a setting that does
+    # nothing; None: unknown
+    uses: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("create")
-        for field_name in ("networks", "averaged", "dropout"):
+        for field_name in ("networks", "averaged", "dropout", *(() if self.uses is None else ("uses",))):
             object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
+        for name in self.uses or ():
+            self._require(
+                name in FAMILY_FIELDS,
+                f"uses names '{name}', which is not one of {', '.join(FAMILY_FIELDS)}.{near_miss(name, FAMILY_FIELDS)}",
+            )
         self._require_restrictions()
 
 

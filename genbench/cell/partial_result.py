@@ -51,6 +51,7 @@ class BuildRecord:
     transfer: Transfer | None
     classes: int
     class_names: list[str]
+    unused_settings: list[str]
 
 
 @dataclass(frozen=True)

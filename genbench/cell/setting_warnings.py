@@ -24,7 +24,7 @@ def setting_warnings(built: Built, identity: CellIdentity, catalogue: Catalogue)
         ("losses", identity.loss),
         ("datasets", identity.dataset),
     ]
-    notes = settings_without_effect(built.recipe, built.setup.networks)
+    notes = settings_without_effect(built.recipe, built.unused_settings)
     for kind, choice in chosen:
         spec = catalogue.require(kind, choice.name).spec
         notes += options_without_effect(spec.option_schema, choice.options, spec.name)

@@ -133,6 +133,7 @@ def build(cell: Cell, data: LoadedData) -> Prepared:
             transfer=built.transfer,
             classes=data.num_classes if conditional else 0,
             class_names=list(data.class_names) if conditional else [],
+            unused_settings=sorted(built.unused_settings),
         )
     )
     known.notes += setting_warnings(built, cell.planned.identity, cell.catalogue)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from genbench.api.specs import DatasetSpec, resolve
 from genbench.data.content_hash import content_hash
 from genbench.data.image_cache import entry_path, read_entry, write_entry
 from genbench.errors import DataError
+from genbench.plugins.calls import PluginFunction, defined_at, describe
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
 from genbench.results.cache import cache_directory
@@ -69,10 +71,12 @@ def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
     cached = _read_cached(entry_before, spec, shape)
     if cached is not None:
         return cached
-    loaded = resolve(spec.load)(options, cache)
+    load = dataset_loader(spec)
+    loaded = load(options, cache)
     if not isinstance(loaded, ImageData):
-        raise DataError(f"Dataset '{choice.name}' returned {type(loaded).__name__}, not an ImageData.")
-    checked = _check_all(loaded, spec, shape)
+        raise load.returned(loaded, "a genbench.ImageData", "Return genbench.ImageData(train=…, test=…).")
+    with _stating(defined_at(load)):
+        checked = _check_all(loaded, spec, shape)
     entry_after = _cache_entry(spec, entry.plugin, choice, options, cache)  # a download creates the first signature
     if entry_after is None or entry_before not in (None, entry_after):
         return _describe(checked, spec, content_hash(_tensors(checked)))
@@ -85,6 +89,11 @@ def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
         return _describe(noted, spec, content_hash(_tensors(checked)))
     del loaded
     return _read_cached(entry_after, spec, shape) or _describe(checked, spec, found)
+
+
+def dataset_loader(spec: DatasetSpec) -> PluginFunction:
+    """Return the function that loads the dataset, to be called with options and a cache directory."""
+    return PluginFunction(f"dataset '{spec.name}'", "load(options, cache)", resolve(spec.load))
 
 
 def _cache_entry(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any, cache: Path) -> Path | None:
@@ -119,11 +128,19 @@ def _read_cached(path: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedDa
         return None
 
 
+@contextmanager
+def _stating(place: str) -> Iterator[None]:
+    """Add the place where the loader is defined to errors about what it returned."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error.cause.removesuffix('.')}{place}.", error.cure) from error
+
+
 def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
     """Return the same data as tensors, labels int64; raise `DataError` where they do not match the spec."""
-    train, test = (
-        Images(*_check(images, split, shape, spec)) for split, images in (("train", data.train), ("test", data.test))
-    )
+    train, test = (_check(images, split, shape, spec) for split, images in (("train", data.train), ("test", data.test)))
+    _check_class_names(data.class_names, spec)
     return replace(data, train=train, test=test, factors=_check_factors(data.factors, spec, len(test.pixels)))
 
 
@@ -173,11 +190,17 @@ def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -
     return found
 
 
-def _check(images: Images, split: str, shape: Shape, spec: DatasetSpec) -> tuple[Tensor, Tensor | None]:
+def _check(images: Images, split: str, shape: Shape, spec: DatasetSpec) -> Images:
     where = f"Dataset '{spec.name}', split '{split}'"
-    pixels = torch.as_tensor(images[0])
+    if not isinstance(images, tuple) or not 1 <= len(images) <= 2:
+        raise DataError(
+            f"{where}: it is {describe(images)}, not a genbench.Images.", "Write genbench.Images(pixels, labels)."
+        )
+    pixels = _as_tensor(images[0], f"{where}: pixels are", "uint8 pixels")
     if pixels.dtype != torch.uint8:
-        raise DataError(f"{where}: pixels are {pixels.dtype}, not uint8.", "Scale them to 0…255 and convert them.")
+        raise DataError(
+            f"{where}: pixels are {_dtype(pixels)}, not uint8.", "Scale them to 0…255, round and convert them."
+        )
     if pixels.ndim != 4 or tuple(pixels.shape[1:]) != tuple(shape):
         raise DataError(
             f"{where}: pixels are {tuple(pixels.shape)}, but the spec declares (N, {', '.join(map(str, shape))}).",
@@ -186,17 +209,48 @@ def _check(images: Images, split: str, shape: Shape, spec: DatasetSpec) -> tuple
     if len(pixels) == 0:
         raise DataError(f"{where}: there are no images.")
     if len(images) < 2 or images[1] is None:
-        return pixels, None
-    labels = torch.as_tensor(images[1])
-    if labels.is_floating_point() or labels.shape != (len(pixels),):
-        raise DataError(f"{where}: labels are {labels.dtype} {tuple(labels.shape)}, not one integer per image.")
-    if int(labels.min()) < 0:
-        raise DataError(f"{where}: a label is negative.")
-    highest, most = int(labels.max()), spec.classes or MOST_CLASSES
-    if highest >= most:
+        return Images(pixels, None)
+    return Images(pixels, _check_labels(images[1], len(pixels), where, spec))
+
+
+def _check_labels(given: object, count: int, where: str, spec: DatasetSpec) -> Tensor:
+    """Return the labels as int64; raise `DataError` unless they are one of the declared classes for each image."""
+    labels = _as_tensor(given, f"{where}: labels are", "integers")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise DataError(f"{where}: labels are {_dtype(labels)}, not integers.", "Number the classes from 0.")
+    if labels.ndim != 1:
+        raise DataError(
+            f"{where}: labels have the shape {tuple(labels.shape)}, not (N,).", "Give the number of each image's class."
+        )
+    if len(labels) != count:
+        raise DataError(f"{where}: there are {len(labels)} labels for {count} images.", "Give each image one label.")
+    lowest, highest, most = int(labels.min()), int(labels.max()), spec.classes or MOST_CLASSES
+    if lowest < 0 or highest >= most:
         declared = f"the spec declares {most} classes" if spec.classes else f"at most {most:,} classes are possible"
         raise DataError(
-            f"{where}: a label is {highest}, but {declared}, whose labels are 0 to {most - 1}.",
+            f"{where}: the label {lowest if lowest < 0 else highest} was found, but {declared}, whose labels are 0 to "
+            f"{most - 1}.",
             "Fix classes in the spec, or number the labels from 0 in the loader.",
         )
-    return pixels, labels.to(torch.int64)
+    return labels.to(torch.int64)
+
+
+def _check_class_names(names: object, spec: DatasetSpec) -> None:
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"Dataset '{spec.name}': class_names is {describe(names)}, not a tuple of texts.")
+    if names and spec.classes and len(names) != spec.classes:
+        raise DataError(
+            f"Dataset '{spec.name}': there are {len(names)} class_names, but the spec declares {spec.classes} classes.",
+            "Name each class once, in the order of the labels.",
+        )
+
+
+def _as_tensor(given: object, what: str, expected: str) -> Tensor:
+    try:
+        return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"{what} {describe(given)}, not {expected}.") from None
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

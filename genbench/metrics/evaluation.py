@@ -25,7 +25,7 @@ from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.api.training import Likelihood, LikelihoodBound
 from genbench.errors import UsageError, near_miss
-from genbench.features.extract import extract, reproducible
+from genbench.features.extract import extract, load_extractor, reproducible
 from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
 from genbench.metrics.returned_values import checked, failure, plain_text
@@ -120,13 +120,9 @@ class CellEvaluation:
         return loaded
 
     def _load(self, spec: ExtractorSpec) -> Extractor:
-        if not spec.needs_data:
-            loaded: Extractor = resolve(spec.load)(self.device)
-            return loaded
-        if self._data is None:
+        if spec.needs_data and self._data is None:
             raise ExtractorUnavailable(f"'{spec.name}' is trained on a dataset, but none is given here.")
-        trained: Extractor = resolve(spec.load)(self.device, self._data)
-        return trained
+        return load_extractor(spec, self.device, self._data)
 
     def features(self, name: str, images: SetName) -> Tensor:
         """Return float64 features (N, d) on the CPU; computed once; those of the data once for all cells."""

@@ -19,11 +19,12 @@ from genbench.plan.dataset_choice import ChosenDataset, choose_dataset
 from genbench.plan.feasibility import infeasibility_reason, missing_family_reason
 from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id, third_party_origins
 from genbench.plan.metric_selection import applicable_metrics, select_metrics
+from genbench.plan.plugin_files import require_usable_files
 from genbench.plan.process_counts import require_divisible_batch
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
-from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
+from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, merged, own_settings, recipe_settings
 from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.loader import Kind, Plugin
@@ -91,6 +92,7 @@ class Planner:
         if not possible:
             raise _nothing_possible(cells)
         check_targets(self.targets, possible)
+        self._require_usable_files(cells)
         return Plan(
             profile=self.profile,
             cells=cells,
@@ -99,6 +101,14 @@ class Planner:
             warnings=[*_warnings(self.catalogue, cells), *notes],
             targets=self.targets,
         )
+
+    def _require_usable_files(self, cells: Sequence[PlannedCell]) -> None:
+        """Raise `UsageError` if a plugin file that could not be loaded was given for something in the plan."""
+        request = self.request
+        asked = (*request.models, *request.losses, *request.datasets, *(request.metrics or ()), *request.reporters)
+        reporters: list[tuple[Kind, str]] = [("reporters", name) for name in request.reporters]
+        used = [*reporters, *(use for cell in cells for use in names_in_use(cell.identity))]
+        require_usable_files(self.catalogue, used, asked)
 
     def _check_settings(self) -> None:
         """Raise `UsageError` for an option that nothing in the plan, or in the variant that sets it, declares."""
@@ -169,15 +179,10 @@ def _variants(request: Request) -> list[_Variant]:
         dict(zip(given, values, strict=True)) for values in product(*given.values())
     ]
     return [
-        _Variant(name, {**request.recipe, **point, **variant.recipe}, _merged(request.set, variant.set))
+        _Variant(name, {**request.recipe, **point, **variant.recipe}, merged(request.set, variant.set))
         for name, variant in (request.variants or {"": Variant()}).items()
         for point in points
     ]
-
-
-def _merged(lower: Settings, upper: Settings) -> Settings:
-    """Return both settings merged; `upper` wins."""
-    return {name: {**lower.get(name, {}), **upper.get(name, {})} for name in {**lower, **upper}}
 
 
 def _unique_cells(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str]]:
@@ -276,7 +281,7 @@ def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:
     """
     named = {used for cell in cells for used in names_in_use(cell.identity)}
     files = [plugin for plugin in catalogue.plugins if plugin.origin == "file" and plugin.quarantined]
-    return [f"nothing is used of the {file.explanation}" for file in files if not file.registers] + [
+    return [f"nothing is used of the {file.explanation}" for file in files] + [
         f"'{name}' is also registered by the {rival.explanation}"
         for kind, name in sorted(named)
         if name in catalogue.entries(kind)

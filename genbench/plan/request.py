@@ -12,6 +12,7 @@ from typing import Any
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
+from genbench.plan.settings import merged
 from genbench.results.input_files import read_toml
 
 DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # dcgan and dcgan-vae have networks of the same shape
@@ -51,7 +52,7 @@ class Request:
     weights: str | None = None  # path of the Inception weights
     recipe: dict[str, OptionValue] = field(default_factory=dict)  # only the given fields
     variants: dict[str, Variant] = field(default_factory=dict)  # by name: overrides of `recipe` and `set`
-    set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
+    set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name or kind:name -> option -> value
 
 
 _LISTS = ("models", "losses", "datasets", "metrics", "plugins", "reporters")
@@ -121,14 +122,18 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = value
         else:
             raise UsageError(f"Unknown key '{key}'.{near_miss(key, _KEYS)}")
+    flags: dict[str, dict[str, OptionValue]] = {}
     for setting in settings:
         name, option, chosen = parse_setting(setting)
-        options.setdefault(name, {})[option] = chosen
-    return Request(**values, recipe=recipe, set=options)
+        flags.setdefault(name, {})[option] = chosen
+    return Request(**values, recipe=recipe, set=merged(options, flags))
 
 
 def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
-    """Split ``NAME.option=value``; the value is read as TOML (``64``, ``true``, ``[1, 2]``), else as plain text."""
+    """Split ``NAME.option=value`` or ``KIND:NAME.option=value``.
+
+    The value is read as TOML (``64``, ``true``, ``[1, 2]``), else as plain text.
+    """
     target, equals, text = setting.partition("=")
     name, dot, option = target.strip().rpartition(".")
     if not (equals and dot and name and option):

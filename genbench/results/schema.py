@@ -378,6 +378,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     parameters: Annotated[dict[str, int], Meta(description="trainable parameters of each network")] = {}
     total_parameters: Annotated[dict[str, int], Meta(description="parameters of each network, trained or not")] = {}
     frozen: Annotated[list[str], Meta(description="parameters that the recipe excludes from training")] = []
+    unused_settings: Annotated[
+        list[str], Meta(description="fields of the recipe that do nothing in the family of the model")
+    ] = []
     classes: Annotated[int, Meta(description="number of classes of a conditional model; 0: unlabelled data")] = 0
     class_names: list[str] = []
     transfer: Transfer | None = None

@@ -16,7 +16,6 @@ from genbench.api.specs import (
     FamilySpec,
     ModelSpec,
     Setup,
-    resolve,
 )
 from genbench.api.training import Family
 from genbench.errors import DataError, NoDataError, SpecError, UsageError
@@ -26,6 +25,7 @@ from genbench.plugins.recorded_files import RECORDED_ONLY, Allowed, loadable_fil
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
+from genbench.train.exchanges import create_family, create_loss
 from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_module
 from genbench.train.transfer import TransferReport, load_initial
 
@@ -107,7 +107,7 @@ def load_trained(
         identity=identity,
         model=model,
         family_spec=family_spec,
-        family=resolve(family_spec.create)(setup),
+        family=create_family(family_spec, setup),
         networks=networks,
         device=device,
         recipe=recipe,
@@ -124,7 +124,7 @@ def _networks(
     """Return the networks as built for training, including the parameters of the loss, and the loss."""
     networks = build_networks(identity, model, family, classes)
     spec = catalogue.require("losses", identity.loss.name).spec
-    loss = resolve(spec.create)(spec.make_options(identity.loss.options))
+    loss = create_loss(spec, identity.loss.options)
     module = loss_module(loss, spec.name)
     if module is not None:
         networks[LOSS_NETWORK] = module

@@ -20,6 +20,7 @@ from genbench.sampling.inference import evaluation_mode, inference_context, to_l
 from genbench.seeds import seeded_generator
 from genbench.train.builder import Built
 from genbench.train.divergence import Diverged
+from genbench.train.exchanges import require_reconstructions
 
 SAMPLING_BATCH = 256
 
@@ -116,9 +117,7 @@ def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.d
         if start + batch > count and _prefers_fixed_size(device):
             rows = torch.arange(start, start + batch).clamp_(max=count - 1)
         images, labels = held_out_batch(built, data, rows, device)
-        found = family.reconstruct(images, labels)
-        if found.shape != images.shape:
-            raise ValueError(f"reconstruct returned {tuple(found.shape)} for images of {tuple(images.shape)}")
+        found = require_reconstructions(built.family_spec, family, images, labels)
         again[start : start + batch] = ((found[: count - start].float() - low) / (high - low)).clamp_(0, 1)
     return data.test_pixels.float().div_(255), again
 

@@ -24,7 +24,6 @@ from genbench.api.specs import (
     ModelSpec,
     Setup,
     Spec,
-    resolve,
 )
 from genbench.api.training import Family
 from genbench.data.loading import LoadedData
@@ -37,6 +36,7 @@ from genbench.seeds import seed_globals
 from genbench.testing.findings import NotApplicable
 from genbench.testing.forks import exit_if_forked
 from genbench.train.builder import Built, build_cell
+from genbench.train.exchanges import create_family, create_loss
 from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_module
 
 BATCH = 4
@@ -161,7 +161,7 @@ class Subject:
 
     def create_loss(self) -> Any:
         """Create the loss."""
-        return resolve(self.loss.create)(self.loss.make_options(self.options("losses", self.loss)))
+        return create_loss(self.loss, self.options("losses", self.loss))
 
     def create_family(
         self, networks: Mapping[str, nn.Module], device: torch.device = CPU, shape: Shape | None = None
@@ -179,8 +179,7 @@ class Subject:
             train_size=TRAINING_IMAGES,
             image_shape=identity.image_shape,
         )
-        family: Family = resolve(self.family.create)(setup)
-        return family
+        return create_family(self.family, setup)
 
     @property
     def classes(self) -> int:

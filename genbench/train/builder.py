@@ -15,7 +15,6 @@ from genbench.api.specs import (
     LossSpec,
     ModelSpec,
     Setup,
-    resolve,
 )
 from genbench.api.training import Family
 from genbench.data.augment import make_transform
@@ -25,6 +24,7 @@ from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
 from genbench.plan.initial_weights import initial_weights_path, is_unchanged
+from genbench.plan.remedies import unused_by_family
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer
@@ -34,6 +34,7 @@ from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
+from genbench.train.exchanges import create_family, create_loss, family_phases, with_checked_objectives
 from genbench.train.loss_functions import make_replaceable
 from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases, loss_module
 from genbench.train.optimizers import make_optimizers
@@ -59,6 +60,12 @@ class Built:
     changed: frozenset[str]  # optimiser settings that the user changed from the defaults of model and loss
 
     @property
+    def unused_settings(self) -> dict[str, str]:
+        """The fields of the recipe that do nothing in the cell's family, each with the reason."""
+        phases = [player.phase for player in self.engine.players]
+        return unused_by_family(self.recipe, self.family_spec, self.setup.networks, phases)
+
+    @property
     def sampled_weights(self) -> str:
         """Which weights are sampled: 'averaged' or 'raw'."""
         averaged = self.engine.average is not None and self.recipe.sample_weights == "averaged"
@@ -73,8 +80,7 @@ class Built:
     def family_for_sampling(self) -> Family:
         """Return the family with the weights that are sampled."""
         setup = replace(self.setup, networks=self.sampled_networks)
-        family: Family = resolve(self.family_spec.create)(setup)
-        return family
+        return create_family(self.family_spec, setup)
 
 
 def build_cell(
@@ -112,8 +118,8 @@ def build_cell(
     with _put_back(f"building '{model.name}'", notes):
         networks = build_networks(identity, model, family_spec, data.num_classes)
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
-        loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
-    loss, functions = make_replaceable(loss)
+        loss = create_loss(loss_spec, identity.loss.options)
+    loss, functions = make_replaceable(loss, loss_spec)
     module = loss_module(loss, loss_spec.name)
     if module is not None:
         networks[LOSS_NETWORK] = module
@@ -141,11 +147,12 @@ def build_cell(
         augmentation=augmentation,
     )
     with _put_back(f"creating the family '{family_spec.name}'", notes):
-        family: Family = resolve(family_spec.create)(setup)
+        family = create_family(family_spec, setup)
     check_output(family, model, identity, data, device, networks)
-    phases = list(family.phases())
+    phases = family_phases(family, family_spec)
     check_phases(phases, networks, family_spec)
     require_trainable(networks, phases, frozen)
+    phases = with_checked_objectives(phases, model, networks, device)
     changed = changed_settings(recipe, model, loss_spec)
     optimizers = make_optimizers(networks, phases, recipe, changed)
     engine = Engine(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +18,8 @@ from genbench.api.specs import (
 )
 from genbench.api.training import AdversarialLoss, CheckedFamily, Family, Phase, VariationalLoss
 from genbench.data.loading import LoadedData
-from genbench.errors import SpecError
+from genbench.errors import NetworkError, SpecError
+from genbench.plugins.calls import PluginFunction, defined_at, describe, module_not_entered
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
 from genbench.train.player import check_joint_phases
@@ -36,24 +39,36 @@ def build_networks(
     identity: CellIdentity, model: ModelSpec, family: FamilySpec, num_classes: int
 ) -> dict[str, nn.Module]:
     """Call the model's `build` and check that it returned the networks that the family needs; raise `SpecError`."""
-    built: Any = resolve(model.build)(
+    title = "build(image_shape, latent_dim, num_classes, options)"
+    build = PluginFunction(f"model '{model.name}'", title, resolve(model.build))
+    built: Any = build(
         image_shape=tuple(identity.image_shape),
         latent_dim=identity.latent_dim,
         num_classes=num_classes,
         options=model.make_options(identity.model.options),
     )
-    where = f"build of model '{model.name}'"
+    needed = ", ".join(family.networks)
+    expected = f"a dict of the networks {needed}" if needed else "a dict of networks"
     if not isinstance(built, Mapping):
-        raise SpecError(f"{where} returned {type(built).__name__}, not a dict of networks.")
-    missing = set(family.networks) - set(built)
+        entries = ", ".join(f'"{name}": …' for name in family.networks or ("generator",))
+        raise build.returned(built, expected, f"Return {{{entries}}}.")
+    missing = [name for name in family.networks if name not in built]
     if missing:
-        raise SpecError(
-            f"{where} returned the networks {', '.join(map(str, built)) or 'none'}; "
-            f"the family '{family.name}' needs {', '.join(family.networks)}."
+        raise build.error(
+            f"returned the networks {', '.join(map(str, built)) or 'none'}; the family '{family.name}' needs {needed}",
+            f"Add '{missing[0]}', or name the family that the model belongs to.",
         )
     for name, network in built.items():
         if not isinstance(network, nn.Module):
-            raise SpecError(f"{where}: '{name}' is {type(network).__name__}, not a torch.nn.Module.")
+            raise build.error(f"returned '{name}' that is {describe(network)}, not a torch.nn.Module")
+        if not isinstance(name, str) or name == LOSS_NETWORK:
+            raise build.error(f"returned a network named {name!r}", f"Use a text other than '{LOSS_NETWORK}'.")
+    for name, other in itertools.combinations(built, 2):
+        if built[name] is built[other]:
+            raise build.error(
+                f"returned the same network as '{name}' and as '{other}'",
+                "Create a module for each: phases train networks, and a shared one would be trained by both.",
+            )
     return dict(built)
 
 
@@ -73,6 +88,25 @@ def loss_module(loss: Any, name: str) -> nn.Module | None:
             "Hold its parameters and buffers in one nn.Module.",
         )
     return None
+
+
+def network_fault(model: ModelSpec, networks: Mapping[str, nn.Module], error: Exception) -> SpecError | None:
+    """Return the error for a network that its family cannot call, or whose output it cannot use, else None."""
+    if isinstance(error, NetworkError) and error.network in networks:
+        return _network_error(model, error.network, networks[error.network], error.cause, error.cure)
+    module = module_not_entered(error)
+    names = [name for name, network in networks.items() if any(module is part for part in network.modules())]
+    if module is None or not names:
+        return None
+    what = "receive labels as the last argument" if model.conditional else "receive no labels"
+    cure = f"The model declares conditional={model.conditional}: its networks {what}."
+    return _network_error(model, names[0], module, f"cannot be called: {error}", cure)
+
+
+def _network_error(model: ModelSpec, name: str, module: nn.Module, fault: str, cure: str) -> SpecError:
+    """Return the error, located where the module's class is defined, or `build` if torch defines it."""
+    network = PluginFunction(f"model '{model.name}'", f"the network '{name}'", type(module), resolve(model.build))
+    return network.error(fault, cure)
 
 
 def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family: FamilySpec) -> None:
@@ -106,27 +140,39 @@ def check_output(
     A `CheckedFamily` then checks its networks on them.
     """
     labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
+    sample = PluginFunction(
+        f"family '{model.family}'",
+        "sample(count, rng, labels)",
+        family.sample,
+        explain=lambda error: network_fault(model, networks, error),
+    )
     with evaluating(networks), torch.inference_mode():
-        images = family.sample(2, seeded_generator(0, "output check", device), labels)
+        images = sample(2, seeded_generator(0, "output check", device), labels)
     expected = (2, *identity.image_shape)
-    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
-        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+    place = defined_at(resolve(model.build))
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        networks_of = f"the networks that build of model '{model.name}' returns{place}"
+        raise sample.returned(images, f"floating-point images of shape {expected}", f"Check it, or {networks_of}.")
+    if tuple(images.shape) != expected:
         raise SpecError(
-            f"Model '{model.name}' generates images of shape {shape} instead of {expected}.",
+            f"Model '{model.name}' generates images of shape {tuple(images.shape)} instead of {expected}{place}.",
             "Fix the networks, or image_shapes of the spec.",
         )
+    if images.device.type != device.type:
+        raise sample.error(f"returned images on {images.device}", f"Generate them on {device}: use setup.device.")
     low, high = model.value_range
     least, greatest = float(images.min()), float(images.max())
     slack = 1e-3 * (high - low)
     if least < low - slack or greatest > high + slack:
         raise SpecError(
             f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
-            f"to {greatest:.3g}.",
+            f"to {greatest:.3g}{place}.",
             "End the network with an activation of that range, or declare its actual range.",
         )
     if isinstance(family, CheckedFamily):
+        check = replace(sample, title="check_networks(images, labels)", function=family.check_networks)
         with evaluating(networks), torch.inference_mode():
-            family.check_networks(images, labels)
+            check(images, labels)
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import LossSpec, ModelSpec
 from genbench.api.training import Phase
 from genbench.errors import SpecError, near_miss
+from genbench.plan.remedies import DISCRIMINATOR
 
-DISCRIMINATOR = "discriminator"  # the phase that uses `discriminator_learning_rate`
 DISCRIMINATOR_RATE = "discriminator_learning_rate"
 OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # that a phase may override
 FACTORS = ("learning_rate", "weight_decay")  # that a phase may multiply
@@ -80,9 +80,6 @@ def phase_notes(phases: Sequence[Phase], recipe: Recipe, changed: Collection[str
                 for name in _UNUSED[used.optimizer]
                 if name in changed
             ]
-    if DISCRIMINATOR_RATE in changed and DISCRIMINATOR not in [phase.name for phase in phases]:
-        names = ", ".join(phase.name for phase in phases)
-        notes.append(f"{DISCRIMINATOR_RATE} reaches no phase: none is named '{DISCRIMINATOR}' ({names})")
     return notes
 
 

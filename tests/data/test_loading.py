@@ -329,7 +329,7 @@ def test_a_folder_is_decoded_once_and_again_when_a_file_changes(cache: Path, tmp
 @pytest.mark.parametrize(
     ("declared", "count", "said"),
     [
-        (2, 3, "a label is 2, but the spec declares 2 classes, whose labels are 0 to 1"),
+        (2, 3, "the label 2 was found, but the spec declares 2 classes, whose labels are 0 to 1"),
         (None, 10**12, "at most 100,000 classes"),
     ],
 )

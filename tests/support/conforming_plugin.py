@@ -97,6 +97,10 @@ class Duel:
             genbench.Phase("maker", ("generator",), self.make, frozen=("discriminator",)),
         ]
 
+    def seen(self, batch):
+        augment = self.setup.augmentation
+        return self.discriminator(batch.images if augment is None else augment(batch.images, batch.rng))
+
     def criticise(self, batch):
         fake = self.sample(len(batch.images), batch.rng)
         total = self.setup.loss(self.discriminator(batch.images)) + self.setup.loss(-self.discriminator(fake.detach()))
@@ -109,7 +113,7 @@ class Duel:
         return self.generator(torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device))
 
     def reconstruct(self, images, labels=None):
-        raise NotImplementedError
+        return images.flip(3)
 
 
 class JointDuel(Duel):
@@ -163,7 +167,13 @@ SMALL = {"latent_dim": 4, "image_shapes": ((1, 8, 8), (3, 8, 8)), "options": Opt
 @genbench.hookimpl
 def genbench_families():
     yield genbench.FamilySpec(
-        name="duel", summary="a game", create=Duel, networks=("generator", "discriminator"), averaged=("generator",)
+        name="duel",
+        summary="a game",
+        create=Duel,
+        networks=("generator", "discriminator"),
+        averaged=("generator",),
+        reconstructs=True,
+        uses=(),
     )
     yield genbench.FamilySpec(
         name="joint-duel",

@@ -78,6 +78,18 @@ MUTANTS: dict[str, list[Mutant]] = {
     "builds": [
         Mutant('"generator": Generator', '"maker": Generator'),
         Mutant("return genbench.AdversarialLoss(", "return dict(", "losses", "penalised"),
+        Mutant("create=Duel,", "create=lambda setup: [Duel(setup)],", "families", "duel"),
+        Mutant('("discriminator",), self.criticise', '"discriminator", self.criticise', "families", "duel"),
+        Mutant(
+            "def phases(self):\n",
+            "def phases(self):\n        return self.parts()[0]\n\n    def parts(self):\n",
+            "families",
+            "duel",
+        ),
+        Mutant("def sample(self", "def samples(self", "families", "duel"),
+        Mutant(
+            '"discriminator": Discriminator(image_shape, num_classes, options.width)', '"discriminator": Discriminator'
+        ),
     ],
     "image-shapes": [Mutant('"generator": Generator(image_shape', '"generator": Generator((1, 8, 8)')],
     "value-range": [Mutant(".tanh()", ".tanh() * 1.2"), Mutant(".tanh()", ".tanh() * 0")],
@@ -85,6 +97,15 @@ MUTANTS: dict[str, list[Mutant]] = {
     "finite-steps": [
         in_discriminator("hidden = hidden.sub(hidden).sqrt() / hidden.sub(hidden) if self.training else hidden"),
         in_discriminator("return self.last(hidden).expand(-1, 2)"),
+        Mutant("softplus(-fake).mean()", "softplus(-fake)", "losses", "penalised"),
+        Mutant("lambda fake, real: softplus", "lambda fake: softplus", "losses", "penalised"),
+        Mutant("return genbench.Objective(total, {})", "return total", "families", "duel"),
+        Mutant("genbench.Objective(total, {})", 'genbench.Objective(total, {"size": 4})', "families", "duel"),
+        Mutant("genbench.Objective(total, {})", "genbench.Objective(total.detach(), {})", "families", "duel"),
+    ],
+    "reconstructions": [
+        Mutant("return images.flip(3)", "return images.flatten(1)", "families", "duel"),
+        Mutant("return images.flip(3)", "images.flip(3)", "families", "duel"),
     ],
     "process-untouched": [
         Mutant(BUILD, f"{BUILD}    torch.set_num_threads(torch.get_num_threads() + 1)\n"),
@@ -99,6 +120,14 @@ MUTANTS: dict[str, list[Mutant]] = {
             'SMALL = {"latent_dim": 4, "restrictions": '
             '(genbench.Restriction(setting="precision", excludes=("fp32",), reason="it overflows"),),',
         ),
+    ],
+    "uses": [
+        Mutant("uses=()", 'uses=("discriminator_steps",)', "families", "duel"),
+        Mutant("uses=()", 'uses=("augment_discriminator",)', "families", "duel"),
+        Mutant(
+            "self.criticise),", 'self.criticise, repeats=self.setup.recipe["discriminator_steps"]),', "families", "duel"
+        ),
+        Mutant("self.discriminator(batch.images)", "self.seen(batch)", "families", "duel"),
     ],
     "seeded": [
         Mutant(
@@ -199,6 +228,15 @@ MUTANTS: dict[str, list[Mutant]] = {
     "dataset-contract": [
         Mutant("classes=3", "classes=2", "datasets", "dots"),
         Mutant("image_shape=(1, 8, 8), load", "image_shape=(1, 9, 9), load", "datasets", "dots"),
+        *(
+            Mutant("torch.arange(12) % 3", labels, "datasets", "dots")
+            for labels in (
+                "torch.arange(12) % 3 + 1",
+                "torch.arange(12) % 3 - 1",
+                "torch.arange(11) % 3",
+                "torch.rand(12)",
+            )
+        ),
     ],
     "dataset-repeats": [Mutant("torch.Generator().manual_seed(0)", "None", "datasets", "dots")],
     "metric-contract": [
@@ -277,6 +315,10 @@ def test_a_conforming_plugin_violates_no_rule(kind: Kind, name: str, tmp_path: P
 QUICK = (
     "documented-0",
     "builds-0",
+    "builds-2",
+    "finite-steps-1",
+    "reconstructions-0",
+    "dataset-contract-2",
     "image-shapes-0",
     "dataset-contract-0",
     "metric-contract-0",

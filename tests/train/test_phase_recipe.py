@@ -84,9 +84,6 @@ def test_notes_say_what_each_phase_used_and_what_did_not_reach_it() -> None:
         "phase 'p' uses its own optimizer sgd",
         "beta1 = 0.3 does not reach phase 'p', which uses sgd",
     ]
-    assert notes(phase(), discriminator_learning_rate=0.1) == [
-        "discriminator_learning_rate reaches no phase: none is named 'discriminator' (p)"
-    ]
     assert notes(phase()) == notes(phase("lazy", optimizer="p")) == []
 
 

@@ -117,10 +117,10 @@ class Discriminator:
     def _require(self, condition: bool, output: object, expected: str) -> None:
         if condition:
             return
-        declared = f"declares discriminator_output = '{self.declared}'" if self.declared else "declares no kind"
-        raise genbench.SpecError(
-            f"The network 'discriminator' of the model '{self.model.name}', which {declared}, returned "
-            f"{_describe(output)} instead of {expected}.",
+        declared = f"discriminator_output = '{self.declared}'" if self.declared else "no kind of discriminator_output"
+        raise genbench.NetworkError(
+            "discriminator",
+            f"returned {_describe(output)} instead of {expected}; the model declares {declared}",
             "Return that, or declare what it returns as discriminator_output in the ModelSpec.",
         )
 

@@ -169,15 +169,20 @@ class Variational:
 
     def _encode(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         encoded = self.encoder(images, labels) if self.conditional else self.encoder(images)
-        where = f"encoder of '{self.setup.model.name}'"
-        if not isinstance(encoded, _PAIR) or len(encoded) != 2:
-            raise TypeError(f"the {where} must return (mean, log_variance)")
+        if not isinstance(encoded, _PAIR) or len(encoded) != 2 or not all(isinstance(part, Tensor) for part in encoded):
+            pair = f"{len(encoded)} values" if isinstance(encoded, _PAIR) else type(encoded).__name__
+            raise genbench.NetworkError(
+                "encoder",
+                f"returned {pair} instead of (mean, log_variance)",
+                "Return two tensors (images, latent_dim).",
+            )
         mean, log_variance = encoded
         expected = (len(images), self.setup.latent_dim)
         if mean.shape != expected or log_variance.shape != expected:
-            raise genbench.GenbenchError(
-                f"The {where} returns a mean of {tuple(mean.shape)} and a log variance of "
-                f"{tuple(log_variance.shape)} where {expected} was expected.",
+            raise genbench.NetworkError(
+                "encoder",
+                f"returned a mean of {tuple(mean.shape)} and a log variance of {tuple(log_variance.shape)} where "
+                f"{expected} was expected",
                 "Both must be (images, latent_dim), with the latent_dim passed to `build`.",
             )
         return (mean.float(), log_variance.float()) if self.mixed_precision else (mean, log_variance)

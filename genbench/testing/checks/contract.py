@@ -7,12 +7,14 @@ import math
 import torch
 from torch import Tensor
 
-from genbench.api.specs import ConfigurableSpec, LossSpec
+from genbench.api.specs import ConfigurableSpec, LossSpec, resolve
 from genbench.api.training import Family
+from genbench.plugins.calls import defined_at, describe
 from genbench.testing.check import Check, check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import find_last_layer, saturated_output
 from genbench.testing.subject import BATCH, Subject, rng
+from genbench.train.exchanges import family_method, family_phases, require_reconstructions
 
 SLACK = 1e-3  # share of the range by which images may lie outside, as in a run
 MARGIN = 0.1  # share of the range that may be missing at either end
@@ -56,7 +58,7 @@ def documented(subject: Subject) -> None:
 )
 def builds(subject: Subject) -> None:
     """Build the networks, and create the family for them."""
-    _family(subject, subject.networks()).phases()
+    family_phases(subject.create_family(subject.networks()), subject.family)
 
 
 @check(
@@ -74,12 +76,12 @@ def image_shapes(subject: Subject) -> None:
         for network in networks.values():
             network.eval()
         samples = _sample(subject, subject.create_family(networks, shape=shape))
-        if not isinstance(samples, Tensor):
-            raise RuleViolation(f"for images {shape} `sample` returns {type(samples).__name__}, not a tensor")
+        place = defined_at(resolve(subject.model.build))
+        if not isinstance(samples, Tensor) or not samples.is_floating_point():
+            came = describe(samples)
+            raise RuleViolation(f"for images {shape} the samples are {came}, not floating-point images{place}")
         if samples.shape != (BATCH, *shape):
-            raise RuleViolation(f"for {BATCH} images {shape} the shape of the samples is {tuple(samples.shape)}")
-        if not samples.is_floating_point():
-            raise RuleViolation(f"for images {shape} the samples are {samples.dtype}, not floating-point")
+            raise RuleViolation(f"for {BATCH} images {shape} the shape of the samples is {tuple(samples.shape)}{place}")
 
 
 @check(
@@ -153,6 +155,25 @@ def finite_steps(subject: Subject) -> None:
 
 
 @check(
+    "reconstructions",
+    *("models", "families"),
+    what="A model of a family that reconstructs returns one image of the same shape for each image it is given.",
+    why="The metrics of reconstructions compare each held-out image with its own.",
+    fix="Return a tensor of the shape of `images`, in the model's value range.",
+    after=("builds", "finite-steps"),
+)
+def reconstructions(subject: Subject) -> None:
+    """Reconstruct a few images."""
+    if not subject.family.reconstructs:
+        raise NotApplicable(f"the family '{subject.family.name}' does not reconstruct")
+    networks = {name: network.eval() for name, network in subject.networks().items()}
+    family = subject.create_family(networks)
+    images = subject.images(BATCH, subject.shapes[0])
+    with torch.inference_mode():
+        require_reconstructions(subject.family, family, images, subject.labels(BATCH))
+
+
+@check(
     "process-untouched",
     *("models", "losses", "families"),
     what="Building and training do not change the process: default dtype, threads, global seed, working directory.",
@@ -172,16 +193,11 @@ def process_untouched(subject: Subject) -> None:
         raise RuleViolation("; ".join(notes))
 
 
-def _family(subject: Subject, networks: object) -> Family:
-    try:
-        return subject.create_family(networks)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise RuleViolation(str(error)) from error
-
-
 def _sample(subject: Subject, family: Family) -> Tensor:
+    sample = family_method(subject.family, family, "sample(count, rng, labels)")
     with torch.inference_mode():
-        return family.sample(BATCH, rng(), subject.labels(BATCH))
+        images: Tensor = sample(BATCH, rng(), subject.labels(BATCH))
+    return images
 
 
 def _extremes(subject: Subject) -> tuple[float, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from genbench.api.specs import DatasetSpec, resolve
-from genbench.data.loading import LoadedData, load_data
+from genbench.api.specs import DatasetSpec
+from genbench.data.loading import LoadedData, dataset_loader, load_data
 from genbench.errors import DataError
 from genbench.plan.identity import origin
 from genbench.results.cache import cache_directory
@@ -49,7 +49,7 @@ def _load(subject: Subject) -> LoadedData:
     if spec.argument is not None and not values[spec.argument]:
         raise NotApplicable(f"it requires a value for the option '{spec.argument}'")
     try:
-        resolve(spec.load)(spec.make_options(values), cache_directory())
+        dataset_loader(spec)(spec.make_options(values), cache_directory())
     except (DataError, OSError) as error:
         raise NotApplicable(f"its data are not available: {error}") from None
     choice = Choice(name=spec.name, options=values, origin=origin(subject.entry.plugin))

@@ -16,7 +16,7 @@ from genbench.testing.check import check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
 
-BUILT = ("builds",)
+BUILT = ("builds", "finite-steps")
 EXTREME = 50.0  # a logit at which the sigmoid, or its complement, rounds to 0 or 1 in fp32
 LATENTS = 5
 SUM_TOLERANCE = 0.02  # of the sum of probabilities, which should be 1

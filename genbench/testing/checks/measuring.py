@@ -18,7 +18,9 @@ from genbench.api.evaluation import (
 )
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
+from genbench.features.extract import load_extractor
 from genbench.metrics.evaluation import CellEvaluation
+from genbench.plugins.calls import defined_at, describe
 from genbench.results.cache import cache_directory
 from genbench.testing.check import check
 from genbench.testing.findings import NotApplicable, RuleViolation
@@ -84,8 +86,9 @@ def extractor_contract(subject: Subject) -> None:
     for shape in (SHAPE, (3, 32, 32)):
         features: Any = _features(extractor, _pixels(4, shape))
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 4:
-            what = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise RuleViolation(f"for 4 images {shape} the features are {what}, not (4, d)")
+            raise RuleViolation(
+                f"for 4 images {shape} the features are {describe(features)}, not (4, d){defined_at(extractor)}"
+            )
         if not features.is_floating_point() or not bool(features.isfinite().all()):
             raise RuleViolation(f"for images {shape} the features are not finite floats")
 
@@ -120,10 +123,9 @@ def _features(extractor: Extractor, pixels: Tensor) -> Tensor:
 def _load(subject: Subject) -> Extractor:
     spec: ExtractorSpec = subject.spec
     try:
-        found: Extractor = resolve(spec.load)(CPU, _data()) if spec.needs_data else resolve(spec.load)(CPU)
+        return load_extractor(spec, CPU, _data())
     except ExtractorUnavailable as error:
         raise NotApplicable(str(error)) from None
-    return found
 
 
 def _data() -> ExtractorData:
