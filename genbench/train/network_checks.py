@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +18,7 @@ from genbench.api.specs import (
 from genbench.api.training import Family, Phase
 from genbench.data.loading import LoadedData
 from genbench.errors import NetworkError, SpecError
-from genbench.plugins.calls import PluginFunction, defined_at, describe, module_not_entered
+from genbench.plugins.calls import PluginFunction, add_origin, defined_at, describe, module_not_entered, modules_in
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
 
@@ -70,12 +71,19 @@ def build_networks(
 
 
 def network_fault(model: ModelSpec, networks: Mapping[str, nn.Module], error: Exception) -> SpecError | None:
-    """Return the error for a network that its family cannot call, or whose output it cannot use, else None."""
+    """Return the error for a network that its family cannot call, or whose output it cannot use, else None.
+
+    Another exception that was raised inside a network gets a note that names it.
+    """
     if isinstance(error, NetworkError) and error.network in networks:
         return _network_error(model, error.network, networks[error.network], error.cause, error.cure)
+    inside = modules_in(error)
+    names = [name for name, network in networks.items() if any(network is module for module in inside)]
+    if not names:
+        return None
     module = module_not_entered(error)
-    names = [name for name, network in networks.items() if any(module is part for part in network.modules())]
-    if module is None or not names:
+    if module is None:
+        add_origin(error, f"the network '{names[0]}' of model '{model.name}'{defined_at(resolve(model.build))}")
         return None
     what = "receive labels as the last argument" if model.conditional else "receive no labels"
     cure = f"The model declares conditional={model.conditional}: its networks {what}."
@@ -105,6 +113,12 @@ def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family:
             )
 
 
+def sample_function(family: Family, model: ModelSpec, networks: Mapping[str, nn.Module]) -> PluginFunction:
+    """Return the family's `sample`, to be called; its errors name the network of the model that causes them."""
+    explain = functools.partial(network_fault, model, networks)
+    return PluginFunction(f"family '{model.family}'", "sample(count, rng, labels)", family.sample, explain=explain)
+
+
 def check_output(
     family: Family,
     model: ModelSpec,
@@ -115,12 +129,7 @@ def check_output(
 ) -> None:
     """Raise `SpecError` if the generated images do not have the declared shape and value range."""
     labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
-    sample = PluginFunction(
-        f"family '{model.family}'",
-        "sample(count, rng, labels)",
-        family.sample,
-        explain=lambda error: network_fault(model, networks, error),
-    )
+    sample = sample_function(family, model, networks)
     for network in networks.values():
         network.eval()
     with torch.inference_mode():
