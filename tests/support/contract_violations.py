@@ -374,6 +374,10 @@ dataset(
     "l-class-names", ("Dataset '{}': ", "2 class_names", "3 classes", HERE), images(class_names=("a", "b")), classes=3
 )
 dataset("l-name-text", ("Dataset '{}': ", "class_names", "a str, 'abc'", HERE), images(class_names="abc"), classes=3)
+dataset("l-signature", ("Dataset '{}': signature(options, cache) must return text", "an int, 3", HERE),
+        images(), signature=lambda options, cache: 3)  # fmt: skip
+dataset("l-signature-arity", ("Dataset '{}': signature(options, cache) cannot be called", HERE),
+        images(), signature=lambda: "")  # fmt: skip
 
 
 @genbench.hookimpl
