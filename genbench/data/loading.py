@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from genbench.api.evaluation import ExtractorData
 from genbench.api.images import ImageData, Images, Shape
 from genbench.api.specs import DatasetSpec, resolve
 from genbench.data.content_hash import content_hash
+from genbench.data.declaration import check_data
 from genbench.data.image_cache import entry_path, read_entry, write_entry
 from genbench.errors import DataError
-from genbench.plugins.calls import PluginFunction, defined_at, describe
+from genbench.plugins.calls import PluginFunction, defined_at
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
-
-MOST_CLASSES = 100_000  # of a dataset that does not declare their number: a conditional model allocates each of them
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
     if not isinstance(loaded, ImageData):
         raise load.returned(loaded, "a genbench.ImageData", "Return genbench.ImageData(train=…, test=…).")
     with _stating(defined_at(load)):
-        checked = _check_all(loaded, spec, shape)
+        checked = check_data(loaded, spec, shape)
     entry_after = _cache_entry(spec, entry.plugin, choice, options, cache)  # a download creates the first signature
     if entry_after is None or entry_before not in (None, entry_after):
         return _describe(checked, spec, content_hash(_tensors(checked)))
@@ -100,9 +98,10 @@ def _cache_entry(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any
     """Return the path of these images in the cache; None where the dataset does not use the cache."""
     if spec.signature is None:
         return None
-    signature = resolve(spec.signature)(options, cache)
+    function = PluginFunction(f"dataset '{spec.name}'", "signature(options, cache)", resolve(spec.signature))
+    signature = function(options, cache)
     if not isinstance(signature, str):
-        raise DataError(f"Dataset '{spec.name}': its signature is {type(signature).__name__}, not text.")
+        raise function.returned(signature, "text")
     if not signature:
         return None
     sources = f"{signature}\n{_code_hash(resolve(spec.load))}"
@@ -123,7 +122,7 @@ def _read_cached(path: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedDa
     if found is None:
         return None
     try:
-        return _describe(_check_all(found[0], spec, shape), spec, found[1], mapped=True)
+        return _describe(check_data(found[0], spec, shape), spec, found[1], mapped=True)
     except DataError:  # the declaration has changed: prepare it again
         return None
 
@@ -135,13 +134,6 @@ def _stating(place: str) -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"{error.cause.removesuffix('.')}{place}.", error.cure) from error
-
-
-def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
-    """Return the same data as tensors, labels int64; raise `DataError` where they do not match the spec."""
-    train, test = (_check(images, split, shape, spec) for split, images in (("train", data.train), ("test", data.test)))
-    _check_class_names(data.class_names, spec)
-    return replace(data, train=train, test=test, factors=_check_factors(data.factors, spec, len(test.pixels)))
 
 
 def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool = False) -> LoadedData:
@@ -169,88 +161,3 @@ def _tensors(data: ImageData) -> tuple[Tensor | None, ...]:
     """Return the tensors of checked data in the order in which they are hashed."""
     found: Any = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels)
     return tuple(found)
-
-
-def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -> dict[str, Tensor]:
-    """Return the factors of variation as tensors in the declared order; or raise `DataError`."""
-    where = f"Dataset '{spec.name}'"
-    if {*factors} != {*spec.factors}:
-        found_names, declared = (", ".join(names) or "none" for names in (factors, spec.factors))
-        raise DataError(
-            f"{where}: the loader returned the factors {found_names}, but the spec declares {declared}.",
-            "List in `factors` of the spec exactly what the loader puts into ImageData.factors.",
-        )
-    found = {name: torch.as_tensor(factors[name]) for name in spec.factors}
-    for name, values in found.items():
-        if values.shape != (images,) or values.is_complex() or not bool(values.isfinite().all()):
-            raise DataError(
-                f"{where}: factor '{name}' is {values.dtype} {tuple(values.shape)}, not one finite number for each of "
-                f"the {images} held-out images."
-            )
-    return found
-
-
-def _check(images: Images, split: str, shape: Shape, spec: DatasetSpec) -> Images:
-    where = f"Dataset '{spec.name}', split '{split}'"
-    if not isinstance(images, tuple) or not 1 <= len(images) <= 2:
-        raise DataError(
-            f"{where}: it is {describe(images)}, not a genbench.Images.", "Write genbench.Images(pixels, labels)."
-        )
-    pixels = _as_tensor(images[0], f"{where}: pixels are", "uint8 pixels")
-    if pixels.dtype != torch.uint8:
-        raise DataError(
-            f"{where}: pixels are {_dtype(pixels)}, not uint8.", "Scale them to 0…255, round and convert them."
-        )
-    if pixels.ndim != 4 or tuple(pixels.shape[1:]) != tuple(shape):
-        raise DataError(
-            f"{where}: pixels are {tuple(pixels.shape)}, but the spec declares (N, {', '.join(map(str, shape))}).",
-            "Fix image_shape in the spec, or the loader.",
-        )
-    if len(pixels) == 0:
-        raise DataError(f"{where}: there are no images.")
-    if len(images) < 2 or images[1] is None:
-        return Images(pixels, None)
-    return Images(pixels, _check_labels(images[1], len(pixels), where, spec))
-
-
-def _check_labels(given: object, count: int, where: str, spec: DatasetSpec) -> Tensor:
-    """Return the labels as int64; raise `DataError` unless they are one of the declared classes for each image."""
-    labels = _as_tensor(given, f"{where}: labels are", "integers")
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise DataError(f"{where}: labels are {_dtype(labels)}, not integers.", "Number the classes from 0.")
-    if labels.ndim != 1:
-        raise DataError(
-            f"{where}: labels have the shape {tuple(labels.shape)}, not (N,).", "Give the number of each image's class."
-        )
-    if len(labels) != count:
-        raise DataError(f"{where}: there are {len(labels)} labels for {count} images.", "Give each image one label.")
-    lowest, highest, most = int(labels.min()), int(labels.max()), spec.classes or MOST_CLASSES
-    if lowest < 0 or highest >= most:
-        declared = f"the spec declares {most} classes" if spec.classes else f"at most {most:,} classes are possible"
-        raise DataError(
-            f"{where}: the label {lowest if lowest < 0 else highest} was found, but {declared}, whose labels are 0 to "
-            f"{most - 1}.",
-            "Fix classes in the spec, or number the labels from 0 in the loader.",
-        )
-    return labels.to(torch.int64)
-
-
-def _check_class_names(names: object, spec: DatasetSpec) -> None:
-    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"Dataset '{spec.name}': class_names is {describe(names)}, not a tuple of texts.")
-    if names and spec.classes and len(names) != spec.classes:
-        raise DataError(
-            f"Dataset '{spec.name}': there are {len(names)} class_names, but the spec declares {spec.classes} classes.",
-            "Name each class once, in the order of the labels.",
-        )
-
-
-def _as_tensor(given: object, what: str, expected: str) -> Tensor:
-    try:
-        return torch.as_tensor(given)
-    except (TypeError, ValueError, RuntimeError):
-        raise DataError(f"{what} {describe(given)}, not {expected}.") from None
-
-
-def _dtype(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")

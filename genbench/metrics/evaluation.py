@@ -29,6 +29,7 @@ from genbench.features.extract import extract, load_extractor, reproducible
 from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
 from genbench.metrics.returned_values import checked, failure, plain_text
+from genbench.plugins.calls import defined_at
 from genbench.seeds import seeded_generator
 
 _CHUNK = 4096  # feature vectors passed to a classifier's head at a time
@@ -204,7 +205,8 @@ class CellEvaluation:
             if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (len(pixels),):
                 what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
                 raise ValueError(
-                    f"the dataset's mode_of returned {what} for {len(pixels)} images, not one int64 per image."
+                    f"the dataset's mode_of returned {what} for {len(pixels)} images, not one int64 per image"
+                    f"{defined_at(resolve(self._mode_of))}."
                 )
             self._modes[images] = found.cpu().clone()
         return self._modes[images]

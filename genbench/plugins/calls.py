@@ -129,6 +129,12 @@ def _was_not_entered(error: TypeError) -> bool:
     return all(frame.f_code.co_filename.endswith(_MODULE_CALL) for frame in frames)
 
 
+def modules_in(error: BaseException) -> list[Any]:
+    """Return the torch modules whose calls the exception has passed through, outermost first."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [f.f_locals.get("self") for f in frames if f.f_code.co_filename.endswith(_MODULE_CALL)]
+
+
 def module_not_entered(error: BaseException) -> Any:
     """Return the torch module whose `forward` does not accept the arguments that it was called with, else None."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]

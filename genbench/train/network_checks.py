@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from genbench.api.specs import (
 from genbench.api.training import AdversarialLoss, CheckedFamily, Family, Phase, VariationalLoss
 from genbench.data.loading import LoadedData
 from genbench.errors import NetworkError, SpecError
-from genbench.plugins.calls import PluginFunction, defined_at, describe, module_not_entered
+from genbench.plugins.calls import PluginFunction, add_origin, defined_at, describe, module_not_entered, modules_in
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
 from genbench.train.player import check_joint_phases
@@ -91,12 +92,19 @@ def loss_module(loss: Any, name: str) -> nn.Module | None:
 
 
 def network_fault(model: ModelSpec, networks: Mapping[str, nn.Module], error: Exception) -> SpecError | None:
-    """Return the error for a network that its family cannot call, or whose output it cannot use, else None."""
+    """Return the error for a network that its family cannot call, or whose output it cannot use, else None.
+
+    Another exception that was raised inside a network gets a note that names it.
+    """
     if isinstance(error, NetworkError) and error.network in networks:
         return _network_error(model, error.network, networks[error.network], error.cause, error.cure)
+    inside = modules_in(error)
+    names = [name for name, network in networks.items() if any(network is module for module in inside)]
+    if not names:
+        return None
     module = module_not_entered(error)
-    names = [name for name, network in networks.items() if any(module is part for part in network.modules())]
-    if module is None or not names:
+    if module is None:
+        add_origin(error, f"the network '{names[0]}' of model '{model.name}'{defined_at(resolve(model.build))}")
         return None
     what = "receive labels as the last argument" if model.conditional else "receive no labels"
     cure = f"The model declares conditional={model.conditional}: its networks {what}."
@@ -127,6 +135,12 @@ def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family:
     check_joint_phases(phases, networks, family.name)
 
 
+def sample_function(family: Family, model: ModelSpec, networks: Mapping[str, nn.Module]) -> PluginFunction:
+    """Return the family's `sample`, to be called; its errors name the network of the model that causes them."""
+    explain = functools.partial(network_fault, model, networks)
+    return PluginFunction(f"family '{model.family}'", "sample(count, rng, labels)", family.sample, explain=explain)
+
+
 def check_output(
     family: Family,
     model: ModelSpec,
@@ -140,12 +154,7 @@ def check_output(
     A `CheckedFamily` then checks its networks on them.
     """
     labels = data.train_labels[:2].to(device) if model.conditional and data.train_labels is not None else None
-    sample = PluginFunction(
-        f"family '{model.family}'",
-        "sample(count, rng, labels)",
-        family.sample,
-        explain=lambda error: network_fault(model, networks, error),
-    )
+    sample = sample_function(family, model, networks)
     with evaluating(networks), torch.inference_mode():
         images = sample(2, seeded_generator(0, "output check", device), labels)
     expected = (2, *identity.image_shape)

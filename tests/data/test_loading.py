@@ -299,7 +299,7 @@ def test_data_that_do_not_match_the_spec_are_refused_and_not_cached(cache: Path)
         load_data(Choice(name="acme", origin=ORIGIN), (3, 4, 4), acme.catalogue())
     assert not (cache / "prepared").exists()
     acme.signature = 3  # type: ignore[assignment]
-    with pytest.raises(DataError, match="its signature is int"):
+    with pytest.raises(SpecError, match=r"signature\(options, cache\) must return text; it returned an int, 3"):
         acme.start()
 
 

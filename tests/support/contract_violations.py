@@ -184,6 +184,24 @@ model("build-raises", ("ValueError: the width is odd", HERE, "raised by build(",
 model("build-reserved", (*BUILD, "a network named 'loss'"), build_reserved)
 CALLED = "Model '{}': the network 'discriminator' cannot be called"
 model("forward-arity", (CALLED, "'labels'", "conditional=False", HERE), build_labelled)
+
+
+def build_sizes(image_shape, latent_dim, num_classes, options):
+    return nets(image_shape, latent_dim + 1)
+
+
+def build_half(image_shape, latent_dim, num_classes, options):
+    return {name: network.half() for name, network in nets(image_shape, latent_dim).items()}
+
+
+def build_narrow(image_shape, latent_dim, num_classes, options):
+    return {**nets(image_shape, latent_dim), "discriminator": nn.Sequential(nn.Flatten(), nn.Linear(4, 1))}
+
+
+INSIDE = "raised by the network '{}' of model '{{}}' " + HERE
+model("build-sizes", ("RuntimeError", INSIDE.format("generator")), build_sizes)
+model("build-half", ("RuntimeError", "dtype", INSIDE.format("generator")), build_half)
+model("build-narrow", ("RuntimeError", INSIDE.format("discriminator")), build_narrow)
 model("sample-integers", ("floating-point images", "int64", HERE), build_levels)
 model(
     "posterior-single",
@@ -356,6 +374,10 @@ dataset(
     "l-class-names", ("Dataset '{}': ", "2 class_names", "3 classes", HERE), images(class_names=("a", "b")), classes=3
 )
 dataset("l-name-text", ("Dataset '{}': ", "class_names", "a str, 'abc'", HERE), images(class_names="abc"), classes=3)
+dataset("l-signature", ("Dataset '{}': signature(options, cache) must return text", "an int, 3", HERE),
+        images(), signature=lambda options, cache: 3)  # fmt: skip
+dataset("l-signature-arity", ("Dataset '{}': signature(options, cache) cannot be called", HERE),
+        images(), signature=lambda: "")  # fmt: skip
 
 
 @genbench.hookimpl

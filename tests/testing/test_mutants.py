@@ -228,6 +228,8 @@ MUTANTS: dict[str, list[Mutant]] = {
     "dataset-contract": [
         Mutant("classes=3", "classes=2", "datasets", "dots"),
         Mutant("image_shape=(1, 8, 8), load", "image_shape=(1, 9, 9), load", "datasets", "dots"),
+        Mutant("> 127).long()", "> 127).float()", "datasets", "dots"),
+        Mutant("> 127).long()", "> 127).long() + 2", "datasets", "dots"),
         *(
             Mutant("torch.arange(12) % 3", labels, "datasets", "dots")
             for labels in (
@@ -318,7 +320,8 @@ QUICK = (
     "builds-2",
     "finite-steps-1",
     "reconstructions-0",
-    "dataset-contract-2",
+    "dataset-contract-3",
+    "dataset-contract-4",
     "image-shapes-0",
     "dataset-contract-0",
     "metric-contract-0",

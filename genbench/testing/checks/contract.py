@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.api.specs import ConfigurableSpec, LossSpec, resolve
 from genbench.api.training import Family
@@ -14,7 +15,8 @@ from genbench.testing.check import Check, check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import find_last_layer, saturated_output
 from genbench.testing.subject import BATCH, Subject, rng
-from genbench.train.exchanges import family_method, family_phases, require_reconstructions
+from genbench.train.exchanges import family_phases, require_reconstructions
+from genbench.train.network_checks import sample_function
 
 SLACK = 1e-3  # share of the range by which images may lie outside, as in a run
 MARGIN = 0.1  # share of the range that may be missing at either end
@@ -75,7 +77,7 @@ def image_shapes(subject: Subject) -> None:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.create_family(networks, shape=shape))
+        samples = _sample(subject, subject.create_family(networks, shape=shape), networks)
         place = defined_at(resolve(subject.model.build))
         if not isinstance(samples, Tensor) or not samples.is_floating_point():
             came = describe(samples)
@@ -100,7 +102,7 @@ def value_range(subject: Subject) -> None:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.create_family(networks, shape=shape))
+        samples = _sample(subject, subject.create_family(networks, shape=shape), networks)
         least, greatest = float(samples.min()), float(samples.max())
         if least < low - slack or greatest > high + slack:
             raise RuleViolation(
@@ -193,8 +195,8 @@ def process_untouched(subject: Subject) -> None:
         raise RuleViolation("; ".join(notes))
 
 
-def _sample(subject: Subject, family: Family) -> Tensor:
-    sample = family_method(subject.family, family, "sample(count, rng, labels)")
+def _sample(subject: Subject, family: Family, networks: Mapping[str, nn.Module]) -> Tensor:
+    sample = sample_function(family, subject.model, networks)
     with torch.inference_mode():
         images: Tensor = sample(BATCH, rng(), subject.labels(BATCH))
     return images
@@ -206,11 +208,11 @@ def _extremes(subject: Subject) -> tuple[float, float]:
     for network in networks.values():
         network.eval()
     family = subject.create_family(networks)
-    layer = find_last_layer(networks.values(), lambda: _sample(subject, family))
+    layer = find_last_layer(networks.values(), lambda: _sample(subject, family, networks))
     if layer is None:
         return math.nan, math.nan
     with saturated_output(layer):
-        samples = _sample(subject, family)
+        samples = _sample(subject, family, networks)
     return float(samples.min()), float(samples.max())
 
 
