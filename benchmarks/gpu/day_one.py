@@ -85,7 +85,7 @@ def run_stage(stage: Stage, device: str, rehearse: bool, left: float) -> dict[st
     if code is None:
         reason = f"not finished within {limit:.0f} s"
     elif code not in stage.accepted:
-        reason = f"exit code {code}" + (f"; {reason}" if reason else "")
+        reason = f"exit code {code}" + (f"; {reason}" if reason and result is not None else "")
     return (
         line
         | {"passed": not reason, "reason": reason, "result": result}

@@ -269,6 +269,8 @@ def test_prepared_images_that_have_changed(tmp_path: Path) -> None:
     reason, remedy = fault(doctor("prepared-images", GENBENCH_CACHE=str(tmp_path)))
     assert "mine are not those that were stored" in reason
     assert "check the disk" in remedy
+    unread = changed(tmp_path / "limit", genbench__doctor__stored_images="stored_images._MOST_READ = 0")
+    assert doctor("prepared-images", GENBENCH_CACHE=str(tmp_path), **unread)["status"] == "passed"
 
 
 def test_a_torch_that_cannot_be_imported(tmp_path: Path) -> None:
