@@ -267,6 +267,7 @@ class FamilySpec(Spec):
     networks: tuple[str, ...] = ()  # the names that a model's `build` must return
     reconstructs: bool = False  # its models map images to images
     bounds: bool = False  # it is a `LikelihoodFamily`: its models bound the likelihood of images
+    exact: bool = False  # it is an `ExactLikelihoodFamily`: its models compute the likelihood of images
     averaged: tuple[str, ...] = ()  # the networks that generate images, which an EMA averages; empty: all
     dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout applies to; empty: all
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
@@ -276,6 +277,7 @@ class FamilySpec(Spec):
         self._require_target("create")
         for field_name in ("networks", "averaged", "dropout"):
             object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
+        self._require(not (self.bounds and self.exact), "a likelihood is either bounded (bounds) or exact, not both.")
         self._require_restrictions()
 
 
@@ -292,7 +294,7 @@ class MetricSpec(Spec):
     needs_reconstruction: bool = False  # measured only for families that reconstruct
     needs_pictures: bool = False  # not measured on datasets of points
     needs_modes: bool = False  # measured only on datasets with modes
-    needs_bound: bool = False  # measured only for families that bound a likelihood; selected by `--metrics likelihood`
+    needs_bound: bool = False  # measured only for families with a likelihood; selected by `--metrics likelihood`
     needs_factors: bool = False  # measured only on datasets with known factors of variation
     default: bool = True  # measured if --metrics is not given
 

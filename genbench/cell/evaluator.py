@@ -22,7 +22,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.feature_metrics import PREFIXES
 from genbench.process.messages import Measured
 from genbench.results.schema import Best, CellIdentity, EvaluationPoint
-from genbench.sampling.likelihood import likelihood_bounds
+from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
@@ -69,10 +69,12 @@ class Evaluator:
 
     def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
         """Measure the planned metrics; what they need about the training data is computed only once."""
-        bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
+        model = self.built, self.data, self.identity.seed, self.device
         if self._evaluation is None:
             self._evaluation = self._new_evaluation(drawn)
-        self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
+        self._evaluation = self._evaluation.with_samples(
+            drawn.samples, drawn.reconstructions, likelihood_bounds(*model), exact_likelihoods(*model)
+        )
         specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
         with tf32(False):  # metrics do not depend on the precision of training
             results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)

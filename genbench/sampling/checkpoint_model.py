@@ -26,6 +26,7 @@ from genbench.plugins.recorded_files import RECORDED_ONLY, Allowed, loadable_fil
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
+from genbench.train.loss_functions import create_loss
 from genbench.train.network_checks import LOSS_NETWORK, build_networks
 from genbench.train.transfer import TransferReport, load_initial
 
@@ -124,7 +125,7 @@ def _networks(
     """Return the networks as built for training, including the parameters of the loss, and the loss."""
     networks = build_networks(identity, model, family, classes)
     spec = catalogue.require("losses", identity.loss.name).spec
-    loss = resolve(spec.create)(spec.make_options(identity.loss.options))
+    loss = create_loss(spec, identity.loss.options, catalogue)
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
         networks[LOSS_NETWORK] = module

@@ -1,4 +1,4 @@
-"""Bounds on the likelihood of held-out images under a trained model, computed a few images at a time."""
+"""The likelihood of held-out images under a trained model, exact or bounded, computed a few images at a time."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from collections.abc import Sequence
 
 import torch
 
-from genbench.api.training import Likelihood, LikelihoodBound, LikelihoodFamily
+from genbench.api.training import (
+    ExactLikelihoodFamily,
+    Likelihood,
+    LikelihoodBound,
+    LikelihoodFamily,
+    LogLikelihood,
+)
 from genbench.data.loading import LoadedData
-from genbench.metrics.evaluation import Bounds
+from genbench.metrics.evaluation import Bounds, Likelihoods
 from genbench.sampling.inference import inference_context
 from genbench.sampling.sampler import SAMPLING_BATCH, held_out_batch
 from genbench.seeds import seeded_generator
@@ -27,6 +33,50 @@ def likelihood_bounds(
     if not isinstance(family, LikelihoodFamily) or family.likelihood is None:
         return None
     return family.likelihood, functools.partial(bound_held_out, built, data, seed, device)
+
+
+def exact_likelihoods(built: Built, data: LoadedData, seed: int, device: torch.device) -> Likelihoods | None:
+    """Return the function that computes the likelihood of held-out images; None where the model computes none.
+
+    The function uses the weights at the time of its call.
+    """
+    family = built.family_for_sampling() if built.family_spec.exact else None
+    if not isinstance(family, ExactLikelihoodFamily) or family.likelihood is None:
+        return None
+    return functools.partial(log_likelihood_of_held_out, built, data, seed, device)
+
+
+def log_likelihood_of_held_out(
+    built: Built, data: LoadedData, seed: int, device: torch.device, draws: int, count: int | None
+) -> LogLikelihood:
+    """Return the log-likelihood of the same images as `bound_held_out`, in evaluation mode; float64, on the CPU.
+
+    Noise is drawn `draws` times if the images are dequantised; otherwise each image has one value, repeated. Raises
+    ValueError where the family returns another shape.
+    """
+    family = built.family_for_sampling()
+    assert isinstance(family, ExactLikelihoodFamily)
+    likelihood = family.likelihood
+    assert likelihood is not None
+    noisy, rng = likelihood.kind == "dequantised", seeded_generator(seed, "likelihood", device)
+    found = []
+    with inference_context(built.sampled_networks.values(), device):
+        for rows in torch.split(choose_images(len(data.test_pixels), count), SAMPLING_BATCH):
+            images, labels = held_out_batch(built, data, rows, device)
+            drawn = [checked_log_likelihood(family, images, rng, labels) for _ in range(draws if noisy else 1)]
+            found.append(torch.stack(drawn).expand(draws, len(rows)))
+    return LogLikelihood(torch.cat(found, 1).clone(), likelihood, exact=not noisy)
+
+
+def checked_log_likelihood(
+    family: ExactLikelihoodFamily, images: torch.Tensor, rng: torch.Generator, labels: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the log-likelihood in float64 on the CPU; raise ValueError where it is not one float per image."""
+    found: object = family.log_likelihood(images, rng, labels)
+    if not isinstance(found, torch.Tensor) or found.shape != (len(images),) or not found.is_floating_point():
+        what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, torch.Tensor) else type(found).__name__
+        raise ValueError(f"log_likelihood returned {what} for {len(images)} images, not one float per image.")
+    return found.cpu().double()
 
 
 def bound_held_out(

@@ -35,6 +35,7 @@ from genbench.seeds import seed_globals
 from genbench.testing.findings import NotApplicable
 from genbench.testing.forks import exit_if_forked
 from genbench.train.builder import Built, build_cell
+from genbench.train.loss_functions import create_loss
 from genbench.train.network_checks import LOSS_NETWORK, build_networks
 
 BATCH = 4
@@ -155,7 +156,7 @@ class Subject:
 
     def create_loss(self) -> Any:
         """Create the loss."""
-        return resolve(self.loss.create)(self.loss.make_options(self.options("losses", self.loss)))
+        return create_loss(self.loss, self.options("losses", self.loss), self.catalogue)
 
     def create_family(
         self, networks: Mapping[str, nn.Module], device: torch.device = CPU, shape: Shape | None = None

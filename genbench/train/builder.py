@@ -34,8 +34,8 @@ from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
-from genbench.train.loss_functions import make_replaceable
-from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
+from genbench.train.loss_functions import create_loss, make_replaceable
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_likelihood, check_output, check_phases
 from genbench.train.optimizers import make_optimizers
 from genbench.train.process_group import World
 from genbench.train.regularisation import add_dropout
@@ -110,7 +110,7 @@ def build_cell(
     with _put_back(f"building '{model.name}'", notes):
         networks = build_networks(identity, model, family_spec, data.num_classes)
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
-        loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
+        loss = create_loss(loss_spec, identity.loss.options, catalogue)
     loss, functions = make_replaceable(loss)
     module = getattr(loss, "module", None)
     if isinstance(module, nn.Module):
@@ -140,6 +140,7 @@ def build_cell(
     )
     with _put_back(f"creating the family '{family_spec.name}'", notes):
         family: Family = resolve(family_spec.create)(setup)
+    check_likelihood(family, family_spec)
     check_output(family, model, identity, data, device, networks)
     phases = list(family.phases())
     check_phases(phases, networks, family_spec)

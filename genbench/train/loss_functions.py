@@ -1,14 +1,30 @@
-"""Replaceable functions of a loss: an execution can swap in compiled ones, and the family calls them unchanged."""
+"""Creating a loss, and making its functions replaceable: an execution can swap in compiled ones."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from genbench.api.options import OptionValue
+from genbench.api.specs import LossSpec, resolve
+from genbench.errors import SpecError
+from genbench.measure.user_frame import error_location
+from genbench.plugins.catalogue import Catalogue
 
 # Fields of the built-in losses that hold functions of tensors; the same names in other losses are used too.
 REPLACEABLE = ("discriminator", "generator", "objective")
 PENALTY = "penalty"  # needs the gradient of a gradient, which compiled code does not support
+
+
+def create_loss(spec: LossSpec, options: Mapping[str, OptionValue], catalogue: Catalogue) -> Any:
+    """Create the loss; a `SpecError` of what its author's code builds names the loss, the plugin and the line."""
+    try:
+        return resolve(spec.create)(spec.make_options(options))
+    except SpecError as error:
+        plugin = catalogue.require("losses", spec.name).plugin.title
+        cause = f"create of the loss '{spec.name}' of {plugin}{error_location(error)}: {error.cause}"
+        raise SpecError(cause, error.cure) from error
 
 
 class ReplaceableFunction:

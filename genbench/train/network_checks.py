@@ -13,9 +13,10 @@ from genbench.api.specs import (
     ModelSpec,
     resolve,
 )
-from genbench.api.training import Family, Phase
+from genbench.api.training import ExactLikelihoodFamily, Family, Likelihood, Phase
 from genbench.data.loading import LoadedData
 from genbench.errors import SpecError
+from genbench.measure.user_frame import error_location
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
 
@@ -70,6 +71,24 @@ def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family:
             raise SpecError(
                 f"Phase '{phase.name}' of the family '{family.name}': every and repeats must be at least 1."
             )
+
+
+def check_likelihood(family: Family, spec: FamilySpec) -> None:
+    """Raise `SpecError` if a family's `likelihood` is not what its spec declares."""
+    where = f"the family '{spec.name}'"
+    if spec.exact and not isinstance(family, ExactLikelihoodFamily):
+        raise SpecError(f"The spec of {where} says exact=True, but it has no `likelihood` or no `log_likelihood`.")
+    try:
+        found: object = getattr(family, "likelihood", None) if spec.bounds or spec.exact else None
+    except SpecError as error:
+        raise SpecError(f"`likelihood` of {where}{error_location(error)}: {error.cause}", error.cure) from error
+    if found is not None and not isinstance(found, Likelihood):
+        raise SpecError(f"`likelihood` of {where} is {found!r}, not a genbench.Likelihood or None.")
+    if found is not None and spec.exact and found.kind == "cross-entropy":
+        raise SpecError(
+            f"`likelihood` of {where} is a cross-entropy, which is not a likelihood and never exact.",
+            "Declare the kind 'discrete', 'dequantised' or 'density', or return None.",
+        )
 
 
 def check_output(

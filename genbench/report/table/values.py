@@ -69,7 +69,8 @@ def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict
         error = estimate.standard_error
         text = numbers.with_error(estimate.value, error)
         known = {name: getattr(estimate, name) for name in OPTIONAL_PARTS if getattr(estimate, name) is not None}
-        values[estimate.metric] = Value(text, estimate.value, {"standard_error": error, **known})
+        marks = (notes.mark(estimate.remark),) if estimate.remark else ()
+        values[estimate.metric] = Value(text, estimate.value, {"standard_error": error, **known}, marks)
     return values
 
 
@@ -82,6 +83,7 @@ def protocol_text(estimate: Estimate) -> str:
         if getattr(estimate, name) is not None
     ]
     parts += [f"{name} {setting_text(name, value)}" for name, value in estimate.protocol.items()]
+    parts += [estimate.remark] if estimate.remark else []
     return clean(", ".join(parts))
 
 
