@@ -39,6 +39,10 @@ EXACT, DEQUANTISED, BOUND = (
     "the log-likelihood of dequantised images, averaged over the noise: a lower bound on that of the levels",
     "a lower bound on the log-likelihood",
 )
+IMPOSSIBLE = (
+    "the model says that the probability of an image of 256 levels is above 1: its mean log P is {:.4g}. Its family or "
+    "loss is at fault; `genbench plugin test` finds where."
+)
 _NOT_BITS = {
     "density": "a density over real numbers, not of 256 levels, has no value in bits: use likelihood=logistic.",
     "cross-entropy": "the cross-entropy of grey pixels is not a likelihood: use likelihood=logistic.",
@@ -116,7 +120,9 @@ def _measure(
     found = evaluation.log_likelihood(DRAWS, IMAGES)
     if found is None:
         return Unavailable(name, NO_BOUND)
-    meaning = found.likelihood
+    meaning, highest = found.likelihood, float(elbo(found).mean())
+    if meaning.of_levels and highest > 0:
+        return Unavailable(name, IMPOSSIBLE.format(highest))
     kind = EXACT if found.exact else DEQUANTISED if meaning.kind == "dequantised" else BOUND
     protocol: dict[str, str | int | float | bool] = {"likelihood": "256 levels", "split": "test"}
     if not meaning.of_levels:

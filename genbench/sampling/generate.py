@@ -17,8 +17,9 @@ from genbench.errors import DataError, SpecError, UsageError, near_miss
 from genbench.sampling.checkpoint_model import TrainedModel
 from genbench.sampling.inference import inference_context, to_levels
 from genbench.sampling.latent_space import interpolate_latents, truncate
-from genbench.sampling.sampler import SAMPLING_BATCH
+from genbench.sampling.sampler import GENERATES, SAMPLING_BATCH
 from genbench.seeds import seeded_generator
+from genbench.train.network_checks import require_range
 
 
 def generate(
@@ -182,4 +183,6 @@ def _to_bytes(trained: TrainedModel, images: Tensor, count: int) -> Tensor:
         raise DataError(
             "The model generates values that are not finite.", "Its training diverged: choose another cell."
         )
+    least, greatest = (float(end) for end in images.float().aminmax())
+    require_range(trained.model, least, greatest, GENERATES, trained.recipe.precision)
     return to_levels(images.float(), low, high).cpu()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 
@@ -20,6 +21,7 @@ from genbench.sampling.inference import inference_context
 from genbench.sampling.sampler import SAMPLING_BATCH, held_out_batch
 from genbench.seeds import seeded_generator
 from genbench.train.builder import Built
+from genbench.train.network_checks import missing_methods
 
 
 def likelihood_bounds(
@@ -29,8 +31,8 @@ def likelihood_bounds(
 
     The function uses the weights at the time of its call.
     """
-    family = built.family_for_sampling() if built.family_spec.bounds else None
-    if not isinstance(family, LikelihoodFamily) or family.likelihood is None:
+    family = likelihood_family(built)
+    if family is None or family.likelihood is None or built.family_spec.exact:
         return None
     return family.likelihood, functools.partial(bound_held_out, built, data, seed, device)
 
@@ -40,10 +42,21 @@ def exact_likelihoods(built: Built, data: LoadedData, seed: int, device: torch.d
 
     The function uses the weights at the time of its call.
     """
-    family = built.family_for_sampling() if built.family_spec.exact else None
-    if not isinstance(family, ExactLikelihoodFamily) or family.likelihood is None:
+    family = likelihood_family(built)
+    if family is None or family.likelihood is None or built.family_spec.bounds:
         return None
     return functools.partial(log_likelihood_of_held_out, built, data, seed, device)
+
+
+def likelihood_family(built: Built) -> LikelihoodFamily | ExactLikelihoodFamily | None:
+    """Return the family with the weights that are sampled; None if it has no likelihood.
+
+    The protocols are not tested with isinstance, which would require `reconstruct` of families that do not.
+    """
+    spec, family = built.family_spec, built.family_for_sampling()
+    if not (spec.bounds or spec.exact) or missing_methods(family, spec):
+        return None
+    return cast("LikelihoodFamily | ExactLikelihoodFamily", family)
 
 
 def log_likelihood_of_held_out(
@@ -54,8 +67,7 @@ def log_likelihood_of_held_out(
     Noise is drawn `draws` times if the images are dequantised; otherwise each image has one value, repeated. Raises
     ValueError where the family returns another shape.
     """
-    family = built.family_for_sampling()
-    assert isinstance(family, ExactLikelihoodFamily)
+    family = cast("ExactLikelihoodFamily", built.family_for_sampling())
     likelihood = family.likelihood
     assert likelihood is not None
     noisy, rng = likelihood.kind == "dequantised", seeded_generator(seed, "likelihood", device)
@@ -87,8 +99,7 @@ def bound_held_out(
     At most `SAMPLING_BATCH` latents are decoded at a time, however many there are per image. The same weights always
     give the same bound. Raises ValueError where the family returns other shapes.
     """
-    family = built.family_for_sampling()
-    assert isinstance(family, LikelihoodFamily)
+    family = cast("LikelihoodFamily", built.family_for_sampling())
     rng = seeded_generator(seed, "likelihood", device)
     chosen = choose_images(len(data.test_pixels), count)
     groups = [min(SAMPLING_BATCH, draws - done) for done in range(0, draws, SAMPLING_BATCH)]
@@ -96,7 +107,7 @@ def bound_held_out(
     with inference_context(built.sampled_networks.values(), device):
         for rows in torch.split(chosen, max(1, SAMPLING_BATCH // draws)):
             images, labels = held_out_batch(built, data, rows, device)
-            parts = [_checked(family.bound(images, group, rng, labels), group, len(rows)) for group in groups]
+            parts = [checked_bound(family, images, group, rng, labels) for group in groups]
             found.append(_join_draws(parts, groups))
     return LikelihoodBound(
         log_weights=torch.cat([part.log_weights for part in found], 1).clone(),
@@ -123,12 +134,29 @@ def _join_draws(parts: Sequence[LikelihoodBound], draws: Sequence[int]) -> Likel
     return LikelihoodBound(torch.cat([part.log_weights for part in parts]), distortion, parts[0].rate, parts[0].mean)
 
 
-def _checked(bound: LikelihoodBound, draws: int, images: int) -> LikelihoodBound:
-    """Return the bound in float64 on the CPU; raise ValueError where its shapes are wrong."""
-    shapes = [tuple(part.shape) for part in (bound.log_weights, bound.distortion, bound.rate, bound.mean[:, 0])]
-    if shapes != [(draws, images), (images,), (images,), (images,)]:
-        raise ValueError(f"bound returned parts of shapes {shapes} for {draws} latents for each of {images} images.")
-    log_weights, distortion, rate, mean = (
-        part.cpu().double() for part in (bound.log_weights, bound.distortion, bound.rate, bound.mean)
-    )
-    return LikelihoodBound(log_weights, distortion, rate, mean)
+def checked_bound(
+    family: LikelihoodFamily, images: torch.Tensor, draws: int, rng: torch.Generator, labels: torch.Tensor | None
+) -> LikelihoodBound:
+    """Return the bound in float64 on the CPU; raise ValueError where it is not as documented."""
+    bound: object = family.bound(images, draws, rng, labels)
+    if not isinstance(bound, LikelihoodBound):
+        raise ValueError(f"bound returned {type(bound).__name__}, not a genbench.LikelihoodBound.")
+    count = len(images)
+    expected = {"log_weights": (draws, count), "distortion": (count,), "rate": (count,), "mean": (count, "latent_dim")}
+    parts = []
+    for name, shape in expected.items():
+        part: object = getattr(bound, name)
+        if not isinstance(part, torch.Tensor) or not _fits(part, shape):
+            what = f"{part.dtype} {tuple(part.shape)}" if isinstance(part, torch.Tensor) else type(part).__name__
+            wanted = f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+            raise ValueError(
+                f"`{name}` of the bound is {what}, not floats {wanted}, for {draws} latents for each of {count} images."
+            )
+        parts.append(part.cpu().double())
+    return LikelihoodBound(*parts)
+
+
+def _fits(part: torch.Tensor, shape: tuple[int | str, ...]) -> bool:
+    if part.ndim != len(shape) or not part.is_floating_point():
+        return False
+    return all(size == wanted or isinstance(wanted, str) for size, wanted in zip(part.shape, shape, strict=True))

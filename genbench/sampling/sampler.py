@@ -20,8 +20,10 @@ from genbench.sampling.inference import evaluation_mode, inference_context, to_l
 from genbench.seeds import seeded_generator
 from genbench.train.builder import Built
 from genbench.train.divergence import Diverged
+from genbench.train.network_checks import require_range
 
 SAMPLING_BATCH = 256
+GENERATES, RECONSTRUCTS = "once trained generates", "once trained reconstructs images with"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +47,7 @@ def draw(
     """Generate `count` images and reconstruct the held-out ones, in evaluation mode, which is then restored.
 
     The same weights always give the same images. The host synchronises with the device once per batch. Raises
-    `Diverged` where a generated value is not finite.
+    `Diverged` where a generated value is not finite, and `SpecError` where it lies outside the declared range.
     """
     family = built.family_for_sampling()
     low, high = built.model.value_range
@@ -65,10 +67,12 @@ def draw(
             chosen = None if labels is None else _repeat_to(size, labels[start : start + left])
             images = family.sample(size, rng, chosen)[:left].float()
             first = images[:1] if first is None else first
-            finite, same = images.isfinite().all(), (images == first).all() if identical else None
+            least, greatest = images.aminmax()
+            same = (images == first).all() if identical else None
             samples[start : start + left] = to_levels(images, low, high)  # synchronises with the device
-            if not bool(finite):
+            if not bool(least.isfinite() & greatest.isfinite()):
                 raise Diverged("generated images contain values that are not finite")
+            require_range(built.model, float(least), float(greatest), GENERATES, precision)
             identical = same is not None and bool(same)
             seconds.append((left, time.perf_counter() - begin))
     pairs = None
@@ -119,7 +123,10 @@ def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.d
         found = family.reconstruct(images, labels)
         if found.shape != images.shape:
             raise ValueError(f"reconstruct returned {tuple(found.shape)} for images of {tuple(images.shape)}")
-        again[start : start + batch] = ((found[: count - start].float() - low) / (high - low)).clamp_(0, 1)
+        found = found[: count - start].float()
+        least, greatest = (float(end) for end in found.aminmax())
+        require_range(built.model, least, greatest, RECONSTRUCTS)
+        again[start : start + batch] = ((found - low) / (high - low)).clamp_(0, 1)
     return data.test_pixels.float().div_(255), again
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,13 +14,14 @@ from genbench.api.specs import (
     ModelSpec,
     resolve,
 )
-from genbench.api.training import ExactLikelihoodFamily, Family, Likelihood, Phase
+from genbench.api.training import Family, Likelihood, Phase
 from genbench.data.loading import LoadedData
 from genbench.errors import SpecError
 from genbench.measure.user_frame import error_location
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
 
+RANGE_SLACK = {"fp32": 1e-3, "tf32": 2e-3, "bf16": 2**-7}  # of the value range, by which images may lie outside
 LOSS_NETWORK = "loss"  # the parameters of a loss that has its own
 
 
@@ -73,11 +75,20 @@ def check_phases(phases: list[Phase], networks: Mapping[str, nn.Module], family:
             )
 
 
+def missing_methods(family: Family, spec: FamilySpec) -> list[str]:
+    """Return what a family with a likelihood lacks, without evaluating its properties."""
+    needed = ["likelihood", "log_likelihood"] if spec.exact else ["likelihood", "bound"] if spec.bounds else []
+    return [name for name in needed if inspect.getattr_static(family, name, None) is None]
+
+
 def check_likelihood(family: Family, spec: FamilySpec) -> None:
     """Raise `SpecError` if a family's `likelihood` is not what its spec declares."""
-    where = f"the family '{spec.name}'"
-    if spec.exact and not isinstance(family, ExactLikelihoodFamily):
-        raise SpecError(f"The spec of {where} says exact=True, but it has no `likelihood` or no `log_likelihood`.")
+    where, missing = f"the family '{spec.name}'", missing_methods(family, spec)
+    if spec.exact and missing:
+        raise SpecError(
+            f"The spec of {where} says exact=True, but {type(family).__name__} has no `{missing[0]}`.",
+            "See `ExactLikelihoodFamily` in docs/reference.md.",
+        )
     try:
         found: object = getattr(family, "likelihood", None) if spec.bounds or spec.exact else None
     except SpecError as error:
@@ -114,12 +125,26 @@ def check_output(
             f"Model '{model.name}' generates images of shape {shape} instead of {expected}.",
             "Fix the networks, or image_shapes of the spec.",
         )
+    require_range(model, float(images.min()), float(images.max()))
+
+
+def require_range(
+    model: ModelSpec, least: float, greatest: float, what: str = "generates", precision: str = "fp32"
+) -> None:
+    """Raise `SpecError` if values of images lie outside of the declared range by more than rounding; NaN passes.
+
+    Args:
+        model: whose range is declared.
+        least: of the values.
+        greatest: of the values.
+        what: what the model does, in the third person.
+        precision: in which the images were computed; a bfloat16 has 8 significant bits.
+    """
     low, high = model.value_range
-    least, greatest = float(images.min()), float(images.max())
-    slack = 1e-3 * (high - low)
+    slack = RANGE_SLACK[precision] * (high - low)
     if least < low - slack or greatest > high + slack:
         raise SpecError(
-            f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
+            f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but {what} values from {least:.3g} "
             f"to {greatest:.3g}.",
             "End the network with an activation of that range, or declare its actual range.",
         )

@@ -109,7 +109,7 @@ RANDOM = torch.randn(64, 50, generator=torch.Generator().manual_seed(0))
 @pytest.mark.parametrize("name", MEASURES)
 def test_each_estimate_states_its_likelihood_and_number_of_images(name: str) -> None:
     measure, direction = MEASURES[name]
-    found = measured(measure, bound(RANDOM))
+    found = measured(measure, bound(RANDOM - 100))
     assert (found.metric, found.direction, found.n) == (name, direction, 50)
     stated = "logistic (discrete)" if name in ("rate", "distortion") else "256 levels"
     assert found.protocol["likelihood"] == stated
@@ -122,8 +122,8 @@ def computed(likelihood: Likelihood, exact: bool = True) -> CellEvaluation:
 
 
 FORMS = [
-    evaluation(bound(RANDOM)),
-    evaluation(bound(RANDOM), Likelihood("mixture", "discrete")),
+    evaluation(bound(RANDOM - 100)),
+    evaluation(bound(RANDOM - 100), Likelihood("mixture", "discrete")),
     computed(Likelihood("pixels", "discrete")),
     computed(Likelihood("flow", "dequantised"), exact=False),
 ]
@@ -137,7 +137,7 @@ def test_likelihoods_of_256_levels_compare_whatever_their_form_and_say_what_they
     assert all(value.protocol == found[0].protocol for value in found)
     assert [value.remark.partition(" ")[0] for value in found] == ["a", "a", "exact:", "the"]
     assert "(mixture)" in found[1].remark
-    other = MEASURES[name][0](evaluation(bound(RANDOM), Likelihood("gaussian", "density")))
+    other = MEASURES[name][0](evaluation(bound(RANDOM - 100), Likelihood("gaussian", "density")))
     assert isinstance(other, Unavailable) or other.protocol != found[0].protocol
 
 
@@ -148,6 +148,13 @@ def test_parts_of_different_forms_do_not_compare_and_a_model_without_latents_has
     assert isinstance(exact, Unavailable)
     assert "without a posterior over latents" in exact.reason
     assert "without a posterior over latents" in active_units.measure(FORMS[2]).reason
+
+
+@pytest.mark.parametrize("name", ["elbo", "iwae-k64", "bits-per-dim"])
+def test_a_probability_above_one_is_no_value(name: str) -> None:
+    found = MEASURES[name][0](evaluation(bound(RANDOM + 100)))
+    assert isinstance(found, Unavailable)
+    assert "above 1: its mean log P is 99.99" in found.reason
 
 
 @pytest.mark.parametrize(("kind", "meant"), [("discret", "discrete"), ("Density", "density"), ("bits", "")])

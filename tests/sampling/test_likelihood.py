@@ -137,10 +137,18 @@ def test_adversarial_and_deterministic_models_have_no_bound(catalogue: Catalogue
     )
 
 
-def test_a_family_that_returns_other_shapes_is_named(catalogue: Catalogue) -> None:
-    wrong = LikelihoodBound(torch.zeros(3, 5), torch.zeros(5), torch.zeros(4), torch.zeros(5, 2))
-    with pytest.raises(ValueError, match="3 latents for each of 5 images"):
-        likelihood._checked(wrong, 3, 5)
+class Wrong:
+    """A family whose bound has a rate of the wrong shape."""
+
+    def bound(self, images: torch.Tensor, draws: int, rng: torch.Generator, labels: None = None) -> LikelihoodBound:
+        return LikelihoodBound(torch.zeros(3, 5), torch.zeros(5), torch.zeros(4), torch.zeros(5, 2))
+
+
+def test_a_part_of_another_shape_is_named() -> None:
+    with pytest.raises(
+        ValueError, match=r"`rate` of the bound is torch.float32 \(4,\), not floats \(5,\), for 3 latents"
+    ):
+        likelihood.checked_bound(Wrong(), torch.zeros(5, 1, 2, 2), 3, torch.Generator(), None)  # type: ignore[arg-type]
 
 
 def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path: Path) -> None:

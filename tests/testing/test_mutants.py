@@ -22,6 +22,7 @@ CONFORMING = (Path(__file__).parents[1] / "support" / "conforming_plugin.py").re
 SUBJECTS: list[tuple[Kind, str]] = [
     *(("models", name) for name in ("tiny", "labelled", "dueller")),
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
+    *(("models", "coded"), ("models", "metered"), ("families", "coder"), ("families", "meter")),
     *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
 ]
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
@@ -52,6 +53,18 @@ def in_discriminator(line: str) -> Mutant:
 
 def in_reporter(old: str, new: str) -> Mutant:
     return Mutant(old, new, "reporters", "diary")
+
+
+LOG_P = "(log_density + slopes).sum((1, 2, 3)) + log_det"
+MEASURED = f"return {LOG_P}"
+
+
+def in_coder(old: str, new: str) -> Mutant:
+    return Mutant(old, new, "families", "coder")
+
+
+def in_meter(old: str, new: str) -> Mutant:
+    return Mutant(old, new, "families", "meter")
 
 
 def when_created(*lines: str) -> Mutant:
@@ -175,6 +188,31 @@ MUTANTS: dict[str, list[Mutant]] = {
         Mutant(" - math.log(5)", "", "losses", "laplace"),
         Mutant('"laplace", "density"', '"laplace", "discrete"', "losses", "laplace"),
     ],
+    "likelihood-contract": [
+        in_coder("distortion.mean(0), rate, mean)", "distortion, rate, mean)"),
+        in_coder("log_ratio - distortion,", "(log_ratio - distortion).T,"),
+        *(
+            in_meter(MEASURED, f"total = {LOG_P}\n        return total if total.requires_grad else {wrong}")
+            for wrong in ("total[:, None]", "total.sum()", "total / 0", "total.long()", "None")
+        ),
+    ],
+    "likelihood-per-image": [
+        in_coder("log_ratio - distortion,", "log_ratio - distortion.mean(1, keepdim=True),"),
+        in_meter("log_det\n\n    def sample", "log_det - images.mean()\n\n    def sample"),
+    ],
+    "likelihood-parts": [
+        in_coder("log_ratio - distortion,", "2 * log_ratio - distortion,"),
+        in_coder("log_ratio - distortion,", "-distortion,"),
+        in_coder("distortion.mean(0), rate, mean)", "distortion.mean(0) / 2, rate, mean)"),
+    ],
+    "likelihood-sign": [
+        in_coder(".sum((1, 2, 3))\n\n    def sample", ".sum((1, 2, 3)) - 9999\n\n    def sample"),
+        in_meter("- math.log(256)", "+ math.log(256)"),
+    ],
+    "likelihood-of-noise": [
+        in_coder("+ sums).sum", "+ sums - 1).sum"),
+        in_meter(" - 0.5 * math.log(2 * math.pi)", ""),
+    ],
     "dataset-contract": [
         Mutant("classes=3", "classes=2", "datasets", "dots"),
         Mutant("image_shape=(1, 8, 8), load", "image_shape=(1, 9, 9), load", "datasets", "dots"),
@@ -287,7 +325,7 @@ def test_a_mutant_violates_its_rule_and_no_other(
 
 def test_a_plugin_for_another_version_violates_the_first_rule(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
-    path.write_text(CONFORMING.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
+    path.write_text(CONFORMING.replace('requires_api = "1.1"', 'requires_api = "2.0"'), encoding="utf-8")
     (refusal,) = find_targets([str(path)], discover([path])).refusals
     assert (refusal.check, refusal.verdict) == ("loads", "failed")
     assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason
