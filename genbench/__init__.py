@@ -38,6 +38,7 @@ from genbench.api.specs import (
     MetricSpec,
     ModelSpec,
     ReporterSpec,
+    SamplerSpec,
     Setup,
 )
 from genbench.api.training import (
@@ -54,6 +55,8 @@ from genbench.api.training import (
     Objective,
     Phase,
     Posterior,
+    Sampler,
+    SamplerFamily,
     VariationalLoss,
 )
 from genbench.errors import DataError, GenbenchError
@@ -102,6 +105,9 @@ __all__ = [
     "RunFacts",
     "RunFinished",
     "RunStarted",
+    "Sampler",
+    "SamplerFamily",
+    "SamplerSpec",
     "Setup",
     "Shape",
     "Statistics",

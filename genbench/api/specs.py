@@ -260,6 +260,18 @@ class DatasetSpec(ConfigurableSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplerSpec(ConfigurableSpec):
+    """A way in which a family draws images, besides its own `sample`: users name it with `--samplers`.
+
+    `sample_with(sampler: Sampler, count, rng, labels)` of the family draws with it; see `SamplerFamily`.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.option_schema
+
+
+@dataclass(frozen=True, kw_only=True)
 class FamilySpec(Spec):
     """How networks are trained and used. `create(setup: Setup)` returns a `Family`."""
 
@@ -270,11 +282,18 @@ class FamilySpec(Spec):
     exact: bool = False  # it is an `ExactLikelihoodFamily`: its models compute the likelihood of images
     averaged: tuple[str, ...] = ()  # the networks that generate images, which an EMA averages; empty: all
     dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout applies to; empty: all
+    samplers: tuple[SamplerSpec, ...] = ()  # it is a `SamplerFamily`: further ways of drawing images
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("create")
+        samplers = self.samplers
+        well_formed = isinstance(samplers, list | tuple) and all(isinstance(one, SamplerSpec) for one in samplers)
+        self._require(well_formed, f"samplers must be a tuple of genbench.SamplerSpec, not {samplers!r}.")
+        object.__setattr__(self, "samplers", tuple(samplers))
+        names = [sampler.name for sampler in samplers]
+        self._require(len(set(names)) == len(names), f"two samplers have the same name: {', '.join(names)}.")
         for field_name in ("networks", "averaged", "dropout"):
             object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
         self._require(not (self.bounds and self.exact), "a likelihood is either bounded (bounds) or exact, not both.")

@@ -91,6 +91,22 @@ class LatentFamily(Family, Protocol):
 
 
 @dataclass(frozen=True)
+class Sampler:
+    """A sampler that the family declares, as a user chose it."""
+
+    name: str
+    options: Any  # an instance of its options dataclass; None if it has none
+
+
+@runtime_checkable
+class SamplerFamily(Family, Protocol):
+    """A family with several ways of drawing images from the same weights, which its spec declares as `samplers`."""
+
+    def sample_with(self, sampler: Sampler, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return `count` images drawn by this sampler, as `sample` does."""
+
+
+@dataclass(frozen=True)
 class LikelihoodBound:
     """A bound on the likelihood of B images, from K latents each; in nats, sums over pixels and latents."""
 

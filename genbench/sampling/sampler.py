@@ -6,12 +6,13 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from genbench.api.images import Images
-from genbench.api.training import Family
+from genbench.api.training import Family, Sampler, SamplerFamily
 from genbench.data.loading import LoadedData
 from genbench.data.source import Normalise
 from genbench.measure.clock import synchronise
@@ -43,8 +44,11 @@ def draw(
     device: torch.device,
     count: int,
     reconstruct: bool = True,
+    sampler: Sampler | None = None,
 ) -> Drawn:
     """Generate `count` images and reconstruct the held-out ones, in evaluation mode, which is then restored.
+
+    With a `sampler`, the images are drawn by it instead of the family's own way.
 
     The same weights always give the same images. The host synchronises with the device once per batch. Raises
     `Diverged` where a generated value is not finite, and `SpecError` where it lies outside the declared range.
@@ -65,7 +69,11 @@ def draw(
             left = min(batch, count - start)
             size = batch if norm == "batch" or _prefers_fixed_size(device) else left
             chosen = None if labels is None else _repeat_to(size, labels[start : start + left])
-            images = family.sample(size, rng, chosen)[:left].float()
+            images = sample_by(family, sampler, size, rng, chosen)
+            if not isinstance(images, Tensor) or images.shape != (size, *identity.image_shape):
+                what = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+                raise ValueError(f"{size} images were requested, and {what} came")
+            images = images[:left].float()
             first = images[:1] if first is None else first
             least, greatest = images.aminmax()
             same = (images == first).all() if identical else None
@@ -82,6 +90,15 @@ def draw(
             pairs = _reconstruct(built, family, data, device)
     images_drawn = Images(samples, None if labels is None else labels.cpu())
     return Drawn(images_drawn, pairs, identical, samples_per_second(seconds))
+
+
+def sample_by(
+    family: Family, sampler: Sampler | None, count: int, rng: torch.Generator, labels: Tensor | None
+) -> Tensor:
+    """Draw images by this sampler; None: the family's own way."""
+    if sampler is None:
+        return family.sample(count, rng, labels)
+    return cast("SamplerFamily", family).sample_with(sampler, count, rng, labels)
 
 
 def sample(built: Built, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:

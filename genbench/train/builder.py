@@ -35,7 +35,14 @@ from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
 from genbench.train.loss_functions import create_loss, make_replaceable
-from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_likelihood, check_output, check_phases
+from genbench.train.network_checks import (
+    LOSS_NETWORK,
+    build_networks,
+    check_likelihood,
+    check_output,
+    check_phases,
+    check_samplers,
+)
 from genbench.train.optimizers import make_optimizers
 from genbench.train.process_group import World
 from genbench.train.regularisation import add_dropout
@@ -141,6 +148,7 @@ def build_cell(
     with _put_back(f"creating the family '{family_spec.name}'", notes):
         family: Family = resolve(family_spec.create)(setup)
     check_likelihood(family, family_spec)
+    check_samplers(family, family_spec)
     check_output(family, model, identity, data, device, networks)
     phases = list(family.phases())
     check_phases(phases, networks, family_spec)

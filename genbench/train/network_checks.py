@@ -102,6 +102,16 @@ def check_likelihood(family: Family, spec: FamilySpec) -> None:
         )
 
 
+def check_samplers(family: Family, spec: FamilySpec) -> None:
+    """Raise `SpecError` if a family declares samplers and has no method that draws with them."""
+    if spec.samplers and not callable(getattr(family, "sample_with", None)):
+        raise SpecError(
+            f"The family '{spec.name}' declares the sampler '{spec.samplers[0].name}', but {type(family).__name__} has "
+            "no method `sample_with`.",
+            "See `SamplerFamily` in docs/reference.md.",
+        )
+
+
 def check_output(
     family: Family,
     model: ModelSpec,

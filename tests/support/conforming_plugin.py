@@ -84,6 +84,11 @@ def create_laplace(options):
     return genbench.VariationalLoss(objective, nll=nll, likelihood=genbench.Likelihood("laplace", "density"))
 
 
+@dataclass(frozen=True)
+class Narrow:
+    psi: float = genbench.option(0.5, "factor of the latents", minimum=0)
+
+
 class Duel:
     """Adversarial training, implemented as a family of its own."""
 
@@ -107,6 +112,10 @@ class Duel:
 
     def sample(self, count, rng, labels=None):
         return self.generator(torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device))
+
+    def sample_with(self, sampler, count, rng, labels=None):
+        latents = torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device)
+        return self.generator(sampler.options.psi * latents)
 
     def reconstruct(self, images, labels=None):
         raise NotImplementedError
@@ -237,7 +246,12 @@ SMALL = {"latent_dim": 4, "image_shapes": ((1, 8, 8), (3, 8, 8)), "options": Opt
 @genbench.hookimpl
 def genbench_families():
     yield genbench.FamilySpec(
-        name="duel", summary="a game", create=Duel, networks=("generator", "discriminator"), averaged=("generator",)
+        name="duel",
+        summary="a game",
+        create=Duel,
+        networks=("generator", "discriminator"),
+        averaged=("generator",),
+        samplers=(genbench.SamplerSpec(name="narrow", summary="latents near 0", options=Narrow),),
     )
     yield genbench.FamilySpec(
         name="coder", summary="codes levels", create=Coder, networks=("encoder", "decoder"), bounds=True

@@ -55,6 +55,7 @@ def in_reporter(old: str, new: str) -> Mutant:
     return Mutant(old, new, "reporters", "diary")
 
 
+NARROW = "self.generator(sampler.options.psi * latents)"
 LOG_P = "(log_density + slopes).sum((1, 2, 3)) + log_det"
 MEASURED = f"return {LOG_P}"
 
@@ -187,6 +188,17 @@ MUTANTS: dict[str, list[Mutant]] = {
     "nll-normalised": [
         Mutant(" - math.log(5)", "", "losses", "laplace"),
         Mutant('"laplace", "density"', '"laplace", "discrete"', "losses", "laplace"),
+    ],
+    "samplers": [
+        Mutant(NARROW, wrong, "families", "duel")
+        for wrong in (
+            "self.generator(latents)[:1]",
+            "(self.generator(latents) > 0)",
+            "3 * self.generator(latents)",
+            "self.generator(latents) / 0",
+            "self.generator(latents + torch.rand(()))",
+            "None",
+        )
     ],
     "likelihood-contract": [
         in_coder("distortion.mean(0), rate, mean)", "distortion, rate, mean)"),

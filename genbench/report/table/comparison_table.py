@@ -27,7 +27,7 @@ from genbench.report.table.references import (
 from genbench.report.table.scaling import SCALING, add_scaling, several_processes
 from genbench.report.table.settings import CAPTION, Settings, caption, divide
 from genbench.report.table.targets import add_targets, target_columns, targets_of
-from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row
+from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_speed
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
 
@@ -85,11 +85,12 @@ def _columns(
         Column("parameters", numeric=True),
         Column("FLOP/image", numeric=True, shown=_any(cells, lambda result: result.flops_per_image)),
         Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
-        Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _samples_cost_more)),
+        Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _sampling_matters)),
         Column("peak memory", unit="MiB", direction="lower", numeric=True),
         *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if gpu else []),
         Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
         *metrics,
+        *(Column(sampler_speed(label), direction="higher", numeric=True) for label in _samplers(cells)),
         *_best_columns(cells),
         *target_columns(wanted),
         Column("time", unit="s", numeric=True),
@@ -167,6 +168,15 @@ def _has_energy(result: CellResult) -> bool:
 def _samples_cost_more(result: CellResult) -> bool:
     """Say whether generating an image costs more than training on one, as with many passes through a network."""
     return (result.flops_per_sample or 0) > (result.flops_per_image or math.inf)
+
+
+def _sampling_matters(result: CellResult) -> bool:
+    return bool(result.sampler_speeds) or _samples_cost_more(result)
+
+
+def _samplers(cells: Sequence[CellOutcome]) -> list[str]:
+    """Return the labels of the further samplers of all cells."""
+    return list(dict.fromkeys(label for cell in cells if cell.result for label in cell.result.sampler_speeds))
 
 
 def _any(cells: Sequence[CellOutcome], known: Callable[[CellResult], object]) -> bool:

@@ -15,6 +15,7 @@ from genbench.testing.checks import (
     persistence,
     reporters,
     restrictions,
+    samplers,
 )
 
 CHECKS: tuple[Check, ...] = (
@@ -41,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     networks.norm_epsilon,
     networks.raw_logits,
     networks.labels_matter,
+    samplers.samplers,
     losses.extreme_logits,
     losses.batch_duplication,
     losses.penalty_per_sample,
