@@ -23,6 +23,7 @@ from genbench.report.table.references import (
     mark_ends_of_scale,
     reference_rows,
     references_of,
+    unsuited_metrics,
 )
 from genbench.report.table.scaling import SCALING, add_scaling, several_processes
 from genbench.report.table.settings import CAPTION, Settings, caption, divide
@@ -61,7 +62,8 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
     listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
-    about = filter(None, (caption(settings.shared), seeds.describe_errors(groups, rows, over_seeds), *left_out))
+    errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
+    about = filter(None, (caption(settings.shared), errors, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),
