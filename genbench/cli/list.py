@@ -9,6 +9,7 @@ import click
 from genbench.api.specs import (
     ConfigurableSpec,
     DatasetSpec,
+    FamilySpec,
     LossSpec,
     MetricSpec,
     ModelSpec,
@@ -67,6 +68,10 @@ def _describe_spec(spec: Any) -> list[str]:
         lines.append(f"latent_dim: int (default {spec.latent_dim})")
     elif isinstance(spec, LossSpec):
         lines += [f"family {spec.family}", spec.formula, spec.source]
+    elif isinstance(spec, FamilySpec):
+        for sampler in spec.samplers:
+            lines.append(f"sampler {sampler.name}: {sampler.summary}")
+            lines += [f"  {option.name}: {option.describe()}" for option in sampler.option_schema]
     elif isinstance(spec, DatasetSpec):
         lines += [f"{'×'.join(map(str, spec.image_shape))}", spec.licence, spec.source]
     elif isinstance(spec, MetricSpec):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from warm import run
 from genbench.api.training import LikelihoodBound
 from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData
+from genbench.metrics.likelihood import bits_per_dim, elbo
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
@@ -102,6 +104,18 @@ def test_a_subset_is_a_fixed_random_choice_from_all(catalogue: Catalogue) -> Non
     few = bound(built, data, 1, 6)
     rows = likelihood.choose_images(20, 6)
     torch.testing.assert_close(few.rate, bound(built, data, 1).rate[rows], rtol=1e-5, atol=0)
+
+
+def test_a_vae_needs_at_least_the_eight_bits_of_uniform_noise(catalogue: Catalogue) -> None:
+    """A bound on the likelihood is a bound: no model encodes noise below its entropy, however well it is trained."""
+    data, fresh = noise(400, 1, 28, 28), noise(40, 1, 28, 28)
+    fresh = dataclasses.replace(fresh, test_pixels=255 - data.test_pixels[:40])  # as uniform, and never trained on
+    built = cell(catalogue, data, "vae", "vae.hidden=16", "elbo.likelihood=logistic", learning_rate=0.01)
+    for _ in range(150):
+        built.engine.step()
+    found = bits_per_dim(elbo(bound(built, fresh, 8)), 784)
+    error = float(found.std()) / math.sqrt(len(found))
+    assert 8 - 4 * error < float(found.mean()) < 8.6
 
 
 def test_averaged_weights_use_their_own_scale(catalogue: Catalogue) -> None:

@@ -157,3 +157,12 @@ def test_a_family_that_declares_them_and_cannot_draw_fails_before_it_trains(plug
     ended = run(*TINY, "--plugin", str(other), "--models", "constant", "--metrics", "none", out=tmp_path / "run")
     (cell,) = ended.run_cells
     assert "declares the sampler 'flat', but Constant has no method `sample_with`" in cell.reason
+
+
+@pytest.mark.parametrize(
+    "arguments", [("list", "families", "--verbose"), ("plugin", "show", "constant"), ("list", "families", "--json")]
+)
+def test_samplers_and_their_options_are_listed(plugin: Path, arguments: tuple[str, ...]) -> None:
+    said = command(*arguments, "--plugin", str(plugin)).stdout
+    assert "flat" in said
+    assert "of every pixel" in said
