@@ -22,6 +22,7 @@ from genbench.metrics.diversity import pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation, measure_each
 from genbench.metrics.memorisation import closest_pairs
 from genbench.metrics.returned_values import failure
+from genbench.plan.samplers import samplers_of
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.feature_metrics import PREFIXES
 from genbench.process.messages import Measured
@@ -79,7 +80,7 @@ class Evaluator:
         """
         specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
         specs = [spec for spec in specs if not spec.needs_bound and not spec.needs_reconstruction]
-        declared = next(spec for spec in self.built.family_spec.samplers if spec.name == chosen.name)
+        declared = samplers_of(self.built.family_spec)[chosen.name]
         sampler = Sampler(chosen.name, declared.make_options(chosen.options))
         try:
             drawn = draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples, False, sampler)

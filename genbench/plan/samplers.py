@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from genbench.api.options import OptionValue, resolve_options
+from genbench.api.options import OptionValue, option, resolve_options
 from genbench.api.specs import FamilySpec, SamplerSpec
 from genbench.errors import UsageError, near_miss
 from genbench.plan.request import parse_value
 from genbench.results.schema import ChosenSampler
 
+
+@dataclass(frozen=True)
+class Truncation:
+    """Options of the sampler `truncated`, which genbench provides for every family with continuous latents."""
+
+    psi: float = option(
+        0.7, "where a normal prior is truncated, or the scale of a uniform one", minimum=0.01, maximum=10
+    )
+
+
+TRUNCATED = SamplerSpec(name="truncated", summary="latents of the truncated prior", options=Truncation)
 _EXAMPLE = "Write NAME or NAME:OPTION=VALUE, with further options after further colons, such as heun:steps=9:rho=5."
 
 
@@ -27,13 +39,18 @@ def parse_sampler(text: str) -> tuple[str, dict[str, OptionValue]]:
     return name, options
 
 
+def samplers_of(family: FamilySpec) -> dict[str, SamplerSpec]:
+    """Return the samplers of a family by name: `truncated`, unless it declares one of this name, and its own."""
+    return {TRUNCATED.name: TRUNCATED} | {sampler.name: sampler for sampler in family.samplers}
+
+
 def choose_sampler(text: str, family: FamilySpec) -> ChosenSampler | None:
     """Return the sampler with the value of every option, or None if the family has none of this name.
 
     Raises `UsageError` for an unknown option or a value that it does not take.
     """
     name, given = parse_sampler(text)
-    spec = next((sampler for sampler in family.samplers if sampler.name == name), None)
+    spec = samplers_of(family).get(name)
     if spec is None:
         return None
     options = resolve_options(spec.option_schema, given, name)
@@ -49,14 +66,15 @@ def choose_samplers(texts: Sequence[str], family: FamilySpec) -> list[ChosenSamp
 def check_samplers(texts: Sequence[str], families: Iterable[FamilySpec]) -> None:
     """Raise `UsageError` for a sampler that no family in the plan has."""
     families = list(families)
-    known = {sampler.name: family.name for family in families for sampler in family.samplers}
+    known = {name: family.name for family in families for name in samplers_of(family)}
+    known |= {TRUNCATED.name: "models with latents"}
     for text in texts:
         name, _ = parse_sampler(text)
         if name not in known:
             listed = ", ".join(f"{sampler} ({family})" for sampler, family in known.items())
             raise UsageError(
                 f"No family of these models has a sampler '{name}'.{near_miss(name, known)}",
-                f"Samplers: {listed}." if known else "The families of these models declare no samplers.",
+                f"Samplers: {listed}.",
             )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genbench.api.training import LatentFamily, Sampler
 from genbench.errors import DataError, SpecError, UsageError, near_miss
-from genbench.plan.samplers import check_samplers, choose_sampler
+from genbench.plan.samplers import check_samplers, choose_sampler, samplers_of
 from genbench.sampling.checkpoint_model import TrainedModel
 from genbench.sampling.inference import inference_context, to_levels
 from genbench.sampling.latent_space import interpolate_latents, truncate
@@ -70,7 +70,7 @@ def generate_in_blocks(
                 used = block if whole else size
                 images = family.generate(latents[:used], None if chosen is None else chosen[:used])
             else:
-                images = sample_by(family, sampler, block, rng, chosen)
+                images = sample_by(family, sampler, block, rng, chosen, trained.model.prior)
             found = _to_bytes(trained, images[:size], size)
         yield found.clone()  # outside inference mode, so that any code may use it
 
@@ -118,8 +118,7 @@ def require_sampler(trained: TrainedModel, text: str) -> Sampler:
     check_samplers([text], [trained.family_spec])
     chosen = choose_sampler(text, trained.family_spec)
     assert chosen is not None
-    spec = next(sampler for sampler in trained.family_spec.samplers if sampler.name == chosen.name)
-    return Sampler(chosen.name, spec.make_options(chosen.options))
+    return Sampler(chosen.name, samplers_of(trained.family_spec)[chosen.name].make_options(chosen.options))
 
 
 def require_latents(trained: TrainedModel, flag: str) -> LatentFamily:

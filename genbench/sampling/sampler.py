@@ -12,12 +12,15 @@ import torch
 from torch import Tensor
 
 from genbench.api.images import Images
-from genbench.api.training import Family, Sampler, SamplerFamily
+from genbench.api.training import Family, LatentFamily, Sampler, SamplerFamily
 from genbench.data.loading import LoadedData
 from genbench.data.source import Normalise
+from genbench.errors import UsageError
 from genbench.measure.clock import synchronise
+from genbench.plan.samplers import Truncation
 from genbench.results.schema import CellIdentity
 from genbench.sampling.inference import evaluation_mode, inference_context, to_levels
+from genbench.sampling.latent_space import Prior, truncate
 from genbench.seeds import seeded_generator
 from genbench.train.builder import Built
 from genbench.train.divergence import Diverged
@@ -69,7 +72,7 @@ def draw(
             left = min(batch, count - start)
             size = batch if norm == "batch" or _prefers_fixed_size(device) else left
             chosen = None if labels is None else _repeat_to(size, labels[start : start + left])
-            images = sample_by(family, sampler, size, rng, chosen)
+            images = sample_by(family, sampler, size, rng, chosen, built.model.prior)
             if not isinstance(images, Tensor) or images.shape != (size, *identity.image_shape):
                 what = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
                 raise ValueError(f"{size} images were requested, and {what} came")
@@ -93,11 +96,20 @@ def draw(
 
 
 def sample_by(
-    family: Family, sampler: Sampler | None, count: int, rng: torch.Generator, labels: Tensor | None
+    family: Family,
+    sampler: Sampler | None,
+    count: int,
+    rng: torch.Generator,
+    labels: Tensor | None,
+    prior: Prior = "normal",
 ) -> Tensor:
-    """Draw images by this sampler; None: the family's own way."""
+    """Draw images by this sampler; None: the family's own way. Raises `UsageError` without latents to truncate."""
     if sampler is None:
         return family.sample(count, rng, labels)
+    if isinstance(sampler.options, Truncation):
+        if not isinstance(family, LatentFamily):
+            raise UsageError("the model does not generate images from continuous latents, so none can be truncated.")
+        return family.generate(truncate(family.latents(count, rng), prior, sampler.options.psi), labels)
     return cast("SamplerFamily", family).sample_with(sampler, count, rng, labels)
 
 

@@ -74,9 +74,13 @@ def test_mistakes_are_found_before_anything_trains(text: str, message: str) -> N
         cells(samplers=text)
 
 
-def test_a_plan_without_samplers_says_so() -> None:
-    with pytest.raises(UsageError, match="declare no samplers"):
+def test_the_prior_of_every_model_can_be_truncated_and_nothing_else_is_known_without_a_declaration() -> None:
+    assert [[s.label for s in cell.samplers] for cell in cells(samplers="truncated:psi=0.5")] == [
+        ["truncated:psi=0.5"]
+    ] * 2
+    with pytest.raises(UsageError, match=r"No family of these models has a sampler 'walk'") as error:
         cells("gan", samplers="walk")
+    assert error.value.cure == "Samplers: truncated (models with latents)."
 
 
 def test_values_are_read_as_toml() -> None:

@@ -104,7 +104,7 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
-    asked = "flat:level=0.7,flat:level=5,broken"
+    asked = "flat:level=0.7,flat:level=5,broken,truncated"
     chosen = ("--models", "constant", "--metrics", "grey", "--samplers", asked)
     return run(*TINY, "--plugin", str(plugin), *chosen, out=tmp_path_factory.mktemp("samplers") / "run")
 
@@ -126,6 +126,7 @@ def test_a_sampler_that_fails_costs_only_its_own_values(done: Done) -> None:
     assert "generates values from 5 to 5" in reasons["grey by flat:level=5.0"]
     assert "the sampler 'broken' of the family 'constant' failed: RuntimeError: no step" in reasons["grey by broken"]
     assert "(constant.py, line 33)" in reasons["grey by broken"]
+    assert "continuous latents, so none can be truncated" in reasons["grey by truncated"]
 
 
 def test_the_table_has_a_column_for_each(done: Done) -> None:
@@ -166,3 +167,18 @@ def test_samplers_and_their_options_are_listed(plugin: Path, arguments: tuple[st
     said = command(*arguments, "--plugin", str(plugin)).stdout
     assert "flat" in said
     assert "of every pixel" in said
+
+
+def test_a_truncated_prior_gives_the_images_of_truncate(tmp_path: Path) -> None:
+    chosen = ("--models", "gan", "--metrics", "diversity", "--set", "gan.width=8", "--samplers", "truncated:psi=0.1")
+    ended = run(*TINY, *chosen, out=tmp_path / "run")
+    (cell,) = ended.run_cells
+    values = {estimate.metric: estimate.value for estimate in cell.estimates}
+    assert 0 < values["diversity by truncated:psi=0.1"] < 0.5 * values["diversity"]
+
+    def images(*arguments: str) -> bytes:
+        out = tmp_path / "images.png"
+        command("sample", str(ended.run), "--cell", "gan", "-n", "4", "--out", str(out), *arguments)
+        return out.read_bytes()
+
+    assert images("--sampler", "truncated:psi=0.1") == images("--truncate", "0.1") != images()
