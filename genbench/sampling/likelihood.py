@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -22,6 +23,8 @@ from genbench.sampling.sampler import SAMPLING_BATCH, held_out_batch
 from genbench.seeds import seeded_generator
 from genbench.train.builder import Built
 from genbench.train.network_checks import missing_methods
+
+LEAST_JUDGED = 30  # images from which the parts of a bound are compared
 
 
 def likelihood_bounds(
@@ -97,7 +100,7 @@ def bound_held_out(
     """Return the bound on all held-out images, or on `count` of them, in evaluation mode; float64, on the CPU.
 
     At most `SAMPLING_BATCH` latents are decoded at a time, however many there are per image. The same weights always
-    give the same bound. Raises ValueError where the family returns other shapes.
+    give the same bound. Raises ValueError where the family returns other shapes, or parts that do not add up.
     """
     family = cast("LikelihoodFamily", built.family_for_sampling())
     rng = seeded_generator(seed, "likelihood", device)
@@ -109,12 +112,28 @@ def bound_held_out(
             images, labels = held_out_batch(built, data, rows, device)
             parts = [checked_bound(family, images, group, rng, labels) for group in groups]
             found.append(_join_draws(parts, groups))
-    return LikelihoodBound(
+    bound = LikelihoodBound(
         log_weights=torch.cat([part.log_weights for part in found], 1).clone(),
         distortion=torch.cat([part.distortion for part in found]).clone(),
         rate=torch.cat([part.rate for part in found]).clone(),
         mean=torch.cat([part.mean for part in found]).clone(),
     )
+    require_parts_add_up(bound)
+    return bound
+
+
+def require_parts_add_up(bound: LikelihoodBound) -> None:
+    """Raise ValueError if the ELBO differs from -(rate + distortion) by more than chance; needs some images to tell."""
+    sums = bound.log_weights.mean(0) + bound.distortion + bound.rate
+    if len(sums) < LEAST_JUDGED:
+        return
+    found, error = float(sums.mean()), float(sums.std()) / math.sqrt(len(sums))
+    rounding = 1e-4 * (1 + float(bound.distortion.abs().mean() + bound.rate.abs().mean()))  # of sums in fp32
+    if abs(found) > 5 * error + rounding:
+        raise ValueError(
+            f"the parts of the bound do not add up: elbo + rate + distortion is {found:.4g} ± {error:.2g} nats, not 0. "
+            "The family or the loss is at fault; `genbench plugin test` examines them (rule likelihood-parts)."
+        )
 
 
 def choose_images(available: int, count: int | None) -> torch.Tensor:

@@ -165,6 +165,20 @@ def test_a_part_of_another_shape_is_named() -> None:
         likelihood.checked_bound(Wrong(), torch.zeros(5, 1, 2, 2), 3, torch.Generator(), None)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("factor", "accepted"), [(1.0, True), (4.0, False), (0.0, False)])
+def test_a_bound_whose_parts_do_not_add_up_is_no_bound(factor: float, accepted: bool) -> None:
+    """log w = -distortion + log p(z)/q(z|x), here with the ratio weighted by a β that does not belong there."""
+    rng = torch.Generator().manual_seed(0)
+    rate = 1 + torch.rand(100, generator=rng)
+    ratio = -rate + (2 * rate).sqrt() * torch.randn(64, 100, generator=rng)
+    found = LikelihoodBound(factor * ratio - 500.0, torch.full((100,), 500.0), rate, torch.zeros(100, 2))
+    if accepted:
+        likelihood.require_parts_add_up(found)
+    else:
+        with pytest.raises(ValueError, match=r"elbo \+ rate \+ distortion is -?[\d.]+ ± "):
+            likelihood.require_parts_add_up(found)
+
+
 def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path: Path) -> None:
     data = noise(20, 1, 28, 28)
     wanted = {"models": "vae", "profile": "smoke", "metrics": "elbo", "best_metric": "elbo", "evaluate_every": 8}
