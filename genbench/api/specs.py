@@ -288,6 +288,18 @@ class DatasetSpec(ConfigurableSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplerSpec(ConfigurableSpec):
+    """A way in which a family draws images, besides its own `sample`: users name it with `--samplers`.
+
+    `sample_with(sampler: Sampler, count, rng, labels)` of the family draws with it; see `SamplerFamily`.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.option_schema
+
+
+@dataclass(frozen=True, kw_only=True)
 class FamilySpec(Spec):
     """How networks are trained and used. `create(setup: Setup)` returns a `Family`."""
 
@@ -295,8 +307,10 @@ class FamilySpec(Spec):
     networks: tuple[str, ...] = ()  # the names that a model's `build` must return
     reconstructs: bool = False  # its models map images to images
     bounds: bool = False  # it is a `LikelihoodFamily`: its models bound the likelihood of images
+    exact: bool = False  # it is an `ExactLikelihoodFamily`: its models compute the likelihood of images
     averaged: tuple[str, ...] = ()  # the networks that generate images, which an EMA averages; empty: all
     dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout applies to; empty: all
+    samplers: tuple[SamplerSpec, ...] = ()  # it is a `SamplerFamily`: further ways of drawing images
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
     # Of 'discriminator_steps' and 'augment_discriminator', those that it uses, so that a cell notes a setting that does
     # nothing; None: unknown
@@ -305,6 +319,12 @@ class FamilySpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("create")
+        samplers = self.samplers
+        well_formed = isinstance(samplers, list | tuple) and all(isinstance(one, SamplerSpec) for one in samplers)
+        self._require(well_formed, f"samplers must be a tuple of genbench.SamplerSpec, not {samplers!r}.")
+        object.__setattr__(self, "samplers", tuple(samplers))
+        names = [sampler.name for sampler in samplers]
+        self._require(len(set(names)) == len(names), f"two samplers have the same name: {', '.join(names)}.")
         for field_name in ("networks", "averaged", "dropout", *(() if self.uses is None else ("uses",))):
             object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
         for name in self.uses or ():
@@ -312,6 +332,7 @@ class FamilySpec(Spec):
                 name in FAMILY_FIELDS,
                 f"uses names '{name}', which is not one of {', '.join(FAMILY_FIELDS)}.{near_miss(name, FAMILY_FIELDS)}",
             )
+        self._require(not (self.bounds and self.exact), "a likelihood is either bounded (bounds) or exact, not both.")
         self._require_restrictions()
 
 
@@ -328,7 +349,7 @@ class MetricSpec(Spec):
     needs_reconstruction: bool = False  # measured only for families that reconstruct
     needs_pictures: bool = False  # not measured on datasets of points
     needs_modes: bool = False  # measured only on datasets with modes
-    needs_bound: bool = False  # measured only for families that bound a likelihood; selected by `--metrics likelihood`
+    needs_bound: bool = False  # measured only for families with a likelihood; selected by `--metrics likelihood`
     needs_factors: bool = False  # measured only on datasets with known factors of variation
     default: bool = True  # measured if --metrics is not given
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args, runtime_checkable
 
 from genbench.api.options import OptionValue
+from genbench.errors import SpecError, near_miss
 
 if TYPE_CHECKING:
     import torch
@@ -109,6 +110,22 @@ class CheckedFamily(Family, Protocol):
 
 
 @dataclass(frozen=True)
+class Sampler:
+    """A sampler that the family declares, as a user chose it."""
+
+    name: str
+    options: Any  # an instance of its options dataclass; None if it has none
+
+
+@runtime_checkable
+class SamplerFamily(Family, Protocol):
+    """A family with several ways of drawing images from the same weights, which its spec declares as `samplers`."""
+
+    def sample_with(self, sampler: Sampler, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return `count` images drawn by this sampler, as `sample` does."""
+
+
+@dataclass(frozen=True)
 class LikelihoodBound:
     """A bound on the likelihood of B images, from K latents each; in nats, sums over pixels and latents."""
 
@@ -131,11 +148,59 @@ class LikelihoodFamily(Family, Protocol):
 
 
 @dataclass(frozen=True)
+class LogLikelihood:
+    """The log-likelihood of B images, or a bound on it, from K draws each; in nats, sums over pixels."""
+
+    log_weights: Tensor  # (K, B): log p(x), or log weights whose mean over K is a lower bound on it
+    likelihood: Likelihood
+    exact: bool  # each row is log p(x) itself
+
+
+@runtime_checkable
+class ExactLikelihoodFamily(Family, Protocol):
+    """A family whose models compute the likelihood of an image, such as flows and autoregressive models."""
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """The kind of likelihood; None if this model or loss has none. It is not a 'cross-entropy'."""
+
+    def log_likelihood(self, images: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return log P(x), (B,), of images (B, …) in the model's value range; called in inference mode.
+
+        In nats, sums over pixels. Of the kind 'dequantised' it is log p(x + u) + D log w of D values whose levels are w
+        apart, with noise u in (-w/2, w/2) drawn from `rng`; it is called several times, each with new noise.
+        """
+
+
+LikelihoodKind: TypeAlias = Literal["discrete", "dequantised", "density", "cross-entropy"]
+
+
+@dataclass(frozen=True)
 class Likelihood:
-    """What log p(x|z) means."""
+    """What log p(x|z), or log p(x) of a model without latents, means. Raises `SpecError` for an unknown kind.
+
+    - 'discrete': the probability of one of 256 levels
+    - 'dequantised': the density of a level with uniform noise, times the width of the level; its mean over the noise is
+      a lower bound on the probability of the level (Theis et al. 2016, arXiv:1511.01844, section 3.1)
+    - 'density': a density over real values
+    - 'cross-entropy': of grey pixels, which is not a likelihood
+    """
 
     name: str  # such as 'gaussian'
-    kind: Literal["discrete", "density", "cross-entropy"]  # 256 levels; real values; of grey pixels, not a likelihood
+    kind: LikelihoodKind
+
+    def __post_init__(self) -> None:
+        kinds = get_args(LikelihoodKind)
+        if self.kind not in kinds:
+            raise SpecError(
+                f"Likelihood '{self.name}' has the unknown kind {self.kind!r}.{near_miss(str(self.kind), kinds)}",
+                f"Kinds are {', '.join(kinds)}.",
+            )
+
+    @property
+    def of_levels(self) -> bool:
+        """Whether it is the likelihood of 256 levels: these compare, whatever their form, and have bits per value."""
+        return self.kind in ("discrete", "dequantised")
 
 
 @dataclass(frozen=True)

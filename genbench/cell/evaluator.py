@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,22 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable
+from genbench.api.options import OptionValue
 from genbench.api.specs import DatasetSpec
+from genbench.api.training import Sampler
 from genbench.data.loading import LoadedData
 from genbench.measure.matmul_precision import tf32
+from genbench.measure.user_frame import error_location
 from genbench.metrics.diversity import pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation, measure_each
 from genbench.metrics.memorisation import closest_pairs
+from genbench.metrics.returned_values import failure
+from genbench.plan.samplers import samplers_of
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.feature_metrics import PREFIXES
 from genbench.process.messages import Measured
-from genbench.results.schema import Best, CellIdentity, EvaluationPoint
-from genbench.sampling.likelihood import likelihood_bounds
+from genbench.results.schema import Best, CellIdentity, ChosenSampler, EvaluationPoint
+from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
@@ -67,12 +72,40 @@ class Evaluator:
         """Draw the samples for the metrics."""
         return draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples)
 
-    def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
-        """Measure the planned metrics; what they need about the training data is computed only once."""
-        bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
+    def measure_sampler(self, chosen: ChosenSampler) -> tuple[list[Estimate], list[Unavailable], float | None]:
+        """Draw with another sampler and measure the metrics of samples; return samples per second too.
+
+        The estimates are named after metric and sampler, whose options are part of their protocols. A sampler that
+        fails costs only its own values.
+        """
+        specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
+        specs = [spec for spec in specs if not spec.needs_bound and not spec.needs_reconstruction]
+        declared = samplers_of(self.built.family_spec)[chosen.name]
+        sampler = Sampler(chosen.name, declared.make_options(chosen.options))
+        try:
+            drawn = draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples, False, sampler)
+        except Exception as error:
+            said = f"the sampler '{chosen.name}' of the family '{self.built.family_spec.name}' failed: {failure(error)}"
+            said += error_location(error)
+            return [], [Unavailable(named_by_sampler(spec.name, chosen.label), said) for spec in specs], None
         if self._evaluation is None:
             self._evaluation = self._new_evaluation(drawn)
-        self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
+        evaluation = self._evaluation.with_samples(drawn.samples)
+        with tf32(False):
+            results = [found for _, each in measure_each(specs, evaluation, False) for found in each]
+        named = [replace(found, metric=named_by_sampler(found.metric, chosen.label)) for found in results]
+        settings = {"sampler": chosen.name, **{key: _plain(value) for key, value in chosen.options.items()}}
+        estimates = [replace(one, protocol={**one.protocol, **settings}) for one in named if isinstance(one, Estimate)]
+        return estimates, [one for one in named if isinstance(one, Unavailable)], drawn.per_second
+
+    def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
+        """Measure the planned metrics; what they need about the training data is computed only once."""
+        model = self.built, self.data, self.identity.seed, self.device
+        if self._evaluation is None:
+            self._evaluation = self._new_evaluation(drawn)
+        self._evaluation = self._evaluation.with_samples(
+            drawn.samples, drawn.reconstructions, likelihood_bounds(*model), exact_likelihoods(*model)
+        )
         specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
         with tf32(False):  # metrics do not depend on the precision of training
             results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)
@@ -195,6 +228,15 @@ class Evaluator:
             factors=self.data.factors,
             data=self.data.for_extractors(dataset.name),
         )
+
+
+def named_by_sampler(metric: str, label: str) -> str:
+    """Return the name of a metric of samples that a further sampler drew."""
+    return f"{metric} by {label}"
+
+
+def _plain(value: OptionValue) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _is_better(found: Estimate, best: Best) -> bool:

@@ -102,6 +102,13 @@ class SamplesRecord:
 
 
 @dataclass(frozen=True)
+class SamplerSpeedRecord:
+    """Samples per second of the further samplers, by label."""
+
+    sampler_speeds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class EvaluationRecord:
     """The metrics at the end of training."""
 
@@ -119,6 +126,7 @@ StageRecord: TypeAlias = (
     | InterferenceRecord
     | TrainedRecord
     | SamplesRecord
+    | SamplerSpeedRecord
     | EvaluationRecord
     | CounterRecord
 )

@@ -10,6 +10,7 @@ from genbench.api.shape_rule import shapes_in_words
 from genbench.api.specs import (
     ConfigurableSpec,
     DatasetSpec,
+    FamilySpec,
     LossSpec,
     MetricSpec,
     ModelSpec,
@@ -69,6 +70,10 @@ def _describe_spec(spec: Any) -> list[str]:
         lines.append(f"latent_dim: {given}")
     elif isinstance(spec, LossSpec):
         lines += [f"family {spec.family}", spec.formula, spec.source]
+    elif isinstance(spec, FamilySpec):
+        for sampler in spec.samplers:
+            lines.append(f"sampler {sampler.name}: {sampler.summary}")
+            lines += [f"  {option.name}: {option.describe()}" for option in sampler.option_schema]
     elif isinstance(spec, DatasetSpec):
         lines += [f"{'×'.join(map(str, spec.image_shape))}", spec.licence, spec.source]
     elif isinstance(spec, MetricSpec):

@@ -46,6 +46,11 @@ CHANGED_BY_RESUME = (  # not part of the plan
     metavar="A,B,…",
     help="Metrics; 'fd': all distances that need no download; 'none'. [default: all default metrics]",
 )
+@click.option(
+    "--samplers",
+    metavar="A,B:OPTION=VALUE,…",
+    help="Also measure the cells with these samplers of their families. [default: only each family's own]",
+)
 @target_option("Without --evaluate-every, the metric is evaluated every twentieth of the budget.")
 @click.option(
     "--reporters", metavar="A,B,…", help="Trackers to report to; see `genbench list reporters`. [default: none]"

@@ -23,7 +23,7 @@ from genbench.api.evaluation import (
 )
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
-from genbench.api.training import Likelihood, LikelihoodBound
+from genbench.api.training import Likelihood, LikelihoodBound, LogLikelihood
 from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, load_extractor, reproducible
 from genbench.features.feature_cache import FeatureStore
@@ -34,6 +34,7 @@ from genbench.seeds import seeded_generator
 
 _CHUNK = 4096  # feature vectors passed to a classifier's head at a time
 Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> bounds on `count` held-out images, or on all
+Likelihoods = Callable[[int, int | None], LogLikelihood]  # the same for a model that computes its likelihood
 
 
 class CellEvaluation:
@@ -58,12 +59,13 @@ class CellEvaluation:
         factors: Mapping[str, Tensor] | None = None,
         data: ExtractorData | None = None,
         bounds: tuple[Likelihood, Bounds] | None = None,
+        likelihoods: Likelihoods | None = None,
     ) -> None:
         """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1].
 
         `mode_of` is the dataset's; it receives a whole set at once, on the device. `data` is for extractors that are
-        trained on it, and says where their features of it are cached. `bounds` computes the likelihood of held-out
-        images under the model that drew the samples.
+        trained on it, and says where their features of it are cached. `bounds` bounds the likelihood of held-out images
+        under the model that drew the samples, `likelihoods` computes it.
         """
         self.samples = samples
         self.train = train
@@ -84,14 +86,17 @@ class CellEvaluation:
         self._data = data
         self._bounds = bounds
         self._bound: dict[tuple[int, int | None], LikelihoodBound] = {}
+        self._likelihoods = likelihoods
+        self._log_likelihood: dict[tuple[int, int | None], LogLikelihood] = {}
 
     def with_samples(
         self,
         samples: Images,
         reconstructions: tuple[Tensor, Tensor] | None = None,
         bounds: tuple[Likelihood, Bounds] | None = None,
+        likelihoods: Likelihoods | None = None,
     ) -> CellEvaluation:
-        """Return the evaluation with other samples, and the reconstructions and bounds of the model that drew them.
+        """Return the evaluation with other samples, and reconstructions and likelihoods of the model that drew them.
 
         The extractors and everything computed from the data stay loaded.
         """
@@ -102,7 +107,8 @@ class CellEvaluation:
         other._statistics = {key: found for key, found in self._statistics.items() if key[1] != "samples"}
         other._logits = {key: found for key, found in self._logits.items() if key[1] != "samples"}
         other._modes = {images: found for images, found in self._modes.items() if images != "samples"}
-        other._bound = {}  # those of the previous weights
+        other._likelihoods = likelihoods
+        other._bound, other._log_likelihood = {}, {}  # those of the previous weights
         return other
 
     def extractor(self, name: str) -> Extractor:
@@ -179,7 +185,7 @@ class CellEvaluation:
 
     @property
     def likelihood(self) -> Likelihood | None:
-        """The likelihood of the model that drew the samples, or None if it has none."""
+        """The likelihood that the model that drew the samples bounds, or None if it bounds none."""
         return None if self._bounds is None else self._bounds[0]
 
     def bound(self, draws: int, count: int | None = None) -> LikelihoodBound | None:
@@ -190,6 +196,15 @@ class CellEvaluation:
         if key not in self._bound:
             self._bound[key] = self._bounds[1](draws, count)
         return self._bound[key]
+
+    def log_likelihood(self, draws: int, count: int | None = None) -> LogLikelihood | None:
+        """Return the log-likelihood of the same images, or the bound on it; computed once."""
+        bound, key = self.bound(draws, count), (draws, count)
+        if bound is not None and self.likelihood is not None:
+            return LogLikelihood(bound.log_weights, self.likelihood, exact=False)
+        if self._likelihoods is not None and key not in self._log_likelihood:
+            self._log_likelihood[key] = self._likelihoods(draws, count)
+        return self._log_likelihood.get(key)
 
     def modes(self, images: SetName) -> Tensor | None:
         """Return each image's mode, int64 (N,) on the CPU (-1 for none), or None if the dataset has no modes.

@@ -71,7 +71,10 @@ def _checked(spec: MetricSpec, found: object) -> Estimate | Unavailable:
         if number is not None and not isinstance(number, int | float):
             return Unavailable(name, f"{plugin}: an error, bias or null is a {type(number).__name__}, not a float.")
     error, debiased, null = (None if number is None else _as_float(number) for number in optional)
-    return Estimate(metric, value, error, found.n, found.direction, protocol, debiased, null)
+    if not isinstance(found.remark, str):
+        return Unavailable(name, f"{plugin}: its remark is a {type(found.remark).__name__}, not a text.")
+    remark = plain_text(found.remark)
+    return Estimate(metric, value, error, found.n, found.direction, protocol, debiased, null, remark)
 
 
 def _as_float(number: float) -> float | None:

@@ -44,6 +44,6 @@ def applicable_metrics(
         if (family.reconstructs or not spec.needs_reconstruction)
         and (not dataset.points or not spec.needs_pictures)
         and (dataset.modes is not None or not spec.needs_modes)
-        and (family.bounds or not spec.needs_bound)
+        and (family.bounds or family.exact or not spec.needs_bound)
         and (dataset.factors or not spec.needs_factors)
     )

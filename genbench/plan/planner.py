@@ -24,6 +24,7 @@ from genbench.plan.process_counts import require_divisible_batch
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
+from genbench.plan.samplers import check_samplers, choose_samplers
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, merged, own_settings, recipe_settings
 from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
@@ -78,6 +79,8 @@ class Planner:
         self.targets = make_targets(request.target, [metric.name for metric in self.metrics], self.directions)
         self.variants = _variants(request)
         self._check_settings()
+        families = {model.spec.family for model in models} & {*catalogue.families}
+        check_samplers(request.samplers, [catalogue.families[name].spec for name in sorted(families)])
 
     def plan(self) -> Plan:
         """Return the plan; raise `UsageError` if no cell is possible."""
@@ -157,6 +160,7 @@ class Planner:
             variant=variant.name,
             reason=reason,
             synthetic_data=dataset.spec.synthetic,
+            samplers=choose_samplers(self.request.samplers, family.spec) if family and metrics else [],
         )
 
     def _recipe(self, model: ModelSpec, loss: LossSpec, variant: _Variant, measured: Sequence[str]) -> Recipe:

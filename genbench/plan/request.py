@@ -38,6 +38,7 @@ class Request:
     precision: tuple[str, ...] = ()  # one cell for each; empty: as in the recipe
     nproc: tuple[int, ...] = ()  # one cell for each; empty: as in the recipe
     metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
+    samplers: tuple[str, ...] = ()  # NAME:option=value:…, in addition to each family's own way of drawing images
     target: tuple[tuple[str, float], ...] = ()  # metrics and the values to reach
     device: str = "auto"
     profile: str = "quick"
@@ -55,7 +56,7 @@ class Request:
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name or kind:name -> option -> value
 
 
-_LISTS = ("models", "losses", "datasets", "metrics", "plugins", "reporters")
+_LISTS = ("models", "losses", "datasets", "metrics", "samplers", "plugins", "reporters")
 _NUMBERS = ("timeout", "memory_limit", "threads")
 _KEYS = (
     *_LISTS,

@@ -19,7 +19,7 @@ from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity
 from genbench.results.store import RunContents
 
-_SHOWN_ELSEWHERE = ("name", "summary", "options", "plugin", "kind", "parameters", "results")
+_SHOWN_ELSEWHERE = ("name", "summary", "options", "plugin", "kind", "parameters", "results", "samplers")
 
 
 def describe_entry(entry: Entry[Any]) -> dict[str, Any]:
@@ -32,6 +32,11 @@ def describe_entry(entry: Entry[Any]) -> dict[str, Any]:
     }
     if isinstance(spec, ConfigurableSpec):
         data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]
+    if "samplers" in data:
+        data["samplers"] = [
+            {"name": one.name, "summary": one.summary, "options": list(map(dataclasses.asdict, one.option_schema))}
+            for one in spec.samplers
+        ]
     plugin = entry.plugin
     data["plugin"] = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
     return data
@@ -88,6 +93,11 @@ def text_of(kind: Kind, described: Mapping[str, Any]) -> str:
     if described.get("options"):
         lines.append("  options")
         lines += [f"    {option['name']}: {Option(**option).describe()}" for option in described["options"]]
+    if described.get("samplers"):
+        lines.append("  samplers")
+        for sampler in described["samplers"]:
+            lines.append(f"    {sampler['name']}: {sampler['summary']}")
+            lines += [f"      {option['name']}: {Option(**option).describe()}" for option in sampler["options"]]
     if "parameters" in described:
         lines.append("  parameters, with default options")
         lines += [f"    {line}" for line in _parameters(described["parameters"])]

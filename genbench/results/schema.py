@@ -402,6 +402,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     samples_per_second: Annotated[
         float | None, Meta(description="generated images per second, median over batches")
     ] = None
+    sampler_speeds: Annotated[
+        dict[str, float], Meta(description="the same for each further sampler, by its label")
+    ] = {}
     energy: Energy | None = None
     sampling: Annotated[
         dict[str, str], Meta(description="which weights were sampled, and the statistics of batch norm")
@@ -450,6 +453,14 @@ class PlannedReference(Record, frozen=True, kw_only=True):
     samples: int
 
 
+class ChosenSampler(Record, frozen=True, kw_only=True):
+    """A way of drawing images from a trained cell, in addition to its family's own."""
+
+    label: Annotated[str, Meta(description="its name and changed options; follows the names of metrics")]
+    name: str
+    options: Annotated[dict[str, OptionValue], Meta(description="the value of every option")]
+
+
 class PlannedCell(Record, frozen=True, kw_only=True):
     """A requested cell; with a `reason`, it is infeasible and will be recorded as skipped."""
 
@@ -458,6 +469,7 @@ class PlannedCell(Record, frozen=True, kw_only=True):
     variant: Annotated[str, Meta(description="the plan's name for its recipe, or empty; not part of the identity")] = ""
     reason: str = ""
     synthetic_data: bool = False
+    samplers: Annotated[list[ChosenSampler], Meta(description="not part of the identity of the training")] = []
 
 
 class Rendezvous(Record, frozen=True, kw_only=True):

@@ -36,7 +36,14 @@ from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
 from genbench.train.exchanges import create_family, create_loss, family_phases, with_checked_objectives
 from genbench.train.loss_functions import make_replaceable
-from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases, loss_module
+from genbench.train.network_checks import (
+    LOSS_NETWORK,
+    build_networks,
+    check_likelihood,
+    check_output,
+    check_phases,
+    loss_module,
+)
 from genbench.train.optimizers import make_optimizers
 from genbench.train.phase_recipe import changed_settings
 from genbench.train.process_group import World
@@ -148,6 +155,7 @@ def build_cell(
     )
     with _put_back(f"creating the family '{family_spec.name}'", notes):
         family = create_family(family_spec, setup)
+    check_likelihood(family, family_spec)
     check_output(family, model, identity, data, device, networks)
     phases = family_phases(family, family_spec)
     check_phases(phases, networks, family_spec)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from genbench.api.specs import FamilySpec, LossSpec, ModelSpec, Setup, resolve
 from genbench.api.training import AdversarialLoss, Family, Objective, Phase, VariationalLoss
 from genbench.errors import SpecError
+from genbench.measure.user_frame import error_location
 from genbench.plugins.calls import PluginFunction, describe
 from genbench.train.network_checks import network_fault
 
@@ -59,6 +60,7 @@ class CheckedFunction:
 def create_loss(spec: LossSpec, options: Mapping[str, Any]) -> Any:
     """Create a loss; raise `SpecError` if it is not what its family needs, or a function of it is none."""
     create = PluginFunction(f"loss '{spec.name}'", "create(options)", resolve(spec.create))
+    create = replace(create, explain=functools.partial(_located, create))
     loss = create(spec.make_options(options))
     expected = _LOSS_TYPES.get(spec.family)
     if expected is not None and not isinstance(loss, expected):
@@ -70,6 +72,13 @@ def create_loss(spec: LossSpec, options: Mapping[str, Any]) -> Any:
     if dataclasses.is_dataclass(loss) and module is not None and not isinstance(module, nn.Module):
         raise create.error(f"set module to {describe(module)}", "It must be a torch.nn.Module, or None.")
     return loss
+
+
+def _located(create: PluginFunction, error: Exception) -> SpecError | None:
+    """Return an error of one of genbench's own records with the loss, and the line where the author makes it."""
+    if not isinstance(error, SpecError):
+        return None
+    return SpecError(f"{create.owner.capitalize()}: {create.title}{error_location(error)}: {error.cause}", error.cure)
 
 
 def _require_functions(loss: AdversarialLoss | VariationalLoss, create: PluginFunction) -> None:
@@ -93,7 +102,13 @@ def create_family(spec: FamilySpec, setup: Setup) -> Family:
     """Create a family; raise `SpecError` if it lacks one of the methods that its spec promises."""
     create = PluginFunction(f"family '{spec.name}'", "create(setup)", resolve(spec.create))
     family = create(setup)
-    needed = ["phases", "sample", *(["reconstruct"] if spec.reconstructs else []), *(["bound"] if spec.bounds else [])]
+    needed = [
+        "phases",
+        "sample",
+        *(["reconstruct"] if spec.reconstructs else []),
+        *(["bound"] if spec.bounds else []),
+        *(["sample_with"] if spec.samplers else []),
+    ]
     for name in needed:
         method = getattr(family, name, None)
         if not callable(method):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,14 +18,16 @@ from genbench.api.specs import (
     ModelSpec,
     resolve,
 )
-from genbench.api.training import AdversarialLoss, CheckedFamily, Family, Phase, VariationalLoss
+from genbench.api.training import AdversarialLoss, CheckedFamily, Family, Likelihood, Phase, VariationalLoss
 from genbench.data.loading import LoadedData
 from genbench.errors import NetworkError, SpecError
+from genbench.measure.user_frame import error_location
 from genbench.plugins.calls import PluginFunction, add_origin, defined_at, describe, module_not_entered, modules_in
 from genbench.results.schema import CellIdentity
 from genbench.seeds import seeded_generator
 from genbench.train.player import check_joint_phases
 
+RANGE_SLACK = {"fp32": 1e-3, "tf32": 2e-3, "bf16": 2**-7}  # of the value range, by which images may lie outside
 LOSS_NETWORK = "loss"  # the module of a loss that has one
 
 
@@ -141,6 +144,33 @@ def sample_function(family: Family, model: ModelSpec, networks: Mapping[str, nn.
     return PluginFunction(f"family '{model.family}'", "sample(count, rng, labels)", family.sample, explain=explain)
 
 
+def missing_methods(family: Family, spec: FamilySpec) -> list[str]:
+    """Return what a family with a likelihood lacks, without evaluating its properties."""
+    needed = ["likelihood", "log_likelihood"] if spec.exact else ["likelihood", "bound"] if spec.bounds else []
+    return [name for name in needed if inspect.getattr_static(family, name, None) is None]
+
+
+def check_likelihood(family: Family, spec: FamilySpec) -> None:
+    """Raise `SpecError` if a family's `likelihood` is not what its spec declares."""
+    where, missing = f"the family '{spec.name}'", missing_methods(family, spec)
+    if spec.exact and missing:
+        raise SpecError(
+            f"The spec of {where} says exact=True, but {type(family).__name__} has no `{missing[0]}`.",
+            "See `ExactLikelihoodFamily` in docs/reference.md.",
+        )
+    try:
+        found: object = getattr(family, "likelihood", None) if spec.bounds or spec.exact else None
+    except SpecError as error:
+        raise SpecError(f"`likelihood` of {where}{error_location(error)}: {error.cause}", error.cure) from error
+    if found is not None and not isinstance(found, Likelihood):
+        raise SpecError(f"`likelihood` of {where} is {found!r}, not a genbench.Likelihood or None.")
+    if found is not None and spec.exact and found.kind == "cross-entropy":
+        raise SpecError(
+            f"`likelihood` of {where} is a cross-entropy, which is not a likelihood and never exact.",
+            "Declare the kind 'discrete', 'dequantised' or 'density', or return None.",
+        )
+
+
 def check_output(
     family: Family,
     model: ModelSpec,
@@ -169,19 +199,33 @@ def check_output(
         )
     if images.device.type != device.type:
         raise sample.error(f"returned images on {images.device}", f"Generate them on {device}: use setup.device.")
-    low, high = model.value_range
-    least, greatest = float(images.min()), float(images.max())
-    slack = 1e-3 * (high - low)
-    if least < low - slack or greatest > high + slack:
-        raise SpecError(
-            f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but generates values from {least:.3g} "
-            f"to {greatest:.3g}{place}.",
-            "End the network with an activation of that range, or declare its actual range.",
-        )
+    require_range(model, float(images.min()), float(images.max()))
     if isinstance(family, CheckedFamily):
         check = replace(sample, title="check_networks(images, labels)", function=family.check_networks)
         with evaluating(networks), torch.inference_mode():
             check(images, labels)
+
+
+def require_range(
+    model: ModelSpec, least: float, greatest: float, what: str = "generates", precision: str = "fp32"
+) -> None:
+    """Raise `SpecError` if values of images lie outside of the declared range by more than rounding; NaN passes.
+
+    Args:
+        model: whose range is declared.
+        least: of the values.
+        greatest: of the values.
+        what: what the model does, in the third person.
+        precision: in which the images were computed; a bfloat16 has 8 significant bits.
+    """
+    low, high = model.value_range
+    slack = RANGE_SLACK[precision] * (high - low)
+    if least < low - slack or greatest > high + slack:
+        raise SpecError(
+            f"Model '{model.name}' declares value_range ({low:g}, {high:g}) but {what} values from {least:.3g} "
+            f"to {greatest:.3g}{defined_at(resolve(model.build))}.",
+            "End the network with an activation of that range, or declare its actual range.",
+        )
 
 
 @contextmanager

@@ -432,6 +432,7 @@ def estimate(**changes: Any) -> Any:
         (estimate(metric="m" * 300), "its name is not a text of 1 to 200 characters"),
         (estimate(metric=None), "its name is not a text"),
         (estimate(direction="up"), "'up' is better"),
+        (estimate(remark=3), "its remark is a int, not a text"),
     ],
 )
 def test_what_cannot_be_stored_costs_only_its_metric(wrong: Any, named: str) -> None:

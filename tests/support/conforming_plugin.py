@@ -84,6 +84,11 @@ def create_laplace(options):
     return genbench.VariationalLoss(objective, nll=nll, likelihood=genbench.Likelihood("laplace", "density"))
 
 
+@dataclass(frozen=True)
+class Narrow:
+    psi: float = genbench.option(0.5, "factor of the latents", minimum=0)
+
+
 class Duel:
     """Adversarial training, implemented as a family of its own."""
 
@@ -112,6 +117,10 @@ class Duel:
     def sample(self, count, rng, labels=None):
         return self.generator(torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device))
 
+    def sample_with(self, sampler, count, rng, labels=None):
+        latents = torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device)
+        return self.generator(sampler.options.psi * latents)
+
     def reconstruct(self, images, labels=None):
         return images.flip(3)
 
@@ -133,6 +142,99 @@ class JointDuel(Duel):
 
     def make(self, batch):
         return genbench.Objective(self.setup.loss(batch.shared["logits"]), {})
+
+
+class Coder:
+    """A variational family of its own: a bound on the probability of levels."""
+
+    likelihood = genbench.Likelihood("rounded", "discrete")
+
+    def __init__(self, setup):
+        self.setup = setup
+        self.encoder, self.decoder = setup.networks["encoder"], setup.networks["decoder"]
+
+    def phases(self):
+        return [genbench.Phase("code", ("encoder", "decoder"), self.objective)]
+
+    def objective(self, batch):
+        bound = self.bound(batch.images, 1, batch.rng)
+        return genbench.Objective((bound.distortion + bound.rate).mean(), {"rate": bound.rate.mean()})
+
+    def bound(self, images, draws, rng, labels=None):
+        mean, log_variance = self.encoder(images).chunk(2, 1)
+        noise = torch.randn((len(images), draws, mean.shape[1]), generator=rng, device=images.device).transpose(0, 1)
+        latents = mean + (log_variance / 2).exp() * noise
+        log_ratio = 0.5 * (noise.square() + log_variance - latents.square()).sum(2)
+        rate = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+        decoded = self.decoder(latents.flatten(0, 1)).sigmoid()
+        distortion = self.nll(images.repeat(draws, 1, 1, 1), decoded).view(draws, -1)
+        return genbench.LikelihoodBound(log_ratio - distortion, distortion.mean(0), rate, mean)
+
+    def nll(self, images, decoded):  # the probability of a level falls with its squared distance from the mean
+        levels = torch.linspace(0, 1, 256, device=images.device)
+        sums = (-20 * (levels - decoded[..., None]).square()).logsumexp(-1)
+        return (20 * (images - decoded).square() + sums).sum((1, 2, 3))
+
+    def sample(self, count, rng, labels=None):
+        latents = torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device)
+        return self.decoder(latents).sigmoid()
+
+    def reconstruct(self, images, labels=None):
+        raise NotImplementedError
+
+
+class Scaling(nn.Module):
+    """The smallest flow: a scale and a shift for each value."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        self.log_scale, self.shift = (nn.Parameter(0.1 * torch.randn(image_shape)) for _ in range(2))
+
+    def forward(self, values):
+        return (values - self.shift) * self.log_scale.exp(), self.log_scale.sum()
+
+    def inverse(self, noise):
+        return noise * (-self.log_scale).exp() + self.shift
+
+
+class Meter:
+    """A family that computes the likelihood of dequantised images."""
+
+    likelihood = genbench.Likelihood("scaling", "dequantised")
+
+    def __init__(self, setup):
+        self.setup, self.flow = setup, setup.networks["flow"]
+
+    def phases(self):
+        return [genbench.Phase("flow", ("flow",), self.objective)]
+
+    def objective(self, batch):
+        return genbench.Objective(-self.log_likelihood(batch.images, batch.rng).mean(), {})
+
+    def log_likelihood(self, images, rng, labels=None):
+        noise = torch.rand(images.shape, generator=rng, device=images.device)
+        logits = (0.05 + 0.9 * (255 * images + noise) / 256).logit()
+        slopes = math.log(0.9) - nn.functional.logsigmoid(logits) - nn.functional.logsigmoid(-logits) - math.log(256)
+        found, log_det = self.flow(logits)
+        log_density = -0.5 * found.square() - 0.5 * math.log(2 * math.pi)
+        return (log_density + slopes).sum((1, 2, 3)) + log_det
+
+    def sample(self, count, rng, labels=None):
+        noise = torch.randn((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
+        return ((self.flow.inverse(noise).sigmoid() - 0.05) / 0.9).clamp(0, 1)
+
+    def reconstruct(self, images, labels=None):
+        raise NotImplementedError
+
+
+def build_coder(image_shape, latent_dim, num_classes, options):
+    values = math.prod(image_shape)
+    decoder = nn.Sequential(nn.Linear(latent_dim, values), nn.Unflatten(1, image_shape))
+    return {"encoder": nn.Sequential(nn.Flatten(), nn.Linear(values, 2 * latent_dim)), "decoder": decoder}
+
+
+def build_flow(image_shape, latent_dim, num_classes, options):
+    return {"flow": Scaling(image_shape)}
 
 
 def load(options, cache):
@@ -178,6 +280,7 @@ def genbench_families():
         averaged=("generator",),
         reconstructs=True,
         uses=(),
+        samplers=(genbench.SamplerSpec(name="narrow", summary="latents near 0", options=Narrow),),
     )
     yield genbench.FamilySpec(
         name="joint-duel",
@@ -186,6 +289,10 @@ def genbench_families():
         networks=("generator", "discriminator"),
         averaged=("generator",),
     )
+    yield genbench.FamilySpec(
+        name="coder", summary="codes levels", create=Coder, networks=("encoder", "decoder"), bounds=True
+    )
+    yield genbench.FamilySpec(name="meter", summary="measures levels", create=Meter, networks=("flow",), exact=True)
 
 
 @genbench.hookimpl
@@ -207,6 +314,13 @@ def genbench_models():
     )
     yield genbench.ModelSpec(
         name="joint-dueller", summary="in one pass", family="joint-duel", build=build, default_loss="joint", **SMALL
+    )
+    coding = {**SMALL, "value_range": (0, 1), "options": None}
+    yield genbench.ModelSpec(
+        name="coded", summary="linear", family="coder", build=build_coder, default_loss="own", **coding
+    )
+    yield genbench.ModelSpec(
+        name="metered", summary="affine", family="meter", build=build_flow, default_loss="own-too", **coding
     )
 
 
@@ -232,6 +346,11 @@ def genbench_losses():
         create=lambda options: lambda logits: softplus(-logits).mean(),
         formula="E softplus(-D(x))",
     )
+
+    for name, family in (("own", "coder"), ("own-too", "meter")):
+        yield genbench.LossSpec(
+            name=name, summary="the family's", family=family, create=lambda options: None, formula="-log p"
+        )
 
 
 @genbench.hookimpl

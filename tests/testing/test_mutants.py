@@ -22,13 +22,9 @@ CONFORMING = (Path(__file__).parents[1] / "support" / "conforming_plugin.py").re
 SUBJECTS: list[tuple[Kind, str]] = [
     *(("models", name) for name in ("tiny", "labelled", "dueller")),
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
-    *(
-        ("families", "duel"),
-        ("families", "joint-duel"),
-        ("datasets", "dots"),
-        ("metrics", "brightness"),
-        ("extractors", "rows"),
-    ),
+    *(("models", "coded"), ("models", "metered"), ("families", "coder"), ("families", "meter")),
+    *(("families", "duel"), ("families", "joint-duel"), ("datasets", "dots"), ("metrics", "brightness")),
+    ("extractors", "rows"),
 ]
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
@@ -59,6 +55,19 @@ def in_discriminator(line: str) -> Mutant:
 
 def in_reporter(old: str, new: str) -> Mutant:
     return Mutant(old, new, "reporters", "diary")
+
+
+NARROW = "self.generator(sampler.options.psi * latents)"
+LOG_P = "(log_density + slopes).sum((1, 2, 3)) + log_det"
+MEASURED = f"return {LOG_P}"
+
+
+def in_coder(old: str, new: str) -> Mutant:
+    return Mutant(old, new, "families", "coder")
+
+
+def in_meter(old: str, new: str) -> Mutant:
+    return Mutant(old, new, "families", "meter")
 
 
 def when_created(*lines: str) -> Mutant:
@@ -224,6 +233,42 @@ MUTANTS: dict[str, list[Mutant]] = {
     "nll-normalised": [
         Mutant(" - math.log(5)", "", "losses", "laplace"),
         Mutant('"laplace", "density"', '"laplace", "discrete"', "losses", "laplace"),
+    ],
+    "samplers": [
+        Mutant(NARROW, wrong, "families", "duel")
+        for wrong in (
+            "self.generator(latents)[:1]",
+            "(self.generator(latents) > 0)",
+            "3 * self.generator(latents)",
+            "self.generator(latents) / 0",
+            "self.generator(latents + torch.rand(()))",
+            "None",
+        )
+    ],
+    "likelihood-contract": [
+        in_coder("distortion.mean(0), rate, mean)", "distortion, rate, mean)"),
+        in_coder("log_ratio - distortion,", "(log_ratio - distortion).T,"),
+        *(
+            in_meter(MEASURED, f"total = {LOG_P}\n        return total if total.requires_grad else {wrong}")
+            for wrong in ("total[:, None]", "total.sum()", "total / 0", "total.long()", "None")
+        ),
+    ],
+    "likelihood-per-image": [
+        in_coder("log_ratio - distortion,", "log_ratio - distortion.mean(1, keepdim=True),"),
+        in_meter("log_det\n\n    def sample", "log_det - images.mean()\n\n    def sample"),
+    ],
+    "likelihood-parts": [
+        in_coder("log_ratio - distortion,", "2 * log_ratio - distortion,"),
+        in_coder("log_ratio - distortion,", "-distortion,"),
+        in_coder("distortion.mean(0), rate, mean)", "distortion.mean(0) / 2, rate, mean)"),
+    ],
+    "likelihood-sign": [
+        in_coder(".sum((1, 2, 3))\n\n    def sample", ".sum((1, 2, 3)) - 9999\n\n    def sample"),
+        in_meter("- math.log(256)", "+ math.log(256)"),
+    ],
+    "likelihood-of-noise": [
+        in_coder("+ sums).sum", "+ sums - 1).sum"),
+        in_meter(" - 0.5 * math.log(2 * math.pi)", ""),
     ],
     "dataset-contract": [
         Mutant("classes=3", "classes=2", "datasets", "dots"),

@@ -47,6 +47,11 @@ class Variational:
                 f"{', without randomness' if self.loss.deterministic else ''}.",
                 "VariationalLoss.samples must be at least 1, and exactly 1 where deterministic is set.",
             )
+        if self.loss.likelihood is not None and self.loss.likelihood.kind == "dequantised":
+            raise genbench.GenbenchError(
+                f"The likelihood '{self.loss.likelihood.name}' is of dequantised images, and `nll` receives no noise.",
+                "Declare 'density', or 'discrete' with the probability of each of the 256 levels.",
+            )
         self.encoder = setup.networks["encoder"]
         self.decoder = setup.networks["decoder"]
         self.conditional = setup.model.conditional

@@ -16,9 +16,8 @@ from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import find_last_layer, saturated_output
 from genbench.testing.subject import BATCH, Subject, rng
 from genbench.train.exchanges import family_phases, require_reconstructions
-from genbench.train.network_checks import sample_function
+from genbench.train.network_checks import RANGE_SLACK, sample_function
 
-SLACK = 1e-3  # share of the range by which images may lie outside, as in a run
 MARGIN = 0.1  # share of the range that may be missing at either end
 
 
@@ -97,7 +96,7 @@ def image_shapes(subject: Subject) -> None:
 def value_range(subject: Subject) -> None:
     """Sample at each shape."""
     low, high = subject.model.value_range
-    slack = SLACK * (high - low)
+    slack = RANGE_SLACK["fp32"] * (high - low)
     for shape in subject.shapes:
         networks = subject.networks(shape)
         for network in networks.values():
