@@ -157,7 +157,7 @@ def test_a_family_that_declares_them_and_cannot_draw_fails_before_it_trains(plug
     other.write_text(plugin.read_text().replace("def sample_with", "def sample_by"), encoding="utf-8")
     ended = run(*TINY, "--plugin", str(other), "--models", "constant", "--metrics", "none", out=tmp_path / "run")
     (cell,) = ended.run_cells
-    assert "declares the sampler 'flat', but Constant has no method `sample_with`" in cell.reason
+    assert "returned an object of the class Constant without a method sample_with" in cell.reason
 
 
 @pytest.mark.parametrize(
