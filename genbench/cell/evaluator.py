@@ -16,10 +16,12 @@ from genbench.api.specs import DatasetSpec
 from genbench.data.loading import LoadedData
 from genbench.measure.matmul_precision import tf32
 from genbench.metrics.diversity import pixel_diversity
-from genbench.metrics.evaluation import CellEvaluation, measure_each
+from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.measuring import measure_each
 from genbench.metrics.memorisation import closest_pairs
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.feature_metrics import PREFIXES
+from genbench.plugins.chosen_metrics import chosen_metrics
+from genbench.plugins.metric_names import with_extractor
 from genbench.process.messages import Measured
 from genbench.results.schema import Best, CellIdentity, EvaluationPoint
 from genbench.sampling.likelihood import likelihood_bounds
@@ -73,9 +75,10 @@ class Evaluator:
         if self._evaluation is None:
             self._evaluation = self._new_evaluation(drawn)
         self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
-        specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
+        identity, known = self.identity, [entry.spec for entry in self.catalogue.metrics.values()]
+        metrics = chosen_metrics(identity.metrics, self.catalogue, identity.metric_options, identity.metric_origins)
         with tf32(False):  # metrics do not depend on the precision of training
-            results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)
+            results = measure_each(metrics, self._evaluation, self.built.family_spec.reconstructs, known)
         alone = {name: each[0] for name, each in results if len(each) == 1}
         self._full_names = {name: found.metric for name, found in alone.items()}
         everything = [found for _, each in results for found in each]
@@ -91,9 +94,8 @@ class Evaluator:
         """
         if self._evaluation is None:
             return None
-        memorisation = PREFIXES["memorisation"]
         for name, entry in self.catalogue.extractors.items():
-            if memorisation.name(entry.spec) in self.identity.metrics:
+            if with_extractor("memorisation", name, entry.spec.metric) in self.identity.metrics:
                 try:
                     samples, train = closest_pairs(self._evaluation, name, count)
                 except (ExtractorUnavailable, ValueError):

@@ -12,8 +12,10 @@ from genbench.api.specs import DatasetSpec
 from genbench.cell.memory_limits import limit_memory
 from genbench.data.loading import LoadedData, load_data
 from genbench.measure.accelerator import select_device
-from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.measuring import measure
 from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.chosen_metrics import chosen_metrics
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.process.worker_channel import WorkerChannel
@@ -72,6 +74,8 @@ def _row(
         factors=data.factors,
         data=data.for_extractors(planned.dataset.name),
     )
-    specs = [spec for metric in planned.metrics if not (spec := catalogue.metrics[metric].spec).needs_bound]
-    estimates, unavailable = measure(specs, evaluation, reconstructs=False)
+    names = [name for name in planned.metrics if not catalogue.metrics[name].spec.needs_bound]
+    metrics = chosen_metrics(names, catalogue, planned.metric_options, planned.metric_origins)
+    known = [entry.spec for entry in catalogue.metrics.values()]
+    estimates, unavailable = measure(metrics, evaluation, reconstructs=False, known=known)
     return ReferenceRow(name=name, estimates=estimates, unavailable=unavailable)

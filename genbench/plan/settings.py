@@ -9,6 +9,7 @@ from genbench.api.recipe import RECIPE_FIELDS
 from genbench.api.specs import ConfigurableSpec, ModelSpec
 from genbench.errors import UsageError, near_miss
 from genbench.plugins.catalogue import CONFIGURABLE, Catalogue
+from genbench.plugins.metric_names import FeatureMetric
 
 Settings = Mapping[str, Mapping[str, OptionValue]]  # name -> option -> value
 
@@ -41,6 +42,8 @@ def check_settings(settings: Settings, specs: Iterable[ConfigurableSpec], catalo
     for spec in specs:
         options = known.setdefault(spec.name, set())
         options.update(option.name for option in spec.option_schema)
+        if isinstance(spec, FeatureMetric):  # the options of the metric with every extractor
+            known.setdefault(spec.base, set()).update(options)
         if isinstance(spec, ModelSpec):
             options.update(RECIPE_FIELDS, ["latent_dim"])
     for name, table in settings.items():

@@ -62,6 +62,10 @@ class CellIdentity(Record, frozen=True, kw_only=True):
         dict[str, PluginOrigin] | UnsetType,
         Meta(description="metrics from plugins other than the built-in ones, by name"),
     ] = UNSET
+    metric_options: Annotated[
+        dict[str, dict[str, OptionValue]] | UnsetType,
+        Meta(description="metrics that have options, by name, with the value of every option"),
+    ] = UNSET
     init_hash: Annotated[str, Meta(description="sha256 of the tensors of the initial weights, or empty")] = ""
     genbench: Annotated[str, Meta(description="version of genbench")]
 
@@ -433,6 +437,8 @@ class PlannedReference(Record, frozen=True, kw_only=True):
     dataset: Choice
     image_shape: tuple[int, int, int]
     metrics: tuple[str, ...]
+    metric_origins: dict[str, PluginOrigin] | UnsetType = UNSET  # as in the identity of the cells
+    metric_options: dict[str, dict[str, OptionValue]] | UnsetType = UNSET
     samples: int
 
 
