@@ -56,8 +56,8 @@ _PATH_ERRORS = {
 
 EPILOG = """\b
 Exit codes: 0 success, 1 check failed, 2 usage error, 3 inconclusive,
-            4 not comparable, 5 no data or failed cells, 70 bug in genbench,
-            130 interrupted.
+            4 not comparable, 5 no data, or failed cells or metrics,
+            70 bug in genbench, 130 interrupted.
 First steps: genbench run      genbench list      genbench run --help"""
 
 

@@ -17,6 +17,7 @@ import msgspec
 from tabulate import tabulate
 
 from genbench import __version__
+from genbench.api.options import OptionValue
 from genbench.api.recipe import resolve_recipe
 from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError, near_miss
@@ -29,9 +30,12 @@ from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import Kind
 from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
+from genbench.report.failed_metrics import failed_metrics
 from genbench.report.progress import PlainDisplay, choose_display
 from genbench.report.summary import write_summary
+from genbench.report.table.layout import clean
 from genbench.report.table.render import render
+from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, Rendezvous, RunRecord
 from genbench.results.store import RunDirectory
@@ -242,8 +246,11 @@ def execute(
     for warning in summary.warnings:
         echo(f"Warning: {warning}", err=True)
     results = run.read_cells().results
+    failures = failed_metrics(record.cells, results)
+    for failure in failures:
+        echo(f"Failed: {clean(failure, 2000)}", err=True)
     succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
-    code = ExitCode.OK if succeeded else ExitCode.FAILED_CELLS
+    code = ExitCode.OK if succeeded and not failures else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if interruption is not None else code
     record_exit_code(code)
     echo(render(summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
@@ -268,6 +275,7 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
     for cell in plan.cells:
         row: dict[str, Any] = {
             "id": cell.id, "cell": names[cell.id], "possible": not cell.reason, "reason": cell.reason,
+            "metrics": {name: (cell.identity.metric_options or {}).get(name, {}) for name in cell.identity.metrics},
         }  # fmt: skip
         if not cell.reason:
             key = msgspec.json.encode(msgspec.structs.replace(cell.identity, seed=0), order="deterministic")
@@ -302,10 +310,17 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
         f"{table}\n\n{possible} of {len(plan.cells)} cells would run under profile '{plan.profile.name}' on {device}; "
         f"training takes about {_duration(total)}, estimated from one second of each; evaluation takes extra time.\n"
     )
+    metrics = {name: options for row in rows if row["possible"] for name, options in row["metrics"].items()}
+    text += f"metrics: {', '.join(map(_with_options, metrics, metrics.values())) or 'none'}\n"
     if left_out:
         cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
         text += f"{cells} neither tried nor estimated: a dry run tries cells for {_ESTIMATION_SECONDS:g} s.\n"
     return text, code
+
+
+def _with_options(name: str, options: Mapping[str, OptionValue]) -> str:
+    values = ", ".join(f"{option} = {setting_text(option, value)}" for option, value in options.items())
+    return f"{name} ({values})" if values else name
 
 
 def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> dict[str, Any]:

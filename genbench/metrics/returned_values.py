@@ -40,9 +40,9 @@ class Contract:
     def _checked(self, found: object) -> Estimate | Unavailable:
         spec = self.chosen.spec
         if not isinstance(found, Estimate | Unavailable):
-            return self._broken(f"measure returned {type(found).__name__}, not an Estimate.")
+            return self._broken(f"measure returned {type(found).__name__}, not an Estimate")
         if not isinstance(found.metric, str) or not 0 < len(found.metric) <= _LONGEST_NAME:
-            return self._broken(f"the name of its result is not a text of 1 to {_LONGEST_NAME} characters.")
+            return self._broken(f"the name of its result is not a text of 1 to {_LONGEST_NAME} characters")
         returned = plain_text(found.metric)
         name = full_name(spec, returned, self.distance, self.others)
         if name is None and isinstance(found, Unavailable) and returned in whole_names(spec, self.distance):
@@ -50,8 +50,8 @@ class Contract:
         if name is None:
             what = "an Estimate" if isinstance(found, Estimate) else "an Unavailable"
             return self._broken(
-                f"measure returned {what} named '{returned}'; expected {possible_names(spec)}. Give it the name of "
-                "the spec, or declare its name in `estimates`."
+                f"measure returned {what} named '{returned}'; expected {possible_names(spec)}: give it the name of the "
+                "spec, or declare its name in `estimates`"
             )
         if isinstance(found, Unavailable):
             return Unavailable(name, plain_text(found.reason))
@@ -60,21 +60,21 @@ class Contract:
     def _checked_estimate(self, found: Estimate, name: str) -> Estimate | Unavailable:
         declared = declared_direction(self.chosen.spec, name)
         if not isinstance(found.value, int | float):
-            return self._broken(f"its value is a {type(found.value).__name__}, not a float.", name)
+            return self._broken(f"its value is a {type(found.value).__name__}, not a float", name)
         if found.direction not in ("lower", "higher") or declared not in (found.direction, "each"):
-            return self._broken(f"the estimate says that '{found.direction}' is better, the spec '{declared}'.", name)
+            return self._broken(f"the estimate says that '{found.direction}' is better, the spec '{declared}'", name)
         value = _as_float(found.value)
         if value is None:
             return Unavailable(name, f"the value {_shown(found.value)} is not finite, or too large to be compared")
         if type(found.n) is not int or found.n < 0 or not is_storable(found.n):
-            return self._broken(f"its number of images is {_shown(found.n)}, not a count.", name)
+            return self._broken(f"its number of images is {_shown(found.n)}, not a count", name)
         protocol = _plain_protocol(found.protocol)
         if isinstance(protocol, str):
-            return self._broken(f"{protocol}.", name)
+            return self._broken(protocol, name)
         optional = (found.standard_error, found.debiased, found.null)
         for number in optional:
             if number is not None and not isinstance(number, int | float):
-                return self._broken(f"an error, bias or null is a {type(number).__name__}, not a float.", name)
+                return self._broken(f"an error, bias or null is a {type(number).__name__}, not a float", name)
         error, debiased, null = (None if number is None else _as_float(number) for number in optional)
         return Estimate(
             name, value, error, found.n, found.direction, {**protocol, **self._conditions()}, debiased, null
@@ -88,9 +88,8 @@ class Contract:
     def _broken(self, what: str, name: str = "") -> Unavailable:
         """Return that the plugin breaks the contract, and where its code is."""
         spec, plugin = self.chosen.spec, self.chosen.plugin
-        where = definition(resolve(spec.measure))
         at_fault = f"the plugin of metric '{spec.name}'{f', {plugin},' if plugin else ''} is at fault"
-        return Unavailable(name or spec.name, f"{at_fault}: {what}{where}", failed=True)
+        return Unavailable(name or spec.name, f"{at_fault}: {what}{definition(resolve(spec.measure))}", failed=True)
 
 
 def failure(error: BaseException) -> str:

@@ -74,11 +74,11 @@ class Planner:
         losses: list[Entry[LossSpec]] = [catalogue.require("losses", name) for name in request.losses]
         self.pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
         self.metrics = select_metrics(request.metrics, self.profile, catalogue)
-        self.metric_options = options_of(self.metrics, request.set)
         self.directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
         self.targets = make_targets(request.target, [metric.name for metric in self.metrics], self.directions)
         self.variants = _variants(request)
         self._check_settings()
+        self.metric_options = options_of(self.metrics, request.set)
 
     def plan(self) -> Plan:
         """Return the plan; raise `UsageError` if no cell is possible."""

@@ -71,6 +71,8 @@ def options_of(specs: Iterable[MetricSpec], settings: MetricOptions) -> dict[str
     found: dict[str, dict[str, OptionValue]] = {}
     for spec in specs:
         if spec.option_schema:
-            base = settings.get(spec.base, {}) if isinstance(spec, FeatureMetric) else {}
-            found[spec.name] = resolve_options(spec.option_schema, {**base, **settings.get(spec.name, {})}, spec.name)
+            base = spec.base if isinstance(spec, FeatureMetric) else spec.name
+            owner = spec.name if spec.name in settings else base
+            given = {**settings.get(base, {}), **settings.get(spec.name, {})}
+            found[spec.name] = resolve_options(spec.option_schema, given, owner)
     return found
