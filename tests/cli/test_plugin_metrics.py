@@ -84,5 +84,5 @@ def test_a_metric_that_raises_or_uses_the_name_of_another_fails_the_run_and_noth
     assert cell.estimates[0].value > 1
     assert [(one.metric, one.failed) for one in cell.unavailable] == [("crash", True), ("misnamed", True)]
     assert "Failed: the metric 'crash' failed for gan" in done.err
-    assert "measure of 'crash' raised KeyError: 'no such key' (metric_plugin.py, line 34)" in done.err
+    assert "measure of 'crash' raised KeyError: 'no such key' (metric_plugin.py, line 32)" in done.err
     assert "an Estimate named 'fd-fashion-cnn'; expected 'misnamed'" in done.err
