@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable
-from genbench.api.specs import DatasetSpec
+from genbench.cell.evaluation_data import evaluation_of
 from genbench.data.loading import LoadedData
 from genbench.measure.matmul_precision import tf32
 from genbench.metrics.diversity import pixel_diversity
@@ -20,7 +20,7 @@ from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.measuring import measure_each
 from genbench.metrics.memorisation import closest_pairs
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.chosen_metrics import chosen_metrics
+from genbench.plugins.chosen_metrics import chosen_metrics, origins
 from genbench.plugins.metric_names import with_extractor
 from genbench.process.messages import Measured
 from genbench.results.schema import Best, CellIdentity, EvaluationPoint
@@ -73,10 +73,12 @@ class Evaluator:
         """Measure the planned metrics; what they need about the training data is computed only once."""
         bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
         if self._evaluation is None:
-            self._evaluation = self._new_evaluation(drawn)
+            name, seed = self.identity.dataset.name, self.identity.seed
+            self._evaluation = evaluation_of(drawn.samples, self.data, name, self.catalogue, self.device, seed)
         self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
         identity, known = self.identity, [entry.spec for entry in self.catalogue.metrics.values()]
         metrics = chosen_metrics(identity.metrics, self.catalogue, identity.metric_options, identity.metric_origins)
+        self._note_changed_plugins()
         with tf32(False):  # metrics do not depend on the precision of training
             results = measure_each(metrics, self._evaluation, self.built.family_spec.reconstructs, known)
         alone = {name: each[0] for name, each in results if len(each) == 1}
@@ -86,6 +88,20 @@ class Evaluator:
             [found for found in everything if isinstance(found, Estimate)],
             [found for found in everything if isinstance(found, Unavailable)],
         )
+
+    def _note_changed_plugins(self) -> None:
+        """Note each plugin of a metric that is not of the version with which the cell was planned."""
+        for key, before in (self.identity.metric_origins or {}).items():
+            name = key.partition(":")[0]
+            now = origins(name, self.catalogue.metrics[name]).get(key)
+            if now is None or now.version == before.version:
+                continue
+            note = (
+                f"the metric '{name}' was planned with {before.distribution} {before.version} and measured with "
+                f"{now.distribution} {now.version}: its values are not comparable with those of the planned version"
+            )
+            if note not in self.notes:
+                self.notes.append(note)
 
     def closest_pairs(self, count: int) -> tuple[Tensor, Tensor] | None:
         """Return the samples of the last `measure` that are nearest to training images, and those images: uint8 pixels.
@@ -182,21 +198,6 @@ class Evaluator:
         if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
             raise ValueError("its best evaluation has no value of the metric that selected it")
         self.evaluations, self.best, self.without_better = noted.evaluations, best, noted.without_better
-
-    def _new_evaluation(self, drawn: Drawn) -> CellEvaluation:
-        dataset: DatasetSpec = self.catalogue.require("datasets", self.identity.dataset.name).spec
-        return CellEvaluation(
-            samples=drawn.samples,
-            train=self.data.train,
-            test=self.data.test,
-            reconstructions=drawn.reconstructions,
-            device=self.device,
-            seed=self.identity.seed,
-            extractors={name: entry.spec for name, entry in self.catalogue.extractors.items()},
-            mode_of=dataset.mode_of,
-            factors=self.data.factors,
-            data=self.data.for_extractors(dataset.name),
-        )
 
 
 def _is_better(found: Estimate, best: Best) -> bool:

@@ -21,6 +21,11 @@ def select_metrics(names: Sequence[str] | None, profile: Profile, catalogue: Cat
         chosen = [spec for spec in known if spec.default and not spec.per_extractor]
         extra = [catalogue.metrics[name].spec for name in profile.extra_metrics if name in catalogue.metrics]
         return [*chosen, *(spec for spec in extra if spec not in chosen)]
+    return named_metrics(names, catalogue)
+
+
+def named_metrics(names: Sequence[str], catalogue: Catalogue) -> list[MetricSpec]:
+    """Return the metrics that these names select, each once; raise `UsageError` for an unknown name."""
     found: list[MetricSpec] = []
     for name in names:
         if name == LIKELIHOOD:

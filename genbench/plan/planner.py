@@ -96,7 +96,7 @@ class Planner:
         return Plan(
             profile=self.profile,
             cells=cells,
-            references=_references(possible),
+            references=plan_references(possible),
             plugins=third_party_plugins(self.catalogue, possible),
             warnings=[*_warnings(self.catalogue, cells), *notes],
             targets=self.targets,
@@ -231,7 +231,7 @@ def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSp
     return entry
 
 
-def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
+def plan_references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
     """Return reference rows to measure, one per dataset and sample count, with every metric that its cells measure."""
     found: dict[str, PlannedReference] = {}
     for cell in cells:

@@ -356,6 +356,18 @@ class Durations(Record, frozen=True, kw_only=True):
     total: float = 0.0
 
 
+class LaterMeasurement(Record, frozen=True, kw_only=True):
+    """Metrics that `genbench measure` added to a finished cell or to reference rows."""
+
+    metrics: Annotated[list[str], Meta(description="what was measured, as requested")]
+    measured: Annotated[str, Meta(description="UTC, ISO 8601")]
+    genbench: Annotated[str, Meta(description="version of genbench")]
+    metric_origins: Annotated[dict[str, PluginOrigin], Meta(description="as in an identity")] = {}
+    metric_options: Annotated[dict[str, dict[str, OptionValue]], Meta(description="as in an identity")] = {}
+    versions: dict[str, str] = {}
+    notes: list[str] = []
+
+
 class CellResult(Record, frozen=True, kw_only=True):
     """One file ``cells/<id>.json``: everything that is known about a cell."""
 
@@ -398,6 +410,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     ] = {}
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
+    measured_later: Annotated[
+        list[LaterMeasurement], Meta(description="measurements of the stored weights after the run, the latest last")
+    ] = []
     evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations during training")] = []
     best: Best | None = None
     stopped_early: Annotated[
@@ -426,6 +441,7 @@ class ReferenceResult(Record, frozen=True, kw_only=True):
     dataset: Choice
     image_shape: tuple[int, int, int]
     rows: list[ReferenceRow] = []
+    measured_later: list[LaterMeasurement] = []
     data_hash: str = ""
     notes: list[str] = []
 

@@ -11,13 +11,12 @@ from genbench.api.training import Likelihood, LikelihoodBound, LikelihoodFamily
 from genbench.data.loading import LoadedData
 from genbench.metrics.evaluation import Bounds
 from genbench.sampling.inference import inference_context
-from genbench.sampling.sampler import SAMPLING_BATCH, held_out_batch
+from genbench.sampling.sampler import SAMPLING_BATCH, SampledModel, held_out_batch
 from genbench.seeds import seeded_generator
-from genbench.train.builder import Built
 
 
 def likelihood_bounds(
-    built: Built, data: LoadedData, seed: int, device: torch.device
+    built: SampledModel, data: LoadedData, seed: int, device: torch.device
 ) -> tuple[Likelihood, Bounds] | None:
     """Return the model's likelihood, and the function that bounds it; None where the model has none.
 
@@ -30,7 +29,7 @@ def likelihood_bounds(
 
 
 def bound_held_out(
-    built: Built, data: LoadedData, seed: int, device: torch.device, draws: int, count: int | None
+    built: SampledModel, data: LoadedData, seed: int, device: torch.device, draws: int, count: int | None
 ) -> LikelihoodBound:
     """Return the bound on all held-out images, or on `count` of them, in evaluation mode; float64, on the CPU.
 
