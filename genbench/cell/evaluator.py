@@ -20,7 +20,7 @@ from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.measuring import measure_each
 from genbench.metrics.memorisation import closest_pairs
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.chosen_metrics import chosen_metrics, origins
+from genbench.plugins.chosen_metrics import changed_origins, chosen_metrics
 from genbench.plugins.metric_names import with_extractor
 from genbench.process.messages import Measured
 from genbench.results.schema import Best, CellIdentity, EvaluationPoint
@@ -91,11 +91,7 @@ class Evaluator:
 
     def _note_changed_plugins(self) -> None:
         """Note each plugin of a metric that is not of the version with which the cell was planned."""
-        for key, before in (self.identity.metric_origins or {}).items():
-            name = key.partition(":")[0]
-            now = origins(name, self.catalogue.metrics[name]).get(key)
-            if now is None or now.version == before.version:
-                continue
+        for name, before, now in changed_origins(self.identity.metric_origins, self.catalogue):
             note = (
                 f"the metric '{name}' was planned with {before.distribution} {before.version} and measured with "
                 f"{now.distribution} {now.version}: its values are not comparable with those of the planned version"

@@ -28,6 +28,7 @@ from genbench.plan.process_counts import require_process_count, require_rendezvo
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
+from genbench.plugins.chosen_metrics import changed_origins
 from genbench.plugins.loader import Kind
 from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
 from genbench.report.failed_metrics import failed_metrics
@@ -37,10 +38,11 @@ from genbench.report.table.layout import clean
 from genbench.report.table.render import render
 from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, Rendezvous, RunRecord
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, Rendezvous, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner.executor import Executor
 from genbench.runner.supervisor import (
+    FINAL,
     Interrupted,
     Supervisor,
     ask_devices,
@@ -163,9 +165,10 @@ def enter_planning_directory(run: RunDirectory) -> Iterator[RunDirectory]:
 
 
 def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tuple[RunRecord, Catalogue, str]:
-    """Return record, catalogue and device to resume a run; its plugins must have the versions of the plan.
+    """Return record, catalogue and device to resume a run; what determines weights must have the version of the plan.
 
-    Reporters do not affect results: they may change, and their versions do not matter.
+    Reporters do not affect results: they may change, and their versions do not matter. Metrics may change too: a note
+    says so, and the values of different versions have different protocols.
     """
     run.require_whole_plan()
     record = run.record
@@ -179,9 +182,15 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tu
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
     record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
+    results = run.read_cells().results
+    changed_metrics: dict[str, None] = {}
     for cell in record.cells:
         if not cell.reason:
             _require_same_versions(cell.identity, catalogue)
+            if cell.id not in results or results[cell.id].status not in FINAL:
+                changed_metrics |= dict.fromkeys(_changed_metrics(cell.identity, catalogue))
+    for note in changed_metrics:
+        echo(f"Note: {clean(note)}", err=True)
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
     return record, catalogue, device
 
@@ -193,10 +202,10 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
         "losses": identity.loss,
         "datasets": identity.dataset,
     }
-    planned: list[tuple[Kind, str, PluginOrigin]] = [
-        *((kind, choice.name, choice.origin) for kind, choice in chosen.items()),
-        *(("metrics", name, origin) for name, origin in (identity.metric_origins or {}).items()),
-    ]
+    planned = [(kind, choice.name, choice.origin) for kind, choice in chosen.items()]
+    best = str(identity.recipe.get("best_metric", ""))  # it decides which weights are kept, and when training stops
+    if best in (identity.metric_origins or {}):
+        planned.append(("metrics", best, (identity.metric_origins or {})[best]))
     for kind, name, origin in planned:
         version = catalogue.require(kind, name).plugin.version
         if version != origin.version:
@@ -205,6 +214,17 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
                 f"{origin.version}, but {version} is installed: results of both would not be comparable.",
                 "Install the planned version again, or start a new run.",
             )
+
+
+def _changed_metrics(identity: CellIdentity, catalogue: Catalogue) -> Iterator[str]:
+    """Yield a note for each metric whose plugin has changed since the plan; raise `UsageError` if one is missing."""
+    for name in identity.metrics:
+        catalogue.require("metrics", name)
+    for name, before, now in changed_origins(identity.metric_origins, catalogue):
+        yield (
+            f"the metric '{name}' was planned with {before.distribution} {before.version}: cells that are not finished "
+            f"are measured with {now.distribution} {now.version}, and values of both are not comparable"
+        )
 
 
 @contextmanager

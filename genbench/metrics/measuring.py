@@ -69,6 +69,8 @@ def contract_of(chosen: ChosenMetric, evaluation: Evaluation, others: Iterable[M
 
 def _measure_one(chosen: ChosenMetric, evaluation: Evaluation, others: Sequence[MetricSpec]) -> list[Found]:
     name = chosen.spec.name
+    if chosen.problem:
+        return [Unavailable(name, chosen.problem, failed=True)]
     try:
         found = call_metric(chosen, evaluation)
         results = found if chosen.spec.direction == "each" and isinstance(found, list | tuple) else [found]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import UNSET, UnsetType
 
 from genbench.api.options import OptionValue, resolve_options
 from genbench.api.specs import MetricSpec
+from genbench.errors import UsageError
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.loader import Plugin
 from genbench.plugins.metric_names import FeatureMetric
@@ -25,6 +26,7 @@ class ChosenMetric:
     options: Mapping[str, OptionValue] = field(default_factory=dict)  # the value of every option
     plugin: str = ""  # distribution, or file, and version, which its values depend on; empty: genbench itself
     own: bool = False  # its code is genbench's
+    problem: str = ""  # why it cannot be measured as planned
 
 
 def chosen_metrics(
@@ -45,7 +47,7 @@ def chosen_metrics(
     found = []
     for name in names:
         entry = catalogue.require("metrics", name)
-        values = resolve_options(entry.spec.option_schema, (options or {}).get(name, {}), name)
+        values, problem = _options(entry.spec, (options or {}).get(name, {}))
         code = catalogue.metrics[entry.spec.base].plugin if isinstance(entry.spec, FeatureMetric) else entry.plugin
         own = code.origin == "builtin"
         parts = [code] if not own else []
@@ -53,8 +55,30 @@ def chosen_metrics(
             before = (planned or {}).get(key)
             parts += [plugin] if before is not None and before.version != plugin.version else []
         titles = dict.fromkeys(f"{plugin.distribution} {plugin.version}" for plugin in parts)
-        found.append(ChosenMetric(entry.spec, values, ", ".join(titles), own))
+        found.append(ChosenMetric(entry.spec, values, ", ".join(titles), own, problem))
     return found
+
+
+def _options(spec: MetricSpec, given: Mapping[str, OptionValue]) -> tuple[dict[str, OptionValue], str]:
+    """Return the value of every option; if the metric has changed since it was planned, why it cannot have them."""
+    try:
+        return resolve_options(spec.option_schema, given, spec.name), ""
+    except UsageError as error:
+        return {}, f"its options have changed since it was planned: {error.cause}"
+
+
+def changed_origins(
+    planned: Mapping[str, PluginOrigin] | UnsetType, catalogue: Catalogue
+) -> Iterator[tuple[str, PluginOrigin, Plugin]]:
+    """Yield each metric with a plugin that has changed since it was planned: its name, the origin then, the plugin now.
+
+    `planned` is the `metric_origins` of an identity.
+    """
+    for key, before in (planned or {}).items():
+        name = key.partition(":")[0]
+        now = origins(name, catalogue.metrics[name]).get(key)
+        if now is not None and now.version != before.version:
+            yield name, before, now
 
 
 def origins(name: str, entry: Entry[MetricSpec]) -> dict[str, Plugin]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import warm
 from command_line import TINY, Done
+
+from genbench.results.store import RunDirectory
 
 PLUGIN = Path(__file__).parents[1] / "support" / "metric_plugin.py"
 GAN = (*TINY, "--models", "gan", "--set", "gan.width=8", "--plugin", str(PLUGIN), "--quiet")
@@ -73,6 +76,49 @@ def test_a_wrong_option_of_a_metric_is_refused(setting: str, said: str, tmp_path
     done = warm.run(*GAN, "--metrics", "spread", "--set", setting, out=tmp_path / "run")
     assert done.code == 2
     assert said in done.err
+
+
+def test_a_changed_metric_does_not_block_resuming_and_its_values_are_not_compared(tmp_path: Path) -> None:
+    plugin = Path(shutil.copy(PLUGIN, tmp_path / "mine.py"))
+    seeds = ("--plugin", str(plugin), "--seeds", "0,1", "--metrics", "brightness,spread")
+    done = warm.run(*GAN[:-3], *seeds, "--quiet", out=tmp_path / "run")
+    directory = RunDirectory(done.run)
+    first, second = (directory.cell_path(cell.id) for cell in done.record.cells)
+    kept = first.read_bytes()
+    second.unlink()  # as if the run had been interrupted
+    plugin.write_text(PLUGIN.read_text() + "\n# a new version\n")
+    refused = warm.run(out=tmp_path / "run", resume=True)
+    assert (refused.code, "has changed since the run was planned" in refused.err) == (2, True)
+    assert "name the changed file with --plugin" in " ".join(refused.err.split())
+    resumed = warm.run("--plugin", str(plugin), out=tmp_path / "run", resume=True)
+    assert resumed.code == 0, resumed.err
+    assert "Note: the metric 'brightness' was planned with mine.py" in resumed.err
+    assert first.read_bytes() == kept
+    cells = {cell.id: cell for cell in resumed.run_cells}
+    old, new = (cells[cell.id] for cell in done.record.cells)
+    assert old.identity.metric_origins == new.identity.metric_origins
+    assert old.estimates[0].protocol["plugin"] != new.estimates[0].protocol["plugin"]
+    assert any(note.startswith("the metric 'brightness' was planned with mine.py") for note in new.notes)
+    shown = " ".join(warm.command("table", str(done.run)).stdout.split())
+    assert "not comparable: brightness: plugin differs (mine.py" in shown
+
+
+def test_changed_options_or_a_metric_that_selects_weights(tmp_path: Path) -> None:
+    plugin = Path(shutil.copy(PLUGIN, tmp_path / "mine.py"))
+    metrics = ("--plugin", str(plugin), "--metrics", "spread,brightness")
+    selecting = ("--best-metric", "brightness", "--evaluate-every", "32")
+    done = warm.run(*GAN[:-3], *metrics, "--quiet", out=tmp_path / "run")
+    best = warm.run(*GAN[:-3], *metrics, *selecting, "--quiet", out=tmp_path / "best")
+    for run in (done, best):
+        RunDirectory(run.run).cell_path(run.record.cells[0].id).unlink()
+    plugin.write_text(PLUGIN.read_text().replace("order", "power"))
+    resumed = warm.run("--plugin", str(plugin), out=done.run, resume=True)
+    (cell,) = resumed.run_cells
+    assert (resumed.code, cell.status, [one.metric for one in cell.estimates]) == (5, "ok", ["brightness"])
+    assert "its options have changed since it was planned: Unknown option spread-fashion-cnn.order" in resumed.err
+    refused = warm.run("--plugin", str(plugin), out=best.run, resume=True)
+    assert refused.code == 2
+    assert "The metric 'brightness' was planned with" in refused.err
 
 
 def test_a_metric_that_raises_or_uses_the_name_of_another_fails_the_run_and_nothing_else(tmp_path: Path) -> None:
