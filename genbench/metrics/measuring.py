@@ -57,14 +57,18 @@ def call_metric(chosen: ChosenMetric, evaluation: Evaluation) -> object:
 
 
 def contract_of(chosen: ChosenMetric, evaluation: Evaluation, others: Iterable[MetricSpec] = ()) -> Contract:
-    """Return what the results of this metric are held to, with the extractor that was loaded."""
-    spec, distance = chosen.spec, ""
-    if isinstance(spec, FeatureMetric):
-        try:
-            distance = evaluation.extractor(spec.extractor).name
-        except ExtractorUnavailable:
-            distance = spec.distance
-    return Contract(chosen, distance, others)
+    """Return what the results of this metric are held to, with the extractor that was loaded.
+
+    The protocol of the extractor is added to that of a plugin's metric.
+    """
+    spec = chosen.spec
+    if not isinstance(spec, FeatureMetric):
+        return Contract(chosen, "", others)
+    try:
+        loaded = evaluation.extractor(spec.extractor)
+    except ExtractorUnavailable:
+        return Contract(chosen, spec.distance, others)
+    return Contract(chosen, loaded.name, others, {} if chosen.own else {**loaded.protocol})
 
 
 def _measure_one(chosen: ChosenMetric, evaluation: Evaluation, others: Sequence[MetricSpec]) -> list[Found]:

@@ -7,8 +7,8 @@ name of another metric would replace it. Such a result costs this metric and not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.options import OptionValue
@@ -29,6 +29,7 @@ class Contract:
     chosen: ChosenMetric
     distance: str = ""  # what the loaded weights call the extractor's Fréchet distance
     others: Iterable[MetricSpec] = ()  # whose names it may not use
+    conditions: Mapping[str, object] = field(default_factory=dict)  # what else belongs to the protocol of its values
 
     def checked(self, found: object) -> Estimate | Unavailable:
         """Return a result of the metric as plain data, or why it is not an estimate of this metric."""
@@ -68,7 +69,7 @@ class Contract:
             return Unavailable(name, f"the value {_shown(found.value)} is not finite, or too large to be compared")
         if type(found.n) is not int or found.n < 0 or not is_storable(found.n):
             return self._broken(f"its number of images is {_shown(found.n)}, not a count", name)
-        protocol = _plain_protocol(found.protocol)
+        protocol = _plain_protocol(found.protocol, self.conditions)
         if isinstance(protocol, str):
             return self._broken(protocol, name)
         optional = (found.standard_error, found.debiased, found.null)
@@ -117,12 +118,12 @@ def _as_float(number: float) -> float | None:
     return float(number) if is_storable(number) else None
 
 
-def _plain_protocol(protocol: object) -> dict[str, str | int | float | bool] | str:
-    """Return the protocol as plain data, or what is wrong with it."""
+def _plain_protocol(protocol: object, conditions: Mapping[str, object]) -> dict[str, str | int | float | bool] | str:
+    """Return the protocol, and the conditions that it leaves out, as plain data; or what is wrong with it."""
     if not isinstance(protocol, dict):
         return f"its protocol is a {type(protocol).__name__}, not a dict"
     plain: dict[str, str | int | float | bool] = {}
-    for key, value in protocol.items():
+    for key, value in {**conditions, **protocol}.items():
         name = plain_text(key, 100)
         if isinstance(value, str):
             plain[name] = plain_text(value)

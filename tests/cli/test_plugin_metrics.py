@@ -28,6 +28,8 @@ def test_one_spec_is_measured_with_every_default_extractor_under_its_options(mea
     assert list(found) == ["spread-fashion-cnn", "brightness", "fd-fashion-cnn"]
     assert cell.identity.metric_options == {"spread-fashion-cnn": {"order": 2.0}}
     assert found["spread-fashion-cnn"].protocol["order"] == 2.0
+    weights = found["fd-fashion-cnn"].protocol["weights_sha256"]
+    assert found["spread-fashion-cnn"].protocol["weights_sha256"] == weights
     assert str(found["brightness"].protocol["plugin"]).startswith("metric_plugin.py ")
     assert "plugin" not in found["fd-fashion-cnn"].protocol
     (reference,) = measured.references
