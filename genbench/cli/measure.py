@@ -91,9 +91,9 @@ def command(
         device = str(record.environment.get("device") or "cpu")
         require_device(pool, device, chosen=True)
         say = partial(_say, quiet=quiet)
-        later = LaterMeasurements(
-            directory, record, catalogue, pool, device, specs, options_of(specs, request.set), again, say
-        )
+        planned = {k: v for cell in record.cells for k, v in (cell.identity.metric_options or {}).items()}
+        options = options_of(specs, request.set, planned)
+        later = LaterMeasurements(directory, record, catalogue, pool, device, specs, options, again, say)
         later.execute()
     summary = write_summary(directory)
     for problem in later.problems:

@@ -87,16 +87,20 @@ def origins(name: str, entry: Entry[MetricSpec]) -> dict[str, Plugin]:
     return {key: plugin for key, plugin in plugins.items() if plugin is not None and plugin.origin != "builtin"}
 
 
-def options_of(specs: Iterable[MetricSpec], settings: MetricOptions) -> dict[str, dict[str, OptionValue]]:
+def options_of(
+    specs: Iterable[MetricSpec], settings: MetricOptions, planned: MetricOptions | UnsetType = UNSET
+) -> dict[str, dict[str, OptionValue]]:
     """Return the value of every option of these metrics, by metric, from settings by name; raise `UsageError`.
 
-    A metric with an extractor has the options of the metric without one, unless it is named itself.
+    A metric with an extractor has the options of the metric without one, unless it is named itself. `planned` are the
+    options of a plan, which replace the defaults.
     """
     found: dict[str, dict[str, OptionValue]] = {}
     for spec in specs:
         if spec.option_schema:
             base = spec.base if isinstance(spec, FeatureMetric) else spec.name
             owner = spec.name if spec.name in settings else base
-            given = {**settings.get(base, {}), **settings.get(spec.name, {})}
+            before = (planned or {}).get(spec.name, {})
+            given = {**before, **settings.get(base, {}), **settings.get(spec.name, {})}
             found[spec.name] = resolve_options(spec.option_schema, given, owner)
     return found
