@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +20,11 @@ from genbench.cli.flags import (
 )
 from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from genbench.plugins.catalogue import Catalogue
+    from genbench.plugins.recorded_files import Allowed
+    from genbench.results.schema import RunRecord
 
 
 @click.command("measure")
@@ -58,9 +65,8 @@ def command(
     from genbench.plan.metric_selection import named_metrics
     from genbench.plan.request import make_request
     from genbench.plan.settings import check_settings
-    from genbench.plugins.catalogue import discover
     from genbench.plugins.chosen_metrics import options_of
-    from genbench.plugins.recorded_files import Allowed, files_with_metrics
+    from genbench.plugins.recorded_files import Allowed
     from genbench.report.summary import write_summary
     from genbench.report.table.layout import clean
     from genbench.report.table.render import render
@@ -85,7 +91,7 @@ def command(
     ):
         pool.start()  # import torch while the plugins are loaded
         record = directory.record
-        catalogue = discover(files_with_metrics(record, allowed))
+        catalogue = _discover(record, allowed, request.metrics)
         specs = named_metrics(request.metrics, catalogue)
         check_settings(request.set, specs, catalogue)
         device = str(record.environment.get("device") or "cpu")
@@ -104,6 +110,21 @@ def command(
     record_exit_code(code)
     echo(render(summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
     return code
+
+
+def _discover(record: RunRecord, allowed: Allowed, metrics: Sequence[str]) -> Catalogue:
+    """Return the catalogue with the named plugin files; with those of the run only if a cell or a metric needs them."""
+    import msgspec
+
+    from genbench.plan.planner import names_in_use
+    from genbench.plugins.catalogue import discover
+    from genbench.plugins.recorded_files import files_with_metrics
+
+    known = discover(allowed.given)
+    identities = [msgspec.structs.replace(cell.identity, metrics=tuple(metrics)) for cell in record.cells]
+    if all(name in known.entries(kind) for identity in identities for kind, name in names_in_use(identity)):
+        return known
+    return discover(files_with_metrics(record, allowed))
 
 
 def _say(text: str, quiet: bool) -> None:
