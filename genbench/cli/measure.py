@@ -117,11 +117,12 @@ def _discover(record: RunRecord, allowed: Allowed, metrics: Sequence[str]) -> Ca
     import msgspec
 
     from genbench.plan.planner import names_in_use
-    from genbench.plugins.catalogue import discover
+    from genbench.plugins.catalogue import LIKELIHOOD, discover
     from genbench.plugins.recorded_files import files_with_metrics
 
     known = discover(allowed.given)
-    identities = [msgspec.structs.replace(cell.identity, metrics=tuple(metrics)) for cell in record.cells]
+    asked = tuple(name for name in metrics if name != LIKELIHOOD)
+    identities = [msgspec.structs.replace(cell.identity, metrics=asked) for cell in record.cells]
     if all(name in known.entries(kind) for identity in identities for kind, name in names_in_use(identity)):
         return known
     return discover(files_with_metrics(record, allowed))

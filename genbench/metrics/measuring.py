@@ -56,6 +56,11 @@ def call_metric(chosen: ChosenMetric, evaluation: Evaluation) -> object:
     return resolve(spec.measure)(evaluation, *arguments)
 
 
+def several(spec: MetricSpec, found: object) -> Sequence[object]:
+    """Return the results of one call of `measure`: several only where the spec says so."""
+    return found if spec.direction == "each" and isinstance(found, Sequence) else [found]
+
+
 def contract_of(chosen: ChosenMetric, evaluation: Evaluation, others: Iterable[MetricSpec] = ()) -> Contract:
     """Return what the results of this metric are held to, with the extractor that was loaded.
 
@@ -77,7 +82,7 @@ def _measure_one(chosen: ChosenMetric, evaluation: Evaluation, others: Sequence[
         return [Unavailable(name, chosen.problem, failed=True)]
     try:
         found = call_metric(chosen, evaluation)
-        results = found if chosen.spec.direction == "each" and isinstance(found, list | tuple) else [found]
+        results = several(chosen.spec, found)
         contract = contract_of(chosen, evaluation, others)
     except ExtractorUnavailable as error:
         return [Unavailable(name, plain_text(error), failed=isinstance(error, BrokenExtractor))]

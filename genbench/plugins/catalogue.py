@@ -148,10 +148,11 @@ def _add(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
             raise UsageError(f"it registers the {SINGULAR[kind]} '{name}' twice")
         taken.add((kind, name))
         _require_valid(entry.spec)
-        if loaded.plugin.origin != "builtin":
+    if loaded.plugin.origin != "builtin":  # a test checks the names of the built-in metrics
+        for _, entry in additions:
             _require_unreserved(entry.spec)
-    metrics = [entry.spec for _, entry in additions if isinstance(entry.spec, MetricSpec)]
-    _require_own_names(metrics, [*catalogue.metrics.values()], loaded.plugin)
+        metrics = [cast("Entry[MetricSpec]", entry) for kind, entry in additions if kind == "metrics"]
+        require_own_names(metrics, [*catalogue.metrics.values()])
     for kind, entry in additions:
         catalogue.entries(kind)[entry.spec.name] = entry
 
@@ -175,20 +176,22 @@ def _feature_metrics(catalogue: Catalogue, loaded: LoadedPlugin) -> list[Entry[A
     return found
 
 
-def _require_own_names(added: Sequence[MetricSpec], known: Sequence[Entry[MetricSpec]], plugin: Plugin) -> None:
-    """Raise `UsageError` if estimates of one of the added metrics would have a name of another metric."""
-    pairs = [(spec, other, plugin) for spec in added for other in added if other.name != spec.name]
-    pairs += [(spec, entry.spec, entry.plugin) for spec in added for entry in known]
-    for spec, other, owner in pairs:
-        if isinstance(other, FeatureMetric) and isinstance(spec, FeatureMetric) and spec.base == other.base:
-            continue  # the same measurement with two extractors
-        clash = [name for name in literal_names(spec) if covers(other, name)]
-        clash += [name for name in literal_names(other) if covers(spec, name)]
-        if clash:
-            raise UsageError(
-                f"the estimates of its metric '{spec.name}' would have the name '{clash[0]}' of the metric "
-                f"'{other.name}' of {owner.title}"
-            )
+def require_own_names(added: Sequence[Entry[MetricSpec]], known: Sequence[Entry[MetricSpec]]) -> None:
+    """Raise `UsageError` if estimates of one of the added metrics would have a name of another one, added or known."""
+    for spec in [entry.spec for entry in added]:
+        for entry in (*added, *known):
+            other = entry.spec
+            if isinstance(other, FeatureMetric) and isinstance(spec, FeatureMetric) and spec.base == other.base:
+                continue  # the same measurement with two extractors
+            if other.name == spec.name:
+                continue
+            clash = [name for name in literal_names(spec) if covers(other, name)]
+            clash += [name for name in literal_names(other) if covers(spec, name)]
+            if clash:
+                raise UsageError(
+                    f"the estimates of its metric '{spec.name}' would have the name '{clash[0]}' of the metric "
+                    f"'{other.name}' of {entry.plugin.title}"
+                )
 
 
 def _require_unreserved(spec: Spec) -> None:

@@ -20,6 +20,7 @@ from genbench.metrics.feature_sets import random_subset
 from genbench.metrics.manifolds import expected_coverage
 from genbench.metrics.measuring import measure
 from genbench.metrics.memorisation import closest_pairs
+from genbench.plugins.catalogue import discover, require_own_names
 from genbench.plugins.chosen_metrics import ChosenMetric
 from genbench.plugins.metric_names import FeatureMetric, feature_metrics, with_extractor
 
@@ -92,6 +93,12 @@ def test_only_the_inception_weights_of_2015_earn_kid_and_is() -> None:
     assert named["class-score"] == ("is", "class-score-inception-12345678")
     assert named["prdc"] == ("prdc-inception", "prdc-inception-12345678")
     assert named["memorisation"] == ("memorisation-inception", "memorisation-inception-12345678")
+
+
+def test_no_estimate_of_a_built_in_metric_can_have_the_name_of_another() -> None:
+    known = [*discover().metrics.values()]
+    for number, entry in enumerate(known):
+        require_own_names([entry], known[:number])
 
 
 def test_the_loaded_weights_and_not_the_plan_determine_the_name() -> None:

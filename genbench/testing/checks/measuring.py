@@ -17,7 +17,7 @@ from genbench.api.evaluation import (
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
 from genbench.metrics.evaluation import CellEvaluation
-from genbench.metrics.measuring import call_metric, contract_of
+from genbench.metrics.measuring import call_metric, contract_of, several
 from genbench.plugins.chosen_metrics import ChosenMetric, chosen_metrics, options_of
 from genbench.plugins.metric_names import FeatureMetric
 from genbench.results.cache import cache_directory
@@ -158,7 +158,7 @@ def _measure(subject: Subject, evaluation: CellEvaluation) -> list[Estimate]:
         raise NotApplicable(str(error)) from None
     others = [entry.spec for entry in subject.catalogue.metrics.values()]
     contract = contract_of(chosen, evaluation, others)
-    results = found if chosen.spec.direction == "each" and isinstance(found, list | tuple) else [found]
+    results = several(chosen.spec, found)
     checked = [contract.checked(result) for result in results]
     for result, kept in zip(results, checked, strict=True):
         if isinstance(kept, Unavailable) and (kept.failed or isinstance(result, Estimate)):
