@@ -15,7 +15,7 @@ from msgspec import UNSET
 from genbench import __version__
 from genbench.api.options import OptionValue
 from genbench.api.specs import MetricSpec
-from genbench.errors import GenbenchError
+from genbench.errors import GenbenchError, NoDataError
 from genbench.measure import machine
 from genbench.plan.identity import metric_origins
 from genbench.plan.metric_selection import applicable_metrics
@@ -58,12 +58,13 @@ class LaterMeasurements:
     def execute(self) -> None:
         """Measure the cells, then the reference rows of their datasets; each result is written when it is complete."""
         cells, names = [cell for cell in self.record.cells if not cell.reason], shown_names(self.record.cells)
-        results = self.run.read_cells().results
-        with_values: list[PlannedCell] = []
+        files, with_values = self.run.read_cells(), list[PlannedCell]()
         for index, cell in enumerate(cells, start=1):
             title = f"[{index}/{len(cells)}] {names[cell.id]}"
             try:
-                with_values += self._measure_cell(cell, results.get(cell.id), title)
+                if cell.id in files.damaged:
+                    raise NoDataError(f"its result is damaged: {files.damaged[cell.id]}")
+                with_values += self._measure_cell(cell, files.results.get(cell.id), title)
             except GenbenchError as error:
                 self._report(f"{title}: {error.cause}")
         measured = self.run.read_references().results
@@ -88,7 +89,9 @@ class LaterMeasurements:
         specs = [spec for spec in self.specs if spec.name in names]
         pending = tuple(spec.name for spec in specs if self.again or not _has_value(spec, result))
         if not pending:
-            self.say(f"{title}: nothing to measure{'; --again measures again what has a value' if names else ''}")
+            others = [name for name in names if name in self.options and self.options[name] != _options(name, result)]
+            what = f"{', '.join(others)} has values of other options" if others else "nothing to measure"
+            self.say(f"{title}: {what}{'; --again replaces what has a value' if names else ''}")
             return [self._with_metrics(cell, names)] if names else []
         self.say(f"{title}: measuring {', '.join(pending)}")
         planned = self._with_metrics(cell, pending)
@@ -109,7 +112,10 @@ class LaterMeasurements:
         """Measure what the reference rows of a dataset lack; without them, all metrics of its cells."""
         asked = {*(one for each in self.record.references if each.id == planned.id for one in each.metrics)}
         asked |= {one for later in (before.measured_later if before else []) for one in later.metrics}
-        names = tuple(name for name in planned.metrics if self.again or before is None or name not in asked)
+        missing = [one.metric for row in (before.rows if before else []) for one in row.unavailable]
+        specs = [spec for spec in self.specs if spec.name in planned.metrics]
+        lacking = {spec.name for spec in specs if any(covers(spec, name) for name in missing)}
+        names = tuple(n for n in planned.metrics if self.again or before is None or n not in asked or n in lacking)
         if not names:
             return
         self.say(f"measuring real held-out images and noise of {planned.dataset.name}")
@@ -182,3 +188,11 @@ def _has_value(spec: MetricSpec, result: CellResult) -> bool:
     asked = {*result.identity.metrics, *(name for later in result.measured_later for name in later.metrics)}
     missing = any(covers(spec, one.metric) for one in result.unavailable)
     return any(covers(spec, one.metric) for one in result.estimates) or (spec.name in asked and not missing)
+
+
+def _options(name: str, result: CellResult) -> dict[str, OptionValue]:
+    """Return the options with which a metric of this cell was measured last."""
+    found = (result.identity.metric_options or {}).get(name, {})
+    for later in result.measured_later:
+        found = later.metric_options.get(name, found)
+    return found

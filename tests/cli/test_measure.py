@@ -78,6 +78,9 @@ def test_new_metrics_are_added_with_provenance_and_the_table_shows_them(run: Pat
         assert {"spread-fashion-cnn", "fd-fashion-cnn"} <= {estimate.metric for estimate in row.estimates}
     for text in (done.stdout, (run / "table.md").read_text(), (run / "report.html").read_text()):
         assert "spread-fashion-cnn" in text
+    gan = next(iter(cells(run).values()))
+    shown = warm.command("show", str(run), "--cell", gan.id).stdout
+    assert f"measured after the run, on {gan.measured_later[0].measured}, with genbench " in shown
     again = measure(run, "--metrics", "brightness", "--again")
     assert again.returncode == 0
     assert [len(cell.measured_later) for cell in cells(run).values()] == [2, 2]
@@ -87,7 +90,8 @@ def test_a_value_is_not_replaced_unless_asked_for(run: Path) -> None:
     measure(run, "--metrics", "spread", "--quiet")
     before = cells(run)
     done = measure(run, "--metrics", "spread", "--set", "spread.order=2")
-    assert "nothing to measure; --again measures again what has a value" in done.stderr
+    assert "spread-fashion-cnn has values of other options; --again replaces what has a value" in done.stderr
+    assert "nothing to measure; --again replaces" in measure(run, "--metrics", "spread").stderr
     assert cells(run) == before
     measure(run, "--metrics", "spread", "--set", "spread.order=2", "--again", "--quiet")
     for model, cell in cells(run).items():
