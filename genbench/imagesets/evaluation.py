@@ -166,7 +166,7 @@ class ImageSetEvaluation(CellEvaluation):
             assert image_set.images is not None
             with contextlib.suppress(ImagesUnavailable):  # a metric that needs them reports it
                 self._count(images, len(self._pixels_of(images).pixels))
-            self.counts.setdefault(images, None)
+            self.counts.setdefault(images, sum(self.reports[images].shapes.values()))
 
     def _images(self, images: SetName) -> Images:
         return self._pixels_of(images) if self.gives_pixels else self._counted[images]

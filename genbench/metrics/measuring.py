@@ -86,12 +86,12 @@ def _measure_one(chosen: ChosenMetric, evaluation: Evaluation, others: Sequence[
         contract = contract_of(chosen, evaluation, others)
     except ExtractorUnavailable as error:
         return [Unavailable(name, plain_text(error), failed=isinstance(error, BrokenExtractor))]
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return [_failed(chosen, error)]
     return [contract.checked(one) for one in results]
 
 
-def _failed(chosen: ChosenMetric, error: Exception) -> Unavailable:
+def _failed(chosen: ChosenMetric, error: BaseException) -> Unavailable:
     """Return why a metric raised: for code of genbench in plain words, for a plugin's with the exception and its line.
 
     A ValueError of genbench's own metrics says that these images have no such value, which is not a failure.

@@ -7,6 +7,7 @@ called fd, kd and class-score.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -86,7 +87,9 @@ def full_name(spec: MetricSpec, returned: str, distance: str, others: Iterable[M
         return None
     if spec.estimates:
         return returned if _is_declared(spec.estimates, returned) else None
-    taken = is_reserved(returned) or any(covers(other, returned) for other in others if other.name != spec.name)
+    rivals = [other for other in others if other.name != spec.name]
+    forms = (returned, _plain(returned))
+    taken = any(is_reserved(name) or any(covers(other, name) for other in rivals) for name in forms)
     return None if taken else returned
 
 
@@ -120,7 +123,7 @@ def declared_direction(spec: MetricSpec, name: str) -> str:
 
 def is_reserved(name: str) -> bool:
     """Whether a name is, or begins with, that of a score for which only the Inception weights of 2015 are used."""
-    return bool(_RESERVED.fullmatch(name))
+    return bool(_RESERVED.fullmatch(name.casefold()))
 
 
 def literal_names(spec: MetricSpec) -> list[str]:
@@ -128,6 +131,12 @@ def literal_names(spec: MetricSpec) -> list[str]:
     if isinstance(spec, FeatureMetric):
         return [spec.name, *(spec.suffixed(name, spec.distance) for name in spec.estimates)]
     return [spec.name] if spec.per_extractor else [spec.name, *spec.estimates]
+
+
+def _plain(name: str) -> str:
+    """Return what a reader takes a name for: without case, spaces and characters that are not seen."""
+    text = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(character for character in text if character.isalnum() or character in "-_.")
 
 
 def _is_declared(estimates: Iterable[str], name: str) -> bool:

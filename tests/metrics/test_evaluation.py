@@ -403,7 +403,18 @@ def each(*names: str, **declared: Any) -> tuple[list[str], list[Unavailable]]:
 def test_several_estimates_have_declared_names_or_names_of_no_other_metric() -> None:
     assert each("pair", "pair-a", "hausdorff") == (["pair", "pair-a", "hausdorff"], [])  # as plugins of 1.0 may
     assert each("cov", "cov-k5", cov="lower") == (["cov", "cov-k5"], [])
-    for taken in ("psnr", "fd-net", "precision-k5-n16-net", "fid", "fid-mine", "kid5k", "is"):
+    for taken in (
+        "psnr",
+        "fd-net",
+        "precision-k5-n16-net",
+        "fid",
+        "fid-mine",
+        "kid5k",
+        "is",
+        "FID",
+        "PSNR ",
+        "fid (x)",
+    ):
         names, (refused,) = each("pair", taken)
         assert (names, refused.metric, refused.failed) == (["pair"], "pair", True)
         assert f"named '{taken}'" in refused.reason
@@ -571,7 +582,9 @@ class Unspeakable(Exception):
         raise RuntimeError("no text")
 
 
-@pytest.mark.parametrize("error", [OSError("no file \udcff"), ExtractorUnavailable("get \udcff"), Unspeakable()])
+@pytest.mark.parametrize(
+    "error", [OSError("no file \udcff"), ExtractorUnavailable("get \udcff"), Unspeakable(), SystemExit(3)]
+)
 def test_any_text_of_an_exception_can_be_stored(error: Exception) -> None:
     def broken(given: Evaluation) -> Estimate:
         raise error
