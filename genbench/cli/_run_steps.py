@@ -202,16 +202,20 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
         "losses": identity.loss,
         "datasets": identity.dataset,
     }
-    planned = [(kind, choice.name, choice.origin) for kind, choice in chosen.items()]
-    best = str(identity.recipe.get("best_metric", ""))  # it decides which weights are kept, and when training stops
-    if best in (identity.metric_origins or {}):
-        planned.append(("metrics", best, (identity.metric_origins or {})[best]))
-    for kind, name, origin in planned:
-        version = catalogue.require(kind, name).plugin.version
-        if version != origin.version:
+    found = [
+        (kind, choice.name, choice.origin, catalogue.require(kind, choice.name).plugin)
+        for kind, choice in chosen.items()
+    ]
+    found += [
+        ("metrics", name, before, now)
+        for name, before, now in changed_origins(identity.metric_origins, catalogue)
+        if name == identity.recipe.get("best_metric")  # it decides which weights are kept, and when training stops
+    ]
+    for kind, name, origin, plugin in found:
+        if plugin.version != origin.version:
             raise UsageError(
                 f"The {SINGULAR[kind]} '{name}' was planned with {origin.distribution} "
-                f"{origin.version}, but {version} is installed: results of both would not be comparable.",
+                f"{origin.version}, but {plugin.version} is installed: results of both would not be comparable.",
                 "Install the planned version again, or start a new run.",
             )
 

@@ -24,6 +24,7 @@ from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, reproducible
 from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
+from genbench.plugins.metric_names import is_reserved
 from genbench.seeds import seeded_generator
 
 _CHUNK = 4096  # feature vectors passed to a classifier's head at a time
@@ -131,7 +132,7 @@ class CellEvaluation:
         """Return the loaded extractor; raise `BrokenExtractor` where its distance is named like that of another."""
         others = [other.metric for other in self._specs.values() if other.name != spec.name]
         name: object = loaded.name
-        own = isinstance(name, str) and (name == spec.metric or (name.startswith("fd-") and name not in others))
+        own = isinstance(name, str) and (name == spec.metric or not (name in others or is_reserved(name)))
         if not own:
             raise BrokenExtractor(
                 f"the extractor '{spec.name}' that its plugin loads is named {name!r}: expected '{spec.metric}', or "

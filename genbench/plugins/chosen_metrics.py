@@ -76,7 +76,7 @@ def changed_origins(
     """
     for key, before in (planned or {}).items():
         name = key.partition(":")[0]
-        now = origins(name, catalogue.metrics[name]).get(key)
+        now = origins(name, catalogue.metrics[name]).get(key) if name in catalogue.metrics else None
         if now is not None and now.version != before.version:
             yield name, before, now
 

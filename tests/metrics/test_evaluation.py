@@ -456,7 +456,7 @@ def test_an_estimate_of_a_metric_with_an_extractor_is_named_after_the_loaded_wei
     assert found == ["vendi-low-net-0badcafe", "vendi-high-net-0badcafe"]
 
 
-@pytest.mark.parametrize("name", ["fid", "fd-other", "net", None])
+@pytest.mark.parametrize("name", ["fid", "fd-other", "kid-net", None])
 def test_an_extractor_cannot_take_the_name_of_another(name: Any) -> None:
     network = Convolution()
     network.name = name
@@ -466,6 +466,15 @@ def test_an_extractor_cannot_take_the_name_of_another(name: Any) -> None:
     found, missing = measure(metrics, given, reconstructs=False)
     assert found == []
     assert all("expected 'fd-net', or" in one.reason and one.failed for one in missing)
+
+
+def test_a_loaded_extractor_that_is_named_otherwise_gets_the_name_of_its_spec() -> None:
+    network = Convolution()
+    network.name = "my features"
+    specs = feature_metrics(measurements_of_features(), [ExtractorSpec(name="net", load="nowhere:load")])
+    metrics = built_in(spec for spec in specs if spec.base in ("fd", "kd"))
+    found, _ = measure(metrics, evaluation(network), reconstructs=False)
+    assert [one.metric for one in found] == ["fd-net", "kd-net"]
 
 
 def test_two_metrics_that_yield_one_name_do_not_replace_each_other() -> None:
