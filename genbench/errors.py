@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     USAGE = 2  # the request is invalid
     INCONCLUSIVE = 3
     NOT_COMPARABLE = 4
-    FAILED_CELLS = 5  # no data, or at least one cell failed
+    FAILED_CELLS = 5  # no data, or at least one cell or metric failed
     BUG = 70
     INTERRUPTED = 130  # Ctrl-C or SIGTERM; `genbench run --resume RUN` continues
 

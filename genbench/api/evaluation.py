@@ -25,7 +25,7 @@ SetName = Literal["samples", "train", "test"]
 class Estimate:
     """One measured value, with what is needed to compare it."""
 
-    metric: str  # its full name, such as 'fd-fashion-cnn'
+    metric: str  # a name that the spec declares; stored is the full name, such as 'fd-fashion-cnn'
     value: float
     standard_error: float | None  # from sampling the evaluation set; None: unknown
     n: int  # number of images it was computed from
@@ -47,6 +47,7 @@ class Unavailable:
 
     metric: str
     reason: str
+    failed: bool = False  # set by genbench: its code raised an exception or broke the contract
 
 
 class ExtractorUnavailable(Exception):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from genbench.api.evaluation import Direction, Estimate, Evaluation, Extractor, Unavailable
+    from genbench.api.evaluation import Direction, Estimate, Extractor, Unavailable
     from genbench.api.images import ImageData
     from genbench.api.training import Augmentation, Family
 
@@ -35,7 +35,7 @@ OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 LONGEST_NAME = 50  # characters: the id of a cell, which names its files, contains the names of three specs
-_LONGEST_METRIC = 100  # the names of metrics contain those of extractors, and name no file
+_LONGEST_METRIC = 2 * LONGEST_NAME + 1  # the names of metrics contain those of extractors, and name no file
 _SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # annotations that every spec checks
     "str": (str,),
     "bool": (bool,),
@@ -337,21 +337,30 @@ class FamilySpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricSpec(Spec):
+class MetricSpec(ConfigurableSpec):
     """One number about a trained model, or several that are measured together.
 
-    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable`; with the direction 'each', a sequence of
-    them, each with its own name and direction.
+    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable` with the spec's name and direction. With
+    the direction 'each' it returns a sequence of them, with the names and directions in `estimates`; a name may go on
+    after a '-', as in ``precision-k5`` for ``precision``. If `options` are declared, an instance of them is the last
+    argument.
+
+    With `per_extractor`, the spec is a measurement of features: every extractor adds a metric ``<name>-<extractor>``,
+    and `measure(evaluation, extractor)`, or `measure(evaluation, extractor, options)`, receives the extractor's name.
+    Its estimates may be named without the extractor, which is then appended.
     """
 
-    measure: Callable[[Evaluation], Estimate | Unavailable | Sequence[Estimate | Unavailable]] | str
+    measure: Callable[..., Estimate | Unavailable | Sequence[Estimate | Unavailable]] | str
     direction: Direction | Literal["each"]
+    estimates: Mapping[str, Direction] = field(default_factory=dict)  # with 'each': what it yields; empty: not declared
+    per_extractor: bool = False  # measured once for each extractor
+    needs_classes: bool = False  # with `per_extractor`: only for extractors that classify
     needs_reconstruction: bool = False  # measured only for families that reconstruct
     needs_pictures: bool = False  # not measured on datasets of points
     needs_modes: bool = False  # measured only on datasets with modes
     needs_bound: bool = False  # measured only for families with a likelihood; selected by `--metrics likelihood`
     needs_factors: bool = False  # measured only on datasets with known factors of variation
-    default: bool = True  # measured if --metrics is not given
+    default: bool = True  # measured if --metrics is not given; with `per_extractor`, for every default extractor
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -360,6 +369,20 @@ class MetricSpec(Spec):
             self.direction in ("lower", "higher", "each"),
             f"direction {self.direction!r} is not 'lower', 'higher' or 'each'.",
         )
+        self._require_estimates()
+        self._require(self.per_extractor or not self.needs_classes, "needs_classes concerns extractors: per_extractor.")
+        _ = self.option_schema
+
+    def _require_estimates(self) -> None:
+        well_formed = isinstance(self.estimates, Mapping) and all(
+            isinstance(name, str) and _NAME.fullmatch(name) and direction in ("lower", "higher")
+            for name, direction in self.estimates.items()
+        )
+        self._require(well_formed, f"estimates must map names to 'lower' or 'higher', not {self.estimates!r}.")
+        object.__setattr__(self, "estimates", dict(self.estimates))
+        self._require(not self.estimates or self.direction == "each", "estimates are for the direction 'each'.")
+        unnamed = self.per_extractor and self.direction == "each" and not self.estimates
+        self._require(not unnamed, "with per_extractor and the direction 'each', estimates must be declared.")
 
 
 @dataclass(frozen=True, kw_only=True)

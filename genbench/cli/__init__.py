@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "list": "List models, losses, datasets, metrics, families, extractors or reporters.",
     "show": "Show the plan, status and files of a run, or one cell in detail.",
     "sample": "Draw samples, interpolations or reconstructions from a trained cell.",
+    "measure": "Measure further metrics of a finished run from its weights.",
     "fid": "Measure the distance between two sets of images.",
     "table": "Print the comparison table of one or more runs.",
     "report": "Rewrite the table, contact sheet and report.html of a run.",
@@ -57,8 +58,8 @@ _PATH_ERRORS = {
 
 EPILOG = """\b
 Exit codes: 0 success, 1 check failed, 2 usage error, 3 inconclusive,
-            4 not comparable, 5 no data or failed cells, 70 bug in genbench,
-            130 interrupted.
+            4 not comparable, 5 no data, or failed cells or metrics,
+            70 bug in genbench, 130 interrupted.
 First steps: genbench run      genbench list      genbench run --help"""
 
 

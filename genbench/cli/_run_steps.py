@@ -17,6 +17,7 @@ import msgspec
 from tabulate import tabulate
 
 from genbench import __version__
+from genbench.api.options import OptionValue
 from genbench.api.recipe import resolve_recipe
 from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError, near_miss
@@ -28,16 +29,21 @@ from genbench.plan.process_counts import largest_process_count, require_process_
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
+from genbench.plugins.chosen_metrics import changed_origins
 from genbench.plugins.loader import Kind
 from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
+from genbench.report.failed_metrics import failed_metrics
 from genbench.report.progress import PlainDisplay, choose_display
 from genbench.report.summary import write_summary
+from genbench.report.table.layout import clean
 from genbench.report.table.render import render
+from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, Rendezvous, RunRecord
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, Rendezvous, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner.executor import Executor
 from genbench.runner.supervisor import (
+    FINAL,
     Interrupted,
     Supervisor,
     ask_devices,
@@ -168,9 +174,10 @@ def enter_planning_directory(run: RunDirectory) -> Iterator[RunDirectory]:
 
 
 def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tuple[RunRecord, Catalogue, str]:
-    """Return record, catalogue and device to resume a run; its plugins must have the versions of the plan.
+    """Return record, catalogue and device to resume a run; what determines weights must have the version of the plan.
 
-    Reporters do not affect results: they may change, and their versions do not matter.
+    Reporters do not affect results: they may change, and their versions do not matter. Metrics may change too: a note
+    says so, and the values of different versions have different protocols.
     """
     run.require_whole_plan()
     record = run.record
@@ -184,9 +191,15 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tu
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
     record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
+    results = run.read_cells().results
+    changed_metrics: dict[str, None] = {}
     for cell in record.cells:
         if not cell.reason:
             _require_same_versions(cell.identity, catalogue)
+            if cell.id not in results or results[cell.id].status not in FINAL:
+                changed_metrics |= dict.fromkeys(_changed_metrics(cell.identity, catalogue))
+    for note in changed_metrics:
+        echo(f"Note: {clean(note)}", err=True)
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
     return record, catalogue, device
 
@@ -198,18 +211,33 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
         "losses": identity.loss,
         "datasets": identity.dataset,
     }
-    planned: list[tuple[Kind, str, PluginOrigin]] = [
-        *((kind, choice.name, choice.origin) for kind, choice in chosen.items()),
-        *(("metrics", name, origin) for name, origin in (identity.metric_origins or {}).items()),
+    found = [
+        (kind, choice.name, choice.origin, catalogue.require(kind, choice.name).plugin)
+        for kind, choice in chosen.items()
     ]
-    for kind, name, origin in planned:
-        version = catalogue.require(kind, name).plugin.version
-        if version != origin.version:
+    found += [
+        ("metrics", name, before, now)
+        for name, before, now in changed_origins(identity.metric_origins, catalogue)
+        if name == identity.recipe.get("best_metric")  # it decides which weights are kept, and when training stops
+    ]
+    for kind, name, origin, plugin in found:
+        if plugin.version != origin.version:
             raise UsageError(
                 f"The {SINGULAR[kind]} '{name}' was planned with {origin.distribution} "
-                f"{origin.version}, but {version} is installed: results of both would not be comparable.",
+                f"{origin.version}, but {plugin.version} is installed: results of both would not be comparable.",
                 "Install the planned version again, or start a new run.",
             )
+
+
+def _changed_metrics(identity: CellIdentity, catalogue: Catalogue) -> Iterator[str]:
+    """Yield a note for each metric whose plugin has changed since the plan; raise `UsageError` if one is missing."""
+    for name in identity.metrics:
+        catalogue.require("metrics", name)
+    for name, before, now in changed_origins(identity.metric_origins, catalogue):
+        yield (
+            f"the metric '{name}' was planned with {before.distribution} {before.version}: cells that are not finished "
+            f"are measured with {now.distribution} {now.version}, and values of both are not comparable"
+        )
 
 
 @contextmanager
@@ -251,8 +279,11 @@ def execute(
     for warning in summary.warnings:
         echo(f"Warning: {warning}", err=True)
     results = run.read_cells().results
+    failures = failed_metrics(record.cells, results)
+    for failure in failures:
+        echo(f"Failed: {clean(failure, 2000)}", err=True)
     succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
-    code = ExitCode.OK if succeeded else ExitCode.FAILED_CELLS
+    code = ExitCode.OK if succeeded and not failures else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if interruption is not None else code
     record_exit_code(code)
     echo(render(summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
@@ -277,6 +308,7 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
     for cell in plan.cells:
         row: dict[str, Any] = {
             "id": cell.id, "cell": names[cell.id], "possible": not cell.reason, "reason": cell.reason,
+            "metrics": {name: (cell.identity.metric_options or {}).get(name, {}) for name in cell.identity.metrics},
         }  # fmt: skip
         if not cell.reason:
             key = step_key(cell.identity)
@@ -311,10 +343,17 @@ def dry_run_report(pool: Executor, plan: Plan, device: str, threads: int | None,
         f"{table}\n\n{possible} of {len(plan.cells)} cells would run under profile '{plan.profile.name}' on {device}; "
         f"training takes about {_duration(total)}, estimated from one second of each; evaluation takes extra time.\n"
     )
+    metrics = {name: options for row in rows if row["possible"] for name, options in row["metrics"].items()}
+    text += f"metrics: {', '.join(map(_with_options, metrics, metrics.values())) or 'none'}\n"
     if left_out:
         cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
         text += f"{cells} neither tried nor estimated: a dry run tries cells for {_ESTIMATION_SECONDS:g} s.\n"
     return text, code
+
+
+def _with_options(name: str, options: Mapping[str, OptionValue]) -> str:
+    values = ", ".join(f"{option} = {setting_text(option, value)}" for option, value in options.items())
+    return f"{name} ({values})" if values else name
 
 
 def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> dict[str, Any]:

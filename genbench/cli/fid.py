@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from genbench.cli.flags import as_json_flag, device_option, plugin_files, trust_plugins_flag, use_weights, weights_flag
+from genbench.cli.flags import (
+    as_json_flag,
+    device_option,
+    plugin_files,
+    set_option,
+    trust_plugins_flag,
+    use_weights,
+    weights_flag,
+)
 from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
 
 if TYPE_CHECKING:
-    from genbench.api.specs import ExtractorSpec
+    from collections.abc import Sequence
+
     from genbench.plugins.catalogue import Catalogue
 
 
@@ -25,8 +33,9 @@ if TYPE_CHECKING:
 @click.option(
     "--metrics",
     metavar="A,B,…",
-    help="fid, kid, is; or fd, kd, prdc, … of the extractor. [default: Fréchet distance (fid)]",
+    help="fid, kid, is; or fd, kd, prdc, … of the extractor, or of a plugin. [default: Fréchet distance (fid)]",
 )
+@set_option("a metric")
 @click.option(
     "--extractor", metavar="NAME", help="Feature extractor; see `genbench list extractors`. [default: inception]"
 )
@@ -69,6 +78,7 @@ def command(
     real: str,
     fake: str | None,
     metrics: str | None,
+    settings: tuple[str, ...],
     extractor: str | None,
     weights: str | None,
     device: str,
@@ -98,17 +108,21 @@ def command(
     use_weights(weights)
 
     from genbench.cli._run_steps import select_present_device
-    from genbench.imagesets.comparison import compare, find_measurements, save_statistics
+    from genbench.imagesets.comparison import compare, extractors_of, find_metrics, save_statistics
     from genbench.imagesets.evaluation import ImageSetEvaluation
     from genbench.imagesets.format import as_data, as_text
     from genbench.imagesets.resolve import SamplingSettings, find_image_set
+    from genbench.plan.request import make_request
+    from genbench.plan.settings import check_settings
     from genbench.plugins.catalogue import discover
+    from genbench.plugins.chosen_metrics import chosen_metrics, options_of
     from genbench.plugins.recorded_files import Allowed
 
     catalogue = discover(plugins)
-    measurements = find_measurements(metrics, extractor, catalogue)
-    specs = list(dict.fromkeys(one.extractor.name for one in measurements))
-    if out is not None and len(specs) > 1:
+    specs, given = find_metrics(metrics, extractor, catalogue), make_request({}, settings).set
+    check_settings(given, specs, catalogue)
+    names, extractors, options = [spec.name for spec in specs], extractors_of(specs), options_of(specs, given)
+    if out is not None and len(extractors) != 1:
         raise UsageError("--save-stats stores the features of one extractor only.", "Choose metrics of one extractor.")
     chosen = select_present_device(device)
     drawing = SamplingSettings(chosen, samples, seed, Allowed(plugins, trust_plugins))
@@ -117,21 +131,25 @@ def command(
         raise UsageError(
             f"--n-real is for a file of statistics, and REAL is a set of images: {first.title}.", "Drop --n-real."
         )
+    registry = _import_plugins(names, catalogue)
     evaluation = ImageSetEvaluation(
         real=first,
         fake=None if fake is None else find_image_set(fake, catalogue, drawing),
         device=chosen,
         batch_size=batch_size,
         seed=seed,
-        extractors=_load_specs(specs, catalogue),
+        extractors={name: entry.spec for name, entry in registry.extractors.items()},
         data=first.data,
         n_real=n_real,
         show_progress=lambda title: show_image_progress(clean(title)),
     )
     with contextlib.closing(evaluation):
-        found = None if fake is None else compare(evaluation, measurements, strict)
+        found = None
+        if fake is not None:
+            known = [entry.spec for entry in registry.metrics.values()]
+            found = compare(evaluation, chosen_metrics(names, registry, options), strict, known)
         if out is not None:
-            save_statistics(evaluation, specs[0], out, strict)
+            save_statistics(evaluation, extractors[0], out, strict)
     if found is None:
         echo(out)
         return ExitCode.OK
@@ -146,11 +164,10 @@ def command(
     return code
 
 
-def _load_specs(names: Sequence[str], catalogue: Catalogue) -> dict[str, ExtractorSpec]:
-    """Import the plugins of these extractors into this process and return the specs."""
+def _import_plugins(metrics: Sequence[str], catalogue: Catalogue) -> Catalogue:
+    """Import the plugins of these metrics and of their extractors into this process; return the catalogue of it."""
+    from genbench.plan.planner import plugins_behind
     from genbench.plugins.worker_catalogue import load_catalogue
 
-    plugins = {catalogue.extractors[name].plugin.target: catalogue.extractors[name].plugin for name in names}
-    others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
-    registry = load_catalogue(others)
-    return {name: registry.extractors[name].spec for name in names}
+    needed = plugins_behind(catalogue, [("metrics", name) for name in metrics])
+    return load_catalogue([dataclasses.asdict(plugin) for plugin in needed])

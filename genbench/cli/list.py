@@ -78,7 +78,8 @@ def _describe_spec(spec: Any) -> list[str]:
         lines += [f"{'×'.join(map(str, spec.image_shape))}", spec.licence, spec.source]
     elif isinstance(spec, MetricSpec):
         better = "several numbers" if spec.direction == "each" else f"{spec.direction} is better"
-        lines.append(better + ("" if spec.default else "; measured only when named"))
+        once = "; measured once for each extractor" if spec.per_extractor else ""
+        lines.append(better + once + ("" if spec.default else "; measured only when named"))
     if isinstance(spec, ConfigurableSpec):
         lines += [f"{option.name}: {option.describe()}" for option in spec.option_schema]
     return [line for line in lines if line]

@@ -17,7 +17,7 @@ from genbench.api.specs import ConfigurableSpec, LossSpec, ModelSpec
 from genbench.errors import UsageError
 from genbench.plan.dataset_choice import ChosenDataset, choose_dataset
 from genbench.plan.feasibility import infeasibility_reason, missing_family_reason
-from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id, third_party_origins
+from genbench.plan.identity import IDENTITY_VERSION, cell_id, metric_origins, origin, reference_id
 from genbench.plan.metric_selection import applicable_metrics, select_metrics
 from genbench.plan.plugin_files import require_usable_files
 from genbench.plan.process_counts import require_divisible_batch
@@ -28,6 +28,7 @@ from genbench.plan.samplers import check_samplers, choose_samplers
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, merged, own_settings, recipe_settings
 from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
+from genbench.plugins.chosen_metrics import options_of
 from genbench.plugins.loader import Kind, Plugin
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
 
@@ -81,6 +82,7 @@ class Planner:
         self._check_settings()
         families = {model.spec.family for model in models} & {*catalogue.families}
         check_samplers(request.samplers, [catalogue.families[name].spec for name in sorted(families)])
+        self.metric_options = options_of(self.metrics, request.set)
 
     def plan(self) -> Plan:
         """Return the plan; raise `UsageError` if no cell is possible."""
@@ -99,7 +101,7 @@ class Planner:
         return Plan(
             profile=self.profile,
             cells=cells,
-            references=_references(possible),
+            references=plan_references(possible),
             plugins=third_party_plugins(self.catalogue, possible),
             warnings=[*_warnings(self.catalogue, cells), *notes],
             targets=self.targets,
@@ -117,7 +119,7 @@ class Planner:
         """Raise `UsageError` for an option that nothing in the plan, or in the variant that sets it, declares."""
         models_and_losses: list[ConfigurableSpec] = [entry.spec for pair in self.pairs for entry in pair]
         reporters = [self.catalogue.require("reporters", name).spec for name in self.request.reporters]
-        used = [*models_and_losses, *(dataset.spec for dataset in self.datasets), *reporters]
+        used = [*models_and_losses, *(dataset.spec for dataset in self.datasets), *self.metrics, *reporters]
         check_settings(self.request.set, used, self.catalogue)
         for variant in self.variants:
             with _naming(variant):  # datasets are excluded: all variants load the same data
@@ -146,7 +148,9 @@ class Planner:
             device=self.device,
             seed=seed,
             metrics=metrics,
-            metric_origins=third_party_origins({name: catalogue.metrics[name].plugin for name in metrics}) or UNSET,
+            metric_origins=metric_origins(metrics, catalogue) or UNSET,
+            metric_options={name: self.metric_options[name] for name in metrics if name in self.metric_options}
+            or UNSET,
             init_hash=init_hash,
             genbench=__version__,
         )
@@ -236,7 +240,7 @@ def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSp
     return entry
 
 
-def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
+def plan_references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
     """Return reference rows to measure, one per dataset and sample count, with every metric that its cells measure."""
     found: dict[str, PlannedReference] = {}
     for cell in cells:
@@ -245,12 +249,17 @@ def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
             continue
         samples = resolve_recipe(identity.recipe).samples
         key = reference_id(identity.dataset, samples)
-        known = found[key].metrics if key in found else ()
+        known = found.get(key)
+        metrics = tuple(dict.fromkeys((*(known.metrics if known else ()), *identity.metrics)))
+        origins = {**((known.metric_origins if known else None) or {}), **(identity.metric_origins or {})}
+        options = {**((known.metric_options if known else None) or {}), **(identity.metric_options or {})}
         found[key] = PlannedReference(
             id=key,
             dataset=identity.dataset,
             image_shape=identity.image_shape,
-            metrics=tuple(dict.fromkeys((*known, *identity.metrics))),
+            metrics=metrics,
+            metric_origins=origins or UNSET,
+            metric_options=options or UNSET,
             samples=samples,
         )
     return list(found.values())
@@ -274,7 +283,7 @@ def third_party_plugins(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> l
 
 def plugins_behind(catalogue: Catalogue, names: Iterable[tuple[Kind, str]]) -> list[Plugin]:
     """Return the third-party plugins that register these kinds and names; a worker loads no others."""
-    found = [catalogue.require(kind, name).plugin for kind, name in names]
+    found = [plugin for kind, name in names for plugin in catalogue.require(kind, name).plugins]
     return list({(plugin.name, plugin.target): plugin for plugin in found if plugin.origin != "builtin"}.values())
 
 

@@ -15,6 +15,7 @@ from genbench.api.specs import ConfigurableSpec, ModelSpec
 from genbench.errors import UsageError, near_miss
 from genbench.plugins.catalogue import CONFIGURABLE, SINGULAR, Catalogue
 from genbench.plugins.loader import SPEC_TYPES
+from genbench.plugins.metric_names import FeatureMetric
 
 Settings = Mapping[str, Mapping[str, OptionValue]]  # name or kind:name -> option -> value
 _KINDS = {SINGULAR[kind]: kind for kind in CONFIGURABLE}  # as written before the colon
@@ -65,13 +66,19 @@ def merged(lower: Settings, upper: Settings) -> dict[str, dict[str, OptionValue]
 
 def check_settings(settings: Settings, specs: Iterable[ConfigurableSpec], catalogue: Catalogue) -> None:
     """Raise `UsageError` for a setting that none of `specs`, the things used in the run, would receive, or several."""
-    used = {_qualified(spec): spec for spec in specs}
+    known: dict[str, set[str]] = {}
+    for spec in specs:
+        names = [_qualified(spec)]
+        if isinstance(spec, FeatureMetric):  # the name of the metric without its extractor means it with every one
+            names.append(f"{SINGULAR['metrics']}:{spec.base}")
+        for qualified in names:
+            known.setdefault(qualified, set()).update(_settable(spec))
     for name, table in settings.items():
-        reached = [qualified for qualified in used if name in (qualified, qualified.partition(":")[2])]
+        reached = [qualified for qualified in known if name in (qualified, qualified.partition(":")[2])]
         if not reached:
-            _raise_unused_name(name, {spec.name for spec in used.values()}, catalogue)
+            _raise_unused_name(name, {qualified.partition(":")[2] for qualified in known}, catalogue)
         for option in table:
-            _require_one(name, option, {qualified: _settable(used[qualified]) for qualified in reached})
+            _require_one(name, option, {qualified: known[qualified] for qualified in reached})
 
 
 def _require_one(name: str, option: str, known: Mapping[str, set[str]]) -> None:

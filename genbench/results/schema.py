@@ -62,6 +62,10 @@ class CellIdentity(Record, frozen=True, kw_only=True):
         dict[str, PluginOrigin] | UnsetType,
         Meta(description="metrics from plugins other than the built-in ones, by name"),
     ] = UNSET
+    metric_options: Annotated[
+        dict[str, dict[str, OptionValue]] | UnsetType,
+        Meta(description="metrics that have options, by name, with the value of every option"),
+    ] = UNSET
     init_hash: Annotated[str, Meta(description="sha256 of the tensors of the initial weights, or empty")] = ""
     genbench: Annotated[str, Meta(description="version of genbench")]
 
@@ -363,6 +367,18 @@ class Durations(Record, frozen=True, kw_only=True):
     total: float = 0.0
 
 
+class LaterMeasurement(Record, frozen=True, kw_only=True):
+    """Metrics that `genbench measure` added to a finished cell or to reference rows."""
+
+    metrics: Annotated[list[str], Meta(description="what was measured, as requested")]
+    measured: Annotated[str, Meta(description="UTC, ISO 8601")]
+    genbench: Annotated[str, Meta(description="version of genbench")]
+    metric_origins: Annotated[dict[str, PluginOrigin], Meta(description="as in an identity")] = {}
+    metric_options: Annotated[dict[str, dict[str, OptionValue]], Meta(description="as in an identity")] = {}
+    versions: dict[str, str] = {}
+    notes: list[str] = []
+
+
 class CellResult(Record, frozen=True, kw_only=True):
     """One file ``cells/<id>.json``: everything that is known about a cell."""
 
@@ -411,6 +427,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     ] = {}
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
+    measured_later: Annotated[
+        list[LaterMeasurement], Meta(description="measurements of the stored weights after the run, the latest last")
+    ] = []
     evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations during training")] = []
     best: Best | None = None
     stopped_early: Annotated[
@@ -439,6 +458,7 @@ class ReferenceResult(Record, frozen=True, kw_only=True):
     dataset: Choice
     image_shape: tuple[int, int, int]
     rows: list[ReferenceRow] = []
+    measured_later: list[LaterMeasurement] = []
     data_hash: str = ""
     notes: list[str] = []
 
@@ -450,6 +470,8 @@ class PlannedReference(Record, frozen=True, kw_only=True):
     dataset: Choice
     image_shape: tuple[int, int, int]
     metrics: tuple[str, ...]
+    metric_origins: dict[str, PluginOrigin] | UnsetType = UNSET  # as in the identity of the cells
+    metric_options: dict[str, dict[str, OptionValue]] | UnsetType = UNSET
     samples: int
 
 

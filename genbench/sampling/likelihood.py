@@ -19,16 +19,15 @@ from genbench.api.training import (
 from genbench.data.loading import LoadedData
 from genbench.metrics.evaluation import Bounds, Likelihoods
 from genbench.sampling.inference import inference_context
-from genbench.sampling.sampler import SAMPLING_BATCH, held_out_batch
+from genbench.sampling.sampler import SAMPLING_BATCH, SampledModel, held_out_batch
 from genbench.seeds import seeded_generator
-from genbench.train.builder import Built
 from genbench.train.network_checks import missing_methods
 
 LEAST_JUDGED = 30  # images from which the parts of a bound are compared
 
 
 def likelihood_bounds(
-    built: Built, data: LoadedData, seed: int, device: torch.device
+    built: SampledModel, data: LoadedData, seed: int, device: torch.device
 ) -> tuple[Likelihood, Bounds] | None:
     """Return the model's likelihood, and the function that bounds it; None where the model has none.
 
@@ -40,7 +39,7 @@ def likelihood_bounds(
     return family.likelihood, functools.partial(bound_held_out, built, data, seed, device)
 
 
-def exact_likelihoods(built: Built, data: LoadedData, seed: int, device: torch.device) -> Likelihoods | None:
+def exact_likelihoods(built: SampledModel, data: LoadedData, seed: int, device: torch.device) -> Likelihoods | None:
     """Return the function that computes the likelihood of held-out images; None where the model computes none.
 
     The function uses the weights at the time of its call.
@@ -51,7 +50,7 @@ def exact_likelihoods(built: Built, data: LoadedData, seed: int, device: torch.d
     return functools.partial(log_likelihood_of_held_out, built, data, seed, device)
 
 
-def likelihood_family(built: Built) -> LikelihoodFamily | ExactLikelihoodFamily | None:
+def likelihood_family(built: SampledModel) -> LikelihoodFamily | ExactLikelihoodFamily | None:
     """Return the family with the weights that are sampled; None if it has no likelihood.
 
     The protocols are not tested with isinstance, which would require `reconstruct` of families that do not.
@@ -63,7 +62,7 @@ def likelihood_family(built: Built) -> LikelihoodFamily | ExactLikelihoodFamily 
 
 
 def log_likelihood_of_held_out(
-    built: Built, data: LoadedData, seed: int, device: torch.device, draws: int, count: int | None
+    built: SampledModel, data: LoadedData, seed: int, device: torch.device, draws: int, count: int | None
 ) -> LogLikelihood:
     """Return the log-likelihood of the same images as `bound_held_out`, in evaluation mode; float64, on the CPU.
 
@@ -95,7 +94,7 @@ def checked_log_likelihood(
 
 
 def bound_held_out(
-    built: Built, data: LoadedData, seed: int, device: torch.device, draws: int, count: int | None
+    built: SampledModel, data: LoadedData, seed: int, device: torch.device, draws: int, count: int | None
 ) -> LikelihoodBound:
     """Return the bound on all held-out images, or on `count` of them, in evaluation mode; float64, on the CPU.
 

@@ -6,12 +6,14 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Sequence
-from typing import cast
+from typing import Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.api.images import Images
+from genbench.api.recipe import Recipe
+from genbench.api.specs import FamilySpec, ModelSpec
 from genbench.api.training import Family, LatentFamily, Sampler, SamplerFamily
 from genbench.data.loading import LoadedData
 from genbench.data.source import Normalise
@@ -22,13 +24,39 @@ from genbench.results.schema import CellIdentity
 from genbench.sampling.inference import evaluation_mode, inference_context, to_levels
 from genbench.sampling.latent_space import Prior, truncate
 from genbench.seeds import seeded_generator
-from genbench.train.builder import Built
 from genbench.train.divergence import Diverged
 from genbench.train.exchanges import require_reconstructions
 from genbench.train.network_checks import require_range
 
 SAMPLING_BATCH = 256
 GENERATES, RECONSTRUCTS = "once trained generates", "once trained reconstructs images with"
+
+
+class SampledModel(Protocol):
+    """Networks that images are drawn from: as built for training, or with weights from a checkpoint."""
+
+    @property
+    def model(self) -> ModelSpec:
+        """Its spec."""
+
+    @property
+    def family_spec(self) -> FamilySpec:
+        """The spec of its family."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of its training."""
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The memory format of its images."""
+
+    @property
+    def sampled_networks(self) -> dict[str, nn.Module]:
+        """All networks, with the weights that are sampled."""
+
+    def family_for_sampling(self) -> Family:
+        """Return the family with the weights that are sampled."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +70,7 @@ class Drawn:
 
 
 def draw(
-    built: Built,
+    built: SampledModel,
     identity: CellIdentity,
     data: LoadedData,
     device: torch.device,
@@ -114,7 +142,7 @@ def sample_by(
     return cast("SamplerFamily", family).sample_with(sampler, count, rng, labels)
 
 
-def sample(built: Built, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:
+def sample(built: SampledModel, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:
     """Generate `count` images in evaluation mode, in the model's value range."""
     labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
     with evaluation_mode(built.sampled_networks.values(), built.recipe.sample_statistics):
@@ -140,7 +168,7 @@ def _repeat_to(size: int, labels: Tensor) -> Tensor:
     return labels if len(labels) == size else labels.repeat(-(-size // len(labels)))[:size]
 
 
-def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.device) -> tuple[Tensor, Tensor]:
+def _reconstruct(built: SampledModel, family: Family, data: LoadedData, device: torch.device) -> tuple[Tensor, Tensor]:
     low, high = built.model.value_range
     count = len(data.test_pixels)
     batch = min(SAMPLING_BATCH, count)
@@ -158,7 +186,7 @@ def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.d
 
 
 def held_out_batch(
-    built: Built, data: LoadedData, rows: slice | Tensor, device: torch.device
+    built: SampledModel, data: LoadedData, rows: slice | Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
     """Return held-out images in the model's value range, with their labels for a conditional model."""
     labels = None

@@ -132,7 +132,7 @@ def build_cell(
         networks[LOSS_NETWORK] = module
     transfer = load_initial_weights(recipe.init_from, identity.init_hash, networks)
     frozen = freeze(networks, recipe.freeze)
-    memory_format = _memory_format(networks)
+    memory_format = memory_format_for(networks)
     for network in networks.values():
         network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
         network.train()
@@ -231,7 +231,7 @@ def _average(networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Reci
     return AveragedWeights({name: networks[name] for name in chosen}, recipe.ema_half_life, recipe.ema_ramp)
 
 
-def _memory_format(networks: Mapping[str, nn.Module]) -> torch.memory_format:
+def memory_format_for(networks: Mapping[str, nn.Module]) -> torch.memory_format:
     """Return channels_last if there are convolutions, because their fast kernels use this layout."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d)
     found = any(isinstance(module, convolutions) for network in networks.values() for module in network.modules())

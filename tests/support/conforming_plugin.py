@@ -257,6 +257,19 @@ def measure(evaluation):
     )
 
 
+@dataclass(frozen=True)
+class SpreadOptions:
+    scale: float = genbench.option(1.0, "factor of all values", minimum=0)
+
+
+def measure_spread(evaluation, extractor, options):
+    features = evaluation.features(extractor, "samples")
+    return [
+        genbench.Estimate(name, options.scale * float(value), None, len(features), "higher")
+        for name, value in (("spread-mean", features.std(0).mean()), ("spread-least", features.std(0).min()))
+    ]
+
+
 class Rows:
     """The mean of each of 28 rows, after bilinear resizing."""
 
@@ -363,6 +376,16 @@ def genbench_datasets():
 @genbench.hookimpl
 def genbench_metrics():
     yield genbench.MetricSpec(name="brightness", summary="mean grey value", measure=measure, direction="higher")
+    yield genbench.MetricSpec(
+        name="spread",
+        summary="standard deviations",
+        measure=measure_spread,
+        direction="each",
+        estimates={"spread-mean": "higher", "spread-least": "higher"},
+        options=SpreadOptions,
+        per_extractor=True,
+        default=False,
+    )
 
 
 @genbench.hookimpl

@@ -24,7 +24,7 @@ SUBJECTS: list[tuple[Kind, str]] = [
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
     *(("models", "coded"), ("models", "metered"), ("families", "coder"), ("families", "meter")),
     *(("families", "duel"), ("families", "joint-duel"), ("datasets", "dots"), ("metrics", "brightness")),
-    ("extractors", "rows"),
+    *(("metrics", "spread"), ("extractors", "rows")),
 ]
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
@@ -289,6 +289,14 @@ MUTANTS: dict[str, list[Mutant]] = {
     "metric-contract": [
         Mutant('metric="brightness"', 'metric="brilliance"', "metrics", "brightness"),
         Mutant('direction="higher"\n    )', 'direction="lower"\n    )', "metrics", "brightness"),
+        Mutant(
+            "def measure(evaluation):\n",
+            'def measure(evaluation):\n    return genbench.Unavailable("fid", "")\n',
+            "metrics",
+            "brightness",
+        ),
+        Mutant('(("spread-mean",', '(("precision-k5-n16",', "metrics", "spread"),
+        Mutant('"spread-least": "higher"}', '"spread-least": "lower"}', "metrics", "spread"),
     ],
     "metric-repeats": [Mutant(".float().mean())", ".float().mean() + torch.rand(()))", "metrics", "brightness")],
     "extractor-contract": [Mutant(".mean((1, 3))", ".mean((1, 2, 3))", "extractors", "rows")],

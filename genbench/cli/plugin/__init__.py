@@ -12,8 +12,8 @@ import click
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, plugin_files, set_option
 from genbench.cli.output import echo, print_json
-from genbench.cli.plugin_new import new_plugin
-from genbench.cli.plugin_show import show_plugin
+from genbench.cli.plugin.plugin_new import new_plugin
+from genbench.cli.plugin.plugin_show import show_plugin
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.plan.request import parse_setting
 from genbench.plugins.catalogue import SINGULAR, discover
