@@ -22,6 +22,7 @@ from genbench import DataError, ImageData, Images
 from genbench.data import image_cache, loading
 from genbench.data.content_hash import content_hash
 from genbench.data.loading import LoadedData, load_data
+from genbench.errors import SpecError
 from genbench.plugins.catalogue import Catalogue, Entry, combine
 from genbench.plugins.loader import Plugin, builtin_plugins, load_plugin
 from genbench.results.schema import Choice, PluginOrigin
