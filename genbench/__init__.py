@@ -4,6 +4,9 @@ This is the public API for plugins and notebooks; apart from `genbench.testing`,
 package does not import torch.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from genbench.api.evaluation import (
     Classifier,
     Estimate,
@@ -56,17 +59,35 @@ from genbench.api.training import (
 )
 from genbench.errors import DataError, GenbenchError
 
+if TYPE_CHECKING:
+    from genbench.commands.cell import Cell
+    from genbench.commands.load import load
+    from genbench.commands.results import PooledCells, Quantity, Results
+    from genbench.commands.table import ComparisonTable
+
 __version__ = "0.1.0"
+
+# Public names that are imported on first use: a plugin needs none of them. Imports by name keep this module a leaf.
+_ON_FIRST_USE = {
+    "Cell": "genbench.commands.cell",
+    "ComparisonTable": "genbench.commands.table",
+    "PooledCells": "genbench.commands.results",
+    "Quantity": "genbench.commands.results",
+    "Results": "genbench.commands.results",
+    "load": "genbench.commands.load",
+}
 
 __all__ = [
     "API_VERSION",
     "AdversarialLoss",
     "Augmentation",
     "Batch",
+    "Cell",
     "CellFacts",
     "CellFinished",
     "CellStarted",
     "Classifier",
+    "ComparisonTable",
     "DataError",
     "DatasetSpec",
     "Estimate",
@@ -90,10 +111,13 @@ __all__ = [
     "ModelSpec",
     "Objective",
     "Phase",
+    "PooledCells",
     "Posterior",
+    "Quantity",
     "ReporterSpec",
     "ReporterUnavailable",
     "Restriction",
+    "Results",
     "Rows",
     "RunFacts",
     "RunFinished",
@@ -106,5 +130,20 @@ __all__ = [
     "WindowFinished",
     "__version__",
     "hookimpl",
+    "load",
     "option",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module 'genbench' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted({*globals(), *__all__})
