@@ -5,6 +5,7 @@ package does not import torch.
 """
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genbench.api.evaluation import (
@@ -61,20 +62,34 @@ from genbench.errors import DataError, GenbenchError
 
 if TYPE_CHECKING:
     from genbench.commands.cell import Cell
+    from genbench.commands.distance import distance, save_image_statistics
     from genbench.commands.load import load
+    from genbench.commands.plan import CellPlan, Cost, Plan, plan
     from genbench.commands.results import PooledCells, Quantity, Results
+    from genbench.commands.run import RunInterrupted, resume, run
     from genbench.commands.table import ComparisonTable
+    from genbench.imagesets.measured import Comparison, ImageSetReport
 
 __version__ = "0.1.0"
 
 # Public names that are imported on first use: a plugin needs none of them. Imports by name keep this module a leaf.
 _ON_FIRST_USE = {
     "Cell": "genbench.commands.cell",
+    "CellPlan": "genbench.commands.plan",
+    "Comparison": "genbench.imagesets.measured",
     "ComparisonTable": "genbench.commands.table",
+    "Cost": "genbench.commands.plan",
+    "ImageSetReport": "genbench.imagesets.measured",
+    "Plan": "genbench.commands.plan",
     "PooledCells": "genbench.commands.results",
     "Quantity": "genbench.commands.results",
     "Results": "genbench.commands.results",
+    "RunInterrupted": "genbench.commands.run",
+    "distance": "genbench.commands.distance",
     "load": "genbench.commands.load",
+    "resume": "genbench.commands.run",
+    "run": "genbench.commands.run",
+    "save_image_statistics": "genbench.commands.distance",
 }
 
 __all__ = [
@@ -85,9 +100,12 @@ __all__ = [
     "Cell",
     "CellFacts",
     "CellFinished",
+    "CellPlan",
     "CellStarted",
     "Classifier",
+    "Comparison",
     "ComparisonTable",
+    "Cost",
     "DataError",
     "DatasetSpec",
     "Estimate",
@@ -101,6 +119,7 @@ __all__ = [
     "FamilySpec",
     "GenbenchError",
     "ImageData",
+    "ImageSetReport",
     "Images",
     "LatentFamily",
     "Likelihood",
@@ -111,6 +130,7 @@ __all__ = [
     "ModelSpec",
     "Objective",
     "Phase",
+    "Plan",
     "PooledCells",
     "Posterior",
     "Quantity",
@@ -121,6 +141,7 @@ __all__ = [
     "Rows",
     "RunFacts",
     "RunFinished",
+    "RunInterrupted",
     "RunStarted",
     "Setup",
     "Shape",
@@ -129,9 +150,14 @@ __all__ = [
     "VariationalLoss",
     "WindowFinished",
     "__version__",
+    "distance",
     "hookimpl",
     "load",
     "option",
+    "plan",
+    "resume",
+    "run",
+    "save_image_statistics",
 ]
 
 
@@ -147,3 +173,13 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Return the public names."""
     return sorted({*globals(), *__all__})
+
+
+class _CallablePackage(ModuleType):
+    """`genbench.plan(…)` is a function, and `genbench/plan/` a package: Python sets the attribute to the package."""
+
+    def __call__(self, **arguments: Any) -> Any:
+        return importlib.import_module("genbench.commands.plan").plan(**arguments)
+
+
+importlib.import_module("genbench.plan").__class__ = _CallablePackage

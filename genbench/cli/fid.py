@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import click
 
-from genbench.cli.flags import as_json_flag, device_option, plugin_files, trust_plugins_flag, use_weights, weights_flag
+from genbench.cli.flags import as_json_flag, device_option, plugin_files, trust_plugins_flag, weights_flag
 from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
-
-if TYPE_CHECKING:
-    from genbench.api.specs import ExtractorSpec
-    from genbench.plugins.catalogue import Catalogue
 
 
 @click.command("fid")
@@ -95,43 +86,14 @@ def command(
     out = None if save_stats is None else parse_output_path(save_stats, "--save-stats", ".npz")
     if fake is None and out is None:
         raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE`; REAL alone needs --save-stats.")
-    use_weights(weights)
 
-    from genbench.cli._run_steps import select_present_device
-    from genbench.imagesets.comparison import compare, find_measurements, save_statistics
-    from genbench.imagesets.evaluation import ImageSetEvaluation
+    from genbench.commands.distance import DistanceSettings, measure_distance
     from genbench.imagesets.format import as_data, as_text
-    from genbench.imagesets.resolve import SamplingSettings, find_image_set
-    from genbench.plugins.catalogue import discover
-    from genbench.plugins.recorded_files import Allowed
 
-    catalogue = discover(plugins)
-    measurements = find_measurements(metrics, extractor, catalogue)
-    specs = list(dict.fromkeys(one.extractor.name for one in measurements))
-    if out is not None and len(specs) > 1:
-        raise UsageError("--save-stats stores the features of one extractor only.", "Choose metrics of one extractor.")
-    chosen = select_present_device(device)
-    drawing = SamplingSettings(chosen, samples, seed, Allowed(plugins, trust_plugins))
-    first = find_image_set(real, catalogue, drawing)
-    if n_real is not None and first.statistics is None:
-        raise UsageError(
-            f"--n-real is for a file of statistics, and REAL is a set of images: {first.title}.", "Drop --n-real."
-        )
-    evaluation = ImageSetEvaluation(
-        real=first,
-        fake=None if fake is None else find_image_set(fake, catalogue, drawing),
-        device=chosen,
-        batch_size=batch_size,
-        seed=seed,
-        extractors=_load_specs(specs, catalogue),
-        data=first.data,
-        n_real=n_real,
-        show_progress=lambda title: show_image_progress(clean(title)),
+    settings = DistanceSettings(
+        extractor, weights, device, batch_size, samples, seed, n_real, strict, plugins, trust_plugins
     )
-    with contextlib.closing(evaluation):
-        found = None if fake is None else compare(evaluation, measurements, strict)
-        if out is not None:
-            save_statistics(evaluation, specs[0], out, strict)
+    found = measure_distance(real, fake, metrics, settings, out, lambda title: show_image_progress(clean(title)))
     if found is None:
         echo(out)
         return ExitCode.OK
@@ -144,13 +106,3 @@ def command(
     else:
         echo(as_text(found), nl=False)
     return code
-
-
-def _load_specs(names: Sequence[str], catalogue: Catalogue) -> dict[str, ExtractorSpec]:
-    """Import the plugins of these extractors into this process and return the specs."""
-    from genbench.plugins.worker_catalogue import load_catalogue
-
-    plugins = {catalogue.extractors[name].plugin.target: catalogue.extractors[name].plugin for name in names}
-    others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
-    registry = load_catalogue(others)
-    return {name: registry.extractors[name].spec for name in names}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import click
@@ -12,7 +10,6 @@ import click
 from genbench.api.options import Option
 from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.builtin.extractors.inception_weights import VARIABLE
-from genbench.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Any], Any]
@@ -172,13 +169,3 @@ def timing_options(models: str | None = None) -> Decorator:
         as_json_flag,
         recipe_flags,
     )
-
-
-def use_weights(path: str | None) -> None:
-    """Make this process, and the workers that it starts, load the Inception weights from this file."""
-    if path is None:
-        return
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UsageError(f"--weights {path} is not a file.", "Give the path of the file with the Inception weights.")
-    os.environ[VARIABLE] = str(file.resolve())

@@ -228,6 +228,10 @@ class Results:
             targets=find_targets(contents, map(parse_target, given)) if given else None,
         )
 
+    def with_warnings(self, warnings: Sequence[str]) -> Results:
+        """Return the same results with other `warnings`."""
+        return Results(self._runs, self._cells, warnings)
+
     def _subset(self, cells: Sequence[Cell]) -> Results:
         return Results(self._runs, cells, self._warnings)
 
