@@ -36,21 +36,12 @@ def command(
     target: tuple[str, ...],
 ) -> None:
     """Print the comparison table of one or more RUNs."""
+    from genbench.commands.load import load
     from genbench.errors import NoDataError
-    from genbench.plan.request import parse_target
-    from genbench.report.table.comparison_table import make_table
-    from genbench.report.table.render import render
-    from genbench.report.table.seeds import several
-    from genbench.report.table.targets import find_targets
-    from genbench.results.store import read_runs
 
-    contents = read_runs(runs)
-    if not any(run.cells.results or run.cells.damaged for run in contents):
+    results = load(*runs)
+    if not results.damaged and all(cell.status == "not run" for cell in results):
         raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Run `genbench run --resume {runs[0]}`.")
     names = [name for name in columns.split(",") if name.strip()] if columns else None
-    table = make_table(
-        *contents,
-        over_seeds=several(contents) if over_seeds is None else over_seeds,
-        targets=find_targets(contents, map(parse_target, target)) if target else None,
-    )
-    echo(render(table, format_name, sort, names), nl=False, as_json=format_name == "json")
+    table = results.table(names, sort, over_seeds=over_seeds, targets=target)
+    echo(table.text(format_name), nl=False, as_json=format_name == "json")

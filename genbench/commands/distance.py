@@ -18,8 +18,8 @@ from genbench.data.progress import ignore_progress
 from genbench.errors import UsageError
 from genbench.imagesets.comparison import Measurement, compare, find_measurements, save_statistics
 from genbench.imagesets.evaluation import ImageSetEvaluation, ProgressDisplay
+from genbench.imagesets.in_memory import memory_source
 from genbench.imagesets.measured import Comparison
-from genbench.imagesets.memory import memory_source
 from genbench.imagesets.resolve import ImageSet, SamplingSettings, find_image_set
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.recorded_files import Allowed
