@@ -133,6 +133,20 @@ def recipe_flags(function: Function) -> Function:
     return chain(*map(_recipe_flag, RECIPE_SCHEMA))(function)  # type: ignore[no-any-return]
 
 
+class ListOf(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on
+    """A value, or several of them separated by commas."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        self.name = kind.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value, or a list where there is a comma."""
+        if isinstance(value, str) and "," in value:
+            return [self.kind.convert(part.strip(), param, ctx) for part in value.split(",") if part.strip()]
+        return self.kind.convert(value, param, ctx)
+
+
 def _recipe_flag(option: Option) -> Decorator:
     flag = f"--{option.name.replace('_', '-')}"
     text = option.help[:1].upper() + option.help[1:]
@@ -145,7 +159,8 @@ def _recipe_flag(option: Option) -> Decorator:
         )
     if len(option.choices) > 1:
         text += f" ({', '.join(option.choices)})"
-    kind: Any = {"int": int, "float": float}.get(option.type, str)
+    kinds: dict[str, Any] = {"int": ListOf(click.INT), "float": ListOf(click.FLOAT)}
+    kind: Any = kinds.get(option.type, click.STRING)
     metavar = {"int": "N", "float": "X", "list[str]": "A,B,…"}.get(option.type, "NAME" if option.choices else "TEXT")
     return click.option(flag, option.name, type=kind, default=None, metavar=metavar, help=f"{text}.")
 

@@ -54,6 +54,12 @@ CHANGED_BY_RESUME = (  # not part of the plan
 @device_option("auto", configurable=True)
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [default: quick]")
 @set_option("a model, loss, dataset or reporter, or a recipe field of one model")
+@click.option(
+    "--zip",
+    multiple=True,
+    metavar="A,B",
+    help="Pair the values of these settings, each with as many, instead of crossing them; repeatable.",
+)
 @config_option
 @plugin_files
 @weights_flag
@@ -113,7 +119,7 @@ def command(
     from genbench.commands.run import continue_run, start
     from genbench.report.progress import PlainDisplay, choose_display
 
-    flags |= {name: list(flags[name]) or None for name in ("plugins", "target")}
+    flags |= {name: list(flags[name]) or None for name in ("plugins", "target", "zip")}
     executor = choose_executor(in_process, pdb)
     if executor.in_process:
         echo(_IN_PROCESS, err=True)

@@ -52,6 +52,7 @@ def create_run(
         cells=plan.cells,
         references=plan.references,
         targets=plan.targets,
+        swept=plan.swept,
         reporters=reporters,
         plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,

@@ -59,6 +59,7 @@ def run(
     profile: str | None = None,
     set: Mapping[str, Any] | None = None,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
+    zip: Sequence[str] | Sequence[Sequence[str]] | None = None,
     config: str | Path | None = None,
     plugins: PluginSource | Sequence[PluginSource] | None = None,
     weights: str | Path | None = None,
@@ -90,6 +91,7 @@ def run(
         profile: the budget: ``smoke``, ``quick``, ``standard`` or ``full``.
         set: options, as ``{"dcgan.width": 32}`` or ``{"dcgan": {"width": 32}}``.
         variants: named changes of the recipe, as ``{"averaged": {"ema_half_life": 10000}}``.
+        zip: settings whose lists of values are paired instead of crossed, as ``["batch_size", "learning_rate"]``.
         config: a TOML plan; the other arguments take precedence.
         plugins: plugin files, or imported modules with a file of their own.
         weights: path of the Inception weights.
@@ -101,11 +103,11 @@ def run(
         rdzv_id: rendezvous id.
         progress: whether to show progress on standard error; a function receives it line by line.
         in_process: run the cells in this process, so that a debugger works; timings are then not valid.
-        recipe: fields of the recipe, such as ``batch_size=64``.
+        recipe: fields of the recipe, such as ``batch_size=64``; a list makes one cell for each value.
     """
     given = {
         "models": models, "losses": losses, "datasets": datasets, "seeds": seeds, "metrics": metrics, "target": target,
-        "reporters": reporters, "device": device, "profile": profile, "set": set, "variants": variants,
+        "reporters": reporters, "device": device, "profile": profile, "set": set, "variants": variants, "zip": zip,
         "config": config, "plugins": plugins, "weights": weights, "out": out, "timeout": timeout,
         "memory_limit": memory_limit, "threads": threads, "rdzv_endpoint": rdzv_endpoint, "rdzv_id": rdzv_id, **recipe,
     }  # fmt: skip

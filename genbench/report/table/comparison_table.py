@@ -54,7 +54,8 @@ def table_of_cells(
     datasets = {dataset_key(cell.planned.identity) for cell in cells}
     references = [found for found in references_of(runs) if dataset_key(found.result) in datasets]
     groups = seeds.groups(cells)
-    settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells])
+    swept = [name for run in runs for name in run.record.swept]
+    settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells], swept)
     metrics = _metric_columns(cells, references)
     columns = _columns(cells, settings, metrics, wanted, len(runs))
     notes = Footnotes()

@@ -53,3 +53,11 @@ def test_what_only_one_row_has_is_a_column_and_no_claim_about_all_rows() -> None
     settings = divide(rows)
     assert {"init_from", "dropout"} <= set(settings.varying)
     assert "dropout" not in caption(settings.shared)
+
+
+def test_paired_settings_of_a_sweep_are_both_columns() -> None:
+    rows: list[dict[str, OptionValue]] = [
+        {"model": "gan", "batch_size": batch, "learning_rate": rate} for batch, rate in ((16, 1e-4), (32, 2e-4))
+    ]
+    assert divide(rows).varying == ("batch_size",)  # which tells the rows apart
+    assert divide(rows, ["batch_size", "learning_rate"]).varying == ("batch_size", "learning_rate")
