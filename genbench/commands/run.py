@@ -71,6 +71,7 @@ def run(
     rdzv_id: str | None = None,
     progress: Progress = True,
     in_process: bool = False,
+    pdb: bool = False,
     **recipe: Any,
 ) -> Results:
     """Train and measure models, each cell in a process of its own, and return the results.
@@ -103,6 +104,7 @@ def run(
         rdzv_id: rendezvous id.
         progress: whether to show progress on standard error; a function receives it line by line.
         in_process: run the cells in this process, so that a debugger works; timings are then not valid.
+        pdb: start the debugger when a cell raises an exception; implies `in_process`.
         recipe: fields of the recipe, such as ``batch_size=64``; a list makes one cell for each value.
     """
     given = {
@@ -112,9 +114,10 @@ def run(
         "memory_limit": memory_limit, "threads": threads, "rdzv_endpoint": rdzv_endpoint, "rdzv_id": rdzv_id, **recipe,
     }  # fmt: skip
     request = request_of(given)
-    output, notes = _output(progress, in_process)
+    executor = choose_executor(in_process, pdb)
+    output, notes = _output(progress, executor)
     with _interruption_raised():
-        return _results(start(request, choose_executor(in_process), output, described("run", given)), notes)
+        return _results(start(request, executor, output, described("run", given)), notes)
 
 
 def resume(
@@ -131,6 +134,7 @@ def resume(
     rdzv_id: str | None = None,
     progress: Progress = True,
     in_process: bool = False,
+    pdb: bool = False,
 ) -> Results:
     """Continue an interrupted run and return its results; finished cells are not repeated.
 
@@ -149,15 +153,17 @@ def resume(
         rdzv_id: rendezvous id.
         progress: whether to show progress on standard error; a function receives it line by line.
         in_process: run the cells in this process.
+        pdb: start the debugger when a cell raises an exception; implies `in_process`.
     """
     changes = {
         "timeout": timeout, "memory_limit": memory_limit, "threads": threads, "reporters": reporters,
         "plugins": None if plugins is None else plugin_paths(plugins), "rdzv_endpoint": rdzv_endpoint,
         "rdzv_id": rdzv_id, "weights": None if weights is None else str(weights),
     }  # fmt: skip
-    output, notes = _output(progress, in_process)
+    executor = choose_executor(in_process, pdb)
+    output, notes = _output(progress, executor)
     with _interruption_raised():
-        return _results(continue_run(str(path), choose_executor(in_process), output, changes, trust_plugins), notes)
+        return _results(continue_run(str(path), executor, output, changes, trust_plugins), notes)
 
 
 def start(request: Request, executor: Executor, output: Output, command: list[str] | None = None) -> Finished:
@@ -194,7 +200,7 @@ def continue_run(
         return execute(pool, run, record, catalogue, device, output)
 
 
-def _output(progress: Progress, in_process: bool) -> tuple[Output, list[str]]:
+def _output(progress: Progress, executor: Executor) -> tuple[Output, list[str]]:
     """Return where progress goes, and the list that takes notes and warnings."""
     notes: list[str] = []
     if callable(progress):
@@ -202,7 +208,7 @@ def _output(progress: Progress, in_process: bool) -> tuple[Output, list[str]]:
     elif not progress:
         display = SilentDisplay()
     else:
-        display = PlainDisplay(sys.stderr) if in_process else choose_display()
+        display = PlainDisplay(sys.stderr) if executor.in_process else choose_display()
 
     def notify(text: str) -> None:
         notes.append(text.partition(": ")[2])

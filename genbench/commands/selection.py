@@ -10,6 +10,7 @@ from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.commands.cell import Cell
 from genbench.errors import UsageError, near_miss
+from genbench.plan.values import parse_value
 from genbench.report.table.outcome import UNSTORED
 from genbench.report.table.settings import setting_text
 from genbench.results.schema import STATUSES
@@ -82,6 +83,9 @@ def _fits(name: str, value: OptionValue, wanted: Any) -> bool:
 
 
 def _equals(name: str, value: OptionValue, wanted: Any) -> bool:
-    if isinstance(value, bool) != isinstance(wanted, bool) and not isinstance(wanted, str):
-        return False
-    return bool(value == wanted) or (isinstance(wanted, str) and wanted in (setting_text(name, value), str(value)))
+    """Say whether a value is the one wanted, or is written so, as in ``--where learning_rate=1e-4``."""
+    if isinstance(wanted, str) and not isinstance(value, str):
+        if wanted == setting_text(name, value):
+            return True
+        wanted = parse_value(wanted)
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)

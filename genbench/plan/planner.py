@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,14 +23,11 @@ from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
-from genbench.plan.sweep import Axes, Point, columns_of, points, sizes, split_settings
+from genbench.plan.sweep import Axes, Point, columns_of, moderate_size, points, sizes, split_settings
 from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.loader import Kind, Plugin
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
-
-MOST_CELLS = 10_000
-MANY_CELLS = 100  # of more, the plan says how many there are and why
 
 
 @dataclass(frozen=True)
@@ -83,9 +79,14 @@ class Planner:
         dataset_specs = [catalogue.require("datasets", text.partition(":")[0]).spec for text in request.datasets]
         self._used: list[ConfigurableSpec] = [*(entry.spec for pair in self.pairs for entry in pair), *dataset_specs]
         settings, of_options = split_settings(request.set, self._used)
-        axes = {"precision": request.precision, "nproc": request.nproc, **request.sweep, **of_options}
+        axes: dict[str, Sequence[OptionValue]] = {
+            "precision": request.precision,
+            "nproc": request.nproc,
+            **request.sweep,
+            **of_options,
+        }
         self.axes: Axes = {name: values for name, values in axes.items() if values}
-        self._require_moderate_size()
+        self.size = self._size()
         self.variants = _variants(request, settings, points(self.axes, request.zip))
         self._chosen: dict[tuple[str, str], ChosenDataset] = {}
         self._check_settings()
@@ -133,21 +134,14 @@ class Planner:
             self._chosen[key] = choose_dataset(text, variant.of_plan, self.catalogue)
         return self._chosen[key]
 
-    def _require_moderate_size(self) -> None:
-        """Raise `UsageError` for so many cells that planning them would take minutes."""
+    def _size(self) -> str:
+        """Return a note on the number of cells, if it is large; raise `UsageError` if it is too large."""
         request = self.request
         parts = {
             "datasets": len(request.datasets), "models and losses": len(self.pairs), "variants": len(request.variants),
             **sizes(self.axes, request.zip), "seeds": len(request.seeds),
         }  # fmt: skip
-        count = math.prod(max(number, 1) for number in parts.values())
-        shown = " × ".join(f"{number:,} {name}" for name, number in parts.items() if number > 1)
-        if count > MOST_CELLS:
-            raise UsageError(
-                f"This plan has {count:,} cells: {shown}. The most is {MOST_CELLS:,}.",
-                "Give fewer values, pair them with --zip, or split the plan into several runs.",
-            )
-        self.size = f"this plan has {count:,} cells: {shown}" if count > MANY_CELLS else ""
+        return moderate_size(parts)
 
     def _cell(
         self, model: Entry[ModelSpec], loss: Entry[LossSpec], dataset: ChosenDataset, variant: _Variant, seed: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +15,8 @@ from genbench.errors import UsageError, near_miss
 from genbench.plan.settings import Settings
 from genbench.plan.values import parse_value
 
+MOST_CELLS = 10_000
+MANY_CELLS = 100  # of more, the plan says how many there are and why
 _LATENT_DIM = Option("latent_dim", "int", 1, minimum=1)
 
 
@@ -77,6 +80,21 @@ def sizes(axes: Axes, zipped: Sequence[Sequence[str]]) -> dict[str, int]:
     return {" with ".join(name for name, _ in factor[0]): len(factor) for factor in _factors(axes, zipped)}
 
 
+def moderate_size(parts: Mapping[str, int]) -> str:
+    """Return a note on the number of cells, if it is large; `parts` are the sizes of what is crossed, by name.
+
+    Raises `UsageError` for so many cells that planning them would take minutes.
+    """
+    count = math.prod(max(number, 1) for number in parts.values())
+    shown = " × ".join(f"{number:,} {name}" for name, number in parts.items() if number > 1)
+    if count > MOST_CELLS:
+        raise UsageError(
+            f"This plan has {count:,} cells: {shown}. The most is {MOST_CELLS:,}.",
+            "Give fewer values, pair them with --zip, or split the plan into several runs.",
+        )
+    return f"this plan has {count:,} cells: {shown}" if count > MANY_CELLS else ""
+
+
 def unique(values: Iterable[Any]) -> list[Any]:
     """Return the values in their order, each once."""
     return list({repr(value): value for value in values}.values())
@@ -101,7 +119,8 @@ def _factors(axes: Axes, zipped: Sequence[Sequence[str]]) -> list[list[list[tupl
             if name in group_of:
                 raise UsageError(f"--zip names '{name}' twice.", "Name each setting in one group.")
             group_of[name] = group
-    factors, done = [], set()
+    factors: list[list[list[tuple[str, OptionValue]]]] = []
+    done: set[str] = set()
     for name in axes:
         group = group_of.get(name, (name,))
         if name not in done:
