@@ -29,8 +29,9 @@ HOOK_EXAMPLES = DOCS / "examples" / "hooks"
 INTRODUCTION = f"""\
 # The public API
 
-Everything that a plugin imports from `genbench` and, for its tests, from `genbench.testing`, and what notebooks and scripts call;
-nothing else is public. [Writing a plugin](plugins.md) and [genbench from Python](python.md) explain how to use it. This page is generated from the code:
+Everything that a plugin imports from `genbench` and, for its tests, from `genbench.testing`, and what notebooks and
+scripts call; nothing else is public. [Writing a plugin](plugins.md) and [genbench from Python](python.md) explain how
+to use it. This page is generated from the code:
 `python scripts/write_reference.py`.
 
 `API_VERSION` is the version of the API, currently {hookspecs.API_VERSION}. A plugin declares the version that it needs:
