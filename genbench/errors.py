@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     USAGE = 2  # the request is invalid
     INCONCLUSIVE = 3
     NOT_COMPARABLE = 4
-    FAILED_CELLS = 5  # no data, or at least one cell failed
+    FAILED_CELLS = 5  # no data, or at least one cell or metric failed
     BUG = 70
     INTERRUPTED = 130  # Ctrl-C or SIGTERM; `genbench run --resume RUN` continues
 
@@ -37,6 +37,18 @@ class UsageError(GenbenchError):
 
 class SpecError(GenbenchError):
     """A plugin registered something that breaks the contract; only that plugin is affected."""
+
+
+class NetworkError(GenbenchError):
+    """A network of a model returned what its family cannot use; raised by families.
+
+    `cause` continues "The network 'encoder'", such as "returned None instead of (mean, log_variance)". The run adds the
+    name of the model and where the network is defined.
+    """
+
+    def __init__(self, network: str, cause: str, cure: str = "") -> None:
+        super().__init__(cause, cure)
+        self.network = network
 
 
 class DataError(GenbenchError):

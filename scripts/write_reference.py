@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import genbench
 from genbench import errors, testing
-from genbench.api import evaluation, hookspecs, images, options, restriction, specs, training
+from genbench.api import evaluation, hookspecs, images, options, restriction, shape_rule, specs, training
 from genbench.commands import cell, distance, load, plan, results, run, table
 from genbench.imagesets import measured
 from genbench.testing import pytest_tests
@@ -41,6 +41,7 @@ SECTIONS = {  # module -> heading
     specs: "Specs",
     options: "Options",
     restriction: "Restrictions",
+    shape_rule: "Image shapes by rule",
     images: "Images",
     training: "Training",
     evaluation: "Evaluation",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from genbench.api.training import Likelihood, LikelihoodBound
+    from genbench.api.training import Likelihood, LikelihoodBound, LogLikelihood
 
 Direction = Literal["lower", "higher"]  # which values are better
 SetName = Literal["samples", "train", "test"]
@@ -25,7 +25,7 @@ SetName = Literal["samples", "train", "test"]
 class Estimate:
     """One measured value, with what is needed to compare it."""
 
-    metric: str  # its full name, such as 'fd-fashion-cnn'
+    metric: str  # a name that the spec declares; stored is the full name, such as 'fd-fashion-cnn'
     value: float
     standard_error: float | None  # from sampling the evaluation set; None: unknown
     n: int  # number of images it was computed from
@@ -33,6 +33,7 @@ class Estimate:
     protocol: dict[str, str | int | float | bool] = field(default_factory=dict)  # values compare only if it agrees
     debiased: float | None = None  # the value minus the bias of a finite sample; None: no bias, or unknown
     null: float | None = None  # expected value for a perfect generator and as many images; None: unknown
+    remark: str = ""  # what a reader must know about the value, a footnote of it in tables; decides no comparison
 
     @property
     def finite(self) -> bool:
@@ -46,6 +47,7 @@ class Unavailable:
 
     metric: str
     reason: str
+    failed: bool = False  # set by genbench: its code raised an exception or broke the contract
 
 
 class ExtractorUnavailable(Exception):
@@ -161,7 +163,13 @@ class Evaluation(Protocol):
 
     @property
     def likelihood(self) -> Likelihood | None:
-        """The likelihood of the model, or None if it has none."""
+        """The likelihood of `bound`, or None if there is no bound."""
+
+    def log_likelihood(self, draws: int, count: int | None = None) -> LogLikelihood | None:
+        """Return the log-likelihood of the same held-out images, exact or bounded, float64 on the CPU; computed once.
+
+        None if the model neither bounds nor computes a likelihood.
+        """
 
     @property
     def factors(self) -> Mapping[str, Tensor]:

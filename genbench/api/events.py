@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from genbench.api.evaluation import Estimate
+from genbench.api.options import named_options
 
 
 class ReporterUnavailable(Exception):
@@ -37,10 +38,8 @@ class CellFacts:
         if self.variant:
             found["variant"] = self.variant
         found |= self.identity["recipe"]
-        for kind in ("dataset", "loss", "model"):
-            options = self.identity[kind]["options"].items()
-            found |= {f"{self.identity[kind]['name']}.{name}": value for name, value in options}
-        return found
+        chosen = [(kind, self.identity[kind]) for kind in ("dataset", "loss", "model")]
+        return found | named_options((kind, choice["name"], choice["options"]) for kind, choice in chosen)
 
 
 @dataclass(frozen=True, kw_only=True)

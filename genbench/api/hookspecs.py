@@ -2,7 +2,7 @@
 
 A plugin is a module that implements some of these hooks with `genbench.hookimpl`. It is found by the entry-point group
 ``genbench``, or given by ``--plugin FILE``. Each hook is called once, when plugins are loaded, and never inside a timed
-window. `docs/examples/hooks/` has an example of each.
+window. `docs/hooks.md` has a working example of each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Typed, documented options of models, losses and datasets.
+"""Typed, documented options of models, losses, datasets, metrics and reporters.
 
 A plugin author writes a frozen dataclass whose fields are declared with `option`; everything else (types, ranges,
 defaults, help, suggestions for typos) is derived from it. The derived `Option` records are plain data, so they can be
@@ -11,7 +11,8 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -139,6 +140,22 @@ def resolve_options(schema: tuple[Option, ...], given: Mapping[str, object], own
             listing = f"{owner} has: {', '.join(sorted(known))}." if known else f"{owner} has no options."
             raise UsageError(f"Unknown option {owner}.{name}.{near_miss(name, known)}", listing)
     return {name: opt.check(given.get(name, opt.default), owner) for name, opt in known.items()}
+
+
+def named_options(chosen: Iterable[tuple[str, str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Return options named after what has them: ``gan.width``, or with the kind if two have one: ``loss:gan.width``.
+
+    Args:
+        chosen: kind, name and option values of each thing that a cell consists of.
+    """
+    chosen = list(chosen)
+    counts = Counter(f"{name}.{option}" for _, name, values in chosen for option in values)
+    found: dict[str, Any] = {}
+    for kind, name, values in chosen:
+        for option, value in values.items():
+            key = f"{name}.{option}"
+            found[key if counts[key] == 1 else f"{kind}:{key}"] = value
+    return found
 
 
 def options_without_effect(schema: tuple[Option, ...], given: Mapping[str, OptionValue], owner: str) -> list[str]:

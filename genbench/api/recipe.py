@@ -134,6 +134,8 @@ class Recipe:
 RECIPE_SCHEMA: tuple[Option, ...] = describe_options(Recipe)
 RECIPE_FIELDS: tuple[str, ...] = tuple(option.name for option in RECIPE_SCHEMA)
 
+FAMILY_FIELDS = ("discriminator_steps", "augment_discriminator")  # act only in families that use them
+
 RENAMED = {"input": {"stream": "loader"}}  # old values in stored runs -> their present names
 
 

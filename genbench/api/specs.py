@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from genbench.api.discriminators import OUTPUT_KINDS, DiscriminatorOutput
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, describe_options
+from genbench.api.recipe import FAMILY_FIELDS
 from genbench.api.restriction import Restriction
+from genbench.api.shape_rule import ShapeRule
 from genbench.errors import SpecError, near_miss
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from genbench.api.evaluation import Direction, Estimate, Evaluation, Extractor, Unavailable
+    from genbench.api.evaluation import Direction, Estimate, Extractor, Unavailable
     from genbench.api.images import ImageData
     from genbench.api.training import Augmentation, Family
 
@@ -31,7 +35,7 @@ OptionSchema: TypeAlias = type | tuple[Option, ...] | None
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 LONGEST_NAME = 50  # characters: the id of a cell, which names its files, contains the names of three specs
-_LONGEST_METRIC = 100  # the names of metrics contain those of extractors, and name no file
+_LONGEST_METRIC = 2 * LONGEST_NAME + 1  # the names of metrics contain those of extractors, and name no file
 _SIMPLE_TYPES: dict[str, tuple[type, ...]] = {  # annotations that every spec checks
     "str": (str,),
     "bool": (bool,),
@@ -147,20 +151,23 @@ class ModelSpec(ConfigurableSpec):
     """Named networks of one family.
 
     `build(image_shape, latent_dim, num_classes, options)` returns the networks that the family names. It is called
-    after seeding, on the CPU, with the shape of the dataset's images; `options` is an instance of the spec's options
-    dataclass (None if it has none).
+    after seeding, on the CPU, with the shape of the dataset's images. The argument `latent_dim` is the number of values
+    of an image if that of the spec is None, and otherwise the spec's or what users set. `options` is an instance of the
+    spec's options dataclass (None if it has none).
     """
 
     family: str  # 'adversarial', 'variational', or a plugin's
     build: Callable[..., Mapping[str, nn.Module]] | str
     default_loss: str  # a loss of the same family
-    image_shapes: tuple[Shape, ...] | None = None  # the shapes that `build` accepts; None: any
+    image_shapes: tuple[Shape, ...] | ShapeRule | None = None  # the shapes that `build` accepts; None: any
     value_range: tuple[float, float] = (-1.0, 1.0)  # of the images that the networks accept and return
     output: Literal["images", "logits"] = "images"  # 'logits': images in [0, 1] are the sigmoid of the output
-    latent_dim: int = 100  # default; users change it with --set NAME.latent_dim=…
+    # Default, which users change with --set NAME.latent_dim=…; None: as many as an image has values, as in a flow
+    latent_dim: int | None = 100
     prior: Literal["normal", "uniform"] = "normal"  # of the latents: N(0, 1) or U(-1, 1)
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this model overrides
     conditional: bool = False  # networks receive labels as their last argument
+    discriminator_output: DiscriminatorOutput | Literal[""] = ""  # '': 'logits' or 'class-logits', whichever it returns
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
     paper: str = ""
 
@@ -169,9 +176,11 @@ class ModelSpec(ConfigurableSpec):
         self._require(bool(self.family), "family must be named.")
         self._require_target("build")
         self._require(bool(self.default_loss), "default_loss must be named.")
-        if self.image_shapes is not None:
+        if self.image_shapes is not None and not isinstance(self.image_shapes, ShapeRule):
             some = isinstance(self.image_shapes, Sequence) and len(self.image_shapes) > 0
-            self._require(some, f"image_shapes must be a list of shapes, or None for any, not {self.image_shapes!r}.")
+            self._require(
+                some, f"image_shapes must be a list of shapes, a ShapeRule, or None for any, not {self.image_shapes!r}."
+            )
             shapes = tuple(self._require_shape("each of image_shapes", shape) for shape in self.image_shapes)
             object.__setattr__(self, "image_shapes", shapes)
         self._require(_is_range(self.value_range), f"value_range must be (low, high), not {self.value_range!r}.")
@@ -180,10 +189,20 @@ class ModelSpec(ConfigurableSpec):
         self._require(self.output in ("images", "logits"), f"output must be 'images' or 'logits', not {self.output!r}.")
         if self.output == "logits":
             self._require(low_high == (0.0, 1.0), "output='logits' requires value_range (0, 1).")
-        self._require(self.latent_dim > 0, f"latent_dim must be a positive integer, not {self.latent_dim}.")
+        positive = self.latent_dim is None or self.latent_dim > 0
+        self._require(positive, f"latent_dim must be a positive integer or None, not {self.latent_dim}.")
+        kinds = ", ".join(map(repr, OUTPUT_KINDS))
+        self._require(
+            self.discriminator_output in ("", *OUTPUT_KINDS),
+            f"discriminator_output must be one of {kinds}, not {self.discriminator_output!r}.",
+        )
         self._require(self.prior in ("normal", "uniform"), f"prior must be 'normal' or 'uniform', not {self.prior!r}.")
         self._require_recipe(self.recipe)
         self._require_restrictions(self.option_schema)
+
+    def default_latent_dim(self, image_shape: Shape) -> int:
+        """Return the number of latents for images of this shape, unless users set another."""
+        return math.prod(image_shape) if self.latent_dim is None else self.latent_dim
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +218,8 @@ class LossSpec(ConfigurableSpec):
     formula: str = ""
     source: str = ""  # paper and equation
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)  # recipe defaults that this loss overrides
+    # What it takes of an adversarial model; empty: all kinds with logits, which are all that it is given
+    discriminator_outputs: tuple[DiscriminatorOutput, ...] = ()
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
 
     def __post_init__(self) -> None:
@@ -206,6 +227,13 @@ class LossSpec(ConfigurableSpec):
         self._require(bool(self.family), "family must be named.")
         self._require_target("create")
         self._require_recipe(self.recipe)
+        taken = self._require_names("discriminator_outputs", self.discriminator_outputs)
+        unknown = [kind for kind in taken if kind not in OUTPUT_KINDS]
+        self._require(
+            not unknown,
+            f"discriminator_outputs has the unknown kind {unknown[:1]}; the kinds are {', '.join(OUTPUT_KINDS)}.",
+        )
+        object.__setattr__(self, "discriminator_outputs", taken)
         self._require_restrictions(self.option_schema)
 
 
@@ -260,6 +288,18 @@ class DatasetSpec(ConfigurableSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SamplerSpec(ConfigurableSpec):
+    """A way in which a family draws images, besides its own `sample`: users name it with `--samplers`.
+
+    `sample_with(sampler: Sampler, count, rng, labels)` of the family draws with it; see `SamplerFamily`.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.option_schema
+
+
+@dataclass(frozen=True, kw_only=True)
 class FamilySpec(Spec):
     """How networks are trained and used. `create(setup: Setup)` returns a `Family`."""
 
@@ -267,34 +307,60 @@ class FamilySpec(Spec):
     networks: tuple[str, ...] = ()  # the names that a model's `build` must return
     reconstructs: bool = False  # its models map images to images
     bounds: bool = False  # it is a `LikelihoodFamily`: its models bound the likelihood of images
+    exact: bool = False  # it is an `ExactLikelihoodFamily`: its models compute the likelihood of images
     averaged: tuple[str, ...] = ()  # the networks that generate images, which an EMA averages; empty: all
     dropout: tuple[str, ...] = ()  # the networks that the recipe's dropout applies to; empty: all
+    samplers: tuple[SamplerSpec, ...] = ()  # it is a `SamplerFamily`: further ways of drawing images
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
+    # Of 'discriminator_steps' and 'augment_discriminator', those that it uses, so that a cell notes a setting that does
+    # nothing; None: unknown
+    uses: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._require_target("create")
-        for field_name in ("networks", "averaged", "dropout"):
+        samplers = self.samplers
+        well_formed = isinstance(samplers, list | tuple) and all(isinstance(one, SamplerSpec) for one in samplers)
+        self._require(well_formed, f"samplers must be a tuple of genbench.SamplerSpec, not {samplers!r}.")
+        object.__setattr__(self, "samplers", tuple(samplers))
+        names = [sampler.name for sampler in samplers]
+        self._require(len(set(names)) == len(names), f"two samplers have the same name: {', '.join(names)}.")
+        for field_name in ("networks", "averaged", "dropout", *(() if self.uses is None else ("uses",))):
             object.__setattr__(self, field_name, self._require_names(field_name, getattr(self, field_name)))
+        for name in self.uses or ():
+            self._require(
+                name in FAMILY_FIELDS,
+                f"uses names '{name}', which is not one of {', '.join(FAMILY_FIELDS)}.{near_miss(name, FAMILY_FIELDS)}",
+            )
+        self._require(not (self.bounds and self.exact), "a likelihood is either bounded (bounds) or exact, not both.")
         self._require_restrictions()
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricSpec(Spec):
+class MetricSpec(ConfigurableSpec):
     """One number about a trained model, or several that are measured together.
 
-    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable`; with the direction 'each', a sequence of
-    them, each with its own name and direction.
+    `measure(evaluation: Evaluation)` returns an `Estimate` or `Unavailable` with the spec's name and direction. With
+    the direction 'each' it returns a sequence of them, with the names and directions in `estimates`; a name may go on
+    after a '-', as in ``precision-k5`` for ``precision``. If `options` are declared, an instance of them is the last
+    argument.
+
+    With `per_extractor`, the spec is a measurement of features: every extractor adds a metric ``<name>-<extractor>``,
+    and `measure(evaluation, extractor)`, or `measure(evaluation, extractor, options)`, receives the extractor's name.
+    Its estimates may be named without the extractor, which is then appended.
     """
 
-    measure: Callable[[Evaluation], Estimate | Unavailable | Sequence[Estimate | Unavailable]] | str
+    measure: Callable[..., Estimate | Unavailable | Sequence[Estimate | Unavailable]] | str
     direction: Direction | Literal["each"]
+    estimates: Mapping[str, Direction] = field(default_factory=dict)  # with 'each': what it yields; empty: not declared
+    per_extractor: bool = False  # measured once for each extractor
+    needs_classes: bool = False  # with `per_extractor`: only for extractors that classify
     needs_reconstruction: bool = False  # measured only for families that reconstruct
     needs_pictures: bool = False  # not measured on datasets of points
     needs_modes: bool = False  # measured only on datasets with modes
-    needs_bound: bool = False  # measured only for families that bound a likelihood; selected by `--metrics likelihood`
+    needs_bound: bool = False  # measured only for families with a likelihood; selected by `--metrics likelihood`
     needs_factors: bool = False  # measured only on datasets with known factors of variation
-    default: bool = True  # measured if --metrics is not given
+    default: bool = True  # measured if --metrics is not given; with `per_extractor`, for every default extractor
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -303,6 +369,20 @@ class MetricSpec(Spec):
             self.direction in ("lower", "higher", "each"),
             f"direction {self.direction!r} is not 'lower', 'higher' or 'each'.",
         )
+        self._require_estimates()
+        self._require(self.per_extractor or not self.needs_classes, "needs_classes concerns extractors: per_extractor.")
+        _ = self.option_schema
+
+    def _require_estimates(self) -> None:
+        well_formed = isinstance(self.estimates, Mapping) and all(
+            isinstance(name, str) and _NAME.fullmatch(name) and direction in ("lower", "higher")
+            for name, direction in self.estimates.items()
+        )
+        self._require(well_formed, f"estimates must map names to 'lower' or 'higher', not {self.estimates!r}.")
+        object.__setattr__(self, "estimates", dict(self.estimates))
+        self._require(not self.estimates or self.direction == "each", "estimates are for the direction 'each'.")
+        unnamed = self.per_extractor and self.direction == "each" and not self.estimates
+        self._require(not unnamed, "with per_extractor and the direction 'each', estimates must be declared.")
 
 
 @dataclass(frozen=True, kw_only=True)

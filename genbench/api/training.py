@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, get_args, runtime_checkable
 
 from genbench.api.options import OptionValue
+from genbench.errors import SpecError, near_miss
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,10 @@ class Objective(NamedTuple):
 class Phase:
     """One player's update inside a step.
 
+    Consecutive phases with the same `joint` are computed from one forward pass: their objectives are evaluated one
+    after the other on the same `Batch`, where the first leaves what the others need in `batch.shared`, with its graph.
+    Each then gets its gradient with respect to its own networks alone, and only then do the networks change.
+
     `objective` must not read a tensor on the host (`.item()`, `.cpu()`, `print`): it runs inside a timed window.
     """
 
@@ -47,9 +52,12 @@ class Phase:
     repeats: int = 1  # updates per step, each with new images
     optimizer: str = ""  # the phase whose optimiser it shares, for a lazy regulariser; empty: its own
     # Recipe fields that differ for its optimiser: optimizer, learning_rate, beta1, beta2, momentum or weight_decay.
-    # They override the user's recipe, so take their values from options that users can set.
+    # They replace the defaults of the recipe, the model and the loss; what a user changed from those wins.
     recipe: Mapping[str, OptionValue] = field(default_factory=dict)
     after_update: Callable[[], None] | None = None  # called after each optimiser step, for example to clip weights
+    # Factors of learning_rate or weight_decay for its optimiser, such as {"learning_rate": 4}, whoever chose the value
+    recipe_factors: Mapping[str, float] = field(default_factory=dict)
+    joint: str = ""  # the name of a group of phases that share a forward pass; empty: it makes its own
 
 
 class Augmentation(Protocol):
@@ -89,6 +97,34 @@ class LatentFamily(Family, Protocol):
         """Return one image per latent in the model's value range; called in inference mode."""
 
 
+@runtime_checkable
+class CheckedFamily(Family, Protocol):
+    """A family that checks what its networks return before a cell trains."""
+
+    def check_networks(self, images: Tensor, labels: Tensor | None = None) -> None:
+        """Raise `SpecError` if a network does not return what the family, the model or the loss needs.
+
+        Called once, when a cell is built, in inference and evaluation mode, with a few images in the model's value
+        range. The message names the network, what was expected and what was returned.
+        """
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler that the family declares, as a user chose it."""
+
+    name: str
+    options: Any  # an instance of its options dataclass; None if it has none
+
+
+@runtime_checkable
+class SamplerFamily(Family, Protocol):
+    """A family with several ways of drawing images from the same weights, which its spec declares as `samplers`."""
+
+    def sample_with(self, sampler: Sampler, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return `count` images drawn by this sampler, as `sample` does."""
+
+
 @dataclass(frozen=True)
 class LikelihoodBound:
     """A bound on the likelihood of B images, from K latents each; in nats, sums over pixels and latents."""
@@ -112,19 +148,72 @@ class LikelihoodFamily(Family, Protocol):
 
 
 @dataclass(frozen=True)
+class LogLikelihood:
+    """The log-likelihood of B images, or a bound on it, from K draws each; in nats, sums over pixels."""
+
+    log_weights: Tensor  # (K, B): log p(x), or log weights whose mean over K is a lower bound on it
+    likelihood: Likelihood
+    exact: bool  # each row is log p(x) itself
+
+
+@runtime_checkable
+class ExactLikelihoodFamily(Family, Protocol):
+    """A family whose models compute the likelihood of an image, such as flows and autoregressive models."""
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """The kind of likelihood; None if this model or loss has none. It is not a 'cross-entropy'."""
+
+    def log_likelihood(self, images: Tensor, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
+        """Return log P(x), (B,), of images (B, …) in the model's value range; called in inference mode.
+
+        In nats, sums over pixels. Of the kind 'dequantised' it is log p(x + u) + D log w of D values whose levels are w
+        apart, with noise u in (-w/2, w/2) drawn from `rng`; it is called several times, each with new noise.
+        """
+
+
+LikelihoodKind: TypeAlias = Literal["discrete", "dequantised", "density", "cross-entropy"]
+
+
+@dataclass(frozen=True)
 class Likelihood:
-    """What log p(x|z) means."""
+    """What log p(x|z), or log p(x) of a model without latents, means. Raises `SpecError` for an unknown kind.
+
+    - 'discrete': the probability of one of 256 levels
+    - 'dequantised': the density of a level with uniform noise, times the width of the level; its mean over the noise is
+      a lower bound on the probability of the level (Theis et al. 2016, arXiv:1511.01844, section 3.1)
+    - 'density': a density over real values
+    - 'cross-entropy': of grey pixels, which is not a likelihood
+    """
 
     name: str  # such as 'gaussian'
-    kind: Literal["discrete", "density", "cross-entropy"]  # 256 levels; real values; of grey pixels, not a likelihood
+    kind: LikelihoodKind
+
+    def __post_init__(self) -> None:
+        kinds = get_args(LikelihoodKind)
+        if self.kind not in kinds:
+            raise SpecError(
+                f"Likelihood '{self.name}' has the unknown kind {self.kind!r}.{near_miss(str(self.kind), kinds)}",
+                f"Kinds are {', '.join(kinds)}.",
+            )
+
+    @property
+    def of_levels(self) -> bool:
+        """Whether it is the likelihood of 256 levels: these compare, whatever their form, and have bits per value."""
+        return self.kind in ("discrete", "dequantised")
 
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """The two players' losses, on logits of shape (B,), each a mean over the batch."""
+    """The two players' losses, each a mean over the batch.
 
-    discriminator: Callable[[Tensor, Tensor], Tensor]  # (real_logits, fake_logits) -> scalar
-    generator: Callable[[Tensor, Tensor | None], Tensor]  # (fake_logits, real_logits or None) -> scalar
+    Both are functions of logits: (B,), or (B·h·w,) of a discriminator that returns maps of h × w logits. With `energy`
+    they are functions of energies (B,). With several scales they are called once for each, and summed. Either may
+    return an `Objective` instead of a scalar, whose terms are recorded as curves.
+    """
+
+    discriminator: Callable[[Tensor, Tensor], Tensor | Objective]  # (real_logits, fake_logits) -> scalar
+    generator: Callable[[Tensor, Tensor | None], Tensor | Objective]  # (fake_logits, real_logits or None) -> scalar
     relativistic: bool = False  # the generator's loss also receives real_logits
     boundary: float | None = 0.0  # the logit between real and fake; None: only differences of logits have a meaning
     # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
@@ -133,6 +222,12 @@ class AdversarialLoss:
     clip_weights: float | None = None  # the discriminator's parameters are clipped to [-c, c] after each update
     alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which is recorded as a curve
     weighted: bool = False  # the two functions already include the factors α and 1 - α
+    # Parameters, trained in the discriminator's phase, and buffers for state that is kept between steps
+    module: nn.Module | None = None
+    # (images, reconstructions) -> energy of each image, (B,): for discriminators that return 'reconstructions'
+    energy: Callable[[Tensor, Tensor], Tensor] | None = None
+    # (real_features, fake_features) -> scalar, added to the generator's loss: for discriminators with 'features'
+    features: Callable[[Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass(slots=True)
@@ -157,7 +252,7 @@ class VariationalLoss:
     samples: int = 1  # latents drawn per image
     deterministic: bool = False  # latents are the encoder's means instead of draws
     uses_prior: bool = False  # it needs `Posterior.prior`
-    module: nn.Module | None = None  # parameters of the loss, trained with the networks
+    module: nn.Module | None = None  # parameters, trained with the networks, and state that is kept between steps
     # (images in [0, 1], logits) -> -log p(x|z) of every decoded image, (N,); None: the loss is not a likelihood
     nll: Callable[[Tensor, Tensor], Tensor] | None = None
     likelihood: Likelihood | None = None  # what `nll` measures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,25 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable
-from genbench.api.specs import DatasetSpec
+from genbench.api.options import OptionValue
+from genbench.api.specs import MetricSpec
+from genbench.api.training import Sampler
+from genbench.cell.evaluation_data import evaluation_of
 from genbench.data.loading import LoadedData
 from genbench.measure.matmul_precision import tf32
+from genbench.measure.user_frame import error_location
 from genbench.metrics.diversity import pixel_diversity
-from genbench.metrics.evaluation import CellEvaluation, measure_each
+from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.measuring import measure_each
 from genbench.metrics.memorisation import closest_pairs
+from genbench.metrics.returned_values import failure
+from genbench.plan.samplers import samplers_of
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.feature_metrics import PREFIXES
+from genbench.plugins.chosen_metrics import ChosenMetric, changed_origins, chosen_metrics
+from genbench.plugins.metric_names import with_extractor
 from genbench.process.messages import Measured
-from genbench.results.schema import Best, CellIdentity, EvaluationPoint
-from genbench.sampling.likelihood import likelihood_bounds
+from genbench.results.schema import Best, CellIdentity, ChosenSampler, EvaluationPoint
+from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
@@ -67,15 +75,45 @@ class Evaluator:
         """Draw the samples for the metrics."""
         return draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples)
 
-    def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
-        """Measure the planned metrics; what they need about the training data is computed only once."""
-        bounds = likelihood_bounds(self.built, self.data, self.identity.seed, self.device)
+    def measure_sampler(self, chosen: ChosenSampler) -> tuple[list[Estimate], list[Unavailable], float | None]:
+        """Draw with another sampler and measure the metrics of samples; return samples per second too.
+
+        The estimates are named after metric and sampler, whose options are part of their protocols. A sampler that
+        fails costs only its own values.
+        """
+        metrics = [
+            metric for metric in self._metrics() if not metric.spec.needs_bound and not metric.spec.needs_reconstruction
+        ]
+        declared = samplers_of(self.built.family_spec)[chosen.name]
+        sampler = Sampler(chosen.name, declared.make_options(chosen.options))
+        try:
+            drawn = draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples, False, sampler)
+        except Exception as error:
+            said = f"the sampler '{chosen.name}' of the family '{self.built.family_spec.name}' failed: {failure(error)}"
+            said += error_location(error)
+            return [], [Unavailable(named_by_sampler(one.spec.name, chosen.label), said) for one in metrics], None
         if self._evaluation is None:
             self._evaluation = self._new_evaluation(drawn)
-        self._evaluation = self._evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
-        specs = [self.catalogue.metrics[name].spec for name in self.identity.metrics]
+        evaluation = self._evaluation.with_samples(drawn.samples)
+        with tf32(False):
+            results = [found for _, each in measure_each(metrics, evaluation, False, self._known()) for found in each]
+        named = [replace(found, metric=named_by_sampler(found.metric, chosen.label)) for found in results]
+        settings = {"sampler": chosen.name, **{key: _plain(value) for key, value in chosen.options.items()}}
+        estimates = [replace(one, protocol={**one.protocol, **settings}) for one in named if isinstance(one, Estimate)]
+        return estimates, [one for one in named if isinstance(one, Unavailable)], drawn.per_second
+
+    def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
+        """Measure the planned metrics; what they need about the training data is computed only once."""
+        model = self.built, self.data, self.identity.seed, self.device
+        if self._evaluation is None:
+            self._evaluation = self._new_evaluation(drawn)
+        self._evaluation = self._evaluation.with_samples(
+            drawn.samples, drawn.reconstructions, likelihood_bounds(*model), exact_likelihoods(*model)
+        )
+        metrics = self._metrics()
+        self._note_changed_plugins()
         with tf32(False):  # metrics do not depend on the precision of training
-            results = measure_each(specs, self._evaluation, self.built.family_spec.reconstructs)
+            results = measure_each(metrics, self._evaluation, self.built.family_spec.reconstructs, self._known())
         alone = {name: each[0] for name, each in results if len(each) == 1}
         self._full_names = {name: found.metric for name, found in alone.items()}
         everything = [found for _, each in results for found in each]
@@ -84,6 +122,31 @@ class Evaluator:
             [found for found in everything if isinstance(found, Unavailable)],
         )
 
+    def _metrics(self) -> list[ChosenMetric]:
+        """Return the planned metrics."""
+        identity = self.identity
+        return chosen_metrics(identity.metrics, self.catalogue, identity.metric_options, identity.metric_origins)
+
+    def _known(self) -> list[MetricSpec]:
+        """Return all metrics there are, whose names no other metric may use."""
+        return [entry.spec for entry in self.catalogue.metrics.values()]
+
+    def _new_evaluation(self, drawn: Drawn) -> CellEvaluation:
+        identity = self.identity
+        return evaluation_of(
+            drawn.samples, self.data, identity.dataset.name, self.catalogue, self.device, identity.seed
+        )
+
+    def _note_changed_plugins(self) -> None:
+        """Note each plugin of a metric that is not of the version with which the cell was planned."""
+        for name, before, now in changed_origins(self.identity.metric_origins, self.catalogue):
+            note = (
+                f"the metric '{name}' was planned with {before.distribution} {before.version} and measured with "
+                f"{now.distribution} {now.version}: its values are not comparable with those of the planned version"
+            )
+            if note not in self.notes:
+                self.notes.append(note)
+
     def closest_pairs(self, count: int) -> tuple[Tensor, Tensor] | None:
         """Return the samples of the last `measure` that are nearest to training images, and those images: uint8 pixels.
 
@@ -91,9 +154,8 @@ class Evaluator:
         """
         if self._evaluation is None:
             return None
-        memorisation = PREFIXES["memorisation"]
         for name, entry in self.catalogue.extractors.items():
-            if memorisation.name(entry.spec) in self.identity.metrics:
+            if with_extractor("memorisation", name, entry.spec.metric) in self.identity.metrics:
                 try:
                     samples, train = closest_pairs(self._evaluation, name, count)
                 except (ExtractorUnavailable, ValueError):
@@ -181,20 +243,14 @@ class Evaluator:
             raise ValueError("its best evaluation has no value of the metric that selected it")
         self.evaluations, self.best, self.without_better = noted.evaluations, best, noted.without_better
 
-    def _new_evaluation(self, drawn: Drawn) -> CellEvaluation:
-        dataset: DatasetSpec = self.catalogue.require("datasets", self.identity.dataset.name).spec
-        return CellEvaluation(
-            samples=drawn.samples,
-            train=self.data.train,
-            test=self.data.test,
-            reconstructions=drawn.reconstructions,
-            device=self.device,
-            seed=self.identity.seed,
-            extractors={name: entry.spec for name, entry in self.catalogue.extractors.items()},
-            mode_of=dataset.mode_of,
-            factors=self.data.factors,
-            data=self.data.for_extractors(dataset.name),
-        )
+
+def named_by_sampler(metric: str, label: str) -> str:
+    """Return the name of a metric of samples that a further sampler drew."""
+    return f"{metric} by {label}"
+
+
+def _plain(value: OptionValue) -> str | int | float | bool:
+    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _is_better(found: Estimate, best: Best) -> bool:

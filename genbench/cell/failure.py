@@ -5,6 +5,7 @@ from __future__ import annotations
 from genbench.cell.memory_limits import is_out_of_memory
 from genbench.errors import GenbenchError
 from genbench.measure.user_frame import error_location
+from genbench.plugins.calls import origin_of
 from genbench.results.schema import Status
 
 _LONGEST = 2000  # characters of an error's text that are kept
@@ -23,7 +24,7 @@ def diagnose(error: BaseException) -> tuple[Status, str]:
         return "failed", text
     if isinstance(error, RuntimeError) and any(word in text for word in _GPU_WORDS):
         return "failed", _gpu_failure(text)
-    return "failed", f"{type(error).__name__}: {text}{error_location(error, or_machinery=True)}"
+    return "failed", f"{type(error).__name__}: {text}{error_location(error, or_machinery=True)}{origin_of(error)}"
 
 
 def _gpu_failure(text: str) -> str:

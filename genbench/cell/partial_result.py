@@ -51,6 +51,7 @@ class BuildRecord:
     transfer: Transfer | None
     classes: int
     class_names: list[str]
+    unused_settings: list[str]
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,13 @@ class SamplesRecord:
 
 
 @dataclass(frozen=True)
+class SamplerSpeedRecord:
+    """Samples per second of the further samplers, by label."""
+
+    sampler_speeds: dict[str, float]
+
+
+@dataclass(frozen=True)
 class EvaluationRecord:
     """The metrics at the end of training."""
 
@@ -118,6 +126,7 @@ StageRecord: TypeAlias = (
     | InterferenceRecord
     | TrainedRecord
     | SamplesRecord
+    | SamplerSpeedRecord
     | EvaluationRecord
     | CounterRecord
 )

@@ -9,11 +9,13 @@ import torch
 
 from genbench.api.images import Images
 from genbench.api.specs import DatasetSpec
+from genbench.cell.evaluation_data import evaluation_of
 from genbench.cell.memory_limits import limit_memory
 from genbench.data.loading import LoadedData, load_data
 from genbench.measure.accelerator import select_device
-from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.metrics.measuring import measure
 from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.chosen_metrics import chosen_metrics
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.process.worker_channel import WorkerChannel
@@ -62,16 +64,9 @@ def _row(
     data: LoadedData,
     device: torch.device,
 ) -> ReferenceRow:
-    evaluation = CellEvaluation(
-        samples=images,
-        train=data.train,
-        test=data.test,
-        device=device,
-        extractors={name: entry.spec for name, entry in catalogue.extractors.items()},
-        mode_of=catalogue.require("datasets", planned.dataset.name).spec.mode_of,
-        factors=data.factors,
-        data=data.for_extractors(planned.dataset.name),
-    )
-    specs = [spec for metric in planned.metrics if not (spec := catalogue.metrics[metric].spec).needs_bound]
-    estimates, unavailable = measure(specs, evaluation, reconstructs=False)
+    evaluation = evaluation_of(images, data, planned.dataset.name, catalogue, device)
+    names = [name for name in planned.metrics if not catalogue.metrics[name].spec.needs_bound]
+    metrics = chosen_metrics(names, catalogue, planned.metric_options, planned.metric_origins)
+    known = [entry.spec for entry in catalogue.metrics.values()]
+    estimates, unavailable = measure(metrics, evaluation, reconstructs=False, known=known)
     return ReferenceRow(name=name, estimates=estimates, unavailable=unavailable)

@@ -14,6 +14,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice, Transfer
 from genbench.train.builder import Built
+from genbench.train.phase_recipe import phase_notes
 
 
 def setting_warnings(built: Built, identity: CellIdentity, catalogue: Catalogue) -> list[str]:
@@ -23,11 +24,12 @@ def setting_warnings(built: Built, identity: CellIdentity, catalogue: Catalogue)
         ("losses", identity.loss),
         ("datasets", identity.dataset),
     ]
-    notes = settings_without_effect(built.recipe, built.setup.networks)
+    notes = settings_without_effect(built.recipe, built.unused_settings)
     for kind, choice in chosen:
         spec = catalogue.require(kind, choice.name).spec
         notes += options_without_effect(spec.option_schema, choice.options, spec.name)
     notes += penalty_with_batch_norm(built.setup.loss, built.setup.networks, identity.loss.name)
+    notes += phase_notes([player.phase for player in built.engine.players], built.recipe, built.changed)
     return notes + partial_transfer(built.transfer)
 
 

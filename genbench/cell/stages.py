@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import DatasetSpec
 from genbench.cell import distributed
@@ -28,6 +29,7 @@ from genbench.cell.partial_result import (
     InterferenceRecord,
     LoadRecord,
     PartialResult,
+    SamplerSpeedRecord,
     SamplesRecord,
     TrainedRecord,
     TrainingRecord,
@@ -133,6 +135,7 @@ def build(cell: Cell, data: LoadedData) -> Prepared:
             transfer=built.transfer,
             classes=data.num_classes if conditional else 0,
             class_names=list(data.class_names) if conditional else [],
+            unused_settings=sorted(built.unused_settings),
         )
     )
     known.notes += setting_warnings(built, cell.planned.identity, cell.catalogue)
@@ -197,11 +200,26 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
             cell.channel.say(evaluator.measured())
             known.note(*evaluator.notes)
             known.add(EvaluationRecord(estimates, unavailable, evaluator.evaluations, evaluator.best))
+            _measure_samplers(cell, evaluator, estimates, unavailable)
             known.notes += write_closest_pairs(cell.run.closest_path(planned.id), evaluator)
         means = None if planned.synthetic_data else evaluator.posterior_means()
         if means is not None:
             known.note(*filter(None, [posterior_collapse(means, built.engine.images_seen)]))
     return "" if planned.synthetic_data else _collapse(cell, prepared, drawn)
+
+
+def _measure_samplers(
+    cell: Cell, evaluator: Evaluator, estimates: list[Estimate], unavailable: list[Unavailable]
+) -> None:
+    """Measure the cell with the further samplers of the plan, and add their values to those of its own sampler."""
+    speeds: dict[str, float] = {}
+    for sampler in cell.planned.samplers:
+        cell.channel.activity(f"measuring the sampler {sampler.label}")
+        found, missing, per_second = evaluator.measure_sampler(sampler)
+        estimates, unavailable = [*estimates, *found], [*unavailable, *missing]
+        speeds |= {} if per_second is None else {sampler.label: per_second}
+        cell.known.add(EvaluationRecord(estimates, unavailable, evaluator.evaluations, evaluator.best))
+        cell.known.add(SamplerSpeedRecord(speeds))
 
 
 def count(cell: Cell, prepared: Prepared) -> CounterRecord:

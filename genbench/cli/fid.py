@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from genbench.cli.flags import as_json_flag, device_option, plugin_files, trust_plugins_flag, weights_flag
+from genbench.cli.flags import (
+    as_json_flag,
+    device_option,
+    plugin_files,
+    set_option,
+    trust_plugins_flag,
+    weights_flag,
+)
 from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
@@ -16,8 +23,9 @@ from genbench.report.table.layout import clean
 @click.option(
     "--metrics",
     metavar="A,B,…",
-    help="fid, kid, is; or fd, kd, prdc, … of the extractor. [default: Fréchet distance (fid)]",
+    help="fid, kid, is; or fd, kd, prdc, … of the extractor, or of a plugin. [default: Fréchet distance (fid)]",
 )
+@set_option("a metric")
 @click.option(
     "--extractor", metavar="NAME", help="Feature extractor; see `genbench list extractors`. [default: inception]"
 )
@@ -60,6 +68,7 @@ def command(
     real: str,
     fake: str | None,
     metrics: str | None,
+    settings: tuple[str, ...],
     extractor: str | None,
     weights: str | None,
     device: str,
@@ -89,11 +98,13 @@ def command(
 
     from genbench.commands.distance import DistanceSettings, measure_distance
     from genbench.imagesets.format import as_data, as_text
+    from genbench.plan.request import make_request
 
-    settings = DistanceSettings(
-        extractor, weights, device, batch_size, samples, seed, n_real, strict, plugins, trust_plugins
-    )
-    found = measure_distance(real, fake, metrics, settings, out, lambda title: show_image_progress(clean(title)))
+    asked = DistanceSettings(
+        extractor, weights, device, batch_size, samples, seed, n_real, strict, plugins, trust_plugins,
+        make_request({}, settings).set,
+    )  # fmt: skip
+    found = measure_distance(real, fake, metrics, asked, out, lambda title: show_image_progress(clean(title)))
     if found is None:
         echo(out)
         return ExitCode.OK

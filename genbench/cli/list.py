@@ -6,9 +6,11 @@ from typing import Any, get_args
 
 import click
 
+from genbench.api.shape_rule import shapes_in_words
 from genbench.api.specs import (
     ConfigurableSpec,
     DatasetSpec,
+    FamilySpec,
     LossSpec,
     MetricSpec,
     ModelSpec,
@@ -62,16 +64,22 @@ def _print_entries(entries: dict[str, Entry[Any]], verbose: bool) -> None:
 def _describe_spec(spec: Any) -> list[str]:
     lines: list[str] = []
     if isinstance(spec, ModelSpec):
-        shapes = "any" if spec.image_shapes is None else ", ".join("×".join(map(str, s)) for s in spec.image_shapes)
+        shapes = shapes_in_words(spec.image_shapes)
         lines += [f"family {spec.family}, loss {spec.default_loss}, image shapes {shapes}", spec.paper]
-        lines.append(f"latent_dim: int (default {spec.latent_dim})")
+        given = f"int (default {spec.latent_dim})" if spec.latent_dim else "the number of values of an image"
+        lines.append(f"latent_dim: {given}")
     elif isinstance(spec, LossSpec):
         lines += [f"family {spec.family}", spec.formula, spec.source]
+    elif isinstance(spec, FamilySpec):
+        for sampler in spec.samplers:
+            lines.append(f"sampler {sampler.name}: {sampler.summary}")
+            lines += [f"  {option.name}: {option.describe()}" for option in sampler.option_schema]
     elif isinstance(spec, DatasetSpec):
         lines += [f"{'×'.join(map(str, spec.image_shape))}", spec.licence, spec.source]
     elif isinstance(spec, MetricSpec):
         better = "several numbers" if spec.direction == "each" else f"{spec.direction} is better"
-        lines.append(better + ("" if spec.default else "; measured only when named"))
+        once = "; measured once for each extractor" if spec.per_extractor else ""
+        lines.append(better + once + ("" if spec.default else "; measured only when named"))
     if isinstance(spec, ConfigurableSpec):
         lines += [f"{option.name}: {option.describe()}" for option in spec.option_schema]
     return [line for line in lines if line]

@@ -45,7 +45,12 @@ CHANGED_BY_RESUME = (  # not part of the plan
 @click.option(
     "--metrics",
     metavar="A,B,…",
-    help="Metrics; 'fd': all distances that need no download; 'none'. [default: all default metrics]",
+    help="Metrics; 'fd': with every extractor that needs no download; 'none'. [default: all default metrics]",
+)
+@click.option(
+    "--samplers",
+    metavar="A,B:OPTION=VALUE,…",
+    help="Also measure the cells with these samplers of their families. [default: only each family's own]",
 )
 @target_option("Without --evaluate-every, the metric is evaluated every twentieth of the budget.")
 @click.option(
@@ -53,7 +58,7 @@ CHANGED_BY_RESUME = (  # not part of the plan
 )
 @device_option("auto", configurable=True)
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [default: quick]")
-@set_option("a model, loss, dataset or reporter, or a recipe field of one model")
+@set_option("a model, loss, dataset, metric or reporter, or a recipe field of one model")
 @click.option(
     "--zip",
     multiple=True,

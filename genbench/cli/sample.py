@@ -39,6 +39,11 @@ _STRIP, _ANIMATION = 8, 30  # default number of images of an interpolation
     help="Truncate a normal prior at ±PSI, or scale a uniform prior by it, for more typical images.",
 )
 @click.option(
+    "--sampler",
+    metavar="NAME:OPTION=VALUE",
+    help="Draw with this sampler of the model's family; options after further colons. [default: the family's own]",
+)
+@click.option(
     "--interpolate", "endpoints", metavar="A:B", help="Interpolate from seed A to seed B instead of sampling."
 )
 @click.option(
@@ -62,6 +67,7 @@ def command(
     out: str,
     label: str | None,
     psi: float | None,
+    sampler: str | None,
     endpoints: str | None,
     steps: int | None,
     folder: str | None,
@@ -75,14 +81,16 @@ def command(
     \b
     genbench sample results/first --cell dcgan -n 64 --out grid.png
     genbench sample results/first --cell dcgan --interpolate 3:8 --out way.gif
+    genbench sample results/first --cell diffusion --sampler ddim:steps=10 --out few.png
     genbench sample results/first --cell vae --reconstruct photos --out pairs.png
     """
     given = {
         "--seed": seed, "--count": count, "--truncate": psi, "--interpolate": endpoints, "--steps": steps,
-        "--reconstruct": folder,
+        "--reconstruct": folder, "--sampler": sampler,
     }  # fmt: skip
-    _forbid_combination(given, "--interpolate", ("--seed", "--count", "--reconstruct"))
-    _forbid_combination(given, "--reconstruct", ("--seed", "--truncate"))
+    _forbid_combination(given, "--interpolate", ("--seed", "--count", "--reconstruct", "--sampler"))
+    _forbid_combination(given, "--reconstruct", ("--seed", "--truncate", "--sampler"))
+    _forbid_combination(given, "--sampler", ("--truncate",))
     if steps is not None and endpoints is None:
         raise UsageError("--steps needs --interpolate A:B.", "Add --interpolate, or remove --steps.")
     seeds = None if endpoints is None else _parse_seeds(endpoints)
@@ -99,6 +107,7 @@ def command(
         parse_class,
         reconstruct,
         require_reconstruction,
+        require_sampler,
     )
     from genbench.sampling.image_io import parse_destination, read_image_folder, write_images
 
@@ -129,7 +138,8 @@ def command(
         write_images(destination, trained, again, originals=pixels)
     else:
         count = count or _COUNT
-        pixels = generate(trained, count, seed or 0, chosen, psi)
+        drawn_by = None if sampler is None else require_sampler(trained, sampler)
+        pixels = generate(trained, count, seed or 0, chosen, psi, drawn_by)
         write_images(destination, trained, pixels, make_labels(trained, chosen, count))
     echo(destination.path)
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from genbench.api.images import Images
-from genbench.commands.arguments import plugin_paths
+from genbench.commands.arguments import plugin_paths, request_of
 from genbench.commands.cell import Cell
 from genbench.commands.device import select_present_device
 from genbench.commands.run import PluginSource
 from genbench.commands.weights import inception_weights
 from genbench.data.progress import ignore_progress
 from genbench.errors import UsageError
-from genbench.imagesets.comparison import Measurement, compare, find_measurements, save_statistics
+from genbench.imagesets.comparison import compare, extractors_of, find_metrics, save_statistics
 from genbench.imagesets.evaluation import ImageSetEvaluation, ProgressDisplay
 from genbench.imagesets.in_memory import memory_source
 from genbench.imagesets.measured import Comparison
 from genbench.imagesets.resolve import ImageSet, SamplingSettings, find_image_set
+from genbench.plan.planner import plugins_behind
+from genbench.plan.settings import Settings, check_settings
 from genbench.plugins.catalogue import Catalogue, discover
+from genbench.plugins.chosen_metrics import chosen_metrics, options_of
 from genbench.plugins.recorded_files import Allowed
 from genbench.plugins.worker_catalogue import load_catalogue
-
-if TYPE_CHECKING:
-    from genbench.api.specs import ExtractorSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +43,7 @@ class DistanceSettings:
     strict: bool = False
     plugins: Sequence[str] = ()
     trust_plugins: bool = False
+    set: Settings = dataclasses.field(default_factory=dict)
 
 
 def distance(
@@ -58,6 +59,7 @@ def distance(
     seed: int = 0,
     n_real: int | None = None,
     strict: bool = False,
+    set: Mapping[str, Any] | None = None,
     plugins: PluginSource | Sequence[PluginSource] = (),
     trust_plugins: bool = False,
 ) -> Comparison:
@@ -82,12 +84,13 @@ def distance(
         seed: seed for drawing from a cell.
         n_real: number of images behind `real`, where it is a file of statistics that does not state it.
         strict: raise `DataError` unless every image is read.
+        set: options of metrics, as ``{"vendi.order": 2}``.
         plugins: plugin files, or imported modules with a file of their own.
         trust_plugins: load the plugin files that a run directory names, whoever made it: their code runs.
     """
     settings = DistanceSettings(
         extractor, _text(weights), device, batch_size, samples, seed, n_real, strict, plugin_paths(plugins),
-        trust_plugins,
+        trust_plugins, request_of({"set": set}).set,
     )  # fmt: skip
     found = measure_distance(real, fake, metrics, settings)
     assert found is not None
@@ -132,15 +135,20 @@ def measure_distance(
     with inception_weights(settings.weights):
         catalogue = discover(settings.plugins)
         text = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics)
-        measurements = find_measurements(text, settings.extractor, catalogue)
-        extractors = list(dict.fromkeys(one.extractor.name for one in measurements))
-        if save_to is not None and len(extractors) > 1:
+        specs = find_metrics(text, settings.extractor, catalogue)
+        check_settings(settings.set, specs, catalogue)
+        names, extractors = [spec.name for spec in specs], extractors_of(specs)
+        if save_to is not None and len(extractors) != 1:
             raise UsageError(
                 "--save-stats stores the features of one extractor only.", "Choose metrics of one extractor."
             )
-        evaluation = _evaluation(real, fake, settings, measurements, catalogue, show_progress)
+        evaluation, registry = _evaluation(real, fake, settings, names, catalogue, show_progress)
         with contextlib.closing(evaluation):
-            found = None if fake is None else compare(evaluation, measurements, settings.strict)
+            found = None
+            if fake is not None:
+                chosen = chosen_metrics(names, registry, options_of(specs, settings.set))
+                known = [entry.spec for entry in registry.metrics.values()]
+                found = compare(evaluation, chosen, settings.strict, known)
             if save_to is not None:
                 save_statistics(evaluation, extractors[0], save_to, settings.strict)
     return found
@@ -150,10 +158,11 @@ def _evaluation(
     real: object,
     fake: object | None,
     settings: DistanceSettings,
-    measurements: Sequence[Measurement],
+    metrics: Sequence[str],
     catalogue: Catalogue,
     show_progress: ProgressDisplay,
-) -> ImageSetEvaluation:
+) -> tuple[ImageSetEvaluation, Catalogue]:
+    """Return what measures the image sets, and the catalogue of the plugins imported for that."""
     device = select_present_device(settings.device)
     allowed = Allowed(settings.plugins, settings.trust_plugins)
     drawing = SamplingSettings(device, settings.samples, settings.seed, allowed)
@@ -171,25 +180,25 @@ def _evaluation(
         raise UsageError(
             f"--n-real is for a file of statistics, and REAL is a set of images: {first.title}.", "Drop --n-real."
         )
-    return ImageSetEvaluation(
+    registry = _import_plugins(metrics, catalogue)
+    evaluation = ImageSetEvaluation(
         real=first,
         fake=None if fake is None else resolved(fake, "fake"),
         device=device,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        extractors=_load_specs([one.extractor.name for one in measurements], catalogue),
+        extractors={name: entry.spec for name, entry in registry.extractors.items()},
         data=first.data,
         n_real=settings.n_real,
         show_progress=show_progress,
     )
+    return evaluation, registry
 
 
-def _load_specs(names: Sequence[str], catalogue: Catalogue) -> dict[str, ExtractorSpec]:
-    """Import the plugins of these extractors into this process and return the specs."""
-    plugins = {catalogue.extractors[name].plugin.target: catalogue.extractors[name].plugin for name in names}
-    others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
-    registry = load_catalogue(others)
-    return {name: registry.extractors[name].spec for name in names}
+def _import_plugins(metrics: Sequence[str], catalogue: Catalogue) -> Catalogue:
+    """Import the plugins of these metrics and of their extractors into this process; return the catalogue of it."""
+    needed = plugins_behind(catalogue, [("metrics", name) for name in metrics])
+    return load_catalogue([dataclasses.asdict(plugin) for plugin in needed])
 
 
 def _require_numbers(settings: DistanceSettings) -> None:

@@ -21,14 +21,17 @@ from genbench.plan.planner import Plan
 from genbench.plan.reporters import choose_reporters
 from genbench.plan.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
+from genbench.plugins.chosen_metrics import changed_origins
 from genbench.plugins.loader import Kind
 from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
+from genbench.report.failed_metrics import failed_metrics
 from genbench.report.progress import Display, QuietDisplay
 from genbench.report.summary import Summary, write_summary
-from genbench.results.schema import CellIdentity, Choice, PluginOrigin, Rendezvous, RunRecord
+from genbench.report.table.layout import clean
+from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner.executor import Executor
-from genbench.runner.supervisor import Interrupted, Supervisor, stop_on_signals
+from genbench.runner.supervisor import FINAL, Interrupted, Supervisor, stop_on_signals
 from genbench.trackers.dispatch import Trackers
 
 
@@ -81,10 +84,13 @@ def enter_planning_directory(run: RunDirectory) -> Iterator[RunDirectory]:
         yield run
 
 
-def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tuple[RunRecord, Catalogue, str]:
-    """Return record, catalogue and device to resume a run; its plugins must have the versions of the plan.
+def reopen_run(
+    run: RunDirectory, flags: dict[str, Any], allowed: Allowed, notify: Callable[[str], object]
+) -> tuple[RunRecord, Catalogue, str]:
+    """Return record, catalogue and device to resume a run; what determines weights must have the version of the plan.
 
-    Reporters do not affect results: they may change, and their versions do not matter.
+    Reporters do not affect results: they may change, and their versions do not matter. Metrics may change too: a note
+    says so, and the values of different versions have different protocols.
     """
     run.require_whole_plan()
     record = run.record
@@ -98,9 +104,15 @@ def reopen_run(run: RunDirectory, flags: dict[str, Any], allowed: Allowed) -> tu
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
     record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
+    results = run.read_cells().results
+    changed_metrics: dict[str, None] = {}
     for cell in record.cells:
         if not cell.reason:
             _require_same_versions(cell.identity, catalogue)
+            if cell.id not in results or results[cell.id].status not in FINAL:
+                changed_metrics |= dict.fromkeys(_changed_metrics(cell.identity, catalogue))
+    for note in changed_metrics:
+        notify(f"Note: {clean(note)}")
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
     return record, catalogue, device
 
@@ -112,18 +124,33 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
         "losses": identity.loss,
         "datasets": identity.dataset,
     }
-    planned: list[tuple[Kind, str, PluginOrigin]] = [
-        *((kind, choice.name, choice.origin) for kind, choice in chosen.items()),
-        *(("metrics", name, origin) for name, origin in (identity.metric_origins or {}).items()),
+    found = [
+        (kind, choice.name, choice.origin, catalogue.require(kind, choice.name).plugin)
+        for kind, choice in chosen.items()
     ]
-    for kind, name, origin in planned:
-        version = catalogue.require(kind, name).plugin.version
-        if version != origin.version:
+    found += [
+        ("metrics", name, before, now)
+        for name, before, now in changed_origins(identity.metric_origins, catalogue)
+        if name == identity.recipe.get("best_metric")  # it decides which weights are kept, and when training stops
+    ]
+    for kind, name, origin, plugin in found:
+        if plugin.version != origin.version:
             raise UsageError(
                 f"The {SINGULAR[kind]} '{name}' was planned with {origin.distribution} "
-                f"{origin.version}, but {version} is installed: results of both would not be comparable.",
+                f"{origin.version}, but {plugin.version} is installed: results of both would not be comparable.",
                 "Install the planned version again, or start a new run.",
             )
+
+
+def _changed_metrics(identity: CellIdentity, catalogue: Catalogue) -> Iterator[str]:
+    """Yield a note for each metric whose plugin has changed since the plan; raise `UsageError` if one is missing."""
+    for name in identity.metrics:
+        catalogue.require("metrics", name)
+    for name, before, now in changed_origins(identity.metric_origins, catalogue):
+        yield (
+            f"the metric '{name}' was planned with {before.distribution} {before.version}: cells that are not finished "
+            f"are measured with {now.distribution} {now.version}, and values of both are not comparable"
+        )
 
 
 @contextmanager
@@ -147,7 +174,7 @@ class Finished(NamedTuple):
 
     run: RunDirectory
     summary: Summary
-    succeeded: bool  # every cell is ok, or skipped because it is impossible
+    succeeded: bool  # every cell is ok, or skipped because it is impossible, and no metric failed
     interruption: Interrupted | None
 
 
@@ -179,8 +206,11 @@ def execute(
     for warning in summary.warnings:
         output.notify(f"Warning: {warning}")
     results = run.read_cells().results
+    failures = failed_metrics(record.cells, results)
+    for failure in failures:
+        output.notify(f"Failed: {clean(failure, 2000)}")
     succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
-    return Finished(run, summary, succeeded, interruption)
+    return Finished(run, summary, succeeded and not failures, interruption)
 
 
 def _default_path(models: Sequence[str]) -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from tabulate import tabulate
 
+from genbench.api.options import OptionValue
 from genbench.api.recipe import resolve_recipe
 from genbench.commands.arguments import request_of
 from genbench.commands.device import parse_device, resolve_auto
@@ -19,6 +20,7 @@ from genbench.plan.identity import step_key
 from genbench.plugins.catalogue import discover
 from genbench.report.markup import markdown
 from genbench.report.table.layout import clean
+from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, PlannedCell
 from genbench.runner.executor import Executor
@@ -57,6 +59,12 @@ class CellPlan:
     def possible(self) -> bool:
         """Whether it would run."""
         return not self.reason
+
+    @property
+    def metrics(self) -> dict[str, dict[str, OptionValue]]:
+        """The metrics that it would measure, with their options."""
+        options = self.identity.metric_options or {}
+        return {name: options.get(name, {}) for name in self.identity.metrics}
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +110,7 @@ class Plan:
         for cell in self.cells:
             row: dict[str, Any] = {
                 "id": cell.id, "cell": cell.name, "possible": cell.possible, "reason": cell.reason,
+                "metrics": cell.metrics,
             }  # fmt: skip
             rows.append(row | (_facts(cell.cost) if cell.cost is not None else {}))
         data = {"cells": rows} | ({"training_seconds": self.seconds} if self.with_costs else {})
@@ -136,12 +145,16 @@ class Plan:
     def _summary(self) -> str:
         running = len(self.possible) - len(self.failing)
         text = f"{running} of {len(self.cells)} cells would run under profile '{self.profile}' on {self.device}"
-        if self.seconds is None:
-            return f"{text}."
         text += (
-            f"; training takes about {_duration(self.seconds)}, estimated from one second of each; "
-            "evaluation takes extra time."
+            "."
+            if self.seconds is None
+            else (
+                f"; training takes about {_duration(self.seconds)}, estimated from one second of each; "
+                "evaluation takes extra time."
+            )
         )
+        metrics = {name: options for cell in self.possible for name, options in cell.metrics.items()}
+        text += f"\nmetrics: {', '.join(map(_with_options, metrics, metrics.values())) or 'none'}"
         left_out = sum(cell.cost is not None and not cell.cost.tried for cell in self.cells)
         if left_out:
             cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
@@ -213,6 +226,11 @@ def _facts(cost: Cost) -> dict[str, Any]:
     known = {name: getattr(cost, name) for name in ("steps", "seconds", "parameters", "peak_rss")}
     found = {name: value for name, value in known.items() if value is not None} | {"note": cost.note}
     return {"fails": True, **found} if cost.fails else found
+
+
+def _with_options(name: str, options: Mapping[str, OptionValue]) -> str:
+    values = ", ".join(f"{option} = {setting_text(option, value)}" for option, value in options.items())
+    return f"{name} ({values})" if values else name
 
 
 def _duration(seconds: float) -> str:

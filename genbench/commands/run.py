@@ -53,6 +53,7 @@ def run(
     *,
     seeds: int | Sequence[int] | None = None,
     metrics: str | Sequence[str] | None = None,
+    samplers: str | Sequence[str] | None = None,
     target: Mapping[str, float] | Sequence[str] | None = None,
     reporters: str | Sequence[str] | None = None,
     device: str | None = None,
@@ -86,6 +87,7 @@ def run(
         datasets: datasets; ``folder:PATH`` for your own images.
         seeds: training seeds, one cell for each.
         metrics: metrics; an empty list measures none.
+        samplers: also measure the cells with these samplers of their families, as ``["fast:steps=10"]``.
         target: values of metrics to reach, as ``{"fd-fashion-cnn": 40}``.
         reporters: trackers to report to.
         device: ``cpu``, ``cuda``, ``cuda:1``, … or ``auto``.
@@ -109,6 +111,7 @@ def run(
     """
     given = {
         "models": models, "losses": losses, "datasets": datasets, "seeds": seeds, "metrics": metrics, "target": target,
+        "samplers": samplers,
         "reporters": reporters, "device": device, "profile": profile, "set": set, "variants": variants, "zip": zip,
         "config": config, "plugins": plugins, "weights": weights, "out": out, "timeout": timeout,
         "memory_limit": memory_limit, "threads": threads, "rdzv_endpoint": rdzv_endpoint, "rdzv_id": rdzv_id, **recipe,
@@ -193,7 +196,7 @@ def continue_run(
         executor as pool,
     ):
         pool.start()  # import torch while the plugins are loaded
-        record, catalogue, device = reopen_run(run, dict(changes), allowed)
+        record, catalogue, device = reopen_run(run, dict(changes), allowed, output.notify)
         facts = require_device(pool, record.cells, device, chosen=True)
         require_processes(record.cells, device, facts, record.rendezvous)
         pool.require_executable(record.cells)

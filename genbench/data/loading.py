@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from genbench.api.evaluation import ExtractorData
 from genbench.api.images import ImageData, Images, Shape
 from genbench.api.specs import DatasetSpec, resolve
 from genbench.data.content_hash import content_hash
+from genbench.data.declaration import check_data
 from genbench.data.image_cache import entry_path, read_entry, write_entry
 from genbench.errors import DataError
+from genbench.plugins.calls import PluginFunction, defined_at
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice
-
-MOST_CLASSES = 100_000  # of a dataset that does not declare their number: a conditional model allocates each of them
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,12 @@ def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
     cached = _read_cached(entry_before, spec, shape)
     if cached is not None:
         return cached
-    loaded = resolve(spec.load)(options, cache)
+    load = dataset_loader(spec)
+    loaded = load(options, cache)
     if not isinstance(loaded, ImageData):
-        raise DataError(f"Dataset '{choice.name}' returned {type(loaded).__name__}, not an ImageData.")
-    checked = _check_all(loaded, spec, shape)
+        raise load.returned(loaded, "a genbench.ImageData", "Return genbench.ImageData(train=…, test=…).")
+    with _stating(defined_at(load)):
+        checked = check_data(loaded, spec, shape)
     entry_after = _cache_entry(spec, entry.plugin, choice, options, cache)  # a download creates the first signature
     if entry_after is None or entry_before not in (None, entry_after):
         return _describe(checked, spec, content_hash(_tensors(checked)))
@@ -87,13 +89,19 @@ def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
     return _read_cached(entry_after, spec, shape) or _describe(checked, spec, found)
 
 
+def dataset_loader(spec: DatasetSpec) -> PluginFunction:
+    """Return the function that loads the dataset, to be called with options and a cache directory."""
+    return PluginFunction(f"dataset '{spec.name}'", "load(options, cache)", resolve(spec.load))
+
+
 def _cache_entry(spec: DatasetSpec, plugin: Plugin, choice: Choice, options: Any, cache: Path) -> Path | None:
     """Return the path of these images in the cache; None where the dataset does not use the cache."""
     if spec.signature is None:
         return None
-    signature = resolve(spec.signature)(options, cache)
+    function = PluginFunction(f"dataset '{spec.name}'", "signature(options, cache)", resolve(spec.signature))
+    signature = function(options, cache)
     if not isinstance(signature, str):
-        raise DataError(f"Dataset '{spec.name}': its signature is {type(signature).__name__}, not text.")
+        raise function.returned(signature, "text")
     if not signature:
         return None
     sources = f"{signature}\n{_code_hash(resolve(spec.load))}"
@@ -114,17 +122,18 @@ def _read_cached(path: Path | None, spec: DatasetSpec, shape: Shape) -> LoadedDa
     if found is None:
         return None
     try:
-        return _describe(_check_all(found[0], spec, shape), spec, found[1], mapped=True)
+        return _describe(check_data(found[0], spec, shape), spec, found[1], mapped=True)
     except DataError:  # the declaration has changed: prepare it again
         return None
 
 
-def _check_all(data: ImageData, spec: DatasetSpec, shape: Shape) -> ImageData:
-    """Return the same data as tensors, labels int64; raise `DataError` where they do not match the spec."""
-    train, test = (
-        Images(*_check(images, split, shape, spec)) for split, images in (("train", data.train), ("test", data.test))
-    )
-    return replace(data, train=train, test=test, factors=_check_factors(data.factors, spec, len(test.pixels)))
+@contextmanager
+def _stating(place: str) -> Iterator[None]:
+    """Add the place where the loader is defined to errors about what it returned."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{error.cause.removesuffix('.')}{place}.", error.cure) from error
 
 
 def _describe(data: ImageData, spec: DatasetSpec, found_hash: str, mapped: bool = False) -> LoadedData:
@@ -152,51 +161,3 @@ def _tensors(data: ImageData) -> tuple[Tensor | None, ...]:
     """Return the tensors of checked data in the order in which they are hashed."""
     found: Any = (data.train.pixels, data.train.labels, data.test.pixels, data.test.labels)
     return tuple(found)
-
-
-def _check_factors(factors: Mapping[str, Any], spec: DatasetSpec, images: int) -> dict[str, Tensor]:
-    """Return the factors of variation as tensors in the declared order; or raise `DataError`."""
-    where = f"Dataset '{spec.name}'"
-    if {*factors} != {*spec.factors}:
-        found_names, declared = (", ".join(names) or "none" for names in (factors, spec.factors))
-        raise DataError(
-            f"{where}: the loader returned the factors {found_names}, but the spec declares {declared}.",
-            "List in `factors` of the spec exactly what the loader puts into ImageData.factors.",
-        )
-    found = {name: torch.as_tensor(factors[name]) for name in spec.factors}
-    for name, values in found.items():
-        if values.shape != (images,) or values.is_complex() or not bool(values.isfinite().all()):
-            raise DataError(
-                f"{where}: factor '{name}' is {values.dtype} {tuple(values.shape)}, not one finite number for each of "
-                f"the {images} held-out images."
-            )
-    return found
-
-
-def _check(images: Images, split: str, shape: Shape, spec: DatasetSpec) -> tuple[Tensor, Tensor | None]:
-    where = f"Dataset '{spec.name}', split '{split}'"
-    pixels = torch.as_tensor(images[0])
-    if pixels.dtype != torch.uint8:
-        raise DataError(f"{where}: pixels are {pixels.dtype}, not uint8.", "Scale them to 0…255 and convert them.")
-    if pixels.ndim != 4 or tuple(pixels.shape[1:]) != tuple(shape):
-        raise DataError(
-            f"{where}: pixels are {tuple(pixels.shape)}, but the spec declares (N, {', '.join(map(str, shape))}).",
-            "Fix image_shape in the spec, or the loader.",
-        )
-    if len(pixels) == 0:
-        raise DataError(f"{where}: there are no images.")
-    if len(images) < 2 or images[1] is None:
-        return pixels, None
-    labels = torch.as_tensor(images[1])
-    if labels.is_floating_point() or labels.shape != (len(pixels),):
-        raise DataError(f"{where}: labels are {labels.dtype} {tuple(labels.shape)}, not one integer per image.")
-    if int(labels.min()) < 0:
-        raise DataError(f"{where}: a label is negative.")
-    highest, most = int(labels.max()), spec.classes or MOST_CLASSES
-    if highest >= most:
-        declared = f"the spec declares {most} classes" if spec.classes else f"at most {most:,} classes are possible"
-        raise DataError(
-            f"{where}: a label is {highest}, but {declared}, whose labels are 0 to {most - 1}.",
-            "Fix classes in the spec, or number the labels from 0 in the loader.",
-        )
-    return pixels, labels.to(torch.int64)

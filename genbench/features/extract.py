@@ -8,14 +8,51 @@ more than rounding.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.api.evaluation import Extractor
+from genbench.api.evaluation import Extractor, ExtractorData
+from genbench.api.specs import ExtractorSpec, resolve
 from genbench.measure.matmul_precision import tf32
+from genbench.plugins.calls import PluginFunction, describe
+
+
+def load_extractor(spec: ExtractorSpec, device: torch.device, data: ExtractorData | None = None) -> Extractor:
+    """Load an extractor; raise `SpecError` if it lacks what `genbench.Extractor` describes.
+
+    Args:
+        spec: of the extractor.
+        device: for its network.
+        data: what it is trained on, if `needs_data`.
+    """
+    title = "load(device, data)" if spec.needs_data else "load(device)"
+    load = PluginFunction(f"extractor '{spec.name}'", title, resolve(spec.load))
+    loaded = load(device, data) if spec.needs_data else load(device)
+    fault = _fault(loaded, spec)
+    if fault:
+        raise load.error(f"returned {describe(loaded)}, {fault}", "Compare it with genbench.Extractor.")
+    found: Extractor = loaded
+    return found
+
+
+def _fault(loaded: Any, spec: ExtractorSpec) -> str:
+    """Return what a loaded extractor lacks, or an empty string."""
+    if loaded is None or isinstance(loaded, type):
+        return "not a loaded extractor"
+    if not callable(loaded):
+        return "which cannot be called with images"
+    expected: dict[str, Any] = {"name": str, "protocol": Mapping, "whiten": object}
+    for name, type_ in expected.items():
+        if not isinstance(getattr(loaded, name, None), type_):
+            state = f"is {describe(getattr(loaded, name))}" if hasattr(loaded, name) else "is missing"
+            return f"whose {name} {state}"
+    if spec.classifies and not callable(getattr(loaded, "logits", None)):
+        return "which has no method logits, although the spec says classifies=True"
+    return ""
 
 
 def features_of(
@@ -65,8 +102,13 @@ def _split(images: Tensor, size: int) -> list[Tensor]:
 
 def _features(extractor: Extractor, images: Tensor, device: torch.device, batch_size: int) -> Tensor:
     padded = F.pad(images, (0, 0, 0, 0, 0, 0, 0, batch_size - len(images)))
+    called = PluginFunction(f"extractor '{extractor.name}'", "__call__(pixels)", extractor)
     with torch.inference_mode(), reproducible():
-        found = extractor(padded.to(device))[: len(images)].float().cpu()
+        features = called(padded.to(device))
+    if not isinstance(features, Tensor):
+        raise called.returned(features, "a tensor of features (N, d)")
+    found = features[: len(images)].float().cpu()
     if found.ndim != 2 or len(found) != len(images):
-        raise ValueError(f"'{extractor.name}' returned {tuple(found.shape)} for {batch_size} images, not (N, d).")
+        shape = (batch_size, *found.shape[1:])
+        raise called.error(f"returned features of shape {shape} for {batch_size} images, not (N, d)")
     return found.clone()  # cloned outside inference mode, so that any metric may use it

@@ -4,94 +4,117 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.api.evaluation import (
     Estimate,
     ExtractorUnavailable,
     SetName,
+    Unavailable,
 )
 from genbench.api.specs import ExtractorSpec, MetricSpec
 from genbench.errors import DataError, NoDataError, UsageError
 from genbench.features.statistics_file import write_statistics
 from genbench.imagesets.evaluation import FAKE, REAL, ImageSetEvaluation
 from genbench.imagesets.measured import Comparison, ImageSetReport
-from genbench.metrics.evaluation import measure
+from genbench.metrics.measuring import measure
 from genbench.plugins.catalogue import Catalogue
-from genbench.plugins.feature_metrics import FEATURE_METRICS, PREFIXES, FeatureMetric
+from genbench.plugins.chosen_metrics import ChosenMetric
+from genbench.plugins.metric_names import FeatureMetric
 
 DEFAULT_EXTRACTOR = "inception"
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """A metric on the features of one extractor."""
+def find_metrics(text: str | None, extractor: str | None, catalogue: Catalogue) -> list[MetricSpec]:
+    """Return the metrics for --metrics, comma-separated names, and --extractor; by default FID.
 
-    spec: MetricSpec
-    kind: FeatureMetric
-    extractor: ExtractorSpec
-
-
-def find_measurements(text: str | None, extractor: str | None, catalogue: Catalogue) -> list[Measurement]:
-    """Return the measurements for --metrics, comma-separated names, and --extractor; by default FID.
-
-    A bare prefix, such as `prdc`, means that metric with the extractor; a full name includes its own extractor. Raises
-    `UsageError` for any other name, and for an extractor that no metric uses.
+    The name of a metric that is measured per extractor, such as `prdc`, means that metric with the extractor; a full
+    name includes its own extractor. Raises `UsageError` for an unknown name, for a metric that needs more than two
+    image sets, and for an extractor that no metric uses.
     """
     chosen: ExtractorSpec = catalogue.require("extractors", extractor or DEFAULT_EXTRACTOR).spec
-    known = {
-        metric.name(entry.spec): (metric, entry.spec)
-        for entry in catalogue.extractors.values()
-        for metric in FEATURE_METRICS
-        if metric.name(entry.spec) in catalogue.metrics
-    }
-    found: dict[str, Measurement] = {}
+    found: dict[str, MetricSpec] = {}
     for name in ["fd"] if text is None else [part.strip() for part in text.split(",") if part.strip()]:
-        if name in PREFIXES:
-            name = _full_name(PREFIXES[name], chosen)
-        if name not in known:
-            catalogue.require("metrics", name)
+        spec: MetricSpec = catalogue.require("metrics", name).spec
+        spec = _with_extractor(spec, chosen, catalogue) if spec.per_extractor else spec
+        needs = [what for flag, what in _NEEDS_MORE.items() if getattr(spec, flag)]
+        if needs:
             raise UsageError(
-                f"'{name}' cannot be measured between two image sets.", f"Choose from: {', '.join(sorted(known))}."
+                f"'{name}' cannot be measured between two image sets: it needs {needs[0]}.",
+                f"Choose from: {', '.join(_measurable(catalogue))}.",
             )
-        kind, spec = known[name]
-        found[name] = Measurement(catalogue.metrics[name].spec, kind, spec)
+        found[spec.name] = spec
     if not found:
-        raise UsageError("--metrics is empty.", f"Choose from: {', '.join(sorted(known))}.")
-    if extractor is not None and all(one.extractor.name != extractor for one in found.values()):
+        raise UsageError("--metrics is empty.", f"Choose from: {', '.join(_measurable(catalogue))}.")
+    if extractor is not None and extractor not in extractors_of([*found.values()]):
+        free = [name for name, entry in catalogue.metrics.items() if entry.spec.per_extractor]
         raise UsageError(
             f"No metric uses --extractor {extractor}.",
-            f"Use a metric without an extractor in its name: {', '.join(PREFIXES)}.",
+            f"Use a metric without an extractor in its name: {', '.join(free)}.",
         )
-    return list(found.values())
+    return [*found.values()]
 
 
-def _full_name(metric: FeatureMetric, extractor: ExtractorSpec) -> str:
-    if metric.needs_classes and not extractor.classifies:
-        raise UsageError(
-            f"'{metric.prefix}' needs classes, but '{extractor.name}' is not a classifier.",
-            "Choose another --extractor.",
-        )
-    return metric.name(extractor)
+_NEEDS_MORE = {  # fields of a MetricSpec, and what they mean
+    "needs_reconstruction": "reconstructions, which only a model makes",
+    "needs_bound": "a likelihood, which only a model has",
+    "needs_modes": "a dataset with known modes",
+    "needs_factors": "a dataset with known factors of variation",
+}
 
 
-def compare(evaluation: ImageSetEvaluation, measurements: Sequence[Measurement], strict: bool) -> Comparison:
-    """Measure the metrics.
+def extractors_of(specs: Sequence[MetricSpec]) -> list[str]:
+    """Return the extractors of these metrics, each once."""
+    return list(dict.fromkeys(spec.extractor for spec in specs if isinstance(spec, FeatureMetric)))
 
-    Raises `DataError` where an image set cannot be read (with `strict`: completely), and `NoDataError` where an
-    extractor has no weights.
+
+def _measurable(catalogue: Catalogue) -> list[str]:
+    specs = [entry.spec for entry in catalogue.metrics.values()]
+    return sorted(spec.name for spec in specs if not any(getattr(spec, flag) for flag in _NEEDS_MORE))
+
+
+def _with_extractor(spec: MetricSpec, extractor: ExtractorSpec, catalogue: Catalogue) -> MetricSpec:
+    for entry in catalogue.metrics.values():
+        one = entry.spec
+        if isinstance(one, FeatureMetric) and (one.base, one.extractor) == (spec.name, extractor.name):
+            return one
+    raise UsageError(
+        f"'{spec.name}' needs classes, but '{extractor.name}' is not a classifier.",
+        "Choose another --extractor.",
+    )
+
+
+def compare(
+    evaluation: ImageSetEvaluation, metrics: Sequence[ChosenMetric], strict: bool, known: Sequence[MetricSpec] = ()
+) -> Comparison:
+    """Measure the metrics; `known` are all there are, whose names no other may use.
+
+    Only metrics of plugins, and those without an extractor, can read pixels: they are then all in memory. Raises
+    `DataError` where an image set cannot be read (with `strict`: completely), and `NoDataError` where an extractor has
+    no weights.
     """
-    for name in dict.fromkeys(one.extractor.name for one in measurements):
-        kinds = {one.kind.prefix for one in measurements if one.extractor.name == name}
-        _extract(evaluation, name, strict, statistics_suffice=kinds == {"fd"})
-    estimates, unavailable = measure([one.spec for one in measurements], evaluation, reconstructs=False)
+    specs = [chosen.spec for chosen in metrics]
+    for name in extractors_of(specs):
+        bases = {spec.base for spec in specs if isinstance(spec, FeatureMetric) and spec.extractor == name}
+        _extract(evaluation, name, strict, statistics_suffice=bases == {"fd"})
+    if not extractors_of(specs):
+        evaluation.read_pixels()
+    if strict:
+        _require_complete(evaluation)
+    estimates: list[Estimate] = []
+    unavailable: list[Unavailable] = []
+    for chosen in metrics:
+        evaluation.gives_pixels = not (chosen.own and isinstance(chosen.spec, FeatureMetric))
+        found, missing = measure([chosen], evaluation, reconstructs=False, known=known)
+        estimates += found
+        unavailable += missing
+    evaluation.gives_pixels = False
     return Comparison(
         real=_report(evaluation, REAL),
         fake=_report(evaluation, FAKE),
         estimates=tuple(_name_reference(estimate, evaluation.counts[REAL]) for estimate in estimates),
         unavailable=tuple(unavailable),
-        warnings=tuple(_warnings(evaluation, measurements, estimates)),
+        warnings=tuple(_warnings(evaluation, specs)),
     )
 
 
@@ -160,27 +183,26 @@ def _name_reference(estimate: Estimate, n: int | None) -> Estimate:
     return dataclasses.replace(estimate, protocol=protocol)
 
 
-def _warnings(
-    evaluation: ImageSetEvaluation, measurements: Sequence[Measurement], estimates: Sequence[Estimate]
-) -> list[str]:
+def _warnings(evaluation: ImageSetEvaluation, specs: Sequence[MetricSpec]) -> list[str]:
+    distances = [spec for spec in specs if isinstance(spec, FeatureMetric) and spec.base == "fd"]
     found = [
         f"{evaluation.image_sets[images].title}: {warning}"
         for images in (REAL, FAKE)
         for warning in evaluation.reports[images].warnings()
     ]
     found += _differences(evaluation)
-    if any(one.kind.prefix == "fd" for one in measurements):
+    if distances:
         found += [
             f"{evaluation.image_sets[images].title} does not state how many images it was made from, so the score of a "
             f"perfect generator is unknown{'; give the number with --n-real' * (images == REAL)}"
             for images in (REAL, FAKE)
             if evaluation.counts[images] is None
         ]
-    for name in dict.fromkeys(one.extractor.name for one in measurements):
+    for name in extractors_of(specs):
         loaded = evaluation.extractor(name)
         d = len(evaluation.statistics(name, FAKE).mean)
         few = [n for n in evaluation.counts.values() if n is not None and n <= d]
-        if few and any(one.kind.prefix == "fd" for one in measurements):
+        if few and distances:
             found.append(
                 f"{min(few)} images are not more than the {d} features of {name}: the covariance is singular, and the "
                 "distance depends on the number of images more than on their content"

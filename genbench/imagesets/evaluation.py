@@ -6,6 +6,7 @@ into a temporary file, and are all in memory only where a metric needs that.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -45,7 +46,11 @@ class ImagesUnavailable(ExtractorUnavailable):
 
 
 class ImageSetEvaluation(CellEvaluation):
-    """`genbench.Evaluation` of two image sets; call `extract` before any metric."""
+    """`genbench.Evaluation` of two image sets; call `extract` or `read_pixels` before any metric.
+
+    The pixels are read, and kept in memory, when a metric asks for them while `gives_pixels` is set. Otherwise the sets
+    of images have the right number of images without pixels, which is enough for genbench's metrics of features.
+    """
 
     def __init__(
         self,
@@ -66,6 +71,9 @@ class ImageSetEvaluation(CellEvaluation):
         from, where the file does not say so.
         """
         nothing = Images(torch.empty(0, 0, 1, 1, dtype=torch.uint8))
+        self.gives_pixels = False
+        self._counted: dict[SetName, Images] = {}  # sets without pixels
+        self._in_memory: dict[SetName, Images] = {}
         super().__init__(
             samples=nothing,
             train=nothing,
@@ -112,18 +120,82 @@ class ImageSetEvaluation(CellEvaluation):
     def rows(self, name: str, images: SetName) -> FeatureRows:
         """Return the features as rows on disk; raise `ImagesUnavailable` where a set has no images."""
         if (name, images) not in self._rows:
-            image_set = self.image_sets.get(images)
-            if image_set is None:
-                raise ImagesUnavailable(_NEEDS_HELD_OUT)
-            which = "first" if images == REAL else "second"
-            raise ImagesUnavailable(f"it needs images, but the {which} image set consists of statistics.")
+            self._read(name, images, self._source(images))
         return self._rows[name, images]
 
     def statistics(self, name: str, images: SetName) -> Statistics:
         """Return the Gaussian of the features of a set."""
         if (name, images) not in self._statistics:
-            raise ImagesUnavailable(_NEEDS_HELD_OUT)
+            self._read(name, images, self._source(images))
         return self._statistics[name, images]
+
+    @property
+    def samples(self) -> Images:
+        """The second image set."""
+        return self._images(FAKE)
+
+    @samples.setter
+    def samples(self, images: Images) -> None:
+        self._counted[FAKE] = images
+
+    @property
+    def train(self) -> Images:
+        """The first image set."""
+        return self._images(REAL)
+
+    @train.setter
+    def train(self, images: Images) -> None:
+        self._counted[REAL] = images
+
+    @property
+    def test(self) -> Images:
+        """Raise `ImagesUnavailable` for a metric that reads held-out images: there are none."""
+        return self._images("test")
+
+    @test.setter
+    def test(self, images: Images) -> None:
+        self._counted["test"] = images
+
+    def read_pixels(self) -> None:
+        """Read the image sets without an extractor; for statistics, only the number of images is known."""
+        for images, image_set in self.image_sets.items():
+            if image_set.statistics is not None:
+                self.reports.setdefault(images, ReadReport())
+                self._count(images, read_statistics(image_set.statistics).statistics.n)
+                continue
+            assert image_set.images is not None
+            with contextlib.suppress(ImagesUnavailable):  # a metric that needs them reports it
+                self._count(images, len(self._pixels_of(images).pixels))
+            self.counts.setdefault(images, sum(self.reports[images].shapes.values()))
+
+    def _images(self, images: SetName) -> Images:
+        return self._pixels_of(images) if self.gives_pixels else self._counted[images]
+
+    def _pixels_of(self, images: SetName) -> Images:
+        """Return all images of a set, read once; raise `ImagesUnavailable` where they are not of one shape."""
+        if images not in self._in_memory:
+            source, report = self._source(images), ReadReport(left_out=self._source(images).left_out)
+            with self._show_progress(source.title) as progress:
+                batches = list(source.batches(self.batch_size, report, progress))
+            self.reports.setdefault(images, report)
+            if len(report.shapes) > 1:
+                raise ImagesUnavailable(
+                    f"it needs images of one size, but {source.title} has {len(report.shapes)} sizes; resize them."
+                )
+            if sum(map(len, batches)) < 2:
+                raise DataError(f"{source.title} has fewer than two readable images.", "Provide more images.")
+            self._in_memory[images] = Images(torch.cat(batches))
+        return self._in_memory[images]
+
+    def _source(self, images: SetName) -> ImageSource:
+        """Return the images of a set; raise `ImagesUnavailable` where it has none."""
+        image_set = self.image_sets.get(images)
+        if image_set is None:
+            raise ImagesUnavailable(_NEEDS_HELD_OUT)
+        if image_set.images is None:
+            which = "first" if images == REAL else "second"
+            raise ImagesUnavailable(f"it needs images, but the {which} image set consists of statistics.")
+        return image_set.images
 
     def close(self) -> None:
         """Delete the temporary files."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -42,11 +44,25 @@ def error_location(error: BaseException, or_machinery: bool = False) -> str:
     through no plugin is located in genbench, or else wherever it was raised.
     """
     frames = traceback.extract_tb(error.__traceback__)
-    users = [frame for frame in frames if not _is_library(frame.filename) and not _is_genbench(frame.filename)]
     builtin = [frame for frame in frames if frame.filename.startswith(_BUILTIN)]
     machinery = [frame for frame in frames if _is_genbench(frame.filename)] or frames if or_machinery else []
-    found = users or builtin or machinery
-    return f" ({Path(found[-1].filename).name}, line {found[-1].lineno})" if found else ""
+    return third_party_location(error) or _innermost(builtin or machinery)
+
+
+def third_party_location(error: BaseException) -> str:
+    """Return ' (file, line N)' for the innermost line of an installed plugin or plugin file, or an empty string."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return _innermost([frame for frame in frames if not (_is_library(frame.filename) or _is_genbench(frame.filename))])
+
+
+def definition(function: object) -> str:
+    """Return ' (file, line N)' where a function is defined, or an empty string."""
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    return "" if code is None else f" ({Path(code.co_filename).name}, line {code.co_firstlineno})"
+
+
+def _innermost(frames: Sequence[traceback.FrameSummary]) -> str:
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def calling_line() -> Line | None:

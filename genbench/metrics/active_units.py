@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.likelihood import NO_BOUND
+from genbench.metrics.likelihood import no_bound
 from genbench.metrics.standard_errors import make_blocks, rows_outside, standard_error_from_replicates
 
 NAME = "active-units"
@@ -28,7 +28,7 @@ def measure(evaluation: Evaluation) -> Estimate | Unavailable:
     """
     bound = evaluation.bound(1)
     if bound is None:
-        return Unavailable(NAME, NO_BOUND)
+        return Unavailable(NAME, no_bound(evaluation))
     means = bound.mean
     if len(means) < 2:
         return Unavailable(NAME, "a variance needs at least two held-out images.")

@@ -1,38 +1,40 @@
-"""The data that metrics receive when a cell is evaluated, and how they are run: each in isolation from the others."""
+"""The data that metrics receive when a cell is evaluated."""
 
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from genbench.api.evaluation import (
     Classifier,
-    Estimate,
-    Evaluation,
     Extractor,
     ExtractorData,
     ExtractorUnavailable,
     Rows,
     SetName,
     Statistics,
-    Unavailable,
 )
 from genbench.api.images import Images
-from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
-from genbench.api.training import Likelihood, LikelihoodBound
+from genbench.api.specs import ExtractorSpec, resolve
+from genbench.api.training import Likelihood, LikelihoodBound, LogLikelihood
 from genbench.errors import UsageError, near_miss
-from genbench.features.extract import extract, reproducible
+from genbench.features.extract import extract, load_extractor, reproducible
 from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
-from genbench.metrics.returned_values import checked, failure, plain_text
+from genbench.plugins.calls import defined_at
+from genbench.plugins.metric_names import is_reserved
 from genbench.seeds import seeded_generator
 
 _CHUNK = 4096  # feature vectors passed to a classifier's head at a time
 Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> bounds on `count` held-out images, or on all
+Likelihoods = Callable[[int, int | None], LogLikelihood]  # the same for a model that computes its likelihood
+
+
+class BrokenExtractor(ExtractorUnavailable):
+    """A loaded extractor breaks the contract."""
 
 
 class CellEvaluation:
@@ -57,12 +59,13 @@ class CellEvaluation:
         factors: Mapping[str, Tensor] | None = None,
         data: ExtractorData | None = None,
         bounds: tuple[Likelihood, Bounds] | None = None,
+        likelihoods: Likelihoods | None = None,
     ) -> None:
         """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1].
 
         `mode_of` is the dataset's; it receives a whole set at once, on the device. `data` is for extractors that are
-        trained on it, and says where their features of it are cached. `bounds` computes the likelihood of held-out
-        images under the model that drew the samples.
+        trained on it, and says where their features of it are cached. `bounds` bounds the likelihood of held-out images
+        under the model that drew the samples, `likelihoods` computes it.
         """
         self.samples = samples
         self.train = train
@@ -83,14 +86,17 @@ class CellEvaluation:
         self._data = data
         self._bounds = bounds
         self._bound: dict[tuple[int, int | None], LikelihoodBound] = {}
+        self._likelihoods = likelihoods
+        self._log_likelihood: dict[tuple[int, int | None], LogLikelihood] = {}
 
     def with_samples(
         self,
         samples: Images,
         reconstructions: tuple[Tensor, Tensor] | None = None,
         bounds: tuple[Likelihood, Bounds] | None = None,
+        likelihoods: Likelihoods | None = None,
     ) -> CellEvaluation:
-        """Return the evaluation with other samples, and the reconstructions and bounds of the model that drew them.
+        """Return the evaluation with other samples, and reconstructions and likelihoods of the model that drew them.
 
         The extractors and everything computed from the data stay loaded.
         """
@@ -101,7 +107,8 @@ class CellEvaluation:
         other._statistics = {key: found for key, found in self._statistics.items() if key[1] != "samples"}
         other._logits = {key: found for key, found in self._logits.items() if key[1] != "samples"}
         other._modes = {images: found for images, found in self._modes.items() if images != "samples"}
-        other._bound = {}  # those of the previous weights
+        other._likelihoods = likelihoods
+        other._bound, other._log_likelihood = {}, {}  # those of the previous weights
         return other
 
     def extractor(self, name: str) -> Extractor:
@@ -111,7 +118,7 @@ class CellEvaluation:
             raise UsageError(f"Unknown extractor '{name}'.{near_miss(name, self._specs)}", f"Known: {known}.")
         if name not in self._loaded:
             try:
-                self._loaded[name] = self._load(self._specs[name])
+                self._loaded[name] = self._with_own_name(self._specs[name], self._load(self._specs[name]))
             except ExtractorUnavailable as error:
                 self._loaded[name] = error  # the next metric does not retry a failed download
         loaded = self._loaded[name]
@@ -120,13 +127,21 @@ class CellEvaluation:
         return loaded
 
     def _load(self, spec: ExtractorSpec) -> Extractor:
-        if not spec.needs_data:
-            loaded: Extractor = resolve(spec.load)(self.device)
-            return loaded
-        if self._data is None:
+        if spec.needs_data and self._data is None:
             raise ExtractorUnavailable(f"'{spec.name}' is trained on a dataset, but none is given here.")
-        trained: Extractor = resolve(spec.load)(self.device, self._data)
-        return trained
+        return load_extractor(spec, self.device, self._data)
+
+    def _with_own_name(self, spec: ExtractorSpec, loaded: Extractor) -> Extractor:
+        """Return the loaded extractor; raise `BrokenExtractor` where its distance is named like that of another."""
+        others = [other.metric for other in self._specs.values() if other.name != spec.name]
+        name: object = loaded.name
+        own = isinstance(name, str) and (name == spec.metric or not (name in others or is_reserved(name)))
+        if not own:
+            raise BrokenExtractor(
+                f"the extractor '{spec.name}' that its plugin loads is named {name!r}: expected '{spec.metric}', or "
+                "'fd-…' that is not the distance of another extractor; correct its `name`"
+            )
+        return loaded
 
     def features(self, name: str, images: SetName) -> Tensor:
         """Return float64 features (N, d) on the CPU; computed once; those of the data once for all cells."""
@@ -182,7 +197,7 @@ class CellEvaluation:
 
     @property
     def likelihood(self) -> Likelihood | None:
-        """The likelihood of the model that drew the samples, or None if it has none."""
+        """The likelihood that the model that drew the samples bounds, or None if it bounds none."""
         return None if self._bounds is None else self._bounds[0]
 
     def bound(self, draws: int, count: int | None = None) -> LikelihoodBound | None:
@@ -193,6 +208,15 @@ class CellEvaluation:
         if key not in self._bound:
             self._bound[key] = self._bounds[1](draws, count)
         return self._bound[key]
+
+    def log_likelihood(self, draws: int, count: int | None = None) -> LogLikelihood | None:
+        """Return the log-likelihood of the same images, or the bound on it; computed once."""
+        bound, key = self.bound(draws, count), (draws, count)
+        if bound is not None and self.likelihood is not None:
+            return LogLikelihood(bound.log_weights, self.likelihood, exact=False)
+        if self._likelihoods is not None and key not in self._log_likelihood:
+            self._log_likelihood[key] = self._likelihoods(draws, count)
+        return self._log_likelihood.get(key)
 
     def modes(self, images: SetName) -> Tensor | None:
         """Return each image's mode, int64 (N,) on the CPU (-1 for none), or None if the dataset has no modes.
@@ -208,7 +232,8 @@ class CellEvaluation:
             if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (len(pixels),):
                 what = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
                 raise ValueError(
-                    f"the dataset's mode_of returned {what} for {len(pixels)} images, not one int64 per image."
+                    f"the dataset's mode_of returned {what} for {len(pixels)} images, not one int64 per image"
+                    f"{defined_at(resolve(self._mode_of))}."
                 )
             self._modes[images] = found.cpu().clone()
         return self._modes[images]
@@ -220,59 +245,3 @@ class CellEvaluation:
     def _pixels(self, images: SetName) -> Tensor:
         split: Images = {"samples": self.samples, "train": self.train, "test": self.test}[images]
         return torch.as_tensor(split.pixels)
-
-
-def measure(
-    metrics: Sequence[MetricSpec], evaluation: Evaluation, reconstructs: bool
-) -> tuple[list[Estimate], list[Unavailable]]:
-    """Run each metric; return the estimates and, for the metrics that gave none, the reasons.
-
-    A metric that raises, or returns anything but a finite estimate, does not affect the others. Metrics that need a
-    reconstruction are left out where the family has none.
-    """
-    results = [found for _, each in measure_each(metrics, evaluation, reconstructs) for found in each]
-    return (
-        [found for found in results if isinstance(found, Estimate)],
-        [found for found in results if isinstance(found, Unavailable)],
-    )
-
-
-def measure_each(
-    metrics: Sequence[MetricSpec], evaluation: Evaluation, reconstructs: bool
-) -> list[tuple[str, list[Estimate | Unavailable]]]:
-    """Return the same results by the requested metric's name; the estimates themselves may be named otherwise."""
-    applicable = [spec for spec in metrics if reconstructs or not spec.needs_reconstruction]
-    return [(spec.name, _measure_one(spec, evaluation)) for spec in applicable]
-
-
-def _measure_one(spec: MetricSpec, evaluation: Evaluation) -> list[Estimate | Unavailable]:
-    try:
-        found: object = resolve(spec.measure)(evaluation)
-        if spec.direction == "each" and isinstance(found, Sequence):
-            return [checked(spec, one) for one in found]
-    except ExtractorUnavailable as error:
-        return [Unavailable(spec.name, plain_text(error))]
-    except Exception as error:
-        return [Unavailable(spec.name, _failure(spec, error))]
-    return [checked(spec, found)]
-
-
-def _failure(spec: MetricSpec, error: Exception) -> str:
-    """Return why a metric raised: for those of genbench in plain words, for those of plugins with the exception."""
-    if not _is_own(spec):
-        return failure(error)
-    said = plain_text(error)
-    if isinstance(error, ValueError) and said:
-        return said
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "there was not enough memory to compute it; use fewer images or another device."
-    return f"it could not be computed: {said}" if said else "it could not be computed."
-
-
-def _is_own(spec: MetricSpec) -> bool:
-    """Whether the metric is one of genbench's, also where the features come from a plugin's extractor."""
-    target: object = spec.measure
-    if isinstance(target, functools.partial):
-        target = target.keywords.get("target", target.func)
-    module = target if isinstance(target, str) else str(getattr(target, "__module__", ""))
-    return module.startswith("genbench.metrics.")

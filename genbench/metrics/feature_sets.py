@@ -11,14 +11,14 @@ from torch import Tensor
 
 from genbench.api.evaluation import Evaluation, SetName, Statistics
 from genbench.metrics.frechet import statistics, whiten
-from genbench.plugins.feature_metrics import PREFIXES
+from genbench.plugins.metric_names import with_extractor
 
 SUBSET_SEED = 0
 
 
-def earned_name(prefix: str, evaluation: Evaluation, extractor: str) -> str:
+def earned_name(metric: str, evaluation: Evaluation, extractor: str) -> str:
     """Return the metric's name for the weights actually loaded; raise `ExtractorUnavailable`."""
-    return PREFIXES[prefix].named(extractor, evaluation.extractor(extractor).name)
+    return with_extractor(metric, extractor, evaluation.extractor(extractor).name)
 
 
 def comparable_features(

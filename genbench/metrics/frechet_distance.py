@@ -14,7 +14,7 @@ from genbench.api.evaluation import (
     Statistics,
     Unavailable,
 )
-from genbench.metrics.feature_sets import protocol_of
+from genbench.metrics.feature_sets import earned_name, protocol_of
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten, whitened
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.standard_errors import make_blocks
@@ -68,8 +68,9 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     values at equal n, or relative to the null.
     """
     loaded = evaluation.extractor(extractor)
+    name = earned_name("fd", evaluation, extractor)
     if len(evaluation.samples.pixels) < 2:
-        return Unavailable(loaded.name, "a Fréchet distance needs at least two samples.")
+        return Unavailable(name, "a Fréchet distance needs at least two samples.")
     reference = evaluation.statistics(extractor, "train")
     try:
         samples = evaluation.rows(extractor, "samples")
@@ -80,7 +81,7 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
         rng = evaluation.generator(f"jackknife of {extractor}")
         found, n = distance_from(samples, reference, loaded.whiten, rng), len(samples)
     return Estimate(
-        metric=loaded.name,
+        metric=name,
         value=found.value,
         standard_error=found.standard_error,
         n=n,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
-from genbench.metrics.likelihood import NO_BOUND
+from genbench.metrics.likelihood import no_bound
 from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 NAME = "mig"
@@ -30,7 +30,7 @@ def measure(evaluation: Evaluation) -> Estimate | Unavailable:
     """
     bound, factors = evaluation.bound(1), evaluation.factors
     if bound is None:
-        return Unavailable(NAME, NO_BOUND)
+        return Unavailable(NAME, no_bound(evaluation))
     if not factors:
         return Unavailable(NAME, "the factors of variation of this dataset are not known.")
     count, latents = bound.mean.shape

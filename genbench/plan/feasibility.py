@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from genbench.api.discriminators import DEFAULT_INPUTS, unfit_output
 from genbench.api.images import Shape
 from genbench.api.options import OptionValue
 from genbench.api.recipe import Recipe
+from genbench.api.shape_rule import ShapeRule, accepts_shape, example_shapes, shapes_in_words
 from genbench.api.specs import DatasetSpec, FamilySpec, LossSpec, ModelSpec
 from genbench.errors import near_miss
 from genbench.plugins.catalogue import Catalogue
@@ -33,29 +35,38 @@ def infeasibility_reason(
     return (
         _unsupported_shape(model, data, identity.image_shape)
         or _missing_labels(model, data)
+        or _unfit_discriminator(model, loss)
         or _violated_restriction(model, loss, family, identity, recipe)
         or _impossible_setting(model, data, identity, recipe)
     )
 
 
 def _unsupported_shape(model: ModelSpec, data: DatasetSpec, image_shape: Shape) -> str:
-    if model.image_shapes is None or image_shape in model.image_shapes:
+    declared = model.image_shapes
+    if accepts_shape(declared, image_shape):
         return ""
-    shapes = ", ".join("×".join(map(str, shape)) for shape in model.image_shapes)
+    shapes = str(declared) if isinstance(declared, ShapeRule) else f"images of {shapes_in_words(declared)}"
     hint = ""
     if any(option.name == "size" for option in data.option_schema):
-        sizes = sorted({shape[1] for shape in model.image_shapes if shape[1] == shape[2]})
-        hint = f"; choose one with --set {data.name}.size=… ({', '.join(map(str, sizes))})"
-    return (
-        f"model '{model.name}' accepts images of {shapes}, dataset '{data.name}' has {'×'.join(map(str, image_shape))}"
-        f"{hint}"
-    )
+        sizes = sorted({shape[1] for shape in example_shapes(declared) if shape[1] == shape[2]})
+        such = "such as " if isinstance(declared, ShapeRule) else ""
+        hint = f"; choose one with --set {data.name}.size=… ({such}{', '.join(map(str, sizes))})"
+    return f"model '{model.name}' accepts {shapes}, dataset '{data.name}' has {'×'.join(map(str, image_shape))}{hint}"
 
 
 def _missing_labels(model: ModelSpec, data: DatasetSpec) -> str:
     unlabelled = not data.classes and data.train_size is not None
     return (
         f"model '{model.name}' needs labels, dataset '{data.name}' has none" if model.conditional and unlabelled else ""
+    )
+
+
+def _unfit_discriminator(model: ModelSpec, loss: LossSpec) -> str:
+    if not unfit_output(model.discriminator_output, loss.discriminator_outputs):
+        return ""
+    return (
+        f"loss '{loss.name}' takes {' or '.join(loss.discriminator_outputs or DEFAULT_INPUTS)}, the discriminator of "
+        f"'{model.name}' returns {model.discriminator_output or 'logits'}"
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import msgspec
 
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.chosen_metrics import origins
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import CellIdentity, Choice, PluginOrigin
 
@@ -22,9 +24,13 @@ def origin(plugin: Plugin) -> PluginOrigin:
     )
 
 
-def third_party_origins(plugins: Mapping[str, Plugin]) -> dict[str, PluginOrigin]:
-    """Return the origins of things from third-party plugins, by name; the version of genbench covers built-in ones."""
-    return {name: origin(plugin) for name, plugin in plugins.items() if plugin.origin != "builtin"}
+def metric_origins(names: Iterable[str], catalogue: Catalogue) -> dict[str, PluginOrigin]:
+    """Return the origins of metrics from third-party plugins; the version of genbench covers built-in ones.
+
+    If the extractor of such a metric comes from another plugin, that is named under ``<metric>:extractor``.
+    """
+    found = {key: plugin for name in names for key, plugin in origins(name, catalogue.metrics[name]).items()}
+    return {key: origin(plugin) for key, plugin in found.items()}
 
 
 # Recipe fields whose values change neither the work of a step nor whether a cell can be built.

@@ -7,29 +7,42 @@ from collections.abc import Sequence
 from genbench.api.specs import DatasetSpec, FamilySpec, MetricSpec
 from genbench.plan.profiles import Profile
 from genbench.plugins.catalogue import LIKELIHOOD, Catalogue
-from genbench.plugins.feature_metrics import PREFIXES, with_prefix
+from genbench.plugins.metric_names import FeatureMetric
 
 
 def select_metrics(names: Sequence[str] | None, profile: Profile, catalogue: Catalogue) -> list[MetricSpec]:
     """Return the metrics with these names; if `names` is None, the default ones and those that the profile adds.
 
-    A name may select several metrics: a prefix, such as 'kd', that metric of every extractor; 'likelihood', all
-    metrics that need a bound. Raises `UsageError` for an unknown name.
+    A name may select several metrics: that of a metric which is measured per extractor, such as 'kd', selects it with
+    every default extractor; 'likelihood', all metrics that need a bound. Raises `UsageError` for an unknown name.
     """
     if names is None:
-        chosen = [entry.spec for entry in catalogue.metrics.values() if entry.spec.default]
+        known = [entry.spec for entry in catalogue.metrics.values()]
+        chosen = [spec for spec in known if spec.default and not spec.per_extractor]
         extra = [catalogue.metrics[name].spec for name in profile.extra_metrics if name in catalogue.metrics]
         return [*chosen, *(spec for spec in extra if spec not in chosen)]
+    return named_metrics(names, catalogue)
+
+
+def named_metrics(names: Sequence[str], catalogue: Catalogue) -> list[MetricSpec]:
+    """Return the metrics that these names select, each once; raise `UsageError` for an unknown name."""
     found: list[MetricSpec] = []
     for name in names:
-        if name in PREFIXES:
-            extractors = [entry.spec for entry in catalogue.extractors.values()]
-            found += [catalogue.require("metrics", full).spec for full in with_prefix(name, extractors)]
-        elif name == LIKELIHOOD:
-            found += [entry.spec for entry in catalogue.metrics.values() if entry.spec.needs_bound]
+        if name == LIKELIHOOD:
+            bounds = [entry.spec for entry in catalogue.metrics.values() if entry.spec.needs_bound]
+            found += [spec for spec in bounds if not spec.per_extractor]
         else:
-            found.append(catalogue.require("metrics", name).spec)
-    return list(dict.fromkeys(found))
+            spec = catalogue.require("metrics", name).spec
+            found += _with_default_extractors(spec, catalogue) if spec.per_extractor else [spec]
+    return list({spec.name: spec for spec in found}.values())
+
+
+def _with_default_extractors(spec: MetricSpec, catalogue: Catalogue) -> list[MetricSpec]:
+    """Return a metric that is measured per extractor with each extractor that need not be named."""
+    every = [entry.spec for entry in catalogue.metrics.values()]
+    with_each = {one.extractor: one for one in every if isinstance(one, FeatureMetric) and one.base == spec.name}
+    default = [entry.spec.name for entry in catalogue.extractors.values() if entry.spec.default]
+    return [with_each[name] for name in default if name in with_each]
 
 
 def applicable_metrics(
@@ -44,6 +57,6 @@ def applicable_metrics(
         if (family.reconstructs or not spec.needs_reconstruction)
         and (not dataset.points or not spec.needs_pictures)
         and (dataset.modes is not None or not spec.needs_modes)
-        and (family.bounds or not spec.needs_bound)
+        and (family.bounds or family.exact or not spec.needs_bound)
         and (dataset.factors or not spec.needs_factors)
     )

@@ -16,16 +16,19 @@ from genbench.api.specs import ConfigurableSpec, LossSpec, ModelSpec
 from genbench.errors import UsageError
 from genbench.plan.dataset_choice import ChosenDataset, choose_dataset
 from genbench.plan.feasibility import infeasibility_reason, missing_family_reason
-from genbench.plan.identity import IDENTITY_VERSION, cell_id, origin, reference_id, third_party_origins
+from genbench.plan.identity import IDENTITY_VERSION, cell_id, metric_origins, origin, reference_id
 from genbench.plan.metric_selection import applicable_metrics, select_metrics
+from genbench.plan.plugin_files import require_usable_files
 from genbench.plan.process_counts import require_divisible_batch
 from genbench.plan.profiles import Profile, find_profile
 from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
-from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, own_settings, recipe_settings
+from genbench.plan.samplers import check_samplers, choose_samplers
+from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, merged, own_settings, recipe_settings
 from genbench.plan.sweep import Axes, Point, columns_of, moderate_size, points, sizes, split_settings
 from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
+from genbench.plugins.chosen_metrics import options_of
 from genbench.plugins.loader import Kind, Plugin
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
 
@@ -90,6 +93,9 @@ class Planner:
         self.variants = _variants(request, settings, points(self.axes, request.zip))
         self._chosen: dict[tuple[str, str], ChosenDataset] = {}
         self._check_settings()
+        families = {model.spec.family for model in models} & {*catalogue.families}
+        check_samplers(request.samplers, [catalogue.families[name].spec for name in sorted(families)])
+        self.metric_options = options_of(self.metrics, request.set)
 
     def plan(self) -> Plan:
         """Return the plan; raise `UsageError` if no cell is possible."""
@@ -104,21 +110,30 @@ class Planner:
         if not possible:
             raise _nothing_possible(cells)
         check_targets(self.targets, possible)
+        self._require_usable_files(cells)
         return Plan(
             profile=self.profile,
             cells=cells,
-            references=_references(possible),
+            references=plan_references(possible),
             plugins=third_party_plugins(self.catalogue, possible),
             warnings=[*filter(None, [self.size]), *_warnings(self.catalogue, cells), *notes],
             swept=columns_of(self.axes),
             targets=self.targets,
         )
 
+    def _require_usable_files(self, cells: Sequence[PlannedCell]) -> None:
+        """Raise `UsageError` if a plugin file that could not be loaded was given for something in the plan."""
+        request = self.request
+        asked = (*request.models, *request.losses, *request.datasets, *(request.metrics or ()), *request.reporters)
+        reporters: list[tuple[Kind, str]] = [("reporters", name) for name in request.reporters]
+        used = [*reporters, *(use for cell in cells for use in names_in_use(cell.identity))]
+        require_usable_files(self.catalogue, used, asked)
+
     def _check_settings(self) -> None:
         """Raise `UsageError` for an option that nothing in the plan, or in the variant that sets it, declares."""
         models_and_losses: list[ConfigurableSpec] = [entry.spec for pair in self.pairs for entry in pair]
         reporters = [self.catalogue.require("reporters", name).spec for name in self.request.reporters]
-        check_settings(self.request.set, [*self._used, *reporters], self.catalogue)
+        check_settings(self.request.set, [*self._used, *self.metrics, *reporters], self.catalogue)
         for text in self.request.datasets:
             for variant in self.variants:
                 self._dataset(text, variant)
@@ -129,7 +144,8 @@ class Planner:
 
     def _dataset(self, text: str, variant: _Variant) -> ChosenDataset:
         """Return a dataset with the options that the plan sets, without those of variants: they load the same data."""
-        key = text, repr(variant.of_plan.get(text.partition(":")[0], {}))
+        spec = self.catalogue.require("datasets", text.partition(":")[0]).spec
+        key = text, repr(own_settings(variant.of_plan, spec))
         if key not in self._chosen:
             self._chosen[key] = choose_dataset(text, variant.of_plan, self.catalogue)
         return self._chosen[key]
@@ -160,12 +176,14 @@ class Planner:
             loss=_choice(loss, own_settings(variant.settings, loss.spec)),
             dataset=dataset.choice,
             image_shape=dataset.image_shape,
-            latent_dim=chosen_latent_dim(variant.settings, spec),
+            latent_dim=chosen_latent_dim(variant.settings, spec, dataset.image_shape),
             recipe=recipe.settings,
             device=self.device,
             seed=seed,
             metrics=metrics,
-            metric_origins=third_party_origins({name: catalogue.metrics[name].plugin for name in metrics}) or UNSET,
+            metric_origins=metric_origins(metrics, catalogue) or UNSET,
+            metric_options={name: self.metric_options[name] for name in metrics if name in self.metric_options}
+            or UNSET,
             init_hash=init_hash,
             genbench=__version__,
         )
@@ -179,6 +197,7 @@ class Planner:
             variant=variant.name,
             reason=reason,
             synthetic_data=dataset.spec.synthetic,
+            samplers=choose_samplers(self.request.samplers, family.spec) if family and metrics else [],
         )
 
     def _recipe(self, model: ModelSpec, loss: LossSpec, variant: _Variant, measured: Sequence[str]) -> Recipe:
@@ -198,15 +217,10 @@ def _variants(request: Request, settings: Settings, points: Sequence[Point]) -> 
     found = []
     for name, variant in (request.variants or {"": Variant()}).items():
         for point in points:
-            of_plan = _merged(settings, point.settings)
+            of_plan = merged(settings, point.settings)
             recipe = {**request.recipe, **point.recipe, **variant.recipe}
-            found.append(_Variant(name, recipe, _merged(of_plan, variant.set), of_plan))
+            found.append(_Variant(name, recipe, merged(of_plan, variant.set), of_plan))
     return found
-
-
-def _merged(lower: Settings, upper: Settings) -> Settings:
-    """Return both settings merged; `upper` wins."""
-    return {name: {**lower.get(name, {}), **upper.get(name, {})} for name in {**lower, **upper}}
 
 
 def _unique_cells(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str]]:
@@ -256,7 +270,7 @@ def _default_loss(model: Entry[ModelSpec], catalogue: Catalogue) -> Entry[LossSp
     return entry
 
 
-def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
+def plan_references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
     """Return reference rows to measure, one per dataset and sample count, with every metric that its cells measure."""
     found: dict[str, PlannedReference] = {}
     for cell in cells:
@@ -265,12 +279,17 @@ def _references(cells: Iterable[PlannedCell]) -> list[PlannedReference]:
             continue
         samples = resolve_recipe(identity.recipe).samples
         key = reference_id(identity.dataset, samples)
-        known = found[key].metrics if key in found else ()
+        known = found.get(key)
+        metrics = tuple(dict.fromkeys((*(known.metrics if known else ()), *identity.metrics)))
+        origins = {**((known.metric_origins if known else None) or {}), **(identity.metric_origins or {})}
+        options = {**((known.metric_options if known else None) or {}), **(identity.metric_options or {})}
         found[key] = PlannedReference(
             id=key,
             dataset=identity.dataset,
             image_shape=identity.image_shape,
-            metrics=tuple(dict.fromkeys((*known, *identity.metrics))),
+            metrics=metrics,
+            metric_origins=origins or UNSET,
+            metric_options=options or UNSET,
             samples=samples,
         )
     return list(found.values())
@@ -294,7 +313,7 @@ def third_party_plugins(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> l
 
 def plugins_behind(catalogue: Catalogue, names: Iterable[tuple[Kind, str]]) -> list[Plugin]:
     """Return the third-party plugins that register these kinds and names; a worker loads no others."""
-    found = [catalogue.require(kind, name).plugin for kind, name in names]
+    found = [plugin for kind, name in names for plugin in catalogue.require(kind, name).plugins]
     return list({(plugin.name, plugin.target): plugin for plugin in found if plugin.origin != "builtin"}.values())
 
 
@@ -305,7 +324,7 @@ def _warnings(catalogue: Catalogue, cells: Iterable[PlannedCell]) -> list[str]:
     """
     named = {used for cell in cells for used in names_in_use(cell.identity)}
     files = [plugin for plugin in catalogue.plugins if plugin.origin == "file" and plugin.quarantined]
-    return [f"nothing is used of the {file.explanation}" for file in files if not file.registers] + [
+    return [f"nothing is used of the {file.explanation}" for file in files] + [
         f"'{name}' is also registered by the {rival.explanation}"
         for kind, name in sorted(named)
         if name in catalogue.entries(kind)

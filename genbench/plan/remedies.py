@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from genbench.api.options import OptionValue
-from genbench.api.recipe import AUGMENT_POLICIES, RECIPE_SCHEMA, Recipe
+from genbench.api.recipe import AUGMENT_POLICIES, FAMILY_FIELDS, RECIPE_SCHEMA, Recipe
+from genbench.api.specs import FamilySpec
+from genbench.api.training import Phase
 from genbench.errors import UsageError, near_miss
 from genbench.plan.initial_weights import initial_weights_path, weights_hash
 from genbench.plan.targets import Directions, single_value_direction
 
+DISCRIMINATOR = "discriminator"  # the phase that uses `discriminator_learning_rate`
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 
 
@@ -42,21 +45,41 @@ def check_betas(recipe: Recipe) -> None:
                 raise UsageError(f"{name} = {beta:g} would ignore every gradient.", "Use at least 0 and less than 1.")
 
 
-def settings_without_effect(recipe: Recipe, networks: Collection[str]) -> list[str]:
+def unused_by_family(
+    recipe: Recipe, family: FamilySpec, networks: Collection[str], phases: Sequence[Phase]
+) -> dict[str, str]:
+    """Return the fields of the recipe that do nothing in this family, each with the reason.
+
+    Args:
+        recipe: of the cell.
+        family: what it says that it uses; if it does not say, networks and phases are looked at.
+        networks: names of the networks of the model.
+        phases: of a step.
+    """
+    unused: dict[str, str] = {}
+    if family.uses is not None:
+        why = f"the family '{family.name}' does not use it"
+        unused = {name: why for name in FAMILY_FIELDS if name not in family.uses}
+    elif "discriminator" not in networks:
+        unused = dict.fromkeys(FAMILY_FIELDS, "the model has no discriminator")
+    elif all(recipe.discriminator_steps not in (phase.repeats, phase.every) for phase in phases):
+        unused = {"discriminator_steps": f"no phase of the family '{family.name}' runs so often"}
+    if all(phase.name != DISCRIMINATOR or phase.optimizer for phase in phases):
+        unused["discriminator_learning_rate"] = f"no phase is named '{DISCRIMINATOR}'"
+    return unused
+
+
+def settings_without_effect(recipe: Recipe, unused: Mapping[str, str]) -> list[str]:
     """Return a note on each setting that was changed from its default but has no effect here.
 
     Args:
         recipe: of the cell.
-        networks: names of the networks of its model.
+        unused: fields that do nothing in its family, each with the reason.
     """
     optimizer, schedule = recipe.optimizer, recipe.schedule
     augment = recipe.augment_discriminator
-    unused: list[tuple[bool, str, tuple[str, ...]]] = [
-        (
-            "discriminator" not in networks,
-            "the model has no discriminator",
-            ("discriminator_steps", "discriminator_learning_rate", "augment_discriminator"),
-        ),
+    idle: list[tuple[bool, str, tuple[str, ...]]] = [
+        *((True, why, (name,)) for name, why in unused.items()),
         (optimizer in ("adam", "adamw"), f"{optimizer} has none", ("momentum",)),
         (schedule not in ("linear", "cosine"), f"the schedule is {schedule}", ("schedule_start", "schedule_final")),
         (schedule != "step", f"the schedule is {schedule}", ("schedule_every", "schedule_factor")),
@@ -67,7 +90,7 @@ def settings_without_effect(recipe: Recipe, networks: Collection[str]) -> list[s
     ]
     return [
         f"{name} = {_text(getattr(recipe, name))} does nothing: {why}"
-        for is_unused, why, names in unused
+        for is_unused, why, names in idle
         for name in names
         if is_unused and getattr(recipe, name) != _DEFAULTS[name]
     ]

@@ -11,6 +11,7 @@ from typing import Any
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
+from genbench.plan.settings import merged
 from genbench.plan.sweep import several_values, unique
 from genbench.plan.values import parse_value
 from genbench.results.input_files import read_toml
@@ -38,6 +39,7 @@ class Request:
     precision: tuple[str, ...] = ()  # one cell for each; empty: as in the recipe
     nproc: tuple[int, ...] = ()  # one cell for each; empty: as in the recipe
     metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
+    samplers: tuple[str, ...] = ()  # NAME:option=value:…, in addition to each family's own way of drawing images
     target: tuple[tuple[str, float], ...] = ()  # metrics and the values to reach
     device: str = "auto"
     profile: str = "quick"
@@ -56,10 +58,10 @@ class Request:
     )  # fields with several values: cells for each
     zip: tuple[tuple[str, ...], ...] = ()  # groups of settings whose values are paired instead of crossed
     variants: dict[str, Variant] = field(default_factory=dict)  # by name: overrides of `recipe` and `set`
-    set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name -> option -> value
+    set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name or kind:name -> option -> value
 
 
-_LISTS = ("models", "losses", "datasets", "metrics", "plugins", "reporters")
+_LISTS = ("models", "losses", "datasets", "metrics", "samplers", "plugins", "reporters")
 _NUMBERS = ("timeout", "memory_limit", "threads")
 _KEYS = (
     *_LISTS,
@@ -134,14 +136,18 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = value
         else:
             raise UsageError(f"Unknown key '{key}'.{near_miss(key, _KEYS)}")
+    flags: dict[str, dict[str, OptionValue]] = {}
     for setting in settings:
         name, option, chosen = parse_setting(setting)
-        options.setdefault(name, {})[option] = chosen
-    return Request(**values, recipe=recipe, sweep=sweep, set=options)
+        flags.setdefault(name, {})[option] = chosen
+    return Request(**values, recipe=recipe, sweep=sweep, set=merged(options, flags))
 
 
 def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
-    """Split ``NAME.option=value``; the value is read as TOML (``64``, ``true``, ``[1, 2]``), else as plain text."""
+    """Split ``NAME.option=value`` or ``KIND:NAME.option=value``.
+
+    The value is read as TOML (``64``, ``true``, ``[1, 2]``), else as plain text.
+    """
     target, equals, text = setting.partition("=")
     name, dot, option = target.strip().rpartition(".")
     if not (equals and dot and name and option):

@@ -20,7 +20,6 @@ from genbench.api.specs import (
     Spec,
 )
 from genbench.errors import GenbenchError, UsageError, near_miss
-from genbench.plugins.feature_metrics import PREFIXES, feature_metrics
 from genbench.plugins.loader import (
     SPEC_TYPES,
     Kind,
@@ -31,13 +30,14 @@ from genbench.plugins.loader import (
     installed_plugins,
     load_plugin,
 )
+from genbench.plugins.metric_names import FeatureMetric, covers, feature_metrics, is_reserved, literal_names
 from genbench.plugins.probe import probe
 from genbench.process.child import MARK
 
 S = TypeVar("S", bound=Spec)
 LIKELIHOOD = "likelihood"  # in --metrics: all metrics that need a bound on the likelihood
 
-CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets", "reporters")  # what --set can name
+CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets", "metrics", "reporters")  # what --set can name
 SINGULAR: dict[Kind, str] = {
     "families": "family",
     "models": "model",
@@ -55,6 +55,12 @@ class Entry(Generic[S]):
 
     spec: S
     plugin: Plugin
+    extractor: Plugin | None = None  # of a metric with an extractor: the plugin of the extractor, if it is another
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """The plugins whose code it needs."""
+        return (self.plugin,) if self.extractor is None else (self.plugin, self.extractor)
 
 
 @dataclass
@@ -128,22 +134,75 @@ def combine(loaded: Iterable[LoadedPlugin]) -> Catalogue:
 
 
 def _add(catalogue: Catalogue, loaded: LoadedPlugin) -> None:
-    additions: list[tuple[Kind, Spec]] = [(kind, spec) for kind in SPEC_TYPES for spec in loaded.specs.get(kind, [])]
-    for extractor in [spec for _, spec in additions if isinstance(spec, ExtractorSpec)]:
-        additions += [("metrics", metric) for metric in feature_metrics(extractor)]
+    additions = [(kind, Entry(spec, loaded.plugin)) for kind in SPEC_TYPES for spec in loaded.specs.get(kind, [])]
+    additions += [("metrics", entry) for entry in _feature_metrics(catalogue, loaded)]
     taken: set[tuple[Kind, str]] = set()
-    for kind, spec in additions:
-        existing = catalogue.entries(kind).get(spec.name)
+    for kind, entry in additions:
+        name = entry.spec.name
+        existing = catalogue.entries(kind).get(name)
         if existing is not None:
             raise UsageError(
-                f"it registers the {SINGULAR[kind]} '{spec.name}', which {existing.plugin.title} already registers"
+                f"it registers the {SINGULAR[kind]} '{name}', which {existing.plugin.title} already registers"
             )
-        if (kind, spec.name) in taken:
-            raise UsageError(f"it registers the {SINGULAR[kind]} '{spec.name}' twice")
-        taken.add((kind, spec.name))
-        _require_valid(spec)
-    for kind, spec in additions:
-        catalogue.entries(kind)[spec.name] = Entry(spec, loaded.plugin)
+        if (kind, name) in taken:
+            raise UsageError(f"it registers the {SINGULAR[kind]} '{name}' twice")
+        taken.add((kind, name))
+        _require_valid(entry.spec)
+    if loaded.plugin.origin != "builtin":  # a test checks the names of the built-in metrics
+        for _, entry in additions:
+            _require_unreserved(entry.spec)
+        metrics = [cast("Entry[MetricSpec]", entry) for kind, entry in additions if kind == "metrics"]
+        require_own_names(metrics, [*catalogue.metrics.values()])
+    for kind, entry in additions:
+        catalogue.entries(kind)[entry.spec.name] = entry
+
+
+def _feature_metrics(catalogue: Catalogue, loaded: LoadedPlugin) -> list[Entry[Any]]:
+    """Return the metrics with an extractor that this plugin adds: its own, and those of its extractors.
+
+    A built-in metric of a plugin's extractor belongs to the plugin of the extractor.
+    """
+    plugin = loaded.plugin
+    extractors = [cast("ExtractorSpec", spec) for spec in loaded.specs.get("extractors", [])]
+    metrics = [cast("MetricSpec", spec) for spec in loaded.specs.get("metrics", [])]
+    found: list[Entry[Any]] = [Entry(spec, plugin) for spec in feature_metrics(metrics, extractors)]
+    for known in catalogue.metrics.values():
+        builtin = known.plugin.origin == "builtin"
+        added = feature_metrics([known.spec], extractors)
+        found += [Entry(spec, plugin) if builtin else Entry(spec, known.plugin, plugin) for spec in added]
+    for other in catalogue.extractors.values():
+        further = None if other.plugin.origin == "builtin" else other.plugin
+        found += [Entry(spec, plugin, further) for spec in feature_metrics(metrics, [other.spec])]
+    return found
+
+
+def require_own_names(added: Sequence[Entry[MetricSpec]], known: Sequence[Entry[MetricSpec]]) -> None:
+    """Raise `UsageError` if estimates of one of the added metrics would have a name of another one, added or known."""
+    for spec in [entry.spec for entry in added]:
+        for entry in (*added, *known):
+            other = entry.spec
+            if isinstance(other, FeatureMetric) and isinstance(spec, FeatureMetric) and spec.base == other.base:
+                continue  # the same measurement with two extractors
+            if other.name == spec.name:
+                continue
+            clash = [name for name in literal_names(spec) if covers(other, name)]
+            clash += [name for name in literal_names(other) if covers(spec, name)]
+            if clash:
+                raise UsageError(
+                    f"the estimates of its metric '{spec.name}' would have the name '{clash[0]}' of the metric "
+                    f"'{other.name}' of {entry.plugin.title}"
+                )
+
+
+def _require_unreserved(spec: Spec) -> None:
+    """Raise `UsageError` if a plugin's metric or extractor has a name of the scores of the Inception weights."""
+    names = literal_names(spec) if isinstance(spec, MetricSpec) else []
+    names += [spec.metric] if isinstance(spec, ExtractorSpec) else []
+    for name in names:
+        if is_reserved(name) and not (isinstance(spec, FeatureMetric) and is_reserved(spec.distance)):
+            raise UsageError(
+                f"'{spec.name}' has the name '{name}': fid, kid and is are reserved for the Inception weights of 2015"
+            )
 
 
 def _require_valid(spec: Spec) -> None:
@@ -151,7 +210,7 @@ def _require_valid(spec: Spec) -> None:
         clash = {option.name for option in spec.option_schema} & {*RECIPE_FIELDS, "latent_dim"}
         if clash:
             raise UsageError(f"'{spec.name}' declares the option '{min(clash)}', which every model already has")
-    if isinstance(spec, MetricSpec) and spec.name in (*PREFIXES, LIKELIHOOD, "none"):
+    if isinstance(spec, MetricSpec) and spec.name in (LIKELIHOOD, "none"):
         raise UsageError(f"a metric cannot be named '{spec.name}': the name is reserved in --metrics")
     if isinstance(spec, ReporterSpec) and spec.name == "none":
         raise UsageError("a reporter cannot be named 'none': the name is reserved in --reporters")

@@ -43,6 +43,7 @@ BUILTIN_MODULES = (
     "genbench.builtin.models",
     "genbench.builtin.losses",
     "genbench.builtin.datasets",
+    "genbench.builtin.feature_metrics",  # before the other metrics: the order of metrics is part of the ids of cells
     "genbench.builtin.extractors",
     "genbench.builtin.metrics",
 )

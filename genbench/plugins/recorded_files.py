@@ -53,23 +53,47 @@ def loadable_files(record: RunRecord, allowed: Allowed) -> list[str]:
     if allowed.given or not record.plugin_files:
         return list(allowed.given)
     files = ", ".join(record.plugin_files)
-    if not allowed.trusted:
-        key = _own_key()
-        signature = _signature(key, record.plugin_files, record.plugin_hashes) if key else ""
-        noted = record.plugin_signature.encode(errors="replace")
-        if not signature or not hmac.compare_digest(signature.encode(), noted):
-            raise UsageError(
-                f"The run directory names plugin files that no command of yours on this machine recorded: {files}.",
-                "Loading them runs their code. Name those that you trust with --plugin, or use --trust-plugins to "
-                "load the files above.",
-            )
+    if not allowed.trusted and not _is_signed(record):
+        raise UsageError(
+            f"The run directory names plugin files that no command of yours on this machine recorded: {files}.",
+            "Loading them runs their code. Name those that you trust with --plugin, or use --trust-plugins to "
+            "load the files above.",
+        )
     for path, recorded in zip(record.plugin_files, record.plugin_hashes, strict=False):
         if _hash(path) != recorded:
             raise UsageError(
                 f"The plugin file {path} has changed since the run was planned.",
-                "Restore the file, or start a new run. To sample with the changed file, name it with --plugin.",
+                "Restore the file, or start a new run. To sample, or to go on where only metrics have changed, name "
+                "the changed file with --plugin.",
             )
     return list(record.plugin_files)
+
+
+def files_with_metrics(record: RunRecord, allowed: Allowed) -> list[str]:
+    """Return the plugin files to load for measuring a run: the named ones, with its own in addition.
+
+    Of the recorded files, those that `loadable_files` would load are added, which are needed for the cells' models.
+    Raises the errors of `loadable_files` if no file is named.
+    """
+    if not allowed.given:
+        return loadable_files(record, allowed)
+    own = zip(record.plugin_files, record.plugin_hashes, strict=False) if allowed.trusted or _is_signed(record) else ()
+    return [*allowed.given, *(path for path, known in own if path not in allowed.given and _is_unchanged(path, known))]
+
+
+def _is_signed(record: RunRecord) -> bool:
+    """Whether a command of this user has recorded the plugin files."""
+    key = _own_key()
+    signature = _signature(key, record.plugin_files, record.plugin_hashes) if key else ""
+    noted = record.plugin_signature.encode(errors="replace")
+    return bool(signature) and hmac.compare_digest(signature.encode(), noted)
+
+
+def _is_unchanged(path: str, recorded: str) -> bool:
+    try:
+        return _hash(path) == recorded
+    except UsageError:  # it has gone
+        return False
 
 
 def _hash(path: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from genbench.api.options import Option
 from genbench.api.restriction import Restriction
-from genbench.api.specs import ConfigurableSpec, Spec
+from genbench.api.shape_rule import ShapeRule
+from genbench.api.specs import ConfigurableSpec, SamplerSpec, Spec
 from genbench.plugins.loader import SPEC_TYPES, Kind
 
 CODE_FIELDS = ("build", "create", "load", "measure", "mode_of", "signature")  # they hold code, or its import path
@@ -29,6 +30,10 @@ def spec_to_data(spec: Spec) -> dict[str, Any]:
         data[field.name] = value
     if "restrictions" in data:
         data["restrictions"] = [dataclasses.asdict(restriction) for restriction in data["restrictions"]]
+    if isinstance(data.get("image_shapes"), ShapeRule):
+        data["image_shapes"] = dataclasses.asdict(data["image_shapes"])
+    if "samplers" in data:
+        data["samplers"] = [spec_to_data(sampler) for sampler in data["samplers"]]
     if isinstance(spec, ConfigurableSpec):
         data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]
     return data
@@ -38,7 +43,17 @@ def spec_from_data(kind: Kind, data: dict[str, Any]) -> Spec:
     """Rebuild a spec from the result of `spec_to_data`; raise `SpecError` if it violates the contract."""
     values = dict(data)
     if "options" in values:
-        values["options"] = tuple(Option(**{**o, "choices": tuple(o["choices"])}) for o in values["options"])
+        values["options"] = _options(values["options"])
+    if "samplers" in values:
+        values["samplers"] = tuple(
+            SamplerSpec(**{**sampler, "options": _options(sampler["options"])}) for sampler in values["samplers"]
+        )
     if "restrictions" in values:
         values["restrictions"] = tuple(Restriction(**restriction) for restriction in values["restrictions"])
+    if isinstance(values.get("image_shapes"), dict):
+        values["image_shapes"] = ShapeRule(**values["image_shapes"])
     return SPEC_TYPES[kind](**values)
+
+
+def _options(data: list[dict[str, Any]]) -> tuple[Option, ...]:
+    return tuple(Option(**{**option, "choices": tuple(option["choices"])}) for option in data)

@@ -29,6 +29,7 @@ class ChildExit:
 
     reason: str = ""  # empty: all answers arrived
     output: bytes = b""  # the end of what the child printed
+    late: bool = False  # an answer did not arrive within the time limit
 
     @property
     def text(self) -> str:
@@ -113,7 +114,7 @@ def _receive(
                     arrived += 1
                     deadline = time.monotonic() + limit
             if time.monotonic() >= deadline:
-                ending.reason = f"it did not finish {doing} within {limit:g} s"
+                ending.reason, ending.late = f"it did not finish {doing} within {limit:g} s", True
                 break
     return arrived
 

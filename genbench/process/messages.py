@@ -9,18 +9,21 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from genbench.api.evaluation import Estimate
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.options import OptionValue
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, ReferenceResult, Rendezvous
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The work of one worker."""
 
-    task: Literal["cell", "reference", "estimate", "devices"]
+    task: Literal["cell", "reference", "measure", "estimate", "devices"]
     run: str = ""  # run directory
     log: str = ""  # file for standard output and error
     cell: PlannedCell | None = None
     reference: PlannedReference | None = None
+    metrics: list[str] = []  # of the task 'measure'
+    metric_options: dict[str, dict[str, OptionValue]] = {}
     plugins: list[dict[str, Any]] = []  # third-party plugins to load, as fields of `Plugin`
     device: str = "cpu"  # with its index: 'cuda:1'; 'all' for the task 'devices'
     threads: int = 1
@@ -63,11 +66,20 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     estimates: list[Estimate]
 
 
+class MetricValues(msgspec.Struct, frozen=True):
+    """What the task 'measure' found."""
+
+    estimates: list[Estimate]
+    unavailable: list[Unavailable]
+    notes: list[str] = []
+
+
 class Finished(msgspec.Struct, frozen=True, tag="finished"):
     """The worker's result; exactly one field is set."""
 
     cell: CellResult | None = None
     reference: ReferenceResult | None = None
+    values: MetricValues | None = None
     facts: dict[str, Any] | None = None
     failure: str = ""  # why there is no result
 

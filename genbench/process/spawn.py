@@ -31,14 +31,19 @@ def kill_with_variable(name: str, value: str) -> None:
 
     It finds what a child has started in a session of its own, which killing the child's process group does not.
     """
-    wanted = f"{name}={value}".encode()
     for _ in range(10):  # a process may start another before it is killed
-        found = [pid for pid in _other_processes() if any(v.startswith(wanted) for v in _environment(pid))]
+        found = processes_with_variable(name, value)
         if not found:
             return
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def processes_with_variable(name: str, value: str) -> list[int]:
+    """Return this user's other processes in whose environment the variable has this value or begins with it."""
+    wanted = f"{name}={value}".encode()
+    return [pid for pid in _other_processes() if any(v.startswith(wanted) for v in _environment(pid))]
 
 
 def _other_processes() -> list[int]:

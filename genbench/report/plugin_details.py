@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from genbench.api.options import Option
+from genbench.api.shape_rule import shapes_in_words
 from genbench.api.specs import ConfigurableSpec
 from genbench.gate.speed_interval import uncertainty
 from genbench.plugins.catalogue import SINGULAR, Entry
@@ -18,7 +19,7 @@ from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity
 from genbench.results.store import RunContents
 
-_SHOWN_ELSEWHERE = ("name", "summary", "options", "plugin", "kind", "parameters", "results")
+_SHOWN_ELSEWHERE = ("name", "summary", "options", "plugin", "kind", "parameters", "results", "samplers")
 
 
 def describe_entry(entry: Entry[Any]) -> dict[str, Any]:
@@ -31,6 +32,11 @@ def describe_entry(entry: Entry[Any]) -> dict[str, Any]:
     }
     if isinstance(spec, ConfigurableSpec):
         data["options"] = [dataclasses.asdict(option) for option in spec.option_schema]
+    if "samplers" in data:
+        data["samplers"] = [
+            {"name": one.name, "summary": one.summary, "options": list(map(dataclasses.asdict, one.option_schema))}
+            for one in spec.samplers
+        ]
     plugin = entry.plugin
     data["plugin"] = {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
     return data
@@ -87,6 +93,11 @@ def text_of(kind: Kind, described: Mapping[str, Any]) -> str:
     if described.get("options"):
         lines.append("  options")
         lines += [f"    {option['name']}: {Option(**option).describe()}" for option in described["options"]]
+    if described.get("samplers"):
+        lines.append("  samplers")
+        for sampler in described["samplers"]:
+            lines.append(f"    {sampler['name']}: {sampler['summary']}")
+            lines += [f"      {option['name']}: {Option(**option).describe()}" for option in sampler["options"]]
     if "parameters" in described:
         lines.append("  parameters, with default options")
         lines += [f"    {line}" for line in _parameters(described["parameters"])]
@@ -98,14 +109,16 @@ def text_of(kind: Kind, described: Mapping[str, Any]) -> str:
 
 
 def _is_worth_a_line(name: str, value: Any) -> bool:
-    return name not in _SHOWN_ELSEWHERE and (value not in (None, "", (), [], {}, False) or name == "image_shapes")
+    return name not in _SHOWN_ELSEWHERE and (
+        value not in (None, "", (), [], {}, False) or name in ("image_shapes", "latent_dim")
+    )
 
 
 def _text(name: str, value: Any) -> str:
-    if name == "image_shapes" and value is None:
-        return "any"
     if name == "image_shapes":
-        return ", ".join(map(_shape, value))
+        return shapes_in_words(value)
+    if name == "latent_dim" and value is None:
+        return "the number of values of an image"
     if name == "image_shape":
         return _shape(value)
     if isinstance(value, bool):

@@ -16,7 +16,7 @@ from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
 from genbench.results.cell_names import shown_names
 from genbench.results.identity_settings import options_by_choice
-from genbench.results.schema import CellResult, Energy, PlannedCell, Throughput
+from genbench.results.schema import CellResult, Energy, LaterMeasurement, PlannedCell, Throughput
 from genbench.results.store import RunContents, RunDirectory
 
 _MOST_POINTS = 12  # of a curve
@@ -117,6 +117,12 @@ def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResul
     return "\n".join(lines) + "\n"
 
 
+def _later(later: LaterMeasurement) -> str:
+    plugins = dict.fromkeys(f"{origin.distribution} {origin.version}" for origin in later.metric_origins.values())
+    by = ", ".join([f"genbench {later.genbench}", *plugins])
+    return f"measured after the run, on {later.measured}, with {by}: {', '.join(later.metrics)}"
+
+
 def _result_lines(result: CellResult) -> list[str]:
     lines = ["", "Parameters"]
     lines += [f"  {clean(name)}: {text}" for name, text in parameters_of(result).items()]
@@ -166,6 +172,7 @@ def _result_lines(result: CellResult) -> list[str]:
             value = numbers.with_error(estimate.value, estimate.standard_error)
             lines.append(f"  {clean(estimate.metric)} = {value} ({protocol_text(estimate)})")
         lines += [f"  {clean(missing.metric)}: n/a, {clean(missing.reason)}" for missing in result.unavailable]
+        lines += [f"  {clean(_later(later))}" for later in result.measured_later]
     if result.notes:
         lines += ["", "Notes", *(f"  {clean(note)}" for note in result.notes)]
     return lines

@@ -30,7 +30,9 @@ _DEEPEST = 50
 _REQUIRED_SETTINGS = ("precision", "engine")  # every version has stored them; other recipe fields may be newer
 _RECIPE = {option.name: option for option in RECIPE_SCHEMA}
 _SIGNED = frozenset({"seed", "temperature"})  # the only integers of a record that may be negative
-_FREE = frozenset({"options", "recipe", "protocol", "environment", "settings"})  # mappings with numbers of any sign
+_FREE = frozenset(
+    {"options", "metric_options", "recipe", "protocol", "environment", "settings"}
+)  # mappings with numbers of any sign
 _NOT_NEGATIVE = frozenset({"seconds", "images_per_second", "low", "high", "steps_per_second", "standard_error"})
 _MARKS_FAILURE = frozenset({"found", "tolerance", "shadow"})  # of an engine check, where 1e300 stands for infinity
 

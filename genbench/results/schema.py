@@ -62,6 +62,10 @@ class CellIdentity(Record, frozen=True, kw_only=True):
         dict[str, PluginOrigin] | UnsetType,
         Meta(description="metrics from plugins other than the built-in ones, by name"),
     ] = UNSET
+    metric_options: Annotated[
+        dict[str, dict[str, OptionValue]] | UnsetType,
+        Meta(description="metrics that have options, by name, with the value of every option"),
+    ] = UNSET
     init_hash: Annotated[str, Meta(description="sha256 of the tensors of the initial weights, or empty")] = ""
     genbench: Annotated[str, Meta(description="version of genbench")]
 
@@ -363,6 +367,18 @@ class Durations(Record, frozen=True, kw_only=True):
     total: float = 0.0
 
 
+class LaterMeasurement(Record, frozen=True, kw_only=True):
+    """Metrics that `genbench measure` added to a finished cell or to reference rows."""
+
+    metrics: Annotated[list[str], Meta(description="what was measured, as requested")]
+    measured: Annotated[str, Meta(description="UTC, ISO 8601")]
+    genbench: Annotated[str, Meta(description="version of genbench")]
+    metric_origins: Annotated[dict[str, PluginOrigin], Meta(description="as in an identity")] = {}
+    metric_options: Annotated[dict[str, dict[str, OptionValue]], Meta(description="as in an identity")] = {}
+    versions: dict[str, str] = {}
+    notes: list[str] = []
+
+
 class CellResult(Record, frozen=True, kw_only=True):
     """One file ``cells/<id>.json``: everything that is known about a cell."""
 
@@ -378,6 +394,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     parameters: Annotated[dict[str, int], Meta(description="trainable parameters of each network")] = {}
     total_parameters: Annotated[dict[str, int], Meta(description="parameters of each network, trained or not")] = {}
     frozen: Annotated[list[str], Meta(description="parameters that the recipe excludes from training")] = []
+    unused_settings: Annotated[
+        list[str], Meta(description="fields of the recipe that do nothing in the family of the model")
+    ] = []
     classes: Annotated[int, Meta(description="number of classes of a conditional model; 0: unlabelled data")] = 0
     class_names: list[str] = []
     transfer: Transfer | None = None
@@ -399,12 +418,18 @@ class CellResult(Record, frozen=True, kw_only=True):
     samples_per_second: Annotated[
         float | None, Meta(description="generated images per second, median over batches")
     ] = None
+    sampler_speeds: Annotated[
+        dict[str, float], Meta(description="the same for each further sampler, by its label")
+    ] = {}
     energy: Energy | None = None
     sampling: Annotated[
         dict[str, str], Meta(description="which weights were sampled, and the statistics of batch norm")
     ] = {}
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
+    measured_later: Annotated[
+        list[LaterMeasurement], Meta(description="measurements of the stored weights after the run, the latest last")
+    ] = []
     evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations during training")] = []
     best: Best | None = None
     stopped_early: Annotated[
@@ -433,6 +458,7 @@ class ReferenceResult(Record, frozen=True, kw_only=True):
     dataset: Choice
     image_shape: tuple[int, int, int]
     rows: list[ReferenceRow] = []
+    measured_later: list[LaterMeasurement] = []
     data_hash: str = ""
     notes: list[str] = []
 
@@ -444,7 +470,17 @@ class PlannedReference(Record, frozen=True, kw_only=True):
     dataset: Choice
     image_shape: tuple[int, int, int]
     metrics: tuple[str, ...]
+    metric_origins: dict[str, PluginOrigin] | UnsetType = UNSET  # as in the identity of the cells
+    metric_options: dict[str, dict[str, OptionValue]] | UnsetType = UNSET
     samples: int
+
+
+class ChosenSampler(Record, frozen=True, kw_only=True):
+    """A way of drawing images from a trained cell, in addition to its family's own."""
+
+    label: Annotated[str, Meta(description="its name and changed options; follows the names of metrics")]
+    name: str
+    options: Annotated[dict[str, OptionValue], Meta(description="the value of every option")]
 
 
 class PlannedCell(Record, frozen=True, kw_only=True):
@@ -455,6 +491,7 @@ class PlannedCell(Record, frozen=True, kw_only=True):
     variant: Annotated[str, Meta(description="the plan's name for its recipe, or empty; not part of the identity")] = ""
     reason: str = ""
     synthetic_data: bool = False
+    samplers: Annotated[list[ChosenSampler], Meta(description="not part of the identity of the training")] = []
 
 
 class Rendezvous(Record, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from genbench.cell.cost_estimate import estimate_cell
 from genbench.cell.failure import diagnose
+from genbench.cell.later_measurement import measure_trained
 from genbench.cell.reference_rows import measure_reference
 from genbench.cell.run import execute_cell
 from genbench.measure.accelerator import devices, hide_gpus
@@ -70,6 +71,8 @@ def _result(job: Job, channel: WorkerChannel) -> Finished:
         return Finished(facts=estimate_cell(job))
     if job.task == "reference":
         return Finished(reference=measure_reference(job, channel))
+    if job.task == "measure":
+        return Finished(values=measure_trained(job, channel))
     if max(processes_of(job)) > 1:
         return train_together(job, channel)
     return Finished(cell=storable(execute_cell(job, channel)))

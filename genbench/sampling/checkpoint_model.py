@@ -16,7 +16,6 @@ from genbench.api.specs import (
     FamilySpec,
     ModelSpec,
     Setup,
-    resolve,
 )
 from genbench.api.training import Family
 from genbench.errors import DataError, NoDataError, SpecError, UsageError
@@ -26,7 +25,9 @@ from genbench.plugins.recorded_files import RECORDED_ONLY, Allowed, loadable_fil
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
-from genbench.train.network_checks import LOSS_NETWORK, build_networks
+from genbench.train.builder import memory_format_for
+from genbench.train.exchanges import create_family, create_loss
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_module
 from genbench.train.transfer import TransferReport, load_initial
 
 
@@ -39,12 +40,22 @@ class TrainedModel:
     family_spec: FamilySpec
     family: Family  # using the loaded weights
     networks: dict[str, nn.Module]
+    memory_format: torch.memory_format
     device: torch.device
     recipe: Recipe  # of its training
     classes: int  # of a conditional model; 0: not conditional
     class_names: tuple[str, ...]
     points: bool  # its images are 2-D points
     notes: tuple[str, ...]  # information about these weights for the user
+
+    @property
+    def sampled_networks(self) -> dict[str, nn.Module]:
+        """The networks: the checkpoint holds the weights that are sampled."""
+        return self.networks
+
+    def family_for_sampling(self) -> Family:
+        """Return the family."""
+        return self.family
 
 
 def load_trained(
@@ -57,11 +68,8 @@ def load_trained(
     weights, `UsageError` where no best ones were saved, and `SpecError` where the weights do not fit the networks.
     """
     identity = planned.identity
-    path = run.best_path(planned.id) if best else run.checkpoint_path(planned.id)
-    result = run.read_cells().results.get(planned.id)
-    if not path.is_file():
-        raise _no_weights(planned, result, best)
-    needed: dict[Kind, Choice] = {"families": identity.family, "models": identity.model, "losses": identity.loss}
+    require_weights(run, planned, run.read_cells().results.get(planned.id), best)
+    needed = _needed(identity)
     known = load_catalogue([])  # the built-in plugins; others are discovered only where they are needed
     if any(
         choice.name not in known.entries(kind) for kind, choice in (*needed.items(), ("datasets", identity.dataset))
@@ -70,19 +78,38 @@ def load_trained(
     found = {kind: known.require(kind, choice.name).plugin for kind, choice in needed.items()}
     others = {plugin.target: plugin for plugin in found.values() if plugin.origin != "builtin"}
     catalogue = load_catalogue([dataclasses.asdict(plugin) for plugin in others.values()])
+    dataset = known.datasets.get(identity.dataset.name)
+    return load_from_checkpoint(run, planned, device, catalogue, dataset.spec if dataset else None, best)
+
+
+def load_from_checkpoint(
+    run: RunDirectory,
+    planned: PlannedCell,
+    device: torch.device,
+    catalogue: Catalogue,
+    dataset: DatasetSpec | None,
+    best: bool = False,
+    train_size: int = 0,
+) -> TrainedModel:
+    """Rebuild a cell's networks with a catalogue of this process, and load the weights that its run saved.
+
+    Raises the errors of `load_trained`.
+    """
+    identity, path = planned.identity, run.best_path(planned.id) if best else run.checkpoint_path(planned.id)
+    result = run.read_cells().results.get(planned.id)
+    require_weights(run, planned, result, best)
     notes = [
         f"the {SINGULAR[kind]} '{choice.name}' was trained with {choice.origin.distribution} {choice.origin.version}; "
-        f"the installed version is {found[kind].version}"
-        for kind, choice in needed.items()
-        if found[kind].version != choice.origin.version
+        f"the installed version is {version}"
+        for kind, choice in _needed(identity).items()
+        if (version := catalogue.require(kind, choice.name).plugin.version) != choice.origin.version
     ]
     if result is not None and result.status != "ok":
         notes.append(f"this cell has status '{result.status}'{': ' if result.reason else ''}{result.reason}")
 
     model: ModelSpec = catalogue.require("models", identity.model.name).spec
     family_spec: FamilySpec = catalogue.require("families", identity.family.name).spec
-    dataset = known.datasets.get(identity.dataset.name)
-    classes = _classes(result, dataset.spec if dataset else None)
+    classes = _classes(result, dataset)
     if model.conditional and not classes:
         raise DataError(
             f"The result of {planned.id} does not state the number of classes, which '{model.name}' needs.",
@@ -91,8 +118,9 @@ def load_trained(
     recipe = resolve_recipe(identity.recipe, owner=model.name)  # a run of an older version lacks the newer fields
     networks, loss = _networks(identity, model, family_spec, catalogue, classes)
     _require_complete(load_initial(networks, path), networks, family_spec, planned.id)
+    memory_format = memory_format_for(networks)
     for network in networks.values():
-        network.to(device).eval()
+        network.to(device=device, memory_format=memory_format).eval()  # type: ignore[call-overload]
     setup = Setup(
         networks=networks,
         loss=loss,
@@ -101,21 +129,33 @@ def load_trained(
         num_classes=classes,
         recipe=recipe.settings,
         device=device,
+        train_size=train_size,
         image_shape=identity.image_shape,
     )
     return TrainedModel(
         identity=identity,
         model=model,
         family_spec=family_spec,
-        family=resolve(family_spec.create)(setup),
+        family=create_family(family_spec, setup),
         networks=networks,
+        memory_format=memory_format,
         device=device,
         recipe=recipe,
         classes=classes if model.conditional else 0,
         class_names=tuple(result.class_names) if result is not None and model.conditional else (),
-        points=dataset is not None and dataset.spec.points,
+        points=dataset is not None and dataset.points,
         notes=tuple(notes),
     )
+
+
+def require_weights(run: RunDirectory, planned: PlannedCell, result: CellResult | None, best: bool = False) -> None:
+    """Raise `NoDataError` where a cell has no weights, and `UsageError` where it has no best ones."""
+    if not (run.best_path(planned.id) if best else run.checkpoint_path(planned.id)).is_file():
+        raise _no_weights(planned, result, best)
+
+
+def _needed(identity: CellIdentity) -> dict[Kind, Choice]:
+    return {"families": identity.family, "models": identity.model, "losses": identity.loss}
 
 
 def _networks(
@@ -124,9 +164,9 @@ def _networks(
     """Return the networks as built for training, including the parameters of the loss, and the loss."""
     networks = build_networks(identity, model, family, classes)
     spec = catalogue.require("losses", identity.loss.name).spec
-    loss = resolve(spec.create)(spec.make_options(identity.loss.options))
-    module = getattr(loss, "module", None)
-    if isinstance(module, nn.Module):
+    loss = create_loss(spec, identity.loss.options)
+    module = loss_module(loss, spec.name)
+    if module is not None:
         networks[LOSS_NETWORK] = module
     return networks, loss
 

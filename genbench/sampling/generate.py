@@ -12,17 +12,24 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from genbench.api.training import LatentFamily
+from genbench.api.training import LatentFamily, Sampler
 from genbench.errors import DataError, SpecError, UsageError, near_miss
+from genbench.plan.samplers import check_samplers, choose_sampler, samplers_of
 from genbench.sampling.checkpoint_model import TrainedModel
 from genbench.sampling.inference import inference_context, to_levels
 from genbench.sampling.latent_space import interpolate_latents, truncate
-from genbench.sampling.sampler import SAMPLING_BATCH
+from genbench.sampling.sampler import GENERATES, SAMPLING_BATCH, sample_by
 from genbench.seeds import seeded_generator
+from genbench.train.network_checks import require_range
 
 
 def generate(
-    trained: TrainedModel, count: int, seed: int, label: int | None = None, psi: float | None = None
+    trained: TrainedModel,
+    count: int,
+    seed: int,
+    label: int | None = None,
+    psi: float | None = None,
+    sampler: Sampler | None = None,
 ) -> Tensor:
     """Return `count` images, uint8 (count, channels, height, width) on the CPU.
 
@@ -32,12 +39,18 @@ def generate(
         seed: of the latents.
         label: of all images; None: those of `make_labels`.
         psi: where to truncate the prior; see `genbench.sampling.latent_space.truncate`.
+        sampler: draws the images instead of the family's own way; it takes no `psi`.
     """
-    return torch.cat(list(generate_in_blocks(trained, count, seed, label, psi)))
+    return torch.cat(list(generate_in_blocks(trained, count, seed, label, psi, sampler)))
 
 
 def generate_in_blocks(
-    trained: TrainedModel, count: int, seed: int, label: int | None = None, psi: float | None = None
+    trained: TrainedModel,
+    count: int,
+    seed: int,
+    label: int | None = None,
+    psi: float | None = None,
+    sampler: Sampler | None = None,
 ) -> Iterator[Tensor]:
     """Yield the images of `generate` in blocks; only one is in memory at a time."""
     family, rng = trained.family, seeded_generator(seed, "samples", trained.device)
@@ -52,12 +65,12 @@ def generate_in_blocks(
         with inference_context(
             trained.networks.values(), trained.device, trained.recipe.precision, trained.recipe.sample_statistics
         ):
-            if isinstance(family, LatentFamily):
+            if isinstance(family, LatentFamily) and sampler is None:
                 latents = _latents(trained, family, block, rng, psi)
                 used = block if whole else size
                 images = family.generate(latents[:used], None if chosen is None else chosen[:used])
             else:
-                images = family.sample(block, rng, chosen)
+                images = sample_by(family, sampler, block, rng, chosen, trained.model.prior)
             found = _to_bytes(trained, images[:size], size)
         yield found.clone()  # outside inference mode, so that any code may use it
 
@@ -98,6 +111,14 @@ def reconstruct(trained: TrainedModel, pixels: Tensor, labels: Tensor | None = N
             chosen = None if labels is None else labels[start : start + SAMPLING_BATCH].to(trained.device)
             batches.append(_to_bytes(trained, trained.family.reconstruct(images, chosen), len(images)))
     return torch.cat(batches).clone()
+
+
+def require_sampler(trained: TrainedModel, text: str) -> Sampler:
+    """Return the sampler that is written as with `--samplers`; raise `UsageError` if the family has no such one."""
+    check_samplers([text], [trained.family_spec])
+    chosen = choose_sampler(text, trained.family_spec)
+    assert chosen is not None
+    return Sampler(chosen.name, samplers_of(trained.family_spec)[chosen.name].make_options(chosen.options))
 
 
 def require_latents(trained: TrainedModel, flag: str) -> LatentFamily:
@@ -182,4 +203,6 @@ def _to_bytes(trained: TrainedModel, images: Tensor, count: int) -> Tensor:
         raise DataError(
             "The model generates values that are not finite.", "Its training diverged: choose another cell."
         )
+    least, greatest = (float(end) for end in images.float().aminmax())
+    require_range(trained.model, least, greatest, GENERATES, trained.recipe.precision)
     return to_levels(images.float(), low, high).cpu()

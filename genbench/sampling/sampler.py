@@ -6,22 +6,57 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Sequence
+from typing import Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench.api.images import Images
-from genbench.api.training import Family
+from genbench.api.recipe import Recipe
+from genbench.api.specs import FamilySpec, ModelSpec
+from genbench.api.training import Family, LatentFamily, Sampler, SamplerFamily
 from genbench.data.loading import LoadedData
 from genbench.data.source import Normalise
+from genbench.errors import UsageError
 from genbench.measure.clock import synchronise
+from genbench.plan.samplers import Truncation
 from genbench.results.schema import CellIdentity
 from genbench.sampling.inference import evaluation_mode, inference_context, to_levels
+from genbench.sampling.latent_space import Prior, truncate
 from genbench.seeds import seeded_generator
-from genbench.train.builder import Built
 from genbench.train.divergence import Diverged
+from genbench.train.exchanges import require_reconstructions
+from genbench.train.network_checks import require_range
 
 SAMPLING_BATCH = 256
+GENERATES, RECONSTRUCTS = "once trained generates", "once trained reconstructs images with"
+
+
+class SampledModel(Protocol):
+    """Networks that images are drawn from: as built for training, or with weights from a checkpoint."""
+
+    @property
+    def model(self) -> ModelSpec:
+        """Its spec."""
+
+    @property
+    def family_spec(self) -> FamilySpec:
+        """The spec of its family."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of its training."""
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The memory format of its images."""
+
+    @property
+    def sampled_networks(self) -> dict[str, nn.Module]:
+        """All networks, with the weights that are sampled."""
+
+    def family_for_sampling(self) -> Family:
+        """Return the family with the weights that are sampled."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +70,20 @@ class Drawn:
 
 
 def draw(
-    built: Built,
+    built: SampledModel,
     identity: CellIdentity,
     data: LoadedData,
     device: torch.device,
     count: int,
     reconstruct: bool = True,
+    sampler: Sampler | None = None,
 ) -> Drawn:
     """Generate `count` images and reconstruct the held-out ones, in evaluation mode, which is then restored.
 
+    With a `sampler`, the images are drawn by it instead of the family's own way.
+
     The same weights always give the same images. The host synchronises with the device once per batch. Raises
-    `Diverged` where a generated value is not finite.
+    `Diverged` where a generated value is not finite, and `SpecError` where it lies outside the declared range.
     """
     family = built.family_for_sampling()
     low, high = built.model.value_range
@@ -63,12 +101,18 @@ def draw(
             left = min(batch, count - start)
             size = batch if norm == "batch" or _prefers_fixed_size(device) else left
             chosen = None if labels is None else _repeat_to(size, labels[start : start + left])
-            images = family.sample(size, rng, chosen)[:left].float()
+            images = sample_by(family, sampler, size, rng, chosen, built.model.prior)
+            if not isinstance(images, Tensor) or images.shape != (size, *identity.image_shape):
+                what = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+                raise ValueError(f"{size} images were requested, and {what} came")
+            images = images[:left].float()
             first = images[:1] if first is None else first
-            finite, same = images.isfinite().all(), (images == first).all() if identical else None
+            least, greatest = images.aminmax()
+            same = (images == first).all() if identical else None
             samples[start : start + left] = to_levels(images, low, high)  # synchronises with the device
-            if not bool(finite):
+            if not bool(least.isfinite() & greatest.isfinite()):
                 raise Diverged("generated images contain values that are not finite")
+            require_range(built.model, float(least), float(greatest), GENERATES, precision)
             identical = same is not None and bool(same)
             seconds.append((left, time.perf_counter() - begin))
     pairs = None
@@ -80,7 +124,25 @@ def draw(
     return Drawn(images_drawn, pairs, identical, samples_per_second(seconds))
 
 
-def sample(built: Built, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:
+def sample_by(
+    family: Family,
+    sampler: Sampler | None,
+    count: int,
+    rng: torch.Generator,
+    labels: Tensor | None,
+    prior: Prior = "normal",
+) -> Tensor:
+    """Draw images by this sampler; None: the family's own way. Raises `UsageError` without latents to truncate."""
+    if sampler is None:
+        return family.sample(count, rng, labels)
+    if isinstance(sampler.options, Truncation):
+        if not isinstance(family, LatentFamily):
+            raise UsageError("the model does not generate images from continuous latents, so none can be truncated.")
+        return family.generate(truncate(family.latents(count, rng), prior, sampler.options.psi), labels)
+    return cast("SamplerFamily", family).sample_with(sampler, count, rng, labels)
+
+
+def sample(built: SampledModel, identity: CellIdentity, data: LoadedData, device: torch.device, count: int) -> Tensor:
     """Generate `count` images in evaluation mode, in the model's value range."""
     labels = draw_labels(data, count, identity.seed, device) if built.model.conditional else None
     with evaluation_mode(built.sampled_networks.values(), built.recipe.sample_statistics):
@@ -106,7 +168,7 @@ def _repeat_to(size: int, labels: Tensor) -> Tensor:
     return labels if len(labels) == size else labels.repeat(-(-size // len(labels)))[:size]
 
 
-def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.device) -> tuple[Tensor, Tensor]:
+def _reconstruct(built: SampledModel, family: Family, data: LoadedData, device: torch.device) -> tuple[Tensor, Tensor]:
     low, high = built.model.value_range
     count = len(data.test_pixels)
     batch = min(SAMPLING_BATCH, count)
@@ -116,15 +178,15 @@ def _reconstruct(built: Built, family: Family, data: LoadedData, device: torch.d
         if start + batch > count and _prefers_fixed_size(device):
             rows = torch.arange(start, start + batch).clamp_(max=count - 1)
         images, labels = held_out_batch(built, data, rows, device)
-        found = family.reconstruct(images, labels)
-        if found.shape != images.shape:
-            raise ValueError(f"reconstruct returned {tuple(found.shape)} for images of {tuple(images.shape)}")
-        again[start : start + batch] = ((found[: count - start].float() - low) / (high - low)).clamp_(0, 1)
+        found = require_reconstructions(built.family_spec, family, images, labels)[: count - start].float()
+        least, greatest = (float(end) for end in found.aminmax())
+        require_range(built.model, least, greatest, RECONSTRUCTS)
+        again[start : start + batch] = ((found - low) / (high - low)).clamp_(0, 1)
     return data.test_pixels.float().div_(255), again
 
 
 def held_out_batch(
-    built: Built, data: LoadedData, rows: slice | Tensor, device: torch.device
+    built: SampledModel, data: LoadedData, rows: slice | Tensor, device: torch.device
 ) -> tuple[Tensor, Tensor | None]:
     """Return held-out images in the model's value range, with their labels for a conditional model."""
     labels = None

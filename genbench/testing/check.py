@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from genbench.plugins.loader import Kind
 from genbench.testing.subject import Subject
 
-Verdict = Literal["ok", "failed", "skipped"]
+Verdict = Literal["ok", "failed", "undecided", "skipped"]  # undecided: the time limit ended the check
 Examine: TypeAlias = Callable[[Subject], None]  # raises `RuleViolation` or `NotApplicable`
 
 
@@ -35,6 +35,7 @@ class Outcome:
     check: str
     verdict: Verdict
     reason: str = ""  # what was found, or why the check was skipped
+    fix: str = ""  # what to do about this violation; empty: what the rule says
 
 
 def check(

@@ -11,7 +11,7 @@ import msgspec
 
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.child import answering, ask_child
-from genbench.testing.check import Outcome
+from genbench.testing.check import Outcome, Verdict
 from genbench.testing.checks import BY_NAME
 from genbench.testing.run_checks import Examination, checks_for
 from genbench.testing.subject import Subject
@@ -20,6 +20,7 @@ from genbench.testing.targets import Targets
 CHECK_SECONDS = 120.0  # time limit of one check
 STARTING_SECONDS = 60.0  # additional time for importing torch, before the first check
 _SHOWN_OUTPUT = 500  # characters at the end of the plugin's output
+_MORE_TIME = "Allow more with --timeout SECONDS, or make the model small with --set; if it never ends, look for a loop."
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -39,8 +40,8 @@ def examine_isolated(
 ) -> list[Outcome]:
     """Run every check on every subject; return the outcomes, and pass each to `on_outcome` as it arrives.
 
-    If the child dies or does not answer in time, the check that it was running has failed, and another child continues
-    with the next one.
+    If the child dies, the check that it was running has failed; if it does not answer in time, the check is undecided.
+    Another child continues with the next one.
     """
     pairs = [
         (subject.kind, subject.name, check.name) for subject in targets.subjects for check in checks_for(subject, only)
@@ -68,7 +69,8 @@ def examine_isolated(
         if ending.reason and len(outcomes) < len(pairs):
             output = ending.text.strip()
             printed = f"; the end of its output: {output[-_SHOWN_OUTPUT:].strip()}" if output else ""
-            add(Outcome(*pairs[len(outcomes)], "failed", ending.reason + printed))
+            verdict: Verdict = "undecided" if ending.late else "failed"
+            add(Outcome(*pairs[len(outcomes)], verdict, ending.reason + printed, _MORE_TIME if ending.late else ""))
     return outcomes
 
 

@@ -6,7 +6,6 @@ The run is interrupted and resumed, so the reporter runs in two processes, one a
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -26,8 +25,6 @@ START_SECONDS = 60.0
 GRACE_SECONDS = 5.0  # beyond the time limit of an event, before an answer is no longer expected
 END_SECONDS = 15.0  # a run allows thirty, but here there is next to nothing to write
 IDLE_SECONDS, IDLE_SAMPLES = 0.3, 10  # how long, and how often, activity is sampled after a window
-_LINE = re.compile(r'File "([^"]+)", line (\d+)')
-_GENBENCH = str(Path(dispatch.__file__).parents[1])
 
 
 @dataclass
@@ -112,7 +109,7 @@ def _run_part(subject: Subject, run: FakeRun, events: Sequence[TrackerEvent]) ->
     part.unavailable = tracker.unavailable
     output = log.read_text(encoding="utf-8", errors="replace")
     if tracker.failure:
-        part.fault = tracker.failure + _innermost_line(output)
+        part.fault = tracker.failure
     elif not (part.slow or part.unavailable):
         given_up = [warning.partition(dispatch.DISABLED)[0] for warning in warnings if dispatch.DISABLED in warning]
         part.fault = "".join(given_up[-1:])
@@ -182,9 +179,3 @@ def _sandbox_records(output: str, kind: str) -> list[str]:
     """Return what the sandbox recorded of this kind, each once."""
     start = SEEN + kind
     return list(dict.fromkeys(line.removeprefix(start) for line in output.splitlines() if line.startswith(start)))
-
-
-def _innermost_line(output: str) -> str:
-    """Return ' (file, line N)' for the plugin's innermost line in the last traceback of a log."""
-    found = [(file, line) for file, line in _LINE.findall(output) if not file.startswith((_GENBENCH, "<"))]
-    return f" ({Path(found[-1][0]).name}, line {found[-1][1]})" if found else ""

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from genbench import __version__
+from genbench.api.discriminators import unfit_output
 from genbench.api.images import Shape
 from genbench.api.options import Option, OptionValue, resolve_options
 from genbench.api.recipe import resolve_recipe
+from genbench.api.shape_rule import example_shapes
 from genbench.api.specs import (
     ConfigurableSpec,
     FamilySpec,
@@ -22,7 +24,6 @@ from genbench.api.specs import (
     ModelSpec,
     Setup,
     Spec,
-    resolve,
 )
 from genbench.api.training import Family
 from genbench.data.loading import LoadedData
@@ -35,12 +36,12 @@ from genbench.seeds import seed_globals
 from genbench.testing.findings import NotApplicable
 from genbench.testing.forks import exit_if_forked
 from genbench.train.builder import Built, build_cell
-from genbench.train.network_checks import LOSS_NETWORK, build_networks
+from genbench.train.exchanges import create_family, create_loss
+from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_module
 
 BATCH = 4
 CLASSES = 3
 TRAINING_IMAGES = 24
-DEFAULT_SHAPES: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32))  # for models that accept any shape
 MAX_SHAPES = 6  # of those that a model declares, the smallest first
 CPU = torch.device("cpu")
 PARTNERS = {"adversarial": "gan", "variational": "vae"}  # the models with which losses of these families are checked
@@ -56,6 +57,7 @@ class Subject:
     settings: Settings = field(default_factory=dict)  # option values by name, as with `--set`
     notes: list[str] = field(default_factory=list)  # what its code changed in the process
     process: int = field(default_factory=os.getpid)  # id of the process in which the checks run
+    _losses: dict[nn.Module | None, Any] = field(default_factory=dict)  # module of `networks()` -> the loss that has it
 
     @property
     def entry(self) -> Entry[Any]:
@@ -79,6 +81,7 @@ class Subject:
             known = [m for m in models if m.name == PARTNERS.get(spec.family)]
             same = [m for m in models if m.family == spec.family]
             candidates = [*known, *usual, *same] if self.entry.plugin.origin == "builtin" else [*usual, *known, *same]
+            candidates = [m for m in candidates if not unfit_output(m.discriminator_output, spec.discriminator_outputs)]
         else:
             candidates = [m for m in models if m.family == spec.name]
         if not candidates:
@@ -104,9 +107,7 @@ class Subject:
     @property
     def shapes(self) -> tuple[Shape, ...]:
         """The image shapes that it is checked with, the smallest first."""
-        declared = self.model.image_shapes
-        if declared is None:
-            return DEFAULT_SHAPES
+        declared = example_shapes(self.model.image_shapes)
         return tuple(sorted(declared, key=lambda shape: (shape[1] * shape[2], shape[0])))[:MAX_SHAPES]
 
     def options(self, kind: Kind, spec: ConfigurableSpec) -> dict[str, OptionValue]:
@@ -120,6 +121,7 @@ class Subject:
     def identity(self, shape: Shape | None = None, seed: int = 0, **recipe: OptionValue) -> CellIdentity:
         """Return the identity of a tiny cell of this model, loss and family."""
         model, loss = self.model, self.loss
+        shape = shape or self.shapes[0]
         steps = {"batch_size": BATCH, "discriminator_steps": 1, "images": 16 * BATCH, "energy_seconds": 0.0}
         entries = self.catalogue
         return CellIdentity(
@@ -128,8 +130,8 @@ class Subject:
             family=_choice(entries.require("families", model.family), {}),
             loss=_choice(entries.losses[loss.name], self.options("losses", loss)),
             dataset=_choice(next(iter(entries.datasets.values())), {}),
-            image_shape=shape or self.shapes[0],
-            latent_dim=chosen_latent_dim(self.settings, model),
+            image_shape=shape,
+            latent_dim=chosen_latent_dim(self.settings, model, shape),
             recipe=resolve_recipe(model.recipe, loss.recipe, steps, recipe, owner=model.name).settings,
             device="cpu",
             seed=seed,
@@ -150,12 +152,16 @@ class Subject:
         seed_globals(seed)
         networks = build_networks(identity, self.model, self.family, self.classes)
         exit_if_forked(self.process)
-        module = getattr(self.create_loss(), "module", None)
-        return {**networks, LOSS_NETWORK: module} if isinstance(module, nn.Module) else networks
+        loss = self.create_loss()
+        module = loss_module(loss, self.loss.name)
+        if module is None:
+            return networks
+        self._losses[module] = loss
+        return {**networks, LOSS_NETWORK: module}
 
     def create_loss(self) -> Any:
         """Create the loss."""
-        return resolve(self.loss.create)(self.loss.make_options(self.options("losses", self.loss)))
+        return create_loss(self.loss, self.options("losses", self.loss))
 
     def create_family(
         self, networks: Mapping[str, nn.Module], device: torch.device = CPU, shape: Shape | None = None
@@ -164,7 +170,7 @@ class Subject:
         identity = self.identity(shape)
         setup = Setup(
             networks=networks,
-            loss=self.create_loss(),
+            loss=self._losses.get(networks.get(LOSS_NETWORK)) or self.create_loss(),
             model=self.model,
             latent_dim=identity.latent_dim,
             num_classes=self.classes,
@@ -173,8 +179,7 @@ class Subject:
             train_size=TRAINING_IMAGES,
             image_shape=identity.image_shape,
         )
-        family: Family = resolve(self.family.create)(setup)
-        return family
+        return create_family(self.family, setup)
 
     @property
     def classes(self) -> int:

@@ -27,6 +27,7 @@ from genbench.api.events import (
 )
 from genbench.api.specs import ReporterSpec, resolve
 from genbench.errors import SpecError
+from genbench.plugins.calls import PluginFunction, defined_at, describe
 from genbench.plugins.loader import Plugin, load_plugin
 from genbench.process.lines import Lines
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
@@ -35,6 +36,7 @@ from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
+_GENBENCH = f"{Path(__file__).parents[1]}{os.sep}"
 MISSPELT = 0.85  # a method whose name is this similar to an event's is taken for a misspelling
 
 
@@ -49,7 +51,7 @@ def main(descriptor: int) -> None:
         setup = msgspec.json.decode(next(received), type=TrackerSetup)
         run = RunDirectory(setup.run)
         facts = run_facts(run.path, run.record)
-        methods = _methods(_create(setup, facts))
+        methods = _methods(_create(setup, facts), setup.reporter)
         lines.send(TrackerReply())
         for line in received:
             event = msgspec.json.decode(line, type=TrackerEvent)
@@ -60,9 +62,19 @@ def main(descriptor: int) -> None:
         lines.send(TrackerReply(unavailable=str(error)))
     except BaseException as error:  # also SystemExit, which a library may raise
         traceback.print_exc()
-        lines.send(TrackerReply(failure=f"{called}: {type(error).__name__}: {error}".rstrip(": ")))
+        lines.send(TrackerReply(failure=f"{called}: {_describe(error)}"))
     finally:
         sys.stdout.flush()
+
+
+def _describe(error: BaseException) -> str:
+    """Return what a reporter's code raised, and the line."""
+    if isinstance(error, SpecError):
+        return f"{type(error).__name__}: {error.cause} {error.cure}".strip()
+    files = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
+    own = [place for place in files if not place[0].startswith((_GENBENCH, "<"))]
+    place = f" ({Path(own[-1][0]).name}, line {own[-1][1]})" if own else ""
+    return f"{type(error).__name__}: {error}".rstrip(": ") + place
 
 
 def run_facts(path: Path, record: RunRecord) -> RunFacts:
@@ -95,18 +107,26 @@ def _create(setup: TrackerSetup, facts: RunFacts) -> object:
         raise SpecError(f"its plugin failed to load: {loaded.plugin.reason}\n{loaded.plugin.traceback}")
     spec = next(spec for spec in loaded.specs["reporters"] if spec.name == setup.reporter)
     assert isinstance(spec, ReporterSpec)
-    return resolve(spec.create)(facts, spec.make_options(setup.options))
+    create = PluginFunction(f"reporter '{spec.name}'", "create(run, options)", resolve(spec.create))
+    return create(facts, spec.make_options(setup.options))
 
 
-def _methods(reporter: object) -> dict[str, Callable[[Any], object]]:
+def _methods(reporter: object, name_of_reporter: str) -> dict[str, Callable[[Any], object]]:
     """Return the methods for events; raise `SpecError` if there is none, or one whose name is misspelt."""
-    methods = {name: getattr(reporter, name) for name in EVENTS if callable(getattr(reporter, name, None))}
+    methods: dict[str, Callable[[Any], object]] = {
+        name: PluginFunction(f"reporter '{name_of_reporter}'", f"{name}(event)", getattr(reporter, name))
+        for name in EVENTS
+        if callable(getattr(reporter, name, None))
+    }
     for name in dir(reporter):
         meant = difflib.get_close_matches(name, EVENTS, n=1, cutoff=MISSPELT)
         if meant and name not in EVENTS:
             raise SpecError(f"it has a method {name}, which no event calls. Did you mean '{meant[0]}'?")
     if not methods:
-        raise SpecError(f"create returned {type(reporter).__name__}, which has no method for any event.")
+        raise SpecError(
+            f"create returned {describe(reporter)}{defined_at(type(reporter))}, which has no method for any event.",
+            f"Define one of {', '.join(EVENTS)}; each takes one record.",
+        )
     return methods
 
 

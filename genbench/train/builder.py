@@ -15,7 +15,6 @@ from genbench.api.specs import (
     LossSpec,
     ModelSpec,
     Setup,
-    resolve,
 )
 from genbench.api.training import Family
 from genbench.data.augment import make_transform
@@ -25,6 +24,7 @@ from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
 from genbench.plan.initial_weights import initial_weights_path, is_unchanged
+from genbench.plan.remedies import unused_by_family
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer
@@ -34,9 +34,18 @@ from genbench.train.discriminator_augment import make_discriminator_augment
 from genbench.train.ema import AveragedWeights
 from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
+from genbench.train.exchanges import create_family, create_loss, family_phases, with_checked_objectives
 from genbench.train.loss_functions import make_replaceable
-from genbench.train.network_checks import LOSS_NETWORK, build_networks, check_output, check_phases
+from genbench.train.network_checks import (
+    LOSS_NETWORK,
+    build_networks,
+    check_likelihood,
+    check_output,
+    check_phases,
+    loss_module,
+)
 from genbench.train.optimizers import make_optimizers
+from genbench.train.phase_recipe import changed_settings
 from genbench.train.process_group import World
 from genbench.train.regularisation import add_dropout
 from genbench.train.transfer import freeze, load_initial, require_trainable
@@ -55,6 +64,13 @@ class Built:
     recipe: Recipe
     transfer: Transfer | None  # what was loaded from a file of initial weights
     frozen: list[str]  # parameters that the recipe freezes
+    changed: frozenset[str]  # optimiser settings that the user changed from the defaults of model and loss
+
+    @property
+    def unused_settings(self) -> dict[str, str]:
+        """The fields of the recipe that do nothing in the cell's family, each with the reason."""
+        phases = [player.phase for player in self.engine.players]
+        return unused_by_family(self.recipe, self.family_spec, self.setup.networks, phases)
 
     @property
     def sampled_weights(self) -> str:
@@ -71,8 +87,7 @@ class Built:
     def family_for_sampling(self) -> Family:
         """Return the family with the weights that are sampled."""
         setup = replace(self.setup, networks=self.sampled_networks)
-        family: Family = resolve(self.family_spec.create)(setup)
-        return family
+        return create_family(self.family_spec, setup)
 
 
 def build_cell(
@@ -110,14 +125,14 @@ def build_cell(
     with _put_back(f"building '{model.name}'", notes):
         networks = build_networks(identity, model, family_spec, data.num_classes)
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
-        loss = resolve(loss_spec.create)(loss_spec.make_options(identity.loss.options))
-    loss, functions = make_replaceable(loss)
-    module = getattr(loss, "module", None)
-    if isinstance(module, nn.Module):
+        loss = create_loss(loss_spec, identity.loss.options)
+    loss, functions = make_replaceable(loss, loss_spec)
+    module = loss_module(loss, loss_spec.name)
+    if module is not None:
         networks[LOSS_NETWORK] = module
     transfer = load_initial_weights(recipe.init_from, identity.init_hash, networks)
     frozen = freeze(networks, recipe.freeze)
-    memory_format = _memory_format(networks)
+    memory_format = memory_format_for(networks)
     for network in networks.values():
         network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
         network.train()
@@ -139,12 +154,15 @@ def build_cell(
         augmentation=augmentation,
     )
     with _put_back(f"creating the family '{family_spec.name}'", notes):
-        family: Family = resolve(family_spec.create)(setup)
+        family = create_family(family_spec, setup)
+    check_likelihood(family, family_spec)
     check_output(family, model, identity, data, device, networks)
-    phases = list(family.phases())
+    phases = family_phases(family, family_spec)
     check_phases(phases, networks, family_spec)
     require_trainable(networks, phases, frozen)
-    optimizers = make_optimizers(networks, phases, recipe)
+    phases = with_checked_objectives(phases, model, networks, device)
+    changed = changed_settings(recipe, model, loss_spec)
+    optimizers = make_optimizers(networks, phases, recipe, changed)
     engine = Engine(
         networks=networks,
         phases=phases,
@@ -162,7 +180,7 @@ def build_cell(
         engine.execution = DataParallel(engine)
     if world.rank:
         seed_globals(identity.seed, rank_purpose("global", world.rank))
-    return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen)
+    return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen, changed)
 
 
 @contextmanager
@@ -213,7 +231,7 @@ def _average(networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Reci
     return AveragedWeights({name: networks[name] for name in chosen}, recipe.ema_half_life, recipe.ema_ramp)
 
 
-def _memory_format(networks: Mapping[str, nn.Module]) -> torch.memory_format:
+def memory_format_for(networks: Mapping[str, nn.Module]) -> torch.memory_format:
     """Return channels_last if there are convolutions, because their fast kernels use this layout."""
     convolutions = (nn.Conv2d, nn.ConvTranspose2d)
     found = any(isinstance(module, convolutions) for network in networks.values() for module in network.modules())

@@ -10,7 +10,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -25,6 +25,7 @@ from genbench.api.training import (
 from genbench.data.source import TrainingImages
 from genbench.train.ema import AveragedWeights
 from genbench.train.loss_functions import ReplaceableFunction
+from genbench.train.player import Player, passes
 
 
 @dataclass(frozen=True)
@@ -73,28 +74,6 @@ class Eager:
         """Do nothing: nothing was changed."""
 
 
-@dataclass
-class Player:
-    """A phase with the parameters and the optimiser of its update."""
-
-    phase: Phase
-    optimizer: torch.optim.Optimizer | None  # None: the phase has nothing to train
-    parameters: list[nn.Parameter]
-    frozen: list[nn.Parameter]
-    updates: int = 0
-    totals: list[Tensor] = field(default_factory=list)  # since the last `read_terms`; on the device
-    terms: defaultdict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
-
-    def __post_init__(self) -> None:
-        groups = self.optimizer.param_groups if self.optimizer is not None else []
-        self._optimised: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
-
-    def clear_gradients(self) -> None:
-        """Do the same as the optimiser's `zero_grad`, without its overhead of microseconds per step."""
-        for parameter in self._optimised:
-            parameter.grad = None
-
-
 class Engine:
     """Trains networks by their phases: fresh images, objective, one backward pass, one optimiser step per phase.
 
@@ -135,6 +114,8 @@ class Engine:
         self.rules = rules or UpdateRules()
         self.precision = precision
         self._device_type = rng.device.type
+        held = [t for network in networks.values() for t in (*network.parameters(), *network.buffers())]
+        self._changing = {t.untyped_storage().data_ptr() for t in held if t.numel()}
         self._progress = torch.zeros((), device=rng.device)
         self.players = [
             Player(
@@ -184,40 +165,78 @@ class Engine:
         """
         shared: dict[str, object] = {}
         images, labels = self.data.next_batch()
-        for player in due:
-            phase = player.phase
-            for repeat in range(phase.repeats):
+        for group in passes(due):
+            if group[0].phase.joint:
+                self._update_jointly(group, Batch(images, labels, self.rng, True, shared, self._progress))
+                continue
+            (player,) = group
+            for repeat in range(player.phase.repeats):
                 if repeat:
                     images, labels = self.data.next_batch()
-                batch = Batch(images, labels, self.rng, repeat == phase.repeats - 1, shared, self._progress)
-                with self.observer.updating(phase) if self.observer else contextlib.nullcontext():
-                    self._update(player, batch)
+                last = repeat == player.phase.repeats - 1
+                with self._observed(player):
+                    self._update(player, Batch(images, labels, self.rng, last, shared, self._progress))
 
     def _update(self, player: Player, batch: Batch) -> None:
         for parameter in player.frozen:
             parameter.requires_grad_(False)
-        if self.precision == "bf16":
-            with torch.autocast(self._device_type, torch.bfloat16):
-                objective = player.phase.objective(batch)
-        else:
-            objective = player.phase.objective(batch)
+        objective = self._evaluate(player, batch)
         if player.optimizer is not None:
             player.clear_gradients()
             objective.total.backward()  # type: ignore[no-untyped-call]
-            if self.rules.add_gradients is not None:
-                self.rules.add_gradients(player.phase)
-            if self.observer is not None:
-                self.observer.gradients(player.phase, objective)
-            if self.rules.clip_gradient:
-                nn.utils.clip_grad_norm_(player.parameters, self.rules.clip_gradient, foreach=True)
-            player.optimizer.step()
-            if player.phase.after_update is not None:
-                player.phase.after_update()
+            self._apply(player, objective)
         for parameter in player.frozen:
             parameter.requires_grad_(True)
-        player.totals.append(objective.total.detach())
-        for term, value in objective.terms.items():
-            player.terms[term].append(value.detach())
+        player.record(objective, self._changing)
+
+    def _update_jointly(self, players: Sequence[Player], batch: Batch) -> None:
+        """Evaluate all objectives on one graph, then differentiate each for its own parameters, then update them all.
+
+        No parameter changes while another phase still needs the graph. Each backward pass visits only what lies between
+        a total and the parameters of its own phase, so nothing is computed twice but the paths that phases share.
+        """
+        objectives = []
+        for player in players:
+            with self._observed(player):
+                objectives.append(self._evaluate(player, batch))
+        trained = [pair for pair in zip(players, objectives, strict=True) if pair[0].optimizer is not None]
+        for player, _ in trained:
+            player.clear_gradients()
+        for number, (player, objective) in enumerate(trained, 1):
+            objective.total.backward(  # type: ignore[no-untyped-call]
+                inputs=player.parameters, retain_graph=number < len(trained)
+            )
+        gradients = [[parameter.grad for parameter in player.parameters] for player, _ in trained]
+        for (player, objective), own in zip(trained, gradients, strict=True):
+            with self._observed(player):
+                if self.observer is not None:  # which may have cleared those of the other players
+                    for parameter, gradient in zip(player.parameters, own, strict=True):
+                        parameter.grad = gradient
+                self._apply(player, objective)
+        for player, objective in zip(players, objectives, strict=True):
+            player.record(objective, self._changing)
+
+    def _evaluate(self, player: Player, batch: Batch) -> Objective:
+        if self.precision == "bf16":
+            with torch.autocast(self._device_type, torch.bfloat16):
+                return player.phase.objective(batch)
+        return player.phase.objective(batch)
+
+    def _apply(self, player: Player, objective: Objective) -> None:
+        """Update the player's parameters with their gradients."""
+        assert player.optimizer is not None
+        if self.rules.add_gradients is not None:
+            self.rules.add_gradients(player.phase)
+        if self.observer is not None:
+            self.observer.gradients(player.phase, objective)
+        if self.rules.clip_gradient:
+            nn.utils.clip_grad_norm_(player.parameters, self.rules.clip_gradient, foreach=True)
+        player.optimizer.step()
+        if player.phase.after_update is not None:
+            player.phase.after_update()
+
+    def _observed(self, player: Player) -> AbstractContextManager[object]:
+        return self.observer.updating(player.phase) if self.observer else contextlib.nullcontext()
 
     def read_terms(self) -> dict[str, Tensor]:
         """Return each term's values since the last call, (updates,) float32 on the host; the only device sync."""

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 
 import torch
 from torch import nn
 
-from genbench.api.recipe import Recipe, resolve_recipe
+from genbench.api.recipe import Recipe
 from genbench.api.training import Phase
 from genbench.errors import SpecError, near_miss
 from genbench.plan.remedies import check_betas
-
-DISCRIMINATOR = "discriminator"  # the phase that uses `discriminator_learning_rate`
-OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # that a phase may override
+from genbench.train.phase_recipe import phase_recipe
 
 
 def make_optimizers(
-    networks: Mapping[str, nn.Module], phases: Sequence[Phase], recipe: Recipe
+    networks: Mapping[str, nn.Module], phases: Sequence[Phase], recipe: Recipe, changed: Collection[str] = ()
 ) -> dict[str, torch.optim.Optimizer]:
     """Return an optimiser for each phase that has something to train, by phase name.
 
@@ -28,9 +25,9 @@ def make_optimizers(
     and beta^c, where c = updates without / updates with the regulariser, that is k / (k + 1) if it runs in every k-th
     step (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
 
-    Overrides of a phase (`Phase.recipe`) win over the recipe. Parameters that need no gradient are left out. Raises
-    `SpecError` if a phase shares an optimiser that does not exist or does not train its networks, or overrides
-    something that is not an optimiser setting, and `UsageError` if a beta is 1.
+    What a phase states wins over the recipe, except for the settings that the user changed. Parameters that need no
+    gradient are left out. Raises `SpecError` if a phase shares an optimiser that does not exist or does not train its
+    networks, or overrides something that is not an optimiser setting, and `UsageError` if a beta is 1.
     """
     owners = {phase.name: phase for phase in phases if not phase.optimizer}
     for phase in phases:
@@ -43,23 +40,11 @@ def make_optimizers(
         sharers = [phase for phase in phases if phase.optimizer == name]
         own = Fraction(owner.repeats, owner.every)
         both = sum((Fraction(phase.repeats, phase.every) for phase in sharers), own)  # updates per step
-        optimizer = _make_optimizer(list(dict.fromkeys(parameters)), _phase_recipe(owner, recipe), float(own / both))
+        optimizer = _make_optimizer(
+            list(dict.fromkeys(parameters)), phase_recipe(owner, recipe, changed), float(own / both)
+        )
         optimizers |= dict.fromkeys([name, *(phase.name for phase in sharers)], optimizer)
     return optimizers
-
-
-def _phase_recipe(phase: Phase, recipe: Recipe) -> Recipe:
-    """Return the recipe with the overrides of this phase."""
-    if phase.name == DISCRIMINATOR and recipe.discriminator_learning_rate is not None:
-        recipe = replace(recipe, learning_rate=recipe.discriminator_learning_rate)
-    for name in phase.recipe:
-        if name not in OWN_FIELDS:
-            raise SpecError(
-                f"Phase '{phase.name}' overrides '{name}', which is not an optimiser setting."
-                f"{near_miss(name, OWN_FIELDS)}",
-                f"Optimiser settings: {', '.join(OWN_FIELDS)}.",
-            )
-    return resolve_recipe(recipe.settings, phase.recipe, owner=f"phase {phase.name}")
 
 
 def _make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, correction: float) -> torch.optim.Optimizer:
@@ -81,10 +66,10 @@ def _make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, correction: 
 def _check_sharing(phase: Phase, owners: Mapping[str, Phase]) -> None:
     if not phase.optimizer:
         return
-    if phase.recipe:
+    if phase.recipe or phase.recipe_factors:
         raise SpecError(
             f"Phase '{phase.name}' shares the optimiser of '{phase.optimizer}', but overrides "
-            f"{', '.join(phase.recipe)}.",
+            f"{', '.join((*phase.recipe, *phase.recipe_factors))}.",
             f"Set them in the phase '{phase.optimizer}'.",
         )
     owner = owners.get(phase.optimizer)

@@ -10,11 +10,11 @@ import msgspec
 
 from genbench.api.images import Shape
 from genbench.api.options import resolve_options
+from genbench.api.shape_rule import example_shapes
 from genbench.api.specs import ModelSpec, resolve
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.child import answering, ask_child
 
-ANY_SHAPE: tuple[Shape, ...] = ((1, 28, 28), (3, 32, 32))  # for models that accept any shape
 CLASSES = 10  # for conditional models
 SECONDS = 60.0  # limit for importing the plugins and building one model
 
@@ -33,14 +33,13 @@ class _Question(msgspec.Struct, frozen=True):
     pairs: list[tuple[str, Shape]]
 
 
-def example_shapes(model: ModelSpec) -> tuple[Shape, ...]:
-    """Return the shapes that a model declares, or two common ones if it accepts any."""
-    return model.image_shapes or ANY_SHAPE
-
-
 def count_in_child(models: Sequence[str], catalogue: Catalogue, seconds: float = SECONDS) -> list[Count]:
     """Return the counts for each shape of these models; for a model that cannot be built, the reason."""
-    pairs = [(name, shape) for name in models for shape in example_shapes(catalogue.require("models", name).spec)]
+    pairs = [
+        (name, shape)
+        for name in models
+        for shape in example_shapes(catalogue.require("models", name).spec.image_shapes)
+    ]
     plugins = {entry.plugin.target: entry.plugin for entry in map(catalogue.models.__getitem__, models)}
     others = [dataclasses.asdict(plugin) for plugin in plugins.values() if plugin.origin != "builtin"]
     counts: list[Count] = []
@@ -78,7 +77,7 @@ def _count(model: ModelSpec, shape: Shape) -> Count:
     try:
         networks = resolve(model.build)(
             image_shape=tuple(shape),
-            latent_dim=model.latent_dim,
+            latent_dim=model.default_latent_dim(shape),
             num_classes=CLASSES if model.conditional else 0,
             options=model.make_options(resolve_options(model.option_schema, {}, model.name)),
         )

@@ -31,7 +31,7 @@ def test_the_example_of_a_hook_loads(kind: Kind) -> None:
     (plugin,) = file_plugins([EXAMPLES / f"{kind}.py"])
     loaded = load_plugin(plugin).plugin
     assert not loaded.quarantined, loaded.reason
-    assert [(hook, len(names)) for hook, names in loaded.registers.items()] == [(kind, 1)]
+    assert len(loaded.registers[kind]) == 1
 
 
 def test_the_example_of_every_hook_is_found_when_it_is_installed(
@@ -45,7 +45,7 @@ def test_the_example_of_every_hook_is_found_when_it_is_installed(
     for kind, hook in zip(SPEC_TYPES, HOOKS, strict=True):
         (plugin,) = (plugin for plugin in catalogue.plugins if plugin.name == f"example-{kind}")
         assert not plugin.quarantined, plugin.reason
-        assert [*plugin.registers] == [kind], hook
+        assert kind in plugin.registers, hook
         assert all(catalogue.entries(kind)[name].plugin == plugin for name in plugin.registers[kind])
 
 

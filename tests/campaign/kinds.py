@@ -87,7 +87,11 @@ READING = [
 ]
 WRITING = [
     *("report RUN", "baseline update RUN --baseline BASELINE", "sample RUN --cell vae -n 4 --out PLACE/a.png"),
-    *("run --resume RUN --in-process", "fid STATISTICS RUN:vae --extractor fashion-cnn --samples 64"),
+    *(
+        "run --resume RUN --in-process",
+        "measure RUN --metrics kd --in-process",
+        "fid STATISTICS RUN:vae --extractor fashion-cnn --samples 64",
+    ),
     *("fid IMAGES IMAGES --extractor fashion-cnn", "run --config PLAN --dry-run --in-process"),
     *("fid STATISTICS IMAGES --extractor fashion-cnn --metrics fd", "data check PLACE"),
 ]

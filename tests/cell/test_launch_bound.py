@@ -11,7 +11,8 @@ from genbench.api.training import Objective, Phase
 from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings
-from genbench.train.engine import Engine, EngineUnavailable, Player
+from genbench.train.engine import Engine, EngineUnavailable
+from genbench.train.player import Player
 from genbench.train.state import read_state
 
 CPU = torch.device("cpu")

@@ -14,6 +14,7 @@ COMMANDS = [
     "run --resume RUN",
     "sample RUN --cell vae --out OUT.png",
     "fid RUN:vae RUN:vae --extractor fashion-cnn",
+    "measure RUN --metrics diversity --in-process",
     "show RUN",
     "show RUN --cell vae",
     "table RUN",
@@ -63,6 +64,17 @@ def test_no_command_runs_code_of_a_foreign_run(command: str, foreign: Path, tmp_
         assert done.returncode == 2
         assert "no command of yours on this machine recorded" in done.stderr
         assert "--trust-plugins" in done.stderr
+
+
+def test_built_in_metrics_of_built_in_models_need_no_plugin_file_of_a_foreign_run(run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "foreign"))
+    record = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**record, "plugin_files": ["/evil.py"]}))
+    done = warm.command("measure", str(copy), "--metrics", "diversity", "--in-process", "--quiet")
+    assert done.returncode == 0, done.stderr
+    done = warm.command("measure", str(copy), "--metrics", "evil", "--in-process", "--quiet")
+    assert done.returncode == 2
+    assert "no command of yours on this machine recorded: /evil.py" in done.stderr
 
 
 @pytest.mark.parametrize("allowed", ["--trust-plugins", "--plugin evil.py"])

@@ -21,7 +21,7 @@ class Made:
     protocol = {"layer": "made"}
 
     def __init__(self, device, blind):
-        self.name, self.blind = "fd-made", blind
+        self.name, self.blind = "fd-blind" if blind else "fd-made", blind
 
     def __call__(self, pixels):
         images = pixels.float() / 255

@@ -10,8 +10,7 @@ from click.testing import CliRunner, Result
 from example_runs import cell, identity, stored
 from plugin_packages import expose, temp_plugin
 
-from genbench.cli import plugin_show
-from genbench.cli.plugin import command
+from genbench.cli.plugin import command, plugin_show
 from genbench.errors import UsageError
 from genbench.report.plugin_details import text_of
 

@@ -368,9 +368,6 @@ def test_the_version_of_a_metrics_plugin_belongs_to_the_cell(tmp_path: Path) -> 
     plugin.write_text(FAULTS.read_text() + "\n# another version\n")
     (other,) = warm.run(*common, "--metrics", "broken-metric", out=tmp_path / "other").run_cells
     assert other.id != cell.id
-    resumed = warm.run("--plugin", str(plugin), out=tmp_path / "run", resume=True)
-    assert resumed.code == 2
-    assert "The metric 'broken-metric' was planned with" in resumed.err
 
 
 @pytest.mark.slow

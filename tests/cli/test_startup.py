@@ -46,10 +46,23 @@ def invoke_command(*arguments: str) -> str:
         invoke_command("list"),
         invoke_command("list", "--json"),
         invoke_command("plugin", "list"),
+        invoke_command("doctor", "--help"),
+        invoke_command("doctor", "--only", "clock"),
         "import genbench.builtin.models, genbench.builtin.losses, genbench.builtin.datasets\n"
         "import genbench.builtin.families, genbench.builtin.extractors, genbench.builtin.metrics\n",
     ],
-    ids=["import", "help", "version", "run-help", "list", "list-json", "plugin-list", "built-in"],
+    ids=[
+        "import",
+        "help",
+        "version",
+        "run-help",
+        "list",
+        "list-json",
+        "plugin-list",
+        "doctor-help",
+        "doctor",
+        "built-in",
+    ],
 )
 def test_nothing_heavy_is_imported(program: str) -> None:
     assert facts_after(program)["heavy"] == []

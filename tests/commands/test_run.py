@@ -83,7 +83,7 @@ def test_a_plan_names_cells_and_reasons_without_importing_torch() -> None:
         ("gan", 0, True), ("gan", 1, True), ("vae", 0, False), ("vae", 1, False),
     ]  # fmt: skip
     assert "hinge" in made.cells[2].reason and made.seconds is None and made.cells[0].cost is None
-    assert str(made).endswith("2 of 4 cells would run under profile 'smoke' on cpu.\n")
+    assert str(made).endswith("2 of 4 cells would run under profile 'smoke' on cpu.\nmetrics: none\n")
     program = """
 import sys, genbench
 made = genbench.plan(models=["gan"], device="cpu")

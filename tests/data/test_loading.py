@@ -22,6 +22,7 @@ from genbench import DataError, ImageData, Images
 from genbench.data import image_cache, loading
 from genbench.data.content_hash import content_hash
 from genbench.data.loading import LoadedData, load_data
+from genbench.errors import SpecError
 from genbench.plugins.catalogue import Catalogue, Entry, combine
 from genbench.plugins.loader import Plugin, builtin_plugins, load_plugin
 from genbench.results.schema import Choice, PluginOrigin
@@ -299,7 +300,7 @@ def test_data_that_do_not_match_the_spec_are_refused_and_not_cached(cache: Path)
         load_data(Choice(name="acme", origin=ORIGIN), (3, 4, 4), acme.catalogue())
     assert not (cache / "prepared").exists()
     acme.signature = 3  # type: ignore[assignment]
-    with pytest.raises(DataError, match="its signature is int"):
+    with pytest.raises(SpecError, match=r"signature\(options, cache\) must return text; it returned an int, 3"):
         acme.start()
 
 
@@ -329,7 +330,7 @@ def test_a_folder_is_decoded_once_and_again_when_a_file_changes(cache: Path, tmp
 @pytest.mark.parametrize(
     ("declared", "count", "said"),
     [
-        (2, 3, "a label is 2, but the spec declares 2 classes, whose labels are 0 to 1"),
+        (2, 3, "the label 2 was found, but the spec declares 2 classes, whose labels are 0 to 1"),
         (None, 10**12, "at most 100,000 classes"),
     ],
 )

@@ -202,8 +202,9 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
             files.append(tmp_path / named[1])
             files[-1].write_text(block, encoding="utf-8")
             assert f"genbench run --plugin {named[1]} " in DOCS["plugins"]
-    assert len(files) == 5
-    models, losses = "gan,my-classes,vae,matcher", "calm-fakes,laplace,squared"
+    assert len(files) == 8
+    models = "gan,my-classes,vae,matcher,my-autoencoder,compressor"
+    losses = "calm-fakes,laplace,squared,centred,my-margin,error"
     command = ["run", *(part for file in files for part in ("--plugin", str(file))), "--models", models]
     command += ["--losses", losses, "--datasets", "two-points", "--profile", "smoke", "--images", "256", "--quiet"]
     command += ["--metrics", "modes", "--ema-half-life", "1000", "--dropout", "0.1", "--set", "gan.width=8"]
@@ -224,6 +225,10 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
         ("my-classes", "calm-fakes"),
         ("vae", "laplace"),
         ("matcher", "squared"),
+        ("gan", "centred"),
+        ("my-classes", "centred"),
+        ("my-autoencoder", "my-margin"),
+        ("compressor", "error"),
     }
     for names, cell in trained.items():
         assert cell["proof"]["trained"], names
@@ -231,6 +236,9 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
     assert trained["gan", "calm-fakes"]["proof"]["phase_updates"]["penalty"] == 2  # of 8 steps
     assert trained["vae", "laplace"]["parameters"]["loss"] == 1
     assert "discriminator.class_real" in trained["my-classes", "calm-fakes"]["curves"][-1]["terms"]
+    assert "discriminator.drift" in trained["gan", "centred"]["curves"][-1]["terms"]
+    assert "discriminator.fake_energy" in trained["my-autoencoder", "my-margin"]["curves"][-1]["terms"]
+    assert trained["compressor", "error"]["proof"]["phase_updates"] == {"encoder": 8, "decoder": 8}
     assert trained["matcher", "squared"]["proof"]["phase_updates"] == {"mean": 8, "variance": 1}
 
 

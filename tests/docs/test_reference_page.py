@@ -27,8 +27,8 @@ def test_every_public_name_and_every_hook_has_an_entry() -> None:
 
 def test_every_field_of_an_entry_is_there_with_its_comment() -> None:
     assert (
-        "| `image_shapes` | `tuple[Shape, ...] \\| None` | `None` | the shapes that `build` accepts; None: any |"
-        in PAGE
+        "| `image_shapes` | `tuple[Shape, ...] \\| ShapeRule \\| None` | `None` | "
+        "the shapes that `build` accepts; None: any |" in PAGE
     )
     assert re.search(r"^\| `penalty` \|.*per-sample norms \|$", PAGE, flags=re.MULTILINE)  # a comment above its field
     for record in (genbench.ModelSpec, genbench.Phase, genbench.Setup, genbench.Estimate, genbench.AdversarialLoss):

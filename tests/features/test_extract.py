@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genbench.errors import SpecError
 from genbench.features.extract import extract, features_of
 
 CPU = torch.device("cpu")
@@ -82,5 +83,5 @@ def test_no_images_have_no_features() -> None:
 def test_an_error_in_the_shape_of_features_names_the_extractor() -> None:
     network = Sums()
     network.__class__ = type("Flat", (Sums,), {"__call__": lambda self, pixels: pixels.float().mean()[None]})
-    with pytest.raises(ValueError, match=r"'fd-sums' returned \(1,\)"):
+    with pytest.raises(SpecError, match=r"'fd-sums': __call__\(pixels\) returned features of shape \(4,\)"):
         extract(network, numbered(3), CPU, 4)

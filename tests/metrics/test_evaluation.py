@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -24,13 +26,17 @@ from genbench.api.evaluation import (
     Unavailable,
 )
 from genbench.api.images import Images
+from genbench.api.options import option
 from genbench.api.specs import ExtractorSpec, MetricSpec
+from genbench.builtin.feature_metrics import genbench_metrics as measurements_of_features
 from genbench.builtin.metrics import genbench_metrics
 from genbench.errors import UsageError
 from genbench.features.extract import extract
 from genbench.metrics import frechet_distance
-from genbench.metrics.evaluation import CellEvaluation, measure
-from genbench.plugins.feature_metrics import feature_metrics
+from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.measuring import measure
+from genbench.plugins.chosen_metrics import ChosenMetric
+from genbench.plugins.metric_names import feature_metrics
 
 CPU = torch.device("cpu")
 
@@ -75,13 +81,21 @@ def evaluation(extractor: Extractor | None = None, **changes: Any) -> CellEvalua
     return CellEvaluation(**{**settings, **changes})
 
 
-def value(number: Any, direction: Any = "higher", metric: str = "m") -> Any:
+def value(number: Any, direction: Any = "higher", metric: str = "m0") -> Any:
     return lambda evaluation: Estimate(metric, number, None, 1, direction)
 
 
 def ask(*measures: Any, **changes: Any) -> tuple[list[Estimate], list[Unavailable]]:
     specs = [MetricSpec(name=f"m{i}", measure=m, direction="higher") for i, m in enumerate(measures)]
-    return measure(specs, evaluation(**changes), reconstructs=True)
+    return measure(plugins(specs), evaluation(**changes), reconstructs=True)
+
+
+def plugins(specs: Iterable[MetricSpec]) -> list[ChosenMetric]:
+    return [ChosenMetric(spec) for spec in specs]
+
+
+def built_in(specs: Iterable[MetricSpec]) -> list[ChosenMetric]:
+    return [ChosenMetric(spec, own=True) for spec in specs]
 
 
 # Features
@@ -296,7 +310,7 @@ def test_features_that_are_not_finite_make_the_distance_unavailable() -> None:
     metric = MetricSpec(
         name="fd", measure=functools.partial(frechet_distance.measure, extractor="net"), direction="lower"
     )
-    _, (reason,) = measure([metric], evaluation(Broken(), samples=Images(pixels)), reconstructs=False)
+    _, (reason,) = measure(built_in([metric]), evaluation(Broken(), samples=Images(pixels)), reconstructs=False)
     assert "30 images have features that are not finite" in reason.reason
 
 
@@ -324,10 +338,15 @@ def test_a_failing_metric_does_not_affect_the_others() -> None:
     def unavailable(given: Evaluation) -> Estimate:
         raise ExtractorUnavailable("put the weights there")
 
-    estimates, reasons = ask(value(1.0), broken, unavailable, value(2.0))
+    estimates, reasons = ask(value(1.0), broken, unavailable, value(2.0, metric="m3"))
     assert [e.value for e in estimates] == [1.0, 2.0]
+    line = broken.__code__.co_firstlineno + 1
     assert reasons == [
-        Unavailable("m1", "ZeroDivisionError: by nought"),
+        Unavailable(
+            "m1",
+            f"measure of 'm1' raised ZeroDivisionError: by nought (test_evaluation.py, line {line})",
+            failed=True,
+        ),
         Unavailable("m2", "put the weights there"),
     ]
 
@@ -357,9 +376,136 @@ def test_a_broken_contract_names_the_fault(wrong: Any, named: str) -> None:
     assert named in reason.reason
 
 
-def test_estimates_keep_the_names_given_by_the_metric() -> None:
-    estimates, _ = ask(value(1.0, metric="fd-inception-12345678"))
-    assert estimates[0].metric == "fd-inception-12345678"
+# Names
+
+
+@pytest.mark.parametrize("result", [value(1.0, metric="fd-net"), lambda given: Unavailable("fid", "not here")])
+def test_a_metric_cannot_use_the_name_of_another(result: Any) -> None:
+    estimates, (reason,) = ask(result)
+    assert (estimates, reason.metric, reason.failed) == ([], "m0", True)
+    assert re.search(r"named '(fd-net|fid)'; expected 'm0'.*test_evaluation.py, line \d+\)", reason.reason)
+
+
+def each(*names: str, **declared: Any) -> tuple[list[str], list[Unavailable]]:
+    """Return the names of the estimates of a metric 'pair' that returns these, next to others, and what was refused."""
+    spec = MetricSpec(
+        name="pair",
+        measure=lambda given: [Estimate(name, 1.0, None, 1, "lower") for name in names],
+        direction="each",
+        estimates=declared,
+    )
+    net = ExtractorSpec(name="net", load="nowhere:load")
+    known = [spec, *genbench_metrics(), *feature_metrics(measurements_of_features(), [net])]
+    estimates, refused = measure(plugins([spec]), evaluation(), reconstructs=False, known=known)
+    return [one.metric for one in estimates], refused
+
+
+def test_several_estimates_have_declared_names_or_names_of_no_other_metric() -> None:
+    assert each("pair", "pair-a", "hausdorff") == (["pair", "pair-a", "hausdorff"], [])  # as plugins of 1.0 may
+    assert each("cov", "cov-k5", cov="lower") == (["cov", "cov-k5"], [])
+    for taken in (
+        "psnr",
+        "fd-net",
+        "precision-k5-n16-net",
+        "fid",
+        "fid-mine",
+        "kid5k",
+        "is",
+        "FID",
+        "PSNR ",
+        "fid (x)",
+    ):
+        names, (refused,) = each("pair", taken)
+        assert (names, refused.metric, refused.failed) == (["pair"], "pair", True)
+        assert f"named '{taken}'" in refused.reason
+    names, (refused,) = each("cov", "covered", cov="lower")
+    assert names == ["cov"]
+    assert "named 'covered'; expected 'cov'" in refused.reason
+    names, (refused,) = each("cov", cov="higher")
+    assert (names, refused.metric) == ([], "cov")
+    assert "'lower' is better, the spec 'higher'" in refused.reason
+
+
+def test_an_estimate_of_a_metric_with_an_extractor_is_named_after_the_loaded_weights() -> None:
+    class Other(Convolution):
+        name = "fd-net-0badcafe"
+
+    def ask_with(network: Extractor, measure_one: Any, **fields: Any) -> tuple[list[str], list[str]]:
+        spec = MetricSpec(name="vendi", measure=measure_one, per_extractor=True, **fields)
+        metrics = plugins(feature_metrics([spec], [ExtractorSpec(name="net", load="nowhere:load")]))
+        estimates, refused = measure(metrics, evaluation(network), reconstructs=False)
+        return [one.metric for one in estimates], [one.reason for one in refused]
+
+    def named(name: str) -> Any:
+        return lambda given, extractor: Estimate(
+            name, float(given.features(extractor, "samples").sum()), None, 1, "higher"
+        )
+
+    for name in ("vendi", "vendi-net", "vendi-net-0badcafe"):
+        assert ask_with(Other(), named(name), direction="higher") == (["vendi-net-0badcafe"], [])
+    found, (reason,) = ask_with(Convolution(), named("kd-net"), direction="higher")
+    assert found == []
+    assert "named 'kd-net'; expected 'vendi'" in reason
+    both = [named("vendi-low"), named("vendi-high")]
+    found, _ = ask_with(
+        Other(),
+        lambda given, extractor: [one(given, extractor) for one in both],
+        direction="each",
+        estimates={"vendi-low": "higher", "vendi-high": "higher"},
+    )
+    assert found == ["vendi-low-net-0badcafe", "vendi-high-net-0badcafe"]
+
+
+@pytest.mark.parametrize("name", ["fid", "fd-other", "kid-net", None])
+def test_an_extractor_cannot_take_the_name_of_another(name: Any) -> None:
+    network = Convolution()
+    network.name = name
+    specs = [ExtractorSpec(name="net", load=lambda device: network), ExtractorSpec(name="other", load="nowhere:load")]
+    given = evaluation(extractors={spec.name: spec for spec in specs})
+    metrics = built_in(feature_metrics(measurements_of_features(), specs[:1]))
+    found, missing = measure(metrics, given, reconstructs=False)
+    assert found == []
+    assert all("expected 'fd-net', or" in one.reason and one.failed for one in missing)
+
+
+def test_a_loaded_extractor_that_is_named_otherwise_gets_the_name_of_its_spec() -> None:
+    network = Convolution()
+    network.name = "my features"
+    specs = feature_metrics(measurements_of_features(), [ExtractorSpec(name="net", load="nowhere:load")])
+    metrics = built_in(spec for spec in specs if spec.base in ("fd", "kd"))
+    found, _ = measure(metrics, evaluation(network), reconstructs=False)
+    assert [one.metric for one in found] == ["fd-net", "kd-net"]
+
+
+def test_two_metrics_that_yield_one_name_do_not_replace_each_other() -> None:
+    spec = MetricSpec(name="pair", measure=value(2.0, metric="m0"), direction="each")
+    first = MetricSpec(name="m0", measure=value(1.0), direction="higher")
+    for metrics in ([spec, first], [first, spec]):
+        own = [ChosenMetric(one, own=one is first) for one in metrics]
+        (found,), (refused,) = measure(own, evaluation(), reconstructs=False)
+        assert (found.value, refused.metric, refused.failed) == (1.0, "pair", True)
+
+
+# Options
+
+
+def test_options_reach_the_metric_and_become_part_of_its_protocol() -> None:
+    @dataclass(frozen=True)
+    class Options:
+        order: float = option(1.0, "order of the entropy")
+        bins: list[int] = option([1, 2], "bins")  # noqa: RUF009
+
+    spec = MetricSpec(
+        name="m0", options=Options, direction="higher",
+        measure=lambda given, options: Estimate("m0", options.order, None, 1, "higher", {"kernel": "cosine"}),
+    )  # fmt: skip
+    chosen = ChosenMetric(spec, {"order": 2.0, "bins": [3]}, "vendi 1.2")
+    (found,), _ = measure([chosen], evaluation(), reconstructs=False)
+    assert found.value == 2.0
+    assert found.protocol == {"kernel": "cosine", "order": 2.0, "bins": "[3]", "plugin": "vendi 1.2"}
+
+
+# Built-in metrics
 
 
 def test_built_in_metrics_and_a_distance_together() -> None:
@@ -369,7 +515,7 @@ def test_built_in_metrics_and_a_distance_together() -> None:
         direction="lower",
     )
     taken = [spec for spec in genbench_metrics() if spec.default and not (spec.needs_modes or spec.needs_factors)]
-    specs = [*taken, distance]
+    specs = built_in([*taken, distance])
     images = torch.rand(20, 1, 12, 12)
     given = evaluation(reconstructions=(images, images.flip(0)))
     estimates, unavailable = measure(specs, given, reconstructs=True)
@@ -385,8 +531,10 @@ def test_reasons_of_built_in_metrics_contain_no_name_of_an_exception(kind: str) 
     """Training images without any spread have no scale to whiten by."""
     black = Images(torch.zeros(60, 1, 8, 8, dtype=torch.uint8))
     network = ExtractorSpec(name="net", load=lambda device: Whitening())
-    specs = [spec for spec in feature_metrics(network) if spec.name.startswith(kind)]
-    found, missing = measure(specs, evaluation(Whitening(), train=black, samples=black, test=black), reconstructs=False)
+    specs = [spec for spec in feature_metrics(measurements_of_features(), [network]) if spec.base == kind]
+    found, missing = measure(
+        built_in(specs), evaluation(Whitening(), train=black, samples=black, test=black), reconstructs=False
+    )
     assert (found, len(specs)) == ([], 1)
     assert all(re.search(r"same features|the same", one.reason) for one in missing)
     assert not any(re.search(r"\w*(Error|Exception)\b", one.reason) for one in missing)
@@ -396,13 +544,11 @@ def test_reasons_of_built_in_metrics_contain_no_name_of_an_exception(kind: str) 
 def test_errors_inside_built_in_metrics_are_told_without_their_type(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr("genbench.metrics.kernel_distance.measure", fail)
+    monkeypatch.setattr("genbench.metrics.kernel_distance.measure", Mock(side_effect=error))
     network = ExtractorSpec(name="net", load=lambda device: Convolution())
-    (spec,) = (spec for spec in feature_metrics(network) if spec.name.startswith("kd"))
-    _, (missing,) = measure([spec], evaluation(), reconstructs=False)
+    (spec,) = (spec for spec in feature_metrics(measurements_of_features(), [network]) if spec.base == "kd")
+    _, (missing,) = measure(built_in([spec]), evaluation(), reconstructs=False)
+    assert missing.failed is not isinstance(error, ValueError)
     assert "too few" in missing.reason or "not enough memory" in missing.reason
     assert type(error).__name__ not in missing.reason
 
@@ -411,7 +557,7 @@ def test_errors_inside_built_in_metrics_are_told_without_their_type(
 
 
 def estimate(**changes: Any) -> Any:
-    fields: dict[str, Any] = {"metric": "m", "value": 1.0, "standard_error": None, "n": 1, "direction": "higher"}
+    fields: dict[str, Any] = {"metric": "m0", "value": 1.0, "standard_error": None, "n": 1, "direction": "higher"}
     return lambda evaluation: Estimate(**fields | changes)
 
 
@@ -429,13 +575,14 @@ def estimate(**changes: Any) -> Any:
         (estimate(n=10**400), "number of images is an integer of 1329 bits"),
         (estimate(n="many"), "number of images is many"),
         (estimate(standard_error="small"), "an error, bias or null is a str"),
-        (estimate(metric="m" * 300), "its name is not a text of 1 to 200 characters"),
-        (estimate(metric=None), "its name is not a text"),
+        (estimate(metric="m" * 300), "the name of its result is not a text of 1 to 200 characters"),
+        (estimate(metric=None), "the name of its result is not a text"),
         (estimate(direction="up"), "'up' is better"),
+        (estimate(remark=3), "its remark is a int, not a text"),
     ],
 )
 def test_what_cannot_be_stored_costs_only_its_metric(wrong: Any, named: str) -> None:
-    estimates, (reason,) = ask(wrong, value(2.0))
+    estimates, (reason,) = ask(wrong, value(2.0, metric="m1"))
     assert [e.value for e in estimates] == [2.0]
     assert named in reason.reason
 
@@ -445,7 +592,9 @@ class Unspeakable(Exception):
         raise RuntimeError("no text")
 
 
-@pytest.mark.parametrize("error", [OSError("no file \udcff"), ExtractorUnavailable("get \udcff"), Unspeakable()])
+@pytest.mark.parametrize(
+    "error", [OSError("no file \udcff"), ExtractorUnavailable("get \udcff"), Unspeakable(), SystemExit(3)]
+)
 def test_any_text_of_an_exception_can_be_stored(error: Exception) -> None:
     def broken(given: Evaluation) -> Estimate:
         raise error
@@ -455,11 +604,9 @@ def test_any_text_of_an_exception_can_be_stored(error: Exception) -> None:
 
 
 def test_text_that_is_not_unicode_is_escaped() -> None:
-    estimates, (reason,) = ask(
-        estimate(protocol={"file \udcff": "a\udcfe"}), lambda _: Unavailable("m\udcff", "\udcff")
-    )
+    estimates, (reason,) = ask(estimate(protocol={"file \udcff": "a\udcfe"}), lambda _: Unavailable("m1", "\udcff"))
     assert estimates[0].protocol == {"file \\udcff": "a\\udcfe"}
-    assert reason == Unavailable("m\\udcff", "\\udcff")
+    assert reason == Unavailable("m1", "\\udcff")
 
 
 def test_numbers_of_numpy_become_plain_ones() -> None:

@@ -14,11 +14,15 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
-from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.builtin.feature_metrics import genbench_metrics
+from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.feature_sets import random_subset
 from genbench.metrics.manifolds import expected_coverage
+from genbench.metrics.measuring import measure
 from genbench.metrics.memorisation import closest_pairs
-from genbench.plugins.feature_metrics import FEATURE_METRICS, feature_metrics, with_prefix
+from genbench.plugins.catalogue import discover, require_own_names
+from genbench.plugins.chosen_metrics import ChosenMetric
+from genbench.plugins.metric_names import FeatureMetric, feature_metrics, with_extractor
 
 MEASURED = ("kd", "prdc", "memorisation")  # without classes
 
@@ -63,10 +67,14 @@ def evaluation(network: Any = None, samples: Tensor | None = None, **sets: Tenso
     )
 
 
+def with_every_metric(extractor: ExtractorSpec) -> list[FeatureMetric]:
+    return feature_metrics(genbench_metrics(), [extractor])
+
+
 def ask(given: CellEvaluation, *prefixes: str) -> tuple[dict[str, Estimate], dict[str, Unavailable]]:
     extractor = ExtractorSpec(name="pixels", load="nowhere:load", classifies=True)
-    wanted = {metric.name(extractor) for metric in FEATURE_METRICS if metric.prefix in prefixes}
-    found, missing = measure([m for m in feature_metrics(extractor) if m.name in wanted], given, reconstructs=False)
+    wanted = [ChosenMetric(one, own=True) for one in with_every_metric(extractor) if one.base in prefixes]
+    found, missing = measure(wanted, given, reconstructs=False)
     return {e.metric: e for e in found}, {u.metric: u for u in missing}
 
 
@@ -75,13 +83,22 @@ def ask(given: CellEvaluation, *prefixes: str) -> tuple[dict[str, Estimate], dic
 
 def test_only_the_inception_weights_of_2015_earn_kid_and_is() -> None:
     named = {
-        metric.prefix: (metric.named("inception", "fid"), metric.named("inception", "fd-inception-12345678"))
-        for metric in FEATURE_METRICS
+        spec.name: tuple(
+            with_extractor(spec.name, "inception", distance) for distance in ("fid", "fd-inception-12345678")
+        )
+        for spec in genbench_metrics()
     }
+    assert named["fd"] == ("fid", "fd-inception-12345678")
     assert named["kd"] == ("kid", "kd-inception-12345678")
     assert named["class-score"] == ("is", "class-score-inception-12345678")
     assert named["prdc"] == ("prdc-inception", "prdc-inception-12345678")
     assert named["memorisation"] == ("memorisation-inception", "memorisation-inception-12345678")
+
+
+def test_no_estimate_of_a_built_in_metric_can_have_the_name_of_another() -> None:
+    known = [*discover().metrics.values()]
+    for number, entry in enumerate(known):
+        require_own_names([entry], known[:number])
 
 
 def test_the_loaded_weights_and_not_the_plan_determine_the_name() -> None:
@@ -95,10 +112,9 @@ def test_the_loaded_weights_and_not_the_plan_determine_the_name() -> None:
 
 def test_class_metrics_apply_to_classifiers_only_and_none_is_measured_unnamed() -> None:
     plain, classifier = (ExtractorSpec(name="net", load="nowhere:load", classifies=c) for c in (False, True))
-    names = {spec.name for spec in feature_metrics(classifier)}
-    assert names - {spec.name for spec in feature_metrics(plain)} == {"class-score-net", "class-balance-net"}
-    assert [spec.name for spec in feature_metrics(classifier) if spec.default] == ["fd-net"]
-    assert with_prefix("class-score", [plain, classifier]) == ["class-score-net"]
+    names = {spec.name for spec in with_every_metric(classifier)}
+    assert names - {spec.name for spec in with_every_metric(plain)} == {"class-score-net", "class-balance-net"}
+    assert [spec.name for spec in with_every_metric(classifier) if spec.default] == ["fd-net"]
 
 
 # Numbers

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
-from genbench.api.training import Likelihood, LikelihoodBound
+from genbench.api.training import Likelihood, LikelihoodBound, LogLikelihood
+from genbench.errors import SpecError
 from genbench.metrics import active_units, likelihood
 from genbench.metrics.evaluation import CellEvaluation
 
@@ -76,7 +77,7 @@ def test_a_uniform_model_takes_eight_bits() -> None:
     uniform = torch.full((5, 50), -PIXELS[0].numel() * math.log(256), dtype=torch.float64)
     found = measured(likelihood.measure_bits_per_dim, bound(uniform))
     assert found.value == pytest.approx(8.0, abs=1e-12)
-    assert (found.direction, found.protocol["bound"]) == ("lower", "ELBO")
+    assert found.direction == "lower"
 
 
 @pytest.mark.parametrize(
@@ -102,13 +103,66 @@ MEASURES = {
 }
 
 
+RANDOM = torch.randn(64, 50, generator=torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_each_estimate_states_its_likelihood_and_number_of_images(name: str) -> None:
     measure, direction = MEASURES[name]
-    found = measured(measure, bound(torch.randn(64, 50, generator=torch.Generator().manual_seed(0))))
+    found = measured(measure, bound(RANDOM - 100))
     assert (found.metric, found.direction, found.n) == (name, direction, 50)
-    assert found.protocol["likelihood"] == "logistic (discrete)"
-    assert found.protocol["draws"] == 64
+    stated = "logistic (discrete)" if name in ("rate", "distortion") else "256 levels"
+    assert found.protocol["likelihood"] == stated
+
+
+def computed(likelihood: Likelihood, exact: bool = True) -> CellEvaluation:
+    return evaluation(None).with_samples(
+        Images(PIXELS), likelihoods=lambda draws, count: LogLikelihood(RANDOM - 100, likelihood, exact)
+    )
+
+
+FORMS = [
+    evaluation(bound(RANDOM - 100)),
+    evaluation(bound(RANDOM - 100), Likelihood("mixture", "discrete")),
+    computed(Likelihood("pixels", "discrete")),
+    computed(Likelihood("flow", "dequantised"), exact=False),
+]
+
+
+@pytest.mark.parametrize("name", ["elbo", "iwae-k64", "bits-per-dim"])
+def test_likelihoods_of_256_levels_compare_whatever_their_form_and_say_what_they_are(name: str) -> None:
+    """The table compares protocols; the remark of each value is its footnote."""
+    found = [MEASURES[name][0](form) for form in FORMS]
+    assert all(isinstance(value, Estimate) for value in found)
+    assert all(value.protocol == found[0].protocol for value in found)
+    assert [value.remark.partition(" ")[0] for value in found] == ["a", "a", "exact:", "the"]
+    assert "(mixture)" in found[1].remark
+    other = MEASURES[name][0](evaluation(bound(RANDOM - 100), Likelihood("gaussian", "density")))
+    assert isinstance(other, Unavailable) or other.protocol != found[0].protocol
+
+
+@pytest.mark.parametrize("name", ["rate", "distortion"])
+def test_parts_of_different_forms_do_not_compare_and_a_model_without_latents_has_none(name: str) -> None:
+    logistic, mixture, exact, _ = (MEASURES[name][0](form) for form in FORMS)
+    assert logistic.protocol != mixture.protocol
+    assert isinstance(exact, Unavailable)
+    assert "without a posterior over latents" in exact.reason
+    assert "without a posterior over latents" in active_units.measure(FORMS[2]).reason
+
+
+@pytest.mark.parametrize("name", ["elbo", "iwae-k64", "bits-per-dim"])
+def test_a_probability_above_one_is_no_value(name: str) -> None:
+    found = MEASURES[name][0](evaluation(bound(RANDOM + 100)))
+    assert isinstance(found, Unavailable)
+    assert "above 1: its mean log P is 99.99" in found.reason
+
+
+@pytest.mark.parametrize(("kind", "meant"), [("discret", "discrete"), ("Density", "density"), ("bits", "")])
+def test_an_unknown_kind_is_an_error_at_once(kind: Any, meant: str) -> None:
+    with pytest.raises(SpecError, match=rf"'mine' has the unknown kind '{kind}'") as error:
+        Likelihood("mine", kind)
+    assert meant in error.value.cause
+    assert "dequantised" in error.value.cure
 
 
 def test_the_error_is_that_of_a_mean_over_images() -> None:

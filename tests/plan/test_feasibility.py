@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import genbench
+from genbench.api.discriminators import unfit_output
 from genbench.api.recipe import Recipe
 from genbench.errors import SpecError, UsageError
 from genbench.plan.planner import Plan, make_plan
@@ -41,6 +42,49 @@ def test_a_restriction_may_depend_on_an_option(catalogue: Catalogue) -> None:
     given = {"losses": "non-saturating,weighted", "augment_discriminator": "ada"}
     assert reasons(plan(catalogue, **given))["weighted"] == ""
     assert "no decision boundary" in reasons(plan(catalogue, "weighted.game=relativistic", **given))["weighted"]
+
+
+def test_losses_and_discriminators_that_do_not_fit_are_skipped_and_the_others_are_planned(catalogue: Catalogue) -> None:
+    made = plan(catalogue, models="gan,acgan,began", losses="hinge,lecam,began,ebgan")
+    found = {(cell.identity.model.name, cell.identity.loss.name): cell.reason for cell in made.cells}
+    possible = {(m, loss) for m in ("gan", "acgan") for loss in ("hinge", "lecam")} | {
+        ("began", "began"),
+        ("began", "ebgan"),
+    }
+    assert {pair for pair, reason in found.items() if not reason} == possible
+    assert (
+        found["acgan", "ebgan"]
+        == "loss 'ebgan' takes reconstructions, the discriminator of 'acgan' returns class-logits"
+    )
+    assert found["began", "lecam"] == (
+        "loss 'lecam' takes logits or class-logits or features, the discriminator of 'began' returns reconstructions"
+    )
+
+
+@pytest.mark.parametrize(
+    ("returned", "taken", "fits"),
+    [
+        ("", (), True),
+        ("", ("class-logits",), True),  # a pair of version 1.0 has class logits
+        ("", ("features",), False),
+        ("features", (), True),  # of which the loss gets the logits
+        ("scales", (), True),
+        ("scales", ("logits",), False),
+        ("reconstructions", (), False),
+        ("reconstructions", ("logits", "reconstructions"), True),
+        ("logits", ("features",), False),
+    ],
+)
+def test_declared_and_undeclared_kinds_of_outputs(returned: str, taken: tuple[str, ...], fits: bool) -> None:
+    assert unfit_output(returned, taken) != fits
+
+
+def test_unknown_kinds_of_outputs_are_refused() -> None:
+    common = {"family": "adversarial", "name": "mine"}
+    with pytest.raises(SpecError, match=r"discriminator_output must be one of 'logits', .* not 'logit'"):
+        genbench.ModelSpec(build=len, default_loss="x", discriminator_output="logit", **common)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"the unknown kind \['maps'\]; the kinds are logits, class-logits"):
+        genbench.LossSpec(create=len, discriminator_outputs=("logits", "maps"), **common)  # type: ignore[arg-type]
 
 
 def test_only_the_eager_engine_runs_in_several_processes(catalogue: Catalogue) -> None:

@@ -67,6 +67,7 @@ CHANGES: dict[str, object] = {
     "seed": 1,
     "metrics": ("diversity", "fd-fashion-cnn"),
     "metric_origins": {"mine": PluginOrigin(plugin="acme", distribution="acme", version="1")},
+    "metric_options": {"mine": {"order": 2.0}},
     "init_hash": "0" * 64,
     "genbench": "0.1.1",
 }  # fmt: skip

@@ -344,6 +344,28 @@ def test_a_misspelt_family_gets_a_suggestion() -> None:
     assert reason.endswith("which no plugin registers. Did you mean 'adversarial'?")
 
 
+@pytest.mark.parametrize(
+    ("registers", "text", "what"),
+    [
+        ({"models": ["gan"]}, "", "the model 'gan'"),  # which resolves to the built-in model
+        ({"losses": ["non-saturating"]}, "", "the loss 'non-saturating'"),
+        ({"metrics": ["diversity"]}, "", "the metric 'diversity'"),
+        ({}, "ModelSpec(name='gan', ", "'gan'"),  # it failed before it registered anything
+    ],
+)
+def test_a_quarantined_plugin_file_of_which_something_was_asked_is_an_error(
+    registers: dict[str, list[str]], text: str, what: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    among = catalogue()
+    among.plugins.append(Plugin("mine", "file", str(path), "mine.py", "0a1b", registers, reason="it is broken"))
+    with pytest.raises(UsageError, match=f"was given for {what}, but it cannot be used: .* quarantined: it is broken"):
+        plan(models="gan", metrics="diversity", among=among)
+    (warning,) = plan(models="vae", losses="elbo", metrics="psnr", among=among).warnings
+    assert "nothing is used of the plugin mine" in warning
+
+
 def test_a_quarantined_plugin_file_is_a_warning() -> None:
     among = catalogue()
     among.plugins.append(Plugin("mine", "file", "/home/mine.py", "mine.py", "0a1b", reason="SyntaxError: '('"))

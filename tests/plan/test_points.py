@@ -14,6 +14,7 @@ from genbench.plugins.loader import (
     builtin_plugins,
     load_plugin,
 )
+from genbench.plugins.worker_catalogue import load_builtin_plugins
 
 MODES = {"modes", "mode-kl", "mode-quality"}
 DATASETS = [
@@ -50,7 +51,8 @@ def test_metrics_of_image_features_are_not_measured_on_points_even_if_named() ->
 
 def test_every_distance_of_an_extractor_needs_images_also_from_a_plugin() -> None:
     plugin = Plugin("acme", "entry-point", "acme", "acme", "1.0")
-    added = combine([LoadedPlugin(plugin, {"extractors": [genbench.ExtractorSpec(name="net", load=len)]})])
+    loaded = LoadedPlugin(plugin, {"extractors": [genbench.ExtractorSpec(name="net", load=len)]})
+    added = combine([*load_builtin_plugins(), loaded])
     assert added.metrics["fd-net"].spec.needs_pictures
     assert not added.metrics["fd-net"].spec.needs_modes
 

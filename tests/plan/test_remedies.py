@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import genbench
 from genbench.api.recipe import resolve_recipe
-from genbench.errors import UsageError
+from genbench.errors import SpecError, UsageError
 from genbench.plan.planner import Plan, make_plan
-from genbench.plan.remedies import settings_without_effect
+from genbench.plan.remedies import settings_without_effect, unused_by_family
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 
@@ -76,8 +77,38 @@ def test_betas_do_not_matter_for_an_optimiser_without_them(catalogue: Catalogue)
     ],
 )
 def test_settings_without_effect_are_named(given: dict[str, object], networks: list[str], said: list[str]) -> None:
-    notes = settings_without_effect(resolve_recipe(given), networks)
-    assert [note.partition(" does nothing: ")[0] for note in notes] == said
+    recipe = resolve_recipe(given)
+    phases = [genbench.Phase(name, (name,), len) for name in networks]  # type: ignore[arg-type]
+    unused = unused_by_family(recipe, genbench.FamilySpec(name="x", create=len), networks, phases)
+    assert [note.partition(" does nothing: ")[0] for note in settings_without_effect(recipe, unused)] == said
+
+
+PLAYERS = ("discriminator", "generator")
+
+
+@pytest.mark.parametrize(
+    ("uses", "repeats", "unused"),
+    [
+        (("discriminator_steps",), 5, {"augment_discriminator"}),
+        ((), 5, {"discriminator_steps", "augment_discriminator"}),
+        (None, 5, set()),  # undeclared, but a phase runs five times
+        (None, 1, {"discriminator_steps"}),
+    ],
+)
+def test_what_a_family_uses_is_declared_or_seen_in_its_phases(
+    uses: tuple[str, ...] | None, repeats: int, unused: set[str]
+) -> None:
+    family = genbench.FamilySpec(name="x", create=len, uses=uses)
+    phases = [genbench.Phase(name, (name,), len, repeats=repeats) for name in PLAYERS]  # type: ignore[arg-type]
+    found = unused_by_family(resolve_recipe({"discriminator_steps": 5}), family, PLAYERS, phases)
+    assert found.keys() == unused
+    renamed = [genbench.Phase("critic", ("discriminator",), len)]  # type: ignore[arg-type]
+    assert "discriminator_learning_rate" in unused_by_family(resolve_recipe(), family, PLAYERS, renamed)
+
+
+def test_a_family_can_only_use_fields_that_not_all_use() -> None:
+    with pytest.raises(SpecError, match=r"uses names 'discriminator_step'.* Did you mean 'discriminator_steps'"):
+        genbench.FamilySpec(name="x", create=len, uses=("discriminator_step",))
 
 
 def test_a_metric_that_this_family_lacks_skips_the_cell_with_the_reason(catalogue: Catalogue) -> None:

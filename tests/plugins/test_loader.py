@@ -137,7 +137,31 @@ BROKEN: dict[str, tuple[str, str]] = {
     "bad-metric-name": (
         "import genbench\n@genbench.hookimpl\ndef genbench_metrics():\n"
         "    yield genbench.MetricSpec(name='fd', measure=len, direction='lower')",
-        "a metric cannot be named 'fd'",
+        "it registers the metric 'fd', which feature_metrics (genbench ",
+    ),
+    **{
+        name: (
+            "import genbench\n@genbench.hookimpl\ndef genbench_metrics():\n"
+            f"    yield genbench.MetricSpec(name='{metric}', measure=len, {fields})",
+            reason,
+        )
+        for name, metric, fields, reason in (
+            ("bad-likelihood", "likelihood", "direction='lower'", "a metric cannot be named 'likelihood'"),
+            ("bad-fid", "fid-50k", "direction='lower'", "fid, kid and is are reserved for the Inception weights"),
+            ("bad-kid", "k", "direction='each', estimates={'kid': 'lower'}", "'k' has the name 'kid'"),
+            ("bad-estimate", "k", "direction='each', estimates={'psnr': 'higher'}", "the metric 'psnr' of metrics ("),
+            ("bad-prefix", "k", "direction='each', estimates={'density': 'higher'}", "the name 'density-fashion-cnn'"),
+            ("bad-full", "recall-k5-n9-fashion-cnn", "direction='lower'", "of the metric 'prdc-fashion-cnn' of ext"),
+            ("bad-way", "k", "direction='each', estimates={'a': 'up'}", "estimates must map names to 'lower' or"),
+            ("bad-single", "k", "direction='lower', estimates={'a': 'lower'}", "are for the direction 'each'"),
+            ("bad-unnamed", "k", "direction='each', per_extractor=True", "estimates must be declared"),
+            ("bad-classes", "k", "direction='lower', needs_classes=True", "needs_classes concerns extractors"),
+        )
+    },
+    "bad-extractor": (
+        "import genbench\n@genbench.hookimpl\ndef genbench_extractors():\n"
+        "    yield genbench.ExtractorSpec(name='mine', load=len, metric='fid-mine')",
+        "'mine' has the name 'fid-mine': fid, kid and is are reserved",
     ),
 }
 

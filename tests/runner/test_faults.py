@@ -141,7 +141,9 @@ def test_faults_of_losses_datasets_and_metrics(tmp_path: Path) -> None:
     sound = by_loss["elbo"]
     assert sound.status == "ok"
     assert [e.metric for e in sound.estimates] == ["diversity"]
-    assert [(u.metric, u.reason) for u in sound.unavailable] == [("broken-metric", "RuntimeError: metric is broken")]
+    (broken,) = sound.unavailable
+    assert (broken.metric, broken.failed) == ("broken-metric", True)
+    assert "measure of 'broken-metric' raised RuntimeError: metric is broken (faults.py, line " in broken.reason
 
     data = run(
         *WITH_FAULTS, "--models", "sound", "--datasets", "broken-data,misshapen-data,slow-data", out=tmp_path / "data"

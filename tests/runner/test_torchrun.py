@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import WITH_FAULTS, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
-from open_sockets import Listener, attack, listeners, tree
+from open_sockets import attack
 from safetensors.torch import load_file
 
+from genbench.process.sockets import Listener, listeners, process_tree
 from genbench.results.store import RunDirectory
 
 STEPS = 150
@@ -145,7 +146,7 @@ def test_on_one_machine_no_port_is_open_to_others_and_an_attack_runs_no_command(
     going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
     going.mark("training")
     ranks(going)
-    found = listeners(tree(going.process.pid))
+    found = listeners(process_tree(going.process.pid))
     assert [listener for listener in found if not listener.loopback] == []
     mark = tmp_path / "ran"
     for listener in found:  # those of gloo
@@ -164,8 +165,8 @@ def test_between_machines_only_the_endpoint_is_open_and_an_attack_runs_no_comman
     where = ("--nnodes", "2", "--rdzv-endpoint", f"127.0.0.1:{endpoint.port}")
     together = (*WITH_FAULTS, *where, "--models", "sound")
     first = start(*together, out=tmp_path / "one")
-    wait_until(lambda: endpoint in listeners(tree(first.process.pid)), first.process)
-    assert listeners(tree(first.process.pid)) == {endpoint}
+    wait_until(lambda: endpoint in listeners(process_tree(first.process.pid)), first.process)
+    assert listeners(process_tree(first.process.pid)) == {endpoint}
     (cell,) = (cell.id for cell in RunDirectory(tmp_path / "one").record.cells)
     mark = tmp_path / "ran"
     keys = [key + end for end in ("", f"-{cell}") for key in ("torch.rendezvous.genbench", "genbench")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from warm import run
 from genbench.api.training import LikelihoodBound
 from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData
+from genbench.metrics.likelihood import bits_per_dim, elbo
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
@@ -104,6 +106,18 @@ def test_a_subset_is_a_fixed_random_choice_from_all(catalogue: Catalogue) -> Non
     torch.testing.assert_close(few.rate, bound(built, data, 1).rate[rows], rtol=1e-5, atol=0)
 
 
+def test_a_vae_needs_at_least_the_eight_bits_of_uniform_noise(catalogue: Catalogue) -> None:
+    """A bound on the likelihood is a bound: no model encodes noise below its entropy, however well it is trained."""
+    data, fresh = noise(400, 1, 28, 28), noise(40, 1, 28, 28)
+    fresh = dataclasses.replace(fresh, test_pixels=255 - data.test_pixels[:40])  # as uniform, and never trained on
+    built = cell(catalogue, data, "vae", "vae.hidden=16", "elbo.likelihood=logistic", learning_rate=0.01)
+    for _ in range(150):
+        built.engine.step()
+    found = bits_per_dim(elbo(bound(built, fresh, 8)), 784)
+    error = float(found.std()) / math.sqrt(len(found))
+    assert 8 - 4 * error < float(found.mean()) < 8.6
+
+
 def test_averaged_weights_use_their_own_scale(catalogue: Catalogue) -> None:
     data = noise(16, 1, 28, 28)
     settings = ("vae.hidden=16", "elbo.likelihood=gaussian-learned")
@@ -137,10 +151,32 @@ def test_adversarial_and_deterministic_models_have_no_bound(catalogue: Catalogue
     )
 
 
-def test_a_family_that_returns_other_shapes_is_named(catalogue: Catalogue) -> None:
-    wrong = LikelihoodBound(torch.zeros(3, 5), torch.zeros(5), torch.zeros(4), torch.zeros(5, 2))
-    with pytest.raises(ValueError, match="3 latents for each of 5 images"):
-        likelihood._checked(wrong, 3, 5)
+class Wrong:
+    """A family whose bound has a rate of the wrong shape."""
+
+    def bound(self, images: torch.Tensor, draws: int, rng: torch.Generator, labels: None = None) -> LikelihoodBound:
+        return LikelihoodBound(torch.zeros(3, 5), torch.zeros(5), torch.zeros(4), torch.zeros(5, 2))
+
+
+def test_a_part_of_another_shape_is_named() -> None:
+    with pytest.raises(
+        ValueError, match=r"`rate` of the bound is torch.float32 \(4,\), not floats \(5,\), for 3 latents"
+    ):
+        likelihood.checked_bound(Wrong(), torch.zeros(5, 1, 2, 2), 3, torch.Generator(), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("factor", "accepted"), [(1.0, True), (4.0, False), (0.0, False)])
+def test_a_bound_whose_parts_do_not_add_up_is_no_bound(factor: float, accepted: bool) -> None:
+    """log w = -distortion + log p(z)/q(z|x), here with the ratio weighted by a β that does not belong there."""
+    rng = torch.Generator().manual_seed(0)
+    rate = 1 + torch.rand(100, generator=rng)
+    ratio = -rate + (2 * rate).sqrt() * torch.randn(64, 100, generator=rng)
+    found = LikelihoodBound(factor * ratio - 500.0, torch.full((100,), 500.0), rate, torch.zeros(100, 2))
+    if accepted:
+        likelihood.require_parts_add_up(found)
+    else:
+        with pytest.raises(ValueError, match=r"elbo \+ rate \+ distortion is -?[\d.]+ ± "):
+            likelihood.require_parts_add_up(found)
 
 
 def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path: Path) -> None:

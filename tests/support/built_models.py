@@ -10,6 +10,7 @@ from torch import nn
 import genbench
 from genbench.api.images import Shape
 from genbench.api.recipe import resolve_recipe
+from genbench.api.shape_rule import example_shapes
 from genbench.api.specs import ModelSpec, resolve
 from genbench.builtin.families import genbench_families
 from genbench.builtin.losses import genbench_losses
@@ -23,7 +24,8 @@ ANY_SHAPE: tuple[Shape, ...] = ((1, 28, 28), (3, 20, 12), (2, 7, 5))  # for mode
 
 
 def shapes(name: str) -> tuple[Shape, ...]:
-    return SPECS[name].image_shapes or ANY_SHAPE
+    declared = SPECS[name].image_shapes
+    return ANY_SHAPE if declared is None else example_shapes(declared)
 
 
 def build(name: str, shape: Shape, classes: int | None = None, **options: Any) -> dict[str, nn.Module]:
@@ -33,7 +35,10 @@ def build(name: str, shape: Shape, classes: int | None = None, **options: Any) -
     classes = (CLASSES if spec.conditional else 0) if classes is None else classes
     return dict(
         resolve(spec.build)(
-            image_shape=shape, latent_dim=spec.latent_dim, num_classes=classes, options=spec.make_options(values)
+            image_shape=shape,
+            latent_dim=spec.default_latent_dim(shape),
+            num_classes=classes,
+            options=spec.make_options(values),
         )
     )
 
@@ -56,7 +61,7 @@ def family(name: str, networks: dict[str, nn.Module], loss: str = "", **recipe: 
         networks=networks,
         loss=resolve(chosen.create)(chosen.make_options(defaults)),
         model=spec,
-        latent_dim=spec.latent_dim,
+        latent_dim=spec.latent_dim or 1,
         num_classes=CLASSES if spec.conditional else 0,
         recipe=resolve_recipe(spec.recipe, {"discriminator_steps": 1, **recipe}).settings,
         device=torch.device("cpu"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from genbench.results.schema import CellResult, RunRecord
+from genbench.results.schema import CellResult, ReferenceResult, RunRecord
 from genbench.results.store import RunDirectory
 
 GENBENCH = (sys.executable, "-m", "genbench")
@@ -42,6 +42,11 @@ class Done:
     def run_cells(self) -> list[CellResult]:
         """The results."""
         return list(RunDirectory(self.run).read_cells().results.values())
+
+    @property
+    def references(self) -> list[ReferenceResult]:
+        """The reference rows."""
+        return list(RunDirectory(self.run).read_references().results.values())
 
     @property
     def cells(self) -> dict[str, CellResult]:

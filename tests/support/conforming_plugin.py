@@ -9,7 +9,7 @@ from torch.nn.functional import leaky_relu, softplus
 
 import genbench
 
-requires_api = "1.0"
+requires_api = "1.1"
 
 KEPT = []
 
@@ -84,6 +84,11 @@ def create_laplace(options):
     return genbench.VariationalLoss(objective, nll=nll, likelihood=genbench.Likelihood("laplace", "density"))
 
 
+@dataclass(frozen=True)
+class Narrow:
+    psi: float = genbench.option(0.5, "factor of the latents", minimum=0)
+
+
 class Duel:
     """Adversarial training, implemented as a family of its own."""
 
@@ -97,6 +102,10 @@ class Duel:
             genbench.Phase("maker", ("generator",), self.make, frozen=("discriminator",)),
         ]
 
+    def seen(self, batch):
+        augment = self.setup.augmentation
+        return self.discriminator(batch.images if augment is None else augment(batch.images, batch.rng))
+
     def criticise(self, batch):
         fake = self.sample(len(batch.images), batch.rng)
         total = self.setup.loss(self.discriminator(batch.images)) + self.setup.loss(-self.discriminator(fake.detach()))
@@ -108,8 +117,124 @@ class Duel:
     def sample(self, count, rng, labels=None):
         return self.generator(torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device))
 
+    def sample_with(self, sampler, count, rng, labels=None):
+        latents = torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device)
+        return self.generator(sampler.options.psi * latents)
+
+    def reconstruct(self, images, labels=None):
+        return images.flip(3)
+
+
+class JointDuel(Duel):
+    """The same game, with both updates from one pass."""
+
+    def phases(self):
+        return [
+            genbench.Phase("critic", ("discriminator",), self.criticise, joint="game"),
+            genbench.Phase("maker", ("generator",), self.make, joint="game"),
+        ]
+
+    def criticise(self, batch):
+        fake = batch.shared["fake"] = self.sample(len(batch.images), batch.rng)
+        batch.shared["logits"] = self.discriminator(fake)
+        real = self.setup.loss(self.discriminator(batch.images))
+        return genbench.Objective(real + self.setup.loss(-batch.shared["logits"]), {})
+
+    def make(self, batch):
+        return genbench.Objective(self.setup.loss(batch.shared["logits"]), {})
+
+
+class Coder:
+    """A variational family of its own: a bound on the probability of levels."""
+
+    likelihood = genbench.Likelihood("rounded", "discrete")
+
+    def __init__(self, setup):
+        self.setup = setup
+        self.encoder, self.decoder = setup.networks["encoder"], setup.networks["decoder"]
+
+    def phases(self):
+        return [genbench.Phase("code", ("encoder", "decoder"), self.objective)]
+
+    def objective(self, batch):
+        bound = self.bound(batch.images, 1, batch.rng)
+        return genbench.Objective((bound.distortion + bound.rate).mean(), {"rate": bound.rate.mean()})
+
+    def bound(self, images, draws, rng, labels=None):
+        mean, log_variance = self.encoder(images).chunk(2, 1)
+        noise = torch.randn((len(images), draws, mean.shape[1]), generator=rng, device=images.device).transpose(0, 1)
+        latents = mean + (log_variance / 2).exp() * noise
+        log_ratio = 0.5 * (noise.square() + log_variance - latents.square()).sum(2)
+        rate = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+        decoded = self.decoder(latents.flatten(0, 1)).sigmoid()
+        distortion = self.nll(images.repeat(draws, 1, 1, 1), decoded).view(draws, -1)
+        return genbench.LikelihoodBound(log_ratio - distortion, distortion.mean(0), rate, mean)
+
+    def nll(self, images, decoded):  # the probability of a level falls with its squared distance from the mean
+        levels = torch.linspace(0, 1, 256, device=images.device)
+        sums = (-20 * (levels - decoded[..., None]).square()).logsumexp(-1)
+        return (20 * (images - decoded).square() + sums).sum((1, 2, 3))
+
+    def sample(self, count, rng, labels=None):
+        latents = torch.randn(count, self.setup.latent_dim, generator=rng, device=self.setup.device)
+        return self.decoder(latents).sigmoid()
+
     def reconstruct(self, images, labels=None):
         raise NotImplementedError
+
+
+class Scaling(nn.Module):
+    """The smallest flow: a scale and a shift for each value."""
+
+    def __init__(self, image_shape):
+        super().__init__()
+        self.log_scale, self.shift = (nn.Parameter(0.1 * torch.randn(image_shape)) for _ in range(2))
+
+    def forward(self, values):
+        return (values - self.shift) * self.log_scale.exp(), self.log_scale.sum()
+
+    def inverse(self, noise):
+        return noise * (-self.log_scale).exp() + self.shift
+
+
+class Meter:
+    """A family that computes the likelihood of dequantised images."""
+
+    likelihood = genbench.Likelihood("scaling", "dequantised")
+
+    def __init__(self, setup):
+        self.setup, self.flow = setup, setup.networks["flow"]
+
+    def phases(self):
+        return [genbench.Phase("flow", ("flow",), self.objective)]
+
+    def objective(self, batch):
+        return genbench.Objective(-self.log_likelihood(batch.images, batch.rng).mean(), {})
+
+    def log_likelihood(self, images, rng, labels=None):
+        noise = torch.rand(images.shape, generator=rng, device=images.device)
+        logits = (0.05 + 0.9 * (255 * images + noise) / 256).logit()
+        slopes = math.log(0.9) - nn.functional.logsigmoid(logits) - nn.functional.logsigmoid(-logits) - math.log(256)
+        found, log_det = self.flow(logits)
+        log_density = -0.5 * found.square() - 0.5 * math.log(2 * math.pi)
+        return (log_density + slopes).sum((1, 2, 3)) + log_det
+
+    def sample(self, count, rng, labels=None):
+        noise = torch.randn((count, *self.setup.image_shape), generator=rng, device=self.setup.device)
+        return ((self.flow.inverse(noise).sigmoid() - 0.05) / 0.9).clamp(0, 1)
+
+    def reconstruct(self, images, labels=None):
+        raise NotImplementedError
+
+
+def build_coder(image_shape, latent_dim, num_classes, options):
+    values = math.prod(image_shape)
+    decoder = nn.Sequential(nn.Linear(latent_dim, values), nn.Unflatten(1, image_shape))
+    return {"encoder": nn.Sequential(nn.Flatten(), nn.Linear(values, 2 * latent_dim)), "decoder": decoder}
+
+
+def build_flow(image_shape, latent_dim, num_classes, options):
+    return {"flow": Scaling(image_shape)}
 
 
 def load(options, cache):
@@ -121,11 +246,28 @@ def load(options, cache):
     )
 
 
+def mode_of(pixels):
+    return (pixels.float().mean((1, 2, 3)) > 127).long()
+
+
 def measure(evaluation):
     value = float(torch.as_tensor(evaluation.samples.pixels).float().mean())
     return genbench.Estimate(
         metric="brightness", value=value, standard_error=None, n=len(evaluation.samples.pixels), direction="higher"
     )
+
+
+@dataclass(frozen=True)
+class SpreadOptions:
+    scale: float = genbench.option(1.0, "factor of all values", minimum=0)
+
+
+def measure_spread(evaluation, extractor, options):
+    features = evaluation.features(extractor, "samples")
+    return [
+        genbench.Estimate(name, options.scale * float(value), None, len(features), "higher")
+        for name, value in (("spread-mean", features.std(0).mean()), ("spread-least", features.std(0).min()))
+    ]
 
 
 class Rows:
@@ -144,8 +286,26 @@ SMALL = {"latent_dim": 4, "image_shapes": ((1, 8, 8), (3, 8, 8)), "options": Opt
 @genbench.hookimpl
 def genbench_families():
     yield genbench.FamilySpec(
-        name="duel", summary="a game", create=Duel, networks=("generator", "discriminator"), averaged=("generator",)
+        name="duel",
+        summary="a game",
+        create=Duel,
+        networks=("generator", "discriminator"),
+        averaged=("generator",),
+        reconstructs=True,
+        uses=(),
+        samplers=(genbench.SamplerSpec(name="narrow", summary="latents near 0", options=Narrow),),
     )
+    yield genbench.FamilySpec(
+        name="joint-duel",
+        summary="a game in one pass",
+        create=JointDuel,
+        networks=("generator", "discriminator"),
+        averaged=("generator",),
+    )
+    yield genbench.FamilySpec(
+        name="coder", summary="codes levels", create=Coder, networks=("encoder", "decoder"), bounds=True
+    )
+    yield genbench.FamilySpec(name="meter", summary="measures levels", create=Meter, networks=("flow",), exact=True)
 
 
 @genbench.hookimpl
@@ -165,6 +325,16 @@ def genbench_models():
     yield genbench.ModelSpec(
         name="dueller", summary="of another family", family="duel", build=build, default_loss="plain", **SMALL
     )
+    yield genbench.ModelSpec(
+        name="joint-dueller", summary="in one pass", family="joint-duel", build=build, default_loss="joint", **SMALL
+    )
+    coding = {**SMALL, "value_range": (0, 1), "options": None}
+    yield genbench.ModelSpec(
+        name="coded", summary="linear", family="coder", build=build_coder, default_loss="own", **coding
+    )
+    yield genbench.ModelSpec(
+        name="metered", summary="affine", family="meter", build=build_flow, default_loss="own-too", **coding
+    )
 
 
 @genbench.hookimpl
@@ -182,16 +352,40 @@ def genbench_losses():
         create=lambda options: lambda logits: softplus(-logits).mean(),
         formula="E softplus(-D)",
     )
+    yield genbench.LossSpec(
+        name="joint",
+        summary="one side of the game in one pass",
+        family="joint-duel",
+        create=lambda options: lambda logits: softplus(-logits).mean(),
+        formula="E softplus(-D(x))",
+    )
+
+    for name, family in (("own", "coder"), ("own-too", "meter")):
+        yield genbench.LossSpec(
+            name=name, summary="the family's", family=family, create=lambda options: None, formula="-log p"
+        )
 
 
 @genbench.hookimpl
 def genbench_datasets():
-    yield genbench.DatasetSpec(name="dots", summary="noise", image_shape=(1, 8, 8), load=load, classes=3)
+    yield genbench.DatasetSpec(
+        name="dots", summary="noise", image_shape=(1, 8, 8), load=load, classes=3, modes=2, mode_of=mode_of
+    )
 
 
 @genbench.hookimpl
 def genbench_metrics():
     yield genbench.MetricSpec(name="brightness", summary="mean grey value", measure=measure, direction="higher")
+    yield genbench.MetricSpec(
+        name="spread",
+        summary="standard deviations",
+        measure=measure_spread,
+        direction="each",
+        estimates={"spread-mean": "higher", "spread-least": "higher"},
+        options=SpreadOptions,
+        per_extractor=True,
+        default=False,
+    )
 
 
 @genbench.hookimpl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue
 from genbench.train.builder import build_cell
 from genbench.train.engine import Engine
-from genbench.train.engines.graphed import Graphed
+from genbench.train.engines.graphed import Graphed, due_players
 from genbench.train.state import TrainingState, read_state, state_kept
 
 CPU = torch.device("cpu")
@@ -30,6 +30,7 @@ TINY = {
     "infogan-28": ["infogan-28.width=8", "infogan-28.hidden=8"],
     "sn-dcgan": ["sn-dcgan.width=4"],
     "resnet-gan": ["resnet-gan.width=4"],
+    "began": ["began.width=4", "began.latent_dim=8"],
     "cgan": ["cgan.width=8"],
     "cdcgan": ["cdcgan.width=4", "cdcgan.embedding=4"],
     "acgan": ["acgan.width=4"],
@@ -63,11 +64,26 @@ def engine_of(catalogue: Catalogue, model: str, *settings: str, **recipe: Any) -
 
 def graphed(engine: Engine) -> SimulatedRecorder:
     """Execute the engine with a simulated graph."""
-    recorder = SimulatedRecorder()
+    recorder = SimulatedRecorder(share=len(due_players(engine.players)) <= 2)
     with state_kept(engine):
         execution = Graphed(engine, recorder=recorder)
+    recorder.kept = lambda: kept_tensors(engine, execution)
     engine.execution = execution
     return recorder
+
+
+def kept_tensors(engine: Engine, execution: Graphed) -> Iterator[Tensor]:
+    """Yield the tensors that the engine, its optimisers and the graphs refer to between two steps."""
+    yield from read_state(engine).tensors.values()
+    for player in engine.players:
+        for state in player.optimizer.state.values() if player.optimizer is not None else ():
+            yield from (value for value in state.values() if isinstance(value, Tensor))
+    for network in engine.networks.values():
+        yield from (p.grad for p in network.parameters() if p.grad is not None)
+    for captured in execution._captured.values():
+        yield from (gradient for _, gradient in captured.gradients if gradient is not None)
+        if captured.losses is not None:
+            yield captured.losses
 
 
 def run_steps(engine: Engine, steps: int = STEPS) -> tuple[dict[str, Tensor], TrainingState]:

@@ -11,18 +11,18 @@ def raising(evaluation):
     raise OSError(f"cannot read {BAD}")
 
 
-def returning(**changes):
-    fields = {"metric": "m", "value": 1.0, "standard_error": None, "n": 16, "direction": "lower"}
+def returning(metric, **changes):
+    fields = {"metric": metric, "value": 1.0, "standard_error": None, "n": 16, "direction": "lower"}
     return lambda evaluation: genbench.Estimate(**{**fields, **changes})
 
 
 MEASURES = {
     "raising": raising,
-    "text-in-protocol": returning(protocol={"file": BAD}),
-    "nan-in-protocol": returning(protocol={"scale": float("nan")}),
-    "infinity-in-protocol": returning(protocol={"scale": float("inf")}),
-    "huge-in-protocol": returning(protocol={"scale": 10**400}),
-    "huge-value": returning(value=10**400),
+    "text-in-protocol": returning("text-in-protocol", protocol={"file": BAD}),
+    "nan-in-protocol": returning("nan-in-protocol", protocol={"scale": float("nan")}),
+    "infinity-in-protocol": returning("infinity-in-protocol", protocol={"scale": float("inf")}),
+    "huge-in-protocol": returning("huge-in-protocol", protocol={"scale": 10**400}),
+    "huge-value": returning("huge-value", value=10**400),
     "text-in-reason": lambda evaluation: genbench.Unavailable("text-in-reason", BAD),
 }
 

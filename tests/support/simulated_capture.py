@@ -1,16 +1,18 @@
 """A simulated capture without a GPU: every operation below autograd is recorded, and repeated by a replay.
 
 As on a GPU, Python runs only while a step is captured, memory keeps its address, generators advance in each replay, and
-reading a tensor on the host is an error. Unlike on a GPU, temporary memory is never shared, operations of the host (a
-copy of a Python number to a tensor) are not distinguished from those of the device, and optimisers that are
-capturable only on a GPU need `capturable_on_cpu`.
+reading a tensor on the host is an error, as is making one from values of the host. After each replay, memory that
+another may use is filled with NaN: temporary tensors, and with a shared pool all that later captures have allocated.
+Unlike on a GPU, optimisers that are capturable only there need `capturable_on_cpu`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -33,6 +35,9 @@ class SimulatedRecorder:
     calls: list[int] = field(default_factory=list)
     warm_ups: int = 0
     memory: int | None = None  # number of operations after which memory runs out
+    kept: Callable[[], Iterable[Tensor]] | None = None  # what is still referenced; None: no memory is reused
+    share: bool = False  # all captures use one pool
+    allocated: list[list[Tensor]] = field(default_factory=list)  # of each record: a floating-point tensor per memory
 
     def warm_up(self, function: Callable[[], None]) -> None:
         self.warm_ups += 1
@@ -41,6 +46,8 @@ class SimulatedRecorder:
     def record(self, function: Callable[[], None], generators: Sequence[torch.Generator]) -> Callable[[], None]:
         calls: list[tuple[Any, Any, Any, list[Any]]] = []
         reads = HostReads()
+        before: dict[int, Tensor] = {}  # memory from before the capture; both hold it, so that it is not used again
+        inside: dict[int, Tensor] = {}
 
         def listen(func: Any, args: Any, kwargs: Any, result: Any) -> None:
             reads.operation(func, args, kwargs, result)
@@ -51,24 +58,60 @@ class SimulatedRecorder:
                 raise CaptureError("Attempt to increase offset for a CUDA generator not in capture mode.")
             if self.memory is not None and len(calls) >= self.memory:
                 raise torch.OutOfMemoryError("CUDA out of memory.")
-            calls.append((func, args, kwargs, tree_leaves(result)))
+            if func is torch.ops.aten.lift_fresh.default and not _in_an_optimizer():
+                raise CaptureError("Cannot copy between CPU and CUDA tensors during CUDA graph capture")
+            leaves = tree_leaves(result)
+            for tensor in filter(_is_tensor, tree_leaves((args, kwargs))):
+                if _memory(tensor) not in inside:
+                    before[_memory(tensor)] = tensor
+            for tensor in filter(_is_tensor, leaves):
+                if _memory(tensor) not in before:
+                    inside[_memory(tensor)] = tensor
+            calls.append((func, args, kwargs, leaves))
 
         with reads.methods(), OpListener(listen):
             function()
         self.calls.append(len(calls))
+        number = len(self.allocated)
+        self.allocated.append([tensor for tensor in inside.values() if tensor.is_floating_point()])
 
         @torch.no_grad()
         def replay() -> None:
             for func, args, kwargs, recorded in calls:
                 for old, new in zip(recorded, tree_leaves(func(*args, **kwargs)), strict=True):
-                    if isinstance(old, Tensor) and not _same_memory(old, new):
+                    if isinstance(old, Tensor) and _memory(old) != _memory(new):
                         old.detach().copy_(new)
+            self._reuse_memory(number)
 
         return replay
 
+    def _reuse_memory(self, number: int) -> None:
+        """Overwrite what may be overwritten after a replay of the record with this number."""
+        if self.kept is None:
+            return
+        kept = {_memory(tensor) for tensor in self.kept()}
+        temporary = [tensor for tensor in self.allocated[number] if _memory(tensor) not in kept]
+        later = [tensor for record in self.allocated[number + 1 :] for tensor in record] if self.share else []
+        for tensor in (*temporary, *later):
+            whole = torch.empty(0, dtype=tensor.dtype).set_(tensor.untyped_storage())
+            whole.fill_(torch.nan)
 
-def _same_memory(one: Tensor, other: Tensor) -> bool:
-    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Tensor)
+
+
+def _in_an_optimizer() -> bool:
+    """Whether one of torch's optimisers is at work: those make such tensors of step numbers on a CPU, not on a GPU."""
+    frame: FrameType | None = sys._getframe()
+    folder = str(Path(torch.optim.__file__).parent)
+    while frame is not None and not frame.f_code.co_filename.startswith(folder):
+        frame = frame.f_back
+    return frame is not None
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 @pytest.fixture(autouse=True)

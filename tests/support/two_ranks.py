@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from genbench.builtin.models.adversarial import gan
 from genbench.data.loading import LoadedData
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
-from genbench.plugins.catalogue import Catalogue, discover
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.loader import file_plugins
+from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.train.builder import Built, build_cell
 from genbench.train.checkpoint import weights_checksum
 from genbench.train.process_group import Group, World
@@ -46,6 +49,8 @@ CASES: dict[str, dict[str, Any]] = {
         "models": "vq-vae",
         "set": {"vq-vae": {"codes": 8, "width": 8, "residual_width": 4, "prior_width": 4, "prior_layers": 2}},
     },
+    "averages in the loss": {"models": "gan", "losses": "lecam", "set": GAN, "discriminator_steps": 2},
+    "updates from one pass": {"models": "joint-dueller", "datasets": "dots"},
     "averaged weights, clipped gradients, augmentation": {
         "models": "gan",
         "set": GAN,
@@ -57,9 +62,14 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def some_data(count: int = 40) -> LoadedData:
+def plugins() -> Catalogue:
+    files = file_plugins([Path(__file__).with_name("conforming_plugin.py")])
+    return load_catalogue([asdict(plugin) for plugin in files])
+
+
+def some_data(shape: tuple[int, int, int], count: int = 40) -> LoadedData:
     rng = torch.Generator().manual_seed(1)
-    pixels = torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8, generator=rng)
+    pixels = torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=rng)
     return LoadedData(pixels, None, pixels[:4], None, 0, "", ())
 
 
@@ -68,7 +78,7 @@ def built(catalogue: Catalogue, case: str, world: World | None = None) -> Built:
     dense = lambda inputs, outputs: [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]  # noqa: E731
     without = patch.object(gan, "_normalised", dense) if case == "gan without batch norm" else nullcontext()
     with without:
-        return build_cell(cell.identity, catalogue, some_data(), CPU, world=world)
+        return build_cell(cell.identity, catalogue, some_data(cell.identity.image_shape), CPU, world=world)
 
 
 def train(case: str, catalogue: Catalogue, group: Group, folder: Path) -> None:
@@ -89,7 +99,7 @@ def train(case: str, catalogue: Catalogue, group: Group, folder: Path) -> None:
 
 def main(folder: Path) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    catalogue = discover()
+    catalogue = plugins()
     children = []
     for rank in range(2):
         child = os.fork()

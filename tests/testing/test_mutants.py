@@ -22,7 +22,9 @@ CONFORMING = (Path(__file__).parents[1] / "support" / "conforming_plugin.py").re
 SUBJECTS: list[tuple[Kind, str]] = [
     *(("models", name) for name in ("tiny", "labelled", "dueller")),
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
-    *(("families", "duel"), ("datasets", "dots"), ("metrics", "brightness"), ("extractors", "rows")),
+    *(("models", "coded"), ("models", "metered"), ("families", "coder"), ("families", "meter")),
+    *(("families", "duel"), ("families", "joint-duel"), ("datasets", "dots"), ("metrics", "brightness")),
+    *(("metrics", "spread"), ("extractors", "rows")),
 ]
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
@@ -37,6 +39,7 @@ class Mutant(NamedTuple):
 
 
 RETURN = "        return self.last(hidden).flatten()"  # of the discriminator
+JOINT_MAKER = '        return genbench.Objective(self.setup.loss(batch.shared["logits"]), {})'
 BUILD = "def build(image_shape, latent_dim, num_classes, options):\n"
 POINTS = "torch.rand(len(real), 1, 1, 1, generator=rng, device=real.device)"
 NORM = "(gradient.flatten(1).norm(dim=1) - 1).square().mean()"
@@ -52,6 +55,19 @@ def in_discriminator(line: str) -> Mutant:
 
 def in_reporter(old: str, new: str) -> Mutant:
     return Mutant(old, new, "reporters", "diary")
+
+
+NARROW = "self.generator(sampler.options.psi * latents)"
+LOG_P = "(log_density + slopes).sum((1, 2, 3)) + log_det"
+MEASURED = f"return {LOG_P}"
+
+
+def in_coder(old: str, new: str) -> Mutant:
+    return Mutant(old, new, "families", "coder")
+
+
+def in_meter(old: str, new: str) -> Mutant:
+    return Mutant(old, new, "families", "meter")
 
 
 def when_created(*lines: str) -> Mutant:
@@ -71,12 +87,34 @@ MUTANTS: dict[str, list[Mutant]] = {
     "builds": [
         Mutant('"generator": Generator', '"maker": Generator'),
         Mutant("return genbench.AdversarialLoss(", "return dict(", "losses", "penalised"),
+        Mutant("create=Duel,", "create=lambda setup: [Duel(setup)],", "families", "duel"),
+        Mutant('("discriminator",), self.criticise', '"discriminator", self.criticise', "families", "duel"),
+        Mutant(
+            "def phases(self):\n",
+            "def phases(self):\n        return self.parts()[0]\n\n    def parts(self):\n",
+            "families",
+            "duel",
+        ),
+        Mutant("def sample(self", "def samples(self", "families", "duel"),
+        Mutant(
+            '"discriminator": Discriminator(image_shape, num_classes, options.width)', '"discriminator": Discriminator'
+        ),
     ],
     "image-shapes": [Mutant('"generator": Generator(image_shape', '"generator": Generator((1, 8, 8)')],
     "value-range": [Mutant(".tanh()", ".tanh() * 1.2"), Mutant(".tanh()", ".tanh() * 0")],
     "full-range": [Mutant(".tanh()", ".sigmoid()")],
     "finite-steps": [
         in_discriminator("hidden = hidden.sub(hidden).sqrt() / hidden.sub(hidden) if self.training else hidden"),
+        in_discriminator("return self.last(hidden).expand(-1, 2)"),
+        Mutant("softplus(-fake).mean()", "softplus(-fake)", "losses", "penalised"),
+        Mutant("lambda fake, real: softplus", "lambda fake: softplus", "losses", "penalised"),
+        Mutant("return genbench.Objective(total, {})", "return total", "families", "duel"),
+        Mutant("genbench.Objective(total, {})", 'genbench.Objective(total, {"size": 4})', "families", "duel"),
+        Mutant("genbench.Objective(total, {})", "genbench.Objective(total.detach(), {})", "families", "duel"),
+    ],
+    "reconstructions": [
+        Mutant("return images.flip(3)", "return images.flatten(1)", "families", "duel"),
+        Mutant("return images.flip(3)", "images.flip(3)", "families", "duel"),
     ],
     "process-untouched": [
         Mutant(BUILD, f"{BUILD}    torch.set_num_threads(torch.get_num_threads() + 1)\n"),
@@ -91,6 +129,14 @@ MUTANTS: dict[str, list[Mutant]] = {
             'SMALL = {"latent_dim": 4, "restrictions": '
             '(genbench.Restriction(setting="precision", excludes=("fp32",), reason="it overflows"),),',
         ),
+    ],
+    "uses": [
+        Mutant("uses=()", 'uses=("discriminator_steps",)', "families", "duel"),
+        Mutant("uses=()", 'uses=("augment_discriminator",)', "families", "duel"),
+        Mutant(
+            "self.criticise),", 'self.criticise, repeats=self.setup.recipe["discriminator_steps"]),', "families", "duel"
+        ),
+        Mutant("self.discriminator(batch.images)", "self.seen(batch)", "families", "duel"),
     ],
     "seeded": [
         Mutant(
@@ -107,6 +153,13 @@ MUTANTS: dict[str, list[Mutant]] = {
         ),
     ],
     "no-gradient-crosses": [Mutant("fake.detach()", "fake", "families", "duel")],
+    "gradients-apart": [
+        Mutant(JOINT_MAKER, f"        {line}\n{JOINT_MAKER}", "families", "joint-duel")
+        for line in (
+            "batch.shared['logits'].register_hook(lambda gradient: 2 * gradient)",
+            "self.discriminator.last.weight.data.mul_(0.9)",
+        )
+    ],
     "bf16": [
         in_discriminator("if hidden.dtype == torch.bfloat16: raise TypeError('only float32')"),
         in_discriminator("hidden = hidden * (1 if hidden.dtype == torch.float32 else 100)"),
@@ -143,7 +196,13 @@ MUTANTS: dict[str, list[Mutant]] = {
     "resume": [
         in_discriminator(
             "self.calls = getattr(self, 'calls', 0) + self.training; hidden = hidden * (1 + 0.01 * self.calls)"
-        )
+        ),
+        Mutant(  # a moving average of a loss that is not a buffer of its module
+            "        generator=lambda fake, real: softplus(-fake).mean(),\n",
+            "        generator=lambda fake, real, n=[]: softplus(-fake).mean() * (n.append(1) or 1 + len(n) / 9),\n",
+            "losses",
+            "penalised",
+        ),
     ],
     "norm-epsilon": [Mutant("nn.BatchNorm1d(width)", "nn.BatchNorm1d(width, 0.8)")],
     "raw-logits": [
@@ -175,14 +234,69 @@ MUTANTS: dict[str, list[Mutant]] = {
         Mutant(" - math.log(5)", "", "losses", "laplace"),
         Mutant('"laplace", "density"', '"laplace", "discrete"', "losses", "laplace"),
     ],
+    "samplers": [
+        Mutant(NARROW, wrong, "families", "duel")
+        for wrong in (
+            "self.generator(latents)[:1]",
+            "(self.generator(latents) > 0)",
+            "3 * self.generator(latents)",
+            "self.generator(latents) / 0",
+            "self.generator(latents + torch.rand(()))",
+            "None",
+        )
+    ],
+    "likelihood-contract": [
+        in_coder("distortion.mean(0), rate, mean)", "distortion, rate, mean)"),
+        in_coder("log_ratio - distortion,", "(log_ratio - distortion).T,"),
+        *(
+            in_meter(MEASURED, f"total = {LOG_P}\n        return total if total.requires_grad else {wrong}")
+            for wrong in ("total[:, None]", "total.sum()", "total / 0", "total.long()", "None")
+        ),
+    ],
+    "likelihood-per-image": [
+        in_coder("log_ratio - distortion,", "log_ratio - distortion.mean(1, keepdim=True),"),
+        in_meter("log_det\n\n    def sample", "log_det - images.mean()\n\n    def sample"),
+    ],
+    "likelihood-parts": [
+        in_coder("log_ratio - distortion,", "2 * log_ratio - distortion,"),
+        in_coder("log_ratio - distortion,", "-distortion,"),
+        in_coder("distortion.mean(0), rate, mean)", "distortion.mean(0) / 2, rate, mean)"),
+    ],
+    "likelihood-sign": [
+        in_coder(".sum((1, 2, 3))\n\n    def sample", ".sum((1, 2, 3)) - 9999\n\n    def sample"),
+        in_meter("- math.log(256)", "+ math.log(256)"),
+    ],
+    "likelihood-of-noise": [
+        in_coder("+ sums).sum", "+ sums - 1).sum"),
+        in_meter(" - 0.5 * math.log(2 * math.pi)", ""),
+    ],
     "dataset-contract": [
         Mutant("classes=3", "classes=2", "datasets", "dots"),
         Mutant("image_shape=(1, 8, 8), load", "image_shape=(1, 9, 9), load", "datasets", "dots"),
+        Mutant("> 127).long()", "> 127).float()", "datasets", "dots"),
+        Mutant("> 127).long()", "> 127).long() + 2", "datasets", "dots"),
+        *(
+            Mutant("torch.arange(12) % 3", labels, "datasets", "dots")
+            for labels in (
+                "torch.arange(12) % 3 + 1",
+                "torch.arange(12) % 3 - 1",
+                "torch.arange(11) % 3",
+                "torch.rand(12)",
+            )
+        ),
     ],
     "dataset-repeats": [Mutant("torch.Generator().manual_seed(0)", "None", "datasets", "dots")],
     "metric-contract": [
         Mutant('metric="brightness"', 'metric="brilliance"', "metrics", "brightness"),
         Mutant('direction="higher"\n    )', 'direction="lower"\n    )', "metrics", "brightness"),
+        Mutant(
+            "def measure(evaluation):\n",
+            'def measure(evaluation):\n    return genbench.Unavailable("fid", "")\n',
+            "metrics",
+            "brightness",
+        ),
+        Mutant('(("spread-mean",', '(("precision-k5-n16",', "metrics", "spread"),
+        Mutant('"spread-least": "higher"}', '"spread-least": "lower"}', "metrics", "spread"),
     ],
     "metric-repeats": [Mutant(".float().mean())", ".float().mean() + torch.rand(()))", "metrics", "brightness")],
     "extractor-contract": [Mutant(".mean((1, 3))", ".mean((1, 2, 3))", "extractors", "rows")],
@@ -256,6 +370,11 @@ def test_a_conforming_plugin_violates_no_rule(kind: Kind, name: str, tmp_path: P
 QUICK = (
     "documented-0",
     "builds-0",
+    "builds-2",
+    "finite-steps-1",
+    "reconstructions-0",
+    "dataset-contract-3",
+    "dataset-contract-4",
     "image-shapes-0",
     "dataset-contract-0",
     "metric-contract-0",
@@ -287,7 +406,7 @@ def test_a_mutant_violates_its_rule_and_no_other(
 
 def test_a_plugin_for_another_version_violates_the_first_rule(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
-    path.write_text(CONFORMING.replace('requires_api = "1.0"', 'requires_api = "2.0"'), encoding="utf-8")
+    path.write_text(CONFORMING.replace('requires_api = "1.1"', 'requires_api = "2.0"'), encoding="utf-8")
     (refusal,) = find_targets([str(path)], discover([path])).refusals
     assert (refusal.check, refusal.verdict) == ("loads", "failed")
     assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason

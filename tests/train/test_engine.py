@@ -21,7 +21,8 @@ from genbench.plan.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.builder import Built, build_cell
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
-from genbench.train.engine import Engine, Player, UpdateRules
+from genbench.train.engine import Engine, UpdateRules
+from genbench.train.player import Player
 
 CPU = torch.device("cpu")
 

@@ -14,4 +14,10 @@ def create(options):
 @genbench.hookimpl
 def genbench_losses():
     """Register the loss."""
-    yield genbench.LossSpec(name="my-hinge", family="adversarial", create=create)
+    yield genbench.LossSpec(
+        name="my-hinge",
+        summary="hinge loss",
+        formula="L_D = E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), L_G = -E D(G(z))",
+        family="adversarial",
+        create=create,
+    )

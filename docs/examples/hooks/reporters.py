@@ -18,4 +18,4 @@ class StatusFile:
 @genbench.hookimpl
 def genbench_reporters():
     """Register the reporter."""
-    yield genbench.ReporterSpec(name="status-file", create=StatusFile)
+    yield genbench.ReporterSpec(name="status-file", summary="one line per cell", create=StatusFile)

@@ -17,6 +17,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
         networks=("generator", "discriminator"),
         averaged=("generator",),
         dropout=("discriminator",),
+        uses=("discriminator_steps", "augment_discriminator"),
     )
     yield genbench.FamilySpec(
         name="variational",
@@ -26,6 +27,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
         reconstructs=True,
         bounds=True,
         dropout=("encoder", "decoder"),
+        uses=(),
     )
     yield genbench.FamilySpec(
         name="vector-quantised",
@@ -34,4 +36,5 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
         networks=("encoder", "codebook", "decoder", "prior"),
         reconstructs=True,
         dropout=("encoder", "decoder", "prior"),
+        uses=(),
     )

@@ -1,9 +1,9 @@
 """The adversarial family: a generator learns to generate images that a discriminator classifies as real.
 
-A model's networks are `generator(latents) -> images` with latents (B, latent_dim), and
-`discriminator(images) -> logits` (B,) or (B, 1, …). Conditional networks take labels (B,) as a last argument. A
-discriminator may also return (logits, class logits (B, classes)): it then learns the classes of real images and fakes,
-and the generator learns to generate images of the requested class (Odena et al. 2017, arXiv:1610.09585).
+A model's networks are `generator(latents) -> images` with latents (B, latent_dim), and `discriminator(images)`, which
+returns what `discriminator.py` lists. Conditional networks take labels (B,) as a last argument. A discriminator with
+class logits learns the classes of real images and fakes, and the generator learns to generate images of the requested
+class (Odena et al. 2017, arXiv:1610.09585).
 
 Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1, with logits instead of probabilities. The
 discriminator and the generator use the same fakes, with one generator pass per step.
@@ -11,17 +11,16 @@ discriminator and the generator use the same fakes, with one generator pass per 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 import genbench
+from genbench.builtin.families.discriminator import Discriminator, Judgement, no_labels
 from genbench.builtin.families.latents import draw_latents
 from genbench.builtin.families.per_sample import processes_independently
-
-_PAIR = (tuple, list)
 
 
 class Adversarial:
@@ -35,11 +34,14 @@ class Adversarial:
         _check(self.loss, setup)
         self.generator = setup.networks["generator"]
         self.discriminator = setup.networks["discriminator"]
+        self.judge = Discriminator(setup)
         self.augmentation = setup.augmentation
         self.conditional = setup.model.conditional
         self.gives_logits = setup.model.output == "logits"
         self.discriminates_independently = not self.conditional and processes_independently(self.discriminator)
         self.lazy = self.loss.penalty is not None and self.loss.penalty_every > 1
+        own = self.loss.module is not None and any(True for _ in self.loss.module.parameters())
+        self.players = ("discriminator", "loss") if own else ("discriminator",)  # the discriminator's side
 
     def phases(self) -> Sequence[genbench.Phase]:
         """Return the phases of the discriminator (repeated as in the recipe), a lazy penalty, and the generator."""
@@ -47,20 +49,20 @@ class Adversarial:
         clip = None if loss.clip_weights is None else self._clip_weights
         discriminator = genbench.Phase(
             "discriminator",
-            ("discriminator",),
+            self.players,
             self.discriminator_objective,
             repeats=self._discriminator_steps(),
             after_update=clip,
         )
         penalty = genbench.Phase(
             "penalty",
-            ("discriminator",),
+            self.players,
             self.penalty_objective,
             every=loss.penalty_every,
             optimizer="discriminator",
             after_update=clip,
         )
-        generator = genbench.Phase("generator", ("generator",), self.generator_objective, frozen=("discriminator",))
+        generator = genbench.Phase("generator", ("generator",), self.generator_objective, frozen=self.players)
         return (discriminator, penalty, generator) if self.lazy else (discriminator, generator)
 
     def discriminator_objective(self, batch: genbench.Batch) -> genbench.Objective:
@@ -69,17 +71,17 @@ class Adversarial:
         # Only the last fakes of a step are kept for the generator, so only they need its graph.
         with torch.set_grad_enabled(batch.last):
             fake = self.generate(latents, batch.labels)
-        (real_logits, real_classes), (fake_logits, fake_classes) = self._discriminate_both(batch, fake.detach())
-        total = loss = self.loss.discriminator(real_logits, fake_logits)
+        real, judged = self._discriminate_both(batch, fake.detach())
+        total, own_terms = _evaluate(self.loss.discriminator, real, judged)
         batch.shared["fake"] = fake
-        batch.shared["discriminator_loss"] = loss.detach()
-        terms = _confidence_terms(real_logits.detach(), fake_logits.detach(), self.loss.boundary)
-        if real_classes is not None and fake_classes is not None:
-            terms["class_real"] = self._class_loss(real_classes, batch.labels)
-            terms["class_fake"] = self._class_loss(fake_classes, batch.labels)
+        batch.shared["discriminator_loss"] = total.detach()
+        terms = self._confidence_terms(real, judged) | own_terms
+        if real.classes is not None and judged.classes is not None:
+            terms["class_real"] = self._class_loss(real.classes, batch.labels)
+            terms["class_fake"] = self._class_loss(judged.classes, batch.labels)
             total = total + terms["class_real"] + terms["class_fake"]
         if self.augmentation is not None:
-            self.augmentation.observe(real_logits.detach() - (self.loss.boundary or 0.0))
+            self.augmentation.observe(real.all.detach() - (self.loss.boundary or 0.0))
             terms |= self.augmentation.terms()
         if self.loss.penalty is not None and not self.lazy:
             terms["penalty"] = self._penalty(batch)
@@ -102,16 +104,24 @@ class Adversarial:
         The term `weighted_total` is αL_D + (1-α)L_G, where L_D is the loss of this step's (last) discriminator update;
         neither includes penalties or class terms.
         """
-        fake_logits, fake_classes = self._discriminate(self._augment(batch.shared["fake"], batch.rng), batch.labels)
-        real_logits = None
-        if self.loss.relativistic:
-            real_logits, _ = self._discriminate(self._augment(batch.images, batch.rng), batch.labels)
-        total = loss = self.loss.generator(fake_logits, real_logits)
-        terms = {"weighted_total": self._weighted_total(batch.shared["discriminator_loss"], loss.detach())}
-        if fake_classes is not None:
-            terms["class_fake"] = self._class_loss(fake_classes, batch.labels)
+        fake = self.judge(self._augment(batch.shared["fake"], batch.rng), batch.labels)
+        real = None
+        if self.loss.relativistic or self.loss.features is not None:
+            real = self.judge(self._augment(batch.images, batch.rng), batch.labels)
+        total, own_terms = _evaluate(self.loss.generator, fake, real if self.loss.relativistic else None)
+        terms = {"weighted_total": self._weighted_total(batch.shared["discriminator_loss"], total.detach())} | own_terms
+        if self.loss.features is not None and real is not None and real.features is not None:
+            assert fake.features is not None
+            terms["features"] = self.loss.features(real.features, fake.features)
+            total = total + terms["features"]
+        if fake.classes is not None:
+            terms["class_fake"] = self._class_loss(fake.classes, batch.labels)
             total = total + terms["class_fake"]
         return genbench.Objective(total, terms)
+
+    def check_networks(self, images: Tensor, labels: Tensor | None = None) -> None:
+        """Raise `genbench.SpecError` if the discriminator does not return what its model declares."""
+        self.judge.check(images, labels)
 
     def latents(self, count: int, rng: torch.Generator) -> Tensor:
         """Return `count` latents drawn from the prior, (count, latent_dim)."""
@@ -130,21 +140,12 @@ class Adversarial:
         """Raise NotImplementedError: there is no encoder."""
         raise NotImplementedError("adversarial models do not reconstruct")
 
-    def _discriminate(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return the discriminator's logits, flat and in fp32, and its class logits, if any."""
-        output = self.discriminator(images, labels) if self.conditional else self.discriminator(images)
-        if isinstance(output, _PAIR):
-            logits, classes = output
-            return logits.float().flatten(), classes.float()
-        return output.float().flatten(), None
-
-    def _discriminate_both(self, batch: genbench.Batch, fake: Tensor) -> Sequence[tuple[Tensor, Tensor | None]]:
+    def _discriminate_both(self, batch: genbench.Batch, fake: Tensor) -> tuple[Judgement, Judgement]:
         """Apply the discriminator to real images and fakes, in one pass where that is equivalent, otherwise in two."""
         real, fake = self._augment(batch.images, batch.rng), self._augment(fake, batch.rng)
         if not self.discriminates_independently:
-            return self._discriminate(real, batch.labels), self._discriminate(fake, batch.labels)
-        logits, _ = self._discriminate(torch.cat([real, fake]), None)
-        return [(part, None) for part in logits.chunk(2)]
+            return self.judge(real, batch.labels), self.judge(fake, batch.labels)
+        return self.judge(torch.cat([real, fake]), None).halves()
 
     def _augment(self, images: Tensor, rng: torch.Generator) -> Tensor:
         """Return the images as the discriminator sees them."""
@@ -154,21 +155,38 @@ class Adversarial:
     def _class_loss(self, class_logits: Tensor, labels: Tensor | None) -> Tensor:
         """-E log P(class | image) (Odena et al. 2017, eq. 3)."""
         if labels is None:
-            raise genbench.GenbenchError(
-                f"The discriminator of '{self.setup.model.name}' returns class logits, but there are no labels.",
-                "Declare the model with conditional=True, or return the logits alone.",
-            )
+            raise no_labels(self.setup.model)
         return cross_entropy(class_logits, labels)
 
     def _penalty(self, batch: genbench.Batch) -> Tensor:
         assert self.loss.penalty is not None
 
         def discriminator(images: Tensor) -> Tensor:
-            return self._discriminate(self._augment(images, batch.rng), batch.labels)[0]
+            return self.judge(self._augment(images, batch.rng), batch.labels).all
 
         real, fake = batch.images.float(), batch.shared["fake"].detach().float()
         with torch.autocast(real.device.type, enabled=False):  # second derivatives need fp32
             return self.loss.penalty(discriminator, real, fake, batch.rng)
+
+    def _confidence_terms(self, real: Judgement, fake: Judgement) -> dict[str, Tensor]:
+        """Return the curves that show the discriminator's confidence; a logit at the boundary is classified wrongly.
+
+        Where only differences of logits are meaningful (Wasserstein and relativistic losses), an image is classified
+        correctly if its logit is on its own side of the mean logit of the other kind. Energies are not classified.
+        """
+        real_logits, fake_logits = real.all.detach(), fake.all.detach()
+        mean_real, mean_fake = real_logits.mean(), fake_logits.mean()
+        if self.judge.gives_energies:
+            return {"real_energy": mean_real, "fake_energy": mean_fake}
+        boundary = self.loss.boundary
+        above, below = (mean_fake, mean_real) if boundary is None else (boundary, boundary)
+        return {
+            "real_logit": mean_real,
+            "fake_logit": mean_fake,
+            "margin": mean_real - mean_fake,
+            "accuracy_real": (real_logits > above).mean(dtype=torch.float32),
+            "accuracy_fake": (fake_logits < below).mean(dtype=torch.float32),
+        }
 
     def _weighted_total(self, discriminator_loss: Tensor, generator_loss: Tensor) -> Tensor:
         if self.loss.weighted:
@@ -190,21 +208,21 @@ class Adversarial:
         return steps
 
 
-def _confidence_terms(real_logits: Tensor, fake_logits: Tensor, boundary: float | None) -> dict[str, Tensor]:
-    """Return the curves that show the discriminator's confidence; accuracies count a logit at the boundary as wrong.
-
-    Where only differences of logits are meaningful (Wasserstein and relativistic losses), an image is classified
-    correctly if its logit is on its own side of the mean logit of the other kind.
-    """
-    real, fake = real_logits.mean(), fake_logits.mean()
-    above, below = (fake, real) if boundary is None else (boundary, boundary)
-    return {
-        "real_logit": real,
-        "fake_logit": fake,
-        "margin": real - fake,
-        "accuracy_real": (real_logits > above).mean(dtype=torch.float32),
-        "accuracy_fake": (fake_logits < below).mean(dtype=torch.float32),
-    }
+def _evaluate(
+    function: Callable[..., Tensor | genbench.Objective], first: Judgement, second: Judgement | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return a player's loss, summed over the scales, and the terms that the loss itself records."""
+    others = (None,) * len(first.scales) if second is None else second.scales
+    total: Tensor | None = None
+    terms: dict[str, Tensor] = {}
+    for one, other in zip(first.scales, others, strict=True):
+        found = function(one, other)
+        value, own = found if isinstance(found, genbench.Objective) else (found, {})
+        total = value if total is None else total + value
+        for name, term in own.items():
+            terms[name] = terms[name] + term if name in terms else term
+    assert total is not None
+    return total, terms
 
 
 def _check(loss: genbench.AdversarialLoss, setup: genbench.Setup) -> None:
@@ -217,7 +235,7 @@ def _check(loss: genbench.AdversarialLoss, setup: genbench.Setup) -> None:
         raise genbench.GenbenchError(
             f"The loss has clip_weights = {loss.clip_weights}.", "Use a bound above 0, or None for no clipping."
         )
-    if loss.boundary is None and setup.recipe["augment_discriminator"] == "ada":
+    if (loss.boundary is None or loss.energy is not None) and setup.recipe["augment_discriminator"] == "ada":
         raise genbench.GenbenchError(
             "augment_discriminator = ada counts the real images that the discriminator classifies as real; with this "
             "loss only differences of logits are meaningful, so there is nothing to count.",

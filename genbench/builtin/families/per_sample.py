@@ -11,7 +11,7 @@ from torch import nn
 
 INDEPENDENT_LAYERS = frozenset(
     {
-        nn.Sequential, nn.Identity, nn.Flatten,
+        nn.Sequential, nn.Identity, nn.Flatten, nn.Unflatten, nn.Upsample,
         nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.LayerNorm, nn.GroupNorm,
         nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Sigmoid, nn.Tanh,
         nn.AvgPool2d, nn.MaxPool2d, nn.AdaptiveAvgPool2d,

@@ -47,6 +47,11 @@ class Variational:
                 f"{', without randomness' if self.loss.deterministic else ''}.",
                 "VariationalLoss.samples must be at least 1, and exactly 1 where deterministic is set.",
             )
+        if self.loss.likelihood is not None and self.loss.likelihood.kind == "dequantised":
+            raise genbench.GenbenchError(
+                f"The likelihood '{self.loss.likelihood.name}' is of dequantised images, and `nll` receives no noise.",
+                "Declare 'density', or 'discrete' with the probability of each of the 256 levels.",
+            )
         self.encoder = setup.networks["encoder"]
         self.decoder = setup.networks["decoder"]
         self.conditional = setup.model.conditional
@@ -169,15 +174,20 @@ class Variational:
 
     def _encode(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         encoded = self.encoder(images, labels) if self.conditional else self.encoder(images)
-        where = f"encoder of '{self.setup.model.name}'"
-        if not isinstance(encoded, _PAIR) or len(encoded) != 2:
-            raise TypeError(f"the {where} must return (mean, log_variance)")
+        if not isinstance(encoded, _PAIR) or len(encoded) != 2 or not all(isinstance(part, Tensor) for part in encoded):
+            pair = f"{len(encoded)} values" if isinstance(encoded, _PAIR) else type(encoded).__name__
+            raise genbench.NetworkError(
+                "encoder",
+                f"returned {pair} instead of (mean, log_variance)",
+                "Return two tensors (images, latent_dim).",
+            )
         mean, log_variance = encoded
         expected = (len(images), self.setup.latent_dim)
         if mean.shape != expected or log_variance.shape != expected:
-            raise genbench.GenbenchError(
-                f"The {where} returns a mean of {tuple(mean.shape)} and a log variance of "
-                f"{tuple(log_variance.shape)} where {expected} was expected.",
+            raise genbench.NetworkError(
+                "encoder",
+                f"returned a mean of {tuple(mean.shape)} and a log variance of {tuple(log_variance.shape)} where "
+                f"{expected} was expected",
                 "Both must be (images, latent_dim), with the latent_dim passed to `build`.",
             )
         return (mean.float(), log_variance.float()) if self.mixed_precision else (mean, log_variance)

@@ -13,6 +13,7 @@ _KINDS = (  # the first kind with a matching prefix or suffix of the term; any o
         ("accuracy_real", "accuracy_fake", "augment_probability"),
     ),
     ("logits of the discriminator", ("real_logit", "fake_logit", "margin")),
+    ("energies of the discriminator, and their equilibrium", ("real_energy", "fake_energy", "convergence", "k")),
     ("gradient norm of each network", ("gradient_norm.",)),
     ("diversity of samples relative to the data", ("diversity",)),
 )

@@ -12,6 +12,7 @@ from genbench.report.numbers import count
 from genbench.report.table import targets
 from genbench.report.table.layout import DAGGER, Footnotes, Row
 from genbench.report.table.outcome import CellOutcome
+from genbench.report.table.values import sampler_speed
 from genbench.results.schema import MACHINE_FIELDS, CellIdentity, CellResult, Comparability, ReferenceResult, Target
 
 DatasetKey: TypeAlias = tuple[str, str, tuple[int, int, int]]
@@ -114,7 +115,9 @@ def _speed_conflicts(
     executed: Iterable[tuple[CellOutcome, CellResult]], wanted: Iterable[Target]
 ) -> Iterator[Conflict]:
     """Compare the machines behind rows of the same device."""
-    columns = [*SPEED_COLUMNS, *(targets.seconds_to(target) for target in wanted)]
+    executed = list(executed)
+    samplers = {sampler_speed(label): None for _, result in executed for label in result.sampler_speeds}
+    columns = [*SPEED_COLUMNS, *samplers, *(targets.seconds_to(target) for target in wanted)]
     by_device: dict[str, dict[CellOutcome, Facts]] = {}
     for cell, result in executed:
         if result.comparability is not None or result.throughput is not None:

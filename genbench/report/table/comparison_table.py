@@ -23,11 +23,12 @@ from genbench.report.table.references import (
     mark_ends_of_scale,
     reference_rows,
     references_of,
+    unsuited_metrics,
 )
 from genbench.report.table.scaling import SCALING, add_scaling, several_processes
 from genbench.report.table.settings import CAPTION, Settings, caption, divide
 from genbench.report.table.targets import add_targets, target_columns, targets_of
-from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row
+from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_speed
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
 
@@ -72,7 +73,8 @@ def table_of_cells(
     listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
-    about = filter(None, (caption(settings.shared), seeds.describe_errors(groups, rows, over_seeds), *left_out))
+    errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
+    about = filter(None, (caption(settings.shared), errors, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),
@@ -96,11 +98,12 @@ def _columns(
         Column("parameters", numeric=True),
         Column("FLOP/image", numeric=True, shown=_any(cells, lambda result: result.flops_per_image)),
         Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
-        Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _samples_cost_more)),
+        Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _sampling_matters)),
         Column("peak memory", unit="MiB", direction="lower", numeric=True),
         *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if gpu else []),
         Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
         *metrics,
+        *(Column(sampler_speed(label), direction="higher", numeric=True) for label in _samplers(cells)),
         *_best_columns(cells),
         *target_columns(wanted),
         Column("time", unit="s", numeric=True),
@@ -178,6 +181,15 @@ def _has_energy(result: CellResult) -> bool:
 def _samples_cost_more(result: CellResult) -> bool:
     """Say whether generating an image costs more than training on one, as with many passes through a network."""
     return (result.flops_per_sample or 0) > (result.flops_per_image or math.inf)
+
+
+def _sampling_matters(result: CellResult) -> bool:
+    return bool(result.sampler_speeds) or _samples_cost_more(result)
+
+
+def _samplers(cells: Sequence[CellOutcome]) -> list[str]:
+    """Return the labels of the further samplers of all cells."""
+    return list(dict.fromkeys(label for cell in cells if cell.result for label in cell.result.sampler_speeds))
 
 
 def _any(cells: Sequence[CellOutcome], known: Callable[[CellResult], object]) -> bool:

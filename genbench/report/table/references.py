@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from genbench.api.evaluation import Estimate
-from genbench.gate.reference_scale import SIGNIFICANT, differs_from_null, is_better
+from genbench.gate.reference_scale import SIGNIFICANT, differs_from_null, is_better, is_unsuited
 from genbench.report import numbers
 from genbench.report.table.comparability import DatasetKey, dataset_key, reference_differences
 from genbench.report.table.layout import (
@@ -49,6 +49,21 @@ def references_of(runs: Iterable[RunContents]) -> list[Reference]:
             known = [other.row for other in found if other.result.id == result.id]
             found += [Reference(run.name, result, row) for row in result.rows if row not in known]
     return found
+
+
+def unsuited_metrics(references: Iterable[Reference]) -> list[str]:
+    """Say which distances do not suit a dataset, with the scores of its held-out images and of a perfect generator."""
+    held_out = [(found.result, found.row) for found in references if found.row.name == HELD_OUT]
+    return [
+        f"{estimate.metric} does not suit {result.dataset.name}: real held-out images score "
+        f"{numbers.with_error(estimate.value, estimate.standard_error)}, a perfect generator "
+        f"{numbers.significant(estimate.null)}; it may rank models wrongly, so compare in other features too"
+        for result, row in held_out
+        for estimate in row.estimates
+        if estimate.null is not None
+        and estimate.direction == "lower"
+        and is_unsuited(estimate.value, estimate.standard_error, estimate.null)
+    ]
 
 
 def reference_rows(references: Sequence[Reference], cells: Sequence[CellOutcome], notes: Footnotes) -> list[Row]:

@@ -72,7 +72,8 @@ def row_settings(run: str, record: RunRecord, cell: PlannedCell, result: CellRes
         "genbench": identity.genbench,
         "profile": record.profile,
     }
-    found |= {name: value for name, value in identity.recipe.items() if name not in found}
+    unused = result.unused_settings if result is not None else ()
+    found |= {name: value for name, value in identity.recipe.items() if name not in found and name not in unused}
     found |= options_by_choice(identity)
     for choice in (identity.model, identity.loss, identity.dataset, identity.family):
         found[f"{choice.name} plugin"] = f"{choice.origin.distribution} {choice.origin.version}"

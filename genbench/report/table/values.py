@@ -69,7 +69,8 @@ def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict
         error = estimate.standard_error
         text = numbers.with_error(estimate.value, error)
         known = {name: getattr(estimate, name) for name in OPTIONAL_PARTS if getattr(estimate, name) is not None}
-        values[estimate.metric] = Value(text, estimate.value, {"standard_error": error, **known})
+        marks = (notes.mark(estimate.remark),) if estimate.remark else ()
+        values[estimate.metric] = Value(text, estimate.value, {"standard_error": error, **known}, marks)
     return values
 
 
@@ -82,6 +83,7 @@ def protocol_text(estimate: Estimate) -> str:
         if getattr(estimate, name) is not None
     ]
     parts += [f"{name} {setting_text(name, value)}" for name, value in estimate.protocol.items()]
+    parts += [estimate.remark] if estimate.remark else []
     return clean(", ".join(parts))
 
 
@@ -136,6 +138,7 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
     values |= _counters(result)
     if result.samples_per_second:
         values["samples/s"] = Value(numbers.rate(result.samples_per_second), result.samples_per_second)
+    values |= {sampler_speed(label): Value(numbers.rate(each), each) for label, each in result.sampler_speeds.items()}
     if result.energy is not None and result.energy.joules_per_image is not None:
         millijoules = 1e3 * result.energy.joules_per_image
         values["energy/image"] = Value(numbers.significant(millijoules, 3), millijoules)
@@ -158,6 +161,11 @@ def _measurements(result: CellResult, notes: Footnotes) -> dict[str, Value]:
         else:  # reported only if every parameter was verified to have trained
             values["images/s"] = Value("n/a", marks=(notes.mark(_not_trained(result.proof)),))
     return values
+
+
+def sampler_speed(label: str) -> str:
+    """Return the name of the column with the speed of a further sampler."""
+    return f"samples/s by {label}"
 
 
 def _uncertainty(result: CellResult) -> str:

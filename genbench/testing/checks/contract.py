@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from genbench.api.specs import ConfigurableSpec, LossSpec
+from genbench.api.specs import ConfigurableSpec, LossSpec, resolve
 from genbench.api.training import Family
+from genbench.plugins.calls import defined_at, describe
 from genbench.testing.check import Check, check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import find_last_layer, saturated_output
 from genbench.testing.subject import BATCH, Subject, rng
+from genbench.train.exchanges import family_phases, require_reconstructions
+from genbench.train.network_checks import RANGE_SLACK, sample_function
 
-SLACK = 1e-3  # share of the range by which images may lie outside, as in a run
 MARGIN = 0.1  # share of the range that may be missing at either end
 
 
@@ -56,7 +59,7 @@ def documented(subject: Subject) -> None:
 )
 def builds(subject: Subject) -> None:
     """Build the networks, and create the family for them."""
-    _family(subject, subject.networks()).phases()
+    family_phases(subject.create_family(subject.networks()), subject.family)
 
 
 @check(
@@ -73,13 +76,13 @@ def image_shapes(subject: Subject) -> None:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.create_family(networks, shape=shape))
-        if not isinstance(samples, Tensor):
-            raise RuleViolation(f"for images {shape} `sample` returns {type(samples).__name__}, not a tensor")
+        samples = _sample(subject, subject.create_family(networks, shape=shape), networks)
+        place = defined_at(resolve(subject.model.build))
+        if not isinstance(samples, Tensor) or not samples.is_floating_point():
+            came = describe(samples)
+            raise RuleViolation(f"for images {shape} the samples are {came}, not floating-point images{place}")
         if samples.shape != (BATCH, *shape):
-            raise RuleViolation(f"for {BATCH} images {shape} the shape of the samples is {tuple(samples.shape)}")
-        if not samples.is_floating_point():
-            raise RuleViolation(f"for images {shape} the samples are {samples.dtype}, not floating-point")
+            raise RuleViolation(f"for {BATCH} images {shape} the shape of the samples is {tuple(samples.shape)}{place}")
 
 
 @check(
@@ -93,12 +96,12 @@ def image_shapes(subject: Subject) -> None:
 def value_range(subject: Subject) -> None:
     """Sample at each shape."""
     low, high = subject.model.value_range
-    slack = SLACK * (high - low)
+    slack = RANGE_SLACK["fp32"] * (high - low)
     for shape in subject.shapes:
         networks = subject.networks(shape)
         for network in networks.values():
             network.eval()
-        samples = _sample(subject, subject.create_family(networks, shape=shape))
+        samples = _sample(subject, subject.create_family(networks, shape=shape), networks)
         least, greatest = float(samples.min()), float(samples.max())
         if least < low - slack or greatest > high + slack:
             raise RuleViolation(
@@ -153,6 +156,25 @@ def finite_steps(subject: Subject) -> None:
 
 
 @check(
+    "reconstructions",
+    *("models", "families"),
+    what="A model of a family that reconstructs returns one image of the same shape for each image it is given.",
+    why="The metrics of reconstructions compare each held-out image with its own.",
+    fix="Return a tensor of the shape of `images`, in the model's value range.",
+    after=("builds", "finite-steps"),
+)
+def reconstructions(subject: Subject) -> None:
+    """Reconstruct a few images."""
+    if not subject.family.reconstructs:
+        raise NotApplicable(f"the family '{subject.family.name}' does not reconstruct")
+    networks = {name: network.eval() for name, network in subject.networks().items()}
+    family = subject.create_family(networks)
+    images = subject.images(BATCH, subject.shapes[0])
+    with torch.inference_mode():
+        require_reconstructions(subject.family, family, images, subject.labels(BATCH))
+
+
+@check(
     "process-untouched",
     *("models", "losses", "families"),
     what="Building and training do not change the process: default dtype, threads, global seed, working directory.",
@@ -172,16 +194,11 @@ def process_untouched(subject: Subject) -> None:
         raise RuleViolation("; ".join(notes))
 
 
-def _family(subject: Subject, networks: object) -> Family:
-    try:
-        return subject.create_family(networks)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise RuleViolation(str(error)) from error
-
-
-def _sample(subject: Subject, family: Family) -> Tensor:
+def _sample(subject: Subject, family: Family, networks: Mapping[str, nn.Module]) -> Tensor:
+    sample = sample_function(family, subject.model, networks)
     with torch.inference_mode():
-        return family.sample(BATCH, rng(), subject.labels(BATCH))
+        images: Tensor = sample(BATCH, rng(), subject.labels(BATCH))
+    return images
 
 
 def _extremes(subject: Subject) -> tuple[float, float]:
@@ -190,11 +207,11 @@ def _extremes(subject: Subject) -> tuple[float, float]:
     for network in networks.values():
         network.eval()
     family = subject.create_family(networks)
-    layer = find_last_layer(networks.values(), lambda: _sample(subject, family))
+    layer = find_last_layer(networks.values(), lambda: _sample(subject, family, networks))
     if layer is None:
         return math.nan, math.nan
     with saturated_output(layer):
-        samples = _sample(subject, family)
+        samples = _sample(subject, family, networks)
     return float(samples.min()), float(samples.max())
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from genbench.api.training import AdversarialLoss, Posterior, VariationalLoss
+from genbench.api.training import AdversarialLoss, Objective, Posterior, VariationalLoss
+from genbench.seeds import seed_globals
 from genbench.testing.check import check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import TRAINING_IMAGES, Subject, noise, rng
 
-BUILT = ("builds",)
+BUILT = ("builds", "finite-steps")
 EXTREME = 50.0  # a logit at which the sigmoid, or its complement, rounds to 0 or 1 in fp32
 LATENTS = 5
 SUM_TOLERANCE = 0.02  # of the sum of probabilities, which should be 1
@@ -31,8 +33,7 @@ SHAPE = (1, 3, 3)
 )
 def extreme_logits(subject: Subject) -> None:
     """Evaluate the loss for confident predictions, correct and wrong ones."""
-    loss = subject.create_loss()
-    for case, total, inputs in _evaluate_extremes(loss):
+    for case, total, inputs in _evaluate_extremes(lambda: _fresh_loss(subject)):
         if not bool(total.isfinite()):
             raise RuleViolation(f"{case} is {float(total.detach()):g}")
         if total.requires_grad:
@@ -51,8 +52,7 @@ def extreme_logits(subject: Subject) -> None:
 )
 def batch_duplication(subject: Subject) -> None:
     """Repeat a batch up to three times: a sum keeps growing, while an estimate from pairs levels off."""
-    loss = subject.create_loss()
-    once, twice, three_times = (_evaluate_repeated(loss, times) for times in (1, 2, 3))
+    once, twice, three_times = (_evaluate_repeated(_fresh_loss(subject), times) for times in (1, 2, 3))
     for name, value in once.items():
         first, second = twice[name] - value, three_times[name] - twice[name]
         if abs(first) > 1e-3 * abs(value) + 1e-5 and first * second > 0 and abs(second) > 0.5 * abs(first):
@@ -160,6 +160,16 @@ def nll_normalised(subject: Subject) -> None:
             raise RuleViolation(f"for a pixel with the logit {logit:g} the probabilities sum to {sums[-1]:.4g}")
 
 
+def _fresh_loss(subject: Subject) -> Any:
+    """Return a new loss, with the same parameters each time: losses may keep state between calls."""
+    seed_globals(0)
+    return subject.create_loss()
+
+
+def _total(found: Tensor | Objective) -> Tensor:
+    return found.total if isinstance(found, Objective) else found
+
+
 def _likelihood_loss(subject: Subject) -> VariationalLoss:
     loss = subject.create_loss()
     if not isinstance(loss, VariationalLoss):
@@ -176,14 +186,16 @@ def _densities(nll: Callable[[Tensor, Tensor], Tensor], points: Tensor, logit: f
     return (-found.double()).exp().nan_to_num(0.0, posinf=0.0)
 
 
-def _evaluate_extremes(loss: object) -> Iterator[tuple[str, Tensor, list[Tensor]]]:
+def _evaluate_extremes(create: Callable[[], Any]) -> Iterator[tuple[str, Tensor, list[Tensor]]]:
+    loss = create()
     if isinstance(loss, AdversarialLoss):
         for real_sign, fake_sign in itertools.product((-1, 1), repeat=2):
+            loss = create()
             real, fake = (torch.full((4,), sign * EXTREME).requires_grad_() for sign in (real_sign, fake_sign))
             case = f"for real logits {real_sign * EXTREME:g} and fake logits {fake_sign * EXTREME:g} the"
-            yield f"{case} discriminator's loss", loss.discriminator(real, fake), [real, fake]
+            yield f"{case} discriminator's loss", _total(loss.discriminator(real, fake)), [real, fake]
             given = real if loss.relativistic else None
-            yield f"{case} generator's loss", loss.generator(fake, given), [real, fake]
+            yield f"{case} generator's loss", _total(loss.generator(fake, given)), [real, fake]
     elif isinstance(loss, VariationalLoss):
         for sign in (-1, 1):
             posterior = _posterior(loss)
@@ -201,8 +213,8 @@ def _evaluate_repeated(loss: object, times: int) -> Mapping[str, float]:
     if isinstance(loss, AdversarialLoss):
         real, fake = (4 * noise(4, SHAPE, seed).mean((1, 2, 3)).repeat(times) - 2 for seed in (0, 1))
         functions: Mapping[str, Callable[[], Tensor]] = {
-            "the discriminator's loss": lambda: loss.discriminator(real, fake),
-            "the generator's loss": lambda: loss.generator(fake, real if loss.relativistic else None),
+            "the discriminator's loss": lambda: _total(loss.discriminator(real, fake)),
+            "the generator's loss": lambda: _total(loss.generator(fake, real if loss.relativistic else None)),
         }
         return {name: float(function()) for name, function in functions.items()}
     if isinstance(loss, VariationalLoss):

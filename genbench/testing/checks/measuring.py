@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,8 +15,13 @@ from genbench.api.evaluation import (
     Unavailable,
 )
 from genbench.api.images import Images
-from genbench.api.specs import ExtractorSpec, MetricSpec, resolve
+from genbench.api.specs import ExtractorSpec, MetricSpec
+from genbench.features.extract import load_extractor
 from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.measuring import call_metric, contract_of, several
+from genbench.plugins.calls import defined_at, describe
+from genbench.plugins.chosen_metrics import ChosenMetric, chosen_metrics, options_of
+from genbench.plugins.metric_names import FeatureMetric
 from genbench.results.cache import cache_directory
 from genbench.testing.check import check
 from genbench.testing.findings import NotApplicable, RuleViolation
@@ -26,27 +29,21 @@ from genbench.testing.subject import CPU, Subject, noise
 
 COUNT = 96
 SHAPE = (1, 28, 28)
+EXTRACTOR = "fashion-cnn"  # for metrics that are measured per extractor: it classifies, and needs no download
 
 
 @check(
     "metric-contract",
     "metrics",
-    what="`measure` returns an Estimate of the declared name and direction, or Unavailable, and modifies no image.",
+    what="`measure` returns Estimates, or Unavailables, of declared names and directions, and modifies no image.",
     why="A value under another name, or with another direction, would be compared with the wrong values.",
-    fix="Give the Estimate the spec's name and direction, and a finite float; copy images before modifying them.",
+    fix="Use the spec's name and direction, or declare `estimates`; return finite floats; copy images to modify them.",
 )
 def metric_contract(subject: Subject) -> None:
     """Measure images of noise."""
     evaluation = _evaluation(subject)
     before = torch.as_tensor(evaluation.samples.pixels).clone()
-    for found in _measure(subject, evaluation):
-        direction = subject.spec.direction
-        if found.metric != subject.name and direction != "each":
-            raise RuleViolation(f"the name of the estimate is '{found.metric}'")
-        if direction not in (found.direction, "each"):
-            raise RuleViolation(f"the direction of the estimate is {found.direction}, that of the spec {direction}")
-        if not isinstance(found.value, float | int) or not math.isfinite(found.value):
-            raise RuleViolation(f"the value is {found.value!r}")
+    _measure(subject, evaluation)
     if not torch.equal(torch.as_tensor(evaluation.samples.pixels), before):
         raise RuleViolation("it modifies the images that it measures")
 
@@ -84,8 +81,9 @@ def extractor_contract(subject: Subject) -> None:
     for shape in (SHAPE, (3, 32, 32)):
         features: Any = _features(extractor, _pixels(4, shape))
         if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 4:
-            what = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise RuleViolation(f"for 4 images {shape} the features are {what}, not (4, d)")
+            raise RuleViolation(
+                f"for 4 images {shape} the features are {describe(features)}, not (4, d){defined_at(extractor)}"
+            )
         if not features.is_floating_point() or not bool(features.isfinite().all()):
             raise RuleViolation(f"for images {shape} the features are not finite floats")
 
@@ -120,10 +118,9 @@ def _features(extractor: Extractor, pixels: Tensor) -> Tensor:
 def _load(subject: Subject) -> Extractor:
     spec: ExtractorSpec = subject.spec
     try:
-        found: Extractor = resolve(spec.load)(CPU, _data()) if spec.needs_data else resolve(spec.load)(CPU)
+        return load_extractor(spec, CPU, _data())
     except ExtractorUnavailable as error:
         raise NotApplicable(str(error)) from None
-    return found
 
 
 def _data() -> ExtractorData:
@@ -152,17 +149,34 @@ def _brightness(pixels: Tensor) -> Tensor:
 
 
 def _measure(subject: Subject, evaluation: CellEvaluation) -> list[Estimate]:
-    spec: MetricSpec = subject.spec
+    """Return the estimates of a metric, with an extractor that ships with genbench if it needs one.
+
+    Raises `RuleViolation` for a result that breaks the contract, and `NotApplicable` where there is no estimate.
+    """
+    chosen = _chosen(subject)
     try:
-        found: object = resolve(spec.measure)(evaluation)
+        found = call_metric(chosen, evaluation)
     except ExtractorUnavailable as error:
         raise NotApplicable(str(error)) from None
-    results = found if spec.direction == "each" and isinstance(found, Sequence) else [found]
-    for result in results:
-        if not isinstance(result, Estimate | Unavailable):
-            raise RuleViolation(f"measure returned {type(result).__name__}")
-    estimates = [result for result in results if isinstance(result, Estimate)]
+    others = [entry.spec for entry in subject.catalogue.metrics.values()]
+    contract = contract_of(chosen, evaluation, others)
+    results = several(chosen.spec, found)
+    checked = [contract.checked(result) for result in results]
+    for result, kept in zip(results, checked, strict=True):
+        if isinstance(kept, Unavailable) and (kept.failed or isinstance(result, Estimate)):
+            raise RuleViolation(kept.reason)
+    estimates = [result for result in checked if isinstance(result, Estimate)]
     if not estimates:
-        reasons = [result.reason for result in results if isinstance(result, Unavailable)]
+        reasons = [result.reason for result in checked if isinstance(result, Unavailable)]
         raise NotApplicable(f"it is unavailable here: {'; '.join(reasons)}")
     return estimates
+
+
+def _chosen(subject: Subject) -> ChosenMetric:
+    spec: MetricSpec = subject.spec
+    known = [entry.spec for entry in subject.catalogue.metrics.values()]
+    if spec.per_extractor:
+        with_each = [one for one in known if isinstance(one, FeatureMetric) and one.base == spec.name]
+        spec = next(one for one in with_each if one.extractor == EXTRACTOR)
+    options = options_of([spec], subject.settings)
+    return chosen_metrics([spec.name], subject.catalogue, options)[0]

@@ -50,7 +50,8 @@ def save_and_load(subject: Subject) -> None:
     *("models", "losses", "families"),
     what=f"{STEPS} steps, a checkpoint and {STEPS} more in a new build equal {2 * STEPS} steps, bit for bit.",
     why="A run that is interrupted and resumed must give the same results as one that is not.",
-    fix="Keep counters and averages in buffers, not in Python attributes; use `batch.progress` for schedules.",
+    fix="Keep counters and averages in buffers (of a loss: those of its `module`), not in Python attributes; use "
+    "`batch.progress` for schedules.",
     after=TRAINED,
 )
 def resume(subject: Subject) -> None:

@@ -16,11 +16,13 @@ from typing import Any, Protocol
 
 import torch
 import torch._dynamo
+import torch._functorch.config
 import torch._inductor.config
 from torch import nn
 
-from genbench.train.engine import Engine, EngineUnavailable, Player
+from genbench.train.engine import Engine, EngineUnavailable
 from genbench.train.loss_functions import PENALTY, ReplaceableFunction
+from genbench.train.player import Player
 from genbench.train.state import thaw
 
 BACKEND = "inductor"
@@ -89,6 +91,9 @@ class Compiled:
             if engine.rng.device.type == "cpu" and "TORCHINDUCTOR_COMPILE_THREADS" not in os.environ:
                 # Only one C++ file is compiled at a time; worker processes would bring nothing and stay alive.
                 torch._inductor.config.compile_threads = 1
+        if any(player.phase.joint for player in engine.players):
+            # Joint phases run several backward passes through one graph, so none may reuse its memory.
+            torch._functorch.config.donated_buffer = False
         torch._dynamo.config.recompile_limit = max(RECOMPILES, torch._dynamo.config.recompile_limit)
 
         def make(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from genbench.api.training import Batch, Objective, Phase
-from genbench.train.engine import Engine, Player
+from genbench.train.engine import Engine
+from genbench.train.player import Player
 from genbench.train.process_group import average
 
 

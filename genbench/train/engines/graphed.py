@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from genbench.data.resident import ResidentImages
 from genbench.data.source import TrainingImages
-from genbench.train.engine import Eager, Engine, EngineUnavailable, Execution, Player
+from genbench.train.engine import Eager, Engine, EngineUnavailable, Execution
 from genbench.train.engines.capturable import CapturableOptimizers
 from genbench.train.engines.capture import CudaRecorder, Recorder, explain_failure, no_host_randomness
 from genbench.train.engines.inputs import make_inputs
+from genbench.train.player import Player
 from genbench.train.state import thaw
 from genbench.train.step_kinds import step_kinds
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import genbench
 
+requires_api = "1.1"
+
 
 @dataclass(frozen=True)
 class UNetOptions:
@@ -25,6 +27,23 @@ class SamplerOptions:
     sigma_min: float = genbench.option(0.002, "lowest noise level of the sampler", minimum=1e-5, maximum=1)
     sigma_max: float = genbench.option(80.0, "highest noise level, where it starts", minimum=2, maximum=150)
     rho: float = genbench.option(7.0, "how strongly steps shrink at low noise; 1: evenly spaced", minimum=1)
+
+
+@dataclass(frozen=True)
+class HeunOptions:
+    """Options of the sampler `heun`; the loss sets the noise levels."""
+
+    steps: int = genbench.option(18, "steps N, which evaluate the network 2N - 1 times per image", minimum=2)
+
+
+@dataclass(frozen=True)
+class DDIMOptions:
+    """Options of the sampler `ddim`; the loss sets the noise levels."""
+
+    steps: int = genbench.option(50, "steps, each of which evaluates the network once", minimum=2)
+    eta: float = genbench.option(
+        0.0, "share of new noise; 0: a deterministic path, 1: as in DDPM", minimum=0, maximum=1
+    )
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,12 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
         summary="a network removes noise; drawing an image takes many evaluations",
         create="genbench_diffusion.family:Diffusion",
         networks=("denoiser",),
+        samplers=(
+            genbench.SamplerSpec(
+                name="heun", summary="second-order steps along a deterministic path", options=HeunOptions
+            ),
+            genbench.SamplerSpec(name="ddim", summary="first-order steps, also with new noise", options=DDIMOptions),
+        ),
     )
 
 

@@ -7,14 +7,16 @@ noise that an image starts from, so each latent gives one image, and two can be 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 import genbench
+from genbench_diffusion import DDIMOptions
 from genbench_diffusion.formulations import DDPM, EDM, Formulation, sampling_levels
-from genbench_diffusion.sampler import follow
+from genbench_diffusion.sampler import denoise_in_steps, follow
 
 
 class Diffusion:
@@ -62,17 +64,29 @@ class Diffusion:
         (Ho et al. 2020 clip it too). Otherwise, early in training, the error of `ddpm` at high noise, which is σ times
         that of the network, would carry images away.
         """
-        low, high = self.setup.model.value_range
-
-        def denoise(images: Tensor, level: float) -> Tensor:
-            sigma = torch.full((len(images), 1, 1, 1), level, device=images.device)
-            return self.denoise(images, sigma).clamp(low, high)
-
-        return follow(denoise, latents, self.levels).clamp(low, high)  # already in range, except for rounding
+        return self._in_range(follow(self._predict, latents, self.levels))
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return `count` images, each from its own noise."""
         return self.generate(self.latents(count, rng))
+
+    def sample_with(
+        self, sampler: genbench.Sampler, count: int, rng: torch.Generator, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return `count` images from the same noise as `sample`, drawn by this sampler."""
+        chosen, noise = sampler.options, self.latents(count, rng)
+        levels = sampling_levels(dataclasses.replace(self.formulation.options, steps=chosen.steps))
+        if isinstance(chosen, DDIMOptions):
+            return self._in_range(denoise_in_steps(self._predict, noise, levels, chosen.eta, rng))
+        return self._in_range(follow(self._predict, noise, levels))
+
+    def _predict(self, images: Tensor, level: float) -> Tensor:
+        sigma = torch.full((len(images), 1, 1, 1), level, device=images.device)
+        return self._in_range(self.denoise(images, sigma))
+
+    def _in_range(self, images: Tensor) -> Tensor:
+        low, high = self.setup.model.value_range
+        return images.clamp(low, high)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raise: images are not encoded."""

@@ -1,10 +1,12 @@
-"""From noise to images along a deterministic path, in few steps."""
+"""From noise to images in few steps: along a deterministic path, or with new noise in each step."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 
@@ -27,4 +29,29 @@ def follow(denoise: Callable[[Tensor, float], Tensor], noise: Tensor, levels: Se
             slope_there = (moved - denoise(moved, following)) / following
             moved = images + (following - level) * (slope + slope_there) / 2
         images = moved
+    return images
+
+
+def denoise_in_steps(
+    denoise: Callable[[Tensor, float], Tensor], noise: Tensor, levels: Sequence[float], eta: float, rng: torch.Generator
+) -> Tensor:
+    """Predict the image at each level σ and return to the next level σ' with noise that is partly new.
+
+    Song et al. 2021 (arXiv:2010.02502), equations 12 and 16, in x / √ᾱ, whose noise level is σ = √(1/ᾱ - 1):
+    x' = D + √(σ'² - s²) (x - D) / σ + s ε, s = η σ'/σ √(σ² - σ'²). With η = 0 the path is deterministic; η = 1 is DDPM.
+
+    Args:
+        denoise: (x, σ) -> the denoised images D.
+        noise: (B, channels, height, width), of unit variance.
+        levels: decreasing noise levels, the last of them 0.
+        eta: η, in [0, 1].
+        rng: draws ε.
+    """
+    images = levels[0] * noise
+    for level, following in pairwise(levels):
+        predicted = denoise(images, level)
+        new = eta * following / level * math.sqrt(level**2 - following**2)
+        images = predicted + math.sqrt(max(0.0, following**2 - new**2)) * (images - predicted) / level
+        if new:
+            images = images + new * torch.randn(images.shape, generator=rng, device=images.device)
     return images

@@ -12,10 +12,10 @@ from typing import Any
 import genbench_diffusion
 import pytest
 import torch
-from genbench_diffusion import DDPMOptions, EDMOptions, UNetOptions
+from genbench_diffusion import DDIMOptions, DDPMOptions, EDMOptions, HeunOptions, UNetOptions
 from genbench_diffusion.family import Diffusion
 from genbench_diffusion.formulations import DDPM, EDM, sampling_levels
-from genbench_diffusion.sampler import follow
+from genbench_diffusion.sampler import denoise_in_steps, follow
 from genbench_diffusion.unet import build
 from torch import Tensor, nn
 
@@ -81,6 +81,45 @@ def test_n_steps_evaluate_the_network_2n_minus_1_times_and_end_without_noise() -
     assert (levels[0], levels[-2], levels[-1]) == (pytest.approx(80), pytest.approx(0.002), 0.0)
     assert levels == sorted(levels, reverse=True)
     torch.testing.assert_close(images, torch.full((3, 1, 2, 2), 0.5))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_new_noise_replaces_old_noise_of_the_same_variance(eta: float) -> None:
+    """With the perfect denoiser of Gaussian data, x has the variance σ² + σ_d² at each level, however η divides it."""
+    edm = EDM(EDMOptions(sigma_data=0.5))
+    noise = torch.randn(4000, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    sampler = genbench.Sampler("ddim", DDIMOptions(steps=400, eta=eta))
+    player = family(edm, Silent())
+    player._in_range = lambda images: images  # type: ignore[method-assign]  # nothing is clamped
+    images = player.sample_with(sampler, len(noise), torch.Generator().manual_seed(0))
+    assert images.std() == pytest.approx(0.5, rel=0.02)
+    correlation = float((images * noise).mean() / (images.std() * noise.std()))
+    assert correlation == pytest.approx(1 if eta == 0 else 0, abs=0.02 if eta == 0 else 0.6)
+    assert eta < 1 or abs(correlation) < 0.05
+
+
+def test_a_step_of_ddpm_has_the_variance_of_its_posterior() -> None:
+    """With η = 1 and a denoiser that is certain, x' ~ N(D + σ'²/σ² (x - D), σ'² (σ² - σ'²) / σ²)."""
+    start, level, following, image = torch.full((20_000,), 3.0), 2.0, 1.5, 1.0
+    rng = torch.Generator().manual_seed(0)
+
+    def denoise(images: Tensor, sigma: float) -> Tensor:
+        return torch.full_like(images, image)
+
+    seen: list[Tensor] = []
+    denoise_in_steps(lambda x, s: (seen.append(x), denoise(x, s))[1], start / level, [level, following, 0.0], 1.0, rng)
+    ratio = following**2 / level**2
+    assert float(seen[1].mean()) == pytest.approx(image + ratio * (3.0 - image), abs=0.02)
+    assert float(seen[1].var()) == pytest.approx(following**2 * (1 - ratio), rel=0.03)
+
+
+def test_samplers_draw_from_the_weights_and_the_noise_of_the_default_one() -> None:
+    player = family(EDM(EDMOptions(steps=5)), Silent())
+    own = player.sample(3, torch.Generator().manual_seed(1))
+    heun = genbench.Sampler("heun", HeunOptions(steps=5))
+    torch.testing.assert_close(player.sample_with(heun, 3, torch.Generator().manual_seed(1)), own)
+    other = genbench.Sampler("heun", HeunOptions(steps=9))
+    assert not torch.allclose(player.sample_with(other, 3, torch.Generator().manual_seed(1)), own)
 
 
 SIGMA = torch.tensor([1e-3, 0.1, 0.5, 3.0, 80.0], dtype=torch.float64)

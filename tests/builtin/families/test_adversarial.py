@@ -29,6 +29,7 @@ from genbench.api.training import (
 from genbench.builtin.families.adversarial import Adversarial
 from genbench.builtin.families.per_sample import processes_independently
 from genbench.builtin.losses.adversarial import specs
+from genbench.builtin.losses.adversarial.games import total_of
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings
 from genbench.train.engine import Engine
@@ -36,7 +37,7 @@ from genbench.train.optimizers import make_optimizers
 
 CPU = torch.device("cpu")
 LATENTS, CLASSES, BATCH = 3, 4, 6
-LOSSES = {spec.name: spec for spec in specs()}
+LOSSES = {spec.name: spec for spec in specs() if "reconstructions" not in spec.discriminator_outputs}
 DISCRIMINATOR_TERMS = {"real_logit", "fake_logit", "margin", "accuracy_real", "accuracy_fake"}
 
 
@@ -368,7 +369,9 @@ def test_the_weighted_total_is_that_of_the_two_plain_losses(name: str) -> None:
     real = players.discriminator(given.images).flatten()
     fake = players.discriminator(given.shared["fake"]).flatten()
     plain = made("non-saturating") if name == "weighted" else loss
-    expected = 0.5 * plain.discriminator(real, fake) + 0.5 * plain.generator(fake, real)
+    if name == "lecam":  # the first update sets the averages, and the second would move them
+        loss.module.updates.zero_()
+    expected = 0.5 * total_of(plain.discriminator(real, fake)) + 0.5 * total_of(plain.generator(fake, real))
     assert objectives["generator"].terms["weighted_total"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 

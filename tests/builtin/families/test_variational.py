@@ -236,7 +236,7 @@ class Returns(nn.Module):
 @pytest.mark.parametrize(
     ("returned", "error", "says"),
     [
-        (torch.zeros(5, 2), TypeError, "the encoder of 'tiny' must return"),
+        (torch.zeros(5, 2), genbench.NetworkError, "returned Tensor instead of"),
         ((torch.zeros(5, 3), torch.zeros(5, 3)), genbench.GenbenchError, r"mean of \(5, 3\).* where \(5, 2\)"),
         ((torch.zeros(5, 2), torch.zeros(5, 1)), genbench.GenbenchError, r"log variance of \(5, 1\)"),
         ((torch.zeros(5, 2, 1, 1), torch.zeros(5, 2, 1, 1)), genbench.GenbenchError, r"\(5, 2, 1, 1\)"),

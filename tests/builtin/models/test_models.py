@@ -79,6 +79,19 @@ def test_variants_of_dcgan_differ_from_it_only_as_their_names_say(size: int, sma
     ]
 
 
+@pytest.mark.parametrize(("size", "smallest", "halvings"), [(28, 7, 2), (32, 8, 2), (64, 8, 3)])
+def test_the_discriminator_of_began_is_an_encoder_and_a_decoder_like_the_generator(
+    size: int, smallest: int, halvings: int
+) -> None:
+    n, latents = 64, 64
+    decoder = (latents + 1) * n * smallest**2 + (halvings + 1) * 2 * (9 * n * n + n) + 9 * n * 3 + 3
+    encoder = 9 * 3 * n + n + (((halvings + 1) * n) * smallest**2 + 1) * latents
+    for level in range(1, halvings + 2):
+        maps = level * n
+        encoder += 2 * (9 * maps * maps + maps) + (9 * maps + 1) * (maps + n) * (level <= halvings)
+    assert counts("began", (3, size, size)) == [decoder, encoder + decoder]
+
+
 def test_conditional_perceptrons_have_one_more_weight_per_class_and_unit() -> None:
     shape, classes = (1, 28, 28), 10
     gan, cgan = (counts(name, shape, classes) for name in ("gan", "cgan"))

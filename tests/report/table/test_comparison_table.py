@@ -195,3 +195,14 @@ def test_what_a_sample_costs_is_shown_where_it_is_more_than_an_image_of_training
     assert {"FLOP/sample", "samples/s"} <= {column.key for column in table.columns if column.shown}
     assert [row.values["FLOP/sample"].text for row in table.rows] == ["1.50 M", "58.0 M"]
     assert table.rows[0].values["samples/s"].text == "2,346"
+
+
+def test_a_remark_is_a_footnote_of_its_value_and_decides_no_comparison(tmp_path: Path) -> None:
+    exact, bound = (estimate("elbo", value, remark=remark) for value, remark in ((-5.0, "exact"), (-6.0, "a bound")))
+    run = stored(tmp_path / "run", cell("flow-1", estimates=[exact]), cell("vae-1", estimates=[bound]))
+    table = make_table(run.read())
+    notes = dict(table.footnotes)
+    assert [[notes[mark] for mark in row.values["elbo"].marks] for row in table.rows] == [["exact"], ["a bound"]]
+    seeds = [cell(f"vae-s{seed}", identity("vae", seed=seed), estimates=[bound]) for seed in (0, 1)]
+    pooled = make_table(stored(tmp_path / "seeds", *seeds).read(), over_seeds=True)
+    assert [text for _, text in pooled.footnotes] == ["a bound"]

@@ -178,3 +178,26 @@ def test_parameters_are_all_of_them_with_how_many_are_trained(tmp_path: Path) ->
 def test_machines_that_differ_are_marked_on_evaluation_time_too(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1", comparability=comparability(machine="Intel Xeon")))
     assert all("†" in row.values["evaluation time"].marks for row in make_table(run.read()).rows)
+
+
+UNSUITED = "fd-cnn does not suit mini: real held-out images score 1.25 ± 0.10, a perfect generator 0.7000"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "null", "unsuited"),
+    [
+        (1.25, 0.1, 0.7, True),
+        (1.25, 0.3, 0.7, False),  # within two standard errors of the null
+        (1.0, 0.01, 0.7, False),  # 1.4 times the null, as on the data that the features were made for
+        (1.25, None, 0.7, False),
+        (1.25, 0.1, 0.0, False),  # not a distance whose null is its bias
+        (1.25, 0.1, None, False),
+    ],
+)
+def test_a_distance_that_does_not_suit_the_data_is_named_in_the_caption(
+    tmp_path: Path, value: float, error: float | None, null: float | None, unsuited: bool
+) -> None:
+    run = stored(tmp_path / "run", scored("gan-1", fd(34.0, null=null)), references=held_out(value, error, null=null))
+    table = make_table(run.read())
+    assert (UNSUITED in table.caption) is unsuited
+    assert ("does not suit" in render(table, "github")) is unsuited

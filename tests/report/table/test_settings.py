@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from example_runs import cell, identity, plan
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_SCHEMA, resolve_recipe
-from genbench.report.table.settings import caption, divide
+from genbench.report.table.settings import Settings, caption, divide, row_settings
+from genbench.results.schema import CellResult
 
 USUAL = {option.name: option.default for option in RECIPE_SCHEMA}
 NAMES = ("model", "loss", "dataset", "seed", "precision", "learning_rate", "gan.width")
@@ -61,3 +63,21 @@ def test_paired_settings_of_a_sweep_are_both_columns() -> None:
     ]
     assert divide(rows).varying == ("batch_size",)  # which tells the rows apart
     assert divide(rows, ["batch_size", "learning_rate"]).varying == ("batch_size", "learning_rate")
+
+
+def test_what_does_nothing_in_a_family_is_not_in_the_caption() -> None:
+    recipe = resolve_recipe({"discriminator_steps": 5, "augment_discriminator": "ada"}).settings
+    gan = cell("gan-1", identity("gan", recipe=recipe))
+    vae = cell(
+        "vae-1", identity("vae", recipe=recipe), unused_settings=["augment_discriminator", "discriminator_steps"]
+    )
+
+    def settings(*cells: CellResult) -> Settings:
+        record = plan(*cells)
+        return divide([row_settings("run", record, p, c) for p, c in zip(record.cells, cells, strict=True)])
+
+    assert "D:G steps 5:1" in caption(settings(gan).shared)
+    assert not {"discriminator_steps", "augment_discriminator"} & settings(vae).shared.keys()
+    assert "D:G" not in caption(settings(vae).shared)
+    assert "D:G" not in caption(settings(gan, vae).shared)  # a claim about one row only
+    assert "discriminator_steps" in settings(gan, vae).varying

@@ -10,13 +10,14 @@ from engine_cells import built
 from torch import Tensor
 
 from genbench.results.schema import EngineCheck
-from genbench.train.engine import Eager, Engine, Player
+from genbench.train.engine import Eager, Engine
 from genbench.train.engines.equivalence import (
     check_execution,
     eager_trajectories,
     measure_deviation,
     record_trajectory,
 )
+from genbench.train.player import Player
 from genbench.train.state import read_state
 
 Run = Callable[[Engine, Sequence[Player]], None]

@@ -158,3 +158,24 @@ def test_a_step_in_another_precision_is_run_and_not_replayed() -> None:
     assert all(torch.equal(a, b) for a, b in zip(twin.parameters(), engine.networks["layer"].parameters(), strict=True))
     engine.step()
     assert not torch.equal(engine.read_terms()["phase0"], rounded)
+
+
+def test_a_tensor_made_of_values_of_the_host_is_rejected() -> None:
+    engine = engine_with(lambda layer, batch: loss(layer, batch) * torch.tensor(2.0))
+    with pytest.raises(EngineUnavailable, match="cannot be captured"):
+        graphed(engine)
+
+
+def test_the_simulated_memory_is_reused_as_on_a_gpu() -> None:
+    """After a replay, temporary tensors are overwritten, and with a shared pool those of later captures."""
+    numbers, made = torch.ones(3), list[Tensor]()
+    recorder = SimulatedRecorder(share=True)
+    first = recorder.record(lambda: made.extend([numbers + 1, numbers + 2]), [])
+    second = recorder.record(lambda: made.append(numbers + 3), [])
+    recorder.kept = lambda: [made[0], made[2]]
+    second()
+    assert made[2].tolist() == [4, 4, 4]
+    first()
+    assert made[0].tolist() == [2, 2, 2]
+    assert made[1].isnan().all()
+    assert made[2].isnan().all()

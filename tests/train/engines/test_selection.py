@@ -14,9 +14,10 @@ from command_line import GENBENCH, TINY, run
 from engine_cells import built
 
 from genbench.results.schema import EngineRecord
-from genbench.train.engine import Engine, Player
+from genbench.train.engine import Engine
 from genbench.train.engines import EngineUnavailable, selection
 from genbench.train.engines.selection import choose_engine, engine_notes
+from genbench.train.player import Player
 
 MANY = 10**9  # steps, for which any preparation pays off
 

@@ -21,6 +21,11 @@ def _without_ada(**options: str) -> tuple[genbench.Restriction, ...]:
     return (genbench.Restriction(setting="augment_discriminator", excludes=("ada",), reason=reason, options=options),)
 
 
+def _energies_without_ada() -> tuple[genbench.Restriction, ...]:
+    reason = "ADA counts the real images that D classifies as real, and an energy has no decision boundary"
+    return (genbench.Restriction(setting="augment_discriminator", excludes=("ada",), reason=reason),)
+
+
 @dataclass(frozen=True)
 class CrossEntropyOptions:
     """Options of losses whose discriminator is a classifier: `minimax`, `non-saturating` and others."""
@@ -99,6 +104,37 @@ class WeightedOptions(CrossEntropyOptions):
     )
     game: Literal["non-saturating", "minimax", "lsgan", "hinge", "relativistic"] = genbench.option(
         "non-saturating", "the loss whose two objectives are weighted"
+    )
+
+
+@dataclass(frozen=True)
+class LeCamOptions(CrossEntropyOptions):
+    """Options of `lecam`."""
+
+    game: Literal["non-saturating", "minimax", "lsgan", "hinge"] = genbench.option(
+        "non-saturating", "the loss that is regularised"
+    )
+    weight: float = genbench.option(0.3, "weight λ of the regularisation", minimum=0)
+    decay: float = genbench.option(0.99, "decay of the averages per update of D", minimum=0, maximum=1)
+    start: int = genbench.option(
+        0, "updates of D without regularisation; the averages are kept from the first", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class EquilibriumOptions:
+    """Options of `began`."""
+
+    gamma: float = genbench.option(0.5, "diversity ratio γ = E L(G(z)) / E L(x) at equilibrium", minimum=0, maximum=1)
+    gain: float = genbench.option(0.001, "proportional gain λ of k, per update of D", minimum=0)
+
+
+@dataclass(frozen=True)
+class MarginOptions:
+    """Options of `ebgan`."""
+
+    margin: float = genbench.option(
+        0.2, "energy m up to which D raises that of fakes, a mean squared error per value", minimum=0
     )
 
 
@@ -204,6 +240,41 @@ def specs() -> Iterable[genbench.LossSpec]:
         options=PairedOptions,
         restrictions=_without_ada(),
         recipe={"optimizer": "adam", "learning_rate": 2e-4, "beta1": 0.0, "beta2": 0.99},
+    )
+    yield genbench.LossSpec(
+        name="lecam",
+        family="adversarial",
+        summary="another loss, with D's logits kept near the moving average of its mean logit of the other kind",
+        create="genbench.builtin.losses.adversarial.lecam:lecam",
+        formula="L_D of the chosen game + λ (E (D(x) - α_F)² + E (D(G(z)) - α_R)²), α_R and α_F moving averages of "
+        "E D(x) and E D(G(z)); L_G of the game",
+        source="Tseng et al. 2021, arXiv:2104.03310, equation 4",
+        options=LeCamOptions,
+        discriminator_outputs=("logits", "class-logits", "features"),
+    )
+    yield genbench.LossSpec(
+        name="began",
+        family="adversarial",
+        summary="D reconstructs images; a controller keeps the errors of real images and fakes at a fixed ratio",
+        create="genbench.builtin.losses.adversarial.energies:began",
+        formula="L(v) = mean |v - D(v)|, L_D = E L(x) - k E L(G(z)), L_G = E L(G(z)), k ← clip(k + λ (γ E L(x) - "
+        "E L(G(z))), 0, 1)",
+        source="Berthelot et al. 2017, arXiv:1703.10717, section 3.4",
+        options=EquilibriumOptions,
+        restrictions=_energies_without_ada(),
+        recipe={"learning_rate": 1e-4},
+        discriminator_outputs=("reconstructions",),
+    )
+    yield genbench.LossSpec(
+        name="ebgan",
+        family="adversarial",
+        summary="D reconstructs images, real ones well and fakes with an error of at least a margin",
+        create="genbench.builtin.losses.adversarial.energies:ebgan",
+        formula="L(v) = mean (v - D(v))², L_D = E L(x) + E max(0, m - L(G(z))), L_G = E L(G(z))",
+        source="Zhao et al. 2017, arXiv:1609.03126, equations 1 and 2",
+        options=MarginOptions,
+        restrictions=_energies_without_ada(),
+        discriminator_outputs=("reconstructions",),
     )
     yield genbench.LossSpec(
         name="weighted",

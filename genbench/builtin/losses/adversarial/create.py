@@ -116,29 +116,34 @@ def rpgan_r1_r2(options: PairedOptions) -> genbench.AdversarialLoss:
 
 def weighted(options: WeightedOptions) -> genbench.AdversarialLoss:
     """Return another game with the discriminator's loss times α and the generator's times 1 - α."""
-    if options.label_smoothing and options.game not in ("non-saturating", "minimax"):
-        raise genbench.GenbenchError(
-            f"weighted.label_smoothing = {options.label_smoothing:g} has no effect on the game '{options.game}'.",
-            "Set it to 0, or set weighted.game to non-saturating or minimax, whose discriminator is a classifier.",
-        )
-    game, alpha = _GAMES[options.game](options), options.alpha
+    game, alpha = chosen_game("weighted", options.game, options), options.alpha
 
     def discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        return alpha * game.discriminator(real_logits, fake_logits)
+        return alpha * games.total_of(game.discriminator(real_logits, fake_logits))
 
     def generator(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
-        return (1 - alpha) * game.generator(fake_logits, real_logits)
+        return (1 - alpha) * games.total_of(game.generator(fake_logits, real_logits))
 
     return replace(game, discriminator=discriminator, generator=generator, alpha=alpha, weighted=True)
 
 
-_GAMES: dict[str, Callable[[WeightedOptions], genbench.AdversarialLoss]] = {
+_GAMES: dict[str, Callable[[CrossEntropyOptions], genbench.AdversarialLoss]] = {
     "non-saturating": non_saturating,
     "minimax": minimax,
     "lsgan": lsgan,
     "hinge": hinge,
     "relativistic": relativistic,
 }
+
+
+def chosen_game(owner: str, name: str, options: CrossEntropyOptions) -> genbench.AdversarialLoss:
+    """Return the game that the loss `owner` builds on; raise `GenbenchError` if label smoothing has no effect on it."""
+    if options.label_smoothing and name not in ("non-saturating", "minimax"):
+        raise genbench.GenbenchError(
+            f"{owner}.label_smoothing = {options.label_smoothing:g} has no effect on the game '{name}'.",
+            f"Set it to 0, or set {owner}.game to non-saturating or minimax, whose discriminator is a classifier.",
+        )
+    return _GAMES[name](options)
 
 
 def _cross_entropy(options: CrossEntropyOptions) -> games.DiscriminatorLoss:

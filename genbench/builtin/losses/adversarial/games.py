@@ -12,6 +12,8 @@ from typing import TypeAlias
 from torch import Tensor
 from torch.nn.functional import softplus
 
+import genbench
+
 DiscriminatorLoss: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # (real_logits, fake_logits) -> scalar
 GeneratorLoss: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]  # (fake_logits, real_logits or None) -> scalar
 
@@ -81,3 +83,8 @@ def swapped(discriminator_loss: DiscriminatorLoss) -> GeneratorLoss:
         return discriminator_loss(fake_logits, real_logits)
 
     return generator_loss
+
+
+def total_of(found: Tensor | genbench.Objective) -> Tensor:
+    """Return the loss of a player, which may have been returned with terms."""
+    return found.total if isinstance(found, genbench.Objective) else found

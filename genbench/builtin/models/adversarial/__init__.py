@@ -60,6 +60,13 @@ class ResNetGANOptions:
     )
 
 
+@dataclass(frozen=True)
+class BEGANOptions:
+    """Options of `began`."""
+
+    width: int = genbench.option(64, "channels n of the decoders; the encoder's maps have multiples of it", minimum=4)
+
+
 _ADAM = {"batch_size": 64, "learning_rate": 2e-4, "beta1": 0.5}
 _BUILD = "genbench.builtin.models.adversarial"
 
@@ -74,6 +81,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         default_loss="non-saturating",
         latent_dim=100,
         recipe=_ADAM,
+        discriminator_output="logits",
         paper="Goodfellow et al. 2014, Generative Adversarial Nets, arXiv:1406.2661",
         options=GANOptions,
     )
@@ -86,6 +94,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         image_shapes=square(28, 32, 64, 128),
         latent_dim=100,
         recipe=_ADAM,
+        discriminator_output="logits",
         paper="Radford et al. 2015, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434",
         options=DCGANOptions,
     )
@@ -98,6 +107,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         image_shapes=square(28, 32, 64, 128),
         latent_dim=100,
         recipe=_ADAM,
+        discriminator_output="logits",
         paper="Radford et al. 2015, arXiv:1511.06434, as in introductory articles on generated faces",
         options=DCGANOptions,
     )
@@ -113,6 +123,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         latent_dim=64,
         prior="uniform",
         recipe=_ADAM,
+        discriminator_output="logits",
         paper="Chen et al. 2016, arXiv:1606.03657, as compared by Lucic et al. 2018, arXiv:1711.10337",
         options=InfoGANOptions,
     )
@@ -125,6 +136,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         image_shapes=square(28, 32, 48, 64, 128),
         latent_dim=128,
         recipe=_ADAM,
+        discriminator_output="logits",
         paper="Miyato et al. 2018, Spectral Normalization for Generative Adversarial Networks, arXiv:1802.05957",
         options=DCGANOptions,
     )
@@ -137,8 +149,23 @@ def specs() -> Iterable[genbench.ModelSpec]:
         image_shapes=square(32, 64),
         latent_dim=128,
         recipe={**_ADAM, "beta1": 0.0, "beta2": 0.9, "discriminator_steps": 5},
+        discriminator_output="logits",
         paper="Gulrajani et al. 2017, arXiv:1704.00028; Miyato et al. 2018, arXiv:1802.05957",
         options=ResNetGANOptions,
+    )
+    yield genbench.ModelSpec(
+        name="began",
+        family="adversarial",
+        summary="a discriminator that is an autoencoder, for 28, 32, 64 and 128 pixels",
+        build=f"{_BUILD}.began:build",
+        default_loss="began",
+        image_shapes=square(28, 32, 64, 128),
+        latent_dim=64,
+        prior="uniform",
+        recipe=_ADAM,
+        discriminator_output="reconstructions",
+        paper="Berthelot et al. 2017, BEGAN: Boundary Equilibrium Generative Adversarial Networks, arXiv:1703.10717",
+        options=BEGANOptions,
     )
     yield genbench.ModelSpec(
         name="cgan",
@@ -149,6 +176,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         latent_dim=100,
         recipe=_ADAM,
         conditional=True,
+        discriminator_output="logits",
         paper="Mirza & Osindero 2014, Conditional Generative Adversarial Nets, arXiv:1411.1784",
         options=GANOptions,
     )
@@ -162,6 +190,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         latent_dim=100,
         recipe=_ADAM,
         conditional=True,
+        discriminator_output="logits",
         paper="Miyato & Koyama 2018, cGANs with Projection Discriminator, arXiv:1802.05637",
         options=CDCGANOptions,
     )
@@ -175,6 +204,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         latent_dim=100,
         recipe=_ADAM,
         conditional=True,
+        discriminator_output="class-logits",
         paper="Odena et al. 2017, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585",
         options=DCGANOptions,
     )

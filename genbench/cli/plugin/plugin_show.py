@@ -15,7 +15,7 @@ from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
 
 # Results in the repository; an installed genbench has none.
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 
 
 @click.command("show")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, plugin_files, set_option
 from genbench.cli.output import echo, print_json
-from genbench.cli.plugin_new import new_plugin
-from genbench.cli.plugin_show import show_plugin
+from genbench.cli.plugin.plugin_new import new_plugin
+from genbench.cli.plugin.plugin_show import show_plugin
 from genbench.errors import ExitCode, UsageError, near_miss
 from genbench.plan.request import parse_setting
 from genbench.plugins.catalogue import SINGULAR, discover
@@ -81,12 +82,13 @@ def test_plugin(
     """Test a plugin against the rules of docs/conformance.md.
 
     NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
-    reporter.
+    reporter. The exit code is 0 if no rule is broken, 5 if one is, and 3 if one is undecided because its time ran out.
 
     \b
     genbench plugin test my_variant.py
     genbench plugin test my-variant --plugin my_variant.py --only no-host-reads
     """
+    from genbench.testing.check import Verdict
     from genbench.testing.in_child import examine_isolated
     from genbench.testing.targets import find_targets
 
@@ -114,11 +116,13 @@ def test_plugin(
         ]
         print_json(data)
     else:
-        counts = {
-            verdict: len([o for o in outcomes if o.verdict == verdict]) for verdict in ("ok", "failed", "skipped")
-        }
-        echo("\n" + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-    return ExitCode.FAILED_CELLS if any(outcome.verdict == "failed" for outcome in outcomes) else ExitCode.OK
+        counts = Counter(outcome.verdict for outcome in outcomes)
+        shown = [verdict for verdict in get_args(Verdict) if verdict != "undecided" or counts[verdict]]
+        echo("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in shown))
+    verdicts = {outcome.verdict for outcome in outcomes}
+    if "failed" in verdicts:
+        return ExitCode.FAILED_CELLS
+    return ExitCode.INCONCLUSIVE if "undecided" in verdicts else ExitCode.OK
 
 
 class _OutcomePrinter:
@@ -135,7 +139,7 @@ class _OutcomePrinter:
             self._heading = heading
         reason = outcome.reason.replace("\n", "\n           ")
         echo(f"  {outcome.verdict:<7}  {outcome.check}{': ' if reason else ''}{reason}")
-        if outcome.verdict == "failed":
+        if outcome.verdict in ("failed", "undecided"):
             for key, text in _describe_rule(outcome).items():
                 echo(f"{'':<11}{key + ':':<6}{text}")
 
@@ -144,7 +148,7 @@ def _describe_rule(outcome: Outcome) -> dict[str, str]:
     from genbench.testing.checks import BY_NAME
 
     rule = BY_NAME[outcome.check]
-    return {"rule": rule.what, "why": rule.why, "fix": rule.fix}
+    return {"rule": rule.what, "why": rule.why, "fix": outcome.fix or rule.fix}
 
 
 def _require_rules(names: tuple[str, ...]) -> None:

@@ -12,8 +12,8 @@ import click
 from genbench.cli.output import echo
 from genbench.errors import UsageError
 from genbench.plugins.catalogue import LIKELIHOOD, discover
-from genbench.plugins.feature_metrics import PREFIXES
 from genbench.plugins.loader import Kind
+from genbench.plugins.metric_names import is_reserved
 from genbench.scaffold.project import FAMILIES, FAMILY_KINDS, KINDS
 
 if TYPE_CHECKING:
@@ -73,7 +73,11 @@ def _require_free(project: Project) -> None:
         raise UsageError(
             f"A plugin '{named.name}' ({named.distribution}) is already installed.", "Choose another name."
         )
-    if project.kind == "metric" and project.name in (*PREFIXES, LIKELIHOOD, "none"):
+    if project.kind == "metric" and project.name in (LIKELIHOOD, "none"):
         raise UsageError(f"'{project.name}' is reserved: it has a meaning in --metrics.", "Choose another name.")
+    if project.kind == "metric" and is_reserved(project.name):
+        raise UsageError(
+            f"'{project.name}' is reserved: fid, kid and is need the Inception weights of 2015.", "Choose another name."
+        )
     if project.module in packages_distributions():
         raise UsageError(f"A package '{project.module}' is already installed.", "Choose another name.")

@@ -1,0 +1,71 @@
+"""The built-in metrics that are measured with every extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genbench import MetricSpec, hookimpl
+
+
+@hookimpl
+def genbench_metrics() -> Iterable[MetricSpec]:
+    """Yield the built-in measurements of features."""
+    yield MetricSpec(
+        name="fd",
+        summary="Fréchet distance",
+        measure="genbench.metrics.frechet_distance:measure",
+        direction="lower",
+        per_extractor=True,
+    )
+    yield MetricSpec(
+        name="kd",
+        summary="unbiased kernel distance",
+        measure="genbench.metrics.kernel_distance:measure",
+        direction="lower",
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="sw",
+        summary="sliced Wasserstein distance",
+        measure="genbench.metrics.sliced_wasserstein:measure",
+        direction="lower",
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="prdc",
+        summary="precision, recall, density and coverage by nearest neighbours",
+        measure="genbench.metrics.prdc:measure",
+        direction="each",
+        estimates=dict.fromkeys(("precision", "recall", "density", "coverage"), "higher"),
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="class-score",
+        summary="how confidently the extractor classifies the samples, and how diverse their classes are",
+        measure="genbench.metrics.class_score:measure",
+        direction="higher",
+        per_extractor=True,
+        needs_classes=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="class-balance",
+        summary="share of samples in excess in some classes",
+        measure="genbench.metrics.class_balance:measure",
+        direction="lower",
+        per_extractor=True,
+        needs_classes=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="memorisation",
+        summary="whether samples copy training images, by nearest neighbours",
+        measure="genbench.metrics.memorisation:measure",
+        direction="each",
+        estimates=dict.fromkeys(("authenticity", "copying-ct", "nearest-ratio"), "higher"),
+        per_extractor=True,
+        default=False,
+    )

@@ -1,0 +1,198 @@
+"""Measuring further metrics of the finished cells of a run, each in a worker, and adding them to the results."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from genbench import __version__
+from genbench.api.options import OptionValue
+from genbench.api.specs import MetricSpec
+from genbench.errors import GenbenchError, NoDataError
+from genbench.measure import machine
+from genbench.plan.identity import metric_origins
+from genbench.plan.metric_selection import applicable_metrics
+from genbench.plan.planner import names_in_use, plan_references, plugins_behind
+from genbench.plugins.catalogue import Catalogue
+from genbench.plugins.loader import Kind
+from genbench.plugins.metric_names import covers
+from genbench.process.messages import Finished, Job
+from genbench.results.cell_names import shown_names
+from genbench.results.later_values import add_reference_values, add_values
+from genbench.results.schema import (
+    CellIdentity,
+    CellResult,
+    LaterMeasurement,
+    PlannedCell,
+    PlannedReference,
+    ReferenceResult,
+    RunRecord,
+)
+from genbench.results.store import RunDirectory
+from genbench.runner import log_file
+from genbench.runner.executor import Executor
+
+
+@dataclass
+class LaterMeasurements:
+    """Measures some metrics of every cell of a run that has weights."""
+
+    run: RunDirectory
+    record: RunRecord
+    catalogue: Catalogue
+    executor: Executor
+    device: str
+    specs: Sequence[MetricSpec]
+    options: dict[str, dict[str, OptionValue]]  # of these metrics
+    again: bool  # also what has a value already, which the new one replaces
+    say: Callable[[str], None]
+    problems: list[str] = field(default_factory=list)  # what could not be measured, with the reason
+
+    def execute(self) -> None:
+        """Measure the cells, then the reference rows of their datasets; each result is written when it is complete."""
+        cells, names = [cell for cell in self.record.cells if not cell.reason], shown_names(self.record.cells)
+        files, with_values = self.run.read_cells(), list[PlannedCell]()
+        for index, cell in enumerate(cells, start=1):
+            title = f"[{index}/{len(cells)}] {names[cell.id]}"
+            try:
+                if cell.id in files.damaged:
+                    raise NoDataError(f"its result is damaged: {files.damaged[cell.id]}")
+                with_values += self._measure_cell(cell, files.results.get(cell.id), title)
+            except GenbenchError as error:
+                self._report(f"{title}: {error.cause}")
+        measured = self.run.read_references().results
+        for reference in plan_references(with_values):
+            self._measure_reference(reference, measured.get(reference.id))
+
+    def _measure_cell(self, cell: PlannedCell, result: CellResult | None, title: str) -> list[PlannedCell]:
+        """Measure a cell; return it as if it had been planned with these metrics, or nothing if it has no values."""
+        if result is None or not self.run.checkpoint_path(cell.id).is_file():
+            status = "it has not been run" if result is None else f"its status is '{result.status}'"
+            self._report(f"{title}: it has no weights; {status}")
+            return []
+        families, datasets = self.catalogue.families, self.catalogue.datasets
+        if cell.identity.family.name not in families or cell.identity.dataset.name not in datasets:
+            for kind, name in names_in_use(msgspec.structs.replace(cell.identity, metrics=())):
+                self.catalogue.require(kind, name)  # raises why
+        family, dataset = families[cell.identity.family.name].spec, datasets[cell.identity.dataset.name].spec
+        names = applicable_metrics(self.specs, family, dataset)
+        left_out = ", ".join(spec.name for spec in self.specs if spec.name not in names)
+        if left_out:
+            self.say(f"{title}: {left_out} cannot be measured for its family and dataset")
+        specs = [spec for spec in self.specs if spec.name in names]
+        pending = tuple(spec.name for spec in specs if self.again or not _has_value(spec, result))
+        if not pending:
+            others = [name for name in names if name in self.options and self.options[name] != _options(name, result)]
+            what = f"{', '.join(others)} has values of other options" if others else "nothing to measure"
+            self.say(f"{title}: {what}{'; --again replaces what has a value' if names else ''}")
+            return [self._with_metrics(cell, names)] if names else []
+        self.say(f"{title}: measuring {', '.join(pending)}")
+        planned = self._with_metrics(cell, pending)
+        options = planned.identity.metric_options or {}
+        job = {"task": "measure", "cell": cell, "metrics": list(pending), "metric_options": options}
+        finished, why = self._run(names_in_use(planned.identity), self.run.log_path(cell.id), **job)
+        if finished is None or finished.values is None:
+            self._report(f"{title}: {why}")
+            return []
+        found = finished.values
+        later = self._provenance(planned.identity.metrics, planned.identity, found.notes)
+        self.run.write_cell(add_values(result, found.estimates, found.unavailable, later, self.again))
+        for missing in found.unavailable:
+            (self._report if missing.failed else self.say)(f"{title}: {missing.metric}: {missing.reason}")
+        return [self._with_metrics(cell, names)]
+
+    def _measure_reference(self, planned: PlannedReference, before: ReferenceResult | None) -> None:
+        """Measure what the reference rows of a dataset lack; without them, all metrics of its cells."""
+        asked = {*(one for each in self.record.references if each.id == planned.id for one in each.metrics)}
+        asked |= {one for later in (before.measured_later if before else []) for one in later.metrics}
+        missing = [one.metric for row in (before.rows if before else []) for one in row.unavailable]
+        specs = [spec for spec in self.specs if spec.name in planned.metrics]
+        lacking = {spec.name for spec in specs if any(covers(spec, name) for name in missing)}
+        names = tuple(n for n in planned.metrics if self.again or before is None or n not in asked or n in lacking)
+        if not names:
+            return
+        self.say(f"measuring real held-out images and noise of {planned.dataset.name}")
+        planned = msgspec.structs.replace(planned, metrics=names)
+        used: list[tuple[Kind, str]] = [("datasets", planned.dataset.name), *(("metrics", name) for name in names)]
+        log = self.run.log_path(f"reference-{planned.id}")
+        finished, why = self._run(used, log, task="reference", reference=planned)
+        if finished is None or finished.reference is None:
+            self._report(f"no reference rows for {planned.dataset.name}: {why}")
+            return
+        found, later = finished.reference, self._provenance(names, planned, [])
+        if before is None:
+            result = msgspec.structs.replace(found, measured_later=[later])
+        elif before.data_hash and before.data_hash != found.data_hash:
+            self._report(f"no reference rows for {planned.dataset.name}: its images have changed")
+            return
+        else:
+            result = add_reference_values(before, found.rows, later, self.again)
+        self.run.write_reference(result)
+
+    def _with_metrics(self, cell: PlannedCell, names: Sequence[str]) -> PlannedCell:
+        """Return the cell as if it had been planned with these metrics."""
+        identity = msgspec.structs.replace(
+            cell.identity,
+            metrics=tuple(names),
+            metric_origins=metric_origins(names, self.catalogue) or UNSET,
+            metric_options={name: self.options[name] for name in names if name in self.options} or UNSET,
+        )
+        return msgspec.structs.replace(cell, identity=identity)
+
+    def _provenance(
+        self, names: Sequence[str], of: CellIdentity | PlannedReference, notes: list[str]
+    ) -> LaterMeasurement:
+        return LaterMeasurement(
+            metrics=[*names],
+            measured=datetime.now(UTC).isoformat(timespec="seconds"),
+            genbench=__version__,
+            metric_origins={
+                key: origin for key, origin in (of.metric_origins or {}).items() if key.partition(":")[0] in names
+            },
+            metric_options={name: values for name, values in (of.metric_options or {}).items() if name in names},
+            versions=machine.versions(),
+            notes=notes,
+        )
+
+    def _run(self, names: Sequence[tuple[Kind, str]], log: Path, **fields: Any) -> tuple[Finished | None, str]:
+        """Run a job; return its result, and why there is none."""
+        job = Job(
+            run=str(self.run.path),
+            log=str(log),
+            plugins=[dataclasses.asdict(plugin) for plugin in plugins_behind(self.catalogue, names)],
+            device=self.device,
+            threads=self.record.threads or machine.default_threads(),
+            memory_limit=self.record.memory_limit,
+            **fields,
+        )
+        worker_exit = self.executor.run(job, lambda message: None, self.record.timeout)
+        if self.executor.stop_requested:
+            raise KeyboardInterrupt
+        log_file.shorten(log)
+        why = f"not done within {self.record.timeout:g} s" if worker_exit.timed_out else worker_exit.describe()
+        return worker_exit.finished, f"{why}; see {log}"
+
+    def _report(self, problem: str) -> None:
+        self.problems.append(problem)
+
+
+def _has_value(spec: MetricSpec, result: CellResult) -> bool:
+    """Whether a cell has values of this metric; their names may depend on weights, so what was asked for counts too."""
+    asked = {*result.identity.metrics, *(name for later in result.measured_later for name in later.metrics)}
+    missing = any(covers(spec, one.metric) for one in result.unavailable)
+    return any(covers(spec, one.metric) for one in result.estimates) or (spec.name in asked and not missing)
+
+
+def _options(name: str, result: CellResult) -> dict[str, OptionValue]:
+    """Return the options with which a metric of this cell was measured last."""
+    found = (result.identity.metric_options or {}).get(name, {})
+    for later in result.measured_later:
+        found = later.metric_options.get(name, found)
+    return found

@@ -1,0 +1,7 @@
+"""The package passes the conformance kit."""
+
+from __future__ import annotations
+
+from genbench.testing import conformance
+
+test_conformance = conformance("genbench-autoencoders", settings={"vae-gan": {"width": 8}})
