@@ -32,7 +32,8 @@ from typing import Any
 
 from resource_growth import cpu_seconds, find_only_child, read_resources, theil_sen
 
-from genbench.cli._run_steps import create_run, require_device
+from genbench.commands.device import require_device
+from genbench.commands.execution import create_run
 from genbench.measure import machine
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request

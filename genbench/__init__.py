@@ -4,6 +4,10 @@ This is the public API for plugins and notebooks; apart from `genbench.testing`,
 package does not import torch.
 """
 
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 from genbench.api.evaluation import (
     Classifier,
     Estimate,
@@ -63,18 +67,53 @@ from genbench.api.training import (
 )
 from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
 
+if TYPE_CHECKING:
+    from genbench.commands.cell import Cell
+    from genbench.commands.distance import distance, save_image_statistics
+    from genbench.commands.load import load
+    from genbench.commands.plan import CellPlan, Cost, Plan, plan
+    from genbench.commands.results import PooledCells, Quantity, Results
+    from genbench.commands.run import RunInterrupted, resume, run
+    from genbench.commands.table import ComparisonTable
+    from genbench.imagesets.measured import Comparison, ImageSetReport
+
 __version__ = "0.1.0"
+
+# Public names that are imported on first use: a plugin needs none of them. Imports by name keep this module a leaf.
+_ON_FIRST_USE = {
+    "Cell": "genbench.commands.cell",
+    "CellPlan": "genbench.commands.plan",
+    "Comparison": "genbench.imagesets.measured",
+    "ComparisonTable": "genbench.commands.table",
+    "Cost": "genbench.commands.plan",
+    "ImageSetReport": "genbench.imagesets.measured",
+    "Plan": "genbench.commands.plan",
+    "PooledCells": "genbench.commands.results",
+    "Quantity": "genbench.commands.results",
+    "Results": "genbench.commands.results",
+    "RunInterrupted": "genbench.commands.run",
+    "distance": "genbench.commands.distance",
+    "load": "genbench.commands.load",
+    "resume": "genbench.commands.run",
+    "run": "genbench.commands.run",
+    "save_image_statistics": "genbench.commands.distance",
+}
 
 __all__ = [
     "API_VERSION",
     "AdversarialLoss",
     "Augmentation",
     "Batch",
+    "Cell",
     "CellFacts",
     "CellFinished",
+    "CellPlan",
     "CellStarted",
     "CheckedFamily",
     "Classifier",
+    "Comparison",
+    "ComparisonTable",
+    "Cost",
     "DataError",
     "DatasetSpec",
     "Estimate",
@@ -89,6 +128,7 @@ __all__ = [
     "FamilySpec",
     "GenbenchError",
     "ImageData",
+    "ImageSetReport",
     "Images",
     "LatentFamily",
     "Likelihood",
@@ -101,13 +141,18 @@ __all__ = [
     "NetworkError",
     "Objective",
     "Phase",
+    "Plan",
+    "PooledCells",
     "Posterior",
+    "Quantity",
     "ReporterSpec",
     "ReporterUnavailable",
     "Restriction",
+    "Results",
     "Rows",
     "RunFacts",
     "RunFinished",
+    "RunInterrupted",
     "RunStarted",
     "Sampler",
     "SamplerFamily",
@@ -121,6 +166,36 @@ __all__ = [
     "VariationalLoss",
     "WindowFinished",
     "__version__",
+    "distance",
     "hookimpl",
+    "load",
     "option",
+    "plan",
+    "resume",
+    "run",
+    "save_image_statistics",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module 'genbench' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted({*globals(), *__all__})
+
+
+class _CallablePackage(ModuleType):
+    """`genbench.plan(…)` is a function, and `genbench/plan/` a package: Python sets the attribute to the package."""
+
+    def __call__(self, **arguments: Any) -> Any:
+        return importlib.import_module("genbench.commands.plan").plan(**arguments)
+
+
+importlib.import_module("genbench.plan").__class__ = _CallablePackage

@@ -19,6 +19,8 @@ from typing import NamedTuple
 import genbench
 from genbench import errors, testing
 from genbench.api import evaluation, hookspecs, images, options, restriction, shape_rule, specs, training
+from genbench.commands import cell, distance, load, plan, results, run, table
+from genbench.imagesets import measured
 from genbench.testing import pytest_tests
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -27,8 +29,9 @@ HOOK_EXAMPLES = DOCS / "examples" / "hooks"
 INTRODUCTION = f"""\
 # The public API
 
-Everything that a plugin imports from `genbench` and, for its tests, from `genbench.testing`; nothing else is public.
-[Writing a plugin](plugins.md) explains how to use it. This page is generated from the code:
+Everything that a plugin imports from `genbench` and, for its tests, from `genbench.testing`, and what notebooks and
+scripts call; nothing else is public. [Writing a plugin](plugins.md) and [genbench from Python](python.md) explain how
+to use it. This page is generated from the code:
 `python scripts/write_reference.py`.
 
 `API_VERSION` is the version of the API, currently {hookspecs.API_VERSION}. A plugin declares the version that it needs:
@@ -42,6 +45,14 @@ SECTIONS = {  # module -> heading
     images: "Images",
     training: "Training",
     evaluation: "Evaluation",
+    run: "Running",
+    plan: "Planning",
+    load: "Reading results",
+    results: "Results",
+    cell: "Cells",
+    table: "Tables",
+    distance: "Distances between image sets",
+    measured: "What a comparison of image sets returns",
     errors: "Errors",
     testing: "Tests",
 }

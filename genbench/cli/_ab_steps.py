@@ -15,8 +15,8 @@ import msgspec
 from genbench.ab.calibration import known
 from genbench.ab.comparison import Comparing, geometric_mean
 from genbench.ab.wire import Prepare
-from genbench.cli._run_steps import parse_device, resolve_auto
 from genbench.cli.output import echo
+from genbench.commands.device import parse_device, resolve_auto
 from genbench.errors import ExitCode
 from genbench.measure import machine
 from genbench.plan.request import make_request, read_config

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-from typing import TYPE_CHECKING
-
 import click
 
 from genbench.cli.flags import (
@@ -14,17 +10,11 @@ from genbench.cli.flags import (
     plugin_files,
     set_option,
     trust_plugins_flag,
-    use_weights,
     weights_flag,
 )
 from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from genbench.plugins.catalogue import Catalogue
 
 
 @click.command("fid")
@@ -105,51 +95,16 @@ def command(
     out = None if save_stats is None else parse_output_path(save_stats, "--save-stats", ".npz")
     if fake is None and out is None:
         raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE`; REAL alone needs --save-stats.")
-    use_weights(weights)
 
-    from genbench.cli._run_steps import select_present_device
-    from genbench.imagesets.comparison import compare, extractors_of, find_metrics, save_statistics
-    from genbench.imagesets.evaluation import ImageSetEvaluation
+    from genbench.commands.distance import DistanceSettings, measure_distance
     from genbench.imagesets.format import as_data, as_text
-    from genbench.imagesets.resolve import SamplingSettings, find_image_set
     from genbench.plan.request import make_request
-    from genbench.plan.settings import check_settings
-    from genbench.plugins.catalogue import discover
-    from genbench.plugins.chosen_metrics import chosen_metrics, options_of
-    from genbench.plugins.recorded_files import Allowed
 
-    catalogue = discover(plugins)
-    specs, given = find_metrics(metrics, extractor, catalogue), make_request({}, settings).set
-    check_settings(given, specs, catalogue)
-    names, extractors, options = [spec.name for spec in specs], extractors_of(specs), options_of(specs, given)
-    if out is not None and len(extractors) != 1:
-        raise UsageError("--save-stats stores the features of one extractor only.", "Choose metrics of one extractor.")
-    chosen = select_present_device(device)
-    drawing = SamplingSettings(chosen, samples, seed, Allowed(plugins, trust_plugins))
-    first = find_image_set(real, catalogue, drawing)
-    if n_real is not None and first.statistics is None:
-        raise UsageError(
-            f"--n-real is for a file of statistics, and REAL is a set of images: {first.title}.", "Drop --n-real."
-        )
-    registry = _import_plugins(names, catalogue)
-    evaluation = ImageSetEvaluation(
-        real=first,
-        fake=None if fake is None else find_image_set(fake, catalogue, drawing),
-        device=chosen,
-        batch_size=batch_size,
-        seed=seed,
-        extractors={name: entry.spec for name, entry in registry.extractors.items()},
-        data=first.data,
-        n_real=n_real,
-        show_progress=lambda title: show_image_progress(clean(title)),
-    )
-    with contextlib.closing(evaluation):
-        found = None
-        if fake is not None:
-            known = [entry.spec for entry in registry.metrics.values()]
-            found = compare(evaluation, chosen_metrics(names, registry, options), strict, known)
-        if out is not None:
-            save_statistics(evaluation, extractors[0], out, strict)
+    asked = DistanceSettings(
+        extractor, weights, device, batch_size, samples, seed, n_real, strict, plugins, trust_plugins,
+        make_request({}, settings).set,
+    )  # fmt: skip
+    found = measure_distance(real, fake, metrics, asked, out, lambda title: show_image_progress(clean(title)))
     if found is None:
         echo(out)
         return ExitCode.OK
@@ -162,12 +117,3 @@ def command(
     else:
         echo(as_text(found), nl=False)
     return code
-
-
-def _import_plugins(metrics: Sequence[str], catalogue: Catalogue) -> Catalogue:
-    """Import the plugins of these metrics and of their extractors into this process; return the catalogue of it."""
-    from genbench.plan.planner import plugins_behind
-    from genbench.plugins.worker_catalogue import load_catalogue
-
-    needed = plugins_behind(catalogue, [("metrics", name) for name in metrics])
-    return load_catalogue([dataclasses.asdict(plugin) for plugin in needed])

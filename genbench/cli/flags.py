@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import click
@@ -12,7 +10,6 @@ import click
 from genbench.api.options import Option
 from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.builtin.extractors.inception_weights import VARIABLE
-from genbench.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Any], Any]
@@ -136,6 +133,20 @@ def recipe_flags(function: Function) -> Function:
     return chain(*map(_recipe_flag, RECIPE_SCHEMA))(function)  # type: ignore[no-any-return]
 
 
+class ListOf(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on
+    """A value, or several of them separated by commas."""
+
+    def __init__(self, kind: Any) -> None:
+        self.kind = kind
+        self.name = kind.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value, or a list where there is a comma."""
+        if isinstance(value, str) and "," in value:
+            return [self.kind.convert(part.strip(), param, ctx) for part in value.split(",") if part.strip()]
+        return self.kind.convert(value, param, ctx)
+
+
 def _recipe_flag(option: Option) -> Decorator:
     flag = f"--{option.name.replace('_', '-')}"
     text = option.help[:1].upper() + option.help[1:]
@@ -148,7 +159,8 @@ def _recipe_flag(option: Option) -> Decorator:
         )
     if len(option.choices) > 1:
         text += f" ({', '.join(option.choices)})"
-    kind: Any = {"int": int, "float": float}.get(option.type, str)
+    kinds: dict[str, Any] = {"int": ListOf(click.INT), "float": ListOf(click.FLOAT)}
+    kind: Any = kinds.get(option.type, click.STRING)
     metavar = {"int": "N", "float": "X", "list[str]": "A,B,…"}.get(option.type, "NAME" if option.choices else "TEXT")
     return click.option(flag, option.name, type=kind, default=None, metavar=metavar, help=f"{text}.")
 
@@ -172,13 +184,3 @@ def timing_options(models: str | None = None) -> Decorator:
         as_json_flag,
         recipe_flags,
     )
-
-
-def use_weights(path: str | None) -> None:
-    """Make this process, and the workers that it starts, load the Inception weights from this file."""
-    if path is None:
-        return
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UsageError(f"--weights {path} is not a file.", "Give the path of the file with the Inception weights.")
-    os.environ[VARIABLE] = str(file.resolve())

@@ -15,7 +15,6 @@ from genbench.cli.flags import (
     quiet_option,
     set_option,
     trust_plugins_flag,
-    use_weights,
     weights_flag,
 )
 from genbench.cli.output import echo, record_exit_code
@@ -60,8 +59,10 @@ def command(
     genbench measure results/first --metrics kd,prdc
     genbench measure results/first --metrics vendi --plugin vendi.py --set vendi.order=2
     """
-    from genbench.cli._run_steps import enter_planning_directory, require_device
-    from genbench.cli.run import choose_executor
+    from genbench.commands.device import require_device
+    from genbench.commands.execution import enter_planning_directory
+    from genbench.commands.preparation import choose_executor
+    from genbench.commands.weights import inception_weights
     from genbench.plan.metric_selection import named_metrics
     from genbench.plan.request import make_request
     from genbench.plan.settings import check_settings
@@ -77,13 +78,13 @@ def command(
     from genbench.runner.supervisor import interrupt_on_signals
 
     require_valid()
-    use_weights(weights)
     request = make_request({"metrics": metrics}, settings)
     if not request.metrics:
         raise UsageError("--metrics is empty.", "Name at least one; see `genbench list metrics`.")
     allowed = Allowed([str(Path(file).expanduser().resolve()) for file in plugins], trust_plugins)
     executor = choose_executor(in_process, debugger=False)
     with (
+        inception_weights(weights),
         enter_planning_directory(RunDirectory.open(run)) as directory,
         hold(directory.record_path),
         interrupt_on_signals(),

@@ -136,7 +136,7 @@ def accept(
 def _load_held_out(
     extractor: str, dataset: str, settings: tuple[str, ...], samples: int, device: str, plugins: tuple[str, ...]
 ) -> HeldOut:
-    from genbench.cli._run_steps import select_present_device
+    from genbench.commands.device import select_present_device
     from genbench.datacheck.target import find_target
     from genbench.plugins.catalogue import discover
     from genbench.sampling.held_out import load_held_out

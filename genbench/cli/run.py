@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import sys
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,19 +21,18 @@ from genbench.cli.flags import (
     target_option,
     threads_option,
     trust_plugins_flag,
-    use_weights,
     weights_flag,
 )
-from genbench.cli.output import echo
-from genbench.errors import UsageError
+from genbench.cli.output import echo, record_exit_code
+from genbench.errors import ExitCode, UsageError
 from genbench.plan.profiles import PROFILES
 from genbench.plan.request import Request, make_request, read_config
 
 if TYPE_CHECKING:
-    from genbench.plan.planner import Plan
-    from genbench.plugins.catalogue import Catalogue
+    from genbench.commands.execution import Finished
     from genbench.runner.executor import Executor
 
+_IN_PROCESS = "Note: the cells run in this process: timings are not valid, and there is no limit on time or memory."
 CHANGED_BY_RESUME = (  # not part of the plan
     *("timeout", "memory_limit", "threads", "weights", "reporters", "plugins"),
     *("rdzv_endpoint", "rdzv_id"),
@@ -58,6 +59,12 @@ CHANGED_BY_RESUME = (  # not part of the plan
 @device_option("auto", configurable=True)
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [default: quick]")
 @set_option("a model, loss, dataset, metric or reporter, or a recipe field of one model")
+@click.option(
+    "--zip",
+    multiple=True,
+    metavar="A,B",
+    help="Pair the values of these settings, each with as many, instead of crossing them; repeatable.",
+)
 @config_option
 @plugin_files
 @weights_flag
@@ -112,11 +119,18 @@ def command(
     genbench run --models dcgan,vae --device cuda --profile standard --seeds 0,1,2
     genbench run --models dcgan --datasets folder:photos --set folder.size=64
     """
-    from genbench.results.environment_variables import require_valid
+    from genbench.commands.execution import Output
+    from genbench.commands.preparation import choose_executor
+    from genbench.commands.run import continue_run, start
+    from genbench.report.progress import PlainDisplay, choose_display
 
-    require_valid()
-    flags |= {name: list(flags[name]) or None for name in ("plugins", "target")}
+    flags |= {name: list(flags[name]) or None for name in ("plugins", "target", "zip")}
     executor = choose_executor(in_process, pdb)
+    if executor.in_process:
+        echo(_IN_PROCESS, err=True)
+    plain = executor.in_process and not quiet
+    display = PlainDisplay(sys.stderr) if plain else choose_display(quiet=quiet)
+    output = Output(display, partial(echo, err=True))
     if resume is not None:
         given = [name for name, value in flags.items() if value is not None and name not in CHANGED_BY_RESUME]
         if given or settings or config:
@@ -130,108 +144,37 @@ def command(
                 "--dry-run previews a new plan; it does not work with --resume.",
                 f"To see which cells are missing, run: genbench show {resume}",
             )
-        return _resume(executor, resume, flags, trust_plugins, quiet, as_json)
+        return _report(continue_run(resume, executor, output, flags, trust_plugins), quiet, as_json)
     if trust_plugins:
         raise UsageError("--trust-plugins concerns the plugin files of an existing run.", "Use it with --resume.")
     merged = {**(read_config(config) if config else {})}
     merged.update({name: value for name, value in flags.items() if value is not None})
     request = make_request(merged, settings)
-    return _run(executor, request, dry_run, quiet, as_json)
+    if dry_run:
+        return _dry_run(request, executor, output.notify, as_json)
+    return _report(start(request, executor, output), quiet, as_json)
 
 
-def _require_unicode(flag: str, path: str) -> None:
-    """Raise `UsageError` for a path that cannot be written into messages and results, which are UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        shown = path.encode(errors="backslashreplace").decode()
-        raise UsageError(f"{flag} {shown} is not valid UTF-8.", "Choose another name, or rename the folder.") from None
+def _dry_run(request: Request, executor: Executor, notify: Callable[[str], object], as_json: bool) -> int:
+    from genbench.commands.plan import with_costs
+    from genbench.commands.preparation import prepared
+
+    with prepared(request, executor, notify) as ready:
+        made = with_costs(ready.executor, ready.plan, ready.device, request.threads)
+    echo(made.to_json() if as_json else made.text(), nl=False, as_json=as_json)
+    return ExitCode.FAILED_CELLS if made.failing else ExitCode.OK
 
 
-def choose_executor(in_process: bool, debugger: bool) -> Executor:
-    """Return where the cells run: in worker processes, or in this one."""
-    if in_process or debugger:
-        from genbench.runner.in_process import InProcessExecutor
+def _report(finished: Finished, quiet: bool, as_json: bool) -> int:
+    """Print the table of a run and return the exit code."""
+    from genbench.report.table.render import render
 
-        echo(
-            "Note: the cells run in this process: timings are not valid, and there is no limit on time or memory.",
-            err=True,
-        )
-        return InProcessExecutor(debugger)
-    from genbench.runner.pool import WorkerPool
-
-    return WorkerPool()
-
-
-def _run(executor: Executor, request: Request, dry_run: bool, quiet: bool, as_json: bool) -> int:
-    from genbench.cli._run_steps import (
-        create_run,
-        dry_run_report,
-        execute,
-        make_rendezvous,
-        parse_device,
-        require_device,
-        require_processes,
-        resolve_auto,
-        resumption_named,
-    )
-    from genbench.plan.planner import make_plan
-    from genbench.plan.reporters import choose_reporters
-    from genbench.plugins.catalogue import discover
-    from genbench.results.run_lock import hold
-    from genbench.runner.supervisor import interrupt_on_signals
-
-    device = resolve_auto(parse_device(request.device))
-    _require_unicode("--out", request.out or "")
-    use_weights(request.weights)
-    with interrupt_on_signals(), executor as pool:
-        pool.start()  # import torch while the plan is made
-        catalogue: Catalogue = discover(request.plugins)
-        plan: Plan = make_plan(request, catalogue, device.partition(":")[0])
-        reporters = choose_reporters(request.reporters, request.set, catalogue)
-        for warning in plan.warnings:
-            echo(f"Note: {warning}", err=True)
-        facts = require_device(pool, plan.cells, device, chosen=request.device != "auto")
-        require_processes(plan.cells, device, facts, make_rendezvous(request))
-        pool.require_executable(plan.cells)
-        if dry_run:
-            report, code = dry_run_report(pool, plan, device, request.threads, as_json)
-            echo(report, nl=False, as_json=as_json)
-            return code
-        run, record = create_run(request, plan, reporters, device, facts)
-        with hold(run.record_path), resumption_named(run):
-            return execute(pool, run, record, catalogue, device, quiet, as_json)
-
-
-def _resume(
-    executor: Executor, path: str, flags: dict[str, Any], trust_plugins: bool, quiet: bool, as_json: bool
-) -> int:
-    from genbench.cli._run_steps import (
-        enter_planning_directory,
-        execute,
-        reopen_run,
-        require_device,
-        require_processes,
-        resumption_named,
-    )
-    from genbench.plugins.recorded_files import Allowed
-    from genbench.results.run_lock import hold
-    from genbench.results.store import RunDirectory
-    from genbench.runner.supervisor import interrupt_on_signals
-
-    _require_unicode("--resume", path)
-    use_weights(flags["weights"])
-    allowed = Allowed([str(Path(file).resolve()) for file in flags["plugins"] or ()], trust_plugins)
-    with (
-        enter_planning_directory(RunDirectory.open(path)) as run,
-        hold(run.record_path),
-        interrupt_on_signals(),
-        resumption_named(run),
-        executor as pool,
-    ):
-        pool.start()  # import torch while the plugins are loaded
-        record, catalogue, device = reopen_run(run, flags, allowed)
-        facts = require_device(pool, record.cells, device, chosen=True)
-        require_processes(record.cells, device, facts, record.rendezvous)
-        pool.require_executable(record.cells)
-        return execute(pool, run, record, catalogue, device, quiet, as_json)
+    code = ExitCode.OK if finished.succeeded else ExitCode.FAILED_CELLS
+    code = ExitCode.INTERRUPTED if finished.interruption is not None else code
+    record_exit_code(code)
+    echo(render(finished.summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
+    if not (quiet or as_json):
+        echo(f"\nImages and report: {finished.run.path / 'report.html'}", err=True)
+    if finished.interruption is not None:
+        echo(finished.interruption, err=True)
+    return code

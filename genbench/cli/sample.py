@@ -95,7 +95,7 @@ def command(
         raise UsageError("--steps needs --interpolate A:B.", "Add --interpolate, or remove --steps.")
     seeds = None if endpoints is None else _parse_seeds(endpoints)
 
-    from genbench.cli._run_steps import select_present_device
+    from genbench.commands.device import select_present_device
     from genbench.plugins.recorded_files import Allowed
     from genbench.report.table.layout import clean
     from genbench.results.store import RunDirectory

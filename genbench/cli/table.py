@@ -6,6 +6,7 @@ import click
 
 from genbench.cli.flags import target_option
 from genbench.cli.output import echo
+from genbench.errors import NoDataError, UsageError
 
 
 @click.command("table")
@@ -21,6 +22,12 @@ from genbench.cli.output import echo
 @click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN: largest first.")
 @click.option("--columns", metavar="A,B,…", help="Show only these columns, in this order.")
 @click.option(
+    "--where",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="Show only cells with this setting, such as status=ok or seed=0,1; repeatable.",
+)
+@click.option(
     "--over-seeds/--per-seed",
     default=None,
     help="One row per cell with mean ± standard error over seeds, or one row per seed."
@@ -32,25 +39,28 @@ def command(
     format_name: str,
     sort: str | None,
     columns: str | None,
+    where: tuple[str, ...],
     over_seeds: bool | None,
     target: tuple[str, ...],
 ) -> None:
     """Print the comparison table of one or more RUNs."""
-    from genbench.errors import NoDataError
-    from genbench.plan.request import parse_target
-    from genbench.report.table.comparison_table import make_table
-    from genbench.report.table.render import render
-    from genbench.report.table.seeds import several
-    from genbench.report.table.targets import find_targets
-    from genbench.results.store import read_runs
+    from genbench.commands.load import load
 
-    contents = read_runs(runs)
-    if not any(run.cells.results or run.cells.damaged for run in contents):
+    results = load(*runs)
+    if not results.damaged and all(cell.status == "not run" for cell in results):
         raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Run `genbench run --resume {runs[0]}`.")
+    results = results.where(_settings(where))
     names = [name for name in columns.split(",") if name.strip()] if columns else None
-    table = make_table(
-        *contents,
-        over_seeds=several(contents) if over_seeds is None else over_seeds,
-        targets=find_targets(contents, map(parse_target, target)) if target else None,
-    )
-    echo(render(table, format_name, sort, names), nl=False, as_json=format_name == "json")
+    table = results.table(names, sort, over_seeds=over_seeds, targets=target)
+    echo(table.text(format_name), nl=False, as_json=format_name == "json")
+
+
+def _settings(given: tuple[str, ...]) -> dict[str, list[str]]:
+    """Return each setting with the values of which a cell has one."""
+    found: dict[str, list[str]] = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not (name.strip() and equals):
+            raise UsageError(f"--where {text} is not valid.", "Write --where SETTING=VALUE, for example status=ok.")
+        found.setdefault(name.strip(), []).extend(value.strip() for value in values.split(","))
+    return found

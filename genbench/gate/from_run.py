@@ -24,7 +24,8 @@ def measurements_of_run(contents: RunContents) -> Measurements:
     grouped: dict[str, list[tuple[PlannedCell, CellResult | None]]] = {}
     for planned in contents.record.cells:
         if not planned.reason:
-            grouped.setdefault(cell_name(planned), []).append((planned, contents.cells.results.get(planned.id)))
+            name = cell_name(planned, contents.record.swept)
+            grouped.setdefault(name, []).append((planned, contents.cells.results.get(planned.id)))
     damaged = contents.cells.damaged
     entries = {name: _entry(members, damaged) for name, members in grouped.items()}
     left_out = {id: CellMeasurements(settings={}, machine={}, failures=[why]) for id, why in contents.left_out.items()}

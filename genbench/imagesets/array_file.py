@@ -64,7 +64,7 @@ def _source(path: Path, opened: Opened) -> ImageSource:
     It is not memory-mapped: the pages of a mapped file would count as memory of the process.
     """
     with _reading(path), opened() as (_, header):
-        axes = _axes(path, header)
+        axes = axes_of(path, header)
     if header.fortran:
         raise DataError(f"{path} stores its array in Fortran order.", "Save numpy.ascontiguousarray(array).")
     count, each = header.shape[0], Header(header.shape[1:], header.dtype, False).size
@@ -76,7 +76,7 @@ def _source(path: Path, opened: Opened) -> ImageSource:
             for begin in range(0, count, rows_at_once):
                 rows = min(rows_at_once, count - begin)
                 piece = read_data(file, Header((rows, *header.shape[1:]), header.dtype, False))
-                yield _batch(path, piece, axes, begin, report)
+                yield batch_of(path, piece, axes, begin, report)
                 progress(begin + rows, count)
         if _state(path) != state:
             raise DataError(f"{path} changed while it was read.", "Wait until writing has finished, then try again.")
@@ -110,8 +110,8 @@ def _chosen(path: Path, headers: dict[str, Header]) -> str:
     raise DataError(f"{path} contains {what}: {held}.", f"Name the one to use 'images'. {_REMEDY}")
 
 
-def _axes(path: Path, header: Header) -> tuple[int, ...]:
-    """Return the permutation to (N, C, H, W), or that of (N, H, W)."""
+def axes_of(path: Path | str, header: Header) -> tuple[int, ...]:
+    """Return the permutation to (N, C, H, W), or that of (N, H, W); `path` names the array in errors."""
     shape, dtype = header.shape, header.dtype
     if dtype.hasobject:
         raise PickledArray
@@ -139,7 +139,8 @@ def _axes(path: Path, header: Header) -> tuple[int, ...]:
     return axes
 
 
-def _batch(path: Path, array: Array, axes: tuple[int, ...], begin: int, report: ReadReport) -> Tensor:
+def batch_of(path: Path | str, array: Array, axes: tuple[int, ...], begin: int, report: ReadReport) -> Tensor:
+    """Return a piece of an array, from image `begin` on, as uint8 (n, C, H, W); raise `DataError` for its pixels."""
     images = torch.from_numpy(_as_bytes(path, array, begin)).permute(axes)
     if images.ndim == 3:
         images = images[:, None]
@@ -148,7 +149,7 @@ def _batch(path: Path, array: Array, axes: tuple[int, ...], begin: int, report: 
     return images.contiguous()
 
 
-def _as_bytes(path: Path, array: Array, begin: int) -> Array:
+def _as_bytes(path: Path | str, array: Array, begin: int) -> Array:
     if array.dtype == np.uint8:
         return array if array.flags.writeable else array.copy()
     low, high = float(array.min()), float(array.max())  # NaN if there is any

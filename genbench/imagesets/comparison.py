@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.api.evaluation import (
@@ -17,36 +16,13 @@ from genbench.api.specs import ExtractorSpec, MetricSpec
 from genbench.errors import DataError, NoDataError, UsageError
 from genbench.features.statistics_file import write_statistics
 from genbench.imagesets.evaluation import FAKE, REAL, ImageSetEvaluation
+from genbench.imagesets.measured import Comparison, ImageSetReport
 from genbench.metrics.measuring import measure
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.chosen_metrics import ChosenMetric
 from genbench.plugins.metric_names import FeatureMetric
 
 DEFAULT_EXTRACTOR = "inception"
-
-
-@dataclass(frozen=True)
-class ImageSetReport:
-    """What was read of one image set."""
-
-    title: str
-    n: int | None
-    skipped: int = 0
-    skipped_named: tuple[str, ...] = ()
-    image_shapes: tuple[str, ...] = ()
-    left_out: int = 0  # images that are not read because of their suffix
-    from_cache: bool = False  # its statistics were cached, so that its images were not read
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The result of a comparison."""
-
-    real: ImageSetReport
-    fake: ImageSetReport
-    estimates: tuple[Estimate, ...]
-    unavailable: tuple[Unavailable, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def find_metrics(text: str | None, extractor: str | None, catalogue: Catalogue) -> list[MetricSpec]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genbench.api.evaluation import Estimate
-from genbench.imagesets.comparison import Comparison, ImageSetReport
 from genbench.report.numbers import count, significant, with_error
 from genbench.report.table.layout import clean
+
+if TYPE_CHECKING:
+    from genbench.imagesets.measured import Comparison, ImageSetReport
 
 _ARROWS = {"lower": "↓", "higher": "↑"}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 from msgspec import UNSET
@@ -26,6 +25,7 @@ from genbench.plan.remedies import check_remedies, initial_hash
 from genbench.plan.request import Request, Variant
 from genbench.plan.samplers import check_samplers, choose_samplers
 from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, merged, own_settings, recipe_settings
+from genbench.plan.sweep import Axes, Point, columns_of, moderate_size, points, sizes, split_settings
 from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.chosen_metrics import options_of
@@ -43,6 +43,7 @@ class Plan:
     plugins: list[Plugin]  # third-party plugins that the cells need
     warnings: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)  # settings with several values, under their names in tables
 
     @property
     def possible(self) -> list[PlannedCell]:
@@ -55,10 +56,11 @@ class _Variant:
     name: str  # empty: the plan has no variants
     recipe: Mapping[str, OptionValue]  # from the plan, with one precision and number of processes, and from the variant
     settings: Settings  # given with --set, from the plan and from the variant
+    of_plan: Settings  # those from the plan
 
 
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
-    """Expand models × losses × datasets × variants × precisions × processes × seeds into cells for 'cpu' or 'cuda'.
+    """Expand models × losses × datasets × variants × sweep × seeds into cells for 'cpu' or 'cuda'.
 
     Raises `UsageError` for an unknown name, an unknown or invalid option, or a request without a possible cell.
     """
@@ -71,14 +73,25 @@ class Planner:
     def __init__(self, request: Request, catalogue: Catalogue, device: str) -> None:
         self.request, self.catalogue, self.device = request, catalogue, device
         self.profile = find_profile(request.profile)
-        self.datasets = [choose_dataset(text, request.set, catalogue) for text in request.datasets]
         models: list[Entry[ModelSpec]] = [catalogue.require("models", name) for name in request.models]
         losses: list[Entry[LossSpec]] = [catalogue.require("losses", name) for name in request.losses]
         self.pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
         self.metrics = select_metrics(request.metrics, self.profile, catalogue)
         self.directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
         self.targets = make_targets(request.target, [metric.name for metric in self.metrics], self.directions)
-        self.variants = _variants(request)
+        dataset_specs = [catalogue.require("datasets", text.partition(":")[0]).spec for text in request.datasets]
+        self._used: list[ConfigurableSpec] = [*(entry.spec for pair in self.pairs for entry in pair), *dataset_specs]
+        settings, of_options = split_settings(request.set, self._used)
+        axes: dict[str, Sequence[OptionValue]] = {
+            "precision": request.precision,
+            "nproc": request.nproc,
+            **request.sweep,
+            **of_options,
+        }
+        self.axes: Axes = {name: values for name, values in axes.items() if values}
+        self.size = self._size()
+        self.variants = _variants(request, settings, points(self.axes, request.zip))
+        self._chosen: dict[tuple[str, str], ChosenDataset] = {}
         self._check_settings()
         families = {model.spec.family for model in models} & {*catalogue.families}
         check_samplers(request.samplers, [catalogue.families[name].spec for name in sorted(families)])
@@ -87,8 +100,8 @@ class Planner:
     def plan(self) -> Plan:
         """Return the plan; raise `UsageError` if no cell is possible."""
         cells, notes = _unique_cells(
-            self._cell(model, loss, dataset, variant, seed)
-            for dataset in self.datasets
+            self._cell(model, loss, self._dataset(text, variant), variant, seed)
+            for text in self.request.datasets
             for model, loss in self.pairs
             for variant in self.variants
             for seed in self.request.seeds
@@ -103,7 +116,8 @@ class Planner:
             cells=cells,
             references=plan_references(possible),
             plugins=third_party_plugins(self.catalogue, possible),
-            warnings=[*_warnings(self.catalogue, cells), *notes],
+            warnings=[*filter(None, [self.size]), *_warnings(self.catalogue, cells), *notes],
+            swept=columns_of(self.axes),
             targets=self.targets,
         )
 
@@ -119,12 +133,31 @@ class Planner:
         """Raise `UsageError` for an option that nothing in the plan, or in the variant that sets it, declares."""
         models_and_losses: list[ConfigurableSpec] = [entry.spec for pair in self.pairs for entry in pair]
         reporters = [self.catalogue.require("reporters", name).spec for name in self.request.reporters]
-        used = [*models_and_losses, *(dataset.spec for dataset in self.datasets), *self.metrics, *reporters]
-        check_settings(self.request.set, used, self.catalogue)
+        check_settings(self.request.set, [*self._used, *self.metrics, *reporters], self.catalogue)
+        for text in self.request.datasets:
+            for variant in self.variants:
+                self._dataset(text, variant)
         for variant in self.variants:
             with _naming(variant):  # datasets are excluded: all variants load the same data
                 own = self.request.variants[variant.name].set if variant.name else {}
                 check_settings(own, models_and_losses, self.catalogue)
+
+    def _dataset(self, text: str, variant: _Variant) -> ChosenDataset:
+        """Return a dataset with the options that the plan sets, without those of variants: they load the same data."""
+        spec = self.catalogue.require("datasets", text.partition(":")[0]).spec
+        key = text, repr(own_settings(variant.of_plan, spec))
+        if key not in self._chosen:
+            self._chosen[key] = choose_dataset(text, variant.of_plan, self.catalogue)
+        return self._chosen[key]
+
+    def _size(self) -> str:
+        """Return a note on the number of cells, if it is large; raise `UsageError` if it is too large."""
+        request = self.request
+        parts = {
+            "datasets": len(request.datasets), "models and losses": len(self.pairs), "variants": len(request.variants),
+            **sizes(self.axes, request.zip), "seeds": len(request.seeds),
+        }  # fmt: skip
+        return moderate_size(parts)
 
     def _cell(
         self, model: Entry[ModelSpec], loss: Entry[LossSpec], dataset: ChosenDataset, variant: _Variant, seed: int
@@ -179,18 +212,15 @@ class Planner:
         return recipe
 
 
-def _variants(request: Request) -> list[_Variant]:
-    """Return every variant, applied over the plan's own settings, with each precision and each `nproc`."""
-    axes: dict[str, Sequence[OptionValue]] = {"precision": request.precision, "nproc": request.nproc}
-    given = {name: values for name, values in axes.items() if values}
-    points: list[dict[str, OptionValue]] = [
-        dict(zip(given, values, strict=True)) for values in product(*given.values())
-    ]
-    return [
-        _Variant(name, {**request.recipe, **point, **variant.recipe}, merged(request.set, variant.set))
-        for name, variant in (request.variants or {"": Variant()}).items()
-        for point in points
-    ]
+def _variants(request: Request, settings: Settings, points: Sequence[Point]) -> list[_Variant]:
+    """Return every variant, applied over the plan's own settings, at each point of the sweep."""
+    found = []
+    for name, variant in (request.variants or {"": Variant()}).items():
+        for point in points:
+            of_plan = merged(settings, point.settings)
+            recipe = {**request.recipe, **point.recipe, **variant.recipe}
+            found.append(_Variant(name, recipe, merged(of_plan, variant.set), of_plan))
+    return found
 
 
 def _unique_cells(cells: Iterable[PlannedCell]) -> tuple[list[PlannedCell], list[str]]:

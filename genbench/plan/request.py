@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,8 @@ from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
 from genbench.plan.settings import merged
+from genbench.plan.sweep import several_values, unique
+from genbench.plan.values import parse_value
 from genbench.results.input_files import read_toml
 
 DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # dcgan and dcgan-vae have networks of the same shape
@@ -52,6 +53,10 @@ class Request:
     rdzv_id: str = "genbench"
     weights: str | None = None  # path of the Inception weights
     recipe: dict[str, OptionValue] = field(default_factory=dict)  # only the given fields
+    sweep: dict[str, tuple[OptionValue, ...]] = field(
+        default_factory=dict
+    )  # fields with several values: cells for each
+    zip: tuple[tuple[str, ...], ...] = ()  # groups of settings whose values are paired instead of crossed
     variants: dict[str, Variant] = field(default_factory=dict)  # by name: overrides of `recipe` and `set`
     set: dict[str, dict[str, OptionValue]] = field(default_factory=dict)  # name or kind:name -> option -> value
 
@@ -71,6 +76,7 @@ _KEYS = (
     *_NUMBERS,
     "set",
     "variants",
+    "zip",
     *RECIPE_FIELDS,
 )
 _FIELDS = {option.name: option for option in RECIPE_SCHEMA}
@@ -94,6 +100,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
     """Build a request from flags or TOML keys (None: not given) and `--set NAME.option=value` settings."""
     values: dict[str, Any] = {}
     recipe: dict[str, OptionValue] = {}
+    sweep: dict[str, tuple[OptionValue, ...]] = {}
     options: dict[str, dict[str, OptionValue]] = {}
     for key, value in given.items():
         if value is None:
@@ -103,7 +110,11 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
         elif key == "nproc":
             values[key] = tuple(int(_FIELDS[key].check(count, "recipe")) for count in _process_counts(value))  # type: ignore[arg-type]
         elif key in _FIELDS:
-            recipe[key] = _recipe_value(key, value, "recipe")
+            several = several_values(_FIELDS[key], value)
+            if several is None:
+                recipe[key] = _recipe_value(key, value, "recipe")
+            else:
+                sweep[key] = tuple(unique(_recipe_value(key, one, "recipe") for one in several))
         elif key == "variants":
             values[key] = _variants(value)
         elif key == "set":
@@ -113,6 +124,8 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = () if key in ("metrics", "reporters") and names == ("none",) else names
         elif key == "target":
             values[key] = tuple(parse_target(text) for text in _names(key, value))
+        elif key == "zip":
+            values[key] = _groups(value)
         elif key == "seeds":
             values[key] = _seeds(value)
         elif key in _NUMBERS:
@@ -127,7 +140,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
     for setting in settings:
         name, option, chosen = parse_setting(setting)
         flags.setdefault(name, {})[option] = chosen
-    return Request(**values, recipe=recipe, set=merged(options, flags))
+    return Request(**values, recipe=recipe, sweep=sweep, set=merged(options, flags))
 
 
 def parse_setting(setting: str) -> tuple[str, str, OptionValue]:
@@ -152,16 +165,6 @@ def parse_target(text: str) -> tuple[str, float]:
     if not (metric.strip() and math.isfinite(value)):
         raise UsageError(f"target '{text}' is not valid.", "Write METRIC=VALUE, for example fd-fashion-cnn=40.")
     return metric.strip(), value
-
-
-def parse_value(text: str) -> OptionValue:
-    """Parse a value as TOML; return the text itself if that fails."""
-    try:
-        read = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # also numbers and dates that Python refuses, and lists in lists in lists
-        return text.strip()
-    value: OptionValue = read["value"]
-    return value if len(read) == 1 and isinstance(value, bool | int | float | str | list) else text.strip()
 
 
 def _add_tables(options: dict[str, dict[str, OptionValue]], tables: object) -> None:
@@ -211,6 +214,21 @@ def _names(key: str, value: object) -> tuple[str, ...]:
     if not names and key in ("models", "datasets"):
         raise UsageError(f"{key} is empty.", f"Name at least one; see `genbench list {key}`.")
     return names
+
+
+def _groups(value: object) -> tuple[tuple[str, ...], ...]:
+    """Return groups of names: of texts with commas, of one list of names, or of a list of such lists."""
+    parts = [value] if isinstance(value, str) else value
+    if isinstance(parts, list | tuple) and parts and all(isinstance(p, str) and "," not in p for p in parts):
+        parts = [parts]
+    if not isinstance(parts, list | tuple):
+        raise UsageError(f"zip = {value!r} is not a list of names.", 'Write zip = ["batch_size", "learning_rate"].')
+    return tuple(tuple(_setting_name(name) for name in _names("zip", part)) for part in parts)
+
+
+def _setting_name(text: str) -> str:
+    owner, dot, option = text.rpartition(".")
+    return f"{owner}{dot}{option.replace('-', '_')}"
 
 
 def _process_counts(value: object) -> list[Any]:

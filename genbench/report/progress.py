@@ -86,11 +86,8 @@ class _Unfailing:
         return getattr(self._stream, name)
 
 
-class QuietDisplay:
-    """Shows only cells that did not end as ok."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+class SilentDisplay:
+    """Shows nothing."""
 
     def run_started(self, total: int, path: Path) -> None:
         """Show nothing."""
@@ -107,15 +104,25 @@ class QuietDisplay:
         """Show nothing."""
 
     def cell_finished(self, result: CellResult) -> None:
-        """Show the cell if it failed."""
-        if result.status != "ok":
-            _write(self._stream, f"{result.id}: {outcome(result)}")
+        """Show nothing."""
 
     def message(self, text: str) -> None:
         """Show nothing."""
 
     def close(self) -> None:
         """Do nothing."""
+
+
+class QuietDisplay(SilentDisplay):
+    """Shows only cells that did not end as ok."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def cell_finished(self, result: CellResult) -> None:
+        """Show the cell if it failed."""
+        if result.status != "ok":
+            _write(self._stream, f"{result.id}: {outcome(result)}")
 
 
 class PlainDisplay:

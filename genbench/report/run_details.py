@@ -11,6 +11,7 @@ from genbench.report import numbers
 from genbench.report.counters import counted_lines
 from genbench.report.engines import engine_lines
 from genbench.report.table.layout import clean
+from genbench.report.table.outcome import status_and_reason
 from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
 from genbench.results.cell_names import shown_names
@@ -22,13 +23,9 @@ _MOST_POINTS = 12  # of a curve
 
 
 def status_of(contents: RunContents, planned: PlannedCell) -> tuple[str, str]:
-    """Return a planned cell's status and reason; in addition to the stored ones: 'not run' and 'damaged'."""
-    result = contents.cells.results.get(planned.id)
-    if result is not None:
-        return result.status, result.reason
-    if planned.id in contents.cells.damaged:
-        return "damaged", contents.cells.damaged[planned.id]
-    return "not run", planned.reason
+    """Return a planned cell's status and reason, see `status_and_reason`."""
+    damage = contents.cells.damaged.get(planned.id, "")
+    return status_and_reason(planned, contents.cells.results.get(planned.id), damage)
 
 
 def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from genbench.api.options import OptionValue
 from genbench.results.identity_settings import options_by_choice
@@ -12,8 +12,8 @@ from genbench.results.schema import CellIdentity, PlannedCell
 _SELF_EXPLANATORY = ("device", "engine", "image_shape", "precision")  # shown by value alone
 
 
-def cell_name(planned: PlannedCell) -> str:
-    """Return the key of a cell in baselines: everything chosen by name except the seed."""
+def cell_name(planned: PlannedCell, swept: Iterable[str] = ()) -> str:
+    """Return the key of a cell in baselines: everything chosen by name except the seed, and the `swept` settings."""
     identity = planned.identity
     parts = [identity.model.name, identity.loss.name, identity.dataset.name]
     if planned.variant:
@@ -22,6 +22,9 @@ def cell_name(planned: PlannedCell) -> str:
     parts += [part for part in (precision, engine) if part not in ("fp32", "eager")]
     processes = identity.recipe.get("nproc", 1), identity.recipe.get("nnodes", 1)
     parts += [f"{name} {count}" for name, count in zip(("nproc", "nnodes"), processes, strict=True) if count != 1]
+    settings = _settings(identity)
+    named = ("precision", "engine", "nproc", "nnodes")
+    parts += [_said(name, settings[name]) for name in swept if name in settings and name not in named]
     return " · ".join([*parts, *([identity.device] if identity.device != "cpu" else [])])
 
 

@@ -515,6 +515,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     cells: list[PlannedCell]
     references: list[PlannedReference] = []
     targets: Annotated[list[Target], Meta(description="targets whose time to quality the table shows")] = []
+    swept: Annotated[list[str], Meta(description="settings with several values, under their names in tables")] = []
     plugin_files: Annotated[list[str], Meta(description="files named with --plugin")] = []
     plugin_hashes: Annotated[list[str], Meta(description="sha256 of each of these files")] = []
     plugin_signature: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +42,7 @@ __all__ = [
     "RunDirectory",
     "atomic_write",
     "find_runs",
+    "named_apart",
     "read_runs",
 ]
 
@@ -284,7 +285,11 @@ class RunDirectory:
 def read_runs(paths: Iterable[str | Path]) -> list[RunContents]:
     """Read several runs; runs with the same name are named by their paths."""
     directories = [RunDirectory.open(path) for path in paths]
-    contents = [directory.read() for directory in directories]
+    return named_apart(directories, [directory.read() for directory in directories])
+
+
+def named_apart(directories: Sequence[RunDirectory], contents: Sequence[RunContents]) -> list[RunContents]:
+    """Return the contents of these directories; runs with the same name are named by their paths."""
     names = [run.name for run in contents]
     return [
         run if names.count(run.name) == 1 else replace(run, name=str(directory.path))

@@ -65,6 +65,10 @@ class Interrupted(GenbenchError):
 
     exit_code = ExitCode.INTERRUPTED
 
+    def __init__(self, run: RunDirectory) -> None:
+        super().__init__("Interrupted.", f"Go on with: {command_to_resume(run)}")
+        self.run = run
+
 
 class CannotWriteResults(GenbenchError):
     """A result could not be written; the run cannot go on, and what it has written stays."""
@@ -159,7 +163,7 @@ class Supervisor:
         if worker_exit.finished is not None and worker_exit.finished.cell is not None and not worker_exit.stopped:
             result = worker_exit.finished.cell
         elif self.executor.stop_requested:
-            raise interrupted(self.run_directory)
+            raise Interrupted(self.run_directory)
         else:
             result = self._unfinished(cell, worker_exit, kernel_killed=kernel_memory_kills() > kills_before)
         self._write_result(result)
@@ -261,12 +265,7 @@ class Supervisor:
 
     def _raise_if_stopped(self) -> None:
         if self.executor.stop_requested:
-            raise interrupted(self.run_directory)
-
-
-def interrupted(run: RunDirectory) -> Interrupted:
-    """Return the error, with the command that goes on."""
-    return Interrupted("Interrupted.", f"Go on with: {command_to_resume(run)}")
+            raise Interrupted(self.run_directory)
 
 
 def command_to_resume(run: RunDirectory) -> str:

@@ -28,6 +28,7 @@ ONLY_IN_TESTS = {
 # In these folders a file is named after something outside them, so its name may occur there once more.
 NAMED_AFTER_OTHERS = {
     "cli": "one file per command, with its name",
+    "commands": "what the command of that name does, and the objects that it returns",
     "report": "presents what the module of that name computes",
     "testing/checks": "the rules for what the file is named after",
 }

@@ -30,7 +30,7 @@ SMALL = ("--extractor", "fashion-cnn")
 
 @pytest.fixture(autouse=True)
 def _nothing_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("genbench.plugins.catalogue.discover", functools.cache(lambda _files=(): discover([])))
+    monkeypatch.setattr("genbench.commands.distance.discover", functools.cache(lambda _files=(): discover([])))
     monkeypatch.setenv("GENBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv(inception_weights.VARIABLE, raising=False)

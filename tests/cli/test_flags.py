@@ -9,7 +9,7 @@ import pytest
 
 from genbench.builtin.extractors.inception_weights import VARIABLE, find_weights
 from genbench.cli import invoke
-from genbench.cli.flags import use_weights
+from genbench.commands.weights import inception_weights
 from genbench.errors import UsageError
 
 
@@ -19,18 +19,20 @@ def test_weights_given_by_path_are_found_by_this_process_and_its_workers(
     monkeypatch.setenv(VARIABLE, "another")
     monkeypatch.chdir(tmp_path)
     Path("weights.pth").write_bytes(b"")
-    use_weights("weights.pth")
-    assert os.environ[VARIABLE] == str(tmp_path / "weights.pth")  # a worker may have another working directory
-    assert find_weights() == tmp_path / "weights.pth"
-    use_weights(None)
-    assert os.environ[VARIABLE] == str(tmp_path / "weights.pth")
+    with inception_weights("weights.pth"):
+        assert os.environ[VARIABLE] == str(tmp_path / "weights.pth")  # a worker may have another working directory
+        assert find_weights() == tmp_path / "weights.pth"
+        with inception_weights(None):
+            assert os.environ[VARIABLE] == str(tmp_path / "weights.pth")
+    assert os.environ[VARIABLE] == "another"
 
 
 def test_a_missing_weights_file_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"--weights nowhere\.pth is not a file"):
-        use_weights("nowhere.pth")
+        with inception_weights("nowhere.pth"):
+            pass
     plan = tmp_path / "plan.toml"
     plan.write_text('weights = "nowhere.pth"\n')
     for arguments in (["--weights", "nowhere.pth"], ["--config", str(plan)]):

@@ -15,7 +15,7 @@ import warm
 from command_line import FAULTS, GENBENCH, TINY, WITH_FAULTS, run, start
 from PIL import Image
 
-from genbench.cli import _run_steps
+from genbench.commands import plan as dry_run
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
 from genbench.plugins.catalogue import discover
@@ -381,12 +381,13 @@ def test_failed_cells_set_the_exit_code_even_if_nobody_reads_the_table(tmp_path:
 
 
 def test_a_dry_run_says_how_many_cells_it_had_no_time_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_run_steps, "_ESTIMATION_SECONDS", 0.0)
+    monkeypatch.setattr(dry_run, "_ESTIMATION_SECONDS", 0.0)
     request = make_request({"models": "vae", "losses": "elbo,iwae", "profile": "smoke"})
     plan = make_plan(request, discover(), "cpu")
     no_pool: Any = None  # nothing is executed
-    text, code = _run_steps.dry_run_report(no_pool, plan, "cpu", 1, as_json=False)
-    assert code == 0
+    made = dry_run.with_costs(no_pool, plan, "cpu", 1)
+    text = made.text()
+    assert not made.failing
     assert text.count("not estimated") == 2
     assert text.endswith("2 cells were neither tried nor estimated: a dry run tries cells for 0 s.\n")
 
@@ -406,8 +407,8 @@ def test_a_dry_run_tries_cells_whose_steps_cost_the_same_once(monkeypatch: pytes
         tried.append(cell.variant)
         return {"images_per_step": 32, "seconds_per_step": 0.01, "parameters": 1, "peak_rss": 1, "notes": []}
 
-    monkeypatch.setattr(_run_steps, "estimate", estimate)
+    monkeypatch.setattr(dry_run, "estimate", estimate)
     no_pool: Any = None
-    text, _ = _run_steps.dry_run_report(no_pool, make_plan(request, discover(), "cpu"), "cpu", 1, as_json=False)
+    text = dry_run.with_costs(no_pool, make_plan(request, discover(), "cpu"), "cpu", 1).text()
     assert tried == ["base", "dropout-1", "wide", "bf16"]
     assert "302 of 302 cells would run" in text

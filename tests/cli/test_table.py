@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from example_runs import cell, estimate, identity, stored
 
+from genbench.cli import invoke
 from genbench.cli.table import command
 from genbench.errors import ExitCode, NoDataError, UsageError
 from genbench.results.schema import EvaluationPoint, PlannedCell
@@ -86,3 +87,29 @@ def test_the_time_to_a_target(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=why):
             table(run, "--target", wrong)
+
+
+def test_rows_are_chosen_by_their_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [cell(f"gan-{seed}", identity(seed=seed, recipe={"batch_size": 16 + seed})) for seed in range(3)]
+    path = str(stored(tmp_path / "run", *cells).path)
+    assert (
+        invoke(
+            [
+                "table",
+                path,
+                "--where",
+                "seed=0,2",
+                "--where",
+                "batch_size=18",
+                "--where",
+                "learning_rate=2e-4",
+                "--columns",
+                "id",
+            ]
+        )
+        == 0
+    )
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("gan")] == ["gan-2"]
+    assert invoke(["table", path, "--where", "sed=0"]) == 2
+    assert "No cell has a setting 'sed'. Did you mean 'seed'?" in capsys.readouterr().err
+    assert invoke(["table", path, "--where", "seed"]) == 2

@@ -9,6 +9,7 @@ from example_runs import cell, changed, choice, identity, plan, stored
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genbench.gate.from_run import measurements_of_run
 from genbench.plan.identity import cell_id
 from genbench.plan.planner import make_plan
 from genbench.plan.request import make_request
@@ -16,6 +17,7 @@ from genbench.plugins.catalogue import discover
 from genbench.report.run_details import describe_run
 from genbench.results.cell_names import cell_name, shown_names
 from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.results.store import RunDirectory
 from genbench.trackers.process import run_facts
 
 FOUR = {
@@ -111,3 +113,17 @@ def test_trackers_and_show_use_these_names_made_from_all_cells_of_the_run(tmp_pa
     run = stored(tmp_path / "run", first, second, impossible)
     titles = [one["title"] for one in describe_run(run, run.read())["cells"]]
     assert titles == [f"{usual} · eager · nproc 1", f"{usual} · eager · nproc 2", f"{usual} · graph · nproc 3"]
+
+
+def test_the_cells_of_a_sweep_have_keys_of_their_own(tmp_path: Path) -> None:
+    made = make_plan(
+        make_request({"models": "gan", "batch_size": [16, 32], "seeds": "0,1"}, ["gan.width=8,16"]), discover(), "cpu"
+    )
+    record = plan(*made.cells, swept=made.swept)
+    contents = RunDirectory.create(tmp_path / "run", record).read()
+    measured = measurements_of_run(contents)
+    usual = "gan · non-saturating · fashion-mnist-mini"
+    assert list(measured.entries) == [
+        f"{usual} · batch_size {batch} · gan.width {width}" for batch in (16, 32) for width in (8, 16)
+    ]
+    assert [one.seeds for one in measured.entries.values()] == [[0, 1]] * 4

@@ -11,7 +11,7 @@ import pytest
 import torch
 from command_line import TINY, run
 
-from genbench.cli import _run_steps
+from genbench.commands import device as devices
 from genbench.errors import UsageError
 from genbench.measure import accelerator
 
@@ -66,12 +66,12 @@ def test_the_device_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch
     def asked(pool: Any, wanted: str, count: int) -> dict[str, Any]:
         return accelerator.devices(wanted, count)
 
-    monkeypatch.setattr(_run_steps, "ask_devices", asked)
+    monkeypatch.setattr(devices, "ask_devices", asked)
     pool: Any = SimpleNamespace()
     for device in ("cpu", "cuda:0", "cuda:2"):
-        _run_steps.require_device(pool, [], device, chosen=True)
+        devices.require_device(pool, [], device, chosen=True)
     with pytest.raises(UsageError, match=r"'cuda:1' cannot be used: CUDA error: out of memory") as caught:
-        _run_steps.require_device(pool, [], "cuda:1", chosen=True)
+        devices.require_device(pool, [], "cuda:1", chosen=True)
     assert "--device cuda:0" in str(caught.value)
     with pytest.raises(UsageError, match="number of CUDA devices: 3"):
-        _run_steps.require_device(pool, [], "cuda:3", chosen=True)
+        devices.require_device(pool, [], "cuda:3", chosen=True)

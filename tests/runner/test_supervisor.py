@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import GENBENCH, TINY, children, run, wait_until_gone
 
-from genbench.cli._run_steps import resumption_named
+from genbench.commands.execution import resumption_named
 from genbench.results.store import RunDirectory
 from genbench.runner.pool import WorkerPool
 from genbench.runner.supervisor import STOP_SIGNALS, Interrupted, interrupt_on_signals, stop_on_signals

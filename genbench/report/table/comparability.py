@@ -18,7 +18,7 @@ from genbench.results.schema import MACHINE_FIELDS, CellIdentity, CellResult, Co
 DatasetKey: TypeAlias = tuple[str, str, tuple[int, int, int]]
 Facts: TypeAlias = Mapping[str, str]
 
-_SPEED_COLUMNS = (
+SPEED_COLUMNS = (
     "images/s", "scaling efficiency", "samples/s", "energy/image", "peak memory", "peak GPU memory",
     "time", "training time", "evaluation time", "MFU",
 )  # fmt: skip
@@ -47,6 +47,34 @@ def mark_conflicts(rows: Sequence[Row], wanted: Sequence[Target], notes: Footnot
     for conflict in conflicts:
         notes.dagger(f"not comparable: {conflict.reason}")
     return [_marked(row, conflicts) for row in rows]
+
+
+def comparable_groups(cells: Iterable[CellOutcome], column: str) -> list[list[CellOutcome]]:
+    """Return the executed cells in groups within which the numbers of a column are comparable.
+
+    Speed, memory and time compare on the same machine with the same software; a metric compares on the same pixels and
+    under the same protocol. A cell that has no such number is in no group.
+    """
+    groups: dict[tuple[object, ...], list[CellOutcome]] = {}
+    for cell in cells:
+        key = _group_key(cell, column)
+        if key is not None:
+            groups.setdefault(key, []).append(cell)
+    return list(groups.values())
+
+
+def _group_key(cell: CellOutcome, column: str) -> tuple[object, ...] | None:
+    result = cell.result
+    if result is None:
+        return None
+    if column in SPEED_COLUMNS:
+        if result.comparability is None and result.throughput is None:
+            return None
+        return result.identity.device, *sorted(_machine(cell.run, result.comparability).items())
+    estimate = estimate_by_metric(result).get(column)
+    if estimate is None:
+        return None
+    return dataset_key(result.identity), *sorted(_metric_facts(result, estimate).items())
 
 
 def dataset_key(source: CellIdentity | ReferenceResult) -> DatasetKey:
@@ -89,7 +117,7 @@ def _speed_conflicts(
     """Compare the machines behind rows of the same device."""
     executed = list(executed)
     samplers = {sampler_speed(label): None for _, result in executed for label in result.sampler_speeds}
-    columns = [*_SPEED_COLUMNS, *samplers, *(targets.seconds_to(target) for target in wanted)]
+    columns = [*SPEED_COLUMNS, *samplers, *(targets.seconds_to(target) for target in wanted)]
     by_device: dict[str, dict[CellOutcome, Facts]] = {}
     for cell, result in executed:
         if result.comparability is not None or result.throughput is not None:
@@ -113,14 +141,18 @@ def _metric_conflicts(
     """Compare the protocols of each metric's values on the same dataset."""
     by_metric: dict[str, dict[DatasetKey, dict[CellOutcome, Facts]]] = {}
     for cell, result in executed:
-        pixels = result.comparability.data_hash if result.comparability else ""
         for metric, estimate in estimate_by_metric(result).items():
-            facts = _protocol(estimate) | ({"data hash": pixels[:12]} if pixels else {})
+            facts = _metric_facts(result, estimate)
             by_metric.setdefault(metric, {}).setdefault(dataset_key(result.identity), {})[cell] = facts
     for metric, by_dataset in by_metric.items():
         columns = [metric, f"best {metric}", f"images at best {metric}", *targets.columns_of(metric, wanted)]
         for own in by_dataset.values():
             yield from _conflicts(own, columns, metric)
+
+
+def _metric_facts(result: CellResult, estimate: Estimate) -> dict[str, str]:
+    pixels = result.comparability.data_hash if result.comparability else ""
+    return _protocol(estimate) | ({"data hash": pixels[:12]} if pixels else {})
 
 
 def _conflicts(facts: Mapping[CellOutcome, Facts], columns: Iterable[str], about: str) -> Iterator[Conflict]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from genbench.api.evaluation import Direction
 from genbench.api.options import OptionValue
 from genbench.report.table import seeds
-from genbench.report.table.comparability import mark_conflicts
+from genbench.report.table.comparability import dataset_key, mark_conflicts
 from genbench.report.table.layout import (
     Column,
     Footnotes,
@@ -32,7 +32,7 @@ from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_r
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
 
-__all__ = ["Column", "Row", "Table", "Value", "make_table"]
+__all__ = ["Column", "Row", "Table", "Value", "make_table", "table_of_cells"]
 
 
 def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[Target] | None = None) -> Table:
@@ -41,11 +41,22 @@ def make_table(*runs: RunContents, over_seeds: bool = False, targets: Sequence[T
     With `over_seeds`, cells that differ only in the seed form one row: see `genbench.report.table.seeds`. Without
     `targets`, the table shows the time to quality for those with which the runs were planned.
     """
-    cells = outcomes_of(runs)
+    return table_of_cells(outcomes_of(runs), runs, over_seeds, targets)
+
+
+def table_of_cells(
+    cells: Sequence[CellOutcome],
+    runs: Sequence[RunContents],
+    over_seeds: bool = False,
+    targets: Sequence[Target] | None = None,
+) -> Table:
+    """Return the table of some cells of these runs, with the reference rows of their datasets; see `make_table`."""
     wanted = targets_of(runs) if targets is None else targets
-    references = references_of(runs)
+    datasets = {dataset_key(cell.planned.identity) for cell in cells}
+    references = [found for found in references_of(runs) if dataset_key(found.result) in datasets]
     groups = seeds.groups(cells)
-    settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells])
+    swept = [name for run in runs for name in run.record.swept]
+    settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells], swept)
     metrics = _metric_columns(cells, references)
     columns = _columns(cells, settings, metrics, wanted, len(runs))
     notes = Footnotes()

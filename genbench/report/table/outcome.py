@@ -10,6 +10,8 @@ from genbench.report.table.settings import row_settings
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 
+UNSTORED = ("damaged", "not run")  # what a cell without a result is shown as
+
 
 @dataclass(frozen=True, eq=False)
 class CellOutcome:
@@ -20,6 +22,23 @@ class CellOutcome:
     result: CellResult | None  # None: not run, or damaged
     damage: str  # why its file could not be read, or empty
     settings: dict[str, OptionValue]
+
+    @property
+    def status(self) -> str:
+        """A stored status, or one of `UNSTORED`."""
+        return status_and_reason(self.planned, self.result, self.damage)[0]
+
+    @property
+    def reason(self) -> str:
+        """Why the status is not 'ok', or empty."""
+        return status_and_reason(self.planned, self.result, self.damage)[1]
+
+
+def status_and_reason(planned: PlannedCell, result: CellResult | None, damage: str) -> tuple[str, str]:
+    """Return the status and reason of a planned cell; in addition to the stored ones: `UNSTORED`."""
+    if result is not None:
+        return result.status, result.reason
+    return ("damaged", damage) if damage else ("not run", planned.reason)
 
 
 def outcomes_of(runs: Iterable[RunContents]) -> list[CellOutcome]:

@@ -35,14 +35,26 @@ def render(table: Table, format: str, sort: str | None = None, columns: Sequence
     """
     if format not in FORMATS:
         raise UsageError(f"Unknown format '{format}'.{near_miss(format, FORMATS)}", f"Formats: {', '.join(FORMATS)}.")
+    return _RENDERERS[format](*_arranged(table, sort, columns, raw=format in ("csv", "json")))
+
+
+def records(
+    table: Table, sort: str | None = None, columns: Sequence[str] | None = None
+) -> list[dict[str, str | int | float | None]]:
+    """Return the rows as plain values, with the keys and numbers that ``csv`` has; see `render` for the arguments."""
+    header, rows = _plain_values(*_arranged(table, sort, columns, raw=True))
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _arranged(
+    table: Table, sort: str | None, columns: Sequence[str] | None, raw: bool
+) -> tuple[Table, Sequence[Column]]:
+    """Return the sorted table and the columns to show: the named ones, or those that this kind of format shows."""
     if sort:
         table = _sorted(table, sort)
-    raw = format in ("csv", "json")
     if columns:
-        chosen = [find_column(table, key) for key in columns]
-    else:
-        chosen = [column for column in table.columns if (column.exported if raw else column.shown)]
-    return _RENDERERS[format](table, chosen)
+        return table, [find_column(table, key) for key in columns]
+    return table, [column for column in table.columns if (column.exported if raw else column.shown)]
 
 
 def find_column(table: Table, name: str) -> Column:
@@ -152,17 +164,26 @@ def _paragraphs(*parts: str) -> str:
 # For programs
 
 
-def _csv(table: Table, columns: Sequence[Column]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+def _plain_values(table: Table, columns: Sequence[Column]) -> tuple[list[str], list[list[str | int | float | None]]]:
+    """Return a header and the values of each row; the parts of a value follow it."""
     header = [name for c in columns for name in (c.name, *(f"{c.key} {part}" for part in c.parts))]
-    writer.writerow([markup.spreadsheet(name) for name in ["kind", *header]])
+    rows: list[list[str | int | float | None]] = []
     for row in table.rows:
-        fields: list[Any] = [row.kind]
+        fields: list[str | int | float | None] = [row.kind]
         for column in columns:
             value = row.values.get(column.key, _EMPTY)
             fields += [value.raw, *(value.parts.get(part) for part in column.parts)]
-        writer.writerow([markup.spreadsheet(field) if isinstance(field, str) else field for field in fields])
+        rows.append(fields)
+    return ["kind", *header], rows
+
+
+def _csv(table: Table, columns: Sequence[Column]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    header, rows = _plain_values(table, columns)
+    lines: list[Sequence[object]] = [header, *rows]
+    for row in lines:
+        writer.writerow([markup.spreadsheet(field) if isinstance(field, str) else field for field in row])
     return stream.getvalue()
 
 

@@ -22,7 +22,7 @@ from genbench.report.table.layout import (
     Row,
     Value,
 )
-from genbench.report.table.outcome import CellOutcome, outcomes_of
+from genbench.report.table.outcome import UNSTORED, CellOutcome, outcomes_of
 from genbench.report.table.settings import Settings
 from genbench.report.table.targets import NOT_REACHED
 from genbench.report.table.values import OPTIONAL_PARTS
@@ -35,7 +35,7 @@ WHAT_COUNTS = (
     "values are means over the seeds that ended as ok or collapsed; one that diverged or did not finish has no metrics"
 )
 _COUNTING = ("ok", "collapsed")
-_STATUSES = (*STATUSES, "damaged", "not run")
+_STATUSES = (*STATUSES, *UNSTORED)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,13 @@ def groups(cells: Sequence[CellOutcome]) -> list[Group]:
 
 
 def several(runs: Iterable[RunContents]) -> bool:
-    """Say whether some cells differ only in the seed."""
-    return any(len(group.cells) > 1 for group in groups(outcomes_of(runs)))
+    """Say whether some cells of these runs differ only in the seed."""
+    return several_seeds(outcomes_of(runs))
+
+
+def several_seeds(cells: Sequence[CellOutcome]) -> bool:
+    """Say whether some of these cells differ only in the seed."""
+    return any(len(group.cells) > 1 for group in groups(cells))
 
 
 def describe_errors(given: Sequence[Group], rows: Sequence[Row], pooled: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from genbench.api.options import OptionValue
@@ -85,13 +85,14 @@ def row_settings(run: str, record: RunRecord, cell: PlannedCell, result: CellRes
     return {name: value for name, value in found.items() if value not in ("", None)}
 
 
-def divide(rows: Sequence[Mapping[str, OptionValue]]) -> Settings:
-    """Divide the settings of all rows into those they share and those that become columns."""
+def divide(rows: Sequence[Mapping[str, OptionValue]], swept: Iterable[str] = ()) -> Settings:
+    """Divide the settings of all rows into those they share and those that become columns, such as `swept` ones."""
     names = list(dict.fromkeys([*CAPTION, *(name for row in rows for name in row)]))
     named = {"variant"} if any("variant" in row for row in rows) else set()  # a column even if all are the same
     varying = [name for name in names if name in named or _differs(name, rows)]
     implied = _implied_by_variants(rows) if named else ()
-    always = {name for name in varying if name in CAPTION and name not in implied}
+    wanted = {*CAPTION, *swept}
+    always = {name for name in varying if name in wanted and name not in implied}
     peers: dict[tuple[str, ...], list[Mapping[str, OptionValue]]] = {}
     for row in rows:
         key = tuple(str(row.get(name)) for name in ("model", *sorted(always)))

@@ -57,6 +57,14 @@ def test_what_only_one_row_has_is_a_column_and_no_claim_about_all_rows() -> None
     assert "dropout" not in caption(settings.shared)
 
 
+def test_paired_settings_of_a_sweep_are_both_columns() -> None:
+    rows: list[dict[str, OptionValue]] = [
+        {"model": "gan", "batch_size": batch, "learning_rate": rate} for batch, rate in ((16, 1e-4), (32, 2e-4))
+    ]
+    assert divide(rows).varying == ("batch_size",)  # which tells the rows apart
+    assert divide(rows, ["batch_size", "learning_rate"]).varying == ("batch_size", "learning_rate")
+
+
 def test_what_does_nothing_in_a_family_is_not_in_the_caption() -> None:
     recipe = resolve_recipe({"discriminator_steps": 5, "augment_discriminator": "ada"}).settings
     gan = cell("gan-1", identity("gan", recipe=recipe))

@@ -1,0 +1,92 @@
+"""The arguments of `genbench.run` and `plan` as a request: the names and meanings of flags and TOML keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from genbench.errors import UsageError
+from genbench.plan.request import Request, make_request, read_config
+
+
+def request_of(given: Mapping[str, Any]) -> Request:
+    """Return the request; None means that an argument is not given. Raises `UsageError` as flags do."""
+    values = {name: value for name, value in given.items() if value is not None}
+    config = values.pop("config", None)
+    merged = read_config(config) if config is not None else {}
+    merged |= {name: _PARSERS.get(name, _plain)(value) for name, value in values.items()}
+    return make_request(merged)
+
+
+def described(function: str, given: Mapping[str, Any]) -> list[str]:
+    """Return a call for readers, in place of the command line of a run."""
+    shown = [f"{name}={_shown(value)}" for name, value in given.items() if value is not None]
+    return [f"genbench.{function}({', '.join(shown)})"]
+
+
+def plugin_paths(plugins: str | Path | ModuleType | Sequence[str | Path | ModuleType]) -> list[str]:
+    """Return the files of these plugins; raise `UsageError` for a module without one: workers load it anew."""
+    given = [plugins] if isinstance(plugins, str | Path | ModuleType) else plugins
+    return [_file_of(plugin) for plugin in given]
+
+
+def _file_of(plugin: str | Path | ModuleType) -> str:
+    if isinstance(plugin, str | Path):
+        return str(plugin)
+    if not isinstance(plugin, ModuleType):
+        raise UsageError(
+            f"{plugin!r} is neither a file nor a module.",
+            "Workers are other processes and load plugins from files: give the path of the .py file that defines it.",
+        )
+    file = getattr(plugin, "__file__", None)
+    if file is None or not file.endswith(".py") or plugin.__name__ == "__main__":
+        raise UsageError(
+            f"The module '{plugin.__name__}' has no file of its own, from which workers, which are other processes, "
+            "could load it.",
+            "Write it to a file, in a notebook with %%writefile my_plugin.py, and give its path.",
+        )
+    return str(file)
+
+
+def _tables(tables: Any) -> Any:
+    """Return settings as one table per name: ``{"dcgan.width": 32}`` means ``{"dcgan": {"width": 32}}``."""
+    if not isinstance(tables, Mapping):
+        return tables
+    nested: dict[str, Any] = {}
+    for name, value in tables.items():
+        owner, dot, option = str(name).rpartition(".")
+        if dot and not isinstance(value, Mapping):
+            nested.setdefault(owner, {})[option] = _plain(value)
+        elif isinstance(value, Mapping):
+            nested.setdefault(str(name), {}).update(_plain(value))
+        else:
+            raise UsageError(
+                f"set = {{{name!r}: {value!r}}} is not valid.", 'Write {"dcgan.width": 32} or {"dcgan": {"width": 32}}.'
+            )
+    return nested
+
+
+def _plain(value: Any) -> Any:
+    """Return tuples and ranges as lists and paths as text, as TOML and flags have them."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | range | set | frozenset):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _targets(value: Any) -> Any:
+    return [f"{metric}={number}" for metric, number in value.items()] if isinstance(value, Mapping) else _plain(value)
+
+
+_PARSERS: dict[str, Callable[[Any], Any]] = {"plugins": plugin_paths, "set": _tables, "target": _targets}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, ModuleType):
+        return value.__name__
+    return repr(str(value) if isinstance(value, Path) else value)

@@ -1,0 +1,224 @@
+"""Creating, reopening and executing a run directory: the steps that `genbench.run` and `resume` share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from genbench import __version__
+from genbench.commands.device import make_rendezvous
+from genbench.errors import UsageError
+from genbench.measure import machine
+from genbench.measure.git_revision import commits
+from genbench.plan.planner import Plan
+from genbench.plan.reporters import choose_reporters
+from genbench.plan.request import Request, make_request
+from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
+from genbench.plugins.chosen_metrics import changed_origins
+from genbench.plugins.loader import Kind
+from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
+from genbench.report.failed_metrics import failed_metrics
+from genbench.report.progress import Display, QuietDisplay
+from genbench.report.summary import Summary, write_summary
+from genbench.report.table.layout import clean
+from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
+from genbench.results.store import RunDirectory
+from genbench.runner.executor import Executor
+from genbench.runner.supervisor import FINAL, Interrupted, Supervisor, stop_on_signals
+from genbench.trackers.dispatch import Trackers
+
+
+def create_run(
+    request: Request,
+    plan: Plan,
+    reporters: list[Choice],
+    device: str,
+    facts: dict[str, object],
+    command: list[str] | None = None,
+) -> tuple[RunDirectory, RunRecord]:
+    """Create the run directory and write the plan to it."""
+    path = Path(request.out or _default_path(request.models))
+    made_from = commits([p.distribution for p in plan.plugins if p.origin == "entry-point"], request.plugins)
+    record = RunRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        genbench=__version__,
+        command=command or ["genbench", *sys.argv[1:]],
+        directory=os.path.relpath(Path.cwd(), path.resolve()),
+        profile=plan.profile.name,
+        cells=plan.cells,
+        references=plan.references,
+        targets=plan.targets,
+        swept=plan.swept,
+        reporters=reporters,
+        plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
+        timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
+        memory_limit=request.memory_limit or None,
+        threads=request.threads,
+        rendezvous=make_rendezvous(request),
+        environment={**machine.describe(), **facts, "device": device, "commits": made_from},
+    )
+    record = sign_plugin_files(record)
+    return RunDirectory.create(path, record), record
+
+
+@contextmanager
+def enter_planning_directory(run: RunDirectory) -> Iterator[RunDirectory]:
+    """Change to the directory in which the plan was made, if it still exists, so that relative paths resolve.
+
+    The run stores that directory relative to itself, so it is found even after the whole project has moved. Yields the
+    same run with an absolute path.
+    """
+    place = run.path.resolve() / run.record.directory
+    if not run.record.directory or not place.is_dir() or place.samefile(Path.cwd()):
+        yield run
+        return
+    run = RunDirectory(run.path.resolve())
+    with chdir(place):
+        yield run
+
+
+def reopen_run(
+    run: RunDirectory, flags: dict[str, Any], allowed: Allowed, notify: Callable[[str], object]
+) -> tuple[RunRecord, Catalogue, str]:
+    """Return record, catalogue and device to resume a run; what determines weights must have the version of the plan.
+
+    Reporters do not affect results: they may change, and their versions do not matter. Metrics may change too: a note
+    says so, and the values of different versions have different protocols.
+    """
+    run.require_whole_plan()
+    record = run.record
+    changed = {name: flags[name] for name in ("timeout", "memory_limit", "threads") if flags.get(name) is not None}
+    record = msgspec.structs.replace(record, **{k: v or None for k, v in changed.items()})
+    meeting = {k: flags[f"rdzv_{k}"] for k in ("endpoint", "id") if flags.get(f"rdzv_{k}") is not None}
+    if meeting.get("endpoint") or record.rendezvous:
+        before_that = msgspec.to_builtins(record.rendezvous) if record.rendezvous else {}
+        record = msgspec.structs.replace(record, rendezvous=Rendezvous(**{**before_that, **meeting}))
+    catalogue = discover(loadable_files(record, allowed))
+    before = {choice.name: choice.options for choice in record.reporters}
+    names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
+    record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
+    results = run.read_cells().results
+    changed_metrics: dict[str, None] = {}
+    for cell in record.cells:
+        if not cell.reason:
+            _require_same_versions(cell.identity, catalogue)
+            if cell.id not in results or results[cell.id].status not in FINAL:
+                changed_metrics |= dict.fromkeys(_changed_metrics(cell.identity, catalogue))
+    for note in changed_metrics:
+        notify(f"Note: {clean(note)}")
+    device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
+    return record, catalogue, device
+
+
+def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None:
+    chosen: dict[Kind, Choice] = {
+        "models": identity.model,
+        "families": identity.family,
+        "losses": identity.loss,
+        "datasets": identity.dataset,
+    }
+    found = [
+        (kind, choice.name, choice.origin, catalogue.require(kind, choice.name).plugin)
+        for kind, choice in chosen.items()
+    ]
+    found += [
+        ("metrics", name, before, now)
+        for name, before, now in changed_origins(identity.metric_origins, catalogue)
+        if name == identity.recipe.get("best_metric")  # it decides which weights are kept, and when training stops
+    ]
+    for kind, name, origin, plugin in found:
+        if plugin.version != origin.version:
+            raise UsageError(
+                f"The {SINGULAR[kind]} '{name}' was planned with {origin.distribution} "
+                f"{origin.version}, but {plugin.version} is installed: results of both would not be comparable.",
+                "Install the planned version again, or start a new run.",
+            )
+
+
+def _changed_metrics(identity: CellIdentity, catalogue: Catalogue) -> Iterator[str]:
+    """Yield a note for each metric whose plugin has changed since the plan; raise `UsageError` if one is missing."""
+    for name in identity.metrics:
+        catalogue.require("metrics", name)
+    for name, before, now in changed_origins(identity.metric_origins, catalogue):
+        yield (
+            f"the metric '{name}' was planned with {before.distribution} {before.version}: cells that are not finished "
+            f"are measured with {now.distribution} {now.version}, and values of both are not comparable"
+        )
+
+
+@contextmanager
+def resumption_named(run: RunDirectory) -> Iterator[None]:
+    """Turn an interruption into an error that names the command to go on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(run) from None
+
+
+class Output(NamedTuple):
+    """Where the progress of a run goes, and what must be said even where progress is not shown."""
+
+    display: Display
+    notify: Callable[[str], object]  # a line: a note on the plan, a warning
+
+
+class Finished(NamedTuple):
+    """What became of a run."""
+
+    run: RunDirectory
+    summary: Summary
+    succeeded: bool  # every cell is ok, or skipped because it is impossible, and no metric failed
+    interruption: Interrupted | None
+
+
+def execute(
+    pool: Executor, run: RunDirectory, record: RunRecord, catalogue: Catalogue, device: str, output: Output
+) -> Finished:
+    """Execute the missing cells and write the summary, also where the user interrupts the run."""
+    display = output.display
+    warn = output.notify if isinstance(display, QuietDisplay) else display.message
+
+    def warn_of_tracker(text: str) -> None:
+        warn(f"Warning: {text}")
+
+    with Trackers(warn_of_tracker) as trackers:
+        supervisor = Supervisor(run, record, catalogue, pool, display, device, trackers)
+        interruption: Interrupted | None = None
+        try:
+            trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
+            with stop_on_signals(pool):
+                display.run_started(len(record.cells), run.path)
+                supervisor.execute()
+        except Interrupted as error:
+            interruption = error
+        finally:
+            display.close()
+        with suppress(KeyboardInterrupt):  # Ctrl-C: do not wait for the trackers
+            trackers.end(interrupted=interruption is not None)
+    summary = write_summary(run)
+    for warning in summary.warnings:
+        output.notify(f"Warning: {warning}")
+    results = run.read_cells().results
+    failures = failed_metrics(record.cells, results)
+    for failure in failures:
+        output.notify(f"Failed: {clean(failure, 2000)}")
+    succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
+    return Finished(run, summary, succeeded and not failures, interruption)
+
+
+def _default_path(models: Sequence[str]) -> Path:
+    time = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    name = "-".join(models[:4]) + ("-etc" if len(models) > 4 else "")
+    path = Path("results") / f"{time}-{name}"
+    attempt = 1
+    while path.exists():
+        attempt += 1
+        path = Path("results") / f"{time}-{name}-{attempt}"
+    return path

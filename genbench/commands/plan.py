@@ -1,0 +1,241 @@
+"""`genbench.plan`: which cells a request has, which are impossible and why, and what they would cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from tabulate import tabulate
+
+from genbench.api.options import OptionValue
+from genbench.api.recipe import resolve_recipe
+from genbench.commands.arguments import request_of
+from genbench.commands.device import parse_device, resolve_auto
+from genbench.commands.preparation import choose_executor, prepared
+from genbench.plan import planner
+from genbench.plan.identity import step_key
+from genbench.plugins.catalogue import discover
+from genbench.report.markup import markdown
+from genbench.report.table.layout import clean
+from genbench.report.table.settings import setting_text
+from genbench.results.cell_names import shown_names
+from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.runner.executor import Executor
+from genbench.runner.supervisor import estimate
+
+_ESTIMATION_SECONDS = 120.0  # of a plan with costs, for trying cells
+_MEBIBYTE = 2**20
+_HOW_TO_RUN = ("progress", "in_process")  # arguments of `genbench.run` that do not affect the plan
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a cell would cost, from one second of its training; evaluation takes extra time."""
+
+    steps: int | None = None
+    seconds: float | None = None  # of training
+    parameters: int | None = None
+    peak_rss: int | None = None  # resident memory in bytes
+    fails: bool = False  # the trial failed; `note` says why
+    tried: bool = True  # False: there was no time
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """One cell of a plan."""
+
+    id: str
+    name: str  # as people see it
+    identity: CellIdentity
+    variant: str = ""  # the plan's name for its recipe
+    reason: str = ""  # why it is impossible, or empty
+    cost: Cost | None = None  # None: not requested, or impossible
+
+    @property
+    def possible(self) -> bool:
+        """Whether it would run."""
+        return not self.reason
+
+    @property
+    def metrics(self) -> dict[str, dict[str, OptionValue]]:
+        """The metrics that it would measure, with their options."""
+        options = self.identity.metric_options or {}
+        return {name: options.get(name, {}) for name in self.identity.metrics}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What `genbench run --dry-run` shows."""
+
+    cells: tuple[CellPlan, ...]
+    profile: str
+    device: str
+    warnings: tuple[str, ...] = ()
+    with_costs: bool = False
+
+    @property
+    def possible(self) -> tuple[CellPlan, ...]:
+        """The cells that would run."""
+        return tuple(cell for cell in self.cells if cell.possible)
+
+    @property
+    def failing(self) -> tuple[CellPlan, ...]:
+        """The cells of which a trial failed."""
+        return tuple(cell for cell in self.cells if cell.cost is not None and cell.cost.fails)
+
+    @property
+    def seconds(self) -> float | None:
+        """The estimated time of training of all cells that were tried; None without costs."""
+        if not self.with_costs:
+            return None
+        return sum(cell.cost.seconds or 0 for cell in self.cells if cell.cost is not None)
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def text(self) -> str:
+        """Return a table of the cells, with a summary below."""
+        return f"{self._table('simple', str)}\n\n{self._summary()}\n"
+
+    def to_json(self) -> str:
+        """Return the cells as JSON, with their costs."""
+        rows = []
+        for cell in self.cells:
+            row: dict[str, Any] = {
+                "id": cell.id, "cell": cell.name, "possible": cell.possible, "reason": cell.reason,
+                "metrics": cell.metrics,
+            }  # fmt: skip
+            rows.append(row | (_facts(cell.cost) if cell.cost is not None else {}))
+        data = {"cells": rows} | ({"training_seconds": self.seconds} if self.with_costs else {})
+        return msgspec.json.format(msgspec.json.encode(data)).decode() + "\n"
+
+    def _repr_html_(self) -> str:
+        return f"{self._table('html', str)}\n<p>{self._summary()}</p>"
+
+    def _repr_markdown_(self) -> str:
+        return f"{self._table('github', markdown)}\n\n{markdown(self._summary())}\n"
+
+    def _table(self, format: str, escape: Callable[[str], str]) -> str:
+        headings = ["cell", *(["steps", "parameters", "training", "peak memory"] if self.with_costs else []), "note"]
+        rows = [[escape(clean(text, 2000)) for text in self._row(cell)] for cell in self.cells]
+        align = ["left", *["right"] * (len(headings) - 2), "left"]
+        return tabulate(rows, headings, tablefmt=format, disable_numparse=True, colalign=align if rows else None)
+
+    def _row(self, cell: CellPlan) -> list[str]:
+        cost = cell.cost or Cost()
+        note = cost.note or (f"impossible: {cell.reason}" if cell.reason else "")
+        if not self.with_costs:
+            return [cell.name, note]
+        return [
+            cell.name,
+            f"{cost.steps:,}" if cost.steps else "–",
+            f"{cost.parameters:,}" if cost.parameters else "–",
+            _duration(cost.seconds) if cost.seconds else "–",
+            f"{cost.peak_rss / _MEBIBYTE:,.0f} MiB" if cost.peak_rss else "–",
+            note,
+        ]
+
+    def _summary(self) -> str:
+        running = len(self.possible) - len(self.failing)
+        text = f"{running} of {len(self.cells)} cells would run under profile '{self.profile}' on {self.device}"
+        text += (
+            "."
+            if self.seconds is None
+            else (
+                f"; training takes about {_duration(self.seconds)}, estimated from one second of each; "
+                "evaluation takes extra time."
+            )
+        )
+        metrics = {name: options for cell in self.possible for name, options in cell.metrics.items()}
+        text += f"\nmetrics: {', '.join(map(_with_options, metrics, metrics.values())) or 'none'}"
+        left_out = sum(cell.cost is not None and not cell.cost.tried for cell in self.cells)
+        if left_out:
+            cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
+            text += f"\n{cells} neither tried nor estimated: a dry run tries cells for {_ESTIMATION_SECONDS:g} s."
+        return text
+
+
+def plan(*, cost: bool = False, **request: Any) -> Plan:
+    """Return what `genbench.run` would execute with the same arguments; nothing is trained.
+
+    Raises `UsageError` for an invalid request, and for one without a possible cell.
+
+    Args:
+        cost: also build each kind of cell and train it for a second, in worker processes, to estimate its cost.
+        request: the arguments of `genbench.run`.
+    """
+    asked = request_of({name: value for name, value in request.items() if name not in _HOW_TO_RUN})
+    if cost:
+        notes: list[str] = []
+        with prepared(asked, choose_executor(False), notes.append) as ready:
+            return with_costs(ready.executor, ready.plan, ready.device, asked.threads)
+    device = resolve_auto(parse_device(asked.device))
+    return _shown(planner.make_plan(asked, discover(asked.plugins), device.partition(":")[0]), device)
+
+
+def with_costs(pool: Executor, made: planner.Plan, device: str, threads: int | None) -> Plan:
+    """Return a plan with the estimated cost of each possible cell.
+
+    One of the cells whose steps cost the same is built and trained for a second, which reveals cells that would fail;
+    after `_ESTIMATION_SECONDS`, no more cells are.
+    """
+    deadline = time.monotonic() + _ESTIMATION_SECONDS
+    measured: dict[bytes, dict[str, Any] | str] = {}
+    costs: dict[str, Cost] = {}
+    for cell in made.possible:
+        key = step_key(cell.identity)
+        if key not in measured and time.monotonic() < deadline:
+            measured[key] = estimate(pool, cell, made.plugins, device, threads)
+        costs[cell.id] = _cost(cell, measured[key]) if key in measured else Cost(tried=False, note="not estimated")
+    return _shown(made, device, costs)
+
+
+def _shown(made: planner.Plan, device: str, costs: dict[str, Cost] | None = None) -> Plan:
+    names = shown_names(made.cells)
+    cells = tuple(
+        CellPlan(cell.id, names[cell.id], cell.identity, cell.variant, cell.reason, (costs or {}).get(cell.id))
+        for cell in made.cells
+    )
+    return Plan(cells, made.profile.name, device, tuple(made.warnings), costs is not None)
+
+
+def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> Cost:
+    if isinstance(facts, str):
+        return Cost(fails=True, note=f"would fail: {facts}")
+    if not facts:
+        return Cost(note="no estimate: no response within 60 s")
+    steps = -(-resolve_recipe(cell.identity.recipe).images // facts["images_per_step"])
+    return Cost(
+        steps=steps,
+        seconds=steps * facts["seconds_per_step"],
+        parameters=facts["parameters"],
+        peak_rss=facts["peak_rss"],
+        note="; ".join(facts["notes"]),
+    )
+
+
+def _facts(cost: Cost) -> dict[str, Any]:
+    """Return what is known, under the names of `genbench run --dry-run --json`."""
+    known = {name: getattr(cost, name) for name in ("steps", "seconds", "parameters", "peak_rss")}
+    found = {name: value for name, value in known.items() if value is not None} | {"note": cost.note}
+    return {"fails": True, **found} if cost.fails else found
+
+
+def _with_options(name: str, options: Mapping[str, OptionValue]) -> str:
+    values = ", ".join(f"{option} = {setting_text(option, value)}" for option, value in options.items())
+    return f"{name} ({values})" if values else name
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

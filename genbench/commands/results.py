@@ -1,0 +1,255 @@
+"""The results of one or more runs: cells to filter, pool and compare, as tables, data frames and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from genbench.api.options import OptionValue
+from genbench.commands.cell import Cell
+from genbench.commands.frames import Layout, as_pandas, as_polars, make_frame
+from genbench.commands.selection import matches
+from genbench.commands.table import ComparisonTable
+from genbench.errors import UsageError, near_miss
+from genbench.plan.request import parse_target
+from genbench.report.run_details import describe_cell, describe_run
+from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups, estimate_by_metric
+from genbench.report.table.comparison_table import table_of_cells
+from genbench.report.table.layout import Column, Row, Table
+from genbench.report.table.outcome import CellOutcome, outcomes_of
+from genbench.report.table.seeds import several_seeds
+from genbench.report.table.targets import find_targets
+from genbench.results.cell_names import shown_names
+from genbench.results.store import RunContents, RunDirectory
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+
+class LoadedRun(NamedTuple):
+    """A run directory, and what was in it when it was read."""
+
+    directory: RunDirectory
+    contents: RunContents
+
+
+class Quantity(NamedTuple):
+    """A measured quantity over seeds."""
+
+    value: float
+    standard_error: float | None  # over seeds; of a single seed, that of the sampling
+
+
+@dataclass(frozen=True, eq=False)
+class PooledCells:
+    """Cells that differ only in the seed, and the means of what they measured."""
+
+    cells: tuple[Cell, ...]
+    settings: Mapping[str, OptionValue]  # what they share
+    seeds: int  # how many count: those that ended as ok or collapsed
+    values: Mapping[str, Quantity]  # by the name of the column
+
+    def __repr__(self) -> str:
+        return f"<PooledCells {self.cells[0].model}: {len(self.cells)} cells>"
+
+
+class Results:
+    """Every planned cell of some runs, whatever became of it; read-only.
+
+    Shown in a notebook, it is the comparison table.
+    """
+
+    def __init__(self, runs: Sequence[LoadedRun], cells: Sequence[Cell] | None = None, warnings: Sequence[str] = ()):
+        self._runs = tuple(runs)
+        self._cells = tuple(_cells(runs) if cells is None else cells)
+        self._warnings = tuple(warnings)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells in the order of their plans, also those that have not run or are damaged."""
+        return self._cells
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What `genbench.run` has to say about the plan and the files that it wrote."""
+        return self._warnings
+
+    @property
+    def runs(self) -> tuple[RunDirectory, ...]:
+        """The run directories."""
+        return tuple(run.directory for run in self._runs)
+
+    @property
+    def damaged(self) -> dict[str, str]:
+        """Files, and entries of plans, that could not be read, with the reason."""
+        found: dict[str, str] = {}
+        for directory, contents in self._runs:
+            described: dict[str, str] = describe_run(directory, contents)["damaged"]
+            found |= {f"{directory.path}/{name}": why for name, why in described.items()}
+        return found
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every cell is ``ok``, or ``skipped`` because it is impossible."""
+        return all(cell.status in ("ok", "skipped") for cell in self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(self._cells)
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table().text("html")
+
+    def _repr_markdown_(self) -> str:
+        return self.table().text("github")
+
+    def cell(self, part: str) -> Cell:
+        """Return the only cell with this id, model or variant, or else with this text in its id.
+
+        Raises `UsageError` if there is none, or several.
+        """
+        exact = [cell for cell in self._cells if cell.id == part]
+        named = [cell for cell in self._cells if part in (cell.model, cell.variant)]
+        found = exact or named or [cell for cell in self._cells if part in cell.id]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UsageError(
+                f"'{part}' matches {len(found)} cells.", f"They are: {', '.join(cell.name for cell in found)}."
+            )
+        names = list(dict.fromkeys(cell.model for cell in self._cells))
+        raise UsageError(f"No cell matches '{part}'.{near_miss(part, names)}", f"Models: {', '.join(names)}.")
+
+    def where(self, settings: Mapping[str, Any] | None = None, /, **more: Any) -> Results:
+        """Return the cells with these settings; a list of values means any of them.
+
+        Names are those of the table and its CSV: ``model``, ``status``, ``seed``, every recipe field and option. In a
+        keyword, an underscore stands for a space, dot or hyphen; ``where({"dcgan.width": 32})`` takes a name as it is.
+        Raises `UsageError` with the nearest name where no cell has such a setting.
+        """
+        wanted = {**(settings or {}), **more}
+        return self._subset(
+            [cell for cell, fits in zip(self._cells, matches(self._cells, wanted), strict=True) if fits]
+        )
+
+    def comparable(self, quantity: str) -> tuple[Results, ...]:
+        """Return the cells in groups within which a quantity may be compared.
+
+        Metrics compare on the same pixels and under the same protocol; speed, memory and time on the same machine with
+        the same software. A cell without the quantity is in no group. Raises `UsageError` for an unknown quantity.
+
+        Args:
+            quantity: a metric, or a column such as ``images/s``, ``peak memory`` or ``time``.
+        """
+        metrics = {name for cell in self._cells if cell.result for name in estimate_by_metric(cell.result)}
+        if quantity not in (*metrics, *SPEED_COLUMNS):
+            known = [*sorted(metrics), *SPEED_COLUMNS]
+            raise UsageError(
+                f"No cell has measured '{quantity}'.{near_miss(quantity, known)}", f"Choose from: {', '.join(known)}."
+            )
+        cell_of = {cell.outcome: cell for cell in self._cells}
+        groups = comparable_groups(cell_of, quantity)
+        return tuple(self._subset([cell_of[outcome] for outcome in group]) for group in groups)
+
+    def pooled(self) -> tuple[PooledCells, ...]:
+        """Return one record for cells that differ only in the seed: means and standard errors of what they measured."""
+        table = self._table(over_seeds=True)
+        cell_of = {cell.outcome: cell for cell in self._cells}
+        return tuple(_pooled(row, table.columns, cell_of) for row in table.rows if row.kind == "cell")
+
+    def table(
+        self,
+        columns: Sequence[str] | None = None,
+        sort: str | None = None,
+        *,
+        over_seeds: bool | None = None,
+        targets: Mapping[str, float] | Sequence[str] = (),
+    ) -> ComparisonTable:
+        """Return the comparison table, as `genbench table` makes it.
+
+        Raises `UsageError` with the nearest name for an unknown column or metric.
+
+        Args:
+            columns: names of columns in the desired order; by default, what differs between the rows.
+            sort: a column; with a leading ``-``, largest first.
+            over_seeds: one row for cells that differ only in the seed; by default, if there are such.
+            targets: values of metrics to reach, as ``{"fd-fashion-cnn": 40}`` or ``["fd-fashion-cnn=40"]``.
+        """
+        made = self._table(over_seeds, targets)
+        shown = ComparisonTable(made, sort, None if columns is None else tuple(columns))
+        shown.text()  # raises the error for an unknown column here, not where it is printed
+        return shown
+
+    def to_pandas(self, layout: Layout = "wide") -> pandas.DataFrame:
+        """Return a data frame of pandas; ``docs/python.md`` lists the columns of each layout with their types.
+
+        Raises `UsageError` if pandas is not installed.
+
+        Args:
+            layout: ``wide``: one row per cell; ``long``: one row per cell and quantity; ``curves``, ``evaluations`` or
+                ``windows``: one row per point of them.
+        """
+        return as_pandas(make_frame(self._cells, self._table(over_seeds=False), layout))
+
+    def to_polars(self, layout: Layout = "wide") -> polars.DataFrame:
+        """Return a data frame of polars, with the columns of `to_pandas`; raise `UsageError` without polars."""
+        return as_polars(make_frame(self._cells, self._table(over_seeds=False), layout))
+
+    def to_json(self) -> str:
+        """Return everything that is stored about the cells as JSON: `genbench schema cell` describes ``result``."""
+        runs = {}
+        for directory, contents in self._runs:
+            described = describe_run(directory, contents)
+            runs[contents.name] = {name: value for name, value in described.items() if name != "cells"}
+        cells = []
+        contents_of = {id(run.directory): run.contents for run in self._runs}
+        for cell in self._cells:
+            described = describe_cell(cell.directory, contents_of[id(cell.directory)], cell.outcome.planned)
+            cells.append({"run": cell.run, **described, "settings": dict(cell.settings)})
+        return msgspec.json.format(msgspec.json.encode({"runs": runs, "cells": cells}), indent=2).decode() + "\n"
+
+    def _table(self, over_seeds: bool | None = None, targets: Mapping[str, float] | Sequence[str] = ()) -> Table:
+        outcomes = [cell.outcome for cell in self._cells]
+        contents = [run.contents for run in self._runs]
+        given = [f"{metric}={value}" for metric, value in targets.items()] if isinstance(targets, Mapping) else targets
+        return table_of_cells(
+            outcomes,
+            contents,
+            over_seeds=several_seeds(outcomes) if over_seeds is None else over_seeds,
+            targets=find_targets(contents, map(parse_target, given)) if given else None,
+        )
+
+    def with_warnings(self, warnings: Sequence[str]) -> Results:
+        """Return the same results with other `warnings`."""
+        return Results(self._runs, self._cells, warnings)
+
+    def _subset(self, cells: Sequence[Cell]) -> Results:
+        return Results(self._runs, cells, self._warnings)
+
+
+def _cells(runs: Sequence[LoadedRun]) -> Iterator[Cell]:
+    for directory, contents in runs:
+        names = shown_names(contents.record.cells)
+        for outcome in outcomes_of([contents]):
+            yield Cell(outcome, directory, names[outcome.planned.id])
+
+
+def _pooled(row: Row, columns: Sequence[Column], cell_of: Mapping[CellOutcome, Cell]) -> PooledCells:
+    settings = {name: value for name, value in row.cells[0].settings.items() if name != "seed"}
+    measured: dict[str, Quantity] = {}
+    for column in columns:
+        value = row.values.get(column.key)
+        raw = value.raw if value is not None and column.numeric else None
+        if value is not None and isinstance(raw, int | float) and column.key not in ("seeds", "seed", *settings):
+            measured[column.key] = Quantity(float(raw), value.parts.get("standard_error"))
+    counting = row.values["seeds"].raw
+    return PooledCells(tuple(cell_of[outcome] for outcome in row.cells), settings, int(counting or 0), measured)

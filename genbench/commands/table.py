@@ -1,0 +1,52 @@
+"""A comparison table as a Python object: plain records, and text in every format of `genbench table`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from genbench.report.table.layout import Table
+from genbench.report.table.render import records, render
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonTable:
+    """The table of some cells; printed, it is what `genbench table` prints."""
+
+    table: Table
+    sort: str | None = None
+    columns: tuple[str, ...] | None = None
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    @property
+    def caption(self) -> str:
+        """What all rows share."""
+        return self.table.caption
+
+    @property
+    def footnotes(self) -> dict[str, str]:
+        """The text of each mark; † marks numbers that are not comparable."""
+        return dict(self.table.footnotes)
+
+    @property
+    def records(self) -> list[dict[str, str | int | float | None]]:
+        """The rows as plain values, with the keys and numbers of ``csv``: ``kind`` is ``cell`` or ``reference``."""
+        return records(self.table, self.sort, self.columns)
+
+    def text(self, format: str = "plain") -> str:
+        """Return the table as text that ends with a line feed; raise `UsageError` for an unknown format.
+
+        Args:
+            format: ``plain``, ``github``, ``latex``, ``html``, ``csv`` or ``json``.
+        """
+        return render(self.table, format, self.sort, self.columns)
+
+    def _repr_html_(self) -> str:
+        return self.text("html")
+
+    def _repr_markdown_(self) -> str:
+        return self.text("github")
