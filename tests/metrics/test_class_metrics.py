@@ -50,7 +50,8 @@ def of_classes(*classes: int) -> Images:
 
 
 def evaluation(samples: Images, train: Images | None = None, network: Any = None, seed: int = 0) -> CellEvaluation:
-    spec = ExtractorSpec(name="classifier", load=lambda device: network or Classifier(), classifies=True)
+    classifies = not isinstance(network, Extractor)
+    spec = ExtractorSpec(name="classifier", load=lambda device: network or Classifier(), classifies=classifies)
     return CellEvaluation(
         samples=samples,
         train=train or of_classes(0, 1, 2, 3),

@@ -9,7 +9,9 @@ from genbench.api.evaluation import Estimate
 from genbench.api.images import Images
 from genbench.builtin.datasets.fashion_mnist_mini import load
 from genbench.gate.reference_scale import is_unsuited
-from genbench.metrics.evaluation import CellEvaluation, measure
+from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.measuring import measure
+from genbench.plugins.chosen_metrics import chosen_metrics
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.cache import cache_directory
 
@@ -34,7 +36,7 @@ def of_held_out(pixels: Tensor) -> Estimate:
     evaluation = CellEvaluation(
         samples=held_out, train=train, test=held_out, device=torch.device("cpu"), extractors=extractors
     )
-    (found,), _ = measure([catalogue.metrics["fd-fashion-cnn"].spec], evaluation, False)
+    (found,), _ = measure(chosen_metrics(["fd-fashion-cnn"], catalogue), evaluation, False)
     return found
 
 

@@ -73,7 +73,7 @@ class Judged:
     what="`bound` and `log_likelihood` return finite floats, for each of K draws and B images as documented.",
     why="Metrics combine the parts of a bound image by image; another shape would mix images, or cost every metric.",
     fix="Compare the shapes with `LikelihoodBound` and `ExactLikelihoodFamily` in docs/reference.md.",
-    after=("finite-steps",),
+    after=("finite-steps", "nll-per-image", "nll-normalised"),
 )
 def likelihood_contract(subject: Subject) -> None:
     """Ask for several draws, one draw, and one image."""
