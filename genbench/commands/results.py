@@ -94,8 +94,9 @@ class Results:
 
     @property
     def succeeded(self) -> bool:
-        """Whether every cell is ``ok``, or ``skipped`` because it is impossible."""
-        return all(cell.status in ("ok", "skipped") for cell in self._cells)
+        """Whether every cell is ``ok``, or ``skipped`` because it is impossible, and no metric failed."""
+        failed = any(missing.failed for cell in self._cells for missing in cell.unavailable)
+        return not failed and all(cell.status in ("ok", "skipped") for cell in self._cells)
 
     def __len__(self) -> int:
         return len(self._cells)
