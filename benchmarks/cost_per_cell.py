@@ -35,8 +35,8 @@ from resource_growth import cpu_seconds, find_only_child, read_resources, theil_
 from genbench.commands.device import require_device
 from genbench.commands.execution import create_run
 from genbench.measure import machine
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.report.summary import write_summary
 from genbench.results.schema import CellResult

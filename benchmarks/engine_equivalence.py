@@ -24,8 +24,8 @@ from worker_settings import apply_worker_settings
 
 from genbench.data.loading import load_data
 from genbench.measure import machine
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.runner.compile_cache import keep_compiled_code
 from genbench.train.builder import build_cell

@@ -31,8 +31,8 @@ from worker_settings import apply_worker_settings
 from genbench.data.loading import load_data
 from genbench.measure import machine
 from genbench.measure.clock import synchronise
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.stats.intervals import median_interval
 from genbench.train.builder import Built, build_cell

@@ -30,8 +30,8 @@ from genbench.data.loading import load_data
 from genbench.data.source import BatchSettings, TrainingImages
 from genbench.measure import machine
 from genbench.measure.clock import time_window
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.stats.intervals import median_interval
 from genbench.train.builder import build_cell

@@ -29,9 +29,9 @@ from engine_overhead import build_model, time_per_step, time_steps
 from worker_settings import apply_worker_settings
 
 from genbench.measure import machine
-from genbench.plan.planner import make_plan
-from genbench.plan.reporters import choose_reporters
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.reporters import choose_reporters
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory

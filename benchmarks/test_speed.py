@@ -23,8 +23,8 @@ from genbench.cell.step_counters import count_steps
 from genbench.data.loading import LoadedData, load_data
 from genbench.features.extract import extract
 from genbench.metrics.frechet import frechet_distance, statistics
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import CellIdentity
 from genbench.runner.compile_cache import keep_compiled_code

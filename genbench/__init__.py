@@ -5,7 +5,6 @@ package does not import torch.
 """
 
 import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from genbench.api.evaluation import (
@@ -189,13 +188,3 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """Return the public names."""
     return sorted({*globals(), *__all__})
-
-
-class _CallablePackage(ModuleType):
-    """`genbench.plan(…)` is a function, and `genbench/plan/` a package: Python sets the attribute to the package."""
-
-    def __call__(self, **arguments: Any) -> Any:
-        return importlib.import_module("genbench.commands.plan").plan(**arguments)
-
-
-importlib.import_module("genbench.plan").__class__ = _CallablePackage

@@ -10,8 +10,8 @@ from torch import nn
 from trainer import Losses, Setting
 
 from genbench.data.loading import load_data
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.train.builder import Built, build_cell

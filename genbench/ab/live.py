@@ -44,8 +44,8 @@ from genbench.data.loading import load_data
 from genbench.errors import GenbenchError
 from genbench.measure.accelerator import hide_gpus, select_device
 from genbench.measure.clock import synchronise, time_window
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.loader import Plugin
 from genbench.plugins.worker_catalogue import load_catalogue

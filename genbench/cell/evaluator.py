@@ -24,7 +24,7 @@ from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.measuring import measure_each
 from genbench.metrics.memorisation import closest_pairs
 from genbench.metrics.returned_values import failure
-from genbench.plan.samplers import samplers_of
+from genbench.planning.samplers import samplers_of
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.chosen_metrics import ChosenMetric, changed_origins, chosen_metrics
 from genbench.plugins.metric_names import with_extractor

@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from genbench.api.options import options_without_effect
 from genbench.api.training import AdversarialLoss
-from genbench.plan.remedies import settings_without_effect
+from genbench.planning.remedies import settings_without_effect
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice, Transfer

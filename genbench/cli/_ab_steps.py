@@ -19,7 +19,7 @@ from genbench.cli.output import echo
 from genbench.commands.device import parse_device, resolve_auto
 from genbench.errors import ExitCode
 from genbench.measure import machine
-from genbench.plan.request import make_request, read_config
+from genbench.planning.request import make_request, read_config
 from genbench.report.gate import ab
 from genbench.report.numbers import change
 from genbench.report.numbers import seconds as duration

@@ -98,7 +98,7 @@ def command(
 
     from genbench.commands.distance import DistanceSettings, measure_distance
     from genbench.imagesets.format import as_data, as_text
-    from genbench.plan.request import make_request
+    from genbench.planning.request import make_request
 
     asked = DistanceSettings(
         extractor, weights, device, batch_size, samples, seed, n_real, strict, plugins, trust_plugins,

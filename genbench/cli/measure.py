@@ -63,9 +63,9 @@ def command(
     from genbench.commands.execution import enter_planning_directory
     from genbench.commands.preparation import choose_executor
     from genbench.commands.weights import inception_weights
-    from genbench.plan.metric_selection import named_metrics
-    from genbench.plan.request import make_request
-    from genbench.plan.settings import check_settings
+    from genbench.planning.metric_selection import named_metrics
+    from genbench.planning.request import make_request
+    from genbench.planning.settings import check_settings
     from genbench.plugins.chosen_metrics import options_of
     from genbench.plugins.recorded_files import Allowed
     from genbench.report.summary import write_summary
@@ -117,7 +117,7 @@ def _discover(record: RunRecord, allowed: Allowed, metrics: Sequence[str]) -> Ca
     """Return the catalogue with the named plugin files; with those of the run only if a cell or a metric needs them."""
     import msgspec
 
-    from genbench.plan.planner import names_in_use
+    from genbench.planning.planner import names_in_use
     from genbench.plugins.catalogue import LIKELIHOOD, discover
     from genbench.plugins.recorded_files import files_with_metrics
 

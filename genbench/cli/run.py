@@ -25,8 +25,8 @@ from genbench.cli.flags import (
 )
 from genbench.cli.output import echo, record_exit_code
 from genbench.errors import ExitCode, UsageError
-from genbench.plan.profiles import PROFILES
-from genbench.plan.request import Request, make_request, read_config
+from genbench.planning.profiles import PROFILES
+from genbench.planning.request import Request, make_request, read_config
 
 if TYPE_CHECKING:
     from genbench.commands.execution import Finished

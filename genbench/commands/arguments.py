@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from genbench.errors import UsageError
-from genbench.plan.request import Request, make_request, read_config
+from genbench.planning.request import Request, make_request, read_config
 
 
 def request_of(given: Mapping[str, Any]) -> Request:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from genbench.errors import UsageError, near_miss
 from genbench.measure import machine
-from genbench.plan.process_counts import largest_process_count, require_process_count, require_rendezvous
-from genbench.plan.request import Request
+from genbench.planning.process_counts import largest_process_count, require_process_count, require_rendezvous
+from genbench.planning.request import Request
 from genbench.results.schema import PlannedCell, Rendezvous
 from genbench.runner.executor import Executor
 from genbench.runner.supervisor import ask_devices

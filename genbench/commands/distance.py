@@ -21,8 +21,8 @@ from genbench.imagesets.evaluation import ImageSetEvaluation, ProgressDisplay
 from genbench.imagesets.in_memory import memory_source
 from genbench.imagesets.measured import Comparison
 from genbench.imagesets.resolve import ImageSet, SamplingSettings, find_image_set
-from genbench.plan.planner import plugins_behind
-from genbench.plan.settings import Settings, check_settings
+from genbench.planning.planner import plugins_behind
+from genbench.planning.settings import Settings, check_settings
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.chosen_metrics import chosen_metrics, options_of
 from genbench.plugins.recorded_files import Allowed

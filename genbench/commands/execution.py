@@ -17,9 +17,9 @@ from genbench.commands.device import make_rendezvous
 from genbench.errors import UsageError
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
-from genbench.plan.planner import Plan
-from genbench.plan.reporters import choose_reporters
-from genbench.plan.request import Request, make_request
+from genbench.planning.planner import Plan
+from genbench.planning.reporters import choose_reporters
+from genbench.planning.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.chosen_metrics import changed_origins
 from genbench.plugins.loader import Kind

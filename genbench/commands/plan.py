@@ -15,8 +15,8 @@ from genbench.api.recipe import resolve_recipe
 from genbench.commands.arguments import request_of
 from genbench.commands.device import parse_device, resolve_auto
 from genbench.commands.preparation import choose_executor, prepared
-from genbench.plan import planner
-from genbench.plan.identity import step_key
+from genbench.planning import planner
+from genbench.planning.identity import step_key
 from genbench.plugins.catalogue import discover
 from genbench.report.markup import markdown
 from genbench.report.table.layout import clean

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from genbench.commands.device import make_rendezvous, parse_device, require_device, require_processes, resolve_auto
 from genbench.commands.weights import inception_weights
 from genbench.errors import UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.reporters import choose_reporters
-from genbench.plan.request import Request
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.reporters import choose_reporters
+from genbench.planning.request import Request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.environment_variables import require_valid
 from genbench.results.schema import Choice

@@ -14,7 +14,7 @@ from genbench.commands.frames import Layout, as_pandas, as_polars, make_frame
 from genbench.commands.selection import matches
 from genbench.commands.table import ComparisonTable
 from genbench.errors import UsageError, near_miss
-from genbench.plan.request import parse_target
+from genbench.planning.request import parse_target
 from genbench.report.run_details import describe_cell, describe_run
 from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups, estimate_by_metric
 from genbench.report.table.comparison_table import table_of_cells

@@ -25,7 +25,7 @@ from genbench.commands.load import load
 from genbench.commands.preparation import choose_executor, prepared, require_unicode
 from genbench.commands.results import Results
 from genbench.commands.weights import inception_weights
-from genbench.plan.request import Request
+from genbench.planning.request import Request
 from genbench.plugins.recorded_files import Allowed
 from genbench.report.progress import PlainDisplay, SilentDisplay, choose_display
 from genbench.results.environment_variables import require_valid

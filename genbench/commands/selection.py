@@ -10,7 +10,7 @@ from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.commands.cell import Cell
 from genbench.errors import UsageError, near_miss
-from genbench.plan.values import parse_value
+from genbench.planning.values import parse_value
 from genbench.report.table.outcome import UNSTORED
 from genbench.report.table.settings import setting_text
 from genbench.results.schema import STATUSES

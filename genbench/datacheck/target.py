@@ -12,10 +12,10 @@ from genbench.api.options import resolve_options
 from genbench.api.specs import DatasetSpec
 from genbench.builtin.datasets.folder import checked_root
 from genbench.errors import UsageError
-from genbench.plan.dataset_folders import require_folder, require_folders
-from genbench.plan.identity import origin
-from genbench.plan.request import make_request
-from genbench.plan.settings import check_settings, own_settings
+from genbench.planning.dataset_folders import require_folder, require_folders
+from genbench.planning.identity import origin
+from genbench.planning.request import make_request
+from genbench.planning.settings import check_settings, own_settings
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice

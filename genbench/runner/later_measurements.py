@@ -17,9 +17,9 @@ from genbench.api.options import OptionValue
 from genbench.api.specs import MetricSpec
 from genbench.errors import GenbenchError, NoDataError
 from genbench.measure import machine
-from genbench.plan.identity import metric_origins
-from genbench.plan.metric_selection import applicable_metrics
-from genbench.plan.planner import names_in_use, plan_references, plugins_behind
+from genbench.planning.identity import metric_origins
+from genbench.planning.metric_selection import applicable_metrics
+from genbench.planning.planner import names_in_use, plan_references, plugins_behind
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind
 from genbench.plugins.metric_names import covers

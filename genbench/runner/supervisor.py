@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.measure.machine import default_threads
-from genbench.plan.planner import names_in_use, plugins_behind
+from genbench.planning.planner import names_in_use, plugins_behind
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind, Plugin
 from genbench.process.messages import (

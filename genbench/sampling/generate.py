@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genbench.api.training import LatentFamily, Sampler
 from genbench.errors import DataError, SpecError, UsageError, near_miss
-from genbench.plan.samplers import check_samplers, choose_sampler, samplers_of
+from genbench.planning.samplers import check_samplers, choose_sampler, samplers_of
 from genbench.sampling.checkpoint_model import TrainedModel
 from genbench.sampling.inference import inference_context, to_levels
 from genbench.sampling.latent_space import interpolate_latents, truncate

@@ -18,7 +18,7 @@ from torch import Tensor
 from genbench.builtin.datasets.folder import checked_root, find_images, printable
 from genbench.builtin.datasets.image_file import UnreadableImage, quiet_pillow, read_image
 from genbench.errors import DataError, UsageError, near_miss
-from genbench.plan.dataset_folders import require_folder
+from genbench.planning.dataset_folders import require_folder
 from genbench.results.store import atomic_write
 from genbench.sampling.checkpoint_model import TrainedModel
 from genbench.sampling.sample_grids import GRID, write_grid, write_scatter

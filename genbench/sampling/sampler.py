@@ -19,7 +19,7 @@ from genbench.data.loading import LoadedData
 from genbench.data.source import Normalise
 from genbench.errors import UsageError
 from genbench.measure.clock import synchronise
-from genbench.plan.samplers import Truncation
+from genbench.planning.samplers import Truncation
 from genbench.results.schema import CellIdentity
 from genbench.sampling.inference import evaluation_mode, inference_context, to_levels
 from genbench.sampling.latent_space import Prior, truncate

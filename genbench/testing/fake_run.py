@@ -9,7 +9,7 @@ from PIL import Image
 
 from genbench import __version__
 from genbench.api.evaluation import Estimate
-from genbench.plan.identity import cell_id
+from genbench.planning.identity import cell_id
 from genbench.plugins.catalogue import Catalogue
 from genbench.results.schema import (
     CellIdentity,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from genbench.plan.settings import Settings
+from genbench.planning.settings import Settings
 from genbench.plugins.catalogue import SINGULAR, discover
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.testing.check import Check, Outcome

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-from genbench.plan.identity import origin
+from genbench.planning.identity import origin
 from genbench.results.schema import Choice
 from genbench.testing.fake_run import FakeRun
 from genbench.testing.subject import Subject

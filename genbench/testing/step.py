@@ -26,8 +26,8 @@ from genbench.errors import UsageError
 from genbench.gate.from_file import EXTRA_INFO_KEY
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.identity_settings import settings_by_kind

@@ -27,8 +27,8 @@ from genbench.api.specs import (
 )
 from genbench.api.training import Family
 from genbench.data.loading import LoadedData
-from genbench.plan.identity import IDENTITY_VERSION, origin
-from genbench.plan.settings import Settings, chosen_latent_dim, own_settings
+from genbench.planning.identity import IDENTITY_VERSION, origin
+from genbench.planning.settings import Settings, chosen_latent_dim, own_settings
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.loader import Kind
 from genbench.results.schema import CellIdentity, Choice

@@ -9,7 +9,7 @@ from typing import Any
 
 from genbench.api.specs import ConfigurableSpec, Spec
 from genbench.errors import UsageError, near_miss
-from genbench.plan.settings import Settings, check_settings
+from genbench.planning.settings import Settings, check_settings
 from genbench.plugins.catalogue import SINGULAR, Catalogue
 from genbench.plugins.loader import SPEC_TYPES, Kind, Plugin
 from genbench.testing.check import Outcome

@@ -23,8 +23,8 @@ from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings, Shard, TrainingImages
 from genbench.errors import UsageError
-from genbench.plan.initial_weights import initial_weights_path, is_unchanged
-from genbench.plan.remedies import unused_by_family
+from genbench.planning.initial_weights import initial_weights_path, is_unchanged
+from genbench.planning.remedies import unused_by_family
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.process_guard import preserved_process_state
 from genbench.results.schema import CellIdentity, Transfer

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from genbench.api.recipe import Recipe
 from genbench.api.training import Augmentation
 from genbench.errors import UsageError
-from genbench.plan.remedies import check_augment_policy
+from genbench.planning.remedies import check_augment_policy
 
 TRANSLATION = 0.125  # largest shift, as a fraction of the side
 CUTOUT = 0.5  # erased fraction of the side

@@ -11,7 +11,7 @@ from torch import nn
 from genbench.api.recipe import Recipe
 from genbench.api.training import Phase
 from genbench.errors import SpecError, near_miss
-from genbench.plan.remedies import check_betas
+from genbench.planning.remedies import check_betas
 from genbench.train.phase_recipe import phase_recipe
 
 

@@ -14,7 +14,7 @@ from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import LossSpec, ModelSpec
 from genbench.api.training import Phase
 from genbench.errors import SpecError, near_miss
-from genbench.plan.remedies import DISCRIMINATOR
+from genbench.planning.remedies import DISCRIMINATOR
 
 DISCRIMINATOR_RATE = "discriminator_learning_rate"
 OWN_FIELDS = ("optimizer", "learning_rate", "beta1", "beta2", "momentum", "weight_decay")  # that a phase may override

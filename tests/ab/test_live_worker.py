@@ -13,8 +13,8 @@ import torch
 from genbench.ab.live import LiveWorker, cell_names, slowed
 from genbench.ab.session import Measured
 from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 
 

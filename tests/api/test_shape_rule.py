@@ -12,8 +12,8 @@ import genbench
 from genbench import ShapeRule
 from genbench.api.shape_rule import example_shapes, shapes_in_words
 from genbench.errors import SpecError, UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import LoadedPlugin, Plugin, builtin_plugins, load_plugin
 from genbench.plugins.spec_transfer import spec_from_data, spec_to_data

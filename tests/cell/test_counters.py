@@ -22,8 +22,8 @@ from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData
 from genbench.measure import clock
 from genbench.measure.energy import EnergyMeter
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import CellIdentity
 from genbench.sampling.sampler import sample, samples_per_second

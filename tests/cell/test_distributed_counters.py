@@ -7,8 +7,8 @@ from engine_cells import CATALOGUE, CPU, some_data
 
 from genbench.cell import distributed
 from genbench.cell.counters import CounterRecord
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.train.builder import build_cell
 from genbench.train.process_group import World
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from genbench.data.loading import LoadedData, load_data
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.results.schema import CellIdentity
 from genbench.sampling import sampler

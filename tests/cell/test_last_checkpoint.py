@@ -15,8 +15,8 @@ from mutations import mutations
 from genbench.cell.training_loop import Training
 from genbench.data.loading import LoadedData
 from genbench.measure.memory import PeakMemory
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import builtin_plugins, load_plugin
 from genbench.process.worker_channel import StopRequested, WorkerChannel

@@ -17,8 +17,8 @@ from genbench.cell.step_counters import (
     count_steps,
 )
 from genbench.data.loading import LoadedData
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Counters
 from genbench.train.builder import build_cell

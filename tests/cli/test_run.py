@@ -16,8 +16,8 @@ from command_line import FAULTS, GENBENCH, TINY, WITH_FAULTS, run, start
 from PIL import Image
 
 from genbench.commands import plan as dry_run
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 
 SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")

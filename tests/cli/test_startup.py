@@ -82,8 +82,8 @@ def test_planning_with_a_plugin_that_imports_torch_stays_light(tmp_path: Path) -
     temp_plugin(tmp_path, source, name="acme-heavy")
     program = """
 from genbench.plugins.catalogue import discover
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 plan = make_plan(make_request({"models": ["heavy", "gan"]}), discover(), "cpu")
 assert len(plan.possible) == 2
 """

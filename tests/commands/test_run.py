@@ -19,7 +19,7 @@ from genbench.cli import invoke
 from genbench.commands.arguments import request_of
 from genbench.commands.plan import CellPlan, Cost, Plan
 from genbench.errors import UsageError
-from genbench.plan.request import make_request
+from genbench.planning.request import make_request
 
 TINY: dict[str, Any] = {
     "profile": "smoke", "images": 64, "samples": 16, "metrics": [], "device": "cpu", "threads": 1,
@@ -99,12 +99,6 @@ def test_what_a_notebook_shows_of_a_plan_is_escaped() -> None:
     made = Plan((CellPlan("id", "<b>|", identity, reason="<i>", cost=Cost(note="")),), "quick", "cpu")
     assert "&lt;b&gt;" in made._repr_html_() and "<b>" not in made._repr_html_()
     assert r"&lt;b&gt;\|" in made._repr_markdown_()
-
-
-def test_plan_is_a_function_and_a_package() -> None:
-    from genbench.plan.planner import make_plan
-
-    assert callable(genbench.plan) and callable(make_plan)
 
 
 def test_a_run_returns_its_results_and_is_resumed_after_ctrl_c(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, resolve_recipe
 from genbench.errors import ExitCode
-from genbench.plan.profiles import PROFILES
-from genbench.plan.request import make_request, read_config
+from genbench.planning.profiles import PROFILES
+from genbench.planning.request import make_request, read_config
 from genbench.plugins.catalogue import discover
 from genbench.plugins.loader import SPEC_TYPES, Kind
 from genbench.results.schema import STATUSES, CellResult

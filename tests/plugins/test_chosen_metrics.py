@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import genbench
-from genbench.plan.identity import metric_origins
-from genbench.plan.metric_selection import named_metrics
-from genbench.plan.planner import plugins_behind
+from genbench.planning.identity import metric_origins
+from genbench.planning.metric_selection import named_metrics
+from genbench.planning.planner import plugins_behind
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.chosen_metrics import changed_origins, chosen_metrics
 from genbench.plugins.loader import LoadedPlugin, Plugin

@@ -11,8 +11,8 @@ import pytest
 from plugin_packages import expose, pip_install_plugin, temp_plugin
 
 from genbench.errors import UsageError
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.loader import (
     Plugin,

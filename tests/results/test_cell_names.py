@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench.gate.from_run import measurements_of_run
-from genbench.plan.identity import cell_id
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.identity import cell_id
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.report.run_details import describe_run
 from genbench.results.cell_names import cell_name, shown_names

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from genbench.cell.memory_limits import limit_memory
 from genbench.errors import UsageError
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.process.messages import Finished, Job
 from genbench.process.worker_channel import WorkerChannel

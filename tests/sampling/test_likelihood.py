@@ -18,8 +18,8 @@ from genbench.api.training import LikelihoodBound
 from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData
 from genbench.metrics.likelihood import bits_per_dim, elbo
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.sampling import likelihood
 from genbench.train.builder import Built, build_cell

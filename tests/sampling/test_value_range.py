@@ -15,8 +15,8 @@ from warm import run
 
 from genbench.data.loading import LoadedData
 from genbench.errors import SpecError
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.sampling.generate import _to_bytes
 from genbench.sampling.sampler import draw

@@ -8,8 +8,8 @@ import torch
 from built_models import SPECS, tiny
 
 from genbench.data.loading import LoadedData
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import builtin_plugins, load_plugin
 from genbench.train.builder import Built, build_cell

@@ -13,8 +13,8 @@ from genbench.api.training import Batch, Objective, Phase
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue
 from genbench.train.builder import build_cell
 from genbench.train.engine import Engine

@@ -21,8 +21,8 @@ from torch import nn
 
 from genbench.builtin.models.adversarial import gan
 from genbench.data.loading import LoadedData
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import file_plugins
 from genbench.plugins.worker_catalogue import load_catalogue

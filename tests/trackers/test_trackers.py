@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from command_line import WITH_FAULTS, Going, alive, run, start, wait_until, wait_until_gone
 
-from genbench.plan.planner import make_plan
-from genbench.plan.reporters import choose_reporters
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.reporters import choose_reporters
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.results.schema import CellResult, RunRecord
 from genbench.results.store import RunDirectory

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from genbench.api.specs import ModelSpec
 from genbench.data.loading import LoadedData
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import (
     LoadedPlugin,

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from genbench.api.training import Batch, Objective, Phase
 from genbench.data.loading import LoadedData
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.builder import Built, build_cell
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint

@@ -13,8 +13,8 @@ import torch._dynamo
 from torch import Tensor, nn
 
 from genbench.data.loading import LoadedData
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move_to_fake_gpu
 from genbench.train import builder

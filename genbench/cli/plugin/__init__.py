@@ -15,7 +15,7 @@ from genbench.cli.output import echo, print_json
 from genbench.cli.plugin.plugin_new import new_plugin
 from genbench.cli.plugin.plugin_show import show_plugin
 from genbench.errors import ExitCode, UsageError, near_miss
-from genbench.plan.request import parse_setting
+from genbench.planning.request import parse_setting
 from genbench.plugins.catalogue import SINGULAR, discover
 from genbench.plugins.loader import Kind
 

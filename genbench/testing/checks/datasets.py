@@ -8,7 +8,7 @@ from torch import Tensor
 from genbench.api.specs import DatasetSpec, resolve
 from genbench.data.loading import LoadedData, dataset_loader, load_data
 from genbench.errors import DataError
-from genbench.plan.identity import origin
+from genbench.planning.identity import origin
 from genbench.plugins.calls import PluginFunction
 from genbench.results.cache import cache_directory
 from genbench.results.schema import Choice

@@ -14,8 +14,8 @@ from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.data.loading import LoadedData
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.builder import build_cell
 from genbench.train.engine import Eager, Engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genbench.api.specs import DatasetSpec, FamilySpec, MetricSpec
-from genbench.plan.profiles import Profile
+from genbench.planning.profiles import Profile
 from genbench.plugins.catalogue import LIKELIHOOD, Catalogue
 from genbench.plugins.metric_names import FeatureMetric
 

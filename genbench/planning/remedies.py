@@ -9,8 +9,8 @@ from genbench.api.recipe import AUGMENT_POLICIES, FAMILY_FIELDS, RECIPE_SCHEMA, 
 from genbench.api.specs import FamilySpec
 from genbench.api.training import Phase
 from genbench.errors import UsageError, near_miss
-from genbench.plan.initial_weights import initial_weights_path, weights_hash
-from genbench.plan.targets import Directions, single_value_direction
+from genbench.planning.initial_weights import initial_weights_path, weights_hash
+from genbench.planning.targets import Directions, single_value_direction
 
 DISCRIMINATOR = "discriminator"  # the phase that uses `discriminator_learning_rate`
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from genbench.errors import UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.process_counts import require_process_count, require_rendezvous
-from genbench.plan.request import make_request
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.process_counts import require_process_count, require_rendezvous
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Rendezvous
 

@@ -10,8 +10,8 @@ import genbench
 from genbench.api.discriminators import unfit_output
 from genbench.api.recipe import Recipe
 from genbench.errors import SpecError, UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine, discover
 from genbench.plugins.loader import LoadedPlugin, Plugin, builtin_plugins, load_plugin
 

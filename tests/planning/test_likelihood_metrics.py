@@ -8,8 +8,8 @@ import pytest
 
 import genbench
 from genbench.errors import SpecError
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import (
     LoadedPlugin,

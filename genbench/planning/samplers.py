@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from genbench.api.options import OptionValue, option, resolve_options
 from genbench.api.specs import FamilySpec, SamplerSpec
 from genbench.errors import UsageError, near_miss
-from genbench.plan.values import parse_value
+from genbench.planning.values import parse_value
 from genbench.results.schema import ChosenSampler
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from genbench.api.options import resolve_options
 from genbench.errors import UsageError
-from genbench.plan.identity import origin
-from genbench.plan.settings import Settings, own_settings
+from genbench.planning.identity import origin
+from genbench.planning.settings import Settings, own_settings
 from genbench.plugins.catalogue import Catalogue
 from genbench.results.schema import Choice
 

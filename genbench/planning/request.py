@@ -11,9 +11,9 @@ from typing import Any
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
-from genbench.plan.settings import merged
-from genbench.plan.sweep import several_values, unique
-from genbench.plan.values import parse_value
+from genbench.planning.settings import merged
+from genbench.planning.sweep import several_values, unique
+from genbench.planning.values import parse_value
 from genbench.results.input_files import read_toml
 
 DEFAULT_MODELS = ("dcgan", "dcgan-vae", "gan", "vae")  # dcgan and dcgan-vae have networks of the same shape

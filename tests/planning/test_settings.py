@@ -11,8 +11,8 @@ import pytest
 import genbench
 from genbench.api.events import CellFacts
 from genbench.errors import UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import LoadedPlugin, Plugin, builtin_plugins, load_plugin
 from genbench.results.identity_settings import options_by_choice

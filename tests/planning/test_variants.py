@@ -10,8 +10,8 @@ import pytest
 
 from genbench.api.recipe import RECIPE_FIELDS
 from genbench.errors import UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.request import Variant, make_request, read_config
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.request import Variant, make_request, read_config
 from genbench.plugins.catalogue import Catalogue, discover
 
 PLAIN_AND_AVERAGED = {"plain": {}, "averaged": {"ema_half_life": 10_000}}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import genbench
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import (
     LoadedPlugin,

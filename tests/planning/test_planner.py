@@ -11,9 +11,9 @@ import pytest
 import genbench
 from genbench.api.specs import Spec
 from genbench.errors import ExitCode, UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.profiles import PROFILES
-from genbench.plan.request import make_request
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.profiles import PROFILES
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import (
     Kind,

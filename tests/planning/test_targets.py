@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from genbench.errors import UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.request import make_request, read_config
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.request import make_request, read_config
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Target
 

@@ -10,7 +10,7 @@ import pytest
 from genbench.api.recipe import resolve_recipe
 from genbench.cli.run import command
 from genbench.errors import UsageError
-from genbench.plan.request import Request, make_request, parse_setting, parse_value, read_config
+from genbench.planning.request import Request, make_request, parse_setting, parse_value, read_config
 
 PLAN = """
 models = ["dcgan", "vae"]

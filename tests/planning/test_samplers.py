@@ -9,9 +9,9 @@ import pytest
 
 import genbench
 from genbench.errors import SpecError, UsageError
-from genbench.plan.planner import make_plan
-from genbench.plan.request import make_request
-from genbench.plan.samplers import parse_sampler
+from genbench.planning.planner import make_plan
+from genbench.planning.request import make_request
+from genbench.planning.samplers import parse_sampler
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.loader import LoadedPlugin, Plugin, builtin_plugins, load_plugin
 from genbench.plugins.spec_transfer import spec_from_data, spec_to_data

@@ -8,9 +8,9 @@ from genbench.api.images import Shape
 from genbench.api.options import resolve_options
 from genbench.api.specs import DatasetSpec
 from genbench.errors import UsageError
-from genbench.plan.dataset_folders import require_folders
-from genbench.plan.identity import origin
-from genbench.plan.settings import Settings, own_settings
+from genbench.planning.dataset_folders import require_folders
+from genbench.planning.identity import origin
+from genbench.planning.settings import Settings, own_settings
 from genbench.plugins.catalogue import Catalogue
 from genbench.results.schema import Choice
 

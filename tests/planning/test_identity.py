@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench.api.specs import LONGEST_NAME
-from genbench.plan.identity import IDENTITY_VERSION, cell_id, digest, origin, reference_id
+from genbench.planning.identity import IDENTITY_VERSION, cell_id, digest, origin, reference_id
 from genbench.plugins.loader import Plugin
 from genbench.results.consistency import problem_of_id
 from genbench.results.schema import CellIdentity, Choice, PluginOrigin

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
-from genbench.plan.initial_weights import is_unchanged, weights_hash
+from genbench.planning.initial_weights import is_unchanged, weights_hash
 from genbench.train.checkpoint import save_weights
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4), "c.count": torch.tensor(3)}

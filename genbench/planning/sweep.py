@@ -12,8 +12,8 @@ from genbench.api.options import Option, OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA
 from genbench.api.specs import ConfigurableSpec, ModelSpec
 from genbench.errors import UsageError, near_miss
-from genbench.plan.settings import Settings
-from genbench.plan.values import parse_value
+from genbench.planning.settings import Settings
+from genbench.planning.values import parse_value
 
 MOST_CELLS = 10_000
 MANY_CELLS = 100  # of more, the plan says how many there are and why

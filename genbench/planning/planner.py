@@ -14,19 +14,26 @@ from genbench.api.options import OptionValue, resolve_options
 from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import ConfigurableSpec, LossSpec, ModelSpec
 from genbench.errors import UsageError
-from genbench.plan.dataset_choice import ChosenDataset, choose_dataset
-from genbench.plan.feasibility import infeasibility_reason, missing_family_reason
-from genbench.plan.identity import IDENTITY_VERSION, cell_id, metric_origins, origin, reference_id
-from genbench.plan.metric_selection import applicable_metrics, select_metrics
-from genbench.plan.plugin_files import require_usable_files
-from genbench.plan.process_counts import require_divisible_batch
-from genbench.plan.profiles import Profile, find_profile
-from genbench.plan.remedies import check_remedies, initial_hash
-from genbench.plan.request import Request, Variant
-from genbench.plan.samplers import check_samplers, choose_samplers
-from genbench.plan.settings import Settings, check_settings, chosen_latent_dim, merged, own_settings, recipe_settings
-from genbench.plan.sweep import Axes, Point, columns_of, moderate_size, points, sizes, split_settings
-from genbench.plan.targets import Directions, check_targets, make_targets, with_evaluations
+from genbench.planning.dataset_choice import ChosenDataset, choose_dataset
+from genbench.planning.feasibility import infeasibility_reason, missing_family_reason
+from genbench.planning.identity import IDENTITY_VERSION, cell_id, metric_origins, origin, reference_id
+from genbench.planning.metric_selection import applicable_metrics, select_metrics
+from genbench.planning.plugin_files import require_usable_files
+from genbench.planning.process_counts import require_divisible_batch
+from genbench.planning.profiles import Profile, find_profile
+from genbench.planning.remedies import check_remedies, initial_hash
+from genbench.planning.request import Request, Variant
+from genbench.planning.samplers import check_samplers, choose_samplers
+from genbench.planning.settings import (
+    Settings,
+    check_settings,
+    chosen_latent_dim,
+    merged,
+    own_settings,
+    recipe_settings,
+)
+from genbench.planning.sweep import Axes, Point, columns_of, moderate_size, points, sizes, split_settings
+from genbench.planning.targets import Directions, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.chosen_metrics import options_of
 from genbench.plugins.loader import Kind, Plugin

@@ -10,9 +10,9 @@ import pytest
 import genbench
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import SpecError, UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.remedies import settings_without_effect, unused_by_family
-from genbench.plan.request import make_request
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.remedies import settings_without_effect, unused_by_family
+from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 
 

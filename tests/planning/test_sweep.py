@@ -9,8 +9,8 @@ import pytest
 
 from genbench.cli import invoke
 from genbench.errors import UsageError
-from genbench.plan.planner import Plan, make_plan
-from genbench.plan.request import make_request, read_config
+from genbench.planning.planner import Plan, make_plan
+from genbench.planning.request import make_request, read_config
 from genbench.plugins.catalogue import Catalogue, discover
 
 BATCHES_AND_RATES = {"batch_size": [16, 32], "learning_rate": [1e-4, 2e-4]}
