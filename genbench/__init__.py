@@ -93,6 +93,7 @@ _ON_FIRST_USE = {
     "RunInterrupted": "genbench.commands.run",
     "distance": "genbench.commands.distance",
     "load": "genbench.commands.load",
+    "plan": "genbench.commands.plan",
     "resume": "genbench.commands.run",
     "run": "genbench.commands.run",
     "save_image_statistics": "genbench.commands.distance",
