@@ -55,4 +55,4 @@ docs:
     pytest tests/docs
 
 # Run everything that a change must pass
-ci: lint types (test-all "--durations=15") test-plugins benchmarks
+ci: lint types (test-all "--durations=15") test-plugins benchmarks (campaign "120")

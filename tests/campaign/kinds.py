@@ -94,6 +94,7 @@ WRITING = [
     ),
     *("fid IMAGES IMAGES --extractor fashion-cnn", "run --config PLAN --dry-run --in-process"),
     *("fid STATISTICS IMAGES --extractor fashion-cnn --metrics fd", "data check PLACE"),
+    "measure RUN --metrics diversity --in-process",
 ]
 
 
