@@ -93,6 +93,6 @@ class WantedMetrics:
 
 
 def _describe(lacking: Mapping[str, Sequence[str]]) -> str:
-    """Return what will be measured, by the names of the values; empty if that is nothing."""
-    named = [named_by_sampler(name, label) for label, several in lacking.items() for name in several]
-    return f"measuring {', '.join(named)}" if named else ""
+    """Return what will be measured, with which samplers; empty if that is nothing."""
+    parts = [named_by_sampler(", ".join(names), label) for label, names in lacking.items() if names]
+    return f"measuring {'; '.join(parts)}" if parts else ""

@@ -280,7 +280,7 @@ def test_new_metrics_are_measured_with_the_familys_own_sampler_too(finished: Don
     asked = ("--metrics", "ms-ssim,diversity", "--samplers", "flat", "--cell", "constant")
     assert measure(finished, "--metrics", "diversity", "--cell", "constant").returncode == 0
     done = measure(finished, *asked)
-    assert "measuring ms-ssim, ms-ssim by flat, diversity by flat" in done.stderr
+    assert "measuring ms-ssim; ms-ssim, diversity by flat" in done.stderr
     assert "grey by flat" not in values(finished.cells["constant"])
 
 
