@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,20 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable
-from genbench.api.options import OptionValue
+from genbench.api.images import Images
 from genbench.api.specs import MetricSpec
-from genbench.api.training import Sampler
 from genbench.cell.evaluation_data import evaluation_of
+from genbench.cell.sampler_values import measure_sampler
 from genbench.data.loading import LoadedData
 from genbench.measure.matmul_precision import tf32
-from genbench.measure.user_frame import error_location
 from genbench.metrics.diversity import pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.measuring import measure_each
 from genbench.metrics.memorisation import closest_pairs
-from genbench.metrics.returned_values import failure
-from genbench.planning.samplers import samplers_of
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.chosen_metrics import ChosenMetric, changed_origins, chosen_metrics
 from genbench.plugins.metric_names import with_extractor
-from genbench.process.messages import Measured
+from genbench.process.messages import Measured, SamplerValues
 from genbench.results.schema import Best, CellIdentity, ChosenSampler, EvaluationPoint
 from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw
@@ -75,39 +72,16 @@ class Evaluator:
         """Draw the samples for the metrics."""
         return draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples)
 
-    def measure_sampler(self, chosen: ChosenSampler) -> tuple[list[Estimate], list[Unavailable], float | None]:
-        """Draw with another sampler and measure the metrics of samples; return samples per second too.
-
-        The estimates are named after metric and sampler, whose options are part of their protocols. A sampler that
-        fails costs only its own values.
-        """
-        metrics = [
-            metric for metric in self._metrics() if not metric.spec.needs_bound and not metric.spec.needs_reconstruction
-        ]
-        declared = samplers_of(self.built.family_spec)[chosen.name]
-        sampler = Sampler(chosen.name, declared.make_options(chosen.options))
-        try:
-            drawn = draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples, False, sampler)
-        except Exception as error:
-            said = f"the sampler '{chosen.name}' of the family '{self.built.family_spec.name}' failed: {failure(error)}"
-            said += error_location(error)
-            return [], [Unavailable(named_by_sampler(one.spec.name, chosen.label), said) for one in metrics], None
-        if self._evaluation is None:
-            self._evaluation = self._new_evaluation(drawn)
-        evaluation = self._evaluation.with_samples(drawn.samples)
-        with tf32(False):
-            results = [found for _, each in measure_each(metrics, evaluation, False, self._known()) for found in each]
-        named = [replace(found, metric=named_by_sampler(found.metric, chosen.label)) for found in results]
-        settings = {"sampler": chosen.name, **{key: _plain(value) for key, value in chosen.options.items()}}
-        estimates = [replace(one, protocol={**one.protocol, **settings}) for one in named if isinstance(one, Estimate)]
-        return estimates, [one for one in named if isinstance(one, Unavailable)], drawn.per_second
+    def measure_sampler(self, chosen: ChosenSampler) -> SamplerValues:
+        """Draw with another sampler and measure the planned metrics of samples."""
+        return measure_sampler(
+            self.built, self.identity, self.data, self.device, chosen, self._metrics(), self._evaluated, self._known()
+        )
 
     def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
         """Measure the planned metrics; what they need about the training data is computed only once."""
         model = self.built, self.data, self.identity.seed, self.device
-        if self._evaluation is None:
-            self._evaluation = self._new_evaluation(drawn)
-        self._evaluation = self._evaluation.with_samples(
+        self._evaluation = self._evaluated(drawn.samples).with_samples(
             drawn.samples, drawn.reconstructions, likelihood_bounds(*model), exact_likelihoods(*model)
         )
         metrics = self._metrics()
@@ -131,11 +105,14 @@ class Evaluator:
         """Return all metrics there are, whose names no other metric may use."""
         return [entry.spec for entry in self.catalogue.metrics.values()]
 
-    def _new_evaluation(self, drawn: Drawn) -> CellEvaluation:
-        identity = self.identity
-        return evaluation_of(
-            drawn.samples, self.data, identity.dataset.name, self.catalogue, self.device, identity.seed
-        )
+    def _evaluated(self, samples: Images) -> CellEvaluation:
+        """Return the evaluation with these samples alone; what was computed from the data stays loaded."""
+        if self._evaluation is None:
+            identity = self.identity
+            self._evaluation = evaluation_of(
+                samples, self.data, identity.dataset.name, self.catalogue, self.device, identity.seed
+            )
+        return self._evaluation.with_samples(samples)
 
     def _note_changed_plugins(self) -> None:
         """Note each plugin of a metric that is not of the version with which the cell was planned."""
@@ -242,15 +219,6 @@ class Evaluator:
         if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
             raise ValueError("its best evaluation has no value of the metric that selected it")
         self.evaluations, self.best, self.without_better = noted.evaluations, best, noted.without_better
-
-
-def named_by_sampler(metric: str, label: str) -> str:
-    """Return the name of a metric of samples that a further sampler drew."""
-    return f"{metric} by {label}"
-
-
-def _plain(value: OptionValue) -> str | int | float | bool:
-    return value if isinstance(value, str | int | float | bool) else str(value)
 
 
 def _is_better(found: Estimate, best: Best) -> bool:

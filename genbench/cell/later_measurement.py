@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from genbench.api.evaluation import Estimate, Unavailable
+from genbench.api.images import Images
 from genbench.cell.evaluation_data import evaluation_of
 from genbench.cell.memory_limits import limit_memory
+from genbench.cell.sampler_values import measure_sampler
 from genbench.data.loading import load_data
 from genbench.errors import DataError
 from genbench.measure.accelerator import select_device
 from genbench.measure.matmul_precision import tf32
+from genbench.metrics.evaluation import CellEvaluation
 from genbench.metrics.measuring import measure
-from genbench.plugins.chosen_metrics import chosen_metrics
+from genbench.plugins.chosen_metrics import ChosenMetric, chosen_metrics
 from genbench.plugins.worker_catalogue import load_catalogue
-from genbench.process.messages import Job, MetricValues
+from genbench.process.messages import Job, MetricValues, SamplerValues
 from genbench.process.worker_channel import WorkerChannel
 from genbench.results.store import RunDirectory
 from genbench.sampling.checkpoint_model import load_from_checkpoint
-from genbench.sampling.likelihood import likelihood_bounds
+from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import draw
 
 
 def measure_trained(job: Job, channel: WorkerChannel) -> MetricValues:
-    """Measure the job's metrics on the samples that the run drew at the end of training, and on the same images.
+    """Measure the job's metrics on the samples that the run drew at the end of training, or draws with its samplers.
 
     Raises `NoDataError` where the cell has no weights, and `DataError` where its dataset has changed since.
     """
@@ -45,14 +51,32 @@ def measure_trained(job: Job, channel: WorkerChannel) -> MetricValues:
     channel.activity("loading weights")
     dataset = catalogue.require("datasets", identity.dataset.name).spec
     trained = load_from_checkpoint(run, planned, device, catalogue, dataset, train_size=len(data.train_pixels))
-    channel.activity("generating samples")
-    drawn = draw(trained, identity, data, device, trained.recipe.samples)
-    bounds = likelihood_bounds(trained, data, identity.seed, device)
-    evaluation = evaluation_of(drawn.samples, data, identity.dataset.name, catalogue, device, identity.seed)
-    evaluation = evaluation.with_samples(drawn.samples, drawn.reconstructions, bounds)
-    channel.activity("measuring metrics")
-    metrics = chosen_metrics(job.metrics, catalogue, job.metric_options, identity.metric_origins)
     known = [entry.spec for entry in catalogue.metrics.values()]
-    with tf32(False):
-        estimates, unavailable = measure(metrics, evaluation, trained.family_spec.reconstructs, known)
-    return MetricValues(estimates, unavailable, [*trained.notes])
+    evaluation: CellEvaluation | None = None
+
+    def evaluated(samples: Images, *of_model: Any) -> CellEvaluation:
+        nonlocal evaluation  # the next one keeps what was computed from the data
+        if evaluation is None:
+            evaluation = evaluation_of(samples, data, identity.dataset.name, catalogue, device, identity.seed)
+        evaluation = evaluation.with_samples(samples, *of_model)
+        return evaluation
+
+    def chosen(names: Sequence[str]) -> list[ChosenMetric]:
+        return chosen_metrics(names, catalogue, job.metric_options, identity.metric_origins)
+
+    estimates, unavailable, by_sampler = list[Estimate](), list[Unavailable](), list[SamplerValues]()
+    if job.metrics:
+        channel.activity("generating samples")
+        drawn = draw(trained, identity, data, device, trained.recipe.samples)
+        model = trained, data, identity.seed, device
+        likelihoods = likelihood_bounds(*model), exact_likelihoods(*model)
+        whole = evaluated(drawn.samples, drawn.reconstructions, *likelihoods)
+        channel.activity("measuring metrics")
+        with tf32(False):
+            estimates, unavailable = measure(chosen(job.metrics), whole, trained.family_spec.reconstructs, known)
+    for one in job.by_sampler:
+        channel.activity(f"measuring the sampler {one.sampler.label}")
+        by_sampler.append(
+            measure_sampler(trained, identity, data, device, one.sampler, chosen(one.metrics), evaluated, known)
+        )
+    return MetricValues(estimates, unavailable, by_sampler, [*trained.notes])

@@ -215,9 +215,9 @@ def _measure_samplers(
     speeds: dict[str, float] = {}
     for sampler in cell.planned.samplers:
         cell.channel.activity(f"measuring the sampler {sampler.label}")
-        found, missing, per_second = evaluator.measure_sampler(sampler)
-        estimates, unavailable = [*estimates, *found], [*unavailable, *missing]
-        speeds |= {} if per_second is None else {sampler.label: per_second}
+        found = evaluator.measure_sampler(sampler)
+        estimates, unavailable = [*estimates, *found.estimates], [*unavailable, *found.unavailable]
+        speeds |= {} if found.samples_per_second is None else {sampler.label: found.samples_per_second}
         cell.known.add(EvaluationRecord(estimates, unavailable, evaluator.evaluations, evaluator.best))
         cell.known.add(SamplerSpeedRecord(speeds))
 

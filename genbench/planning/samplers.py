@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from genbench.api.options import OptionValue, option, resolve_options
-from genbench.api.specs import FamilySpec, SamplerSpec
+from genbench.api.specs import FamilySpec, MetricSpec, SamplerSpec
 from genbench.errors import UsageError, near_miss
 from genbench.planning.values import parse_value
 from genbench.results.schema import ChosenSampler
@@ -39,9 +39,25 @@ def parse_sampler(text: str) -> tuple[str, dict[str, OptionValue]]:
     return name, options
 
 
+def named_by_sampler(metric: str, label: str) -> str:
+    """Return the name of a metric of samples that a further sampler drew; `label` is empty for the family's own way."""
+    return f"{metric} by {label}" if label else metric
+
+
+def metric_and_sampler(name: str) -> tuple[str, str]:
+    """Split what `named_by_sampler` returned."""
+    metric, _, label = name.partition(" by ")
+    return metric, label
+
+
 def samplers_of(family: FamilySpec) -> dict[str, SamplerSpec]:
     """Return the samplers of a family by name: `truncated`, unless it declares one of this name, and its own."""
     return {TRUNCATED.name: TRUNCATED} | {sampler.name: sampler for sampler in family.samplers}
+
+
+def measures_samples(metric: MetricSpec) -> bool:
+    """Whether the values of a metric depend on the sampler."""
+    return not metric.needs_bound and not metric.needs_reconstruction
 
 
 def choose_sampler(text: str, family: FamilySpec) -> ChosenSampler | None:

@@ -11,7 +11,21 @@ import msgspec
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.options import OptionValue
-from genbench.results.schema import CellResult, PlannedCell, PlannedReference, ReferenceResult, Rendezvous
+from genbench.results.schema import (
+    CellResult,
+    ChosenSampler,
+    PlannedCell,
+    PlannedReference,
+    ReferenceResult,
+    Rendezvous,
+)
+
+
+class SamplerMetrics(msgspec.Struct, frozen=True):
+    """A sampler, and the metrics of its samples that are to be measured."""
+
+    sampler: ChosenSampler
+    metrics: list[str]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +36,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     log: str = ""  # file for standard output and error
     cell: PlannedCell | None = None
     reference: PlannedReference | None = None
-    metrics: list[str] = []  # of the task 'measure'
+    metrics: list[str] = []  # of the task 'measure', of the samples that the family draws in its own way
+    by_sampler: list[SamplerMetrics] = []  # of the task 'measure'
     metric_options: dict[str, dict[str, OptionValue]] = {}
     plugins: list[dict[str, Any]] = []  # third-party plugins to load, as fields of `Plugin`
     device: str = "cpu"  # with its index: 'cuda:1'; 'all' for the task 'devices'
@@ -66,11 +81,20 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     estimates: list[Estimate]
 
 
+class SamplerValues(msgspec.Struct, frozen=True):
+    """What was found with a sampler."""
+
+    estimates: list[Estimate]
+    unavailable: list[Unavailable]
+    samples_per_second: float | None = None  # None: it failed
+
+
 class MetricValues(msgspec.Struct, frozen=True):
     """What the task 'measure' found."""
 
     estimates: list[Estimate]
     unavailable: list[Unavailable]
+    by_sampler: list[SamplerValues] = []  # in the order of the job
     notes: list[str] = []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from genbench.gate.speed_interval import explanation, uncertainty
+from genbench.planning.samplers import named_by_sampler
 from genbench.report import numbers
 from genbench.report.counters import counted_lines
 from genbench.report.engines import engine_lines
@@ -120,7 +121,9 @@ def cell_text(described: dict[str, Any], planned: PlannedCell, result: CellResul
 def _later(later: LaterMeasurement) -> str:
     plugins = dict.fromkeys(f"{origin.distribution} {origin.version}" for origin in later.metric_origins.values())
     by = ", ".join([f"genbench {later.genbench}", *plugins])
-    return f"measured after the run, on {later.measured}, with {by}: {', '.join(later.metrics)}"
+    label = later.sampler.label if later.sampler else ""
+    names = [named_by_sampler(name, label) for name in later.metrics]
+    return f"measured after the run, on {later.measured}, with {by}: {', '.join(names)}"
 
 
 def _result_lines(result: CellResult) -> list[str]:

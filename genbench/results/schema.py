@@ -371,6 +371,9 @@ class LaterMeasurement(Record, frozen=True, kw_only=True):
     """Metrics that `genbench measure` added to a finished cell or to reference rows."""
 
     metrics: Annotated[list[str], Meta(description="what was measured, as requested")]
+    sampler: Annotated[
+        ChosenSampler | UnsetType, Meta(description="what drew the samples; absent: the family in its own way")
+    ] = UNSET
     measured: Annotated[str, Meta(description="UTC, ISO 8601")]
     genbench: Annotated[str, Meta(description="version of genbench")]
     metric_origins: Annotated[dict[str, PluginOrigin], Meta(description="as in an identity")] = {}

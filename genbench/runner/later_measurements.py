@@ -10,25 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from genbench import __version__
-from genbench.api.options import OptionValue
-from genbench.api.specs import MetricSpec
 from genbench.errors import GenbenchError, NoDataError
 from genbench.measure import machine
 from genbench.planning.identity import metric_origins
-from genbench.planning.metric_selection import applicable_metrics
 from genbench.planning.planner import names_in_use, plan_references, plugins_behind
-from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind
 from genbench.plugins.metric_names import covers
-from genbench.process.messages import Finished, Job
+from genbench.process.messages import Finished, Job, MetricValues
 from genbench.results.cell_names import shown_names
 from genbench.results.later_values import add_reference_values, add_values
 from genbench.results.schema import (
     CellIdentity,
     CellResult,
+    ChosenSampler,
     LaterMeasurement,
     PlannedCell,
     PlannedReference,
@@ -37,27 +34,27 @@ from genbench.results.schema import (
 )
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
+from genbench.runner.earlier_values import EarlierValues
 from genbench.runner.executor import Executor
+from genbench.runner.wanted_metrics import Options, Pending, WantedMetrics
 
 
 @dataclass
 class LaterMeasurements:
-    """Measures some metrics of every cell of a run that has weights."""
+    """Measures metrics of cells that have weights, on samples of their family's own way of drawing and of samplers."""
 
     run: RunDirectory
     record: RunRecord
-    catalogue: Catalogue
+    cells: Sequence[PlannedCell]  # of the record
     executor: Executor
     device: str
-    specs: Sequence[MetricSpec]
-    options: dict[str, dict[str, OptionValue]]  # of these metrics
-    again: bool  # also what has a value already, which the new one replaces
+    wanted: WantedMetrics
     say: Callable[[str], None]
     problems: list[str] = field(default_factory=list)  # what could not be measured, with the reason
 
     def execute(self) -> None:
         """Measure the cells, then the reference rows of their datasets; each result is written when it is complete."""
-        cells, names = [cell for cell in self.record.cells if not cell.reason], shown_names(self.record.cells)
+        cells, names = [cell for cell in self.cells if not cell.reason], shown_names(self.record.cells)
         files, with_values = self.run.read_cells(), list[PlannedCell]()
         for index, cell in enumerate(cells, start=1):
             title = f"[{index}/{len(cells)}] {names[cell.id]}"
@@ -77,45 +74,67 @@ class LaterMeasurements:
             status = "it has not been run" if result is None else f"its status is '{result.status}'"
             self._report(f"{title}: it has no weights; {status}")
             return []
-        families, datasets = self.catalogue.families, self.catalogue.datasets
+        families, datasets = self.wanted.catalogue.families, self.wanted.catalogue.datasets
         if cell.identity.family.name not in families or cell.identity.dataset.name not in datasets:
             for kind, name in names_in_use(msgspec.structs.replace(cell.identity, metrics=())):
-                self.catalogue.require(kind, name)  # raises why
+                self.wanted.catalogue.require(kind, name)  # raises why
         family, dataset = families[cell.identity.family.name].spec, datasets[cell.identity.dataset.name].spec
-        names = applicable_metrics(self.specs, family, dataset)
-        left_out = ", ".join(spec.name for spec in self.specs if spec.name not in names)
-        if left_out:
-            self.say(f"{title}: {left_out} cannot be measured for its family and dataset")
-        specs = [spec for spec in self.specs if spec.name in names]
-        pending = tuple(spec.name for spec in specs if self.again or not _has_value(spec, result))
-        if not pending:
-            others = [name for name in names if name in self.options and self.options[name] != _options(name, result)]
-            what = f"{', '.join(others)} has values of other options" if others else "nothing to measure"
-            self.say(f"{title}: {what}{'; --again replaces what has a value' if names else ''}")
-            return [self._with_metrics(cell, names)] if names else []
-        self.say(f"{title}: measuring {', '.join(pending)}")
-        planned = self._with_metrics(cell, pending)
-        options = planned.identity.metric_options or {}
-        job = {"task": "measure", "cell": cell, "metrics": list(pending), "metric_options": options}
-        finished, why = self._run(names_in_use(planned.identity), self.run.log_path(cell.id), **job)
+        pending = self.wanted.pending(EarlierValues(cell, result), family, dataset)
+        for remark in pending.remarks:
+            self.say(f"{title}: {remark}")
+        if pending.missing:
+            what = ", ".join(pending.missing)
+            self._report(f"{title}: {what} is not installed; name its file with --plugin, or others with --metrics")
+        if pending.names and not self._measure_pending(pending, title):
+            return []
+        names = pending.applicable
+        return [self._with_metrics(cell, names, self.wanted.options)] if names else []
+
+    def _measure_pending(self, pending: Pending, title: str) -> bool:
+        """Measure a cell and write its result; return whether that was possible."""
+        before = pending.before
+        planned = self._with_metrics(before.planned, pending.names, pending.options)
+        finished, why = self._run(
+            names_in_use(planned.identity),
+            self.run.log_path(planned.id),
+            task="measure",
+            cell=before.planned,
+            metrics=pending.metrics,
+            by_sampler=pending.by_sampler,
+            metric_options=planned.identity.metric_options or {},
+        )
         if finished is None or finished.values is None:
             self._report(f"{title}: {why}")
-            return []
+            return False
         found = finished.values
-        later = self._provenance(planned.identity.metrics, planned.identity, found.notes)
-        self.run.write_cell(add_values(result, found.estimates, found.unavailable, later, self.again))
-        for missing in found.unavailable:
+        self.run.write_cell(self._with_values(pending, planned.identity, found))
+        for missing in [*found.unavailable, *(missing for one in found.by_sampler for missing in one.unavailable)]:
             (self._report if missing.failed else self.say)(f"{title}: {missing.metric}: {missing.reason}")
-        return [self._with_metrics(cell, names)]
+        return True
+
+    def _with_values(self, pending: Pending, identity: CellIdentity, found: MetricValues) -> CellResult:
+        """Return the result of a cell with what was found."""
+        result = pending.before.result
+        if pending.metrics:
+            later = self._provenance(pending.metrics, identity, found.notes)
+            result = add_values(result, found.estimates, found.unavailable, later, self.wanted.again)
+        for asked, values in zip(pending.by_sampler, found.by_sampler, strict=True):
+            later = self._provenance(asked.metrics, identity, found.notes, asked.sampler)
+            result = add_values(result, values.estimates, values.unavailable, later, self.wanted.again)
+            speed, known = values.samples_per_second, result.sampler_speeds
+            if speed is not None and (self.wanted.again or asked.sampler.label not in known):
+                result = msgspec.structs.replace(result, sampler_speeds={**known, asked.sampler.label: speed})
+        return result
 
     def _measure_reference(self, planned: PlannedReference, before: ReferenceResult | None) -> None:
         """Measure what the reference rows of a dataset lack; without them, all metrics of its cells."""
         asked = {*(one for each in self.record.references if each.id == planned.id for one in each.metrics)}
         asked |= {one for later in (before.measured_later if before else []) for one in later.metrics}
         missing = [one.metric for row in (before.rows if before else []) for one in row.unavailable]
-        specs = [spec for spec in self.specs if spec.name in planned.metrics]
+        specs = [spec for spec in self.wanted.specs if spec.name in planned.metrics]
         lacking = {spec.name for spec in specs if any(covers(spec, name) for name in missing)}
-        names = tuple(n for n in planned.metrics if self.again or before is None or n not in asked or n in lacking)
+        every = self.wanted.again or before is None
+        names = tuple(name for name in planned.metrics if every or name not in asked or name in lacking)
         if not names:
             return
         self.say(f"measuring real held-out images and noise of {planned.dataset.name}")
@@ -133,24 +152,29 @@ class LaterMeasurements:
             self._report(f"no reference rows for {planned.dataset.name}: its images have changed")
             return
         else:
-            result = add_reference_values(before, found.rows, later, self.again)
+            result = add_reference_values(before, found.rows, later, self.wanted.again)
         self.run.write_reference(result)
 
-    def _with_metrics(self, cell: PlannedCell, names: Sequence[str]) -> PlannedCell:
+    def _with_metrics(self, cell: PlannedCell, names: Sequence[str], options: Options) -> PlannedCell:
         """Return the cell as if it had been planned with these metrics."""
         identity = msgspec.structs.replace(
             cell.identity,
             metrics=tuple(names),
-            metric_origins=metric_origins(names, self.catalogue) or UNSET,
-            metric_options={name: self.options[name] for name in names if name in self.options} or UNSET,
+            metric_origins=metric_origins(names, self.wanted.catalogue) or UNSET,
+            metric_options={name: {**options[name]} for name in names if name in options} or UNSET,
         )
         return msgspec.structs.replace(cell, identity=identity)
 
     def _provenance(
-        self, names: Sequence[str], of: CellIdentity | PlannedReference, notes: list[str]
+        self,
+        names: Sequence[str],
+        of: CellIdentity | PlannedReference,
+        notes: list[str],
+        sampler: ChosenSampler | UnsetType = UNSET,
     ) -> LaterMeasurement:
         return LaterMeasurement(
             metrics=[*names],
+            sampler=sampler,
             measured=datetime.now(UTC).isoformat(timespec="seconds"),
             genbench=__version__,
             metric_origins={
@@ -166,7 +190,7 @@ class LaterMeasurements:
         job = Job(
             run=str(self.run.path),
             log=str(log),
-            plugins=[dataclasses.asdict(plugin) for plugin in plugins_behind(self.catalogue, names)],
+            plugins=[dataclasses.asdict(plugin) for plugin in plugins_behind(self.wanted.catalogue, names)],
             device=self.device,
             threads=self.record.threads or machine.default_threads(),
             memory_limit=self.record.memory_limit,
@@ -181,18 +205,3 @@ class LaterMeasurements:
 
     def _report(self, problem: str) -> None:
         self.problems.append(problem)
-
-
-def _has_value(spec: MetricSpec, result: CellResult) -> bool:
-    """Whether a cell has values of this metric; their names may depend on weights, so what was asked for counts too."""
-    asked = {*result.identity.metrics, *(name for later in result.measured_later for name in later.metrics)}
-    missing = any(covers(spec, one.metric) for one in result.unavailable)
-    return any(covers(spec, one.metric) for one in result.estimates) or (spec.name in asked and not missing)
-
-
-def _options(name: str, result: CellResult) -> dict[str, OptionValue]:
-    """Return the options with which a metric of this cell was measured last."""
-    found = (result.identity.metric_options or {}).get(name, {})
-    for later in result.measured_later:
-        found = later.metric_options.get(name, found)
-    return found

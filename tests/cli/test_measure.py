@@ -148,6 +148,7 @@ def test_a_run_without_metrics_gets_reference_rows_too(trained: Done, tmp_path: 
         (("--metrics", "vedni"), "Unknown metric 'vedni'"),
         (("--metrics", "brightness", "--set", "brightness.x=1"), "Unknown option brightness.x"),
         (("--metrics", "none"), "--metrics is empty"),
+        (("--metrics", "brightness", "--cell", "cvea"), "Did you mean 'cvae'?"),
     ],
 )
 def test_a_wrong_request_changes_nothing(run: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -176,3 +177,14 @@ def test_the_models_own_plugin_is_loaded_beside_a_named_one(tmp_path: Path) -> N
     refused = measure(done.run, "--metrics", "contrast", "--quiet")
     assert refused.returncode == 5
     assert "Unknown model 'sound'" in refused.stderr
+
+
+def test_an_exact_likelihood_is_measured_from_the_weights(tmp_path: Path) -> None:
+    plugin = PLUGIN.parent / "conforming_plugin.py"
+    chosen = ("--models", "metered", "--datasets", "dots", "--metrics", "none", "--batch-size", "4")
+    done = warm.run(*TINY, "--plugin", str(plugin), *chosen, "--quiet", out=tmp_path / "run")
+    measured = warm.command("measure", str(done.run), "--metrics", "bits-per-dim", "--in-process", "--quiet")
+    assert measured.returncode == 0, measured.stderr
+    (found,) = done.cells["metered"].estimates
+    assert found.metric == "bits-per-dim"
+    assert found.value > 0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from command_line import TINY, Done
 from warm import command, run
 
+from genbench import Estimate
 from genbench.report.table.comparison_table import make_table
+from genbench.results.schema import CellResult
 from genbench.results.store import RunDirectory
 
 PLUGIN = """
@@ -102,10 +107,12 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+ASKED = "flat:level=0.7,flat:level=5,broken,truncated"
+
+
 @pytest.fixture(scope="module")
 def done(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
-    asked = "flat:level=0.7,flat:level=5,broken,truncated"
-    chosen = ("--models", "constant", "--metrics", "grey", "--samplers", asked)
+    chosen = ("--models", "constant", "--metrics", "grey", "--samplers", ASKED)
     return run(*TINY, "--plugin", str(plugin), *chosen, out=tmp_path_factory.mktemp("samplers") / "run")
 
 
@@ -123,7 +130,10 @@ def test_each_sampler_has_its_own_value_and_protocol(done: Done) -> None:
 
 def test_a_sampler_that_fails_costs_only_its_own_values(done: Done) -> None:
     (cell,) = done.run_cells
+    assert done.code == 5
+    assert "Failed: the metric 'grey by broken' failed for constant" in done.err
     reasons = {missing.metric: missing.reason for missing in cell.unavailable}
+    assert [missing.metric for missing in cell.unavailable if not missing.failed] == ["grey by truncated"]
     assert "generates values from 5 to 5" in reasons["grey by flat:level=5.0"]
     assert "the sampler 'broken' of the family 'constant' failed: RuntimeError: no step" in reasons["grey by broken"]
     assert "(constant.py, line 33)" in reasons["grey by broken"]
@@ -183,3 +193,124 @@ def test_a_truncated_prior_gives_the_images_of_truncate(tmp_path: Path) -> None:
         return out.read_bytes()
 
     assert images("--sampler", "truncated:psi=0.1") == images("--truncate", "0.1") != images()
+
+
+@pytest.fixture(scope="module")
+def trained(plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    chosen = ("--models", "constant,gan", "--set", "gan.width=8", "--metrics", "grey")
+    return run(*TINY, "--plugin", str(plugin), *chosen, out=tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def finished(trained: Done, tmp_path: Path) -> Done:
+    """A run of the model 'constant' and a GAN without further samplers."""
+    return dataclasses.replace(trained, run=Path(shutil.copytree(trained.run, tmp_path / "run")))
+
+
+def measure(ended: Done, *arguments: str) -> CompletedProcess[str]:
+    return command("measure", str(ended.run), "--in-process", *arguments)
+
+
+def values(cell: CellResult) -> dict[str, Estimate]:
+    return {estimate.metric: estimate for estimate in cell.estimates}
+
+
+def test_a_finished_cell_gets_the_values_of_a_run_with_these_samplers(done: Done, finished: Done) -> None:
+    before, references = finished.cells, finished.references
+    measured = measure(finished, "--samplers", ASKED)
+    assert measured.returncode == 5
+    assert "grey by broken: the sampler 'broken' of the family 'constant' failed: RuntimeError" in measured.stderr
+    assert "fashion-mnist-mini · seed 0: its family 'adversarial' has no sampler 'flat' or 'broken'" in measured.stderr
+    (expected,) = done.run_cells
+    found = finished.cells["constant"]
+    assert found.estimates == expected.estimates
+    assert found.unavailable == expected.unavailable
+    assert found.sampler_speeds.keys() == expected.sampler_speeds.keys()
+    assert (found.id, found.identity, found.provenance) == (
+        expected.id,
+        expected.identity,
+        before["constant"].provenance,
+    )
+    assert values(finished.cells["gan"]).keys() == {"grey", "grey by truncated"}
+    assert finished.references == references
+    later = found.measured_later
+    assert [(one.metrics, one.sampler and one.sampler.label) for one in later] == [
+        (["grey"], label) for label in ("flat:level=0.7", "flat:level=5.0", "broken", "truncated")
+    ]
+    assert later[0].metric_origins["grey"].distribution == "constant.py"
+    assert later[0].sampler
+    assert later[0].sampler.options == {"level": 0.7, "noisy": True}
+    assert ": grey by flat:level=0.7\n" in command("show", str(finished.run), "--cell", "constant").stdout
+    assert "grey by flat:level=0.7" in (finished.run / "report.html").read_text()
+
+
+def test_a_built_in_model_gets_the_same_values_later(tmp_path: Path) -> None:
+    chosen = ("--models", "cvae", "--metrics", "fd,reconstruction-mse,elbo", "--set", "cvae.hidden=16")
+    sampled = ("--samplers", "truncated:psi=0.3,truncated")
+    at_once = run(*TINY, *chosen, *sampled, out=tmp_path / "one")
+    later = run(*TINY, *chosen, out=tmp_path / "two")
+    assert measure(later, *sampled, "--quiet").returncode == 0
+    (expected,), (found,) = at_once.run_cells, later.run_cells
+    assert found.estimates == expected.estimates
+    assert found.unavailable == expected.unavailable
+    assert {"fd-fashion-cnn by truncated:psi=0.3", "fd-fashion-cnn by truncated"} <= values(found).keys()
+    tables = [make_table(RunDirectory.open(str(ended.run)).read()) for ended in (at_once, later)]
+    shown, shown_later = [[column.key for column in table.columns if column.shown] for table in tables]
+    assert shown == shown_later
+
+
+def test_values_of_samplers_stay_unless_they_are_to_be_replaced(finished: Done) -> None:
+    def sampled(*arguments: str) -> str:
+        return measure(finished, "--samplers", "flat:noisy=false", "--cell", "constant", *arguments).stderr
+
+    assert "[1/1] constant" in sampled()
+    first = finished.cells["constant"]
+    assert values(first)["grey by flat:noisy=False"].value == pytest.approx(0.5, abs=0.01)
+    assert "nothing to measure; --again replaces" in sampled()
+    assert finished.cells["constant"] == first
+    assert "measuring grey by flat:noisy=False" in sampled("--again")
+    again = finished.cells["constant"]
+    assert again.estimates == first.estimates
+    assert len(again.measured_later) == 2
+    assert measure(finished, "--metrics", "grey").stderr.count("nothing to measure") == 2
+    assert finished.cells["gan"].measured_later == []
+
+
+def test_new_metrics_are_measured_with_the_familys_own_sampler_too(finished: Done) -> None:
+    asked = ("--metrics", "ms-ssim,diversity", "--samplers", "flat", "--cell", "constant")
+    assert measure(finished, "--metrics", "diversity", "--cell", "constant").returncode == 0
+    done = measure(finished, *asked)
+    assert "measuring ms-ssim; ms-ssim, diversity by flat" in done.stderr
+    assert "grey by flat" not in values(finished.cells["constant"])
+
+
+def test_a_metric_whose_plugin_is_not_there_is_named_and_the_others_are_measured(finished: Done) -> None:
+    other = Path(__file__).parents[1] / "support" / "metric_plugin.py"
+    only = ("--cell", "constant")
+    options = ("--metrics", "spread", "--set", "spread.order=2", "--plugin", str(other))
+    assert measure(finished, *options, *only).returncode == 0
+    done = measure(finished, "--samplers", "flat", *only)
+    assert done.returncode == 5
+    assert "spread-fashion-cnn is not installed; name its file with --plugin" in done.stderr
+    assert measure(finished, "--samplers", "flat", "--plugin", str(other), *only).returncode == 0
+    found = values(finished.cells["constant"])
+    assert found["spread-fashion-cnn by flat"].protocol["order"] == found["spread-fashion-cnn"].protocol["order"] == 2
+    assert "grey by flat" in found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Name metrics with --metrics, or samplers with --samplers"),
+        (("--samplers", "flatt"), "Did you mean 'flat'?"),
+        (("--samplers", "flat:levl=1"), "Did you mean 'level'?"),
+        (("--samplers", "flat", "--cell", "gan"), "No family of these models has a sampler 'flat'"),
+        (("--samplers", "flat", "--set", "grey.order=1"), "--set needs --metrics"),
+    ],
+)
+def test_a_request_that_cannot_be_meant_measures_nothing(finished: Done, arguments: tuple[str, ...], said: str) -> None:
+    before = finished.cells
+    done = measure(finished, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert finished.cells == before
