@@ -13,9 +13,9 @@ from genbench.errors import UsageError, near_miss
 from genbench.report.table.layout import Row, Table, Value
 from genbench.report.table.settings import setting_text
 
-if TYPE_CHECKING:
-    import pandas
-    import polars
+if TYPE_CHECKING:  # strict checks of a plugin follow these imports: pandas has no types, and both may be missing
+    import pandas  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    import polars  # type: ignore[import-not-found, unused-ignore]
 
 Layout: TypeAlias = Literal["wide", "long", "curves", "evaluations", "windows"]
 ColumnType: TypeAlias = Literal["text", "integer", "number", "boolean"]

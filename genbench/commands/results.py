@@ -25,9 +25,9 @@ from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
 from genbench.results.store import RunContents, RunDirectory
 
-if TYPE_CHECKING:
-    import pandas
-    import polars
+if TYPE_CHECKING:  # strict checks of a plugin follow these imports: pandas has no types, and both may be missing
+    import pandas  # type: ignore[import-untyped, import-not-found, unused-ignore]
+    import polars  # type: ignore[import-not-found, unused-ignore]
 
 
 class LoadedRun(NamedTuple):
