@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.options import OptionValue
-from genbench.errors import UsageError, near_miss
 from genbench.report.run_details import files_of
 from genbench.report.table.outcome import CellOutcome
+from genbench.results.estimates import find_estimate
 from genbench.results.schema import (
     Best,
     CellIdentity,
@@ -193,13 +193,4 @@ class Cell:
 
     def estimate(self, metric: str) -> Estimate:
         """Return the final estimate of a metric; raise `UsageError` with the reason or the nearest name."""
-        known = {estimate.metric: estimate for estimate in self.estimates}
-        if metric in known:
-            return known[metric]
-        for missing in self.unavailable:
-            if missing.metric == metric:
-                raise UsageError(f"{self.name} has no value of '{metric}': {missing.reason}.")
-        raise UsageError(
-            f"{self.name} ({self.status}) has not measured '{metric}'.{near_miss(metric, known)}",
-            f"Measured: {', '.join(known) or 'nothing'}.",
-        )
+        return find_estimate(self.estimates, self.unavailable, metric)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from genbench.api.evaluation import Estimate, Unavailable
-from genbench.errors import UsageError, near_miss
 from genbench.imagesets.format import as_data, as_text
+from genbench.results.estimates import find_estimate
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,7 @@ class Comparison:
 
     def estimate(self, metric: str) -> Estimate:
         """Return the estimate of a metric; raise `UsageError` with the reason or the nearest name."""
-        known = {estimate.metric: estimate for estimate in self.estimates}
-        if metric in known:
-            return known[metric]
-        for missing in self.unavailable:
-            if missing.metric == metric:
-                raise UsageError(f"'{metric}' has no value: {missing.reason}")
-        raise UsageError(
-            f"'{metric}' was not measured.{near_miss(metric, known)}", f"Measured: {', '.join(known) or 'nothing'}."
-        )
+        return find_estimate(self.estimates, self.unavailable, metric)
 
     def to_json(self) -> str:
         """Return the comparison as JSON; docs/metrics.md documents every key."""
