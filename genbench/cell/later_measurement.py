@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
 from genbench.cell.evaluation_data import evaluation_of
@@ -27,9 +25,17 @@ from genbench.results.store import RunDirectory
 from genbench.sampling.checkpoint_model import load_from_checkpoint
 from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import draw
+from genbench.train.torch_setup import step_settings
 
 
 def measure_trained(job: Job, channel: WorkerChannel) -> MetricValues:
+    """Do the same as `_measure`, under the settings of torch with which the run drew its samples."""
+    assert job.cell is not None
+    with step_settings(str(job.cell.identity.recipe["precision"])):
+        return _measure(job, channel)
+
+
+def _measure(job: Job, channel: WorkerChannel) -> MetricValues:
     """Measure the job's metrics on the samples that the run drew at the end of training, or draws with its samplers.
 
     Raises `NoDataError` where the cell has no weights, and `DataError` where its dataset has changed since.
@@ -37,7 +43,6 @@ def measure_trained(job: Job, channel: WorkerChannel) -> MetricValues:
     assert job.cell is not None
     planned, identity, device = job.cell, job.cell.identity, select_device(job.device)
     limit_memory(job.memory_limit, device)
-    torch.backends.cudnn.benchmark = True
     catalogue, run = load_catalogue(job.plugins), RunDirectory(Path(job.run))
     channel.activity("loading data")
     data = load_data(identity.dataset, identity.image_shape, catalogue)

@@ -66,7 +66,9 @@ def _gpu_memory_is_scarce() -> bool:
     """Whether the current GPU has less than a tenth of its memory left, or this process of its share."""
     try:
         free, total = torch.cuda.mem_get_info()
-        fraction: float = getattr(torch.cuda, "get_per_process_memory_fraction", lambda: 1.0)()  # not in torch 2.8
+        fraction: float = getattr(
+            torch.cuda, "get_per_process_memory_fraction", lambda: 1.0
+        )()  # older versions of torch lack it
         used = torch.cuda.max_memory_reserved()
     except (RuntimeError, AssertionError):  # a GPU that has failed
         return False

@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "list": "List models, losses, datasets, metrics, families, extractors or reporters.",
     "show": "Show the plan, status and files of a run, or one cell in detail.",
     "sample": "Draw samples, interpolations or reconstructions from a trained cell.",
-    "measure": "Measure further metrics of a finished run from its weights.",
+    "measure": "Measure a finished run with further metrics or samplers, from its weights.",
     "fid": "Measure the distance between two sets of images.",
     "table": "Print the comparison table of one or more runs.",
     "report": "Rewrite the table, contact sheet and report.html of a run.",
@@ -39,7 +39,7 @@ COMMANDS: dict[str, str] = {
     "data": "Check a dataset or a folder of images before training on it.",
     "metrics": "Certify a feature extractor, or verify a faster way to run it.",
     "plugin": "Create, test, show or list plugins.",
-    "doctor": "Check this machine and installation; the report belongs into a bug report.",
+    "doctor": "Check this machine and installation; attach the output to bug reports.",
     "env": "Show the hardware and software versions of this machine.",
     "schema": "Print the JSON Schema of the result files.",
 }

@@ -16,19 +16,11 @@ if TYPE_CHECKING:
     from genbench.doctor.report import CheckReport
 
 
-def _parse_device(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    kind, _, index = value.partition(":")
-    if value in ("auto", "cpu", "cuda") or (kind == "cuda" and index.isascii() and index.isdecimal()):
-        return value
-    raise click.BadParameter(f"'{value}' is not a device: use auto, cpu, cuda or cuda:N.")
-
-
 @click.command("doctor")
 @click.option(
     "--device",
     default="auto",
     metavar="D",
-    callback=_parse_device,
     help="auto, cpu, cuda or cuda:N.",
     show_default=True,
 )
@@ -41,6 +33,7 @@ def command(device: str, only: tuple[str, ...], quick: bool, as_json: bool) -> i
     Each check runs in a process of its own. The exit code is 0 if no check failed, and 5 otherwise. Attach the output
     of `genbench doctor --json` to bug reports.
     """
+    from genbench.commands.device import parse_device
     from genbench.doctor.checklist import chosen
     from genbench.doctor.isolated import examine_all
     from genbench.doctor.report import as_data, lines, summary
@@ -61,7 +54,7 @@ def command(device: str, only: tuple[str, ...], quick: bool, as_json: bool) -> i
             echo(line)
         sys.stdout.flush()
 
-    report = examine_all(checks, device, show_start, show)
+    report = examine_all(checks, parse_device(device), show_start, show)
     code = ExitCode.OK if report.passed else ExitCode.FAILED_CELLS
     record_exit_code(code)
     if as_json:

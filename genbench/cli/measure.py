@@ -135,7 +135,9 @@ def _require_something(request: Request) -> None:
             "There is nothing to measure.", "Name metrics with --metrics, or samplers with --samplers, or both."
         )
     if request.metrics is None and request.set:
-        raise UsageError("--set needs --metrics.", "Name the metrics; otherwise they have the options of earlier.")
+        raise UsageError(
+            "--set needs --metrics.", "Name the metrics; without --metrics, they keep their earlier options."
+        )
 
 
 def _cells(directory: RunDirectory, part: str | None) -> list[PlannedCell]:

@@ -46,9 +46,9 @@ def graph_of_compiled(device: str) -> Finding:
 
 def _combined(examine: Callable[[str], Finding], models: Sequence[str]) -> Finding:
     """Combine the findings of several models, whose steps are in full fp32 as those of cells are."""
-    from genbench.measure.matmul_precision import tf32
+    from genbench.train.torch_setup import step_settings
 
-    with tf32(False):
+    with step_settings("fp32"):
         return combined(map(examine, models))
 
 

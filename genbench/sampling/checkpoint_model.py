@@ -165,7 +165,7 @@ def _networks(
     networks = build_networks(identity, model, family, classes)
     spec = catalogue.require("losses", identity.loss.name).spec
     loss = create_loss(spec, identity.loss.options)
-    module = loss_module(loss, spec.name)
+    module = loss_module(loss)
     if module is not None:
         networks[LOSS_NETWORK] = module
     return networks, loss

@@ -153,7 +153,7 @@ class Subject:
         networks = build_networks(identity, self.model, self.family, self.classes)
         exit_if_forked(self.process)
         loss = self.create_loss()
-        module = loss_module(loss, self.loss.name)
+        module = loss_module(loss)
         if module is None:
             return networks
         self._losses[module] = loss

@@ -127,7 +127,7 @@ def build_cell(
     with _put_back(f"creating the loss '{loss_spec.name}'", notes):
         loss = create_loss(loss_spec, identity.loss.options)
     loss, functions = make_replaceable(loss, loss_spec)
-    module = loss_module(loss, loss_spec.name)
+    module = loss_module(loss)
     if module is not None:
         networks[LOSS_NETWORK] = module
     transfer = load_initial_weights(recipe.init_from, identity.init_hash, networks)

@@ -78,7 +78,10 @@ def _located(create: PluginFunction, error: Exception) -> SpecError | None:
     """Return an error of one of genbench's own records with the loss, and the line where the author makes it."""
     if not isinstance(error, SpecError):
         return None
-    return SpecError(f"{create.owner.capitalize()}: {create.title}{error_location(error)}: {error.cause}", error.cure)
+    return SpecError(
+        f"{create.owner[:1].upper()}{create.owner[1:]}: {create.title}{error_location(error)}: {error.cause}",
+        error.cure,
+    )
 
 
 def _require_functions(loss: AdversarialLoss | VariationalLoss, create: PluginFunction) -> None:

@@ -18,7 +18,7 @@ from genbench.api.specs import (
     ModelSpec,
     resolve,
 )
-from genbench.api.training import AdversarialLoss, CheckedFamily, Family, Likelihood, Phase, VariationalLoss
+from genbench.api.training import CheckedFamily, Family, Likelihood, Phase
 from genbench.data.loading import LoadedData
 from genbench.errors import NetworkError, SpecError
 from genbench.measure.user_frame import error_location
@@ -76,22 +76,12 @@ def build_networks(
     return dict(built)
 
 
-def loss_module(loss: Any, name: str) -> nn.Module | None:
-    """Return the module with the parameters and the state of a loss: its `module`, or the loss itself if it is one.
-
-    Raises `SpecError` if `module` of a loss of the built-in kinds is something else; `name` is that of the loss.
-    """
+def loss_module(loss: Any) -> nn.Module | None:
+    """Return the module with the parameters and the state of a loss: its `module`, or the loss itself if it is one."""
     if isinstance(loss, nn.Module):
         return loss if loss.state_dict() else None
     module = getattr(loss, "module", None)
-    if isinstance(module, nn.Module):
-        return module
-    if module is not None and isinstance(loss, AdversarialLoss | VariationalLoss):
-        raise SpecError(
-            f"`module` of the loss '{name}' is {type(module).__name__}, not a torch.nn.Module.",
-            "Hold its parameters and buffers in one nn.Module.",
-        )
-    return None
+    return module if isinstance(module, nn.Module) else None
 
 
 def network_fault(model: ModelSpec, networks: Mapping[str, nn.Module], error: Exception) -> SpecError | None:

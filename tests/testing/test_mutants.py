@@ -390,7 +390,7 @@ def mutants() -> Iterator[object]:
             yield pytest.param(rule, mutant, id=name, marks=() if name in QUICK else pytest.mark.slow)
 
 
-@pytest.mark.parametrize(("rule", "mutant"), mutants())
+@pytest.mark.parametrize(("rule", "mutant"), list(mutants()))
 def test_a_mutant_violates_its_rule_and_no_other(
     rule: str, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

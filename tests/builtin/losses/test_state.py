@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from genbench.api.options import resolve_options
 from genbench.api.recipe import resolve_recipe
-from genbench.api.specs import resolve
+from genbench.api.specs import LossSpec, resolve
 from genbench.api.training import AdversarialLoss, Objective, Phase
 from genbench.builtin.losses.adversarial import specs
 from genbench.data.resident import ResidentImages
@@ -25,6 +25,7 @@ from genbench.train.checkpoint import load_checkpoint, save_checkpoint
 from genbench.train.engine import Engine
 from genbench.train.engines.compiled import Compiled
 from genbench.train.engines.equivalence import check_execution, eager_trajectories
+from genbench.train.exchanges import create_loss
 from genbench.train.network_checks import loss_module
 from genbench.train.optimizers import make_optimizers
 from genbench.train.state import state_kept
@@ -158,13 +159,14 @@ class Holder:
 
 def test_the_module_of_a_loss_is_the_loss_itself_or_its_attribute() -> None:
     count = Count()
-    assert loss_module(count, "mine") is count
-    assert loss_module(Holder(count), "mine") is count
-    assert loss_module(lecam(), "lecam") is not None
+    assert loss_module(count) is count
+    assert loss_module(Holder(count)) is count
+    assert loss_module(lecam()) is not None
     without_state: list[object] = [nn.MSELoss(), Holder("text"), len, None]
-    assert [loss_module(loss, "mine") for loss in without_state] == [None] * 4
-    with pytest.raises(SpecError, match=r"`module` of the loss 'mine' is dict, not a torch\.nn\.Module"):
-        loss_module(AdversarialLoss(evaluate, evaluate, module={}), "mine")  # type: ignore[arg-type]
+    assert [loss_module(loss) for loss in without_state] == [None] * 4
+    wrong = lambda options: AdversarialLoss(evaluate, evaluate, module={})  # type: ignore[arg-type]  # noqa: E731
+    with pytest.raises(SpecError, match=r"(?s)Loss 'mine': .* set module to .*must be a torch\.nn\.Module"):
+        create_loss(LossSpec(name="mine", family="adversarial", create=wrong), {})
 
 
 def test_a_curve_of_a_buffer_shows_its_value_in_each_step_and_not_the_last_one() -> None:
