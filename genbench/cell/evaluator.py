@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable
 from genbench.api.images import Images
 from genbench.api.specs import MetricSpec
 from genbench.cell.evaluation_data import evaluation_of
+from genbench.cell.observations import Observations
 from genbench.cell.sampler_values import measure_sampler
 from genbench.data.loading import LoadedData
 from genbench.measure.matmul_precision import tf32
@@ -31,9 +33,10 @@ from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw
 from genbench.train.builder import Built
 from genbench.train.checkpoint import save_weights
+from genbench.train.state import random_states_kept
 
 POSTERIOR_IMAGES = 500  # held-out images whose posteriors are judged
-DIVERSITY_SAMPLES = 64  # drawn for the curve of diversity
+OBSERVED_SAMPLES = 64  # drawn at each observation, always from the same latents
 
 
 class _Evaluations(msgspec.Struct, frozen=True):
@@ -59,7 +62,8 @@ class Evaluator:
     device: torch.device
     best_path: Path
     timing: Callable[[], Any]  # a context that counts the seconds of an evaluation
-    draws_diversity_curve: bool = True
+    observations: Observations
+    observes: bool = True  # whether samples are drawn during training
     evaluations: list[EvaluationPoint] = field(default_factory=list)
     best: Best | None = None
     without_better: int = 0  # evaluations since the best one
@@ -149,17 +153,34 @@ class Evaluator:
         except Exception:  # of a plugin's family; the metrics of the bound report it
             return None
 
-    def diversity_curve(self) -> dict[str, float | None]:
-        """Return the diversity of a few samples relative to that of the data, for the curves."""
-        if not self.draws_diversity_curve:
+    def observe(self) -> dict[str, float | None]:
+        """Draw a few samples, keep them, and return their diversity relative to that of the data, for the curves."""
+        if not self.observes:
             return {}
         if self._data_diversity is None:
             self._data_diversity = pixel_diversity(self.data.train_pixels)
         if not self._data_diversity:
             return {}
+        return {"diversity": pixel_diversity(self._observed()) / self._data_diversity}
+
+    def observe_end(self) -> None:
+        """Draw and keep samples before the first step or after the last one, unless those of this step are kept.
+
+        Nothing depends on them: the random states stay as they are, and what cannot be drawn is no error here.
+        """
+        if not self.observes or self.observations.has(self.built.engine.step_number):
+            return
+        with random_states_kept(), contextlib.suppress(Exception):  # a real failure shows in training and evaluation
+            self._observed()
+
+    def _observed(self) -> Tensor:
+        """Draw and keep the samples of an observation; return their pixels."""
+        engine = self.built.engine
         with self.timing():
-            drawn = draw(self.built, self.identity, self.data, self.device, DIVERSITY_SAMPLES, reconstruct=False)
-        return {"diversity": pixel_diversity(drawn.samples.pixels) / self._data_diversity}
+            drawn = draw(self.built, self.identity, self.data, self.device, OBSERVED_SAMPLES, reconstruct=False)
+            pixels = torch.as_tensor(drawn.samples.pixels)
+            self.observations.add(engine.step_number, engine.images_seen, pixels)
+        return pixels
 
     def evaluate(self) -> bool:
         """Measure the model, keep its weights if it is the best so far, and return whether patience has run out."""
@@ -207,8 +228,12 @@ class Evaluator:
         """Return the evaluations so far, for a checkpoint."""
         return {"evaluations": self.evaluations, "best": self.best, "without_better": self.without_better}
 
-    def load_state(self, notes: Any) -> None:
-        """Restore what `state` returned; raise ValueError if it is not valid."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the samples of the observations so far, for a checkpoint."""
+        return self.observations.state()
+
+    def load_state(self, notes: Any, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state` and `tensors` returned; raise ValueError if the former is not valid."""
         if not isinstance(notes, dict):
             raise ValueError("it contains no evaluations")
         noted = msgspec.convert(notes, _Evaluations)
@@ -219,6 +244,7 @@ class Evaluator:
         if best is not None and all(estimate.metric != best.metric for estimate in best.estimates):
             raise ValueError("its best evaluation has no value of the metric that selected it")
         self.evaluations, self.best, self.without_better = noted.evaluations, best, noted.without_better
+        self.observations.load_state(tensors, last)
 
 
 def _is_better(found: Estimate, best: Best) -> bool:

@@ -27,6 +27,7 @@ from genbench.results.schema import (
     Status,
     Surroundings,
     Throughput,
+    TrainingSamples,
     Transfer,
     Window,
 )
@@ -78,6 +79,13 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True)
+class TrainingSamplesRecord:
+    """The file with the samples during training, however it ended."""
+
+    training_samples: TrainingSamples
+
+
+@dataclass(frozen=True)
 class InterferenceRecord:
     """Interference from other processes while the cell trained."""
 
@@ -123,6 +131,7 @@ StageRecord: TypeAlias = (
     | BuildRecord
     | EngineChoiceRecord
     | TrainingRecord
+    | TrainingSamplesRecord
     | InterferenceRecord
     | TrainedRecord
     | SamplesRecord

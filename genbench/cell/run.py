@@ -81,7 +81,10 @@ def _run_stages(
         cell = stages.open_cell(job, planned, channel, world, known)
         data = stages.load(cell)
         prepared = stages.build(cell, data)
-        stages.train(cell, prepared)
+        try:
+            stages.train(cell, prepared)
+        finally:
+            stages.keep_training_samples(cell, prepared)
         if not world.main:
             return "ok", ""
         collapse = stages.evaluate(cell, prepared)

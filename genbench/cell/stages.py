@@ -15,13 +15,19 @@ from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.recipe import Recipe, resolve_recipe
 from genbench.api.specs import DatasetSpec
 from genbench.cell import distributed
-from genbench.cell.artifacts import write_closest_pairs, write_samples_and_weights
+from genbench.cell.artifacts import (
+    write_closest_pairs,
+    write_interpolation,
+    write_samples_and_weights,
+    write_training_samples,
+)
 from genbench.cell.batch_size_search import train_briefly
 from genbench.cell.collapse import posterior_collapse, signs_of_collapse
 from genbench.cell.comparability import comparability, with_interference
 from genbench.cell.counters import CounterRecord
 from genbench.cell.evaluator import Evaluator
 from genbench.cell.memory_limits import limit_memory
+from genbench.cell.observations import Observations
 from genbench.cell.partial_result import (
     BuildRecord,
     EngineChoiceRecord,
@@ -33,6 +39,7 @@ from genbench.cell.partial_result import (
     SamplesRecord,
     TrainedRecord,
     TrainingRecord,
+    TrainingSamplesRecord,
 )
 from genbench.cell.setting_warnings import setting_warnings
 from genbench.cell.training_loop import Training
@@ -49,6 +56,7 @@ from genbench.process.messages import Job
 from genbench.process.worker_channel import WorkerChannel
 from genbench.results.schema import PlannedCell, Proof, Surroundings, Window
 from genbench.results.store import RunDirectory
+from genbench.sampling.interpolation import interpolation_strips
 from genbench.sampling.sampler import Drawn, sample
 from genbench.train.builder import Built, build_cell
 from genbench.train.divergence import Diverged, locate
@@ -176,6 +184,17 @@ def train(cell: Cell, prepared: Prepared) -> Proof:
     return proof
 
 
+def keep_training_samples(cell: Cell, prepared: Prepared) -> None:
+    """Write the samples of the observations during training, however it ended."""
+    if not cell.world.main:
+        return
+    with cell.known.timing("evaluate"):
+        written, notes = write_training_samples(cell.run, cell.planned.id, prepared.evaluator.observations)
+    cell.known.note(*notes)
+    if written is not None:
+        cell.known.add(TrainingSamplesRecord(written))
+
+
 def evaluate(cell: Cell, prepared: Prepared) -> str:
     """Draw samples, write them and the weights, and measure the metrics; return a sign of collapse, if any."""
     known, planned, built, evaluator = cell.known, cell.planned, prepared.built, prepared.evaluator
@@ -205,6 +224,9 @@ def evaluate(cell: Cell, prepared: Prepared) -> str:
         means = None if planned.synthetic_data else evaluator.posterior_means()
         if means is not None:
             known.note(*filter(None, [posterior_collapse(means, built.engine.images_seen)]))
+        if not planned.synthetic_data:
+            strips = partial(interpolation_strips, built, planned.identity, prepared.data, cell.device)
+            known.notes += write_interpolation(cell.run.interpolation_path(planned.id), strips, points)
     return "" if planned.synthetic_data else _collapse(cell, prepared, drawn)
 
 
@@ -251,7 +273,10 @@ def _prepare(cell: Cell, data: LoadedData) -> Prepared:
             device=cell.device,
             best_path=cell.run.best_path(id),
             timing=lambda: known.timing("evaluate_between"),
-            draws_diversity_curve=not cell.planned.synthetic_data,
+            observations=Observations(
+                cell.planned.identity.image_shape, data.train_pixels if cell.dataset.points else None
+            ),
+            observes=not cell.planned.synthetic_data,
         )
         training = Training(
             engine=engine,

@@ -35,14 +35,17 @@ UNSAVED_SECONDS = 2.0  # training time at the end that is not worth a checkpoint
 MAX_SHOWN_TERMS = 3  # on the progress line
 EngineName = Literal["eager", "compile", "graph", "graph+compile"]
 ACCELERATOR_WARMUP_SECONDS = 1.0  # clocks rise from those of an idle device; its first kernels are loaded
-DIVERSITY_EVERY = 4  # windows between samples for the curve of diversity
+OBSERVED_EVERY = 4  # windows between observations: a few samples, and their diversity as a curve
 
 
 class TrainingEvaluator(Protocol):
     """Evaluates the model during training, off the clock."""
 
-    def diversity_curve(self) -> dict[str, float | None]:
-        """Return values for the curves, by name."""
+    def observe(self) -> dict[str, float | None]:
+        """Draw a few samples and return values for the curves, by name."""
+
+    def observe_end(self) -> None:
+        """Draw a few samples before the first step, or after the last one."""
 
     def evaluate(self) -> bool:
         """Measure the current model; return whether training should stop."""
@@ -53,8 +56,11 @@ class TrainingEvaluator(Protocol):
     def state(self) -> dict[str, Any]:
         """Return plain data for a checkpoint."""
 
-    def load_state(self, notes: Any) -> None:
-        """Restore what `state` returned; raise ValueError if it is not valid."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Return tensors for a checkpoint."""
+
+    def load_state(self, notes: Any, tensors: Mapping[str, Tensor]) -> None:
+        """Restore what `state` and `tensors` returned; raise ValueError if it is not valid."""
 
 
 class _Notes(msgspec.Struct, frozen=True):
@@ -142,7 +148,7 @@ class Training:
             self.windows, self.curves, self.notes = noted.windows, noted.curves, noted.notes
             self.stopped_early, self.executed_by = noted.stopped_early, noted.executed_by
             if self.evaluator is not None:
-                self.evaluator.load_state(noted.looks)
+                self.evaluator.load_state(noted.looks, tensors)
             if self.world.rank:
                 load_random_states(self.engine, tensors[_random_states_key(self.world.rank)].numpy().tobytes())
         except (KeyError, TypeError, AttributeError, msgspec.ValidationError) as error:
@@ -155,6 +161,8 @@ class Training:
         channel.defer_stop()
         gc.collect()
         gc.freeze()
+        if self.engine.step_number == 0:
+            self._observe_end()
         saved = time.monotonic()
         warmup = self._warmup()
         checked = False
@@ -182,6 +190,7 @@ class Training:
                 saved = time.monotonic()
             if stopping:
                 raise StopRequested
+        self._observe_end()
         self._unsaved = True
         # The main rank cannot save later, because the other ranks, whose random states it needs, will have exited.
         if self.world.size > 1 or time.monotonic() - saved > min(self.checkpoint_seconds, UNSAVED_SECONDS):
@@ -205,7 +214,7 @@ class Training:
         self.world.broadcast(lambda: self._write(others))
 
     def _write(self, others: Sequence[str]) -> None:
-        extra = self.evidence.state()
+        extra = self.evidence.state() | (self.evaluator.tensors() if self.evaluator else {})
         for rank, states in enumerate(others[1:], start=1):
             extra[_random_states_key(rank)] = torch.frombuffer(bytearray(base64.b64decode(states)), dtype=torch.uint8)
         notes = {
@@ -225,6 +234,10 @@ class Training:
             note = f"no checkpoint could be written ({reason}): an interrupted cell would start from the beginning"
             if note not in self.notes:
                 self.notes.append(note)
+
+    def _observe_end(self) -> None:
+        if self.evaluator is not None and self.world.main:
+            self.evaluator.observe_end()
 
     def _warmup(self) -> _Warmup:
         """Every process warms up once, also after resuming; a short training uses half its steps for that."""
@@ -283,8 +296,8 @@ class Training:
         )
         self.curves.append(CurvePoint(step=engine.step_number, images=engine.images_seen, terms=means))
         _require_finite(values, first_step, done)
-        if self.evaluator is not None and self.world.main and len(self.windows) % DIVERSITY_EVERY == 0:
-            terms = {**means, **self.evaluator.diversity_curve()}
+        if self.evaluator is not None and self.world.main and len(self.windows) % OBSERVED_EVERY == 0:
+            terms = {**means, **self.evaluator.observe()}
             self.curves[-1] = msgspec.structs.replace(self.curves[-1], terms=terms)
 
     def _progress_terms(self, terms: Iterable[str]) -> list[str]:

@@ -28,7 +28,7 @@ from genbench.results.schema import (
 )
 from genbench.results.store import RunDirectory
 
-_PICTURES = ("samples", "reconstructions", "closest pairs")
+_PICTURES = ("samples", "reconstructions", "closest pairs", "training samples", "interpolation")
 _WEIGHTS = ("weights", "best weights")
 
 
@@ -183,7 +183,7 @@ class Cell:
 
     @property
     def pictures(self) -> dict[str, Path]:
-        """The existing pictures: samples, reconstructions, closest pairs."""
+        """The existing pictures: samples, reconstructions, closest pairs, training samples, interpolation."""
         return {name: path for name, path in self.files.items() if name in _PICTURES}
 
     @property

@@ -74,6 +74,8 @@ def files_of(run: RunDirectory, id: str) -> dict[str, str]:
         "samples": run.sample_path(id),
         "reconstructions": run.reconstruction_path(id),
         "closest pairs": run.closest_path(id),
+        "training samples": run.training_samples_path(id),
+        "interpolation": run.interpolation_path(id),
         "weights": run.checkpoint_path(id),
         "best weights": run.best_path(id),
         "resume": run.resume_path(id),

@@ -178,6 +178,29 @@ class Best(Record, frozen=True, kw_only=True):
     estimates: list[Estimate] = []
 
 
+class TrainingFrame(Record, frozen=True, kw_only=True):
+    """When one frame of the training samples was drawn."""
+
+    step: int
+    images: Annotated[int, Meta(description="real images consumed by then")]
+
+
+class TrainingSamples(Record, frozen=True, kw_only=True):
+    """The file ``samples/<id>.training.webp``: samples from the same latents at several points of training.
+
+    Its frames stand below one another, each a grid of images without margins, in the order of the latents. For a
+    dataset of 2-D points, a frame is one scatter plot.
+    """
+
+    columns: Annotated[int, Meta(description="of one frame")]
+    rows: Annotated[int, Meta(description="of one frame")]
+    width: Annotated[int, Meta(description="pixels of one image in the file, which may be smaller than a sample")]
+    height: int
+    frames: Annotated[list[TrainingFrame], Meta(description="from top to bottom; the last one is the end of training")]
+    bytes: Annotated[int, Meta(description="size of the file")]
+    sha256: Annotated[str, Meta(description="of the file")]
+
+
 class Target(Record, frozen=True, kw_only=True):
     """A value of a metric to be reached; the table shows how long that took."""
 
@@ -435,6 +458,9 @@ class CellResult(Record, frozen=True, kw_only=True):
     ] = []
     evaluations: Annotated[list[EvaluationPoint], Meta(description="evaluations during training")] = []
     best: Best | None = None
+    training_samples: Annotated[
+        TrainingSamples | None, Meta(description="samples during training; None: there is no such file")
+    ] = None
     stopped_early: Annotated[
         bool, Meta(description="training ended before the budget because no evaluation improved")
     ] = False

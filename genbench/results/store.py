@@ -190,6 +190,14 @@ class RunDirectory:
         """Return the path of the grid of samples closest to training images, with those images."""
         return self._path("samples", id, ".closest.png")
 
+    def training_samples_path(self, id: str) -> Path:
+        """Return the path of a cell's samples during training, see `genbench.results.schema.TrainingSamples`."""
+        return self._path("samples", id, ".training.webp")
+
+    def interpolation_path(self, id: str) -> Path:
+        """Return the path of the grid of images interpolated between pairs of latents."""
+        return self._path("samples", id, ".interpolation.png")
+
     def checkpoint_path(self, id: str) -> Path:
         """Return the path of a cell's final weights."""
         return self._path("checkpoints", id, ".safetensors")

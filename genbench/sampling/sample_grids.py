@@ -78,21 +78,27 @@ def write_grid(path: Path, pixels: Tensor, columns: int, margin: int = 2) -> Non
 
 
 def write_scatter(path: Path, points: Tensor, backdrop: Tensor) -> None:
-    """Write uint8 points as one PNG: bright, over a faint `backdrop` of other points, on a dark background.
+    """Write the scatter plot of uint8 points over others as one PNG, see `scatter`."""
+    _write(path, scatter(points, backdrop, _ZOOM))
 
-    The first two values of each image (N, channels, height, width) are x, to the right, and y, upwards; y is 0 where
-    there is only one value. The first 4,000 of each set are drawn.
+
+def scatter(points: Tensor, backdrop: Tensor, zoom: int) -> Tensor:
+    """Return uint8 points as an image, uint8 (3, height, width), with `zoom` pixels per level of a coordinate.
+
+    They are bright, over a faint `backdrop` of other points, on a dark background. The first two values of each image
+    (N, channels, height, width) are x, to the right, and y, upwards; y is 0 where there is only one value. The first
+    4,000 of each set are drawn.
     """
-    side = 256 * _ZOOM + 2 * _EDGE
+    side = 256 * zoom + 2 * _EDGE
     sheet = torch.full((3, side, side), _BACKGROUND, dtype=torch.uint8)
     for images, colour, reach in ((backdrop, _FAINT, 0), (points, _BRIGHT, 1)):
         flat = torch.nn.functional.pad(images[:_POINTS].cpu().flatten(1), (0, 1))
-        left = _EDGE + flat[:, 0].long() * _ZOOM
-        top = _EDGE + (255 - flat[:, 1].long()) * _ZOOM
-        for down in range(-reach, _ZOOM):
-            for across in range(-reach, _ZOOM):
+        left = _EDGE + flat[:, 0].long() * zoom
+        top = _EDGE + (255 - flat[:, 1].long()) * zoom
+        for down in range(-reach, zoom):
+            for across in range(-reach, zoom):
                 sheet[:, top + down, left + across] = torch.tensor(colour, dtype=torch.uint8).view(3, 1)
-    _write(path, sheet)
+    return sheet
 
 
 def _write(path: Path, sheet: Tensor) -> None:

@@ -101,6 +101,16 @@ def state_kept(engine: Engine) -> Iterator[TrainingState]:
             player.totals, player.terms = totals, terms
 
 
+@contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Restore the global random states of torch, NumPy and Python on exit, also after an error."""
+    tensors, python_state = flatten({"rng": _global_rng_tensors()}), random.getstate()
+    try:
+        yield
+    finally:
+        _load_global_rng(tensors, python_state)
+
+
 def thaw(engine: Engine) -> None:
     """Unfreeze the parameters that an interrupted step left frozen."""
     for player in engine.players:

@@ -19,6 +19,7 @@ from genbench.cell.counters import (
     measure_energy,
 )
 from genbench.cell.evaluator import Evaluator
+from genbench.cell.observations import Observations
 from genbench.data.loading import LoadedData
 from genbench.measure import clock
 from genbench.measure.energy import EnergyMeter
@@ -127,7 +128,10 @@ def test_samples_for_the_curves_are_timed_separately_from_training(catalogue: Ca
         timed.append("evaluated")
 
     cell, identity, data = built(catalogue, "gan")
-    assert "diversity" in Evaluator(cell, identity, data, catalogue, CPU, tmp_path / "best", timing).diversity_curve()
+    observations = Observations((1, 28, 28))
+    evaluator = Evaluator(cell, identity, data, catalogue, CPU, tmp_path / "best", timing, observations)
+    assert "diversity" in evaluator.observe()
+    assert [frame.step for frame in observations.frames] == [0]
     assert timed == ["evaluated"]
 
 

@@ -16,6 +16,7 @@ from warm import run
 
 from genbench.api.training import LikelihoodBound
 from genbench.cell.evaluator import Evaluator
+from genbench.cell.observations import Observations
 from genbench.data.loading import LoadedData
 from genbench.metrics.likelihood import bits_per_dim, elbo
 from genbench.planning.planner import make_plan
@@ -187,7 +188,7 @@ def test_each_evaluation_uses_the_current_weights(catalogue: Catalogue, tmp_path
     built = build_cell(identity, catalogue, data, CPU)
     best = tmp_path / "cell.best"
     evaluator = Evaluator(
-        built, identity, data, catalogue, CPU, best, contextlib.nullcontext, draws_diversity_curve=False
+        built, identity, data, catalogue, CPU, best, contextlib.nullcontext, Observations((1, 28, 28)), observes=False
     )
     for _ in range(4):
         built.engine.step()
