@@ -100,5 +100,8 @@ class Observations:
 
 
 def dispensable(positions: Sequence[int]) -> int:
-    """Return the index of the position, neither the first nor the last, whose neighbours are closest together."""
-    return min(range(1, len(positions) - 1), key=lambda index: positions[index + 1] - positions[index - 1])
+    """Return the index of the position, neither the first nor the last, whose neighbours are closest together.
+
+    Of several it is the last one: positions that arrive at equal distances then stay at equal distances or twice these.
+    """
+    return min(range(len(positions) - 2, 0, -1), key=lambda index: positions[index + 1] - positions[index - 1])
