@@ -24,6 +24,9 @@ from command_line import (
 )
 from safetensors.torch import load_file
 
+from genbench.report.training_samples import StoredSheet, read_training_samples
+from genbench.results.store import RunDirectory
+
 STEPS = 300
 LONG = (*WITH_FAULTS, "--images", str(32 * STEPS))
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
@@ -102,6 +105,9 @@ def test_killing_the_supervisor_kills_everything_and_resume_starts_from_the_chec
     second = {pid: steps for pid, steps in training_steps(going).items() if pid not in killed}
     assert list(second.values()) == [STEPS - at + 1]  # and one step in which operations are counted
     assert sum(window.steps for window in cell.windows) == STEPS
+    sheet = read_training_samples(RunDirectory(done.run), cell)
+    assert isinstance(sheet, StoredSheet)
+    assert (sheet.record.frames[0].step, sheet.record.frames[-1].step) == (0, STEPS)  # the first one before the kill
 
     # The interrupted training ends with the same weights as an uninterrupted one, including dropout.
     whole = run(*LONG, "--models", "slow", out=tmp_path / "whole")

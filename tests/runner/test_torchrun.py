@@ -15,6 +15,7 @@ from open_sockets import attack
 from safetensors.torch import load_file
 
 from genbench.process.sockets import Listener, listeners, process_tree
+from genbench.report.training_samples import StoredSheet, read_training_samples
 from genbench.results.store import RunDirectory
 
 STEPS = 150
@@ -72,6 +73,9 @@ def test_two_processes_produce_one_result(faults: Done) -> None:
     assert cell.energy.reason
     assert len(cell.evaluations) == 2  # by the main rank, while the other waits
     assert cell.best is not None
+    sheet = read_training_samples(RunDirectory(faults.run), cell)
+    assert isinstance(sheet, StoredSheet)
+    assert [frame.images for frame in sheet.record.frames] == [0, 64]
     alone = run(*WITH_FAULTS, "--models", "sound", out=faults.run.parent / "alone").cells["sound"]
     assert cell.flops_per_image == alone.flops_per_image
 
