@@ -11,7 +11,6 @@ import msgspec
 
 from genbench.report import numbers
 from genbench.report.engines import engine_lines
-from genbench.report.html.curves import training_figures
 from genbench.report.html.figures import window_strip
 from genbench.report.html.style import STYLE
 from genbench.report.run_details import status_of
