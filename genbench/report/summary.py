@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.report.html.contact_sheet import contact_sheet
-from genbench.report.html.page import page
+from genbench.report.html.page import ShownRun, report_page
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import render
@@ -39,7 +39,7 @@ def write_summary(run: RunDirectory) -> Summary:
         run.path / "table.md": lambda: _markdown(tables).encode(),
         run.path / "table.csv": lambda: render(of_cells, "csv").encode(),
         run.contact_sheet_path: lambda: _contact_sheet(run, contents),
-        run.path / "report.html": lambda: page(contents, tables, _grids(run, contents)).encode(),
+        run.path / "report.html": lambda: report_page([ShownRun(run, contents)]).encode(),
     }
     summary = Summary(table, [], _lost_results(run.path / "table.csv", contents))
     for path, make in makers.items():
@@ -103,15 +103,3 @@ def _contact_sheet(run: RunDirectory, contents: RunContents) -> bytes:
     stream = io.BytesIO()
     contact_sheet(entries).save(stream, format="PNG")
     return stream.getvalue()
-
-
-def _grids(run: RunDirectory, contents: RunContents) -> dict[str, tuple[bytes | None, ...]]:
-    paths = (run.sample_path, run.reconstruction_path, run.closest_path)
-    return {planned.id: tuple(_read(path(planned.id)) for path in paths) for planned in contents.record.cells}
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return read_regular_file(path)
-    except OSError:
-        return None

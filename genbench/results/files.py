@@ -33,12 +33,24 @@ def read_regular_file(path: Path) -> bytes:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
+        _require_regular(os.fstat(descriptor).st_mode, path)
         return file.read()
+
+
+def read_end(path: Path, most: int) -> bytes:
+    """Return the last `most` bytes of a file; raise `OSError` as `read_regular_file` does."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - of a descriptor
+        _require_regular(os.fstat(descriptor).st_mode, path)
+        file.seek(max(0, os.fstat(descriptor).st_size - most))
+        return file.read(most)
+
+
+def _require_regular(mode: int, path: Path) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
 
 
 def without_byte_order_mark(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from genbench.results.schema import CellResult, EvaluationPoint, Window
 from genbench.stats.intervals import mean_and_error
 
 X_AXES = {"images": "real images", "steps": "steps", "seconds": "training time (s)"}  # evaluations take no time here
-LOSSES, METRICS = "loss terms", "metrics"
+LOSSES, METRICS, SPEED = "loss terms", "metrics", "speed of each window"
 _KINDS = (  # the first kind with a matching prefix or suffix of the term; any other term is a loss term
     (
         "discriminator accuracy, and augmentation probability",
@@ -71,7 +72,7 @@ def kind_of(term: str) -> str:
 
 
 def curves_of(result: CellResult) -> list[Curve]:
-    """Return every curve of a cell: the terms of each window, then the metrics measured during training."""
+    """Return every curve of a cell: the metrics measured during training, the terms of each window, the speed."""
     clock = _Clock(result.windows)
     found = []
     for term in dict.fromkeys(name for point in result.curves for name in point.terms):
@@ -86,7 +87,7 @@ def curves_of(result: CellResult) -> list[Curve]:
                 tuple(_finite(point.terms[term]) for point in points),
             )
         )
-    return found + _metric_curves(_evaluations(result), clock)
+    return [*_metric_curves(_evaluations(result), clock), *found, *_speed_curve(result.windows, clock)]
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve | None:
@@ -153,6 +154,25 @@ def _metric_curves(points: Sequence[EvaluationPoint], clock: _Clock) -> list[Cur
             )
         )
     return found
+
+
+def _speed_curve(windows: Sequence[Window], clock: _Clock) -> list[Curve]:
+    """Return the images per second of each window, with those of the warm-up."""
+    timed = [window for window in windows if window.seconds > 0]
+    images = itertools.accumulate(window.images for window in windows)
+    seen = [total for window, total in zip(windows, images, strict=True) if window.seconds > 0]
+    if not timed:
+        return []
+    return [
+        Curve(
+            "images/s",
+            SPEED,
+            tuple(seen),
+            tuple(window.step for window in timed),
+            tuple(clock.seconds_at(window.step) for window in timed),
+            tuple(_finite(window.images / window.seconds) for window in timed),
+        )
+    ]
 
 
 class _Clock:

@@ -1,172 +1,240 @@
-"""report.html: a run in one file that needs no network and no scripts."""
+"""report.html: runs in one file that needs no network, and no scripts to be complete."""
 
 from __future__ import annotations
 
 import base64
-import html
-from collections.abc import Mapping
-from typing import Any
+import hashlib
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
 
-import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from genbench.report import numbers
-from genbench.report.engines import engine_lines
-from genbench.report.html.figures import window_strip
-from genbench.report.html.style import STYLE
-from genbench.report.run_details import status_of
-from genbench.report.table.layout import Table, clean
+from genbench.report.charts.curves import X_AXES
+from genbench.report.charts.frontier import quality_columns
+from genbench.report.highlights import highlights
+from genbench.report.html.cell_facts import Section, cell_sections, differing_settings
+from genbench.report.html.embedded_pictures import Picture, cell_budget, read_pictures
+from genbench.report.html.page_data import as_script, curves_data, pools_data, table_data
+from genbench.report.table.comparison_table import table_of_cells
+from genbench.report.table.layout import Row, Table, clean
+from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.render import html_fragment
-from genbench.report.table.settings import setting_text
-from genbench.report.table.values import parameters_of, protocol_text
-from genbench.results.cell_names import shown_names
-from genbench.results.identity_settings import options_by_choice
-from genbench.results.schema import CellResult, PlannedCell
-from genbench.results.store import RunContents
+from genbench.report.table.seeds import several_seeds
+from genbench.report.table.targets import targets_of
+from genbench.results.cell_names import short_names, shown_names
+from genbench.results.files import read_end
+from genbench.results.store import RunContents, RunDirectory
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GRIDS = (
-    "samples",
-    "held-out images and their reconstructions",
-    "the samples closest to training images, above those images",
-)
+SCRIPTS = (
+    "vendor/uplot/uPlot.iife.min.js", "elements.js", "theme.js", "charts.js", "table.js", "frontier.js", "curves.js",
+    "samples.js", "cells.js", "main.js",
+)  # fmt: skip
+STYLES = ("vendor/uplot/uPlot.min.css", "report.css")
+_PICTURES = {  # what a cell's pictures are called here, in the order of its page
+    "samples": "samples",
+    "reconstructions": "held-out images, each row above its reconstructions",
+    "closest": "the samples closest to training images, above those images",
+}
+_LOG_BYTES = 6_000
 
 
-def page(run: RunContents, tables: Mapping[str, Table], grids: Mapping[str, tuple[bytes | None, ...]]) -> str:
-    """Return the page.
+class ShownRun(NamedTuple):
+    """A run directory, and what was in it when it was read."""
 
-    Args:
-        run: what is shown.
-        tables: by title; the first one needs none.
-        grids: PNG files by cell id, or None, in the order of `_GRIDS`.
-    """
-    record = run.record
-    title = f"genbench · {run.name}"
-    names = shown_names(record.cells)
-    cells = "\n".join(_cell(run, planned, names[planned.id], grids.get(planned.id, ())) for planned in record.cells)
-    damaged = run.cells.damaged | {f"references/{id}": why for id, why in run.references.damaged.items()} | run.left_out
-    facts = {
+    directory: RunDirectory
+    contents: RunContents
+
+
+@dataclass(frozen=True)
+class CellPage:
+    """Everything that the page says about one cell."""
+
+    anchor: str
+    outcome: CellOutcome
+    name: str
+    short_name: str  # for charts
+    pictures: dict[str, Picture]  # by the keys of `_PICTURES`
+    sections: list[Section]
+    log: str  # the end of the log of a cell that did not succeed
+
+    @property
+    def figures(self) -> list[tuple[str, str, Picture]]:
+        """Each picture with its kind and what it shows."""
+        return [(kind, _PICTURES[kind], picture) for kind, picture in self.pictures.items()]
+
+
+def report_page(runs: Sequence[ShownRun]) -> str:
+    """Return the page of one or more runs."""
+    contents = [run.contents for run in runs]
+    cells = _cell_pages(runs)
+    outcomes = [cell.outcome for cell in cells]
+    tables = comparison_tables(outcomes, contents)
+    names = [row_names(table, cells) for table in tables.values()]
+    first = next(iter(tables.values()))
+    title = "genbench · " + ", ".join(run.contents.name for run in runs[:3]) + (" …" if len(runs) > 3 else "")
+    script, style = static_text(SCRIPTS), static_text(STYLES)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=clean(title),
+            policy=content_security_policy(script, style),
+            style=Markup(style),
+            script=Markup(script),
+            data=Markup(as_script(page_data(cells, tables, names, contents))),
+            highlights=highlights(first, quality_columns(first), names[0]),
+            tables={title: Markup(html_fragment(table)) for title, table in tables.items()},
+            cells=cells,
+            runs=[_run_facts(run) for run in runs],
+        )
+    )
+
+
+def page_data(
+    cells: Sequence[CellPage],
+    tables: dict[str, Table],
+    names: Sequence[Sequence[str]],
+    contents: Sequence[RunContents],
+) -> dict[str, Any]:
+    """Return what the scripts of the page read."""
+    numbers = {cell.outcome: number for number, cell in enumerate(cells)}
+    targets = targets_of(contents)
+    first = next(iter(tables.values()))
+    return {
+        "axes": X_AXES,
+        "tables": [
+            table_data(title, table, own, numbers) for (title, table), own in zip(tables.items(), names, strict=True)
+        ],
+        "cells": [
+            {
+                "anchor": cell.anchor,
+                "name": cell.name,
+                "short": cell.short_name,
+                "status": cell.outcome.status,
+                "shape": list(cell.outcome.planned.identity.image_shape),
+                **recorded,
+            }
+            for cell, recorded in zip(cells, curves_data([cell.outcome for cell in cells], targets), strict=True)
+        ],
+        "pools": pools_data(first, names[0], numbers),
+        "targets": [{"metric": t.metric, "value": t.value, "direction": t.direction} for t in targets],
+    }
+
+
+def comparison_tables(cells: Sequence[CellOutcome], runs: Sequence[RunContents]) -> dict[str, Table]:
+    """Return the table of these cells by what its rows are; with several seeds, that of the means comes first."""
+    each = table_of_cells(cells, runs)
+    if not several_seeds(cells):
+        return {"each cell": each}
+    return {"means over seeds": table_of_cells(cells, runs, over_seeds=True), "each cell": each}
+
+
+def row_names(table: Table, cells: Sequence[CellPage]) -> list[str]:
+    """Return a short name for each row; that of means over seeds leaves the seed out."""
+    by_outcome = {cell.outcome: cell for cell in cells}
+    return [_row_name(row, [by_outcome[outcome].short_name for outcome in row.cells]) for row in table.rows]
+
+
+def _row_name(row: Row, names: Sequence[str]) -> str:
+    if not names:
+        return row.values["model"].text if "model" in row.values else ""
+    parts = [name.split(" · ") for name in names]
+    common = [part for part in parts[0] if all(part in other for other in parts)]
+    return " · ".join(common) or names[0]
+
+
+@cache
+def static_text(names: Sequence[str]) -> str:
+    """Return the text of files in ``static/``, one after the other."""
+    folder = files("genbench.report.html").joinpath("static")
+    return "\n".join(folder.joinpath(*name.split("/")).read_text("utf-8") for name in names)
+
+
+def content_security_policy(script: str, style: str) -> str:
+    """Return a policy that permits exactly this script and this style, pictures from data URLs, and nothing else."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style)]
+    return (
+        f"default-src 'none'; script-src 'sha256-{hashes[0]}'; style-src 'sha256-{hashes[1]}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("genbench.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _cell_pages(runs: Sequence[ShownRun]) -> list[CellPage]:
+    planned = [cell for run in runs for cell in run.contents.record.cells]
+    outcomes = outcomes_of([run.contents for run in runs])
+    differing = differing_settings(outcomes)
+    budget = cell_budget(len(planned))
+    found: list[CellPage] = []
+    by_run = iter(outcomes)
+    for run in runs:
+        own = run.contents.record.cells
+        names, short = shown_names(own), short_names(own, planned)
+        for cell in own:
+            outcome = next(by_run)
+            prefix = f"{run.contents.name} · " if len(runs) > 1 else ""
+            found.append(
+                CellPage(
+                    anchor=f"cell-{len(found) + 1}",
+                    outcome=outcome,
+                    name=clean(prefix + names[cell.id]),
+                    short_name=clean(prefix + short[cell.id]),
+                    pictures=_pictures(run.directory, cell.id, budget),
+                    sections=cell_sections(outcome, differing),
+                    log="" if outcome.status in ("ok", "not run") else _log(run.directory, cell.id),
+                )
+            )
+    return found
+
+
+def _pictures(run: RunDirectory, id: str, budget: int) -> dict[str, Picture]:
+    paths = (run.sample_path(id), run.reconstruction_path(id), run.closest_path(id))
+    found = read_pictures(paths, budget)
+    return {kind: picture for kind, picture in zip(_PICTURES, found, strict=True) if picture is not None}
+
+
+def _log(run: RunDirectory, id: str) -> str:
+    try:
+        text = read_end(run.log_path(id), _LOG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return "\n".join(clean(line, 1000) for line in text.splitlines())
+
+
+def _run_facts(run: ShownRun) -> tuple[str, list[tuple[str, str]]]:
+    """Return the name of a run and what is stated about it."""
+    contents, record = run.contents, run.contents.record
+    damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
+    damaged |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()} | contents.left_out
+    facts: dict[str, Any] = {
         "created": record.created,
         "genbench": record.genbench,
         "profile": record.profile,
-        "command": " ".join(record.command),
+        "command": shlex.join(record.command),
         "damaged files": "; ".join(f"{id}: {why}" for id, why in damaged.items()),
+        **record.environment,
     }
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{html.escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{html.escape(title)}</h1>
-{"".join(_titled(title, table) for title, table in tables.items())}
-<h2>Cells</h2>
-{cells or '<p class="pale">No cells were planned.</p>'}
-<h2>Provenance</h2>
-{_facts(facts)}
-<h2>Environment</h2>
-{_facts(record.environment)}
-</body>
-</html>
-"""
+    return clean(contents.name), [(clean(name), clean(_plain(value), 2000)) for name, value in facts.items() if value]
 
 
-def _titled(title: str, table: Table) -> str:
-    return f"<h2>{html.escape(title)}</h2>\n{html_fragment(table)}" if title else html_fragment(table)
-
-
-def _cell(run: RunContents, planned: PlannedCell, name: str, grids: tuple[bytes | None, ...]) -> str:
-    result = run.cells.results.get(planned.id)
-    status, reason = status_of(run, planned)
-    figures = [_image(png, what) for png, what in zip(grids, _GRIDS, strict=False)]
-    if result:
-        figures += [
-            *(_figure(svg, caption) for caption, svg in training_figures(result)),
-            _figure(window_strip(result.windows), "throughput of each window"),
-        ]
-    return f"""<article>
-<h3>{html.escape(clean(name))} <span class="status{"" if status == "ok" else " bad"}">{status}</span></h3>
-<div class="facts">{html.escape(planned.id)}</div>
-{f"<pre>{html.escape(reason)}</pre>" if reason and status != "ok" else ""}
-<div class="figures">{"".join(figures)}</div>
-<details><summary>metrics, settings, measurements and provenance</summary>
-{_facts(_metric_facts(result)) if result and (result.estimates or result.unavailable) else ""}
-{_facts(_cell_facts(planned, result))}
-</details>
-</article>"""
-
-
-def _metric_facts(result: CellResult) -> dict[str, str]:
-    facts = {
-        estimate.metric: f"{numbers.with_error(estimate.value, estimate.standard_error)} ({protocol_text(estimate)})"
-        for estimate in result.estimates
-    }
-    return facts | {missing.metric: f"n/a: {missing.reason}" for missing in result.unavailable}
-
-
-def _cell_facts(planned: PlannedCell, result: CellResult | None) -> dict[str, Any]:
-    identity = planned.identity
-    facts: dict[str, Any] = {
-        what: f"{choice.name} ({choice.origin.distribution} {choice.origin.version})"
-        for what, choice in (("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset))
-    }
-    facts |= {name: setting_text(name, value) for name, value in options_by_choice(identity).items()}
-    facts |= {"latent_dim": identity.latent_dim, "seed": identity.seed, "device": identity.device}
-    facts |= {name: setting_text(name, value) for name, value in identity.recipe.items()}
-    if result is None:
-        return facts
-    facts |= {f"parameters of {name}": text for name, text in parameters_of(result).items()}
-    facts |= {"FLOP/image": numbers.parameters(result.flops_per_image)} if result.flops_per_image else {}
-    facts |= {"FLOP/sample": numbers.parameters(result.flops_per_sample)} if result.flops_per_sample else {}
-    facts |= {"samples/s": numbers.rate(result.samples_per_second)} if result.samples_per_second else {}
-    facts |= result.sampling
-    for record in (result.comparability, result.durations, result.proof, result.provenance):
-        if record is not None:
-            facts |= msgspec.structs.asdict(record)
-    if result.engine is not None:
-        used, *tried = engine_lines(result.engine)
-        facts |= {"engine used": used.removeprefix("engine: "), "engines tried": [line.strip() for line in tried]}
-    prefixed = {  # their fields share names with others: images, source
-        "one step": result.counters,
-        "matrix product": result.roofline,
-        "during training": result.surroundings,
-        "energy": result.energy,
-        "initial weights": result.transfer,
-    }
-    for about, own in prefixed.items():
-        if own is not None:
-            facts |= {f"{about}: {name}": value for name, value in msgspec.to_builtins(own).items()}
-    return facts
-
-
-def _facts(facts: Mapping[str, Any]) -> str:
-    items = [
-        f"<dt>{html.escape(clean(str(name)))}</dt><dd>{html.escape(clean(_text(value), 2000))}</dd>"
-        for name, value in facts.items()
-        if value not in ("", None, [], {})
-    ]
-    return f"<dl>{''.join(items)}</dl>" if items else '<p class="pale">Nothing was recorded.</p>'
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_text(item) for item in value)
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _image(png: bytes | None, what: str) -> str:
-    if png is None:
-        return ""
-    if not png.startswith(_PNG_SIGNATURE):
-        return _figure('<p class="pale">This image is damaged.</p>', what)
-    data = base64.b64encode(png).decode()
-    return _figure(f'<img alt="{html.escape(what)}" src="data:image/png;base64,{data}">', what)
-
-
-def _figure(content: str, what: str) -> str:
-    return f"<figure>{content}<figcaption>{html.escape(what)}</figcaption></figure>" if content else ""
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    return str(value)

@@ -61,7 +61,7 @@ def ranks(rows: Sequence[Row], column: Column) -> list[Rank | None]:
     are ranked too: whoever needs a verdict over seeds, such as the board, passes only rows with several.
     """
     found: list[Rank | None] = [None] * len(rows)
-    for members in _comparable(rows, column).values():
+    for members in comparable_rows(rows, column).values():
         levels = {place: known for place in members if (known := _level(rows[place], column)) is not None}
         seeds = {place: max(1, len(rows[place].values[column.key].seeds)) for place in levels}
         over_seeds = all(len(rows[place].values[column.key].seeds) > 1 for place in members)
@@ -121,7 +121,7 @@ def separated(one: Level, other: Level) -> bool:
     return Difference(distance, between.standard_error, between.degrees).p_value(0.0) < _ERROR
 
 
-def _comparable(rows: Sequence[Row], column: Column) -> dict[tuple[object, ...], list[int]]:
+def comparable_rows(rows: Sequence[Row], column: Column) -> dict[tuple[object, ...], list[int]]:
     """Return the places of rows with a finite value, by what makes their values comparable."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for place, row in enumerate(rows) if column.direction is not None else ():

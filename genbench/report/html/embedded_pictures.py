@@ -1,0 +1,94 @@
+"""Pictures inside a page: as they are where they are small, compressed where they would make the page too large."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genbench.results.files import read_regular_file
+
+PAGE_BYTES = 12_000_000  # of all pictures of a page together, before base64 makes them a third larger
+CELL_BYTES = 150_000  # of one cell's pictures, if the page has few cells
+_LEAST = 4_000  # below this, a picture shows nothing
+_QUALITIES = (85, 70, 50)
+_MOST_PIXELS = 40_000_000  # of a file that is decoded
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a data URL, or the reason why it is not shown."""
+
+    url: str = ""
+    problem: str = ""
+    width: int = 0
+    height: int = 0
+
+
+def cell_budget(cells: int) -> int:
+    """Return how many bytes the pictures of one cell may take on a page with that many cells."""
+    return min(CELL_BYTES, PAGE_BYTES // max(cells, 1))
+
+
+def read_pictures(paths: Sequence[Path], budget: int) -> list[Picture | None]:
+    """Return the pictures in these files, together no larger than `budget` bytes; None for a file that is missing."""
+    found = [_read(path) for path in paths]
+    sizes = {number: len(data) for number, data in enumerate(found) if isinstance(data, bytes)}
+    pictures: list[Picture | None] = []
+    for number, data in enumerate(found):
+        if not isinstance(data, bytes):
+            pictures.append(data)
+            continue
+        share = budget if sum(sizes.values()) <= budget else budget * sizes[number] // sum(sizes.values())
+        pictures.append(_embedded(data, share))
+    return pictures
+
+
+def _read(path: Path) -> bytes | Picture | None:
+    try:
+        return read_regular_file(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return Picture(problem=f"This picture cannot be read: {error.strerror}.")
+
+
+def _embedded(data: bytes, limit: int) -> Picture:
+    from PIL import Image
+
+    media_type = next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), "")
+    if not media_type:
+        return Picture(problem="This picture is damaged: it is not a PNG or WebP file.")
+    try:
+        # These formats only, whatever the content: for PostScript, Pillow would start Ghostscript
+        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP"]) as opened:
+            if opened.width * opened.height > _MOST_PIXELS:
+                return Picture(problem=f"This picture is too large: {opened.width:,} × {opened.height:,} pixels.")
+            opened.load()
+            size = opened.size
+            if len(data) > limit:
+                smaller = _compressed(opened.convert("RGB"), limit)
+                if smaller is None:
+                    return Picture(problem="There is no room for this picture on a page with so many cells.")
+                data, media_type, size = smaller, "image/webp", size
+    except Exception as error:  # whatever the decoder raises for a broken file affects only this picture
+        return Picture(problem=f"This picture is damaged: {type(error).__name__}.")
+    return Picture(f"data:{media_type};base64,{base64.b64encode(data).decode()}", "", *size)
+
+
+def _compressed(picture: object, limit: int) -> bytes | None:
+    """Return the picture as WebP of at most `limit` bytes: of lower quality first, then of half the size."""
+    from PIL import Image
+
+    assert isinstance(picture, Image.Image)
+    while limit >= _LEAST and min(picture.size) >= 16:
+        for quality in _QUALITIES:
+            stream = io.BytesIO()
+            picture.save(stream, "WEBP", quality=quality)
+            if stream.tell() <= limit:
+                return stream.getvalue()
+        picture = picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BOX)
+    return None
