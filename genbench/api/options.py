@@ -52,9 +52,12 @@ class Option:
     )  # other option -> values that disable this one
 
     def check(self, value: object, owner: str) -> OptionValue:
-        """Return `value` converted to this option's type; raise `UsageError` with owner, option and allowed values."""
+        """Return `value` converted to this option's type; raise `UsageError` with owner, option and allowed values.
+
+        For an option that may be None, the text ``none`` means that: flags and TOML have no other way to say it.
+        """
         where = f"{owner}.{self.name}"
-        if value is None and self.optional:
+        if self.optional and (value is None or (value == "none" and "none" not in self.choices)):
             return None
         try:
             checked: OptionValue = msgspec.convert(value, _TYPES[self.type])

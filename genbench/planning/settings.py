@@ -40,15 +40,15 @@ def recipe_settings(settings: Settings, model: ModelSpec) -> dict[str, OptionVal
 def chosen_latent_dim(settings: Settings, model: ModelSpec, image_shape: Shape) -> int:
     """Return the model's number of latents, as set or by default.
 
-    Raises `UsageError` unless it is positive, and where the images determine it.
+    Raises `UsageError` unless it is positive, and for another number where the images determine it.
     """
-    given = settings_of(settings, model)
-    if model.latent_dim is None and "latent_dim" in given:
+    given, default = settings_of(settings, model), model.default_latent_dim(image_shape)
+    if model.latent_dim is None and given.get("latent_dim", default) != default:
         raise UsageError(
             f"{model.name}.latent_dim cannot be set: the model has one latent for each value of an image.",
             "Leave it out.",
         )
-    value = given.get("latent_dim", model.default_latent_dim(image_shape))
+    value = given.get("latent_dim", default)
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{model.name}.latent_dim = {value!r} is not a positive integer.")
     return value

@@ -108,8 +108,9 @@ def test_a_plan_skips_other_shapes_with_the_rule_and_sizes_that_fit() -> None:
     assert plan(catalogue(image_shapes=ShapeRule(multiple_of=9))).cells[1].reason == ""
 
 
-def test_latents_shaped_by_the_image_are_as_many_as_its_values_and_cannot_be_set() -> None:
+def test_latents_shaped_by_the_image_are_as_many_as_its_values_and_cannot_be_set_otherwise() -> None:
     known = catalogue(latent_dim=None)
+    assert plan(known, "synthetic.channels=1", "ruled.latent_dim=729").cells[1].identity.latent_dim == 729
     assert [cell.identity.latent_dim for cell in plan(known, "synthetic.channels=1").cells] == [100, 27 * 27]
     with pytest.raises(UsageError, match=r"ruled.latent_dim cannot be set: the model has one latent for each value"):
         plan(known, "ruled.latent_dim=7")
