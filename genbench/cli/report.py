@@ -1,4 +1,4 @@
-"""`genbench report`: rewrite the tables and reports of a run from its stored results."""
+"""`genbench report`: write the tables and the report of runs from their stored results."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ from genbench.cli.output import echo
 
 
 @click.command("report")
-@click.argument("run", type=click.Path())
-def command(run: str) -> None:
-    """Rewrite table.md, table.csv, report.html and the contact sheet of RUN from its stored results."""
+@click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN...")
+@click.option("--out", type=click.Path(), metavar="FILE.html", help="Write one page about all RUNs to this file.")
+def command(runs: tuple[str, ...], out: str | None) -> None:
+    """Rewrite table.md, table.csv, report.html and the contact sheet of RUN from its stored results.
+
+    With --out, write one page about all RUNs instead, to compare them.
+    """
+    from genbench.commands.load import load
     from genbench.errors import UsageError
     from genbench.report.summary import write_summary
     from genbench.results.store import RunDirectory
 
-    summary = write_summary(RunDirectory.open(run))
+    if out is not None:
+        echo(load(*runs).report(out))
+        return
+    if len(runs) > 1:
+        raise UsageError(f"{len(runs)} runs share no report.html.", "Name a file for it: --out comparison.html.")
+    summary = write_summary(RunDirectory.open(runs[0]))
     for path in summary.written:
         echo(path)
     if summary.warnings:

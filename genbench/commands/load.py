@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from genbench.commands.results import LoadedRun, Results
+from genbench.commands.results import Results
 from genbench.errors import UsageError
-from genbench.results.store import RunDirectory, named_apart
+from genbench.results.store import LoadedRun, RunDirectory, named_apart
 
 
 def load(*paths: str | Path | Iterable[str | Path]) -> Results:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from genbench.commands.selection import matches
 from genbench.commands.table import ComparisonTable
 from genbench.errors import UsageError, near_miss
 from genbench.planning.request import parse_target
+from genbench.report.html.page import report_page
 from genbench.report.run_details import describe_cell, describe_run
 from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups, estimate_by_metric
 from genbench.report.table.comparison_table import table_of_cells
@@ -23,18 +25,11 @@ from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
-from genbench.results.store import RunContents, RunDirectory
+from genbench.results.store import LoadedRun, RunDirectory, atomic_write
 
 if TYPE_CHECKING:  # strict checks of a plugin follow these imports: pandas has no types, and both may be missing
     import pandas  # type: ignore[import-untyped, import-not-found, unused-ignore]
     import polars  # type: ignore[import-not-found, unused-ignore]
-
-
-class LoadedRun(NamedTuple):
-    """A run directory, and what was in it when it was read."""
-
-    directory: RunDirectory
-    contents: RunContents
 
 
 class Quantity(NamedTuple):
@@ -189,6 +184,21 @@ class Results:
         shown = ComparisonTable(made, sort, None if columns is None else tuple(columns))
         shown.text()  # raises the error for an unknown column here, not where it is printed
         return shown
+
+    def report(self, path: str | Path) -> Path:
+        """Write the cells as one interactive HTML page that needs no network, and return its path.
+
+        An existing file is replaced. Raises `UsageError` if the file cannot be written.
+        """
+        file = Path(path)
+        text = report_page(self._runs, {(cell.run, cell.id) for cell in self._cells})
+        try:
+            atomic_write(file, text.encode())
+        except OSError as error:
+            raise UsageError(
+                f"{file} cannot be written: {error.strerror or error}.", "Name a file in a folder that exists."
+            ) from error
+        return file
 
     def to_pandas(self, layout: Layout = "wide") -> pandas.DataFrame:
         """Return a data frame of pandas; ``docs/python.md`` lists the columns of each layout with their types.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from genbench.report.numbers import significant
 from genbench.report.table.best import Rank, comparable_rows, ranks
-from genbench.report.table.layout import Column, Row, Table
+from genbench.report.table.layout import Column, Row, Table, clean
 from genbench.results.schema import STATUSES
 
 _MOST_METRICS = 3
@@ -38,7 +38,7 @@ def highlights(table: Table, quality: Sequence[Column], names: Sequence[str]) ->
     if speed is not None:
         found += _answers("Fastest to train", table, speed, names)
     for column in quality[:_MOST_METRICS]:
-        found += _answers(f"Best {column.key}", table, column, names)
+        found += _answers(f"Best {clean(column.key)}", table, column, names)
     return found
 
 

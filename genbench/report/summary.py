@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from genbench.report.html.contact_sheet import contact_sheet
-from genbench.report.html.page import ShownRun, report_page
+from genbench.report.html.page import report_page
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table, clean
 from genbench.report.table.render import render
@@ -17,7 +17,7 @@ from genbench.report.table.seeds import several
 from genbench.results.cell_names import shown_names
 from genbench.results.files import read_regular_file
 from genbench.results.schema import HELD_OUT, STATUSES
-from genbench.results.store import RunContents, RunDirectory, atomic_write
+from genbench.results.store import LoadedRun, RunContents, RunDirectory, atomic_write
 
 
 class Summary(NamedTuple):
@@ -39,7 +39,7 @@ def write_summary(run: RunDirectory) -> Summary:
         run.path / "table.md": lambda: _markdown(tables).encode(),
         run.path / "table.csv": lambda: render(of_cells, "csv").encode(),
         run.contact_sheet_path: lambda: _contact_sheet(run, contents),
-        run.path / "report.html": lambda: report_page([ShownRun(run, contents)]).encode(),
+        run.path / "report.html": lambda: report_page([LoadedRun(run, contents)]).encode(),
     }
     summary = Summary(table, [], _lost_results(run.path / "table.csv", contents))
     for path, make in makers.items():

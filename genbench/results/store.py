@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -36,6 +36,7 @@ from genbench.results.schema import CellIdentity, CellResult, PlannedCell, Recor
 
 __all__ = [
     "CellFiles",
+    "LoadedRun",
     "RecordFiles",
     "ReferenceFiles",
     "RunContents",
@@ -72,6 +73,13 @@ class RunContents:
     cells: CellFiles
     references: ReferenceFiles
     left_out: dict[str, str] = field(default_factory=dict)  # planned cells that cannot be shown, with the reason
+
+
+class LoadedRun(NamedTuple):
+    """A run directory, and what was in it when it was read."""
+
+    directory: RunDirectory
+    contents: RunContents
 
 
 class RunDirectory:

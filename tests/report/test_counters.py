@@ -7,11 +7,12 @@ from pathlib import Path
 from example_runs import cell, comparability, identity, stored
 
 from genbench.report.counters import counted_lines
-from genbench.report.html.page import page
+from genbench.report.html.page import report_page
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER
 from genbench.report.table.render import render
 from genbench.results.schema import Counters, GpuState, Roofline, Surroundings
+from genbench.results.store import LoadedRun
 
 COUNTERS = Counters(
     operations=61.25,
@@ -44,9 +45,9 @@ def test_a_cell_lists_them_as_text() -> None:
 
 
 def test_the_page_holds_every_field(tmp_path: Path) -> None:
-    run = stored(tmp_path / "run", COUNTED).read()
-    text = page(run, {"": make_table(run)}, {})
-    for said in ("one step: operations", "61.25", "matrix product: mfu", "0.125", "mine.py:41", "heat, by hardware"):
+    run = stored(tmp_path / "run", COUNTED)
+    text = report_page([LoadedRun(run, run.read())])
+    for said in ("61.25 operator calls", "training reached 12.5% of it", "mine.py:41", "heat, by hardware"):
         assert said in text, said
 
 

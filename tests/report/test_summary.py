@@ -51,7 +51,7 @@ def test_several_seeds_are_shown_over_seeds_first_and_each_below(tmp_path: Path)
     assert "± is the standard error over training seeds" in over_seeds
     assert each.count("| ok ") == 2
     assert "metric errors cover sampling noise only" in each
-    assert "<h2>Each seed</h2>" in (run.path / "report.html").read_text()
+    assert "<h3>Each cell</h3>" in (run.path / "report.html").read_text()
     with (run.path / "table.csv").open() as file:
         assert [row["seed"] for row in csv.DictReader(file)] == ["0", "1"]
 

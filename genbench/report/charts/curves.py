@@ -73,7 +73,7 @@ def kind_of(term: str) -> str:
 
 def curves_of(result: CellResult) -> list[Curve]:
     """Return every curve of a cell: the metrics measured during training, the terms of each window, the speed."""
-    clock = _Clock(result.windows)
+    clock = TrainingClock(result.windows)
     found = []
     for term in dict.fromkeys(name for point in result.curves for name in point.terms):
         points = [point for point in result.curves if term in point.terms]
@@ -133,7 +133,7 @@ def _evaluations(result: CellResult) -> list[EvaluationPoint]:
     return points
 
 
-def _metric_curves(points: Sequence[EvaluationPoint], clock: _Clock) -> list[Curve]:
+def _metric_curves(points: Sequence[EvaluationPoint], clock: TrainingClock) -> list[Curve]:
     if len(points) < 2:
         return []  # a single value is no curve
     found = []
@@ -156,7 +156,7 @@ def _metric_curves(points: Sequence[EvaluationPoint], clock: _Clock) -> list[Cur
     return found
 
 
-def _speed_curve(windows: Sequence[Window], clock: _Clock) -> list[Curve]:
+def _speed_curve(windows: Sequence[Window], clock: TrainingClock) -> list[Curve]:
     """Return the images per second of each window, with those of the warm-up."""
     timed = [window for window in windows if window.seconds > 0]
     images = itertools.accumulate(window.images for window in windows)
@@ -175,7 +175,7 @@ def _speed_curve(windows: Sequence[Window], clock: _Clock) -> list[Curve]:
     ]
 
 
-class _Clock:
+class TrainingClock:
     """Seconds of training at each step, linear within a window."""
 
     def __init__(self, windows: Iterable[Window]) -> None:

@@ -33,9 +33,8 @@ def cell_budget(cells: int) -> int:
     return min(CELL_BYTES, PAGE_BYTES // max(cells, 1))
 
 
-def read_pictures(paths: Sequence[Path], budget: int) -> list[Picture | None]:
-    """Return the pictures in these files, together no larger than `budget` bytes; None for a file that is missing."""
-    found = [_read(path) for path in paths]
+def embedded_pictures(found: Sequence[bytes | Picture | None], budget: int) -> list[Picture | None]:
+    """Return these files as pictures, together no larger than `budget` bytes; see `read_picture`."""
     sizes = {number: len(data) for number, data in enumerate(found) if isinstance(data, bytes)}
     pictures: list[Picture | None] = []
     for number, data in enumerate(found):
@@ -47,7 +46,8 @@ def read_pictures(paths: Sequence[Path], budget: int) -> list[Picture | None]:
     return pictures
 
 
-def _read(path: Path) -> bytes | Picture | None:
+def read_picture(path: Path) -> bytes | Picture | None:
+    """Return the content of a file, None if it is missing, or a picture that says why it cannot be read."""
     try:
         return read_regular_file(path)
     except FileNotFoundError:

@@ -5,30 +5,33 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from genbench.report.charts.curves import X_AXES
+from genbench.report.charts.curves import X_AXES, TrainingClock
 from genbench.report.charts.frontier import quality_columns
 from genbench.report.highlights import highlights
 from genbench.report.html.cell_facts import Section, cell_sections, differing_settings
-from genbench.report.html.embedded_pictures import Picture, cell_budget, read_pictures
+from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures, read_picture
 from genbench.report.html.page_data import as_script, curves_data, pools_data, table_data
+from genbench.report.repeat_command import repeat_notes, repeat_text
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Row, Table, clean
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.render import html_fragment
 from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import targets_of
+from genbench.report.training_samples import StoredSheet, read_training_samples
 from genbench.results.cell_names import short_names, shown_names
 from genbench.results.files import read_end
-from genbench.results.store import RunContents, RunDirectory
+from genbench.results.schema import TrainingSamples
+from genbench.results.store import LoadedRun, RunContents, RunDirectory
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SCRIPTS = (
     "vendor/uplot/uPlot.iife.min.js", "elements.js", "theme.js", "charts.js", "table.js", "frontier.js", "curves.js",
@@ -39,15 +42,10 @@ _PICTURES = {  # what a cell's pictures are called here, in the order of its pag
     "samples": "samples",
     "reconstructions": "held-out images, each row above its reconstructions",
     "closest": "the samples closest to training images, above those images",
+    "interpolation": "images interpolated between pairs of latents, one pair in each row",
 }
+_TRAINING = "samples from the same latents during training, the latest at the bottom"
 _LOG_BYTES = 6_000
-
-
-class ShownRun(NamedTuple):
-    """A run directory, and what was in it when it was read."""
-
-    directory: RunDirectory
-    contents: RunContents
 
 
 @dataclass(frozen=True)
@@ -61,17 +59,37 @@ class CellPage:
     pictures: dict[str, Picture]  # by the keys of `_PICTURES`
     sections: list[Section]
     log: str  # the end of the log of a cell that did not succeed
+    command: str  # repeats the cell
+    command_notes: list[str]  # what the command needs
+
+    @property
+    def reason(self) -> str:
+        """Why the cell did not succeed, in lines."""
+        return _clean_lines(self.outcome.reason) if self.outcome.status != "ok" else ""
 
     @property
     def figures(self) -> list[tuple[str, str, Picture]]:
         """Each picture with its kind and what it shows."""
-        return [(kind, _PICTURES[kind], picture) for kind, picture in self.pictures.items()]
+        return [(kind, _PICTURES.get(kind, _TRAINING), picture) for kind, picture in self.pictures.items()]
+
+    @property
+    def frames(self) -> TrainingSamples | None:
+        """What the picture of the samples during training consists of, if it is shown."""
+        picture = self.pictures.get("training")
+        return self.outcome.result.training_samples if picture and picture.url and self.outcome.result else None
 
 
-def report_page(runs: Sequence[ShownRun]) -> str:
-    """Return the page of one or more runs."""
+def report_page(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | None = None) -> str:
+    """Return the page of one or more runs.
+
+    Args:
+        runs: their names must differ.
+        only: the cells to show, as names of runs and ids; by default, all.
+    """
+    from markupsafe import Markup
+
     contents = [run.contents for run in runs]
-    cells = _cell_pages(runs)
+    cells = _cell_pages(runs, only)
     outcomes = [cell.outcome for cell in cells]
     tables = comparison_tables(outcomes, contents)
     names = [row_names(table, cells) for table in tables.values()]
@@ -117,6 +135,7 @@ def page_data(
                 "short": cell.short_name,
                 "status": cell.outcome.status,
                 "shape": list(cell.outcome.planned.identity.image_shape),
+                "training": _frames(cell),
                 **recorded,
             }
             for cell, recorded in zip(cells, curves_data([cell.outcome for cell in cells], targets), strict=True)
@@ -166,6 +185,8 @@ def content_security_policy(script: str, style: str) -> str:
 
 @cache
 def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     return Environment(
         loader=PackageLoader("genbench.report.html"),
         autoescape=True,
@@ -175,18 +196,21 @@ def _environment() -> Environment:
     )
 
 
-def _cell_pages(runs: Sequence[ShownRun]) -> list[CellPage]:
-    planned = [cell for run in runs for cell in run.contents.record.cells]
-    outcomes = outcomes_of([run.contents for run in runs])
+def _cell_pages(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | None) -> list[CellPage]:
+    outcomes = [
+        outcome
+        for outcome in outcomes_of([run.contents for run in runs])
+        if only is None or (outcome.run, outcome.planned.id) in only
+    ]
+    planned = [outcome.planned for outcome in outcomes]
     differing = differing_settings(outcomes)
     budget = cell_budget(len(planned))
     found: list[CellPage] = []
-    by_run = iter(outcomes)
     for run in runs:
-        own = run.contents.record.cells
+        shown = [outcome for outcome in outcomes if outcome.run == run.contents.name]
+        own = [outcome.planned for outcome in shown]
         names, short = shown_names(own), short_names(own, planned)
-        for cell in own:
-            outcome = next(by_run)
+        for outcome, cell in zip(shown, own, strict=True):
             prefix = f"{run.contents.name} · " if len(runs) > 1 else ""
             found.append(
                 CellPage(
@@ -194,18 +218,45 @@ def _cell_pages(runs: Sequence[ShownRun]) -> list[CellPage]:
                     outcome=outcome,
                     name=clean(prefix + names[cell.id]),
                     short_name=clean(prefix + short[cell.id]),
-                    pictures=_pictures(run.directory, cell.id, budget),
+                    pictures=_pictures(run.directory, outcome, budget),
                     sections=cell_sections(outcome, differing),
+                    command=repeat_text(run.contents.record, cell),
+                    command_notes=repeat_notes(run.contents.record, cell),
                     log="" if outcome.status in ("ok", "not run") else _log(run.directory, cell.id),
                 )
             )
     return found
 
 
-def _pictures(run: RunDirectory, id: str, budget: int) -> dict[str, Picture]:
-    paths = (run.sample_path(id), run.reconstruction_path(id), run.closest_path(id))
-    found = read_pictures(paths, budget)
-    return {kind: picture for kind, picture in zip(_PICTURES, found, strict=True) if picture is not None}
+def _pictures(run: RunDirectory, cell: CellOutcome, budget: int) -> dict[str, Picture]:
+    id = cell.planned.id
+    paths = (run.sample_path(id), run.reconstruction_path(id), run.closest_path(id), run.interpolation_path(id))
+    files: list[bytes | Picture | None] = [read_picture(path) for path in paths]
+    sheet = read_training_samples(run, cell.result)
+    if isinstance(sheet, StoredSheet):
+        files.append(sheet.content)
+    elif cell.result is not None and cell.result.training_samples is not None:
+        files.append(Picture(problem=f"The samples during training are not shown: {sheet.reason}."))
+    found = embedded_pictures(files, budget)
+    kinds = (*_PICTURES, "training")
+    return {kind: picture for kind, picture in zip(kinds, found, strict=False) if picture is not None}
+
+
+def _frames(cell: CellPage) -> dict[str, Any] | None:
+    """Return where each frame of the samples during training is, and when it was drawn."""
+    record, result = cell.frames, cell.outcome.result
+    if record is None or result is None:
+        return None
+    clock = TrainingClock(result.windows)
+    return {
+        "columns": record.columns,
+        "rows": record.rows,
+        "width": record.width,
+        "height": record.height,
+        "images": [frame.images for frame in record.frames],
+        "steps": [frame.step for frame in record.frames],
+        "seconds": [round(clock.seconds_at(frame.step), 3) for frame in record.frames],
+    }
 
 
 def _log(run: RunDirectory, id: str) -> str:
@@ -213,10 +264,14 @@ def _log(run: RunDirectory, id: str) -> str:
         text = read_end(run.log_path(id), _LOG_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
-    return "\n".join(clean(line, 1000) for line in text.splitlines())
+    return _clean_lines(text)
 
 
-def _run_facts(run: ShownRun) -> tuple[str, list[tuple[str, str]]]:
+def _clean_lines(text: str) -> str:
+    return "\n".join(line[: len(line) - len(line.lstrip(" "))] + clean(line, 1000) for line in text.splitlines())
+
+
+def _run_facts(run: LoadedRun) -> tuple[str, list[tuple[str, str]]]:
     """Return the name of a run and what is stated about it."""
     contents, record = run.contents, run.contents.record
     damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}

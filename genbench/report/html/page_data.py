@@ -9,12 +9,13 @@ from genbench.gate.time_to_target import time_to_target
 from genbench.report.charts.curves import X_AXES, Curve, curves_of, mean_curve
 from genbench.report.charts.frontier import finite, frontier, interval, quality_columns, speed_columns
 from genbench.report.table.best import ranks
-from genbench.report.table.layout import Column, Row, Table
+from genbench.report.table.layout import Column, Row, Table, clean
 from genbench.report.table.outcome import CellOutcome
 from genbench.results.files import encode_line
 from genbench.results.schema import Target
 
 _MOST_VALUES = 700_000  # of all curves of a page together
+_LONGEST = 4000  # characters of a text
 _LEAST_POINTS, _MOST_POINTS = 40, 400  # of one curve
 
 
@@ -90,11 +91,21 @@ def pools_data(table: Table, names: Sequence[str], numbers: dict[CellOutcome, in
 
 
 def as_script(data: Any) -> str:
-    """Return data as JSON that may stand inside a script element."""
-    text = encode_line(data).decode()
+    """Return data as JSON that may stand inside a script element, without characters that control how text is shown."""
+    text = encode_line(_cleaned(data)).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
+
+
+def _cleaned(data: Any) -> Any:
+    if isinstance(data, str):
+        return clean(data, _LONGEST)
+    if isinstance(data, dict):
+        return {_cleaned(name): _cleaned(value) for name, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_cleaned(value) for value in data]
+    return data
 
 
 def _value(row: Row, column: Column) -> list[Any] | None:
@@ -109,13 +120,13 @@ def _value(row: Row, column: Column) -> list[Any] | None:
 def _frontiers(table: Table) -> dict[str, Any]:
     """Return the axes of the chart, the values and intervals on each, and the frontier of each pair of axes."""
     speeds, qualities = speed_columns(table), quality_columns(table)
-    pairs = {}
+    pairs: dict[str, dict[str, list[Any]]] = {}
     references: dict[str, list[list[Any]]] = {}
     for quality in qualities:
         for speed in speeds:
             found = frontier(table, speed, quality)
             references[quality.key] = [[line.name, line.dataset, _rounded(line.value)] for line in found.references]
-            pairs[f"{quality.key}\n{speed.key}"] = [
+            pairs.setdefault(quality.key, {})[speed.key] = [
                 {
                     "dataset": group.dataset,
                     "rows": [point.row for point in group.points],

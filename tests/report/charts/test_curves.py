@@ -39,7 +39,8 @@ def test_a_curve_has_its_place_on_every_axis() -> None:
         evaluations=[],
         estimates=[],
     )
-    (curve,) = curves_of(result)
+    curve, speed = curves_of(result)
+    assert (speed.quantity, speed.values, speed.images) == ("images/s", (160, 160, 160), (320, 640, 960))
     assert (curve.quantity, curve.kind) == ("loss", "loss terms")
     assert curve.x("images") == (320, 480, 960)
     assert curve.x("steps") == (10, 15, 30)
@@ -49,9 +50,9 @@ def test_a_curve_has_its_place_on_every_axis() -> None:
 def test_metrics_during_training_have_errors_and_end_with_the_final_value() -> None:
     points = [EvaluationPoint(step=step, images=32 * step, estimates=[estimate("fd", 9.0, 0.5)]) for step in (10, 20)]
     final = cell(evaluations=points, estimates=[estimate("fd", 5.0, 0.25)], steps=30, images=960, curves=[])
-    (curve,) = curves_of(final)
+    curve, _ = curves_of(final)
     assert (curve.values, curve.errors) == ((9.0, 9.0, 5.0), (0.5, 0.5, 0.25))
-    (same,) = curves_of(cell(evaluations=points, estimates=[estimate("fd", 9.0, 0.5)], steps=20, images=640, curves=[]))
+    same, _ = curves_of(cell(evaluations=points, estimates=[estimate("fd", 9.0, 0.5)], steps=20, images=640, curves=[]))
     assert same.images == (320, 640)
 
 
@@ -59,7 +60,7 @@ def test_what_is_not_finite_is_a_gap() -> None:
     points = [
         CurvePoint(step=n, images=n, terms={"loss": value}) for n, value in ((1, math.nan), (2, math.inf), (3, 1))
     ]
-    (curve,) = curves_of(cell(curves=points, evaluations=[], estimates=[]))
+    curve, _ = curves_of(cell(curves=points, evaluations=[], estimates=[]))
     assert curve.values == (None, None, 1)
 
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
+import json
 import re
-import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import pytest
 from example_runs import cell, changed, choice, comparability, estimate, identity, plan, reference, stored
-from hypothesis import example, given
-from hypothesis import strategies as st
+from PIL import Image
 
 from genbench.api.evaluation import Unavailable
-from genbench.report.html.figures import curves, window_strip
-from genbench.report.html.page import page
-from genbench.report.table.comparison_table import make_table
-from genbench.results.schema import CurvePoint, Energy, PlannedCell, Window
-from genbench.results.store import RunDirectory
+from genbench.report.html.page import report_page
+from genbench.results.schema import CurvePoint, Energy, EvaluationPoint, PlannedCell, Target, Window
+from genbench.results.store import LoadedRun, RunDirectory
 
-PNG = b"\x89PNG\r\n\x1a\n and so on"
-SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"meta", "img", "br"}
 
 
@@ -30,6 +30,7 @@ class Outline(HTMLParser):
         super().__init__()
         self.names: list[str] = []
         self.links: list[str] = []
+        self.ids: list[str] = []
         self.open: list[str] = []
         self.feed(text)
         assert self.open == []
@@ -37,7 +38,8 @@ class Outline(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.append(tag)
         self.links += [value or "" for name, value in attrs if name in ("src", "href")]
-        assert not [name for name, _ in attrs if name.startswith("on")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        assert not [name for name, _ in attrs if name.startswith("on") or name == "style"]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -48,29 +50,154 @@ class Outline(HTMLParser):
         assert self.open.pop() == tag
 
 
-def page_of(run: RunDirectory, pictures: dict[str, tuple[bytes | None, ...]] | None = None) -> str:
-    contents = run.read()
-    return page(contents, {"": make_table(contents)}, pictures or {})
+def page_of(*runs: RunDirectory) -> str:
+    return report_page([LoadedRun(run, run.read()) for run in runs])
+
+
+def data_of(page: str) -> Any:
+    """Return what the scripts of a page read."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def picture(path: Path, size: int = 74) -> None:
+    Image.new("RGB", (size, size), (90, 20, 40)).save(path)
 
 
 def test_the_page_is_well_formed_and_needs_no_network(tmp_path: Path) -> None:
     never = PlannedCell(id="never-1", identity=identity("never"))
     run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1"), never, references=(reference(),))
-    outline = Outline(page_of(run, {"gan-1": (PNG, None), "vae-1": (PNG, PNG)}))
+    for path in (run.sample_path("gan-1"), run.sample_path("vae-1"), run.reconstruction_path("vae-1")):
+        picture(path)
+    outline = Outline(page_of(run))
     assert outline.names.count("img") == 3
-    assert outline.names.count("svg") == 4
     assert outline.names.count("article") == 3
-    assert "script" not in outline.names
-    assert all(link.startswith("data:image/png;base64,") for link in outline.links)
-    assert not re.search(r"@import|url\(|<link", page_of(run))
+    assert len({*outline.ids}) == len(outline.ids)
+    inside = [link for link in outline.links if link.startswith("#")]
+    assert {link.removeprefix("#") for link in inside} <= {*outline.ids}
+    assert all(link.startswith("data:image/png;base64,") for link in outline.links if link not in inside)
+    assert not re.search(r"@import|url\(|<link|fetch\(|XMLHttpRequest|WebSocket|import\(", page_of(run))
+
+
+def test_the_policy_permits_only_the_script_and_the_style_of_the_page(tmp_path: Path) -> None:
+    text = page_of(stored(tmp_path / "run", cell("gan-1")))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
+    assert policy and "unsafe" not in policy[1] and "default-src &#39;none&#39;" in policy[1]
+    for tag in ("script", "style"):
+        (inside,) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src &#39;sha256-{digest}&#39;" in policy[1]
 
 
 def test_each_picture_of_a_cell_is_shown_under_what_it_is(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", cell("gan-1"))
-    for pictures, said in (((PNG,), 0), ((PNG, PNG), 0), ((PNG, None, PNG), 1), ((PNG, PNG, PNG), 1)):
-        text = page_of(run, {"gan-1": pictures})
-        assert Outline(text).names.count("img") == sum(png is not None for png in pictures)
-        assert text.count("<figcaption>the samples closest to training images, above those images</figcaption>") == said
+    said = {
+        run.sample_path("gan-1"): "samples",
+        run.reconstruction_path("gan-1"): "held-out images, each row above its reconstructions",
+        run.closest_path("gan-1"): "the samples closest to training images, above those images",
+        run.interpolation_path("gan-1"): "images interpolated between pairs of latents, one pair in each row",
+    }
+    for number, (path, what) in enumerate(said.items()):
+        caption = f"<figcaption>{what}</figcaption>"
+        assert caption not in page_of(run)
+        picture(path)
+        assert caption in page_of(run)
+        assert Outline(page_of(run)).names.count("img") == number + 1
+
+
+def test_a_damaged_picture_says_so(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    for content, said in (
+        (b"</pre><script>", "not a PNG or WebP file"),
+        (b"\x89PNG\r\n\x1a\n and", "is damaged"),
+    ):
+        run.sample_path("gan-1").write_bytes(content)
+        assert said in page_of(run)
+        assert "img" not in Outline(page_of(run)).names
+
+
+def test_large_pictures_are_compressed_until_they_fit(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"))
+    noise = Image.effect_noise((900, 900), 90).convert("RGB")
+    noise.save(run.sample_path("gan-1"))
+    (url,) = [link for link in Outline(page_of(run)).links if link.startswith("data:")]
+    assert url.startswith("data:image/webp;base64,")
+    content = base64.b64decode(url.partition(",")[2])
+    assert len(content) <= 150_000
+    Image.open(io.BytesIO(content)).load()
+
+
+def test_the_data_hold_what_the_charts_show(tmp_path: Path) -> None:
+    points = [EvaluationPoint(step=n, images=32 * n, estimates=[estimate("fd-cnn", 100.0 / n)]) for n in (10, 200)]
+    run = RunDirectory.create(
+        tmp_path / "run", plan(cell("gan-1"), targets=[Target(metric="fd-cnn", value=50.0, direction="lower")])
+    )
+    run.write_cell(cell("gan-1", evaluations=points, steps=200, images=6400))
+    data = data_of(page_of(run))
+    (table,) = data["tables"]
+    assert [axis["key"] for axis in table["qualities"]] == ["fd-cnn"]
+    assert table["frontiers"]["fd-cnn"]["images/s"] == [{"dataset": "mini", "rows": [0], "frontier": [0]}]
+    (shown,) = data["cells"]
+    metrics, windows = shown["curves"]
+    assert metrics["quantities"][0] | {"errors": None} == {
+        "name": "fd-cnn", "kind": "metrics", "values": [10.0, 0.5], "errors": None,
+    }  # fmt: skip
+    assert [one["name"] for one in windows["quantities"]] == ["discriminator", "generator", "images/s"]
+    assert windows["quantities"][1]["values"][8] is None
+    assert shown["reached"][0]["images"] == 320
+    assert shown["short"] == "gan"
+
+
+def test_seeds_are_pooled_and_keep_their_rows(tmp_path: Path) -> None:
+    cells = [cell(f"gan-{seed}", identity(seed=seed), speed=1000.0 + seed) for seed in (0, 1)]
+    text = page_of(stored(tmp_path / "run", *cells))
+    data = data_of(text)
+    assert [table["title"] for table in data["tables"]] == ["means over seeds", "each cell"]
+    assert [one["name"] for one in data["pools"]] == ["gan"]
+    assert data["tables"][0]["rows"][0]["cells"] == [0, 1]
+    assert [one["short"] for one in data["cells"]] == ["gan · seed 0", "gan · seed 1"]
+    assert "<h3>Means over seeds</h3>" in text and "<h3>Each cell</h3>" in text
+
+
+def test_several_runs_are_one_page_even_with_the_same_cells(tmp_path: Path) -> None:
+    runs = [stored(tmp_path / name, cell("gan-1", speed=speed)) for name, speed in (("a", 100.0), ("b", 200.0))]
+    text = page_of(*runs)
+    assert [one["short"] for one in data_of(text)["cells"]] == ["a · gan", "b · gan"]
+    assert Outline(text).names.count("article") == 2
+    only = report_page([LoadedRun(run, run.read()) for run in runs], {("b", "gan-1")})
+    assert [one["short"] for one in data_of(only)["cells"]] == ["b · gan"]
+
+
+def test_the_highlights_say_what_is_fastest_and_how_sure_that_is(tmp_path: Path) -> None:
+    fast = cell("vae-1", speed=2000.0, estimates=[estimate("fd-cnn", 90.0, 0.5)])
+    slow = cell("gan-1", speed=1000.0, estimates=[estimate("fd-cnn", 30.0, 0.5)])
+    text = re.sub(r"\s+", " ", page_of(stored(tmp_path / "run", slow, fast)))
+    assert "<dt>Finished</dt><dd>all 2 cells</dd>" in text
+    assert "<dt>Fastest to train</dt><dd>vae: 2,000 ±2%, 2.00 times the speed of gan" in text
+    assert "<dt>Best fd-cnn</dt><dd>gan: 30.00 ± 0.50; next is vae with 90.00 ± 0.50" in text
+    assert "one training seed says nothing about another" in text
+    close = changed(slow, estimates=[estimate("fd-cnn", 89.5, 0.5)])
+    text = page_of(stored(tmp_path / "other", close, fast))
+    assert "Not distinguishable from vae: the difference is within the errors." in text
+
+
+def test_a_run_without_cells_or_results_is_a_page_too(tmp_path: Path) -> None:
+    never = PlannedCell(id="never-1", identity=identity("never"))
+    empty = RunDirectory.create(tmp_path / "empty", plan())
+    for run in (empty, stored(tmp_path / "planned", never)):
+        Outline(page_of(run))
+    assert "No cells were planned." in page_of(empty)
+    assert "1 not run" in page_of(stored(tmp_path / "again", never))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e308])
+def test_numbers_that_no_chart_can_show_do_no_harm(tmp_path: Path, value: float) -> None:
+    bad = cell("gan-1", estimates=[estimate("fd-cnn", value, value)], curves=[
+        CurvePoint(step=n, images=n, terms={"loss": value}) for n in (1, 2)
+    ], windows=[Window(step=1, steps=1, images=1, seconds=0.0)])  # fmt: skip
+    run = stored(tmp_path / "run", bad, cell("vae-1"))
+    data_of(page_of(run))
 
 
 def test_everything_from_results_is_escaped(tmp_path: Path) -> None:
@@ -88,9 +215,12 @@ def test_everything_from_results_is_escaped(tmp_path: Path) -> None:
     )
     run = RunDirectory.create(tmp_path / "run", plan(bad, command=[evil], environment={evil: {evil: [evil]}}))
     run.write_cell(bad)
-    text = page_of(run, {"x-1": (evil.encode(), None)})
-    assert "<script" not in text
-    assert "This image is damaged." in text
+    run.log_path("x-1").write_text(evil)
+    text = page_of(run)
+    assert text.count("<script") == 2  # the data, and the page's own
+    assert "alert(1)" in text
+    assert "<script>alert" not in text
+    assert evil in json.dumps(data_of(text)).replace("\\u", "")
     Outline(text)
 
 
@@ -98,7 +228,7 @@ def test_a_failed_cell_keeps_its_reason_and_its_lines(tmp_path: Path) -> None:
     bad = cell(
         "x-1", status="failed", reason="Traceback:\n  line 1\nValueError: no", windows=[], curves=[], throughput=None
     )
-    assert "<pre>Traceback:\n  line 1\nValueError: no</pre>" in page_of(stored(tmp_path / "run", bad))
+    assert '<pre class="reason">Traceback:\n  line 1\nValueError: no</pre>' in page_of(stored(tmp_path / "run", bad))
 
 
 def test_a_cell_shows_each_metric_with_its_error_null_and_protocol(tmp_path: Path) -> None:
@@ -114,41 +244,3 @@ def test_the_images_of_the_energy_pass_are_not_those_of_the_recipe(tmp_path: Pat
     text = page_of(stored(tmp_path / "run", cell("x-1", energy=Energy(images=7, reason="not asked for"))))
     assert "<dt>images</dt><dd>60,000</dd>" in text
     assert "<dt>energy: images</dt><dd>7</dd>" in text
-
-
-def lines_of(svg: str) -> list[str]:
-    root = ElementTree.fromstring(svg)
-    return [line.get("points", "") for line in root.iter(f"{SVG}polyline")]
-
-
-def test_a_null_is_a_gap_in_the_curve() -> None:
-    values = [1.0, 2.0, None, 4.0, 5.0, 6.0]
-    points = [CurvePoint(step=n, images=32 * n, terms={"loss": value}) for n, value in enumerate(values)]
-    assert [len(line.split()) for line in lines_of(curves(points))] == [2, 3]
-
-
-@given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), max_size=20))
-@example([5e-324])
-@example([0.0, 5e-324])
-@example([1e-300, 3e-300])
-def test_any_curve_stays_inside_its_frame(values: list[float | None]) -> None:
-    points = [CurvePoint(step=n, images=32 * n, terms={"loss": value}) for n, value in enumerate(values)]
-    svg = curves(points)
-    for line in lines_of(svg) if svg else []:
-        for x, y in (map(float, place.split(",")) for place in line.split()):
-            assert 0 <= x <= 560
-            assert 0 <= y <= 240
-
-
-def test_bars_are_as_high_as_the_windows_were_fast() -> None:
-    windows = [Window(step=n, steps=1, images=32, seconds=seconds) for n, seconds in enumerate((1.0, 2.0, 4.0))]
-    bars = ElementTree.fromstring(window_strip(windows)).iter(f"{SVG}rect")
-    heights = [float(bar.get("height", "0")) for bar in bars]
-    assert [round(height / heights[0], 2) for height in heights] == [1.0, 0.5, 0.25]
-
-
-def test_nothing_measured_is_no_figure() -> None:
-    assert curves([]) == ""
-    assert curves([CurvePoint(step=1, images=1, terms={"loss": None})]) == ""
-    assert window_strip([]) == ""
-    assert window_strip([Window(step=1, steps=1, images=1, seconds=0.0)]) == ""

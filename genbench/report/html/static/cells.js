@@ -18,7 +18,7 @@ function cellPages(page) {
     const found = location.hash.startsWith("#cell-") ? document.getElementById(location.hash.slice(1)) : null;
     if (!found) return;
     found.hidden = false;
-    const details = found.querySelector("details");
+    const details = found.querySelector("details.about");
     if (details) details.open = true;
     found.scrollIntoView();
   }

@@ -36,8 +36,9 @@ function logSplits(low, high) {
   return even;
 }
 
-function paddedRange(isLog, share) {
-  return (_, low, high) => {
+function paddedRange(isLog, share, floor = -Infinity) {
+  return (_, lowest, high) => {
+    const low = lowest === null ? null : Math.max(lowest, floor);
     if (low === null || high === null) return isLog ? [1, 10] : [0, 1];
     if (isLog) {
       const factor = Math.max((high / low) ** share, 1.02);

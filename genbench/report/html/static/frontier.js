@@ -40,7 +40,7 @@ function frontierChart(holder, page) {
     const { speeds, qualities, frontiers, references } = page.table;
     if (!speeds.length || !qualities.length) return;
     const [speed, quality] = [speeds[state.speed], qualities[state.quality]];
-    const groups = frontiers[`${quality.key}\n${speed.key}`] ?? [];
+    const groups = frontiers[quality.key]?.[speed.key] ?? [];
     const at = new Map(speed.points.map((point) => [point[0], point]));
     const height = new Map(quality.points.map((point) => [point[0], point]));
     const isShown = (row) => page.visible.has(row) && !(state.logX && at.get(row)[1] <= 0) && !(state.logY && height.get(row)[1] <= 0);
@@ -83,8 +83,8 @@ function frontierChart(holder, page) {
       height: 420,
       series: [{}, { paths: () => null, points: { show: false } }],
       scales: {
-        x: { time: false, distr: state.logX ? 3 : 1, range: paddedRange(state.logX, 0.12) },
-        y: { distr: state.logY ? 3 : 1, range: paddedRange(state.logY, 0.12) },
+        x: { time: false, distr: state.logX ? 3 : 1, range: paddedRange(state.logX, 0.12, floor(points.map((p) => p.x))) },
+        y: { distr: state.logY ? 3 : 1, range: paddedRange(state.logY, 0.12, floor(points.map((p) => p.y))) },
       },
       axes: [axisOptions(`${speed.name}${arrow(speed)}`, state.logX), { ...axisOptions(`${quality.name}${arrow(quality)}`, state.logY), size: 70 }],
       cursor: { drag: { x: true, y: true, uni: 20 }, points: { show: false } },
@@ -100,6 +100,11 @@ function frontierChart(holder, page) {
       const found = closest(plot, points);
       if (found) page.openCell(page.table.rows[found.row].cells[0]);
     });
+  }
+
+  // An interval may reach below zero where no value does: the axis then starts at zero.
+  function floor(values) {
+    return values.every((value) => value >= 0) ? 0 : -Infinity;
   }
 
   function arrow(axis) {

@@ -208,7 +208,7 @@ function comparisonTable(holder, page) {
           { class: classes || undefined, title: best ? "better than every comparable value, beyond the errors" : undefined },
           value?.[0] ?? "–",
           best ? element("span", { class: "hidden" }, " (best)") : null,
-          (value?.[2] ?? []).map((mark) => element("sup", {}, mark)),
+          value?.[2] ? element("sup", {}, value[2].join(", ")) : null,
         );
       }),
     );
