@@ -6,11 +6,13 @@ import base64
 import hashlib
 import shlex
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from genbench.measure.machine import usable_cores
 from genbench.report.charts.curves import X_AXES, TrainingClock
 from genbench.report.charts.frontier import quality_columns
 from genbench.report.highlights import highlights
@@ -204,7 +206,7 @@ def _cell_pages(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
     ]
     planned = [outcome.planned for outcome in outcomes]
     differing = differing_settings(outcomes)
-    budget = cell_budget(len(planned))
+    pictures = _all_pictures(runs, outcomes)
     found: list[CellPage] = []
     for run in runs:
         shown = [outcome for outcome in outcomes if outcome.run == run.contents.name]
@@ -218,7 +220,7 @@ def _cell_pages(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
                     outcome=outcome,
                     name=clean(prefix + names[cell.id]),
                     short_name=clean(prefix + short[cell.id]),
-                    pictures=_pictures(run.directory, outcome, budget),
+                    pictures=pictures[outcome],
                     sections=cell_sections(outcome, differing),
                     command=repeat_text(run.contents.record, cell),
                     command_notes=repeat_notes(run.contents.record, cell),
@@ -226,6 +228,15 @@ def _cell_pages(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
                 )
             )
     return found
+
+
+def _all_pictures(runs: Sequence[LoadedRun], cells: Sequence[CellOutcome]) -> dict[CellOutcome, dict[str, Picture]]:
+    """Return the pictures of each cell; several are compressed at once, as Pillow lets other threads work."""
+    directories = {run.contents.name: run.directory for run in runs}
+    budget = cell_budget(len(cells))
+    with ThreadPoolExecutor(max_workers=round(usable_cores()) or 1) as threads:
+        found = threads.map(lambda cell: _pictures(directories[cell.run], cell, budget), cells)
+        return dict(zip(cells, found, strict=True))
 
 
 def _pictures(run: RunDirectory, cell: CellOutcome, budget: int) -> dict[str, Picture]:
