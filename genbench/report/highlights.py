@@ -107,7 +107,7 @@ def _certainty(ordered: Sequence[int], given: Sequence[Rank | None], names: Sequ
         return f"Not distinguishable from {_listed(tied)}: the difference is within the errors."
     if first.over_seeds:
         return f"The difference exceeds the errors over {first.seeds} training seeds."
-    return "The difference exceeds the error of the measurement, but one training seed says nothing about another."
+    return "The difference exceeds the error of the measurement; another training seed may still change the order."
 
 
 def _listed(names: Sequence[str]) -> str:

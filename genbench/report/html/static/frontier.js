@@ -176,7 +176,7 @@ function frontierChart(holder, page) {
       const [x, y] = place(plot, p);
       const text = page.table.rows[p.row].name;
       const width = ctx.measureText(text).width;
-      const sides = [[x + gap, y], [x - gap - width, y], [x - width / 2, y - line], [x - width / 2, y + line], [x + gap, y - line], [x + gap, y + line], [x - gap - width, y - line], [x - gap - width, y + line]];
+      const sides = [[x + gap, y + line], [x + gap, y - line], [x - width / 2, y + line * 1.2], [x - width / 2, y - line * 1.2], [x + gap, y], [x - gap - width, y], [x - gap - width, y - line], [x - gap - width, y + line]];
       const free = sides.map(([a, b]) => [a, b - line / 2, a + width, b + line / 2]).find((box) =>
         box[0] >= bbox.left && box[2] <= bbox.left + bbox.width && box[1] >= bbox.top && box[3] <= bbox.top + bbox.height &&
         taken.every((other) => box[2] < other[0] || box[0] > other[2] || box[3] < other[1] || box[1] > other[3]),
