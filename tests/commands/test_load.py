@@ -206,3 +206,13 @@ def test_data_frames_of_polars_have_the_same_columns_and_rows(run: Path) -> None
         one, other = results.to_polars(layout), results.to_pandas(layout)  # type: ignore[arg-type]
         assert (one.columns, len(one)) == (list(other.columns), len(other)), layout
     assert results.to_polars()["seed"].dtype == polars.Int64
+
+
+def test_the_page_shows_the_chosen_cells(run: Path, tmp_path: Path) -> None:
+    page = genbench.load(run).where(seed=[0, 1], model="gan").report(tmp_path / "page.html")
+    text = page.read_text()
+    assert text.count("<article") == 2
+    assert "seed 2" not in text
+    whole = genbench.load(run).report(page).read_text()
+    assert 'class="status bad">damaged<' in whole
+    assert HOSTILE not in whole

@@ -53,8 +53,17 @@ function frontierChart(holder, page) {
       })),
     );
     const lines = state.references ? (references[quality.key] ?? []).filter(([, , value]) => !state.logY || value > 0) : [];
-    draw(points, shownGroups, lines, speed, quality);
-    about.textContent = description(points, shownGroups, speed, quality);
+    const inside = lines.filter(([, , value]) => state.logY || isNear(value, points));
+    draw(points, shownGroups, inside, speed, quality);
+    about.textContent = description(points, shownGroups, lines.filter((line) => !inside.includes(line)), speed, quality);
+  }
+
+  // Whether a line can be shown without squeezing the points together.
+  function isNear(value, points) {
+    const values = points.flatMap((p) => [p.y, ...(p.yBar ?? [])]);
+    const [lowest, highest] = [Math.min(...values), Math.max(...values)];
+    const reach = Math.max(highest - lowest, Math.abs(highest) * 0.2);
+    return points.length > 0 && value >= lowest - reach && value <= highest + reach;
   }
 
   function positive(bounds, isLog) {
@@ -62,22 +71,18 @@ function frontierChart(holder, page) {
     return isLog && bounds[0] <= 0 ? null : bounds;
   }
 
-  function description(points, groups, speed, quality) {
+  function description(points, groups, outside, speed, quality) {
     const better = `Better is ${quality.direction === "lower" ? "down" : "up"} and to the ${speed.direction === "lower" ? "left" : "right"}.`;
     const bars = points.some((p) => p.xBar || p.yBar) ? " Bars are intervals, or two standard errors to each side." : "";
     const joined = " Rows that no comparable row beats on both axes are joined.";
     const apart = groups.length > 1 ? ` Rows of different shapes may not be compared with each other (${groups.length} groups: another dataset, protocol or machine).` : "";
-    return better + bars + joined + apart;
+    const far = outside.length ? ` Outside the chart: ${outside.map(([name, dataset, value]) => `${name}${groups.length > 1 ? ` (${dataset})` : ""} ${compact(value)}`).join(", ")}.` : "";
+    return better + bars + joined + apart + far;
   }
 
   function draw(points, groups, lines, speed, quality) {
     const pairs = points.flatMap((p) => [[p.x, p.y], ...(p.xBar ?? []).map((x) => [x, p.y]), ...(p.yBar ?? []).map((y) => [p.x, y])]);
-    const values = pairs.map(([, y]) => y);
-    const [lowest, highest] = [Math.min(...values), Math.max(...values)];
-    const reach = Math.max(highest - lowest, Math.abs(highest) * 0.2);
-    for (const [, , value] of lines) {
-      if (points.length && (state.logY || (value >= lowest - reach && value <= highest + reach))) pairs.push([points[0].x, value]);
-    }
+    for (const [, , value] of lines) if (points.length) pairs.push([points[0].x, value]);
     pairs.sort((one, other) => one[0] - other[0]);
     const options = {
       height: 420,
