@@ -14,6 +14,7 @@ import msgspec
 
 from genbench import __version__
 from genbench.commands.device import make_rendezvous
+from genbench.commands.results import Results
 from genbench.errors import UsageError
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
@@ -29,7 +30,7 @@ from genbench.report.progress import Display, QuietDisplay
 from genbench.report.summary import Summary, write_summary
 from genbench.report.table.layout import clean
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
-from genbench.results.store import RunDirectory
+from genbench.results.store import LoadedRun, RunDirectory
 from genbench.runner.executor import Executor
 from genbench.runner.supervisor import FINAL, Interrupted, Supervisor, stop_on_signals
 from genbench.trackers.dispatch import Trackers
@@ -174,7 +175,7 @@ class Finished(NamedTuple):
 
     run: RunDirectory
     summary: Summary
-    succeeded: bool  # every cell is ok, or skipped because it is impossible, and no metric failed
+    succeeded: bool  # see `Results.succeeded`
     interruption: Interrupted | None
 
 
@@ -205,12 +206,10 @@ def execute(
     summary = write_summary(run)
     for warning in summary.warnings:
         output.notify(f"Warning: {warning}")
-    results = run.read_cells().results
-    failures = failed_metrics(record.cells, results)
-    for failure in failures:
+    contents = run.read()
+    for failure in failed_metrics(record.cells, contents.cells.results):
         output.notify(f"Failed: {clean(failure, 2000)}")
-    succeeded = all(cell.id in results and results[cell.id].status in ("ok", "skipped") for cell in record.cells)
-    return Finished(run, summary, succeeded and not failures, interruption)
+    return Finished(run, summary, Results([LoadedRun(run, contents)]).succeeded, interruption)
 
 
 def _default_path(models: Sequence[str]) -> Path:
