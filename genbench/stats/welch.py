@@ -34,22 +34,43 @@ class Difference:
         return 1 - statistics.NormalDist().cdf(t) if math.isinf(self.degrees) else t_tail(t, self.degrees)
 
 
+@dataclass(frozen=True)
+class Level:
+    """An estimated value, such as the mean of a sample, and how well its error is known."""
+
+    value: float
+    standard_error: float
+    degrees: float = math.inf  # of freedom of the standard error; infinite if it is known
+
+
+def level(sample: Sequence[float]) -> Level:
+    """Return the mean of a sample with its standard error; raise ValueError for fewer than two values, or NaN."""
+    if len(sample) < 2 or not all(math.isfinite(value) for value in sample):
+        raise ValueError("a difference needs at least two values per side, all of them finite")
+    return Level(statistics.mean(sample), math.sqrt(statistics.variance(sample) / len(sample)), len(sample) - 1)
+
+
+def difference(base: Level, head: Level) -> Difference:
+    """Return the difference of two independent values.
+
+    Its degrees of freedom follow from the approximation of Welch 1947 and Satterthwaite 1946.
+    """
+    error = math.hypot(base.standard_error, head.standard_error)
+    if error == 0:
+        return Difference(head.value - base.value, 0.0, base.degrees + head.degrees)
+    share = (base.standard_error / error) ** 2
+    inverse = share**2 / base.degrees + (1 - share) ** 2 / head.degrees
+    return Difference(head.value - base.value, error, 1 / inverse if inverse else math.inf)
+
+
 def welch(base: Sequence[float], head: Sequence[float]) -> Difference:
     """Return the difference of two samples with unequal variances (Welch 1947), at least two values in each.
 
     Raises ValueError for fewer, or for values that are not finite.
     """
-    if min(len(base), len(head)) < 2 or not all(math.isfinite(value) for value in (*base, *head)):
-        raise ValueError("a difference needs at least two values per side, all of them finite")
-    one, other = statistics.variance(base) / len(base), statistics.variance(head) / len(head)
-    mean = statistics.mean(head) - statistics.mean(base)
-    if one + other == 0:
-        return Difference(mean, 0.0, len(base) + len(head) - 2)
-    share = one / (one + other)
-    degrees = 1 / (share**2 / (len(base) - 1) + (1 - share) ** 2 / (len(head) - 1))
-    return Difference(mean, math.sqrt(one + other), degrees)
+    return difference(level(base), level(head))
 
 
 def known_errors(base: float, base_error: float, head: float, head_error: float) -> Difference:
     """Return the difference of two values with known, independent standard errors."""
-    return Difference(head - base, math.hypot(base_error, head_error), math.inf)
+    return difference(Level(base, base_error), Level(head, head_error))

@@ -57,17 +57,18 @@ def comparable_groups(cells: Iterable[CellOutcome], column: str) -> list[list[Ce
     """
     groups: dict[tuple[object, ...], list[CellOutcome]] = {}
     for cell in cells:
-        key = _group_key(cell, column)
+        key = group_key(cell, column)
         if key is not None:
             groups.setdefault(key, []).append(cell)
     return list(groups.values())
 
 
-def _group_key(cell: CellOutcome, column: str) -> tuple[object, ...] | None:
+def group_key(cell: CellOutcome, column: str) -> tuple[object, ...] | None:
+    """Return what is equal for cells whose numbers in a column are comparable; None if this cell has no such number."""
     result = cell.result
     if result is None:
         return None
-    if column in SPEED_COLUMNS:
+    if column in SPEED_COLUMNS or column in map(sampler_speed, result.sampler_speeds):
         if result.comparability is None and result.throughput is None:
             return None
         return result.identity.device, *sorted(_machine(cell.run, result.comparability).items())

@@ -25,6 +25,7 @@ class Value:
     raw: str | int | float | None = None
     parts: Mapping[str, float | None] = field(default_factory=dict)  # 'standard_error', or 'low' and 'high'
     marks: tuple[str, ...] = ()  # of its footnotes
+    seeds: tuple[float, ...] = ()  # the values behind a mean over seeds
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from genbench.report.table.settings import row_settings
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 
+COUNTING = ("ok", "collapsed")  # statuses of cells whose measurements count in means over seeds, and are ranked
 UNSTORED = ("damaged", "not run")  # what a cell without a result is shown as
 
 

@@ -22,7 +22,7 @@ from genbench.report.table.layout import (
     Row,
     Value,
 )
-from genbench.report.table.outcome import UNSTORED, CellOutcome, outcomes_of
+from genbench.report.table.outcome import COUNTING, UNSTORED, CellOutcome, outcomes_of
 from genbench.report.table.settings import Settings
 from genbench.report.table.targets import NOT_REACHED
 from genbench.report.table.values import OPTIONAL_PARTS
@@ -34,7 +34,6 @@ SAMPLING_ONLY = "the error covers sampling noise only"
 WHAT_COUNTS = (
     "values are means over the seeds that ended as ok or collapsed; one that diverged or did not finish has no metrics"
 )
-_COUNTING = ("ok", "collapsed")
 _STATUSES = (*STATUSES, *UNSTORED)
 
 
@@ -153,7 +152,7 @@ def pooled_rows(given: Sequence[Group], rows: Iterable[Row], notes: Footnotes) -
 
 
 def _pooled_row(group: Group, members: Sequence[Row], notes: Footnotes) -> Row:
-    counting = [row for row in members if row.values["status"].text in _COUNTING]
+    counting = [row for row in members if row.values["status"].text in COUNTING]
     example = next(row for row in members if group.settings.keys() <= row.values.keys())
     planned = (*group.settings, "variant")  # an empty variant may still have a footnote
     values = {name: value for name, value in example.values.items() if name in planned}
@@ -170,7 +169,7 @@ def _pooled_row(group: Group, members: Sequence[Row], notes: Footnotes) -> Row:
 def _statuses(members: Sequence[Row], notes: Footnotes) -> Value:
     counts = Counter(row.values["status"].text for row in members)
     text = ", ".join(f"{counts[status]} {status}" for status in _STATUSES if counts[status])
-    some = counts.keys() & set(_COUNTING) and counts.keys() - {"ok"}
+    some = counts.keys() & set(COUNTING) and counts.keys() - {"ok"}
     return Value(text, text, marks=(*_marks(members, "status"), *([notes.mark(WHAT_COUNTS)] if some else [])))
 
 
@@ -194,7 +193,7 @@ def _pooled(key: str, members: Sequence[Row], counting: Sequence[Row], notes: Fo
     for part in OPTIONAL_PARTS:
         stated = [found for value in single if (found := value.parts.get(part)) is not None]
         parts |= {part: mean_and_error(stated).value} if stated else {}
-    return Value(_pooled_text(single, mean, error), raw, parts, marks)
+    return Value(_pooled_text(single, mean, error), raw, parts, marks, tuple(map(float, known.values())))
 
 
 def _pooled_text(single: Sequence[Value], mean: float, error: float | None) -> str:
