@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 
 from genbench.api.evaluation import Direction
-from genbench.api.options import OptionValue
 from genbench.report.table import seeds
 from genbench.report.table.comparability import dataset_key, mark_conflicts
 from genbench.report.table.layout import (
@@ -26,7 +25,7 @@ from genbench.report.table.references import (
     unsuited_metrics,
 )
 from genbench.report.table.scaling import SCALING, add_scaling, several_processes
-from genbench.report.table.settings import CAPTION, Settings, caption, divide
+from genbench.report.table.settings import Settings, caption, divide, most_frequent, notes_by_peers, peer_key
 from genbench.report.table.targets import add_targets, target_columns, targets_of
 from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_speed
 from genbench.results.schema import CellResult, ReferenceRow, Target
@@ -56,12 +55,14 @@ def table_of_cells(
     references = [found for found in references_of(runs) if dataset_key(found.result) in datasets]
     groups = seeds.groups(cells)
     swept = [name for run in runs for name in run.record.swept]
-    settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells], swept)
+    given = [group.settings for group in groups] if over_seeds else [cell.settings for cell in cells]
+    settings = divide(given, swept)
     metrics = _metric_columns(cells, references)
     columns = _columns(cells, settings, metrics, wanted, len(runs))
     notes = Footnotes()
-    usual = _usual(settings.implied, cells)
-    rows = [cell_row(cell, notes, usual) for cell in cells]
+    usual = {name: most_frequent([cell.settings.get(name) for cell in cells]) for name in settings.implied}
+    of_models = notes_by_peers(given, settings.noted)
+    rows = [cell_row(cell, notes, usual, of_models.get(peer_key(cell.settings), "")) for cell in cells]
     rows = add_scaling(rows, notes)
     rows = add_targets(rows, wanted, notes)
     rows = mark_conflicts(rows, wanted, notes)
@@ -74,7 +75,8 @@ def table_of_cells(
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
     errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
-    about = filter(None, (caption(settings.shared), errors, *dict.fromkeys(unsuited), *left_out))
+    changed = dict.fromkeys(name for cell in cells for name in cell.planned.changed)
+    about = filter(None, (caption(settings.shared, changed), errors, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),
@@ -110,8 +112,8 @@ def _columns(
         Column("evaluation time", unit="s", numeric=True),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
         *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTER_COLUMNS.items()),
-        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in settings.implied),
-        *(Column(name, numeric=_numeric(name, cells), shown=False, exported=name in CAPTION) for name in shared),
+        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*settings.implied, *settings.noted)),
+        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*shared, *settings.unsaid)),
         Column("id", shown=False),
         Column("notes", shown=False),
     ]
@@ -163,15 +165,6 @@ def _best_columns(cells: Sequence[CellOutcome]) -> list[Column]:
         columns.append(Column(f"best {name}", direction=direction, parts=("standard_error",), numeric=True))
         columns.append(Column(f"images at best {name}", numeric=True))
     return columns
-
-
-def _usual(names: Sequence[str], cells: Sequence[CellOutcome]) -> dict[str, OptionValue]:
-    """Return the most frequent value of each of these settings; of equally frequent ones, the first."""
-    usual: dict[str, OptionValue] = {}
-    for name in names:
-        values = [cell.settings.get(name) for cell in cells]
-        usual[name] = max(values, key=values.count)
-    return usual
 
 
 def _has_energy(result: CellResult) -> bool:

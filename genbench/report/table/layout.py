@@ -88,9 +88,9 @@ class Footnotes:
         self.marks: dict[str, str] = {}
         self.daggers: list[str] = []
 
-    def mark(self, text: str) -> str:
-        """Return the mark of a footnote."""
-        return self.marks.setdefault(clean(text), str(len(self.marks) + 1))
+    def mark(self, text: str, limit: int = 400) -> str:
+        """Return the mark of a footnote; a longer text than `limit` is cut."""
+        return self.marks.setdefault(clean(text, limit), str(len(self.marks) + 1))
 
     def dagger(self, text: str) -> None:
         """Add a reason why numbers with a dagger are not comparable."""
