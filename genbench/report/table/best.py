@@ -14,18 +14,22 @@ from __future__ import annotations
 import bisect
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from genbench.gate.reference_scale import SIGNIFICANT
 from genbench.report.table.comparability import dataset_key, group_key
-from genbench.report.table.layout import Column, Row
+from genbench.report.table.layout import Column, Footnotes, Row
 from genbench.report.table.outcome import COUNTING
 from genbench.stats.student_t import t_quantile
 from genbench.stats.welch import Difference, Level, difference, level
 
-ONE_SEED = "best beyond the error of its measurement, over one seed only: another seed may change the order"
+OVER_SEEDS = "better than every other comparable value of its column, by more than the error over seeds"
+ONE_SEED = (
+    "better than every other comparable value of its column, by more than the error of the measurement; over one seed "
+    "only, so another seed may change the order"
+)
 _ERROR = 1 - statistics.NormalDist().cdf(SIGNIFICANT)  # probability of a false separation in one direction
 _LEAST_CONFIDENCE = 0.9  # of an interval over windows: with fewer than five, the error is unknown
 
@@ -83,6 +87,30 @@ def ranks(rows: Sequence[Row], column: Column) -> list[Rank | None]:
                 compared=len(members),
             )
     return found
+
+
+def mark_best(rows: Sequence[Row], columns: Iterable[Column], notes: Footnotes) -> tuple[list[Row], str]:
+    """Mark the best comparable values of each column; also return what that means, empty if there are none.
+
+    Where some are the best over seeds and others over one seed, a footnote marks the latter.
+    """
+    best: dict[int, dict[str, bool]] = {}  # by place and column: is it the best over seeds?
+    for column in columns:
+        for place, rank in enumerate(ranks(rows, column)):
+            if rank is not None and rank.best:
+                best.setdefault(place, {})[column.key] = rank.over_seeds
+    kinds = {over_seeds for found in best.values() for over_seeds in found.values()}
+    single = (notes.mark(ONE_SEED),) if len(kinds) == 2 else ()
+    marked = list(rows)
+    for place, found in best.items():
+        values = {key: (rows[place].values[key], over_seeds) for key, over_seeds in found.items()}
+        marked[place] = rows[place].updated(
+            {
+                key: replace(value, best=True, marks=(*value.marks, *(() if over_seeds else single)))
+                for key, (value, over_seeds) in values.items()
+            }
+        )
+    return marked, OVER_SEEDS if True in kinds else ONE_SEED if kinds else ""
 
 
 def significance_groups(ordered: Sequence[Level]) -> list[tuple[int, int]]:

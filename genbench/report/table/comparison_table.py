@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from genbench.api.evaluation import Direction
 from genbench.report.table import seeds
+from genbench.report.table.best import mark_best
 from genbench.report.table.comparability import dataset_key, mark_conflicts
 from genbench.report.table.layout import (
     Column,
@@ -31,6 +32,8 @@ from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_r
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
 
+HEADLINE = 2  # metrics that are shown even where a line is short: the first ones
+
 __all__ = ["Column", "Row", "Table", "Value", "make_table", "table_of_cells"]
 
 
@@ -48,8 +51,12 @@ def table_of_cells(
     runs: Sequence[RunContents],
     over_seeds: bool = False,
     targets: Sequence[Target] | None = None,
+    with_references: bool = True,
 ) -> Table:
-    """Return the table of some cells of these runs, with the reference rows of their datasets; see `make_table`."""
+    """Return the table of some cells of these runs, by default with the reference rows of their datasets.
+
+    See `make_table` for the other arguments.
+    """
     wanted = targets_of(runs) if targets is None else targets
     datasets = {dataset_key(cell.planned.identity) for cell in cells}
     references = [found for found in references_of(runs) if dataset_key(found.result) in datasets]
@@ -57,7 +64,7 @@ def table_of_cells(
     swept = [name for run in runs for name in run.record.swept]
     given = [group.settings for group in groups] if over_seeds else [cell.settings for cell in cells]
     settings = divide(given, swept)
-    metrics = _metric_columns(cells, references)
+    metrics = _metric_columns(cells, references if with_references else [])
     columns = _columns(cells, settings, metrics, wanted, len(runs))
     notes = Footnotes()
     usual = {name: most_frequent([cell.settings.get(name) for cell in cells]) for name in settings.implied}
@@ -70,7 +77,8 @@ def table_of_cells(
         columns = seeds.pooled_columns(columns, settings)
         rows = seeds.pooled_rows(groups, rows, notes)
     rows = [mark_ends_of_scale(row, metrics, references, notes) for row in rows]
-    rows += reference_rows(references, cells, notes)
+    rows, best = mark_best(rows, columns, notes)
+    rows += reference_rows(references, cells, notes) if with_references else []
     listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
@@ -82,6 +90,7 @@ def table_of_cells(
         rows=tuple(_with_notes(row, listing) for row in rows),
         caption=clean(" · ".join(about), 2000),
         footnotes=listing,
+        best=best,
     )
 
 
@@ -91,25 +100,25 @@ def _columns(
     shared = [name for name in settings.shared if name not in ("run", "model")]
     several, gpu = several_processes(cells), _any(cells, _has_gpu_memory)
     return [
-        Column("run", shown=runs > 1),
-        Column("model"),
-        *(Column(name, numeric=_numeric(name, cells)) for name in settings.varying),
+        Column("run", shown=runs > 1, naming=True),
+        Column("model", naming=True),
+        *(Column(name, numeric=_numeric(name, cells), naming=True) for name in settings.varying),
         Column("status"),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
         Column(SCALING, direction="higher", numeric=True, shown=several, exported=several),
-        Column("parameters", numeric=True),
-        Column("FLOP/image", numeric=True, shown=_any(cells, lambda result: result.flops_per_image)),
-        Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
-        Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _sampling_matters)),
-        Column("peak memory", unit="MiB", direction="lower", numeric=True),
-        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if gpu else []),
-        Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
+        Column("parameters", numeric=True, detail=3),
+        Column("FLOP/image", numeric=True, detail=5, shown=_any(cells, lambda result: result.flops_per_image)),
+        Column("FLOP/sample", numeric=True, detail=5, shown=_any(cells, _samples_cost_more)),
+        Column("samples/s", direction="higher", numeric=True, detail=4, shown=_any(cells, _sampling_matters)),
+        Column("peak memory", unit="MiB", direction="lower", numeric=True, detail=3),
+        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True, detail=3)] if gpu else []),
+        Column("energy/image", unit="mJ", direction="lower", numeric=True, detail=2, shown=_any(cells, _has_energy)),
         *metrics,
-        *(Column(sampler_speed(label), direction="higher", numeric=True) for label in _samplers(cells)),
+        *(Column(sampler_speed(label), direction="higher", numeric=True, detail=4) for label in _samplers(cells)),
         *_best_columns(cells),
         *target_columns(wanted),
         Column("time", unit="s", numeric=True),
-        Column("evaluation time", unit="s", numeric=True),
+        Column("evaluation time", unit="s", numeric=True, detail=4),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
         *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTER_COLUMNS.items()),
         *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*settings.implied, *settings.noted)),
@@ -136,8 +145,9 @@ def _metric_columns(cells: Sequence[CellOutcome], references: Sequence[Reference
             direction=way,
             parts=("standard_error", *(part for part in OPTIONAL_PARTS if part in optional.get(name, ()))),
             numeric=True,
+            detail=int(place >= HEADLINE),
         )
-        for name, way in directions.items()
+        for place, (name, way) in enumerate(directions.items())
     ]
 
 
