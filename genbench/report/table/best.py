@@ -125,11 +125,17 @@ def significance_groups(ordered: Sequence[Level]) -> list[tuple[int, int]]:
     for place in range(len(ordered) - 1, -1, -1):
         smallest = min(smallest, ordered[place].value - reach * ordered[place].standard_error)
         least[place] = smallest
+    squares = [one.standard_error**2 for one in ordered]
     groups: list[tuple[int, int]] = []
     end = -1
     for place, one in enumerate(ordered):
         last = max(place, bisect.bisect_right(least, one.value + reach * one.standard_error) - 1)
-        while last > max(place, end) and separated(one, ordered[last]):
+        while last > max(place, end):
+            other = ordered[last]
+            if (other.value - one.value) ** 2 <= SIGNIFICANT**2 * (squares[place] + squares[last]):
+                break  # too close for any degrees of freedom
+            if (one.degrees < math.inf or other.degrees < math.inf) and not separated(one, other):
+                break
             last -= 1
         if last > end:
             groups.append((place, last))

@@ -20,6 +20,7 @@ from genbench.report.table.layout import (
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.references import (
     Reference,
+    held_out_rows,
     mark_ends_of_scale,
     reference_rows,
     references_of,
@@ -76,7 +77,8 @@ def table_of_cells(
     if over_seeds:
         columns = seeds.pooled_columns(columns, settings)
         rows = seeds.pooled_rows(groups, rows, notes)
-    rows = [mark_ends_of_scale(row, metrics, references, notes) for row in rows]
+    real = held_out_rows(references)
+    rows = [mark_ends_of_scale(row, metrics, real, notes) for row in rows]
     rows, best = mark_best(rows, columns, notes)
     rows += reference_rows(references, cells, notes) if with_references else []
     listing = notes.listing()

@@ -75,6 +75,9 @@ def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict
         for metric in metrics
     }
     for estimate in source.estimates:
+        if not estimate.finite:  # shown, but nothing that is sorted, averaged or ranked
+            values[estimate.metric] = Value(numbers.significant(estimate.value))
+            continue
         error = estimate.standard_error
         text = numbers.with_error(estimate.value, error)
         known = {name: getattr(estimate, name) for name in OPTIONAL_PARTS if getattr(estimate, name) is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from example_runs import cell, changed, choice, comparability, estimate, identit
 from genbench.api.evaluation import Unavailable
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER, Table
-from genbench.report.table.render import render
+from genbench.report.table.render import FORMATS, render
 from genbench.results.schema import PlannedCell, Proof
 from genbench.results.store import read_runs
 
@@ -242,3 +243,32 @@ def test_raw_formats_have_every_setting_of_every_row(tmp_path: Path, over_seeds:
         assert wanted <= {column.key for column in table.columns if column.exported}
     header = render(table, "csv").splitlines()[0].split(",")
     assert {"gan.width", "vae.width", "learning_rate", "latent_dim", "elbo plugin", "profile"} <= set(header)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("over_seeds", [False, True])
+def test_a_value_that_is_not_finite_is_shown_but_not_sorted_averaged_or_ranked(
+    tmp_path: Path, value: float, over_seeds: bool
+) -> None:
+    good = [cell(f"gan-{s}", identity(seed=s), estimates=[estimate("fd-cnn", 10.0 + s)]) for s in (0, 1)]
+    bad = [cell(f"vae-{s}", identity("vae", seed=s), estimates=[estimate("fd-cnn", value)]) for s in (0, 1)]
+    run = stored(tmp_path / "run", *good, *bad).read()
+    for result in bad:  # in memory: a file with such a number is damaged
+        run.cells.damaged.pop(result.id, None)
+        run.cells.results[result.id] = result
+    table = make_table(run, over_seeds=over_seeds)
+    for format in FORMATS:
+        for sort in ("fd-cnn", "-fd-cnn"):
+            assert "vae" in render(table, format, sort)
+    assert [row.values["fd-cnn"].raw for row in table.rows if "vae" in row.id] == [None] * (1 if over_seeds else 2)
+    assert not any(row.values["fd-cnn"].best for row in table.rows)
+    shown = {row.values["fd-cnn"].text for row in table.rows if "vae" in row.id}
+    assert shown == {f"{value:g}"}
+
+
+def test_one_cell_alone_has_no_best_value_and_no_cell_at_all_a_table(tmp_path: Path) -> None:
+    alone = make_table(stored(tmp_path / "one", cell("gan-1")).read())
+    assert not alone.best and not any(value.best for row in alone.rows for value in row.values.values())
+    planned = make_table(stored(tmp_path / "none", PlannedCell(id="gan-1", identity=identity())).read())
+    for format in FORMATS:
+        assert "not run" in render(planned, format)
