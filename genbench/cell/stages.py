@@ -252,6 +252,7 @@ def _prepare(cell: Cell, data: LoadedData) -> Prepared:
             best_path=cell.run.best_path(id),
             timing=lambda: known.timing("evaluate_between"),
             draws_diversity_curve=not cell.planned.synthetic_data,
+            show=cell.channel.count,
         )
         training = Training(
             engine=engine,
