@@ -3,7 +3,8 @@
     python benchmarks/table_scale.py --cells 10000 --out results/reference/table-scale.json
 
 The cells are copies of a committed one with other recipes, seeds and values, in one run directory: 5 seeds each, so
-that the table over seeds has a fifth of the rows. Reading, making the table and each format are timed on their own.
+that the table over seeds has a fifth of the rows. Reading, making the table and each format are timed on their own, in
+seconds of processor time.
 """
 
 from __future__ import annotations
@@ -39,7 +40,12 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         seconds = measure(write_run(Path(folder) / "run", arguments.cells))
-    found = {"cells": arguments.cells, "processor": machine.processor(), "seconds": seconds}
+    found = {
+        "command": f"python benchmarks/table_scale.py --cells {arguments.cells}",
+        "machine": machine.processor(),
+        "versions": machine.versions(),
+        "seconds": seconds,
+    }
     print(json.dumps(found, indent=2))
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=2) + "\n")
@@ -66,9 +72,9 @@ def measure(run: Path) -> dict[str, float]:
 
     @contextmanager
     def timed(name: str) -> Iterator[None]:
-        start = time.perf_counter()
+        start = time.process_time()
         yield
-        seconds[name] = round(time.perf_counter() - start, 3)
+        seconds[name] = round(time.process_time() - start, 3)
 
     with timed("read"):
         results = genbench.load(run)
