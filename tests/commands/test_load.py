@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_runs import cell, comparability, estimate, identity, reference, stored
+from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
 import genbench
 from genbench.cli import invoke
@@ -207,3 +207,14 @@ def test_data_frames_of_polars_have_the_same_columns_and_rows(run: Path) -> None
         one, other = results.to_polars(layout), results.to_pandas(layout)  # type: ignore[arg-type]
         assert (one.columns, len(one)) == (list(other.columns), len(other)), layout
     assert results.to_polars()["seed"].dtype == polars.Int64
+
+
+def test_names_that_differ_in_case_only_choose_different_cells(tmp_path: Path) -> None:
+    upper = changed(identity("GAN"), model=choice("GAN", width=8))
+    results = genbench.load(stored(tmp_path / "run", cell("gan-1"), cell("GAN-1", upper)).path)
+    assert [c.id for c in results.where(model="GAN")] == ["GAN-1"]
+    assert results.cell("gan").id == "gan-1"
+    assert [c.id for c in results.where({"GAN.width": 8})] == [c.id for c in results.where(GAN_width=8)] == ["GAN-1"]
+    assert [c.id for c in results.where(gan_width=64)] == ["gan-1"]
+    with pytest.raises(UsageError, match=r"may mean gan.width or GAN.width"):
+        results.where(Gan_width=8)

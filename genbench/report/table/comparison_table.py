@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from genbench.api.evaluation import Direction
+from genbench.api.recipe import RECIPE_FIELDS
 from genbench.report.table import seeds
 from genbench.report.table.best import mark_best
 from genbench.report.table.comparability import dataset_key, mark_conflicts
@@ -125,6 +126,7 @@ def _columns(
         *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTER_COLUMNS.items()),
         *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*settings.implied, *settings.noted)),
         *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*shared, *settings.unsaid)),
+        *(Column(name, shown=False) for name in RECIPE_FIELDS if name not in settings.names),  # empty in every row
         Column("id", shown=False),
         Column("notes", shown=False),
     ]

@@ -127,7 +127,7 @@ def notes_by_peers(rows: Sequence[Mapping[str, OptionValue]], noted: Sequence[st
     keys: dict[str, list[tuple[str, ...]]] = {}  # by what is said, which several combinations may share
     for key, row in peers.items():
         own = [
-            f"{name} = {setting_text(name, value)}, not {setting_text(name, usual[name])}"
+            difference_text(name, value, usual[name])
             for name in noted
             if (name in row or name in _DEFAULTS) and (value := row.get(name, _DEFAULTS.get(name))) != usual[name]
         ]
@@ -161,6 +161,11 @@ def most_frequent(values: Sequence[OptionValue]) -> OptionValue:
     """Return the most frequent value; of equally frequent ones, the first."""
     counts = Counter(map(repr, values))
     return max(values, key=lambda value: counts[repr(value)])
+
+
+def difference_text(name: str, value: OptionValue, usual: OptionValue) -> str:
+    """Return what a footnote says about a value that is not the usual one."""
+    return f"{name} = {setting_text(name, value)}, not {setting_text(name, usual)}"
 
 
 def setting_text(name: str, value: OptionValue) -> str:

@@ -16,7 +16,7 @@ from genbench.report.table.layout import (
     clean,
 )
 from genbench.report.table.outcome import CellOutcome
-from genbench.report.table.settings import setting_text
+from genbench.report.table.settings import difference_text, setting_text
 from genbench.results.schema import Best, CellResult, Proof, ReferenceRow
 
 OPTIONAL_PARTS = ("debiased", "null")  # what an estimate may state in addition to its value and error
@@ -116,7 +116,7 @@ def with_footnotes(text: str, remarks: Sequence[str], notes: Footnotes) -> Value
 def _variant(cell: CellOutcome, usual: Mapping[str, OptionValue], notes: Footnotes) -> Value:
     name = cell.planned.variant
     own = {field: cell.settings.get(field) for field in usual if cell.settings.get(field) != usual[field]}
-    text = ", ".join(f"{field} = {setting_text(field, value)}" for field, value in own.items())
+    text = "; ".join(difference_text(field, value, usual[field]) for field, value in own.items())
     value = setting_value("variant", name) if name else Value()
     return replace(value, marks=(notes.mark(f"{name or 'no variant'}: {text}", _LONG),)) if text else value
 

@@ -9,6 +9,7 @@ import pytest
 from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
 from genbench.api.evaluation import Unavailable
+from genbench.api.recipe import RECIPE_FIELDS
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER, Table
 from genbench.report.table.render import FORMATS, render
@@ -243,6 +244,8 @@ def test_raw_formats_have_every_setting_of_every_row(tmp_path: Path, over_seeds:
         assert wanted <= {column.key for column in table.columns if column.exported}
     header = render(table, "csv").splitlines()[0].split(",")
     assert {"gan.width", "vae.width", "learning_rate", "latent_dim", "elbo plugin", "profile"} <= set(header)
+    assert {*RECIPE_FIELDS} <= set(header)
+    assert render(table, "plain", columns=["model", "init_from"])  # empty in both
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -165,7 +165,7 @@ def test_variants_stay_apart(tmp_path: Path) -> None:
         run.write_cell(result)
     table = pooled(run)
     assert texts(table, "variant") == ["plain", "averaged"]
-    assert [said(table, row, "variant") for row in table.rows] == [[], ["averaged: ema_half_life = 9"]]
+    assert [said(table, row, "variant") for row in table.rows] == [[], ["averaged: ema_half_life = 9, not 0"]]
     assert shown(table)[:4] == ["model", "variant", "seeds", "status"]
 
 
