@@ -16,7 +16,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 
 from genbench.gate.reference_scale import SIGNIFICANT
 from genbench.report.table.comparability import dataset_key, group_key
@@ -146,13 +146,15 @@ def significance_groups(ordered: Sequence[Level]) -> list[tuple[int, int]]:
 def separated(one: Level, other: Level) -> bool:
     """Say whether two values differ by more than the error of their difference."""
     between = difference(one, other)
-    distance = abs(between.mean)
-    if distance <= SIGNIFICANT * between.standard_error:
+    distance, error, degrees = abs(between.mean), between.standard_error, between.degrees
+    if math.isinf(degrees):
+        return distance > SIGNIFICANT * error
+    # Quantiles fall with the degrees of freedom: those of the whole numbers around them decide nearly all pairs.
+    if distance <= _quantile(math.ceil(degrees)) * error:
         return False
-    fewest = min(one.degrees, other.degrees)  # its quantile is the largest
-    if distance > _quantile(fewest) * between.standard_error:
+    if distance > _quantile(max(1, math.floor(degrees))) * error:
         return True
-    return Difference(distance, between.standard_error, between.degrees).p_value(0.0) < _ERROR
+    return Difference(distance, error, degrees).p_value(0.0) < _ERROR
 
 
 def _comparable(rows: Sequence[Row], column: Column) -> dict[tuple[object, ...], list[int]]:
@@ -194,6 +196,7 @@ def _speed_error(row: Row, speed: float) -> float | None:
     return max(own.high - speed, speed - own.low) / SIGNIFICANT
 
 
-@lru_cache
+@cache
 def _quantile(degrees: float) -> float:
+    """Return the number of standard errors beyond which a difference counts, at the level of `SIGNIFICANT` of them."""
     return float(SIGNIFICANT) if math.isinf(degrees) else t_quantile(1 - _ERROR, degrees)
