@@ -9,10 +9,17 @@ from genbench.api.specs import DatasetSpec
 from genbench.data.loading import LoadedData
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.plugins.catalogue import Catalogue
+from genbench.process.worker_channel import ShowCount, show_nothing
 
 
 def evaluation_of(
-    samples: Images, data: LoadedData, dataset: str, catalogue: Catalogue, device: torch.device, seed: int = 0
+    samples: Images,
+    data: LoadedData,
+    dataset: str,
+    catalogue: Catalogue,
+    device: torch.device,
+    seed: int = 0,
+    show: ShowCount = show_nothing,
 ) -> CellEvaluation:
     """Return the evaluation of these samples on this dataset, without reconstructions and bounds."""
     spec: DatasetSpec = catalogue.require("datasets", dataset).spec
@@ -26,4 +33,5 @@ def evaluation_of(
         mode_of=spec.mode_of,
         factors=data.factors,
         data=data.for_extractors(dataset),
+        show=show,
     )

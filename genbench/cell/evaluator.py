@@ -28,6 +28,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.chosen_metrics import ChosenMetric, changed_origins, chosen_metrics
 from genbench.plugins.metric_names import with_extractor
 from genbench.process.messages import Measured, SamplerValues
+from genbench.process.worker_channel import ShowCount, show_nothing
 from genbench.results.schema import Best, CellIdentity, ChosenSampler, EvaluationPoint
 from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw
@@ -64,6 +65,7 @@ class Evaluator:
     timing: Callable[[], Any]  # a context that counts the seconds of an evaluation
     observations: Observations
     observes: bool = True  # whether samples are drawn during training
+    show: ShowCount = show_nothing  # learns how far an evaluation has come
     evaluations: list[EvaluationPoint] = field(default_factory=list)
     best: Best | None = None
     without_better: int = 0  # evaluations since the best one
@@ -74,13 +76,12 @@ class Evaluator:
 
     def draw(self) -> Drawn:
         """Draw the samples for the metrics."""
-        return draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples)
+        return draw(self.built, self.identity, self.data, self.device, self.built.recipe.samples, show=self.show)
 
     def measure_sampler(self, chosen: ChosenSampler) -> SamplerValues:
         """Draw with another sampler and measure the planned metrics of samples."""
-        return measure_sampler(
-            self.built, self.identity, self.data, self.device, chosen, self._metrics(), self._evaluated, self._known()
-        )
+        model = self.built, self.identity, self.data, self.device
+        return measure_sampler(*model, chosen, self._metrics(), self._evaluated, self._known(), self.show)
 
     def measure(self, drawn: Drawn) -> tuple[list[Estimate], list[Unavailable]]:
         """Measure the planned metrics; what they need about the training data is computed only once."""
@@ -91,7 +92,8 @@ class Evaluator:
         metrics = self._metrics()
         self._note_changed_plugins()
         with tf32(False):  # metrics do not depend on the precision of training
-            results = measure_each(metrics, self._evaluation, self.built.family_spec.reconstructs, self._known())
+            reconstructs = self.built.family_spec.reconstructs
+            results = measure_each(metrics, self._evaluation, reconstructs, self._known(), self.show)
         alone = {name: each[0] for name, each in results if len(each) == 1}
         self._full_names = {name: found.metric for name, found in alone.items()}
         everything = [found for _, each in results for found in each]
@@ -114,7 +116,7 @@ class Evaluator:
         if self._evaluation is None:
             identity = self.identity
             self._evaluation = evaluation_of(
-                samples, self.data, identity.dataset.name, self.catalogue, self.device, identity.seed
+                samples, self.data, identity.dataset.name, self.catalogue, self.device, identity.seed, self.show
             )
         return self._evaluation.with_samples(samples)
 

@@ -62,7 +62,9 @@ def _measure(job: Job, channel: WorkerChannel) -> MetricValues:
     def evaluated(samples: Images, *of_model: Any) -> CellEvaluation:
         nonlocal evaluation  # the next one keeps what was computed from the data
         if evaluation is None:
-            evaluation = evaluation_of(samples, data, identity.dataset.name, catalogue, device, identity.seed)
+            evaluation = evaluation_of(
+                samples, data, identity.dataset.name, catalogue, device, identity.seed, channel.count
+            )
         evaluation = evaluation.with_samples(samples, *of_model)
         return evaluation
 
@@ -72,16 +74,18 @@ def _measure(job: Job, channel: WorkerChannel) -> MetricValues:
     estimates, unavailable, by_sampler = list[Estimate](), list[Unavailable](), list[SamplerValues]()
     if job.metrics:
         channel.activity("generating samples")
-        drawn = draw(trained, identity, data, device, trained.recipe.samples)
+        drawn = draw(trained, identity, data, device, trained.recipe.samples, show=channel.count)
         model = trained, data, identity.seed, device
         likelihoods = likelihood_bounds(*model), exact_likelihoods(*model)
         whole = evaluated(drawn.samples, drawn.reconstructions, *likelihoods)
         channel.activity("measuring metrics")
         with tf32(False):
-            estimates, unavailable = measure(chosen(job.metrics), whole, trained.family_spec.reconstructs, known)
+            estimates, unavailable = measure(
+                chosen(job.metrics), whole, trained.family_spec.reconstructs, known, channel.count
+            )
     for one in job.by_sampler:
         channel.activity(f"measuring the sampler {one.sampler.label}")
-        by_sampler.append(
-            measure_sampler(trained, identity, data, device, one.sampler, chosen(one.metrics), evaluated, known)
-        )
+        model_and_data = trained, identity, data, device
+        wanted = chosen(one.metrics)
+        by_sampler.append(measure_sampler(*model_and_data, one.sampler, wanted, evaluated, known, channel.count))
     return MetricValues(estimates, unavailable, by_sampler, [*trained.notes])

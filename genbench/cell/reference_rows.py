@@ -18,7 +18,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.chosen_metrics import chosen_metrics
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
-from genbench.process.worker_channel import WorkerChannel
+from genbench.process.worker_channel import ShowCount, WorkerChannel
 from genbench.results.schema import HELD_OUT, NOISE, PlannedReference, ReferenceResult, ReferenceRow
 from genbench.results.store import RunDirectory
 from genbench.sampling.sample_grids import write_samples
@@ -43,8 +43,8 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     rng = seeded_generator(0, "noise", torch.device("cpu"))
     noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
     rows = [
-        _row(HELD_OUT, Images(held_out), planned, catalogue, data, device),
-        _row(NOISE, Images(noise), planned, catalogue, data, device),
+        _row(HELD_OUT, Images(held_out), planned, catalogue, data, device, channel.count),
+        _row(NOISE, Images(noise), planned, catalogue, data, device, channel.count),
     ]
     return ReferenceResult(
         id=planned.id,
@@ -63,10 +63,14 @@ def _row(
     catalogue: Catalogue,
     data: LoadedData,
     device: torch.device,
+    show: ShowCount,
 ) -> ReferenceRow:
-    evaluation = evaluation_of(images, data, planned.dataset.name, catalogue, device)
+    def show_here(what: str, done: int, total: int) -> None:
+        show(f"{name}: {what}", done, total)
+
+    evaluation = evaluation_of(images, data, planned.dataset.name, catalogue, device, show=show_here)
     names = [name for name in planned.metrics if not catalogue.metrics[name].spec.needs_bound]
     metrics = chosen_metrics(names, catalogue, planned.metric_options, planned.metric_origins)
     known = [entry.spec for entry in catalogue.metrics.values()]
-    estimates, unavailable = measure(metrics, evaluation, reconstructs=False, known=known)
+    estimates, unavailable = measure(metrics, evaluation, reconstructs=False, known=known, show=show_here)
     return ReferenceRow(name=name, estimates=estimates, unavailable=unavailable)

@@ -22,6 +22,7 @@ from genbench.metrics.returned_values import failure
 from genbench.planning.samplers import measures_samples, named_by_sampler, samplers_of
 from genbench.plugins.chosen_metrics import ChosenMetric
 from genbench.process.messages import SamplerValues
+from genbench.process.worker_channel import ShowCount, show_nothing
 from genbench.results.schema import CellIdentity, ChosenSampler
 from genbench.sampling.sampler import SampledModel, draw
 
@@ -35,6 +36,7 @@ def measure_sampler(
     metrics: Sequence[ChosenMetric],
     evaluated: Callable[[Images], CellEvaluation],
     known: Iterable[MetricSpec],
+    show: ShowCount = show_nothing,
 ) -> SamplerValues:
     """Draw with a sampler and measure those of the metrics that judge samples.
 
@@ -50,12 +52,13 @@ def measure_sampler(
         metrics: what to measure; metrics of a reconstruction or a likelihood do not depend on the sampler.
         evaluated: returns what metrics receive, with these samples.
         known: all metrics there are, whose names no other metric may use.
+        show: learns how many samples are drawn, and which metric is measured.
     """
     metrics = [metric for metric in metrics if measures_samples(metric.spec)]
     declared = samplers_of(model.family_spec)[chosen.name]
     sampler = Sampler(chosen.name, declared.make_options(chosen.options))
     try:
-        drawn = draw(model, identity, data, device, model.recipe.samples, False, sampler)
+        drawn = draw(model, identity, data, device, model.recipe.samples, False, sampler, show)
     except Exception as error:
         said = f"the sampler '{chosen.name}' of the family '{model.family_spec.name}' failed: {failure(error)}"
         said += error_location(error)
@@ -63,7 +66,7 @@ def measure_sampler(
         missing = [Unavailable(named_by_sampler(one.spec.name, chosen.label), said, failed) for one in metrics]
         return SamplerValues([], missing)
     with tf32(False):  # metrics do not depend on the precision of training
-        found, missing = measure(metrics, evaluated(drawn.samples), False, known)
+        found, missing = measure(metrics, evaluated(drawn.samples), False, known, show)
     settings = {"sampler": chosen.name, **{key: _plain(value) for key, value in chosen.options.items()}}
     estimates = [
         replace(one, metric=named_by_sampler(one.metric, chosen.label), protocol={**one.protocol, **settings})

@@ -277,6 +277,7 @@ def _prepare(cell: Cell, data: LoadedData) -> Prepared:
                 cell.planned.identity.image_shape, data.train_pixels if cell.dataset.points else None
             ),
             observes=not cell.planned.synthetic_data,
+            show=cell.channel.count,
         )
         training = Training(
             engine=engine,

@@ -17,7 +17,7 @@ from genbench.cli.flags import (
     trust_plugins_flag,
     weights_flag,
 )
-from genbench.cli.output import echo, record_exit_code
+from genbench.cli.output import echo, line_width, record_exit_code
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ def command(
         echo(f"Warning: {warning}", err=True)
     code = ExitCode.FAILED_CELLS if later.problems else ExitCode.OK
     record_exit_code(code)
-    echo(render(summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
+    text = render(summary.table, "json" if as_json else "plain", width=line_width())
+    echo(text, nl=False, as_json=as_json)
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,13 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True, as_json: bool
         return
     with contextlib.suppress(OSError, ValueError):  # nobody reads the messages any more; the command goes on
         click.echo(shown, err=True, nl=nl)
+
+
+def line_width() -> int:
+    """Return the width of the terminal to which tables are printed, or the fixed one of other outputs."""
+    from genbench.report.table.render import PAGE_WIDTH
+
+    return shutil.get_terminal_size((PAGE_WIDTH, 24)).columns if sys.stdout.isatty() else PAGE_WIDTH
 
 
 def print_json(data: Any) -> None:

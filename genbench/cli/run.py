@@ -23,7 +23,7 @@ from genbench.cli.flags import (
     trust_plugins_flag,
     weights_flag,
 )
-from genbench.cli.output import echo, record_exit_code
+from genbench.cli.output import echo, line_width, record_exit_code
 from genbench.errors import ExitCode, UsageError
 from genbench.planning.profiles import PROFILES
 from genbench.planning.request import Request, make_request, read_config
@@ -172,7 +172,8 @@ def _report(finished: Finished, quiet: bool, as_json: bool) -> int:
     code = ExitCode.OK if finished.succeeded else ExitCode.FAILED_CELLS
     code = ExitCode.INTERRUPTED if finished.interruption is not None else code
     record_exit_code(code)
-    echo(render(finished.summary.table, "json" if as_json else "plain"), nl=False, as_json=as_json)
+    text = render(finished.summary.table, "json" if as_json else "plain", width=line_width())
+    echo(text, nl=False, as_json=as_json)
     if not (quiet or as_json):
         echo(f"\nImages and report: {finished.run.path / 'report.html'}", err=True)
     if finished.interruption is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import target_option
-from genbench.cli.output import echo
+from genbench.cli.output import echo, line_width
 from genbench.errors import NoDataError, UsageError
 
 
@@ -33,6 +33,8 @@ from genbench.errors import NoDataError, UsageError
     help="One row per cell with mean ± standard error over seeds, or one row per seed."
     " [default: over seeds if there are several]",
 )
+@click.option("--no-references", is_flag=True, help="Leave out the rows of real images, noise and a perfect generator.")
+@click.option("--wide", is_flag=True, help="Plain: every column, each row in one line, however wide.")
 @target_option("[default: the targets of the runs]")
 def command(
     runs: tuple[str, ...],
@@ -41,6 +43,8 @@ def command(
     columns: str | None,
     where: tuple[str, ...],
     over_seeds: bool | None,
+    no_references: bool,
+    wide: bool,
     target: tuple[str, ...],
 ) -> None:
     """Print the comparison table of one or more RUNs."""
@@ -51,8 +55,8 @@ def command(
         raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Run `genbench run --resume {runs[0]}`.")
     results = results.where(_settings(where))
     names = [name for name in columns.split(",") if name.strip()] if columns else None
-    table = results.table(names, sort, over_seeds=over_seeds, targets=target)
-    echo(table.text(format_name), nl=False, as_json=format_name == "json")
+    table = results.table(names, sort, over_seeds=over_seeds, targets=target, references=not no_references)
+    echo(table.text(format_name, None if wide else line_width()), nl=False, as_json=format_name == "json")
 
 
 def _settings(given: tuple[str, ...]) -> dict[str, list[str]]:

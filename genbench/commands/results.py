@@ -22,6 +22,7 @@ from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Column, Row, Table
 from genbench.report.table.outcome import CellOutcome, outcomes_of
+from genbench.report.table.render import arrange
 from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
@@ -169,6 +170,7 @@ class Results:
         *,
         over_seeds: bool | None = None,
         targets: Mapping[str, float] | Sequence[str] = (),
+        references: bool = True,
     ) -> ComparisonTable:
         """Return the comparison table, as `genbench table` makes it.
 
@@ -179,10 +181,11 @@ class Results:
             sort: a column; with a leading ``-``, largest first.
             over_seeds: one row for cells that differ only in the seed; by default, if there are such.
             targets: values of metrics to reach, as ``{"fd-fashion-cnn": 40}`` or ``["fd-fashion-cnn=40"]``.
+            references: with the rows of a perfect generator, of real held-out images, and of noise.
         """
-        made = self._table(over_seeds, targets)
+        made = self._table(over_seeds, targets, references)
         shown = ComparisonTable(made, sort, None if columns is None else tuple(columns))
-        shown.text()  # raises the error for an unknown column here, not where it is printed
+        arrange(made, sort, columns)  # raises the error for an unknown column here, not where it is printed
         return shown
 
     def report(self, path: str | Path) -> Path:
@@ -228,7 +231,12 @@ class Results:
             cells.append({"run": cell.run, **described, "settings": dict(cell.settings)})
         return msgspec.json.format(msgspec.json.encode({"runs": runs, "cells": cells}), indent=2).decode() + "\n"
 
-    def _table(self, over_seeds: bool | None = None, targets: Mapping[str, float] | Sequence[str] = ()) -> Table:
+    def _table(
+        self,
+        over_seeds: bool | None = None,
+        targets: Mapping[str, float] | Sequence[str] = (),
+        references: bool = True,
+    ) -> Table:
         outcomes = [cell.outcome for cell in self._cells]
         contents = [run.contents for run in self._runs]
         given = [f"{metric}={value}" for metric, value in targets.items()] if isinstance(targets, Mapping) else targets
@@ -237,6 +245,7 @@ class Results:
             contents,
             over_seeds=several_seeds(outcomes) if over_seeds is None else over_seeds,
             targets=find_targets(contents, map(parse_target, given)) if given else None,
+            with_references=references,
         )
 
     def with_warnings(self, warnings: Sequence[str]) -> Results:

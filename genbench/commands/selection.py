@@ -49,6 +49,7 @@ def _find_name(given: str, names: Sequence[str]) -> str:
     if given in names:
         return given
     alike = [name for name in names if _keyword(name) == _keyword(given)]
+    alike = [name for name in alike if re.sub(r"\W", "_", name) == re.sub(r"\W", "_", given)] or alike
     if len(alike) == 1:
         return alike[0]
     if alike:

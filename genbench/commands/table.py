@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genbench.report.table.layout import Table
-from genbench.report.table.render import records, render
+from genbench.report.table.layout import BEST, Table
+from genbench.report.table.render import PAGE_WIDTH, arrange, records, render
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,10 +17,10 @@ class ComparisonTable:
     columns: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
-        return self.text()
+        return self.text(width=PAGE_WIDTH)
 
     def __repr__(self) -> str:
-        return self.text()
+        return str(self)
 
     @property
     def caption(self) -> str:
@@ -29,21 +29,24 @@ class ComparisonTable:
 
     @property
     def footnotes(self) -> dict[str, str]:
-        """The text of each mark; † marks numbers that are not comparable."""
-        return dict(self.table.footnotes)
+        """The text of each mark; † marks numbers that are not comparable, * the best of a column."""
+        shown, _ = arrange(self.table, self.sort, self.columns)
+        return dict([*shown.footnotes, *([(BEST, shown.best)] if shown.best else [])])
 
     @property
     def records(self) -> list[dict[str, str | int | float | None]]:
         """The rows as plain values, with the keys and numbers of ``csv``: ``kind`` is ``cell`` or ``reference``."""
         return records(self.table, self.sort, self.columns)
 
-    def text(self, format: str = "plain") -> str:
+    def text(self, format: str = "plain", width: int | None = None) -> str:
         """Return the table as text that ends with a line feed; raise `UsageError` for an unknown format.
 
         Args:
             format: ``plain``, ``github``, ``latex``, ``html``, ``csv`` or ``json``.
+            width: characters of a line of ``plain``, without which details are left out and what is still too wide
+                continues below; by default, every column is in one line.
         """
-        return render(self.table, format, self.sort, self.columns)
+        return render(self.table, format, self.sort, self.columns, width)
 
     def _repr_html_(self) -> str:
         return self.text("html")

@@ -19,6 +19,7 @@ from genbench.api.evaluation import Extractor, ExtractorData
 from genbench.api.specs import ExtractorSpec, resolve
 from genbench.measure.matmul_precision import tf32
 from genbench.plugins.calls import PluginFunction, describe
+from genbench.process.worker_channel import ShowCount, show_nothing
 
 
 def load_extractor(spec: ExtractorSpec, device: torch.device, data: ExtractorData | None = None) -> Extractor:
@@ -80,11 +81,21 @@ def features_of(
         yield _features(extractor, torch.cat(waiting), device, batch_size)
 
 
-def extract(extractor: Extractor, pixels: Tensor, device: torch.device, batch_size: int) -> Tensor:
-    """Return float32 features (N, d) on the CPU for uint8 pixels (N, channels, height, width), N ≥ 1."""
+def extract(
+    extractor: Extractor, pixels: Tensor, device: torch.device, batch_size: int, show: ShowCount = show_nothing
+) -> Tensor:
+    """Return float32 features (N, d) on the CPU for uint8 pixels (N, channels, height, width), N ≥ 1.
+
+    After each batch, `show` learns how many images are done.
+    """
     if len(pixels) == 0:
         raise ValueError("there are no images to extract features from.")
-    return torch.cat(list(features_of(extractor, torch.split(pixels, batch_size), device, batch_size)))
+    parts, done = [], 0
+    for part in features_of(extractor, torch.split(pixels, batch_size), device, batch_size):
+        parts.append(part)
+        done += len(part)
+        show(f"features of {extractor.name}", done, len(pixels))
+    return torch.cat(parts)
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from genbench.features.feature_cache import FeatureStore
 from genbench.metrics.frechet import statistics
 from genbench.plugins.calls import defined_at
 from genbench.plugins.metric_names import is_reserved
+from genbench.process.worker_channel import ShowCount, show_nothing
 from genbench.seeds import seeded_generator
 
 _CHUNK = 4096  # feature vectors passed to a classifier's head at a time
@@ -60,12 +61,13 @@ class CellEvaluation:
         data: ExtractorData | None = None,
         bounds: tuple[Likelihood, Bounds] | None = None,
         likelihoods: Likelihoods | None = None,
+        show: ShowCount = show_nothing,
     ) -> None:
         """Take uint8 sets of images, and pairs (held-out image, reconstruction) as floats in [0, 1].
 
         `mode_of` is the dataset's; it receives a whole set at once, on the device. `data` is for extractors that are
         trained on it, and says where their features of it are cached. `bounds` bounds the likelihood of held-out images
-        under the model that drew the samples, `likelihoods` computes it.
+        under the model that drew the samples, `likelihoods` computes it. `show` learns how many features are computed.
         """
         self.samples = samples
         self.train = train
@@ -87,6 +89,7 @@ class CellEvaluation:
         self._bounds = bounds
         self._bound: dict[tuple[int, int | None], LikelihoodBound] = {}
         self._likelihoods = likelihoods
+        self._show = show
         self._log_likelihood: dict[tuple[int, int | None], LogLikelihood] = {}
 
     def with_samples(
@@ -170,7 +173,7 @@ class CellEvaluation:
         extractor, store, pixels, key = self.extractor(name), self._store(images), self._pixels(images), (name, images)
 
         def compute() -> Tensor:
-            return extract(extractor, pixels, self.device, self.batch_size)
+            return extract(extractor, pixels, self.device, self.batch_size, self._show)
 
         if key not in self._network_outputs:
             self._network_outputs[key] = store.features(extractor, images, len(pixels), compute) if store else compute()

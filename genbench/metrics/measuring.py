@@ -12,12 +12,17 @@ from genbench.metrics.evaluation import BrokenExtractor
 from genbench.metrics.returned_values import Contract, failure, plain_text
 from genbench.plugins.chosen_metrics import ChosenMetric
 from genbench.plugins.metric_names import FeatureMetric
+from genbench.process.worker_channel import ShowCount, show_nothing
 
 Found = Estimate | Unavailable
 
 
 def measure(
-    metrics: Sequence[ChosenMetric], evaluation: Evaluation, reconstructs: bool, known: Iterable[MetricSpec] = ()
+    metrics: Sequence[ChosenMetric],
+    evaluation: Evaluation,
+    reconstructs: bool,
+    known: Iterable[MetricSpec] = (),
+    show: ShowCount = show_nothing,
 ) -> tuple[list[Estimate], list[Unavailable]]:
     """Measure each metric; return the estimates and, for the metrics that gave none, the reasons.
 
@@ -29,8 +34,9 @@ def measure(
         evaluation: what they receive.
         reconstructs: whether the family reconstructs.
         known: all metrics there are, whose names no other metric may use.
+        show: learns which metric is measured, and how many there are.
     """
-    results = [found for _, each in measure_each(metrics, evaluation, reconstructs, known) for found in each]
+    results = [found for _, each in measure_each(metrics, evaluation, reconstructs, known, show) for found in each]
     return (
         [found for found in results if isinstance(found, Estimate)],
         [found for found in results if isinstance(found, Unavailable)],
@@ -38,12 +44,19 @@ def measure(
 
 
 def measure_each(
-    metrics: Sequence[ChosenMetric], evaluation: Evaluation, reconstructs: bool, known: Iterable[MetricSpec] = ()
+    metrics: Sequence[ChosenMetric],
+    evaluation: Evaluation,
+    reconstructs: bool,
+    known: Iterable[MetricSpec] = (),
+    show: ShowCount = show_nothing,
 ) -> list[tuple[str, list[Found]]]:
     """Return the same results by the requested metric's name; the estimates themselves may be named otherwise."""
     others = list(known)
     applicable = [chosen for chosen in metrics if reconstructs or not chosen.spec.needs_reconstruction]
-    results = [(chosen, _measure_one(chosen, evaluation, others)) for chosen in applicable]
+    results = []
+    for number, chosen in enumerate(applicable, 1):
+        show(f"measuring {chosen.spec.name}", number, len(applicable))
+        results.append((chosen, _measure_one(chosen, evaluation, others)))
     return [(chosen.spec.name, found) for chosen, found in _without_repeated(results)]
 
 

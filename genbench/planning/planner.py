@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from genbench import __version__
 from genbench.api.options import OptionValue, resolve_options
@@ -37,6 +37,7 @@ from genbench.planning.targets import Directions, check_targets, make_targets, w
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.chosen_metrics import options_of
 from genbench.plugins.loader import Kind, Plugin
+from genbench.results.identity_settings import settings_by_name
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
 
 
@@ -202,10 +203,29 @@ class Planner:
             id=cell_id(identity),
             identity=identity,
             variant=variant.name,
+            changed=self._changed(identity, model, loss, dataset),
             reason=reason,
             synthetic_data=dataset.spec.synthetic,
             samplers=choose_samplers(self.request.samplers, family.spec) if family and metrics else [],
         )
+
+    def _changed(
+        self, identity: CellIdentity, model: Entry[ModelSpec], loss: Entry[LossSpec], dataset: ChosenDataset
+    ) -> list[str]:
+        """Return the settings whose values the request changes, under their names in tables."""
+        defaults = resolve_options(dataset.spec.option_schema, {}, dataset.spec.name)
+        usual = structs.replace(
+            identity,
+            model=_choice(model, {}),
+            loss=_choice(loss, {}),
+            dataset=structs.replace(dataset.choice, options=defaults),
+            latent_dim=chosen_latent_dim({}, model.spec, dataset.image_shape),
+            recipe=resolve_recipe(
+                model.spec.recipe, loss.spec.recipe, self.profile.recipe, owner=model.spec.name
+            ).settings,
+        )
+        before = settings_by_name(usual)
+        return [name for name, value in settings_by_name(identity).items() if value != before[name]]
 
     def _recipe(self, model: ModelSpec, loss: LossSpec, variant: _Variant, measured: Sequence[str]) -> Recipe:
         """Return the recipe from model, loss, profile and request, each overriding the previous ones."""

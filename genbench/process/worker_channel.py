@@ -6,12 +6,22 @@ import contextlib
 import os
 import socket
 import sys
+import time
 import traceback
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeAlias
 
 from genbench.process.lines import Lines
 from genbench.process.messages import Activity, Message, Progress
 from genbench.process.terminal_text import harmless
+
+ShowCount: TypeAlias = Callable[[str, int, int], object]  # what is done, how much of it, out of how many
+_COUNT_SECONDS = 1.0  # between two messages about the same work
+
+
+def show_nothing(what: str, done: int, total: int) -> None:
+    """Show no progress."""
 
 
 class StopRequested(BaseException):
@@ -30,12 +40,20 @@ class WorkerChannel:
         self._owner = os.getpid()
         self._may_raise = True
         self.stop_requested = False
+        self._counted, self._counted_at = "", 0.0
 
     def activity(self, text: str) -> None:
         """Report what is being done now; raises `StopRequested` again if a plugin has caught it before."""
         self.say(Activity(text))
         if self.stop_requested and self._may_raise:
             raise StopRequested
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """Report how far some work outside training has come: at its start, then at most once a second."""
+        now = time.monotonic()
+        if what != self._counted or now - self._counted_at >= _COUNT_SECONDS:
+            self._counted, self._counted_at = what, now
+            self.activity(f"{what}: {done:,} of {total:,}")
 
     def progress(self, message: Progress) -> None:
         """Report the progress of the training."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from genbench.report.table.layout import DAGGER
+from genbench.report.table.layout import BEST, DAGGER
 
 _MARKDOWN = re.compile(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))")
 _LATEX = {
@@ -32,17 +32,32 @@ _LATEX = {
     "–": "--",
     "…": r"\ldots{}",
     "†": r"$^{\dagger}$",
+    "[": "{[}",  # after the end of a row, it would begin an argument
+    "*": "{*}",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "√": r"$\surd$",
+    "→": r"$\to$",
+    "²": "$^{2}$",
 }
+
+_GREEK = [
+    "alpha", "beta", "gamma", "delta", "varepsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
+    "xi", "pi", "rho", "sigma", "tau", "upsilon", "varphi", "chi", "psi", "omega",
+    "Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega",
+]  # fmt: skip
+_LATEX |= {letter: rf"$\{name}$" for letter, name in zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", _GREEK, strict=True)}
 
 
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 class Markup(NamedTuple):
-    """How one format writes text and the mark of a footnote."""
+    """How one format writes text, the mark of a footnote, and the best value of a column."""
 
     text: Callable[[str], str]
     mark: Callable[[str], str]
+    best: Callable[[str], str]  # of text that is already escaped
 
 
 def markdown(text: str) -> str:
@@ -63,7 +78,7 @@ def spreadsheet(text: str) -> str:
     return f"'{text}" if text[:1] in ("\t", "\r", "\n") or text.lstrip().startswith(_FORMULA) else text
 
 
-PLAIN = Markup(str, lambda mark: mark if mark == DAGGER else f" [{mark}]")
-MARKDOWN = Markup(markdown, lambda mark: f"<sup>{mark}</sup>")
-LATEX = Markup(latex, lambda mark: _LATEX.get(mark, f"$^{{{mark}}}$"))
-HTML = Markup(html.escape, lambda mark: f"<sup>{mark}</sup>")
+PLAIN = Markup(str, lambda mark: mark if mark == DAGGER else f" [{mark}]", lambda text: f"{text}{BEST}")
+MARKDOWN = Markup(markdown, lambda mark: f"<sup>{mark}</sup>", lambda text: f"**{text}**")
+LATEX = Markup(latex, lambda mark: _LATEX.get(mark, f"$^{{{mark}}}$"), lambda text: rf"\textbf{{{text}}}")
+HTML = Markup(html.escape, lambda mark: f"<sup>{mark}</sup>", lambda text: f"<strong>{text}</strong>")

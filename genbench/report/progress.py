@@ -35,7 +35,7 @@ class Display(Protocol):
         """Show which cell starts: its number from 1, its name, its training steps."""
 
     def cell_activity(self, text: str) -> None:
-        """Show what the cell does outside training: 'loading data', 'evaluating'."""
+        """Show what the cell, or between cells the run, does outside training: 'generating samples: 256 of 2,000'."""
 
     def cell_progress(
         self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
@@ -210,10 +210,11 @@ class LiveDisplay:
         self._draw()
 
     def cell_finished(self, result: CellResult) -> None:
-        """Print one line above the bar."""
+        """Print one line above the bar, which belongs to no cell until the next one starts."""
         self._live.update("", refresh=True)
         style = "green" if result.status == "ok" else "yellow" if result.status == "skipped" else "red"
         self.message(f"[{self._index}/{self._total}] {self._label or result.id}: {outcome(result)}", style)
+        self._label = ""
 
     def message(self, text: str, style: str = "") -> None:
         """Print a line above the bar."""
@@ -238,13 +239,16 @@ class LiveDisplay:
         from rich.table import Table
         from rich.text import Text
 
+        line = Text(f"  {self._line}", style="dim", no_wrap=True, overflow="ellipsis")
+        if not self._label:  # between cells: reference rows
+            return line
         head = Table.grid(padding=(0, 1))
         head.add_row(
             Text(f"[{self._index}/{self._total}]", style="bold"),
             Text(self._label),
             ProgressBar(total=max(self._steps, 1), completed=self._step, width=30),
         )
-        return Group(head, Text(f"  {self._line}", style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(head, line)
 
 
 def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float) -> str:

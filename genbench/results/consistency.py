@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -227,34 +227,55 @@ def _problems_of_shape(shape: tuple[int, ...], where: str) -> Iterator[str]:
 def impossible_values(value: object, where: str = "", free: bool = False, depth: int = 0) -> Iterator[str]:
     """Yield each number that no genbench writes, with its place; where `free`, numbers may have any sign."""
     name = where.rpartition(".")[2]
+    if _is_possible(value, name, free, depth):
+        return
     if depth > _DEEPEST:
         yield f"{_short(where, 200, quoted=False)} is nested more than {_DEEPEST} levels deep"
-    elif isinstance(value, bool) or value is None or value is msgspec.UNSET:
-        return
-    elif isinstance(value, int):
-        if abs(value) > _LARGEST_INTEGER:
-            yield f"{where} is an integer of more than 63 bits"
-        elif value < 0 and not free and name not in _SIGNED:
-            yield f"{where} is {value}, which is negative"
-    elif isinstance(value, float):
-        if not math.isfinite(value) or (abs(value) > _LARGEST_NUMBER and name not in _MARKS_FAILURE):
-            yield f"{where} is {value:g}, which is not a possible value"
-        elif value < 0 and not free and name in _NOT_NEGATIVE:
-            yield f"{where} is {value:g}, which is negative"
-    elif not isinstance(value, str):
+    elif isinstance(value, int | float):
+        yield f"{where} is {_fault_of_number(value, name, free)}"
+    else:
         for key, item in _parts(value):
             yield from impossible_values(item, f"{where}.{key}".lstrip("."), free or key in _FREE, depth + 1)
 
 
-def _parts(value: object) -> Iterator[tuple[str, Any]]:
+def _is_possible(value: object, name: str, free: bool, depth: int) -> bool:
+    """Say whether `impossible_values` has nothing to say, without composing the places of thousands of values."""
+    if depth > _DEEPEST:
+        return False
+    if value is None or isinstance(value, bool | str) or value is msgspec.UNSET:
+        return True
+    if isinstance(value, int | float):
+        return not _fault_of_number(value, name, free)
+    for key, item in _parts(value):
+        kind = type(item)
+        if item is None or kind is str or (kind in (int, float) and 0 <= item <= _LARGEST_INTEGER):
+            continue  # nearly all values: possible under every name
+        if not _is_possible(item, key.rpartition(".")[2], free or key in _FREE, depth + 1):
+            return False
+    return True
+
+
+def _fault_of_number(value: int | float, name: str, free: bool) -> str:
+    """Return what is wrong with a number, or an empty string."""
+    if isinstance(value, int):
+        if abs(value) > _LARGEST_INTEGER:
+            return "an integer of more than 63 bits"
+        return f"{value}, which is negative" if value < 0 and not free and name not in _SIGNED else ""
+    if not math.isfinite(value) or (abs(value) > _LARGEST_NUMBER and name not in _MARKS_FAILURE):
+        return f"{value:g}, which is not a possible value"
+    return f"{value:g}, which is negative" if value < 0 and not free and name in _NOT_NEGATIVE else ""
+
+
+def _parts(value: object) -> list[tuple[str, Any]]:
     if isinstance(value, Record):
-        yield from ((name, getattr(value, name)) for name in value.__struct_fields__)
-    elif isinstance(value, Mapping):
-        yield from ((_short(key, 60, quoted=False), item) for key, item in value.items())
-    elif isinstance(value, list | tuple):
-        yield from ((str(number), item) for number, item in enumerate(value))
-    elif dataclasses.is_dataclass(value):
-        yield from ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value))
+        return [(name, getattr(value, name)) for name in value.__struct_fields__]
+    if isinstance(value, dict):
+        return [(_short(key, 60, quoted=False), item) for key, item in value.items()]
+    if isinstance(value, list | tuple):
+        return [(str(number), item) for number, item in enumerate(value)]
+    if dataclasses.is_dataclass(value):
+        return [(one.name, getattr(value, one.name)) for one in dataclasses.fields(value)]
+    return []
 
 
 def _short(value: object, longest: int = 60, quoted: bool = True) -> str:

@@ -14,6 +14,11 @@ def settings_by_kind(identity: CellIdentity) -> dict[str, OptionValue]:
     return found | identity.recipe
 
 
+def settings_by_name(identity: CellIdentity) -> dict[str, OptionValue]:
+    """Return `latent_dim`, options and recipe, under their names in tables."""
+    return {"latent_dim": identity.latent_dim, **options_by_choice(identity), **identity.recipe}
+
+
 def options_by_choice(identity: CellIdentity) -> dict[str, OptionValue]:
     """Return the options of model, loss and dataset, named as `--set` names them: ``dcgan.width``."""
     return named_options((kind, choice.name, choice.options) for kind, choice in _chosen(identity))

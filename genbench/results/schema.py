@@ -518,6 +518,10 @@ class PlannedCell(Record, frozen=True, kw_only=True):
     id: str
     identity: CellIdentity
     variant: Annotated[str, Meta(description="the plan's name for its recipe, or empty; not part of the identity")] = ""
+    changed: Annotated[
+        list[str],
+        Meta(description="settings that the plan changes from what model, loss, dataset and profile say, as in tables"),
+    ] = []
     reason: str = ""
     synthetic_data: bool = False
     samplers: Annotated[list[ChosenSampler], Meta(description="not part of the identity of the training")] = []

@@ -212,7 +212,8 @@ class Supervisor:
         log = self.run_directory.log_path(f"reference-{planned.id}")
         names: list[tuple[Kind, str]] = [("datasets", planned.dataset.name), *(("metrics", m) for m in planned.metrics)]
         job = self._job(names, task="reference", log=str(log), reference=planned)
-        worker_exit = self.executor.run(job, lambda message: None, self.record.timeout)
+        worker_exit = self.executor.run(job, self._show_activity, self.record.timeout)
+        self.display.cell_activity("")
         log_file.shorten(log)
         if worker_exit.finished is not None and worker_exit.finished.reference is not None:
             try:
@@ -235,12 +236,15 @@ class Supervisor:
             **fields,  # type: ignore[arg-type]
         )
 
+    def _show_activity(self, message: Message) -> None:
+        if isinstance(message, Activity):
+            self.display.cell_activity(message.text)
+
     def _handle(self, cell: PlannedCell, message: Message) -> None:
         """Pass a worker's message to the display and the trackers, while the worker waits for the answer."""
         log_file.shorten(self.run_directory.log_path(cell.id))
-        if isinstance(message, Activity):
-            self.display.cell_activity(message.text)
-        elif isinstance(message, Progress):
+        self._show_activity(message)
+        if isinstance(message, Progress):
             terms = {name: value for name, value in message.terms.items() if value is not None}
             shown = {name: terms[name] for name in message.shown if name in terms}
             self.display.cell_progress(message.step, message.images_per_second, shown, message.seconds_left)

@@ -20,6 +20,7 @@ from genbench.data.source import Normalise
 from genbench.errors import UsageError
 from genbench.measure.clock import synchronise
 from genbench.planning.samplers import Truncation
+from genbench.process.worker_channel import ShowCount, show_nothing
 from genbench.results.schema import CellIdentity
 from genbench.sampling.inference import evaluation_mode, inference_context, to_levels
 from genbench.sampling.latent_space import Prior, truncate
@@ -77,10 +78,12 @@ def draw(
     count: int,
     reconstruct: bool = True,
     sampler: Sampler | None = None,
+    show: ShowCount = show_nothing,
 ) -> Drawn:
     """Generate `count` images and reconstruct the held-out ones, in evaluation mode, which is then restored.
 
-    With a `sampler`, the images are drawn by it instead of the family's own way.
+    With a `sampler`, the images are drawn by it instead of the family's own way. Between the batches, which are timed,
+    `show` learns how many there are.
 
     The same weights always give the same images. The host synchronises with the device once per batch. Raises
     `Diverged` where a generated value is not finite, and `SpecError` where it lies outside the declared range.
@@ -115,6 +118,7 @@ def draw(
             require_range(built.model, float(least), float(greatest), GENERATES, precision)
             identical = same is not None and bool(same)
             seconds.append((left, time.perf_counter() - begin))
+            show("generating samples", start + left, count)
     pairs = None
     if reconstruct and built.family_spec.reconstructs:
         # Always with the running averages: a reconstruction must not depend on the other images of the batch.

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from genbench.stats.student_t import t_quantile, t_tail
 
@@ -34,8 +35,7 @@ class Difference:
         return 1 - statistics.NormalDist().cdf(t) if math.isinf(self.degrees) else t_tail(t, self.degrees)
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """An estimated value, such as the mean of a sample, and how well its error is known."""
 
     value: float

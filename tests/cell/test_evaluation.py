@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from genbench.cell.evaluator import Evaluator
 from genbench.data.loading import LoadedData, load_data
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
@@ -107,3 +110,22 @@ def test_samples_that_are_not_finite_are_a_divergence_and_identical_ones_are_rep
         next(iter(generator.parameters())).fill_(float("nan"))
     with pytest.raises(Diverged):
         drawn(300, made)
+
+
+def test_an_evaluation_says_how_many_samples_features_and_metrics_are_done(tmp_path: Path) -> None:
+    catalogue = discover()
+    request = make_request({"models": "gan", "samples": 300, "metrics": "fd-fashion-cnn,diversity"})
+    (planned,) = make_plan(request, catalogue, "cpu").cells
+    data = load_data(planned.identity.dataset, planned.identity.image_shape, catalogue)
+    built = build_cell(planned.identity, catalogue, data, CPU)
+    said: list[tuple[str, int, int]] = []
+    evaluator = Evaluator(
+        built, planned.identity, data, catalogue, CPU, tmp_path / "best", nullcontext, show=lambda *at: said.append(at)
+    )
+    evaluator.measure(evaluator.draw())
+    assert said[:2] == [("generating samples", SAMPLING_BATCH, 300), ("generating samples", 300, 300)]
+    assert [at for at in said if at[0].startswith("measuring")] == [
+        ("measuring fd-fashion-cnn", 1, 2),
+        ("measuring diversity", 2, 2),
+    ]
+    assert ("features of fd-fashion-cnn", 300, 300) in said

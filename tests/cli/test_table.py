@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
-from example_runs import cell, estimate, identity, stored
+from example_runs import cell, estimate, identity, reference, stored
 
+import genbench
 from genbench.cli import invoke
+from genbench.cli.output import line_width
 from genbench.cli.table import command
 from genbench.errors import ExitCode, NoDataError, UsageError
+from genbench.report.table.render import FORMATS
 from genbench.results.schema import EvaluationPoint, PlannedCell
 
 
@@ -113,3 +117,30 @@ def test_rows_are_chosen_by_their_settings(tmp_path: Path, capsys: pytest.Captur
     assert invoke(["table", path, "--where", "sed=0"]) == 2
     assert "No cell has a setting 'sed'. Did you mean 'seed'?" in capsys.readouterr().err
     assert invoke(["table", path, "--where", "seed"]) == 2
+
+
+def test_reference_rows_can_be_left_out(tmp_path: Path) -> None:
+    path = stored(tmp_path / "run", cell("gan-1"), cell("vae-1"), references=(reference(),)).path
+    assert "real held-out" in table(path) and "noise" in table(path)
+    for format in FORMATS:
+        text = table(path, "--no-references", "--format", format)
+        assert "gan" in text and "real held-out" not in text
+    found = genbench.load(path).table(references=False)
+    assert [row["kind"] for row in found.records] == ["cell", "cell"]
+
+
+def test_a_pipe_has_lines_of_120_characters_and_wide_has_every_column(tmp_path: Path) -> None:
+    metrics = [estimate(f"metric-{n}", 10.0 + n) for n in range(12)]
+    path = stored(tmp_path / "run", cell("gan-1", estimates=metrics), cell("vae-1", estimates=metrics)).path
+    folded, wide = table(path), table(path, "--wide")
+    assert max(map(len, folded.splitlines())) <= 120
+    assert "Not shown: parameters, peak memory, metric-" in folded
+    assert max(map(len, wide.splitlines())) > 200
+    assert all(f"metric-{n}" in wide for n in range(12)) and "Not shown" not in wide
+
+
+def test_a_terminal_has_its_own_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "66")
+    assert line_width() == 120  # standard output is no terminal here
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+    assert line_width() == 66

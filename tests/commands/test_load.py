@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_runs import cell, comparability, estimate, identity, reference, stored
+from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
 import genbench
 from genbench.cli import invoke
@@ -112,7 +112,8 @@ def test_groups_hold_what_may_be_compared(tmp_path: Path) -> None:
 def test_a_table_is_what_the_command_prints(run: Path, format: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["table", str(run), "--format", format, "--sort=-fd-cnn", "--per-seed"]) == 0
     printed = capsys.readouterr().out
-    assert genbench.load(run).table(sort="-fd-cnn", over_seeds=False).text(format) == printed
+    table = genbench.load(run).table(sort="-fd-cnn", over_seeds=False)
+    assert (str(table) if format == "plain" else table.text(format)) == printed
 
 
 def test_records_are_the_values_of_csv(run: Path) -> None:
@@ -216,3 +217,14 @@ def test_the_page_shows_the_chosen_cells(run: Path, tmp_path: Path) -> None:
     whole = genbench.load(run).report(page).read_text()
     assert 'class="status bad">damaged<' in whole
     assert HOSTILE not in whole
+
+
+def test_names_that_differ_in_case_only_choose_different_cells(tmp_path: Path) -> None:
+    upper = changed(identity("GAN"), model=choice("GAN", width=8))
+    results = genbench.load(stored(tmp_path / "run", cell("gan-1"), cell("GAN-1", upper)).path)
+    assert [c.id for c in results.where(model="GAN")] == ["GAN-1"]
+    assert results.cell("gan").id == "gan-1"
+    assert [c.id for c in results.where({"GAN.width": 8})] == [c.id for c in results.where(GAN_width=8)] == ["GAN-1"]
+    assert [c.id for c in results.where(gan_width=64)] == ["gan-1"]
+    with pytest.raises(UsageError, match=r"may mean gan.width or GAN.width"):
+        results.where(Gan_width=8)

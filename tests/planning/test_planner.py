@@ -390,3 +390,11 @@ def test_tf32_is_planned_for_a_gpu_and_skipped_with_a_reason_on_a_cpu() -> None:
     assert "tf32" in rounded.reason
     with pytest.raises(UsageError, match="use fp32 or bf16 on a CPU"):
         make_plan(make_request({"models": "gan", "precision": "tf32"}), catalogue(), "cpu")
+
+
+def test_a_plan_records_what_it_changes_from_the_defaults() -> None:
+    made = plan("gan.width=32", "gan.latent_dim=8", models="gan,vae", learning_rate=1e-3, images=64)
+    gan, vae = made.cells
+    assert {"gan.width", "latent_dim", "learning_rate", "images"} == set(gan.changed)
+    assert set(vae.changed) == {"images"}  # 0.001 is the model's own learning rate
+    assert plan("gan.width=128", models="gan", learning_rate=2e-4).cells[0].changed == []  # the defaults

@@ -171,3 +171,20 @@ def test_a_terminal_that_has_gone_does_not_stop_the_run(error: Exception) -> Non
     display.cell_progress(5, 100.0, {}, 1.0)
     display.message("a message")
     display.close()
+
+
+def test_between_cells_the_display_shows_the_work_without_the_name_of_a_cell() -> None:
+    clock = Clock()
+    console = Console(file=Terminal(), width=80, force_terminal=True)
+    display = LiveDisplay(console, clock)
+    drive(display, clock, calls=1)
+    display.cell_started(1, 1, "gan · hinge", 10)
+    display.cell_activity("generating samples: 256 of 2,000")
+    with console.capture() as during:
+        console.print(display._frame())
+    assert "gan · hinge" in during.get() and "generating samples: 256 of 2,000" in during.get()
+    display.cell_finished(cell("gan-1"))
+    display.cell_activity("noise: measuring psnr: 1 of 2")
+    with console.capture() as after:
+        console.print(display._frame())
+    assert "gan" not in after.get() and "noise: measuring psnr: 1 of 2" in after.get()

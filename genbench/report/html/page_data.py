@@ -8,7 +8,6 @@ from typing import Any
 from genbench.gate.time_to_target import time_to_target
 from genbench.report.charts.curves import X_AXES, Curve, curves_of, mean_curve
 from genbench.report.charts.frontier import finite, frontier, interval, quality_columns, speed_columns
-from genbench.report.table.best import ranks
 from genbench.report.table.layout import Column, Row, Table, clean
 from genbench.report.table.outcome import CellOutcome
 from genbench.results.files import encode_line
@@ -29,7 +28,6 @@ def table_data(title: str, table: Table, names: Sequence[str], numbers: dict[Cel
         numbers: the place of each cell on the page.
     """
     settings = {name for row in table.rows for cell in row.cells for name in cell.settings}
-    ranked = {column.key: ranks(table.rows, column) for column in table.columns if column.direction is not None}
     return {
         "title": title,
         "caption": table.caption,
@@ -50,11 +48,12 @@ def table_data(title: str, table: Table, names: Sequence[str], numbers: dict[Cel
                 "name": name,
                 "cells": [numbers[cell] for cell in row.cells],
                 "values": [_value(row, column) for column in table.columns],
-                "best": [key for key, given in ranked.items() if (rank := given[place]) is not None and rank.best],
+                "best": [key for key, value in row.values.items() if value.best],
             }
-            for place, (row, name) in enumerate(zip(table.rows, names, strict=True))
+            for row, name in zip(table.rows, names, strict=True)
         ],
-        "footnotes": [list(note) for note in table.footnotes],
+        "footnotes": dict(table.footnotes),
+        "best": table.best,
         **_frontiers(table),
     }
 

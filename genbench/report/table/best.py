@@ -14,18 +14,22 @@ from __future__ import annotations
 import bisect
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
 from genbench.gate.reference_scale import SIGNIFICANT
 from genbench.report.table.comparability import dataset_key, group_key
-from genbench.report.table.layout import Column, Row
+from genbench.report.table.layout import Column, Footnotes, Row
 from genbench.report.table.outcome import COUNTING
 from genbench.stats.student_t import t_quantile
 from genbench.stats.welch import Difference, Level, difference, level
 
-ONE_SEED = "best beyond the error of its measurement, over one seed only: another seed may change the order"
+OVER_SEEDS = "better than every other comparable value of its column, by more than the error over seeds"
+ONE_SEED = (
+    "better than every other comparable value of its column, by more than the error of the measurement; over one seed "
+    "only, so another seed may change the order"
+)
 _ERROR = 1 - statistics.NormalDist().cdf(SIGNIFICANT)  # probability of a false separation in one direction
 _LEAST_CONFIDENCE = 0.9  # of an interval over windows: with fewer than five, the error is unknown
 
@@ -85,6 +89,30 @@ def ranks(rows: Sequence[Row], column: Column) -> list[Rank | None]:
     return found
 
 
+def mark_best(rows: Sequence[Row], columns: Iterable[Column], notes: Footnotes) -> tuple[list[Row], str]:
+    """Mark the best comparable values of each column; also return what that means, empty if there are none.
+
+    Where some are the best over seeds and others over one seed, a footnote marks the latter.
+    """
+    best: dict[int, dict[str, bool]] = {}  # by place and column: is it the best over seeds?
+    for column in columns:
+        for place, rank in enumerate(ranks(rows, column)):
+            if rank is not None and rank.best:
+                best.setdefault(place, {})[column.key] = rank.over_seeds
+    kinds = {over_seeds for found in best.values() for over_seeds in found.values()}
+    single = (notes.mark(ONE_SEED),) if len(kinds) == 2 else ()
+    marked = list(rows)
+    for place, found in best.items():
+        values = {key: (rows[place].values[key], over_seeds) for key, over_seeds in found.items()}
+        marked[place] = rows[place].updated(
+            {
+                key: replace(value, best=True, marks=(*value.marks, *(() if over_seeds else single)))
+                for key, (value, over_seeds) in values.items()
+            }
+        )
+    return marked, OVER_SEEDS if True in kinds else ONE_SEED if kinds else ""
+
+
 def significance_groups(ordered: Sequence[Level]) -> list[tuple[int, int]]:
     """Return the first and last place of each group of values that ascend; groups overlap, none contains another.
 
@@ -97,11 +125,17 @@ def significance_groups(ordered: Sequence[Level]) -> list[tuple[int, int]]:
     for place in range(len(ordered) - 1, -1, -1):
         smallest = min(smallest, ordered[place].value - reach * ordered[place].standard_error)
         least[place] = smallest
+    squares = [one.standard_error**2 for one in ordered]
     groups: list[tuple[int, int]] = []
     end = -1
     for place, one in enumerate(ordered):
         last = max(place, bisect.bisect_right(least, one.value + reach * one.standard_error) - 1)
-        while last > max(place, end) and separated(one, ordered[last]):
+        while last > max(place, end):
+            other = ordered[last]
+            if (other.value - one.value) ** 2 <= SIGNIFICANT**2 * (squares[place] + squares[last]):
+                break  # too close for any degrees of freedom
+            if (one.degrees < math.inf or other.degrees < math.inf) and not separated(one, other):
+                break
             last -= 1
         if last > end:
             groups.append((place, last))
@@ -112,13 +146,15 @@ def significance_groups(ordered: Sequence[Level]) -> list[tuple[int, int]]:
 def separated(one: Level, other: Level) -> bool:
     """Say whether two values differ by more than the error of their difference."""
     between = difference(one, other)
-    distance = abs(between.mean)
-    if distance <= SIGNIFICANT * between.standard_error:
+    distance, error, degrees = abs(between.mean), between.standard_error, between.degrees
+    if math.isinf(degrees):
+        return distance > SIGNIFICANT * error
+    # Quantiles fall with the degrees of freedom: those of the whole numbers around them decide nearly all pairs.
+    if distance <= _quantile(math.ceil(degrees)) * error:
         return False
-    fewest = min(one.degrees, other.degrees)  # its quantile is the largest
-    if distance > _quantile(fewest) * between.standard_error:
+    if distance > _quantile(max(1, math.floor(degrees))) * error:
         return True
-    return Difference(distance, between.standard_error, between.degrees).p_value(0.0) < _ERROR
+    return Difference(distance, error, degrees).p_value(0.0) < _ERROR
 
 
 def comparable_rows(rows: Sequence[Row], column: Column) -> dict[tuple[object, ...], list[int]]:
@@ -160,6 +196,7 @@ def _speed_error(row: Row, speed: float) -> float | None:
     return max(own.high - speed, speed - own.low) / SIGNIFICANT
 
 
-@lru_cache
+@cache
 def _quantile(degrees: float) -> float:
+    """Return the number of standard errors beyond which a difference counts, at the level of `SIGNIFICANT` of them."""
     return float(SIGNIFICANT) if math.isinf(degrees) else t_quantile(1 - _ERROR, degrees)

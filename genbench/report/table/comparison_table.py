@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from genbench.api.evaluation import Direction
-from genbench.api.options import OptionValue
+from genbench.api.recipe import RECIPE_FIELDS
 from genbench.report.table import seeds
+from genbench.report.table.best import mark_best
 from genbench.report.table.comparability import dataset_key, mark_conflicts
 from genbench.report.table.layout import (
     Column,
@@ -20,17 +21,20 @@ from genbench.report.table.layout import (
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.references import (
     Reference,
+    held_out_rows,
     mark_ends_of_scale,
     reference_rows,
     references_of,
     unsuited_metrics,
 )
 from genbench.report.table.scaling import SCALING, add_scaling, several_processes
-from genbench.report.table.settings import CAPTION, Settings, caption, divide
+from genbench.report.table.settings import Settings, caption, divide, most_frequent, notes_by_peers, peer_key
 from genbench.report.table.targets import add_targets, target_columns, targets_of
 from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_speed
 from genbench.results.schema import CellResult, ReferenceRow, Target
 from genbench.results.store import RunContents
+
+HEADLINE = 2  # metrics that are shown even where a line is short: the first ones
 
 __all__ = ["Column", "Row", "Table", "Value", "make_table", "table_of_cells"]
 
@@ -49,37 +53,47 @@ def table_of_cells(
     runs: Sequence[RunContents],
     over_seeds: bool = False,
     targets: Sequence[Target] | None = None,
+    with_references: bool = True,
 ) -> Table:
-    """Return the table of some cells of these runs, with the reference rows of their datasets; see `make_table`."""
+    """Return the table of some cells of these runs, by default with the reference rows of their datasets.
+
+    See `make_table` for the other arguments.
+    """
     wanted = targets_of(runs) if targets is None else targets
     datasets = {dataset_key(cell.planned.identity) for cell in cells}
     references = [found for found in references_of(runs) if dataset_key(found.result) in datasets]
     groups = seeds.groups(cells)
     swept = [name for run in runs for name in run.record.swept]
-    settings = divide([group.settings for group in groups] if over_seeds else [cell.settings for cell in cells], swept)
-    metrics = _metric_columns(cells, references)
+    given = [group.settings for group in groups] if over_seeds else [cell.settings for cell in cells]
+    settings = divide(given, swept)
+    metrics = _metric_columns(cells, references if with_references else [])
     columns = _columns(cells, settings, metrics, wanted, len(runs))
     notes = Footnotes()
-    usual = _usual(settings.implied, cells)
-    rows = [cell_row(cell, notes, usual) for cell in cells]
+    usual = {name: most_frequent([cell.settings.get(name) for cell in cells]) for name in settings.implied}
+    of_models = notes_by_peers(given, settings.noted)
+    rows = [cell_row(cell, notes, usual, of_models.get(peer_key(cell.settings), "")) for cell in cells]
     rows = add_scaling(rows, notes)
     rows = add_targets(rows, wanted, notes)
     rows = mark_conflicts(rows, wanted, notes)
     if over_seeds:
         columns = seeds.pooled_columns(columns, settings)
         rows = seeds.pooled_rows(groups, rows, notes)
-    rows = [mark_ends_of_scale(row, metrics, references, notes) for row in rows]
-    rows += reference_rows(references, cells, notes)
+    real = held_out_rows(references)
+    rows = [mark_ends_of_scale(row, metrics, real, notes) for row in rows]
+    rows, best = mark_best(rows, columns, notes)
+    rows += reference_rows(references, cells, notes) if with_references else []
     listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
     errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
-    about = filter(None, (caption(settings.shared), errors, *dict.fromkeys(unsuited), *left_out))
+    changed = dict.fromkeys(name for cell in cells for name in cell.planned.changed)
+    about = filter(None, (caption(settings.shared, changed), errors, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),
         caption=clean(" · ".join(about), 2000),
         footnotes=listing,
+        best=best,
     )
 
 
@@ -89,29 +103,30 @@ def _columns(
     shared = [name for name in settings.shared if name not in ("run", "model")]
     several, gpu = several_processes(cells), _any(cells, _has_gpu_memory)
     return [
-        Column("run", shown=runs > 1),
-        Column("model"),
-        *(Column(name, numeric=_numeric(name, cells)) for name in settings.varying),
+        Column("run", shown=runs > 1, naming=True),
+        Column("model", naming=True),
+        *(Column(name, numeric=_numeric(name, cells), naming=True) for name in settings.varying),
         Column("status"),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
         Column(SCALING, direction="higher", numeric=True, shown=several, exported=several),
-        Column("parameters", numeric=True),
-        Column("FLOP/image", numeric=True, shown=_any(cells, lambda result: result.flops_per_image)),
-        Column("FLOP/sample", numeric=True, shown=_any(cells, _samples_cost_more)),
-        Column("samples/s", direction="higher", numeric=True, shown=_any(cells, _sampling_matters)),
-        Column("peak memory", unit="MiB", direction="lower", numeric=True),
-        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True)] if gpu else []),
-        Column("energy/image", unit="mJ", direction="lower", numeric=True, shown=_any(cells, _has_energy)),
+        Column("parameters", numeric=True, detail=3),
+        Column("FLOP/image", numeric=True, detail=5, shown=_any(cells, lambda result: result.flops_per_image)),
+        Column("FLOP/sample", numeric=True, detail=5, shown=_any(cells, _samples_cost_more)),
+        Column("samples/s", direction="higher", numeric=True, detail=4, shown=_any(cells, _sampling_matters)),
+        Column("peak memory", unit="MiB", direction="lower", numeric=True, detail=3),
+        *([Column("peak GPU memory", unit="MiB", direction="lower", numeric=True, detail=3)] if gpu else []),
+        Column("energy/image", unit="mJ", direction="lower", numeric=True, detail=2, shown=_any(cells, _has_energy)),
         *metrics,
-        *(Column(sampler_speed(label), direction="higher", numeric=True) for label in _samplers(cells)),
+        *(Column(sampler_speed(label), direction="higher", numeric=True, detail=4) for label in _samplers(cells)),
         *_best_columns(cells),
         *target_columns(wanted),
         Column("time", unit="s", numeric=True),
-        Column("evaluation time", unit="s", numeric=True),
+        Column("evaluation time", unit="s", numeric=True, detail=4),
         *(Column(key, numeric=True, shown=False) for key in ("training time", "steps done", "images seen")),
         *(Column(key, unit=unit, numeric=True, shown=False) for key, unit in COUNTER_COLUMNS.items()),
-        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in settings.implied),
-        *(Column(name, numeric=_numeric(name, cells), shown=False, exported=name in CAPTION) for name in shared),
+        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*settings.implied, *settings.noted)),
+        *(Column(name, numeric=_numeric(name, cells), shown=False) for name in (*shared, *settings.unsaid)),
+        *(Column(name, shown=False) for name in RECIPE_FIELDS if name not in settings.names),  # empty in every row
         Column("id", shown=False),
         Column("notes", shown=False),
     ]
@@ -134,8 +149,9 @@ def _metric_columns(cells: Sequence[CellOutcome], references: Sequence[Reference
             direction=way,
             parts=("standard_error", *(part for part in OPTIONAL_PARTS if part in optional.get(name, ()))),
             numeric=True,
+            detail=int(place >= HEADLINE),
         )
-        for name, way in directions.items()
+        for place, (name, way) in enumerate(directions.items())
     ]
 
 
@@ -163,15 +179,6 @@ def _best_columns(cells: Sequence[CellOutcome]) -> list[Column]:
         columns.append(Column(f"best {name}", direction=direction, parts=("standard_error",), numeric=True))
         columns.append(Column(f"images at best {name}", numeric=True))
     return columns
-
-
-def _usual(names: Sequence[str], cells: Sequence[CellOutcome]) -> dict[str, OptionValue]:
-    """Return the most frequent value of each of these settings; of equally frequent ones, the first."""
-    usual: dict[str, OptionValue] = {}
-    for name in names:
-        values = [cell.settings.get(name) for cell in cells]
-        usual[name] = max(values, key=values.count)
-    return usual
 
 
 def _has_energy(result: CellResult) -> bool:

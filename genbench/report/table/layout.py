@@ -13,6 +13,7 @@ from genbench.report.table.outcome import CellOutcome
 from genbench.results.schema import CellResult
 
 DAGGER = "†"  # marks numbers that are not comparable
+BEST = "*"  # marks the best value of a column where the format has no bold text
 _ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
@@ -26,6 +27,7 @@ class Value:
     parts: Mapping[str, float | None] = field(default_factory=dict)  # 'standard_error', or 'low' and 'high'
     marks: tuple[str, ...] = ()  # of its footnotes
     seeds: tuple[float, ...] = ()  # the values behind a mean over seeds
+    best: bool = False  # better than every other comparable value of its column, beyond the errors
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Column:
     numeric: bool = False
     shown: bool = True
     exported: bool = True  # part of csv and json unless columns are named
+    naming: bool = False  # tells rows apart, and is repeated where a table continues below
+    detail: int = 0  # columns with the highest number are left out first where a line is too short; 0: never
 
     @property
     def name(self) -> str:
@@ -79,6 +83,7 @@ class Table:
     rows: tuple[Row, ...]
     caption: str  # what all rows share
     footnotes: tuple[tuple[str, str], ...]  # mark and text
+    best: str = ""  # what it means that a value is the best; empty if none is
 
 
 class Footnotes:
@@ -86,20 +91,19 @@ class Footnotes:
 
     def __init__(self) -> None:
         self.marks: dict[str, str] = {}
-        self.daggers: list[str] = []
+        self.daggers: dict[str, None] = {}
 
-    def mark(self, text: str) -> str:
-        """Return the mark of a footnote."""
-        return self.marks.setdefault(clean(text), str(len(self.marks) + 1))
+    def mark(self, text: str, limit: int = 400) -> str:
+        """Return the mark of a footnote; a longer text than `limit` is cut."""
+        return self.marks.setdefault(clean(text, limit), str(len(self.marks) + 1))
 
     def dagger(self, text: str) -> None:
         """Add a reason why numbers with a dagger are not comparable."""
-        if clean(text) not in self.daggers:
-            self.daggers.append(clean(text))
+        self.daggers[clean(text)] = None
 
     def listing(self) -> tuple[tuple[str, str], ...]:
         """Return every mark with its text."""
-        return tuple([(mark, text) for text, mark in self.marks.items()] + [(DAGGER, text) for text in self.daggers])
+        return *((mark, text) for text, mark in self.marks.items()), *((DAGGER, text) for text in self.daggers)
 
 
 def clean(text: str, limit: int = 400) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from genbench.api.evaluation import Estimate
@@ -19,7 +19,7 @@ from genbench.report.table.layout import (
 )
 from genbench.report.table.outcome import CellOutcome
 from genbench.report.table.values import estimate_values, setting_value, with_footnotes
-from genbench.results.schema import HELD_OUT, CellResult, ReferenceResult, ReferenceRow
+from genbench.results.schema import HELD_OUT, ReferenceResult, ReferenceRow
 from genbench.results.store import RunContents
 
 PERFECT = "perfect generator"
@@ -44,10 +44,22 @@ class Reference:
 def references_of(runs: Iterable[RunContents]) -> list[Reference]:
     """Return the reference rows of all runs; a row that two runs share appears once."""
     found: list[Reference] = []
+    known: dict[str, list[ReferenceRow]] = {}  # by id
     for run in runs:
         for result in run.references.results.values():
-            known = [other.row for other in found if other.result.id == result.id]
-            found += [Reference(run.name, result, row) for row in result.rows if row not in known]
+            rows = known.setdefault(result.id, [])
+            new = [row for row in result.rows if row not in rows]
+            rows += new
+            found += [Reference(run.name, result, row) for row in new]
+    return found
+
+
+def held_out_rows(references: Iterable[Reference]) -> dict[DatasetKey, list[ReferenceRow]]:
+    """Return the rows of real held-out images by dataset."""
+    found: dict[DatasetKey, list[ReferenceRow]] = {}
+    for reference in references:
+        if reference.row.name == HELD_OUT:
+            found.setdefault(dataset_key(reference.result), []).append(reference.row)
     return found
 
 
@@ -72,21 +84,23 @@ def reference_rows(references: Sequence[Reference], cells: Sequence[CellOutcome]
     The score of a perfect generator comes from the cells' own estimates, so the row exists only if they state it.
     """
     rows: list[Row] = []
+    own: dict[DatasetKey, list[CellOutcome]] = {}
+    for cell in cells:
+        own.setdefault(dataset_key(cell.planned.identity), []).append(cell)
     seen: set[DatasetKey] = set()
     for reference in references:
         key = dataset_key(reference.result)
         if key not in seen:
             seen.add(key)
-            rows += _null_row(key, cells, notes)
-        rows.append(_stored_row(reference, cells, notes))
-    for key in dict.fromkeys(dataset_key(cell.planned.identity) for cell in cells):
+            rows += _null_row(key, own.get(key, []), notes)
+        rows.append(_stored_row(reference, own.get(key, []), notes))
+    for key, cells_of_dataset in own.items():
         if key not in seen:
-            rows += _null_row(key, cells, notes)
+            rows += _null_row(key, cells_of_dataset, notes)
     return rows
 
 
-def _null_row(key: DatasetKey, cells: Sequence[CellOutcome], notes: Footnotes) -> list[Row]:
-    own = [cell for cell in cells if dataset_key(cell.planned.identity) == key]
+def _null_row(key: DatasetKey, own: Sequence[CellOutcome], notes: Footnotes) -> list[Row]:
     stated: dict[str, list[Estimate]] = {}
     for cell in own:
         for estimate in cell.result.estimates if cell.result else []:
@@ -114,7 +128,7 @@ def _null(metric: str, estimates: Sequence[Estimate], notes: Footnotes) -> Value
     return Value("n/a", marks=(notes.mark(f"{metric}: the null differs between cells: {found}"),))
 
 
-def _stored_row(reference: Reference, cells: Sequence[CellOutcome], notes: Footnotes) -> Row:
+def _stored_row(reference: Reference, own: Sequence[CellOutcome], notes: Footnotes) -> Row:
     result, row = reference.result, reference.row
     values = {
         "run": setting_value("run", reference.run),
@@ -124,7 +138,7 @@ def _stored_row(reference: Reference, cells: Sequence[CellOutcome], notes: Footn
         "id": setting_value("id", result.id),
         **estimate_values(row, notes),
     }
-    peers = [cell.result for cell in cells if cell.result and dataset_key(cell.result.identity) == dataset_key(result)]
+    peers = [cell.result for cell in own if cell.result]
     metrics_by_difference: dict[str, list[str]] = {}  # one footnote for all metrics that differ in the same way
     for estimate in row.estimates:
         measured = [other for peer in peers for other in peer.estimates if other.metric == estimate.metric]
@@ -137,7 +151,9 @@ def _stored_row(reference: Reference, cells: Sequence[CellOutcome], notes: Footn
     return Row("reference", result.id, reference.run, values)
 
 
-def mark_ends_of_scale(row: Row, metrics: Sequence[Column], references: Sequence[Reference], notes: Footnotes) -> Row:
+def mark_ends_of_scale(
+    row: Row, metrics: Sequence[Column], held_out: Mapping[DatasetKey, Sequence[ReferenceRow]], notes: Footnotes
+) -> Row:
     """Mark values that are indistinguishable from their null, and those that are better than real images.
 
     Only metrics with a null are considered.
@@ -146,22 +162,22 @@ def mark_ends_of_scale(row: Row, metrics: Sequence[Column], references: Sequence
         return row
     example = row.results[0]  # all cells of a row share data and protocols
     marked = {}
+    real = held_out.get(dataset_key(example.identity), ())
     for column in metrics:
         value = row.values.get(column.key)
         estimate = next((estimate for estimate in example.estimates if estimate.metric == column.key), None)
         if value is not None and estimate is not None:
-            remark = _place_on_scale(value, estimate, _held_out(example, estimate, references))
+            remark = _place_on_scale(value, estimate, _held_out(estimate, real))
             if remark:
                 marked[column.key] = replace(value, marks=(*value.marks, notes.mark(remark)))
     return row.updated(marked)
 
 
-def _held_out(cell: CellResult, estimate: Estimate, references: Sequence[Reference]) -> Estimate | None:
+def _held_out(estimate: Estimate, rows: Iterable[ReferenceRow]) -> Estimate | None:
     found = (
         other
-        for reference in references
-        if reference.row.name == HELD_OUT and dataset_key(reference.result) == dataset_key(cell.identity)
-        for other in reference.row.estimates
+        for row in rows
+        for other in row.estimates
         if other.metric == estimate.metric and not reference_differences(other, [estimate])
     )
     return next(found, None)

@@ -6,11 +6,11 @@ processes, so the work per step is the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
-from genbench.api.recipe import resolve_recipe
 from genbench.gate.speed_interval import uncertainty
 from genbench.report import numbers
 from genbench.report.table.layout import Footnotes, Row, Value
@@ -31,12 +31,15 @@ def several_processes(cells: Sequence[CellOutcome]) -> bool:
 
 def add_scaling(rows: Sequence[Row], notes: Footnotes) -> list[Row]:
     """Add the efficiency to each cell of several processes whose run contains the cell with one process."""
+    if not several_processes([cell for row in rows for cell in row.cells]):
+        return list(rows)
     alone = {_key(cell): cell.result for row in rows for cell in row.cells if _processes(cell) == 1}
     return [row.updated(_efficiency(cell, alone.get(_key(cell)), notes)) for row in rows for cell in row.cells]
 
 
 def _processes(cell: CellOutcome) -> int:
-    return resolve_recipe(cell.planned.identity.recipe).processes
+    recipe = cell.planned.identity.recipe
+    return math.prod(int(str(recipe.get(name, 1))) for name in ("nproc", "nnodes"))
 
 
 def _efficiency(cell: CellOutcome, alone: CellResult | None, notes: Footnotes) -> dict[str, Value]:

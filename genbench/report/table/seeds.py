@@ -139,7 +139,7 @@ def pooled_columns(given: Sequence[Column], settings: Settings) -> list[Column]:
     for column in given:
         if column.key == "status":
             columns.append(Column("seeds", numeric=True))
-        measured = column.numeric and column.key not in (*settings.varying, *settings.implied, *settings.shared)
+        measured = column.numeric and column.key not in settings.names
         optional = [part for part in column.parts if part in OPTIONAL_PARTS]
         columns.append(replace(column, parts=("standard_error", *optional)) if measured else column)
     return columns

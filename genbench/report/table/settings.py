@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,7 @@ from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, PlannedCell, RunRecord
 
 # What a reader must know about any number, in the order of the caption, with its wording there. Recipe fields whose
-# shared value is not the default follow. Any other setting is shown only if it distinguishes two rows of the same
-# model, loss and dataset.
+# shared value is not the default follow, and everything else that the plan changed.
 CAPTION = {
     "loss": "{}",
     "variant": "{}",
@@ -41,6 +41,7 @@ CAPTION = {
 _MEASURING = ("warmup_steps", "energy_seconds")  # how a cell is measured, not how it is trained
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 _COUNTS = ("images", "samples", "steps", "evaluate_every")
+PLUGIN = " plugin"  # ends the name of the setting with the version of a model, loss, dataset or family
 SYNTHETIC = "synthetic: speed only"
 
 
@@ -51,6 +52,13 @@ class Settings:
     shared: dict[str, OptionValue]  # the same in every row that has it
     varying: tuple[str, ...]  # names of those that differ, in the order of the columns
     implied: tuple[str, ...] = ()  # recipe fields and options that differ, but follow from the variant
+    noted: tuple[str, ...] = ()  # those that differ, but follow from model, loss and dataset: footnotes state them
+    unsaid: tuple[str, ...] = ()  # versions of built-in plugins that differ: they follow from that of genbench
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all settings."""
+        return {*self.shared, *self.varying, *self.implied, *self.noted, *self.unsaid}
 
 
 def row_settings(run: str, record: RunRecord, cell: PlannedCell, result: CellResult | None) -> dict[str, OptionValue]:
@@ -76,52 +84,93 @@ def row_settings(run: str, record: RunRecord, cell: PlannedCell, result: CellRes
     found |= {name: value for name, value in identity.recipe.items() if name not in found and name not in unused}
     found |= options_by_choice(identity)
     for choice in (identity.model, identity.loss, identity.dataset, identity.family):
-        found[f"{choice.name} plugin"] = f"{choice.origin.distribution} {choice.origin.version}"
+        found[f"{choice.name}{PLUGIN}"] = f"{choice.origin.distribution} {choice.origin.version}"
     if result is not None and result.comparability is not None:
         measured = result.comparability
         found |= {name: getattr(measured, name) for name in ("machine", "accelerator", "driver", "torch", "python")}
         found |= {"cores": float(measured.cores), "threads": measured.threads}
         found |= {"precision": measured.precision, "engine": measured.engine}  # as used, not as requested
-    return {name: value for name, value in found.items() if value not in ("", None)}
+    return {name: value for name, value in found.items() if value not in ("", None) or name in cell.changed}
 
 
 def divide(rows: Sequence[Mapping[str, OptionValue]], swept: Iterable[str] = ()) -> Settings:
-    """Divide the settings of all rows into those they share and those that become columns, such as `swept` ones."""
+    """Divide the settings of all rows into those they share and those that become columns, such as `swept` ones.
+
+    A setting in which rows of the same model, loss and dataset differ is a column, unless the variant says it; so is
+    one of the caption or a swept one. Where only models, losses or datasets differ, footnotes state the others.
+    """
     names = list(dict.fromkeys([*CAPTION, *(name for row in rows for name in row)]))
     named = {"variant"} if any("variant" in row for row in rows) else set()  # a column even if all are the same
     varying = [name for name in names if name in named or _differs(name, rows)]
     implied = _implied_by_variants(rows) if named else ()
-    wanted = {*CAPTION, *swept}
-    always = {name for name in varying if name in wanted and name not in implied}
-    peers: dict[tuple[str, ...], list[Mapping[str, OptionValue]]] = {}
-    for row in rows:
-        key = tuple(str(row.get(name)) for name in ("model", *sorted(always)))
-        peers.setdefault(key, []).append(row)
-    # Rows that still look alike are distinguished by everything else in which they differ.
-    also = {name for alike in peers.values() if len(alike) > 1 for name in varying if _differs(name, alike)}
-    chosen = [name for name in varying if name in always | also and name not in ("run", "model")]
+    unsaid = tuple(name for name in varying if name.endswith(PLUGIN) and all(_built_in(row, name) for row in rows))
+    columns = {
+        *CAPTION,
+        *swept,
+        *(name for alike in _peers(rows).values() for name in varying if _differs(name, alike)),
+    }
+    said = {"run", "model", *implied, *unsaid}
+    chosen = tuple(name for name in varying if name in columns and name not in said)
+    noted = tuple(name for name in varying if name not in columns and name not in said)
     shared = {name: value for row in rows for name, value in row.items() if name not in (*varying, *implied)}
-    return Settings(shared, tuple(chosen), implied)
+    return Settings(shared, chosen, implied, noted, unsaid)
 
 
-def caption(shared: Mapping[str, OptionValue]) -> str:
-    """Return what all rows share in one line."""
+def notes_by_peers(rows: Sequence[Mapping[str, OptionValue]], noted: Sequence[str]) -> dict[tuple[str, ...], str]:
+    """Return what a footnote says about model, loss and dataset by `peer_key`: settings that are not the usual ones.
+
+    The usual value is that of most combinations; of equally frequent ones, the first.
+    """
+    peers = {key: {name: value for row in alike for name, value in row.items()} for key, alike in _peers(rows).items()}
+    usual = {name: most_frequent([row.get(name, _DEFAULTS.get(name)) for row in peers.values()]) for name in noted}
+    labels = _peer_labels(list(peers))
+    keys: dict[str, list[tuple[str, ...]]] = {}  # by what is said, which several combinations may share
+    for key, row in peers.items():
+        own = [
+            difference_text(name, value, usual[name])
+            for name in noted
+            if (name in row or name in _DEFAULTS) and (value := row.get(name, _DEFAULTS.get(name))) != usual[name]
+        ]
+        if own:
+            keys.setdefault("; ".join(own), []).append(key)
+    return {
+        key: f"{', '.join(dict.fromkeys(map(labels.__getitem__, alike)))}: {text}"
+        for text, alike in keys.items()
+        for key in alike
+    }
+
+
+def peer_key(row: Mapping[str, OptionValue]) -> tuple[str, ...]:
+    """Return model, loss and dataset of a row."""
+    return tuple(str(row.get(name)) for name in ("model", "loss", "dataset"))
+
+
+def caption(shared: Mapping[str, OptionValue], changed: Iterable[str] = ()) -> str:
+    """Return what all rows share in one line, with every setting that the plan `changed`."""
     parts = [
         template.format(setting_text(name, shared[name]))
         for name, template in CAPTION.items()
         if name in shared and not (name == "nproc" and shared[name] == _DEFAULTS[name])
     ]
-    parts += [
-        f"{name} = {setting_text(name, shared[name])}"
-        for name, default in _DEFAULTS.items()
-        if name in shared and name not in (*CAPTION, *_MEASURING) and shared[name] != default
-    ]
-    return " · ".join(parts)
+    unusual = [name for name, default in _DEFAULTS.items() if name not in _MEASURING and shared.get(name) != default]
+    said = [name for name in dict.fromkeys([*unusual, *changed]) if name in shared and name not in CAPTION]
+    return " · ".join([*parts, *(f"{name} = {setting_text(name, shared[name])}" for name in said)])
+
+
+def most_frequent(values: Sequence[OptionValue]) -> OptionValue:
+    """Return the most frequent value; of equally frequent ones, the first."""
+    counts = Counter(map(repr, values))
+    return max(values, key=lambda value: counts[repr(value)])
+
+
+def difference_text(name: str, value: OptionValue, usual: OptionValue) -> str:
+    """Return what a footnote says about a value that is not the usual one."""
+    return f"{name} = {setting_text(name, value)}, not {setting_text(name, usual)}"
 
 
 def setting_text(name: str, value: OptionValue) -> str:
     """Return a setting's value for a reader."""
-    if value is None:
+    if value is None or value == "":
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -141,9 +190,8 @@ def _implied_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str
     """
     peers: dict[tuple[str, ...], dict[str, list[Mapping[str, OptionValue]]]] = {}
     for row in rows:
-        key = tuple(str(row.get(name)) for name in ("model", "loss", "dataset"))
-        peers.setdefault(key, {}).setdefault(str(row.get("variant", "")), []).append(row)
-    options = dict.fromkeys(name for row in rows for name in row if "." in name and not name.endswith(" plugin"))
+        peers.setdefault(peer_key(row), {}).setdefault(str(row.get("variant", "")), []).append(row)
+    options = dict.fromkeys(name for row in rows for name in row if "." in name and not name.endswith(PLUGIN))
     implied = []
     for name in (*RECIPE_FIELDS, "latent_dim", *options):
         seen = [[{repr(row.get(name)) for row in alike} for alike in variants.values()] for variants in peers.values()]
@@ -151,6 +199,26 @@ def _implied_by_variants(rows: Sequence[Mapping[str, OptionValue]]) -> tuple[str
         if follows and any(len(set().union(*variants)) > 1 for variants in seen):
             implied.append(name)
     return tuple(implied)
+
+
+def _peers(rows: Iterable[Mapping[str, OptionValue]]) -> dict[tuple[str, ...], list[Mapping[str, OptionValue]]]:
+    peers: dict[tuple[str, ...], list[Mapping[str, OptionValue]]] = {}
+    for row in rows:
+        peers.setdefault(peer_key(row), []).append(row)
+    return peers
+
+
+def _peer_labels(keys: Sequence[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+    """Return the model of each combination, with loss and dataset where it has several."""
+    of_model: dict[str, list[set[str]]] = {}
+    for model, *others in keys:
+        for known, name in zip(of_model.setdefault(model, [set(), set()]), others, strict=True):
+            known.add(name)
+    return {key: " × ".join([key[0], *(key[n] for n in (1, 2) if len(of_model[key[0]][n - 1]) > 1)]) for key in keys}
+
+
+def _built_in(row: Mapping[str, OptionValue], name: str) -> bool:
+    return str(row.get(name, "genbench ")).startswith("genbench ")
 
 
 def _differs(name: str, rows: Sequence[Mapping[str, OptionValue]]) -> bool:

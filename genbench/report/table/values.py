@@ -16,7 +16,7 @@ from genbench.report.table.layout import (
     clean,
 )
 from genbench.report.table.outcome import CellOutcome
-from genbench.report.table.settings import setting_text
+from genbench.report.table.settings import difference_text, setting_text
 from genbench.results.schema import Best, CellResult, Proof, ReferenceRow
 
 OPTIONAL_PARTS = ("debiased", "null")  # what an estimate may state in addition to its value and error
@@ -27,14 +27,23 @@ COUNTER_COLUMNS = {
 }  # fmt: skip
 
 _MEBIBYTE = 2**20
+_LONG = 2000  # characters of a footnote that lists settings
 
 
-def cell_row(cell: CellOutcome, notes: Footnotes, usual: Mapping[str, OptionValue] | None = None) -> Row:
+def cell_row(
+    cell: CellOutcome, notes: Footnotes, usual: Mapping[str, OptionValue] | None = None, about_model: str = ""
+) -> Row:
     """Return the row of a planned cell, whatever its outcome.
 
-    `usual` holds the settings that follow from the variants, with the value of most rows: a footnote states the rest.
+    Args:
+        cell: the cell.
+        notes: takes the footnotes.
+        usual: the settings that follow from the variants, with the value of most rows; a footnote states others.
+        about_model: a footnote of the model, or empty.
     """
     values = {name: setting_value(name, value) for name, value in cell.settings.items()}
+    if about_model:
+        values["model"] = replace(values["model"], marks=(notes.mark(about_model, _LONG),))
     if usual:
         values["variant"] = _variant(cell, usual, notes)
     values["id"] = Value(cell.planned.id, cell.planned.id)
@@ -66,6 +75,9 @@ def estimate_values(source: CellResult | ReferenceRow, notes: Footnotes) -> dict
         for metric in metrics
     }
     for estimate in source.estimates:
+        if not estimate.finite:  # shown, but nothing that is sorted, averaged or ranked
+            values[estimate.metric] = Value(numbers.significant(estimate.value))
+            continue
         error = estimate.standard_error
         text = numbers.with_error(estimate.value, error)
         known = {name: getattr(estimate, name) for name in OPTIONAL_PARTS if getattr(estimate, name) is not None}
@@ -104,9 +116,9 @@ def with_footnotes(text: str, remarks: Sequence[str], notes: Footnotes) -> Value
 def _variant(cell: CellOutcome, usual: Mapping[str, OptionValue], notes: Footnotes) -> Value:
     name = cell.planned.variant
     own = {field: cell.settings.get(field) for field in usual if cell.settings.get(field) != usual[field]}
-    text = ", ".join(f"{field} = {setting_text(field, value)}" for field, value in own.items())
+    text = "; ".join(difference_text(field, value, usual[field]) for field, value in own.items())
     value = setting_value("variant", name) if name else Value()
-    return replace(value, marks=(notes.mark(f"{name or 'no variant'}: {text}"),)) if text else value
+    return replace(value, marks=(notes.mark(f"{name or 'no variant'}: {text}", _LONG),)) if text else value
 
 
 def _status(cell: CellOutcome, notes: Footnotes) -> Value:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from example_runs import cell, comparability, estimate, identity, reference, stored
 
-from genbench.report.table.best import Rank, ranks, separated, significance_groups
+from genbench.report.table.best import ONE_SEED, OVER_SEEDS, Rank, ranks, separated, significance_groups
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table
 from genbench.report.table.render import find_column
 from genbench.results.schema import CellResult, Throughput
-from genbench.stats.welch import Level
+from genbench.stats.welch import Difference, Level, difference
 
 
 def fd(id: str, value: float, error: float | None = 0.5, seed: int = 0, **changes: Any) -> CellResult:
@@ -134,3 +134,31 @@ def test_two_values_share_a_group_if_they_are_not_separated() -> None:
         assert all(not separated(ordered[first], ordered[last]) for first, last in groups)
         assert groups == sorted(set(groups)) and {n for a, b in groups for n in range(a, b + 1)} == set(range(12))
     assert significance_groups([]) == []
+
+
+def test_where_both_kinds_are_marked_a_footnote_tells_them_apart(tmp_path: Path) -> None:
+    cells = [
+        cell(
+            f"{model}-{seed}",
+            identity(model, seed=seed),
+            estimates=[estimate("fd-cnn", value + seed / 10), *([estimate("kd", value)] if seed == 0 else [])],
+        )
+        for model, value in (("a", 10.0), ("b", 20.0))
+        for seed in (0, 1, 2)
+    ]
+    table = make_table(stored(tmp_path / "run", *cells).read(), over_seeds=True)
+    assert table.best == OVER_SEEDS
+    best = {key: value for key, value in table.rows[0].values.items() if value.best}
+    assert set(best) == {"fd-cnn", "kd"}
+    listing = dict(table.footnotes)
+    assert ONE_SEED not in [listing[mark] for mark in best["fd-cnn"].marks]
+    assert ONE_SEED in [listing[mark] for mark in best["kd"].marks]
+
+
+def test_the_quantiles_that_decide_quickly_agree_with_the_p_value() -> None:
+    draw = random.Random(3)
+    for _ in range(2000):
+        one, other = (Level(draw.gauss(0, 3), draw.uniform(0.1, 1), draw.choice([1, 2, 4, math.inf])) for _ in range(2))
+        between = difference(one, other)
+        p_value = Difference(abs(between.mean), between.standard_error, between.degrees).p_value(0.0)
+        assert separated(one, other) == separated(other, one) == (p_value < 0.02275013194817921)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 from example_runs import cell, changed, choice, comparability, estimate, identity, reference, stored
 
 from genbench.api.evaluation import Unavailable
+from genbench.api.recipe import RECIPE_FIELDS
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import DAGGER, Table
+from genbench.report.table.render import FORMATS, render
 from genbench.results.schema import PlannedCell, Proof
 from genbench.results.store import read_runs
 
@@ -206,3 +209,69 @@ def test_a_remark_is_a_footnote_of_its_value_and_decides_no_comparison(tmp_path:
     seeds = [cell(f"vae-s{seed}", identity("vae", seed=seed), estimates=[bound]) for seed in (0, 1)]
     pooled = make_table(stored(tmp_path / "seeds", *seeds).read(), over_seeds=True)
     assert [text for _, text in pooled.footnotes] == ["a bound"]
+
+
+def test_settings_do_not_vanish_once_images_or_the_batch_differ(tmp_path: Path) -> None:
+    wide = changed(identity(recipe={"images": 30_000, "learning_rate": 1e-3}), model=choice("gan", width=128))
+    run = stored(tmp_path / "run", cell("gan-1"), cell("gan-2", wide))
+    table = make_table(run.read())
+    assert {"images", "learning_rate", "gan.width"} <= set(shown(table))
+
+
+def test_what_a_plan_changes_is_in_the_caption_of_a_single_cell(tmp_path: Path) -> None:
+    planned = PlannedCell(id="gan-1", identity=identity(), changed=["gan.width", "latent_dim"])
+    run = stored(tmp_path / "run", planned)
+    run.write_cell(cell("gan-1"))
+    caption = make_table(run.read()).caption
+    assert "gan.width = 64" in caption and "latent_dim = 100" in caption
+    assert "gan.width" not in make_table(stored(tmp_path / "default", cell("gan-1")).read()).caption
+
+
+def test_what_only_models_differ_in_is_a_footnote(tmp_path: Path) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1", identity("vae", recipe={"learning_rate": 1e-3})))
+    table = make_table(run.read())
+    assert notes_at(table, 1, "model") == ["vae: learning_rate = 0.001, not 0.0002"]
+    pooled = make_table(run.read(), over_seeds=True)
+    assert notes_at(pooled, 1, "model") == ["vae: learning_rate = 0.001, not 0.0002"]
+
+
+@pytest.mark.parametrize("over_seeds", [False, True])
+def test_raw_formats_have_every_setting_of_every_row(tmp_path: Path, over_seeds: bool) -> None:
+    run = stored(tmp_path / "run", cell("gan-1"), cell("vae-1", identity("vae", "elbo")))
+    table = make_table(run.read(), over_seeds=over_seeds)
+    for row in table.rows:
+        wanted = row.cells[0].settings.keys() - ({"seed"} if over_seeds else set())
+        assert wanted <= {column.key for column in table.columns if column.exported}
+    header = render(table, "csv").splitlines()[0].split(",")
+    assert {"gan.width", "vae.width", "learning_rate", "latent_dim", "elbo plugin", "profile"} <= set(header)
+    assert {*RECIPE_FIELDS} <= set(header)
+    assert render(table, "plain", columns=["model", "init_from"])  # empty in both
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("over_seeds", [False, True])
+def test_a_value_that_is_not_finite_is_shown_but_not_sorted_averaged_or_ranked(
+    tmp_path: Path, value: float, over_seeds: bool
+) -> None:
+    good = [cell(f"gan-{s}", identity(seed=s), estimates=[estimate("fd-cnn", 10.0 + s)]) for s in (0, 1)]
+    bad = [cell(f"vae-{s}", identity("vae", seed=s), estimates=[estimate("fd-cnn", value)]) for s in (0, 1)]
+    run = stored(tmp_path / "run", *good, *bad).read()
+    for result in bad:  # in memory: a file with such a number is damaged
+        run.cells.damaged.pop(result.id, None)
+        run.cells.results[result.id] = result
+    table = make_table(run, over_seeds=over_seeds)
+    for format in FORMATS:
+        for sort in ("fd-cnn", "-fd-cnn"):
+            assert "vae" in render(table, format, sort)
+    assert [row.values["fd-cnn"].raw for row in table.rows if "vae" in row.id] == [None] * (1 if over_seeds else 2)
+    assert not any(row.values["fd-cnn"].best for row in table.rows)
+    shown = {row.values["fd-cnn"].text for row in table.rows if "vae" in row.id}
+    assert shown == {f"{value:g}"}
+
+
+def test_one_cell_alone_has_no_best_value_and_no_cell_at_all_a_table(tmp_path: Path) -> None:
+    alone = make_table(stored(tmp_path / "one", cell("gan-1")).read())
+    assert not alone.best and not any(value.best for row in alone.rows for value in row.values.values())
+    planned = make_table(stored(tmp_path / "none", PlannedCell(id="gan-1", identity=identity())).read())
+    for format in FORMATS:
+        assert "not run" in render(planned, format)

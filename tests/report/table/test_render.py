@@ -12,6 +12,7 @@ from example_runs import cell, changed, choice, estimate, identity, reference, s
 
 from genbench.api.evaluation import Unavailable
 from genbench.errors import UsageError
+from genbench.report.table.best import ONE_SEED, OVER_SEEDS
 from genbench.report.table.comparison_table import make_table
 from genbench.report.table.layout import Table
 from genbench.report.table.render import FORMATS, render
@@ -47,16 +48,17 @@ def test_github_is_what_it_says(table: Table) -> None:
         " · 60,000 images · torch 2.15 · Python 3.12 · genbench 0.1.0 · seed 0"
         " · n = 1 training seed: metric errors cover sampling noise only\n"
         "\n"
-        "| model         |   images/s ↑ |        fd-cnn ↓ |\n"
-        "|---------------|--------------|-----------------|\n"
-        "| a             |    1,234 ±2% |    34.57 ± 0.65 |\n"
-        "| b             |      980 ±2% |     9.10 ± 0.20 |\n"
-        "| c             |   12,345 ±2% | n/a<sup>1</sup> |\n"
-        "| d             |            – |               – |\n"
-        "| real held-out |            – |   1.250 ± 0.043 |\n"
-        "| noise         |            – |     912.3 ± 4.1 |\n"
+        "| model         |     images/s ↑ |        fd-cnn ↓ |\n"
+        "|---------------|----------------|-----------------|\n"
+        "| a             |      1,234 ±2% |    34.57 ± 0.65 |\n"
+        "| b             |        980 ±2% | **9.10 ± 0.20** |\n"
+        "| c             | **12,345 ±2%** | n/a<sup>1</sup> |\n"
+        "| d             |              – |               – |\n"
+        "| real held-out |              – |   1.250 ± 0.043 |\n"
+        "| noise         |              – |     912.3 ± 4.1 |\n"
         "\n"
-        "<sup>1</sup> fd-cnn: no weights \\| see &lt;docs&gt;\n"
+        "<sup>1</sup> fd-cnn: no weights \\| see &lt;docs&gt;  \n"
+        f"**bold**: {ONE_SEED}\n"
     )
 
 
@@ -116,6 +118,44 @@ def test_latex_is_escaped(tmp_path: Path) -> None:
     assert r"\input{" not in text
 
 
+def test_latex_is_a_table_of_booktabs_with_caption_label_and_the_best_in_bold(table: Table) -> None:
+    lines = render(table, "latex", columns=["model", "images/s", "fd-cnn"]).splitlines()
+    assert lines[0] == r"% needs \usepackage{booktabs}"
+    assert lines[1:3] == [r"\begin{table}", r"\centering"]
+    assert lines[3].startswith(r"\caption{non-saturating $\cdot$ mini $\cdot$ 1$\times$28$\times$28")
+    assert lines[4:] == [
+        r"\label{tab:run}",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"model & images/s $\uparrow$ & fd-cnn $\downarrow$ \\",
+        r"\midrule",
+        r"a & 1,234 $\pm$2\% & 34.57 $\pm$ 0.65 \\",
+        r"b & 980 $\pm$2\% & \textbf{9.10 $\pm$ 0.20} \\",
+        r"c & \textbf{12,345 $\pm$2\%} & n/a$^{1}$ \\",
+        r"d & -- & -- \\",
+        r"\midrule",
+        r"real held-out & -- & 1.250 $\pm$ 0.043 \\",
+        r"noise & -- & 912.3 $\pm$ 4.1 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\par\footnotesize $^{1}$ fd-cnn: no weights \textbar{} see \textless{}docs\textgreater{}",
+        rf"\par\footnotesize \textbf{{bold}}: {ONE_SEED}",
+        r"\end{table}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["[4pt]", "*", "a}b{", "β-vae", "$x$"])
+def test_a_row_of_latex_cannot_begin_with_an_argument_or_break_its_braces(tmp_path: Path, name: str) -> None:
+    text = render(nasty_table(tmp_path, name), "latex")
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert not any(row.startswith(("[", "*")) for row in rows)
+    body = text.replace(r"\{", "").replace(r"\}", "")
+    assert body.count("{") == body.count("}")
+    assert body.replace(r"\$", "").count("$") % 2 == 0
+    assert "need LuaLaTeX" not in text  # Greek letters become commands
+    assert "need LuaLaTeX" in render(nasty_table(tmp_path / "other", "模型"), "latex")
+
+
 def test_markdown_cannot_break_out_of_its_cell(tmp_path: Path) -> None:
     row = next(
         line for line in render(nasty_table(tmp_path, "a|b<img>`c`*d*"), "github").splitlines() if "failed" in line
@@ -148,3 +188,68 @@ def test_any_column_can_be_asked_for(table: Table) -> None:
     text = render(table, "plain", columns=["id", "batch_size", "steps done"])
     assert text.splitlines()[2].split() == ["id", "batch_size", "steps", "done"]
     assert "a-1                 32" in " ".join(text.split("\n"))
+
+
+@pytest.mark.parametrize("format", ["plain", "github", "latex", "html"])
+def test_footnotes_are_numbered_from_one_in_the_order_shown(tmp_path: Path, format: str) -> None:
+    cells = [
+        cell("a-1", status="failed", reason="first", unavailable=[Unavailable("fid", "none")]),
+        cell("b-1", status="failed", reason="second"),
+        cell("c-1", status="failed", reason="second"),
+    ]
+    table = make_table(stored(tmp_path / "run", *cells).read())
+    assert [mark for mark, _ in table.footnotes] == ["1", "2", "3"]
+    text = render(table, format, sort="-model", columns=["model", "status"])
+    assert text.count("second") == 1
+    notes = text[max(text.rfind("failed: second") - 12, 0) :]
+    assert notes.index("1") < notes.index("failed: second") < notes.index("failed: first")
+    assert "none" not in text and "3" not in notes
+
+
+def test_lines_keep_to_the_width_and_no_number_is_cut(table: Table) -> None:
+    whole = render(table, "plain").split()
+    for width in (200, 120, 80, 60, 40):
+        text = render(table, "plain", width=width)
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= width, width
+        for number in ("1,234 ±2%", "12,345 ±2%", "9.10 ± 0.20", "912.3 ± 4.1"):
+            assert number in text
+        missing = {word for word in whole if word not in text.split()} - {"evaluation", "(s)", "peak", "memory"}
+        left_out = next((line for line in lines if line.startswith("Not shown: ")), "")
+        assert (width < 120) == bool(left_out)
+        assert not missing or left_out
+    assert "Not shown: parameters, peak memory, evaluation time." in render(table, "plain", width=60).splitlines()
+
+
+def test_chosen_columns_are_all_shown_and_what_is_too_wide_continues_below(table: Table) -> None:
+    chosen = ["model", "images/s", "parameters", "peak memory", "fd-cnn", "time"]
+    lines = render(table, "plain", columns=chosen, width=40).splitlines()
+    assert max(map(len, lines)) <= 40
+    assert [line.split()[0] for line in lines if line.startswith("model")] == ["model"] * 4
+    assert "Not shown" not in "".join(lines)
+
+
+def test_names_that_differ_in_case_only_are_different_columns(tmp_path: Path) -> None:
+    upper = changed(identity("GAN"), model=choice("GAN", width=8))
+    table = make_table(stored(tmp_path / "run", cell("gan-1"), cell("GAN-1", upper)).read())
+    rows = json.loads(render(table, "json", columns=["model", "gan.width", "GAN.width"]))["rows"]
+    assert rows == [
+        {"kind": "cell", "model": "gan", "gan.width": 64, "GAN.width": None},
+        {"kind": "cell", "model": "GAN", "gan.width": None, "GAN.width": 8},
+    ]
+    assert json.loads(render(table, "json", columns=["Model"]))["columns"][0]["key"] == "model"
+    with pytest.raises(UsageError, match=r"may mean gan.width or GAN.width"):
+        render(table, "plain", columns=["Gan.width"])
+
+
+def test_the_best_over_seeds_and_over_one_seed_are_told_apart(tmp_path: Path) -> None:
+    cells = [
+        cell(f"{model}-{seed}", identity(model, seed=seed), estimates=[estimate("fd-cnn", value + 0.1 * seed)])
+        for model, value in (("a", 10.0), ("b", 20.0))
+        for seed in (0, 1, 2)
+    ]
+    table = make_table(stored(tmp_path / "run", *cells).read(), over_seeds=True)
+    text = render(table, "github", columns=["model", "fd-cnn"])
+    assert "**10.100 ± 0.058**" in text
+    assert f"**bold**: {OVER_SEEDS}" in text and "one seed" not in text
+    assert "bold" not in render(table, "github", columns=["model"])

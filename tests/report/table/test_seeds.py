@@ -165,7 +165,7 @@ def test_variants_stay_apart(tmp_path: Path) -> None:
         run.write_cell(result)
     table = pooled(run)
     assert texts(table, "variant") == ["plain", "averaged"]
-    assert [said(table, row, "variant") for row in table.rows] == [[], ["averaged: ema_half_life = 9"]]
+    assert [said(table, row, "variant") for row in table.rows] == [[], ["averaged: ema_half_life = 9, not 0"]]
     assert shown(table)[:4] == ["model", "variant", "seeds", "status"]
 
 
@@ -173,7 +173,7 @@ def test_variants_stay_apart(tmp_path: Path) -> None:
 def test_every_format_shows_means_sorted(tmp_path: Path, format: str) -> None:
     worse = [seeded(seed, "vae", estimates=[estimate("fd-cnn", 90.0 + seed)]) for seed in (0, 1)]
     table = pooled(stored(tmp_path / "run", *scores(30.0, 32.0), *worse, references=(reference(),)))
-    text = render(table, format, sort="-fd-cnn")
+    text = render(table, format, "-fd-cnn", ["model", "seeds", "status", "fd-cnn", "images/s", "id"])
     assert "2 ok" in text
     assert text.index("vae") < text.index("gan") < text.index("real held-out")
     if format == "csv":

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_SCHEMA, resolve_recipe
-from genbench.report.table.settings import Settings, caption, divide, row_settings
+from genbench.report.table.settings import Settings, caption, divide, notes_by_peers, row_settings
 from genbench.results.schema import CellResult
 
 USUAL = {option.name: option.default for option in RECIPE_SCHEMA}
@@ -61,7 +61,7 @@ def test_paired_settings_of_a_sweep_are_both_columns() -> None:
     rows: list[dict[str, OptionValue]] = [
         {"model": "gan", "batch_size": batch, "learning_rate": rate} for batch, rate in ((16, 1e-4), (32, 2e-4))
     ]
-    assert divide(rows).varying == ("batch_size",)  # which tells the rows apart
+    assert divide(rows).varying == ("batch_size", "learning_rate")  # although one of them tells the rows apart
     assert divide(rows, ["batch_size", "learning_rate"]).varying == ("batch_size", "learning_rate")
 
 
@@ -81,3 +81,36 @@ def test_what_does_nothing_in_a_family_is_not_in_the_caption() -> None:
     assert "D:G" not in caption(settings(vae).shared)
     assert "D:G" not in caption(settings(gan, vae).shared)  # a claim about one row only
     assert "discriminator_steps" in settings(gan, vae).varying
+
+
+def test_what_differs_between_models_only_is_noted_and_the_note_says_both_values() -> None:
+    rows: list[dict[str, OptionValue]] = [
+        {"model": "gan", "loss": "hinge", "dataset": "mini", "learning_rate": 2e-4, "latent_dim": 100},
+        {"model": "dcgan", "loss": "hinge", "dataset": "mini", "learning_rate": 2e-4, "latent_dim": 100},
+        {"model": "vae", "loss": "elbo", "dataset": "mini", "learning_rate": 1e-3, "latent_dim": 20},
+    ]
+    settings = divide(rows)
+    assert settings.varying == ("loss",)
+    assert set(settings.noted) == {"learning_rate", "latent_dim"}
+    assert notes_by_peers(rows, settings.noted) == {
+        ("vae", "elbo", "mini"): "vae: learning_rate = 0.001, not 0.0002; latent_dim = 20, not 100"
+    }
+
+
+def test_models_with_the_same_settings_share_a_note() -> None:
+    rows: list[dict[str, OptionValue]] = [
+        {"model": model, "loss": loss, "dataset": "mini", "beta1": beta}
+        for model, loss, beta in (("a", "x", 0.5), ("b", "x", 0.5), ("c", "x", 0.9), ("c", "y", 0.0), ("d", "x", 0.9))
+    ]
+    assert set(notes_by_peers(rows, ["beta1"]).values()) == {
+        "c × x, d: beta1 = 0.9, not 0.5",
+        "c × y: beta1 = 0, not 0.5",
+    }
+
+
+def test_what_the_plan_changed_is_in_the_caption_even_if_it_is_a_default_elsewhere() -> None:
+    shared: dict[str, OptionValue] = {"learning_rate": 2e-4, "gan.width": 32, "gan.depth": 3, "batch_size": 8}
+    assert caption(shared, ["gan.width", "learning_rate", "batch_size"]) == (
+        "batch 8 · gan.width = 32 · learning_rate = 0.0002"
+    )
+    assert caption({**shared, "init_from": ""}, ["init_from"]).endswith("init_from = –")

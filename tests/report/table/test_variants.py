@@ -54,7 +54,10 @@ def test_one_column_in_place_of_many(tmp_path: Path) -> None:
     assert shown(table)[:3] == ["model", "variant", "status"]
     assert texts(table, "variant") == ["plain", "all"]
     # What differs from the most usual values is said; the first of two is the usual one.
-    assert footnotes(table, "variant") == [[], ["all: batch_size = 128, dropout = 0.5, ema_half_life = 10000"]]
+    assert footnotes(table, "variant") == [
+        [],
+        ["all: batch_size = 128, not 32; dropout = 0.5, not 0; ema_half_life = 10000, not 0"],
+    ]
     assert "batch" not in table.caption
 
 
@@ -85,7 +88,7 @@ def test_a_field_that_also_differs_within_a_variant_keeps_its_column(tmp_path: P
     unique = [(variant, changed(result, id=f"c-{n}")) for n, (variant, result) in enumerate(cells)]
     table = make_table(run_of(tmp_path / "run", *unique).read())
     assert shown(table)[:4] == ["model", "variant", "batch_size", "status"]
-    assert footnotes(table, "variant")[2] == ["b: ema_half_life = 9"]
+    assert footnotes(table, "variant")[2] == ["b: ema_half_life = 9, not 0"]
 
 
 def test_models_that_differ_by_themselves_are_not_told_by_the_variant(tmp_path: Path) -> None:
@@ -93,13 +96,13 @@ def test_models_that_differ_by_themselves_are_not_told_by_the_variant(tmp_path: 
     cells = (named("plain"), named("averaged", ema_half_life=9.0), named("plain", vae))
     table = make_table(run_of(tmp_path / "run", *cells).read())
     assert texts(table, "batch_size") == ["32", "32", "100"]
-    assert footnotes(table, "variant") == [[], ["averaged: ema_half_life = 9"], []]
+    assert footnotes(table, "variant") == [[], ["averaged: ema_half_life = 9, not 0"], []]
 
 
 def test_a_field_that_only_one_variant_fills_is_told_too(tmp_path: Path) -> None:
     cells = (named("scratch", init_from=""), named("transfer", init_from="run:gan"))
     table = make_table(run_of(tmp_path / "run", *cells).read())
-    assert footnotes(table, "variant") == [[], ["transfer: init_from = run:gan"]]
+    assert footnotes(table, "variant") == [[], ["transfer: init_from = run:gan, not –"]]
     assert [row["init_from"] for row in json.loads(render(table, "json"))["rows"]] == [None, "run:gan"]
 
 
@@ -108,7 +111,7 @@ def test_rows_without_a_variant_stand_beside_those_with_one(tmp_path: Path) -> N
     new = run_of(tmp_path / "new", named("plain"), named("averaged", ema_half_life=9.0))
     table = make_table(*read_runs([old.path, new.path]))
     assert texts(table, "variant") == ["–", "plain", "averaged"]
-    assert footnotes(table, "variant") == [[], [], ["averaged: ema_half_life = 9"]]
+    assert footnotes(table, "variant") == [[], [], ["averaged: ema_half_life = 9, not 0"]]
     assert "variant" not in render(make_table(old.read()), "csv")
 
 

@@ -9,6 +9,7 @@ function comparisonTable(holder, page) {
   const state = { sort: null, descending: false, words: "", filters: new Map(), references: true, all: false };
   let columns = new Set();
   let listed = []; // the rows in the order in which they are shown
+  const numbers = new Map(); // of the footnotes that are shown, by their marks
 
   const body = element("tbody");
   const head = element("thead");
@@ -153,6 +154,7 @@ function comparisonTable(holder, page) {
     const shown = shownColumns();
     listed = ordered();
     const references = state.references ? rows().map((row, number) => ({ row, number })).filter(({ row }) => row.kind !== "cell") : [];
+    numbers.clear();
     const limited = state.all ? listed : listed.slice(0, MOST_ROWS);
     head.replaceChildren(
       element(
@@ -163,13 +165,10 @@ function comparisonTable(holder, page) {
       ),
     );
     body.replaceChildren(...[...limited, ...references].map(({ row, number }) => bodyRow(row, number, shown)));
-    const used = new Set(
-      [...limited, ...references].flatMap(({ row }) => shown.flatMap((column) => row.values[column.place]?.[2] ?? [])),
-    );
     caption.textContent = table().caption;
-    notes.replaceChildren(
-      ...table().footnotes.filter(([mark]) => used.has(mark)).map(([mark, text]) => element("li", {}, element("sup", {}, mark), ` ${text}`)),
-    );
+    const entries = [...numbers].map(([mark, number]) => [number, table().footnotes[mark]]);
+    if (body.querySelector(".best")) entries.push(["bold", table().best]);
+    notes.replaceChildren(...entries.map(([mark, text]) => element("li", {}, element("sup", {}, mark), ` ${text}`)));
     const total = rows().filter((row) => row.kind === "cell").length;
     status.replaceChildren(listed.length === total ? `${total} rows` : `${listed.length} of ${total} rows`);
     if (limited.length < listed.length) {
@@ -205,13 +204,19 @@ function comparisonTable(holder, page) {
         const classes = [column.numeric && "number", best && "best"].filter(Boolean).join(" ");
         return element(
           "td",
-          { class: classes || undefined, title: best ? "better than every comparable value, beyond the errors" : undefined },
+          { class: classes || undefined, title: best ? table().best : undefined },
           value?.[0] ?? "–",
           best ? element("span", { class: "hidden" }, " (best)") : null,
-          value?.[2] ? element("sup", {}, value[2].join(", ")) : null,
+          value?.[2] ? element("sup", {}, value[2].map(numbered).join(", ")) : null,
         );
       }),
     );
+  }
+
+  // Footnotes are numbered in the order in which they are shown; a dagger stays one.
+  function numbered(mark) {
+    if (!numbers.has(mark)) numbers.set(mark, mark === "†" ? mark : String([...numbers.keys()].filter((one) => one !== "†").length + 1));
+    return numbers.get(mark);
   }
 
   function rowName(row, number) {
