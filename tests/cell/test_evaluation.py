@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from genbench.cell.evaluator import Evaluator
+from genbench.cell.observations import Observations
 from genbench.data.loading import LoadedData, load_data
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
@@ -120,7 +121,15 @@ def test_an_evaluation_says_how_many_samples_features_and_metrics_are_done(tmp_p
     built = build_cell(planned.identity, catalogue, data, CPU)
     said: list[tuple[str, int, int]] = []
     evaluator = Evaluator(
-        built, planned.identity, data, catalogue, CPU, tmp_path / "best", nullcontext, show=lambda *at: said.append(at)
+        built=built,
+        identity=planned.identity,
+        data=data,
+        catalogue=catalogue,
+        device=CPU,
+        best_path=tmp_path / "best",
+        timing=nullcontext,
+        observations=Observations((1, 28, 28)),
+        show=lambda *at: said.append(at),
     )
     evaluator.measure(evaluator.draw())
     assert said[:2] == [("generating samples", SAMPLING_BATCH, 300), ("generating samples", 300, 300)]
