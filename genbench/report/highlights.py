@@ -60,13 +60,20 @@ def _answers(question: str, table: Table, column: Column, names: Sequence[str]) 
         more = len(groups) - _MOST_GROUPS
         found.append(Highlight(question, f"{more} more groups of cells that may not be compared with these"))
     if len(groups) > 1:
-        datasets = [table.rows[places[0]].cells[0].planned.identity.dataset.name for places in groups[:_MOST_GROUPS]]
-        labels = (
-            datasets if len(set(datasets)) == len(datasets) else [f"group {n}" for n in range(1, len(datasets) + 1)]
-        )
+        labels = _labels([table.rows[places[0]] for places in groups[:_MOST_GROUPS]])
         labelled = [one._replace(question=f"{question} ({label})") for one, label in zip(found, labels, strict=False)]
         found = [*labelled, *found[len(labelled) :]]
     return found
+
+
+def _labels(rows: Sequence[Row]) -> list[str]:
+    """Return what tells groups of comparable rows apart, from one row of each: the dataset, the machine."""
+    datasets = [row.cells[0].planned.identity.dataset.name for row in rows]
+    machines = [str(row.cells[0].settings.get("machine", "unknown machine")) for row in rows]
+    for labels in (datasets, machines, [f"{one} on {other}" for one, other in zip(datasets, machines, strict=True)]):
+        if len(set(labels)) == len(labels):
+            return [clean(label) for label in labels]
+    return [f"group {number}" for number in range(1, len(rows) + 1)]
 
 
 def _answer(

@@ -244,3 +244,16 @@ def test_the_images_of_the_energy_pass_are_not_those_of_the_recipe(tmp_path: Pat
     text = page_of(stored(tmp_path / "run", cell("x-1", energy=Energy(images=7, reason="not asked for"))))
     assert "<dt>images</dt><dd>60,000</dd>" in text
     assert "<dt>energy: images</dt><dd>7</dd>" in text
+
+
+def test_answers_about_what_may_not_be_compared_are_apart(tmp_path: Path) -> None:
+    other = comparability(machine="Another CPU")
+    cells = [
+        cell("a-1", identity("a")),
+        cell("b-1", identity("b"), comparability=other),
+        cell("c-1", identity("c", dataset="faces"), comparability=other),
+    ]
+    text = page_of(stored(tmp_path / "run", *cells))
+    for label in ("mini on AMD EPYC", "mini on Another CPU", "faces on Another CPU"):
+        assert f"<dt>Fastest to train ({label})</dt>" in text
+    assert "<dt>Best fd-cnn (faces)</dt>" in text
