@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from genbench.report.charts.frontier import finite, is_at_least_as_good
 from genbench.report.numbers import significant
 from genbench.report.table.best import Rank, comparable_rows, ranks
 from genbench.report.table.layout import Column, Row, Table, clean
-from genbench.results.schema import STATUSES
+from genbench.results.schema import HELD_OUT, NOISE, STATUSES
 
 _MOST_METRICS = 3
 _MOST_GROUPS = 3  # of cells that may be compared with each other, for each question
@@ -37,9 +38,21 @@ def highlights(table: Table, quality: Sequence[Column], names: Sequence[str]) ->
     speed = next((column for column in table.columns if column.key == "images/s"), None)
     if speed is not None:
         found += _answers("Fastest to train", table, speed, names)
-    for column in quality[:_MOST_METRICS]:
+    for column in [column for column in quality if _tells_noise_apart(table, column)][:_MOST_METRICS]:
         found += _answers(f"Best {clean(column.key)}", table, column, names)
     return found
+
+
+def _tells_noise_apart(table: Table, column: Column) -> bool:
+    """Say whether a metric calls real images better than noise; otherwise its best value names no best model."""
+    values: dict[str, dict[str, float]] = {}
+    for row in table.rows:
+        value = finite(row.values.get(column.key))
+        if row.kind == "reference" and value is not None:
+            dataset = row.values["dataset"].text if "dataset" in row.values else ""
+            values.setdefault(dataset, {})[row.values["model"].text] = value
+    both = [found for found in values.values() if HELD_OUT in found and NOISE in found]
+    return not any(is_at_least_as_good(found[NOISE], found[HELD_OUT], column.direction) for found in both)
 
 
 def _statuses(rows: Sequence[Row]) -> str:

@@ -17,7 +17,15 @@ from PIL import Image
 
 from genbench.api.evaluation import Unavailable
 from genbench.report.html.page import report_page
-from genbench.results.schema import CurvePoint, Energy, EvaluationPoint, PlannedCell, Target, Window
+from genbench.results.schema import (
+    CurvePoint,
+    Energy,
+    EvaluationPoint,
+    PlannedCell,
+    ReferenceRow,
+    Target,
+    Window,
+)
 from genbench.results.store import LoadedRun, RunDirectory
 
 VOID = {"meta", "img", "br"}
@@ -180,6 +188,19 @@ def test_the_highlights_say_what_is_fastest_and_how_sure_that_is(tmp_path: Path)
     close = changed(slow, estimates=[estimate("fd-cnn", 89.5, 0.5)])
     text = page_of(stored(tmp_path / "other", close, fast))
     assert "Not distinguishable from vae: the difference is within the errors." in text
+
+
+def test_a_metric_that_prefers_noise_has_no_best_model(tmp_path: Path) -> None:
+    def diverse(value: float) -> Any:
+        return estimate("diversity", value, 0.01, direction="higher")
+
+    rows = [
+        ReferenceRow(name=name, estimates=[diverse(value)]) for name, value in (("real held-out", 1.0), ("noise", 1.05))
+    ]
+    cells = [cell("gan-1", estimates=[diverse(0.5)]), cell("vae-1", estimates=[diverse(1.8)])]
+    run = stored(tmp_path / "run", *cells, references=(reference(rows=rows),))
+    assert "Best diversity" not in page_of(run)
+    assert "Best diversity" in page_of(stored(tmp_path / "without", *cells))
 
 
 def test_a_run_without_cells_or_results_is_a_page_too(tmp_path: Path) -> None:
