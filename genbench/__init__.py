@@ -68,6 +68,7 @@ from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
 
 if TYPE_CHECKING:
     from genbench.commands.cell import Cell
+    from genbench.commands.certificate import certificate_figure
     from genbench.commands.distance import distance, save_image_statistics
     from genbench.commands.load import load
     from genbench.commands.plan import CellPlan, Cost, Plan, plan
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from genbench.commands.run import RunInterrupted, resume, run
     from genbench.commands.table import ComparisonTable
     from genbench.imagesets.measured import Comparison, ImageSetReport
+    from genbench.report.figures.figure import Figure
 
 __version__ = "0.1.0"
 
@@ -85,12 +87,14 @@ _ON_FIRST_USE = {
     "Comparison": "genbench.imagesets.measured",
     "ComparisonTable": "genbench.commands.table",
     "Cost": "genbench.commands.plan",
+    "Figure": "genbench.report.figures.figure",
     "ImageSetReport": "genbench.imagesets.measured",
     "Plan": "genbench.commands.plan",
     "PooledCells": "genbench.commands.results",
     "Quantity": "genbench.commands.results",
     "Results": "genbench.commands.results",
     "RunInterrupted": "genbench.commands.run",
+    "certificate_figure": "genbench.commands.certificate",
     "distance": "genbench.commands.distance",
     "load": "genbench.commands.load",
     "plan": "genbench.commands.plan",
@@ -126,6 +130,7 @@ __all__ = [
     "ExtractorUnavailable",
     "Family",
     "FamilySpec",
+    "Figure",
     "GenbenchError",
     "ImageData",
     "ImageSetReport",
@@ -166,6 +171,7 @@ __all__ = [
     "VariationalLoss",
     "WindowFinished",
     "__version__",
+    "certificate_figure",
     "distance",
     "hookimpl",
     "load",

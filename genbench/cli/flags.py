@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias, TypeVar
 
 import click
@@ -10,6 +10,7 @@ import click
 from genbench.api.options import Option
 from genbench.api.recipe import RECIPE_SCHEMA
 from genbench.builtin.extractors.inception_weights import VARIABLE
+from genbench.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator: TypeAlias = Callable[[Any], Any]
@@ -184,3 +185,22 @@ def timing_options(models: str | None = None) -> Decorator:
         as_json_flag,
         recipe_flags,
     )
+
+
+where_option = click.option(
+    "--where",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="Show only cells with this setting, such as status=ok or seed=0,1; repeatable.",
+)
+
+
+def settings_filter(given: Iterable[str]) -> dict[str, list[str]]:
+    """Return each setting of `--where` with the values of which a cell has one; raise `UsageError` for another form."""
+    found: dict[str, list[str]] = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        if not (name.strip() and equals):
+            raise UsageError(f"--where {text} is not valid.", "Write --where SETTING=VALUE, for example status=ok.")
+        found.setdefault(name.strip(), []).extend(value.strip() for value in values.split(","))
+    return found

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from genbench.cli.flags import target_option
+from genbench.cli.flags import settings_filter, target_option, where_option
 from genbench.cli.output import echo, line_width
-from genbench.errors import NoDataError, UsageError
+from genbench.errors import NoDataError
 
 
 @click.command("table")
@@ -21,12 +21,7 @@ from genbench.errors import NoDataError, UsageError
 )
 @click.option("--sort", metavar="COLUMN", help="Sort by this column; -COLUMN: largest first.")
 @click.option("--columns", metavar="A,B,…", help="Show only these columns, in this order.")
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="SETTING=VALUE",
-    help="Show only cells with this setting, such as status=ok or seed=0,1; repeatable.",
-)
+@where_option
 @click.option(
     "--over-seeds/--per-seed",
     default=None,
@@ -53,18 +48,7 @@ def command(
     results = load(*runs)
     if not results.damaged and all(cell.status == "not run" for cell in results):
         raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Run `genbench run --resume {runs[0]}`.")
-    results = results.where(_settings(where))
+    results = results.where(settings_filter(where))
     names = [name for name in columns.split(",") if name.strip()] if columns else None
     table = results.table(names, sort, over_seeds=over_seeds, targets=target, references=not no_references)
     echo(table.text(format_name, None if wide else line_width()), nl=False, as_json=format_name == "json")
-
-
-def _settings(given: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return each setting with the values of which a cell has one."""
-    found: dict[str, list[str]] = {}
-    for text in given:
-        name, equals, values = text.partition("=")
-        if not (name.strip() and equals):
-            raise UsageError(f"--where {text} is not valid.", "Write --where SETTING=VALUE, for example status=ok.")
-        found.setdefault(name.strip(), []).extend(value.strip() for value in values.split(","))
-    return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,10 @@ from genbench.commands.selection import matches
 from genbench.commands.table import ComparisonTable
 from genbench.errors import UsageError, near_miss
 from genbench.planning.request import parse_target
+from genbench.report.figures.appearance import make_appearance
+from genbench.report.figures.figure import Figure
+from genbench.report.figures.kinds import Shown, figure_of_runs
+from genbench.report.figures.options import Options
 from genbench.report.html.page import report_page
 from genbench.report.run_details import describe_cell, describe_run
 from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups, estimate_by_metric
@@ -230,6 +234,52 @@ class Results:
             described = describe_cell(cell.directory, contents_of[id(cell.directory)], cell.outcome.planned)
             cells.append({"run": cell.run, **described, "settings": dict(cell.settings)})
         return msgspec.json.format(msgspec.json.encode({"runs": runs, "cells": cells}), indent=2).decode() + "\n"
+
+    def figure(
+        self,
+        kind: str = "frontier",
+        x: str = "",
+        y: str | Sequence[str] = (),
+        *,
+        log_x: bool | None = None,
+        log_y: bool | None = None,
+        theme: str = "light",
+        width: str | float = "two-column",
+        height: float | None = None,
+        over_seeds: bool | None = None,
+    ) -> Figure:
+        """Return a figure, as `genbench figure` makes it; ``save("f.pdf")`` writes it, and a notebook shows it.
+
+        ``docs/figures.md`` shows every kind. Raises `UsageError` with the nearest name for an unknown kind or quantity,
+        and `NoDataError` if the cells have none of it.
+
+        Args:
+            kind: ``frontier``, ``curves``, ``samples``, ``throughput``, ``scaling`` or ``history``.
+            x: the quantity of the horizontal axis; by default, the usual one of this kind.
+            y: that of the vertical axis; of ``curves`` and ``history`` several, of ``samples`` the kind of picture.
+            log_x, log_y: whether an axis is logarithmic; by default, where values span a factor of more than 20.
+            theme: ``light``, ``dark`` or ``paper``.
+            width: ``one-column`` (8.6 cm), ``two-column`` (17.8 cm), or centimetres.
+            height: centimetres; by default, that of the content.
+            over_seeds: whether seeds are pooled; by default, if there are several.
+        """
+        options = Options(x, (y,) if isinstance(y, str) and y else tuple(y), log_x, log_y)
+        look = make_appearance(theme, width, height)
+        shown = Shown(self._table(over_seeds), self._own_contents(), self._pictures())
+        return figure_of_runs(kind, shown, options, look)
+
+    def _own_contents(self) -> list[RunContents]:
+        """Return what was read from each run, with these cells only."""
+        own = {(id(cell.directory), cell.id) for cell in self._cells}
+        found = []
+        for directory, contents in self._runs:
+            cells = [planned for planned in contents.record.cells if (id(directory), planned.id) in own]
+            found.append(replace(contents, record=msgspec.structs.replace(contents.record, cells=cells)))
+        return [contents for contents in found if contents.record.cells]
+
+    def _pictures(self) -> Callable[[CellOutcome], Mapping[str, Path]]:
+        cell_of = {cell.outcome: cell for cell in self._cells}
+        return lambda outcome: cell_of[outcome].pictures
 
     def _table(
         self,

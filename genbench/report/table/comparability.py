@@ -63,6 +63,22 @@ def comparable_groups(cells: Iterable[CellOutcome], column: str) -> list[list[Ce
     return list(groups.values())
 
 
+def differences(groups: Sequence[Sequence[CellOutcome]], column: str) -> list[str]:
+    """Return for each of the `comparable_groups` of a column in what it differs from the others; empty if it is one."""
+    facts: list[dict[str, str]] = []
+    for cell, *_ in groups:
+        own: dict[str, str] = {}
+        if cell.result is not None and (column in SPEED_COLUMNS or column in map(sampler_speed, cell.result.sampler_speeds)):
+            own = {"device": cell.result.identity.device} | _machine(cell.run, cell.result.comparability)
+        elif cell.result is not None and (estimate := estimate_by_metric(cell.result).get(column)) is not None:
+            name, options, shape = dataset_key(cell.result.identity)
+            about = {"dataset": name, "dataset options": options, "image shape": "×".join(map(str, shape))}
+            own = about | _metric_facts(cell.result, estimate)
+        facts.append(own)
+    names = _differing(facts)
+    return [", ".join(f"{name} {own.get(name, 'not stated')}" for name in names) for own in facts]
+
+
 def group_key(cell: CellOutcome, column: str) -> tuple[object, ...] | None:
     """Return what is equal for cells whose numbers in a column are comparable; None if this cell has no such number."""
     result = cell.result

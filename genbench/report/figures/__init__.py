@@ -1,0 +1,1 @@
+"""Figures for papers, talks and pages, drawn with matplotlib from the records of `genbench.report.charts`."""

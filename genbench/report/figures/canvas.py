@@ -1,0 +1,260 @@
+"""The canvas of a figure: panels, axes, legend and files. The only module that imports matplotlib.
+
+It draws without pyplot, a display, or the user's settings of matplotlib, and the same content gives the same bytes. All
+text is drawn as it is: nothing in a name is taken for a formula.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import matplotlib  # type: ignore[import-not-found, unused-ignore]
+from matplotlib.axes import Axes  # type: ignore[import-not-found, unused-ignore]
+from matplotlib.figure import Figure as Drawing  # type: ignore[import-not-found, unused-ignore]
+from matplotlib.lines import Line2D  # type: ignore[import-not-found, unused-ignore]
+from matplotlib.ticker import (  # type: ignore[import-not-found, unused-ignore]
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
+
+from genbench.report.figures.appearance import Appearance, Series
+from genbench.report.figures.text import drawable, shortened, tick, wrapped
+
+__all__ = ["Axes", "Canvas", "Entry", "is_drawable", "render"]
+
+FigureFormat: TypeAlias = Literal["pdf", "svg", "png"]
+_CM = 1 / 2.54  # inches
+_LEGEND_LINE = 0.46  # cm
+_LOGARITHMIC = 20.0  # positive values that span a larger factor are on a logarithmic axis by default
+_DIVERGED = 1e100  # no axis can show larger values
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the legend."""
+
+    name: str
+    handle: Line2D
+
+
+class Canvas:
+    """A figure that is being drawn."""
+
+    def __init__(self, look: Appearance) -> None:
+        self.look = look
+        self.theme = look.theme
+        self.drawing = Drawing(layout="constrained")
+        self.drawing.set_facecolor(look.theme.ground)
+
+    def panels(
+        self,
+        number: int,
+        *,
+        title: str = "",
+        legend: Sequence[Entry] = (),
+        panel_height: float = 5.2,
+        least_width: float = 7.0,
+    ) -> list[Axes]:
+        """Return axes for that many panels, as many side by side as have this width; sizes are in cm."""
+        across = max(1, min(number, int(self.look.width // least_width)))
+        down = -(-number // across)
+        columns = self._legend_columns(legend)
+        below = _LEGEND_LINE * -(-len(legend) // columns) if legend else 0.0
+        titled = wrapped(title, self.characters(self.look.width), 2) if title and self.theme.titled else ""
+        above = 0.55 * (titled.count("\n") + 1) if titled else 0.0
+        height = self.look.height or down * panel_height + below + above + 0.2
+        self.drawing.set_size_inches(self.look.width * _CM, height * _CM)
+        if titled:
+            self.drawing.suptitle(titled, x=0.01, ha="left", fontsize=self.theme.font_size + 1, fontweight="bold")
+        if legend:
+            self.drawing.legend(
+                [entry.handle for entry in legend],
+                [shortened(entry.name, self._legend_letters(columns)) for entry in legend],
+                loc="outside lower center",
+                ncols=columns,
+            )
+        made = [self.drawing.add_subplot(down, across, place + 1) for place in range(number)]
+        self.panel_width = self.look.width / across
+        self.panel_height = (height - below - above) / down
+        return made
+
+    def _legend_columns(self, legend: Sequence[Entry]) -> int:
+        longest = max((len(drawable(entry.name)) for entry in legend), default=1)
+        room = self.characters(self.look.width)
+        return max(1, min(len(legend), 4, room // (min(longest, room // 2) + 9)))
+
+    def _legend_letters(self, columns: int) -> int:
+        return max(self.characters(self.look.width) // columns - 9, 12)
+
+    def characters(self, centimetres: float) -> int:
+        """Return about how many characters of the usual size fit."""
+        return int(centimetres / (0.0205 * self.theme.font_size))
+
+    def entry(self, name: str, how: Series, dashes: Sequence[float] = (), **more: Any) -> Entry:
+        """Return the line of the legend for a series; `more` are properties of matplotlib's lines."""
+        handle = Line2D([], [], **{"color": how.colour, "marker": how.marker} | more)
+        if dashes:
+            handle.set_dashes(dashes)
+        return Entry(name, handle)
+
+    def panel_title(self, axes: Axes, text: str, detail: str = "") -> None:
+        """Write the title of a panel, and a detail below it in pale letters."""
+        room = self.characters(self.panel_width - 1.2)
+        if detail:
+            axes.set_title(
+                wrapped(detail, room, 2), loc="left", fontsize=self.theme.font_size - 1, color=self.theme.pale
+            )
+            lines = wrapped(detail, room, 2).count("\n") + 1
+            if text:
+                axes.annotate(
+                    shortened(text, room),
+                    (0, 1),
+                    xycoords="axes fraction",
+                    xytext=(0, 5 + lines * 1.3 * (self.theme.font_size - 1)),
+                    textcoords="offset points",
+                    fontweight="bold",
+                    annotation_clip=False,
+                )
+        elif text:
+            axes.set_title(shortened(text, room), loc="left", fontsize=self.theme.font_size, fontweight="bold")
+
+    def note(self, axes: Axes, text: str) -> None:
+        """Write a text in the middle of an empty panel."""
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.grid(False)
+        axes.text(
+            0.5,
+            0.5,
+            wrapped(text, self.characters(self.panel_width * 0.7), 4),
+            ha="center",
+            va="center",
+            color=self.theme.pale,
+            transform=axes.transAxes,
+        )
+
+    def scale(self, axes: Axes, which: Literal["x", "y"], values: Sequence[float], log: bool | None) -> bool:
+        """Choose the scale of an axis and its ticks; return whether it is logarithmic.
+
+        Args:
+            axes: the panel.
+            which: the axis.
+            values: what is drawn on it.
+            log: whether it is logarithmic if all values are positive; None: if they span a factor of more than 20.
+        """
+        known = [value for value in values if is_drawable(value)]
+        positive = bool(known) and min(known) > 0
+        ratio = max(known) / min(known) if positive else 1.0
+        logarithmic = positive and (ratio > _LOGARITHMIC if log is None else log)
+        axis = getattr(axes, f"{which}axis")
+        if logarithmic:
+            getattr(axes, f"set_{which}scale")("log")
+            if ratio < 8:
+                axis.set_major_locator(MaxNLocator(5))
+            else:
+                axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < 300 else (1.0,), numticks=8))
+        else:
+            axis.set_major_locator(MaxNLocator(5))
+        axis.set_minor_locator(NullLocator())
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))
+        return logarithmic
+
+    def ticks(self, axes: Axes, which: Literal["x", "y"], places: Sequence[float], names: Sequence[str]) -> None:
+        """Put ticks with these names at these places."""
+        axis = getattr(axes, f"{which}axis")
+        axis.set_major_locator(FixedLocator(list(places)))
+        axis.set_minor_locator(NullLocator())
+        shown = [drawable(name) for name in names]
+        axis.set_major_formatter(FuncFormatter(lambda value, n: shown[n] if n is not None and n < len(shown) else ""))
+
+
+def is_drawable(value: float | None) -> bool:
+    """Say whether an axis can show a value."""
+    return value is not None and math.isfinite(value) and abs(value) < _DIVERGED
+
+
+def render(draw: Callable[[Canvas], None], look: Appearance, format: FigureFormat, title: str, about: str) -> bytes:
+    """Return the file of a figure; `title` and `about` become its metadata."""
+    metadata: dict[str, Any] = {
+        "pdf": {"Title": title, "Subject": about, "Creator": "genbench", "Producer": None, "CreationDate": None},
+        "svg": {"Title": title, "Description": about, "Creator": "genbench", "Date": None},
+        "png": {"Title": title, "Description": about, "Software": None},
+    }[format]
+    with _settings(look):
+        canvas = Canvas(look)
+        draw(canvas)
+        for axes in canvas.drawing.axes:
+            for image in axes.images:  # pixels stay square and sharp in vector files
+                image.set_interpolation("auto" if format == "png" else "none")
+        stream = io.BytesIO()
+        canvas.drawing.savefig(stream, format=format, dpi=look.theme.dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+@contextmanager
+def _settings(look: Appearance) -> Iterator[None]:
+    """Use genbench's settings of matplotlib, whatever the user's are."""
+    theme = look.theme
+    own: dict[Any, Any] = {
+        "font.family": ["DejaVu Sans"],  # ships with matplotlib, so every machine draws the same
+        "font.size": theme.font_size,
+        "text.parse_math": False,
+        "text.color": theme.ink,
+        "axes.facecolor": theme.ground,
+        "axes.edgecolor": theme.pale if theme.grid else theme.ink,
+        "axes.labelcolor": theme.ink,
+        "axes.labelsize": theme.font_size,
+        "axes.linewidth": 0.6,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": bool(theme.grid),
+        "axes.axisbelow": True,
+        "axes.titlesize": theme.font_size,
+        "axes.formatter.use_mathtext": False,
+        "grid.color": theme.grid or theme.pale,
+        "grid.linewidth": 0.5,
+        "xtick.color": theme.pale if theme.grid else theme.ink,
+        "ytick.color": theme.pale if theme.grid else theme.ink,
+        "xtick.labelcolor": theme.ink,
+        "ytick.labelcolor": theme.ink,
+        "xtick.labelsize": theme.font_size - 1,
+        "ytick.labelsize": theme.font_size - 1,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "lines.linewidth": 1.3,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+        "legend.fontsize": theme.font_size - 0.5,
+        "legend.columnspacing": 1.5,
+        "legend.handlelength": 2.4,
+        "figure.facecolor": theme.ground,
+        "savefig.facecolor": theme.ground,
+        "savefig.edgecolor": theme.ground,
+        "pdf.fonttype": 42,  # whole outlines of the glyphs used, which journals accept
+        "svg.fonttype": "path",
+        "svg.hashsalt": "genbench",
+    }
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(own)
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+        log.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            log.setLevel(level)

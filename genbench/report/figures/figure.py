@@ -1,0 +1,104 @@
+"""A figure as a Python object, and the files that it is saved as."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genbench.errors import UsageError, near_miss
+from genbench.report.figures.appearance import Appearance
+from genbench.report.figures.caption import SIGNATURE, Caption
+from genbench.report.figures.text import drawable
+from genbench.results.files import atomic_write, read_regular_file
+
+if TYPE_CHECKING:
+    from genbench.report.figures.canvas import Canvas, FigureFormat
+
+FORMATS: dict[str, FigureFormat] = {".pdf": "pdf", ".svg": "svg", ".png": "png"}
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """A figure that saves itself as pdf, svg or png, and shows itself in a notebook."""
+
+    kind: str
+    about: Caption
+    draw: Callable[[Canvas], None]
+    look: Appearance
+
+    def __repr__(self) -> str:
+        return f"<Figure {self.kind}: {drawable(self.about.title)}>"
+
+    @property
+    def caption(self) -> str:
+        """The facts for a caption, one a line: what rows share, n, seeds, protocol, the meaning of error bars."""
+        return self.about.text
+
+    def to_bytes(self, format: str) -> bytes:
+        """Return the content of a file in the format ``pdf``, ``svg`` or ``png``; the same figure gives the same bytes.
+
+        Raises `UsageError` for another format, or if matplotlib is not installed.
+        """
+        if f".{format}" not in FORMATS:
+            known = [suffix[1:] for suffix in FORMATS]
+            raise UsageError(f"Unknown format '{format}'.{near_miss(format, known)}", f"Formats: {', '.join(known)}.")
+        try:
+            from genbench.report.figures.canvas import render
+        except ImportError as error:
+            raise UsageError(
+                "matplotlib, which draws figures, is not installed.",
+                "Install it with `pip install 'genbench[figures]'` or `pip install matplotlib`.",
+            ) from error
+        return render(self.draw, self.look, FORMATS[f".{format}"], drawable(self.about.title), self.caption)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the figure, and the facts for its caption beside it with the suffix ``.txt``; return its path.
+
+        An existing figure is replaced. Raises `UsageError` for another suffix than ``.pdf``, ``.svg`` or ``.png``, if a
+        file cannot be written, or if the text file exists and is not from genbench.
+        """
+        target = figure_path(path)
+        beside = target.with_suffix(".txt")
+        content = self.to_bytes(target.suffix.lower()[1:])
+        for file, data in ((beside, self.caption.encode("utf-8", "replace")), (target, content)):
+            try:
+                atomic_write(file, data)
+            except OSError as error:
+                raise UsageError(
+                    f"Cannot write {file}: {error.strerror or error}.", "Choose another path for the figure."
+                ) from error
+        return target
+
+    def resized(self, look: Appearance) -> Figure:
+        """Return the same figure in another theme or size."""
+        return replace(self, look=look)
+
+    def _repr_png_(self) -> bytes:
+        return self.to_bytes("png")
+
+    def _repr_svg_(self) -> str:
+        return self.to_bytes("svg").decode()
+
+
+def figure_path(path: str | Path) -> Path:
+    """Return where a figure is written; raise `UsageError` for an impossible path before anything is drawn."""
+    target = Path(path).expanduser()
+    suffixes = ", ".join(FORMATS)
+    if target.suffix.lower() not in FORMATS:
+        raise UsageError(f"{path} is not the name of a figure.", f"Use one of the suffixes {suffixes}.")
+    if not target.parent.is_dir():
+        raise UsageError(f"The folder {target.parent} does not exist.", "Create it, or choose another path.")
+    beside = target.with_suffix(".txt")
+    if beside.exists() or beside.is_symlink():
+        try:
+            own = read_regular_file(beside).startswith(SIGNATURE.encode())
+        except OSError:
+            own = False
+        if not own:
+            raise UsageError(
+                f"{beside} exists and is not from genbench; the facts for the caption would replace it.",
+                "Move it away, or choose another name for the figure.",
+            )
+    return target
