@@ -9,12 +9,12 @@ import msgspec
 
 from genbench.api.evaluation import Direction
 from genbench.errors import UsageError, near_miss
-from genbench.report.charts.curves import METRICS, Curve, curves_of, kind_of, mean_curve
+from genbench.report.charts.curves import LOSSES, METRICS, Curve, curves_of, kind_of, mean_curve
 from genbench.report.table.comparability import comparable_groups, dataset_key, differences, estimate_by_metric
 from genbench.report.table.layout import Table
 from genbench.report.table.outcome import CellOutcome
 
-_DEPENDS_ON_LOSS = ("loss terms", "logits of the discriminator", "energies of the discriminator, and their equilibrium")
+_DEPENDS_ON_LOSS = (LOSSES, "logits of the discriminator", "energies of the discriminator, and their equilibrium")
 _USUAL = 4  # panels, if no quantity is named
 
 
@@ -43,7 +43,9 @@ def curve_quantities(table: Table) -> list[str]:
     for row in table.rows:
         for result in row.results if row.kind == "cell" else ():
             found |= {curve.quantity: curve.kind for curve in curves_of(result)}
-    return sorted(found, key=lambda name: found[name] != METRICS)  # otherwise in the order of the cells
+    places = {column.key: place for place, column in enumerate(table.columns)}
+    metrics = sorted((name for name in found if found[name] == METRICS), key=lambda name: places.get(name, len(places)))
+    return [*metrics, *(name for name in found if found[name] != METRICS)]
 
 
 def curve_panels(table: Table, quantities: Sequence[str] = ()) -> list[CurvePanel]:
@@ -70,9 +72,10 @@ def curve_panels(table: Table, quantities: Sequence[str] = ()) -> list[CurvePane
 
 def _usual(known: Sequence[str], curves: dict[CellOutcome, dict[str, Curve]]) -> list[str]:
     """Return the metrics that were measured during training, most frequent first; without any, the loss terms."""
-    metrics = [name for name in known if any(name in own and own[name].kind == METRICS for own in curves.values())]
-    frequent = sorted(metrics or known, key=lambda name: -sum(name in own for own in curves.values()))
-    return frequent[:_USUAL]
+    kinds = {name: curve.kind for own in curves.values() for name, curve in own.items()}
+    kind = next((kind for kind in (METRICS, LOSSES) if kind in kinds.values()), None)
+    usual = [name for name in known if kind is None or kinds[name] == kind]
+    return sorted(usual, key=lambda name: -sum(name in own for own in curves.values()))[:_USUAL]
 
 
 def _panels(table: Table, quantity: str, curves: dict[CellOutcome, dict[str, Curve]]) -> list[CurvePanel]:

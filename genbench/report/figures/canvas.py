@@ -28,8 +28,9 @@ from matplotlib.ticker import (  # type: ignore[import-not-found, unused-ignore]
     NullLocator,
 )
 
+from genbench.api.evaluation import Direction
 from genbench.report.figures.appearance import Appearance, Series
-from genbench.report.figures.text import drawable, shortened, tick, wrapped
+from genbench.report.figures.text import axis_label, drawable, shortened, tick, wrapped
 
 __all__ = ["Axes", "Canvas", "Entry", "is_drawable", "render"]
 
@@ -37,6 +38,7 @@ FigureFormat: TypeAlias = Literal["pdf", "svg", "png"]
 _CM = 1 / 2.54  # inches
 _LEGEND_LINE = 0.46  # cm
 _LOGARITHMIC = 20.0  # positive values that span a larger factor are on a logarithmic axis by default
+_NAME = 40  # letters of a name in a legend with several columns
 _DIVERGED = 1e100  # no axis can show larger values
 
 
@@ -92,7 +94,7 @@ class Canvas:
     def _legend_columns(self, legend: Sequence[Entry]) -> int:
         longest = max((len(drawable(entry.name)) for entry in legend), default=1)
         room = self.characters(self.look.width)
-        return max(1, min(len(legend), 4, room // (min(longest, room // 2) + 9)))
+        return max(1, min(len(legend), 4, room // (min(longest, _NAME) + 9)))
 
     def _legend_letters(self, columns: int) -> int:
         return max(self.characters(self.look.width) // columns - 9, 12)
@@ -108,26 +110,39 @@ class Canvas:
             handle.set_dashes(dashes)
         return Entry(name, handle)
 
-    def panel_title(self, axes: Axes, text: str, detail: str = "") -> None:
-        """Write the title of a panel, and a detail below it in pale letters."""
-        room = self.characters(self.panel_width - 1.2)
-        if detail:
-            axes.set_title(
-                wrapped(detail, room, 2), loc="left", fontsize=self.theme.font_size - 1, color=self.theme.pale
+    def label(self, axes: Axes, which: Literal["x", "y"], name: str, unit: str, direction: Direction | None) -> None:
+        """Write the label of an axis, with unit and direction, as long as the panel allows."""
+        room = self.panel_width - 1.5 if which == "x" else self.panel_height - 1.2
+        getattr(axes, f"set_{which}label")(axis_label(name, unit, direction, self.characters(room)))
+
+    def panel_title(self, axes: Axes, text: str, detail: str = "", above: float = 4.0) -> None:
+        """Write the title of a panel and below it a detail in pale letters, `above` points over the panel."""
+        if not text and not detail:
+            return
+        room = self.characters(self.panel_width - 2.2)
+        small = self.theme.font_size - 1
+        said = wrapped(detail, room, 2)
+        if said:
+            written = axes.annotate(
+                said,
+                (0, 1),
+                xycoords="axes fraction",
+                xytext=(0, above),
+                textcoords="offset points",
+                fontsize=small,
+                color=self.theme.pale,
+                annotation_clip=False,
             )
-            lines = wrapped(detail, room, 2).count("\n") + 1
-            if text:
-                axes.annotate(
-                    shortened(text, room),
-                    (0, 1),
-                    xycoords="axes fraction",
-                    xytext=(0, 5 + lines * 1.3 * (self.theme.font_size - 1)),
-                    textcoords="offset points",
-                    fontweight="bold",
-                    annotation_clip=False,
-                )
-        elif text:
-            axes.set_title(shortened(text, room), loc="left", fontsize=self.theme.font_size, fontweight="bold")
+            written.set_in_layout(False)  # the title above it makes the room
+        pad = above + (said.count("\n") + 1) * 1.25 * small if said else above
+        # Without a title of its own, a detail needs the room of an empty one.
+        axes.set_title(
+            wrapped(text, room, 2) or " ",
+            loc="left",
+            fontsize=self.theme.font_size if text else 1,
+            fontweight="bold",
+            pad=pad,
+        )
 
     def note(self, axes: Axes, text: str) -> None:
         """Write a text in the middle of an empty panel."""
@@ -144,6 +159,12 @@ class Canvas:
             transform=axes.transAxes,
         )
 
+    @staticmethod
+    def is_wide(values: Sequence[float]) -> bool:
+        """Say whether positive values span a factor that asks for a logarithmic axis."""
+        known = [value for value in values if is_drawable(value)]
+        return bool(known) and min(known) > 0 and max(known) / min(known) > _LOGARITHMIC
+
     def scale(self, axes: Axes, which: Literal["x", "y"], values: Sequence[float], log: bool | None) -> bool:
         """Choose the scale of an axis and its ticks; return whether it is logarithmic.
 
@@ -156,16 +177,18 @@ class Canvas:
         known = [value for value in values if is_drawable(value)]
         positive = bool(known) and min(known) > 0
         ratio = max(known) / min(known) if positive else 1.0
-        logarithmic = positive and (ratio > _LOGARITHMIC if log is None else log)
+        logarithmic = positive and (self.is_wide(known) if log is None else log)
         axis = getattr(axes, f"{which}axis")
         if logarithmic:
             getattr(axes, f"set_{which}scale")("log")
             if ratio < 8:
-                axis.set_major_locator(MaxNLocator(5))
+                axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
             else:
                 axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < 300 else (1.0,), numticks=8))
         else:
-            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3))
+            if positive and min(known) < (max(known) - min(known)) / 3:  # not far from zero, but none is negative
+                getattr(axes, f"set_{which}lim")(**{"left" if which == "x" else "bottom": 0.0})
         axis.set_minor_locator(NullLocator())
         axis.set_minor_formatter(NullFormatter())
         axis.set_major_formatter(FuncFormatter(lambda value, _: tick(value)))

@@ -10,7 +10,6 @@ from genbench.report.figures.text import BETTER, drawable
 from genbench.report.numbers import count
 from genbench.report.table.comparability import estimate_by_metric
 from genbench.report.table.layout import DAGGER, Column, Row, Table, Value
-from genbench.report.table.values import protocol_text
 
 SIGNATURE = "Facts for the caption of a figure by genbench"  # the first line of the file beside a figure
 TWO_ERRORS = "two standard errors to each side"
@@ -90,12 +89,11 @@ def _protocols(rows: Sequence[Row], metrics: Sequence[str]) -> list[tuple[str, s
     found = []
     for metric in metrics:
         stated = {
-            protocol_text(estimate)
+            ", ".join([f"n = {count(estimate.n)} images", *(f"{k} {v}" for k, v in estimate.protocol.items())])
             for row in rows
             for result in row.results
             if (estimate := estimate_by_metric(result).get(metric)) is not None
         }
-        # What an estimate states about itself, such as its null, is not part of the protocol, but belongs to it.
         found += [(metric, said) for said in sorted(stated)[:10]]
     return found
 

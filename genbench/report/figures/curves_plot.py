@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from genbench.errors import NoDataError, UsageError, near_miss
 from genbench.report.charts.curve_panels import CurvePanel, curve_panels
-from genbench.report.charts.curves import METRICS, X_AXES, Curve
+from genbench.report.charts.curves import LOSSES, METRICS, X_AXES, Curve
 from genbench.report.charts.row_names import row_names
 from genbench.report.figures.appearance import Series, series
 from genbench.report.figures.caption import TWO_ERRORS, Caption, table_caption
 from genbench.report.figures.options import MOST_NAMED, MOST_PANELS, Options, Plot, left_out
-from genbench.report.figures.text import axis_label
 from genbench.report.table.layout import Table
 
 if TYPE_CHECKING:
@@ -96,11 +95,12 @@ class _CurveDrawing:
             canvas.scale(
                 axes, "x", [place for _, curve in curves for place in curve.x(self.axis)], self.options.log_x or False
             )
-            canvas.scale(axes, "y", known, self.options.log_y)
-        width = canvas.characters(canvas.panel_width - 2)
-        axes.set_xlabel(axis_label(X_AXES[self.axis], "", None, width))
+            usual = None if panel.kind == METRICS else False
+            canvas.scale(axes, "y", known, usual if self.options.log_y is None else self.options.log_y)
+        canvas.label(axes, "x", X_AXES[self.axis], "", None)
         unit = curves[0][1].unit if curves else ""
-        axes.set_ylabel(axis_label(panel.quantity, unit, panel.direction, canvas.characters(canvas.panel_height - 1.6)))
+        name = f"{panel.quantity} loss" if panel.kind == LOSSES else panel.quantity
+        canvas.label(axes, "y", name, unit, panel.direction)
         title = "Not comparable across panels" if panel.condition and panel.kind == METRICS else ""
         canvas.panel_title(axes, title, panel.condition)
         if not known:

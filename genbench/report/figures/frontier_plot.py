@@ -19,9 +19,8 @@ from genbench.report.charts.row_names import row_names
 from genbench.report.figures.appearance import DASHES, Series, series
 from genbench.report.figures.caption import TWO_ERRORS, Caption, table_caption
 from genbench.report.figures.options import MOST_NAMED, MOST_PANELS, Options, Plot, left_out
-from genbench.report.figures.text import axis_label
 from genbench.report.table.comparability import SPEED_COLUMNS, differences
-from genbench.report.table.layout import Column, Table
+from genbench.report.table.layout import DAGGER, Column, Table, Value
 
 if TYPE_CHECKING:
     from genbench.report.figures.canvas import Axes, Canvas, Entry
@@ -64,18 +63,17 @@ class _FrontierDrawing:
         first = sorted(points, key=lambda point: not point.on_frontier)
         self.named = sorted(point.row for point in first[:MOST_NAMED])
         self.conditions = _conditions(table, found)
+        self.references = _references(table, found)
 
     def caption(self) -> Caption:
         speed, quality = self.found.speed, self.found.quality
         points = [point for group in self.found.groups for point in group.points]
         without = [self.names[row] for row in self.names if row not in {point.row for point in points}]
-        far = [line for group in self.groups for line in self.found.references if not self._is_near(line, group)]
         notes = [
             ("Filled markers, joined", "rows that no comparable row beats in both quantities"),
             ("Panels", "not comparable with each other: " + "; ".join(self.conditions) if self.conditions[0] else ""),
             *left_out(self.found.groups[MOST_PANELS:], "groups that are not comparable with these"),
-            ("References not drawn, because they are far away", _said(far)),
-            ("References", _said([line for line in self.found.references if line not in far])),
+            ("References", f"{_said(self.references)}; lines unless far from the points" if self.references else ""),
             ("Rows without both values, not drawn", ", ".join(without)),
         ]
         if len(points) > len(self.named):
@@ -89,12 +87,12 @@ class _FrontierDrawing:
         styles = {row: series(canvas.theme, place) for place, row in enumerate(self.named)}
         best = {point.row for group in self.groups for point in group.points if point.on_frontier}
         legend = [self._entry(canvas, row, styles[row], row in best) for row in self.named]
-        shown = [line for line in self.found.references if any(self._is_near(line, group) for group in self.groups)]
+        shown = [line for line in self.references if any(self._is_near(line, group) for group in self.groups)]
         dashes = {line: DASHES[1 + place % (len(DASHES) - 1)] for place, line in enumerate(shown)}
-        legend += [
-            canvas.entry(line.name, Series(canvas.theme.pale, "", ()), dashes=dashes[line], linewidth=1.0)
-            for line in shown
-        ]
+        pale = Series(canvas.theme.pale, "", ())
+        legend += [canvas.entry(_said([line]), pale, dashes=dashes[line], linewidth=1.0) for line in shown]
+        off = [line for line in self.references if line not in shown]
+        legend += [canvas.entry(f"{_said([line])} (off the axis)", pale, linestyle="none") for line in off]
         title = f"{self.found.quality.key} against {self.found.speed.key}"
         panels = canvas.panels(len(self.groups), title=title, legend=legend, panel_height=7.0)
         for axes, group, condition in zip(panels, self.groups, self.conditions, strict=False):
@@ -128,14 +126,13 @@ class _FrontierDrawing:
             self._point(canvas, axes, point, styles.get(point.row))
         for line in references:
             axes.axhline(line.value, color=theme.pale, linewidth=1.0, dashes=dashes[line], zorder=1)
-        heights = [point.quality for point in group.points] + [line.value for line in references]
-        canvas.scale(axes, "x", [point.speed for point in group.points], self.options.log_x)
-        canvas.scale(axes, "y", heights, self.options.log_y)
         axes.margins(x=0.12, y=0.12)
-        axes.set_xlabel(axis_label(speed.key, speed.unit, speed.direction, canvas.characters(canvas.panel_width - 2)))
-        axes.set_ylabel(
-            axis_label(quality.key, quality.unit, quality.direction, canvas.characters(canvas.panel_height - 1.5))
-        )
+        heights = [point.quality for point in group.points]
+        log_y = canvas.is_wide(heights) if self.options.log_y is None else self.options.log_y
+        canvas.scale(axes, "x", [point.speed for point in group.points], self.options.log_x)
+        canvas.scale(axes, "y", [*heights, *(line.value for line in references)], log_y)
+        canvas.label(axes, "x", speed.key, speed.unit, speed.direction)
+        canvas.label(axes, "y", quality.key, quality.unit, quality.direction)
         if condition:
             canvas.panel_title(axes, "Not comparable with other panels", condition)
 
@@ -159,14 +156,13 @@ class _FrontierDrawing:
         )
 
     def _is_near(self, line: ReferenceLine, group: FrontierGroup) -> bool:
-        """Say whether a reference belongs to the group's data and does not squeeze its points together."""
+        """Say whether a reference belongs to the group's data, and does not squeeze its points together."""
         if line.dataset and line.dataset != group.dataset:
             return False
         heights = [point.quality for point in group.points]
+        heights += [end for point in group.points for end in point.quality_interval or ()]
         low, high = min(heights), max(heights)
-        if low > 0 and line.value > 0 and self.options.log_y is not False:
-            return low / 100 <= line.value <= high * 100
-        room = _NEAR * ((high - low) or abs(high) or 1.0)
+        room = _NEAR * max(high - low, 0.1 * abs(high))
         return low - room <= line.value <= high + room
 
 
@@ -187,6 +183,20 @@ def _conditions(table: Table, found: Frontier) -> list[str]:
     if len(both) > 1:
         return [said or f"group {number}" for number, said in enumerate(both, start=1)]
     return [""]
+
+
+def _references(table: Table, found: Frontier) -> list[ReferenceLine]:
+    """Return the references of the shown data; none where protocols differ, since they were measured under one."""
+    if any(differences([[table.rows[group.points[0].row].cells[0]] for group in found.groups], found.quality.key)):
+        return []
+    key = found.quality.key
+    marked = {
+        row.values["model"].text
+        for row in table.rows
+        if row.kind == "reference" and DAGGER in row.values.get(key, Value()).marks
+    }
+    datasets = {"", *(group.dataset for group in found.groups)}
+    return [line for line in found.references if line.dataset in datasets and line.name not in marked]
 
 
 def _said(lines: Sequence[ReferenceLine]) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from genbench.errors import NoDataError, UsageError, near_miss
 from genbench.gate.history import TimeSeries
+from genbench.gate.judge import SPEED
 from genbench.report.figures.appearance import series as style_of
 from genbench.report.figures.caption import Caption
 from genbench.report.figures.options import Options, Plot, left_out
-from genbench.report.figures.text import axis_label
 from genbench.report.history import change_text, title
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class _HistoryDrawing:
 
     def draw(self, canvas: Canvas) -> None:
         text = f"{_TITLE}; {_NO_VERDICT}"
-        made = canvas.panels(len(self.series), title=text, panel_height=5.2, least_width=12.0)
+        made = canvas.panels(len(self.series), title=text, panel_height=5.2, least_width=8.0)
         for axes, one in zip(made, self.series, strict=True):
             self._panel(canvas, axes, one)
 
@@ -100,10 +100,9 @@ class _HistoryDrawing:
             axes.set_ylim(max(low - room, 0.0) if low >= 0 else low - room, high + room)
         every = -(-len(values) // _MOST_LABELS)
         shown = range(0, len(values), every)
-        names = [(one.points[n].commit or one.points[n].created).split()[-1][:11] for n in shown]
+        names = [(one.points[n].commit or one.points[n].created[:10]).split()[-1][:11] for n in shown]
         canvas.ticks(axes, "x", shown, names)
         axes.set_xlim(-0.6, len(values) - 0.4)
-        axes.set_xlabel("commit, or time" if not one.points[0].commit else "commit")
-        axes.set_ylabel(axis_label(one.quantity, "", one.direction, canvas.characters(canvas.panel_height - 2.4)))
-        detail = one.conditions if not one.changes else f"{one.conditions}\n"
-        canvas.panel_title(axes, title(one), detail)
+        canvas.label(axes, "x", "commit" if one.points[0].commit else "day", "", None)
+        canvas.label(axes, "y", one.quantity, "images/s" if one.quantity == SPEED else "", one.direction)
+        canvas.panel_title(axes, title(one), one.conditions, above=13.0 if one.changes else 4.0)

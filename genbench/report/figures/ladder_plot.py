@@ -10,7 +10,7 @@ from genbench.gate.extractor_certificate import Certificate, CorruptionSeries
 from genbench.report.figures.appearance import series
 from genbench.report.figures.caption import TWO_ERRORS, Caption
 from genbench.report.figures.options import Options, Plot
-from genbench.report.figures.text import axis_label, tick
+from genbench.report.figures.text import tick
 from genbench.report.numbers import with_error
 from genbench.report.table.values import protocol_text
 
@@ -84,7 +84,7 @@ class _LadderDrawing:
         if logarithmic:
             axes.set_ylim(low * 0.8, high * 1.25)
         canvas.ticks(axes, "x", places, [tick(rung.severity) for rung in ladder.rungs])
-        axes.set_xlabel(axis_label(ladder.unit, "", None, canvas.characters(canvas.panel_width - 2)))
+        canvas.label(axes, "x", ladder.unit, "", None)
         metric = self.certificate.floor
-        axes.set_ylabel(axis_label(metric.metric, "", metric.direction, canvas.characters(canvas.panel_height - 2)))
+        canvas.label(axes, "y", metric.metric, "", metric.direction)
         canvas.panel_title(axes, ladder.name, ladder.verdict)

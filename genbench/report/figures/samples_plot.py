@@ -68,7 +68,7 @@ class _PictureDrawing:
             if any(len(picture.name) > canvas.characters(canvas.look.width / across) for picture in self.pictures)
             else 1
         )
-        height = min(canvas.look.width / across * min(shape, 2.0), 20.0) + 0.45 * lines
+        height = min((canvas.look.width / across - 0.3) * min(shape, 2.0), 20.0) + 0.4 * lines + 0.1
         made = canvas.panels(len(self.pictures), title=_WHAT[self.kind], panel_height=height, least_width=least)
         for axes, picture, image in zip(made, self.pictures, images, strict=True):
             self._picture(canvas, axes, picture, image)

@@ -18,7 +18,7 @@ from genbench.report.figures.appearance import Series, series
 from genbench.report.figures.caption import TWO_ERRORS, Caption, table_caption
 from genbench.report.figures.frontier_plot import bars
 from genbench.report.figures.options import MOST_NAMED, MOST_PANELS, Options, Plot, left_out
-from genbench.report.figures.text import axis_label, tick
+from genbench.report.figures.text import tick
 from genbench.report.table.layout import Table
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ class _SweepDrawing:
         canvas.scale(axes, "y", heights, self.options.log_y)
         setting, quantity = self.found.setting, self.found.quantity
         together = "".join(f" (with {name})" for name in self.found.follows)
-        axes.set_xlabel(axis_label(setting.key + together, "", None, canvas.characters(canvas.panel_width - 2)))
-        width = canvas.characters(canvas.panel_height - 1.6)
-        axes.set_ylabel(axis_label(quantity.key, quantity.unit, quantity.direction, width))
+        canvas.label(axes, "x", setting.key + together, "", None)
+        canvas.label(axes, "y", quantity.key, quantity.unit, quantity.direction)
         if panel.condition:
             canvas.panel_title(axes, "Not comparable with other panels", panel.condition)
 

@@ -32,13 +32,21 @@ def wrapped(text: str, width: int, most: int = 3) -> str:
 
 
 def axis_label(name: str, unit: str, direction: Direction | None, width: int) -> str:
-    """Return the label of an axis with unit and direction, in two lines if it is longer than `width` characters."""
-    better = BETTER[direction]
-    quantity = shortened(f"{name} ({unit})" if unit else name, max(width, 16))
-    if not better:
-        return quantity
-    separator = " " if len(quantity) + len(better) + 3 <= width else "\n"
-    return f"{quantity}{separator}({better})"
+    """Return the label of an axis with unit and direction, in lines of about `width` characters."""
+    better = f"({BETTER[direction]})" if direction else ""
+    quantity = drawable(f"{name} ({unit})" if unit else name)
+    if len(quantity) + len(better) < width:
+        return f"{quantity} {better}".strip()
+    return "\n".join(filter(None, (_in_two(quantity, max(width, 16)), better)))
+
+
+def _in_two(text: str, width: int) -> str:
+    """Break a name that is longer than `width` once, behind a separator near its middle, and shorten what is left."""
+    if len(text) <= width:
+        return text
+    places = [place + 1 for place, character in enumerate(text) if character in " ._-/·" and place + 1 < len(text)]
+    place = min(places, key=lambda found: abs(found - len(text) / 2), default=len(text))
+    return "\n".join(filter(None, (shortened(part, width) for part in (text[:place], text[place:]))))
 
 
 def tick(value: float) -> str:

@@ -13,7 +13,7 @@ from genbench.report.figures.caption import TWO_ERRORS, Caption, table_caption
 from genbench.report.figures.curves_plot import find_axis
 from genbench.report.figures.frontier_plot import bars
 from genbench.report.figures.options import MOST_NAMED, MOST_PANELS, Options, Plot, left_out
-from genbench.report.figures.text import axis_label, shortened
+from genbench.report.figures.text import shortened
 from genbench.report.table.layout import Table
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _SpeedDrawing:
         conditions = [group.condition for group in self.groups if group.condition]
         hidden = sum(max(len(group.rows) - _MOST_ROWS, 0) for group in self.groups)
         notes = [
-            ("Windows", "images/s of the steps timed together; dotted and hollow: warm-up, which does not count"),
+            ("Windows", "images/s of the steps timed together; pale and hollow: warm-up, which does not count"),
             ("Interval without a point", ", ".join(unknown) and f"no speed is known well enough: {', '.join(unknown)}"),
             ("Panels", "not comparable with each other: " + "; ".join(conditions) if conditions else ""),
             (
@@ -94,7 +94,7 @@ class _SpeedDrawing:
         names = [shortened(self.names[one.row], _NAME) for one in rows]
         canvas.ticks(axes, "y", range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel(axis_label(SPEED, "", "higher", canvas.characters(canvas.panel_width - 3)))
+        canvas.label(axes, "x", SPEED, "", "higher")
 
     def _windows(self, canvas: Canvas, axes: Axes, group: SpeedGroup, styles: dict[int, Series]) -> None:
         speeds: list[float] = []
@@ -108,11 +108,9 @@ class _SpeedDrawing:
             return
         canvas.scale(axes, "x", [0.0], False)
         if not canvas.scale(axes, "y", speeds, self.options.log_y):
-            axes.set_ylim(bottom=0.0)
-        axes.set_xlabel(X_AXES[self.axis])
-        axes.set_ylabel(
-            axis_label("images/s of each window", "", "higher", canvas.characters(canvas.panel_height - 1.8))
-        )
+            axes.set_ylim(0.0, 1.08 * max(speeds))
+        canvas.label(axes, "x", X_AXES[self.axis], "", None)
+        canvas.label(axes, "y", "images/s per window", "", "higher")
 
     def _cell(self, canvas: Canvas, axes: Axes, windows: WindowSpeeds, how: Series) -> None:
         x, y = windows.x(self.axis), windows.speeds
@@ -128,11 +126,10 @@ class _SpeedDrawing:
             x[:start],
             y[:start],
             color=how.colour,
-            linestyle=":",
+            linewidth=0.7,
             marker=how.marker,
             markersize=3,
             markerfacecolor=canvas.theme.ground,
-            linewidth=0.9,
-            alpha=0.7,
+            alpha=0.55,
             zorder=1.8,
         )
