@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import echo, write_output
+from genbench.cli.output import echo
 
 
 @click.command("history")
@@ -13,7 +13,7 @@ from genbench.cli.output import echo, write_output
 @click.option(
     "--quantity", "quantities", multiple=True, metavar="NAME", help="throughput or a metric; repeatable. [default: all]"
 )
-@click.option("--out", type=click.Path(), metavar="FILE.svg", help="Also draw a figure.")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Also draw a figure: .svg, .pdf or .png.")
 @click.option("--all", "everything", is_flag=True, help="List every run, not only those where the level changed.")
 @as_json_flag
 def command(
@@ -24,15 +24,17 @@ def command(
     This is an annotation, not a gate: the exit code is 0 even if a level changed. Other machines, settings or protocols
     form separate series. A change at the last two runs cannot be detected yet.
     """
-    from pathlib import Path
-
     from genbench.errors import NoDataError, UsageError, near_miss
     from genbench.gate.history import left_out, time_series
+    from genbench.report.figures.appearance import make_appearance
+    from genbench.report.figures.figure import figure_path
+    from genbench.report.figures.kinds import figure_of_series
+    from genbench.report.figures.options import Options
     from genbench.report.history import as_json as encode
     from genbench.report.history import text
-    from genbench.report.html.history_figure import figure
     from genbench.results.store import read_runs
 
+    path = None if out is None else figure_path(out)
     contents = read_runs(dict.fromkeys(runs))
     for note in left_out(contents):
         echo(f"Note: {note}.", err=True)
@@ -47,5 +49,5 @@ def command(
     if not shown:
         raise NoDataError(f"No measurements in {', '.join(runs)}.", "Name runs with at least one successful cell.")
     echo(encode(shown) if as_json else text(shown, everything), nl=False, as_json=as_json)
-    if out is not None:
-        write_output(Path(out), figure(shown).encode("utf-8", "replace"), "--out")
+    if path is not None:
+        figure_of_series(shown, Options(), make_appearance()).save(path)

@@ -10,7 +10,7 @@ import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, chain, device_option, plugin_files, set_option
-from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, write_output
+from genbench.cli.output import echo, print_json, record_exit_code
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command() -> None:
 
 @command.command("certify")
 @_shared_options
-@click.option("--out", type=click.Path(), metavar="FILE.svg", help="Also draw distance against degradation.")
+@click.option("--out", type=click.Path(), metavar="FILE", help="Also draw the ladders: .svg, .pdf or .png.")
 def certify(
     extractor: str,
     dataset: str,
@@ -70,8 +70,9 @@ def certify(
     """
     from genbench.gate.extractor_certificate import Monotonicity
     from genbench.report.certificate import certificate_text
+    from genbench.report.figures.figure import figure_path
 
-    figure = None if out is None else parse_output_path(out, "--out", ".svg")
+    figure = None if out is None else figure_path(out)
     found = _load_held_out(extractor, dataset, settings, samples, device, plugins)
     certificate = _measure_certificate(found, extractor, dataset)
     codes = {Monotonicity.MONOTONE: ExitCode.OK, Monotonicity.NOT_MONOTONE: ExitCode.REGRESSED}
@@ -172,7 +173,9 @@ def _print_result(record: Any, **more: object) -> None:
 
 
 def _write_figure(path: Path, certificate: Certificate) -> None:
-    from genbench.report.html.certificate_figure import certificate_figure
+    from genbench.report.figures.appearance import make_appearance
+    from genbench.report.figures.kinds import figure_of_certificate
+    from genbench.report.figures.options import Options
 
-    write_output(path, certificate_figure(certificate).encode(), "--out")
+    figure_of_certificate(certificate, Options(), make_appearance()).save(path)
     echo(f"Figure: {path}", err=True)

@@ -119,7 +119,7 @@ class Canvas:
         """Write the title of a panel and below it a detail in pale letters, `above` points over the panel."""
         if not text and not detail:
             return
-        room = self.characters(self.panel_width - 2.2)
+        room = self.characters(self.panel_width - 1.8)
         small = self.theme.font_size - 1
         said = wrapped(detail, room, 2)
         if said:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from genbench.report.charts.row_names import row_names
+from genbench.report.charts.row_names import differing_settings, row_names, unnamed_settings
 from genbench.report.figures.text import BETTER, drawable
 from genbench.report.numbers import count
 from genbench.report.table.comparability import estimate_by_metric
@@ -60,11 +60,13 @@ def table_caption(
     facts += [(column.name, BETTER[column.direction]) for column in columns if column.direction]
     facts += [(f"Protocol of {name}", said) for name, said in _protocols(rows, [column.key for column in columns])]
     facts += [("Error bars", errors), *notes]
+    facts += [(f"Where a name does not state its {name}", said) for name, said in unnamed_settings(table).items()]
     footnotes = dict(table.footnotes)
+    settings = differing_settings(table)
     facts += [("Marked †", text) for mark, text in table.footnotes if mark == DAGGER]
     for number, row in enumerate(table.rows):
         if values and row.kind == "cell":
-            facts.append((drawable(names[number]), _values(row, columns, footnotes)))
+            facts.append((drawable(names[number]), _values(row, [*settings, *columns], footnotes)))
     facts += [("Cells by id", "; ".join(f"{row.run}: {row.id}" for row in rows))]
     return Caption(title, tuple(facts))
 

@@ -52,9 +52,9 @@ class _CurveDrawing:
     def caption(self) -> Caption:
         pooled = any(curve.seeds > 1 for panel in self.panels for line in panel.lines for curve in line.curves)
         single = any(len(line.curves) > 1 for panel in self.panels for line in panel.lines)
-        errors = f"of metrics, {TWO_ERRORS}, for the noise of sampling only"
+        errors = f"of metrics of a single training, {TWO_ERRORS}, for the noise of sampling only"
         if pooled:
-            errors = f"bands are {TWO_ERRORS} of the mean over training seeds; for a single seed, bars: {errors}"
+            errors = f"bands: {TWO_ERRORS} of the mean over training seeds; bars: {errors}"
         quantities = list(dict.fromkeys(panel.quantity for panel in self.panels))
         columns = [column for column in self.table.columns if column.key in quantities]
         conditions = [f"{panel.quantity}: {panel.condition}" for panel in self.panels if panel.condition]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,13 +45,9 @@ class Figure:
         if f".{format}" not in FORMATS:
             known = [suffix[1:] for suffix in FORMATS]
             raise UsageError(f"Unknown format '{format}'.{near_miss(format, known)}", f"Formats: {', '.join(known)}.")
-        try:
-            from genbench.report.figures.canvas import render
-        except ImportError as error:
-            raise UsageError(
-                "matplotlib, which draws figures, is not installed.",
-                "Install it with `pip install 'genbench[figures]'` or `pip install matplotlib`.",
-            ) from error
+        require_matplotlib()
+        from genbench.report.figures.canvas import render
+
         return render(self.draw, self.look, FORMATS[f".{format}"], drawable(self.about.title), self.caption)
 
     def save(self, path: str | Path) -> Path:
@@ -82,8 +79,18 @@ class Figure:
         return self.to_bytes("svg").decode()
 
 
+def require_matplotlib() -> None:
+    """Raise `UsageError` with the remedy if matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(
+            "matplotlib, which draws figures, is not installed.",
+            "Install it with `pip install 'genbench[figures]'` or `pip install matplotlib`.",
+        )
+
+
 def figure_path(path: str | Path) -> Path:
-    """Return where a figure is written; raise `UsageError` for an impossible path before anything is drawn."""
+    """Return where a figure is written; raise `UsageError` if it cannot be, before anything is measured or drawn."""
+    require_matplotlib()
     target = Path(path).expanduser()
     suffixes = ", ".join(FORMATS)
     if target.suffix.lower() not in FORMATS:

@@ -131,6 +131,8 @@ class _FrontierDrawing:
         log_y = canvas.is_wide(heights) if self.options.log_y is None else self.options.log_y
         canvas.scale(axes, "x", [point.speed for point in group.points], self.options.log_x)
         canvas.scale(axes, "y", [*heights, *(line.value for line in references)], log_y)
+        if axes.get_ylim()[0] == 0.0:  # a reference near zero must not lie under the axis
+            axes.set_ylim(bottom=-0.03 * axes.get_ylim()[1])
         canvas.label(axes, "x", speed.key, speed.unit, speed.direction)
         canvas.label(axes, "y", quality.key, quality.unit, quality.direction)
         if condition:

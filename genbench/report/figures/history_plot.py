@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from genbench.errors import NoDataError, UsageError, near_miss
-from genbench.gate.history import TimeSeries
+from genbench.gate.history import Point, TimeSeries
 from genbench.gate.judge import SPEED
 from genbench.report.figures.appearance import series as style_of
 from genbench.report.figures.caption import Caption
@@ -16,7 +16,6 @@ from genbench.report.history import change_text, title
 if TYPE_CHECKING:
     from genbench.report.figures.canvas import Axes, Canvas
 
-_MOST_LABELS = 8
 _MOST_SERIES = 48
 _TITLE = "Speed and quality over runs"
 _NO_VERDICT = "a change of level is an annotation, not a verdict"
@@ -65,14 +64,16 @@ class _HistoryDrawing:
     def draw(self, canvas: Canvas) -> None:
         text = f"{_TITLE}; {_NO_VERDICT}"
         made = canvas.panels(len(self.series), title=text, panel_height=5.2, least_width=8.0)
-        for axes, one in zip(made, self.series, strict=True):
-            self._panel(canvas, axes, one)
+        for number, (axes, one) in enumerate(zip(made, self.series, strict=True)):
+            self._panel(canvas, axes, one, number)
 
-    def _panel(self, canvas: Canvas, axes: Axes, one: TimeSeries) -> None:
+    def _panel(self, canvas: Canvas, axes: Axes, one: TimeSeries, number: int) -> None:
         theme = canvas.theme
         how = style_of(theme, 0)
         values = [point.value for point in one.points]
-        axes.plot(range(len(values)), values, color=how.colour, marker="o", markersize=4, linewidth=0.5, gid="runs")
+        axes.plot(
+            range(len(values)), values, color=how.colour, marker="o", markersize=4, linewidth=0.5, gid=f"runs-{number}"
+        )
         for piece in one.levels:
             ends = [piece.start - 0.4, piece.stop - 0.6]
             axes.plot(ends, [piece.level] * 2, color=theme.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
@@ -98,11 +99,18 @@ class _HistoryDrawing:
         room = (high - low) / 8 or abs(high) / 8 or 1.0
         if axes.get_yscale() == "linear":
             axes.set_ylim(max(low - room, 0.0) if low >= 0 else low - room, high + room)
-        every = -(-len(values) // _MOST_LABELS)
+        names = [_when(point) for point in one.points]
+        room = max(int(canvas.characters(canvas.panel_width - 2.0) / (max(map(len, names)) + 2)), 1)
+        every = -(-len(values) // room)
         shown = range(0, len(values), every)
-        names = [(one.points[n].commit or one.points[n].created[:10]).split()[-1][:11] for n in shown]
-        canvas.ticks(axes, "x", shown, names)
+        canvas.ticks(axes, "x", shown, [names[n] for n in shown])
         axes.set_xlim(-0.6, len(values) - 0.4)
         canvas.label(axes, "x", "commit" if one.points[0].commit else "day", "", None)
         canvas.label(axes, "y", one.quantity, "images/s" if one.quantity == SPEED else "", one.direction)
-        canvas.panel_title(axes, title(one), one.conditions, above=13.0 if one.changes else 4.0)
+        canvas.panel_title(axes, one.cell, one.conditions, above=13.0 if one.changes else 4.0)
+
+
+def _when(point: Point) -> str:
+    """Return the short commit of a run, with a plus sign for uncommitted changes, or its day."""
+    commit = point.commit.split()[-1] if point.commit.split() else ""
+    return f"{commit.rstrip('+')[:7]}{'+' if commit.endswith('+') else ''}" or point.created[:10]

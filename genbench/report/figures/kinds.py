@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genbench.errors import UsageError, near_miss
 from genbench.gate.extractor_certificate import Certificate
-from genbench.gate.history import time_series
+from genbench.gate.history import TimeSeries, time_series
 from genbench.report.figures.appearance import Appearance
 from genbench.report.figures.curves_plot import curves_plot
 from genbench.report.figures.figure import Figure
@@ -67,6 +67,12 @@ def figure_of_runs(kind: str, shown: Shown, options: Options, look: Appearance) 
         )
     plot = _OF_RUNS[kind](shown, options)
     return Figure(kind, plot.caption, plot.draw, look)
+
+
+def figure_of_series(found: Sequence[TimeSeries], options: Options, look: Appearance) -> Figure:
+    """Return the figure of series over runs; see `history_plot` for errors."""
+    plot = history_plot(found, options)
+    return Figure("history", plot.caption, plot.draw, look)
 
 
 def figure_of_certificate(certificate: Certificate, options: Options, look: Appearance) -> Figure:

@@ -79,7 +79,10 @@ class _LadderDrawing:
         above = [_ERRORS * rung.standard_error for rung in ladder.rungs]
         places = range(len(values))
         axes.axhline(values[0], color=canvas.theme.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
-        axes.errorbar(places, values, yerr=[below, above], color=how.colour, marker=how.marker, capsize=2, elinewidth=1)
+        (line, *_) = axes.errorbar(
+            places, values, yerr=[below, above], color=how.colour, marker=how.marker, capsize=2, elinewidth=1
+        )
+        line.set_gid(f"levels-{number}")
         canvas.scale(axes, "y", [low, high], logarithmic)
         if logarithmic:
             axes.set_ylim(low * 0.8, high * 1.25)

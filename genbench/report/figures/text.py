@@ -28,7 +28,9 @@ def shortened(text: str, most: int) -> str:
 
 def wrapped(text: str, width: int, most: int = 3) -> str:
     """Return text in at most this many lines of this many characters; the last one ends in … if there is more."""
-    return "\n".join(textwrap.wrap(drawable(text), max(width, 8), max_lines=most, placeholder=" …"))
+    return "\n".join(
+        textwrap.wrap(drawable(text), max(width, 8), max_lines=most, placeholder=" …", break_on_hyphens=False)
+    )
 
 
 def axis_label(name: str, unit: str, direction: Direction | None, width: int) -> str:

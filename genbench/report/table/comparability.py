@@ -68,7 +68,7 @@ def differences(groups: Sequence[Sequence[CellOutcome]], column: str) -> list[st
     facts: list[dict[str, str]] = []
     for cell, *_ in groups:
         own: dict[str, str] = {}
-        if cell.result is not None and (column in SPEED_COLUMNS or column in map(sampler_speed, cell.result.sampler_speeds)):
+        if cell.result is not None and _is_speed(column, cell.result):
             own = {"device": cell.result.identity.device} | _machine(cell.run, cell.result.comparability)
         elif cell.result is not None and (estimate := estimate_by_metric(cell.result).get(column)) is not None:
             name, options, shape = dataset_key(cell.result.identity)
@@ -84,7 +84,7 @@ def group_key(cell: CellOutcome, column: str) -> tuple[object, ...] | None:
     result = cell.result
     if result is None:
         return None
-    if column in SPEED_COLUMNS or column in map(sampler_speed, result.sampler_speeds):
+    if _is_speed(column, result):
         if result.comparability is None and result.throughput is None:
             return None
         return result.identity.device, *sorted(_machine(cell.run, result.comparability).items())
@@ -92,6 +92,10 @@ def group_key(cell: CellOutcome, column: str) -> tuple[object, ...] | None:
     if estimate is None:
         return None
     return dataset_key(result.identity), *sorted(_metric_facts(result, estimate).items())
+
+
+def _is_speed(column: str, result: CellResult) -> bool:
+    return column in SPEED_COLUMNS or column in map(sampler_speed, result.sampler_speeds)
 
 
 def dataset_key(source: CellIdentity | ReferenceResult) -> DatasetKey:
