@@ -105,10 +105,13 @@ def test_the_figure_shows_every_run_and_every_change(
     assert invoke(["history", *runs, "--out", str(path)]) == 0
     root = ElementTree.fromstring(path.read_text())
     space = "{http://www.w3.org/2000/svg}"
-    assert len(list(root.iter(f"{space}circle"))) == 2 * 16
-    assert sum("worse" in (text.text or "") for text in root.iter(f"{space}text")) == 2
+    groups = {group.get("id"): group for group in root.iter(f"{space}g")}
+    assert [len(list(groups[f"runs-{number}"].iter(f"{space}use"))) for number in range(2)] == [16, 16]
+    assert path.read_text().count(" worse -->") == 2  # letters are outlines; comments say what they write
+    facts = path.with_suffix(".txt").read_text()
+    assert "changes: run-08: " in facts and "changes: run-12: " in facts
     assert invoke(["history", *runs, "--out", str(tmp_path / "nowhere" / "a.svg")]) == 2
-    assert "Cannot write" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_too_few_runs_are_reported_and_no_runs_are_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,7 +84,7 @@ def test_a_fast_path_that_changes_features_is_refused(plugin: str, capsys: pytes
         (["certify", "none"], ExitCode.FAILED_CELLS, "put them there"),
         (["certify", "made", "--dataset", "gaussian-ring"], ExitCode.USAGE, "2-D points, not images"),
         (["certify", "made", "--dataset", "fashion-mnist-min"], ExitCode.USAGE, "fashion-mnist-mini"),
-        (["certify", "made", "--out", "ladder.png"], ExitCode.USAGE, "not a .svg file"),
+        (["certify", "made", "--out", "ladder.jpg"], ExitCode.USAGE, "Use one of the suffixes .pdf, .svg, .png"),
         (["accept", "made"], ExitCode.USAGE, "no fast path to check"),
         (["accept", "made", "--precision", "bf16", "--device", "cud"], ExitCode.USAGE, "Unknown device"),
     ],
@@ -101,7 +101,9 @@ def test_the_committed_certificate_of_the_built_in_extractor_is_monotone() -> No
     assert found["verdict"] == "monotone"
     assert {*found["verdicts"].values()} == {"monotone"}
     figure = (ROOT / "docs" / "pictures" / "fashion-cnn-ladder.svg").read_text()
-    assert figure.count("<circle") == sum(len(ladder["rungs"]) for ladder in found["ladders"])
+    for number, ladder in enumerate(found["ladders"]):
+        drawn = figure.split(f'<g id="levels-{number}">')[1].split("\n   </g>")[0]
+        assert drawn.count("<use ") == len(ladder["rungs"])
 
 
 @pytest.mark.slow

@@ -46,6 +46,8 @@ def invoke_command(*arguments: str) -> str:
         invoke_command("list"),
         invoke_command("list", "--json"),
         invoke_command("plugin", "list"),
+        invoke_command("figure", "--help"),
+        "import genbench.commands.results, genbench.report.figures.kinds\n",
         invoke_command("doctor", "--help"),
         invoke_command("doctor", "--only", "clock"),
         "import genbench.builtin.models, genbench.builtin.losses, genbench.builtin.datasets\n"
@@ -59,6 +61,8 @@ def invoke_command(*arguments: str) -> str:
         "list",
         "list-json",
         "plugin-list",
+        "figure-help",
+        "figures",
         "doctor-help",
         "doctor",
         "built-in",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,10 +67,6 @@ class Figure:
                     f"Cannot write {file}: {error.strerror or error}.", "Choose another path for the figure."
                 ) from error
         return target
-
-    def resized(self, look: Appearance) -> Figure:
-        """Return the same figure in another theme or size."""
-        return replace(self, look=look)
 
     def _repr_png_(self) -> bytes:
         return self.to_bytes("png")

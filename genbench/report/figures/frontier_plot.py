@@ -25,7 +25,7 @@ from genbench.report.table.layout import DAGGER, Column, Table, Value
 if TYPE_CHECKING:
     from genbench.report.figures.canvas import Axes, Canvas, Entry
 
-_NEAR = 2.0  # a reference is drawn if it is no farther from the points than this many times their range
+_NEAR = 1.0  # a reference is drawn if it is no farther from the points than this many times their range
 
 
 def frontier_plot(table: Table, options: Options) -> Plot:

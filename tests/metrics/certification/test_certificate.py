@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import pytest
 import torch
+from genbench.report.html.certificate_figure import certificate_figure
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -34,7 +35,6 @@ from genbench.metrics.certification.corruptions import (
 )
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.report.certificate import certificate_text
-from genbench.report.html.certificate_figure import certificate_figure
 
 CPU = torch.device("cpu")
 SIZE = 24
