@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -52,4 +53,4 @@ def written(path: Path, *cells: CellResult) -> Results:
 
 def texts(svg: str) -> list[str]:
     """Return every text that an SVG of matplotlib draws: letters are outlines, and a comment says what they write."""
-    return [text.strip() for text in re.findall(r"<!--(.*?)-->", svg, flags=re.DOTALL)]
+    return [html.unescape(text).strip() for text in re.findall(r"<!--(.*?)-->", svg, flags=re.DOTALL)]

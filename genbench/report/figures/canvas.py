@@ -39,6 +39,7 @@ _CM = 1 / 2.54  # inches
 _LEGEND_LINE = 0.46  # cm
 _LOGARITHMIC = 20.0  # positive values that span a larger factor are on a logarithmic axis by default
 _NAME = 40  # letters of a name in a legend with several columns
+_MOST_PIXELS = 30_000  # of the height of a PNG
 _DIVERGED = 1e100  # no axis can show larger values
 
 
@@ -222,7 +223,8 @@ def render(draw: Callable[[Canvas], None], look: Appearance, format: FigureForma
             for image in axes.images:  # pixels stay square and sharp in vector files
                 image.set_interpolation("auto" if format == "png" else "none")
         stream = io.BytesIO()
-        canvas.drawing.savefig(stream, format=format, dpi=look.theme.dpi, metadata=metadata)
+        dpi = min(look.theme.dpi, _MOST_PIXELS / canvas.drawing.get_figheight())
+        canvas.drawing.savefig(stream, format=format, dpi=dpi, metadata=metadata)
     return stream.getvalue()
 
 

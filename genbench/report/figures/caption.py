@@ -26,7 +26,7 @@ class Caption:
     def text(self) -> str:
         """The facts, one a line."""
         lines = [SIGNATURE, "", drawable(self.title), ""]
-        lines += [f"{about}: {drawable_long(said)}" for about, said in self.facts if said]
+        lines += [f"{drawable_long(about)}: {drawable_long(said)}" for about, said in self.facts if said]
         return "\n".join(lines) + "\n"
 
 

@@ -91,7 +91,8 @@ class _SpeedDrawing:
         canvas.scale(axes, "x", values, self.options.log_x)
         if not self.options.log_x and axes.get_xscale() == "linear":
             axes.set_xlim(left=0.0, right=1.08 * max(values, default=1.0))  # lengths from zero can be compared
-        names = [shortened(self.names[one.row], _NAME) for one in rows]
+        room = min(int(canvas.characters(canvas.panel_width) * 0.45), _NAME)
+        names = [shortened(self.names[one.row], room) for one in rows]
         canvas.ticks(axes, "y", range(len(rows)), names)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         canvas.label(axes, "x", SPEED, "", "higher")
