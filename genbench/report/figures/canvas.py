@@ -29,6 +29,7 @@ from matplotlib.ticker import (  # type: ignore[import-not-found, unused-ignore]
 )
 
 from genbench.api.evaluation import Direction
+from genbench.errors import UsageError
 from genbench.report.figures.appearance import Appearance, Series
 from genbench.report.figures.text import axis_label, drawable, shortened, tick, wrapped
 
@@ -66,17 +67,27 @@ class Canvas:
         *,
         title: str = "",
         legend: Sequence[Entry] = (),
-        panel_height: float = 5.2,
+        heights: Sequence[float],
         least_width: float = 7.0,
     ) -> list[Axes]:
-        """Return axes for that many panels, as many side by side as have this width; sizes are in cm."""
+        """Return axes for that many panels, as many side by side as have this width; sizes are in cm.
+
+        Args:
+            number: of panels.
+            title: of the figure, for themes that have one.
+            legend: its lines, below the panels.
+            heights: of the panels, repeated as often as needed; a row of panels has the largest of its panels.
+            least_width: of a panel.
+        """
         across = max(1, min(number, int(self.look.width // least_width)))
         down = -(-number // across)
         columns = self._legend_columns(legend)
         below = _LEGEND_LINE * -(-len(legend) // columns) if legend else 0.0
         titled = wrapped(title, self.characters(self.look.width), 2) if title and self.theme.titled else ""
         above = 0.55 * (titled.count("\n") + 1) if titled else 0.0
-        height = self.look.height or down * panel_height + below + above + 0.2
+        each = [heights[place % len(heights)] for place in range(number)]
+        rows = [max(each[start : start + across]) for start in range(0, number, across)]
+        height = self.look.height or sum(rows) + below + above + 0.2
         self.drawing.set_size_inches(self.look.width * _CM, height * _CM)
         if titled:
             self.drawing.suptitle(titled, x=0.01, ha="left", fontsize=self.theme.font_size + 1, fontweight="bold")
@@ -87,9 +98,10 @@ class Canvas:
                 loc="outside lower center",
                 ncols=columns,
             )
-        made = [self.drawing.add_subplot(down, across, place + 1) for place in range(number)]
+        grid = self.drawing.add_gridspec(down, across, height_ratios=rows)
+        made = [self.drawing.add_subplot(grid[place // across, place % across]) for place in range(number)]
         self.panel_width = self.look.width / across
-        self.panel_height = (height - below - above) / down
+        self.panel_height = (height - below - above) * min(rows) / sum(rows)
         return made
 
     def _legend_columns(self, legend: Sequence[Entry]) -> int:
@@ -202,6 +214,9 @@ class Canvas:
         axis.set_minor_locator(NullLocator())
         shown = [drawable(name) for name in names]
         axis.set_major_formatter(FuncFormatter(lambda value, n: shown[n] if n is not None and n < len(shown) else ""))
+        if which == "x" and sum(len(name) + 2 for name in shown) > self.characters(self.panel_width - 1.0):
+            for label in axis.get_ticklabels():
+                label.set(rotation=30, rotation_mode="anchor", horizontalalignment="right")
 
 
 def is_drawable(value: float | None) -> bool:
@@ -224,7 +239,10 @@ def render(draw: Callable[[Canvas], None], look: Appearance, format: FigureForma
                 image.set_interpolation("auto" if format == "png" else "none")
         stream = io.BytesIO()
         dpi = min(look.theme.dpi, _MOST_PIXELS / canvas.drawing.get_figheight())
-        canvas.drawing.savefig(stream, format=format, dpi=dpi, metadata=metadata)
+        try:
+            canvas.drawing.savefig(stream, format=format, dpi=dpi, metadata=metadata)
+        except UserWarning as error:
+            raise UsageError("The figure does not fit into this size.", "Choose a larger width or height.") from error
     return stream.getvalue()
 
 
@@ -277,7 +295,7 @@ def _settings(look: Appearance) -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(own)
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        warnings.filterwarnings("ignore", message="constrained_layout not applied", category=UserWarning)
+        warnings.filterwarnings("error", message="constrained_layout not applied", category=UserWarning)
         log.setLevel(logging.ERROR)
         try:
             yield

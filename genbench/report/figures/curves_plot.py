@@ -79,7 +79,7 @@ class _CurveDrawing:
             len(self.panels),
             title="During training",
             legend=legend,
-            panel_height=6.5 if alone else 5.0,
+            heights=[6.5 if alone else 5.0],
         )
         for axes, panel in zip(made, self.panels, strict=True):
             self._panel(canvas, axes, panel, styles)

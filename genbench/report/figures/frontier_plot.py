@@ -94,7 +94,7 @@ class _FrontierDrawing:
         off = [line for line in self.references if line not in shown]
         legend += [canvas.entry(f"{_said([line])} (off the axis)", pale, linestyle="none") for line in off]
         title = f"{self.found.quality.key} against {self.found.speed.key}"
-        panels = canvas.panels(len(self.groups), title=title, legend=legend, panel_height=7.0)
+        panels = canvas.panels(len(self.groups), title=title, legend=legend, heights=[7.0])
         for axes, group, condition in zip(panels, self.groups, self.conditions, strict=False):
             self._panel(canvas, axes, group, condition, styles, dashes)
 

@@ -63,7 +63,7 @@ class _HistoryDrawing:
 
     def draw(self, canvas: Canvas) -> None:
         text = f"{_TITLE}; {_NO_VERDICT}"
-        made = canvas.panels(len(self.series), title=text, panel_height=5.2, least_width=8.0)
+        made = canvas.panels(len(self.series), title=text, heights=[5.2], least_width=8.0)
         for number, (axes, one) in enumerate(zip(made, self.series, strict=True)):
             self._panel(canvas, axes, one, number)
 

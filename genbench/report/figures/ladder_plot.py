@@ -63,7 +63,7 @@ class _LadderDrawing:
         return f"{made.floor.metric} of degraded held-out images of {made.dataset}: {made.verdict}"
 
     def draw(self, canvas: Canvas) -> None:
-        made = canvas.panels(len(self.ladders), title=self._title(), panel_height=5.6)
+        made = canvas.panels(len(self.ladders), title=self._title(), heights=[5.6])
         for number, (axes, ladder) in enumerate(zip(made, self.ladders, strict=True)):
             self._panel(canvas, axes, ladder, number)
 

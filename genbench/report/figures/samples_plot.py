@@ -69,7 +69,7 @@ class _PictureDrawing:
             else 1
         )
         height = min((canvas.look.width / across - 0.3) * min(shape, 2.0), 20.0) + 0.4 * lines + 0.1
-        made = canvas.panels(len(self.pictures), title=_WHAT[self.kind], panel_height=height, least_width=least)
+        made = canvas.panels(len(self.pictures), title=_WHAT[self.kind], heights=[height], least_width=least)
         for axes, picture, image in zip(made, self.pictures, images, strict=True):
             self._picture(canvas, axes, picture, image)
 

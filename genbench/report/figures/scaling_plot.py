@@ -66,7 +66,7 @@ class _SweepDrawing:
         styles = {name: series(canvas.theme, place) for place, name in enumerate(self.names[:MOST_NAMED])}
         legend = [canvas.entry(name, how, dashes=how.dashes) for name, how in styles.items()]
         title = f"{self.found.quantity.key} against {self.found.setting.key}"
-        made = canvas.panels(len(self.panels), title=title, legend=legend, panel_height=6.5)
+        made = canvas.panels(len(self.panels), title=title, legend=legend, heights=[6.5])
         for axes, panel in zip(made, self.panels, strict=True):
             self._panel(canvas, axes, panel, styles)
 

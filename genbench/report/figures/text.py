@@ -53,12 +53,8 @@ def _in_two(text: str, width: int) -> str:
 
 def tick(value: float) -> str:
     """Return the number at a tick: 20,000, 1.5 M, 0.25, 1e-05."""
-    if value and abs(value) < 1e-4:
-        return f"{value:.6g}".replace("-", "−")
-    text = f"{value:,.6g}"
+    size, unit = next((pair for pair in ((1e9, " G"), (1e6, " M")) if abs(value) >= pair[0]), (1.0, ""))
     if abs(value) >= 1e12:
-        text = f"{value:.4g}"
-    elif abs(value) >= 1e5:
-        size, unit = next(pair for pair in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(value) >= pair[0])
-        text = f"{value / size:.6g} {unit}"
-    return text.replace("-", "−")
+        size, unit = 1.0, ""
+    plain = abs(value) < 1e-4 or abs(value) >= 1e12
+    return (f"{value:.4g}" if plain else f"{value / size:,.6g}{unit}").replace("-", "−")

@@ -66,8 +66,11 @@ class _SpeedDrawing:
         styles = {row: series(canvas.theme, place) for place, row in enumerate(self.named)}
         longest = max(min(len(group.rows), _MOST_ROWS) for group in self.groups)
         height = max(5.0, 2.0 + 0.5 * longest)
+        least = max(7.0, canvas.look.width / 2)  # the two panels of a group side by side, or one below the other
         legend = [canvas.entry(self.names[row], how, dashes=how.dashes) for row, how in styles.items()]
-        made = canvas.panels(2 * len(self.groups), title="Training speed", legend=legend, panel_height=height)
+        made = canvas.panels(
+            2 * len(self.groups), title="Training speed", legend=legend, heights=[height, 5.0], least_width=least
+        )
         for place, group in enumerate(self.groups):
             title = "Not comparable with other panels" if group.condition else ""
             for axes in made[2 * place : 2 * place + 2]:

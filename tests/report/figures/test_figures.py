@@ -229,6 +229,11 @@ def test_a_missing_or_broken_picture_is_said_in_its_place(run: Path, tmp_path: P
     assert "it is not a PNG file" in drawn
 
 
+def test_a_figure_that_does_not_fit_is_an_error(results: Results) -> None:
+    with pytest.raises(UsageError, match="does not fit into this size"):
+        results.figure(width="one-column", height=4).to_bytes("png")
+
+
 def test_history_shows_only_the_chosen_cells(results: Results) -> None:
     figure = results.where(model="vae").figure("history", y="throughput")
     assert "vae" in figure.caption and "gan" not in figure.caption
