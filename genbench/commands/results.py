@@ -30,7 +30,7 @@ from genbench.report.table.render import arrange
 from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
-from genbench.results.store import LoadedRun, RunDirectory, atomic_write
+from genbench.results.store import LoadedRun, RunContents, RunDirectory, atomic_write
 
 if TYPE_CHECKING:  # strict checks of a plugin follow these imports: pandas has no types, and both may be missing
     import pandas  # type: ignore[import-untyped, import-not-found, unused-ignore]

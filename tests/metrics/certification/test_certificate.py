@@ -9,7 +9,6 @@ from types import MappingProxyType
 
 import pytest
 import torch
-from genbench.report.html.certificate_figure import certificate_figure
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -35,6 +34,9 @@ from genbench.metrics.certification.corruptions import (
 )
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.report.certificate import certificate_text
+from genbench.report.figures.appearance import make_appearance
+from genbench.report.figures.kinds import figure_of_certificate
+from genbench.report.figures.options import Options
 
 CPU = torch.device("cpu")
 SIZE = 24
@@ -140,12 +142,15 @@ def test_too_few_held_out_images_are_rejected() -> None:
 
 def test_text_and_figure_show_every_level_and_verdict() -> None:
     found = certified(seeing)
-    text, figure = certificate_text(found), certificate_figure(found)
+    text = certificate_text(found)
+    figure = figure_of_certificate(found, Options(), make_appearance())
+    drawn = figure.to_bytes("svg").decode()
     assert text.endswith(f"verdict: {found.verdict}\n")
     for ladder in found.ladders:
         assert f"{ladder.name} ({ladder.unit}): {ladder.verdict}" in text
-        assert figure.count(f">{ladder.name}</text>") == 1
-    assert figure.count("<circle") == sum(len(ladder.rungs) for ladder in found.ladders)
+        assert drawn.count(f"<!-- {ladder.name} -->") == 1
+        assert f"{ladder.name} ({ladder.unit}), {ladder.verdict}: " in figure.caption
+    assert f": {found.verdict}" in figure.caption.splitlines()[2]
 
 
 # Verdicts
