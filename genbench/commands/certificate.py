@@ -14,6 +14,8 @@ from genbench.report.figures.kinds import figure_of_certificate
 from genbench.report.figures.options import Options
 from genbench.results.files import read_regular_file
 
+_LARGEST = 1e100  # no distance of images is as large
+
 
 def certificate_figure(
     path: str | Path,
@@ -36,8 +38,13 @@ def read_certificate(path: Path) -> Certificate:
     """Return the certificate in a JSON file; raise `UsageError` if there is none."""
     cure = "Make one with `genbench metrics certify EXTRACTOR --json > certificate.json`."
     try:
-        return msgspec.json.decode(read_regular_file(path), type=Certificate)
+        found = msgspec.json.decode(read_regular_file(path), type=Certificate)
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror or error}.", cure) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not a certificate: {error}.", cure) from error
+    levels = [rung for ladder in found.ladders for rung in ladder.rungs]
+    errors = [found.floor.standard_error or 0.0, *(level.standard_error for level in levels)]
+    if not all(0 <= error < _LARGEST for error in errors) or not all(abs(level.value) < _LARGEST for level in levels):
+        raise UsageError(f"{path} is not a certificate: it has a negative error, or values that no distance has.", cure)
+    return found

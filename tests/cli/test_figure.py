@@ -64,7 +64,11 @@ def test_errors_name_cause_and_remedy(
 
 
 def test_a_file_that_is_not_a_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for number, content in enumerate(("{", '{"extractor": 1}', json.dumps([1]), "[" * 5000)):
+    impossible = json.loads(CERTIFICATE.read_text())
+    impossible["ladders"][0]["rungs"][1]["standard_error"] = -1
+    for number, content in enumerate(
+        ("{", '{"extractor": 1}', json.dumps([1]), "[" * 5000, json.dumps(impossible), CERTIFICATE.read_text() * 2)
+    ):
         path = tmp_path / f"{number}.json"
         path.write_text(content)
         out = str(tmp_path / "f.pdf")
