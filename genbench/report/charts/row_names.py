@@ -1,7 +1,8 @@
 """The names of a table's rows in legends: the model, and the settings in which the rows differ.
 
 What follows from the model needs no words: its loss, if each model has one. Any other setting that follows from the
-model is named only where it is unusual; `unnamed_settings` says what the names leave out.
+model is named only where it is unusual; `unnamed_settings` says what the names leave out. How a cell is measured is never
+part of a name.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from genbench.report.table.layout import Column, Row, Table, Value, clean
+from genbench.report.table.settings import MEASURING
 
 _SELF_EXPLANATORY = ("run", "model", "loss", "variant", "dataset", "image shape", "device", "engine", "precision")
 
@@ -28,7 +30,7 @@ def row_names(table: Table, without: Collection[str] = ()) -> dict[int, str]:
     columns += differing_settings(table)
     keys = [column.key for column in columns if column.key not in without]
     usual = unnamed_settings(table)
-    keys = [key for key in keys if key != "loss" or key not in usual]
+    keys = [key for key in keys if key not in MEASURING and not (key == "loss" and key in usual)]
     names = {
         number: " · ".join(part for key in keys if (part := _part(row, key)) and part != usual.get(key))
         for number, row in cells.items()
@@ -47,7 +49,7 @@ def unnamed_settings(table: Table) -> dict[str, str]:
     rows = [row for row in table.rows if row.kind == "cell"]
     found = {}
     for column in differing_settings(table):
-        if column.key in ("seed", "variant", "dataset") or not _follows_from_model(rows, column.key):
+        if column.key in ("seed", "variant", "dataset", *MEASURING) or not _follows_from_model(rows, column.key):
             continue
         value, number = Counter(_part(row, column.key) for row in rows).most_common(1)[0]
         if column.key == "loss":

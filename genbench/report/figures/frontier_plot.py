@@ -198,7 +198,8 @@ def _references(table: Table, found: Frontier) -> list[ReferenceLine]:
         if row.kind == "reference" and DAGGER in row.values.get(key, Value()).marks
     }
     datasets = {"", *(group.dataset for group in found.groups)}
-    return [line for line in found.references if line.dataset in datasets and line.name not in marked]
+    shown = (line for line in found.references if line.dataset in datasets and line.name not in marked)
+    return list(dict.fromkeys(shown))  # several runs may state the same
 
 
 def _said(lines: Sequence[ReferenceLine]) -> str:

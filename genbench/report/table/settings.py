@@ -38,7 +38,7 @@ CAPTION = {
     "genbench": "genbench {}",
     "seed": "seed {}",
 }
-_MEASURING = ("warmup_steps", "energy_seconds")  # how a cell is measured, not how it is trained
+MEASURING = ("warmup_steps", "energy_seconds")  # how a cell is measured, not how it is trained
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 _COUNTS = ("images", "samples", "steps", "evaluate_every")
 PLUGIN = " plugin"  # ends the name of the setting with the version of a model, loss, dataset or family
@@ -152,7 +152,7 @@ def caption(shared: Mapping[str, OptionValue], changed: Iterable[str] = ()) -> s
         for name, template in CAPTION.items()
         if name in shared and not (name == "nproc" and shared[name] == _DEFAULTS[name])
     ]
-    unusual = [name for name, default in _DEFAULTS.items() if name not in _MEASURING and shared.get(name) != default]
+    unusual = [name for name, default in _DEFAULTS.items() if name not in MEASURING and shared.get(name) != default]
     said = [name for name in dict.fromkeys([*unusual, *changed]) if name in shared and name not in CAPTION]
     return " · ".join([*parts, *(f"{name} = {setting_text(name, shared[name])}" for name in said)])
 

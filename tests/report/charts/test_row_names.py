@@ -43,3 +43,8 @@ def test_seeds_are_named_unless_they_are_pooled(tmp_path: Path) -> None:
     cells = [cell(f"gan-{seed}", identity(seed=seed)) for seed in (0, 1)]
     assert names(tmp_path, *cells) == ["gan · seed 0", "gan · seed 1"]
     assert names(tmp_path / "pooled", *cells, over_seeds=True) == ["gan"]
+
+
+def test_how_a_cell_is_measured_is_not_part_of_its_name(tmp_path: Path) -> None:
+    cells = [cell(f"{name}-1", identity(name, recipe={"energy_seconds": n})) for n, name in enumerate(("gan", "vae"))]
+    assert names(tmp_path, *cells) == ["gan", "vae"]
