@@ -1,8 +1,8 @@
 """The names of a table's rows in legends: the model, and the settings in which the rows differ.
 
 What follows from the model needs no words: its loss, if each model has one. Any other setting that follows from the
-model is named only where it is unusual; `unnamed_settings` says what the names leave out. How a cell is measured is never
-part of a name.
+model is named only where it is unusual; `unnamed_settings` says what the names leave out. How a cell is measured is
+never part of a name.
 """
 
 from __future__ import annotations

@@ -60,8 +60,9 @@ def table_caption(
     facts += [(column.name, BETTER[column.direction]) for column in columns if column.direction]
     facts += [(f"Protocol of {name}", said) for name, said in _protocols(rows, [column.key for column in columns])]
     facts += [("Error bars", errors), *notes]
-    usual = {name: said for name, said in unnamed_settings(table).items() if name != "loss"}
-    facts += [(f"Where a name does not state its {name}", said) for name, said in usual.items()]
+    unnamed = unnamed_settings(table).items()
+    usual = {name: said.removeprefix(f"{name} ") for name, said in unnamed if name != "loss"}
+    facts += [(f"{name}, where a name does not state it", said) for name, said in usual.items()]
     footnotes = dict(table.footnotes)
     settings = differing_settings(table)
     facts += [("Marked †", text) for mark, text in table.footnotes if mark == DAGGER]
