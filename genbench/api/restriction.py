@@ -10,7 +10,8 @@ from genbench.api.options import Option, OptionValue
 from genbench.api.recipe import RECIPE_SCHEMA, Recipe
 from genbench.errors import SpecError, UsageError, near_miss
 
-DEVICE = Option("device", "str", "cpu", choices=("cpu", "cuda"))  # allowed in addition to recipe fields
+DEVICE_TYPES = ("cpu", "cuda", "mps", "xpu")  # the processor; GPUs of NVIDIA or AMD, of Apple, of Intel
+DEVICE = Option("device", "str", "cpu", choices=DEVICE_TYPES)  # allowed in addition to recipe fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,7 @@ class Restriction:
     restriction always applies; with them, only if the spec's own options have these values.
     """
 
-    setting: str  # a field of the recipe, or 'device' ('cpu' or 'cuda')
+    setting: str  # a field of the recipe, or 'device' (one of `DEVICE_TYPES`)
     reason: str  # why, in one clause: "its critic has no decision boundary for ADA to watch"
     excludes: tuple[OptionValue, ...] = ()  # these values do not work
     allows: tuple[OptionValue, ...] = ()  # only these values work
@@ -61,7 +62,7 @@ class Restriction:
 
         Args:
             recipe: the recipe of the cell.
-            device: 'cpu' or 'cuda'.
+            device: one of `DEVICE_TYPES`.
             options: the option values of the model or loss that declares the restriction.
         """
         if any(options.get(name) != value for name, value in self.options.items()):

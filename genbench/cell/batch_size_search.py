@@ -16,6 +16,7 @@ import torch
 from genbench.api.recipe import resolve_recipe
 from genbench.cell.memory_limits import is_out_of_memory
 from genbench.data.loading import LoadedData
+from genbench.measure.accelerator import free_memory
 from genbench.measure.clock import synchronise
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.messages import Finished
@@ -97,9 +98,7 @@ def train_briefly(
 def _free_memory() -> None:
     """Free the memory of failed attempts."""
     gc.unfreeze()
-    gc.collect()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()
+    free_memory()
 
 
 @contextmanager

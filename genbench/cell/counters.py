@@ -11,6 +11,7 @@ import msgspec
 import torch
 
 from genbench.cell.step_counters import StepCounts, count_launches, count_steps
+from genbench.measure.capabilities import is_accelerator
 from genbench.measure.clock import time_window
 from genbench.measure.energy import EnergyMeter, EnergyUnavailable, open_meter
 from genbench.measure.op_counts import OpCounter
@@ -112,7 +113,7 @@ def device_sync_notes(counters: Counters, device: torch.device) -> list[str]:
     places = ", ".join(named[:_MOST_NAMED]) or "torch does not report where"
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     often = "once" if times == 1 else f"{times:.4g} times"
-    remark = "" if device.type == "cuda" else " (no cost on a CPU, but on a GPU)"
+    remark = "" if is_accelerator(device) else " (no cost on a CPU, but on a GPU)"
     return [f"synchronises with the device {often} per step: {places}{more}{remark}"]
 
 

@@ -8,6 +8,7 @@ import resource
 
 import torch
 
+from genbench.measure.capabilities import can, is_accelerator
 from genbench.measure.machine import available_bytes
 from genbench.measure.memory import data_bytes
 
@@ -34,11 +35,12 @@ def limit_memory(gib: float | None, device: torch.device, processes: int = 1) ->
         return None
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if device.type == "cuda":
-        if gib:
-            total = torch.cuda.get_device_properties(device).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total), device)
-        return gib or None
+    if is_accelerator(device):
+        if not (gib and can(device).memory_share):
+            return None
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gib * 2**30 / total), device)
+        return gib
     available = available_bytes()
     limit = int(gib * 2**30) if gib else int(0.9 * available) if available else None
     if limit is None:

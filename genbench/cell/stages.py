@@ -46,8 +46,8 @@ from genbench.cell.training_loop import Training
 from genbench.data.loading import LoadedData, load_data
 from genbench.errors import UsageError
 from genbench.measure import accelerator
+from genbench.measure.capabilities import has_tf32
 from genbench.measure.interference import InterferenceMonitor, disturbances
-from genbench.measure.matmul_precision import has_tf32
 from genbench.measure.memory import PeakMemory, resident_bytes
 from genbench.measure.throughput import throughput
 from genbench.plugins.catalogue import Catalogue

@@ -19,6 +19,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from genbench.api.training import Objective, Phase
+from genbench.measure.capabilities import can
 from genbench.measure.clock import synchronise
 from genbench.measure.host_reads import HostReads, Read
 from genbench.measure.op_counts import MemoryCounter, OpCounter
@@ -85,7 +86,7 @@ def _initialise(engine: Engine) -> None:
 
 def count_launches(engine: Engine, device: torch.device) -> dict[str, float]:
     """Return launches per step of `kernels` and whole `graphs` by the execution; empty on a CPU, or if unknown."""
-    if device.type != "cuda":
+    if not can(device).profiled:
         return {}
     sums = {"kernels": Fraction(0), "graphs": Fraction(0)}
     for share, names in _each_kind(engine, lambda: _profile_calls(engine, device)):
@@ -202,7 +203,7 @@ class _GpuCounts:
 @contextmanager
 def _observe_gpu(device: torch.device) -> Iterator[_GpuCounts]:
     gpu = _GpuCounts()
-    if device.type != "cuda":
+    if not can(device).profiled:
         yield gpu
         return
     synchronise(device)

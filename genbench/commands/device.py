@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genbench.api.restriction import DEVICE_TYPES
 from genbench.errors import UsageError, near_miss
 from genbench.measure import machine
 from genbench.planning.process_counts import largest_process_count, require_process_count, require_rendezvous
@@ -17,15 +18,16 @@ from genbench.runner.supervisor import ask_devices
 if TYPE_CHECKING:
     import torch
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", *DEVICE_TYPES)
 
 
 def parse_device(text: str) -> str:
     """Return a valid torch device name, or raise `UsageError` with the closest valid name."""
-    if text in DEVICES or re.fullmatch(r"cuda:\d+", text):
+    if text in DEVICES or re.fullmatch(r"(cuda|xpu):\d+|mps:0", text):
         return text
     raise UsageError(
-        f"Unknown device '{text}'.{near_miss(text, DEVICES)}", "Devices: auto, cpu, cuda, cuda:0, cuda:1, …"
+        f"Unknown device '{text}'.{near_miss(text, DEVICES)}",
+        f"Devices: {', '.join(DEVICES)}; cuda:1 is the second GPU.",
     )
 
 
@@ -41,23 +43,24 @@ def require_device(pool: Executor, cells: Sequence[PlannedCell], device: str, ch
     count = largest_process_count(cells)
     facts = ask_devices(pool, device, count)
     hint = "" if chosen else "--device auto chose it because an NVIDIA driver is loaded. "
-    _require_cuda_device(device, facts, hint, count)
+    _require_present(device, facts, hint, count)
     return facts
 
 
-def _require_cuda_device(device: str, facts: Mapping[str, Any], hint: str = "", count: int = 1) -> None:
-    if not device.startswith("cuda"):
+def _require_present(device: str, facts: Mapping[str, Any], hint: str = "", count: int = 1) -> None:
+    if device == "cpu":
         return
-    first, present = int(device.partition(":")[2] or 0), len(facts["cuda"])
+    kind, _, number = device.partition(":")
+    first, present = int(number or 0), len(facts[kind])
     if first >= present:
-        why = facts["cuda_reason"] or f"number of CUDA devices: {present}"
+        why = facts[f"{kind}_reason"] or f"number of {kind.upper()} devices: {present}"
         raise UsageError(f"No device '{device}': {why}.", f"{hint}Use --device cpu.")
-    unusable: Mapping[str, str] = facts.get("cuda_unusable", {})
+    unusable: Mapping[str, str] = facts.get(f"{kind}_unusable", {})
     for index in range(first, first + count):
         if str(index) in unusable:
-            others = [f"cuda:{other}" for other in range(present) if str(other) not in unusable]
+            others = [f"{kind}:{other}" for other in range(present) if str(other) not in unusable]
             remedy = f"Use another, such as --device {others[0]}, or --device cpu." if others else "Use --device cpu."
-            raise UsageError(f"The device 'cuda:{index}' cannot be used: {unusable[str(index)]}.", f"{hint}{remedy}")
+            raise UsageError(f"The device '{kind}:{index}' cannot be used: {unusable[str(index)]}.", f"{hint}{remedy}")
 
 
 def require_processes(
@@ -65,12 +68,13 @@ def require_processes(
 ) -> None:
     """Raise `UsageError` if a cell needs more processes than there are devices, or a rendezvous that is missing."""
     require_rendezvous(cells, rendezvous)
-    if device.startswith("cuda"):
-        found = facts["cuda"]
-        places = len(found) - int(device.partition(":")[2] or 0) if isinstance(found, list) else 0
-        require_process_count(cells, places, "CUDA devices")
-    else:
+    if device == "cpu":
         require_process_count(cells, machine.default_threads(), "processors")
+    else:
+        kind, _, number = device.partition(":")
+        found = facts[kind]
+        places = len(found) - int(number or 0) if isinstance(found, list) else 0
+        require_process_count(cells, places, f"{kind.upper()} devices")
 
 
 def make_rendezvous(request: Request) -> Rendezvous | None:
@@ -85,6 +89,5 @@ def select_present_device(text: str) -> torch.device:
     from genbench.measure import accelerator
 
     name = resolve_auto(parse_device(text))
-    if name.startswith("cuda"):
-        _require_cuda_device(name, accelerator.devices(name))
+    _require_present(name, accelerator.devices(name))
     return accelerator.select_device(name)

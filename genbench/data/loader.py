@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from genbench.data.readahead import RowReader, Rows
 from genbench.data.source import BatchSettings, Shard, require_position
 from genbench.errors import DataError
+from genbench.measure.capabilities import can
 from genbench.process.exit_status import describe_exit
 
 _SHARED_MEMORY = "/dev/shm"  # where torch's workers put their batches
@@ -70,7 +71,7 @@ class LoaderImages:
             batch_size=None,  # the sampler makes the batches
             num_workers=workers,
             prefetch_factor=BATCHES_AHEAD if workers else None,
-            pin_memory=self.device.type == "cuda",
+            pin_memory=can(self.device).streams,
             generator=torch.Generator(),  # the loader would otherwise draw from the global random numbers
             multiprocessing_context="fork" if workers else None,  # nothing is pickled for them or imported again
             timeout=_SILENT_SECONDS if workers else 0,
@@ -78,7 +79,7 @@ class LoaderImages:
         self._workers, self._images_per_batch = workers, settings.batch_size // settings.shard.ranks
         self._batches: Iterator[tuple[Tensor, Tensor | None]] | None = None
         self._processes: list[multiprocessing.process.BaseProcess] = []
-        self._copies: torch.cuda.Stream | None = None  # in which batches are copied to a GPU
+        self._copies: Any = None  # a stream of torch's module for the device,  # in which batches are copied to a GPU
 
     def next_batch(self) -> tuple[Tensor, Tensor | None]:
         """Return float32 images (B, channels, height, width) in the value range, and their labels, on the device.
@@ -106,12 +107,13 @@ class LoaderImages:
 
     def _copy_to_device(self, staged: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Copy a batch in a stream of its own: the GPU copies it while it still executes the previous step."""
-        if self.device.type != "cuda":
+        if not can(self.device).streams:
             return staged.to(self.device), None if labels is None else labels.to(self.device)
+        module = torch.get_device_module(self.device)
         if self._copies is None:
-            self._copies = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
-        training = torch.cuda.current_stream(self.device)
-        with torch.cuda.stream(self._copies):
+            self._copies = module.Stream(self.device)
+        training = module.current_stream(self.device)
+        with module.stream(self._copies):
             staged = staged.to(self.device, non_blocking=True)
             labels = None if labels is None else labels.to(self.device, non_blocking=True)
         training.wait_stream(self._copies)

@@ -29,9 +29,10 @@ def one_rank(device: str) -> Finding:
         return not_applicable("this torch is built without torch.distributed")
     from torch._C._distributed_c10d import FileStore
 
+    from genbench.measure.capabilities import can, is_accelerator
+
     target = chosen_device(device)
-    on_gpu = target.type == "cuda"
-    backend = "nccl" if on_gpu else "gloo"
+    on_gpu, backend = is_accelerator(target), can(target).collectives
     if sys.platform == "linux":
         os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo"
     try:

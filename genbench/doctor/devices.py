@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from genbench.doctor.finding import Figure, Finding, combined, failed, not_applicable, one_line, passed, warning
 from genbench.errors import UsageError
@@ -23,8 +23,9 @@ def chosen_device(device: str) -> torch.device:
 
     from genbench.measure.accelerator import select_device
 
-    number = int(device.partition(":")[2] or 0)
-    if device != "cpu" and (not torch.cuda.is_available() or number >= torch.cuda.device_count()):
+    kind, _, number = device.partition(":")
+    module = torch.get_device_module(kind)
+    if device != "cpu" and (not module.is_available() or int(number or 0) >= module.device_count()):
         raise UsageError(f"There is no usable {device}.", "See what the checks `driver` and `devices` find.")
     return select_device(device)
 
@@ -32,6 +33,13 @@ def chosen_device(device: str) -> torch.device:
 def chosen_gpu(device: str) -> torch.device | None:
     """Return the GPU to check, or None where the CPU is checked."""
     return None if device == "cpu" else chosen_device(device)
+
+
+def gpu_that_can(device: str, what: Literal["graphs", "memory_peaks", "nvml"]) -> torch.device | None:
+    """Return the GPU to check if it can do this, a field of `Capabilities`; else None."""
+    from genbench.measure.capabilities import can
+
+    return chosen_device(device) if getattr(can(device), what) else None
 
 
 def automatic(device: str) -> Finding:
@@ -52,69 +60,79 @@ def each_device(device: str) -> Finding:
         return processor
     import torch
 
-    count = torch.cuda.device_count() if torch.version.cuda is not None or torch.version.hip is not None else 0
-    if not count or not torch.cuda.is_available():
+    from genbench.measure.accelerator import is_built
+
+    kind, _, number = device.partition(":")
+    module = torch.get_device_module(kind)
+    count = module.device_count() if is_built(kind) else 0
+    if not count or not module.is_available():
         return failed(
-            f"torch {torch.__version__} finds no usable GPU: {_refusal()}.",
+            f"torch {torch.__version__} finds no usable GPU: {_refusal(kind)}.",
             "Check nvidia-smi, CUDA_VISIBLE_DEVICES and the check `driver`; or use --device cpu.",
             *processor.figures,
         )
-    asked = int(device.partition(":")[2] or 0)
+    asked = int(number or 0)
     if asked >= count:
         return failed(
             f"There is no {device}: torch finds {count} GPU{'s' * (count > 1)}.",
-            f"Use --device cuda:0{f' to cuda:{count - 1}' if count > 1 else ''}.",
+            f"Use --device {kind}:0{f' to {kind}:{count - 1}' if count > 1 else ''}.",
             *processor.figures,
         )
-    return combined([processor, *(_gpu(index, index == asked) for index in range(count))])
+    return combined([processor, *(_gpu(kind, index, index == asked) for index in range(count))])
 
 
-def _refusal() -> str:
-    """Return why CUDA cannot be initialised."""
+def _refusal(kind: str) -> str:
+    """Return why this type of device cannot be used."""
     import torch
 
     try:
-        torch.cuda.init()  # type: ignore[no-untyped-call]
+        torch.zeros(1, device=kind)
     except Exception as error:
         return one_line(error)
     return "it counts none"
 
 
-def _gpu(index: int, asked: bool) -> Finding:
+def _gpu(kind: str, index: int, asked: bool) -> Finding:
     import torch
 
-    device, title = torch.device("cuda", index), f"cuda:{index}"
+    from genbench.measure.accelerator import accelerator_name
+
+    device, title = torch.device(kind, index), f"{kind}:{index}"
+    memory = getattr(torch.get_device_module(kind), "mem_get_info", None)
     try:
-        with torch.cuda.device(device):
-            total = float(torch.ones(1024, device=device).sum())
-            free, capacity = torch.cuda.mem_get_info(device)
-            name = torch.cuda.get_device_name(device)
+        total = float(torch.ones(1024, device=device).sum())
+        free, capacity = memory(device) if memory is not None else (None, None)
+        name = accelerator_name(device)
     except Exception as error:
         report = failed if asked else warning
         return report(
             f"{title} cannot compute: {one_line(error)}.",
             f"Check it with nvidia-smi and the system log (Xid errors); leave it out with CUDA_VISIBLE_DEVICES. "
-            f"Meanwhile use another device: --device {'cpu' if index == 0 else 'cuda:0'}.",
+            f"Meanwhile use another device: --device {'cpu' if index == 0 else f'{kind}:0'}.",
         )
-    figures = (
-        Figure(title, name),
-        Figure(f"{title} free", free / 2**30, "GiB"),
-        Figure(f"{title} memory", capacity / 2**30, "GiB"),
-    )
+    figures = [Figure(title, name)]
+    if free is not None and capacity is not None:
+        figures += [
+            Figure(f"{title} free", free / 2**30, "GiB"),
+            Figure(f"{title} memory", capacity / 2**30, "GiB"),
+        ]
     if total != 1024:
         return failed(f"{title} computes a sum of 1,024 ones as {total:g}.", "Have this GPU checked.", *figures)
     others = _other_processes(device)
     if others:
         return warning(f"Other processes use {title}: {others}.", _FREE_IT, *figures)
-    if free < _LEAST_FREE:
+    if free is not None and free < _LEAST_FREE:
         return warning(f"{title} has only {free / 2**30:.2g} GiB of free memory.", _FREE_IT, *figures)
     return passed(*figures)
 
 
 def _other_processes(device: torch.device) -> int:
     """Return how many other processes use a GPU, as far as NVML says."""
+    from genbench.measure.capabilities import can
     from genbench.measure.nvml import NvmlUnavailable, gpu_state, open_nvml
 
+    if not can(device).nvml:
+        return 0
     try:
         nvml, handle = open_nvml(device)
     except NvmlUnavailable:

@@ -18,7 +18,9 @@ def driver(device: str) -> Finding:
     A driver runs programs built for its own or an older major version of CUDA, and for newer minor versions of the same
     major one (NVIDIA, "CUDA Compatibility", minor version compatibility).
     """
-    if device == "cpu":
+    from genbench.measure.capabilities import can
+
+    if not can(device).nvml:
         return NO_GPU
     import torch
 
@@ -49,7 +51,9 @@ def driver(device: str) -> Finding:
 
 def architecture(device: str) -> Finding:
     """Compare each GPU's compute capability with the architectures that torch was built for."""
-    if device == "cpu":
+    from genbench.measure.capabilities import can
+
+    if not can(device).nvml:
         return NO_GPU
     import torch
 

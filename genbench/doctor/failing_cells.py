@@ -129,4 +129,5 @@ def _ask_free_bytes(device: str) -> str:
     import torch
 
     gpu = chosen_gpu(device)
-    return str(torch.cuda.mem_get_info(gpu)[0]) if gpu else "0"
+    memory = getattr(torch.get_device_module(gpu), "mem_get_info", None)
+    return str(memory(gpu)[0]) if gpu and memory else "0"

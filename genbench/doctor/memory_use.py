@@ -24,26 +24,27 @@ def host(device: str) -> Finding:
 
 def formats(device: str) -> Finding:
     """Measure the GPU memory of a forward and backward pass of dcgan's discriminator in each memory format."""
-    from genbench.doctor.devices import NO_GPU, chosen_gpu
+    from genbench.doctor.devices import NO_GPU, gpu_that_can
 
-    target = chosen_gpu(device)
+    target = gpu_that_can(device, "memory_peaks")
     if target is None:
         return NO_GPU
     import torch
 
+    from genbench.measure.clock import synchronise
     from genbench.plugins.worker_catalogue import load_catalogue
     from genbench.testing.subject import Subject
 
-    figures = []
+    figures, module = [], torch.get_device_module(target)
     for name, layout in (("contiguous", torch.contiguous_format), ("channels_last", torch.channels_last)):
         networks = Subject("models", "dcgan", load_catalogue([]), {"dcgan": {"width": 64}}).networks(_SHAPE)
         network = networks["discriminator"].to(target, memory_format=layout)  # type: ignore[call-overload]
         images = torch.zeros(_BATCH, *_SHAPE, device=target).contiguous(memory_format=layout)
-        torch.cuda.synchronize(target)
-        torch.cuda.reset_peak_memory_stats(target)
+        synchronise(target)
+        module.reset_peak_memory_stats(target)
         network(images).sum().backward()
-        torch.cuda.synchronize(target)
-        figures.append(Figure(f"peak in {name}", torch.cuda.max_memory_allocated(target) / 2**20, "MiB"))
+        synchronise(target)
+        figures.append(Figure(f"peak in {name}", module.max_memory_allocated(target) / 2**20, "MiB"))
         del network, images
     if any(figure.value == 0 for figure in figures):
         return failed(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from genbench.doctor.devices import NO_GPU, chosen_device, chosen_gpu
+from genbench.doctor.devices import NO_GPU, chosen_device, gpu_that_can
 from genbench.doctor.finding import Figure, Finding, failed, not_applicable, passed, warning
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def gpu_clocks(device: str) -> Finding:
     """Read the GPU's clocks after a second of load, while it is still busy."""
     from genbench.measure.nvml import POWER_CAP, NvmlUnavailable, gpu_state, open_nvml
 
-    target = chosen_gpu(device)
+    target = gpu_that_can(device, "nvml")
     if target is None:
         return NO_GPU
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from genbench.doctor.devices import NO_GPU, chosen_device, chosen_gpu
+from genbench.doctor.devices import NO_GPU, chosen_device, gpu_that_can
 from genbench.doctor.finding import Figure, Finding, combined, failed, passed, warning
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def compiled(device: str) -> Finding:
 
 def graph(device: str) -> Finding:
     """Compare the engine `graph` with the eager one; on a GPU only."""
-    target = chosen_gpu(device)
+    target = gpu_that_can(device, "graphs")
     return NO_GPU if target is None else _combined(lambda name: _compare(name, "graph", target), _MODELS)
 
 
 def graph_of_compiled(device: str) -> Finding:
     """Compare the engine `graph+compile` with the eager one; on a GPU only."""
-    target = chosen_gpu(device)
+    target = gpu_that_can(device, "graphs")
     return NO_GPU if target is None else _combined(lambda name: _compare(name, "graph+compile", target), _MODELS[:1])
 
 
@@ -80,6 +80,7 @@ def _eager(name: str, device: torch.device) -> Finding:
 
 
 def _compare(name: str, asked: str, device: torch.device) -> Finding:
+    from genbench.measure.capabilities import can
     from genbench.runner.compile_cache import keep_compiled_code
     from genbench.train.engines.selection import choose_engine
 
@@ -99,9 +100,9 @@ def _compare(name: str, asked: str, device: torch.device) -> Finding:
     if trial.outcome == "unavailable":
         missing = f"The engine {asked} cannot be used: {trial.reason}."
         if "compile" in asked:
-            tools = (
-                "a C++ compiler (g++) and Python's headers" if device.type == "cpu" else "triton and a C compiler (gcc)"
-            )
+            tools = "triton and a C compiler (gcc)"
+            if can(device).compiler == "c++":
+                tools = "a C++ compiler (g++) and Python's headers"
             return warning(missing, f"It needs {tools}. Without it cells train eagerly: results are right.", *figures)
         return failed(missing, f"Use --engine eager. {_REPORT}", *figures)
     return passed(*figures, _time(f"{name} {asked}", engine))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from genbench.measure.capabilities import can
 from genbench.measure.nvml import NvmlUnavailable, open_nvml
 
 POWERCAP = Path("/sys/class/powercap")
@@ -54,7 +55,7 @@ class EnergyMeter:
 
 def open_meter(device: torch.device, powercap: Path = POWERCAP) -> EnergyMeter:
     """Return the meter of a device; raise `EnergyUnavailable` if it has no readable counter."""
-    return _nvml_meter(device) if device.type == "cuda" else _rapl_meter(powercap)
+    return _nvml_meter(device) if can(device).nvml else _rapl_meter(powercap)
 
 
 @dataclass(frozen=True)

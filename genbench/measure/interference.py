@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from genbench.measure.capabilities import can
 from genbench.measure.nvml import POWER_CAP, NvmlUnavailable, gpu_state, open_nvml
 from genbench.results.schema import GpuState, Surroundings, Window
 
@@ -99,7 +100,7 @@ def _shares(
 
 
 def _gpu_state_or_reason(device: torch.device) -> tuple[GpuState | None, str]:
-    if device.type != "cuda":
+    if not can(device).nvml:
         return None, ""
     try:
         return gpu_state(*open_nvml(device)), ""

@@ -27,11 +27,6 @@ def tf32(allowed: bool) -> Iterator[None]:
         _set(products, convolutions)
 
 
-def has_tf32(device: torch.device) -> bool:
-    """Return whether a device has TF32: NVIDIA GPUs from compute capability 8.0 on (Ampere)."""
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-
-
 def _set(products: str, convolutions: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from genbench.measure.capabilities import can
 from genbench.results.schema import Memory
 
 
@@ -56,7 +57,7 @@ class PeakMemory:
     def read(self, baseline: int) -> Memory:
         """Return the peaks so far in bytes; `baseline` is the resident memory before the data was loaded."""
         self._process = self._process.joined(_read(self._device))
-        gpu = self._device.type == "cuda"
+        gpu = can(self._device).memory_peaks
         return Memory(
             peak_rss=self._process.resident,
             baseline_rss=baseline,
@@ -88,15 +89,16 @@ def _read(device: torch.device) -> _Peak:
     """Return the peaks since the last `_reset`."""
     unit = 1 if sys.platform == "darwin" else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    if device.type != "cuda":
+    if not can(device).memory_peaks:
         return _Peak(resident)
-    return _Peak(resident, torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device))
+    module = torch.get_device_module(device)
+    return _Peak(resident, module.max_memory_allocated(device), module.max_memory_reserved(device))
 
 
 def _reset(device: torch.device) -> bool:
     """Let the peaks begin with the present values; return whether that is possible for resident memory (on Linux)."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    if can(device).memory_peaks:
+        torch.get_device_module(device).reset_peak_memory_stats(device)
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak, nothing else
     except OSError:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from genbench.measure.accelerator import accelerator_name
 from genbench.measure.clock import synchronise
 
 CPU_SECONDS, GPU_SECONDS = 0.05, 0.3  # time limits
@@ -68,5 +69,5 @@ def matrix_peak(
             if clock() - begin + spent > budget:
                 break
     threads = torch.get_num_threads()
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{threads} thread{'s' * (threads != 1)}"
+    where = accelerator_name(device) or f"{threads} thread{'s' * (threads != 1)}"
     return MatrixPeak(best, best_size, "tf32" if precision == "tf32" else str(dtype).removeprefix("torch."), where)

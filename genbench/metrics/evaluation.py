@@ -23,6 +23,7 @@ from genbench.api.training import Likelihood, LikelihoodBound, LogLikelihood
 from genbench.errors import UsageError, near_miss
 from genbench.features.extract import extract, load_extractor, reproducible
 from genbench.features.feature_cache import FeatureStore
+from genbench.measure.capabilities import float64_device
 from genbench.metrics.frechet import statistics
 from genbench.plugins.calls import defined_at
 from genbench.plugins.metric_names import is_reserved
@@ -68,12 +69,13 @@ class CellEvaluation:
         `mode_of` is the dataset's; it receives a whole set at once, on the device. `data` is for extractors that are
         trained on it, and says where their features of it are cached. `bounds` bounds the likelihood of held-out images
         under the model that drew the samples, `likelihoods` computes it. `show` learns how many features are computed.
+        Where the device has no double precision, all of this is computed on the CPU.
         """
         self.samples = samples
         self.train = train
         self.test = test
         self.reconstructions = reconstructions
-        self.device = device
+        self.device = float64_device(device)
         self.batch_size = batch_size
         self.seed = seed
         self._specs = extractors

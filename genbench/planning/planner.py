@@ -68,7 +68,7 @@ class _Variant:
 
 
 def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
-    """Expand models × losses × datasets × variants × sweep × seeds into cells for 'cpu' or 'cuda'.
+    """Expand models × losses × datasets × variants × sweep × seeds into cells for a type of device, such as 'cpu'.
 
     Raises `UsageError` for an unknown name, an unknown or invalid option, or a request without a possible cell.
     """

@@ -54,7 +54,7 @@ class CellIdentity(Record, frozen=True, kw_only=True):
     image_shape: tuple[int, int, int]
     latent_dim: int
     recipe: Annotated[dict[str, OptionValue], Meta(description="every training setting by name")]
-    device: Annotated[str, Meta(description="'cpu' or 'cuda'")]
+    device: Annotated[str, Meta(description="the type of device: 'cpu', 'cuda', 'mps' or 'xpu'")]
     seed: int
     metrics: tuple[str, ...]
     # Omitted if empty, so that records from before this field existed keep their ids.

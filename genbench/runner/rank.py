@@ -13,13 +13,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import msgspec
-import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from genbench.cell.failure import diagnose
 from genbench.cell.run import execute_cell
+from genbench.measure.accelerator import select_device
+from genbench.measure.capabilities import can, is_accelerator
 from genbench.process.messages import Job
 from genbench.process.prctl import PR_SET_PDEATHSIG, prctl
 from genbench.process.worker_channel import StopRequested, WorkerChannel
@@ -112,25 +113,24 @@ def _job_of_rank(job: Job) -> Job:
     """Return the job with this rank's device and its share of the threads and the memory."""
     here, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     device = job.device
-    if device.startswith("cuda"):
-        device = f"cuda:{int(device.partition(':')[2] or 0) + here}"
+    if device != "cpu":
+        kind, _, number = device.partition(":")
+        device = f"{kind}:{int(number or 0) + here}"
     return msgspec.structs.replace(job, device=device, threads=max(1, job.threads // count), processes=count)
 
 
 @contextlib.contextmanager
 def _process_group(device_name: str, folder: str) -> Iterator[Group]:
     """Join the process group that the environment names, and leave it on exit; `folder` is the launcher's."""
-    device = torch.device(device_name)
-    on_gpu = device.type == "cuda"
-    if on_gpu:
-        torch.cuda.set_device(device)
+    device = select_device(device_name)
+    on_gpu = is_accelerator(device)
     rank, size, machines = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "GROUP_WORLD_SIZE"))
     if machines == 1:
         store: Store = FileStore(ranks_file(folder), size)
     else:
         store, _, _ = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
     dist.init_process_group(
-        "nccl" if on_gpu else "gloo",
+        can(device).collectives,
         store=store,
         rank=rank,
         world_size=size,

@@ -24,6 +24,7 @@ from torch.distributed.elastic.rendezvous import RendezvousConnectionError, Rend
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from genbench.api.recipe import Recipe, resolve_recipe
+from genbench.measure.capabilities import can
 from genbench.process.exit_status import describe_exit
 from genbench.process.messages import Finished, Job
 from genbench.process.oom_kills import kernel_memory_kills
@@ -131,7 +132,7 @@ def _config(job: Job, nproc: int, nnodes: int, folder: str) -> LaunchConfig:
         max_restarts=0,  # a failed cell is reported; resuming it is the user's decision
         monitor_interval=_POLL_SECONDS,
         # A fork has torch loaded. CUDA forbids forks of a process that has queried devices, as the agent does.
-        start_method="spawn" if job.device.startswith("cuda") else "fork",
+        start_method="spawn" if can(job.device).spawned else "fork",
         logs_specs=DefaultLogsSpecs(log_dir=folder),
         signals_to_handle="SIGHUP",  # SIGTERM is a request to stop: see `_forwarded_stop_requests`
     )

@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from genbench.measure.capabilities import float64_device
+
 Prior = Literal["normal", "uniform"]
 
 
@@ -26,11 +28,11 @@ def truncate(latents: Tensor, prior: Prior, psi: float) -> Tensor:
         raise ValueError(f"psi must be above 0{' and at most 1' if prior == 'uniform' else ''}, not {psi:g}")
     if prior == "uniform":
         return latents * psi
-    exact = latents.double()
-    edge = torch.tensor(psi, dtype=torch.float64, device=latents.device)
+    exact = _exact(latents)
+    edge = torch.tensor(psi, dtype=torch.float64, device=exact.device)
     low, high = torch.special.ndtr(-edge), torch.special.ndtr(edge)
     cut = torch.special.ndtri(low + torch.special.ndtr(exact) * (high - low))
-    kept: Tensor = cut.clamp(-edge, edge).to(latents.dtype)
+    kept: Tensor = cut.clamp(-edge, edge).to(latents)
     return kept
 
 
@@ -43,12 +45,17 @@ def interpolate_latents(first: Tensor, last: Tensor, steps: int, prior: Prior) -
     """
     if steps < 2:
         raise ValueError(f"an interpolation has at least 2 steps, not {steps}")
-    one, other = first.double().flatten(), last.double().flatten()
-    t = torch.linspace(0, 1, steps, dtype=torch.float64, device=first.device)[:, None]
+    one, other = _exact(first).flatten(), _exact(last).flatten()
+    t = torch.linspace(0, 1, steps, dtype=torch.float64, device=one.device)[:, None]
     straight = torch.lerp(one[None], other[None], t)
     cosine = (one @ other) / (one.norm() * other.norm()).clamp_min(1e-12)
     angle = cosine.clamp(-1, 1).arccos()
     along = (torch.sin((1 - t) * angle) * one + torch.sin(t * angle) * other) / angle.sin().clamp_min(1e-12)
     on_a_line = angle.sin() < 1e-6  # the great circle is undefined
     path = straight if prior == "uniform" else torch.where(on_a_line, straight, along)
-    return path.reshape(steps, *first.shape).to(first.dtype)
+    return path.reshape(steps, *first.shape).to(first)
+
+
+def _exact(values: Tensor) -> Tensor:
+    """Return values in double precision, on the CPU where their device has none."""
+    return values.to(float64_device(values.device)).double()

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genbench.measure.accelerator import modules_in_use
 from genbench.train.engine import Engine
 
 
@@ -159,15 +160,14 @@ def _global_rng_tensors() -> dict[str, Tensor]:
         "numpy_position": torch.tensor([int(position), int(has_gauss)]),
         "numpy_gauss": torch.tensor([float(gauss)], dtype=torch.float64),
     }
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        found["cuda"] = torch.cuda.get_rng_state()
-    return found
+    return found | {kind: module.get_rng_state() for kind, module in modules_in_use().items()}
 
 
 def _load_global_rng(tensors: Mapping[str, Tensor], python_state: Sequence[Any]) -> None:
     torch.set_rng_state(tensors["rng.torch"])
-    if "rng.cuda" in tensors and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.set_rng_state(tensors["rng.cuda"])
+    for kind, module in modules_in_use().items():
+        if f"rng.{kind}" in tensors:
+            module.set_rng_state(tensors[f"rng.{kind}"])
     position, has_gauss = tensors["rng.numpy_position"].tolist()
     keys = tensors["rng.numpy"].numpy().astype(np.uint32)
     np.random.set_state(("MT19937", keys, position, has_gauss, float(tensors["rng.numpy_gauss"])))

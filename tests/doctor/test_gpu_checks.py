@@ -26,7 +26,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         for name in ("chosen_gpu", "chosen_device"):
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, lambda device: CPU)
+        if hasattr(module, "gpu_that_can"):
+            monkeypatch.setattr(module, "gpu_that_can", lambda device, what: CPU)
     monkeypatch.setattr(devices, "chosen_gpu", lambda device: CPU)
+    monkeypatch.setattr(devices, "gpu_that_can", lambda device, what: CPU)
     monkeypatch.setattr(power, "_SECONDS", 0.01)
     return monkeypatch
 
@@ -85,7 +88,7 @@ def test_events_that_run_twice_as_fast(gpu: pytest.MonkeyPatch) -> None:
 
 def test_memory_in_both_formats_and_an_allocator_that_counts_nothing(gpu: pytest.MonkeyPatch) -> None:
     peaks = iter([3 * 2**20, 2 * 2**20, 0, 0])
-    gpu.setattr(torch.cuda, "synchronize", lambda device=None: None)
+    gpu.setattr(torch, "get_device_module", lambda device: torch.cuda)
     gpu.setattr(torch.cuda, "reset_peak_memory_stats", lambda device=None: None)
     gpu.setattr(torch.cuda, "max_memory_allocated", lambda device=None: next(peaks))
     found = memory_use.formats("cuda")

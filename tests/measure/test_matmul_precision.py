@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from genbench.features.extract import reproducible
-from genbench.measure.matmul_precision import has_tf32, tf32
+from genbench.measure.capabilities import has_tf32
+from genbench.measure.matmul_precision import tf32
 
 
 def switches() -> tuple[object, ...]:

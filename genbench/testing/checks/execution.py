@@ -70,11 +70,11 @@ def device_purity(subject: Subject) -> None:
             for phase in family.phases():
                 images = torch.empty(BATCH, *shape, device=FAKE_CUDA)
                 total = phase.objective(Batch(images, fake_labels, FakeGenerator(), True, shared, progress)).total
-                if total.device.type != "cuda":
+                if total.device.type != FAKE_CUDA.type:
                     raise RuleViolation(f"the loss of the phase '{phase.name}' is on the {total.device.type}")
             with torch.no_grad():
                 samples = family.sample(BATCH, FakeGenerator(), fake_labels)
-            if samples.device.type != "cuda":
+            if samples.device.type != FAKE_CUDA.type:
                 raise RuleViolation(f"the samples are on the {samples.device.type}")
     except FakeTensorDeviceMismatchError as error:
         raise RuleViolation(f"{error}{error_location(error)}".replace("cuda:0", "the GPU")) from error

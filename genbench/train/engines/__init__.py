@@ -6,6 +6,7 @@ replays a graph with compiled networks.
 
 from __future__ import annotations
 
+from genbench.measure.capabilities import can
 from genbench.train.engine import Eager, Engine, EngineUnavailable, Execution
 from genbench.train.state import state_kept
 
@@ -19,7 +20,7 @@ def open_execution(name: str, engine: Engine) -> Execution:
     not replaced here. Raises `EngineUnavailable` if the execution cannot be prepared.
     """
     device = engine.rng.device
-    if name.startswith("graph") and device.type != "cuda":
+    if name.startswith("graph") and not can(device).graphs:
         raise EngineUnavailable("needs a CUDA device")
     with state_kept(engine):
         match name:

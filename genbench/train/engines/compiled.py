@@ -20,6 +20,7 @@ import torch._functorch.config
 import torch._inductor.config
 from torch import nn
 
+from genbench.measure.capabilities import can
 from genbench.train.engine import Engine, EngineUnavailable
 from genbench.train.loss_functions import PENALTY, ReplaceableFunction
 from genbench.train.player import Player
@@ -170,11 +171,13 @@ class Compiled:
 
 def require_compiler(device: torch.device) -> None:
     """Raise `EngineUnavailable` if torch's compiler cannot generate machine code for this device."""
-    if device.type == "cuda":
+    if can(device).compiler == "triton":
         from torch.utils._triton import has_triton
 
         if not has_triton():
             raise EngineUnavailable("no version of Triton that supports this GPU was found")
+        return
+    if can(device).compiler != "c++":
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler

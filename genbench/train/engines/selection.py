@@ -12,16 +12,15 @@ would need at least `PAYBACK_FACTOR` times the typical preparation time (`PREPAR
 from __future__ import annotations
 
 import contextlib
-import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
 
 import msgspec
-import torch
 
 from genbench.api.recipe import Recipe
 from genbench.errors import UsageError
+from genbench.measure.accelerator import free_memory
 from genbench.measure.clock import synchronise, time_window
 from genbench.results.schema import EngineBound, EngineCheck, EngineRecord, EngineTrial
 from genbench.train.engine import Eager, Engine, Execution
@@ -187,7 +186,7 @@ class _Trials:
         ]
         if used == "eager" and asked != "auto":
             reason = f"{trials[0].engine}: {trials[0].reason}"
-        _free_memory()
+        free_memory()
         prepared = sum(trial.prepare_seconds for trial in trials)
         passed = time.perf_counter() - self._begin
         return EngineRecord(
@@ -249,11 +248,4 @@ def _describe(error: Exception) -> str:
 def _release_memory(error: Exception) -> None:
     """Release memory held by the frames of a failed attempt: the eager engine may need it."""
     error.__traceback__ = None
-    _free_memory()
-
-
-def _free_memory() -> None:
-    """Free what engines that are not used have left, also on the GPU."""
-    gc.collect()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        torch.cuda.empty_cache()
+    free_memory()
