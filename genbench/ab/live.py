@@ -55,6 +55,7 @@ from genbench.results.identity_settings import settings_by_kind
 from genbench.results.schema import CellIdentity, PlannedCell
 from genbench.train.builder import Built, build_cell
 from genbench.train.engines.selection import use_engine
+from genbench.train.memory_format import format_name
 from genbench.train.torch_setup import set_up_torch, step_settings
 
 CONTROL_SIZE = 192  # of the matrices in the control's rounds
@@ -134,14 +135,20 @@ class LiveWorker:
         self._settings.enter_context(step_settings(str(identity.recipe["precision"])))
         data = load_data(identity.dataset, identity.image_shape, self._catalogue)
         self._built = built = build_cell(identity, self._catalogue, data, self._device)
-        used = use_engine(built.engine, built.recipe)
+        chosen = (question.memory_format, "that of the other side") if question.memory_format else None
+        used = use_engine(built.engine, built.recipe, chosen)
         _, first = time_window(built.engine.step, FIRST_STEPS, self._device)
         enough = round(WARMUP_SECONDS * FIRST_STEPS / first) if first else question.warmup
         done, seconds = time_window(built.engine.step, min(max(FIRST_STEPS, enough), question.warmup), self._device)
         built.engine.read_terms()
         gc.collect()
         gc.freeze()
-        return Opened(seconds_per_step=seconds / done, images_per_step=built.engine.images_per_step, engine=used)
+        return Opened(
+            seconds_per_step=seconds / done,
+            images_per_step=built.engine.images_per_step,
+            engine=used,
+            memory_format=format_name(built.memory_format),
+        )
 
     def _time(self, work: Callable[[], None], times: int) -> Timed:
         gc.disable()

@@ -22,7 +22,20 @@ from pathlib import Path
 import msgspec
 
 from genbench.ab.arm import Arm
-from genbench.ab.wire import Answer, Control, Failed, Open, Opened, Prepare, Prepared, Question, Time, Timed
+from genbench.ab.wire import (
+    FIXED_FORMAT,
+    Answer,
+    Control,
+    Failed,
+    KnownFormat,
+    Open,
+    Opened,
+    Prepare,
+    Prepared,
+    Question,
+    Time,
+    Timed,
+)
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.process.environment import worker_environment
 from genbench.process.lines import Lines
@@ -188,6 +201,7 @@ class Session:
         protocol: how a block is measured.
         slowdown: share of time by which head's steps are deliberately slowed; 0 except for calibration.
         seed: of the order of cells and of the first arm in each alternation.
+        memory_formats: by cell, chosen when it is first opened; another session may share them.
     """
 
     def __init__(
@@ -198,12 +212,14 @@ class Session:
         protocol: Protocol | None = None,
         slowdown: float = 0.0,
         seed: int = 0,
+        memory_formats: dict[str, KnownFormat] | None = None,
     ) -> None:
         self.base, self.head, self.prepare = base, head, prepare
         self.protocol = protocol or Protocol()
         self.slowdown = slowdown
         self._order = random.Random(seed)
         self._steps: dict[str, int] = {}
+        self.memory_formats: dict[str, KnownFormat] = {} if memory_formats is None else memory_formats
 
     def survey(self) -> Sides:
         """Ask both arms what they can measure, and pair their cells by name."""
@@ -263,19 +279,28 @@ class Session:
             worker.receive()
 
     def open(self, cell: str, base: ArmWorker, head: ArmWorker) -> None:
-        """Build a cell in both arms and warm it up; base's step time sets the steps per window, once for all blocks."""
-        engines = []
-        for worker in (base, head):
-            answer = worker.ask(Open(cell=cell, warmup=self.protocol.warmup_steps))
-            assert isinstance(answer, Opened)
-            self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / answer.seconds_per_step)))
-            engines.append(answer.engine)
+        """Build a cell in both arms and warm it up, in one memory format.
+
+        Base's step time sets the steps per window, and its choice the memory format, once for all blocks.
+        """
+        of_base = self._open(cell, base, self.memory_formats.get(cell, ""))
+        of_head = self._open(cell, head, of_base.memory_format or FIXED_FORMAT)
+        if not of_head.memory_format and of_base.memory_format not in ("", FIXED_FORMAT):  # head cannot choose it
+            of_base = self._open(cell, base, FIXED_FORMAT)
+        self.memory_formats[cell] = of_base.memory_format or FIXED_FORMAT
+        self._steps.setdefault(cell, max(1, round(self.protocol.window_seconds / of_base.seconds_per_step)))
+        engines = [of_base.engine, of_head.engine]
         if len(set(engines)) > 1:
             raise ArmFailed(
                 "base and head",
                 f"they execute the steps with different engines, {engines[0]} and {engines[1]}: choose one that both "
                 "can use, such as --engine eager",
             )
+
+    def _open(self, cell: str, worker: ArmWorker, memory_format: KnownFormat) -> Opened:
+        answer = worker.ask(Open(cell=cell, warmup=self.protocol.warmup_steps, memory_format=memory_format))
+        assert isinstance(answer, Opened)
+        return answer
 
     def time(self, cell: str, base: ArmWorker, head: ArmWorker, slowdown: float = 0.0) -> Measured:
         """Time the windows of the open cell; head's steps are slowed by this share of their time."""

@@ -6,13 +6,15 @@ understand each other; adding a field with a default does not require a new vers
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from genbench.api.options import OptionValue
 
 WIRE_VERSION = 1
+KnownFormat: TypeAlias = Literal["", "contiguous", "channels_last"]  # a memory format; '': not known
+FIXED_FORMAT: KnownFormat = "channels_last"  # of versions that do not choose the memory format
 
 
 class Prepare(msgspec.Struct, frozen=True, tag="prepare", kw_only=True):
@@ -30,6 +32,7 @@ class Open(msgspec.Struct, frozen=True, tag="open", kw_only=True):
 
     cell: str
     warmup: int
+    memory_format: KnownFormat = ""  # to use; '': the one that the steps are fastest in
 
 
 class Time(msgspec.Struct, frozen=True, tag="time"):
@@ -69,6 +72,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", kw_only=True):
     seconds_per_step: float
     images_per_step: int
     engine: str = "eager"  # that executes the steps; versions that do not say so know no other
+    memory_format: KnownFormat = ""  # versions that do not say so use `FIXED_FORMAT`
 
 
 class Timed(msgspec.Struct, frozen=True, tag="timed"):

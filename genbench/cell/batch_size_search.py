@@ -23,6 +23,7 @@ from genbench.process.messages import Finished
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellIdentity, CellResult
 from genbench.train.builder import build_cell
+from genbench.train.memory_format import use_memory_format
 from genbench.train.torch_setup import step_settings
 
 MAX_SECONDS = 20.0  # of the search
@@ -81,7 +82,12 @@ def _error_of(attempt: Callable[[int], None], batch_size: int) -> Exception | No
 
 
 def train_briefly(
-    identity: CellIdentity, catalogue: Catalogue, data: LoadedData, device: torch.device, batch_size: int
+    identity: CellIdentity,
+    catalogue: Catalogue,
+    data: LoadedData,
+    device: torch.device,
+    memory_format: torch.memory_format,
+    batch_size: int,
 ) -> None:
     """Take two steps with every phase: after the first, the optimisers have allocated all their state."""
     recipe = {**identity.recipe, "batch_size": batch_size}
@@ -89,6 +95,7 @@ def train_briefly(
         stack.enter_context(step_settings(str(recipe["precision"])))
         engine = build_cell(msgspec.structs.replace(identity, recipe=recipe), catalogue, data, device).engine
         stack.callback(engine.data.close)
+        use_memory_format(engine, memory_format)
         for _ in range(2):
             engine.step_number = 0
             engine.step()

@@ -17,6 +17,7 @@ from genbench.measure.memory import PeakMemory
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.process.messages import Job
 from genbench.train.builder import build_cell
+from genbench.train.engines.memory_format_choice import choose_memory_format
 from genbench.train.engines.selection import PREPARATION_SECONDS
 from genbench.train.network_checks import count_parameters
 from genbench.train.torch_setup import step_settings
@@ -39,6 +40,7 @@ def estimate_cell(job: Job) -> dict[str, Any]:
     seconds: list[float] = []
     with step_settings(recipe.precision):
         built = build_cell(identity, catalogue, data, device)
+        choose_memory_format(built.engine)
         time_window(built.engine.step, WARMUP_STEPS, device)
         while len(seconds) < STEPS and sum(seconds) < ENOUGH_SECONDS:
             seconds.append(time_window(built.engine.step, 1, device)[1])

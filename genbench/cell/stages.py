@@ -62,6 +62,7 @@ from genbench.train.builder import Built, build_cell
 from genbench.train.divergence import Diverged, locate
 from genbench.train.engine import Engine
 from genbench.train.engines.selection import choose_engine, engine_notes
+from genbench.train.memory_format import use_memory_format
 from genbench.train.network_checks import count_parameters
 from genbench.train.process_group import World
 from genbench.train.training_evidence import TrainingEvidence
@@ -156,7 +157,9 @@ def train(cell: Cell, prepared: Prepared) -> Proof:
     known, world, data, built = cell.known, cell.world, prepared.data, prepared.built
     cell.channel.activity("training")
     if world.size == 1:
-        known.train_briefly = partial(train_briefly, cell.planned.identity, cell.catalogue, data, cell.device)
+        known.train_briefly = partial(
+            train_briefly, cell.planned.identity, cell.catalogue, data, cell.device, built.memory_format
+        )
     monitor = InterferenceMonitor(cell.device)
     try:
         with known.timing("train"):
@@ -321,7 +324,10 @@ def _choose_engine(cell: Cell, training: Training) -> None:
     known, asked, several = cell.known, cell.recipe.engine, cell.world.size > 1
     steps_left = training.total_steps - training.engine.step_number
     before = training.executed_by if training.resumed_at_step is not None else ""
-    engine = choose_engine(training.engine, "eager" if several else asked, steps_left, cell.channel.activity, before)
+    chosen = (training.memory_format, "used before the interruption") if training.memory_format is not None else None
+    engine = choose_engine(
+        training.engine, "eager" if several else asked, steps_left, cell.channel.activity, before, chosen
+    )
     if several:
         engine = msgspec.structs.replace(engine, asked=asked, reason="several processes train eagerly")
     training.executed_by = engine.used
@@ -368,7 +374,9 @@ def _locate(cell: Cell, prepared: Prepared, until_step: int | None = None) -> st
     cell.channel.activity("searching for the first bad step")
 
     def rebuild() -> Engine:
-        return _prepare(cell, prepared.data).built.engine
+        engine = _prepare(cell, prepared.data).built.engine
+        use_memory_format(engine, prepared.built.memory_format)
+        return engine
 
     try:
         last = until_step or prepared.built.engine.step_number

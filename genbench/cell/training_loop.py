@@ -22,10 +22,11 @@ from genbench.measure.memory import PeakMemory
 from genbench.measure.throughput import WINDOW_SECONDS
 from genbench.process.messages import Measured, Progress
 from genbench.process.worker_channel import StopRequested, WorkerChannel
-from genbench.results.schema import CurvePoint, Window
+from genbench.results.schema import CurvePoint, MemoryFormatName, Window
 from genbench.train.checkpoint import load_checkpoint, load_random_states, random_states, save_checkpoint
 from genbench.train.divergence import Diverged
 from genbench.train.engine import Engine
+from genbench.train.memory_format import format_name
 from genbench.train.process_group import World
 from genbench.train.training_evidence import TrainingEvidence
 
@@ -71,6 +72,7 @@ class _Notes(msgspec.Struct, frozen=True):
     notes: list[str]
     stopped_early: bool
     executed_by: EngineName = "eager"  # not in checkpoints of early versions
+    memory_format: MemoryFormatName | None = None  # None: by an earlier version, channels_last where it mattered
     looks: Any = None  # the evaluations
 
 
@@ -127,6 +129,7 @@ class Training:
     resumed_at_step: int | None = None
     stopped_early: bool = False
     executed_by: str = "eager"  # the engine that executes the steps
+    memory_format: MemoryFormatName | None = None  # of the steps before an interruption
 
     @property
     def window_steps(self) -> int:
@@ -147,6 +150,7 @@ class Training:
             self.evidence.load_state(tensors)
             self.windows, self.curves, self.notes = noted.windows, noted.curves, noted.notes
             self.stopped_early, self.executed_by = noted.stopped_early, noted.executed_by
+            self.memory_format = noted.memory_format or "channels_last"
             if self.evaluator is not None:
                 self.evaluator.load_state(noted.looks, tensors)
             if self.world.rank:
@@ -224,6 +228,7 @@ class Training:
             "data_hash": self.data_hash,
             "stopped_early": self.stopped_early,
             "executed_by": self.executed_by,
+            "memory_format": format_name(self.engine.memory_format),
             "looks": self.evaluator.state() if self.evaluator else None,
         }
         plain: dict[str, Any] = msgspec.to_builtins(notes)

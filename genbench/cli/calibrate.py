@@ -77,7 +77,8 @@ def command(
 
     with stop_on_sigterm(), tempfile.TemporaryDirectory(prefix="genbench-calibrate-") as place:
         base, head = installed_arm("base", Path(place)), installed_arm("head", Path(place))
-        same, slowed = Session(base, head, question), Session(base, head, question, slowdown=injected, seed=1)
+        same = Session(base, head, question)
+        slowed = Session(base, head, question, slowdown=injected, seed=1, memory_formats=same.memory_formats)
         for cell in same.survey().cells:
             ratios = measure(same, slowed, cell, blocks, report_block)
             created = datetime.now(UTC).isoformat(timespec="seconds")

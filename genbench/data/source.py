@@ -134,6 +134,7 @@ class TrainingImages(Protocol):
     """Batches of real images in a new random order each epoch."""
 
     batch_size: int  # images per batch, over all processes
+    finish: Finisher
 
     def next_batch(self) -> tuple[Tensor, Tensor | None]:
         """Return this process's float32 images (B, channels, height, width) of the next batch, with their labels.

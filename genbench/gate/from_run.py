@@ -12,7 +12,7 @@ from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.gate.speed_interval import uncertainty
 from genbench.results.cell_names import cell_name
 from genbench.results.identity_settings import settings_by_kind
-from genbench.results.schema import MACHINE_FIELDS, CellResult, PlannedCell
+from genbench.results.schema import MACHINE_FIELDS, CellResult, Counters, MemoryFormatName, PlannedCell
 from genbench.results.store import RunContents
 
 _MEASURED = ("ok", "collapsed")  # statuses; a collapsed training was measured too, and its quality shows the collapse
@@ -89,11 +89,20 @@ def _counters(results: list[CellResult]) -> dict[str, float]:
         }
         if result.counters is not None:
             counted |= {name: getattr(result.counters, name) for name in _COUNTED}
-            counted["strided_convolutions"] = result.counters.convolutions - result.counters.channels_last
+            chosen = result.engine.memory_format if result.engine is not None else None
+            counted["strided_convolutions"] = strided_convolutions(
+                result.counters, "channels_last" if chosen is None else chosen.used
+            )
         for name, value in counted.items():
             if value is not None and math.isfinite(value):
                 found[name] = max(found.get(name, -math.inf), float(value))
     return found
+
+
+def strided_convolutions(counters: Counters, memory_format: MemoryFormatName) -> float:
+    """Return the convolutions of a step with tensors in another memory format than that of the training."""
+    in_channels_last = counters.channels_last
+    return counters.convolutions - in_channels_last if memory_format == "channels_last" else in_channels_last
 
 
 def _qualities(results: list[CellResult]) -> Mapping[str, Quality]:

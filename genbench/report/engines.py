@@ -5,14 +5,26 @@ from __future__ import annotations
 import statistics
 
 from genbench.report import numbers
-from genbench.results.schema import EngineCheck, EngineRecord, EngineTrial
+from genbench.results.schema import EngineCheck, EngineRecord, EngineTrial, MemoryFormatChoice
 
 
 def engine_lines(record: EngineRecord) -> list[str]:
     """Return one line on the engine used and one on each engine tried."""
     requested = "" if record.asked == record.used else f" (requested: {record.asked})"
     reason = "" if record.reason == "asked for" else f": {record.reason}"
-    return [f"engine: {record.used}{requested}{reason}", *(f"  {_trial(trial)}" for trial in record.trials)]
+    lines = [f"engine: {record.used}{requested}{reason}", *(f"  {_trial(trial)}" for trial in record.trials)]
+    if record.memory_format is not None and record.memory_format.seconds_per_step:
+        lines.append(f"  memory format: {_memory_format(record.memory_format)}")
+    return lines
+
+
+def _memory_format(choice: MemoryFormatChoice) -> str:
+    """Return the format used, and the time of a step in each."""
+    timed = (
+        f"{numbers.significant(1e3 * statistics.median(seconds), 3)} ms per step in {name}"
+        for name, seconds in choice.seconds_per_step.items()
+    )
+    return ", ".join([f"{choice.used}, {choice.reason}", *timed])
 
 
 def _trial(trial: EngineTrial) -> str:

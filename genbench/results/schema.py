@@ -344,6 +344,20 @@ class EngineTrial(Record, frozen=True, kw_only=True):
     notes: Annotated[list[str], Meta(description="which parts run eagerly, and why")] = []
 
 
+MemoryFormatName = Literal["contiguous", "channels_last"]
+
+
+class MemoryFormatChoice(Record, frozen=True, kw_only=True):
+    """The memory format of networks and batches while a cell trained."""
+
+    used: MemoryFormatName
+    reason: Annotated[str, Meta(description="why this one was used")] = ""
+    seconds_per_step: Annotated[
+        dict[MemoryFormatName, list[float]], Meta(description="short windows in each format; empty: not timed")
+    ] = {}
+    timing_seconds: Annotated[float, Meta(description="timing the formats took this long")] = 0.0
+
+
 class EngineRecord(Record, frozen=True, kw_only=True):
     """The engine that executed the steps of a cell."""
 
@@ -352,7 +366,10 @@ class EngineRecord(Record, frozen=True, kw_only=True):
     reason: Annotated[str, Meta(description="why this one was used")] = ""
     trials: list[EngineTrial] = []
     prepare_seconds: Annotated[float, Meta(description="compiling and capturing, for all engines together")] = 0.0
-    check_seconds: Annotated[float, Meta(description="comparing engines with the eager one, and timing them")] = 0.0
+    check_seconds: Annotated[
+        float, Meta(description="comparing engines with the eager one, and timing engines and memory formats")
+    ] = 0.0
+    memory_format: MemoryFormatChoice | None = None
 
 
 class Distributed(Record, frozen=True, kw_only=True):

@@ -25,8 +25,8 @@ from genbench.plugins.recorded_files import RECORDED_ONLY, Allowed, loadable_fil
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.results.schema import CellIdentity, CellResult, Choice, PlannedCell
 from genbench.results.store import RunDirectory
-from genbench.train.builder import memory_format_for
 from genbench.train.exchanges import create_family, create_loss
+from genbench.train.memory_format import MEMORY_FORMATS, default_memory_format
 from genbench.train.network_checks import LOSS_NETWORK, build_networks, loss_module
 from genbench.train.transfer import TransferReport, load_initial
 
@@ -118,7 +118,8 @@ def load_from_checkpoint(
     recipe = resolve_recipe(identity.recipe, owner=model.name)  # a run of an older version lacks the newer fields
     networks, loss = _networks(identity, model, family_spec, catalogue, classes)
     _require_complete(load_initial(networks, path), networks, family_spec, planned.id)
-    memory_format = memory_format_for(networks)
+    trained = result.engine.memory_format if result is not None and result.engine is not None else None
+    memory_format = MEMORY_FORMATS[trained.used] if trained is not None else default_memory_format(networks)
     for network in networks.values():
         network.to(device=device, memory_format=memory_format).eval()  # type: ignore[call-overload]
     setup = Setup(

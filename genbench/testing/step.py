@@ -24,6 +24,7 @@ from genbench.cell.step_counters import count_steps
 from genbench.data.loading import load_data
 from genbench.errors import UsageError
 from genbench.gate.from_file import EXTRA_INFO_KEY
+from genbench.gate.from_run import strided_convolutions
 from genbench.measure.accelerator import select_device
 from genbench.measure.clock import synchronise
 from genbench.planning.planner import make_plan
@@ -35,6 +36,7 @@ from genbench.results.schema import MACHINE_FIELDS, CellIdentity, Comparability
 from genbench.train.builder import Built, build_cell
 from genbench.train.engine import Eager
 from genbench.train.engines.selection import use_engine
+from genbench.train.memory_format import format_name
 from genbench.train.network_checks import count_parameters
 from genbench.train.torch_setup import step_settings
 
@@ -99,7 +101,7 @@ class StepBenchmark:
             counted = count_steps(built.engine, target)
         counters = {
             **_numeric(msgspec.structs.asdict(counted.counters)),
-            "strided_convolutions": counted.counters.convolutions - counted.counters.channels_last,
+            "strided_convolutions": strided_convolutions(counted.counters, format_name(built.memory_format)),
             "flops_per_image": counted.flops_per_image,
             "parameters": float(sum(count_parameters(built.engine.networks, frozen=True).values())),
         }

@@ -36,6 +36,7 @@ from genbench.train.engine import Engine
 from genbench.train.engines.distributed import DataParallel
 from genbench.train.exchanges import create_family, create_loss, family_phases, with_checked_objectives
 from genbench.train.loss_functions import make_replaceable
+from genbench.train.memory_format import default_memory_format
 from genbench.train.network_checks import (
     LOSS_NETWORK,
     build_networks,
@@ -60,7 +61,6 @@ class Built:
     family_spec: FamilySpec
     setup: Setup
     engine: Engine
-    memory_format: torch.memory_format
     recipe: Recipe
     transfer: Transfer | None  # what was loaded from a file of initial weights
     frozen: list[str]  # parameters that the recipe freezes
@@ -71,6 +71,11 @@ class Built:
         """The fields of the recipe that do nothing in the cell's family, each with the reason."""
         phases = [player.phase for player in self.engine.players]
         return unused_by_family(self.recipe, self.family_spec, self.setup.networks, phases)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The memory format of networks and batches."""
+        return self.engine.memory_format
 
     @property
     def sampled_weights(self) -> str:
@@ -132,7 +137,7 @@ def build_cell(
         networks[LOSS_NETWORK] = module
     transfer = load_initial_weights(recipe.init_from, identity.init_hash, networks)
     frozen = freeze(networks, recipe.freeze)
-    memory_format = memory_format_for(networks)
+    memory_format = default_memory_format(networks)
     for network in networks.values():
         network.to(device=device, memory_format=memory_format)  # type: ignore[call-overload]
         network.train()
@@ -176,11 +181,12 @@ def build_cell(
         augmentation=augmentation,
         functions=functions,
     )
+    engine.memory_format = memory_format
     if world.size > 1:
         engine.execution = DataParallel(engine)
     if world.rank:
         seed_globals(identity.seed, rank_purpose("global", world.rank))
-    return Built(model, family_spec, setup, engine, memory_format, recipe, transfer, frozen, changed)
+    return Built(model, family_spec, setup, engine, recipe, transfer, frozen, changed)
 
 
 @contextmanager
@@ -229,13 +235,6 @@ def _average(networks: Mapping[str, nn.Module], family: FamilySpec, recipe: Reci
         return None
     chosen = family.averaged or tuple(networks)
     return AveragedWeights({name: networks[name] for name in chosen}, recipe.ema_half_life, recipe.ema_ramp)
-
-
-def memory_format_for(networks: Mapping[str, nn.Module]) -> torch.memory_format:
-    """Return channels_last if there are convolutions, because their fast kernels use this layout."""
-    convolutions = (nn.Conv2d, nn.ConvTranspose2d)
-    found = any(isinstance(module, convolutions) for network in networks.values() for module in network.modules())
-    return torch.channels_last if found else torch.contiguous_format
 
 
 def load_initial_weights(source: str, expected_hash: str, networks: Mapping[str, nn.Module]) -> Transfer | None:

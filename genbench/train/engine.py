@@ -114,8 +114,8 @@ class Engine:
         self.rules = rules or UpdateRules()
         self.precision = precision
         self._device_type = rng.device.type
-        held = [t for network in networks.values() for t in (*network.parameters(), *network.buffers())]
-        self._changing = {t.untyped_storage().data_ptr() for t in held if t.numel()}
+        self.memory_format = torch.contiguous_format  # of networks and batches
+        self.note_memory()
         self._progress = torch.zeros((), device=rng.device)
         self.players = [
             Player(
@@ -126,6 +126,11 @@ class Engine:
             )
             for phase in phases
         ]
+
+    def note_memory(self) -> None:
+        """Note the addresses of what steps change in place; to be called when a tensor of a network has moved."""
+        held = [t for network in self.networks.values() for t in (*network.parameters(), *network.buffers())]
+        self._changing = {t.untyped_storage().data_ptr() for t in held if t.numel()}
 
     @property
     def images_per_step(self) -> int:

@@ -11,27 +11,32 @@ would need at least `PAYBACK_FACTOR` times the typical preparation time (`PREPAR
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
 
 from genbench.api.recipe import Recipe
 from genbench.errors import UsageError
 from genbench.measure.accelerator import free_memory
-from genbench.measure.clock import synchronise, time_window
-from genbench.results.schema import EngineBound, EngineCheck, EngineRecord, EngineTrial
+from genbench.measure.capabilities import can
+from genbench.measure.clock import synchronise
+from genbench.results.schema import EngineBound, EngineCheck, EngineRecord, EngineTrial, MemoryFormatName
 from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines import EngineUnavailable, open_execution
 from genbench.train.engines.equivalence import EagerTrajectories, check_execution, eager_trajectories
+from genbench.train.engines.memory_format_choice import choose_memory_format
+from genbench.train.engines.short_windows import executed_by, seconds_per_step
 from genbench.train.state import state_kept
 
-CANDIDATES = {"cpu": ("compile",), "cuda": ("graph+compile", "graph", "compile")}
-PREPARATION_SECONDS = {"compile": 30.0, "graph": 5.0, "graph+compile": 35.0}  # typically, to prepare and check
+CANDIDATES = {True: ("graph+compile", "graph", "compile"), False: ("compile",)}  # whether the device replays graphs
+# To prepare and check, with nothing in the cache. `compile`: 15 to 23 s to prepare on two cores, for three models
+# (results/reference/engine-speed.json), and the check. `graph`: an assumption that no GPU has confirmed yet. What it
+# took in a cell is in the record of the cell.
+PREPARATION_SECONDS = {"compile": 30.0, "graph": 5.0, "graph+compile": 35.0}
 PAYBACK_FACTOR = 3.0  # an engine that is 1.5 times as fast recovers its preparation in three times that time
-ROUNDS, ROUND_SECONDS, MAX_STEPS = 6, 0.25, 200  # of the timed windows
+ROUNDS, ROUND_SECONDS = 6, 0.25  # of the timed windows
 
 
 def choose_engine(
@@ -40,8 +45,11 @@ def choose_engine(
     steps_left: int,
     activity: Callable[[str], None],
     before: str = "",
+    memory_format: tuple[MemoryFormatName, str] | None = None,
 ) -> EngineRecord:
-    """Replace the engine's execution by the requested one if it trains like the eager one; return the findings.
+    """Choose the memory format, then replace the engine's execution by the requested one if it trains like eager.
+
+    Returns the findings.
 
     Args:
         engine: in the state in which training starts or resumes.
@@ -49,7 +57,19 @@ def choose_engine(
         steps_left: remaining training steps.
         activity: called with a description of the current activity.
         before: the execution of the steps so far, if training resumes; `auto` uses it again.
+        memory_format: the one to use, and why; None: the one that the steps are fastest in.
     """
+    replayed = asked in ("graph", "auto") and can(engine.rng.device).graphs
+    layout = choose_memory_format(engine, replayed, memory_format, activity)
+    found = _choose_execution(engine, asked, steps_left, activity, before)
+    return msgspec.structs.replace(
+        found, memory_format=layout, check_seconds=found.check_seconds + layout.timing_seconds
+    )
+
+
+def _choose_execution(
+    engine: Engine, asked: str, steps_left: int, activity: Callable[[str], None], before: str
+) -> EngineRecord:
     if asked == "eager":
         return EngineRecord(asked=asked, used="eager", reason="asked for")
     trials = _Trials(engine, activity)
@@ -63,7 +83,7 @@ def choose_engine(
         return trials.conclude(asked, next(iter(trials.passed), "eager"), "used before the interruption")
     activity("timing engines")
     left = steps_left * trials.time_eager()
-    for name in CANDIDATES.get(engine.rng.device.type, ()):
+    for name in CANDIDATES[can(engine.rng.device).graphs]:
         least = PAYBACK_FACTOR * PREPARATION_SECONDS[name]
         if left < least:
             trials.skip(
@@ -71,20 +91,21 @@ def choose_engine(
             )
         else:
             trials.try_engine(name)
-    if not trials.passed:
+            trials.keep_faster()
+    if not trials.timed:
         return trials.conclude(asked, "eager", "no other engine passed")
-    activity("timing engines")
-    trials.time_passed()
-    return trials.conclude(asked, trials.fastest(), "the fastest")
+    return trials.conclude(asked, next(iter(trials.passed), "eager"), "the fastest")
 
 
-def use_engine(engine: Engine, recipe: Recipe) -> str:
+def use_engine(engine: Engine, recipe: Recipe, memory_format: tuple[MemoryFormatName, str] | None = None) -> str:
     """Let the recipe's engine execute the steps, where these are timed without a run; return its name.
+
+    The memory format is the one that is given, with its reason, or the one that the steps are fastest in.
 
     Raises `UsageError` if it cannot be used: other steps would be timed than those that were asked for.
     """
     steps = max(1, -(-recipe.images // engine.images_per_step))
-    record = choose_engine(engine, recipe.engine, steps, lambda activity: None)
+    record = choose_engine(engine, recipe.engine, steps, lambda activity: None, memory_format=memory_format)
     if recipe.engine not in ("auto", record.used):
         raise UsageError(
             f"The engine {recipe.engine} cannot be used: {record.reason.removesuffix('.')}.", "Use --engine eager."
@@ -97,11 +118,13 @@ class _Trials:
 
     def __init__(self, engine: Engine, activity: Callable[[str], None]) -> None:
         self.engine = engine
-        self.passed: dict[str, Execution] = {}  # the executions that passed the check
+        self.passed: dict[str, Execution] = {}  # the executions that passed the check and are not slower than others
+        self.timed = False
         self._begin = time.perf_counter()
         self._activity = activity
         self._found: dict[str, EngineTrial] = {}
         self._eager: EagerTrajectories | None = None
+        self._kept: list[str] = []  # the engine that was faster than all before it; empty: eager
 
     def skip(self, name: str, reason: str) -> None:
         """Record why an engine is not tried."""
@@ -151,26 +174,34 @@ class _Trials:
 
     def time_eager(self) -> float:
         """Return the seconds per step of the eager engine."""
-        with state_kept(self.engine), _executed_by(self.engine, Eager()):
-            return self._window(2.0)
+        with state_kept(self.engine), executed_by(self.engine, Eager()):
+            return seconds_per_step(self.engine, 2.0)
 
-    def time_passed(self) -> None:
-        """Time the eager engine and those that passed, in short windows in alternating order."""
-        executions: dict[str, Execution] = {"eager": Eager(), **self.passed}
+    def keep_faster(self) -> None:
+        """Time the engine that has just passed and the fastest before it, in short windows; close the slower one.
+
+        So no more than two engines hold memory at a time. The first one is compared with the eager engine.
+        """
+        executions: dict[str, Execution] = {**({} if len(self.passed) > 1 else {"eager": Eager()}), **self.passed}
+        if len(executions) < 2 or list(self.passed) == self._kept:
+            return
+        self._activity("timing engines")
         self._found.setdefault("eager", EngineTrial(engine="eager", outcome="passed"))
         seconds: dict[str, list[float]] = {name: [] for name in executions}
         with state_kept(self.engine):
             for number in range(ROUNDS):
                 for name in list(executions) if number % 2 else reversed(list(executions)):
-                    with _executed_by(self.engine, executions[name]):
-                        seconds[name].append(self._window(ROUND_SECONDS))
+                    with executed_by(self.engine, executions[name]):
+                        seconds[name].append(seconds_per_step(self.engine, ROUND_SECONDS))
         for name, windows in seconds.items():
-            self._found[name] = msgspec.structs.replace(self._found[name], seconds_per_step=windows)
-
-    def fastest(self) -> str:
-        """Return the name of the engine with the smallest median of seconds per step."""
-        medians = {name: statistics.median(t.seconds_per_step) for name, t in self._found.items() if t.seconds_per_step}
-        return min(medians, key=medians.__getitem__)
+            trial = self._found[name]
+            self._found[name] = msgspec.structs.replace(trial, seconds_per_step=[*trial.seconds_per_step, *windows])
+        fastest = min(seconds, key=lambda name: statistics.median(seconds[name]))
+        for name in executions:
+            if name != fastest and name in self.passed:
+                self.passed.pop(name).close()
+        self._kept, self.timed = list(self.passed), True
+        free_memory()
 
     def conclude(self, asked: str, used: str, reason: str) -> EngineRecord:
         """Assign one execution to the engine, close the others, and return the record."""
@@ -198,15 +229,6 @@ class _Trials:
             check_seconds=passed - prepared,
         )
 
-    def _window(self, seconds: float) -> float:
-        """Return the seconds per step in a window of about this length, after an untimed step."""
-        device = self.engine.rng.device
-        self.engine.step()
-        once = time_window(self.engine.step, 1, device)[1]
-        steps = min(MAX_STEPS, max(1, round(seconds / max(once, 1e-6))))
-        done, taken = time_window(self.engine.step, steps, device)
-        return taken / done
-
 
 def engine_notes(record: EngineRecord, before: str = "", step: int = 0) -> list[str]:
     """Return notes for the reader: a different engine than requested or than before; parts that run eagerly.
@@ -222,15 +244,6 @@ def engine_notes(record: EngineRecord, before: str = "", step: int = 0) -> list[
     if before and before != record.used:
         notes.append(f"the engine of the first {step:,} steps was {before}: the throughput covers both")
     return notes + [note for trial in record.trials if trial.engine == record.used for note in trial.notes]
-
-
-@contextlib.contextmanager
-def _executed_by(engine: Engine, execution: Execution) -> Iterator[None]:
-    before, engine.execution = engine.execution, execution
-    try:
-        yield
-    finally:
-        engine.execution = before
 
 
 def _describe_deviation(check: EngineCheck, bound: EngineBound) -> str:

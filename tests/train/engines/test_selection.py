@@ -13,7 +13,7 @@ import torch
 from command_line import GENBENCH, TINY, run
 from engine_cells import built
 
-from genbench.results.schema import EngineRecord
+from genbench.results.schema import EngineRecord, MemoryFormatChoice
 from genbench.train.engine import Engine
 from genbench.train.engines import EngineUnavailable, selection
 from genbench.train.engines.selection import choose_engine, engine_notes
@@ -60,7 +60,7 @@ def offer(monkeypatch: pytest.MonkeyPatch) -> Offer:
             return fakes[name]
 
         monkeypatch.setattr(selection, "open_execution", opened)
-        monkeypatch.setitem(selection.CANDIDATES, "cpu", ("graph", "compile"))
+        monkeypatch.setitem(selection.CANDIDATES, False, ("graph", "compile"))
         monkeypatch.setattr(selection, "ROUND_SECONDS", 0.02)
         return fakes
 
@@ -76,7 +76,8 @@ def outcomes(record: EngineRecord) -> dict[str, str]:
 
 
 def test_eager_is_not_compared_with_itself() -> None:
-    assert choose("eager") == EngineRecord(asked="eager", used="eager", reason="asked for")
+    layout = MemoryFormatChoice(used="contiguous", reason="no convolutions")
+    assert choose("eager") == EngineRecord(asked="eager", used="eager", reason="asked for", memory_format=layout)
 
 
 def test_the_requested_engine_is_used_if_it_trains_like_eager(offer: Offer) -> None:
@@ -114,7 +115,30 @@ def test_auto_uses_the_fastest_engine_that_trains_like_eager(offer: Offer) -> No
     assert set(outcomes(record)) == {"graph", "compile", "eager"}
     assert record.used != "graph"
     assert fakes["graph"].closed
-    assert all(len(trial.seconds_per_step) == selection.ROUNDS for trial in record.trials)
+    assert all(
+        len(trial.seconds_per_step) % selection.ROUNDS == 0 < len(trial.seconds_per_step) for trial in record.trials
+    )
+
+
+def test_auto_holds_no_more_than_two_engines_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each graph holds the memory of a whole step: one that was slower is released before the next is captured."""
+    opened: list[Fake] = []
+    open_at_once: list[int] = []
+    seconds = {"eager": 4.0, "graph+compile": 3.0, "graph": 1.0, "compile": 2.0}
+
+    def open_execution(name: str, engine: Engine) -> Fake:
+        opened.append(Fake(name))
+        open_at_once.append(sum(not fake.closed for fake in opened))
+        return opened[-1]
+
+    monkeypatch.setattr(selection, "open_execution", open_execution)
+    monkeypatch.setattr(selection, "seconds_per_step", lambda engine, _: seconds[engine.execution.name])
+    monkeypatch.setitem(selection.CANDIDATES, False, ("graph+compile", "graph", "compile"))
+    record = choose("auto")
+    assert record.used == "graph"
+    assert open_at_once == [1, 2, 2]
+    assert [fake.closed for fake in opened] == [True, False, True]
+    assert outcomes(record) == {"graph+compile": "slower", "eager": "slower", "graph": "used", "compile": "slower"}
 
 
 def test_auto_rejects_a_faster_engine_that_deviates(offer: Offer) -> None:
