@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 from genbench.api.images import Images
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["lower", "higher"]  # which values are better
 SetName = Literal["samples", "train", "test"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,13 @@ class Evaluation(Protocol):
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator seeded for this purpose."""
+
+    def of_data(self, key: str, compute: Callable[[], T]) -> T:
+        """Return what `compute` returns from the training and held-out images alone; it is called once per cell.
+
+        Evaluations during training repeat nothing that depends on the data only. `key` names the value: the metric, and
+        whatever else the value depends on.
+        """
 
     def modes(self, images: SetName) -> Tensor | None:
         """Return the mode of each image, int64 (N,), -1 for none; None if the dataset has no modes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from genbench.plugins.metric_names import is_reserved
 from genbench.process.worker_channel import ShowCount, show_nothing
 from genbench.seeds import seeded_generator
 
+T = TypeVar("T")
 _CHUNK = 4096  # feature vectors passed to a classifier's head at a time
 Bounds = Callable[[int, int | None], LikelihoodBound]  # (draws, count) -> bounds on `count` held-out images, or on all
 Likelihoods = Callable[[int, int | None], LogLikelihood]  # the same for a model that computes its likelihood
@@ -90,6 +92,7 @@ class CellEvaluation:
         self._data = data
         self._bounds = bounds
         self._bound: dict[tuple[int, int | None], LikelihoodBound] = {}
+        self._of_data: dict[str, Any] = {}  # shared by all evaluations that `with_samples` returns
         self._likelihoods = likelihoods
         self._show = show
         self._log_likelihood: dict[tuple[int, int | None], LogLikelihood] = {}
@@ -242,6 +245,13 @@ class CellEvaluation:
                 )
             self._modes[images] = found.cpu().clone()
         return self._modes[images]
+
+    def of_data(self, key: str, compute: Callable[[], T]) -> T:
+        """Return what `compute` returns from the data alone; it is called once for all evaluations that share them."""
+        if key not in self._of_data:
+            self._of_data[key] = compute()
+        found: T = self._of_data[key]
+        return found
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return a CPU generator whose stream depends on the seed and on `purpose` only."""

@@ -29,9 +29,9 @@ def comparable_features(
     Raises ValueError where a set has fewer than `at_least` images, a feature is NaN or infinite, or the training images
     are used and all have the same features.
     """
-    whitened = evaluation.extractor(extractor).whiten
+    whitens = evaluation.extractor(extractor).whiten
     sets = {
-        name: evaluation.features(extractor, name) for name in dict.fromkeys((*names, *_SETS_FOR_WHITENING[whitened]))
+        name: evaluation.features(extractor, name) for name in dict.fromkeys((*names, *_SETS_FOR_WHITENING[whitens]))
     }
     for name, features in sets.items():
         if len(features) < at_least:
@@ -41,10 +41,16 @@ def comparable_features(
             raise ValueError(f"the features of {wrong} of the {_DESCRIPTIONS[name]} are not finite.")
     if "train" in sets and bool((sets["train"] == sets["train"][:1]).all()):
         raise ValueError("the training images all have the same features: there is no scale to compare by.")
-    if not whitened:
+    if not whitens:
         return tuple(sets[name] for name in names)
-    transform = whiten(statistics(sets["train"]))
-    return tuple(transform(sets[name]) for name in names)
+    transform = evaluation.of_data(f"whitening by {extractor}", lambda: whiten(statistics(sets["train"])))
+
+    def whitened_set(name: SetName) -> Tensor:
+        if name == "samples":
+            return transform(sets[name])
+        return evaluation.of_data(f"{name} whitened by {extractor}", lambda: transform(sets[name]))
+
+    return tuple(map(whitened_set, names))
 
 
 def reference_space(evaluation: Evaluation, extractor: str) -> tuple[Callable[[Tensor], Tensor], Statistics]:
@@ -52,8 +58,12 @@ def reference_space(evaluation: Evaluation, extractor: str) -> tuple[Callable[[T
     reference = evaluation.statistics(extractor, "train")
     if not evaluation.extractor(extractor).whiten:
         return Tensor.double, reference
-    transform = whiten(reference)
-    return transform, statistics(transform(evaluation.features(extractor, "train")))
+
+    def whitened_reference() -> tuple[Callable[[Tensor], Tensor], Statistics]:
+        transform = whiten(reference)
+        return transform, statistics(transform(evaluation.features(extractor, "train")))
+
+    return evaluation.of_data(f"whitened reference of {extractor}", whitened_reference)
 
 
 def protocol_of(

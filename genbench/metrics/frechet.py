@@ -39,7 +39,7 @@ def statistics(features: Rows) -> Statistics:
     mean = _mean(features)
     # R of a QR decomposition has the same Gram matrix and, unlike the covariance, does not square the condition number;
     # stacking R on further rows and decomposing again gives the R of all rows
-    factor = torch.empty(0, d, dtype=torch.float64)
+    factor = torch.empty(0, d, dtype=torch.float64, device=mean.device)
     for part in chunks(features, max(d, 1024) if n > d else n):
         factor = torch.cat([factor, part.double() - mean])
         if n > d:
@@ -47,7 +47,7 @@ def statistics(features: Rows) -> Statistics:
     return Statistics(mean=mean, factor=factor / (n - 1) ** 0.5, n=n)
 
 
-def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-7) -> float:
+def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-9) -> float:
     """Return the Fréchet distance between two Gaussians of the same dimension: ≥ 0, symmetric, 0 if they are equal.
 
     For many features, exact singular values take seconds: they are computed only where the relative error could exceed
@@ -105,7 +105,7 @@ def smaller_gram(matrix: Tensor) -> Tensor:
 
 def _whitening(reference: Statistics) -> Tensor:
     _, scales, directions = torch.linalg.svd(reference.factor, full_matrices=False)
-    magnitude = torch.maximum(scales.amax(), reference.mean.abs().amax()) if len(scales) else torch.tensor(0.0)
+    magnitude = torch.maximum(scales.amax(), reference.mean.abs().amax()) if len(scales) else scales.sum()
     kept = scales > NULL_SPREAD * magnitude
     if not kept.any():
         raise ValueError("the reference features are all the same: there is no spread to scale distances by.")
@@ -138,7 +138,7 @@ def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) ->
     if wide:
         whole = smaller_gram((features[:].double() - mean) @ projection)
     else:
-        whole = torch.zeros(projection.shape[1], projection.shape[1], dtype=torch.float64)
+        whole = torch.zeros(projection.shape[1], projection.shape[1], dtype=torch.float64, device=mean.device)
     trace = sum(sums(block, whole, +1)[1] for block in blocks)
     distance = (mean - reference.mean).square().sum() + trace / (n - 1) - 2 * _norm(whole) / (n - 1) ** 0.5
     for block in blocks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from genbench.api.evaluation import (
     Estimate,
@@ -14,10 +15,14 @@ from genbench.api.evaluation import (
     Statistics,
     Unavailable,
 )
+from genbench.measure.capabilities import is_accelerator
 from genbench.metrics.feature_sets import earned_name, protocol_of
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten, whitened
 from genbench.metrics.frechet_null import null_distance
-from genbench.metrics.standard_errors import make_blocks
+from genbench.metrics.placement import computed_on
+from genbench.metrics.standard_errors import Jackknife, make_blocks
+
+CPU = torch.device("cpu")
 
 
 class Distance(NamedTuple):
@@ -40,23 +45,39 @@ def distance_between(samples: Statistics, reference: Statistics, whitens: bool) 
     return Distance(value, None, None, None if samples.n is None else _null(reference, samples.n, whitens))
 
 
-def distance_from(features: Rows, reference: Statistics, whitens: bool, rng: torch.Generator) -> Distance:
+def distance_from(
+    features: Rows, reference: Statistics, whitens: bool, rng: torch.Generator, device: torch.device = CPU
+) -> Distance:
     """Return the distance of features (N, d), N ≥ 2, from `reference`, with its error, bias and null.
 
     With `whitens`, both are first whitened by the reference, so that the scale of a feature does not matter. `rng`
-    draws the jackknife blocks.
+    draws the jackknife blocks. On another device than the CPU, the features are taken there as a whole.
     """
-    if whitens:
-        features = whiten(reference)(features[:])
-        d = features.shape[1]
-        zero, one = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
-        reference = Statistics(zero, one, reference.n)
-    value, blocks = frechet_distance(statistics(features), reference), make_blocks(len(features), rng)
-    null = _null(reference, len(features), whitens)
-    if not blocks:
+    blocks = make_blocks(len(features), rng)
+
+    def distance(features: Rows, mean: Tensor, factor: Tensor) -> tuple[float, Jackknife | None, int]:
+        """Return value, error, and the number of features that are compared."""
+        there = Statistics(mean, factor, reference.n)
+        if whitens:
+            features = whiten(there)(features[:])
+            there = _standard(features.shape[1], reference.n, mean.device)
+        value = frechet_distance(statistics(features), there)
+        return value, jackknife_distance(features, there, blocks) if blocks else None, features.shape[1]
+
+    if is_accelerator(device):
+        value, found, d = computed_on(device, distance, features[:], reference.mean, reference.factor)
+    else:
+        value, found, d = distance(features, reference.mean, reference.factor)
+    null = _null(_standard(d, reference.n, CPU) if whitens else reference, len(features), whitens)
+    if found is None:
         return Distance(value, None, None, null)
-    found = jackknife_distance(features, reference, blocks)
     return Distance(value, found.standard_error, value - found.bias, null)
+
+
+def _standard(d: int, n: int | None, device: torch.device) -> Statistics:
+    """Return the Gaussian of n whitened images."""
+    zero, one = torch.zeros(d, dtype=torch.float64), torch.eye(d, dtype=torch.float64)
+    return Statistics(zero.to(device), one.to(device), n)
 
 
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
@@ -79,7 +100,7 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
         found, n = distance_between(given, reference, loaded.whiten), given.n or 0
     else:
         rng = evaluation.generator(f"jackknife of {extractor}")
-        found, n = distance_from(samples, reference, loaded.whiten, rng), len(samples)
+        found, n = distance_from(samples, reference, loaded.whiten, rng, evaluation.device), len(samples)
     return Estimate(
         metric=name,
         value=found.value,

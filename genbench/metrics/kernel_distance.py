@@ -20,6 +20,7 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
+from genbench.metrics.placement import computed_on
 from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 DEGREE = 3
@@ -50,7 +51,14 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     except ValueError as error:
         return Unavailable(name, str(error))
     blocks = make_blocks(len(samples), evaluation.generator(f"jackknife of {name}"))
-    value, standard_error = kernel_distance(samples, train, blocks)
+    own = evaluation.of_data(
+        f"{name}: pairs of training images", lambda: computed_on(evaluation.device, mean_of_pairs, train)
+    )
+
+    def distance(samples: Tensor, train: Tensor) -> tuple[float, float | None]:
+        return kernel_distance(samples, train, blocks, own_pairs=own)
+
+    value, standard_error = computed_on(evaluation.device, distance, samples, train)
     return Estimate(
         metric=name,
         value=value,
@@ -68,12 +76,13 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
 
 
 def kernel_distance(
-    x: Tensor, y: Tensor, blocks: Sequence[Tensor], kernel: Kernel = polynomial
+    x: Tensor, y: Tensor, blocks: Sequence[Tensor], kernel: Kernel = polynomial, own_pairs: float | None = None
 ) -> tuple[float, float | None]:
     """Return the unbiased kernel distance of features (m, d) and (n, d), and its standard error from drawing x.
 
     `blocks` partition the rows of x; each replicate subtracts a block from the sums, exactly. There is no error without
-    blocks, or where a block leaves a single row. Raises ValueError where a set has fewer than two rows.
+    blocks, or where a block leaves a single row. `own_pairs` is `mean_of_pairs(y, kernel)` where it is known already.
+    Raises ValueError where a set has fewer than two rows.
     """
     m, n = len(x), len(y)
     if min(m, n) < 2:
@@ -83,12 +92,13 @@ def kernel_distance(
     )  # block membership; a single block where there are none
     for block, rows in enumerate(blocks or [torch.arange(m)]):
         member[rows, block] = 1
+    member = member.to(x.device)
     within = _sums_of_pairs(x, member, kernel)
-    across = torch.zeros(member.shape[1], dtype=torch.float64)
-    for rows in torch.split(torch.arange(m), _ROWS):
-        for columns in torch.split(torch.arange(n), _ROWS):
-            across += kernel(x[rows], y[columns]).sum(1) @ member[rows]
-    of_y = _sums_of_pairs(y, torch.ones(n, 1, dtype=torch.float64), kernel).sum() / (n * (n - 1))
+    across = torch.zeros(member.shape[1], dtype=torch.float64, device=x.device)
+    for rows, belongs in zip(torch.split(x, _ROWS), torch.split(member, _ROWS), strict=True):
+        for others in torch.split(y, _ROWS):
+            across += kernel(rows, others).sum(1) @ belongs
+    of_y = mean_of_pairs(y, kernel) if own_pairs is None else own_pairs
 
     def distance(own: Tensor, between: Tensor, left: Tensor | float) -> Tensor:
         return own / (left * (left - 1)) + of_y - 2 * between / (left * n)
@@ -101,15 +111,22 @@ def kernel_distance(
     return value, standard_error_from_replicates(distance(own, across.sum() - across, m - sizes))
 
 
+def mean_of_pairs(y: Tensor, kernel: Kernel = polynomial) -> float:
+    """Return the mean of the kernel over all pairs of different rows of features (n, d), n ≥ 2."""
+    n = len(y)
+    everything = torch.ones(n, 1, dtype=torch.float64, device=y.device)
+    return float(_sums_of_pairs(y, everything, kernel).sum() / (n * (n - 1)))
+
+
 def _sums_of_pairs(x: Tensor, member: Tensor, kernel: Kernel) -> Tensor:
     """Return the sums of the kernel over pairs of different rows, grouped by the blocks of both: (B, B)."""
-    sums = torch.zeros(member.shape[1], member.shape[1], dtype=torch.float64)
-    strips = torch.split(torch.arange(len(x)), _ROWS)
-    for first, rows in enumerate(strips):
-        for columns in strips[first:]:
-            values = kernel(x[rows], x[columns])
-            if columns is rows:
+    sums = torch.zeros(member.shape[1], member.shape[1], dtype=torch.float64, device=x.device)
+    strips = list(zip(torch.split(x, _ROWS), torch.split(member, _ROWS), strict=True))
+    for first, (rows, belongs) in enumerate(strips):
+        for second, (columns, others_belong) in enumerate(strips[first:], first):
+            values = kernel(rows, columns)
+            if second == first:
                 values.fill_diagonal_(0)
-            found = member[rows].T @ values @ member[columns]
-            sums += found if columns is rows else found + found.T
+            found = belongs.T @ values @ others_belong
+            sums += found if second == first else found + found.T
     return sums

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.metrics.neighbours import ROWS, centred, exact_squared_distances, nearer_than, nearest_others, tile
+from genbench.metrics.neighbours import centred, exact_squared_distances, nearer_than, nearest_others, row_numbers, tile
 from genbench.metrics.standard_errors import mean_and_standard_error, standard_error_from_replicates
 
 K = 5
@@ -47,8 +47,10 @@ class Overlap(NamedTuple):
     coverage: Score
 
 
-def overlap(real: Tensor, samples: Tensor, blocks: Sequence[Tensor], k: int = K) -> Overlap:
-    """Return the overlap of features (N, d) of real images and (M, d) of samples.
+def overlap(
+    real: Tensor, samples: Tensor, blocks: Sequence[Tensor], k: int = K, real_radii: Tensor | None = None
+) -> Overlap:
+    """Return the overlap of features (N, d) of real images and (M, d) of samples; `real_radii` are `radii(real, k)`.
 
     The standard errors cover the drawing of samples. Given the real images, precision and density are means of one
     number per sample. Recall and coverage are not: their errors come from the jackknife over `blocks`, row numbers of
@@ -64,21 +66,24 @@ def overlap(real: Tensor, samples: Tensor, blocks: Sequence[Tensor], k: int = K)
     block_of = torch.zeros(m, dtype=torch.int64)
     for number, rows in enumerate(blocks):
         block_of[rows] = number
+    device = samples.device
+    block_of = block_of.to(device)
     member = F.one_hot(block_of, max(1, len(blocks))).float()  # (M, blocks)
-    real_radii = _radii(real, nearest_others(real, k)[1], k)
+    if real_radii is None:
+        real_radii = radii(real, k)
     squared, others = nearest_others(samples, min(_KNOWN * k, m - 1))
     sample_radii = _radii(samples, others, k)
     grown_radii = _radii_without(squared, block_of[others], member.shape[1], k)  # (M, blocks)
     widest = grown_radii.amax(1)
 
-    covering = torch.zeros(m)  # number of real balls that contain each sample
-    held = torch.zeros(n, member.shape[1])  # samples of each block that each real ball contains
-    holding = torch.zeros(n, member.shape[1])  # balls of samples of each block that contain a real image
-    grown = torch.zeros(n, member.shape[1])  # balls that contain it only after a block is deleted
+    covering = torch.zeros(m, device=device)  # number of real balls that contain each sample
+    held = torch.zeros(n, member.shape[1], device=device)  # samples of each block that each real ball contains
+    holding = torch.zeros(n, member.shape[1], device=device)  # balls of samples of each block that contain a real image
+    grown = torch.zeros(n, member.shape[1], device=device)  # balls that contain it only after a block is deleted
     centre = real.mean(0)
-    for columns in torch.split(torch.arange(m), ROWS):
+    for columns in row_numbers(samples):
         b = centred(samples, columns, centre)
-        for rows in torch.split(torch.arange(n), ROWS):
+        for rows in row_numbers(real):
             found = tile(centred(real, rows, centre), b)
             inside = nearer_than(found, real_radii[rows], real, rows, samples, columns, of_rows=True).float()
             covering[columns] += inside.sum(0)
@@ -107,9 +112,14 @@ def expected_coverage(n: int, m: int, k: int = K) -> float:
     return 1 - math.prod((n - i) / (m + n - i) for i in range(1, k + 1))
 
 
+def radii(features: Tensor, k: int = K) -> Tensor:
+    """Return the exact squared radii of the balls around features (N, d), N > k: (N,) float64."""
+    return _radii(features, nearest_others(features, k)[1], k)
+
+
 def _radii(features: Tensor, others: Tensor, k: int) -> Tensor:
-    """Return the exact squared radii, (N,) float64."""
-    return exact_squared_distances(features, torch.arange(len(features)), features, others[:, k - 1])
+    own = torch.arange(len(features), device=features.device)
+    return exact_squared_distances(features, own, features, others[:, k - 1])
 
 
 def _radii_without(squared: Tensor, blocks: Tensor, count: int, k: int) -> Tensor:

@@ -33,6 +33,11 @@ def tile(a: Tensor, b: Tensor) -> Tile:
     return Tile(squared, ERROR_BOUND * float(of_a.max() + of_b.max()))
 
 
+def row_numbers(features: Tensor, rows: int = ROWS) -> tuple[Tensor, ...]:
+    """Return the row numbers of features (N, d) on their device, at most `rows` at a time."""
+    return torch.split(torch.arange(len(features), device=features.device), rows)
+
+
 def centred(features: Tensor, rows: Tensor, centre: Tensor) -> Tensor:
     """Return some rows minus the centre, float32: distances are unchanged, and products lose less precision."""
     return features[rows].sub_(centre).float()
@@ -41,10 +46,10 @@ def centred(features: Tensor, rows: Tensor, centre: Tensor) -> Tensor:
 def exact_squared_distances(a: Tensor, a_rows: Tensor, b: Tensor, b_rows: Tensor) -> Tensor:
     """Return |a - b|² of each pair of rows, float64, (pairs,): exactly 0 for copies."""
     found = torch.empty(
-        len(a_rows), dtype=torch.float64
+        len(a_rows), dtype=torch.float64, device=a.device
     )  # allocated once: many small tensors between large ones would fragment memory
     chunk = max(1, _PAIR_VALUES // a.shape[1])
-    for pairs in torch.split(torch.arange(len(a_rows)), chunk):
+    for pairs in torch.split(torch.arange(len(a_rows), device=a.device), chunk):
         found[pairs] = (a[a_rows[pairs]].double() - b[b_rows[pairs]].double()).square_().sum(1)
     return found
 
@@ -86,16 +91,18 @@ def nearest(queries: Tensor, references: Tensor, k: int = 1, excluding: Tensor |
         raise ValueError(f"{k} nearest images were requested, but there are only {available}.")
     centre = references.mean(0)
     values, indices = [], []
-    for rows in torch.split(torch.arange(len(queries)), ROWS):
+    device = queries.device
+    for rows in row_numbers(queries):
         a = centred(queries, rows, centre)
-        best, which = torch.full((len(rows), k), torch.inf), torch.zeros((len(rows), k), dtype=torch.int64)
-        for columns in torch.split(torch.arange(len(references)), 4 * ROWS):
+        best = torch.full((len(rows), k), torch.inf, device=device)
+        which = torch.zeros((len(rows), k), dtype=torch.int64, device=device)
+        for columns in row_numbers(references, 4 * ROWS):
             squared = tile(a, centred(references, columns, centre)).squared
             if excluding is not None:
                 own = excluding[rows] - columns[0]
                 here = ((own >= 0) & (own < len(columns))).nonzero().squeeze(1)
                 squared[here, own[here]] = torch.inf
-            _merge_nearest(best, which, torch.arange(len(rows)), squared, columns)
+            _merge_nearest(best, which, torch.arange(len(rows), device=device), squared, columns)
         exact = exact_squared_distances(queries, rows.repeat_interleave(k), references, which.flatten())
         found, order = exact.view(-1, k).sqrt().sort(1)
         values.append(found)
@@ -109,9 +116,9 @@ def nearest_others(features: Tensor, k: int) -> tuple[Tensor, Tensor]:
     Ascending, float32; infinite if there are fewer than k. Each distance is computed once for both images.
     """
     n, centre = len(features), features.mean(0)
-    best = torch.full((n, k), torch.inf)
-    which = torch.zeros((n, k), dtype=torch.int64)
-    strips = torch.split(torch.arange(n), ROWS)
+    best = torch.full((n, k), torch.inf, device=features.device)
+    which = torch.zeros((n, k), dtype=torch.int64, device=features.device)
+    strips = row_numbers(features)
     for first, rows in enumerate(strips):
         a = centred(features, rows, centre)
         for columns in strips[first:]:

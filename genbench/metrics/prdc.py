@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.metrics.feature_sets import (
     SUBSET_SEED,
@@ -11,7 +13,8 @@ from genbench.metrics.feature_sets import (
     random_subset,
     repeated,
 )
-from genbench.metrics.manifolds import K, expected_coverage, overlap
+from genbench.metrics.manifolds import K, Overlap, expected_coverage, overlap, radii
+from genbench.metrics.placement import computed_on
 from genbench.metrics.standard_errors import make_blocks
 
 _RULE = "distance < radius, an image is not its own neighbour"
@@ -36,7 +39,16 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     subset = _subset(len(samples), len(train))
     samples, train = random_subset(samples, n), random_subset(train, n)
     empty = {"training images": repeated(train, K), "samples": repeated(samples, K)}
-    found = overlap(train, samples, make_blocks(n, evaluation.generator(f"jackknife of {name}")))
+    blocks = make_blocks(n, evaluation.generator(f"jackknife of {name}"))
+    device = evaluation.device
+    own = evaluation.of_data(
+        f"{name}: radii of {n}", lambda: computed_on(device, lambda real: radii(real).cpu(), train)
+    )
+
+    def measured(real: Tensor, samples: Tensor, radii: Tensor) -> Overlap:
+        return overlap(real, samples, blocks, real_radii=radii)
+
+    found = computed_on(device, measured, train, samples, own)
     nulls = {"density": 1.0, "coverage": expected_coverage(n, n)}
     results: list[Estimate | Unavailable] = []
     for which, score in found._asdict().items():
