@@ -15,6 +15,7 @@ import torch
 class Capabilities:
     """What a type of device can do in torch."""
 
+    fused_optimizers: bool = False  # torch's optimisers have kernels that update all parameters at once
     graphs: bool = False  # a whole step can be captured, and replayed without the host
     streams: bool = False  # copies from pinned memory, in a stream of their own, while a step runs
     memory_peaks: bool = False  # the allocator counts its peaks
@@ -27,8 +28,9 @@ class Capabilities:
 
 
 _KNOWN = {
-    "cpu": Capabilities(compiler="c++"),
+    "cpu": Capabilities(fused_optimizers=True, compiler="c++"),
     "cuda": Capabilities(
+        fused_optimizers=True,
         graphs=True,
         streams=True,
         memory_peaks=True,
@@ -39,8 +41,10 @@ _KNOWN = {
         compiler="triton",
         collectives="nccl",
     ),
-    "xpu": Capabilities(streams=True, memory_peaks=True, spawned=True, compiler="triton", collectives="xccl"),
-    "mps": Capabilities(spawned=True),
+    "xpu": Capabilities(
+        fused_optimizers=True, streams=True, memory_peaks=True, spawned=True, compiler="triton", collectives="xccl"
+    ),
+    "mps": Capabilities(fused_optimizers=True, spawned=True),
 }
 
 

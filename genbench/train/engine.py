@@ -235,7 +235,7 @@ class Engine:
         if self.observer is not None:
             self.observer.gradients(player.phase, objective)
         if self.rules.clip_gradient:
-            nn.utils.clip_grad_norm_(player.parameters, self.rules.clip_gradient, foreach=True)
+            nn.utils.clip_grad_norm_(player.parameters, self.rules.clip_gradient)
         player.optimizer.step()
         if player.phase.after_update is not None:
             player.phase.after_update()

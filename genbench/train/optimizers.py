@@ -11,6 +11,7 @@ from torch import nn
 from genbench.api.recipe import Recipe
 from genbench.api.training import Phase
 from genbench.errors import SpecError, near_miss
+from genbench.measure.capabilities import can
 from genbench.planning.remedies import check_betas
 from genbench.train.phase_recipe import phase_recipe
 
@@ -52,15 +53,17 @@ def _make_optimizer(parameters: list[nn.Parameter], recipe: Recipe, correction: 
     check_betas(recipe)
     rate, betas = recipe.learning_rate * correction, (recipe.beta1**correction, recipe.beta2**correction)
     decay, momentum = recipe.weight_decay, recipe.momentum
+    known = can(parameters[0].device).fused_optimizers  # on other devices torch decides
+    fastest, multi_tensor = ({"fused": True}, {"foreach": True}) if known else ({}, {})
     match recipe.optimizer:
         case "adam":  # Kingma & Ba 2015
-            return torch.optim.Adam(parameters, rate, betas, weight_decay=decay, fused=True)
+            return torch.optim.Adam(parameters, rate, betas, weight_decay=decay, **fastest)
         case "adamw":  # Loshchilov & Hutter 2019
-            return torch.optim.AdamW(parameters, rate, betas, weight_decay=decay, fused=True)
+            return torch.optim.AdamW(parameters, rate, betas, weight_decay=decay, **fastest)
         case "rmsprop":  # Hinton 2012, lecture 6e; decay of the squares: 0.99
-            return torch.optim.RMSprop(parameters, rate, momentum=momentum, weight_decay=decay, foreach=True)
+            return torch.optim.RMSprop(parameters, rate, momentum=momentum, weight_decay=decay, **multi_tensor)
         case "sgd":
-            return torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay, fused=True)
+            return torch.optim.SGD(parameters, rate, momentum=momentum, weight_decay=decay, **fastest)
 
 
 def _check_sharing(phase: Phase, owners: Mapping[str, Phase]) -> None:

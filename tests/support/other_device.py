@@ -6,15 +6,18 @@ is CUDA: code that works on it assumes nothing about the type of device. It need
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest import mock
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_map_only
+
+from genbench.seeds import derive_seed
 
 OTHER = torch.device("meta")
 CPU = torch.device("cpu")
@@ -76,25 +79,29 @@ def _compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     goes = torch.device(wanted).type == OTHER.type if wanted is not None else here
     if name == "_local_scalar_dense" or not goes:
         return found
-    wrapped = tree_map(lambda value: OtherTensor(value) if isinstance(value, Tensor) else value, found)
-    return return_and_correct_aliasing(func, args, kwargs, wrapped) if here else wrapped
+    known = {id(tensor.held): tensor for tensor in tensors if isinstance(tensor, OtherTensor)}
+    return tree_map(lambda value: known[id(value)] if id(value) in known else _wrap(value), found)
+
+
+def _wrap(value: Any) -> Any:
+    return OtherTensor(value) if isinstance(value, Tensor) else value
 
 
 @contextmanager
 def other_device() -> Iterator[torch.device]:
     """Make the second device available, as 'meta'; yield it."""
     with ExitStack() as stack:
-        for module in ("genbench.train.builder", "genbench.data.source", "genbench.sampling.sampler"):
-            if hasattr(__import__(module, fromlist=["x"]), "seeded_generator"):
-                stack.enter_context(mock.patch(f"{module}.seeded_generator", _seeded_generator))
+        for name, module in list(sys.modules.items()):
+            if name.startswith("genbench.") and hasattr(module, "seeded_generator"):
+                stack.enter_context(mock.patch.object(module, "seeded_generator", _seeded_generator))
+        stack.enter_context(mock.patch("torch.inference_mode", torch.no_grad))  # which such tensors do not support
+        stack.enter_context(mock.patch("torch.autocast", lambda *_, **__: nullcontext()))  # nor does the device
         stack.enter_context(mock.patch("torch.accelerator.synchronize", lambda device=None: None))
         stack.enter_context(_Everywhere())
         yield OTHER
 
 
 def _seeded_generator(seed: int, purpose: str, device: torch.device) -> torch.Generator:
-    from genbench.seeds import derive_seed
-
     generator = OtherGenerator() if device.type == OTHER.type else torch.Generator()
     generator.manual_seed(derive_seed(seed, purpose))
     return generator
