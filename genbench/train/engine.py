@@ -15,6 +15,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from genbench.api.training import (
     Augmentation,
@@ -23,6 +24,7 @@ from genbench.api.training import (
     Phase,
 )
 from genbench.data.source import TrainingImages
+from genbench.measure.op_listener import OpListener
 from genbench.train.ema import AveragedWeights
 from genbench.train.loss_functions import ReplaceableFunction
 from genbench.train.player import Player, passes
@@ -47,31 +49,32 @@ class Observer(Protocol):
         """Called between the backward pass and the optimiser's step."""
 
 
-class Execution(Protocol):
+class Execution:
     """How the phases of a step are executed."""
 
     name: str  # as in the recipe's field `engine`, or 'graph+compile'
-    notes: Sequence[str]  # for the notes of the cell, such as a network that could not be compiled
+    notes: Sequence[str] = ()  # for the notes of the cell, such as a network that could not be compiled
+    uses_progress = True  # whether a step may read the progress of training, which is then written to the device
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:
         """Do the same as `engine.run_phases(due)`: draw batches and update each player."""
+        raise NotImplementedError
+
+    def deliver(self) -> None:
+        """Store losses that only this execution holds so far where `run_phases` stores them."""
 
     def close(self) -> None:
         """Undo all changes made for this execution, so that another can replace it."""
 
 
-class Eager:
+class Eager(Execution):
     """One operation at a time, in program order: the reference for all other executions."""
 
     name = "eager"
-    notes: Sequence[str] = ()
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:
         """Run the phases."""
         engine.run_phases(due)
-
-    def close(self) -> None:
-        """Do nothing: nothing was changed."""
 
 
 class Engine:
@@ -110,7 +113,7 @@ class Engine:
         self.step_number = 0  # steps done
         self.images_seen = 0
         self.observer: Observer | None = None
-        self.execution: Execution = Eager()
+        self._execution: Execution = Eager()
         self.rules = rules or UpdateRules()
         self.precision = precision
         self._device_type = rng.device.type
@@ -151,7 +154,8 @@ class Engine:
         """Run every phase that is due; reads nothing on the host."""
         if self.rules.schedule is not None:
             self.rules.schedule(self.images_seen)
-        self._progress.fill_(self.images_seen / self.budget)
+        if self.execution.uses_progress:
+            self.write_progress()
         due = [player for player in self.players if self.step_number % player.phase.every == 0]
         self.execution.run(self, due)
         draws = 1
@@ -162,6 +166,33 @@ class Engine:
         self.images_seen += draws * self.data.batch_size
         if self.average is not None:
             self.average.update(self.images_seen, self.images_per_step)
+
+    @property
+    def execution(self) -> Execution:
+        """How steps are executed."""
+        return self._execution
+
+    @execution.setter
+    def execution(self, other: Execution) -> None:
+        self._execution.deliver()
+        self._execution = other
+
+    def write_progress(self) -> None:
+        """Write the share of the budget that is consumed to `Batch.progress`, on the device."""
+        self._progress.fill_(self.images_seen / self.budget)
+
+    def reads_progress(self, due: Sequence[Player]) -> bool:
+        """Whether these phases read `Batch.progress`; they are run once, eagerly."""
+        memory, read = self._progress.untyped_storage().data_ptr(), False
+
+        def listen(func: object, args: object, kwargs: object, result: object) -> None:
+            nonlocal read
+            tensors = (value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor))
+            read = read or any(tensor.untyped_storage().data_ptr() == memory for tensor in tensors)
+
+        with OpListener(listen):
+            self.run_phases(due)
+        return read
 
     def run_phases(self, due: Sequence[Player]) -> None:
         """Draw batches and update the players: everything a step does on the device, except averaging the weights.
@@ -245,6 +276,7 @@ class Engine:
 
     def read_terms(self) -> dict[str, Tensor]:
         """Return each term's values since the last call, (updates,) float32 on the host; the only device sync."""
+        self.execution.deliver()
         read: dict[str, Tensor] = {}
         for player in self.players:
             name = player.phase.name

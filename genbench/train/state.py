@@ -90,6 +90,7 @@ def state_kept(engine: Engine) -> Iterator[TrainingState]:
     Losses that have not been read yet are set aside, so that inside only the losses of the steps inside are read.
     """
     kept = read_state(engine).copy()
+    engine.execution.deliver()
     losses = [(player.totals, player.terms) for player in engine.players]
     for player in engine.players:
         player.totals, player.terms = [], defaultdict(list)
@@ -97,6 +98,7 @@ def state_kept(engine: Engine) -> Iterator[TrainingState]:
         yield kept
     finally:
         thaw(engine)
+        engine.execution.deliver()
         load_state(engine, kept)
         for player, (totals, terms) in zip(engine.players, losses, strict=True):
             player.totals, player.terms = totals, terms

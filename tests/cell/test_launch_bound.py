@@ -11,7 +11,7 @@ from genbench.api.training import Objective, Phase
 from genbench.cell.launch_bound import launch_bound_fraction
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings
-from genbench.train.engine import Engine, EngineUnavailable
+from genbench.train.engine import Engine, EngineUnavailable, Execution
 from genbench.train.player import Player
 from genbench.train.state import read_state
 
@@ -30,11 +30,10 @@ def engine() -> Engine:
     )
 
 
-class Replaying:
+class Replaying(Execution):
     """A substitute for a graph."""
 
     name = "graph"
-    notes = ()
     closed = False
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:

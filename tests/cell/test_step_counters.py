@@ -22,7 +22,7 @@ from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import Counters
 from genbench.train.builder import build_cell
-from genbench.train.engine import Engine
+from genbench.train.engine import Engine, Execution
 from genbench.train.network_checks import count_parameters
 
 CPU = torch.device("cpu")
@@ -184,9 +184,8 @@ def test_counting_leaves_the_engine_where_it_was_and_eager(catalogue: Catalogue)
         engine.step()
     closed: list[str] = []
 
-    class Other:
+    class Other(Execution):
         name = "other"
-        notes = ()
 
         def run(self, engine: Engine, due: object) -> None:
             raise AssertionError("only the eager step is counted")
@@ -194,7 +193,7 @@ def test_counting_leaves_the_engine_where_it_was_and_eager(catalogue: Catalogue)
         def close(self) -> None:
             closed.append("other")
 
-    engine.execution = Other()  # type: ignore[assignment]
+    engine.execution = Other()
     found = count(engine, lambda images: None, CPU, energy_seconds=0)
     assert (engine.step_number, engine.observer, engine.execution.name, closed) == (3, None, "eager", ["other"])
     assert found.counters is not None

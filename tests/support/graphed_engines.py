@@ -83,7 +83,7 @@ def kept_tensors(engine: Engine, execution: Graphed) -> Iterator[Tensor]:
     for captured in execution._captured.values():
         yield from (gradient for _, gradient in captured.gradients if gradient is not None)
         if captured.losses is not None:
-            yield captured.losses
+            yield from (captured.losses.rows, captured.losses.next_row)
 
 
 def run_steps(engine: Engine, steps: int = STEPS) -> tuple[dict[str, Tensor], TrainingState]:

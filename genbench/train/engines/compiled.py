@@ -21,7 +21,7 @@ import torch._inductor.config
 from torch import nn
 
 from genbench.measure.capabilities import can
-from genbench.train.engine import Engine, EngineUnavailable
+from genbench.train.engine import Engine, EngineUnavailable, Execution
 from genbench.train.loss_functions import PENALTY, ReplaceableFunction
 from genbench.train.player import Player
 from genbench.train.state import thaw
@@ -72,7 +72,7 @@ class _Function:
         self._place.current = self._compiled if on else self._place.function
 
 
-class Compiled:
+class Compiled(Execution):
     """Uses compiled calls while a step runs.
 
     The constructor compiles everything by running a step for each network and function: call it inside `state_kept`.

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from genbench.api.training import Batch, Objective, Phase
-from genbench.train.engine import Engine
+from genbench.train.engine import Engine, Execution
 from genbench.train.player import Player
 from genbench.train.process_group import average
 
 
-class DataParallel:
+class DataParallel(Execution):
     """Wraps each phase in DistributedDataParallel: one forward pass, the objective, for each backward pass.
 
     This works for any family: DistributedDataParallel sees whole objectives, never single networks that are called
@@ -33,7 +33,6 @@ class DataParallel:
     """
 
     name = "eager"
-    notes: Sequence[str] = ()
 
     def __init__(self, engine: Engine) -> None:
         self._players = [player for player in engine.players if player.optimizer is not None]

@@ -7,7 +7,7 @@ host computes, are updated after the replay, as in eager steps.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +26,28 @@ from genbench.train.player import Player
 from genbench.train.state import thaw
 from genbench.train.step_kinds import step_kinds
 
+ROWS = 256  # of losses that are kept on the device before they are copied; more than steps in a window
 WARM_UP = 3  # steps of each kind before it is captured, as in torch's own wrapper
+
+
+class _Losses:
+    """The losses of replayed steps, which a captured step writes to consecutive rows, so that no replay copies them."""
+
+    def __init__(self, series: list[tuple[Player, str]], device: torch.device) -> None:
+        self.series = series  # by column: the player and the term; '': the total
+        self.rows = torch.zeros(ROWS, len(series), device=device)
+        self.next_row = torch.zeros(1, dtype=torch.int64, device=device)
+
+    def store(self, players: Sequence[Player]) -> None:
+        """Write what the phases have recorded to the next row; to be captured."""
+        values = torch.stack([value.float() for _, _, value in _recorded_losses(players)])
+        self.rows.index_copy_(0, self.next_row, values[None])
+        self.next_row.add_(1)
+
+    def take(self, count: int) -> list[Sequence[Tensor]]:
+        """Return copies of the first rows, and begin again with the first."""
+        self.next_row.zero_()
+        return [row.unbind() for row in self.rows[:count].clone().unbind()]
 
 
 @dataclass(frozen=True)
@@ -35,21 +56,17 @@ class _CapturedStep:
 
     replay: Callable[[], None]
     batches: int  # that it consumes
-    losses: Tensor | None  # float32 (n,), after the last replay
-    series: list[tuple[Player, str]]  # by loss: the player and the term; '': the total
+    losses: _Losses | None
     gradients: list[tuple[nn.Parameter, Tensor | None]]  # of the trained parameters, after the last replay
 
-    def publish(self) -> None:
-        """Store losses and gradients where an eager step would."""
-        if self.losses is not None:
-            for (player, term), value in zip(self.series, self.losses.clone().unbind(), strict=True):
-                (player.terms[term] if term else player.totals).append(value)
+    def publish_gradients(self) -> None:
+        """Store the gradients where an eager step would."""
         for parameter, gradient in self.gradients:
             if parameter.grad is not gradient:  # a step of another kind, or an eager one, ran in between
                 parameter.grad = gradient
 
 
-class Graphed:
+class Graphed(Execution):
     """Replays the step.
 
     The constructor captures each kind of step after some warm-up steps: call it inside `state_kept`. From then on,
@@ -65,7 +82,7 @@ class Graphed:
 
     def __init__(self, engine: Engine, inner: Execution | None = None, recorder: Recorder | None = None) -> None:
         self.name = f"graph+{inner.name}" if inner else "graph"
-        self.notes: Sequence[str] = inner.notes if inner else ()
+        self.notes = inner.notes if inner else ()
         self._inner = inner or Eager()
         self._device = engine.rng.device
         self._precision = engine.precision
@@ -77,6 +94,8 @@ class Graphed:
         kinds = due_players(engine.players)
         self._inputs = make_inputs(engine.data, max(map(_batches, kinds)))
         self._captured: dict[tuple[str, ...], _CapturedStep] = {}
+        self._replayed: list[_CapturedStep] = []  # steps whose losses were not delivered yet, in order
+        self.uses_progress = False
         reason = ""
         try:
             # In the first kind of step every phase is due, so it holds the gradients of all trained parameters. With a
@@ -97,45 +116,68 @@ class Graphed:
         """Replay the step; run it without the graph if there is an observer, or if it was not captured like this."""
         captured = self._captured.get(_key(due))
         if captured is None or engine.observer is not None or engine.precision != self._precision:
+            self.deliver()
+            engine.write_progress()
             self._inner.run(engine, due)
             return
+        if len(self._replayed) == ROWS:
+            self.deliver()
         self._optimizers.update_learning_rates()
         self._inputs.prepare(captured.batches)
         captured.replay()
-        captured.publish()
+        self._replayed.append(captured)
+        captured.publish_gradients()
+
+    def deliver(self) -> None:
+        """Store the losses of the steps since the last call where eager steps would."""
+        counts = Counter(id(captured.losses) for captured in self._replayed)
+        taken: dict[int, Iterator[Sequence[Tensor]]] = {}
+        for captured in self._replayed:
+            losses = captured.losses
+            if losses is None:
+                continue
+            if id(losses) not in taken:
+                taken[id(losses)] = iter(losses.take(counts[id(losses)]))
+            for (player, term), value in zip(losses.series, next(taken[id(losses)]), strict=True):
+                (player.terms[term] if term else player.totals).append(value)
+        self._replayed = []
 
     def close(self) -> None:
         """Release the graphs and their memory."""
+        self.deliver()
         self._captured.clear()
         self._inner.close()
 
     def _capture(self, engine: Engine, due: Sequence[Player], recorder: Recorder) -> _CapturedStep:
         """Warm up and capture one kind of step."""
         batches = _batches(due)
-        losses: Tensor | None = None
-        series: list[tuple[Player, str]] = []
+        losses: _Losses | None = None
 
         def step() -> None:
-            nonlocal losses
             self._inner.run(engine, due)
-            recorded = _recorded_losses(engine.players)
-            series.extend((player, term) for player, term, _ in recorded)
-            if recorded:
-                losses = torch.stack([value.float() for _, _, value in recorded])
+            if losses is not None:
+                losses.store(engine.players)
 
         with self._static_inputs(engine), self._optimizers.capturable():
+            self._inputs.prepare(batches)
+            self.uses_progress |= engine.reads_progress(due)
             for _ in range(WARM_UP):
                 self._inputs.prepare(batches)
-                recorder.warm_up(lambda: self._inner.run(engine, due))
+                with _separate_losses(engine):
+                    recorder.warm_up(step)  # which stores losses too, once it is known how many there are
+                    series = [(player, term) for player, term, _ in _recorded_losses(engine.players)]
+                losses = losses or (_Losses(series, self._device) if series else None)
             _clear_gradients(engine)  # the captured step then allocates its own, which keep their memory
             self._inputs.prepare(batches)
             self._data.close()  # a thread that gathers images must not use the GPU during the capture
             with _separate_losses(engine), no_host_randomness(self._device):
                 replay = recorder.record(step, self._generators(engine))
             self._inputs.invalidate()
+            if losses is not None:
+                losses.take(0)
         trained = {p for player in due if player.optimizer is not None for p in player.parameters}
         gradients = [(p, p.grad) for p in _parameters(engine) if p.grad is not None or p in trained]
-        return _CapturedStep(replay, batches, losses, series, gradients)
+        return _CapturedStep(replay, batches, losses, gradients)
 
     @contextmanager
     def _static_inputs(self, engine: Engine) -> Iterator[None]:

@@ -10,7 +10,7 @@ from engine_cells import built
 from torch import Tensor
 
 from genbench.results.schema import EngineCheck
-from genbench.train.engine import Eager, Engine
+from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines.equivalence import (
     check_execution,
     eager_trajectories,
@@ -23,10 +23,10 @@ from genbench.train.state import read_state
 Run = Callable[[Engine, Sequence[Player]], None]
 
 
-class Faulty:
+class Faulty(Execution):
     """An execution with an error."""
 
-    name, notes = "faulty", ()
+    name = "faulty"
 
     def __init__(self, run: Run) -> None:
         self._run = run

@@ -14,7 +14,7 @@ from command_line import GENBENCH, TINY, run
 from engine_cells import built
 
 from genbench.results.schema import EngineRecord, MemoryFormatChoice
-from genbench.train.engine import Engine
+from genbench.train.engine import Engine, Execution
 from genbench.train.engines import EngineUnavailable, selection
 from genbench.train.engines.selection import choose_engine, engine_notes
 from genbench.train.player import Player
@@ -22,7 +22,7 @@ from genbench.train.player import Player
 MANY = 10**9  # steps, for which any preparation pays off
 
 
-class Fake:
+class Fake(Execution):
     """An execution that runs eagerly, optionally with other learning rates, and then waits."""
 
     notes: tuple[str, ...] = ()
