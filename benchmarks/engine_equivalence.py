@@ -41,6 +41,7 @@ from genbench.train.engines.equivalence import (
     measure_deviation,
     record_trajectory,
 )
+from genbench.train.engines.memory_format_choice import choose_memory_format
 
 OTHER_DATA = {"resnet-gan": {"datasets": "synthetic", "set": ["synthetic.size=32"]}}  # does not accept images of 28×28
 
@@ -116,7 +117,9 @@ def make_engine(model: str, precision: str, catalogue: Catalogue, device: torch.
     settings = given.pop("set", [])
     identity = make_plan(make_request(given, settings), catalogue, device.type).cells[0].identity
     data = load_data(identity.dataset, identity.image_shape, catalogue)
-    return build_cell(identity, catalogue, data, device).engine
+    engine = build_cell(identity, catalogue, data, device).engine
+    choose_memory_format(engine)
+    return engine
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -38,6 +38,7 @@ from genbench.stats.intervals import median_interval
 from genbench.train.builder import Built, build_cell
 from genbench.train.engine import Engine
 from genbench.train.engines import EngineUnavailable, open_execution
+from genbench.train.engines.memory_format_choice import choose_memory_format
 
 Step = Callable[[], None]
 
@@ -157,7 +158,9 @@ def build_model(model: str, catalogue: Catalogue, device: torch.device, batch_si
     request = make_request({"models": model, "batch_size": batch_size, "device": device.type})
     (cell,) = make_plan(request, catalogue, device.type).cells
     data = load_data(cell.identity.dataset, cell.identity.image_shape, catalogue)
-    return build_cell(cell.identity, catalogue, data, device)
+    built = build_cell(cell.identity, catalogue, data, device)
+    choose_memory_format(built.engine)
+    return built
 
 
 def time_steps(step: Step, steps: int, device: torch.device) -> float:

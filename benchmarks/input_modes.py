@@ -35,6 +35,7 @@ from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.stats.intervals import median_interval
 from genbench.train.builder import build_cell
+from genbench.train.engines.memory_format_choice import choose_memory_format
 
 BATCHES = 100  # per measurement of the CPU time of a batch
 COLD_STEPS = 200
@@ -85,6 +86,7 @@ def compare(cell: str, workers: list[int], catalogue: Catalogue, arguments: argp
     data = load_data(planned.identity.dataset, planned.identity.image_shape, catalogue)
     built = build_cell(planned.identity, catalogue, data, device)
     engine = built.engine
+    choose_memory_format(engine)
     common = (data.train_pixels, None, int(batch_size), built.model.value_range, device)
     sources: dict[str, TrainingImages] = {"resident": engine.data}
     for number in workers:

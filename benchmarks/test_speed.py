@@ -32,6 +32,7 @@ from genbench.sampling.sampler import draw, sample
 from genbench.train.builder import Built, build_cell
 from genbench.train.engine import Eager
 from genbench.train.engines import EngineUnavailable, open_execution
+from genbench.train.engines.memory_format_choice import choose_memory_format
 from genbench.train.network_checks import count_parameters
 
 BATCH = 64
@@ -54,7 +55,9 @@ def build(model: str, catalogue: Catalogue, device: torch.device, **recipe: Any)
     request = make_request({"models": model, "batch_size": BATCH, **recipe})
     (cell,) = make_plan(request, catalogue, device.type).cells
     data = load_data(cell.identity.dataset, cell.identity.image_shape, catalogue)
-    return build_cell(cell.identity, catalogue, data, device), cell.identity, data
+    built = build_cell(cell.identity, catalogue, data, device)
+    choose_memory_format(built.engine)
+    return built, cell.identity, data
 
 
 @pytest.mark.parametrize("execution", ["eager", "compile", "graph"])

@@ -15,6 +15,7 @@ from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
 from genbench.plugins.worker_catalogue import load_catalogue
 from genbench.train.builder import Built, build_cell
+from genbench.train.engines.selection import choose_engine
 from genbench.train.torch_setup import step_settings
 
 
@@ -44,12 +45,9 @@ class GenbenchTrainer:
         self.networks: list[nn.Module] = [*built.setup.networks.values()]
         self._settings = contextlib.ExitStack()
         self._settings.enter_context(step_settings(setting.precision))
-        if setting.engine != "eager":
-            from genbench.train.engines.selection import choose_engine
-
-            record = choose_engine(self.engine, setting.engine, 10**9, lambda _: None)
-            if setting.engine not in ("auto", record.used):
-                raise RuntimeError(f"{setting.engine} cannot be used: {record}")
+        record = choose_engine(self.engine, setting.engine, 10**9, lambda _: None)
+        if setting.engine not in ("auto", record.used):
+            raise RuntimeError(f"{setting.engine} cannot be used: {record}")
 
     def train(self, steps: int) -> Losses:
         """Train and read the terms of all phases."""

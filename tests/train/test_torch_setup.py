@@ -14,7 +14,7 @@ import warm
 from command_line import TINY
 
 from genbench.ab.live import LiveWorker
-from genbench.ab.wire import Open, Opened, Prepare, Prepared
+from genbench.ab.wire import Control, Failed, Open, Opened, Prepare, Prepared, Time
 from genbench.testing.step import StepBenchmark
 from genbench.train.torch_setup import denormals_are_flushed, step_settings
 
@@ -100,6 +100,17 @@ def from_ab(plugin: Path, probe: Path) -> None:
         assert isinstance(answer := worker.answer(Open(cell="probe", warmup=2)), Opened), answer
 
 
+def from_calibrate(plugin: Path, probe: Path) -> None:
+    """Its head is slowed, and its control is timed with the cell open."""
+    worker = LiveWorker()
+    given: dict[str, Any] = {"models": "probe", "plugins": [str(plugin)], "profile": "smoke", "metrics": "none"}
+    with contextlib.ExitStack() as stack:
+        stack.callback(worker.close)
+        for question in (Prepare(given=given), Open(cell="probe", warmup=2), Control(1), Time(2, slowdown=0.05)):
+            answer = worker.answer(question)
+            assert not isinstance(answer, Failed), answer
+
+
 class Benchmark:
     """What `genbench_step` uses of the fixture of pytest-benchmark."""
 
@@ -117,7 +128,7 @@ def from_fixture(plugin: Path, probe: Path) -> None:
     StepBenchmark(Benchmark())("probe", plugin=plugin, rounds=1, steps=2, warmup_steps=1)
 
 
-@pytest.mark.parametrize("route", [from_run, from_dry_run, from_ab, from_fixture])
+@pytest.mark.parametrize("route", [from_run, from_dry_run, from_ab, from_calibrate, from_fixture])
 def test_every_step_that_is_timed_or_counted_has_the_same_settings(
     route: Any, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
