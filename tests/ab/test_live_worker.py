@@ -121,3 +121,25 @@ def test_a_few_disturbed_windows_do_not_change_a_block() -> None:
     disturbed = Measured("gan", 1, quiet.order, tuple(seconds))
     assert quiet.log_ratio == disturbed.log_ratio == pytest.approx(math.log(1.1))
     assert math.isnan(Measured("gan", 1, "AB", (0.0, 1.0)).log_ratio)
+
+
+@pytest.mark.parametrize(("device", "untimed"), [("cpu", 0), ("cuda", 1)])
+def test_the_first_step_after_the_pause_is_not_timed_on_an_accelerator(
+    device: str, untimed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the other arm was timed, the device was idle: its first work is slower, and would count in every window."""
+    events: list[str] = []
+    now = [0.0]
+
+    def work() -> None:
+        events.append("step")
+        now[0] += 5.0 if len(events) == 1 else 1.0
+
+    monkeypatch.setattr("genbench.ab.live.synchronise", lambda device: events.append("synchronise"))
+    monkeypatch.setattr("genbench.ab.live.time.perf_counter", lambda: now[0])
+    worker = LiveWorker()
+    worker._device = torch.device(device)
+    timed = worker._time(work, 3)
+    assert events == ["step"] * untimed + ["synchronise"] + ["step"] * 3 + ["synchronise"]
+    if untimed:
+        assert timed.seconds == 3.0
