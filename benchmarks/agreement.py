@@ -3,8 +3,8 @@
     python benchmarks/agreement.py --out results/reference/agreement.json
 
 Each route measures each model in processes of its own, as its users do, and the routes take turns in every round, so
-that a machine that slows down affects all. Compared are the medians of the rounds with their distribution-free intervals:
-two routes agree where these overlap. `--device cuda` measures there.
+that a machine that slows down affects all. Compared are the medians of the rounds with their distribution-free
+intervals: two routes agree where these overlap. `--device cuda` measures there.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NO_GPU = not_applicable("no GPU is checked")
 _LEAST_FREE = 2**30  # bytes: a context takes about half of it
+_LOOK_AT_DRIVER = "Check nvidia-smi, CUDA_VISIBLE_DEVICES and the check `driver`; or use --device cpu."
 _FREE_IT = "Free it: nvidia-smi lists the processes that use it. Or choose another GPU with --device cuda:N."
 
 
@@ -61,6 +62,7 @@ def each_device(device: str) -> Finding:
     import torch
 
     from genbench.measure.accelerator import is_built
+    from genbench.measure.capabilities import can
 
     kind, _, number = device.partition(":")
     module = torch.get_device_module(kind)
@@ -68,7 +70,7 @@ def each_device(device: str) -> Finding:
     if not count or not module.is_available():
         return failed(
             f"torch {torch.__version__} finds no usable GPU: {_refusal(kind)}.",
-            "Check nvidia-smi, CUDA_VISIBLE_DEVICES and the check `driver`; or use --device cpu.",
+            _LOOK_AT_DRIVER if can(kind).nvml else "Install a torch that is built for it, or use --device cpu.",
             *processor.figures,
         )
     asked = int(number or 0)
@@ -85,6 +87,10 @@ def _refusal(kind: str) -> str:
     """Return why this type of device cannot be used."""
     import torch
 
+    from genbench.measure.accelerator import is_built
+
+    if not is_built(kind):
+        return f"it is built without {kind.upper()}"
     try:
         torch.zeros(1, device=kind)
     except Exception as error:

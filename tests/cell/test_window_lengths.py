@@ -1,8 +1,8 @@
 """The length of windows where steps are queued: a window must not be outlasted by the replays that it has queued.
 
-On a CPU a step ends when the host says so, and a window can be ended by the clock. A GPU takes replays into its queue, so
-the host is done with 200 of them long before the GPU: the clock then says nothing, and the number of steps is chosen
-beforehand, from the speed of the window before.
+On a CPU a step ends when the host says so, and a window can be ended by the clock. A GPU takes replays into its queue:
+the host is done with 200 of them long before the GPU, so the clock says nothing. There, the number of steps is chosen
+beforehand from the speed of the window before.
 """
 
 from __future__ import annotations

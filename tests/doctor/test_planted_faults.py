@@ -190,6 +190,17 @@ def test_a_gpu_that_is_not_there() -> None:
     assert "CUDA_VISIBLE_DEVICES" in remedy
 
 
+@pytest.mark.parametrize("device", ["mps", "xpu"])
+def test_a_torch_without_the_device_that_is_asked_for(device: str) -> None:
+    if torch.get_device_module(device).is_available():
+        pytest.skip("there is one")
+    reason, remedy = fault(doctor("devices", device))
+    assert f"finds no usable GPU: it is built without {device.upper()}" in reason
+    assert remedy == "Install a torch that is built for it, or use --device cpu."
+    assert doctor("energy", device)["status"] == "failed"
+    assert doctor("gpu-clocks", device)["status"] == "not applicable"
+
+
 def test_a_gpu_that_a_forked_worker_cannot_use(tmp_path: Path) -> None:
     assert doctor("fork-safety")["status"] == "passed"
     reason, remedy = fault(doctor("fork-safety", "cuda", **changed(tmp_path, torch=PRETENDED_GPU)))
