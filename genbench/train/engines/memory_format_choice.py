@@ -22,6 +22,7 @@ from genbench.train.memory_format import MEMORY_FORMATS, format_name, has_convol
 from genbench.train.state import state_kept
 
 ROUNDS, ROUND_SECONDS = 3, 0.05  # windows for each format, in alternating order
+ENOUGH_SECONDS = 5.0  # after which no further round begins: such steps are long, and few of them suffice
 TIE = 0.02  # relative difference in time below which the format is contiguous
 
 
@@ -77,8 +78,11 @@ def _time_formats(engine: Engine, replayed: bool) -> dict[MemoryFormatName, list
     """Return the seconds per step of some windows in each format."""
     names = list(MEMORY_FORMATS)
     seconds: dict[MemoryFormatName, list[float]] = {name: [] for name in names}
+    begin = time.perf_counter()
     with state_kept(engine):
         for number in range(ROUNDS):
+            if number and time.perf_counter() - begin > ENOUGH_SECONDS:
+                break
             for name in names if number % 2 else reversed(names):
                 use_memory_format(engine, MEMORY_FORMATS[name])
                 execution: Execution = Eager()

@@ -111,6 +111,12 @@ def test_a_tie_is_contiguous() -> None:
     assert of(1.0, 0.97) == "channels_last"
 
 
+def test_long_steps_are_timed_once_in_each_format(gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_format_choice, "ENOUGH_SECONDS", 0.0)
+    choice = choose_memory_format(built("dcgan").engine)
+    assert [len(windows) for windows in choice.seconds_per_step.values()] == [1, 1]
+
+
 def test_graphs_are_timed_where_the_training_replays_them(gpu: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     class Replayed(Eager):
         name = "graph"
