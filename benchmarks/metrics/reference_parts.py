@@ -20,13 +20,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from genbench.features.placement import computed_on
 from genbench.measure import machine
 from genbench.measure.accelerator import accelerator_name, select_device
 from genbench.measure.capabilities import is_accelerator
 from genbench.measure.clock import synchronise
 from genbench.metrics.kernel_distance import kernel_distance, mean_of_pairs
 from genbench.metrics.manifolds import overlap, radii
-from genbench.metrics.placement import computed_on
 from genbench.metrics.standard_errors import make_blocks
 
 

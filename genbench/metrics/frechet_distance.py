@@ -15,11 +15,11 @@ from genbench.api.evaluation import (
     Statistics,
     Unavailable,
 )
+from genbench.features.placement import computed_on
 from genbench.measure.capabilities import is_accelerator
 from genbench.metrics.feature_sets import earned_name, protocol_of
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics, whiten, whitened
 from genbench.metrics.frechet_null import null_distance
-from genbench.metrics.placement import computed_on
 from genbench.metrics.standard_errors import Jackknife, make_blocks
 
 CPU = torch.device("cpu")

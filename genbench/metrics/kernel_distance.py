@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
+from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
-from genbench.metrics.placement import computed_on
 from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 DEGREE = 3

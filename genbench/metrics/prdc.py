@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
+from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import (
     SUBSET_SEED,
     comparable_features,
@@ -14,7 +15,6 @@ from genbench.metrics.feature_sets import (
     repeated,
 )
 from genbench.metrics.manifolds import K, Overlap, expected_coverage, overlap, radii
-from genbench.metrics.placement import computed_on
 from genbench.metrics.standard_errors import make_blocks
 
 _RULE = "distance < radius, an image is not its own neighbour"

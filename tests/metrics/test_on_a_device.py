@@ -10,6 +10,7 @@ from other_device import OtherTensor, other_device
 from torch import Tensor
 
 import genbench
+from genbench.features.placement import computed_on
 from genbench.metrics import kernel_distance as kernel_distance_module
 from genbench.metrics import prdc
 from genbench.metrics.evaluation import CellEvaluation
@@ -17,7 +18,6 @@ from genbench.metrics.frechet import statistics
 from genbench.metrics.frechet_distance import distance_from
 from genbench.metrics.kernel_distance import kernel_distance, mean_of_pairs
 from genbench.metrics.manifolds import overlap
-from genbench.metrics.placement import computed_on
 from genbench.metrics.standard_errors import make_blocks
 
 CPU = torch.device("cpu")
