@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from graphed_engines import engine_of, engine_with, graphed, loss
-from simulated_capture import capturable_on_cpu, one_thread
+from simulated_capture import SimulatedRecorder, capturable_on_cpu, one_thread
 from torch import Tensor
 
 from genbench.measure.op_listener import OpListener
@@ -18,6 +18,7 @@ from genbench.plugins.catalogue import Catalogue, discover
 from genbench.train.engine import Engine
 from genbench.train.engines import graphed as graphed_module
 from genbench.train.engines.graphed import Graphed
+from genbench.train.state import state_kept
 
 __all__ = ["capturable_on_cpu", "one_thread"]  # fixtures
 VIEWS = ("detach", "unbind", "select", "slice", "view", "alias")  # which launch nothing
@@ -121,3 +122,25 @@ def test_losses_are_not_lost_when_the_execution_changes() -> None:
     for each in (expected, engine):
         each.step()
     assert torch.equal(engine.read_terms()["phase0"], expected.read_terms()["phase0"])
+
+
+def test_nothing_is_executed_for_the_first_time_inside_the_capture(catalogue: Catalogue) -> None:
+    """A GPU loads a kernel when it is first used, which a capture may not survive."""
+    heard: dict[str, set[str]] = {"warm-up": set(), "capture": set()}
+
+    class Recorder(SimulatedRecorder):
+        def warm_up(self, function: Callable[[], None]) -> None:
+            with OpListener(lambda func, *_: heard["warm-up"].add(str(func))):
+                super().warm_up(function)
+
+        def record(self, function: Callable[[], None], generators: Any) -> Callable[[], None]:
+            with OpListener(lambda func, *_: heard["capture"].add(str(func))):
+                return super().record(function, generators)
+
+    engine = engine_of(catalogue, "dcgan", ema_half_life=100.0)
+    with state_kept(engine):
+        Graphed(engine, recorder=Recorder(share=True))
+    assert "aten.index_copy_.default" in heard["capture"]
+    # The simulation holds on to all tensors, so that gradients are copied into parameters instead of handed over.
+    copies = {"aten.copy_.default", "aten.new_empty_strided.default"}
+    assert heard["capture"] - heard["warm-up"] <= copies
