@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--device",
     default="auto",
     metavar="D",
-    help="auto, cpu, cuda or cuda:N.",
+    help="auto, cpu, cuda, cuda:N, mps or xpu.",
     show_default=True,
 )
 @click.option("--only", multiple=True, metavar="CHECK,…", help="Only these checks; repeatable.")

@@ -102,7 +102,7 @@ def device_option(default: str, configurable: bool = False) -> Decorator:
         "--device",
         default=None if configurable else default,
         metavar="DEVICE",
-        help=f"cpu, cuda, cuda:1, … or auto. [default: {default}]",
+        help=f"cpu, cuda, cuda:1, …, mps, xpu or auto. [default: {default}]",
     )
 
 

@@ -78,7 +78,7 @@ def distance(
             distance.
         extractor: feature extractor; by default ``inception``, with which that distance is FID.
         weights: path of the Inception weights.
-        device: ``cpu``, ``cuda``, ``cuda:1``, … or ``auto``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, …, ``mps``, ``xpu`` or ``auto``.
         batch_size: images per batch.
         samples: images to draw from a cell; by default, as many as its run.
         seed: seed for drawing from a cell.

@@ -90,7 +90,7 @@ def run(
         samplers: also measure the cells with these samplers of their families, as ``["fast:steps=10"]``.
         target: values of metrics to reach, as ``{"fd-fashion-cnn": 40}``.
         reporters: trackers to report to.
-        device: ``cpu``, ``cuda``, ``cuda:1``, … or ``auto``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, …, ``mps``, ``xpu`` or ``auto``.
         profile: the budget: ``smoke``, ``quick``, ``standard`` or ``full``.
         set: options, as ``{"dcgan.width": 32}`` or ``{"dcgan": {"width": 32}}``.
         variants: named changes of the recipe, as ``{"averaged": {"ema_half_life": 10000}}``.
