@@ -11,13 +11,13 @@ import msgspec
 from markupsafe import Markup
 
 from genbench.gate.history import MeasuredPoint, series_of
+from genbench.report.board.history_chart import history_chart
 from genbench.report.board.leaderboards import Leaderboard, Standing, leaderboards, leaders
 from genbench.report.board.output import RUNS
 from genbench.report.board.page_templates import PAGE_ROWS, call_script, page_path, pages_of, render
 from genbench.report.board.records import BoardRow, BoardRun, NamedPage
 from genbench.report.board.slugs import slug
 from genbench.report.history import HEADINGS, levels, title
-from genbench.report.html.history_figure import inline
 from genbench.report.table.layout import clean
 from genbench.report.table.outcome import COUNTING
 from genbench.results.files import encode_line
@@ -271,7 +271,7 @@ def _history_page(name: str, points: Sequence[MeasuredPoint], board: str) -> byt
     shown = [
         {
             "title": clean(title(one)), "conditions": clean(one.conditions, 2000), "lines": levels(one),
-            "figure": Markup(inline(one, _MOST_POINTS)),
+            "figure": Markup(history_chart(one, _MOST_POINTS)),
         }
         for one in series[:_MOST_SERIES]
     ]  # fmt: skip
