@@ -113,9 +113,10 @@ def plans_of(models: str, losses: str, seeds: str) -> list[PlannedCell]:
 def make_run(path: Path, number: int, cells: list[PlannedCell], order: random.Random) -> None:
     """Write one run."""
     machine, cores = order.choice(MACHINES)
+    day, hour = divmod(number, 24)
     commit = {"genbench": {"commit": f"{number // 10:040x}", "dirty": False}}
     record = RunRecord(
-        created=f"2026-{1 + number // 600:02d}-{1 + number // 24 % 25:02d}T{number % 24:02d}:00:{number % 60:02d}+00:00",
+        created=f"2026-{1 + day // 25:02d}-{1 + day % 25:02d}T{hour:02d}:00:00+00:00",
         genbench="0.1.0", command=["genbench", "run"], profile="quick", cells=cells, directory=str(number),
         environment={"machine": machine, "commits": commit},
     )  # fmt: skip

@@ -449,7 +449,7 @@ def test_history_shows_where_a_level_changed(tmp_path: Path) -> None:
         run.record_path.write_bytes(msgspec.json.encode(record))
     build(tmp_path / "site", tmp_path / "runs")
     history = page(tmp_path / "site", r"^history/gan[^/]*\.html")
-    assert "+50.0% worse" in history
+    assert re.search(r"\+50\.0\s%\sworse", history)
     assert "4444444444" in history
     assert history.count("<circle") == 8
     assert "gan" in (tmp_path / "site" / "history" / "index.html").read_text()
