@@ -451,7 +451,7 @@ def test_history_shows_where_a_level_changed(tmp_path: Path) -> None:
     history = page(tmp_path / "site", r"^history/gan[^/]*\.html")
     assert re.search(r"\+50\.0\s%\sworse", history)
     assert "4444444444" in history
-    assert history.count("<circle") == 8
+    assert history.count("<circle") == 16  # of the speed and of the metric
     assert "gan" in (tmp_path / "site" / "history" / "index.html").read_text()
     build(tmp_path / "one", tmp_path / "runs" / "r0")
     assert "There are none." in (tmp_path / "one" / "history" / "index.html").read_text()
