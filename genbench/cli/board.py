@@ -22,7 +22,14 @@ from genbench.errors import ExitCode
     help="Read which runs have been checked; --check adds to it. [default with --check: checks.json]",
 )
 @click.option("--check", is_flag=True, help="Train the beginnings of some cells of each RUN again, and compare.")
-@click.option("--cells", default=3, show_default=True, metavar="N", help="How many cells of a run --check repeats.")
+@click.option(
+    "--cells",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="How many cells of a run --check repeats.",
+)
 @trust_plugins_flag
 @as_json_flag
 def command(

@@ -126,3 +126,10 @@ def test_damaged_checks_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixtu
         arguments = ["board", str(run.path), "--out", str(tmp_path / "site"), "--checks", str(checks)]
         assert invoke(arguments) == ExitCode.USAGE
         assert problem in capsys.readouterr().err
+
+
+def test_missing_checks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = stored(tmp_path / "one", cell("gan-1"))
+    arguments = ["board", str(run.path), "--out", str(tmp_path / "site"), "--checks", str(tmp_path / "chekcs.json")]
+    assert invoke(arguments) == ExitCode.USAGE
+    assert "chekcs.json does not exist" in capsys.readouterr().err

@@ -49,11 +49,11 @@ class Checks(Record, frozen=True, kw_only=True):
 
 
 def read_checks(path: Path) -> Checks:
-    """Return the checks in a file, none if it is missing; raise `UsageError` if it cannot be read."""
+    """Return the checks in a file; raise `UsageError` if it is missing or cannot be read."""
     try:
         return decode(read_regular_file(path), Checks, "checks_version", CHECKS_VERSION)
     except FileNotFoundError:
-        return Checks()
+        raise UsageError(f"{path} does not exist.", "`genbench board --check RUN --checks FILE` makes it.") from None
     except NewerFormatError as error:
         raise UsageError(f"{path} {error}.", "Upgrade genbench to read it.") from None
     except DamagedError as error:
@@ -64,7 +64,7 @@ def read_checks(path: Path) -> Checks:
 
 def add_check(path: Path, results_hash: str, check: Check) -> None:
     """Add a check to a file, in place of an earlier one of the same results; raise `UsageError`."""
-    known = read_checks(path)
+    known = read_checks(path) if path.exists() else Checks()
     checks = dict(sorted({**known.checks, results_hash: check}.items()))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

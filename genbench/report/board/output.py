@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,13 @@ import msgspec
 from genbench.errors import UsageError
 from genbench.report.board.records import BoardState, CachedRun
 from genbench.results.files import DamagedError, NewerFormatError, atomic_write, decode, encode_line, read_regular_file
+from genbench.results.run_lock import hold
 
 BOARD_VERSION = 1  # of the state and of what is remembered of each run
 RUNS = "runs"
-_STATE = ".board/board.json"
+STATE = ".board/board.json"  # marks a folder as a board
 _CACHE = ".board/runs"
+_LOCK = ".board/lock"
 
 
 class BoardFolder:
@@ -35,6 +38,18 @@ class BoardFolder:
         self._read_remembered()
         self.pages: dict[str, tuple[str, str]] = {}
         self.written = 0
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process write this board; raise `UsageError` if one does."""
+        lock = self.path / _LOCK
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            lock.touch()
+        except OSError as error:
+            raise cannot_write(lock, error) from error
+        with hold(lock):
+            yield
 
     def begin(self, pages: Iterable[str], runs: Iterable[str]) -> None:
         """Note what this build may write, so that an interrupted one leaves nothing unknown behind.
@@ -115,7 +130,7 @@ class BoardFolder:
             return  # a folder that holds something else stays
 
     def _write_state(self, state: BoardState) -> None:
-        path = self.path / _STATE
+        path = self.path / STATE
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(path, encode_line(state))
@@ -123,11 +138,11 @@ class BoardFolder:
             raise cannot_write(path, error) from error
 
     def _read_state(self) -> BoardState | None:
-        path = self.path / _STATE
+        path = self.path / STATE
         try:
             return decode(read_regular_file(path), BoardState, "board_version", BOARD_VERSION)
         except FileNotFoundError:
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(entry.name != path.parent.name for entry in self.path.iterdir()):
                 raise UsageError(f"{self.path} is not empty and is not a board.", "Choose another --out.") from None
             return None
         except NotADirectoryError:

@@ -114,7 +114,7 @@ def _read(job: RunJob, checks: Checks, directory: RunDirectory, contents: RunCon
     pooled = table_of_cells(outcomes, [contents], over_seeds=True) if several_seeds(outcomes) else each
     names = {id: clean(name) for id, name in shown_names(contents.record.cells).items()}
     slugs = {id: slug(names[id], id, longest=32) for id in names}
-    files.write(f"{RUNS}/{job.slug}/run.json", _copied(directory.record_path))
+    files.write(f"{RUNS}/{job.slug}/plan.json", _copied(directory.record_path))
     row_of = {row.cells[0]: row for row in each.rows if row.kind == "cell"}
     differing, facts = differing_settings(outcomes), TableFacts.of(each)
     cells = []

@@ -74,17 +74,24 @@ def build_board(
         for name, source in sources.items()
     ]  # fmt: skip
     pending = [job for job in jobs if not _is_unchanged(job, known, folder)]
-    folder.begin([*_assets(), *pages.FIXED], [job.slug for job in pending])
-    for number, cached in enumerate(read_runs(pending, known, processes), start=1):
-        folder.remember(cached)
-        progress(number, len(pending))
-    runs = [folder.remembered[name].run for name in sources]
-    for path, content in _assets().items():
-        folder.page(path, hashlib.sha256(content).hexdigest(), content.__bytes__)
-    for page in pages.every_page(runs, title):
-        folder.page(page.path, page.key, page.make)
-    folder.finish(sources.keys())
+    slugs = [job.slug for job in pending]
+    with folder.locked():
+        folder.begin([*_assets(), *pages.FIXED], slugs)
+        for number, cached in enumerate(read_runs(pending, known, processes), start=1):
+            folder.remember(cached)
+            progress(number, len(pending))
+        runs = [folder.remembered[name].run for name in sources]
+        made = [pages.Page(path, _hash(content), content.__bytes__) for path, content in _assets().items()]
+        made += pages.every_page(runs, title)
+        folder.begin([page.path for page in made], slugs)
+        for page in made:
+            folder.page(page.path, page.key, page.make)
+        folder.finish(sources.keys())
     return Board(folder.path, len(runs), len(pending), folder.written, _problems(runs), duplicates)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _named(sources: Sequence[Source]) -> tuple[dict[str, Source], dict[str, str]]:

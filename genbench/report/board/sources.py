@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genbench.errors import UsageError
+from genbench.report.board.output import STATE
 from genbench.results.archive import SUFFIX, is_archive
 from genbench.results.files import read_regular_file
 from genbench.results.input_files import path_kind
@@ -72,6 +73,8 @@ def find_sources(paths: Iterable[str | Path]) -> list[Source]:
 
 
 def _below(path: Path, depth: int) -> Iterator[Source]:
+    if path_kind(path / STATE) == "file":
+        return  # a board, with copies of results
     if path_kind(path / "run.json") == "file":
         yield Source(path, False)
     elif is_archive(path):

@@ -16,6 +16,7 @@ from example_runs import cell, changed, choice, comparability, estimate, identit
 from genbench.errors import UsageError
 from genbench.report.archive import pack
 from genbench.report.board.site import Board, build_board
+from genbench.results.run_lock import hold
 from genbench.results.schema import CellResult, PlannedCell, PluginOrigin
 from genbench.results.store import RunDirectory
 
@@ -164,12 +165,24 @@ def test_an_interrupted_build_leaves_nothing_behind(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("genbench.report.board.pages.every_page", fail)
+        patched.setattr("genbench.report.board.output.BoardFolder.finish", fail)
         with pytest.raises(KeyboardInterrupt):
             build(site, *runs)
-    assert any("dcgan" in name for name in contents(site))
+    assert {name.partition("/")[0] for name in contents(site) if "dcgan" in name} >= {"models", "runs"}
     build(site, runs[0])
     assert not any("dcgan" in name for name in contents(site))
+
+
+def test_a_board_among_the_runs_is_not_a_run(runs: list[RunDirectory], tmp_path: Path) -> None:
+    for _ in range(2):
+        assert build(tmp_path / "runs" / "site", tmp_path / "runs").runs == 2
+    assert not [*(tmp_path / "runs" / "site").rglob("run.json")]
+
+
+def test_only_one_process_writes_a_board(runs: list[RunDirectory], tmp_path: Path) -> None:
+    build(tmp_path / "site", runs[0])
+    with hold(tmp_path / "site" / ".board" / "board.json"), pytest.raises(UsageError, match="Another genbench process"):
+        build(tmp_path / "site", *runs)
 
 
 def test_several_processes_write_the_same_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
