@@ -91,15 +91,16 @@ def _check(runs: tuple[str, ...], checks: Path, cells: int, trust_plugins: bool,
     from genbench.report.board.sources import find_sources
     from genbench.report.table.layout import clean
 
-    verdicts = []
+    verdicts, described = [], []
     for source in find_sources(runs):
         digest, found = check_run(source.path, trust_plugins, cells, lambda line: echo(clean(line, 2000), err=True))
         add_check(checks, digest, found)
         verdicts.append(found.verdict)
-        if as_json:
-            print_json({"path": str(source.path), "results": digest, "check": found})
-        else:
+        described.append({"path": str(source.path), "results": digest, "check": found})
+        if not as_json:
             echo(f"{clean(found.run)}: {found.verdict}: {clean(found.reason, 2000)}")
+    if as_json:
+        print_json(described)
     if "differs" in verdicts:
         return ExitCode.REGRESSED
     return ExitCode.OK if "reproduced" in verdicts else ExitCode.FAILED_CELLS

@@ -40,7 +40,7 @@ def edit(run: Path, change: Callable[[Any], object]) -> None:
 
 def check(run: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
     done = warm.command("board", "--check", str(run), "--checks", str(run.parent / "checks.json"), "--json", *arguments)
-    found = json.loads(done.stdout)["check"] if done.stdout else {}
+    found = json.loads(done.stdout)[0]["check"] if done.stdout else {}
     return done.returncode, found, done.stderr
 
 

@@ -181,7 +181,7 @@ def test_a_board_among_the_runs_is_not_a_run(runs: list[RunDirectory], tmp_path:
 
 def test_only_one_process_writes_a_board(runs: list[RunDirectory], tmp_path: Path) -> None:
     build(tmp_path / "site", runs[0])
-    with hold(tmp_path / "site" / ".board" / "board.json"), pytest.raises(UsageError, match="Another genbench process"):
+    with hold(tmp_path / "site" / ".board" / "lock"), pytest.raises(UsageError, match="Another genbench process"):
         build(tmp_path / "site", *runs)
 
 
