@@ -36,6 +36,10 @@ benchmarks:
 campaign seconds="300":
     python tests/campaign/campaign.py --seconds {{seconds}}
 
+# Write the board of the committed results to site/
+board *arguments:
+    genbench board results/reference --out site {{arguments}}
+
 # Check style, formatting and the direction of imports
 lint:
     ruff check .
@@ -55,4 +59,4 @@ docs:
     pytest tests/docs
 
 # Run everything that a change must pass
-ci: lint types (test-all "--durations=15") test-plugins benchmarks (campaign "120")
+ci: lint types (test-all "--durations=15") test-plugins benchmarks board (campaign "120")

@@ -67,6 +67,8 @@ from genbench.api.training import (
 from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
 
 if TYPE_CHECKING:
+    from genbench.commands.archive import archive
+    from genbench.commands.board import board
     from genbench.commands.cell import Cell
     from genbench.commands.certificate import certificate_figure
     from genbench.commands.distance import distance, save_image_statistics
@@ -76,12 +78,14 @@ if TYPE_CHECKING:
     from genbench.commands.run import RunInterrupted, resume, run
     from genbench.commands.table import ComparisonTable
     from genbench.imagesets.measured import Comparison, ImageSetReport
+    from genbench.report.board.site import Board
     from genbench.report.figures.figure import Figure
 
 __version__ = "0.1.0"
 
 # Public names that are imported on first use: a plugin needs none of them. Imports by name keep this module a leaf.
 _ON_FIRST_USE = {
+    "Board": "genbench.report.board.site",
     "Cell": "genbench.commands.cell",
     "CellPlan": "genbench.commands.plan",
     "Comparison": "genbench.imagesets.measured",
@@ -95,6 +99,8 @@ _ON_FIRST_USE = {
     "Results": "genbench.commands.results",
     "RunInterrupted": "genbench.commands.run",
     "certificate_figure": "genbench.commands.certificate",
+    "archive": "genbench.commands.archive",
+    "board": "genbench.commands.board",
     "distance": "genbench.commands.distance",
     "load": "genbench.commands.load",
     "plan": "genbench.commands.plan",
@@ -108,6 +114,7 @@ __all__ = [
     "AdversarialLoss",
     "Augmentation",
     "Batch",
+    "Board",
     "Cell",
     "CellFacts",
     "CellFinished",
@@ -171,6 +178,8 @@ __all__ = [
     "VariationalLoss",
     "WindowFinished",
     "__version__",
+    "archive",
+    "board",
     "certificate_figure",
     "distance",
     "hookimpl",

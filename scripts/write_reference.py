@@ -19,8 +19,9 @@ from typing import NamedTuple
 import genbench
 from genbench import errors, testing
 from genbench.api import evaluation, hookspecs, images, options, restriction, shape_rule, specs, training
-from genbench.commands import cell, distance, load, plan, results, run, table
+from genbench.commands import archive, board, cell, distance, load, plan, results, run, table
 from genbench.imagesets import measured
+from genbench.report.board import site
 from genbench.testing import pytest_tests
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -51,6 +52,9 @@ SECTIONS = {  # module -> heading
     results: "Results",
     cell: "Cells",
     table: "Tables",
+    archive: "Archives",
+    board: "The board",
+    site: "What a board was made from",
     distance: "Distances between image sets",
     measured: "What a comparison of image sets returns",
     errors: "Errors",

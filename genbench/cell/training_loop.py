@@ -201,6 +201,13 @@ class Training:
             self.save()
         channel.allow_stop()
 
+    def repeat(self, windows: Sequence[int], warmup_steps: int) -> None:
+        """Train windows of exactly these numbers of steps, however long they take; raise `Diverged`."""
+        gc.collect()
+        self._observe_end()
+        for steps in windows:
+            self._train_window(steps, warmup=self.engine.step_number < warmup_steps, whole=True)
+
     @contextmanager
     def save_on_stop(self) -> Iterator[None]:
         """On a request to stop inside, write the last checkpoint if it was skipped; nothing may train inside."""
@@ -275,12 +282,12 @@ class Training:
         before = self.engine.images_seen - self.windows[-1].images
         return self.engine.images_seen // self.evaluate_every > before // self.evaluate_every
 
-    def _train_window(self, steps: int, warmup: bool) -> None:
+    def _train_window(self, steps: int, warmup: bool, whole: bool = False) -> None:
         engine = self.engine
         first_step, images_before = engine.step_number, engine.images_seen
         gc.disable()
         try:
-            barrier = self.world.barrier if self.world.size > 1 else None
+            barrier = self.world.barrier if self.world.size > 1 else _no_barrier if whole else None
             with nullcontext() if warmup else self.memory.steps():
                 done, seconds = time_window(engine.step, steps, self.device, meet=barrier)
         finally:
@@ -336,6 +343,10 @@ def _require_possible(noted: _Notes, engine: Engine, total_steps: int) -> None:
     counted = sum(window.images for window in noted.windows)
     if ends != [window.step for window in noted.windows] or (ends or [0])[-1] != step or counted != images:
         raise ValueError(f"its windows are not those of {step:,} steps with {images:,} images")
+
+
+def _no_barrier() -> None:
+    """Keep the clock from ending a window."""
 
 
 def _random_states_key(rank: int) -> str:

@@ -31,6 +31,8 @@ COMMANDS: dict[str, str] = {
     "table": "Print the comparison table of one or more runs.",
     "figure": "Draw a figure for a paper: frontier, curves, samples, throughput, scaling, history.",
     "report": "Rewrite the table, contact sheet and report.html of a run.",
+    "archive": "Pack a run into one file for readers.",
+    "board": "Write a static site over many runs.",
     "ab": "Compare the training speed of two versions of the code, live.",
     "compare": "Compare two stored results, quantity by quantity.",
     "check": "Check a run against a stored baseline, as a CI gate.",

@@ -97,7 +97,7 @@ def command(
     executor = choose_executor(in_process, debugger=False)
     with (
         inception_weights(weights),
-        enter_planning_directory(RunDirectory.open(run)) as directory,
+        enter_planning_directory(RunDirectory.open_unpacked(run)) as directory,
         hold(directory.record_path),
         interrupt_on_signals(),
         executor as pool,

@@ -15,9 +15,12 @@ def command(runs: tuple[str, ...], out: str | None) -> None:
 
     With --out, write one page about all RUNs instead, to compare them.
     """
+    from pathlib import Path
+
     from genbench.commands.load import load
     from genbench.errors import UsageError
     from genbench.report.summary import write_summary
+    from genbench.results.archive import is_archive
     from genbench.results.store import RunDirectory
 
     if out is not None:
@@ -25,6 +28,9 @@ def command(runs: tuple[str, ...], out: str | None) -> None:
         return
     if len(runs) > 1:
         raise UsageError(f"{len(runs)} runs share no report.html.", "Name a file for it: --out comparison.html.")
+    if is_archive(Path(runs[0])):
+        cure = "Name a file to write: --out report.html."
+        raise UsageError(f"{runs[0]} is an archive, which can only be read.", cure)
     summary = write_summary(RunDirectory.open(runs[0]))
     for path in summary.written:
         echo(path)

@@ -112,7 +112,7 @@ def command(
     from genbench.sampling.image_io import parse_destination, read_image_folder, write_images
 
     destination = parse_destination(out, animated=seeds is not None)
-    directory = RunDirectory.open(run)
+    directory = RunDirectory.open_unpacked(run)
     trained = load_trained(
         directory, directory.find_cell(part), select_present_device(device), best, Allowed(plugins, trust_plugins)
     )

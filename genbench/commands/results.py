@@ -89,7 +89,7 @@ class Results:
         found: dict[str, str] = {}
         for directory, contents in self._runs:
             described: dict[str, str] = describe_run(directory, contents)["damaged"]
-            found |= {f"{directory.path}/{name}": why for name, why in described.items()}
+            found |= {directory.shown(directory.path / name): why for name, why in described.items()}
         return found
 
     @property

@@ -189,7 +189,7 @@ def continue_run(
     allowed = Allowed([str(Path(file).resolve()) for file in changes["plugins"] or ()], trust_plugins)
     with (
         inception_weights(changes["weights"]),
-        enter_planning_directory(RunDirectory.open(path)) as run,
+        enter_planning_directory(RunDirectory.open_unpacked(path)) as run,
         hold(run.record_path),
         interrupt_on_signals(),
         resumption_named(run),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from genbench.api.evaluation import Direction
 from genbench.gate.conditions import UNKNOWN, is_known
@@ -18,7 +19,7 @@ from genbench.gate.from_run import measurements_of_run
 from genbench.gate.judge import SPEED
 from genbench.gate.speed_interval import explanation
 from genbench.results.store import RunContents
-from genbench.stats.changepoints import Segment, segments
+from genbench.stats.changepoints import MAX_VALUES, Segment, segments
 
 
 @dataclass(frozen=True)
@@ -68,28 +69,52 @@ class TimeSeries:
         return found
 
 
+class MeasuredPoint(NamedTuple):
+    """One point, and the series that it belongs to."""
+
+    cell: str
+    quantity: str
+    settings: str  # everything that must agree within a series
+    conditions: str  # for display
+    direction: Direction
+    point: Point
+
+
 def time_series(runs: Sequence[RunContents]) -> list[TimeSeries]:
     """Return all time series of these runs, grouped by cell."""
-    ordered = sorted(runs, key=lambda run: run.record.created)
-    grouped: dict[tuple[str, str, str], list[Point]] = {}
-    described: dict[tuple[str, str, str], tuple[str, Direction]] = {}
-    for run in ordered:
-        for cell, entry in measurements_of_run(run).entries.items():
-            measured: dict[str, tuple[Sequence[float], Mapping[str, object], Direction]] = {
-                SPEED: (() if entry.uncertain else entry.speeds, _machine(run.name, entry.machine), "higher")
-            }
-            measured |= {name: (one.values, one.protocol, one.direction) for name, one in entry.qualities.items()}
-            for quantity, (values, conditions, direction) in measured.items():
-                value = _mean(values, of_speeds=quantity == SPEED)
-                if value is None:
-                    continue
-                key = (cell, quantity, _described({**entry.settings, **conditions}))
-                described[key] = (_described({n: v for n, v in conditions.items() if v != "none"}), direction)
-                point = Point(run.name, run.record.created, commit_of(run.record.environment), value, len(values))
-                grouped.setdefault(key, []).append(point)
-    cells = list(dict.fromkeys(cell for cell, _, _ in grouped))
-    keys = sorted(grouped, key=lambda key: cells.index(key[0]))
-    return [TimeSeries(key[0], key[1], *described[key], grouped[key], _levels(grouped[key])) for key in keys]
+    return series_of(point for run in runs for point in measured_points(run))
+
+
+def measured_points(run: RunContents) -> list[MeasuredPoint]:
+    """Return what one run contributes to time series."""
+    found = []
+    for cell, entry in measurements_of_run(run).entries.items():
+        measured: dict[str, tuple[Sequence[float], Mapping[str, object], Direction]] = {
+            SPEED: (() if entry.uncertain else entry.speeds, _machine(run.name, entry.machine), "higher")
+        }
+        measured |= {name: (one.values, one.protocol, one.direction) for name, one in entry.qualities.items()}
+        for quantity, (values, conditions, direction) in measured.items():
+            value = _mean(values, of_speeds=quantity == SPEED)
+            if value is None:
+                continue
+            settings = _described({**entry.settings, **conditions})
+            shown = _described({n: v for n, v in conditions.items() if v != "none"})
+            point = Point(run.name, run.record.created, commit_of(run.record.environment), value, len(values))
+            found.append(MeasuredPoint(cell, quantity, settings, shown, direction, point))
+    return found
+
+
+def series_of(points: Iterable[MeasuredPoint], most: int = MAX_VALUES) -> list[TimeSeries]:
+    """Return the time series of these points, grouped by cell; the latest `most` of each are searched for changes."""
+    grouped: dict[tuple[str, str, str], list[MeasuredPoint]] = {}
+    for point in sorted(points, key=lambda one: one.point.created):
+        grouped.setdefault((point.cell, point.quantity, point.settings), []).append(point)
+    cells = {cell: number for number, cell in enumerate(dict.fromkeys(cell for cell, _, _ in grouped))}
+    found = []
+    for key in sorted(grouped, key=lambda key: cells[key[0]]):
+        last, own = grouped[key][-1], [one.point for one in grouped[key]]
+        found.append(TimeSeries(key[0], key[1], last.conditions, last.direction, own, _levels(own, most)))
+    return found
 
 
 def left_out(runs: Sequence[RunContents]) -> list[str]:
@@ -116,13 +141,14 @@ def commit_of(environment: Mapping[str, object]) -> str:
     return " ".join(known.values() if len(known) == 1 else [f"{name} {commit}" for name, commit in known.items()])
 
 
-def _levels(points: Sequence[Point]) -> list[Segment]:
+def _levels(points: Sequence[Point], most: int) -> list[Segment]:
     """Return the segments of constant level, on a logarithmic scale if all values are positive, else relative."""
     values = [point.value for point in points]
     if min(values) > 0:
-        return [Segment(s.start, s.stop, math.exp(s.level)) for s in segments([math.log(value) for value in values])]
+        found = segments([math.log(value) for value in values], most=most)
+        return [Segment(s.start, s.stop, math.exp(s.level)) for s in found]
     scale = statistics.median(abs(value) for value in values) or max(abs(value) for value in values) or 1.0
-    return [Segment(s.start, s.stop, s.level * scale) for s in segments([value / scale for value in values])]
+    return [Segment(s.start, s.stop, s.level * scale) for s in segments([value / scale for value in values], most=most)]
 
 
 def _machine(run: str, facts: Mapping[str, str]) -> Mapping[str, str]:

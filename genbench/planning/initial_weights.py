@@ -35,7 +35,7 @@ def initial_weights_path(source: str) -> Path:
             f"init_from = '{source}' is neither RUN:CELL nor a {SUFFIX} file.",
             "Name a run directory and one of its cells, such as results/first:dcgan, or a weights file.",
         )
-    directory = RunDirectory.open(run)
+    directory = RunDirectory.open_unpacked(run)
     planned = directory.find_cell(cell)
     path = directory.checkpoint_path(planned.id)
     if not path.is_file():

@@ -31,13 +31,15 @@ class SamplerMetrics(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The work of one worker."""
 
-    task: Literal["cell", "reference", "measure", "estimate", "devices"]
+    task: Literal["cell", "reference", "measure", "estimate", "devices", "repeat"]
     run: str = ""  # run directory
     log: str = ""  # file for standard output and error
     cell: PlannedCell | None = None
     reference: PlannedReference | None = None
     metrics: list[str] = []  # of the task 'measure', of the samples that the family draws in its own way
     by_sampler: list[SamplerMetrics] = []  # of the task 'measure'
+    windows: list[int] = []  # of the task 'repeat': the steps of each
+    perturbation: int = 0  # of the task 'repeat': seed of a change of the weights in the last digit; 0: none
     metric_options: dict[str, dict[str, OptionValue]] = {}
     plugins: list[dict[str, Any]] = []  # third-party plugins to load, as fields of `Plugin`
     device: str = "cpu"  # with its index: 'cuda:1'; 'all' for the task 'devices'

@@ -19,7 +19,7 @@ def text(found: Sequence[TimeSeries], everything: bool) -> str:
     """Return one table for each series: its levels, or with `everything` all runs."""
     parts = []
     for series in found:
-        rows = _runs(series) if everything else _levels(series)
+        rows = _runs(series) if everything else levels(series)
         headings = RUN_HEADINGS if everything else HEADINGS
         number = ("right", "right", "right")
         table = tabulate(rows, headings, disable_numparse=True, colalign=("left", "left", "left", *number))
@@ -43,7 +43,8 @@ def change_text(share: float | None, better: bool) -> str:
     return f"{change(share)} {'better' if better else 'worse'}"
 
 
-def _levels(series: TimeSeries) -> list[list[str]]:
+def levels(series: TimeSeries) -> list[list[str]]:
+    """Return a line for each level, with the texts of `HEADINGS`."""
     changes = {found.index: change_text(found.share, found.better) for found in series.changes}
     return [
         [

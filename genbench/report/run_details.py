@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,14 +43,14 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
                 "title": clean(names[planned.id]),
                 "status": status,
                 "reason": reason,
-                "files": files_of(run, planned.id),
+                "files": _shown_files(run, planned.id),
             }
         )
     damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
     damaged |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()}
     damaged |= {f"run.json: {id}": why for id, why in contents.left_out.items()}
     facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
-    return {"path": str(run.path), **facts, "cells": cells, "damaged": damaged}
+    return {"path": run.shown(run.path), **facts, "cells": cells, "damaged": damaged}
 
 
 def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell) -> dict[str, Any]:
@@ -61,10 +62,14 @@ def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell
         "title": clean(shown_names(contents.record.cells)[planned.id]),
         "status": status,
         "reason": reason,
-        "files": files_of(run, planned.id),
+        "files": _shown_files(run, planned.id),
         "identity": msgspec.to_builtins(planned.identity),
         "result": None if result is None else msgspec.to_builtins(result),
     }
+
+
+def _shown_files(run: RunDirectory, id: str) -> dict[str, str]:
+    return {name: run.shown(Path(path)) for name, path in files_of(run, id).items()}
 
 
 def files_of(run: RunDirectory, id: str) -> dict[str, str]:

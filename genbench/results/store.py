@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from genbench.errors import UsageError, near_miss
+from genbench.results.archive import UnpackedArchive, is_archive
 from genbench.results.consistency import (
     first_difference,
     problem_of_id,
@@ -83,10 +84,14 @@ class LoadedRun(NamedTuple):
 
 
 class RunDirectory:
-    """One run on disk, given by its path; `create` creates it, `open` checks that it exists."""
+    """One run on disk, given by its path; `create` creates it, `open` checks that it exists.
 
-    def __init__(self, path: str | Path) -> None:
+    A run in an archive is read from a temporary folder, which exists as long as this object.
+    """
+
+    def __init__(self, path: str | Path, archive: UnpackedArchive | None = None) -> None:
         self.path = Path(path)
+        self.archive = archive  # None: a directory of its own
 
     @classmethod
     def create(cls, path: str | Path, record: RunRecord) -> RunDirectory:
@@ -116,13 +121,47 @@ class RunDirectory:
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """Return the run at `path`; raise `UsageError` if there is none, or none that this version can read."""
+        """Return the run at `path`, a directory or an archive.
+
+        Raises `UsageError` if there is none, or none that this version can read.
+        """
         run = cls(path)
+        if is_archive(run.path):
+            archive = UnpackedArchive(run.path)
+            run = cls(archive.folder, archive)
         if path_kind(run.record_path) != "file":
-            what = "does not exist" if path_kind(run.path) == "missing" else "is not a run (it has no run.json)"
+            problems = {"missing": "does not exist", "directory": "is not a run (it has no run.json)"}
+            what = problems.get(path_kind(run.path), "is neither a run nor an archive of one")
             raise UsageError(f"{run.path} {what}.", runs_nearby(run.path))
         _ = run.record
         return run
+
+    @classmethod
+    def open_unpacked(cls, path: str | Path) -> RunDirectory:
+        """Return the run at `path` to write to it, or to use its files in other processes.
+
+        Raises the errors of `open`, and `UsageError` for an archive.
+        """
+        given = Path(path)
+        if is_archive(given):
+            raise UsageError(
+                f"{given} is an archive, which can only be read.",
+                f"Unpack it, and name the folder: unzip {given} -d {given.with_suffix('')}",
+            )
+        return cls.open(path)
+
+    @property
+    def name(self) -> str:
+        """The name of the run: that of its directory or archive."""
+        if self.archive is not None:
+            return self.archive.path.stem
+        return self.path.name or self.path.resolve().name  # '.' has no name of its own
+
+    def shown(self, path: Path) -> str:
+        """Return a path inside the run for a reader: an archive is named in place of its temporary folder."""
+        if self.archive is None:
+            return str(path)
+        return str(self.archive.path / path.relative_to(self.path))
 
     @cached_property
     def record(self) -> RunRecord:
@@ -149,22 +188,23 @@ class RunDirectory:
 
     def _damaged_plan_error(self, problem: object) -> UsageError:
         return UsageError(
-            f"{self.record_path} is damaged: {problem}.",
+            f"{self.shown(self.record_path)} is damaged: {problem}.",
             "Restore it from a copy, or run again with another --out; the files in cells/ are unchanged.",
         )
 
     @cached_property
     def _whole_record(self) -> RunRecord:
         try:
+            shown = self.shown(self.record_path)
             record = decode(read_regular_file(self.record_path), RunRecord)
             if problem := problem_of_plan(record):
                 raise DamagedError(problem)
             return record
         except OSError as error:
             cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
-            raise UsageError(f"{self.record_path} cannot be read: {error.strerror}.", cure) from error
+            raise UsageError(f"{shown} cannot be read: {error.strerror}.", cure) from error
         except NewerFormatError as error:
-            raise UsageError(f"{self.record_path} {error}.", "Upgrade genbench to read this run.") from error
+            raise UsageError(f"{shown} {error}.", "Upgrade genbench to read this run.") from error
         except DamagedError as error:
             raise self._damaged_plan_error(error) from error
 
@@ -246,12 +286,11 @@ class RunDirectory:
 
     def read(self) -> RunContents:
         """Read the plan and all results."""
-        name = self.path.name or self.path.resolve().name  # '.' has no name of its own
         left_out = {
             _id_or_position(self._whole_record.cells[number].id, number): f"its entry in run.json is damaged: {problem}"
             for number, problem in self.damaged_plan.items()
         }
-        return RunContents(name, self.record, self.read_cells(), self.read_references(), left_out)
+        return RunContents(self.name, self.record, self.read_cells(), self.read_references(), left_out)
 
     def _problem_of_result(self, result: CellResult) -> str:
         if problem := problem_of_result(result):
@@ -281,13 +320,13 @@ class RunDirectory:
             raise UsageError(f"'{part}' matches {len(candidates)} cells.", f"Choose one of: {', '.join(candidates)}.")
         names = {name for cell in cells.values() for name in (cell.identity.model.name, cell.variant) if name}
         raise UsageError(
-            f"No cell of {self.path} matches '{part}'.{near_miss(part, [*sorted(names), *cells])}",
+            f"No cell of {self.shown(self.path)} matches '{part}'.{near_miss(part, [*sorted(names), *cells])}",
             f"It has: {', '.join(cells)}.",
         )
 
     def _path(self, folder: str, id: str, suffix: str) -> Path:
         if problem := problem_of_id(id):
-            raise UsageError(f"{self.record_path} is damaged: {problem}.")
+            raise UsageError(f"{self.shown(self.record_path)} is damaged: {problem}.")
         return self.path / folder / (id + suffix)
 
     def _write(self, path: Path, record: Record) -> None:
@@ -308,7 +347,7 @@ def named_apart(directories: Sequence[RunDirectory], contents: Sequence[RunConte
     """Return the contents of these directories; runs with the same name are named by their paths."""
     names = [run.name for run in contents]
     return [
-        run if names.count(run.name) == 1 else replace(run, name=str(directory.path))
+        run if names.count(run.name) == 1 else replace(run, name=directory.shown(directory.path))
         for directory, run in zip(directories, contents, strict=True)
     ]
 

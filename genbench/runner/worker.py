@@ -14,6 +14,7 @@ from genbench.cell.cost_estimate import estimate_cell
 from genbench.cell.failure import diagnose
 from genbench.cell.later_measurement import measure_trained
 from genbench.cell.reference_rows import measure_reference
+from genbench.cell.repetition import repeat_windows
 from genbench.cell.run import execute_cell
 from genbench.measure.accelerator import devices, hide_gpus
 from genbench.process.messages import (
@@ -73,6 +74,8 @@ def _result(job: Job, channel: WorkerChannel) -> Finished:
         return Finished(reference=measure_reference(job, channel))
     if job.task == "measure":
         return Finished(values=measure_trained(job, channel))
+    if job.task == "repeat":
+        return Finished(facts=repeat_windows(job, channel))
     if max(processes_of(job)) > 1:
         return train_together(job, channel)
     return Finished(cell=storable(execute_cell(job, channel)))

@@ -36,17 +36,17 @@ class Segment:
     level: float
 
 
-def segments(values: Sequence[float], resolution: float = RESOLUTION) -> list[Segment]:
+def segments(values: Sequence[float], resolution: float = RESOLUTION, most: int = MAX_VALUES) -> list[Segment]:
     """Return the segments of a series in order: one if nothing changed, none without values.
 
-    Values before the latest `MAX_VALUES` belong to the first segment. `resolution` is the smallest mean absolute error
+    Values before the latest `most` belong to the first segment. `resolution` is the smallest mean absolute error
     that the criterion assumes. Raises ValueError for a value that is not finite.
     """
     if not all(math.isfinite(value) for value in values):
         raise ValueError("a series must have finite values only")
     if not values:
         return []
-    begin = max(0, len(values) - MAX_VALUES)
+    begin = max(0, len(values) - most)
     analysed = values[begin:]
     number = len(analysed)
     costs = _costs(analysed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WORKFLOWS = [*sorted((ROOT / ".github" / "workflows").glob("*.yml")), ROOT / "docs" / "examples" / "github-gate.yml"]
+EXAMPLES = [ROOT / "docs" / "examples" / name for name in ("github-gate.yml", "board-check.yml")]
+WORKFLOWS = [*sorted((ROOT / ".github" / "workflows").glob("*.yml")), *EXAMPLES]
 FILES = {
     ROOT / "action.yml": "vendor.github-actions",
     **dict.fromkeys(WORKFLOWS, "vendor.github-workflows"),
@@ -90,3 +92,45 @@ def test_the_repository_uses_its_own_action_on_counters_and_on_speed() -> None:
     assert all(inputs.keys() <= known for inputs in own.values())
     assert (ROOT / own["counters"]["baseline"]).is_file()
     assert any(step.get("run") == ".ci/run" for step in jobs["test"]["steps"])
+
+
+def test_the_check_of_submitted_runs_names_what_a_pull_request_adds(tmp_path: Path) -> None:
+    """The script of the example runs on a repository whose branch adds a run with a space, an archive and a text."""
+    repository = tmp_path / "repository"
+    kept = repository / "results" / "submitted" / "old" / "run.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+
+    def git(*arguments: str) -> None:
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *author, *arguments], cwd=repository, check=True, capture_output=True)
+
+    git("init", "-b", "main")
+    git("add", "-A")
+    git("commit", "-m", "base")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    added = repository / "results" / "submitted" / "my run; true"
+    (added / "cells").mkdir(parents=True)
+    (added / "run.json").write_text("{}")
+    (added / "cells" / "a.json").write_text("{}")
+    (added.parent / "packed.zip").write_text("")
+    (added.parent / "README.md").write_text("")
+    git("add", "-A")
+    git("commit", "-m", "submission")
+    (script,) = (step for step in steps(load(EXAMPLES[1])) if "env" in step)
+    assert script["env"] == {"BASE": "origin/${{ github.base_ref }}"}
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "genbench").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$CALLED"\n')
+    (programs / "genbench").chmod(0o755)
+    called = tmp_path / "called"
+    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "CALLED": str(called)}
+    shell = ["bash", "-eo", "pipefail", "-c", script["run"]]
+    for base, expected in (("origin/main", True), ("HEAD", False)):
+        subprocess.run(shell, cwd=repository, env={**environment, "BASE": base}, check=True, capture_output=True)
+        assert called.exists() == expected
+        if expected:
+            first, flag, *runs, option, file = called.read_text().splitlines()
+            assert (first, flag, option, file) == ("board", "--check", "--checks", "checks.json")
+            assert sorted(runs) == ["results/submitted/my run; true", "results/submitted/packed.zip"]
+            called.unlink()

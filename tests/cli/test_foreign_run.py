@@ -22,6 +22,9 @@ COMMANDS = [
     "history RUN",
     "compare RUN RUN",
     "baseline update RUN --baseline OUT.json",
+    "archive RUN --out OUT.zip",
+    "board RUN --out OUT",
+    "board --check RUN --checks OUT.json",
 ]
 
 

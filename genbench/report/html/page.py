@@ -13,12 +13,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genbench.measure.machine import usable_cores
-from genbench.report.charts.curves import X_AXES, TrainingClock
+from genbench.report.charts.curves import X_AXES
 from genbench.report.charts.frontier import quality_columns
 from genbench.report.highlights import highlights
 from genbench.report.html.cell_facts import Section, cell_sections, differing_settings
 from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures, read_picture
-from genbench.report.html.page_data import as_script, curves_data, pools_data, table_data
+from genbench.report.html.page_data import as_script, curves_data, frames_data, pools_data, table_data
 from genbench.report.repeat_command import repeat_notes, repeat_text
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Row, Table, clean
@@ -137,7 +137,7 @@ def page_data(
                 "short": cell.short_name,
                 "status": cell.outcome.status,
                 "shape": list(cell.outcome.planned.identity.image_shape),
-                "training": _frames(cell),
+                "training": frames_data(cell.outcome.result) if cell.frames and cell.outcome.result else None,
                 **recorded,
             }
             for cell, recorded in zip(cells, curves_data([cell.outcome for cell in cells], targets), strict=True)
@@ -251,23 +251,6 @@ def _pictures(run: RunDirectory, cell: CellOutcome, budget: int) -> dict[str, Pi
     found = embedded_pictures(files, budget)
     kinds = (*_PICTURES, "training")
     return {kind: picture for kind, picture in zip(kinds, found, strict=False) if picture is not None}
-
-
-def _frames(cell: CellPage) -> dict[str, Any] | None:
-    """Return where each frame of the samples during training is, and when it was drawn."""
-    record, result = cell.frames, cell.outcome.result
-    if record is None or result is None:
-        return None
-    clock = TrainingClock(result.windows)
-    return {
-        "columns": record.columns,
-        "rows": record.rows,
-        "width": record.width,
-        "height": record.height,
-        "images": [frame.images for frame in record.frames],
-        "steps": [frame.step for frame in record.frames],
-        "seconds": [round(clock.seconds_at(frame.step), 3) for frame in record.frames],
-    }
 
 
 def _log(run: RunDirectory, id: str) -> str:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from genbench.gate.time_to_target import time_to_target
-from genbench.report.charts.curves import X_AXES, Curve, curves_of, mean_curve
+from genbench.report.charts.curves import X_AXES, Curve, TrainingClock, curves_of, mean_curve
 from genbench.report.charts.frontier import finite, frontier, interval, quality_columns, speed_columns
 from genbench.report.table.layout import Column, Row, Table, clean
 from genbench.report.table.outcome import CellOutcome
 from genbench.results.files import encode_line
-from genbench.results.schema import Target
+from genbench.results.schema import CellResult, Target
 
 _MOST_VALUES = 700_000  # of all curves of a page together
 _LONGEST = 4000  # characters of a text
@@ -89,6 +89,23 @@ def pools_data(table: Table, names: Sequence[str], numbers: dict[CellOutcome, in
     return pools
 
 
+def frames_data(result: CellResult) -> dict[str, Any] | None:
+    """Return where each frame of the samples during training is, and when it was drawn; None without such samples."""
+    record = result.training_samples
+    if record is None:
+        return None
+    clock = TrainingClock(result.windows)
+    return {
+        "columns": record.columns,
+        "rows": record.rows,
+        "width": record.width,
+        "height": record.height,
+        "images": [frame.images for frame in record.frames],
+        "steps": [frame.step for frame in record.frames],
+        "seconds": [round(clock.seconds_at(frame.step), 3) for frame in record.frames],
+    }
+
+
 def as_script(data: Any) -> str:
     """Return data as JSON that may stand inside a script element, without characters that control how text is shown."""
     text = encode_line(_cleaned(data)).decode()
@@ -103,7 +120,7 @@ def _cleaned(data: Any) -> Any:
     if isinstance(data, dict):
         return {_cleaned(name): _cleaned(value) for name, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_cleaned(value) for value in data]
+        return [value if type(value) in (float, int) else _cleaned(value) for value in data]
     return data
 
 

@@ -108,5 +108,7 @@ class Footnotes:
 
 def clean(text: str, limit: int = 400) -> str:
     """Return text in one line without control characters: a plugin's text must not control the terminal."""
+    if text.isprintable() and "  " not in text and text == text.strip() and len(text) <= limit:
+        return text  # as nearly every text is
     line = " ".join(_CONTROL.sub(" ", text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

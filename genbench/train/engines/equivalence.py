@@ -103,7 +103,7 @@ def record_trajectory(
     own = engine.execution, engine.precision
     with state_kept(engine), tf32(precision == "tf32") if precision else nullcontext():
         if perturbed:
-            _perturb(engine)
+            perturb(engine)
         start = _float_tensors(engine.networks)
         engine.step_number = 0
         engine.execution, engine.precision = execution, precision or engine.precision
@@ -167,9 +167,9 @@ def check_execution(engine: Engine, execution: Execution, eager: EagerTrajectori
     return EngineCheck(steps=STEPS, precision=engine.precision, bounds=bounds)
 
 
-def _perturb(engine: Engine) -> None:
+def perturb(engine: Engine, seed: int = 0) -> None:
     """Change each trained parameter by up to the distance to the next number."""
-    rng = torch.Generator(engine.rng.device).manual_seed(0)
+    rng = torch.Generator(engine.rng.device).manual_seed(seed)
     with torch.no_grad():
         for network in engine.networks.values():
             for parameter in network.parameters():

@@ -34,9 +34,9 @@ function makePage(data) {
     drawnRows: () => [...page.drawn].filter((row) => page.visible.has(row)).sort((a, b) => a - b).map((row) => page.table.rows[row]),
     cellColour: (cell) => colours[cell] ?? 0,
     rowColour: (row) => page.cellColour(page.table.rows[row].cells[0]),
-    cellLink: (cell) => `#${data.cells[cell].anchor}`,
+    cellLink: (cell) => data.cells[cell].href ?? `#${data.cells[cell].anchor}`, // a page of its own, or a part of this one
     openCell(cell) {
-      location.hash = `#${data.cells[cell].anchor}`;
+      location.href = page.cellLink(cell);
     },
   };
 
