@@ -17,7 +17,7 @@ def command(
     *arguments: str, cwd: Path | None = None, namespaces_of: int | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a genbench command to its end; `variables` are added to the environment."""
-    process = forks.start(arguments, {**os.environ, **variables}, cwd, namespaces_of)
+    process = forks.start(arguments, {**os.environ, **variables}, cwd, namespaces_of=namespaces_of)
     out, err = process.communicate()
     return subprocess.CompletedProcess(arguments, process.wait(), out, err)
 
