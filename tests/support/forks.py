@@ -317,7 +317,7 @@ def _fork(
 
 def _call(code: str, descriptor: str) -> None:
     """Do what ``python -c CODE DESCRIPTOR`` does."""
-    name = re.findall(r"import genbench\.(?:\w+\.)*(\w+)", code)[0]
+    name = re.findall(r"(\w+) as m;", code)[-1]
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(name)  # for `command_line.template_of`
     sys.argv = ["-c", descriptor]
