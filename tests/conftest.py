@@ -27,6 +27,15 @@ for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]
 
 
+@pytest.fixture
+def forked_children() -> Iterator[None]:
+    """Have the processes that genbench starts from this one forked from one that has imported torch."""
+    import forks
+
+    with forks.forked_children():
+        yield
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_user_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep tests, and their shared fixtures, away from what a user has downloaded or set."""

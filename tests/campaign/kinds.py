@@ -135,7 +135,7 @@ def _words(command: str, run: Path, place: Path) -> Iterator[str]:
 def killed_run(material: Material, rng: random.Random, place: Path) -> str:
     """A run is killed at some moment and resumed: the weights are those of a whole one, and no process is left."""
     expected, mark = material.weights, f"campaign-{os.getpid()}-{rng.random()}"
-    going = start(*LONG, out=place / "run", GENBENCH_CHECKPOINT_SECONDS="0.2", CAMPAIGN=mark)
+    going = start(*LONG, out=place / "run", fresh=True, GENBENCH_CHECKPOINT_SECONDS="0.2", CAMPAIGN=mark)
     moment = rng.uniform(0.0, 12.0)
     deadline = time.monotonic() + moment
     while time.monotonic() < deadline and going.process.poll() is None:

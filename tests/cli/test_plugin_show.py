@@ -14,6 +14,8 @@ from genbench.cli.plugin import command, plugin_show
 from genbench.errors import UsageError
 from genbench.report.plugin_details import text_of
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 MODELS = """
     import os
     from dataclasses import dataclass

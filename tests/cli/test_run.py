@@ -46,7 +46,7 @@ SMALL_VAE = ("--models", "vae", "--set", "vae.hidden=16")
 def test_an_impossible_request_is_refused_with_cause_and_remedy(
     tmp_path: Path, arguments: tuple[str, ...], cause: str, remedy: str
 ) -> None:
-    done = subprocess.run([*GENBENCH, "run", *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = warm.command("run", *arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert cause in done.stderr
     assert remedy in done.stderr

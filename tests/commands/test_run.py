@@ -21,6 +21,8 @@ from genbench.commands.plan import CellPlan, Cost, Plan
 from genbench.errors import UsageError
 from genbench.planning.request import make_request
 
+pytestmark = pytest.mark.usefixtures("forked_children")
+
 TINY: dict[str, Any] = {
     "profile": "smoke", "images": 64, "samples": 16, "metrics": [], "device": "cpu", "threads": 1,
 }  # fmt: skip

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 from genbench.ab.calibration import DECISIONS
@@ -51,26 +50,29 @@ def test_commands_that_take_minutes_are_understood(line: str) -> None:
     assert "my-gan" in command.make_context(verb, arguments).params["models"] or verb == "calibrate"
 
 
+def expanded(word: str, folder: Path) -> list[str]:
+    """Replace a pattern by the paths that it matches, as the shell does."""
+    return sorted(str(path.relative_to(folder)) for path in folder.glob(word)) if "*" in word else [word]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_other_command_does_what_the_page_says(tmp_path: Path) -> None:
     for name, text in {**files("toml"), **files("python")}.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, module in (("genbench", "genbench"), ("pytest", "pytest -p genbench.pytest_plugin")):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
-        (programs / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for command in TYPED:
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200
-        )
+        words = shlex.split(command)
+        program, *arguments = [path for word in words for path in expanded(word, tmp_path)]
+        if program == "pytest":
+            arguments = ["-p", "genbench.pytest_plugin", *arguments]
+        done = forks.start(arguments, environment, tmp_path, program=program)
+        out, err = done.communicate(timeout=200)
         allowed = ENDINGS.get(command.split()[1], (0,))
         if "compare results" in command:
             # Both runs have one process a cell, and their speeds stay inconclusive.
             allowed = (3,)
-        assert done.returncode in allowed, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode in allowed, f"{command}\n{out}\n{err}"
     assert {"baseline.json", "junit.xml", "summary.md", "history.svg"} <= {path.name for path in tmp_path.iterdir()}
 
 

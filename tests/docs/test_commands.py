@@ -1,8 +1,9 @@
 """Every command of docs/plugins.md, typed as it stands there, in an environment such as a reader has.
 
 That environment is a virtual one with genbench and all that it needs; pip finds no index and installs no dependencies
-in it. The commands of a section are typed in order, in the folder in which the page's files lie; two sections are tried
-at a time, and a command that stands in two of them is typed once.
+in it. Its `genbench` and `pytest` run in forks of a process that has imported torch. The commands of a section are
+typed in order, in the folder in which the page's files lie; two sections are tried at a time, and a command that stands
+in two of them is typed once.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import forks
 import pytest
 from page_steps import apply, steps
 
@@ -32,6 +35,7 @@ class Reader:
     """Somebody at a terminal."""
 
     home: Path
+    environment: Path
     variables: dict[str, str]
     typed: dict[tuple[Path, str], Future[str]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -63,6 +67,12 @@ class Reader:
         return printed.result()
 
     def type(self, where: Path, command: str) -> str:
+        program, *arguments = shlex.split(command)
+        if program in ("genbench", "pytest"):
+            started = forks.start(arguments, self.variables, where, program=program, prefix=self.environment)
+            out, err = started.communicate(timeout=900)
+            assert started.returncode == 0, f"{command}\n{out}\n{err}"
+            return out
         bash = ["bash", "-c", command]
         done = subprocess.run(bash, cwd=where, env=self.variables, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -81,7 +91,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     (installed,) = environment.glob("lib/python*/site-packages")
     (installed / "genbench.pth").write_text(f"{ROOT}\n", encoding="utf-8")
-    for name in ("genbench", "pip", "pytest", "mypy"):
+    for name in ("pip", "mypy"):
         script = environment / "bin" / name
         script.write_text(f'#!/bin/sh\nexec "{environment}/bin/python" -m {name} "$@"\n', encoding="utf-8")
         script.chmod(0o755)
@@ -99,7 +109,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
         "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it as the value of --build-isolation
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
-    return Reader(home, variables)
+    return Reader(home, environment, variables)
 
 
 def _everything_but_genbench(folder: Path) -> Path:

@@ -39,6 +39,7 @@ def type_command(command: str, repository: Path, scripts: Path) -> str:
         "PYTHONPATH": str(repository),
         "MYPY_CACHE_DIR": str(ROOT / ".mypy_cache" / "contributing"),
         "OMP_NUM_THREADS": "1",
+        "PYTEST_ADDOPTS": "-n 0",  # these tests already run in one of two processes
     }
     done = subprocess.run(
         ["bash", "-c", command], cwd=repository, env=variables, capture_output=True, text=True, timeout=900

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import warm
 
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, resolve_recipe
 from genbench.errors import ExitCode
@@ -179,12 +178,7 @@ def test_the_example_plugin_runs_beside_a_built_in_model(tmp_path: Path) -> None
     assert f"genbench run --plugin {plugin.name} --models my-variant,gan --profile smoke" in DOCS["plugins"]
     command = ["run", "--plugin", str(plugin), "--models", "my-variant,gan", "--profile", "smoke", "--json", "--quiet"]
     quick = ["--set", "gan.width=8", "--metrics", "diversity"]
-    done = subprocess.run(
-        [sys.executable, "-m", "genbench", *command, *quick, "--out", str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = warm.command(*command, *quick, "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     cells = [json.loads(path.read_text()) for path in (tmp_path / "run" / "cells").glob("*.json")]
     assert sorted((cell["identity"]["model"]["name"], cell["status"]) for cell in cells) == [
@@ -209,12 +203,7 @@ def test_the_other_examples_train_beside_built_in_models_on_the_example_data(tmp
     command += ["--losses", losses, "--datasets", "two-points", "--profile", "smoke", "--images", "256", "--quiet"]
     command += ["--metrics", "modes", "--ema-half-life", "1000", "--dropout", "0.1", "--set", "gan.width=8"]
     command += ["--reporters", "speeds"]
-    done = subprocess.run(
-        [sys.executable, "-m", "genbench", *command, "--json", "--out", str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = warm.command(*command, "--json", "--out", str(tmp_path / "run"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "speeds.csv").read_text().startswith("gan-calm-fakes-two-points-s0-")
     cells = [json.loads(path.read_text()) for path in (tmp_path / "run" / "cells").glob("*.json")]

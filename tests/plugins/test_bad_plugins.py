@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import warm
 from plugin_packages import environment, temp_plugin
 
 LOSS = """
@@ -42,6 +43,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def genbench(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "genbench", *arguments]
     return subprocess.run(command, env=environment(site), capture_output=True, text=True, timeout=300)
+
+
+def in_fork(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that does not depend on which plugin imports torch first."""
+    return warm.command(*arguments, PYTHONPATH=environment(site)["PYTHONPATH"])
 
 
 def test_lists_are_complete_and_report_what_was_restored(site: Path) -> None:
@@ -154,7 +160,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_plugin_test_names_the_violated_rule_of_each_model_and_survives_them_all(models: Path) -> None:
     only = [part for rule in ("documented", *RULES) for part in ("--only", rule)]
-    done = genbench(models, "plugin", "test", "acme-models", "--timeout", "6", "--json", *only)
+    done = in_fork(models, "plugin", "test", "acme-models", "--timeout", "6", "--json", *only)
     assert done.returncode == 5, done.stderr
     outcomes = json.loads(done.stdout)
     assert len(outcomes) == 12 * 8
@@ -179,7 +185,7 @@ def test_plugin_test_names_the_violated_rule_of_each_model_and_survives_them_all
 
 @pytest.mark.slow
 def test_a_run_restores_what_it_can_and_reports_it(models: Path, tmp_path: Path) -> None:
-    done = genbench(
+    done = in_fork(
         models,
         *("run", "--profile", "smoke", "--images", "320", "--metrics", "none", "--threads", "1"),
         *("--models", "bad-sets,bad-nan,bad-reads,bad-wrong-shape,bad-wrong-range,bad-good"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 from plugin_packages import environment, pip_install_plugin, temp_plugin
 
 MODEL = """
@@ -93,10 +92,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(site: Path, out: Path, *arguments: str) -> list[dict]:  # type: ignore[type-arg]
-    command = [sys.executable, "-m", "genbench", "run", "--profile", "smoke", "--images", "320", *arguments]
-    done = subprocess.run(
-        [*command, "--out", str(out)], env=environment(site), capture_output=True, text=True, timeout=300
-    )
+    command = ("run", "--profile", "smoke", "--images", "320", *arguments, "--out", str(out))
+    done = warm.command(*command, PYTHONPATH=environment(site)["PYTHONPATH"])
     assert done.returncode == 0, done.stderr
     return [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*.json"))]
 

@@ -34,9 +34,11 @@ def fail(descriptor):
 """
 
 
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+@pytest.fixture(params=["a program", "a fork of the tests"])
+def module(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A module on the import path; the working directory holds a `random.py` that must not be imported."""
+    if request.param != "a program":
+        request.getfixturevalue("forked_children")
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "spawned.py").write_text(MODULE)
     (tmp_path / "random.py").write_text("raise ImportError('the wrong module')")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import warm
-from command_line import GENBENCH, TINY, WITH_FAULTS, snapshot
+from command_line import TINY, WITH_FAULTS, snapshot
 from small_disk import CannotMount, Disk, mounted
 
 KIB = 1024
@@ -90,13 +89,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_samples_that_do_not_fit_leave_nothing_and_can_be_drawn_again(disk: Disk, trained: Path, name: str) -> None:
     disk.resize(16 * KIB)
     out = disk.path / name
-    command = [*GENBENCH, "sample", str(trained), "--cell", "vae", "-n", "200", "--out", str(out)]
-    full = subprocess.run([*disk.prefix, *command], capture_output=True, text=True, check=False)
+    command = ("sample", str(trained), "--cell", "vae", "-n", "200", "--out", str(out))
+    full = warm.command(*command, namespaces_of=disk.holder)
     assert full.returncode == 2, full.stderr
     assert f"Cannot write {out}: No space left on device." in full.stderr
     assert list(disk.seen_from_here.iterdir()) == []
 
     disk.resize(64 * 1024 * KIB)
-    again = subprocess.run([*disk.prefix, *command], capture_output=True, text=True, check=False)
+    again = warm.command(*command, namespaces_of=disk.holder)
     assert again.returncode == 0, again.stderr
     assert (disk.seen_from_here / name).exists()

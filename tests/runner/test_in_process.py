@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import os
 import resource
-import subprocess
 from pathlib import Path
 
+import forks
 import pytest
 import torch
-from command_line import GENBENCH, TINY, Done
+from command_line import TINY, Done
 from safetensors.torch import load_file
 
 from genbench.cell.memory_limits import limit_memory
@@ -30,12 +30,10 @@ PLUGIN = Path(__file__).parents[1] / "support" / "tiny_plugin.py"
 
 
 def run_with_input(typed: str, *arguments: str, out: Path) -> Done:
-    command = [*GENBENCH, "run", *TINY, "--plugin", str(PLUGIN), *arguments, "--out", str(out)]
-    environment = {**os.environ, "GENBENCH_PLUGIN_TIMEOUT": "120"}
-    done = subprocess.run(
-        command, input=typed, capture_output=True, text=True, timeout=250, check=False, env=environment
-    )
-    return Done(done.returncode, done.stdout, done.stderr, out)
+    command = ["run", *TINY, "--plugin", str(PLUGIN), *arguments, "--out", str(out)]
+    process = forks.start(command, {**os.environ, "GENBENCH_PLUGIN_TIMEOUT": "120"}, typed=typed)
+    out_text, err = process.communicate(timeout=250)
+    return Done(process.wait(), out_text, err, out)
 
 
 @pytest.fixture(scope="module")

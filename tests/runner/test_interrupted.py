@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from command_line import (
-    GENBENCH,
     WITH_FAULTS,
     Going,
     children,
@@ -68,7 +67,7 @@ def test_a_killed_process_fails_its_cell_only_and_resume_repeats_only_that(tmp_p
     cut = going.run / "cells" / f"{cells['sound', 1].id}.json"  # as a machine that fails may leave it
     cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
     for verb in ("show", "table"):
-        answer = subprocess.run([*GENBENCH, verb, str(going.run)], capture_output=True, text=True, check=False)
+        answer = warm.command(verb, str(going.run))
         assert cut.stem in answer.stdout + answer.stderr
         assert "damaged" in answer.stdout + answer.stderr
         assert "Traceback" not in answer.stderr
@@ -156,8 +155,8 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     processes = processes_of(going)
     going.process.send_signal(signal.SIGINT)
     assert going.process.stderr is not None
-    while "Ctrl-C again" not in going.process.stderr.readline():
-        pass
+    while "Ctrl-C again" not in (line := going.process.stderr.readline()):
+        assert line, "the command exited before the second Ctrl-C"
     assert going.process.poll() is None  # it waits for a worker that ignores the request
     going.process.send_signal(signal.SIGINT)
     done = going.end(10)  # much less than the worker's grace period

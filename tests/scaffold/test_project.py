@@ -9,9 +9,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forks
 import pytest
 from plugin_packages import environment
 
@@ -53,6 +53,14 @@ def site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run([*command, *(str(folder / p.name) for p in PROJECTS)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return site
+
+
+def run_tests(where: Path, *arguments: str, site: Path) -> str:
+    command = ("-q", "-p", "no:cacheprovider", *arguments)
+    process = forks.start(command, environment(site), where, program="pytest")
+    out, err = process.communicate(timeout=1200)
+    assert process.returncode == 0, out + err
+    return out
 
 
 def run(*command: str, cwd: Path, env: dict[str, str]) -> str:
@@ -137,20 +145,14 @@ def test_installed_packages_are_listed_without_importing_torch(site: Path, tmp_p
 @pytest.mark.slow
 def test_the_tests_of_a_new_model_pass(folder: Path, site: Path) -> None:
     project = PROJECTS[0]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
-    output = run(*command, cwd=folder / project.name, env=environment(site))
-    assert re.search(r"\d\d passed", output)
+    assert re.search(r"\d\d passed", run_tests(folder / project.name, ".", site=site))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_tests_of_the_other_packages_pass(folder: Path, site: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
     others = [project.name for project in PROJECTS[1:]]
-    with ThreadPoolExecutor(2) as pool:
-        halves = (others[:3], others[3:])
-        output = list(pool.map(lambda half: run(*command, *half, cwd=folder, env=environment(site)), halves))
-    assert all(re.search(r"\d\d passed", half) for half in output)
+    assert re.search(r"\d\d passed", run_tests(folder, "--import-mode=importlib", *others, site=site))
 
 
 @pytest.mark.slow

@@ -6,9 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import forks
+from forks import Command
 
 from genbench.results.schema import CellResult, ReferenceResult, RunRecord
 from genbench.results.store import RunDirectory
@@ -58,7 +62,7 @@ class Done:
 class Going:
     """A command that runs."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Command
     run: Path
     marks: Path
 
@@ -74,31 +78,41 @@ class Going:
         return int(path.read_text())
 
 
-def start(*arguments: str, out: Path, resume: bool = False, prefix: Sequence[str] = (), **variables: str) -> Going:
-    """Start `genbench run` with a run directory and further environment variables."""
+def start(
+    *arguments: str,
+    out: Path,
+    resume: bool = False,
+    fresh: bool = False,
+    namespaces_of: int | None = None,
+    **variables: str,
+) -> Going:
+    """Start `genbench run` with a run directory and further environment variables.
+
+    Args:
+        fresh: start a program, for tests of what depends on that, instead of a fork that has imported torch.
+        namespaces_of: process whose user and mount namespaces the command enters.
+    """
     marks = out.parent / "marks"
     marks.mkdir(exist_ok=True)
-    where = "--resume" if resume else "--out"
+    command = ["run", *arguments, "--resume" if resume else "--out", str(out)]
     environment = {**os.environ, "FAULTS_MARKS": str(marks), **variables}
-    process = subprocess.Popen(
-        [*prefix, *GENBENCH, "run", *arguments, where, str(out)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
+    if not fresh:
+        return Going(forks.start(command, environment, namespaces_of=namespaces_of), out, marks)
+    pipe = subprocess.PIPE
+    program = subprocess.Popen(
+        [*GENBENCH, *command], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment
     )
-    return Going(process, out, marks)
+    return Going(program, out, marks)
 
 
-def run(
-    *arguments: str, out: Path, resume: bool = False, prefix: Sequence[str] = (), seconds: float = 200, **variables: str
-) -> Done:
-    """Run `genbench run` to its end."""
-    return start(*arguments, out=out, resume=resume, prefix=prefix, **variables).end(seconds)
+def run(*arguments: str, out: Path, resume: bool = False, seconds: float = 200, **how: Any) -> Done:
+    """Run `genbench run` to its end; `how` is passed to `start`."""
+    return start(*arguments, out=out, resume=resume, **how).end(seconds)
 
 
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 90) -> None:
+def wait_until(
+    true: Callable[[], bool], process: subprocess.Popen[str] | Command | None = None, seconds: float = 90
+) -> None:
     """Wait for something; fail when it takes too long, or when the process that should do it has ended."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -131,7 +145,10 @@ def children(pid: int) -> Iterator[int]:
 def template_of(pid: int) -> int:
     """Return the template process of a running `genbench run`."""
     for child in children(pid):
-        if b"genbench.runner.fork_server" in Path(f"/proc/{child}/cmdline").read_bytes():
+        process = Path("/proc", str(child))
+        if b"genbench.runner.fork_server" in (process / "cmdline").read_bytes():
+            return child
+        if (process / "comm").read_text() == "fork_server\n":  # named by `forks`
             return child
     raise AssertionError("there is no template process")
 

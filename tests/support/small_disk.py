@@ -20,11 +20,12 @@ class CannotMount(Exception):
 
 @dataclass(frozen=True)
 class Disk:
-    """A separate file system, which only processes started with `prefix` see under `path`."""
+    """A separate file system, which only processes in the namespaces of the process `holder` see under `path`."""
 
     path: Path
     seen_from_here: Path
-    prefix: tuple[str, ...]
+    holder: int
+    prefix: tuple[str, ...]  # of a command that enters these namespaces
 
     def sh(self, script: str) -> None:
         subprocess.run([*self.prefix, "sh", "-c", script], check=True)
@@ -43,7 +44,7 @@ class Disk:
         """Run `genbench run` with its run directory on this disk."""
         there = self.path / "run"
         marks = {"FAULTS_MARKS": str(self.path.parent)}
-        done = run(*arguments, out=there, resume=resume, prefix=self.prefix, **marks, **variables)
+        done = run(*arguments, out=there, resume=resume, namespaces_of=self.holder, **marks, **variables)
         return Done(done.code, done.out, done.err, self.seen_from_here / "run")
 
 
@@ -68,7 +69,7 @@ def mounted(folder: Path) -> Iterator[Disk]:
         prefix = ("nsenter", "-t", str(holder.pid), "-U", "-m", "--preserve-credentials", f"--wdns={folder}")
         if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
             prefix = ("nsenter", "-t", str(holder.pid), "-U", "-m", "--preserve-credentials")
-        yield Disk(path, Path(f"/proc/{holder.pid}/root{path}"), prefix)
+        yield Disk(path, Path(f"/proc/{holder.pid}/root{path}"), holder.pid, prefix)
     finally:
         holder.kill()
         holder.communicate()

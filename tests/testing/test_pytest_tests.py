@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
+import forks
 import pytest
 
 from genbench.testing import conformance
@@ -27,25 +26,15 @@ def test_an_author_gets_one_test_for_each_rule_with_readable_names(tmp_path: Pat
         f"test_all = conformance({given}, only=['norm-epsilon'])\n"
         f"test_documented = conformance('tiny', {given}, only=['documented'])\n"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-v",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(tmp_path),
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=300)
-    assert "test_conformance[tiny-labels-matter] SKIPPED" in done.stdout, done.stdout
-    assert "test_conformance[tiny-norm-epsilon] FAILED" in done.stdout
-    assert "test_all[dueller-norm-epsilon] FAILED" in done.stdout
-    assert "found: generator.norm has eps = 0.8" in done.stdout
-    assert "fix:   Write momentum=0.8" in done.stdout
-    assert "test_documented[tiny-documented] PASSED" in done.stdout
-    assert "[tiny-builds]" not in done.stdout
+    command = ("-v", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path))
+    printed, _ = forks.start(command, directory=tmp_path, program="pytest").communicate(timeout=300)
+    assert "test_conformance[tiny-labels-matter] SKIPPED" in printed, printed
+    assert "test_conformance[tiny-norm-epsilon] FAILED" in printed
+    assert "test_all[dueller-norm-epsilon] FAILED" in printed
+    assert "found: generator.norm has eps = 0.8" in printed
+    assert "fix:   Write momentum=0.8" in printed
+    assert "test_documented[tiny-documented] PASSED" in printed
+    assert "[tiny-builds]" not in printed
 
 
 def test_specs_with_the_same_name_are_distinguished_by_kind(tmp_path: Path) -> None:

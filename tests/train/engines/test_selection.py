@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from command_line import GENBENCH, TINY, run
+import warm
+from command_line import TINY, run
 from engine_cells import built
 
 from genbench.results.schema import EngineRecord, MemoryFormatChoice
@@ -189,9 +189,7 @@ def test_a_cell_records_what_was_used_and_why(tmp_path: Path) -> None:
     assert "the engine graph could not be used, trained eagerly: graph: needs a CUDA device" in cell.notes
     table = (done.run / "table.md").read_text()
     assert "eager" in table
-    output = subprocess.run(
-        [*GENBENCH, "show", str(done.run), "--cell", cell.id], capture_output=True, text=True
-    ).stdout
+    output = warm.command("show", str(done.run), "--cell", cell.id).stdout
     assert "engine: eager (requested: graph): graph: needs a CUDA device" in output
     page = (done.run / "report.html").read_text()
     assert "needs a CUDA device" in page
