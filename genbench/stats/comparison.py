@@ -7,13 +7,14 @@ if they do not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from genbench.stats.paired_tests import paired_t, sign_flip, wilcoxon
 from genbench.stats.welch import Difference, welch
 
+Seed = TypeVar("Seed", bound=Hashable)
 Method = Literal["paired t", "Welch"]
 
 
@@ -38,7 +39,7 @@ class Comparison:
         return f"paired t over {self.seeds} seeds" if self.method == "paired t" else "Welch's t"
 
 
-def compare_seeds(base: Mapping[int, float], head: Mapping[int, float]) -> Comparison:
+def compare_seeds(base: Mapping[Seed, float], head: Mapping[Seed, float]) -> Comparison:
     """Compare two samples of one value per seed, at least two on each side.
 
     They are paired if both have exactly the same seeds. Differences that are all equal, but not 0, have no error to

@@ -1,8 +1,8 @@
 """How many seeds it takes to see a difference: the power of the paired t, from its exact distribution.
 
 If the true mean difference is δ and the differences of n seeds are normal with standard deviation s, the t statistic
-has the noncentral t distribution with n - 1 degrees of freedom and noncentrality δ √n / s. Power is its probability beyond
-the quantiles of Student's t, computed here by integrating over the distribution of the sample's standard deviation.
+has the noncentral t distribution with n - 1 degrees of freedom and noncentrality δ √n / s. Power is its probability
+beyond the quantiles of Student's t, computed here by integrating over the distribution of the sample's spread.
 """
 
 from __future__ import annotations
