@@ -29,7 +29,7 @@ class Contrast:
     low: float | None = None  # 95 % interval of other - one, of this pair alone
     high: float | None = None
     p_adjusted: float | None = None  # by Holm, over all pairs that were tested together
-    sees: float | None = None  # the smallest difference that these seeds find, of this pair alone
+    sees: float | None = None  # the smallest difference that these seeds find, at the error of one of all pairs
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def contrasts(samples: Sequence[Sample]) -> list[Contrast]:
     ]
     adjusted = holm({n: found.p_value for n, found in enumerate(compared) if found is not None})
     return [
-        _contrast(one, other, found, adjusted.get(n))
+        _contrast(one, other, found, adjusted.get(n), ERROR / max(1, len(adjusted)))
         for n, ((one, other), found) in enumerate(zip(pairs, compared, strict=True))
     ]
 
@@ -80,7 +80,9 @@ def comparable(samples: Iterable[Sample]) -> list[list[Sample]]:
     return [*groups.values()]
 
 
-def _contrast(one: Sample, other: Sample, found: Comparison | None, p_adjusted: float | None) -> Contrast:
+def _contrast(
+    one: Sample, other: Sample, found: Comparison | None, p_adjusted: float | None, own_error: float
+) -> Contrast:
     if found is None or p_adjusted is None:
         return Contrast(one, other, "one seed", None)
     low, high = found.difference.bounds(ERROR / 2)
@@ -90,5 +92,5 @@ def _contrast(one: Sample, other: Sample, found: Comparison | None, p_adjusted: 
     sees = None
     if found.method == "paired t":
         spread = found.difference.standard_error * found.seeds**0.5
-        sees = detectable(spread, found.seeds, ERROR, POWER)
+        sees = detectable(spread, found.seeds, own_error, POWER)
     return Contrast(one, other, answer, found, low, high, p_adjusted, sees)

@@ -8,9 +8,9 @@ from itertools import combinations
 
 from genbench.errors import NoDataError
 from genbench.gate.samples import Sample
-from genbench.stats.datasets import RankComparison, compare_ranks
 from genbench.stats.holm import holm
 from genbench.stats.paired_tests import wilcoxon
+from genbench.stats.rank_comparison import RankComparison, compare_ranks
 
 ERROR = 0.05
 
@@ -65,12 +65,11 @@ def compare_over_datasets(samples: Sequence[Sample]) -> OverDatasets:
             if group is not table[dataset]
             for sample in group.values()
         ]
-    everywhere = [
-        method for method in dict.fromkeys(s.method for s in samples) if all(method in r for r in table.values())
-    ]
+    methods_found = dict.fromkeys(sample.method for sample in samples)
+    everywhere = [method for method in methods_found if all(method in row for row in table.values())]
     left_out += [
         f"{method}: no comparable value on {', '.join(d for d, row in table.items() if method not in row)}"
-        for method in dict.fromkeys(sample.method for sample in samples)
+        for method in methods_found
         if method not in everywhere
     ]
     if len(table) < 2 or len(everywhere) < 2:

@@ -52,9 +52,9 @@ class Sample:
 def samples_of_runs(runs: Sequence[RunContents], metrics: Sequence[str] = ()) -> list[Sample]:
     """Return the samples of these metrics in the order of the plans, of all metrics if none is named.
 
-    A metric is named in full, or by the part before its first hyphen if that is unambiguous: ``fd``. A seed that failed,
-    or whose value is not finite, is left out and named. Raises `UsageError` for an unknown metric with the nearest name,
-    and `NoDataError` if nothing was measured.
+    A metric is named in full, or by the part before its first hyphen if that is unambiguous: ``fd``. A seed that
+    failed, or whose value is not finite, is left out and named. Raises `UsageError` for an unknown metric with the
+    nearest name, and `NoDataError` if nothing was measured.
     """
     known = measured_metrics(runs)
     wanted = [*dict.fromkeys(_full_name(metric, known) for metric in metrics)] or known

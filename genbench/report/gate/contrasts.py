@@ -56,6 +56,9 @@ def answer(pair: Contrast) -> str:
         return "n/a: one seed does not show how much training again changes"
     if pair.answer != "undecided":
         return f"{pair.one.cell} is {pair.answer} than {pair.other.cell}"
+    found = pair.comparison
+    if found is not None and found.difference.mean == 0 == found.difference.standard_error:
+        return "equal in every seed"
     sees = f"; these seeds see {significant(pair.sees, 3)} or more" if pair.sees else ""
     return f"undecided{sees}"
 
@@ -67,19 +70,19 @@ def _cell_row(sample: Sample, letters: str) -> list[str]:
         training, sampling = significant(math.sqrt(parts.training), 3), significant(math.sqrt(parts.sampling), 3)
         interval = f"{significant(math.sqrt(parts.low), 3)} … {significant(math.sqrt(parts.high), 3)}"
     value = with_error(found.value, found.standard_error)
-    return [sample.cell, str(len(sample.values)), value, training, interval, sampling, letters or MISSING]
+    return [sample.method, str(len(sample.values)), value, training, interval, sampling, letters or MISSING]
 
 
 def _pair_row(pair: Contrast) -> list[str]:
     found = pair.comparison
     if found is None or pair.low is None or pair.high is None or pair.p_adjusted is None:
-        return [pair.one.cell, pair.other.cell, *[MISSING] * 5, answer(pair)]
+        return [pair.one.method, pair.other.method, *[MISSING] * 5, answer(pair)]
     # Shown as `one` minus `other`, as the sentence reads.
     return [
-        pair.one.cell,
-        pair.other.cell,
-        significant(-found.difference.mean, 3),
-        f"{significant(-pair.high, 3)} … {significant(-pair.low, 3)}",
+        pair.one.method,
+        pair.other.method,
+        significant(0.0 - found.difference.mean, 3),
+        f"{significant(0.0 - pair.high, 3)} … {significant(0.0 - pair.low, 3)}",
         p_value(pair.p_adjusted),
         *(MISSING if p is None else p_value(p) for p in (found.sign_flip, found.wilcoxon)),
         pair.answer if pair.answer != "undecided" else answer(pair),
@@ -97,7 +100,7 @@ def _remarks(groups: Sequence[Ranking], pairs: Sequence[Contrast]) -> list[str]:
             f"{len(tested) - paired} by Welch's t. A pair is decided at p ≤ {ERROR:g}.",
             "Sign-flip and Wilcoxon: the same question without normality, not corrected; "
             "n pairs give no p below 2 / 2ⁿ.",
-            f"Intervals are of one pair. 'see': found with probability {POWER:g} if nothing else were compared. "
+            f"Intervals are of one pair. 'see': found with probability {POWER:g}, corrected for all pairs. "
             "Cells that share a letter are not separated.",
         ]
     remarks.append(

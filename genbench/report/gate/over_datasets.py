@@ -62,14 +62,13 @@ def document(found: OverDatasets) -> dict[str, Any]:
 def _pitfalls(found: OverDatasets) -> list[str]:
     datasets = len(found.datasets)
     said = [
-        "Whether Nemenyi separates two methods depends on the others in the table: adding a bad method can make two good "
-        "ones differ (Benavoli et al. 2016). Wilcoxon's test uses the two methods alone, so it decides about a pair.",
+        "Whether Nemenyi separates two methods depends on the others in the table: adding a bad method can make two "
+        "good ones differ (Benavoli et al. 2016). Wilcoxon's test uses the two alone, so it decides about a pair.",
         "Ranks say how often, not by how much; an average rank has no error from seeds in it.",
     ]
     if 2 / 2**datasets > ERROR:
-        said.append(
-            f"With {datasets} datasets Wilcoxon's p cannot fall below {p_value(2 / 2**datasets)}: no pair can be decided."
-        )
+        least = p_value(2 / 2**datasets)
+        said.append(f"With {datasets} datasets Wilcoxon's p cannot fall below {least}: no pair can be decided.")
     elif datasets < _FEW:
         said.append(f"With {datasets} datasets the p-values of Friedman and Nemenyi are rough; use ten or more.")
     return said

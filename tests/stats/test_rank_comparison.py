@@ -10,7 +10,7 @@ import scikit_posthocs
 import scipy.stats
 
 from genbench.stats.chi_squared import chi_squared_quantile, chi_squared_tail
-from genbench.stats.datasets import compare_ranks, range_quantile, range_tail
+from genbench.stats.rank_comparison import compare_ranks, range_quantile, range_tail
 from genbench.stats.student_t import f_tail
 
 
