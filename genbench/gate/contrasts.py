@@ -8,10 +8,10 @@ from itertools import combinations
 from typing import Literal
 
 from genbench.gate.samples import Sample
-from genbench.stats.comparison import Comparison, compare_seeds
 from genbench.stats.holm import holm
 from genbench.stats.letters import letters
-from genbench.stats.power import detectable
+from genbench.stats.power_of_t import detectable
+from genbench.stats.seed_comparison import Comparison, compare_seeds
 
 ERROR = 0.05  # probability of any false difference among all pairs
 POWER = 0.8  # with which `sees` is seen

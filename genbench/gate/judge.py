@@ -25,8 +25,8 @@ from genbench.gate.limits import (
 from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.gate.speed_interval import explanation
 from genbench.gate.verdict import Verdict, worst
-from genbench.stats.comparison import Comparison, compare_seeds
 from genbench.stats.holm import holm
+from genbench.stats.seed_comparison import Comparison, compare_seeds
 from genbench.stats.welch import Difference, known_errors, welch
 
 ERROR = 0.01  # probability of any false alarm among all cells and quantities, and of missing a given regression

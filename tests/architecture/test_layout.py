@@ -35,7 +35,7 @@ NAMED_AFTER_OTHERS = {
 SAME_NAME = {
     "calibration.py": "ab measures it, results stores it",
     "check.py": "of a dataset in datacheck, of a plugin in testing",
-    "comparison.py": "ab: of two versions of the code; imagesets: of two image sets; results: the stored record of ab; stats: of two samples",
+    "comparison.py": "ab: of two versions of the code; imagesets: of two image sets; results: the stored record of ab",
     "distributed.py": "cell: what the processes of a cell have in common; train/engines: the engine that they use",
     "evaluation.py": "api: the contract; metrics: of a cell's samples; imagesets: of two image sets",
     "files.py": "builtin/datasets/published: of a published dataset; results: of a run directory",

@@ -103,10 +103,11 @@ def _remarks(groups: Sequence[Ranking], pairs: Sequence[Contrast]) -> list[str]:
             f"Intervals are of one pair. 'see': found with probability {POWER:g}, corrected for all pairs. "
             "Cells that share a letter are not separated.",
         ]
-    remarks.append(
-        "sd of training: how much training again changes the value, with drawing samples taken out; sd of sampling: "
-        "how much drawing samples again changes it."
-    )
+    if any(sample.components is not None for sample in samples):
+        remarks.append(
+            "sd of training: how much training again changes the value, with drawing samples taken out; sd of "
+            "sampling: how much drawing samples again changes it."
+        )
     explained = [f"{s.cell} {s.metric}" for s in samples if s.components is not None and s.components.remark]
     if explained:
         shown = ", ".join(explained[:3]) + (f" and {len(explained) - 3} more" if len(explained) > 3 else "")

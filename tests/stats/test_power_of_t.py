@@ -10,8 +10,8 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.stats.comparison import compare_seeds
-from genbench.stats.power import detectable, paired_power, seeds_needed
+from genbench.stats.power_of_t import detectable, paired_power, seeds_needed
+from genbench.stats.seed_comparison import compare_seeds
 from genbench.stats.variance_components import variance_components
 
 

@@ -11,9 +11,9 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genbench.stats.comparison import compare_seeds
 from genbench.stats.letters import letters
 from genbench.stats.paired_tests import average_ranks, paired_t, sign_flip, wilcoxon
+from genbench.stats.seed_comparison import compare_seeds
 from genbench.stats.welch import welch
 
 WHOLE = st.lists(st.integers(-6, 6), min_size=1, max_size=8)
