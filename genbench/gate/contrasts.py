@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -29,7 +30,16 @@ class Contrast:
     low: float | None = None  # 95 % interval of other - one, of this pair alone
     high: float | None = None
     p_adjusted: float | None = None  # by Holm, over all pairs that were tested together
-    sees: float | None = None  # the smallest difference that these seeds find, at the error of one of all pairs
+    own_error: float = ERROR  # of this pair, if all pairs share the probability of a false difference
+
+    @property
+    def sees(self) -> float | None:
+        """The smallest true difference that these seeds find with probability `POWER`; None: not paired."""
+        found = self.comparison
+        if found is None or found.method != "paired t":
+            return None
+        spread = found.difference.standard_error * math.sqrt(found.seeds)
+        return detectable(spread, found.seeds, self.own_error, POWER)
 
 
 @dataclass(frozen=True)
@@ -89,8 +99,4 @@ def _contrast(
     answer: Answer = "undecided"
     if p_adjusted <= ERROR:
         answer = "better" if (found.difference.mean > 0) == (one.direction == "lower") else "worse"
-    sees = None
-    if found.method == "paired t":
-        spread = found.difference.standard_error * found.seeds**0.5
-        sees = detectable(spread, found.seeds, own_error, POWER)
-    return Contrast(one, other, answer, found, low, high, p_adjusted, sees)
+    return Contrast(one, other, answer, found, low, high, p_adjusted, own_error)

@@ -7,6 +7,7 @@ below the mean and by its continued fraction above (Abramowitz & Stegun 6.5.29, 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _TERMS = 10_000
 
@@ -43,6 +44,7 @@ def chi_squared_tail(x: float, degrees: float) -> float:
     return scale * value
 
 
+@lru_cache(1024)
 def chi_squared_quantile(probability: float, degrees: float) -> float:
     """Return x with P(X ≤ x) = `probability`, strictly between 0 and 1."""
     if not 0 < probability < 1:

@@ -8,6 +8,7 @@ function (Abramowitz & Stegun 26.5.27, 26.7.1), computed here by its continued f
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _TINY = 1e-300
 _TERMS = 10_000
@@ -23,6 +24,7 @@ def t_tail(t: float, degrees: float) -> float:
     return tail if t >= 0 else 1.0 - tail
 
 
+@lru_cache(1024)
 def t_quantile(probability: float, degrees: float) -> float:
     """Return t with P(T ≤ t) = `probability`, strictly between 0 and 1, to twelve digits."""
     if not 0 < probability < 1:

@@ -59,8 +59,8 @@ def answer(pair: Contrast) -> str:
     found = pair.comparison
     if found is not None and found.difference.mean == 0 == found.difference.standard_error:
         return "equal in every seed"
-    sees = f"; these seeds see {significant(pair.sees, 3)} or more" if pair.sees else ""
-    return f"undecided{sees}"
+    sees = pair.sees
+    return f"undecided; these seeds see {significant(sees, 3)} or more" if sees else "undecided"
 
 
 def _cell_row(sample: Sample, letters: str) -> list[str]:
