@@ -95,8 +95,10 @@ def _contrast(
 ) -> Contrast:
     if found is None or p_adjusted is None:
         return Contrast(one, other, "one seed", None)
-    low, high = found.difference.bounds(ERROR / 2)
+    difference = found.difference
+    constant = difference.standard_error == 0 and difference.mean != 0  # no value varies: there is no interval
+    low, high = (None, None) if constant else difference.bounds(ERROR / 2)
     answer: Answer = "undecided"
     if p_adjusted <= ERROR:
-        answer = "better" if (found.difference.mean > 0) == (one.direction == "lower") else "worse"
+        answer = "better" if (difference.mean > 0) == (one.direction == "lower") else "worse"
     return Contrast(one, other, answer, found, low, high, p_adjusted, own_error)

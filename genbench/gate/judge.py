@@ -84,6 +84,11 @@ class _Test:
     comparison: Comparison | None = None  # of a quality over seeds, on the same scale
     sign: int = 1  # that scale is head - base times this
 
+    @property
+    def p_value(self) -> float:
+        """The two-sided p-value of no difference."""
+        return self.worse.two_sided if self.comparison is None else self.comparison.p_value
+
 
 def judge(base: Measurements, head: Measurements, limits: Limits, strict: bool = False) -> list[Finding]:
     """Return a finding for each quantity of each cell of either side.
@@ -102,7 +107,7 @@ def judge(base: Measurements, head: Measurements, limits: Limits, strict: bool =
         else:
             findings.append(item)
     p_values = holm({n: t.worse.p_value(t.allowed) for n, t in enumerate(tests) if t.finding.judged})
-    adjusted = holm({n: t.worse.two_sided for n, t in enumerate(tests)})
+    adjusted = holm({n: test.p_value for n, test in enumerate(tests)})
     findings += [_decide(test, p_values.get(n, 1.0), adjusted[n]) for n, test in enumerate(tests)]
     order = {cell: n for n, cell in enumerate({**base.entries, **head.entries})}
     return sorted(findings, key=lambda finding: (order[finding.cell], _KINDS.index(finding.kind)))
@@ -272,7 +277,7 @@ def _decide(test: _Test, p_value: float, p_adjusted: float) -> Finding:
         test.finding,
         low=bounds[0],
         high=bounds[1],
-        p_value=test.worse.two_sided,
+        p_value=test.p_value,
         p_adjusted=p_adjusted,
         test="known errors" if math.isinf(test.worse.degrees) else "Welch's t",
     )

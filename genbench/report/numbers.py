@@ -64,10 +64,16 @@ def change(share: float | None) -> str:
 
 
 def p_value(probability: float) -> str:
-    """Return a p-value: ``0.043``, ``< 0.001``; two significant digits, and at most three decimals."""
+    """Return a p-value: ``0.043``, ``0.43``, ``< 0.001``."""
     if probability < 0.001:
         return "< 0.001"
     return f"{probability:.3f}" if probability < 0.1 else f"{probability:.2f}"
+
+
+def p_relation(probability: float) -> str:
+    """Return a p-value as it follows the letter p in a sentence: ``= 0.043``, ``< 0.001``."""
+    text = p_value(probability)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def parameters(number: float) -> str:

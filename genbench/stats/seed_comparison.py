@@ -7,6 +7,7 @@ if they do not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -24,13 +25,24 @@ class Comparison:
 
     method: Method
     difference: Difference  # head minus base
-    seeds: int  # pairs, or the seeds of the side with fewer
+    counts: tuple[int, int]  # seeds of base and head
     sign_flip: float | None = None  # p-values of the tests beside the paired t, two-sided; None: not paired
     wilcoxon: float | None = None
 
     @property
+    def seeds(self) -> int:
+        """The pairs, or the seeds of the side with fewer."""
+        return min(self.counts)
+
+    @property
     def p_value(self) -> float:
-        """The two-sided p-value of no difference."""
+        """The two-sided p-value of no difference.
+
+        If no value varies on either side, t is infinite and says nothing; the p-value is then that of a permutation
+        test, 2 / C(n + m, n), which three seeds on each side cannot bring below 0.1.
+        """
+        if self.difference.standard_error == 0 and self.difference.mean != 0:
+            return min(1.0, 2 / math.comb(sum(self.counts), self.counts[0]))
         return self.difference.two_sided
 
     @property
@@ -46,9 +58,10 @@ def compare_seeds(base: Mapping[Seed, float], head: Mapping[Seed, float]) -> Com
     divide by, which happens with a few seeds of a quantity that is a count: Welch's test is used then. Raises
     ValueError for fewer than two values, or one that is not finite.
     """
+    counts = len(base), len(head)
     if base.keys() == head.keys():
         differences = [head[seed] - base[seed] for seed in base]
         found = paired_t(differences)
         if found.standard_error > 0 or found.mean == 0:
-            return Comparison("paired t", found, len(differences), sign_flip(differences), wilcoxon(differences))
-    return Comparison("Welch", welch([*base.values()], [*head.values()]), min(len(base), len(head)))
+            return Comparison("paired t", found, counts, sign_flip(differences), wilcoxon(differences))
+    return Comparison("Welch", welch([*base.values()], [*head.values()]), counts)

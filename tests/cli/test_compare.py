@@ -97,3 +97,35 @@ def test_bad_input_names_cause_and_remedy(
 ) -> None:
     assert invoke([str(results) if argument == "RUN" else argument for argument in arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_two_results_show_difference_interval_p_and_a_conclusion(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = (0.0, 0.31, -0.22, 0.54, -0.41)
+    for name, shift in (("base", 0.0), ("head", -5.0)):
+        cells = [
+            cell(
+                f"gan-{seed}",
+                identity("gan", seed=seed),
+                estimates=[estimate("fd-cnn", 20.0 + value + shift * (1 + value / 50))],
+            )
+            for seed, value in enumerate(noise)
+        ]
+        stored(tmp_path / name, *cells)
+    sides = [str(tmp_path / "base"), str(tmp_path / "head")]
+    invoke(["compare", *sides])
+    said = capsys.readouterr().out
+    assert "gan · non-saturating · mini fd-cnn: head is better than base (difference -5.00 (-5.0" in said
+    assert "p < 0.001, paired t over 5 seeds)." in said
+    assert "p: of no difference at all, two-sided, corrected for 2 tests (Holm)" in said  # with the throughput
+    invoke(["compare", *sides, "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    found = next(finding for finding in findings if finding["quantity"] == "fd-cnn")
+    assert found["difference"] == pytest.approx(-5.0, abs=0.01)
+    assert found["difference_low"] < found["difference"] < found["difference_high"] < 0
+    assert found["p_value"] <= found["p_adjusted"]
+    assert (found["p_sign_flip"], found["p_wilcoxon"]) == (0.0625, 0.0625)
+    assert found["conclusion"].startswith("head is better than base")
+    speed = next(finding for finding in findings if finding["quantity"] == "throughput")
+    assert speed["test"] == "Welch's t"  # a seed decides nothing about speed

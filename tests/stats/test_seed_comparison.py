@@ -84,6 +84,12 @@ def test_two_pairs_with_the_same_difference_prove_nothing() -> None:
     found = compare_seeds({0: 20.0, 1: 24.0}, {0: 21.0, 1: 25.0})
     assert found.method == "Welch"
     assert found.p_value > 0.5
+    constant = compare_seeds(dict.fromkeys(range(3), 8.0), dict.fromkeys(range(3), 7.0))
+    assert constant.p_value == pytest.approx(2 / 20)
+    peer = scipy.stats.permutation_test(
+        ([8.0] * 3, [7.0] * 3), lambda x, y: sum(x) - sum(y), permutation_type="independent", n_resamples=10**4
+    )
+    assert constant.p_value == pytest.approx(peer.pvalue)
     same = compare_seeds({0: 20.0, 1: 24.0}, {0: 20.0, 1: 24.0})
     assert (same.method, same.p_value, same.difference.mean) == ("paired t", 1.0, 0.0)
 

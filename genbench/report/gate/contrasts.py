@@ -57,8 +57,8 @@ def answer(pair: Contrast) -> str:
     if pair.answer != "undecided":
         return f"{pair.one.cell} is {pair.answer} than {pair.other.cell}"
     found = pair.comparison
-    if found is not None and found.difference.mean == 0 == found.difference.standard_error:
-        return "equal in every seed"
+    if found is not None and found.difference.standard_error == 0:
+        return "undecided: no seed differs" if found.difference.mean else "equal in every seed"
     sees = pair.sees
     return f"undecided; these seeds see {significant(sees, 3)} or more" if sees else "undecided"
 
@@ -75,14 +75,17 @@ def _cell_row(sample: Sample, letters: str) -> list[str]:
 
 def _pair_row(pair: Contrast) -> list[str]:
     found = pair.comparison
-    if found is None or pair.low is None or pair.high is None or pair.p_adjusted is None:
+    if found is None or pair.p_adjusted is None:
         return [pair.one.method, pair.other.method, *[MISSING] * 5, answer(pair)]
+    interval = MISSING
+    if pair.low is not None and pair.high is not None:
+        interval = f"{significant(0.0 - pair.high, 3)} … {significant(0.0 - pair.low, 3)}"
     # Shown as `one` minus `other`, as the sentence reads.
     return [
         pair.one.method,
         pair.other.method,
         significant(0.0 - found.difference.mean, 3),
-        f"{significant(0.0 - pair.high, 3)} … {significant(0.0 - pair.low, 3)}",
+        interval,
         p_value(pair.p_adjusted),
         *(MISSING if p is None else p_value(p) for p in (found.sign_flip, found.wilcoxon)),
         pair.answer if pair.answer != "undecided" else answer(pair),

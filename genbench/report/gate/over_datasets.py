@@ -7,7 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from genbench.gate.over_datasets import ERROR, OverDatasets
-from genbench.report.numbers import p_value, significant
+from genbench.report.numbers import p_relation, p_value, significant
 
 _FEW = 10  # datasets, below which the approximations of Friedman's and Nemenyi's tests are rough
 
@@ -24,8 +24,8 @@ def text(found: OverDatasets) -> str:
     lines = [f"{found.metric} ({found.direction} is better), means over seeds; rank 1 is best", ""]
     lines += [tabulate(rows, headings, disable_numparse=True, colalign=aligned), ""]
     lines += [
-        f"Friedman: χ² = {significant(ranks.chi_squared, 3)}, p = {p_value(ranks.p_friedman)}; "
-        f"Iman and Davenport's F: p = {p_value(ranks.p_iman_davenport)}.",
+        f"Friedman: χ² = {significant(ranks.chi_squared, 3)}, p {p_relation(ranks.p_friedman)}; "
+        f"Iman and Davenport's F: p {p_relation(ranks.p_iman_davenport)}.",
         f"Nemenyi's critical difference at {ERROR:g}: {ranks.critical_difference:.2f} ranks.",
         "",
     ]

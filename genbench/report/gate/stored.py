@@ -13,7 +13,7 @@ from genbench.gate.judge import ERROR, Finding, overall
 from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
 from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
-from genbench.report.numbers import MISSING, change, p_value, significant
+from genbench.report.numbers import MISSING, change, p_relation, p_value, significant
 from genbench.results.files import encode_json
 
 HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "p", "limit", "verdict")
@@ -78,7 +78,7 @@ def conclusion(finding: Finding) -> str:
     if finding.difference is not None and finding.difference_low is not None and finding.difference_high is not None:
         low, high = significant(finding.difference_low, 3), significant(finding.difference_high, 3)
         shown = f"difference {significant(finding.difference, 3)} ({low} to {high}), "
-    return f"{said} ({shown}p = {p_value(finding.p_adjusted)}, {finding.test})"
+    return f"{said} ({shown}p {p_relation(finding.p_adjusted)}, {finding.test})"
 
 
 def _case(cell: str, own: Sequence[Finding]) -> Case:
