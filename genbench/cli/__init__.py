@@ -29,7 +29,7 @@ COMMANDS: dict[str, str] = {
     "measure": "Measure a finished run with further metrics or samplers, from its weights.",
     "fid": "Measure the distance between two sets of images.",
     "table": "Print the comparison table of one or more runs.",
-    "figure": "Draw a figure for a paper: frontier, curves, samples, throughput, scaling, history.",
+    "figure": "Draw a figure for a paper: frontier, curves, samples, throughput, scaling, ranks.",
     "report": "Rewrite the table, contact sheet and report.html of a run.",
     "ab": "Compare the training speed of two versions of the code, live.",
     "compare": "Compare two stored results, the cells of a run, or methods over datasets.",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from genbench.cli.output import echo, print_json
 from genbench.errors import UsageError
-from genbench.gate.samples import Sample, measured_metrics, samples_of_runs
+from genbench.gate.samples import Sample, measured_metrics, samples_of_runs, usual_metric
 from genbench.results.store import RunDirectory, named_apart
 
 
@@ -15,8 +15,7 @@ def read_samples(runs: Sequence[str], metrics: str | None) -> list[Sample]:
     directories = [RunDirectory.open(run) for run in runs]
     contents = named_apart(directories, [directory.read() for directory in directories])
     if metrics is None:
-        known = measured_metrics(contents)
-        return samples_of_runs(contents, [next((m for m in known if m == "fid" or m.startswith("fd-")), known[0])])
+        return samples_of_runs(contents, [usual_metric(measured_metrics(contents))])
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names:
         raise UsageError("--metric names no metric.", f"Choose from: {', '.join(measured_metrics(contents))}.")

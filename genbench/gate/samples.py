@@ -79,6 +79,12 @@ def measured_metrics(runs: Sequence[RunContents]) -> list[str]:
     return known
 
 
+def usual_metric(known: Sequence[str]) -> str:
+    """Return the metric that is meant if none is named: the FID, else the first Fréchet distance, else the first."""
+    distances = [metric for metric in known if metric.startswith("fd-")]
+    return "fid" if "fid" in known else [*distances, *known][0]
+
+
 def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Sample]:
     grouped: dict[str, list[PlannedCell]] = {}
     for planned in run.record.cells:

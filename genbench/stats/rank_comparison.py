@@ -63,7 +63,9 @@ def compare_ranks(values: Sequence[Sequence[float]], error: float = 0.05) -> Ran
     statistic = between / room if room > 0 else 0.0
     rest = datasets * (methods - 1) - statistic
     if rest <= 1e-12 * datasets * methods:
-        p_value = 0.0  # the order is the same on every dataset: F is infinite
+        # The order is the same on every dataset. F is infinite, so count: this is one of all equally likely orders.
+        orders = math.factorial(methods) // math.prod(map(math.factorial, Counter(values[0]).values()))
+        p_value = 1 / orders ** (datasets - 1)
     else:
         f = (datasets - 1) * statistic / rest
         p_value = f_tail(f, methods - 1, (methods - 1) * (datasets - 1))

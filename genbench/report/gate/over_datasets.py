@@ -35,7 +35,7 @@ def text(found: OverDatasets) -> str:
     ]
     headings = ["method", "and", "p (Wilcoxon, Holm)", "Wilcoxon alone", "Nemenyi"]
     aligned = ("left", "left", "right", "right", "right")
-    lines += [tabulate(pairs, headings, disable_numparse=True, colalign=aligned), "", *_pitfalls(found)]
+    lines += [tabulate(pairs, headings, disable_numparse=True, colalign=aligned), "", *pitfalls(found)]
     lines += [f"Left out: {reason}." for reason in found.left_out]
     return "\n".join(lines) + "\n"
 
@@ -55,11 +55,12 @@ def document(found: OverDatasets) -> dict[str, Any]:
         "nemenyi": {"error": ERROR, "critical_difference": found.ranks.critical_difference},
         "pairs": found.pairs,
         "left_out": found.left_out,
-        "pitfalls": _pitfalls(found),
+        "pitfalls": pitfalls(found),
     }
 
 
-def _pitfalls(found: OverDatasets) -> list[str]:
+def pitfalls(found: OverDatasets) -> list[str]:
+    """Return what a reader of such ranks must know."""
     datasets = len(found.datasets)
     said = [
         "Whether Nemenyi separates two methods depends on the others in the table: adding a bad method can make two "
