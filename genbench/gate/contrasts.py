@@ -47,7 +47,7 @@ class Ranking:
     """Samples that compare with each other, the best first, with the letters of their significance groups."""
 
     samples: tuple[Sample, ...]
-    letters: tuple[str, ...]  # values that share a letter are not separated; empty for a sample of one seed
+    letters: tuple[str, ...]  # values that share a letter are not separated; empty for one seed or too many
 
 
 def contrasts(samples: Sequence[Sample]) -> list[Contrast]:
@@ -77,8 +77,8 @@ def rankings(samples: Sequence[Sample], pairs: Sequence[Contrast]) -> list[Ranki
             for (n, one), (m, other) in combinations(enumerate(tested), 2)
             if {(id(one), id(other)), (id(other), id(one))} & apart
         ]
-        given = iter(letters(len(tested), different))
-        found.append(Ranking(tuple(ordered), tuple(next(given) if len(s.values) > 1 else "" for s in ordered)))
+        given = dict(zip(map(id, tested), letters(len(tested), different) or (), strict=False))
+        found.append(Ranking(tuple(ordered), tuple(given.get(id(sample), "") for sample in ordered)))
     return found
 
 

@@ -8,7 +8,6 @@ beyond the quantiles of Student's t, computed here by integrating over the distr
 from __future__ import annotations
 
 import math
-import statistics
 
 from genbench.stats.student_t import t_quantile
 
@@ -87,5 +86,5 @@ def detectable(spread: float, seeds: int, error: float, power: float) -> float:
 
 def _beyond(shift: float, beyond: float) -> float:
     """Return P(|Z + shift| > beyond) of a standard normal Z."""
-    normal = statistics.NormalDist()
-    return normal.cdf(shift - beyond) + normal.cdf(-shift - beyond)
+    root = math.sqrt(2)
+    return 0.5 * (math.erfc((beyond - shift) / root) + math.erfc((beyond + shift) / root))

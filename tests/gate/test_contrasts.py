@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from genbench.gate.limits import Limit, Limits
 from genbench.gate.over_datasets import compare_over_datasets
 from genbench.gate.power_forecast import forecast
 from genbench.gate.samples import Sample, samples_of_runs
+from genbench.report.gate.contrasts import text
 from genbench.results.store import RunContents
 from genbench.stats.power_of_t import paired_power
 from genbench.stats.seed_comparison import compare_seeds
@@ -184,3 +187,23 @@ def test_rates_that_make_no_sense_are_refused(given: tuple[float, ...], message:
 def test_an_unknown_model_is_an_error_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Did you mean 'dcgan'"):
         forecast(three(tmp_path), 0.05, 0.05, 0.8, ["dcgn"])
+
+
+def test_many_cells_are_summarised_and_get_no_unreadable_letters() -> None:
+    draw = random.Random(0)
+    samples = [
+        replace(_SAMPLE, cell=f"c{n}", method=f"c{n}", values={seed: n / 2 + draw.gauss(0, 0.5) for seed in range(5)})
+        for n in range(40)
+    ]
+    pairs = contrasts(samples)
+    groups = rankings(samples, pairs)
+    said = text(groups, pairs)
+    assert f"{40 * 39 // 2 - 100} more pairs with larger p: --json has them." in said
+    assert "No letters where more than 26 groups would be needed." in said
+    few = samples[::13]
+    pairs = contrasts(few)
+    assert "more pairs" not in text(rankings(few, pairs), pairs)
+    assert rankings(few, pairs)[0].letters == ("a", "b", "c", "d")
+
+
+_SAMPLE = Sample("c", "c", "m", "mini", "fd", "lower", "", {}, dict.fromkeys(range(5), 0.1), 2000, 60_000, 60)

@@ -128,6 +128,7 @@ def test_values_share_a_letter_exactly_if_they_do_not_differ(case: tuple[int, se
     count, pairs = case
     different = {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
     found = letters(count, different)
+    assert found is not None
     assert all(found)
     for one, other in itertools.combinations(range(count), 2):
         assert bool(set(found[one]) & set(found[other])) == ((one, other) not in different)
@@ -137,3 +138,7 @@ def test_letters_are_those_of_the_example() -> None:
     """A and C differ, B does from neither: the table that every textbook shows."""
     assert letters(3, {(0, 2)}) == ["a", "ab", "b"]
     assert letters(4, {(0, 1), (0, 2), (0, 3)}) == ["a", "b", "b", "b"]
+    assert letters(30, set(itertools.combinations(range(30), 2))) is None
+    draw = random.Random(0)
+    mixed = {pair for pair in itertools.combinations(range(80), 2) if draw.random() < 0.5}
+    assert letters(80, mixed) is None  # and says so soon

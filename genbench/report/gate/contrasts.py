@@ -14,6 +14,7 @@ from genbench.report.numbers import MISSING, p_value, significant, with_error
 from genbench.stats.intervals import mean_and_error
 
 _CELLS = ("cell", "seeds", "mean ± se", "sd of training", "95 % interval", "sd of sampling", "letters")
+_MOST_PAIRS = 100  # of a table
 _PAIRS = ("cell", "than", "difference", "95 % interval", "p", "sign-flip", "Wilcoxon", "answer")
 
 
@@ -25,10 +26,16 @@ def text(groups: Sequence[Ranking], pairs: Sequence[Contrast]) -> str:
         lines += [f"{first.metric} ({first.direction} is better) on {first.dataset}", ""]
         rows = [_cell_row(sample, letters) for sample, letters in zip(group.samples, group.letters, strict=True)]
         lines += [tabulate(rows, _CELLS, disable_numparse=True, colalign=("left", *["right"] * 5, "left")), ""]
-        own = [pair for pair in pairs if any(pair.one is sample for sample in group.samples)]
+        members = set(map(id, group.samples))
+        own = [pair for pair in pairs if id(pair.one) in members]
+        if len(own) > _MOST_PAIRS:
+            own.sort(key=lambda pair: 2.0 if pair.p_adjusted is None else pair.p_adjusted)
         if own:
             aligned = ("left", "left", *["right"] * 5, "left")
-            lines += [tabulate(map(_pair_row, own), _PAIRS, disable_numparse=True, colalign=aligned), ""]
+            shown = map(_pair_row, own[:_MOST_PAIRS])
+            lines += [tabulate(shown, _PAIRS, disable_numparse=True, colalign=aligned), ""]
+        if len(own) > _MOST_PAIRS:
+            lines += [f"{len(own) - _MOST_PAIRS} more pairs with larger p: --json has them.", ""]
     lines += _remarks(groups, pairs)
     return "\n".join(lines) + "\n"
 
@@ -106,6 +113,8 @@ def _remarks(groups: Sequence[Ranking], pairs: Sequence[Contrast]) -> list[str]:
             f"Intervals are of one pair. 'see': found with probability {POWER:g}, corrected for all pairs. "
             "Cells that share a letter are not separated.",
         ]
+    if any(len(g.samples) > 1 and not any(g.letters) and any(len(s.values) > 1 for s in g.samples) for g in groups):
+        remarks.append("No letters where more than 26 groups would be needed.")
     if any(sample.components is not None for sample in samples):
         remarks.append(
             "sd of training: how much training again changes the value, with drawing samples taken out; sd of "
