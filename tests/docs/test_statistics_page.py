@@ -50,6 +50,8 @@ def test_the_first_table_is_what_compare_prints(
 
 
 def test_power_says_what_the_page_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    said = printed(COMMANDS[2], capsys, monkeypatch)
+    assert "15 pairs: only more seeds help; 1 to 15 % of the variance is from drawing samples." in said
     found = json.loads(printed(f"{COMMANDS[2]} --json", capsys, monkeypatch))
     shares = [pair["sampling_share"] for pair in found["pairs"]]
     assert (round(100 * min(shares)), round(100 * max(shares))) == (1, 15)

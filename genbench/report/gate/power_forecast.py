@@ -36,7 +36,10 @@ def text(plan: Plan) -> str:
         for cost in plan.costs
     ]
     lines += [tabulate(costs, _COSTS, disable_numparse=True, colalign=("left", *["right"] * 4)), ""]
-    lines += [f"{pair.one.method} and {pair.other.method}: {advice(pair)}." for pair in plan.pairs]
+    said: dict[str, list[PairForecast]] = {}
+    for pair in plan.pairs:
+        said.setdefault(advice(pair).partition(":")[0], []).append(pair)
+    lines += [line for start, alike in said.items() for line in _sentences(start, alike)]
     lines += [
         "",
         "Range: the seeds if the spread lies at either end of its 95 % interval. It is wide after few seeds: run some, "
@@ -94,6 +97,15 @@ def advice(pair: PairForecast) -> str:
         f"{share}; {MORE_SAMPLES} times the samples: {_seeds(pair.seeds_with_more_samples)} seeds, "
         f"any number of samples: {_seeds(pair.seeds_with_all_samples)}"
     )
+
+
+def _sentences(start: str, pairs: list[PairForecast]) -> list[str]:
+    """Return the advice about pairs: one line for all where it begins alike."""
+    shares = [pair.sampling_share for pair in pairs if pair.sampling_share is not None]
+    if len(pairs) == 1 or ";" in start or not shares:
+        return [f"{pair.one.method} and {pair.other.method}: {advice(pair)}." for pair in pairs]
+    low, high = (f"{100 * share:.0f}" for share in (min(shares), max(shares)))
+    return [f"{len(pairs)} pairs: {start}; {low} to {high} % of the variance is from drawing samples."]
 
 
 def _pair_row(pair: PairForecast) -> list[str]:
