@@ -1,25 +1,37 @@
-"""`genbench compare`: compare two stored results, quantity by quantity."""
+"""`genbench compare`: compare two stored results, the cells of one run, or methods over datasets."""
 
 from __future__ import annotations
 
 import click
 
 from genbench.cli.flags import report_options
+from genbench.errors import UsageError
 
 
 @click.command("compare")
-@click.argument("base", type=click.Path())
-@click.argument("head", type=click.Path())
+@click.argument("results", nargs=-1, required=True, type=click.Path(), metavar="BASE HEAD | RUN...")
 @click.option(
     "--limit",
-    default="5%",
-    show_default=True,
     metavar="SHARE",
-    help="Largest acceptable degradation of speed and metrics, such as 5% or 0.05.",
+    help="Largest acceptable degradation of speed and metrics, such as 5% or 0.05. [default: 5%]",
 )
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="A,B,…",
+    help="Compare the cells of RUN by these metrics, or by `all`. [default: fid, or the first distance]",
+)
+@click.option("--over-datasets", is_flag=True, help="Rank the methods of one or more RUNs over their datasets.")
 @report_options
 def command(
-    base: str, head: str, limit: str, everything: bool, summary: str | None, junit: str | None, as_json: bool
+    results: tuple[str, ...],
+    limit: str | None,
+    metrics: str | None,
+    over_datasets: bool,
+    everything: bool,
+    summary: str | None,
+    junit: str | None,
+    as_json: bool,
 ) -> int:
     """Compare two stored results: run directories, baseline files, or JSON files of pytest-benchmark.
 
@@ -27,13 +39,32 @@ def command(
     for each result.
 
     Numbers from different machines or protocols are not compared; the field that differs is named. A machine that a
-    result does not name equals no other.
+    result does not name equals no other. Metrics are paired by seed if both results have the same seeds.
+
+    With one RUN, its cells are compared with each other over seeds: which one is better, by how much, and whether
+    the difference is real. With --over-datasets, methods are ranked over the datasets of all RUNs.
     """
+    if over_datasets or len(results) == 1:
+        from genbench.cli._seed_steps import compare_cells, compare_methods
+
+        gate = {"--limit": limit, "--all": everything, "--summary": summary, "--junit": junit}
+        if unused := [flag for flag, value in gate.items() if value]:
+            raise UsageError(
+                f"{', '.join(unused)} belongs to the comparison of two results.", "Give BASE and HEAD, or leave it out."
+            )
+        (compare_methods if over_datasets else compare_cells)(results, metrics, as_json)
+        return 0
+    if len(results) > 2 or metrics is not None:
+        raise UsageError(
+            f"{len(results)} results cannot be compared{' by --metric' if metrics is not None else ''}.",
+            "Give BASE and HEAD, one RUN whose cells are compared with each other, or RUNs with --over-datasets.",
+        )
     from genbench.cli._gate_steps import read_measurements, report_verdict
     from genbench.gate.limits import Limits, parse_share_limit
 
-    allowed = parse_share_limit(limit, "--limit")
+    allowed = parse_share_limit("5%" if limit is None else limit, "--limit")
     limits = Limits(max_slowdown=allowed, other_metrics=allowed)
+    base, head = results
     return report_verdict(
         read_measurements(base), read_measurements(head), limits, as_json, everything, summary, junit, strict=True
     )

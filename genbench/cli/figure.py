@@ -16,7 +16,7 @@ from genbench.errors import UsageError
     default="frontier",
     show_default=True,
     metavar="NAME",
-    help="frontier, curves, samples, throughput, scaling, history or ladder.",
+    help="frontier, curves, samples, throughput, scaling, ranks, history or ladder.",
 )
 @click.option("--out", required=True, type=click.Path(), metavar="FILE", help="FILE.pdf, FILE.svg or FILE.png.")
 @click.option("--x", default="", metavar="NAME", help="Quantity of the horizontal axis. [default: the usual one]")

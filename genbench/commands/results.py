@@ -254,7 +254,8 @@ class Results:
         and `NoDataError` if the cells have none of it.
 
         Args:
-            kind: ``frontier``, ``curves``, ``samples``, ``throughput``, ``scaling`` or ``history``.
+            kind: ``frontier``, ``curves``, ``samples``, ``throughput``, ``scaling``,
+                ``ranks`` or ``history``.
             x: the quantity of the horizontal axis; by default, the usual one of this kind.
             y: that of the vertical axis; of ``curves`` and ``history`` several, of ``samples`` the kind of picture.
             log_x, log_y: whether an axis is logarithmic; by default, where values span a factor of more than 20.

@@ -168,7 +168,13 @@ def _cell_measurements(kept: BaselineCell) -> CellMeasurements:
         counters=kept.counters,
         speeds=kept.speeds,
         qualities={
-            metric: Quality(quality.values, quality.errors, quality.direction, quality.protocol)
+            metric: Quality(
+                quality.values,
+                quality.errors,
+                quality.direction,
+                quality.protocol,
+                kept.seeds if len(kept.seeds) == len(quality.values) else (),  # else some seed has no value
+            )
             for metric, quality in kept.metrics.items()
         },
         seeds=kept.seeds,

@@ -108,11 +108,13 @@ def strided_convolutions(counters: Counters, memory_format: MemoryFormatName) ->
 def _qualities(results: list[CellResult]) -> Mapping[str, Quality]:
     found: dict[str, Quality] = {}
     for metric in dict.fromkeys(estimate.metric for result in results for estimate in result.estimates):
-        own = [estimate for result in results for estimate in result.estimates if estimate.metric == metric]
+        measured = [(result, e) for result in results for e in result.estimates if e.metric == metric]
+        own = [estimate for _, estimate in measured]
         found[metric] = Quality(
             values=[estimate.value for estimate in own],
             errors=[estimate.standard_error for estimate in own],
             direction=own[0].direction,
             protocol={**own[0].protocol, "images": own[0].n},
+            seeds=[result.identity.seed for result, _ in measured],
         )
     return found

@@ -3,6 +3,8 @@
 A quantity is *judged* if it has a limit; all others are only shown. Speeds are judged only between equal machines. A
 single process on a side does not show how much processes vary, so its speed stays inconclusive: on a shared machine two
 runs of the same code differ by more than most limits.
+
+Qualities are paired by seed where both sides have the same seeds. Speeds are not: equal seeds share no noise of timing.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from genbench.gate.measurements import CellMeasurements, Measurements, Quality
 from genbench.gate.speed_interval import explanation
 from genbench.gate.verdict import Verdict, worst
 from genbench.stats.holm import holm
+from genbench.stats.seed_comparison import Comparison, compare_seeds
 from genbench.stats.welch import Difference, known_errors, welch
 
 ERROR = 0.01  # probability of any false alarm among all cells and quantities, and of missing a given regression
@@ -53,6 +56,14 @@ class Finding:
     change: float | None = None  # head / base - 1
     low: float | None = None  # bounds of the change
     high: float | None = None
+    difference: float | None = None  # head - base, of a quality
+    difference_low: float | None = None
+    difference_high: float | None = None
+    p_value: float | None = None  # two-sided, of no difference
+    p_adjusted: float | None = None  # by Holm, over all tests of the comparison
+    p_sign_flip: float | None = None  # beside the paired t
+    p_wilcoxon: float | None = None
+    test: str = ""
     limit: str = ""
     reason: str = ""
     judged: bool = True  # whether it counts towards the overall verdict
@@ -70,6 +81,13 @@ class _Test:
     change: Callable[[float], float]  # from that scale to head / base - 1
     samples: int  # on the side with fewer
     processes: str = "seeds"  # what the samples come from
+    comparison: Comparison | None = None  # of a quality over seeds, on the same scale
+    sign: int = 1  # that scale is head - base times this
+
+    @property
+    def p_value(self) -> float:
+        """The two-sided p-value of no difference."""
+        return self.worse.two_sided if self.comparison is None else self.comparison.p_value
 
 
 def judge(base: Measurements, head: Measurements, limits: Limits, strict: bool = False) -> list[Finding]:
@@ -89,7 +107,8 @@ def judge(base: Measurements, head: Measurements, limits: Limits, strict: bool =
         else:
             findings.append(item)
     p_values = holm({n: t.worse.p_value(t.allowed) for n, t in enumerate(tests) if t.finding.judged})
-    findings += [_decide(test, p_values.get(n, 1.0)) for n, test in enumerate(tests)]
+    adjusted = holm({n: test.p_value for n, test in enumerate(tests)})
+    findings += [_decide(test, p_values.get(n, 1.0), adjusted[n]) for n, test in enumerate(tests)]
     order = {cell: n for n, cell in enumerate({**base.entries, **head.entries})}
     return sorted(findings, key=lambda finding: (order[finding.cell], _KINDS.index(finding.kind)))
 
@@ -221,8 +240,10 @@ def _quality(finding: Finding, one: Quality, other: Quality, limit: Limit | None
         return replace(finding, verdict=Verdict.OK)
     sign = 1 if one.direction == "lower" else -1
     samples = min(len(one.values), len(other.values))
+    comparison = None
     if samples >= 2:
-        difference = welch([sign * value for value in one.values], [sign * value for value in other.values])
+        comparison = compare_seeds(_by_seed(one, sign, "base"), _by_seed(other, sign, "head"))
+        difference = comparison.difference
     else:
         errors = [side.errors[0] if len(side.values) == 1 else None for side in (one, other)]
         if any(error is None or not 0 <= error < _HUGE for error in errors):
@@ -230,14 +251,46 @@ def _quality(finding: Finding, one: Quality, other: Quality, limit: Limit | None
         difference = known_errors(sign * base, errors[0] or 0.0, sign * head, errors[1] or 0.0)
         finding = replace(finding, reason="only one seed: the standard errors cover only the drawing of samples")
     allowed = limit.allowance(base) if limit else 0.0
-    return _Test(finding, difference, allowed, lambda worse: sign * worse / abs(base) if base else math.nan, samples)
+    return _Test(
+        finding,
+        difference,
+        allowed,
+        lambda worse: sign * worse / abs(base) if base else math.nan,
+        samples,
+        comparison=comparison,
+        sign=sign,
+    )
 
 
-def _decide(test: _Test, p_value: float) -> Finding:
+def _by_seed(quality: Quality, sign: int, side: str) -> dict[tuple[str, int], float]:
+    """Return the values on a scale on which more is worse; where seeds are not known, no key is on the other side."""
+    known = len(set(quality.seeds)) == len(quality.values)
+    keys = [("seed", seed) for seed in quality.seeds] if known else [(side, n) for n in range(len(quality.values))]
+    return {key: sign * value for key, value in zip(keys, quality.values, strict=True)}
+
+
+def _decide(test: _Test, p_value: float, p_adjusted: float) -> Finding:
     low, high = test.worse.bounds(ERROR)
     changes = sorted((test.change(low), test.change(high)))
     bounds = changes if all(math.isfinite(change) for change in changes) else [None, None]
-    found = replace(test.finding, low=bounds[0], high=bounds[1])
+    found = replace(
+        test.finding,
+        low=bounds[0],
+        high=bounds[1],
+        p_value=test.p_value,
+        p_adjusted=p_adjusted,
+        test="known errors" if math.isinf(test.worse.degrees) else "Welch's t",
+    )
+    if found.kind == "quality":
+        ends = sorted((test.sign * low, test.sign * high))
+        found = replace(found, difference=test.sign * test.worse.mean, difference_low=ends[0], difference_high=ends[1])
+    if test.comparison is not None:
+        found = replace(
+            found,
+            test=test.comparison.description,
+            p_sign_flip=test.comparison.sign_flip,
+            p_wilcoxon=test.comparison.wilcoxon,
+        )
     if found.judged and p_value <= ERROR:
         return replace(found, verdict=Verdict.REGRESSED)
     if high < 0:

@@ -21,6 +21,7 @@ class Quality:
     errors: Sequence[float | None]  # standard error of each value, from drawing samples
     direction: Direction  # which values are better
     protocol: Mapping[str, str | int | float | bool]  # must agree for values to be comparable; has the sample count
+    seeds: Sequence[int] = ()  # of each value; empty if not known
 
 
 @dataclass(frozen=True)

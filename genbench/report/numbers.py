@@ -63,6 +63,19 @@ def change(share: float | None) -> str:
     return MISSING if share is None else f"{100 * share:+.1f} %"
 
 
+def p_value(probability: float) -> str:
+    """Return a p-value: ``0.043``, ``0.43``, ``< 0.001``."""
+    if probability < 0.001:
+        return "< 0.001"
+    return f"{probability:.3f}" if probability < 0.1 else f"{probability:.2f}"
+
+
+def p_relation(probability: float) -> str:
+    """Return a p-value as it follows the letter p in a sentence: ``= 0.043``, ``< 0.001``."""
+    text = p_value(probability)
+    return text if text.startswith("<") else f"= {text}"
+
+
 def parameters(number: float) -> str:
     """Return a large count with its unit: ``6.34 M`` parameters, ``2.28 G`` operations."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -1,4 +1,4 @@
-"""Student's t distribution: tail probabilities and quantiles for intervals from few samples.
+"""Student's t distribution, and F: tail probabilities and quantiles for intervals from few samples.
 
 P(T > t) for t ≥ 0 and ν degrees of freedom is ½ I_x(ν/2, ½) with x = ν / (ν + t²), the regularised incomplete beta
 function (Abramowitz & Stegun 26.5.27, 26.7.1), computed here by its continued fraction (26.5.8), evaluated from the top
@@ -8,6 +8,7 @@ function (Abramowitz & Stegun 26.5.27, 26.7.1), computed here by its continued f
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 _TINY = 1e-300
 _TERMS = 10_000
@@ -23,6 +24,7 @@ def t_tail(t: float, degrees: float) -> float:
     return tail if t >= 0 else 1.0 - tail
 
 
+@lru_cache(1024)
 def t_quantile(probability: float, degrees: float) -> float:
     """Return t with P(T ≤ t) = `probability`, strictly between 0 and 1, to twelve digits."""
     if not 0 < probability < 1:
@@ -38,6 +40,16 @@ def t_quantile(probability: float, degrees: float) -> float:
             break
         low, high = (middle, high) if t_tail(middle, degrees) > 1 - probability else (low, middle)
     return (low + high) / 2
+
+
+def f_tail(f: float, numerator: float, denominator: float) -> float:
+    """Return P(F > f) for degrees of freedom above 0: I_y(ν₂/2, ν₁/2) with y = ν₂ / (ν₂ + ν₁ f) (A & S 26.6.2)."""
+    if math.isnan(f) or not (numerator > 0 and denominator > 0):
+        raise ValueError(f"no tail of F at {f} with {numerator} and {denominator} degrees of freedom")
+    if f <= 0:
+        return 1.0
+    total = denominator + numerator * f
+    return _incomplete_beta(denominator / 2, numerator / 2, denominator / total, numerator * f / total)
 
 
 def _incomplete_beta(a: float, b: float, x: float, y: float) -> float:

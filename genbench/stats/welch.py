@@ -34,6 +34,11 @@ class Difference:
         t = (self.mean - limit) / self.standard_error
         return 1 - statistics.NormalDist().cdf(t) if math.isinf(self.degrees) else t_tail(t, self.degrees)
 
+    @property
+    def two_sided(self) -> float:
+        """The probability of a difference at least this large in either direction if there were none."""
+        return min(1.0, 2 * Difference(abs(self.mean), self.standard_error, self.degrees).p_value(0.0))
+
 
 class Level(NamedTuple):
     """An estimated value, such as the mean of a sample, and how well its error is known."""

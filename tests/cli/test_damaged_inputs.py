@@ -148,6 +148,8 @@ def test_a_mutated_run(data: st.DataObject, name: str, place: Path, capsys: pyte
     for command in (
         ("check", run, "--baseline", place / "baseline.json", "--max-slowdown", "5%"),
         ("compare", place / "run", run, "--json"),
+        ("compare", run, "--json"),
+        ("power", run, "--detect", "5%"),
         ("baseline", "update", run, "--baseline", place / "new-baseline.json"),
         ("history", run, place / "run"),
         ("history", run, "--json"),

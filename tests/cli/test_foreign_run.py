@@ -21,6 +21,8 @@ COMMANDS = [
     "report RUN",
     "history RUN",
     "compare RUN RUN",
+    "compare RUN",
+    "power RUN --detect 5%",
     "baseline update RUN --baseline OUT.json",
     "archive RUN --out OUT.zip",
     "board RUN --out OUT",

@@ -48,6 +48,9 @@ def test_json_has_the_same_content(text: str) -> None:
 COMMANDS = ["show RUN", "show RUN --json", "table RUN", "table RUN --format json", "table RUN --format github"]
 COMMANDS += ["table RUN --format csv", "table RUN --format latex", "history RUN", "history RUN --json"]
 COMMANDS += [
+    "compare RUN",
+    "compare RUN --json",
+    "power RUN --detect 5%",
     "compare RUN RUN",
     "compare RUN RUN --json",
     "check RUN --baseline FILE",

@@ -55,6 +55,13 @@ def test_value_with_interval(value: float, low: float, high: float, text: str) -
     assert numbers.with_interval(value, low, high) == text
 
 
+def test_p_values() -> None:
+    assert [numbers.p_value(p) for p in (1.0, 0.1, 0.043, 0.0012, 0.0009, 0.0)] == [
+        *("1.00", "0.10", "0.043", "0.001", "< 0.001", "< 0.001")
+    ]
+    assert (numbers.p_relation(0.043), numbers.p_relation(0.0)) == ("= 0.043", "< 0.001")
+
+
 def test_parameters() -> None:
     shown = [numbers.parameters(n) for n in (999, 1000, 3_576_704, 999_600, 12_786_560)]
     assert shown == ["999", "1.00 k", "3.58 M", "1.00 M", "12.8 M"]

@@ -43,6 +43,19 @@ def example_run(path: Path) -> Path:
     return path
 
 
+def two_datasets(path: Path) -> Path:
+    """Write a run of three models on two datasets."""
+    cells = [
+        cell(f"{model}-{dataset}", identity(model, dataset=dataset), estimates=[estimate("fd-cnn", value)])
+        for dataset in ("mini", "other")
+        for model, value in (("gan", 3.0), ("vae", 2.0), ("dcgan", 1.0))
+    ]
+    run = RunDirectory.create(path, plan(*cells))
+    for one in cells:
+        run.write_cell(one)
+    return path
+
+
 def written(path: Path, *cells: CellResult) -> Results:
     """Write a run of these cells, without references, and load it."""
     run = RunDirectory.create(path, plan(*cells))

@@ -16,6 +16,7 @@ from genbench.report.figures.frontier_plot import frontier_plot
 from genbench.report.figures.history_plot import history_plot
 from genbench.report.figures.ladder_plot import ladder_plot
 from genbench.report.figures.options import Options, Plot
+from genbench.report.figures.ranks_plot import ranks_plot
 from genbench.report.figures.samples_plot import samples_plot
 from genbench.report.figures.scaling_plot import scaling_plot
 from genbench.report.figures.throughput_plot import throughput_plot
@@ -46,6 +47,7 @@ _OF_RUNS: Mapping[str, Callable[[Shown, Options], Plot]] = {
     "samples": lambda shown, options: samples_plot(shown.table, shown.files_of, options),
     "throughput": lambda shown, options: throughput_plot(shown.table, options),
     "scaling": lambda shown, options: scaling_plot(shown.table, shown.swept, options),
+    "ranks": lambda shown, options: ranks_plot(shown.runs, options),
     "history": lambda shown, options: history_plot(time_series(shown.runs), options),
 }
 KINDS = (*_OF_RUNS, LADDER)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 from tabulate import tabulate
 
-from genbench.gate.judge import Finding, overall
+from genbench.gate.judge import ERROR, Finding, overall
 from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
 from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
-from genbench.report.numbers import MISSING, change, significant
+from genbench.report.numbers import MISSING, change, p_relation, p_value, significant
 from genbench.results.files import encode_json
 
-HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "limit", "verdict")
-_ALIGNED = ("left", "left", *["right"] * 5, "left")
+HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "p", "limit", "verdict")
+_ALIGNED = ("left", "left", *["right"] * 6, "left")
 
 
 def text(findings: Sequence[Finding], sides: tuple[str, str], everything: bool) -> str:
@@ -54,9 +55,30 @@ def as_json(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
         "head": sides[1],
         "verdict": verdict,
         "exit_code": int(verdict.exit_code),
-        "findings": list(findings),
+        "findings": [asdict(finding) | {"conclusion": conclusion(finding)} for finding in findings],
     }
     return encode_json(document).decode()
+
+
+def conclusion(finding: Finding) -> str:
+    """Return what a test says in plain English; empty if nothing was tested."""
+    if finding.p_adjusted is None:
+        return ""
+    if finding.verdict is Verdict.REGRESSED:
+        said = f"head is worse than base by more than {finding.limit or '0'}"
+    elif finding.verdict is Verdict.IMPROVED:
+        said = "head is better than base"
+    elif finding.verdict is Verdict.OK:
+        said = f"head is not worse than base by {finding.limit or '0'} or more"
+    elif finding.judged:
+        said = f"not decided whether head is worse than base by more than {finding.limit or '0'}"
+    else:
+        said = "not decided whether head differs from base" if finding.p_adjusted > ERROR else "head differs from base"
+    shown = ""
+    if finding.difference is not None and finding.difference_low is not None and finding.difference_high is not None:
+        low, high = significant(finding.difference_low, 3), significant(finding.difference_high, 3)
+        shown = f"difference {significant(finding.difference, 3)} ({low} to {high}), "
+    return f"{said} ({shown}p {p_relation(finding.p_adjusted)}, {finding.test})"
 
 
 def _case(cell: str, own: Sequence[Finding]) -> Case:
@@ -95,6 +117,7 @@ def _row(finding: Finding) -> list[str]:
         _value(finding, "head"),
         change(finding.change),
         bounds,
+        MISSING if finding.p_adjusted is None else p_value(finding.p_adjusted),
         finding.limit or MISSING,
         verdict,
     ]
@@ -104,6 +127,13 @@ def _remarks(shown: Sequence[Finding], same: int) -> list[str]:
     remarks = [f"{same} counters are unchanged."] if same else []
     if any(not finding.judged for finding in shown):
         remarks.append("In brackets: shown but not judged.")
+    if tested := [finding for finding in shown if finding.p_adjusted is not None]:
+        remarks.append(
+            f"p: of no difference at all, two-sided, corrected for {len(tested)} tests (Holm); "
+            f"bounds: each wrong with at most {100 * ERROR:g} %."
+        )
+        decided = [f for f in tested if f.verdict in (Verdict.REGRESSED, Verdict.IMPROVED)]
+        remarks += [f"{finding.cell} {finding.quantity}: {conclusion(finding)}." for finding in decided]
     affected: dict[str, list[str]] = {}
     for finding in shown:
         if finding.reason:

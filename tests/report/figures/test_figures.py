@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from example_runs import PROTOCOL, cell, comparability, estimate, identity, plan, reference, stored
-from figure_files import evaluated, example_run, texts, written
+from figure_files import evaluated, example_run, texts, two_datasets, written
 
 import genbench
 from genbench.commands.load import load
@@ -41,6 +41,9 @@ def results(run: Path) -> Results:
 def make(results: Results, kind: str, **options: object) -> genbench.Figure:
     if kind == LADDER:
         return genbench.certificate_figure(CERTIFICATE, **options)  # type: ignore[arg-type]
+    if kind == "ranks":
+        path = results.runs[0].path.parent / "datasets"
+        results = load(path if path.exists() else two_datasets(path))
     return results.figure(kind, **options)  # type: ignore[arg-type]
 
 
@@ -82,6 +85,17 @@ def test_axes_state_unit_and_direction_and_legends_every_row(results: Results) -
     assert {"gan · batch_size 16", "vae · batch_size 64", "noise 912.3 (off the axis)"} <= {*drawn}
     memory = " ".join(texts(results.figure("scaling", y="peak memory").to_bytes("svg").decode()))
     assert "peak memory (MiB)" in memory
+
+
+def test_ranks_have_the_critical_difference_and_its_pitfalls(results: Results) -> None:
+    figure = make(results, "ranks")
+    drawn = texts(figure.to_bytes("svg").decode())
+    assert {"dcgan · non-saturating", "average rank (lower is better)"} <= {*drawn}
+    assert "half of Nemenyi's critical difference (2.34 ranks at 0.05)" in figure.caption
+    assert "Rank of gan · non-saturating: 3.00" in figure.caption
+    assert "Benavoli" in figure.caption
+    with pytest.raises(NoDataError, match="two methods and two datasets"):
+        results.figure("ranks")
 
 
 def test_the_facts_state_what_a_caption_needs(results: Results) -> None:
