@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,7 +19,7 @@ SIZE = 299  # pixels, height and width
 # Filter, then grid: half-pixel centres, except for "bilinear-corner", in which output pixel i is read at i·(in / out).
 # With antialias the filter is as wide as the reduction. Bicubic is torch's with a = -3/4, or Pillow's with -1/2.
 RESIZES = ("bilinear", "bilinear-antialias", "bicubic", "bicubic-antialias", "bilinear-corner")
-ROUNDINGS = ("none", "8-bit")  # of the resized image
+ROUNDINGS = ("none", "8-bit")  # of the resized image, before it is scaled
 SCALES = ("2x/255-1", "(x-128)/128")
 
 Preparation = Callable[[Tensor], Tensor]
@@ -47,11 +49,11 @@ def prepared(pixels: Tensor, resize: str, rounding: str, scale: str) -> Tensor:
 
     Images of 299×299 pixels are not resized.
     """
-    white = 1 if scale == "2x/255-1" else 255  # pytorch-fid divides before it resizes
-    images = resized(pixels.float() / (255 / white), resize, white)
     if rounding == "8-bit":
-        images = (images * (255 / white)).round() / (255 / white)
-    return (2 * images - 1 if white == 1 else (images - 128) / 128).float()
+        pixels = rounded(pixels, resize)
+    if scale == "2x/255-1":  # pytorch-fid divides before it resizes
+        return (2 * resized(pixels.float() / 255, resize, 1) - 1).float()
+    return ((resized(pixels.float(), resize, 255) - 128) / 128).float()
 
 
 def resized(images: Tensor, method: str, white: float) -> Tensor:
@@ -61,10 +63,20 @@ def resized(images: Tensor, method: str, white: float) -> Tensor:
     if method == "bilinear-corner":
         return _interpolate(_interpolate(images, -2), -1)
     filtering, _, antialias = method.partition("-")
-    if method != "bilinear":  # as in Pillow: float32 weights would be off by hundredths of a grey level
+    if filtering == "bicubic":  # as in Pillow: float32 weights would be off by hundredths of a grey level
         images = images.double()
     found = F.interpolate(images, (SIZE, SIZE), mode=filtering, align_corners=False, antialias=bool(antialias))
     return found.clamp(0, white) if filtering == "bicubic" else found
+
+
+def rounded(pixels: Tensor, method: str) -> Tensor:
+    """Return uint8 images (N, C, 299, 299): with antialias resized by Pillow, which rounds after either direction."""
+    if not method.endswith("antialias"):
+        return resized(pixels.float(), method, 255).round().to(torch.uint8)
+    filtering = Image.Resampling[method.removesuffix("-antialias").upper()]
+    planes = pixels.cpu().flatten(0, 1).numpy()
+    found = [np.array(Image.fromarray(plane).resize((SIZE, SIZE), filtering)) for plane in planes]
+    return torch.from_numpy(np.stack(found)).unflatten(0, pixels.shape[:2]).to(pixels.device)
 
 
 def _interpolate(images: Tensor, axis: int) -> Tensor:
