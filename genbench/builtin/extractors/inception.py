@@ -71,8 +71,7 @@ class Inception:
         """
         if pixels.shape[1] not in (1, 3):
             raise ValueError(f"images have {pixels.shape[1]} channels; Inception takes 1 (grey) or 3 (RGB).")
-        size = _CPU_IMAGES if self.device.type == "cpu" else max(1, len(pixels))
-        return torch.cat([self._features(part) for part in torch.split(pixels.to(self.device), size)])
+        return torch.cat([self._features(part) for part in self.parts(pixels)])
 
     def _features(self, pixels: Tensor) -> Tensor:
         images = self.variant.prepare(pixels).expand(-1, 3, -1, -1)
@@ -84,16 +83,17 @@ class Inception:
 
         The variant's own preparation is not used. Layers before the last are averaged over their positions.
         """
-        size = _CPU_IMAGES if self.device.type == "cpu" else max(1, len(inputs))
-        return torch.cat([self._of_layers(part, layers) for part in torch.split(inputs, size)])
-
-    def _of_layers(self, inputs: Tensor, layers: Sequence[int]) -> Tensor:
         found, images = {}, inputs.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         blocks: Any = self.network.blocks
         for layer, block in zip(LAYERS, blocks, strict=True):
             images = block(images)
             found[layer] = F.adaptive_avg_pool2d(images, 1).flatten(1)
         return torch.cat([found[layer] for layer in layers], 1)
+
+    def parts(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return images on the device, in parts of as many as pass the network together."""
+        size = _CPU_IMAGES if self.device.type == "cpu" else max(1, len(pixels))
+        return torch.split(pixels.to(self.device), size)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits (N, 1008) of features (N, 2048), without the bias.

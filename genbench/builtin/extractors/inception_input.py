@@ -76,7 +76,7 @@ def rounded(pixels: Tensor, method: str) -> Tensor:
     filtering = Image.Resampling[method.removesuffix("-antialias").upper()]
     planes = pixels.cpu().flatten(0, 1).numpy()
     found = [np.array(Image.fromarray(plane).resize((SIZE, SIZE), filtering)) for plane in planes]
-    return torch.from_numpy(np.stack(found)).unflatten(0, pixels.shape[:2]).to(pixels.device)
+    return torch.from_numpy(np.stack(found)).reshape(*pixels.shape[:2], SIZE, SIZE).to(pixels.device)
 
 
 def _interpolate(images: Tensor, axis: int) -> Tensor:

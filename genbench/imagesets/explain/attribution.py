@@ -38,6 +38,13 @@ class Measured:
         count = len(self.changes)
         return (count - 1) * sum(self.changes) / count if count > 1 else None
 
+    def change_with(self, n: int, more: int) -> float:
+        """Return the change to be expected with `more` images instead of `n`: 0 where the bias is unknown.
+
+        The bias of a Fréchet distance falls as 1/N, if N is larger than the number of features.
+        """
+        return 0.0 if self.bias is None else -self.bias * (1 - n / more)
+
     def __sub__(self, other: Measured) -> Measured:
         same = len(self.changes) == len(other.changes)
         changes = [one - two for one, two in zip(self.changes, other.changes, strict=True)] if same else ()

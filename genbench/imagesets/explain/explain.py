@@ -432,6 +432,4 @@ class _Explaining:
         return StatedChoice(choice, here, None, "not stated", min([0.0, *effects]), max([0.0, *effects]))
 
     def _more_images(self, number: int) -> float:
-        """Return the change to be expected with more images: FD(N) = FD∞ + b/N, b from the jackknife."""
-        bias = self._distances.measured(self.centre).bias
-        return 0.0 if bias is None else -bias * (1 - (self.centre.n or self._n) / number)
+        return self._distances.measured(self.centre).change_with(self.centre.n or self._n, number)

@@ -84,8 +84,14 @@ class Prepared:
         if pixels.shape[1] not in (1, 3):
             raise ValueError(f"images have {pixels.shape[1]} channels; Inception takes 1 (grey) or 3 (RGB).")
         choice = self._input
-        images = prepared(pixels.to(self._network.device), choice.resize, choice.rounding, choice.scale)
-        return self._network.features_of_layers(images, self._layers)
+        return torch.cat(
+            [
+                self._network.features_of_layers(
+                    prepared(part, choice.resize, choice.rounding, choice.scale), self._layers
+                )
+                for part in self._network.parts(pixels)
+            ]
+        )
 
 
 def extractor_for(loaded: Extractor, wanted: NetworkInput, layers: tuple[int, ...]) -> Extractor:
