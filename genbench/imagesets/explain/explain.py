@@ -42,6 +42,7 @@ from genbench.imagesets.explain.protocol import (
     Protocol,
     Value,
     differing,
+    shown,
     with_choices,
 )
 from genbench.imagesets.explain.statement import Statement
@@ -319,7 +320,7 @@ class _Explaining:
         found = self._distances.measured(goal.protocol)
         change = found - self._distances.measured(self.base)
         return ProtocolDistance(
-            goal.names, goal.protocol, found.value, found.standard_error, change.value, change.standard_error
+            goal.names, shown(goal.protocol), found.value, found.standard_error, change.value, change.standard_error
         )
 
     def _waterfall(self, goal: _Goal) -> Waterfall:
@@ -396,7 +397,12 @@ class _Explaining:
     def _check(
         self, statement: Statement, missing: Mapping[str, str], alternatives: Sequence[Alternative]
     ) -> StatementCheck:
-        rows = [self._stated(choice, statement, missing, alternatives) for choice in CHOICES]
+        without = {choice for choice in OF_INCEPTION if getattr(shown(self.centre), choice) in (0, "")}
+        rows = [
+            self._stated(choice, statement, missing, alternatives)
+            for choice in CHOICES
+            if choice in statement.choices or choice not in without
+        ]
         return StatementCheck(
             title=statement.title,
             choices=tuple(rows),
@@ -412,7 +418,7 @@ class _Explaining:
         missing: Mapping[str, str],
         alternatives: Sequence[Alternative],
     ) -> StatedChoice:
-        here, stated = getattr(self.base, choice), statement.choices.get(choice)
+        here, stated = getattr(shown(self.base), choice), statement.choices.get(choice)
         if choice in missing:
             return StatedChoice(choice, here, stated, "not at hand", reason=missing[choice])
         if choice in self._too_many:
@@ -424,7 +430,7 @@ class _Explaining:
                 choice, here, number, "not at hand", min(0.0, moves), max(0.0, moves), f"{reason}; {told}"
             )
         if stated is not None:
-            same = getattr(self.centre, choice) == here
+            same = getattr(shown(self.centre), choice) == here
             return StatedChoice(choice, here, stated, "same" if same else "differs")
         effects = [one.effect for one in alternatives if one.choice == choice]
         if choice == "n" and (self.centre.n or self._n) < _OFTEN:

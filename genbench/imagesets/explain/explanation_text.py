@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from genbench.imagesets.explain.protocol import describe
@@ -34,7 +34,7 @@ def as_text(found: Explanation) -> str:
         _distances(found.metric, found.distances),
         *[_waterfall(one) for one in found.waterfalls],
         _alternatives(found.around, found.alternatives),
-        [f"not varied: {choice}: {clean(reason)}" for choice, reason in found.not_varied.items()],
+        _not_varied(found.not_varied),
         _check(found.check) if found.check is not None else [],
         [_ERRORS],
     ]
@@ -90,6 +90,13 @@ def _alternatives(around: str, alternatives: Sequence[Alternative]) -> list[str]
     return [f"one choice alone, from {clean(around)}", *_aligned(rows)]
 
 
+def _not_varied(reasons: Mapping[str, str]) -> list[str]:
+    choices: dict[str, list[str]] = {}
+    for choice, reason in reasons.items():
+        choices.setdefault(reason, []).append(choice)
+    return [f"not varied: {', '.join(names)}: {clean(reason)}" for reason, names in choices.items()]
+
+
 def _check(check: StatementCheck) -> list[str]:
     rows = [("choice", "here", "stated", "", "can still move it by")]
     for one in check.choices:
@@ -114,8 +121,8 @@ def _check(check: StatementCheck) -> list[str]:
 
 
 def _signed(value: float, error: float | None = None) -> str:
-    text = with_error(value, error)
-    return text if text.startswith(("-", "(")) or value < 0 else f"+{text}"
+    text = significant(value, 3) if error is None else with_error(value, error)
+    return text if text.startswith(("-", "(")) or value <= 0 else f"+{text}"
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -26,7 +26,7 @@ class Protocol:
 
     extractor: str = INCEPTION  # the network
     weights: str = PUBLISHED  # date of the published ones, or the beginning of their SHA-256
-    layer: int = LAYERS[-1]  # number of features
+    layer: int = LAYERS[-1]  # number of features; 0: the extractor has one layer
     split: str = ""  # of the dataset that is the reference; empty: it is no dataset
     n_reference: int | None = None  # reference images; None: all
     n: int | None = None  # images of the second set; None: all
@@ -99,9 +99,16 @@ EXTRACTORS: Mapping[str, Mapping[str, Value]] = {
 }
 
 
+def shown(protocol: Protocol) -> Protocol:
+    """Return the protocol without the choices that its extractor does not have."""
+    if protocol.extractor == INCEPTION:
+        return protocol
+    return dataclasses.replace(protocol, layer=0, resize="", rounding="", scale="")
+
+
 def describe(value: Value) -> str:
     """Return the value of a choice as it is shown."""
-    return "all" if value is None else f"{value:,}" if isinstance(value, int) else value or "as given"
+    return "all" if value is None else f"{value:,}" if isinstance(value, int) else value or "–"
 
 
 def jpeg_quality(storage: str) -> int | None:
