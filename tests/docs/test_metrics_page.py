@@ -1,4 +1,4 @@
-"""docs/metrics.md, "Why does my FID differ?": its commands run as they stand there, its tables are those of the code."""
+"""docs/metrics.md, "Why does my FID differ?": its commands run as they stand, its tables are those of the code."""
 
 from __future__ import annotations
 
