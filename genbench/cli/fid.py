@@ -77,6 +77,12 @@ if TYPE_CHECKING:
     metavar="TEXT|FILE.toml",
     help='Explain the difference from what a paper states, such as "50k, train, pytorch-fid"; implies --explain.',
 )
+@click.option(
+    "--figure",
+    type=click.Path(),
+    metavar="FILE",
+    help="Draw the waterfalls as FILE.pdf, FILE.svg or FILE.png, and the facts for a caption as FILE.txt.",
+)
 @plugin_files
 @trust_plugins_flag
 @as_json_flag
@@ -96,6 +102,7 @@ def command(
     save_stats: str | None,
     explain: bool,
     protocol: str | None,
+    figure: str | None,
     plugins: tuple[str, ...],
     trust_plugins: bool,
     as_json: bool,
@@ -112,6 +119,8 @@ def command(
     genbench fid photos generated --explain
     """
     explains = explain or protocol is not None
+    if figure is not None and not explains:
+        raise UsageError("--figure draws an explanation.", "Add --explain.")
     if explains:
         _require_no_other_metrics(fake, metrics=metrics, set=settings, n_real=n_real, save_stats=save_stats)
     out = None if save_stats is None else parse_output_path(save_stats, "--save-stats", ".npz")
@@ -127,7 +136,7 @@ def command(
         make_request({}, settings).set,
     )  # fmt: skip
     if explains:
-        return _explain(real, fake, protocol, asked, as_json)
+        return _explain(real, fake, protocol, asked, as_json, figure)
     found = measure_distance(real, fake, metrics, asked, out, lambda title: show_image_progress(clean(title)))
     if found is None:
         echo(out)
@@ -137,12 +146,18 @@ def command(
     return code
 
 
-def _explain(real: str, fake: object, protocol: str | None, asked: DistanceSettings, as_json: bool) -> int:
+def _explain(
+    real: str, fake: object, protocol: str | None, asked: DistanceSettings, as_json: bool, figure: str | None
+) -> int:
     from genbench.commands.explanation import measure_explanation
+    from genbench.report.figures.figure import figure_path
 
+    path = None if figure is None else figure_path(figure)
     found = measure_explanation(real, fake, protocol, asked, lambda title: show_image_progress(clean(title)))
     code = ExitCode.OK if found.check is None or found.check.reproduced else ExitCode.NOT_COMPARABLE
     _print(found.warnings, found, str(found), as_json, code)
+    if path is not None:
+        echo(f"figure {found.figure().save(path)}", err=True)
     return code
 
 

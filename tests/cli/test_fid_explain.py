@@ -64,6 +64,8 @@ def test_weights_that_are_not_published_are_not_comparable(
         (["--explain", "--set", "vendi.order=2"], "--set has no meaning"),
         (["--protocol", "pytorch-fit"], "Did you mean 'pytorch-fid'?"),
         (["--protocol", ""], "states nothing"),
+        (["--figure", "a.svg"], "Add --explain"),
+        (["--explain", "--figure", "a.gif"], "not the name of a figure"),
     ],
 )
 def test_what_is_refused(

@@ -25,6 +25,7 @@ COMMANDS = [step.command for step in steps(PAGE) if step.section == SECTION]
 
 
 def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
     use_tiny_inception(monkeypatch, tmp_path, published=True)
     monkeypatch.chdir(tmp_path)
     rng = torch.Generator().manual_seed(0)
@@ -37,12 +38,14 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert toml is not None
     Path(toml[1]).write_text(toml[2], encoding="utf-8")
     printed = []
-    for command, code in zip(COMMANDS, (0, 4, 0), strict=True):
+    for command, code in zip(COMMANDS, (0, 4, 0, 0), strict=True):
         program, *arguments = shlex.split(command)
         assert program == "genbench"
         capsys.readouterr()
         assert invoke(arguments) == code, command
         printed.append(capsys.readouterr().out)
+    assert Path("waterfall.svg").read_bytes().startswith(b"<?xml")
+    assert "resize bicubic-antialias" in Path("waterfall.txt").read_text(encoding="utf-8")
     assert "from here to clean-fid: " in printed[0]
     assert "not comparable: split, n could not be done as stated" in printed[1]
     steps_ = json.loads(printed[2])["waterfalls"][0]["steps"]

@@ -10,7 +10,10 @@ import msgspec
 
 from genbench.imagesets.explain.explanation_text import as_text
 from genbench.imagesets.explain.protocol import Protocol, Value
+from genbench.imagesets.explain.waterfall_plot import waterfall_plot
 from genbench.imagesets.measured import ImageSetReport
+from genbench.report.figures.appearance import make_appearance
+from genbench.report.figures.figure import Figure
 
 Status = Literal["same", "differs", "not at hand", "not stated"]
 
@@ -108,6 +111,14 @@ class Explanation:
     def to_json(self) -> str:
         """Return the explanation as JSON; docs/metrics.md documents every key."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
+
+    def figure(self, theme: str = "light", width: str | float = "two-column", height: float | None = None) -> Figure:
+        """Return the waterfalls as a figure, as `genbench fid --explain --figure FILE` draws them.
+
+        The arguments are those of `Results.figure`. Raises `NoDataError` where no protocol differs from the one here.
+        """
+        plot = waterfall_plot(self)
+        return Figure("waterfall", plot.caption, plot.draw, make_appearance(theme, width, height))
 
     def __str__(self) -> str:
         return as_text(self)

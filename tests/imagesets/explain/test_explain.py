@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import json
@@ -245,6 +246,20 @@ def test_an_explanation_is_plain_data() -> None:
     assert data["waterfalls"][0]["steps"][0].keys() >= {"choice", "before", "after", "effect", "standard_error"}
     assert data["check"]["choices"][0]["status"] == "same"
     assert "<pre>" in found._repr_html_()
+
+
+def test_the_figure_has_a_bar_for_each_step_of_each_waterfall(compared: genbench.Explanation, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figure = compared.figure(theme="paper", width="one-column")
+    drawn = figure.to_bytes("svg").decode()
+    for number, waterfall in enumerate(compared.waterfalls):
+        for place, step in enumerate(waterfall.steps, 1):
+            assert f'id="step-{number}-{place}"' in drawn
+            assert step.choice in figure.caption
+    assert figure.save(tmp_path / "waterfall.png").stat().st_size > 1000
+    nothing = dataclasses.replace(compared, waterfalls=())
+    with pytest.raises(NoDataError, match="no waterfall"):
+        nothing.figure()
 
 
 def test_unreadable_images_few_images_and_statistics(tmp_path: Path) -> None:
