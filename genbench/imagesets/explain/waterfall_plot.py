@@ -1,4 +1,4 @@
-"""The waterfalls of an explanation, a panel for each: bars from protocol to protocol, with errors of the steps."""
+"""The waterfalls of an explanation, a panel for each: from protocol to protocol, a bar with its error per choice."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _ERRORS = 2.0
 _BAR = 0.62  # of the distance between two bars
 _LINE = 0.7  # cm, of a bar
+_MARGIN = 0.06  # of the axis, at either end
 _LETTERS = 34  # of the name of a bar
 
 
@@ -41,7 +42,12 @@ def waterfall_plot(found: Explanation) -> Plot:
 
 
 def _caption(title: str, found: Explanation, drawn: list[Waterfall]) -> Caption:
-    facts = [("Reference", found.real.title), ("Images", found.fake.title), ("Error bars", f"of a step, {TWO_ERRORS}")]
+    facts = [
+        ("Reference", found.real.title),
+        ("Images", found.fake.title),
+        ("Error bars", f"of a step, {TWO_ERRORS}"),
+        ("Horizontal axis", "does not begin at zero"),
+    ]
     for one in drawn:
         steps = "; ".join(f"{_name(step)}: {with_error(step.effect, step.standard_error)}" for step in one.steps)
         facts.append(
@@ -53,7 +59,8 @@ def _caption(title: str, found: Explanation, drawn: list[Waterfall]) -> Caption:
 def _panel(canvas: Canvas, axes: Axes, one: Waterfall, number: int, metric: str) -> None:
     theme = canvas.theme
     reached = one.start_value
-    axes.barh(0, reached, height=_BAR, color=theme.pale)
+    ends = [reached]
+    axes.plot(reached, 0, color=theme.ink, marker="o", linestyle="")
     for place, step in enumerate(one.steps, 1):
         colour = theme.worse if step.effect > 0 else theme.better
         error = _ERRORS * step.standard_error if step.standard_error is not None else None
@@ -63,9 +70,12 @@ def _panel(canvas: Canvas, axes: Axes, one: Waterfall, number: int, metric: str)
         bars[0].set_gid(f"step-{number}-{place}")
         axes.plot([reached, reached], [place - 1, place], color=theme.ink, linewidth=0.6, marker="")
         reached += step.effect
+        ends += [reached, reached - (error or 0.0), reached + (error or 0.0)]
     last = len(one.steps) + 1
     axes.plot([reached, reached], [last - 1, last], color=theme.ink, linewidth=0.6, marker="")
-    axes.barh(last, one.end_value, height=_BAR, color=theme.pale)
+    axes.plot(reached, last, color=theme.ink, marker="o", linestyle="")
+    margin = _MARGIN * (max(ends) - min(ends))
+    axes.set_xlim(min(ends) - margin, max(ends) + margin)
     names = [one.start, *map(_name, one.steps), one.end]
     canvas.ticks(axes, "y", range(last + 1), [shortened(name, _LETTERS) for name in names])
     axes.set_ylim(last + 0.6, -0.6)

@@ -179,17 +179,22 @@ def test_what_cannot_be_done_is_named() -> None:
     assert {one.status for one in exact.choices if one.choice in ("n", "n_reference")} == {"same"}
 
 
-@pytest.mark.slow
-def test_the_splits_of_a_dataset() -> None:
-    dataset = "fashion-mnist-mini@test"
-    fake = pictures(2, 40, channels=1, size=28)
-    found = genbench.explain_distance(dataset, fake, "n_reference=60", extractor="fashion-cnn", batch_size=500, **CPU)
-    effects = {one.value: one.effect for one in found.alternatives if one.choice == "split"}
-    assert effects.keys() == {"train", "both"}
-    train = genbench.explain_distance(dataset, fake, "train", extractor="fashion-cnn", batch_size=500, **CPU)
-    plain = genbench.distance("fashion-mnist-mini@train", fake, "fd", extractor="fashion-cnn", batch_size=500, **CPU)
-    assert train.distances[1].value == pytest.approx(plain.estimates[0].value, rel=1e-4)
-    assert found.not_varied["colour"] == "all images are grey"
+def test_the_splits_of_a_dataset(tmp_path: Path) -> None:
+    for number, image in enumerate(pictures(7, 60, channels=1, size=28)):
+        folder = tmp_path / "photos" / f"class{number % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(folder / f"{number}.png")
+    dataset = f"folder:{tmp_path / 'photos'}"
+    fake = pictures(2, 24, channels=1, size=28)
+    found = genbench.explain_distance(f"{dataset}@test", fake, "n_reference=5", extractor="fashion-cnn", **CPU)
+    assert {one.value for one in found.alternatives if one.choice == "split"} == {"train", "both"}
+    splits = {split: genbench.explain_distance(f"{dataset}@test", fake, split, extractor="fashion-cnn", **CPU)
+              for split in ("train", "both")}  # fmt: skip
+    (plain,) = genbench.distance(f"{dataset}@train", fake, "fd", extractor="fashion-cnn", **CPU).estimates
+    assert splits["train"].distances[1].value == pytest.approx(plain.value, rel=1e-4)
+    assert splits["train"].waterfalls[0].steps[0].before == "test"
+    effects = {one.choice: one.effect for one in splits["both"].waterfalls[0].steps}
+    assert splits["both"].distances[1].difference == pytest.approx(effects["split"])
     assert found.not_varied["resize"] == "it is part of the extractor 'fashion-cnn'"
 
 
