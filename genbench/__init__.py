@@ -72,11 +72,13 @@ if TYPE_CHECKING:
     from genbench.commands.cell import Cell
     from genbench.commands.certificate import certificate_figure
     from genbench.commands.distance import distance, save_image_statistics
+    from genbench.commands.explanation import explain_distance
     from genbench.commands.load import load
     from genbench.commands.plan import CellPlan, Cost, Plan, plan
     from genbench.commands.results import PooledCells, Quantity, Results
     from genbench.commands.run import RunInterrupted, resume, run
     from genbench.commands.table import ComparisonTable
+    from genbench.imagesets.explain.explanation import Explanation
     from genbench.imagesets.measured import Comparison, ImageSetReport
     from genbench.report.board.site import Board
     from genbench.report.figures.figure import Figure
@@ -91,6 +93,7 @@ _ON_FIRST_USE = {
     "Comparison": "genbench.imagesets.measured",
     "ComparisonTable": "genbench.commands.table",
     "Cost": "genbench.commands.plan",
+    "Explanation": "genbench.imagesets.explain.explanation",
     "Figure": "genbench.report.figures.figure",
     "ImageSetReport": "genbench.imagesets.measured",
     "Plan": "genbench.commands.plan",
@@ -102,6 +105,7 @@ _ON_FIRST_USE = {
     "archive": "genbench.commands.archive",
     "board": "genbench.commands.board",
     "distance": "genbench.commands.distance",
+    "explain_distance": "genbench.commands.explanation",
     "load": "genbench.commands.load",
     "plan": "genbench.commands.plan",
     "resume": "genbench.commands.run",
@@ -131,6 +135,7 @@ __all__ = [
     "Evaluated",
     "Evaluation",
     "ExactLikelihoodFamily",
+    "Explanation",
     "Extractor",
     "ExtractorData",
     "ExtractorSpec",
@@ -182,6 +187,7 @@ __all__ = [
     "board",
     "certificate_figure",
     "distance",
+    "explain_distance",
     "hookimpl",
     "load",
     "option",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from genbench.cli.flags import (
@@ -15,6 +18,9 @@ from genbench.cli.flags import (
 from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
+
+if TYPE_CHECKING:
+    from genbench.commands.distance import DistanceSettings
 
 
 @click.command("fid")
@@ -61,6 +67,22 @@ from genbench.report.table.layout import clean
     metavar="OUT.npz",
     help="Write the statistics of REAL, to use as REAL later or with pytorch-fid; FAKE is then optional.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Show the distance under the protocols of known tools, and which choice moves it by how much.",
+)
+@click.option(
+    "--protocol",
+    metavar="TEXT|FILE.toml",
+    help='Explain the difference from what a paper states, such as "50k, train, pytorch-fid"; implies --explain.',
+)
+@click.option(
+    "--figure",
+    type=click.Path(),
+    metavar="FILE",
+    help="Draw the waterfalls as FILE.pdf, FILE.svg or FILE.png, and the facts for a caption as FILE.txt.",
+)
 @plugin_files
 @trust_plugins_flag
 @as_json_flag
@@ -78,6 +100,9 @@ def command(
     n_real: int | None,
     strict: bool,
     save_stats: str | None,
+    explain: bool,
+    protocol: str | None,
+    figure: str | None,
     plugins: tuple[str, ...],
     trust_plugins: bool,
     as_json: bool,
@@ -91,7 +116,13 @@ def command(
     genbench fid photos generated
     genbench fid fashion-mnist-mini@test results/first:dcgan --extractor fashion-cnn --metrics fd,prdc
     genbench fid photos --save-stats photos.npz
+    genbench fid photos generated --explain
     """
+    explains = explain or protocol is not None
+    if figure is not None and not explains:
+        raise UsageError("--figure draws an explanation.", "Add --explain.")
+    if explains:
+        _require_no_other_metrics(fake, metrics=metrics, set=settings, n_real=n_real, save_stats=save_stats)
     out = None if save_stats is None else parse_output_path(save_stats, "--save-stats", ".npz")
     if fake is None and out is None:
         raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE`; REAL alone needs --save-stats.")
@@ -104,16 +135,49 @@ def command(
         extractor, weights, device, batch_size, samples, seed, n_real, strict, plugins, trust_plugins,
         make_request({}, settings).set,
     )  # fmt: skip
+    if explains:
+        return _explain(real, fake, protocol, asked, as_json, figure)
     found = measure_distance(real, fake, metrics, asked, out, lambda title: show_image_progress(clean(title)))
     if found is None:
         echo(out)
         return ExitCode.OK
     code = ExitCode.FAILED_CELLS if found.unavailable else ExitCode.OK
+    _print(found.warnings, as_data(found), as_text(found), as_json, code)
+    return code
+
+
+def _explain(
+    real: str, fake: object, protocol: str | None, asked: DistanceSettings, as_json: bool, figure: str | None
+) -> int:
+    from genbench.commands.explanation import measure_explanation
+    from genbench.report.figures.figure import figure_path
+
+    path = None if figure is None else figure_path(figure)
+    found = measure_explanation(real, fake, protocol, asked, lambda title: show_image_progress(clean(title)))
+    code = ExitCode.OK if found.check is None or found.check.reproduced else ExitCode.NOT_COMPARABLE
+    _print(found.warnings, found, str(found), as_json, code)
+    if path is not None:
+        echo(f"figure {found.figure().save(path)}", err=True)
+    return code
+
+
+def _require_no_other_metrics(fake: str | None, **others: object) -> None:
+    """Raise `UsageError` for flags that --explain cannot honour."""
+    if fake is None:
+        raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE --explain`.")
+    for name, value in others.items():
+        if value:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} has no meaning with --explain, which explains the Fréchet distance of images.", f"Drop {flag}."
+            )
+
+
+def _print(warnings: Sequence[str], data: object, text: str, as_json: bool, code: int) -> None:
     record_exit_code(code)
-    for warning in found.warnings:
+    for warning in warnings:
         echo(f"Warning: {clean(warning)}", err=True)
     if as_json:
-        print_json(as_data(found))
+        print_json(data)
     else:
-        echo(as_text(found), nl=False)
-    return code
+        echo(text, nl=False)

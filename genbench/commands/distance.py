@@ -131,7 +131,7 @@ def measure_distance(
     show_progress: ProgressDisplay = lambda _title: contextlib.nullcontext(ignore_progress),
 ) -> Comparison | None:
     """Compare two image sets, and write the statistics of the first; without the second, return None."""
-    _require_numbers(settings)
+    require_numbers(settings)
     with inception_weights(settings.weights):
         catalogue = discover(settings.plugins)
         text = metrics if metrics is None or isinstance(metrics, str) else ",".join(metrics)
@@ -142,7 +142,7 @@ def measure_distance(
             raise UsageError(
                 "--save-stats stores the features of one extractor only.", "Choose metrics of one extractor."
             )
-        evaluation, registry = _evaluation(real, fake, settings, names, catalogue, show_progress)
+        evaluation, registry = image_set_evaluation(real, fake, settings, names, catalogue, show_progress)
         with contextlib.closing(evaluation):
             found = None
             if fake is not None:
@@ -154,7 +154,7 @@ def measure_distance(
     return found
 
 
-def _evaluation(
+def image_set_evaluation(
     real: object,
     fake: object | None,
     settings: DistanceSettings,
@@ -201,7 +201,8 @@ def _import_plugins(metrics: Sequence[str], catalogue: Catalogue) -> Catalogue:
     return load_catalogue([dataclasses.asdict(plugin) for plugin in needed])
 
 
-def _require_numbers(settings: DistanceSettings) -> None:
+def require_numbers(settings: DistanceSettings) -> None:
+    """Raise `UsageError` for a number that is out of range."""
     limits = (("batch_size", 1), ("samples", 1), ("n_real", 2), ("seed", 0))
     for name, lowest in limits:
         value = getattr(settings, name)

@@ -100,7 +100,7 @@ def compare(
     if not extractors_of(specs):
         evaluation.read_pixels()
     if strict:
-        _require_complete(evaluation)
+        require_complete(evaluation)
     estimates: list[Estimate] = []
     unavailable: list[Unavailable] = []
     for chosen in metrics:
@@ -110,8 +110,8 @@ def compare(
         unavailable += missing
     evaluation.gives_pixels = False
     return Comparison(
-        real=_report(evaluation, REAL),
-        fake=_report(evaluation, FAKE),
+        real=report_of(evaluation, REAL),
+        fake=report_of(evaluation, FAKE),
         estimates=tuple(_name_reference(estimate, evaluation.counts[REAL]) for estimate in estimates),
         unavailable=tuple(unavailable),
         warnings=tuple(_warnings(evaluation, specs)),
@@ -137,9 +137,14 @@ def _extract(evaluation: ImageSetEvaluation, extractor: str, strict: bool, stati
     try:
         evaluation.extract(extractor, statistics_suffice)
     except ExtractorUnavailable as error:
-        raise NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor)) from error
+        raise no_extractor(extractor, error) from error
     if strict:
-        _require_complete(evaluation)
+        require_complete(evaluation)
+
+
+def no_extractor(extractor: str, error: ExtractorUnavailable) -> NoDataError:
+    """Return the error to raise where an extractor is not available."""
+    return NoDataError(f"{str(error)[:1].upper()}{str(error)[1:]}.", _remedy(extractor))
 
 
 def _remedy(extractor: str) -> str:
@@ -151,7 +156,8 @@ def _remedy(extractor: str) -> str:
     )
 
 
-def _require_complete(evaluation: ImageSetEvaluation) -> None:
+def require_complete(evaluation: ImageSetEvaluation) -> None:
+    """Raise `DataError` where not every image of a set was read."""
     for images, report in evaluation.reports.items():
         if not report.complete:
             raise DataError(
@@ -160,7 +166,8 @@ def _require_complete(evaluation: ImageSetEvaluation) -> None:
             )
 
 
-def _report(evaluation: ImageSetEvaluation, images: SetName) -> ImageSetReport:
+def report_of(evaluation: ImageSetEvaluation, images: SetName) -> ImageSetReport:
+    """Return what was read of a set."""
     report = evaluation.reports[images]
     return ImageSetReport(
         title=evaluation.image_sets[images].title,
@@ -185,12 +192,7 @@ def _name_reference(estimate: Estimate, n: int | None) -> Estimate:
 
 def _warnings(evaluation: ImageSetEvaluation, specs: Sequence[MetricSpec]) -> list[str]:
     distances = [spec for spec in specs if isinstance(spec, FeatureMetric) and spec.base == "fd"]
-    found = [
-        f"{evaluation.image_sets[images].title}: {warning}"
-        for images in (REAL, FAKE)
-        for warning in evaluation.reports[images].warnings()
-    ]
-    found += _differences(evaluation)
+    found = reading_warnings(evaluation)
     if distances:
         found += [
             f"{evaluation.image_sets[images].title} does not state how many images it was made from, so the score of a "
@@ -203,13 +205,33 @@ def _warnings(evaluation: ImageSetEvaluation, specs: Sequence[MetricSpec]) -> li
         d = len(evaluation.statistics(name, FAKE).mean)
         few = [n for n in evaluation.counts.values() if n is not None and n <= d]
         if few and distances:
-            found.append(
-                f"{min(few)} images are not more than the {d} features of {name}: the covariance is singular, and the "
-                "distance depends on the number of images more than on their content"
-            )
+            found.append(few_images(min(few), d, name))
         if name.startswith(DEFAULT_EXTRACTOR) and not loaded.name.startswith("fid"):
-            found.append(f"these are not the published weights: the distance is called {loaded.name} and is not FID")
+            found.append(other_weights(loaded.name))
     return found
+
+
+def reading_warnings(evaluation: ImageSetEvaluation) -> list[str]:
+    """Return warnings about the reading of both sets, and how their sizes and colours differ."""
+    read = [
+        f"{evaluation.image_sets[images].title}: {warning}"
+        for images in (REAL, FAKE)
+        for warning in evaluation.reports[images].warnings()
+    ]
+    return read + _differences(evaluation)
+
+
+def few_images(n: int, d: int, extractor: str) -> str:
+    """Return the warning that there are no more images than features."""
+    return (
+        f"{n} images are not more than the {d} features of {extractor}: the covariance is singular, and the "
+        "distance depends on the number of images more than on their content"
+    )
+
+
+def other_weights(metric: str) -> str:
+    """Return the warning that the weights of Inception are not the published ones."""
+    return f"these are not the published weights: the distance is called {metric} and is not FID"
 
 
 def _differences(evaluation: ImageSetEvaluation) -> list[str]:

@@ -89,7 +89,7 @@ class ImageSetEvaluation(CellEvaluation):
         self.counts: dict[SetName, int | None] = {}  # images per set; None: unknown for a file of statistics
         self.from_cache: set[SetName] = set()  # sets whose statistics were cached, so that their images were not read
         self._n_real = n_real
-        self._show_progress = show_progress
+        self.show = show_progress
         self._rows: dict[tuple[str, SetName], FeatureRows] = {}
 
     def extract(self, name: str, statistics_suffice: bool) -> None:
@@ -175,7 +175,7 @@ class ImageSetEvaluation(CellEvaluation):
         """Return all images of a set, read once; raise `ImagesUnavailable` where they are not of one shape."""
         if images not in self._in_memory:
             source, report = self._source(images), ReadReport(left_out=self._source(images).left_out)
-            with self._show_progress(source.title) as progress:
+            with self.show(source.title) as progress:
                 batches = list(source.batches(self.batch_size, report, progress))
             self.reports.setdefault(images, report)
             if len(report.shapes) > 1:
@@ -272,7 +272,7 @@ class ImageSetEvaluation(CellEvaluation):
         report, rows = ReadReport(left_out=source.left_out), FeatureRows()
         self._rows[name, images] = rows
         extractor = self.extractor(name)
-        with self._show_progress(source.title) as progress:
+        with self.show(source.title) as progress:
             for features in self._features_of(name, source.batches(self.batch_size, report, progress), report):
                 bad = int((~features.isfinite().all(1)).sum())
                 if bad:
@@ -282,13 +282,7 @@ class ImageSetEvaluation(CellEvaluation):
                     )
                 rows.append(features)
         self.reports[images] = report
-        if len(rows) < 2:
-            found = "no readable image" if not len(rows) else "one readable image"
-            skipped = "; ".join(report.warnings())
-            raise DataError(
-                f"{source.title} has {found}; at least two are needed.{f' It {skipped}.' if skipped else ''}",
-                "Provide more images.",
-            )
+        require_two_images(source, report, len(rows))
         self._statistics[name, images] = statistics(rows)
         return self._statistics[name, images]
 
@@ -304,6 +298,11 @@ class ImageSetEvaluation(CellEvaluation):
                     f"'{name}' cannot process these images: {error}", "Choose another --extractor."
                 ) from error
 
+    def record(self, images: SetName, report: ReadReport, n: int) -> None:
+        """Record that a set was read, of which there are n images."""
+        self.reports[images] = report
+        self._count(images, n)
+
     def _count(self, images: SetName, n: int | None) -> None:
         self.counts[images] = n
         empty = Images(torch.empty(n or 2, 0, 1, 1, dtype=torch.uint8))  # the right number of images, without pixels
@@ -311,6 +310,17 @@ class ImageSetEvaluation(CellEvaluation):
             self.train = empty
         else:
             self.samples = empty
+
+
+def require_two_images(source: ImageSource, report: ReadReport, count: int) -> None:
+    """Raise `DataError` where fewer than two images were read."""
+    if count < 2:
+        found = "no readable image" if not count else "one readable image"
+        skipped = "; ".join(report.warnings())
+        raise DataError(
+            f"{source.title} has {found}; at least two are needed.{f' It {skipped}.' if skipped else ''}",
+            "Provide more images.",
+        )
 
 
 class _Incomplete(Exception):

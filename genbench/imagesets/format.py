@@ -17,7 +17,7 @@ _ARROWS = {"lower": "↓", "higher": "↑"}
 
 def as_text(found: Comparison) -> str:
     """Return the two image sets, one line per metric with its reference values, and the protocol of each extractor."""
-    lines = [_image_set("real", found.real), _image_set("fake", found.fake), ""]
+    lines = [image_set_line("real", found.real), image_set_line("fake", found.fake), ""]
     width = max((len(name) for name in _names(found)), default=0)
     unknown = _unknown_null(found)
     lines += [f"{estimate.metric:<{width}} {_number(estimate, unknown)}" for estimate in found.estimates]
@@ -47,7 +47,8 @@ def _names(found: Comparison) -> list[str]:
     return [*(one.metric for one in found.estimates), *(one.metric for one in found.unavailable)]
 
 
-def _image_set(name: str, read: ImageSetReport) -> str:
+def image_set_line(name: str, read: ImageSetReport) -> str:
+    """Return what was read of an image set, in one line."""
     number = "unknown number of images" if read.n is None else f"{count(read.n)} images"
     shapes = f", {', '.join(read.image_shapes[:3])}{' and more' * (len(read.image_shapes) > 3)}"
     cached = "; statistics from the cache" if read.from_cache else ""

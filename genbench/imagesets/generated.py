@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Literal
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -41,7 +42,10 @@ def dataset_source(name: str, split: Split, catalogue: Catalogue) -> tuple[Image
         )
     plugin = target.plugin
     registry = load_catalogue([] if plugin.origin == "builtin" else [dataclasses.asdict(plugin)])
-    data = load_data(target.choice, target.shape, registry)
+    choice = target.choice
+    if target.folder is not None:
+        choice = msgspec.structs.replace(choice, options={**choice.options, "path": str(target.folder)})
+    data = load_data(choice, target.shape, registry)
     pixels = (data.train if split == "train" else data.test).pixels
 
     def batches(size: int, report: ReadReport, progress: Progress) -> Iterator[Tensor]:

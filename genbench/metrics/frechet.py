@@ -29,8 +29,10 @@ _ROWS = 512  # in memory at a time
 _EXACT = 512  # singular values; up to this many, computing them exactly costs next to nothing
 
 
-def statistics(features: Rows) -> Statistics:
+def statistics(features: Rows, ddof: int = 1) -> Statistics:
     """Return the Gaussian fitted to features (N, d), N ≥ 2, in memory or on disk.
+
+    The covariance is divided by N - ddof.
 
     Raises ValueError where there are fewer than two images, or where a feature is NaN or infinite.
     """
@@ -44,7 +46,7 @@ def statistics(features: Rows) -> Statistics:
         factor = torch.cat([factor, part.double() - mean])
         if n > d:
             factor = torch.linalg.qr(factor, mode="r").R
-    return Statistics(mean=mean, factor=factor / (n - 1) ** 0.5, n=n)
+    return Statistics(mean=mean, factor=factor / (n - ddof) ** 0.5, n=n)
 
 
 def frechet_distance(a: Statistics, b: Statistics, tolerance: float = 1e-9) -> float:
@@ -76,10 +78,13 @@ def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[T
     return jackknife(changes_without(features, reference, blocks))
 
 
-def changes_without(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Tensor:
-    """Return by how much FD(features, reference) changes when each block of rows is deleted, (K,)."""
+def changes_without(features: Rows, reference: Statistics, blocks: Sequence[Tensor], ddof: int = 1) -> Tensor:
+    """Return by how much FD(features, reference) changes when each block of rows is deleted, (K,).
+
+    `ddof` is that of the covariance of the features.
+    """
     require_two_finite(features)
-    return torch.stack(list(_changes(features, reference, blocks)))
+    return torch.stack(list(_changes(features, reference, blocks, ddof)))
 
 
 def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:
@@ -113,12 +118,13 @@ def _whitening(reference: Statistics) -> Tensor:
     return transform
 
 
-def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> Iterator[Tensor]:
+def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor], ddof: int) -> Iterator[Tensor]:
     """Yield by how much the distance changes when each block is deleted.
 
-    tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-1) for the centred features C: deleting rows of C deletes rows of this product,
-    P. Its nuclear norm comes from the smaller Gram matrix: PᵀP, from which a block is subtracted, or PPᵀ, from which
-    rows and columns are selected. Both distances of a change are computed the same way, so that rounding errors cancel.
+    tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-ddof) for the centred features C: deleting rows of C deletes rows of this
+    product, P. Its nuclear norm comes from the smaller Gram matrix: PᵀP, from which a block is subtracted, or PPᵀ, from
+    which rows and columns are selected. Both distances of a change are computed the same way, so that rounding errors
+    cancel.
     """
     n, mean, projection = len(features), _mean(features), reference.factor.T
     wide = n <= projection.shape[1]
@@ -140,7 +146,7 @@ def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) ->
     else:
         whole = torch.zeros(projection.shape[1], projection.shape[1], dtype=torch.float64, device=mean.device)
     trace = sum(sums(block, whole, +1)[1] for block in blocks)
-    distance = (mean - reference.mean).square().sum() + trace / (n - 1) - 2 * _norm(whole) / (n - 1) ** 0.5
+    distance = (mean - reference.mean).square().sum() + trace / (n - ddof) - 2 * _norm(whole) / (n - ddof) ** 0.5
     for block in blocks:
         rest, gram = n - len(block), whole.clone()
         total, squares = sums(block, gram, -1)
@@ -153,8 +159,8 @@ def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) ->
         else:
             total = total @ projection  # the remaining rows sum to minus this
             gram.addr_(total, total, alpha=-1 / rest)
-        cross = _norm(gram) / (rest - 1) ** 0.5
-        yield (mean + shift - reference.mean).square().sum() + rest_trace / (rest - 1) - 2 * cross - distance
+        cross = _norm(gram) / (rest - ddof) ** 0.5
+        yield (mean + shift - reference.mean).square().sum() + rest_trace / (rest - ddof) - 2 * cross - distance
 
 
 def _mean(features: Rows) -> Tensor:

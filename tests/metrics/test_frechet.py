@@ -18,9 +18,16 @@ from pytorch_fid import fid_score
 from torch import Tensor
 
 import genbench
-from genbench.metrics.frechet import Statistics, frechet_distance, jackknife_distance, statistics, whiten
+from genbench.metrics.frechet import (
+    Statistics,
+    changes_without,
+    frechet_distance,
+    jackknife_distance,
+    statistics,
+    whiten,
+)
 from genbench.metrics.frechet_distance import distance_from
-from genbench.metrics.standard_errors import make_blocks
+from genbench.metrics.standard_errors import make_blocks, rows_outside
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -395,3 +402,19 @@ features = torch.arange(12.0).reshape(4, 3)
 assert frechet_distance(statistics(features), statistics(features + 1)) > 2.9
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("ddof", [0, 1])
+@pytest.mark.parametrize(("n", "d"), [(60, 4), (9, 30)])
+def test_covariances_divided_by_n_or_by_n_minus_1(ddof: int, n: int, d: int) -> None:
+    rng = torch.Generator().manual_seed(3)
+    features = torch.randn(n, d, generator=rng).double()
+    reference = statistics(torch.randn(50, d, generator=rng).double(), ddof)
+    fitted = statistics(features, ddof)
+    expected = torch.cov(features.T, correction=ddof)
+    torch.testing.assert_close(fitted.factor.T @ fitted.factor, expected, rtol=1e-9, atol=1e-9)
+    blocks = list(torch.arange(n).chunk(3))
+    whole = frechet_distance(fitted, reference)
+    for block, change in zip(blocks, changes_without(features, reference, blocks, ddof), strict=True):
+        kept = features[rows_outside(block, n)]
+        assert frechet_distance(statistics(kept, ddof), reference) - whole == pytest.approx(float(change), abs=1e-6)

@@ -6,12 +6,13 @@ give ``fd-inception-<hash>``. The layers are pytorch-fid's own (`pytorch_fid.inc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from pytorch_fid import inception as pytorch_fid_inception
 from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -20,6 +21,7 @@ from genbench import ExtractorUnavailable
 from genbench.builtin.extractors.inception_input import Preparation, as_clean_fid, as_pytorch_fid, as_tensorflow
 from genbench.builtin.extractors.inception_weights import URL, checked_sha256, find_weights, published
 
+LAYERS = (64, 192, 768, 2048)  # features of the layers that pytorch-fid's --dims chooses between
 _CPU_IMAGES = 25  # per pass on a CPU: more are no faster, and the first layers take 20 MB per image
 
 
@@ -48,6 +50,7 @@ class Inception:
         """Take the layers up to the final pooling, and the weights (1008, 2048) of the layer that follows."""
         name = f"fid{variant.suffix}" if published(sha256) else f"fd-inception{variant.suffix}-{sha256[:8]}"
         self.name = name
+        self.published = published(sha256)
         self.whiten = False  # FID is defined on unwhitened features
         # channels_last is a quarter faster on a CPU, and its features agree to float rounding
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
@@ -68,13 +71,29 @@ class Inception:
         """
         if pixels.shape[1] not in (1, 3):
             raise ValueError(f"images have {pixels.shape[1]} channels; Inception takes 1 (grey) or 3 (RGB).")
-        size = _CPU_IMAGES if self.device.type == "cpu" else max(1, len(pixels))
-        return torch.cat([self._features(part) for part in torch.split(pixels.to(self.device), size)])
+        return torch.cat([self._features(part) for part in self.parts(pixels)])
 
     def _features(self, pixels: Tensor) -> Tensor:
         images = self.variant.prepare(pixels).expand(-1, 3, -1, -1)
         features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))[0]
         return features.flatten(1)
+
+    def features_of_layers(self, inputs: Tensor, layers: Sequence[int]) -> Tensor:
+        """Return the features of these `LAYERS`, joined to (N, sum of layers), of prepared images (N, C, H, W).
+
+        The variant's own preparation is not used. Layers before the last are averaged over their positions.
+        """
+        found, images = {}, inputs.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        blocks: Any = self.network.blocks
+        for layer, block in zip(LAYERS, blocks, strict=True):
+            images = block(images)
+            found[layer] = F.adaptive_avg_pool2d(images, 1).flatten(1)
+        return torch.cat([found[layer] for layer in layers], 1)
+
+    def parts(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return images on the device, in parts of as many as pass the network together."""
+        size = _CPU_IMAGES if self.device.type == "cpu" else max(1, len(pixels))
+        return torch.split(pixels.to(self.device), size)
 
     def logits(self, features: Tensor) -> Tensor:
         """Return the logits (N, 1008) of features (N, 2048), without the bias.
