@@ -17,6 +17,7 @@ from genbench.report.table.best import ONE_SEED, OVER_SEEDS
 from genbench.report.table.comparability import SPEED_COLUMNS, dataset_key, estimate_by_metric, group_key
 from genbench.report.table.layout import DAGGER, Column, Row, Table, Value
 from genbench.report.table.outcome import CellOutcome
+from genbench.report.table.settings import setting_text
 from genbench.report.table.values import protocol_text
 
 _HIDDEN = ("id", "notes", "run", "model", "status", "seeds")
@@ -29,13 +30,15 @@ class TableFacts:
     columns: tuple[Column, ...]
     texts: Mapping[str, str]  # of the footnotes, by mark, without those about other rows of the table
     charts: Mapping[str, tuple[str, Direction | None]]  # of axes: 'speed' or 'quality'; what is better
+    references: tuple[Row, ...]  # the metrics of images that no model made
 
     @classmethod
     def of(cls, table: Table) -> TableFacts:
         """Return the facts of a table."""
         charts = {column.key: ("speed", column.direction) for column in speed_columns(table)}
         charts |= {column.key: ("quality", column.direction) for column in quality_columns(table)}
-        return cls(table.columns, texts_of(table), charts)
+        references = tuple(row for row in table.rows if row.kind == "reference")
+        return cls(table.columns, texts_of(table), charts, references)
 
 
 def texts_of(table: Table) -> dict[str, str]:
@@ -45,7 +48,7 @@ def texts_of(table: Table) -> dict[str, str]:
 
 
 def cell_data(
-    run_slug: str, cell: BoardCell, outcome: CellOutcome, row: Row, facts: TableFacts, run: str
+    run_slug: str, cell: BoardCell, outcome: CellOutcome, row: Row, facts: TableFacts, run: str, pool: str
 ) -> dict[str, Any]:
     """Return the data of one cell.
 
@@ -56,6 +59,7 @@ def cell_data(
         row: of the cell.
         facts: of the table that the row is in.
         run: the name of the run.
+        pool: the same for cells that differ only in the seed.
     """
     columns, values = [], {}
     for column in facts.columns:
@@ -81,6 +85,9 @@ def cell_data(
         "dataset": outcome.planned.identity.dataset.name,
         "data": _hash(dataset_key(outcome.planned.identity)),
         "status": cell.status,
+        "pool": pool,
+        "seed": outcome.planned.identity.seed,
+        "references": [found for line in facts.references if (found := _reference(line, outcome))],
         "axes": X_AXES,
         "training": frames_data(outcome.result) if outcome.result is not None else None,
         "shape": list(outcome.planned.identity.image_shape),
@@ -95,6 +102,16 @@ def cell_data(
         "protocols": {found[0]: found[1] for found in keys.values() if found is not None},
         **curves,
     }
+
+
+def _reference(row: Row, outcome: CellOutcome) -> dict[str, Any] | None:
+    """Return a reference row of the cell's dataset; None for one of another dataset."""
+    shown = {name: row.values[name].text if name in row.values else "" for name in ("model", "dataset", "image shape")}
+    settings = outcome.settings
+    if any(shown[name] != setting_text(name, settings[name]) for name in ("dataset", "image shape")):
+        return None
+    values = {key: _value(value) for key, value in row.values.items() if finite(value) is not None}
+    return {"name": shown["model"], "dataset": shown["dataset"], "values": values}
 
 
 def _value(value: Value) -> list[Any]:

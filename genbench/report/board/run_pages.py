@@ -28,7 +28,7 @@ from genbench.report.repeat_command import repeat_notes, repeat_text
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import clean
 from genbench.report.table.outcome import CellOutcome, outcomes_of
-from genbench.report.table.seeds import several_seeds
+from genbench.report.table.seeds import groups, several_seeds
 from genbench.report.training_samples import StoredSheet, read_training_samples
 from genbench.results.cell_names import shown_names
 from genbench.results.files import read_regular_file
@@ -117,6 +117,7 @@ def _read(job: RunJob, checks: Checks, directory: RunDirectory, contents: RunCon
     files.write(f"{RUNS}/{job.slug}/plan.json", _copied(directory.record_path))
     row_of = {row.cells[0]: row for row in each.rows if row.kind == "cell"}
     differing, facts = differing_settings(outcomes), TableFacts.of(each)
+    pool_of = {cell: f"{job.slug}/{n}" for n, group in enumerate(groups(outcomes)) for cell in group.cells}
     cells = []
     for outcome in outcomes:
         id = outcome.planned.id
@@ -127,7 +128,7 @@ def _read(job: RunJob, checks: Checks, directory: RunDirectory, contents: RunCon
             file=_copy_result(job, directory, id, slugs[id], files),
         )  # fmt: skip
         pictures = list(_copy_pictures(job, directory, outcome, slugs[id], files))
-        data = cell_data(job.slug, cell, outcome, row_of[outcome], facts, contents.name)
+        data = cell_data(job.slug, cell, outcome, row_of[outcome], facts, contents.name, pool_of[outcome])
         data["pictures"] = {one.kind: f"{RUNS}/{job.slug}/{one.file}" for one in pictures if one.file}
         if not any(one.kind == "training" and one.file for one in pictures):
             data["training"] = None

@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 import pytest
 from browser import chromium, complaints, needs_browser, violations
-from example_runs import cell, changed, choice, comparability, estimate, identity, plan, stored
+from example_runs import cell, changed, choice, comparability, estimate, identity, plan, reference, stored
 from PIL import Image
 
 from genbench.report.board.site import build_board
+from genbench.results.schema import ReferenceRow
 from genbench.results.store import RunDirectory
 
 pytestmark = [pytest.mark.slow, needs_browser]
@@ -45,7 +46,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for model, speed, value in (("gan", 3000.0, 60.0), ("dcgan", 900.0, 20.0))
             for seed in (0, 1)
         ]
-        run = stored(place / "runs" / f"run {number}", *cells)
+        protocol = {"weights": weights, "n_reference": 8000}
+        rows = [ReferenceRow(name="real held-out", estimates=[estimate("fd-cnn", 18.0, 0.1, protocol=protocol)])]
+        run = stored(place / "runs" / f"run {number}", *cells, references=(reference(rows=rows),))
         record = msgspec.structs.replace(run.record, created=f"2026-01-0{number + 1}T00:00:00Z")
         run.record_path.write_bytes(msgspec.json.encode(record))
         for result in cells:
@@ -139,31 +142,30 @@ def test_cells_are_chosen_and_compared_and_the_link_keeps_the_choice(
     search.send_keys("dcgan")
     settle(driver)
     assert len(texts(driver, ".offered input")) == 4
-    search.send_keys(" seed 1")
-    for number in (0, 1):
+    for number in (0, 2):  # of two runs
         driver.find_elements("css selector", ".offered input")[number].click()
         settle(driver)
-    wait_for(driver, "return document.querySelectorAll('#table tbody tr').length === 2")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 2")
     for part in ("#frontier canvas", "#curve-chart canvas", "#sample-viewer :is(img, canvas)"):
         assert driver.find_elements("css selector", part), part
     link = driver.current_url
     assert link.partition("#cells=")[2].count("/") == 2
     before = texts(driver, "#table tbody")
     open_page(driver, link)
-    wait_for(driver, "return document.querySelectorAll('#table tbody tr').length === 2")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 2")
     assert texts(driver, "#table tbody") == before
     driver.find_element("css selector", ".chosen button").click()
-    wait_for(driver, "return document.querySelectorAll('#table tbody tr').length === 1")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 1")
     assert complaints(driver) == []
 
 
 def test_other_protocols_and_machines_are_marked(driver: Any, site: Path) -> None:
     chosen = keys(site, "gan")
     open_page(driver, f"{site.as_uri()}/compare.html#cells={','.join(chosen)}")
-    wait_for(driver, f"return document.querySelectorAll('#table tbody tr').length === {len(chosen)}")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 2")  # two seeds in each
     marked = [text for text in texts(driver, "#table td") if text.endswith("†")]
-    assert any(text.startswith(("60", "61")) for text in marked)
-    assert any(text.startswith("3,0") for text in marked)
+    assert any(text.startswith("60.50 ± 0.50") for text in marked)
+    assert any(text.startswith("3,000") for text in marked)
     notes = " ".join(texts(driver, "#table .footnotes li"))
     assert "not comparable: fd-cnn (weights 1f0c / weights 9999)" in notes
     assert "weights 9999" in notes
@@ -171,8 +173,28 @@ def test_other_protocols_and_machines_are_marked(driver: Any, site: Path) -> Non
     open_page(
         driver, f"{site.as_uri()}/compare.html#cells={','.join(key for key in chosen if key.startswith('run-0'))}"
     )
-    wait_for(driver, "return document.querySelectorAll('#table tbody tr').length === 2")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 1")
     assert not any(text.endswith("†") for text in texts(driver, "#table td"))
+
+
+def test_seeds_are_pooled_and_reference_rows_are_lines(driver: Any, site: Path) -> None:
+    complaints(driver)
+    chosen = [key for model in ("gan", "dcgan") for key in keys(site, model) if key.startswith("run-0")]
+    open_page(driver, f"{site.as_uri()}/compare.html#cells={','.join(chosen)}")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 2")
+    assert texts(driver, "#table tbody tr.cell th") == ["gan", "dcgan"]
+    assert texts(driver, "#table tbody tr.reference th") == ["real held-out"]
+    shown = texts(driver, "#table td")
+    assert "60.50 ± 0.50" in shown and "20.50 ± 0.50" in shown and "18.00 ± 0.10" in shown
+    drawn = [text.partition(":")[0] for text in texts(driver, "#curve-chart .legend button")]
+    assert drawn == [f"{model} (mean of 2 seeds)" for model in ("gan", "gan", "dcgan", "dcgan")]  # two loss terms each
+    from selenium.webdriver.support.select import Select
+
+    lines = driver.execute_script("return pageOf([...genbenchBoard.cells.values()]).tables[0].references")
+    assert lines == {"fd-cnn": [["real held-out", "mini", 18.0]]}
+    Select(driver.find_element("css selector", "#table select")).select_by_visible_text("each cell")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 4")
+    assert complaints(driver) == []
 
 
 def test_a_link_to_a_cell_that_is_gone_says_so(driver: Any, site: Path) -> None:

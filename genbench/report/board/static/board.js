@@ -52,7 +52,7 @@ function pageOf(cells) {
     const apart = protocolsApart(cells, column);
     if (apart.size) conflicts.set(column.key, apart);
   }
-  const rows = cells.map((cell, number) => ({
+  const eachRow = cells.map((cell, number) => ({
     kind: "cell",
     name: names[number],
     cells: [number],
@@ -67,10 +67,18 @@ function pageOf(cells) {
   }));
   const footnotes = Object.fromEntries(notes.map((text, number) => [`note ${number}`, text]));
   footnotes[NOT_COMPARABLE] = conditionsApart(conflicts);
-  const table = { title: "each cell", caption: "", columns, rows, footnotes, best: "", ...frontiersOf(cells, columns) };
+  const references = referencesOf(cells);
+  const tableOf = (title, caption, rows) => ({
+    title, caption, columns, footnotes, best: "",
+    rows: [...rows, ...references.map((reference) => referenceRow(reference, columns))],
+    ...frontiersOf(rows, cells, columns, references),
+  });
+  const pools = poolsOf(cells, names);
+  const tables = [tableOf("each cell", "", eachRow)];
+  if (pools.length) tables.unshift(tableOf("means over seeds", "± is the standard error over training seeds", pooledRows(pools, eachRow, cells, columns)));
   return {
     axes: cells[0].axes,
-    tables: [table],
+    tables,
     cells: cells.map((cell, number) => ({
       ...cell,
       anchor: `cell-${number + 1}`,
@@ -78,7 +86,7 @@ function pageOf(cells) {
       name: names[number],
       short: names[number],
     })),
-    pools: [],
+    pools: pools.map((pool) => ({ ...pool, curves: meanCurves(pool.cells.map((number) => cells[number])) })),
     targets: [],
   };
 }
@@ -113,10 +121,11 @@ function unitedColumns(cells) {
   }
   const values = (key) => new Set(cells.map((cell) => (NAMED.includes(key) ? cell[key] : cell.values[key]?.[0])).filter((text) => text !== undefined));
   for (const column of found.values()) {
+    column.isSetting = column.setting;
     if (column.setting) column.shown = values(column.key).size > 1; // what differs is shown
     column.setting = FILTERED.includes(column.key);
   }
-  const first = { numeric: false, setting: true, chart: "", direction: null };
+  const first = { numeric: false, setting: true, isSetting: true, chart: "", direction: null };
   const named = NAMED.map((key) => ({ ...first, key, name: key, heading: key, shown: key !== "run" || values(key).size > 1 }));
   for (const cell of cells) {
     for (const { key } of named) cell.values[key] = [String(cell[key]), String(cell[key]), null, null];
@@ -137,14 +146,117 @@ function protocolsApart(cells, column) {
   return new Set([...kinds.values()].filter((groups) => groups.size > 1).flatMap((groups) => [...groups.values()].flat()));
 }
 
-function frontiersOf(cells, columns) {
+// The reference rows of the chosen datasets; runs that measured the same share one.
+function referencesOf(cells) {
+  const found = new Map();
+  for (const reference of cells.flatMap((cell) => cell.references ?? [])) found.set(JSON.stringify(reference), reference);
+  return [...found.values()];
+}
+
+function referenceRow(reference, columns) {
+  const values = columns.map(({ key }) => (key === "dataset" ? [reference.dataset, reference.dataset] : (reference.values[key]?.slice(0, 2) ?? null)));
+  return { kind: "reference", name: reference.name, cells: [], best: [], values };
+}
+
+// Cells that differ only in the seed, if there are several.
+function poolsOf(cells, names) {
+  const members = new Map();
+  cells.forEach((cell, number) => members.set(cell.pool, [...(members.get(cell.pool) ?? []), number]));
+  return [...members.values()].filter((own) => own.length > 1).map((own) => {
+    const parts = own.map((number) => names[number].split(" · "));
+    const shared = parts[0].filter((part) => parts.every((other) => other.includes(part)));
+    return { name: shared.join(" · ") || cells[own[0]].model, cells: own };
+  });
+}
+
+// A row for each pool, and the rows of the other cells as they are.
+function pooledRows(pools, rows, cells, columns) {
+  const pooled = new Map(pools.map((pool) => [pool.cells[0], pool]));
+  const within = new Set(pools.flatMap((pool) => pool.cells));
+  return rows.flatMap((row, number) => {
+    if (!within.has(number)) return [row];
+    const pool = pooled.get(number);
+    if (!pool) return [];
+    const values = columns.map((column, place) => pooledValue(column, pool.cells.map((member) => rows[member].values[place]), pool.cells.map((member) => cells[member])));
+    return [{ ...row, name: pool.name, cells: pool.cells, values }];
+  });
+}
+
+// The mean of a measurement with its standard error; what all share of anything else. Only ok and collapsed cells count.
+function pooledValue(column, values, cells) {
+  const marks = [...new Set(values.flatMap((value) => value?.[2] ?? []))];
+  const marked = (value) => (marks.length ? [...value, marks] : value);
+  const texts = new Set(values.map((value) => value?.[0]));
+  if (texts.size === 1) return values[0] && marked(values[0].slice(0, 2));
+  if (column.isSetting || !column.numeric) return marked([[...texts].filter(Boolean).join(", "), null]);
+  const counting = values.filter((value, number) => ["ok", "collapsed"].includes(cells[number].status) && typeof value?.[1] === "number");
+  if (!counting.length) return null;
+  const { mean, error } = meanAndError(counting.map((value) => value[1]));
+  return marked([withError(mean, error), mean]);
+}
+
+function meanAndError(numbers) {
+  const mean = numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
+  if (numbers.length < 2) return { mean, error: null };
+  const squares = numbers.reduce((sum, number) => sum + (number - mean) ** 2, 0);
+  return { mean, error: Math.sqrt(squares / (numbers.length - 1) / numbers.length) };
+}
+
+// The error to two significant digits, the value to the same place.
+function withError(value, error) {
+  if (!error) return compact(value);
+  const decimals = Math.min(Math.max(1 - Math.floor(Math.log10(Number(error.toExponential(1)))), 0), 12);
+  const text = (number) => number.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+  return `${text(value)} ± ${text(error)}`;
+}
+
+// The mean of each quantity over cells, with its standard error, at the images that all of them have.
+function meanCurves(cells) {
+  const found = [];
+  for (const group of cells[0].curves) {
+    for (const quantity of group.quantities) {
+      const own = cells.map((cell) => {
+        const place = cell.curves.find((other) => other.quantities.some((one) => one.name === quantity.name));
+        return place && { ...place, ...place.quantities.find((one) => one.name === quantity.name) };
+      });
+      if (own.some((curve) => !curve)) continue;
+      const common = group.images.filter((images) => own.every((curve) => curve.images.includes(images)));
+      if (common.length < 2) continue;
+      const places = own.map((curve) => common.map((images) => curve.images.indexOf(images)));
+      const at = (list, number) => own.map((curve, member) => curve[list][places[member][number]]);
+      const means = common.map((_, number) => {
+        const values = at("values", number);
+        return values.some((value) => value === null) ? { mean: null, error: null } : meanAndError(values);
+      });
+      found.push({
+        images: common,
+        steps: common.map((_, number) => at("steps", number)[0]),
+        seconds: common.map((_, number) => meanAndError(at("seconds", number)).mean),
+        quantities: [{ name: quantity.name, kind: quantity.kind, values: means.map(({ mean }) => mean), errors: means.map(({ error }) => error) }],
+      });
+    }
+  }
+  return found;
+}
+
+function frontiersOf(rows, cells, columns, lines) {
+  const first = (row) => cells[rows[row].cells[0]];
+  // A value with its interval; of a mean over seeds, two standard errors to each side.
+  const point = (row, column, place) => {
+    const value = row.values[place];
+    if (typeof value?.[1] !== "number") return null;
+    if (row.cells.length === 1) return cells[row.cells[0]].values[column.key].slice(1, 4);
+    const own = row.cells.map((number) => cells[number].values[column.key]?.[1]).filter((number) => typeof number === "number");
+    const { error } = meanAndError(own);
+    return error === null ? [value[1], null, null] : [value[1], value[1] - 2 * error, value[1] + 2 * error];
+  };
   const axis = (column) => ({
     key: column.key,
     name: column.name,
     direction: column.direction,
-    points: cells.flatMap((cell, number) => {
-      const value = cell.values[column.key];
-      return value && typeof value[1] === "number" ? [[number, ...value.slice(1)]] : [];
+    points: rows.flatMap((row, number) => {
+      const found = point(row, column, columns.indexOf(column));
+      return found ? [[number, ...found]] : [];
     }),
   });
   const speeds = columns.filter((column) => column.chart === "speed").map(axis);
@@ -157,19 +269,22 @@ function frontiersOf(cells, columns) {
       const heights = new Map(quality.points.map(([row, value]) => [row, value]));
       for (const [row, x] of speed.points) {
         if (!heights.has(row)) continue;
-        const cell = cells[row];
+        const cell = first(row);
         const key = [cell.groups[quality.key], cell.groups[speed.key] ?? ""].join(" ");
         if (!groups.has(key)) groups.set(key, []);
         groups.get(key).push({ row, x, y: heights.get(row) });
       }
       frontiers[quality.key][speed.key] = [...groups.values()].map((points) => ({
-        dataset: cells[points[0].row].dataset,
+        dataset: first(points[0].row).dataset,
         rows: points.map((point) => point.row),
-        frontier: notBeaten(points.filter((point) => cells[point.row].status === "ok"), speed, quality),
+        frontier: notBeaten(points.filter(({ row }) => rows[row].cells.every((number) => cells[number].status === "ok")), speed, quality),
       }));
     }
   }
-  return { speeds, qualities, frontiers, references: {} };
+  const references = Object.fromEntries(
+    qualities.map(({ key }) => [key, lines.filter((line) => line.values[key]).map((line) => [line.name, line.dataset, line.values[key][1]])]),
+  );
+  return { speeds, qualities, frontiers, references };
 }
 
 function notBeaten(points, speed, quality) {
