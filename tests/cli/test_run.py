@@ -130,7 +130,9 @@ def test_a_run_writes_its_files_and_the_parent_process_stays_small(tmp_path: Pat
     plugin = tmp_path / "loads_torch.py"
     plugin.write_text("import torch\n" + FAULTS.read_text().replace("from __future__ import annotations\n", ""))
     models = ("--plugin", str(plugin), "--models", "vae,sound,slow", "--losses", "elbo")
-    going = start(*TINY, *SMALL_VAE, *models, "--images", "3200", "--json", out=tmp_path / "run", FAULTS_SLOW="1")
+    going = start(
+        *TINY, *SMALL_VAE, *models, "--images", "3200", "--json", out=tmp_path / "run", fresh=True, FAULTS_SLOW="1"
+    )
     going.mark("training")
     proc = Path(f"/proc/{going.process.pid}")
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", (proc / "status").read_text())[1])  # type: ignore[index]
