@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pytorch_fid import inception as pytorch_fid_inception
+from pytorch_fid import inception as pytorch_fid_inception  # type: ignore[import-untyped, unused-ignore]
 from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
