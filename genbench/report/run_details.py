@@ -46,11 +46,15 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
                 "files": _shown_files(run, planned.id),
             }
         )
+    facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
+    return {"path": run.shown(run.path), **facts, "cells": cells, "damaged": damaged_files(contents)}
+
+
+def damaged_files(contents: RunContents) -> dict[str, str]:
+    """Return the files, and entries of the plan, that could not be read, with the reason."""
     damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
     damaged |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()}
-    damaged |= {f"run.json: {id}": why for id, why in contents.left_out.items()}
-    facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
-    return {"path": run.shown(run.path), **facts, "cells": cells, "damaged": damaged}
+    return damaged | {f"run.json: {id}": why for id, why in contents.left_out.items()}
 
 
 def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell) -> dict[str, Any]:

@@ -34,11 +34,7 @@ def shown_names(cells: Sequence[PlannedCell]) -> dict[str, str]:
     A name consists of model, loss, variant, dataset and seed, and of each setting that differs between cells in which
     these are the same. Cells whose settings all agree get the digest from their id.
     """
-    return _distinguished(cells, {cell.id: _usual_parts(cell) for cell in cells})
-
-
-def _distinguished(cells: Sequence[PlannedCell], parts: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    """Return the parts of each name, with the settings that differ between cells in which these are the same."""
+    parts = {cell.id: _usual_parts(cell) for cell in cells}
     settings = {cell.id: _settings(cell.identity) for cell in cells}
     first: dict[tuple[str, ...], str] = {}  # id of the first cell with these parts
     differing: set[str] = set()
@@ -53,34 +49,10 @@ def _distinguished(cells: Sequence[PlannedCell], parts: dict[str, tuple[str, ...
     return {id: name if counts[name] == 1 else f"{name} · {id.rpartition('-')[2]}" for id, name in names.items()}
 
 
-def short_names(cells: Sequence[PlannedCell], among: Sequence[PlannedCell] = ()) -> dict[str, str]:
-    """Return the names of `shown_names` without loss, dataset and seed where these agree in all cells, for charts.
-
-    Args:
-        cells: of one plan.
-        among: all cells that are shown together, if there are others.
-    """
-    shown = [_named_parts(cell) for cell in (*cells, *among)]
-    agreeing = {what for what in ("loss", "dataset", "seed") if len({parts[what] for parts in shown}) == 1}
-    return _distinguished(
-        cells,
-        {cell.id: tuple(n for what, n in _named_parts(cell).items() if n and what not in agreeing) for cell in cells},
-    )
-
-
 def _usual_parts(cell: PlannedCell) -> tuple[str, ...]:
-    return tuple(name for name in _named_parts(cell).values() if name)
-
-
-def _named_parts(cell: PlannedCell) -> dict[str, str]:
     identity = cell.identity
-    return {
-        "model": identity.model.name,
-        "loss": identity.loss.name,
-        "variant": cell.variant,
-        "dataset": identity.dataset.name,
-        "seed": f"seed {identity.seed}",
-    }
+    names = (identity.model.name, identity.loss.name, cell.variant, identity.dataset.name, f"seed {identity.seed}")
+    return tuple(name for name in names if name)
 
 
 def _settings(identity: CellIdentity) -> dict[str, OptionValue]:

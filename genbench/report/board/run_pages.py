@@ -23,29 +23,21 @@ from genbench.report.board.records import BoardCell, BoardRun, CachedRun
 from genbench.report.board.rows import board_rows
 from genbench.report.board.slugs import slug
 from genbench.report.board.sources import Source, content_hash, results_hash
-from genbench.report.html.cell_facts import cell_sections, differing_settings
+from genbench.report.html.cell_facts import cell_sections, differing_settings, fact_text
+from genbench.report.html.cell_pictures import CAPTIONS, media_type, read_pictures
 from genbench.report.repeat_command import repeat_notes, repeat_text
+from genbench.report.run_details import damaged_files
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import clean
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.seeds import groups, several_seeds
-from genbench.report.training_samples import StoredSheet, read_training_samples
 from genbench.results.cell_names import shown_names
 from genbench.results.files import read_regular_file
 from genbench.results.schema import CellResult, PlannedCell, Record, RunRecord
 from genbench.results.store import RunContents, RunDirectory
 
 _MOST_DAMAGED = 200  # shown on a page
-_LARGEST_PICTURE = 20 * 2**20  # bytes
 _LONGEST = 2000
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"RIFF")
-_PICTURES = {
-    "samples": "samples",
-    "reconstructions": "held-out images, each row above its reconstructions",
-    "closest": "the samples closest to training images, above those images",
-    "interpolation": "interpolation between latents",
-    "training": "samples from the same latents during training, the latest at the bottom",
-}
 
 
 class RunJob(Record, frozen=True, kw_only=True):
@@ -149,7 +141,8 @@ def _read(job: RunJob, checks: Checks, directory: RunDirectory, contents: RunCon
         slug=job.slug, name=clean(contents.name), place=str(job.source.path), results_hash=results, verdict=verdict,
         created=clean(record.created), genbench=clean(record.genbench), profile=clean(record.profile),
         command=clean(shlex.join(record.command), _LONGEST), commit=clean(commit_of(record.environment)),
-        damaged=_damaged(contents), cells=cells, points=measured_points(contents), rows=rows,
+        damaged={clean(name): clean(why, _LONGEST) for name, why in damaged_files(contents).items()},
+        cells=cells, points=measured_points(contents), rows=rows,
         named=named_pages(outcomes),
     )  # fmt: skip
     for number in range(pages_of(len(cells))):
@@ -160,7 +153,7 @@ def _read(job: RunJob, checks: Checks, directory: RunDirectory, contents: RunCon
 
 def _run_page(job: RunJob, run: BoardRun, about_check: str, environment: Mapping[str, Any], number: int) -> bytes:
     damaged = dict(list(run.damaged.items())[:_MOST_DAMAGED])
-    facts = {name: clean(_plain(value), _LONGEST) for name, value in environment.items()}
+    facts = {name: fact_text(value) for name, value in environment.items()}
     return render(
         "run.html", title=run.name, board=job.title, root="../../", run=run, number=number,
         pages=pages_of(len(run.cells)), first=number * PAGE_ROWS, last=(number + 1) * PAGE_ROWS, damaged=damaged,
@@ -206,48 +199,10 @@ def _copied(path: Path) -> bytes:
 def _copy_pictures(
     job: RunJob, directory: RunDirectory, outcome: CellOutcome, cell_slug: str, files: _Files
 ) -> Iterator[_Picture]:
-    id = outcome.planned.id
-    paths = {
-        "samples": directory.sample_path(id), "reconstructions": directory.reconstruction_path(id),
-        "closest": directory.closest_path(id), "interpolation": directory.interpolation_path(id),
-    }  # fmt: skip
-    found = {kind: _read_picture(path) for kind, path in paths.items()}
-    if outcome.result is not None and outcome.result.training_samples is not None:
-        sheet = read_training_samples(directory, outcome.result)
-        found["training"] = sheet.content if isinstance(sheet, StoredSheet) else f"Not shown: {sheet.reason}."
-    for kind, content in found.items():
+    for kind, content in read_pictures(directory, outcome).items():
         if isinstance(content, str):
-            yield _Picture(kind, _PICTURES[kind], problem=content)
-        elif content is not None:
-            name = f"{cell_slug}-{kind}{'.png' if content.startswith(_SIGNATURES[0]) else '.webp'}"
+            yield _Picture(kind, CAPTIONS[kind], problem=content)
+        else:
+            name = f"{cell_slug}-{kind}.{media_type(content).removeprefix('image/')}"
             files.write(f"{RUNS}/{job.slug}/{name}", content)
-            yield _Picture(kind, _PICTURES[kind], name)
-
-
-def _read_picture(path: Path) -> bytes | str | None:
-    """Return the content of a picture, or why it is not shown; None for a file that is missing."""
-    try:
-        if path.stat().st_size > _LARGEST_PICTURE:
-            return "This picture is too large."
-        content = read_regular_file(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return f"This picture cannot be read: {error.strerror}."
-    known = content.startswith(_SIGNATURES)
-    return content if known else "This picture is damaged: it is not a PNG or WebP file."
-
-
-def _damaged(contents: RunContents) -> dict[str, str]:
-    found = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
-    found |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()}
-    found |= {f"run.json: {id}": why for id, why in contents.left_out.items()}
-    return {clean(name): clean(why, _LONGEST) for name, why in found.items()}
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return "" if value is None else str(value)
+            yield _Picture(kind, CAPTIONS[kind], name)

@@ -48,7 +48,7 @@ def cell_sections(cell: CellOutcome, differing: Sequence[str]) -> list[Section]:
         ("Provenance", _provenance(cell)),
         ("Notes", {str(number): note for number, note in enumerate(result.notes, 1)} if result else {}),
     ]
-    texts = [(title, [(clean(name), _text(value)) for name, value in facts.items()]) for title, facts in sections]
+    texts = [(title, [(clean(name), fact_text(value)) for name, value in facts.items()]) for title, facts in sections]
     known = [(title, [(name, text) for name, text in facts if text]) for title, facts in texts]
     return [(title, facts) for title, facts in known if facts]
 
@@ -152,12 +152,12 @@ def _plain(record: Any) -> dict[str, Any]:
     return found
 
 
-def _text(value: Any) -> str:
+def fact_text(value: Any) -> str:
     """Return a value as text in one line; empty for what is not known."""
     if value in ("", None, [], {}):
         return ""
     if isinstance(value, Mapping):
-        return clean(", ".join(f"{name} {_text(item)}" for name, item in value.items()), _LONGEST)
+        return clean(", ".join(f"{name} {fact_text(item)}" for name, item in value.items()), _LONGEST)
     if isinstance(value, list | tuple):
-        return clean(", ".join(_text(item) for item in value), _LONGEST)
+        return clean(", ".join(fact_text(item) for item in value), _LONGEST)
     return clean(f"{value:.6g}" if isinstance(value, float) else str(value), _LONGEST)

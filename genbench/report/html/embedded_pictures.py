@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from genbench.results.files import read_regular_file
+from genbench.report.html.cell_pictures import media_type
 
 PAGE_BYTES = 12_000_000  # of all pictures of a page together, before base64 makes them a third larger
 CELL_BYTES = 150_000  # of one cell's pictures, if the page has few cells
@@ -16,7 +15,6 @@ _LEAST = 4_000  # below this, a picture shows nothing
 _QUALITY, _LOW_QUALITY = 80, 50
 _METHOD = 2  # of WebP: 0 is fastest, 6 smallest
 _MOST_PIXELS = 40_000_000  # of a file that is decoded
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"RIFF": "image/webp"}
 
 
 @dataclass(frozen=True)
@@ -34,35 +32,21 @@ def cell_budget(cells: int) -> int:
     return min(CELL_BYTES, PAGE_BYTES // max(cells, 1))
 
 
-def embedded_pictures(found: Sequence[bytes | Picture | None], budget: int) -> list[Picture | None]:
-    """Return these files as pictures, together no larger than `budget` bytes; see `read_picture`."""
-    sizes = {number: len(data) for number, data in enumerate(found) if isinstance(data, bytes)}
-    pictures: list[Picture | None] = []
-    for number, data in enumerate(found):
-        if not isinstance(data, bytes):
-            pictures.append(data)
-            continue
-        share = budget if sum(sizes.values()) <= budget else budget * sizes[number] // sum(sizes.values())
-        pictures.append(_embedded(data, share))
-    return pictures
-
-
-def read_picture(path: Path) -> bytes | Picture | None:
-    """Return the content of a file, None if it is missing, or a picture that says why it cannot be read."""
-    try:
-        return read_regular_file(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        return Picture(problem=f"This picture cannot be read: {error.strerror}.")
+def embedded_pictures(found: Mapping[str, bytes | str], budget: int) -> dict[str, Picture]:
+    """Return what `read_pictures` found as pictures, together no larger than `budget` bytes."""
+    total = sum(len(content) for content in found.values() if isinstance(content, bytes))
+    return {
+        kind: Picture(problem=content)
+        if isinstance(content, str)
+        else _embedded(content, budget if total <= budget else budget * len(content) // total)
+        for kind, content in found.items()
+    }
 
 
 def _embedded(data: bytes, limit: int) -> Picture:
     from PIL import Image
 
-    media_type = next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), "")
-    if not media_type:
-        return Picture(problem="This picture is damaged: it is not a PNG or WebP file.")
+    kind = media_type(data)
     try:
         # These formats only, whatever the content: for PostScript, Pillow would start Ghostscript
         with Image.open(io.BytesIO(data), formats=["PNG", "WEBP"]) as opened:
@@ -74,10 +58,10 @@ def _embedded(data: bytes, limit: int) -> Picture:
                 smaller = _compressed(opened.convert("RGB"), limit)
                 if smaller is None:
                     return Picture(problem="There is no room for this picture on a page with so many cells.")
-                data, media_type, size = smaller, "image/webp", size
+                data, kind = smaller, "image/webp"
     except Exception as error:  # whatever the decoder raises for a broken file affects only this picture
         return Picture(problem=f"This picture is damaged: {type(error).__name__}.")
-    return Picture(f"data:{media_type};base64,{base64.b64encode(data).decode()}", "", *size)
+    return Picture(f"data:{kind};base64,{base64.b64encode(data).decode()}", "", *size)
 
 
 def _compressed(picture: object, limit: int) -> bytes | None:

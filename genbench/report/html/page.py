@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -15,19 +15,21 @@ from typing import TYPE_CHECKING, Any
 from genbench.measure.machine import usable_cores
 from genbench.report.charts.curves import X_AXES
 from genbench.report.charts.frontier import quality_columns
+from genbench.report.charts.row_names import row_names
 from genbench.report.highlights import highlights
-from genbench.report.html.cell_facts import Section, cell_sections, differing_settings
-from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures, read_picture
+from genbench.report.html.cell_facts import Section, cell_sections, differing_settings, fact_text
+from genbench.report.html.cell_pictures import CAPTIONS, read_pictures
+from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures
 from genbench.report.html.page_data import as_script, curves_data, frames_data, pools_data, table_data
 from genbench.report.repeat_command import repeat_notes, repeat_text
+from genbench.report.run_details import damaged_files
 from genbench.report.table.comparison_table import table_of_cells
-from genbench.report.table.layout import Row, Table, clean
+from genbench.report.table.layout import Table, clean
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.render import html_fragment
 from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import targets_of
-from genbench.report.training_samples import StoredSheet, read_training_samples
-from genbench.results.cell_names import short_names, shown_names
+from genbench.results.cell_names import shown_names
 from genbench.results.files import read_end
 from genbench.results.schema import TrainingSamples
 from genbench.results.store import LoadedRun, RunContents, RunDirectory
@@ -40,13 +42,6 @@ SCRIPTS = (
     "samples.js", "cells.js", "main.js",
 )  # fmt: skip
 STYLES = ("vendor/uplot/uPlot.min.css", "report.css")
-_PICTURES = {  # what a cell's pictures are called here, in the order of its page
-    "samples": "samples",
-    "reconstructions": "held-out images, each row above its reconstructions",
-    "closest": "the samples closest to training images, above those images",
-    "interpolation": "images interpolated between pairs of latents, one pair in each row",
-}
-_TRAINING = "samples from the same latents during training, the latest at the bottom"
 _LOG_BYTES = 6_000
 
 
@@ -58,7 +53,7 @@ class CellPage:
     outcome: CellOutcome
     name: str
     short_name: str  # for charts
-    pictures: dict[str, Picture]  # by the keys of `_PICTURES`
+    pictures: dict[str, Picture]  # by the keys of `CAPTIONS`
     sections: list[Section]
     log: str  # the end of the log of a cell that did not succeed
     command: str  # repeats the cell
@@ -72,7 +67,7 @@ class CellPage:
     @property
     def figures(self) -> list[tuple[str, str, Picture]]:
         """Each picture with its kind and what it shows."""
-        return [(kind, _PICTURES.get(kind, _TRAINING), picture) for kind, picture in self.pictures.items()]
+        return [(kind, CAPTIONS[kind], picture) for kind, picture in self.pictures.items()]
 
     @property
     def frames(self) -> TrainingSamples | None:
@@ -90,11 +85,16 @@ def report_page(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
     """
     from markupsafe import Markup
 
+    runs = list({run.contents.name: run for run in runs}.values())  # one that is given twice counts once
     contents = [run.contents for run in runs]
-    cells = _cell_pages(runs, only)
-    outcomes = [cell.outcome for cell in cells]
+    outcomes = [
+        outcome for outcome in outcomes_of(contents) if only is None or (outcome.run, outcome.planned.id) in only
+    ]
     tables = comparison_tables(outcomes, contents)
-    names = [row_names(table, cells) for table in tables.values()]
+    names = [_row_names(table) for table in tables.values()]
+    each = list(tables.values())[-1]
+    short_names = {cell: name for row, name in zip(each.rows, names[-1], strict=True) for cell in row.cells}
+    cells = _cell_pages(runs, outcomes, short_names)
     first = next(iter(tables.values()))
     title = "genbench · " + ", ".join(run.contents.name for run in runs[:3]) + (" …" if len(runs) > 3 else "")
     script, style = static_text(SCRIPTS), static_text(STYLES)
@@ -155,20 +155,6 @@ def comparison_tables(cells: Sequence[CellOutcome], runs: Sequence[RunContents])
     return {"means over seeds": table_of_cells(cells, runs, over_seeds=True), "each cell": each}
 
 
-def row_names(table: Table, cells: Sequence[CellPage]) -> list[str]:
-    """Return a short name for each row; that of means over seeds leaves the seed out."""
-    by_outcome = {cell.outcome: cell for cell in cells}
-    return [_row_name(row, [by_outcome[outcome].short_name for outcome in row.cells]) for row in table.rows]
-
-
-def _row_name(row: Row, names: Sequence[str]) -> str:
-    if not names:
-        return row.values["model"].text if "model" in row.values else ""
-    parts = [name.split(" · ") for name in names]
-    common = [part for part in parts[0] if all(part in other for other in parts)]
-    return " · ".join(common) or names[0]
-
-
 @cache
 def static_text(names: Sequence[str]) -> str:
     """Return the text of files in ``static/``, one after the other."""
@@ -198,20 +184,24 @@ def _environment() -> Environment:
     )
 
 
-def _cell_pages(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | None) -> list[CellPage]:
-    outcomes = [
-        outcome
-        for outcome in outcomes_of([run.contents for run in runs])
-        if only is None or (outcome.run, outcome.planned.id) in only
+def _row_names(table: Table) -> list[str]:
+    """Return the name of every row, as in the legends of figures; that of a reference row says what it is."""
+    names = row_names(table)
+    return [
+        names[number] if number in names else clean(row.values["model"].text) for number, row in enumerate(table.rows)
     ]
-    planned = [outcome.planned for outcome in outcomes]
+
+
+def _cell_pages(
+    runs: Sequence[LoadedRun], outcomes: Sequence[CellOutcome], short_names: Mapping[CellOutcome, str]
+) -> list[CellPage]:
     differing = differing_settings(outcomes)
     pictures = _all_pictures(runs, outcomes)
     found: list[CellPage] = []
     for run in runs:
         shown = [outcome for outcome in outcomes if outcome.run == run.contents.name]
         own = [outcome.planned for outcome in shown]
-        names, short = shown_names(own), short_names(own, planned)
+        names = shown_names(own)
         for outcome, cell in zip(shown, own, strict=True):
             prefix = f"{run.contents.name} · " if len(runs) > 1 else ""
             found.append(
@@ -219,7 +209,7 @@ def _cell_pages(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
                     anchor=f"cell-{len(found) + 1}",
                     outcome=outcome,
                     name=clean(prefix + names[cell.id]),
-                    short_name=clean(prefix + short[cell.id]),
+                    short_name=short_names[outcome],
                     pictures=pictures[outcome],
                     sections=cell_sections(outcome, differing),
                     command=repeat_text(run.contents.record, cell),
@@ -235,22 +225,8 @@ def _all_pictures(runs: Sequence[LoadedRun], cells: Sequence[CellOutcome]) -> di
     directories = {run.contents.name: run.directory for run in runs}
     budget = cell_budget(len(cells))
     with ThreadPoolExecutor(max_workers=round(usable_cores()) or 1) as threads:
-        found = threads.map(lambda cell: _pictures(directories[cell.run], cell, budget), cells)
+        found = threads.map(lambda cell: embedded_pictures(read_pictures(directories[cell.run], cell), budget), cells)
         return dict(zip(cells, found, strict=True))
-
-
-def _pictures(run: RunDirectory, cell: CellOutcome, budget: int) -> dict[str, Picture]:
-    id = cell.planned.id
-    paths = (run.sample_path(id), run.reconstruction_path(id), run.closest_path(id), run.interpolation_path(id))
-    files: list[bytes | Picture | None] = [read_picture(path) for path in paths]
-    sheet = read_training_samples(run, cell.result)
-    if isinstance(sheet, StoredSheet):
-        files.append(sheet.content)
-    elif cell.result is not None and cell.result.training_samples is not None:
-        files.append(Picture(problem=f"The samples during training are not shown: {sheet.reason}."))
-    found = embedded_pictures(files, budget)
-    kinds = (*_PICTURES, "training")
-    return {kind: picture for kind, picture in zip(kinds, found, strict=False) if picture is not None}
 
 
 def _log(run: RunDirectory, id: str) -> str:
@@ -268,22 +244,12 @@ def _clean_lines(text: str) -> str:
 def _run_facts(run: LoadedRun) -> tuple[str, list[tuple[str, str]]]:
     """Return the name of a run and what is stated about it."""
     contents, record = run.contents, run.contents.record
-    damaged = {f"cells/{id}.json": why for id, why in contents.cells.damaged.items()}
-    damaged |= {f"references/{id}.json": why for id, why in contents.references.damaged.items()} | contents.left_out
     facts: dict[str, Any] = {
         "created": record.created,
         "genbench": record.genbench,
         "profile": record.profile,
         "command": shlex.join(record.command),
-        "damaged files": "; ".join(f"{id}: {why}" for id, why in damaged.items()),
+        "damaged files": damaged_files(contents),
         **record.environment,
     }
-    return clean(contents.name), [(clean(name), clean(_plain(value), 2000)) for name, value in facts.items() if value]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
-    return str(value)
+    return clean(contents.name), [(clean(name), text) for name, value in facts.items() if (text := fact_text(value))]

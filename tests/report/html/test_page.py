@@ -173,6 +173,7 @@ def test_several_runs_are_one_page_even_with_the_same_cells(tmp_path: Path) -> N
     text = page_of(*runs)
     assert [one["short"] for one in data_of(text)["cells"]] == ["a · gan", "b · gan"]
     assert Outline(text).names.count("article") == 2
+    assert Outline(page_of(runs[0], runs[0])).names.count("article") == 1  # given twice, it counts once
     only = report_page([LoadedRun(run, run.read()) for run in runs], {("b", "gan-1")})
     assert [one["short"] for one in data_of(only)["cells"]] == ["b · gan"]
 
