@@ -1,26 +1,24 @@
-"""Explaining the distance between two image sets: which protocols to measure, reading the images once, the results."""
+"""Explaining the distance between two image sets: the images are read once, then the distances become records."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
-from genbench.api.evaluation import Extractor, ExtractorUnavailable, SetName
+from genbench.api.evaluation import Extractor, SetName
 from genbench.builtin.extractors.inception import Inception
 from genbench.builtin.extractors.inception_input import SIZE
 from genbench.errors import DataError, UsageError
 from genbench.imagesets.comparison import (
     few_images,
-    no_extractor,
     other_weights,
     reading_warnings,
     report_of,
     require_complete,
 )
 from genbench.imagesets.evaluation import FAKE, REAL, ImageSetEvaluation, require_two_images
-from genbench.imagesets.explain.attribution import Measured, attribute, subsets_needed
-from genbench.imagesets.explain.distances import ProtocolDistances, layer_of
+from genbench.imagesets.explain.attribution import Measured, attribute
+from genbench.imagesets.explain.distances import ProtocolDistances
 from genbench.imagesets.explain.explanation import (
     Alternative,
     Explanation,
@@ -30,15 +28,20 @@ from genbench.imagesets.explain.explanation import (
     Step,
     Waterfall,
 )
-from genbench.imagesets.explain.network_input import NetworkInput, input_of
+from genbench.imagesets.explain.goals import (
+    STATED,
+    Goal,
+    base_protocol,
+    find_goals,
+    limited_to,
+    load_extractors,
+    wanted_inputs,
+)
 from genbench.imagesets.explain.protocol import (
     ALTERNATIVES,
     CHOICES,
-    EXTRACTORS,
     INCEPTION,
     OF_INCEPTION,
-    PUBLISHED,
-    TOOLS,
     Protocol,
     Value,
     differing,
@@ -50,17 +53,7 @@ from genbench.imagesets.explain.variant_features import VariantFeatures
 from genbench.imagesets.source import ImageSource, ReadReport
 
 HERE = "here"
-_STATED = "as stated"
-_OF_INPUT = ("extractor", "reference_storage", "storage", "colour", "resize", "rounding", "scale")
 _OFTEN = 50_000  # images behind most published values
-
-
-@dataclass(frozen=True)
-class _Goal:
-    """A protocol to which a waterfall leads."""
-
-    names: tuple[str, ...]
-    protocol: Protocol
 
 
 def explain(
@@ -83,15 +76,15 @@ def explain(
                 f"--explain needs images on both sides, and {side.title} has none.",
                 "Give the images from which it was made.",
             )
-    loaded, missing = _load(evaluation, extractor, statement)
-    base = _base(extractor, loaded, split)
-    goals = _goals(base, statement, loaded, missing, references)
+    loaded, missing = load_extractors(evaluation, extractor, statement)
+    base = base_protocol(extractor, loaded, split)
+    goals = find_goals(base, statement, loaded, missing, references)
     centre = goals[0].protocol if statement is not None else base
     unstated = [choice for choice in CHOICES if statement is None or choice not in statement.choices]
     with contextlib.ExitStack() as stack:
         sets: dict[SetName, VariantFeatures] = {}
         for images in (FAKE, REAL):
-            wanted = _wanted(base, goals, centre, unstated, images == REAL)
+            wanted = wanted_inputs(base, goals, centre, unstated, images == REAL)
             features = VariantFeatures(wanted, loaded, evaluation.device, evaluation.batch_size)
             sets[images] = stack.enter_context(contextlib.closing(features))
         n, counts, reports = _read(evaluation, sets, references, split)
@@ -102,8 +95,8 @@ def explain(
         )
         too_many: dict[str, tuple[int, int]] = {}
         for place, goal in enumerate(goals):
-            possible, too_many = _within(goal.protocol, n, distances.reference_count(goal.protocol.split))
-            goals[place] = _Goal(goal.names, possible)
+            possible, too_many = limited_to(goal.protocol, n, distances.reference_count(goal.protocol.split))
+            goals[place] = Goal(goal.names, possible)
         centre = goals[0].protocol if statement is not None else base
         found = _Explaining(base, centre, distances, n, references, reports, evaluation, too_many)
         with _measuring():
@@ -116,108 +109,6 @@ def _measuring() -> Iterator[None]:
         yield
     except ValueError as error:  # whitening by a reference without spread
         raise DataError(f"There is no distance: {error}", "Use images that differ from one another.") from error
-
-
-def _load(
-    evaluation: ImageSetEvaluation, extractor: str, statement: Statement | None
-) -> tuple[dict[str, Extractor], dict[str, str]]:
-    """Return the extractors by name in a protocol, and why those that are stated are not at hand."""
-    try:
-        loaded = {_network(extractor): evaluation.extractor(extractor)}
-    except ExtractorUnavailable as error:
-        raise no_extractor(extractor, error) from error
-    stated = None if statement is None else statement.choices.get("extractor")
-    missing: dict[str, str] = {}
-    if isinstance(stated, str) and stated not in loaded:
-        try:
-            loaded[stated] = evaluation.extractor(stated)
-        except ExtractorUnavailable as error:
-            missing["extractor"] = str(error)
-    return loaded, missing
-
-
-def _network(extractor: str) -> str:
-    return INCEPTION if extractor in EXTRACTORS else extractor
-
-
-def _weights(loaded: Extractor) -> str:
-    if isinstance(loaded, Inception) and loaded.published:
-        return PUBLISHED
-    return str(loaded.protocol.get("weights_sha256", ""))[:8]
-
-
-def _base(extractor: str, loaded: Mapping[str, Extractor], split: str) -> Protocol:
-    network = _network(extractor)
-    found = Protocol(extractor=network, weights=_weights(loaded[network]), split=split)
-    return with_choices(found, EXTRACTORS.get(extractor, {}))
-
-
-def _stated_protocol(
-    base: Protocol, statement: Statement, loaded: Mapping[str, Extractor], references: Mapping[str, ImageSource]
-) -> tuple[Protocol, dict[str, str]]:
-    """Return the stated protocol as far as it can be measured, and why the rest cannot."""
-    choices = dict(statement.choices)
-    missing: dict[str, str] = {}
-    network = str(choices.get("extractor", base.extractor))
-    if network in loaded:
-        own, weights = _weights(loaded[network]), choices.pop("weights", None)
-        if weights is not None and not own.startswith(str(weights)):
-            missing["weights"] = f"the weights at hand are {own or 'not named'}"
-        choices["weights"] = own
-        if network != INCEPTION:
-            missing |= {
-                choice: f"it is part of the extractor '{network}'"
-                for choice in OF_INCEPTION
-                if choice in choices and choice != "weights"
-            }
-    else:
-        missing |= {choice: f"the extractor '{network}' is not at hand" for choice in OF_INCEPTION if choice in choices}
-        missing["extractor"] = ""
-    if "split" in choices and len(references) == 1 and choices["split"] != base.split:
-        missing["split"] = "REAL is not a dataset"
-    kept = {choice: value for choice, value in choices.items() if choice == "weights" or choice not in missing}
-    if network not in loaded:
-        kept.pop("weights", None)
-    return with_choices(base, kept), missing
-
-
-def _goals(
-    base: Protocol,
-    statement: Statement | None,
-    loaded: Mapping[str, Extractor],
-    missing: dict[str, str],
-    references: Mapping[str, ImageSource],
-) -> list[_Goal]:
-    """Return the stated protocol, or those of the known tools; `missing` learns what is stated and not at hand."""
-    if statement is not None:
-        protocol, impossible = _stated_protocol(base, statement, loaded, references)
-        missing.update({**impossible, **missing})
-        return [_Goal((_STATED,), protocol)]
-    if base.extractor != INCEPTION:
-        return []
-    tools: dict[Protocol, list[str]] = {}
-    for tool in TOOLS.values():
-        choices = {choice: value for choice, value in tool.choices.items() if choice != "weights"}
-        tools.setdefault(with_choices(base, choices), []).append(tool.name)
-    return [_Goal(tuple(names), protocol) for protocol, names in tools.items()]
-
-
-def _wanted(
-    base: Protocol, goals: Sequence[_Goal], centre: Protocol, unstated: Sequence[str], reference: bool
-) -> dict[NetworkInput, tuple[int, ...]]:
-    """Return the inputs of the network that the protocols to measure have, with the layers needed of each."""
-    protocols = [base, centre]
-    for goal in goals:
-        choices = [choice for choice in differing(base, goal.protocol) if choice in _OF_INPUT]
-        for subset in subsets_needed(choices):
-            changed = with_choices(base, {choice: getattr(goal.protocol, choice) for choice in subset})
-            protocols += [replace(changed, layer=layer) for layer in (base.layer, goal.protocol.layer)]
-    for choice in unstated:
-        protocols += [with_choices(centre, {choice: value}) for value in ALTERNATIVES.get(choice, ())]
-    found: dict[NetworkInput, set[int]] = {}
-    for protocol in protocols:
-        found.setdefault(input_of(protocol, reference), set()).add(layer_of(protocol))
-    return {one: tuple(sorted(layers)) for one, layers in found.items()}
 
 
 def _read(
@@ -248,19 +139,6 @@ def _read(
     return n, counts, reports
 
 
-def _within(protocol: Protocol, n: int, n_reference: int) -> tuple[Protocol, dict[str, tuple[int, int]]]:
-    """Return the protocol with no more images than there are, and of which choice more were stated than at hand."""
-    changes: dict[str, Value] = {}
-    too_many = {}
-    for choice, available in (("n", n), ("n_reference", n_reference)):
-        stated = getattr(protocol, choice)
-        if stated is not None and stated >= available:
-            changes[choice] = None  # all
-            if stated > available:
-                too_many[choice] = stated, available
-    return with_choices(protocol, changes), too_many
-
-
 class _Explaining:
     """The distances of two sets of images that have been read, as records."""
 
@@ -283,7 +161,7 @@ class _Explaining:
     def explanation(
         self,
         loaded: Mapping[str, Extractor],
-        goals: Sequence[_Goal],
+        goals: Sequence[Goal],
         unstated: Sequence[str],
         statement: Statement | None,
         missing: Mapping[str, str],
@@ -307,23 +185,23 @@ class _Explaining:
             real=report_of(self._evaluation, REAL),
             fake=report_of(self._evaluation, FAKE),
             metric=network.name,
-            distances=tuple(self._distance(goal) for goal in (_Goal(tuple(names), self.base), *others)),
+            distances=tuple(self._distance(goal) for goal in (Goal(tuple(names), self.base), *others)),
             waterfalls=tuple(self._waterfall(goal) for goal in (others if statement is None else goals)),
             alternatives=tuple(alternatives),
-            around=HERE if statement is None else _STATED,
+            around=HERE if statement is None else STATED,
             not_varied={choice: reason for choice, reason in not_varied.items() if choice in unstated},
             check=None if statement is None else self._check(statement, missing, alternatives),
             warnings=tuple(warnings),
         )
 
-    def _distance(self, goal: _Goal) -> ProtocolDistance:
+    def _distance(self, goal: Goal) -> ProtocolDistance:
         found = self._distances.measured(goal.protocol)
         change = found - self._distances.measured(self.base)
         return ProtocolDistance(
             goal.names, shown(goal.protocol), found.value, found.standard_error, change.value, change.standard_error
         )
 
-    def _waterfall(self, goal: _Goal) -> Waterfall:
+    def _waterfall(self, goal: Goal) -> Waterfall:
         choices = differing(self.base, goal.protocol)
 
         def measured(changed: frozenset[str]) -> Measured:
