@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from other_settings import other_settings
 
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.schema import MemoryFormatChoice
@@ -72,16 +73,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 @pytest.fixture(autouse=True)
-def other_settings() -> Iterator[None]:
-    """Begin with settings that no step should have, and restore the usual ones."""
-    threads = torch.get_num_threads()
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = False, True
-    torch.set_float32_matmul_precision("medium")
-    torch.set_flush_denormal(False)
-    yield
-    torch.set_float32_matmul_precision("highest")
-    torch.set_flush_denormal(False)
-    torch.set_num_threads(threads)
+def begin_with_other_settings() -> Iterator[None]:
+    with other_settings():
+        yield
 
 
 def engine_speed(load: Any, catalogue: Catalogue) -> None:

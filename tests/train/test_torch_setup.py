@@ -12,6 +12,7 @@ import pytest
 import torch
 import warm
 from command_line import TINY
+from other_settings import other_settings
 
 from genbench.ab.live import LiveWorker
 from genbench.ab.wire import Control, Failed, Open, Opened, Prepare, Prepared, Time
@@ -69,15 +70,9 @@ def plugin(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def other_settings() -> Iterator[None]:
-    """Begin with settings that no step should have."""
-    threads = torch.get_num_threads()
-    torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = False, True
-    torch.set_float32_matmul_precision("medium")
-    torch.set_flush_denormal(False)
-    yield
-    torch.set_float32_matmul_precision("highest")
-    torch.set_num_threads(threads)
+def begin_with_other_settings() -> Iterator[None]:
+    with other_settings():
+        yield
 
 
 def from_run(plugin: Path, probe: Path) -> None:
