@@ -61,7 +61,7 @@ docs:
 # Run everything that a change must pass
 ci: _short (test-all "--durations=15") test-plugins
 
-# What uses one processor each: the campaign takes two minutes, the others together about as long
+# Two parallel halves of one processor each: the campaign takes two minutes, the checks together about as long
 [parallel]
 _short: _checks (campaign "120")
 
