@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from genbench.errors import UsageError
 from genbench.planning.request import Request, make_request, read_config
+
+PluginSource: TypeAlias = str | Path | ModuleType
+OptionValues: TypeAlias = Mapping[str, Any] | Sequence[str]  # {"dcgan.width": 32}, or texts as of --set
 
 
 def request_of(given: Mapping[str, Any]) -> Request:
@@ -20,19 +23,32 @@ def request_of(given: Mapping[str, Any]) -> Request:
     return make_request(merged)
 
 
+def request_with_options(given: Mapping[str, Any], options: OptionValues) -> Request:
+    """Return the request of these values and options, where None is not given; raise `UsageError` as flags do."""
+    if isinstance(options, Mapping):
+        return request_of({**given, "set": options})
+    return make_request(given, [options] if isinstance(options, str) else options)
+
+
+def names_of(text: str | Sequence[str]) -> list[str]:
+    """Return names that are given as a list, or as text with commas."""
+    parts = [text] if isinstance(text, str) else text
+    return [name.strip() for part in parts for name in part.split(",") if name.strip()]
+
+
 def described(function: str, given: Mapping[str, Any]) -> list[str]:
     """Return a call for readers, in place of the command line of a run."""
     shown = [f"{name}={_shown(value)}" for name, value in given.items() if value is not None]
     return [f"genbench.{function}({', '.join(shown)})"]
 
 
-def plugin_paths(plugins: str | Path | ModuleType | Sequence[str | Path | ModuleType]) -> list[str]:
+def plugin_paths(plugins: PluginSource | Sequence[PluginSource]) -> list[str]:
     """Return the files of these plugins; raise `UsageError` for a module without one: workers load it anew."""
     given = [plugins] if isinstance(plugins, str | Path | ModuleType) else plugins
     return [_file_of(plugin) for plugin in given]
 
 
-def _file_of(plugin: str | Path | ModuleType) -> str:
+def _file_of(plugin: PluginSource) -> str:
     if isinstance(plugin, str | Path):
         return str(plugin)
     if not isinstance(plugin, ModuleType):
