@@ -259,7 +259,8 @@ class Results:
         Args:
             cell: the id of a cell, or any unambiguous part of it.
         """
-        return run_details(*self._only_run("cannot be shown together", "Load one run."), cell)
+        directory, _ = self._only_run("cannot be shown together", "Load one run.")
+        return run_details(directory, self._own_contents()[0], cell)
 
     def compare(self, metric: str | Sequence[str] | None = None) -> CellComparison:
         """Compare the cells over seeds: which one is better, by how much, and whether the difference is real.
