@@ -16,18 +16,21 @@ OptionValues: TypeAlias = Mapping[str, Any] | Sequence[str]  # {"dcgan.width": 3
 
 def request_of(given: Mapping[str, Any]) -> Request:
     """Return the request; None means that an argument is not given. Raises `UsageError` as flags do."""
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {**given}
     config = values.pop("config", None)
-    merged = read_config(config) if config is not None else {}
-    merged |= {name: _PARSERS.get(name, _plain)(value) for name, value in values.items()}
-    return make_request(merged)
+    return make_request({**(read_config(config) if config is not None else {}), **plain_arguments(values)})
+
+
+def plain_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are given in the forms of flags and TOML keys."""
+    return {name: _PARSERS.get(name, _plain)(value) for name, value in given.items() if value is not None}
 
 
 def request_with_options(given: Mapping[str, Any], options: OptionValues) -> Request:
     """Return the request of these values and options, where None is not given; raise `UsageError` as flags do."""
     if isinstance(options, Mapping):
         return request_of({**given, "set": options})
-    return make_request(given, [options] if isinstance(options, str) else options)
+    return make_request(plain_arguments(given), [options] if isinstance(options, str) else options)
 
 
 def names_of(text: str | Sequence[str]) -> list[str]:

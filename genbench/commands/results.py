@@ -244,7 +244,7 @@ class Results:
 
         Always about the whole run. Raises `UsageError` for several runs, and for an archive.
         """
-        directory, _ = self._only_run("share no report.html", "Write one page about all: report(FILE), --out FILE.html.")
+        directory, _ = self._only_run("share no report.html", "Name a file for it: --out comparison.html.")
         if directory.archive is not None:
             cure = "Name a file to write: --out report.html."
             raise UsageError(f"{directory.archive.path} is an archive, which can only be read.", cure)
@@ -327,7 +327,9 @@ class Results:
         self._only_run("cannot be checked at once", "Check them one by one.")
         return check_run(self._own_contents()[0], baseline, config, max_slowdown)
 
-    def update_baseline(self, baseline: str | Path, *, only: bool = False, counters_only: bool = False) -> BaselineUpdate:
+    def update_baseline(
+        self, baseline: str | Path, *, only: bool = False, counters_only: bool = False
+    ) -> BaselineUpdate:
         """Write the measurements of the run to a baseline file; cells that the run does not have stay unchanged.
 
         As `genbench baseline update`. Raises `UsageError` for several runs, and for a file that cannot be read or

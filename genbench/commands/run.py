@@ -218,6 +218,13 @@ def choose_output(progress: Progress, executor: Executor) -> tuple[Output, list[
     return Output(display, notify), notes
 
 
+def line_receiver(progress: Progress) -> Callable[[str], object]:
+    """Return what receives lines of progress: the function itself, standard error, or nothing."""
+    if callable(progress):
+        return progress
+    return PlainDisplay(sys.stderr).message if progress else lambda line: None
+
+
 class _LineStream(io.StringIO):
     """A text stream that passes each line to a function."""
 

@@ -102,7 +102,8 @@ def sample(
         count: number of images; by default 64.
         run: the run directory, where `cell` is a text.
         seed: of the latents; by default 0.
-        label: name or number of a class, for a conditional model; by default all in turn, of an interpolation the first.
+        label: name or number of a class, for a conditional model; by default all in turn, or the first for an
+            interpolation.
         truncate: truncate a normal prior at ± this value, or scale a uniform prior by it.
         sampler: draw with this sampler of the model's family, as ``"ddim:steps=10"``.
         interpolate: two seeds to interpolate between, as ``(3, 8)`` or ``"3:8"``, instead of sampling.
@@ -148,9 +149,7 @@ def sample(
     )
 
 
-def _trained(
-    cell: Cell | str, run: str | Path | None, device: str, best: bool, allowed: Allowed
-) -> TrainedModel:
+def _trained(cell: Cell | str, run: str | Path | None, device: str, best: bool, allowed: Allowed) -> TrainedModel:
     if isinstance(cell, Cell):
         return load_trained(cell.directory, cell.outcome.planned, select_present_device(device), best, allowed)
     if run is None:

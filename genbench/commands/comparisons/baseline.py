@@ -28,9 +28,7 @@ class BaselineUpdate:
         return f"{self.path}: {self.updated} cells updated" + (f", {self.kept} kept" if self.kept else "")
 
 
-def update_baseline(
-    run: RunContents, shown: str, path: str | Path, only: bool, counters_only: bool
-) -> BaselineUpdate:
+def update_baseline(run: RunContents, shown: str, path: str | Path, only: bool, counters_only: bool) -> BaselineUpdate:
     """Write the measurements of a run, named `shown`, to a baseline file, see `Results.update_baseline`."""
     file = Path(path)
     measurements = measurements_of_run(run)

@@ -65,7 +65,7 @@ def check_plugin(
     only: str | Sequence[str] = (),
     set: OptionValues = (),
     timeout: float = CHECK_SECONDS,
-    progress: Callable[[Outcome], object] = lambda outcome: None,
+    progress: Callable[[Outcome], None] = lambda outcome: None,
 ) -> PluginCheck:
     """Check a plugin against the rules of docs/conformance.md in a child process, as `genbench plugin test`.
 
