@@ -187,7 +187,7 @@ def test_what_is_refused_has_the_nearest_name(trained: Path, tmp_path: Path) -> 
         (lambda: genbench.check_runs(trained, cells=0), "cells = 0 is not valid"),
         (lambda: genbench.check_images("fashion-mnist-mni"), "Did you mean 'fashion-mnist-mini'"),
     ):
-        with pytest.raises(genbench.GenbenchError, match=".") as refused:
+        with pytest.raises(genbench.GenbenchError) as refused:
             call()
         assert said in str(refused.value)
 
