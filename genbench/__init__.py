@@ -71,13 +71,27 @@ if TYPE_CHECKING:
     from genbench.commands.board import board
     from genbench.commands.cell import Cell
     from genbench.commands.certificate import certificate_figure
+    from genbench.commands.check_run import check_runs
+    from genbench.commands.checks.extractors import accept_extractor, certify_extractor
+    from genbench.commands.checks.images import check_images
+    from genbench.commands.checks.machine import check_machine, describe_machine
+    from genbench.commands.comparisons.judgement import compare
     from genbench.commands.distance import distance, save_image_statistics
     from genbench.commands.explanation import explain_distance
     from genbench.commands.load import load
+    from genbench.commands.measure import measure_run
     from genbench.commands.plan import CellPlan, Cost, Plan, plan
+    from genbench.commands.plugins.conformance import check_plugin
+    from genbench.commands.plugins.creation import new_plugin
+    from genbench.commands.plugins.description import describe_plugin
+    from genbench.commands.plugins.installed import catalogue, installed_plugins
     from genbench.commands.results import PooledCells, Quantity, Results
     from genbench.commands.run import RunInterrupted, resume, run
+    from genbench.commands.sample import sample
+    from genbench.commands.schema import json_schema
     from genbench.commands.table import ComparisonTable
+    from genbench.commands.versions.calibration import calibrate
+    from genbench.commands.versions.live import compare_versions
     from genbench.imagesets.explain.explanation import Explanation
     from genbench.imagesets.measured import Comparison, ImageSetReport
     from genbench.report.board.site import Board
@@ -101,15 +115,32 @@ _ON_FIRST_USE = {
     "Quantity": "genbench.commands.results",
     "Results": "genbench.commands.results",
     "RunInterrupted": "genbench.commands.run",
-    "certificate_figure": "genbench.commands.certificate",
+    "accept_extractor": "genbench.commands.checks.extractors",
     "archive": "genbench.commands.archive",
     "board": "genbench.commands.board",
+    "calibrate": "genbench.commands.versions.calibration",
+    "catalogue": "genbench.commands.plugins.installed",
+    "certificate_figure": "genbench.commands.certificate",
+    "certify_extractor": "genbench.commands.checks.extractors",
+    "check_images": "genbench.commands.checks.images",
+    "check_machine": "genbench.commands.checks.machine",
+    "check_plugin": "genbench.commands.plugins.conformance",
+    "check_runs": "genbench.commands.check_run",
+    "compare": "genbench.commands.comparisons.judgement",
+    "compare_versions": "genbench.commands.versions.live",
+    "describe_machine": "genbench.commands.checks.machine",
+    "describe_plugin": "genbench.commands.plugins.description",
     "distance": "genbench.commands.distance",
     "explain_distance": "genbench.commands.explanation",
+    "installed_plugins": "genbench.commands.plugins.installed",
+    "json_schema": "genbench.commands.schema",
     "load": "genbench.commands.load",
+    "measure_run": "genbench.commands.measure",
+    "new_plugin": "genbench.commands.plugins.creation",
     "plan": "genbench.commands.plan",
     "resume": "genbench.commands.run",
     "run": "genbench.commands.run",
+    "sample": "genbench.commands.sample",
     "save_image_statistics": "genbench.commands.distance",
 }
 
@@ -183,17 +214,34 @@ __all__ = [
     "VariationalLoss",
     "WindowFinished",
     "__version__",
+    "accept_extractor",
     "archive",
     "board",
+    "calibrate",
+    "catalogue",
     "certificate_figure",
+    "certify_extractor",
+    "check_images",
+    "check_machine",
+    "check_plugin",
+    "check_runs",
+    "compare",
+    "compare_versions",
+    "describe_machine",
+    "describe_plugin",
     "distance",
     "explain_distance",
     "hookimpl",
+    "installed_plugins",
+    "json_schema",
     "load",
+    "measure_run",
+    "new_plugin",
     "option",
     "plan",
     "resume",
     "run",
+    "sample",
     "save_image_statistics",
 ]
 

@@ -19,7 +19,30 @@ from typing import NamedTuple
 import genbench
 from genbench import errors, testing
 from genbench.api import evaluation, hookspecs, images, options, restriction, shape_rule, specs, training
-from genbench.commands import archive, board, cell, distance, load, plan, results, run, table
+from genbench.commands import (
+    archive,
+    board,
+    cell,
+    check_run,
+    details,
+    distance,
+    load,
+    measure,
+    plan,
+    printed,
+    results,
+    run,
+    sample,
+    table,
+)
+from genbench.commands.checks import extractors as extractor_checks
+from genbench.commands.checks import images as image_checks
+from genbench.commands.checks import machine as machine_checks
+from genbench.commands.comparisons import baseline, history, judgement, seeds
+from genbench.commands.plugins import conformance, creation, description, installed
+from genbench.commands.versions import calibration, live
+from genbench.gate import contrasts, judge, samples
+from genbench.gate import history as gate_history
 from genbench.imagesets import measured
 from genbench.report.board import site
 from genbench.testing import pytest_tests
@@ -55,13 +78,60 @@ SECTIONS = {  # module -> heading
     archive: "Archives",
     board: "The board",
     site: "What a board was made from",
+    measure: "Measuring later",
+    sample: "Drawing images",
+    printed: "What functions return",
+    details: "Details of a run",
+    judgement: "Verdicts on stored results",
+    judge: "What a verdict consists of",
+    baseline: "Baselines",
+    seeds: "Statistics over seeds",
+    contrasts: "Pairs of cells",
+    samples: "Values over seeds",
+    history: "History",
+    gate_history: "What a history consists of",
+    check_run: "Checking submitted runs",
+    live: "Two versions of the code",
+    calibration: "Calibration",
+    installed: "What is installed",
+    description: "Describing plugins",
+    creation: "Creating plugins",
+    conformance: "Checking plugins",
+    machine_checks: "The machine",
+    image_checks: "Checking images",
+    extractor_checks: "Checking extractors",
     distance: "Distances between image sets",
     measured: "What a comparison of image sets returns",
     errors: "Errors",
     testing: "Tests",
 }
 HOOK_MARKER = "`hookimpl` marks a function as the implementation of a hook: `@genbench.hookimpl`.\n"
-PARTS_OF = {specs: ("Spec", "ConfigurableSpec")}  # described here, but not imported by plugins
+# Described here, but not exported: the bases of specs, and what functions return.
+PARTS_OF = {
+    specs: ("Spec", "ConfigurableSpec"),
+    results: ("WrittenFiles",),
+    sample: ("Samples",),
+    printed: ("Printable",),
+    details: ("RunDetails",),
+    judgement: ("Judgement",),
+    judge: ("Finding",),
+    baseline: ("BaselineUpdate",),
+    seeds: ("CellComparison", "MethodComparison", "PowerForecast"),
+    contrasts: ("Contrast", "Ranking"),
+    samples: ("Sample",),
+    history: ("History",),
+    gate_history: ("TimeSeries", "Point", "Change"),
+    check_run: ("RunCheck",),
+    live: ("VersionComparison",),
+    calibration: ("Calibrations",),
+    installed: ("Catalogue", "InstalledPlugins"),
+    description: ("PluginDescription",),
+    creation: ("NewPlugin",),
+    conformance: ("PluginCheck",),
+    machine_checks: ("MachineCheck", "MachineDescription"),
+    image_checks: ("ImageCheck",),
+    extractor_checks: ("ExtractorCertificate", "ExtractorAcceptance"),
+}
 
 
 def page() -> str:

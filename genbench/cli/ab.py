@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from genbench.cli.flags import config_option, timing_options
-from genbench.cli.output import echo
+from genbench.cli.output import echo, print_result
 from genbench.errors import ExitCode
-
-if TYPE_CHECKING:
-    from genbench.ab.reference import Reference
 
 
 @click.command("ab")
@@ -52,48 +46,14 @@ def command(
     genbench ab --base main --head . --models gan,vae
     genbench ab --base v1.2 --head HEAD --package plugins/mine --models my-gan
     """
-    from genbench.ab.arm import built
-    from genbench.ab.comparison import Comparing
-    from genbench.ab.reference import find_reference
-    from genbench.ab.session import Session
-    from genbench.cli._ab_steps import (
-        make_progress,
-        make_question,
-        report_verdict,
-        stop_on_sigterm,
-    )
-    from genbench.gate.limits import parse_share
-    from genbench.gate.sequential import LookSchedule
+    from genbench.commands.versions.live import compare_versions
 
-    limit = parse_share(max_slowdown, "--max-slowdown")
-    question = make_question(flags, settings, config)
-    here = Path.cwd()
-    references = find_reference(base, here), find_reference(head, here)
-    labels = references[0].label, references[1].label
-
-    def report(text: str) -> None:
-        if not quiet:
-            echo(text, err=True)
-
-    report(f"Building {labels[0]} and {labels[1]}")
-    with stop_on_sigterm(), built(*references, packages or (".",)) as (first, second):
-        session = Session(first, second, question)
-        comparison = Comparing(session, session.survey(), limit, LookSchedule())
-        interrupted = False
-        try:
-            comparison.run(make_progress(report), math.inf if max_minutes is None else 60 * max_minutes)
-        except KeyboardInterrupt:
-            interrupted = True
-        code = report_verdict(comparison, labels, _notes(references), question, out, as_json, interrupted)
-    return ExitCode.INTERRUPTED if interrupted else code
-
-
-def _notes(references: Sequence[Reference]) -> list[str]:
-    """Return a note if uncommitted changes exist that the comparison leaves out."""
-    from genbench.ab.reference import uncommitted
-
-    revisions = [reference for reference in references if reference.kind == "revision"]
-    directories = [reference for reference in references if reference.kind == "directory"]
-    if revisions and not directories and uncommitted(revisions[0].path):
-        return ["neither version includes the uncommitted changes of the working tree; --head . measures them"]
-    return []
+    found = compare_versions(
+        base, head, package=packages, max_slowdown=max_slowdown, max_minutes=max_minutes, set=settings, config=config,
+        out=out, progress=not quiet, **flags,
+    )  # fmt: skip
+    code = ExitCode.INTERRUPTED if found.interrupted else found.verdict.exit_code
+    print_result(found, as_json, code)
+    stored = f"Measurements: {found.path}" if found.path else f"Warning: cannot write the measurements: {found.problem}"
+    echo(stored, err=True)
+    return code

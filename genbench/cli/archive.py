@@ -17,13 +17,13 @@ def command(run: str, out: str | None, weights: bool, no_pictures: bool) -> None
 
     `genbench table`, `show` and `board` read it as they read a run; every file in it has its hash in a manifest.
     """
-    from genbench.cli.output import parse_output_path
+    from genbench.commands.output_files import output_path
     from genbench.report.archive import pack
     from genbench.report.table.layout import clean
     from genbench.results.archive import SUFFIX
     from genbench.results.store import RunDirectory
 
-    target = None if out is None else parse_output_path(out, "--out", SUFFIX)
+    target = None if out is None else output_path(out, "--out", SUFFIX)
     packed = pack(RunDirectory.open_unpacked(run), target, weights, not no_pictures)
     for warning in packed.warnings:
         echo(f"Warning: {clean(warning, 2000)}", err=True)

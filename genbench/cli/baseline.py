@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from genbench.cli import NearMissGroup
@@ -31,24 +29,9 @@ def update(run: str, baseline: str, only: bool, counters_only: bool) -> None:
 
     Cells of the file that RUN does not have stay unchanged.
     """
-    import msgspec
+    from genbench.commands.load import load
 
-    from genbench.errors import NoDataError
-    from genbench.gate.from_file import baseline_of, counters_of
-    from genbench.gate.from_run import measurements_of_run
-    from genbench.results.baseline import read_baseline, write_baseline
-    from genbench.results.input_files import path_kind
-    from genbench.results.store import RunDirectory
-
-    path = Path(baseline)
-    measurements = measurements_of_run(RunDirectory.open(run).read())
-    new = baseline_of(counters_of(measurements) if counters_only else measurements)
-    failed = [f"{name} ({', '.join(entry.failures)})" for name, entry in measurements.entries.items() if entry.failures]
-    if not new.cells:
-        raise NoDataError(f"No cell of {run} succeeded, so there is nothing to store.", "\n".join(failed))
-    before = read_baseline(path).cells if path_kind(path) != "missing" and not only else {}
-    write_baseline(path, msgspec.structs.replace(new, cells={**before, **new.cells}))
-    for cell in failed:
+    found = load(run).update_baseline(baseline, only=only, counters_only=counters_only)
+    for cell in found.left_out:
         echo(f"Warning: left out: {cell}", err=True)
-    kept = len({**before, **new.cells}) - len(new.cells)
-    echo(f"{path}: {len(new.cells)} cells updated" + (f", {kept} kept" if kept else ""))
+    echo(found)

@@ -64,7 +64,7 @@ def command(
     code = ExitCode.OK
     if check:
         checks = checks or "checks.json"
-        code = _check(runs, Path(checks).expanduser(), cells, trust_plugins, as_json and out is None)
+        code = _check(runs, checks, cells, trust_plugins, as_json and out is None)
         record_exit_code(code)
         if out is None:
             return code
@@ -84,23 +84,18 @@ def command(
     return code
 
 
-def _check(runs: tuple[str, ...], checks: Path, cells: int, trust_plugins: bool, as_json: bool) -> ExitCode:
-    """Check runs, add the verdicts to a file, and return the exit code."""
-    from genbench.commands.check_run import check_run
-    from genbench.report.board.checks import add_check
-    from genbench.report.board.sources import find_sources
-    from genbench.report.table.layout import clean
+def _check(runs: tuple[str, ...], checks: str, cells: int, trust_plugins: bool, as_json: bool) -> ExitCode:
+    """Check runs, print the verdicts, and return the exit code."""
+    from genbench.commands.check_run import RunCheck, check_runs
 
-    verdicts, described = [], []
-    for source in find_sources(runs):
-        digest, found = check_run(source.path, trust_plugins, cells, lambda line: echo(clean(line, 2000), err=True))
-        add_check(checks, digest, found)
-        verdicts.append(found.verdict)
-        described.append({"path": str(source.path), "results": digest, "check": found})
+    def show(found: RunCheck) -> None:
         if not as_json:
-            echo(f"{clean(found.run)}: {found.verdict}: {clean(found.reason, 2000)}")
+            echo(found)
+
+    found = check_runs(*runs, checks=checks, cells=cells, trust_plugins=trust_plugins, on_check=show)
     if as_json:
-        print_json(described)
+        print_json(found)
+    verdicts = {one.check.verdict for one in found}
     if "differs" in verdicts:
         return ExitCode.REGRESSED
     return ExitCode.OK if "reproduced" in verdicts else ExitCode.FAILED_CELLS

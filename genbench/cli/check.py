@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from genbench.cli.flags import report_options
@@ -38,13 +36,8 @@ def command(
     genbench baseline update RUN --baseline baseline.json     create it, and commit it
     genbench check RUN --baseline baseline.json
     """
-    from genbench.cli._gate_steps import report_verdict, resolve_limits
-    from genbench.gate.from_file import measurements_of_baseline
-    from genbench.gate.from_run import measurements_of_run
-    from genbench.results.baseline import read_baseline
-    from genbench.results.store import RunDirectory
+    from genbench.cli._judgement import report_judgement
+    from genbench.commands.load import load
 
-    limits = resolve_limits(config, max_slowdown)
-    base = measurements_of_baseline(read_baseline(Path(baseline)), str(baseline))
-    head = measurements_of_run(RunDirectory.open(run).read())
-    return report_verdict(base, head, limits, as_json, everything, summary, junit, strict=False)
+    found = load(run).check(baseline, config=config, max_slowdown=max_slowdown)
+    return report_judgement(found, as_json, everything, summary, junit)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import report_options
-from genbench.errors import UsageError
+from genbench.cli.output import print_result
+from genbench.errors import ExitCode, UsageError
 
 
 @click.command("compare")
@@ -45,26 +46,24 @@ def command(
     the difference is real. With --over-datasets, methods are ranked over the datasets of all RUNs.
     """
     if over_datasets or len(results) == 1:
-        from genbench.cli._seed_steps import compare_cells, compare_methods
+        from genbench.commands.load import load
 
         gate = {"--limit": limit, "--all": everything, "--summary": summary, "--junit": junit}
         if unused := [flag for flag, value in gate.items() if value]:
             raise UsageError(
                 f"{', '.join(unused)} belongs to the comparison of two results.", "Give BASE and HEAD, or leave it out."
             )
-        (compare_methods if over_datasets else compare_cells)(results, metrics, as_json)
-        return 0
+        loaded = load(*results)
+        print_result(loaded.compare_over_datasets(metrics) if over_datasets else loaded.compare(metrics), as_json)
+        return ExitCode.OK
     if len(results) > 2 or metrics is not None:
         raise UsageError(
             f"{len(results)} results cannot be compared{' by --metric' if metrics is not None else ''}.",
             "Give BASE and HEAD, one RUN whose cells are compared with each other, or RUNs with --over-datasets.",
         )
-    from genbench.cli._gate_steps import read_measurements, report_verdict
-    from genbench.gate.limits import Limits, parse_share_limit
+    from genbench.cli._judgement import report_judgement
+    from genbench.commands.comparisons.judgement import compare
 
-    allowed = parse_share_limit("5%" if limit is None else limit, "--limit")
-    limits = Limits(max_slowdown=allowed, other_metrics=allowed)
     base, head = results
-    return report_verdict(
-        read_measurements(base), read_measurements(head), limits, as_json, everything, summary, junit, strict=True
-    )
+    found = compare(base, head, limit="5%" if limit is None else limit)
+    return report_judgement(found, as_json, everything, summary, junit)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import echo, print_json, record_exit_code
+from genbench.cli.output import echo, print_result
 from genbench.errors import ExitCode
 
 if TYPE_CHECKING:
-    from genbench.doctor.checklist import Check
     from genbench.doctor.report import CheckReport
 
 
@@ -33,20 +32,15 @@ def command(device: str, only: tuple[str, ...], quick: bool, as_json: bool) -> i
     Each check runs in a process of its own. The exit code is 0 if no check failed, and 5 otherwise. Attach the output
     of `genbench doctor --json` to bug reports.
     """
-    from genbench.commands.device import parse_device
-    from genbench.doctor.checklist import chosen
-    from genbench.doctor.isolated import examine_all
-    from genbench.doctor.report import as_data, lines, summary
+    from genbench.commands.checks.machine import check_machine
+    from genbench.doctor.report import lines
 
-    checks = chosen([name.strip() for text in only for name in text.split(",") if name.strip()], quick)
-    width = max(len(check.name) for check in checks)
-
-    def show_start(check: Check) -> None:
+    def show_start(name: str, width: int) -> None:
         if not as_json:
-            echo(f"{check.name:<{width}}", nl=False)
+            echo(f"{name:<{width}}", nl=False)
             sys.stdout.flush()
 
-    def show(found: CheckReport) -> None:
+    def show(found: CheckReport, width: int) -> None:
         if as_json:
             echo(f"{found.name}: {found.status}", err=True)
             return
@@ -54,11 +48,7 @@ def command(device: str, only: tuple[str, ...], quick: bool, as_json: bool) -> i
             echo(line)
         sys.stdout.flush()
 
-    report = examine_all(checks, parse_device(device), show_start, show)
-    code = ExitCode.OK if report.passed else ExitCode.FAILED_CELLS
-    record_exit_code(code)
-    if as_json:
-        print_json(as_data(report))
-    else:
-        echo(summary(report))
+    found = check_machine(device, only=only, quick=quick, on_start=show_start, on_report=show)
+    code = ExitCode.OK if found.passed else ExitCode.FAILED_CELLS
+    print_result(found, as_json, code, f"{found.summary()}\n")  # the rows have been printed
     return code

@@ -15,7 +15,7 @@ from genbench.cli.flags import (
     trust_plugins_flag,
     weights_flag,
 )
-from genbench.cli.output import echo, parse_output_path, print_json, record_exit_code, show_image_progress
+from genbench.cli.output import echo, print_json, record_exit_code, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
 
@@ -118,12 +118,14 @@ def command(
     genbench fid photos --save-stats photos.npz
     genbench fid photos generated --explain
     """
+    from genbench.commands.output_files import output_path
+
     explains = explain or protocol is not None
     if figure is not None and not explains:
         raise UsageError("--figure draws an explanation.", "Add --explain.")
     if explains:
         _require_no_other_metrics(fake, metrics=metrics, set=settings, n_real=n_real, save_stats=save_stats)
-    out = None if save_stats is None else parse_output_path(save_stats, "--save-stats", ".npz")
+    out = None if save_stats is None else output_path(save_stats, "--save-stats", ".npz")
     if fake is None and out is None:
         raise UsageError("FAKE is missing.", "Run `genbench fid REAL FAKE`; REAL alone needs --save-stats.")
 

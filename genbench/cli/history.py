@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import echo
+from genbench.cli.output import echo, print_result
 
 
 @click.command("history")
@@ -24,30 +24,13 @@ def command(
     This is an annotation, not a gate: the exit code is 0 even if a level changed. Other machines, settings or protocols
     form separate series. A change at the last two runs cannot be detected yet.
     """
-    from genbench.errors import NoDataError, UsageError, near_miss
-    from genbench.gate.history import left_out, time_series
-    from genbench.report.figures.appearance import make_appearance
+    from genbench.commands.load import load
     from genbench.report.figures.figure import figure_path
-    from genbench.report.figures.kinds import figure_of_series
-    from genbench.report.figures.options import Options
-    from genbench.report.history import as_json as encode
-    from genbench.report.history import text
-    from genbench.results.store import read_runs
 
     path = None if out is None else figure_path(out)
-    contents = read_runs(dict.fromkeys(runs))
-    for note in left_out(contents):
+    found = load(*dict.fromkeys(runs)).history(quantities)
+    for note in found.notes:
         echo(f"Note: {note}.", err=True)
-    found = time_series(contents)
-    known = list(dict.fromkeys(series.quantity for series in found))
-    for name in quantities if found else ():
-        if name not in known:
-            raise UsageError(
-                f"No run has the quantity '{name}'.{near_miss(name, known)}", f"Quantities: {', '.join(known)}."
-            )
-    shown = [series for series in found if not quantities or series.quantity in quantities]
-    if not shown:
-        raise NoDataError(f"No measurements in {', '.join(runs)}.", "Name runs with at least one successful cell.")
-    echo(encode(shown) if as_json else text(shown, everything), nl=False, as_json=as_json)
+    print_result(found, as_json, text=found.text(everything))
     if path is not None:
-        figure_of_series(shown, Options(), make_appearance()).save(path)
+        found.figure().save(path)

@@ -7,13 +7,14 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from genbench.errors import UsageError
 from genbench.process.terminal_text import harmless, harmless_json
+
+if TYPE_CHECKING:
+    from genbench.commands.printed import Printable
 
 _REDRAW = 32  # images between two updates of a progress bar
 
@@ -46,29 +47,16 @@ def print_json(data: Any) -> None:
     echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode(), as_json=True)
 
 
+def print_result(found: Printable, as_json: bool, code: int = 0, text: str | None = None) -> None:
+    """Print what a command found, as `text` or the text of the record, or as JSON; the exit code is set before."""
+    record_exit_code(code)
+    shown = found.to_json() if as_json else found.text() if text is None else text
+    echo(shown, nl=False, as_json=as_json)
+
+
 def record_exit_code(code: int) -> None:
     """Set the exit code before printing, so that it holds even if the reader closes the pipe early."""
     click.get_current_context().find_root().obj = int(code)
-
-
-def parse_output_path(text: str, flag: str, suffix: str) -> Path:
-    """Return the path of a file to write; raise `UsageError` for another suffix or a missing folder."""
-    path = Path(text).expanduser()
-    if path.suffix.lower() != suffix:
-        raise UsageError(f"{flag} {text} is not a {suffix} file.", f"Use the suffix {suffix}.")
-    if not path.parent.is_dir():
-        raise UsageError(f"{flag} {text}: the folder {path.parent} does not exist.", "Create it, or choose another.")
-    return path
-
-
-def write_output(path: Path, data: bytes, flag: str) -> None:
-    """Write a file that the user asked for with `flag`; raise `UsageError` if the disk refuses."""
-    from genbench.results.files import atomic_write
-
-    try:
-        atomic_write(path, data)
-    except OSError as error:
-        raise UsageError(f"Cannot write {path}: {error.strerror or error}.", f"Choose another {flag}.") from error
 
 
 @contextmanager

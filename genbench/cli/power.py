@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import echo, print_json
-from genbench.errors import UsageError
+from genbench.cli.output import print_result
 
 
 @click.command("power")
@@ -26,19 +25,7 @@ def command(
 
     RUN is a pilot with a few seeds. The forecast is for `genbench compare RUN` with the same seeds in every cell.
     """
-    from genbench.cli._seed_steps import read_samples
-    from genbench.gate.limits import parse_share
-    from genbench.gate.power_forecast import forecast
-    from genbench.report.gate import power_forecast as shown
+    from genbench.commands.load import load
 
-    share = parse_share(detect, "--detect")
-    rates = parse_share(error, "--error"), parse_share(power, "--power")
-    samples = read_samples([run], metric)
-    if len(names := dict.fromkeys(sample.metric for sample in samples)) > 1:
-        raise UsageError("A forecast is about one metric.", f"Give --metric with one of: {', '.join(names)}.")
-    wanted = [name.strip() for name in models.split(",") if name.strip()] if models else []
-    plan = forecast(samples, share, *rates, wanted)
-    if as_json:
-        print_json(shown.document(plan))
-    else:
-        echo(shown.text(plan), nl=False)
+    found = load(run).power(detect, metric=metric, models=models, error=error, power=power)
+    print_result(found, as_json)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.output import echo
+from genbench.errors import UsageError
 
 
 @click.command("report")
@@ -15,24 +16,14 @@ def command(runs: tuple[str, ...], out: str | None) -> None:
 
     With --out, write one page about all RUNs instead, to compare them.
     """
-    from pathlib import Path
-
     from genbench.commands.load import load
-    from genbench.errors import UsageError
-    from genbench.report.summary import write_summary
-    from genbench.results.archive import is_archive
-    from genbench.results.store import RunDirectory
 
+    results = load(*runs)
     if out is not None:
-        echo(load(*runs).report(out))
+        echo(results.report(out))
         return
-    if len(runs) > 1:
-        raise UsageError(f"{len(runs)} runs share no report.html.", "Name a file for it: --out comparison.html.")
-    if is_archive(Path(runs[0])):
-        cure = "Name a file to write: --out report.html."
-        raise UsageError(f"{runs[0]} is an archive, which can only be read.", cure)
-    summary = write_summary(RunDirectory.open(runs[0]))
-    for path in summary.written:
+    written = results.rewrite_report()
+    for path in written.paths:
         echo(path)
-    if summary.warnings:
-        raise UsageError("\n".join(summary.warnings))
+    if written.problems:
+        raise UsageError("\n".join(written.problems))

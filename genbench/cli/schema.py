@@ -11,13 +11,6 @@ from genbench.cli.output import print_json
 @click.argument("record", required=False, metavar="[cell|reference|run]")
 def command(record: str | None) -> None:
     """Print the JSON Schema of one kind of result file, or of all three in one object."""
-    import msgspec
+    from genbench.commands.schema import json_schema
 
-    from genbench.errors import UsageError, near_miss
-    from genbench.results.schema import RECORDS
-
-    if record is not None and record not in RECORDS:
-        raise UsageError(f"Unknown record '{record}'.{near_miss(record, RECORDS)}", f"Records: {', '.join(RECORDS)}.")
-    schemas = {name: msgspec.json.schema(kind) for name, kind in RECORDS.items()}
-    chosen = schemas if record is None else schemas[record]
-    print_json(chosen)
+    print_json(json_schema(record))

@@ -5,19 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from genbench.errors import UsageError
 from genbench.planning.request import Request, make_request, read_config
 
+PluginSource: TypeAlias = str | Path | ModuleType
+OptionValues: TypeAlias = Mapping[str, Any] | Sequence[str]  # {"dcgan.width": 32}, or texts as of --set
+
 
 def request_of(given: Mapping[str, Any]) -> Request:
     """Return the request; None means that an argument is not given. Raises `UsageError` as flags do."""
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {**given}
     config = values.pop("config", None)
-    merged = read_config(config) if config is not None else {}
-    merged |= {name: _PARSERS.get(name, _plain)(value) for name, value in values.items()}
-    return make_request(merged)
+    return make_request({**(read_config(config) if config is not None else {}), **plain_arguments(values)})
+
+
+def plain_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are given in the forms of flags and TOML keys."""
+    return {name: _PARSERS.get(name, _plain)(value) for name, value in given.items() if value is not None}
+
+
+def request_with_options(given: Mapping[str, Any], options: OptionValues) -> Request:
+    """Return the request of these values and options, where None is not given; raise `UsageError` as flags do."""
+    if isinstance(options, Mapping):
+        return request_of({**given, "set": options})
+    return make_request(plain_arguments(given), [options] if isinstance(options, str) else options)
+
+
+def names_of(text: str | Sequence[str]) -> list[str]:
+    """Return names that are given as a list, or as text with commas."""
+    parts = [text] if isinstance(text, str) else text
+    return [name.strip() for part in parts for name in part.split(",") if name.strip()]
 
 
 def described(function: str, given: Mapping[str, Any]) -> list[str]:
@@ -26,13 +45,13 @@ def described(function: str, given: Mapping[str, Any]) -> list[str]:
     return [f"genbench.{function}({', '.join(shown)})"]
 
 
-def plugin_paths(plugins: str | Path | ModuleType | Sequence[str | Path | ModuleType]) -> list[str]:
+def plugin_paths(plugins: PluginSource | Sequence[PluginSource]) -> list[str]:
     """Return the files of these plugins; raise `UsageError` for a module without one: workers load it anew."""
     given = [plugins] if isinstance(plugins, str | Path | ModuleType) else plugins
     return [_file_of(plugin) for plugin in given]
 
 
-def _file_of(plugin: str | Path | ModuleType) -> str:
+def _file_of(plugin: PluginSource) -> str:
     if isinstance(plugin, str | Path):
         return str(plugin)
     if not isinstance(plugin, ModuleType):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from genbench import __version__
 from genbench.api.recipe import resolve_recipe
 from genbench.commands.device import require_device
 from genbench.commands.preparation import choose_executor
+from genbench.commands.run import Progress, line_receiver
 from genbench.errors import GenbenchError, UsageError
 from genbench.gate.reproduction import Repetition, Reproduction, Verdict, compare
 from genbench.measure import machine
@@ -22,8 +23,9 @@ from genbench.planning.planner import names_in_use, plugins_behind
 from genbench.plugins.catalogue import Catalogue, discover
 from genbench.plugins.recorded_files import Allowed, loadable_files
 from genbench.process.messages import Job
-from genbench.report.board.checks import Check
-from genbench.report.board.sources import results_hash
+from genbench.report.board.checks import Check, add_check
+from genbench.report.board.sources import find_sources, results_hash
+from genbench.report.table.layout import clean
 from genbench.report.table.outcome import COUNTING
 from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import require_valid
@@ -36,6 +38,52 @@ IMAGES = 2_048  # real images of a probe, more than two windows of most cells on
 CELLS = 3  # of a run
 _CONTROLS = 2
 _SECONDS = 300.0  # for each repetition, as a cell of the profile smoke
+
+
+@dataclasses.dataclass(frozen=True)
+class RunCheck:
+    """Whether the results of a run could be reproduced here."""
+
+    path: str  # of the run
+    results: str  # SHA-256 of its plan and results
+    check: Check
+
+    def __str__(self) -> str:
+        return f"{clean(self.check.run)}: {self.check.verdict}: {clean(self.check.reason, 2000)}"
+
+
+def check_runs(
+    *runs: str | Path | Iterable[str | Path],
+    checks: str | Path = "checks.json",
+    cells: int = CELLS,
+    trust_plugins: bool = False,
+    progress: Progress = True,
+    on_check: Callable[[RunCheck], object] = lambda check: None,
+) -> tuple[RunCheck, ...]:
+    """Train the beginnings of some cells of runs again and compare them, as `genbench board --check`.
+
+    A run is ``reproduced``, ``differs`` or ``not checked``: bit for bit where processor and torch are those of the run,
+    within the effect of rounding elsewhere. Raises `UsageError` for a path without a run.
+
+    Args:
+        runs: run directories, archives, and folders that hold them.
+        checks: the file to which the verdicts are added, for `genbench.board`.
+        cells: how many cells of a run are repeated.
+        trust_plugins: load the plugin files that a run names, whoever made it: their code runs.
+        progress: whether to show progress on standard error; a function receives it line by line.
+        on_check: called with each verdict as it arrives.
+    """
+    if cells < 1:
+        raise UsageError(f"cells = {cells} is not valid.", "It is a whole number, at least 1.")
+    given = [path for one in runs for path in ([one] if isinstance(one, str | Path) else one)]
+    say = line_receiver(progress)
+    found = []
+    for source in find_sources(given):
+        digest, check = check_run(source.path, trust_plugins, cells, say)
+        add_check(Path(checks).expanduser(), digest, check)
+        found.append(RunCheck(str(source.path), digest, check))
+        on_check(found[-1])
+    return tuple(found)
 
 
 def check_run(

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from genbench.api.images import Images
-from genbench.commands.arguments import plugin_paths, request_of
+from genbench.commands.arguments import PluginSource, plugin_paths, request_of
 from genbench.commands.cell import Cell
 from genbench.commands.device import select_present_device
-from genbench.commands.run import PluginSource
 from genbench.commands.weights import inception_weights
 from genbench.data.progress import ignore_progress
 from genbench.errors import UsageError

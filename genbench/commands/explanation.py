@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genbench.commands.arguments import plugin_paths
+from genbench.commands.arguments import PluginSource, plugin_paths
 from genbench.commands.device import select_present_device
 from genbench.commands.distance import DistanceSettings, image_set_evaluation, require_numbers
-from genbench.commands.run import PluginSource
 from genbench.commands.weights import inception_weights
 from genbench.data.progress import ignore_progress
 from genbench.imagesets.comparison import DEFAULT_EXTRACTOR, find_metrics

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +11,18 @@ import msgspec
 
 from genbench.api.options import OptionValue
 from genbench.commands.cell import Cell
+from genbench.commands.comparisons.baseline import BaselineUpdate, update_baseline
+from genbench.commands.comparisons.history import History, history_of
+from genbench.commands.comparisons.judgement import Judgement, check_run
+from genbench.commands.comparisons.seeds import (
+    CellComparison,
+    MethodComparison,
+    PowerForecast,
+    compare_cells,
+    compare_methods,
+    forecast_power,
+)
+from genbench.commands.details import RunDetails, run_details
 from genbench.commands.frames import Layout, as_pandas, as_polars, make_frame
 from genbench.commands.selection import matches
 from genbench.commands.table import ComparisonTable
@@ -22,6 +34,7 @@ from genbench.report.figures.kinds import Shown, figure_of_runs
 from genbench.report.figures.options import Options
 from genbench.report.html.page import report_page
 from genbench.report.run_details import describe_cell, describe_run
+from genbench.report.summary import write_summary
 from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups, estimate_by_metric
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Column, Row, Table
@@ -30,11 +43,18 @@ from genbench.report.table.render import arrange
 from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
-from genbench.results.store import LoadedRun, RunContents, RunDirectory, atomic_write
+from genbench.results.store import LoadedRun, RunContents, RunDirectory, atomic_write, without_cells
 
 if TYPE_CHECKING:  # strict checks of a plugin follow these imports: pandas has no types, and both may be missing
     import pandas  # type: ignore[import-untyped, import-not-found, unused-ignore]
     import polars  # type: ignore[import-not-found, unused-ignore]
+
+
+class WrittenFiles(NamedTuple):
+    """The files for readers that were written again, and why others could not be."""
+
+    paths: tuple[Path, ...]
+    problems: tuple[str, ...]
 
 
 class Quantity(NamedTuple):
@@ -63,10 +83,17 @@ class Results:
     Shown in a notebook, it is the comparison table.
     """
 
-    def __init__(self, runs: Sequence[LoadedRun], cells: Sequence[Cell] | None = None, warnings: Sequence[str] = ()):
+    def __init__(
+        self,
+        runs: Sequence[LoadedRun],
+        cells: Sequence[Cell] | None = None,
+        warnings: Sequence[str] = (),
+        problems: Sequence[str] = (),
+    ):
         self._runs = tuple(runs)
         self._cells = tuple(_cells(runs) if cells is None else cells)
         self._warnings = tuple(warnings)
+        self._problems = tuple(problems)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -75,8 +102,13 @@ class Results:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What `genbench.run` has to say about the plan and the files that it wrote."""
+        """What `genbench.run` and `measure_run` have to say about the plan and the files that they wrote."""
         return self._warnings
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What `genbench.measure_run` could not measure, with the reason."""
+        return self._problems
 
     @property
     def runs(self) -> tuple[RunDirectory, ...]:
@@ -207,6 +239,110 @@ class Results:
             ) from error
         return file
 
+    def rewrite_report(self) -> WrittenFiles:
+        """Write table.md, table.csv, report.html and the contact sheet of the run again, from its stored results.
+
+        Always about the whole run. Raises `UsageError` for several runs, and for an archive.
+        """
+        directory, _ = self._only_run("share no report.html", "Name a file for it: --out comparison.html.")
+        if directory.archive is not None:
+            cure = "Name a file to write: --out report.html."
+            raise UsageError(f"{directory.archive.path} is an archive, which can only be read.", cure)
+        summary = write_summary(directory)
+        return WrittenFiles(tuple(summary.written), tuple(summary.warnings))
+
+    def details(self, cell: str | None = None) -> RunDetails:
+        """Return the plan of the run, the status of every cell and its files, or one cell in detail.
+
+        Raises `UsageError` for several runs, and for an unknown cell; and `NoDataError` for a run without cells.
+
+        Args:
+            cell: the id of a cell, or any unambiguous part of it.
+        """
+        directory, _ = self._only_run("cannot be shown together", "Load one run.")
+        return run_details(directory, self._own_contents()[0], cell)
+
+    def compare(self, metric: str | Sequence[str] | None = None) -> CellComparison:
+        """Compare the cells over seeds: which one is better, by how much, and whether the difference is real.
+
+        As `genbench compare RUN`. Raises `UsageError` for an unknown metric, and `NoDataError` if none was measured.
+
+        Args:
+            metric: one or more metrics, or ``all``; by default ``fid``, or the first distance.
+        """
+        return compare_cells(self._own_contents(), metric)
+
+    def compare_over_datasets(self, metric: str | None = None) -> MethodComparison:
+        """Rank the methods over the datasets of all runs by one metric, as `genbench compare --over-datasets`.
+
+        Raises the errors of `compare`, and `NoDataError` for fewer than two methods or datasets.
+        """
+        return compare_methods(self._own_contents(), metric)
+
+    def power(
+        self,
+        detect: str | float,
+        *,
+        metric: str | None = None,
+        models: str | Sequence[str] | None = None,
+        error: str | float = "5%",
+        power: str | float = "80%",
+    ) -> PowerForecast:
+        """Forecast what it takes to see a difference between the cells, from how much their seeds differ.
+
+        As `genbench power`. Raises the errors of `compare`.
+
+        Args:
+            detect: the difference to be seen, such as ``"5%"`` of the mean, or 0.05.
+            metric: the metric; by default ``fid``, or the first distance.
+            models: only the cells of these models.
+            error: probability of any false difference.
+            power: probability of seeing a true difference.
+        """
+        return forecast_power(self._own_contents(), detect, metric, models, error, power)
+
+    def history(self, quantity: str | Sequence[str] = ()) -> History:
+        """Return throughput and metrics of the runs in order of time, and where their level changed.
+
+        As `genbench history`; it never judges. Raises `UsageError` with the nearest name for an unknown quantity, and
+        `NoDataError` if there are no measurements.
+
+        Args:
+            quantity: ``throughput`` or metrics; by default all.
+        """
+        return history_of(self._own_contents(), self._shown_runs(), quantity)
+
+    def check(
+        self, baseline: str | Path, *, config: str | Path | None = None, max_slowdown: str | float | None = None
+    ) -> Judgement:
+        """Check the run against a baseline: counters exactly, speed and quality within their limits.
+
+        As `genbench check`. Raises `UsageError` for several runs, and for a file that cannot be read.
+
+        Args:
+            baseline: the file that `update_baseline` writes.
+            config: a TOML file with limits in ``[gate]``.
+            max_slowdown: largest loss of throughput that passes, such as ``"5%"``; by default, speed is not judged.
+        """
+        self._only_run("cannot be checked at once", "Check them one by one.")
+        return check_run(self._own_contents()[0], baseline, config, max_slowdown)
+
+    def update_baseline(
+        self, baseline: str | Path, *, only: bool = False, counters_only: bool = False
+    ) -> BaselineUpdate:
+        """Write the measurements of the run to a baseline file; cells that the run does not have stay unchanged.
+
+        As `genbench baseline update`. Raises `UsageError` for several runs, and for a file that cannot be read or
+        written; and `NoDataError` if no cell has measurements.
+
+        Args:
+            baseline: the file, meant to be committed.
+            only: drop cells of the file that the run does not have.
+            counters_only: store counters only, which depend on the torch version alone.
+        """
+        self._only_run("do not belong into one baseline", "Update it with one run.")
+        return update_baseline(self._own_contents()[0], self._shown_runs()[0], baseline, only, counters_only)
+
     def to_pandas(self, layout: Layout = "wide") -> pandas.DataFrame:
         """Return a data frame of pandas; ``docs/python.md`` lists the columns of each layout with their types.
 
@@ -266,17 +402,26 @@ class Results:
         """
         options = Options(x, (y,) if isinstance(y, str) and y else tuple(y), log_x, log_y)
         look = make_appearance(theme, width, height)
-        shown = Shown(self._table(over_seeds), self._own_contents(), self._pictures())
+        contents = [run for run in self._own_contents() if run.record.cells]
+        shown = Shown(self._table(over_seeds), contents, self._pictures())
         return figure_of_runs(kind, shown, options, look)
+
+    def _only_run(self, why_not: str, cure: str) -> LoadedRun:
+        if len(self._runs) != 1:
+            raise UsageError(f"{len(self._runs)} runs {why_not}.", cure)
+        return self._runs[0]
+
+    def _shown_runs(self) -> list[str]:
+        return [directory.shown(directory.path) for directory, _ in self._runs]
 
     def _own_contents(self) -> list[RunContents]:
         """Return what was read from each run, with these cells only."""
         own = {(id(cell.directory), cell.id) for cell in self._cells}
         found = []
         for directory, contents in self._runs:
-            cells = [planned for planned in contents.record.cells if (id(directory), planned.id) in own]
-            found.append(replace(contents, record=msgspec.structs.replace(contents.record, cells=cells)))
-        return [contents for contents in found if contents.record.cells]
+            others = {cell.id for cell in contents.record.cells if (id(directory), cell.id) not in own}
+            found.append(without_cells(contents, others) if others else contents)
+        return found
 
     def _pictures(self) -> Callable[[CellOutcome], Mapping[str, Path]]:
         cell_of = {cell.outcome: cell for cell in self._cells}
@@ -299,12 +444,12 @@ class Results:
             with_references=references,
         )
 
-    def with_warnings(self, warnings: Sequence[str]) -> Results:
-        """Return the same results with other `warnings`."""
-        return Results(self._runs, self._cells, warnings)
+    def with_warnings(self, warnings: Sequence[str], problems: Sequence[str] = ()) -> Results:
+        """Return the same results with other `warnings` and `problems`."""
+        return Results(self._runs, self._cells, warnings, problems)
 
     def _subset(self, cells: Sequence[Cell]) -> Results:
-        return Results(self._runs, cells, self._warnings)
+        return Results(self._runs, cells, self._warnings, self._problems)
 
 
 def _cells(runs: Sequence[LoadedRun]) -> Iterator[Cell]:

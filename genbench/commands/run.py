@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeAlias
 
-from genbench.commands.arguments import described, plugin_paths, request_of
+from genbench.commands.arguments import PluginSource, described, plugin_paths, request_of
 from genbench.commands.device import require_device, require_processes
 from genbench.commands.execution import (
     Finished,
@@ -35,7 +34,6 @@ from genbench.runner.executor import Executor
 from genbench.runner.supervisor import Interrupted, interrupt_on_signals
 
 Progress: TypeAlias = bool | Callable[[str], object]  # a function receives each line
-PluginSource: TypeAlias = str | Path | ModuleType
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -118,7 +116,7 @@ def run(
     }  # fmt: skip
     request = request_of(given)
     executor = choose_executor(in_process, pdb)
-    output, notes = _output(progress, executor)
+    output, notes = choose_output(progress, executor)
     with _interruption_raised():
         return _results(start(request, executor, output, described("run", given)), notes)
 
@@ -164,7 +162,7 @@ def resume(
         "rdzv_id": rdzv_id, "weights": None if weights is None else str(weights),
     }  # fmt: skip
     executor = choose_executor(in_process, pdb)
-    output, notes = _output(progress, executor)
+    output, notes = choose_output(progress, executor)
     with _interruption_raised():
         return _results(continue_run(str(path), executor, output, changes, trust_plugins), notes)
 
@@ -203,7 +201,7 @@ def continue_run(
         return execute(pool, run, record, catalogue, device, output)
 
 
-def _output(progress: Progress, executor: Executor) -> tuple[Output, list[str]]:
+def choose_output(progress: Progress, executor: Executor) -> tuple[Output, list[str]]:
     """Return where progress goes, and the list that takes notes and warnings."""
     notes: list[str] = []
     if callable(progress):
@@ -218,6 +216,13 @@ def _output(progress: Progress, executor: Executor) -> tuple[Output, list[str]]:
         display.message(text)
 
     return Output(display, notify), notes
+
+
+def line_receiver(progress: Progress) -> Callable[[str], object]:
+    """Return what receives lines of progress: the function itself, standard error, or nothing."""
+    if callable(progress):
+        return progress
+    return PlainDisplay(sys.stderr).message if progress else lambda line: None
 
 
 class _LineStream(io.StringIO):

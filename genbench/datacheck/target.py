@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from genbench.builtin.datasets.folder import checked_root
 from genbench.errors import UsageError
 from genbench.planning.dataset_folders import require_folder, require_folders
 from genbench.planning.identity import origin
-from genbench.planning.request import make_request
-from genbench.planning.settings import check_settings, own_settings
+from genbench.planning.settings import Settings, check_settings, own_settings
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice
@@ -34,7 +32,7 @@ class Target:
     folder: Path | None  # of files; None: a dataset that is loaded
 
 
-def find_target(text: str, settings: Sequence[str], catalogue: Catalogue) -> Target:
+def find_target(text: str, tables: Settings, catalogue: Catalogue) -> Target:
     """Return what a text refers to: a dataset, ``NAME:ARGUMENT``, ``folder:PATH``, or the path of a folder.
 
     A dataset takes precedence over a folder with the same name; ``./NAME`` is the folder. Raises `UsageError` for an
@@ -48,7 +46,6 @@ def find_target(text: str, settings: Sequence[str], catalogue: Catalogue) -> Tar
         _refuse(name, catalogue)
     entry = catalogue.require("datasets", name)
     spec: DatasetSpec = entry.spec
-    tables = make_request({}, settings).set
     check_settings(tables, [spec], catalogue)
     given = own_settings(tables, spec)
     if colon and spec.argument is None:

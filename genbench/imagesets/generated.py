@@ -35,7 +35,7 @@ def dataset_source(name: str, split: Split, catalogue: Catalogue) -> tuple[Image
     `name` has the form of `genbench run --datasets`. Raises `UsageError` for a dataset of 2-D points or noise, and
     `DataError` where it cannot be loaded.
     """
-    target = find_target(name, (), catalogue)
+    target = find_target(name, {}, catalogue)
     if target.spec.points or target.spec.synthetic:
         raise UsageError(
             f"The dataset '{name}' contains no real images.", "Choose another; see `genbench list datasets`."

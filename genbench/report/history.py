@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from tabulate import tabulate
 
 from genbench.gate.history import TimeSeries
 from genbench.report.numbers import MISSING, change, significant
-from genbench.results.files import encode_json
 
 HEADINGS = ("since", "run", "commit", "runs", "level", "change")
 RUN_HEADINGS = ("time", "run", "commit", "value", "level", "change")
@@ -32,10 +32,9 @@ def title(series: TimeSeries) -> str:
     return f"{series.cell}: {series.quantity} {'↑' if series.direction == 'higher' else '↓'}"
 
 
-def as_json(found: Sequence[TimeSeries]) -> str:
+def document(found: Sequence[TimeSeries]) -> list[dict[str, Any]]:
     """Return everything for programs."""
-    whole = [{**msgspec.to_builtins(series), "changes": msgspec.to_builtins(series.changes)} for series in found]
-    return encode_json(whole).decode()
+    return [{**msgspec.to_builtins(series), "changes": msgspec.to_builtins(series.changes)} for series in found]
 
 
 def change_text(share: float | None, better: bool) -> str:

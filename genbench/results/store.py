@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,7 @@ __all__ = [
     "find_runs",
     "named_apart",
     "read_runs",
+    "without_cells",
 ]
 
 RecordType = TypeVar("RecordType", CellResult, ReferenceResult)
@@ -350,6 +351,18 @@ def named_apart(directories: Sequence[RunDirectory], contents: Sequence[RunConte
         run if names.count(run.name) == 1 else replace(run, name=directory.shown(directory.path))
         for directory, run in zip(directories, contents, strict=True)
     ]
+
+
+def without_cells(run: RunContents, ids: Container[str]) -> RunContents:
+    """Return the contents without these planned cells and their results."""
+    return replace(
+        run,
+        record=msgspec.structs.replace(run.record, cells=[cell for cell in run.record.cells if cell.id not in ids]),
+        cells=RecordFiles(
+            {id: result for id, result in run.cells.results.items() if id not in ids},
+            {id: why for id, why in run.cells.damaged.items() if id not in ids},
+        ),
+    )
 
 
 def find_runs(directory: str | Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from genbench.planning.identity import metric_origins
 from genbench.planning.planner import names_in_use, plan_references, plugins_behind
 from genbench.plugins.loader import Kind
 from genbench.plugins.metric_names import covers
-from genbench.process.messages import Finished, Job, MetricValues
+from genbench.process.messages import Activity, Finished, Job, Message, MetricValues
 from genbench.results.cell_names import shown_names
 from genbench.results.later_values import add_reference_values, add_values
 from genbench.results.schema import (
@@ -36,6 +36,7 @@ from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.earlier_values import EarlierValues
 from genbench.runner.executor import Executor
+from genbench.runner.supervisor import Display
 from genbench.runner.wanted_metrics import Options, Pending, WantedMetrics
 
 
@@ -49,7 +50,7 @@ class LaterMeasurements:
     executor: Executor
     device: str
     wanted: WantedMetrics
-    say: Callable[[str], None]
+    display: Display
     problems: list[str] = field(default_factory=list)  # what could not be measured, with the reason
 
     def execute(self) -> None:
@@ -81,7 +82,7 @@ class LaterMeasurements:
         family, dataset = families[cell.identity.family.name].spec, datasets[cell.identity.dataset.name].spec
         pending = self.wanted.pending(EarlierValues(cell, result), family, dataset)
         for remark in pending.remarks:
-            self.say(f"{title}: {remark}")
+            self.display.message(f"{title}: {remark}")
         if pending.missing:
             what = ", ".join(pending.missing)
             self._report(f"{title}: {what} is not installed; name its file with --plugin, or others with --metrics")
@@ -95,6 +96,7 @@ class LaterMeasurements:
         before = pending.before
         planned = self._with_metrics(before.planned, pending.names, pending.options)
         finished, why = self._run(
+            title,
             names_in_use(planned.identity),
             self.run.log_path(planned.id),
             task="measure",
@@ -109,7 +111,7 @@ class LaterMeasurements:
         found = finished.values
         self.run.write_cell(self._with_values(pending, planned.identity, found))
         for missing in [*found.unavailable, *(missing for one in found.by_sampler for missing in one.unavailable)]:
-            (self._report if missing.failed else self.say)(f"{title}: {missing.metric}: {missing.reason}")
+            (self._report if missing.failed else self.display.message)(f"{title}: {missing.metric}: {missing.reason}")
         return True
 
     def _with_values(self, pending: Pending, identity: CellIdentity, found: MetricValues) -> CellResult:
@@ -137,11 +139,11 @@ class LaterMeasurements:
         names = tuple(name for name in planned.metrics if every or name not in asked or name in lacking)
         if not names:
             return
-        self.say(f"measuring real held-out images and noise of {planned.dataset.name}")
+        self.display.message(f"measuring real held-out images and noise of {planned.dataset.name}")
         planned = msgspec.structs.replace(planned, metrics=names)
         used: list[tuple[Kind, str]] = [("datasets", planned.dataset.name), *(("metrics", name) for name in names)]
         log = self.run.log_path(f"reference-{planned.id}")
-        finished, why = self._run(used, log, task="reference", reference=planned)
+        finished, why = self._run("", used, log, task="reference", reference=planned)
         if finished is None or finished.reference is None:
             self._report(f"no reference rows for {planned.dataset.name}: {why}")
             return
@@ -185,8 +187,15 @@ class LaterMeasurements:
             notes=notes,
         )
 
-    def _run(self, names: Sequence[tuple[Kind, str]], log: Path, **fields: Any) -> tuple[Finished | None, str]:
-        """Run a job; return its result, and why there is none."""
+    def _run(
+        self, title: str, names: Sequence[tuple[Kind, str]], log: Path, **fields: Any
+    ) -> tuple[Finished | None, str]:
+        """Run a job, and show what it does; return its result, and why there is none."""
+
+        def show(message: Message) -> None:
+            if isinstance(message, Activity):
+                self.display.cell_activity(f"{title}: {message.text}" if title and message.text else message.text)
+
         job = Job(
             run=str(self.run.path),
             log=str(log),
@@ -196,7 +205,8 @@ class LaterMeasurements:
             memory_limit=self.record.memory_limit,
             **fields,
         )
-        worker_exit = self.executor.run(job, lambda message: None, self.record.timeout)
+        worker_exit = self.executor.run(job, show, self.record.timeout)
+        self.display.cell_activity("")
         if self.executor.stop_requested:
             raise KeyboardInterrupt
         log_file.shorten(log)

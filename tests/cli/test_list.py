@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 from plugin_packages import environment, expose, temp_plugin
 
-from genbench.cli.list import KINDS, command
+from genbench.cli.list import command
+from genbench.commands.plugins.installed import KINDS
 from genbench.errors import UsageError
 
 LOSS = """

@@ -10,7 +10,8 @@ from click.testing import CliRunner, Result
 from example_runs import cell, identity, stored
 from plugin_packages import expose, temp_plugin
 
-from genbench.cli.plugin import command, plugin_show
+from genbench.cli.plugin import command
+from genbench.commands.plugins import description
 from genbench.errors import UsageError
 from genbench.report.plugin_details import text_of
 
@@ -56,7 +57,7 @@ def invoke(*arguments: str) -> Result:
 
 @pytest.fixture(autouse=True)
 def _no_stored_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin_show, "REFERENCE", tmp_path / "nowhere")
+    monkeypatch.setattr(description, "REFERENCE", tmp_path / "nowhere")
 
 
 @pytest.fixture

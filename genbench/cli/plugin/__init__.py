@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, plugin_files, set_option
-from genbench.cli.output import echo, print_json
+from genbench.cli.output import echo, print_result
 from genbench.cli.plugin.plugin_new import new_plugin
 from genbench.cli.plugin.plugin_show import show_plugin
-from genbench.errors import ExitCode, UsageError, near_miss
-from genbench.planning.request import parse_setting
-from genbench.plugins.catalogue import SINGULAR, discover
-from genbench.plugins.loader import Kind
+from genbench.errors import ExitCode
+from genbench.plugins.catalogue import SINGULAR
 
 if TYPE_CHECKING:
     from genbench.testing.check import Outcome
+
+_CODES = {"failed": ExitCode.FAILED_CELLS, "undecided": ExitCode.INCONCLUSIVE}
 
 
 @click.group("plugin", cls=NearMissGroup)
@@ -41,25 +38,10 @@ def list_plugins(plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None
 
     Shows distribution, version and status of each, and the traceback of quarantined ones.
     """
-    found = discover(plugins).plugins
-    if as_json:
-        data = [{**dataclasses.asdict(p), "status": "quarantined" if p.quarantined else "ok"} for p in found]
-        print_json(data)
-        return
-    width = max(len(p.name) for p in found)
-    for plugin in found:
-        status = "quarantined" if plugin.quarantined else "ok"
-        echo(f"{plugin.name:<{width}}  {status:<11}  {plugin.distribution} {plugin.version}  ({plugin.target})")
-        if verbose:
-            echo(f"{'':<{width}}    origin: {plugin.origin}")
-            for kind, names in plugin.registers.items():
-                echo(f"{'':<{width}}    {kind}: {', '.join(names)}")
-        for note in plugin.notes:
-            echo(f"{'':<{width}}    note: {note}")
-        if plugin.quarantined:
-            echo(f"{'':<{width}}    reason: {plugin.reason}")
-            for line in plugin.traceback.strip().splitlines():
-                echo(f"{'':<{width}}    | {line}")
+    from genbench.commands.plugins.installed import installed_plugins
+
+    found = installed_plugins(plugins=plugins)
+    print_result(found, as_json, text=found.text(verbose))
 
 
 @command.command("test")
@@ -88,72 +70,26 @@ def test_plugin(
     genbench plugin test my_variant.py
     genbench plugin test my-variant --plugin my_variant.py --only no-host-reads
     """
-    from genbench.testing.check import Verdict
-    from genbench.testing.in_child import examine_isolated
-    from genbench.testing.targets import find_targets
+    from genbench.commands.plugins.conformance import check_plugin
 
-    _require_rules(only)
-    if not timeout > 0:
-        raise UsageError(f"--timeout {timeout:g} is not positive.", "Give a number of seconds above 0.")
-    if name.endswith(".py"):
-        name = str(Path(name).expanduser().resolve())
-        plugins = (*plugins, name)
-    given: dict[str, dict[str, object]] = {}
-    for owner, option, value in map(parse_setting, settings):
-        given.setdefault(owner, {})[option] = value
-    chosen: Kind | None = next((k for k, singular in SINGULAR.items() if singular == kind), None)
-    targets = find_targets([name], discover(plugins), chosen, given)  # type: ignore[arg-type]
-    show = (lambda outcome: None) if as_json else _OutcomePrinter().show
-    for refusal in targets.refusals:
-        show(refusal)
-    outcomes = [*targets.refusals, *examine_isolated(targets, only, timeout, show)]
-    if as_json:
-        rules = map(_describe_rule, outcomes)
-        # "mend" is the former name of "fix", kept for scripts that read it.
-        data = [
-            {**dataclasses.asdict(outcome), **rule, "mend": rule["fix"]}
-            for outcome, rule in zip(outcomes, rules, strict=True)
-        ]
-        print_json(data)
-    else:
-        counts = Counter(outcome.verdict for outcome in outcomes)
-        shown = [verdict for verdict in get_args(Verdict) if verdict != "undecided" or counts[verdict]]
-        echo("\n" + ", ".join(f"{counts[verdict]} {verdict}" for verdict in shown))
-    verdicts = {outcome.verdict for outcome in outcomes}
-    if "failed" in verdicts:
-        return ExitCode.FAILED_CELLS
-    return ExitCode.INCONCLUSIVE if "undecided" in verdicts else ExitCode.OK
+    found = check_plugin(
+        name, plugins=plugins, kind=kind, only=only, set=settings, timeout=timeout,
+        progress=(lambda outcome: None) if as_json else _OutcomePrinter().show,
+    )  # fmt: skip
+    code = _CODES.get(found.verdict, ExitCode.OK)
+    print_result(found, as_json, code, f"\n{found.summary()}\n")  # the outcomes have been printed
+    return code
 
 
 class _OutcomePrinter:
-    """Prints one line per outcome, and below a failure why the rule matters and how to fix it."""
+    """Prints each outcome as it arrives."""
 
     def __init__(self) -> None:
         self._heading = ""
 
     def show(self, outcome: Outcome) -> None:
-        """Print an outcome as it arrives."""
-        heading = f"{SINGULAR.get(outcome.kind, 'plugin')} {outcome.subject}"  # type: ignore[call-overload]
-        if heading != self._heading:
-            echo(("\n" if self._heading else "") + heading)
-            self._heading = heading
-        reason = outcome.reason.replace("\n", "\n           ")
-        echo(f"  {outcome.verdict:<7}  {outcome.check}{': ' if reason else ''}{reason}")
-        if outcome.verdict in ("failed", "undecided"):
-            for key, text in _describe_rule(outcome).items():
-                echo(f"{'':<11}{key + ':':<6}{text}")
+        """Print an outcome, and its heading if that is another than before."""
+        from genbench.commands.plugins.conformance import outcome_heading, outcome_text
 
-
-def _describe_rule(outcome: Outcome) -> dict[str, str]:
-    from genbench.testing.checks import BY_NAME
-
-    rule = BY_NAME[outcome.check]
-    return {"rule": rule.what, "why": rule.why, "fix": outcome.fix or rule.fix}
-
-
-def _require_rules(names: tuple[str, ...]) -> None:
-    from genbench.testing.checks import BY_NAME
-
-    for name in names:
-        if name not in BY_NAME:
-            raise UsageError(f"Unknown rule '{name}'.{near_miss(name, BY_NAME)}", f"Rules: {', '.join(BY_NAME)}.")
+        echo(outcome_text(outcome, self._heading))
+        self._heading = outcome_heading(outcome)

@@ -14,7 +14,6 @@ from genbench.gate.verdict import Verdict, worst
 from genbench.report.gate.junit import Case, junit
 from genbench.report.gate.markdown import WORST_FIRST, folded, heading, paragraph
 from genbench.report.numbers import MISSING, change, p_relation, p_value, significant
-from genbench.results.files import encode_json
 
 HEADINGS = ("cell", "quantity", "base", "head", "change", "bounds", "p", "limit", "verdict")
 _ALIGNED = ("left", "left", *["right"] * 6, "left")
@@ -47,17 +46,16 @@ def cases(findings: Sequence[Finding], suite: str) -> str:
     return junit(suite, [_case(cell, own) for cell, own in by_cell.items()])
 
 
-def as_json(findings: Sequence[Finding], sides: tuple[str, str]) -> str:
+def document(findings: Sequence[Finding], sides: tuple[str, str]) -> dict[str, Any]:
     """Return everything for programs."""
     verdict = overall(findings)
-    document: dict[str, Any] = {
+    return {
         "base": sides[0],
         "head": sides[1],
         "verdict": verdict,
         "exit_code": int(verdict.exit_code),
         "findings": [asdict(finding) | {"conclusion": conclusion(finding)} for finding in findings],
     }
-    return encode_json(document).decode()
 
 
 def conclusion(finding: Finding) -> str:

@@ -1,0 +1,1 @@
+"""Checks of what results rest on: the machine, images and extractors."""

@@ -1,0 +1,1 @@
+"""What is installed, and plugins: listing, describing, creating and checking them."""

@@ -1,0 +1,134 @@
+"""`genbench.catalogue` and `installed_plugins`: everything that a plan can name, and where it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from genbench.api.shape_rule import shapes_in_words
+from genbench.api.specs import ConfigurableSpec, DatasetSpec, FamilySpec, LossSpec, MetricSpec, ModelSpec
+from genbench.commands.arguments import PluginSource, plugin_paths
+from genbench.commands.printed import Printable
+from genbench.errors import UsageError, near_miss
+from genbench.plugins import catalogue as plugin_catalogue
+from genbench.plugins.catalogue import Entry
+from genbench.plugins.loader import Kind, Plugin
+from genbench.report.plugin_details import describe_entry
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True, repr=False)
+class Catalogue(Printable):
+    """Everything that a plan can name, by kind."""
+
+    kind: Kind | None  # None: every kind
+    entries: dict[Kind, dict[str, Entry[Any]]]  # a spec by its name, with its plugin
+    quarantined: tuple[str, ...]  # plugins that could not be used; see `installed_plugins`
+
+    def names(self, kind: Kind) -> tuple[str, ...]:
+        """Return the names of one kind, such as ``models``."""
+        return tuple(self.entries[kind])
+
+    def text(self, verbose: bool = False) -> str:
+        """Return the names with a line about each; with `verbose`, also options, papers and formulas."""
+        parts = []
+        for kind, entries in self.entries.items():
+            title = f"{kind}\n" if self.kind is None else ""
+            parts.append(title + "".join(f"{line}\n" for line in _lines(entries, verbose)))
+        return "\n".join(parts)
+
+    def as_data(self) -> Any:
+        """Return each entry as plain data, by kind if there are several."""
+        found = {kind: [describe_entry(entry) for entry in own.values()] for kind, own in self.entries.items()}
+        return found if self.kind is None else found[self.kind]
+
+
+@dataclass(frozen=True, repr=False)
+class InstalledPlugins(Printable):
+    """Every plugin that was found, also those that could not be used."""
+
+    plugins: tuple[Plugin, ...]
+
+    def text(self, verbose: bool = False) -> str:
+        """Return a line about each plugin, and why it could not be used; with `verbose`, what it registers."""
+        width = max((len(plugin.name) for plugin in self.plugins), default=0)
+        return "".join(f"{line}\n" for plugin in self.plugins for line in _plugin_lines(plugin, width, verbose))
+
+    def as_data(self) -> list[dict[str, Any]]:
+        """Return each plugin with its status as plain data."""
+        return [{**dataclasses.asdict(plugin), "status": _status(plugin)} for plugin in self.plugins]
+
+
+def catalogue(kind: str | None = None, *, plugins: PluginSource | Sequence[PluginSource] = ()) -> Catalogue:
+    """Return everything that a plan can name, as `genbench list`; torch is not imported.
+
+    Raises `UsageError` with the nearest name for an unknown kind.
+
+    Args:
+        kind: ``models``, ``losses``, ``datasets``, ``metrics``, ``families``, ``extractors`` or ``reporters``.
+        plugins: plugin files, or imported modules with a file of their own.
+    """
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.")
+    found = plugin_catalogue.discover(plugin_paths(plugins))
+    quarantined = tuple(plugin.name for plugin in found.plugins if plugin.quarantined)
+    chosen = {one: found.entries(one) for one in KINDS if kind in (None, one)}
+    return Catalogue(next(iter(chosen)) if kind else None, chosen, quarantined)
+
+
+def installed_plugins(*, plugins: PluginSource | Sequence[PluginSource] = ()) -> InstalledPlugins:
+    """Return the installed plugins and those of these files, as `genbench plugin list`."""
+    return InstalledPlugins(tuple(plugin_catalogue.discover(plugin_paths(plugins)).plugins))
+
+
+def _lines(entries: dict[str, Entry[Any]], verbose: bool) -> list[str]:
+    width = max((len(name) for name in entries), default=0)
+    lines = []
+    for name, entry in entries.items():
+        plugin = entry.plugin
+        origin = "" if plugin.origin == "builtin" else f"  [{plugin.distribution} {plugin.version}]"
+        lines.append(f"  {name:<{width}}  {entry.spec.summary}{origin}")
+        lines += [f"  {'':<{width}}    {line}" for line in _describe_spec(entry.spec)] if verbose else []
+    return lines
+
+
+def _describe_spec(spec: Any) -> list[str]:
+    lines: list[str] = []
+    if isinstance(spec, ModelSpec):
+        shapes = shapes_in_words(spec.image_shapes)
+        lines += [f"family {spec.family}, loss {spec.default_loss}, image shapes {shapes}", spec.paper]
+        given = f"int (default {spec.latent_dim})" if spec.latent_dim else "the number of values of an image"
+        lines.append(f"latent_dim: {given}")
+    elif isinstance(spec, LossSpec):
+        lines += [f"family {spec.family}", spec.formula, spec.source]
+    elif isinstance(spec, FamilySpec):
+        for sampler in spec.samplers:
+            lines.append(f"sampler {sampler.name}: {sampler.summary}")
+            lines += [f"  {option.name}: {option.describe()}" for option in sampler.option_schema]
+    elif isinstance(spec, DatasetSpec):
+        lines += [f"{'×'.join(map(str, spec.image_shape))}", spec.licence, spec.source]
+    elif isinstance(spec, MetricSpec):
+        better = "several numbers" if spec.direction == "each" else f"{spec.direction} is better"
+        once = "; measured once for each extractor" if spec.per_extractor else ""
+        lines.append(better + once + ("" if spec.default else "; measured only when named"))
+    if isinstance(spec, ConfigurableSpec):
+        lines += [f"{option.name}: {option.describe()}" for option in spec.option_schema]
+    return [line for line in lines if line]
+
+
+def _status(plugin: Plugin) -> str:
+    return "quarantined" if plugin.quarantined else "ok"
+
+
+def _plugin_lines(plugin: Plugin, width: int, verbose: bool) -> list[str]:
+    head = f"{plugin.name:<{width}}  {_status(plugin):<11}  {plugin.distribution} {plugin.version}  ({plugin.target})"
+    below = []
+    if verbose:
+        below += [f"origin: {plugin.origin}", *(f"{kind}: {', '.join(own)}" for kind, own in plugin.registers.items())]
+    below += [f"note: {note}" for note in plugin.notes]
+    if plugin.quarantined:
+        below += [f"reason: {plugin.reason}", *(f"| {line}" for line in plugin.traceback.strip().splitlines())]
+    return [head, *(f"{'':<{width}}    {line}" for line in below)]
