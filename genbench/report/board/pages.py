@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 from markupsafe import Markup
 
-from genbench.gate.history import MeasuredPoint, series_of
-from genbench.report.board.history_chart import history_chart
+from genbench.report.board.history_pages import cell_histories, history_page
 from genbench.report.board.leaderboards import Leaderboard, Standing, leaderboards, leaders
 from genbench.report.board.output import RUNS
 from genbench.report.board.page_templates import PAGE_ROWS, call_script, page_path, pages_of, render
 from genbench.report.board.records import BoardRow, BoardRun, NamedPage
 from genbench.report.board.slugs import slug
-from genbench.report.history import HEADINGS, levels, title
 from genbench.report.table.layout import clean
 from genbench.report.table.outcome import COUNTING
 from genbench.results.files import encode_line
@@ -31,8 +30,6 @@ _INDEX_DATASETS, _INDEX_BOARDS = 30, 12  # on the first page
 _MOST_PROBLEMS = 50
 _MOST_LEADERS = 3
 _GRID_DATASETS = 25  # columns of one page
-_MOST_SERIES = 40  # on one page
-_MOST_POINTS = 150  # of a series in a figure, and in the search for changes
 _COMPARED = 6  # cells that a leaderboard offers to compare
 _SHORT = 160
 
@@ -244,41 +241,14 @@ def _runs(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
 
 
 def _history(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
-    by_cell: dict[str, list[MeasuredPoint]] = {}
-    for run in runs:
-        for point in run.points:
-            by_cell.setdefault(point.cell, []).append(point)
     lines = []
-    for cell in sorted(by_cell):
-        points = by_cell[cell]
-        counts = Counter((point.quantity, point.settings) for point in points)
-        several = [point for point in points if counts[point.quantity, point.settings] > 1]
-        if not several:
-            continue
-        name = clean(cell)
-        path = f"history/{slug(cell, 'history')}.html"
-        quantities = sorted({point.quantity for point in several})
-        count = max(counts.values())
-        lines.append({"name": name, "href": path.partition("/")[2], "texts": [count, ", ".join(quantities)]})
-        key = hashlib.sha256(msgspec.json.encode([board, *several])).hexdigest()
-        yield Page(path, key, lambda name=name, several=several: _history_page(name, several, board))  # type: ignore[misc]
+    for one in cell_histories(runs):
+        for number, (path, key) in enumerate(one.keys(board)):
+            yield Page(path, key, partial(history_page, one, number, board))
+        href = f"{one.stem.partition('/')[2]}.html"
+        lines.append({"name": one.name, "href": href, "texts": [one.runs, ", ".join(one.quantities)]})
     headings = ("cells", "runs", "quantities")
     yield from _list("history/index", "History over versions", headings, (1,), lines, board)
-
-
-def _history_page(name: str, points: Sequence[MeasuredPoint], board: str) -> bytes:
-    series = series_of(points, _MOST_POINTS)
-    shown = [
-        {
-            "title": clean(title(one)), "conditions": clean(one.conditions, 2000), "lines": levels(one),
-            "figure": Markup(history_chart(one, _MOST_POINTS)),
-        }
-        for one in series[:_MOST_SERIES]
-    ]  # fmt: skip
-    return render(
-        "history.html", root="../", board=board, title=name, series=shown, headings=HEADINGS,
-        more=len(series) - len(shown),
-    )  # fmt: skip
 
 
 def _missing(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:

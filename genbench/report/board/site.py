@@ -162,7 +162,7 @@ def _problems(runs: Iterable[BoardRun]) -> dict[str, str]:
 
 @cache
 def _assets() -> dict[str, bytes]:
-    own = {name: _own(f"static/{name}").encode() for name in ("board.js", "board.css")}
+    own = {name: _own(f"static/{name}").encode() for name in ("board.js", "history.js", "board.css")}
     shared = {"report.js": static_text(SCRIPTS).encode(), "report.css": static_text(STYLES).encode()}
     return {f"assets/{name}": content for name, content in {**shared, **own}.items()}
 

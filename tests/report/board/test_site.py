@@ -453,6 +453,23 @@ def test_pages_keep_below_their_limit(tmp_path: Path) -> None:
     assert max(sizes.values()) < 500_000, max(sizes, key=sizes.__getitem__)
 
 
+def test_a_long_history_is_divided_among_pages(tmp_path: Path) -> None:
+    metrics = [f"metric-{n}" for n in range(12)]
+    for number in range(2, 162):
+        run = stored(
+            tmp_path / "runs" / f"{'long ' * 20}{number:03d}",
+            cell("gan-1", estimates=[estimate(name, 30.0 + number % 3) for name in metrics]),
+        )
+        record = msgspec.structs.replace(run.record, created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}Z")
+        run.record_path.write_bytes(msgspec.json.encode(record))
+    build(tmp_path / "site", tmp_path / "runs")
+    found = [text for name, text in pages(tmp_path / "site").items() if re.match(r"history/gan", name)]
+    assert len(found) == 3  # 13 series of 150 runs
+    assert max(len(text.encode()) for text in found) < 500_000
+    assert sum(text.count('<section class="history">') for text in found) == 13
+    assert all("10 earlier ones are left out" in text for text in found)
+
+
 def test_history_shows_where_a_level_changed(tmp_path: Path) -> None:
     for number in range(8):
         measured = estimate("fd-cnn", 30.0 if number < 4 else 45.0)
@@ -464,7 +481,12 @@ def test_history_shows_where_a_level_changed(tmp_path: Path) -> None:
     history = page(tmp_path / "site", r"^history/gan[^/]*\.html")
     assert re.search(r"\+50\.0\s%\sworse", history)
     assert "4444444444" in history
-    assert history.count("<circle") == 16  # of the speed and of the metric
+    assert history.count("<tr>") == 2 * (1 + 8)  # of the speed and of the metric, with their headings
+    (data,) = re.findall(r'<script type="application/json" id="history-data">(.*)</script>', history)
+    (metric,) = (one for one in json.loads(data) if one["quantity"] == "fd-cnn")
+    assert metric["changes"] == [[4, False, "+50.0 % worse"]]
+    assert metric["levels"] == [[0, 4, 30.0], [4, 8, 45.0]]
+    assert metric["errors"] == [0.5] * 8  # one seed: that of the measurement
     assert "gan" in (tmp_path / "site" / "history" / "index.html").read_text()
     build(tmp_path / "one", tmp_path / "runs" / "r0")
     assert "There are none." in (tmp_path / "one" / "history" / "index.html").read_text()
