@@ -53,11 +53,12 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 class Markup(NamedTuple):
-    """How one format writes text, the mark of a footnote, and the best value of a column."""
+    """How one format writes text, the mark of a footnote, the best value of a column, and letters behind a value."""
 
     text: Callable[[str], str]
     mark: Callable[[str], str]
     best: Callable[[str], str]  # of text that is already escaped
+    letters: Callable[[str], str]  # of significance groups
 
 
 def markdown(text: str) -> str:
@@ -78,7 +79,21 @@ def spreadsheet(text: str) -> str:
     return f"'{text}" if text[:1] in ("\t", "\r", "\n") or text.lstrip().startswith(_FORMULA) else text
 
 
-PLAIN = Markup(str, lambda mark: mark if mark == DAGGER else f" [{mark}]", lambda text: f"{text}{BEST}")
-MARKDOWN = Markup(markdown, lambda mark: f"<sup>{mark}</sup>", lambda text: f"**{text}**")
-LATEX = Markup(latex, lambda mark: _LATEX.get(mark, f"$^{{{mark}}}$"), lambda text: rf"\textbf{{{text}}}")
-HTML = Markup(html.escape, lambda mark: f"<sup>{mark}</sup>", lambda text: f"<strong>{text}</strong>")
+PLAIN = Markup(
+    str, lambda mark: mark if mark == DAGGER else f" [{mark}]", lambda text: f"{text}{BEST}", lambda text: f" {text}"
+)
+MARKDOWN = Markup(
+    markdown, lambda mark: f"<sup>{mark}</sup>", lambda text: f"**{text}**", lambda text: f"<sup>{text}</sup>"
+)
+LATEX = Markup(
+    latex,
+    lambda mark: _LATEX.get(mark, f"$^{{{mark}}}$"),
+    lambda text: rf"\textbf{{{text}}}",
+    lambda text: f"$^{{\\mathrm{{{text}}}}}$",
+)
+HTML = Markup(
+    html.escape,
+    lambda mark: f"<sup>{mark}</sup>",
+    lambda text: f"<strong>{text}</strong>",
+    lambda text: f"<sup>{text}</sup>",
+)

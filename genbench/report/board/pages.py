@@ -65,11 +65,13 @@ def every_page(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
     yield from _compare(ordered, board)
 
 
-def _page(path: str, template: str, **values: Any) -> Page:
-    """Return a page that depends on its values alone."""
-    digest = hashlib.sha256(template.encode())
+def _page(
+    path: str, template: str, later: Callable[[], dict[str, Any]] = dict, depends_on: str = "", **values: Any
+) -> Page:
+    """Return a page that depends on its values, and on those that `later` computes, which follow from `depends_on`."""
+    digest = hashlib.sha256(f"{template}{depends_on}".encode())
     digest.update(msgspec.json.encode(values, enc_hook=str))
-    return Page(path, digest.hexdigest(), lambda: render(template, **values))
+    return Page(path, digest.hexdigest(), lambda: render(template, **values, **later()))
 
 
 def _root(path: str) -> str:
@@ -159,12 +161,20 @@ def _leaderboard(one: Leaderboard, standings: Sequence[Standing], board: str) ->
             }
             for place, rank in shown
         ]  # fmt: skip
+        ids = [id(place) for place, _ in shown]
         entry = {"direction": one.entry.direction, "kind": one.entry.kind, "protocol": one.entry.protocol}
         yield _page(
             page_path(f"boards/{one.slug}", number), "leaderboard.html", root="../", board=board,
             title=f"{one.entry.dataset}: {_heading(one)}", heading=_heading(one), entry=entry, sentence=sentence,
             first_keys=keys, lines=lines, stem=one.slug, pages=pages_of(len(standings)), number=number,
+            later=partial(_letters, one, ids), depends_on=one.key,
         )  # fmt: skip
+
+
+def _letters(one: Leaderboard, ids: Sequence[int]) -> dict[str, Any]:
+    """Return the letters of these places, if any on the board have some: computing them takes time."""
+    found, about = one.letters
+    return {"letters": [found.get(place, "") for place in ids] if found else [], "about_letters": about}
 
 
 def _datasets(boards: Sequence[Leaderboard], board: str) -> Iterator[Page]:

@@ -152,7 +152,7 @@ def comparison_tables(cells: Sequence[CellOutcome], runs: Sequence[RunContents])
     each = table_of_cells(cells, runs)
     if not several_seeds(cells):
         return {"each cell": each}
-    return {"means over seeds": table_of_cells(cells, runs, over_seeds=True), "each cell": each}
+    return {"means over seeds": table_of_cells(cells, runs, over_seeds=True, letters=True), "each cell": each}
 
 
 @cache

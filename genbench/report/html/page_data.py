@@ -54,6 +54,7 @@ def table_data(title: str, table: Table, names: Sequence[str], numbers: dict[Cel
         ],
         "footnotes": dict(table.footnotes),
         "best": table.best,
+        "letters": table.letters,
         **_frontiers(table),
     }
 
@@ -125,12 +126,13 @@ def _cleaned(data: Any) -> Any:
 
 
 def _value(row: Row, column: Column) -> list[Any] | None:
-    """Return what a reader sees, what sorting uses, and the marks of footnotes."""
+    """Return what a reader sees, what sorting uses, the marks of footnotes, and letters; without what is empty."""
     value = row.values.get(column.key)
     if value is None:
         return None
     raw = rounded(value.raw) if isinstance(value.raw, float) else value.raw
-    return [value.text, raw, list(value.marks)] if value.marks else [value.text, raw]
+    shown: list[Any] = [value.text, raw, list(value.marks), value.letters]
+    return shown if value.letters else shown[:3] if value.marks else shown[:2]
 
 
 def _frontiers(table: Table) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from genbench.report.table.layout import (
     Value,
     clean,
 )
+from genbench.report.table.letters import add_letters
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.references import (
     Reference,
@@ -54,10 +55,12 @@ def table_of_cells(
     over_seeds: bool = False,
     targets: Sequence[Target] | None = None,
     with_references: bool = True,
+    letters: bool = False,
 ) -> Table:
     """Return the table of some cells of these runs, by default with the reference rows of their datasets.
 
-    See `make_table` for the other arguments.
+    With `letters`, metrics over seeds have those of `genbench.report.table.letters`. See `make_table` for the other
+    arguments.
     """
     wanted = targets_of(runs) if targets is None else targets
     datasets = {dataset_key(cell.planned.identity) for cell in cells}
@@ -81,6 +84,9 @@ def table_of_cells(
     real = held_out_rows(references)
     rows = [mark_ends_of_scale(row, metrics, real, notes) for row in rows]
     rows, best = mark_best(rows, columns, notes)
+    rows, columns, about_letters = (
+        add_letters(rows, columns, [column.key for column in metrics]) if letters else (rows, columns, "")
+    )
     rows += reference_rows(references, cells, notes) if with_references else []
     listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
@@ -94,6 +100,7 @@ def table_of_cells(
         caption=clean(" · ".join(about), 2000),
         footnotes=listing,
         best=best,
+        letters=about_letters,
     )
 
 

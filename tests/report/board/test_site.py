@@ -273,7 +273,9 @@ def test_paths_without_a_run_are_named(tmp_path: Path) -> None:
 def ranked(site: Path, metric: str = "fd-cnn") -> list[tuple[str, str, bool]]:
     """Return rank, name and whether it is called best, of each row of the only leaderboard of a metric."""
     text = page(site, rf"^boards/mini-{metric}-\w+\.html")
-    row = r'<tr( class="best")?><td class="number">(.*?)</td><th scope="row"><a[^>]*><bdi>(.*?)</bdi>'
+    row = (
+        r'<tr( class="best")?><td class="number">(.*?)</td>(?:<td>[a-z]*</td>)?<th scope="row"><a[^>]*><bdi>(.*?)</bdi>'
+    )
     found = []
     for best, rank, name in re.findall(row, text, re.S):
         found.append((re.sub("<.*?>|best", "", rank).strip(), name.partition(" ·")[0], bool(best)))
@@ -451,6 +453,20 @@ def test_pages_keep_below_their_limit(tmp_path: Path) -> None:
     build(tmp_path / "site", stored(tmp_path / "run", *cells))
     sizes = {name: len(text.encode()) for name, text in pages(tmp_path / "site").items()}
     assert max(sizes.values()) < 500_000, max(sizes, key=sizes.__getitem__)
+
+
+def test_leaderboards_of_metrics_have_letters(tmp_path: Path) -> None:
+    values = {"gan": [30.0, 31.0, 30.5, 30.2], "dcgan": [30.4, 30.9, 30.1, 31.0], "vae": [50.0, 52.5, 49.0, 51.0]}
+    run = stored(tmp_path / "run", *(one for model, own in values.items() for one in seeds(model, own)), cell("wgan-1"))
+    build(tmp_path / "site", run)
+    lines = page(tmp_path / "site", r"^boards/mini-fd-cnn-\w+\.html").split("<tr")[2:]
+    letters = {
+        re.findall(r"<bdi>([\w-]+)", line)[0]: re.findall(r"<td>([a-z]*)</td>", line)[0]
+        for line in lines
+        if "bdi" in line
+    }
+    assert letters == {"gan": "a", "dcgan": "a", "vae": "b", "wgan": ""}
+    assert "Letters:" not in page(tmp_path / "site", r"^boards/mini-images-s-\w+\.html")
 
 
 def test_a_long_history_is_divided_among_pages(tmp_path: Path) -> None:

@@ -202,7 +202,21 @@ def test_the_table_sorts_filters_and_chooses_columns(page: Any) -> None:
 
 
 def test_the_best_value_is_marked(page: Any) -> None:
-    assert texts(page, "#table td.best") == ["40.50 ± 0.50 (best)", "9,005.0 ± 5.0 (best)"]
+    assert texts(page, "#table td.best") == ["40.50 ± 0.50a (best)", "9,005.0 ± 5.0 (best)"]
+
+
+def test_metrics_over_seeds_have_letters_with_their_meaning(page: Any) -> None:
+    assert texts(page, "#table tbody sup.letters") == ["c", "a", "b"]  # gan, dcgan, vae: 60, 20 and 40
+    assert any(text.startswith("letters comparable values of a column") for text in texts(page, "#table .footnotes li"))
+    choose(page, "#table", "Rows", "each cell")
+    assert texts(page, "#table tbody sup.letters") == []
+
+
+def test_metrics_over_seeds_have_letters_with_their_meaning(page: Any) -> None:
+    assert texts(page, "#table tbody sup.letters") == ["c", "a", "b"]  # gan, dcgan, vae: 60, 20 and 40
+    assert any(text.startswith("letters comparable values of a column") for text in texts(page, "#table .footnotes li"))
+    choose(page, "#table", "Rows", "each cell")
+    assert texts(page, "#table tbody sup.letters") == []
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,8 @@ function comparisonTable(holder, page) {
     caption.textContent = table().caption;
     const entries = [...numbers].map(([mark, number]) => [number, table().footnotes[mark]]);
     if (body.querySelector(".best")) entries.push(["bold", table().best]);
+    const lettered = rows().some((row) => row.values.some((value) => value?.[3]));
+    if (table().letters && (!lettered || body.querySelector(".letters"))) entries.push(["letters", table().letters]);
     notes.replaceChildren(...entries.map(([mark, text]) => element("li", {}, element("sup", {}, mark), ` ${text}`)));
     const total = rows().filter((row) => row.kind === "cell").length;
     status.replaceChildren(listed.length === total ? `${total} rows` : `${listed.length} of ${total} rows`);
@@ -206,8 +208,9 @@ function comparisonTable(holder, page) {
           "td",
           { class: classes || undefined, title: best ? table().best : undefined },
           value?.[0] ?? "–",
+          value?.[3] ? element("sup", { class: "letters", title: table().letters }, value[3]) : null,
           best ? element("span", { class: "hidden" }, " (best)") : null,
-          value?.[2] ? element("sup", {}, value[2].map(numbered).join(", ")) : null,
+          value?.[2]?.length ? element("sup", {}, value[2].map(numbered).join(", ")) : null,
         );
       }),
     );
@@ -239,7 +242,10 @@ function comparisonTable(holder, page) {
     const references = state.references ? rows().filter((row) => row.kind !== "cell") : [];
     const lines = [...listed.map(({ row }) => row), ...references].map((row) => [
       row.name,
-      ...shown.map((column) => row.values[column.place]?.[format === "CSV" ? 1 : 0] ?? ""),
+      ...shown.map((column) => {
+        const [text, raw, , letters] = row.values[column.place] ?? ["", ""];
+        return format === "CSV" ? (raw ?? "") : [text, letters].filter(Boolean).join(" ");
+      }),
     ]);
     copyText(COPY_FORMATS[format](["cell", ...shown.map((c) => (format === "CSV" ? c.name : c.heading))], lines), status);
   }
