@@ -212,13 +212,6 @@ def test_metrics_over_seeds_have_letters_with_their_meaning(page: Any) -> None:
     assert texts(page, "#table tbody sup.letters") == []
 
 
-def test_metrics_over_seeds_have_letters_with_their_meaning(page: Any) -> None:
-    assert texts(page, "#table tbody sup.letters") == ["c", "a", "b"]  # gan, dcgan, vae: 60, 20 and 40
-    assert any(text.startswith("letters comparable values of a column") for text in texts(page, "#table .footnotes li"))
-    choose(page, "#table", "Rows", "each cell")
-    assert texts(page, "#table tbody sup.letters") == []
-
-
 @pytest.mark.parametrize(
     ("kind", "said"), [("Markdown", "| vae |"), ("LaTeX", r"\toprule"), ("CSV", "cell,seeds,status,images/s")]
 )
