@@ -79,10 +79,10 @@ class _HistoryDrawing:
         axes.errorbar(range(len(values)), values, yerr=reach, fmt="none", ecolor=how.colour, elinewidth=0.9, capsize=2)
         for piece in one.levels:
             ends = [piece.start - 0.4, piece.stop - 0.6]
-            axes.plot(ends, [piece.level] * 2, color=theme.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
+            axes.plot(ends, [piece.level] * 2, color=theme.colours.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
         for change in one.changes:
             place = change.index - 0.5
-            colour = theme.better if change.better else theme.worse
+            colour = theme.colours.good if change.better else theme.colours.bad
             last = place > 0.6 * len(values)
             axes.axvline(place, color=colour, linewidth=1.2, linestyle="-" if change.better else "-.")
             axes.annotate(

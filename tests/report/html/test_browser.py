@@ -15,6 +15,7 @@ from browser import chromium, complaints, needs_browser, violations
 from example_runs import cell, changed, choice, estimate, identity, plan, reference
 from PIL import Image
 
+from genbench.report import markup
 from genbench.report.html.page import report_page
 from genbench.results.schema import CurvePoint, EvaluationPoint, Target, TrainingFrame, TrainingSamples
 from genbench.results.store import LoadedRun, RunDirectory
@@ -223,6 +224,17 @@ def test_the_table_is_copied(page: Any, kind: str, said: str) -> None:
     page.execute_script("navigator.clipboard.writeText = () => Promise.reject()")
     press(page, "#table", f"Copy as {kind}")
     assert said in page.execute_script("return document.querySelector('#table textarea').value")
+
+
+def test_copies_are_escaped_as_tables_are(page: Any) -> None:
+    hostile = "α_x ≤ [1] | *b* √2 & \\\\ <i>"
+    for format, escape in (("LaTeX", markup.latex), ("Markdown", markup.markdown), ("CSV", markup.spreadsheet)):
+        copied = page.execute_script(f"return COPY_FORMATS.{format}(['a', 'b'], [['x', arguments[0]]])", hostile)
+        assert escape(hostile) in copied, format
+    for formula in ("=1+1", " @x", "＋1"):
+        assert markup.spreadsheet(formula) in page.execute_script(
+            "return COPY_FORMATS.CSV(['a', 'b'], [['x', arguments[0]]])", formula
+        )
 
 
 def test_the_frontier_follows_its_axes_and_the_table(page: Any) -> None:

@@ -254,15 +254,10 @@ function comparisonTable(holder, page) {
   start();
 }
 
-const LATEX_SYMBOLS = {
-  "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", $: "\\$", "&": "\\&", "#": "\\#", "%": "\\%", _: "\\_",
-  "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "±": "$\\pm$", "×": "$\\times$", "·": "$\\cdot$",
-  "↓": "$\\downarrow$", "↑": "$\\uparrow$", "–": "--", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}",
-};
-
 const COPY_FORMATS = {
   Markdown(header, rows) {
-    const escaped = (text) => String(text).replace(/[\\`*_[\]|~]/g, "\\$&").replace(/&/g, "&amp;").replace(/</g, "&lt;");
+    const special = new RegExp(MARKDOWN_SYMBOLS, "gu");
+    const escaped = (text) => String(text).replace(special, "\\$&").replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
     const line = (fields) => `| ${fields.map(escaped).join(" | ")} |`;
     return [line(header), `|${header.map(() => "---|").join("")}`, ...rows.map(line)].join("\n") + "\n";
   },
@@ -276,7 +271,8 @@ const COPY_FORMATS = {
     ].join("\n");
   },
   CSV(header, rows) {
-    const safe = (value) => (typeof value === "string" && /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/.test(value) ? `'${value}` : String(value));
+    const isFormula = (text) => /^[\t\r\n]/.test(text) || FORMULA_STARTS.some((start) => text.trimStart().startsWith(start));
+    const safe = (value) => (typeof value === "string" && isFormula(value) ? `'${value}` : String(value));
     const quoted = (value) => (/[",\n\r]/.test(safe(value)) ? `"${safe(value).replace(/"/g, '""')}"` : safe(value));
     return [header, ...rows].map((fields) => fields.map(quoted).join(",")).join("\n") + "\n";
   },
