@@ -14,7 +14,7 @@ from markupsafe import Markup
 from genbench.report.board.history_pages import cell_histories, history_page
 from genbench.report.board.leaderboards import Leaderboard, Standing, leaderboards, leaders
 from genbench.report.board.output import RUNS
-from genbench.report.board.page_templates import PAGE_ROWS, call_script, page_path, pages_of, render
+from genbench.report.board.page_templates import PAGE_ROWS, call_script, divided, page_path, pages_of, render
 from genbench.report.board.records import BoardRow, BoardRun, NamedPage
 from genbench.report.board.slugs import slug
 from genbench.report.table.layout import clean
@@ -151,8 +151,9 @@ def _leaderboard(one: Leaderboard, standings: Sequence[Standing], board: str) ->
     )
     keys = ",".join(_cell_key(place.run, place.row) for place, _ in standings[:_COMPARED])
     unranked = next((place for place, rank in standings if rank is None), None)
-    for number in range(pages_of(len(standings))):
-        shown = standings[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
+    pages = divided(len(place.entry.html) for place, _ in standings)
+    for number, own in enumerate(pages):
+        shown = standings[own.start : own.stop]
         lines = [
             {
                 "rank": rank.text if rank is not None else "", "best": alone and rank is not None and rank.best,
@@ -166,7 +167,7 @@ def _leaderboard(one: Leaderboard, standings: Sequence[Standing], board: str) ->
         yield _page(
             page_path(f"boards/{one.slug}", number), "leaderboard.html", root="../", board=board,
             title=f"{one.entry.dataset}: {_heading(one)}", heading=_heading(one), entry=entry, sentence=sentence,
-            first_keys=keys, lines=lines, stem=one.slug, pages=pages_of(len(standings)), number=number,
+            first_keys=keys, lines=lines, stem=one.slug, pages=len(pages), number=number,
             later=partial(_letters, one, ids), depends_on=one.key,
         )  # fmt: skip
 
@@ -214,11 +215,12 @@ def _rows_by(
         datasets = sorted({row.dataset for row in rows})
         shown = ", ".join(datasets[:5]) + (" …" if len(datasets) > 5 else "")
         lines.append({"name": name, "href": f"{stem}.html", "texts": [len(rows), shown]})
-        for number in range(pages_of(len(rows))):
-            part = rows[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
+        pages = divided(len(row.html) for row in rows)
+        for number, own in enumerate(pages):
+            part = rows[own.start : own.stop]
             yield _page(
                 page_path(f"{folder}/{stem}", number), "rows.html", root="../", board=board, title=name, about=facts,
-                stem=stem, pages=pages_of(len(rows)), number=number, rows=Markup("".join(row.html for row in part)),
+                stem=stem, pages=len(pages), number=number, rows=Markup("".join(row.html for row in part)),
             )  # fmt: skip
     yield from _list(f"{folder}/index", folder.capitalize(), ("name", "rows", "datasets"), (1,), lines, board)
 
@@ -293,7 +295,7 @@ def _grid_field(counts: Counter[bool] | None) -> dict[str, str]:
 
 
 def _compare(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
-    """Yield the page that compares chosen cells, and for each dataset a script with the cells that can be chosen."""
+    """Yield the page that compares chosen cells, and for each dataset scripts with the cells that can be chosen."""
     by_dataset: dict[str, list[list[str]]] = {}
     for run in reversed(runs):
         for cell in run.cells:
@@ -301,10 +303,15 @@ def _compare(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
             line = [f"{run.slug}/{cell.slug}", cell.name, run.name, cell.status, run.verdict]
             by_dataset.setdefault(dataset, []).append(line)
     names = sorted(by_dataset, key=lambda name: (-len(by_dataset[name]), name))
-    files = {name: f"compare/{_dataset_slug(name)}.js" for name in names}
+    files: dict[str, list[str]] = {}
     for name in names:
-        content = call_script("list", [name, by_dataset[name]])
-        yield Page(files[name], hashlib.sha256(content).hexdigest(), content.__bytes__)
+        lines = by_dataset[name]
+        sizes = (len(call_script("list", line)) for line in lines)
+        for number, own in enumerate(divided(sizes, most=len(lines))):
+            content = call_script("list", [name, number, lines[own.start : own.stop]])
+            path = page_path(f"compare/{_dataset_slug(name)}", number).removesuffix(".html") + ".js"
+            files.setdefault(name, []).append(path)
+            yield Page(path, hashlib.sha256(content).hexdigest(), content.__bytes__)
     listed = encode_line([[name, files[name], len(by_dataset[name])] for name in names]).decode()
     yield _page("compare.html", "compare.html", root="", board=board, title="Compare cells", datasets=listed)
 

@@ -29,7 +29,15 @@ from genbench.report.table.references import (
     unsuited_metrics,
 )
 from genbench.report.table.scaling import SCALING, add_scaling, several_processes
-from genbench.report.table.settings import Settings, caption, divide, most_frequent, notes_by_peers, peer_key
+from genbench.report.table.settings import (
+    Settings,
+    caption,
+    changed_settings,
+    divide,
+    most_frequent,
+    notes_by_peers,
+    peer_key,
+)
 from genbench.report.table.targets import add_targets, target_columns, targets_of
 from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_speed
 from genbench.results.schema import CellResult, ReferenceRow, Target
@@ -92,7 +100,7 @@ def table_of_cells(
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
     errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
-    changed = dict.fromkeys(name for cell in cells for name in cell.planned.changed)
+    changed = dict.fromkeys(name for cell in cells for name in changed_settings(cell.planned))
     about = filter(None, (caption(settings.shared, changed), errors, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),

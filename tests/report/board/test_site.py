@@ -425,6 +425,29 @@ def test_ten_thousand_cells_are_divided_into_pages(tmp_path: Path, monkeypatch: 
     assert {"missing.html", "missing-2.html", "missing-3.html", "models/index-3.html"} <= names
 
 
+def test_long_rows_take_more_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genbench.report.board.page_templates.PAGE_BYTES", 5000)
+    cells = [result for n in range(20) for result in seeds(f"m{n:02d}", [float(n)])]
+    build(tmp_path / "site", stored(tmp_path / "run", *cells))
+    boards = [text for name, text in pages(tmp_path / "site").items() if re.match(r"boards/mini-fd-cnn", name)]
+    assert len(boards) > 2
+    assert sum(len(re.findall(r"<bdi>m\d", text)) for text in boards) == 20
+    lists = [text for name, text in contents(tmp_path / "site").items() if re.match(r"compare/mini.*\.js", name)]
+    assert len(lists) > 1 and all(len(text) < 6000 for text in lists)
+    names = [
+        "compare/" + name
+        for name in re.findall(r"compare/(mini[\w-]+\.js)", page(tmp_path / "site", r"^compare\.html"))
+    ]
+    assert {*names} == {name for name in contents(tmp_path / "site") if name.startswith("compare/")}
+
+
+def test_many_seeds_are_not_all_named(tmp_path: Path) -> None:
+    build(tmp_path / "site", stored(tmp_path / "run", *seeds("gan", [30.0 + n / 10 for n in range(50)])))
+    board = page(tmp_path / "site", r"^boards/mini-fd-cnn")
+    assert board.count('aria-label="stored result of seed') == 20
+    assert "50 in all</a>" in board
+
+
 def test_an_archive_gives_the_pages_of_its_run(runs: list[RunDirectory], tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     for run in runs:
