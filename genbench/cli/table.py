@@ -29,6 +29,9 @@ from genbench.errors import NoDataError
     " [default: over seeds if there are several]",
 )
 @click.option("--no-references", is_flag=True, help="Leave out the rows of real images, noise and a perfect generator.")
+@click.option(
+    "--letters", is_flag=True, help="Metrics over seeds: letters of significance groups, as `compare RUN` has them."
+)
 @click.option("--wide", is_flag=True, help="Plain: every column, each row in one line, however wide.")
 @target_option("[default: the targets of the runs]")
 def command(
@@ -39,6 +42,7 @@ def command(
     where: tuple[str, ...],
     over_seeds: bool | None,
     no_references: bool,
+    letters: bool,
     wide: bool,
     target: tuple[str, ...],
 ) -> None:
@@ -50,5 +54,7 @@ def command(
         raise NoDataError(f"No cell of {', '.join(runs)} has run.", f"Run `genbench run --resume {runs[0]}`.")
     results = results.where(settings_filter(where))
     names = [name for name in columns.split(",") if name.strip()] if columns else None
-    table = results.table(names, sort, over_seeds=over_seeds, targets=target, references=not no_references)
+    table = results.table(
+        names, sort, over_seeds=over_seeds, targets=target, references=not no_references, letters=letters
+    )
     echo(table.text(format_name, None if wide else line_width()), nl=False, as_json=format_name == "json")

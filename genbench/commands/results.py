@@ -207,6 +207,7 @@ class Results:
         over_seeds: bool | None = None,
         targets: Mapping[str, float] | Sequence[str] = (),
         references: bool = True,
+        letters: bool = False,
     ) -> ComparisonTable:
         """Return the comparison table, as `genbench table` makes it.
 
@@ -218,8 +219,9 @@ class Results:
             over_seeds: one row for cells that differ only in the seed; by default, if there are such.
             targets: values of metrics to reach, as ``{"fd-fashion-cnn": 40}`` or ``["fd-fashion-cnn=40"]``.
             references: with the rows of a perfect generator, of real held-out images, and of noise.
+            letters: with the letters of significance groups behind metrics over seeds, as `genbench compare` has them.
         """
-        made = self._table(over_seeds, targets, references)
+        made = self._table(over_seeds, targets, references, letters)
         shown = ComparisonTable(made, sort, None if columns is None else tuple(columns))
         arrange(made, sort, columns)  # raises the error for an unknown column here, not where it is printed
         return shown
@@ -432,6 +434,7 @@ class Results:
         over_seeds: bool | None = None,
         targets: Mapping[str, float] | Sequence[str] = (),
         references: bool = True,
+        letters: bool = False,
     ) -> Table:
         outcomes = [cell.outcome for cell in self._cells]
         contents = [run.contents for run in self._runs]
@@ -442,6 +445,7 @@ class Results:
             over_seeds=several_seeds(outcomes) if over_seeds is None else over_seeds,
             targets=find_targets(contents, map(parse_target, given)) if given else None,
             with_references=references,
+            letters=letters,
         )
 
     def with_warnings(self, warnings: Sequence[str], problems: Sequence[str] = ()) -> Results:

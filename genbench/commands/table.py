@@ -29,9 +29,11 @@ class ComparisonTable:
 
     @property
     def footnotes(self) -> dict[str, str]:
-        """The text of each mark; † marks numbers that are not comparable, * the best of a column."""
+        """The text of each mark; † marks numbers that are not comparable, * the best of a column, letters groups."""
         shown, _ = arrange(self.table, self.sort, self.columns)
-        return dict([*shown.footnotes, *([(BEST, shown.best)] if shown.best else [])])
+        legend = [(BEST, shown.best)] if shown.best else []
+        legend += [("letters", shown.letters)] if shown.letters else []
+        return dict([*shown.footnotes, *legend])
 
     @property
     def records(self) -> list[dict[str, str | int | float | None]]:

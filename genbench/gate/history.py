@@ -17,9 +17,11 @@ from genbench.api.evaluation import Direction
 from genbench.gate.conditions import UNKNOWN, is_known
 from genbench.gate.from_run import measurements_of_run
 from genbench.gate.judge import SPEED
+from genbench.gate.measurements import Quality
 from genbench.gate.speed_interval import explanation
 from genbench.results.store import RunContents
 from genbench.stats.changepoints import MAX_VALUES, Segment, segments
+from genbench.stats.intervals import Mean, mean_and_error
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Point:
     commit: str  # for display; empty if the run recorded none
     value: float  # mean over seeds; for speeds the geometric mean
     seeds: int
+    error: float | None = None  # standard error over seeds; of one seed that of the measurement; None: unknown
 
 
 @dataclass(frozen=True)
@@ -89,17 +92,23 @@ def measured_points(run: RunContents) -> list[MeasuredPoint]:
     """Return what one run contributes to time series."""
     found = []
     for cell, entry in measurements_of_run(run).entries.items():
-        measured: dict[str, tuple[Sequence[float], Mapping[str, object], Direction]] = {
-            SPEED: (() if entry.uncertain else entry.speeds, _machine(run.name, entry.machine), "higher")
+        measured: dict[str, tuple[Mean | None, int, Mapping[str, object], Direction]] = {
+            SPEED: (
+                None if entry.uncertain else _mean_speed(entry.speeds), len(entry.speeds),
+                _machine(run.name, entry.machine), "higher",
+            )
+        }  # fmt: skip
+        measured |= {
+            name: (_mean_quality(one), len(one.values), one.protocol, one.direction)
+            for name, one in entry.qualities.items()
         }
-        measured |= {name: (one.values, one.protocol, one.direction) for name, one in entry.qualities.items()}
-        for quantity, (values, conditions, direction) in measured.items():
-            value = _mean(values, of_speeds=quantity == SPEED)
-            if value is None:
+        for quantity, (mean, seeds, conditions, direction) in measured.items():
+            if mean is None:
                 continue
             settings = _described({**entry.settings, **conditions})
             shown = _described({n: v for n, v in conditions.items() if v != "none"})
-            point = Point(run.name, run.record.created, commit_of(run.record.environment), value, len(values))
+            commit = commit_of(run.record.environment)
+            point = Point(run.name, run.record.created, commit, mean.value, seeds, mean.standard_error)
             found.append(MeasuredPoint(cell, quantity, settings, shown, direction, point))
     return found
 
@@ -157,12 +166,23 @@ def _machine(run: str, facts: Mapping[str, str]) -> Mapping[str, str]:
     return facts if known else {**facts, "run": run}
 
 
-def _mean(values: Sequence[float], of_speeds: bool) -> float | None:
-    if not values or not all(math.isfinite(value) for value in values) or (of_speeds and min(values) <= 0):
+def _mean_speed(values: Sequence[float]) -> Mean | None:
+    """Return the geometric mean of speeds, and its standard error: that of the logarithms, times the mean."""
+    if not values or not all(math.isfinite(value) and value > 0 for value in values):
         return None
-    if of_speeds:
-        return math.exp(statistics.fmean(math.log(value) for value in values))
-    return statistics.fmean(values)
+    logarithm = mean_and_error([math.log(value) for value in values])
+    mean, error = math.exp(logarithm.value), logarithm.standard_error
+    return Mean(mean, None if error is None else error * mean)
+
+
+def _mean_quality(quality: Quality) -> Mean | None:
+    values = quality.values
+    if not values or not all(math.isfinite(value) for value in values):
+        return None
+    if len(values) > 1:
+        return mean_and_error(values)
+    error = quality.errors[0] if quality.errors else None
+    return Mean(values[0], error if error is not None and math.isfinite(error) else None)
 
 
 def _described(facts: Mapping[str, object]) -> str:

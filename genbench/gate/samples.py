@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from genbench.api.evaluation import Direction, Estimate
 from genbench.errors import NoDataError, UsageError, near_miss
@@ -85,47 +86,66 @@ def usual_metric(known: Sequence[str]) -> str:
     return "fid" if "fid" in known else [*distances, *known][0]
 
 
-def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Sample]:
-    grouped: dict[str, list[PlannedCell]] = {}
+class Member(NamedTuple):
+    """One seed of a cell."""
+
+    planned: PlannedCell
+    result: CellResult | None
+    damage: str = ""  # why there is no result, if its file cannot be read
+
+
+def samples_of_cell(name: str, members: Sequence[Member], metric: str, prefix: str = "") -> Iterator[Sample]:
+    """Yield the sample of a metric over these seeds of a cell; several if some do not compare with the others.
+
+    Args:
+        name: of the cell, without the seed.
+        members: at least one.
+        metric: its full name.
+        prefix: of the name, if cells of several runs are compared.
+    """
+    by_group: dict[Hashable, list[tuple[CellResult, Estimate]]] = {}
+    left_out: list[str] = []
+    for planned, result, damage in members:
+        estimate = _estimate(result, metric)
+        seed = f"seed {planned.identity.seed}"
+        if result is None or result.status not in _MEASURED:
+            left_out.append(f"{seed}: {(damage or 'never ran') if result is None else result.status}")
+        elif estimate is None:
+            left_out.append(f"{seed}: not measured")
+        elif not estimate.finite:
+            left_out.append(f"{seed}: {estimate.value:g}")
+        else:
+            by_group.setdefault(_comparable(result, estimate), []).append((result, estimate))
+    identity = members[0].planned.identity
+    dataset = identity.dataset.name
+    start = f"{identity.model.name} · {identity.loss.name}"
+    method = start + name.removeprefix(f"{start} · {dataset}")
+    for group, own in by_group.items():
+        yield Sample(
+            cell=prefix + name,
+            method=method,
+            model=identity.model.name,
+            dataset=dataset,
+            metric=metric,
+            direction=own[0][1].direction,
+            comparable=group,
+            values={result.identity.seed: estimate.value for result, estimate in own},
+            errors={result.identity.seed: estimate.standard_error for result, estimate in own},
+            samples=own[0][1].n,
+            images=statistics.mean(result.images for result, _ in own),
+            seconds=statistics.mean(result.durations.total for result, _ in own),
+            left_out=tuple(left_out),
+        )
+
+
+def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterator[Sample]:
+    grouped: dict[str, list[Member]] = {}
     for planned in run.record.cells:
         if not planned.reason and planned.id not in run.left_out:
-            grouped.setdefault(cell_name(planned, run.record.swept), []).append(planned)
+            found = Member(planned, run.cells.results.get(planned.id), run.cells.damaged.get(planned.id, ""))
+            grouped.setdefault(cell_name(planned, run.record.swept), []).append(found)
     for name, members in grouped.items():
-        by_group: dict[Hashable, list[tuple[CellResult, Estimate]]] = {}
-        left_out: list[str] = []
-        for planned in members:
-            result = run.cells.results.get(planned.id)
-            estimate = _estimate(result, metric)
-            seed = f"seed {planned.identity.seed}"
-            if result is None or result.status not in _MEASURED:
-                damaged = run.cells.damaged.get(planned.id, "never ran")
-                left_out.append(f"{seed}: {damaged if result is None else result.status}")
-            elif estimate is None:
-                left_out.append(f"{seed}: not measured")
-            elif not estimate.finite:
-                left_out.append(f"{seed}: {estimate.value:g}")
-            else:
-                by_group.setdefault(_comparable(result, estimate), []).append((result, estimate))
-        identity = members[0].identity
-        dataset = identity.dataset.name
-        start = f"{identity.model.name} · {identity.loss.name}"
-        method = start + name.removeprefix(f"{start} · {dataset}")
-        for group, own in by_group.items():
-            yield Sample(
-                cell=prefix + name,
-                method=method,
-                model=identity.model.name,
-                dataset=dataset,
-                metric=metric,
-                direction=own[0][1].direction,
-                comparable=group,
-                values={result.identity.seed: estimate.value for result, estimate in own},
-                errors={result.identity.seed: estimate.standard_error for result, estimate in own},
-                samples=own[0][1].n,
-                images=statistics.mean(result.images for result, _ in own),
-                seconds=statistics.mean(result.durations.total for result, _ in own),
-                left_out=tuple(left_out),
-            )
+        yield from samples_of_cell(name, members, metric, prefix)
 
 
 def _estimate(result: CellResult | None, metric: str) -> Estimate | None:

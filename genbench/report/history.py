@@ -9,20 +9,20 @@ import msgspec
 from tabulate import tabulate
 
 from genbench.gate.history import TimeSeries
-from genbench.report.numbers import MISSING, change, significant
+from genbench.report.numbers import MISSING, change, significant, with_error
 
 HEADINGS = ("since", "run", "commit", "runs", "level", "change")
-RUN_HEADINGS = ("time", "run", "commit", "value", "level", "change")
+RUN_HEADINGS = ("time", "run", "commit", "seeds", "value", "level", "change")
 
 
 def text(found: Sequence[TimeSeries], everything: bool) -> str:
     """Return one table for each series: its levels, or with `everything` all runs."""
     parts = []
     for series in found:
-        rows = _runs(series) if everything else levels(series)
+        rows = every_run(series) if everything else levels(series)
         headings = RUN_HEADINGS if everything else HEADINGS
-        number = ("right", "right", "right")
-        table = tabulate(rows, headings, disable_numparse=True, colalign=("left", "left", "left", *number))
+        aligned = ["left"] * 3 + ["right"] * (len(headings) - 3)
+        table = tabulate(rows, headings, disable_numparse=True, colalign=aligned)
         parts.append(f"{title(series)}\n{series.conditions}\n\n{table}\n")
     return "\n".join(parts) + f"\n{_ending(found)}\n"
 
@@ -56,12 +56,14 @@ def levels(series: TimeSeries) -> list[list[str]]:
     ]
 
 
-def _runs(series: TimeSeries) -> list[list[str]]:
+def every_run(series: TimeSeries) -> list[list[str]]:
+    """Return a line for each run, with the texts of `RUN_HEADINGS`."""
     changes = {found.index: change_text(found.share, found.better) for found in series.changes}
     return [
         [
             *_where(series, index),
-            significant(series.points[index].value),
+            str(series.points[index].seeds),
+            with_error(series.points[index].value, series.points[index].error),
             significant(piece.level),
             changes.get(index, ""),
         ]

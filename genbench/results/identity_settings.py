@@ -9,7 +9,7 @@ from genbench.results.schema import CellIdentity, Choice
 def settings_by_kind(identity: CellIdentity) -> dict[str, OptionValue]:
     """Return image shape, `latent_dim`, options and recipe; options are named after their kind: ``model.width``."""
     found: dict[str, OptionValue] = {"image_shape": list(identity.image_shape), "latent_dim": identity.latent_dim}
-    for kind, choice in _chosen(identity):
+    for kind, choice in chosen(identity):
         found |= {f"{kind}.{name}": value for name, value in choice.options.items()}
     return found | identity.recipe
 
@@ -21,8 +21,9 @@ def settings_by_name(identity: CellIdentity) -> dict[str, OptionValue]:
 
 def options_by_choice(identity: CellIdentity) -> dict[str, OptionValue]:
     """Return the options of model, loss and dataset, named as `--set` names them: ``dcgan.width``."""
-    return named_options((kind, choice.name, choice.options) for kind, choice in _chosen(identity))
+    return named_options((kind, choice.name, choice.options) for kind, choice in chosen(identity))
 
 
-def _chosen(identity: CellIdentity) -> tuple[tuple[str, Choice], ...]:
+def chosen(identity: CellIdentity) -> tuple[tuple[str, Choice], ...]:
+    """Return model, loss and dataset, each with its kind."""
     return ("model", identity.model), ("loss", identity.loss), ("dataset", identity.dataset)

@@ -536,9 +536,12 @@ class PlannedCell(Record, frozen=True, kw_only=True):
     identity: CellIdentity
     variant: Annotated[str, Meta(description="the plan's name for its recipe, or empty; not part of the identity")] = ""
     changed: Annotated[
-        list[str],
-        Meta(description="settings that the plan changes from what model, loss, dataset and profile say, as in tables"),
-    ] = []
+        list[str] | None,
+        Meta(
+            description="settings that the plan changes from what model, loss, dataset and profile say, as in tables; "
+            "null: not recorded, as by early versions"
+        ),
+    ] = None
     reason: str = ""
     synthetic_data: bool = False
     samplers: Annotated[list[ChosenSampler], Meta(description="not part of the identity of the training")] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeVar
 
 from genbench.stats.paired_tests import paired_t, sign_flip, wilcoxon
@@ -26,8 +27,17 @@ class Comparison:
     method: Method
     difference: Difference  # head minus base
     counts: tuple[int, int]  # seeds of base and head
-    sign_flip: float | None = None  # p-values of the tests beside the paired t, two-sided; None: not paired
-    wilcoxon: float | None = None
+    differences: tuple[float, ...] = ()  # head minus base of each seed; empty: not paired
+
+    @cached_property
+    def sign_flip(self) -> float | None:
+        """The two-sided p-value of the sign-flip test beside the paired t; None: not paired."""
+        return sign_flip(self.differences) if self.differences else None
+
+    @cached_property
+    def wilcoxon(self) -> float | None:
+        """The two-sided p-value of Wilcoxon's test beside the paired t; None: not paired."""
+        return wilcoxon(self.differences) if self.differences else None
 
     @property
     def seeds(self) -> int:
@@ -63,5 +73,5 @@ def compare_seeds(base: Mapping[Seed, float], head: Mapping[Seed, float]) -> Com
         differences = [head[seed] - base[seed] for seed in base]
         found = paired_t(differences)
         if found.standard_error > 0 or found.mean == 0:
-            return Comparison("paired t", found, counts, sign_flip(differences), wilcoxon(differences))
+            return Comparison("paired t", found, counts, tuple(differences))
     return Comparison("Welch", welch([*base.values()], [*head.values()]), counts)

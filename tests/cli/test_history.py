@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import subprocess
 from pathlib import Path
@@ -85,6 +86,14 @@ def test_the_table_names_run_and_commit_and_the_exit_code_is_0(
     assert "An annotation, not a verdict" in text
     assert invoke(["history", *runs, "--all"]) == 0
     assert " 1111111111+ " in capsys.readouterr().out  # with uncommitted changes
+
+
+def test_errors_are_those_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    speed, score = series(capsys, str(store(tmp_path, 0, 1000)))
+    (point,) = speed["points"]
+    assert point["value"] == pytest.approx(1000)  # of 2,000 and 500 the geometric mean
+    assert point["error"] == pytest.approx(1000 * math.log(2))
+    assert score["points"][0]["error"] == 0  # both seeds have the same value
 
 
 def test_other_machines_and_protocols_form_separate_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,7 +119,9 @@ def reference(dataset: str = "mini", **changes: Any) -> ReferenceResult:
 
 
 def plan(*cells: CellResult | PlannedCell, **changes: Any) -> RunRecord:
-    planned = [c if isinstance(c, PlannedCell) else PlannedCell(id=c.id, identity=c.identity) for c in cells]
+    planned = [
+        c if isinstance(c, PlannedCell) else PlannedCell(id=c.id, identity=c.identity, changed=[]) for c in cells
+    ]
     fields: dict[str, Any] = {
         "created": "2025-01-01T00:00:00Z",
         "genbench": "0.1.0",

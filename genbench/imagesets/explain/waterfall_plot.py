@@ -60,20 +60,20 @@ def _panel(canvas: Canvas, axes: Axes, one: Waterfall, number: int, metric: str)
     theme = canvas.theme
     reached = one.start_value
     ends = [reached]
-    axes.plot(reached, 0, color=theme.ink, marker="o", linestyle="")
+    axes.plot(reached, 0, color=theme.colours.ink, marker="o", linestyle="")
     for place, step in enumerate(one.steps, 1):
-        colour = theme.worse if step.effect > 0 else theme.better
+        colour = theme.colours.bad if step.effect > 0 else theme.colours.good
         error = _ERRORS * step.standard_error if step.standard_error is not None else None
         bars = axes.barh(
-            place, step.effect, left=reached, height=_BAR, color=colour, xerr=error, ecolor=theme.ink, capsize=2
+            place, step.effect, left=reached, height=_BAR, color=colour, xerr=error, ecolor=theme.colours.ink, capsize=2
         )
         bars[0].set_gid(f"step-{number}-{place}")
-        axes.plot([reached, reached], [place - 1, place], color=theme.ink, linewidth=0.6, marker="")
+        axes.plot([reached, reached], [place - 1, place], color=theme.colours.ink, linewidth=0.6, marker="")
         reached += step.effect
         ends += [reached, reached - (error or 0.0), reached + (error or 0.0)]
     last = len(one.steps) + 1
-    axes.plot([reached, reached], [last - 1, last], color=theme.ink, linewidth=0.6, marker="")
-    axes.plot(reached, last, color=theme.ink, marker="o", linestyle="")
+    axes.plot([reached, reached], [last - 1, last], color=theme.colours.ink, linewidth=0.6, marker="")
+    axes.plot(reached, last, color=theme.colours.ink, marker="o", linestyle="")
     margin = _MARGIN * (max(ends) - min(ends))
     axes.set_xlim(min(ends) - margin, max(ends) + margin)
     names = [one.start, *map(_name, one.steps), one.end]

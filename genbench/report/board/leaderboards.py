@@ -6,11 +6,14 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
+from genbench.gate.samples import Member
 from genbench.report.board.records import BoardRow, BoardRun, RowEntry
 from genbench.report.table.best import Rank, ranks
 from genbench.report.table.layout import Column, Row, Value
+from genbench.report.table.letters import TOO_MANY, are_too_many, letters_of, meaning
 from genbench.report.table.outcome import CellOutcome
 
 
@@ -48,6 +51,19 @@ class Leaderboard:
         for place in self.places:
             digest.update(f"{place.run.slug}\0{place.run.results_hash}\0{place.row.name}\0{place.entry.html}".encode())
         return digest.hexdigest()
+
+    @cached_property
+    def letters(self) -> tuple[dict[int, str], str]:
+        """The letters of places by `id`, and what they mean or why there are none; speeds have neither."""
+        if self.entry.kind == "speed":
+            return {}, ""
+        members = [
+            [Member(cell.planned, cell.result) for cell in map(place.run.cells.__getitem__, place.row.cells)]
+            for place in self.places
+        ]
+        found, samples = letters_of(members, self.entry.column)
+        about = meaning(samples) if found else TOO_MANY if are_too_many(samples) else ""
+        return {id(self.places[number]): text for number, text in found.items()}, about
 
     def standings(self) -> list[Standing]:
         """Return the places, the best first: means over seeds with their ranks, then those without a rank."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from genbench.report.html.page_data import as_script
 
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 PAGE_ROWS = 150  # of a table; what does not fit is on further pages
+PAGE_BYTES = 400_000  # of its rows, where they can be long
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 )
@@ -38,6 +40,21 @@ def call_script(function: str, data: Any) -> bytes:
 def pages_of(rows: int) -> int:
     """Return how many pages a table of that many rows takes, at least one."""
     return max(1, -(-rows // PAGE_ROWS))
+
+
+def divided(sizes: Iterable[int], most: int | None = None) -> list[range]:
+    """Return the rows of each page, from their sizes in bytes; at most `most`, or `PAGE_ROWS`, are on one page.
+
+    There is at least one page.
+    """
+    most = PAGE_ROWS if most is None else most
+    pages, begin, total, end = [], 0, 0, 0
+    for place, size in enumerate(sizes):
+        if place > begin and (place - begin == most or total + size > PAGE_BYTES):
+            pages.append(range(begin, place))
+            begin, total = place, 0
+        total, end = total + size, place + 1
+    return [*pages, range(begin, end)]
 
 
 def page_path(stem: str, number: int) -> str:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 from markupsafe import Markup
 
-from genbench.gate.history import MeasuredPoint, series_of
-from genbench.report.board.history_chart import history_chart
+from genbench.report.board.history_pages import cell_histories, history_page
 from genbench.report.board.leaderboards import Leaderboard, Standing, leaderboards, leaders
 from genbench.report.board.output import RUNS
-from genbench.report.board.page_templates import PAGE_ROWS, call_script, page_path, pages_of, render
+from genbench.report.board.page_templates import PAGE_ROWS, call_script, divided, page_path, pages_of, render
 from genbench.report.board.records import BoardRow, BoardRun, NamedPage
 from genbench.report.board.slugs import slug
-from genbench.report.history import HEADINGS, levels, title
 from genbench.report.table.layout import clean
 from genbench.report.table.outcome import COUNTING
 from genbench.results.files import encode_line
@@ -31,8 +30,6 @@ _INDEX_DATASETS, _INDEX_BOARDS = 30, 12  # on the first page
 _MOST_PROBLEMS = 50
 _MOST_LEADERS = 3
 _GRID_DATASETS = 25  # columns of one page
-_MOST_SERIES = 40  # on one page
-_MOST_POINTS = 150  # of a series in a figure, and in the search for changes
 _COMPARED = 6  # cells that a leaderboard offers to compare
 _SHORT = 160
 
@@ -68,11 +65,13 @@ def every_page(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
     yield from _compare(ordered, board)
 
 
-def _page(path: str, template: str, **values: Any) -> Page:
-    """Return a page that depends on its values alone."""
-    digest = hashlib.sha256(template.encode())
+def _page(
+    path: str, template: str, later: Callable[[], dict[str, Any]] = dict, depends_on: str = "", **values: Any
+) -> Page:
+    """Return a page that depends on its values, and on those that `later` computes, which follow from `depends_on`."""
+    digest = hashlib.sha256(f"{template}{depends_on}".encode())
     digest.update(msgspec.json.encode(values, enc_hook=str))
-    return Page(path, digest.hexdigest(), lambda: render(template, **values))
+    return Page(path, digest.hexdigest(), lambda: render(template, **values, **later()))
 
 
 def _root(path: str) -> str:
@@ -152,8 +151,9 @@ def _leaderboard(one: Leaderboard, standings: Sequence[Standing], board: str) ->
     )
     keys = ",".join(_cell_key(place.run, place.row) for place, _ in standings[:_COMPARED])
     unranked = next((place for place, rank in standings if rank is None), None)
-    for number in range(pages_of(len(standings))):
-        shown = standings[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
+    pages = divided(len(place.entry.html) for place, _ in standings)
+    for number, own in enumerate(pages):
+        shown = standings[own.start : own.stop]
         lines = [
             {
                 "rank": rank.text if rank is not None else "", "best": alone and rank is not None and rank.best,
@@ -162,12 +162,20 @@ def _leaderboard(one: Leaderboard, standings: Sequence[Standing], board: str) ->
             }
             for place, rank in shown
         ]  # fmt: skip
+        ids = [id(place) for place, _ in shown]
         entry = {"direction": one.entry.direction, "kind": one.entry.kind, "protocol": one.entry.protocol}
         yield _page(
             page_path(f"boards/{one.slug}", number), "leaderboard.html", root="../", board=board,
             title=f"{one.entry.dataset}: {_heading(one)}", heading=_heading(one), entry=entry, sentence=sentence,
-            first_keys=keys, lines=lines, stem=one.slug, pages=pages_of(len(standings)), number=number,
+            first_keys=keys, lines=lines, stem=one.slug, pages=len(pages), number=number,
+            later=partial(_letters, one, ids), depends_on=one.key,
         )  # fmt: skip
+
+
+def _letters(one: Leaderboard, ids: Sequence[int]) -> dict[str, Any]:
+    """Return the letters of these places, if any on the board have some: computing them takes time."""
+    found, about = one.letters
+    return {"letters": [found.get(place, "") for place in ids] if found else [], "about_letters": about}
 
 
 def _datasets(boards: Sequence[Leaderboard], board: str) -> Iterator[Page]:
@@ -207,11 +215,12 @@ def _rows_by(
         datasets = sorted({row.dataset for row in rows})
         shown = ", ".join(datasets[:5]) + (" …" if len(datasets) > 5 else "")
         lines.append({"name": name, "href": f"{stem}.html", "texts": [len(rows), shown]})
-        for number in range(pages_of(len(rows))):
-            part = rows[number * PAGE_ROWS : (number + 1) * PAGE_ROWS]
+        pages = divided(len(row.html) for row in rows)
+        for number, own in enumerate(pages):
+            part = rows[own.start : own.stop]
             yield _page(
                 page_path(f"{folder}/{stem}", number), "rows.html", root="../", board=board, title=name, about=facts,
-                stem=stem, pages=pages_of(len(rows)), number=number, rows=Markup("".join(row.html for row in part)),
+                stem=stem, pages=len(pages), number=number, rows=Markup("".join(row.html for row in part)),
             )  # fmt: skip
     yield from _list(f"{folder}/index", folder.capitalize(), ("name", "rows", "datasets"), (1,), lines, board)
 
@@ -244,41 +253,14 @@ def _runs(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
 
 
 def _history(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
-    by_cell: dict[str, list[MeasuredPoint]] = {}
-    for run in runs:
-        for point in run.points:
-            by_cell.setdefault(point.cell, []).append(point)
     lines = []
-    for cell in sorted(by_cell):
-        points = by_cell[cell]
-        counts = Counter((point.quantity, point.settings) for point in points)
-        several = [point for point in points if counts[point.quantity, point.settings] > 1]
-        if not several:
-            continue
-        name = clean(cell)
-        path = f"history/{slug(cell, 'history')}.html"
-        quantities = sorted({point.quantity for point in several})
-        count = max(counts.values())
-        lines.append({"name": name, "href": path.partition("/")[2], "texts": [count, ", ".join(quantities)]})
-        key = hashlib.sha256(msgspec.json.encode([board, *several])).hexdigest()
-        yield Page(path, key, lambda name=name, several=several: _history_page(name, several, board))  # type: ignore[misc]
+    for one in cell_histories(runs):
+        for number, (path, key) in enumerate(one.keys(board)):
+            yield Page(path, key, partial(history_page, one, number, board))
+        href = f"{one.stem.partition('/')[2]}.html"
+        lines.append({"name": one.name, "href": href, "texts": [one.runs, ", ".join(one.quantities)]})
     headings = ("cells", "runs", "quantities")
     yield from _list("history/index", "History over versions", headings, (1,), lines, board)
-
-
-def _history_page(name: str, points: Sequence[MeasuredPoint], board: str) -> bytes:
-    series = series_of(points, _MOST_POINTS)
-    shown = [
-        {
-            "title": clean(title(one)), "conditions": clean(one.conditions, 2000), "lines": levels(one),
-            "figure": Markup(history_chart(one, _MOST_POINTS)),
-        }
-        for one in series[:_MOST_SERIES]
-    ]  # fmt: skip
-    return render(
-        "history.html", root="../", board=board, title=name, series=shown, headings=HEADINGS,
-        more=len(series) - len(shown),
-    )  # fmt: skip
 
 
 def _missing(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
@@ -313,7 +295,7 @@ def _grid_field(counts: Counter[bool] | None) -> dict[str, str]:
 
 
 def _compare(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
-    """Yield the page that compares chosen cells, and for each dataset a script with the cells that can be chosen."""
+    """Yield the page that compares chosen cells, and for each dataset scripts with the cells that can be chosen."""
     by_dataset: dict[str, list[list[str]]] = {}
     for run in reversed(runs):
         for cell in run.cells:
@@ -321,10 +303,15 @@ def _compare(runs: Sequence[BoardRun], board: str) -> Iterator[Page]:
             line = [f"{run.slug}/{cell.slug}", cell.name, run.name, cell.status, run.verdict]
             by_dataset.setdefault(dataset, []).append(line)
     names = sorted(by_dataset, key=lambda name: (-len(by_dataset[name]), name))
-    files = {name: f"compare/{_dataset_slug(name)}.js" for name in names}
+    files: dict[str, list[str]] = {}
     for name in names:
-        content = call_script("list", [name, by_dataset[name]])
-        yield Page(files[name], hashlib.sha256(content).hexdigest(), content.__bytes__)
+        lines = by_dataset[name]
+        sizes = (len(call_script("list", line)) for line in lines)
+        for number, own in enumerate(divided(sizes, most=len(lines))):
+            content = call_script("list", [name, number, lines[own.start : own.stop]])
+            path = page_path(f"compare/{_dataset_slug(name)}", number).removesuffix(".html") + ".js"
+            files.setdefault(name, []).append(path)
+            yield Page(path, hashlib.sha256(content).hexdigest(), content.__bytes__)
     listed = encode_line([[name, files[name], len(by_dataset[name])] for name in names]).decode()
     yield _page("compare.html", "compare.html", root="", board=board, title="Compare cells", datasets=listed)
 

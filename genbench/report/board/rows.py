@@ -22,6 +22,7 @@ from genbench.report.table.values import protocol_text
 
 SPEED = "images/s"
 _LONGEST = 2000
+_MOST_SEEDS = 20  # that are named; the page of the run has all cells
 
 
 def board_rows(
@@ -56,8 +57,9 @@ def board_rows(
             "run_href": f"{RUNS}/{run_slug}/index.html", "verdict": verdict, "settings": _settings(row.cells[0]),
             "seeds": [
                 {"seed": cell.planned.identity.seed, "href": f"{RUNS}/{run_slug}/{cell.file}" if cell.file else ""}
-                for cell in own
+                for cell in own[:_MOST_SEEDS]
             ],
+            "total_seeds": len(own),
         }  # fmt: skip
         counting = sum(cell.status in COUNTING for cell in row.cells)
         machine = next((page for cell in row.cells if (page := _machine(cell)) is not None), None)

@@ -23,7 +23,7 @@ from genbench.report.board.records import BoardRun
 from genbench.report.board.run_pages import RunJob
 from genbench.report.board.slugs import slug
 from genbench.report.board.sources import Source, content_hash, find_sources, results_hash
-from genbench.report.html.page import SCRIPTS, STYLES, static_text
+from genbench.report.html.assets import page_script, page_style
 from genbench.report.table.layout import clean
 from genbench.results.files import encode_line, read_regular_file
 from genbench.results.store import RunDirectory
@@ -162,8 +162,8 @@ def _problems(runs: Iterable[BoardRun]) -> dict[str, str]:
 
 @cache
 def _assets() -> dict[str, bytes]:
-    own = {name: _own(f"static/{name}").encode() for name in ("board.js", "board.css")}
-    shared = {"report.js": static_text(SCRIPTS).encode(), "report.css": static_text(STYLES).encode()}
+    own = {name: _own(f"static/{name}").encode() for name in ("board.js", "history.js", "board.css")}
+    shared = {"report.js": page_script().encode(), "report.css": page_style().encode()}
     return {f"assets/{name}": content for name, content in {**shared, **own}.items()}
 
 

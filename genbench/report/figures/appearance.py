@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genbench.errors import UsageError, near_miss
+from genbench.report.palette import DARK, LIGHT, Palette
 
 WIDTHS = {"one-column": 8.6, "two-column": 17.8}  # cm, of a column and of a page in most journals
 _LEAST, _MOST = 4.0, 120.0  # cm
@@ -12,29 +13,19 @@ _LEAST, _MOST = 4.0, 120.0  # cm
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours and sizes. Every pair of neighbouring series colours differs for all common kinds of colour blindness."""
+    """Colours and sizes."""
 
-    ground: str
-    ink: str
-    pale: str  # of what is not data
-    grid: str  # empty: no grid
-    series: tuple[str, ...]
-    better: str
-    worse: str
+    colours: Palette
+    has_grid: bool = True
     titled: bool = True  # whether the figure has a title; in a paper, the caption is text
     font_size: float = 8.5  # points
     dpi: int = 200  # of a PNG
 
 
-# Okabe and Ito (2008), without the yellow, which is too pale on white, and the black.
-_ON_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-_ON_DARK = ("#56b4e9", "#e69f00", "#2fc99a", "#e39bc4", "#f0e442", "#f0703a")
 THEMES = {
-    "light": Theme("#ffffff", "#18181b", "#6b7280", "#e5e7eb", _ON_LIGHT, "#0072b2", "#d55e00"),
-    "dark": Theme("#18181b", "#e4e4e7", "#a1a1aa", "#3f3f46", _ON_DARK, "#56b4e9", "#f0703a"),
-    "paper": Theme(
-        "#ffffff", "#000000", "#555555", "", _ON_LIGHT, "#0072b2", "#d55e00", titled=False, font_size=8.0, dpi=300
-    ),
+    "light": Theme(LIGHT),
+    "dark": Theme(DARK),
+    "paper": Theme(replace(LIGHT, ink="#000000"), has_grid=False, titled=False, font_size=8.0, dpi=300),
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h")  # as many as colours have no common factor with
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.2, 1.4), (5, 1.5, 1.2, 1.5), (8, 2))
@@ -84,5 +75,7 @@ def make_appearance(theme: str = "light", width: str | float = "two-column", hei
 def series(theme: Theme, number: int) -> Series:
     """Return how the row of this number is drawn."""
     return Series(
-        theme.series[number % len(theme.series)], MARKERS[number % len(MARKERS)], DASHES[number % len(DASHES)]
+        theme.colours.series[number % len(theme.colours.series)],
+        MARKERS[number % len(MARKERS)],
+        DASHES[number % len(DASHES)],
     )

@@ -59,7 +59,7 @@ class Canvas:
         self.look = look
         self.theme = look.theme
         self.drawing = Drawing(layout="constrained")
-        self.drawing.set_facecolor(look.theme.ground)
+        self.drawing.set_facecolor(look.theme.colours.ground)
 
     def panels(
         self,
@@ -143,7 +143,7 @@ class Canvas:
                 xytext=(0, above),
                 textcoords="offset points",
                 fontsize=small,
-                color=self.theme.pale,
+                color=self.theme.colours.pale,
                 annotation_clip=False,
             )
             written.set_in_layout(False)  # the title above it makes the room
@@ -168,7 +168,7 @@ class Canvas:
             wrapped(text, self.characters(self.panel_width * 0.7), 4),
             ha="center",
             va="center",
-            color=self.theme.pale,
+            color=self.theme.colours.pale,
             transform=axes.transAxes,
         )
 
@@ -254,24 +254,24 @@ def _settings(look: Appearance) -> Iterator[None]:
         "font.family": ["DejaVu Sans"],  # ships with matplotlib, so every machine draws the same
         "font.size": theme.font_size,
         "text.parse_math": False,
-        "text.color": theme.ink,
-        "axes.facecolor": theme.ground,
-        "axes.edgecolor": theme.pale if theme.grid else theme.ink,
-        "axes.labelcolor": theme.ink,
+        "text.color": theme.colours.ink,
+        "axes.facecolor": theme.colours.ground,
+        "axes.edgecolor": theme.colours.pale if theme.has_grid else theme.colours.ink,
+        "axes.labelcolor": theme.colours.ink,
         "axes.labelsize": theme.font_size,
         "axes.linewidth": 0.6,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.grid": bool(theme.grid),
+        "axes.grid": theme.has_grid,
         "axes.axisbelow": True,
         "axes.titlesize": theme.font_size,
         "axes.formatter.use_mathtext": False,
-        "grid.color": theme.grid or theme.pale,
+        "grid.color": theme.colours.line,
         "grid.linewidth": 0.5,
-        "xtick.color": theme.pale if theme.grid else theme.ink,
-        "ytick.color": theme.pale if theme.grid else theme.ink,
-        "xtick.labelcolor": theme.ink,
-        "ytick.labelcolor": theme.ink,
+        "xtick.color": theme.colours.pale if theme.has_grid else theme.colours.ink,
+        "ytick.color": theme.colours.pale if theme.has_grid else theme.colours.ink,
+        "xtick.labelcolor": theme.colours.ink,
+        "ytick.labelcolor": theme.colours.ink,
         "xtick.labelsize": theme.font_size - 1,
         "ytick.labelsize": theme.font_size - 1,
         "xtick.major.width": 0.6,
@@ -282,9 +282,9 @@ def _settings(look: Appearance) -> Iterator[None]:
         "legend.fontsize": theme.font_size - 0.5,
         "legend.columnspacing": 1.5,
         "legend.handlelength": 2.4,
-        "figure.facecolor": theme.ground,
-        "savefig.facecolor": theme.ground,
-        "savefig.edgecolor": theme.ground,
+        "figure.facecolor": theme.colours.ground,
+        "savefig.facecolor": theme.colours.ground,
+        "savefig.edgecolor": theme.colours.ground,
         "pdf.fonttype": 42,  # whole outlines of the glyphs used, which journals accept
         "svg.fonttype": "path",
         "svg.hashsalt": "genbench",

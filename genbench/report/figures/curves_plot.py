@@ -109,7 +109,7 @@ class _CurveDrawing:
     def _curve(self, canvas: Canvas, axes: Axes, curve: Curve, how: Series | None) -> None:
         from genbench.report.figures.canvas import is_drawable
 
-        drawn = how or Series(canvas.theme.pale, "", ())
+        drawn = how or Series(canvas.theme.colours.pale, "", ())
         x = list(curve.x(self.axis))
         y = [value if value is not None and is_drawable(value) else float("nan") for value in curve.values]
         few = len(x) <= 40

@@ -89,7 +89,7 @@ class _FrontierDrawing:
         legend = [self._entry(canvas, row, styles[row], row in best) for row in self.named]
         shown = [line for line in self.references if any(self._is_near(line, group) for group in self.groups)]
         dashes = {line: DASHES[1 + place % (len(DASHES) - 1)] for place, line in enumerate(shown)}
-        pale = Series(canvas.theme.pale, "", ())
+        pale = Series(canvas.theme.colours.pale, "", ())
         legend += [canvas.entry(_said([line]), pale, dashes=dashes[line], linewidth=1.0) for line in shown]
         off = [line for line in self.references if line not in shown]
         legend += [canvas.entry(f"{_said([line])} (off the axis)", pale, linestyle="none") for line in off]
@@ -100,7 +100,10 @@ class _FrontierDrawing:
 
     def _entry(self, canvas: Canvas, row: int, how: Series, filled: bool) -> Entry:
         return canvas.entry(
-            self.names[row], how, linestyle="none", markerfacecolor=how.colour if filled else canvas.theme.ground
+            self.names[row],
+            how,
+            linestyle="none",
+            markerfacecolor=how.colour if filled else canvas.theme.colours.ground,
         )
 
     def _panel(
@@ -118,14 +121,14 @@ class _FrontierDrawing:
         axes.plot(
             [point.speed for point in best],
             [point.quality for point in best],
-            color=theme.pale,
+            color=theme.colours.pale,
             linewidth=0.9,
             zorder=1.5,
         )
         for point in group.points:
             self._point(canvas, axes, point, styles.get(point.row))
         for line in references:
-            axes.axhline(line.value, color=theme.pale, linewidth=1.0, dashes=dashes[line], zorder=1)
+            axes.axhline(line.value, color=theme.colours.pale, linewidth=1.0, dashes=dashes[line], zorder=1)
         axes.margins(x=0.12, y=0.12)
         heights = [point.quality for point in group.points]
         log_y = canvas.is_wide(heights) if self.options.log_y is None else self.options.log_y
@@ -139,7 +142,7 @@ class _FrontierDrawing:
             canvas.panel_title(axes, "Not comparable with other panels", condition)
 
     def _point(self, canvas: Canvas, axes: Axes, point: FrontierPoint, how: Series | None) -> None:
-        drawn = how or Series(canvas.theme.pale, "o", ())
+        drawn = how or Series(canvas.theme.colours.pale, "o", ())
         axes.errorbar(
             [point.speed],
             [point.quality],
@@ -148,7 +151,7 @@ class _FrontierDrawing:
             color=drawn.colour,
             marker=drawn.marker,
             markersize=6.0 if how else 3.5,
-            markerfacecolor=drawn.colour if point.on_frontier else canvas.theme.ground,
+            markerfacecolor=drawn.colour if point.on_frontier else canvas.theme.colours.ground,
             markeredgecolor=drawn.colour,
             linestyle="none",
             elinewidth=1.0,

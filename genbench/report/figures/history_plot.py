@@ -9,7 +9,7 @@ from genbench.errors import NoDataError, UsageError, near_miss
 from genbench.gate.history import Point, TimeSeries
 from genbench.gate.judge import SPEED
 from genbench.report.figures.appearance import series as style_of
-from genbench.report.figures.caption import Caption
+from genbench.report.figures.caption import TWO_ERRORS, Caption
 from genbench.report.figures.options import Options, Plot, left_out
 from genbench.report.history import change_text, title
 
@@ -48,6 +48,7 @@ class _HistoryDrawing:
         facts = [
             ("Points", "one run each, at equal distances: what separates runs is a change of code, not time"),
             ("Values", "means over training seeds; of speeds, the geometric mean"),
+            ("Error bars", f"{TWO_ERRORS}: over seeds, or of the measurement where a run has one seed"),
             ("Dashed", "the median of the runs of one level"),
             ("Vertical lines", f"a change of level; {_NO_VERDICT}"),
             ("Panels", "other settings, machines or protocols: not comparable with each other"),
@@ -74,12 +75,14 @@ class _HistoryDrawing:
         axes.plot(
             range(len(values)), values, color=how.colour, marker="o", markersize=4, linewidth=0.5, gid=f"runs-{number}"
         )
+        reach = [2 * (point.error or 0.0) for point in one.points]
+        axes.errorbar(range(len(values)), values, yerr=reach, fmt="none", ecolor=how.colour, elinewidth=0.9, capsize=2)
         for piece in one.levels:
             ends = [piece.start - 0.4, piece.stop - 0.6]
-            axes.plot(ends, [piece.level] * 2, color=theme.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
+            axes.plot(ends, [piece.level] * 2, color=theme.colours.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
         for change in one.changes:
             place = change.index - 0.5
-            colour = theme.better if change.better else theme.worse
+            colour = theme.colours.good if change.better else theme.colours.bad
             last = place > 0.6 * len(values)
             axes.axvline(place, color=colour, linewidth=1.2, linestyle="-" if change.better else "-.")
             axes.annotate(
@@ -95,10 +98,11 @@ class _HistoryDrawing:
                 annotation_clip=False,
             )
         canvas.scale(axes, "y", values, self.options.log_y or False)
-        low, high = min(values), max(values)
+        ends = [value + side * error for value, error in zip(values, reach, strict=True) for side in (-1, 1)]
+        low, high = min(ends), max(ends)
         room = (high - low) / 8 or abs(high) / 8 or 1.0
         if axes.get_yscale() == "linear":
-            axes.set_ylim(max(low - room, 0.0) if low >= 0 else low - room, high + room)
+            axes.set_ylim(max(low - room, 0.0) if min(values) >= 0 else low - room, high + room)
         names = [_when(point) for point in one.points]
         room = max(int(canvas.characters(canvas.panel_width - 2.0) / (max(map(len, names)) + 2)), 1)
         every = -(-len(values) // room)

@@ -78,7 +78,7 @@ class _LadderDrawing:
         ]
         above = [_ERRORS * rung.standard_error for rung in ladder.rungs]
         places = range(len(values))
-        axes.axhline(values[0], color=canvas.theme.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
+        axes.axhline(values[0], color=canvas.theme.colours.pale, linewidth=1.0, dashes=(4, 2), zorder=1.5)
         (line, *_) = axes.errorbar(
             places, values, yerr=[below, above], color=how.colour, marker=how.marker, capsize=2, elinewidth=1
         )

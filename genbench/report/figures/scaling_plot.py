@@ -78,7 +78,7 @@ class _SweepDrawing:
             return float(categories.index(str(point.at))) if categories else float(point.at)
 
         for line in panel.lines:
-            how = styles.get(line.name, Series(canvas.theme.pale, "", ()))
+            how = styles.get(line.name, Series(canvas.theme.colours.pale, "", ()))
             x, y = [place(point) for point in line.points], [point.value for point in line.points]
             (drawn,) = axes.plot(x, y, color=how.colour, marker=how.marker)
             if how.dashes:

@@ -82,7 +82,7 @@ class _SpeedDrawing:
         rows = group.rows[:_MOST_ROWS]
         values: list[float] = []
         for place, one in enumerate(rows):
-            how = styles.get(one.row, Series(canvas.theme.pale, "o", ()))
+            how = styles.get(one.row, Series(canvas.theme.colours.pale, "o", ()))
             if one.interval is not None:
                 axes.plot(one.interval, [place, place], color=how.colour, linewidth=1.3, marker="|", markersize=5)
                 values += one.interval
@@ -103,7 +103,7 @@ class _SpeedDrawing:
     def _windows(self, canvas: Canvas, axes: Axes, group: SpeedGroup, styles: dict[int, Series]) -> None:
         speeds: list[float] = []
         for one in group.rows:
-            how = styles.get(one.row, Series(canvas.theme.pale, "", ()))
+            how = styles.get(one.row, Series(canvas.theme.colours.pale, "", ()))
             for windows in one.windows:
                 self._cell(canvas, axes, windows, how)
                 speeds += windows.speeds
@@ -133,7 +133,7 @@ class _SpeedDrawing:
             linewidth=0.7,
             marker=how.marker,
             markersize=3,
-            markerfacecolor=canvas.theme.ground,
+            markerfacecolor=canvas.theme.colours.ground,
             alpha=0.55,
             zorder=1.8,
         )

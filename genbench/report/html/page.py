@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from genbench.measure.machine import usable_cores
@@ -17,6 +16,7 @@ from genbench.report.charts.curves import X_AXES
 from genbench.report.charts.frontier import quality_columns
 from genbench.report.charts.row_names import row_names
 from genbench.report.highlights import highlights
+from genbench.report.html.assets import page_script, page_style
 from genbench.report.html.cell_facts import Section, cell_sections, differing_settings, fact_text
 from genbench.report.html.cell_pictures import CAPTIONS, read_pictures
 from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures
@@ -37,11 +37,6 @@ from genbench.results.store import LoadedRun, RunContents, RunDirectory
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-SCRIPTS = (
-    "vendor/uplot/uPlot.iife.min.js", "elements.js", "theme.js", "charts.js", "table.js", "frontier.js", "curves.js",
-    "samples.js", "cells.js", "main.js",
-)  # fmt: skip
-STYLES = ("vendor/uplot/uPlot.min.css", "report.css")
 _LOG_BYTES = 6_000
 
 
@@ -97,7 +92,7 @@ def report_page(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
     cells = _cell_pages(runs, outcomes, short_names)
     first = next(iter(tables.values()))
     title = "genbench · " + ", ".join(run.contents.name for run in runs[:3]) + (" …" if len(runs) > 3 else "")
-    script, style = static_text(SCRIPTS), static_text(STYLES)
+    script, style = page_script(), page_style()
     return (
         _environment()
         .get_template("report.html")
@@ -152,14 +147,7 @@ def comparison_tables(cells: Sequence[CellOutcome], runs: Sequence[RunContents])
     each = table_of_cells(cells, runs)
     if not several_seeds(cells):
         return {"each cell": each}
-    return {"means over seeds": table_of_cells(cells, runs, over_seeds=True), "each cell": each}
-
-
-@cache
-def static_text(names: Sequence[str]) -> str:
-    """Return the text of files in ``static/``, one after the other."""
-    folder = files("genbench.report.html").joinpath("static")
-    return "\n".join(folder.joinpath(*name.split("/")).read_text("utf-8") for name in names)
+    return {"means over seeds": table_of_cells(cells, runs, over_seeds=True, letters=True), "each cell": each}
 
 
 def content_security_policy(script: str, style: str) -> str:

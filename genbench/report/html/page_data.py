@@ -54,6 +54,7 @@ def table_data(title: str, table: Table, names: Sequence[str], numbers: dict[Cel
         ],
         "footnotes": dict(table.footnotes),
         "best": table.best,
+        "letters": table.letters,
         **_frontiers(table),
     }
 
@@ -125,12 +126,13 @@ def _cleaned(data: Any) -> Any:
 
 
 def _value(row: Row, column: Column) -> list[Any] | None:
-    """Return what a reader sees, what sorting uses, and the marks of footnotes."""
+    """Return what a reader sees, what sorting uses, the marks of footnotes, and letters; without what is empty."""
     value = row.values.get(column.key)
     if value is None:
         return None
-    raw = _rounded(value.raw) if isinstance(value.raw, float) else value.raw
-    return [value.text, raw, list(value.marks)] if value.marks else [value.text, raw]
+    raw = rounded(value.raw) if isinstance(value.raw, float) else value.raw
+    shown: list[Any] = [value.text, raw, list(value.marks), value.letters]
+    return shown if value.letters else shown[:3] if value.marks else shown[:2]
 
 
 def _frontiers(table: Table) -> dict[str, Any]:
@@ -141,7 +143,7 @@ def _frontiers(table: Table) -> dict[str, Any]:
     for quality in qualities:
         for speed in speeds:
             found = frontier(table, speed, quality)
-            references[quality.key] = [[line.name, line.dataset, _rounded(line.value)] for line in found.references]
+            references[quality.key] = [[line.name, line.dataset, rounded(line.value)] for line in found.references]
             pairs.setdefault(quality.key, {})[speed.key] = [
                 {
                     "dataset": group.dataset,
@@ -165,7 +167,7 @@ def _axis(table: Table, column: Column) -> dict[str, Any]:
         at = finite(value)
         if row.kind == "cell" and value is not None and at is not None:
             bounds = interval(value) or (None, None)
-            points.append([number, _rounded(at), *map(_rounded, bounds)])
+            points.append([number, rounded(at), *map(rounded, bounds)])
     return {"key": column.key, "name": column.name, "direction": column.direction, "points": points}
 
 
@@ -182,10 +184,10 @@ def _shared_axes(curves: Sequence[Curve], most: int) -> list[dict[str, Any]]:
         groups.setdefault((thinned.images, thinned.seconds), []).append(thinned)
     return [
         {
-            **{axis: [_rounded(x) for x in members[0].x(axis)] for axis in X_AXES},
+            **{axis: [rounded(x) for x in members[0].x(axis)] for axis in X_AXES},
             "quantities": [
-                {"name": curve.quantity, "kind": curve.kind, "values": [_rounded(y) for y in curve.values]}
-                | ({"errors": [_rounded(error) for error in curve.errors]} if curve.errors else {})
+                {"name": curve.quantity, "kind": curve.kind, "values": [rounded(y) for y in curve.values]}
+                | ({"errors": [rounded(error) for error in curve.errors]} if curve.errors else {})
                 for curve in members
             ],
         }
@@ -197,11 +199,11 @@ def _reached(cell: CellOutcome, targets: Sequence[Target]) -> list[dict[str, Any
     result = cell.result
     found = [None if result is None else time_to_target(result.evaluations, result.windows, t) for t in targets]
     return [
-        None if one is None else {"steps": one.step, "images": one.images, "seconds": _rounded(one.seconds)}
+        None if one is None else {"steps": one.step, "images": one.images, "seconds": rounded(one.seconds)}
         for one in found
     ]
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """Return a number to six significant digits: no chart shows more."""
     return None if value is None else float(f"{value:.6g}") if isinstance(value, float) else value

@@ -18,6 +18,7 @@ from genbench.report.table.layout import (
     Value,
     clean,
 )
+from genbench.report.table.letters import add_letters
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.references import (
     Reference,
@@ -28,7 +29,15 @@ from genbench.report.table.references import (
     unsuited_metrics,
 )
 from genbench.report.table.scaling import SCALING, add_scaling, several_processes
-from genbench.report.table.settings import Settings, caption, divide, most_frequent, notes_by_peers, peer_key
+from genbench.report.table.settings import (
+    Settings,
+    caption,
+    changed_settings,
+    divide,
+    most_frequent,
+    notes_by_peers,
+    peer_key,
+)
 from genbench.report.table.targets import add_targets, target_columns, targets_of
 from genbench.report.table.values import COUNTER_COLUMNS, OPTIONAL_PARTS, cell_row, sampler_speed
 from genbench.results.schema import CellResult, ReferenceRow, Target
@@ -54,10 +63,12 @@ def table_of_cells(
     over_seeds: bool = False,
     targets: Sequence[Target] | None = None,
     with_references: bool = True,
+    letters: bool = False,
 ) -> Table:
     """Return the table of some cells of these runs, by default with the reference rows of their datasets.
 
-    See `make_table` for the other arguments.
+    With `letters`, metrics over seeds have those of `genbench.report.table.letters`. See `make_table` for the other
+    arguments.
     """
     wanted = targets_of(runs) if targets is None else targets
     datasets = {dataset_key(cell.planned.identity) for cell in cells}
@@ -81,12 +92,15 @@ def table_of_cells(
     real = held_out_rows(references)
     rows = [mark_ends_of_scale(row, metrics, real, notes) for row in rows]
     rows, best = mark_best(rows, columns, notes)
+    rows, columns, about_letters = (
+        add_letters(rows, columns, [column.key for column in metrics]) if letters else (rows, columns, "")
+    )
     rows += reference_rows(references, cells, notes) if with_references else []
     listing = notes.listing()
     unique = {column.key: column for column in reversed(columns)}  # a plugin's metric may have the name of a column
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
     errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
-    changed = dict.fromkeys(name for cell in cells for name in cell.planned.changed)
+    changed = dict.fromkeys(name for cell in cells for name in changed_settings(cell.planned))
     about = filter(None, (caption(settings.shared, changed), errors, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
@@ -94,6 +108,7 @@ def table_of_cells(
         caption=clean(" · ".join(about), 2000),
         footnotes=listing,
         best=best,
+        letters=about_letters,
     )
 
 

@@ -28,6 +28,7 @@ class Value:
     marks: tuple[str, ...] = ()  # of its footnotes
     seeds: tuple[float, ...] = ()  # the values behind a mean over seeds
     best: bool = False  # better than every other comparable value of its column, beyond the errors
+    letters: str = ""  # of its significance groups: values that share one are not separated
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Column:
     shown: bool = True
     exported: bool = True  # part of csv and json unless columns are named
     naming: bool = False  # tells rows apart, and is repeated where a table continues below
+    lettered: bool = False  # some values have letters
     detail: int = 0  # columns with the highest number are left out first where a line is too short; 0: never
 
     @property
@@ -84,6 +86,7 @@ class Table:
     caption: str  # what all rows share
     footnotes: tuple[tuple[str, str], ...]  # mark and text
     best: str = ""  # what it means that a value is the best; empty if none is
+    letters: str = ""  # what the letters mean, or why there are none; empty if nobody asked for them
 
 
 class Footnotes:

@@ -96,13 +96,13 @@ def find_column(table: Table, name: str) -> Column:
 def _numbered(table: Table, columns: Sequence[Column]) -> Table:
     texts = dict(table.footnotes)
     numbers: dict[str, str] = {}
-    dagger = best = False
+    dagger = best = lettered = False
     rows = []
     for row in table.rows:
         changed = {}
         for column in columns:
             value = row.values.get(column.key, _EMPTY)
-            best = best or value.best
+            best, lettered = best or value.best, lettered or bool(value.letters)
             if value.marks:
                 for mark in value.marks:
                     if mark != DAGGER:
@@ -112,7 +112,8 @@ def _numbered(table: Table, columns: Sequence[Column]) -> Table:
         rows.append(row.updated(changed) if changed else row)
     listing = [(number, texts[mark]) for mark, number in numbers.items()]
     listing += [(mark, text) for mark, text in table.footnotes if dagger and mark == DAGGER]
-    return replace(table, rows=tuple(rows), footnotes=tuple(listing), best=table.best if best else "")
+    about = table.letters if lettered or not any(column.lettered for column in table.columns) else ""
+    return replace(table, rows=tuple(rows), footnotes=tuple(listing), best=table.best if best else "", letters=about)
 
 
 def _sorted(table: Table, sort: str) -> Table:
@@ -160,14 +161,17 @@ def _text(row: Row, column: Column, style: markup.Markup) -> str:
     value = row.values.get(column.key, _EMPTY)
     text = style.text(value.text)
     text = style.best(text) if value.best else text
+    text += style.letters(value.letters) if value.letters else ""
     return text + "".join(style.mark(mark) for mark in value.marks)
 
 
 def _footnotes(table: Table, style: markup.Markup) -> list[tuple[str, str]]:
-    """Return each footnote with its mark, escaped; the last one says what the best value is."""
+    """Return each footnote with its mark, escaped; the last ones say what the best value and the letters are."""
     notes = [(style.mark(mark).strip(), style.text(text)) for mark, text in table.footnotes]
     if table.best:
         notes.append((BEST if style is markup.PLAIN else f"{style.best('bold')}:", style.text(table.best)))
+    if table.letters:
+        notes.append(("letters:", style.text(table.letters)))
     return notes
 
 
@@ -292,16 +296,21 @@ def _paragraphs(*parts: str) -> str:
 
 
 def _plain_values(table: Table, columns: Sequence[Column]) -> tuple[list[str], list[list[str | int | float | None]]]:
-    """Return a header and the values of each row; the parts of a value follow it."""
-    header = [name for c in columns for name in (c.name, *(f"{c.key} {part}" for part in c.parts))]
+    """Return a header and the values of each row; the parts of a value follow it, and its letters."""
+    header = [name for c in columns for name in (c.name, *(f"{c.key} {part}" for part in (*c.parts, *_letters(c))))]
     rows: list[list[str | int | float | None]] = []
     for row in table.rows:
         fields: list[str | int | float | None] = [row.kind]
         for column in columns:
             value = row.values.get(column.key, _EMPTY)
             fields += [value.raw, *(value.parts.get(part) for part in column.parts)]
+            fields += [value.letters or None] if column.lettered else []
         rows.append(fields)
     return ["kind", *header], rows
+
+
+def _letters(column: Column) -> list[str]:
+    return ["letters"] if column.lettered else []
 
 
 def _csv(table: Table, columns: Sequence[Column]) -> str:
@@ -320,12 +329,14 @@ def _json(table: Table, columns: Sequence[Column]) -> str:
         values: dict[str, Any] = {"kind": row.kind}
         for column in columns:
             value = row.values.get(column.key, _EMPTY)
-            parts = {part: value.parts.get(part) for part in column.parts}
-            values[column.key] = {"value": value.raw, **parts} if column.parts else value.raw
+            parts: dict[str, Any] = {part: value.parts.get(part) for part in column.parts}
+            parts |= dict.fromkeys(_letters(column), value.letters or None)
+            values[column.key] = {"value": value.raw, **parts} if parts else value.raw
         rows.append(values)
     described = [{"key": c.key, "unit": c.unit, "direction": c.direction} for c in columns]
     notes = [{"mark": mark, "text": text} for mark, text in table.footnotes]
-    data = msgspec.json.encode({"caption": table.caption, "columns": described, "rows": rows, "footnotes": notes})
+    whole = {"caption": table.caption, "columns": described, "rows": rows, "footnotes": notes}
+    data = msgspec.json.encode(whole | ({"letters": table.letters} if table.letters else {}))
     return msgspec.json.format(data, indent=2).decode() + "\n"
 
 

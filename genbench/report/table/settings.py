@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from genbench.api.options import OptionValue
+from genbench.api.options import OptionValue, named_options
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA
+from genbench.api.specs import DatasetSpec, LossSpec, ModelSpec
+from genbench.plugins.loader import Kind
+from genbench.plugins.worker_catalogue import load_builtin_plugins
 from genbench.report.numbers import MISSING, count
-from genbench.results.identity_settings import options_by_choice
-from genbench.results.schema import CellResult, PlannedCell, RunRecord
+from genbench.results.identity_settings import chosen, options_by_choice
+from genbench.results.schema import CellResult, Choice, PlannedCell, RunRecord
 
 # What a reader must know about any number, in the order of the caption, with its wording there. Recipe fields whose
 # shared value is not the default follow, and everything else that the plan changed.
@@ -41,6 +45,7 @@ CAPTION = {
 MEASURING = ("warmup_steps", "energy_seconds")  # how a cell is measured, not how it is trained
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 _COUNTS = ("images", "samples", "steps", "evaluate_every")
+_KINDS: dict[str, Kind] = {"model": "models", "loss": "losses", "dataset": "datasets"}
 PLUGIN = " plugin"  # ends the name of the setting with the version of a model, loss, dataset or family
 SYNTHETIC = "synthetic: speed only"
 
@@ -90,7 +95,40 @@ def row_settings(run: str, record: RunRecord, cell: PlannedCell, result: CellRes
         found |= {name: getattr(measured, name) for name in ("machine", "accelerator", "driver", "torch", "python")}
         found |= {"cores": float(measured.cores), "threads": measured.threads}
         found |= {"precision": measured.precision, "engine": measured.engine}  # as used, not as requested
-    return {name: value for name, value in found.items() if value not in ("", None) or name in cell.changed}
+    return {name: value for name, value in found.items() if value not in ("", None) or name in (cell.changed or ())}
+
+
+def changed_settings(cell: PlannedCell) -> list[str]:
+    """Return the settings that the plan changes.
+
+    Where a run does not say so, as those of early versions: the options that are not the present defaults of built-in
+    models, losses and datasets. The defaults of others are not known.
+    """
+    if cell.changed is not None:
+        return cell.changed
+    usual = named_options(
+        (
+            kind,
+            choice.name,
+            {**choice.options, **(_built_in_defaults(kind, choice.name) if _is_built_in(choice) else {})},
+        )
+        for kind, choice in chosen(cell.identity)
+    )
+    return [name for name, value in options_by_choice(cell.identity).items() if value != usual[name]]
+
+
+def _is_built_in(choice: Choice) -> bool:
+    return choice.origin.plugin == "builtin"
+
+
+@cache
+def _built_in_defaults(kind: str, name: str) -> dict[str, OptionValue]:
+    """Return the default of each option, none for a name that is no longer built in."""
+    for loaded in load_builtin_plugins():
+        for spec in loaded.specs[_KINDS[kind]]:
+            if isinstance(spec, ModelSpec | LossSpec | DatasetSpec) and spec.name == name:
+                return {option.name: option.default for option in spec.option_schema}
+    return {}
 
 
 def divide(rows: Sequence[Mapping[str, OptionValue]], swept: Iterable[str] = ()) -> Settings:

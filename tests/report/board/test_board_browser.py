@@ -214,6 +214,34 @@ def test_the_page_of_a_cell_draws_its_curves(driver: Any, site: Path) -> None:
     assert complaints(driver) == []
 
 
+def test_the_history_is_drawn_and_read_by_keyboard(driver: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    for number in range(8):
+        made = cell("gan-1", estimates=[estimate("fd-cnn", 30.0 if number < 4 else 45.0, 0.5)])
+        run = stored(tmp_path / "runs" / f"r{number}", made)
+        record = msgspec.structs.replace(run.record, created=f"2026-01-0{number + 1}T00:00:00Z")
+        run.record_path.write_bytes(msgspec.json.encode(record))
+    build_board([tmp_path / "runs"], tmp_path / "site", processes=1)
+    (page,) = (tmp_path / "site" / "history").glob("gan*.html")
+    complaints(driver)
+    open_page(driver, page.as_uri())
+    assert len(driver.find_elements("css selector", ".history canvas")) == 2
+    label = driver.find_elements("css selector", ".history .uplot")[1].get_attribute("aria-label")
+    assert label.startswith("fd-cnn of 8 runs, 1 change of level")
+    slider = driver.find_elements("css selector", ".history input[type=range]")[1]
+    assert slider.get_attribute("aria-valuetext").startswith("r7, 2026-01-08")
+    slider.send_keys(Keys.ARROW_LEFT * 3)
+    assert slider.get_attribute("aria-valuetext").endswith("45.00 ± 0.50 over 1 seed; level +50.0 % worse")
+    assert texts(driver, "tr[aria-current] td:nth-child(2)") == ["r7", "r4"]
+    for theme in ("light", "dark"):
+        driver.execute_script("localStorage.setItem('genbench-theme', arguments[0])", theme)
+        driver.refresh()
+        settle(driver)
+        assert violations(driver) == []
+    assert complaints(driver) == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_pages_are_accessible_in_both_themes(driver: Any, site: Path, theme: str) -> None:
     found = [*site.glob("*.html"), *site.glob("boards/mini-fd*.html"), *site.glob("runs/run-0*/*.html")]

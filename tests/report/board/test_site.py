@@ -273,7 +273,9 @@ def test_paths_without_a_run_are_named(tmp_path: Path) -> None:
 def ranked(site: Path, metric: str = "fd-cnn") -> list[tuple[str, str, bool]]:
     """Return rank, name and whether it is called best, of each row of the only leaderboard of a metric."""
     text = page(site, rf"^boards/mini-{metric}-\w+\.html")
-    row = r'<tr( class="best")?><td class="number">(.*?)</td><th scope="row"><a[^>]*><bdi>(.*?)</bdi>'
+    row = (
+        r'<tr( class="best")?><td class="number">(.*?)</td>(?:<td>[a-z]*</td>)?<th scope="row"><a[^>]*><bdi>(.*?)</bdi>'
+    )
     found = []
     for best, rank, name in re.findall(row, text, re.S):
         found.append((re.sub("<.*?>|best", "", rank).strip(), name.partition(" ·")[0], bool(best)))
@@ -423,6 +425,29 @@ def test_ten_thousand_cells_are_divided_into_pages(tmp_path: Path, monkeypatch: 
     assert {"missing.html", "missing-2.html", "missing-3.html", "models/index-3.html"} <= names
 
 
+def test_long_rows_take_more_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genbench.report.board.page_templates.PAGE_BYTES", 5000)
+    cells = [result for n in range(20) for result in seeds(f"m{n:02d}", [float(n)])]
+    build(tmp_path / "site", stored(tmp_path / "run", *cells))
+    boards = [text for name, text in pages(tmp_path / "site").items() if re.match(r"boards/mini-fd-cnn", name)]
+    assert len(boards) > 2
+    assert sum(len(re.findall(r"<bdi>m\d", text)) for text in boards) == 20
+    lists = [text for name, text in contents(tmp_path / "site").items() if re.match(r"compare/mini.*\.js", name)]
+    assert len(lists) > 1 and all(len(text) < 6000 for text in lists)
+    names = [
+        "compare/" + name
+        for name in re.findall(r"compare/(mini[\w-]+\.js)", page(tmp_path / "site", r"^compare\.html"))
+    ]
+    assert {*names} == {name for name in contents(tmp_path / "site") if name.startswith("compare/")}
+
+
+def test_many_seeds_are_not_all_named(tmp_path: Path) -> None:
+    build(tmp_path / "site", stored(tmp_path / "run", *seeds("gan", [30.0 + n / 10 for n in range(50)])))
+    board = page(tmp_path / "site", r"^boards/mini-fd-cnn")
+    assert board.count('aria-label="stored result of seed') == 20
+    assert "50 in all</a>" in board
+
+
 def test_an_archive_gives_the_pages_of_its_run(runs: list[RunDirectory], tmp_path: Path) -> None:
     (tmp_path / "packed").mkdir()
     for run in runs:
@@ -453,6 +478,37 @@ def test_pages_keep_below_their_limit(tmp_path: Path) -> None:
     assert max(sizes.values()) < 500_000, max(sizes, key=sizes.__getitem__)
 
 
+def test_leaderboards_of_metrics_have_letters(tmp_path: Path) -> None:
+    values = {"gan": [30.0, 31.0, 30.5, 30.2], "dcgan": [30.4, 30.9, 30.1, 31.0], "vae": [50.0, 52.5, 49.0, 51.0]}
+    run = stored(tmp_path / "run", *(one for model, own in values.items() for one in seeds(model, own)), cell("wgan-1"))
+    build(tmp_path / "site", run)
+    lines = page(tmp_path / "site", r"^boards/mini-fd-cnn-\w+\.html").split("<tr")[2:]
+    letters = {
+        re.findall(r"<bdi>([\w-]+)", line)[0]: re.findall(r"<td>([a-z]*)</td>", line)[0]
+        for line in lines
+        if "bdi" in line
+    }
+    assert letters == {"gan": "a", "dcgan": "a", "vae": "b", "wgan": ""}
+    assert "Letters:" not in page(tmp_path / "site", r"^boards/mini-images-s-\w+\.html")
+
+
+def test_a_long_history_is_divided_among_pages(tmp_path: Path) -> None:
+    metrics = [f"metric-{n}" for n in range(12)]
+    for number in range(2, 162):
+        run = stored(
+            tmp_path / "runs" / f"{'long ' * 20}{number:03d}",
+            cell("gan-1", estimates=[estimate(name, 30.0 + number % 3) for name in metrics]),
+        )
+        record = msgspec.structs.replace(run.record, created=f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}Z")
+        run.record_path.write_bytes(msgspec.json.encode(record))
+    build(tmp_path / "site", tmp_path / "runs")
+    found = [text for name, text in pages(tmp_path / "site").items() if re.match(r"history/gan", name)]
+    assert len(found) == 3  # 13 series of 150 runs
+    assert max(len(text.encode()) for text in found) < 500_000
+    assert sum(text.count('<section class="history">') for text in found) == 13
+    assert all("10 earlier ones are left out" in text for text in found)
+
+
 def test_history_shows_where_a_level_changed(tmp_path: Path) -> None:
     for number in range(8):
         measured = estimate("fd-cnn", 30.0 if number < 4 else 45.0)
@@ -464,7 +520,12 @@ def test_history_shows_where_a_level_changed(tmp_path: Path) -> None:
     history = page(tmp_path / "site", r"^history/gan[^/]*\.html")
     assert re.search(r"\+50\.0\s%\sworse", history)
     assert "4444444444" in history
-    assert history.count("<circle") == 16  # of the speed and of the metric
+    assert history.count("<tr>") == 2 * (1 + 8)  # of the speed and of the metric, with their headings
+    (data,) = re.findall(r'<script type="application/json" id="history-data">(.*)</script>', history)
+    (metric,) = (one for one in json.loads(data) if one["quantity"] == "fd-cnn")
+    assert metric["changes"] == [[4, False, "+50.0 % worse"]]
+    assert metric["levels"] == [[0, 4, 30.0], [4, 8, 45.0]]
+    assert metric["errors"] == [0.5] * 8  # one seed: that of the measurement
     assert "gan" in (tmp_path / "site" / "history" / "index.html").read_text()
     build(tmp_path / "one", tmp_path / "runs" / "r0")
     assert "There are none." in (tmp_path / "one" / "history" / "index.html").read_text()

@@ -71,7 +71,7 @@ def test_the_width_is_that_of_the_column_in_every_theme(results: Results, kind: 
     svg = make(results, kind, theme=theme, width="one-column").to_bytes("svg").decode()
     (width,) = re.findall(r'<svg [^>]*width="([\d.]+)pt"', svg)
     assert float(width) == pytest.approx(8.6 / 2.54 * 72, rel=1e-3)
-    ground = THEMES[theme].ground
+    ground = THEMES[theme].colours.ground
     assert f"fill: {ground}" in svg
     tall = 45 if kind == "history" else 9  # it has a panel for each series
     sized = make(results, kind, theme=theme, width=12, height=tall).to_bytes("svg").decode()
@@ -301,8 +301,8 @@ def test_only_the_canvas_imports_matplotlib() -> None:
 
 def test_neighbouring_series_differ_in_colour_marker_and_dashes() -> None:
     for theme in THEMES.values():
-        assert len({*theme.series}) == len(theme.series)
-        assert math.gcd(len(theme.series), len(MARKERS)) == 1
+        assert len({*theme.colours.series}) == len(theme.colours.series)
+        assert math.gcd(len(theme.colours.series), len(MARKERS)) == 1
     assert len({*MARKERS}) == len(MARKERS) and len({*DASHES}) == len(DASHES)
 
 

@@ -15,6 +15,7 @@ from browser import chromium, complaints, needs_browser, violations
 from example_runs import cell, changed, choice, estimate, identity, plan, reference
 from PIL import Image
 
+from genbench.report import markup
 from genbench.report.html.page import report_page
 from genbench.results.schema import CurvePoint, EvaluationPoint, Target, TrainingFrame, TrainingSamples
 from genbench.results.store import LoadedRun, RunDirectory
@@ -202,7 +203,14 @@ def test_the_table_sorts_filters_and_chooses_columns(page: Any) -> None:
 
 
 def test_the_best_value_is_marked(page: Any) -> None:
-    assert texts(page, "#table td.best") == ["40.50 ± 0.50 (best)", "9,005.0 ± 5.0 (best)"]
+    assert texts(page, "#table td.best") == ["40.50 ± 0.50a (best)", "9,005.0 ± 5.0 (best)"]
+
+
+def test_metrics_over_seeds_have_letters_with_their_meaning(page: Any) -> None:
+    assert texts(page, "#table tbody sup.letters") == ["c", "a", "b"]  # gan, dcgan, vae: 60, 20 and 40
+    assert any(text.startswith("letters comparable values of a column") for text in texts(page, "#table .footnotes li"))
+    choose(page, "#table", "Rows", "each cell")
+    assert texts(page, "#table tbody sup.letters") == []
 
 
 @pytest.mark.parametrize(
@@ -216,6 +224,17 @@ def test_the_table_is_copied(page: Any, kind: str, said: str) -> None:
     page.execute_script("navigator.clipboard.writeText = () => Promise.reject()")
     press(page, "#table", f"Copy as {kind}")
     assert said in page.execute_script("return document.querySelector('#table textarea').value")
+
+
+def test_copies_are_escaped_as_tables_are(page: Any) -> None:
+    hostile = "α_x ≤ [1] | *b* √2 & \\\\ <i>"
+    for format, escape in (("LaTeX", markup.latex), ("Markdown", markup.markdown), ("CSV", markup.spreadsheet)):
+        copied = page.execute_script(f"return COPY_FORMATS.{format}(['a', 'b'], [['x', arguments[0]]])", hostile)
+        assert escape(hostile) in copied, format
+    for formula in ("=1+1", " @x", "＋1"):
+        assert markup.spreadsheet(formula) in page.execute_script(
+            "return COPY_FORMATS.CSV(['a', 'b'], [['x', arguments[0]]])", formula
+        )
 
 
 def test_the_frontier_follows_its_axes_and_the_table(page: Any) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 from example_runs import cell, identity, plan
 from hypothesis import given
 from hypothesis import strategies as st
 
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_SCHEMA, resolve_recipe
-from genbench.report.table.settings import Settings, caption, divide, notes_by_peers, row_settings
-from genbench.results.schema import CellResult
+from genbench.report.table.settings import Settings, caption, changed_settings, divide, notes_by_peers, row_settings
+from genbench.results.schema import CellResult, Choice, PlannedCell, PluginOrigin
 
 USUAL = {option.name: option.default for option in RECIPE_SCHEMA}
 NAMES = ("model", "loss", "dataset", "seed", "precision", "learning_rate", "gan.width")
@@ -114,3 +115,12 @@ def test_what_the_plan_changed_is_in_the_caption_even_if_it_is_a_default_elsewhe
         "batch 8 · gan.width = 32 · learning_rate = 0.0002"
     )
     assert caption({**shared, "init_from": ""}, ["init_from"]).endswith("init_from = –")
+
+
+def test_a_run_that_does_not_say_what_its_plan_changed_names_options_unlike_the_defaults() -> None:
+    early = PlannedCell(id="gan-1", identity=identity("gan"))  # with a width of 64; the default is 128
+    assert changed_settings(early) == ["gan.width"]
+    assert changed_settings(msgspec.structs.replace(early, changed=[])) == []
+    own = PluginOrigin(plugin="mine", distribution="mine", version="1")
+    of_others = msgspec.structs.replace(early.identity, model=Choice(name="gan", options={"width": 64}, origin=own))
+    assert changed_settings(msgspec.structs.replace(early, identity=of_others)) == []

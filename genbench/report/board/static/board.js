@@ -12,8 +12,9 @@ const genbenchBoard = {
   add(cell) {
     this.cells.set(cell.key, cell);
   },
-  list([dataset, lines]) {
-    this.lists.set(dataset, lines);
+  list([dataset, part, lines]) {
+    if (!this.lists.has(dataset)) this.lists.set(dataset, []);
+    this.lists.get(dataset)[part] = lines;
   },
 };
 
@@ -331,13 +332,13 @@ function comparison(holder) {
   );
 
   async function offer() {
-    const [name, path] = datasets.find(([known]) => known === state.dataset);
-    if (!(await load(path))) {
+    const [name, paths] = datasets.find(([known]) => known === state.dataset);
+    if (!(await Promise.all(paths.map(load))).every(Boolean)) {
       offered.replaceChildren(element("li", {}, "The list of cells is missing: build the board again."));
       return;
     }
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const lines = genbenchBoard.lists.get(name).filter((line) => {
+    const lines = genbenchBoard.lists.get(name).flat().filter((line) => {
       const text = line.slice(1).join(" ").toLowerCase();
       return words.every((word) => text.includes(word));
     });

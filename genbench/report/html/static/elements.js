@@ -1,5 +1,3 @@
-"use strict";
-
 // Elements, controls and numbers. Text is always text: nothing from the results is ever parsed as HTML.
 
 function element(name, attributes, ...children) {

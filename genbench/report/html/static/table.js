@@ -168,6 +168,8 @@ function comparisonTable(holder, page) {
     caption.textContent = table().caption;
     const entries = [...numbers].map(([mark, number]) => [number, table().footnotes[mark]]);
     if (body.querySelector(".best")) entries.push(["bold", table().best]);
+    const lettered = rows().some((row) => row.values.some((value) => value?.[3]));
+    if (table().letters && (!lettered || body.querySelector(".letters"))) entries.push(["letters", table().letters]);
     notes.replaceChildren(...entries.map(([mark, text]) => element("li", {}, element("sup", {}, mark), ` ${text}`)));
     const total = rows().filter((row) => row.kind === "cell").length;
     status.replaceChildren(listed.length === total ? `${total} rows` : `${listed.length} of ${total} rows`);
@@ -206,8 +208,9 @@ function comparisonTable(holder, page) {
           "td",
           { class: classes || undefined, title: best ? table().best : undefined },
           value?.[0] ?? "–",
+          value?.[3] ? element("sup", { class: "letters", title: table().letters }, value[3]) : null,
           best ? element("span", { class: "hidden" }, " (best)") : null,
-          value?.[2] ? element("sup", {}, value[2].map(numbered).join(", ")) : null,
+          value?.[2]?.length ? element("sup", {}, value[2].map(numbered).join(", ")) : null,
         );
       }),
     );
@@ -239,7 +242,10 @@ function comparisonTable(holder, page) {
     const references = state.references ? rows().filter((row) => row.kind !== "cell") : [];
     const lines = [...listed.map(({ row }) => row), ...references].map((row) => [
       row.name,
-      ...shown.map((column) => row.values[column.place]?.[format === "CSV" ? 1 : 0] ?? ""),
+      ...shown.map((column) => {
+        const [text, raw, , letters] = row.values[column.place] ?? ["", ""];
+        return format === "CSV" ? (raw ?? "") : [text, letters].filter(Boolean).join(" ");
+      }),
     ]);
     copyText(COPY_FORMATS[format](["cell", ...shown.map((c) => (format === "CSV" ? c.name : c.heading))], lines), status);
   }
@@ -248,15 +254,10 @@ function comparisonTable(holder, page) {
   start();
 }
 
-const LATEX_SYMBOLS = {
-  "\\": "\\textbackslash{}", "{": "\\{", "}": "\\}", $: "\\$", "&": "\\&", "#": "\\#", "%": "\\%", _: "\\_",
-  "^": "\\textasciicircum{}", "~": "\\textasciitilde{}", "±": "$\\pm$", "×": "$\\times$", "·": "$\\cdot$",
-  "↓": "$\\downarrow$", "↑": "$\\uparrow$", "–": "--", "<": "\\textless{}", ">": "\\textgreater{}", "|": "\\textbar{}",
-};
-
 const COPY_FORMATS = {
   Markdown(header, rows) {
-    const escaped = (text) => String(text).replace(/[\\`*_[\]|~]/g, "\\$&").replace(/&/g, "&amp;").replace(/</g, "&lt;");
+    const special = new RegExp(MARKDOWN_SYMBOLS, "gu");
+    const escaped = (text) => String(text).replace(special, "\\$&").replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
     const line = (fields) => `| ${fields.map(escaped).join(" | ")} |`;
     return [line(header), `|${header.map(() => "---|").join("")}`, ...rows.map(line)].join("\n") + "\n";
   },
@@ -270,7 +271,8 @@ const COPY_FORMATS = {
     ].join("\n");
   },
   CSV(header, rows) {
-    const safe = (value) => (typeof value === "string" && /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/.test(value) ? `'${value}` : String(value));
+    const isFormula = (text) => /^[\t\r\n]/.test(text) || FORMULA_STARTS.some((start) => text.trimStart().startsWith(start));
+    const safe = (value) => (typeof value === "string" && isFormula(value) ? `'${value}` : String(value));
     const quoted = (value) => (/[",\n\r]/.test(safe(value)) ? `"${safe(value).replace(/"/g, '""')}"` : safe(value));
     return [header, ...rows].map((fields) => fields.map(quoted).join(",")).join("\n") + "\n";
   },

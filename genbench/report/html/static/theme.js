@@ -1,7 +1,6 @@
 // Light and dark: as the system asks, or as the reader chooses.
 
 const THEMES = ["auto", "light", "dark"];
-const SERIES_COLOURS = 8;
 const DASHES = [undefined, [8, 4], [2, 3], [8, 3, 2, 3]];
 
 function themeButton() {
