@@ -18,6 +18,14 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         per_extractor=True,
     )
     yield MetricSpec(
+        name="fd-infinity",
+        summary="Fréchet distance extrapolated to infinitely many samples",
+        measure="genbench.metrics.frechet_infinity:measure",
+        direction="lower",
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
         name="kd",
         summary="unbiased kernel distance",
         measure="genbench.metrics.kernel_distance:measure",
@@ -47,6 +55,24 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         measure="genbench.metrics.prdc:measure",
         direction="each",
         estimates=dict.fromkeys(("precision", "recall", "density", "coverage"), "higher"),
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="vendi",
+        summary="Vendi score: the effective number of different samples, of orders 1, 2 and infinity",
+        measure="genbench.metrics.vendi:measure",
+        direction="each",
+        estimates={"vendi": "higher"},
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="spread",
+        summary="variance and effective rank of the samples' features relative to the training images'",
+        measure="genbench.metrics.spread:measure",
+        direction="each",
+        estimates=dict.fromkeys(("feature-variance", "effective-rank"), "higher"),
         per_extractor=True,
         default=False,
     )

@@ -1,4 +1,4 @@
-"""The metric ``mmd-<extractor>``, or `cmmd` with CLIP's ViT-L/14 at 336 pixels: a kernel distance with a Gaussian kernel.
+"""The metric ``mmd-<extractor>``, or `cmmd` with CLIP's ViT-L/14 at 336 pixels: a distance with a Gaussian kernel.
 
 The squared maximum mean discrepancy between m samples x and n training images y, whose features are scaled to length 1,
 times 1,000 (Jayasumana et al., 2024, arXiv:2401.09603, section 4; Gretton et al., 2012, eq. 5):

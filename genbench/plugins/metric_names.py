@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from genbench.api.specs import ExtractorSpec, MetricSpec
 
 # Their names with the Inception weights of 2015, and with CLIP's ViT-L/14 at 336 pixels
-_INCEPTION = {"fd": "fid", "kd": "kid", "class-score": "is"}
+_INCEPTION = {"fd": "fid", "fd-infinity": "fid-infinity", "kd": "kid", "class-score": "is"}
 _CLIP = {"mmd": "cmmd"}
 _CLIP_DISTANCE = "fd-clip-vit-l14-336"
 _RESERVED = re.compile(r"(fid|kid|is)([^a-z].*)?")

@@ -23,7 +23,7 @@ def directions(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
 
 
 def as_published(x: Tensor, y: Tensor, own: bool = True) -> float:
-    """The definition of Jayasumana et al., with all differences; without the pairs of an image with itself, unbiased."""
+    """The definition of Jayasumana et al.; without the pairs of an image with itself it is unbiased."""
 
     def mean(a: Tensor, b: Tensor, same: bool) -> float:
         kernel = torch.exp(-(a[:, None] - b[None]).square().sum(2) / (2 * BANDWIDTH**2))
@@ -60,7 +60,7 @@ def test_of_unit_vectors_it_is_almost_ten_times_the_squared_distance_of_the_mean
 
 def test_a_perfect_generator_has_the_null_on_average_and_zero_without_bias() -> None:
     found = [discrepancy(directions(40, 4, 2 * seed), directions(60, 4, 2 * seed + 1)) for seed in range(300)]
-    biased, unbiased, null = (np.array([getattr(one, which) for one in found]) for which in ("biased", "unbiased", "null"))
+    biased, unbiased, _, null = (np.array(column) for column in zip(*found, strict=True))
     assert abs((biased - null).mean()) < 3 * (biased - null).std() / math.sqrt(300)
     assert abs(unbiased.mean()) < 3 * unbiased.std() / math.sqrt(300)
     assert biased.mean() > 0.2 > unbiased.mean()
