@@ -77,6 +77,24 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         default=False,
     )
     yield MetricSpec(
+        name="rarity",
+        summary="how sparse the training images are around the samples, and the share of samples outside of them",
+        measure="genbench.metrics.rarity:measure",
+        direction="each",
+        estimates={"rarity": "higher", "outside": "lower"},
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="fld",
+        summary="feature likelihood divergence: held-out images under a mixture around the samples, and its gap",
+        measure="genbench.metrics.feature_likelihood:measure",
+        direction="each",
+        estimates={"fld": "lower", "fld-gap": "higher"},
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
         name="class-score",
         summary="how confidently the extractor classifies the samples, and how diverse their classes are",
         measure="genbench.metrics.class_score:measure",

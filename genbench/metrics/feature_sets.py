@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbench.api.evaluation import Evaluation, SetName, Statistics
+from genbench.api.evaluation import Evaluation, ExtractorUnavailable, SetName, Statistics
 from genbench.metrics.frechet import statistics, whiten
 from genbench.plugins.metric_names import with_extractor
 
@@ -51,6 +51,14 @@ def comparable_features(
         return evaluation.of_data(f"{name} whitened by {extractor}", lambda: transform(sets[name]))
 
     return tuple(map(whitened_set, names))
+
+
+def held_out_features(evaluation: Evaluation, extractor: str) -> Tensor | None:
+    """Return the held-out images' features as `comparable_features` does; None where there are none to compare with."""
+    try:
+        return comparable_features(evaluation, extractor, "test")[0]
+    except (ExtractorUnavailable, ValueError):
+        return None
 
 
 def reference_space(evaluation: Evaluation, extractor: str) -> tuple[Callable[[Tensor], Tensor], Statistics]:

@@ -74,9 +74,7 @@ def vendi_score(eigenvalues: Tensor, order: float) -> float:
     return float(shares.pow(order).sum() ** (1 / (1 - order)))
 
 
-def scores(
-    features: Tensor, blocks: Sequence[Tensor], orders: Sequence[float]
-) -> list[tuple[float, float | None]]:
+def scores(features: Tensor, blocks: Sequence[Tensor], orders: Sequence[float]) -> list[tuple[float, float | None]]:
     """Return the Vendi score of unit vectors (n, d) for each order, and its jackknife error from drawing them.
 
     `blocks` partition the rows; there is no error without them.

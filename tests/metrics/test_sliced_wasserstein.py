@@ -100,9 +100,7 @@ def test_it_is_torch_fidelitys_mind_up_to_the_chance_of_its_directions() -> None
     mind = pytest.importorskip("torch_fidelity.metric_mind", reason="this torch-fidelity has no MIND")
     x, y = gaussian(400, 12, 14) * torch.linspace(0.2, 2, 12) + 0.3, gaussian(400, 12, 15)
     settings = {"mind_num_projections": 4000, "cuda": False, "verbose": False}
-    theirs = [
-        mind.mind_features_to_metric(x, y, rng_seed=seed, **settings)[mind.KEY_METRIC_MIND] for seed in range(8)
-    ]
+    theirs = [mind.mind_features_to_metric(x, y, rng_seed=seed, **settings)[mind.KEY_METRIC_MIND] for seed in range(8)]
     spread = torch.tensor(theirs).std() / 8**0.5
     found, _ = sliced_wasserstein(x, y, orthonormal_directions(12, 48_000, rng()))
     assert abs(found - sum(theirs) / 8) < 4 * float(spread)

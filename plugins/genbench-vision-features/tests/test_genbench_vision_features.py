@@ -100,7 +100,9 @@ def test_images_for_cmmd_are_resized_as_pillow_does_and_normalised_as_openai_say
         levels = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None].float() / 255
         mean, deviation = (torch.tensor(OPENAI[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
         apart = (loaded.prepare(pixels) - (levels - mean) / deviation) * deviation
-        assert apart.abs().max() < 1.25 / 255  # Pillow rounds after each pass, and the second spreads the first's rounding
+        assert (
+            apart.abs().max() < 1.25 / 255
+        )  # Pillow rounds after each pass, and the second spreads the first's rounding
 
 
 @needs_timm
