@@ -1,9 +1,9 @@
 """The metrics `fld-…` and `fld-gap-…`: the likelihood of held-out images under a mixture around the samples.
 
-Feature likelihood divergence (Jiralerspong et al., 2023, arXiv:2302.04440, sections 3 and 4). Features are scaled by mean
-and standard deviation of the held-out images. Each sample is the centre of an isotropic Gaussian; the m variances are
-fitted to the training images by gradient ascent on their likelihood. With the negative log-likelihood L of a set under
-this mixture, in nats per image and feature:
+Feature likelihood divergence (Jiralerspong et al., 2023, arXiv:2302.04440, sections 3 and 4). Features are scaled by
+mean and standard deviation of the held-out images. Each sample is the centre of an isotropic Gaussian; the m variances
+are fitted to the training images by gradient ascent on their likelihood. With the negative log-likelihood L of a set
+under this mixture, in nats per image and feature:
 
     FLD = 100 (L(held-out) - L₀)        gap = 100 (L(training) - L(held-out))
 
@@ -14,7 +14,7 @@ and the gap is far below 0.
 
 Fitting follows the authors' program: Adam with learning rate 0.5, 50 epochs in batches of 10,000, from variances equal
 to the squared distance of the nearest training image per feature, with a component around the mean of the training
-images that is left out afterwards.
+images that is left out afterwards. With few training images this stops short of the optimum, for L₀ too.
 """
 
 from __future__ import annotations
@@ -86,9 +86,8 @@ class Mixture:
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
     """Return the divergence and the gap, from at most 10,000 samples and half as many as there are training images.
 
-    The standard errors cover the drawing of samples (delete-block jackknife at fixed variances, which are at the optimum
-    of the likelihood) and of held-out images. `null` is 0 for the divergence by its definition, and the gap of L₀'s own
-    mixture for the gap.
+    The standard errors cover the drawing of samples (delete-block jackknife at fixed variances) and of held-out images.
+    `null` is 0 for the divergence by its definition, and the gap of L₀'s own mixture for the gap.
     """
     name = earned_name("fld", evaluation, extractor)
     try:
@@ -142,9 +141,9 @@ def scaling(reference: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda features: (features - mean) / deviation
 
 
-def fit(centres: Tensor, images: Tensor, seed: int = SUBSET_SEED) -> Tensor:
+def fit(centres: Tensor, images: Tensor, epochs: int = EPOCHS, seed: int = SUBSET_SEED) -> Tensor:
     """Return the logarithms of the variances (m,) around centres (m, d), fitted to images (N, d)."""
-    m, d = centres.shape
+    d = centres.shape[1]
     rng = torch.Generator().manual_seed(seed)
     images = images[torch.randperm(len(images), generator=rng).to(images.device)] if len(images) > MOST else images
     squared = torch.cat([_squared_distances(rows, centres).float() for rows in torch.split(images, _ROWS)])
@@ -155,7 +154,7 @@ def fit(centres: Tensor, images: Tensor, seed: int = SUBSET_SEED) -> Tensor:
     ]
     optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE)
     batches = torch.arange(len(images), device=images.device).split(MOST)
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for batch in batches:
             parameters[0].grad, parameters[1].grad = _gradients(squared[batch], from_mean[batch], *parameters, d)
             optimiser.step()
