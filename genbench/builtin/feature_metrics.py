@@ -95,6 +95,15 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         default=False,
     )
     yield MetricSpec(
+        name="per-class",
+        summary="Fréchet distance, precision and recall within each class of a conditional model, their means",
+        measure="genbench.metrics.per_class:measure",
+        direction="each",
+        estimates={"class-fd": "lower", "class-precision": "higher", "class-recall": "higher"},
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
         name="class-score",
         summary="how confidently the extractor classifies the samples, and how diverse their classes are",
         measure="genbench.metrics.class_score:measure",

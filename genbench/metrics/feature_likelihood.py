@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genbench.api.evaluation import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Direction, Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import SUBSET_SEED, comparable_features, earned_name, protocol_of, random_subset
 from genbench.metrics.neighbours import exact_squared_distances
@@ -122,11 +122,11 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
 
     divergence, gap = computed_on(device, scores, samples, train, test)
 
-    def estimate(metric: str, found: tuple[float, float | None], better: str, null: float) -> Estimate:
+    def estimate(metric: str, found: tuple[float, float | None], direction: Direction, null: float) -> Estimate:
         protocol = protocol_of(
             evaluation, extractor, n_held_out=len(test), epochs=EPOCHS, learning_rate=LEARNING_RATE, **subset
         )
-        return Estimate(metric, *found, m, "lower" if better == "lower" else "higher", protocol, null=null)
+        return Estimate(metric, *found, m, direction, protocol, null=null)
 
     return [
         estimate(name, divergence, "lower", 0.0),
@@ -148,18 +148,17 @@ def fit(centres: Tensor, images: Tensor, epochs: int = EPOCHS, seed: int = SUBSE
     images = images[torch.randperm(len(images), generator=rng).to(images.device)] if len(images) > MOST else images
     squared = torch.cat([_squared_distances(rows, centres).float() for rows in torch.split(images, _ROWS)])
     from_mean = (images - images.mean(0)).square().sum(1, keepdim=True) * _SHRINKING
-    parameters = [
-        ((squared.amin(0).double() + _LEAST_DISTANCE) / d).log(),
-        torch.zeros(1, dtype=torch.float64, device=images.device),  # of the component around the mean
-    ]
-    optimiser = torch.optim.Adam(parameters, lr=LEARNING_RATE)
-    batches = torch.arange(len(images), device=images.device).split(MOST)
+    log_variances = ((squared.amin(0).double() + _LEAST_DISTANCE) / d).log()
+    of_mean = torch.zeros(1, dtype=torch.float64, device=images.device)  # of the component around the mean
+    optimiser = torch.optim.Adam([log_variances, of_mean], lr=LEARNING_RATE)
+    batches = torch.split(torch.arange(len(images), device=images.device), MOST)
     for _ in range(epochs):
         for batch in batches:
-            parameters[0].grad, parameters[1].grad = _gradients(squared[batch], from_mean[batch], *parameters, d)
+            found = _gradients(squared[batch], from_mean[batch], log_variances, of_mean, d)
+            log_variances.grad, of_mean.grad = found
             optimiser.step()
-            parameters[0].clamp_(*_BOUNDS)
-    return parameters[0]
+            log_variances.clamp_(*_BOUNDS)
+    return log_variances
 
 
 def _gradients(

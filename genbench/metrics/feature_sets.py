@@ -90,7 +90,7 @@ def protocol_of(
 
 def unit_length(features: Tensor) -> Tensor:
     """Return features (N, d), each row divided by its length; raise ValueError where a row is 0."""
-    lengths = features.norm(dim=1, keepdim=True)
+    lengths: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     zero = int((lengths == 0).sum())
     if zero:
         raise ValueError(f"the features of {zero} images are all 0: they have no direction.")

@@ -56,12 +56,12 @@ def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     def extrapolated(samples: Tensor, mean: Tensor, factor: Tensor) -> tuple[float, float | None]:
         return infinite_distance(samples, Statistics(mean, factor, reference.n), blocks)
 
-    value, error = computed_on(evaluation.device, extrapolated, samples, reference.mean, reference.factor)
+    value, standard_error = computed_on(evaluation.device, extrapolated, samples, reference.mean, reference.factor)
     whitens = evaluation.extractor(extractor).whiten
     return Estimate(
         metric=name,
         value=value,
-        standard_error=error,
+        standard_error=standard_error,
         n=n,
         direction="lower",
         protocol=protocol_of(evaluation, extractor, ddof=1, sizes="N, N/2, N/3, N/4", fit="linear in 1/N"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genbench.api.evaluation import Estimate, Evaluation, Unavailable
+from genbench.api.evaluation import Direction, Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import comparable_features, earned_name, held_out_features, protocol_of, repeated
 from genbench.metrics.manifolds import radii
@@ -53,9 +53,10 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     real_within = None if real is None else real[real.isfinite()]
     n = len(samples)
 
-    def estimate(metric: str, value: tuple[float, float | None], n: int, better: str, null: float | None) -> Estimate:
+    def estimate(
+        metric: str, value: tuple[float, float | None], n: int, direction: Direction, null: float | None
+    ) -> Estimate:
         protocol = protocol_of(evaluation, extractor, k=K, rule="distance < radius", n_samples=len(samples))
-        direction = "higher" if better == "higher" else "lower"
         return Estimate(metric, value[0], value[1], n, direction, protocol, null=null)
 
     left_out = mean_and_standard_error((~found.isfinite()).double())

@@ -67,9 +67,9 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
         found: tuple[Spread, Spread | None] = computed_on(device, lambda x: spread(x, blocks), features)
         return found
 
-    found, error = errors(samples)
-    ranked, rank_error = (found, error) if n == len(samples) else errors(random_subset(samples, n))
-    variance_error = None if error is None else error.variance / whole.variance
+    found, of_variance = errors(samples)
+    ranked, rank_error = (found, of_variance) if n == len(samples) else errors(random_subset(samples, n))
+    variance_error = None if of_variance is None else of_variance.variance / whole.variance
     return [
         estimate("feature-variance", found.variance / whole.variance, variance_error, len(samples)),
         estimate(
