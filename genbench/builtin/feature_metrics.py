@@ -18,6 +18,14 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         per_extractor=True,
     )
     yield MetricSpec(
+        name="fd-infinity",
+        summary="Fréchet distance extrapolated to infinitely many samples",
+        measure="genbench.metrics.frechet_infinity:measure",
+        direction="lower",
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
         name="kd",
         summary="unbiased kernel distance",
         measure="genbench.metrics.kernel_distance:measure",
@@ -26,8 +34,16 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         default=False,
     )
     yield MetricSpec(
+        name="mmd",
+        summary="kernel distance with a Gaussian kernel, times 1000; CMMD with CLIP's ViT-L/14 at 336 pixels",
+        measure="genbench.metrics.mean_discrepancy:measure",
+        direction="lower",
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
         name="sw",
-        summary="sliced Wasserstein distance",
+        summary="sliced Wasserstein distance times 3d; MIND with Inception features",
         measure="genbench.metrics.sliced_wasserstein:measure",
         direction="lower",
         per_extractor=True,
@@ -39,6 +55,51 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         measure="genbench.metrics.prdc:measure",
         direction="each",
         estimates=dict.fromkeys(("precision", "recall", "density", "coverage"), "higher"),
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="vendi",
+        summary="Vendi score: the effective number of different samples, of orders 1, 2 and infinity",
+        measure="genbench.metrics.vendi:measure",
+        direction="each",
+        estimates={"vendi": "higher"},
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="spread",
+        summary="variance and effective rank of the samples' features relative to the training images'",
+        measure="genbench.metrics.spread:measure",
+        direction="each",
+        estimates=dict.fromkeys(("feature-variance", "effective-rank"), "higher"),
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="rarity",
+        summary="how sparse the training images are around the samples, and the share of samples outside of them",
+        measure="genbench.metrics.rarity:measure",
+        direction="each",
+        estimates={"rarity": "higher", "outside": "lower"},
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="fld",
+        summary="feature likelihood divergence: held-out images under a mixture around the samples, and its gap",
+        measure="genbench.metrics.feature_likelihood:measure",
+        direction="each",
+        estimates={"fld": "lower", "fld-gap": "higher"},
+        per_extractor=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="per-class",
+        summary="Fréchet distance, precision and recall within each class of a conditional model, their means",
+        measure="genbench.metrics.per_class:measure",
+        direction="each",
+        estimates={"class-fd": "lower", "class-precision": "higher", "class-recall": "higher"},
         per_extractor=True,
         default=False,
     )

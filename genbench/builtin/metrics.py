@@ -35,6 +35,42 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         needs_pictures=True,
     )
     yield MetricSpec(
+        name="reconstruction-ms-ssim",
+        summary="multi-scale structural similarity of held-out images and their reconstructions; 1: identical",
+        measure="genbench.metrics.reconstruction:measure_ms_ssim",
+        direction="each",
+        estimates={"reconstruction-ms-ssim": "higher"},
+        needs_reconstruction=True,
+        needs_pictures=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="reconstruction-error",
+        summary="quantiles over held-out images of the squared error per pixel of their reconstructions",
+        measure="genbench.metrics.reconstruction:measure_errors",
+        direction="each",
+        estimates={"reconstruction-error": "lower"},
+        needs_reconstruction=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="lpips",
+        summary="perceptual distance in AlexNet between held-out images and their reconstructions; 0: identical",
+        measure="genbench.metrics.perceptual_similarity:measure",
+        direction="lower",
+        needs_reconstruction=True,
+        needs_pictures=True,
+        default=False,
+    )
+    yield MetricSpec(
+        name="cas",
+        summary="accuracy on held-out images of classifiers trained on the samples of a conditional model; slow",
+        measure="genbench.metrics.classification_accuracy:measure",
+        direction="higher",
+        needs_pictures=True,
+        default=False,
+    )
+    yield MetricSpec(
         name="diversity",
         summary="pixel variation of generated images relative to training images; 1: equal, 0: all images identical",
         measure="genbench.metrics.diversity:measure",

@@ -56,7 +56,7 @@ def command(
 
     \b
     genbench measure results/first --metrics kd,prdc
-    genbench measure results/first --metrics vendi --plugin vendi.py --set vendi.order=2
+    genbench measure results/first --metrics hill --plugin my_metrics.py --set hill.order=2
     genbench measure results/first --samplers ddim:steps=10,truncated:psi=0.7
     """
     from genbench.commands.measure import measure_run

@@ -83,7 +83,7 @@ def distance(
         seed: seed for drawing from a cell.
         n_real: number of images behind `real`, where it is a file of statistics that does not state it.
         strict: raise `DataError` unless every image is read.
-        set: options of metrics, as ``{"vendi.order": 2}``.
+        set: options of metrics, as ``{"hill.order": 2}``.
         plugins: plugin files, or imported modules with a file of their own.
         trust_plugins: load the plugin files that a run directory names, whoever made it: their code runs.
     """

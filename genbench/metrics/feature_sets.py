@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from genbench.api.evaluation import Evaluation, SetName, Statistics
+from genbench.api.evaluation import Evaluation, ExtractorUnavailable, SetName, Statistics
 from genbench.metrics.frechet import statistics, whiten
 from genbench.plugins.metric_names import with_extractor
 
@@ -53,6 +53,14 @@ def comparable_features(
     return tuple(map(whitened_set, names))
 
 
+def held_out_features(evaluation: Evaluation, extractor: str) -> Tensor | None:
+    """Return the held-out images' features as `comparable_features` does; None where there are none to compare with."""
+    try:
+        return comparable_features(evaluation, extractor, "test")[0]
+    except (ExtractorUnavailable, ValueError):
+        return None
+
+
 def reference_space(evaluation: Evaluation, extractor: str) -> tuple[Callable[[Tensor], Tensor], Statistics]:
     """Return the map of features to the space in which distances are taken, and the training images' Gaussian there."""
     reference = evaluation.statistics(extractor, "train")
@@ -78,6 +86,15 @@ def protocol_of(
         "whitened": loaded.whiten,
         **rest,
     }
+
+
+def unit_length(features: Tensor) -> Tensor:
+    """Return features (N, d), each row divided by its length; raise ValueError where a row is 0."""
+    lengths: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    zero = int((lengths == 0).sum())
+    if zero:
+        raise ValueError(f"the features of {zero} images are all 0: they have no direction.")
+    return features / lengths
 
 
 def random_subset(features: Tensor, count: int, seed: int = SUBSET_SEED) -> Tensor:

@@ -84,6 +84,13 @@ def kernel_distance(
     blocks, or where a block leaves a single row. `own_pairs` is `mean_of_pairs(y, kernel)` where it is known already.
     Raises ValueError where a set has fewer than two rows.
     """
+    return distance_and_pairs(x, y, blocks, kernel, own_pairs)[:2]
+
+
+def distance_and_pairs(
+    x: Tensor, y: Tensor, blocks: Sequence[Tensor], kernel: Kernel, own_pairs: float | None = None
+) -> tuple[float, float | None, float]:
+    """Return what `kernel_distance` returns, and `mean_of_pairs(x, kernel)`."""
     m, n = len(x), len(y)
     if min(m, n) < 2:
         raise ValueError(f"pairs of different images need at least two in each set; there are {m} and {n}.")
@@ -103,12 +110,12 @@ def kernel_distance(
     def distance(own: Tensor, between: Tensor, left: Tensor | float) -> Tensor:
         return own / (left * (left - 1)) + of_y - 2 * between / (left * n)
 
-    value = float(distance(within.sum(), across.sum(), m))
+    value, of_x = float(distance(within.sum(), across.sum(), m)), float(within.sum() / (m * (m - 1)))
     sizes = member.sum(0)
     if len(blocks) < 2 or m - float(sizes.max()) < 2:
-        return value, None
+        return value, None, of_x
     own = within.sum() - 2 * within.sum(1) + within.diagonal()
-    return value, standard_error_from_replicates(distance(own, across.sum() - across, m - sizes))
+    return value, standard_error_from_replicates(distance(own, across.sum() - across, m - sizes)), of_x
 
 
 def mean_of_pairs(y: Tensor, kernel: Kernel = polynomial) -> float:

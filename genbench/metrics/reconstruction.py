@@ -1,4 +1,4 @@
-"""The metrics `reconstruction-mse`, `psnr` and `ssim`: how closely a model reconstructs held-out images.
+"""How closely a model reconstructs held-out images: `reconstruction-mse`, `psnr`, `ssim` and others.
 
 All of them compare values on [0, 1], whatever range the model was trained on, so they compare where training losses do
 not. Standard errors are those of the mean over images.
@@ -11,10 +11,17 @@ from collections.abc import Callable
 from torch import Tensor
 
 from genbench.api.evaluation import Direction, Estimate, Evaluation, Unavailable
-from genbench.metrics.standard_errors import mean_and_standard_error
-from genbench.metrics.structural_similarity import SIGMA, WINDOW, ssim
+from genbench.metrics.standard_errors import mean_and_standard_error, quantile_and_standard_error
+from genbench.metrics.structural_similarity import SIGMA, WEIGHTS, WINDOW, ms_ssim, scale_weights, ssim
 
-MSE, PSNR, SSIM = "reconstruction-mse", "psnr", "ssim"
+MSE, PSNR, SSIM, MS_SSIM, ERRORS = (
+    "reconstruction-mse",
+    "psnr",
+    "ssim",
+    "reconstruction-ms-ssim",
+    "reconstruction-error",
+)
+QUANTILES = (5, 50, 95, 99)  # per cent
 CAP = 100.0  # dB; rounding to 8 bits alone leaves 59 dB, and above 100 dB float32 rounding dominates
 
 
@@ -48,6 +55,51 @@ def measure_ssim(evaluation: Evaluation) -> Estimate | Unavailable:
         return _measure(evaluation, SSIM, "higher", ssim, **window, split="test", mean="of each image's SSIM")
     except ValueError as error:
         return Unavailable(SSIM, str(error))
+
+
+def measure_ms_ssim(evaluation: Evaluation) -> list[Estimate | Unavailable]:
+    """Return the mean multi-scale similarity of held-out images and their reconstructions: 1 for identical images.
+
+    Images under 176 pixels do not have five scales. They use as many as fit, with weights that sum to 1; as that is
+    another number, its name says so: ``reconstruction-ms-ssim-3-scales``.
+    """
+    if evaluation.reconstructions is None:
+        return [Unavailable(MS_SSIM, "the model does not reconstruct images.")]
+    height, width = evaluation.reconstructions[0].shape[-2:]
+    weights = scale_weights(height, width)
+    if not weights:
+        reason = f"images of {height}×{width} pixels are smaller than the window of {WINDOW}."
+        return [Unavailable(MS_SSIM, reason)]
+    scales = len(weights)
+    name = MS_SSIM if scales == len(WEIGHTS) else f"{MS_SSIM}-{scales}-scales" if scales > 1 else f"{MS_SSIM}-1-scale"
+
+    def per_image(originals: Tensor, reconstructions: Tensor) -> Tensor:
+        return ms_ssim(originals, reconstructions, weights)
+
+    window: dict[str, float] = {"data_range": 1.0, "window": WINDOW, "sigma": SIGMA, "scales": scales}
+    mean = "of each image's MS-SSIM"
+    return [_measure(evaluation, name, "higher", per_image, **window, negative="0", split="test", mean=mean)]
+
+
+def measure_errors(evaluation: Evaluation) -> list[Estimate | Unavailable]:
+    """Return quantiles over held-out images of each image's mean squared error: 5, 50, 95 and 99 %.
+
+    A mean hides that a few images are not reconstructed at all; the last two show it. A quantile is the smallest error
+    that at least so many images do not exceed. It has a standard error where there are enough images on either side.
+    """
+    if evaluation.reconstructions is None:
+        return [Unavailable(ERRORS, "the model does not reconstruct images.")]
+    errors = squared_errors(*evaluation.reconstructions)
+    return [
+        Estimate(
+            f"{ERRORS}-{percent}",
+            *quantile_and_standard_error(errors, percent / 100),
+            len(errors),
+            "lower",
+            {"value_range": "[0, 1]", "split": "test", "quantile": percent / 100, "of": "each image's squared error"},
+        )
+        for percent in QUANTILES
+    ]
 
 
 def squared_errors(originals: Tensor, reconstructions: Tensor) -> Tensor:

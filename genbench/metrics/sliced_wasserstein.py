@@ -6,8 +6,10 @@ Barycenters of Measures, 2015, section 3), times 3d for d features:
 
     SW = 3d E_θ ∫₀¹ (Q_θx(t) - Q_θy(t))² dt
 
-Unlike a Fréchet distance it does not assume that features are Gaussian. Directions are drawn as whole orthonormal
-bases; over each, the mean of (θ·m)² is exactly |m|²/d, so a difference of means contributes 3|m|² without noise.
+In features of Inception it is the Monge Inception Distance, MIND (Berthet et al., 2026, arXiv:2605.06797), but for the
+directions. Unlike a Fréchet distance it does not assume that features are Gaussian. Directions are drawn as whole
+orthonormal bases; over each, the mean of (θ·m)² is exactly |m|²/d, so a difference of means contributes 3|m|² without
+noise.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Bootstrap, 1993, chapter 11). Twenty blocks give the error to about one part in 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,21 @@ def mean_and_standard_error(values: Tensor) -> tuple[float, float | None]:
     """Return the mean of one number per image, (N,), and its standard error (None for a single image)."""
     error = float(values.std(correction=1)) / len(values) ** 0.5 if len(values) > 1 else None
     return float(values.mean()), error
+
+
+def quantile_and_standard_error(values: Tensor, share: float) -> tuple[float, float | None]:
+    """Return the quantile of values (N,), the smallest that `share` of them do not exceed, and its standard error.
+
+    The error is a quarter of the distance between the order statistics at two standard deviations of the quantile's
+    rank, √(N p (1-p)) each (Woodruff, Confidence intervals for medians, 1952). It is None where these ranks do not
+    exist.
+    """
+    ordered, n = values.double().sort().values, len(values)
+    rank = max(1, math.ceil(share * n - 1e-9))
+    half = 2 * math.sqrt(n * share * (1 - share))
+    low, high = round(rank - half), round(rank + half)
+    error = float(ordered[high - 1] - ordered[low - 1]) / 4 if low >= 1 and high <= n else None
+    return float(ordered[rank - 1]), error
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 from genbench.api.specs import ExtractorSpec, MetricSpec
 
-_INCEPTION = {"fd": "fid", "kd": "kid", "class-score": "is"}  # their names with the Inception weights of 2015
+# Their names with the Inception weights of 2015, and with CLIP's ViT-L/14 at 336 pixels
+_INCEPTION = {"fd": "fid", "fd-infinity": "fid-infinity", "kd": "kid", "class-score": "is"}
+_CLIP = {"mmd": "cmmd"}
+_CLIP_DISTANCE = "fd-clip-vit-l14-336"
 _RESERVED = re.compile(r"(fid|kid|is)([^a-z].*)?")
 
 
@@ -34,6 +37,8 @@ def with_extractor(name: str, extractor: str, distance: str) -> str:
     """Return the name of a measurement with an extractor, whose weights call the Fréchet distance `distance`."""
     if distance.startswith("fid") and name in _INCEPTION:
         return distance.replace("fid", _INCEPTION[name], 1)
+    if distance == _CLIP_DISTANCE and name in _CLIP:
+        return _CLIP[name]
     return f"{name}-{distance.removeprefix('fd-') if distance.startswith('fd-') else extractor}"
 
 

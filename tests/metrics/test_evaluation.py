@@ -431,7 +431,7 @@ def test_an_estimate_of_a_metric_with_an_extractor_is_named_after_the_loaded_wei
         name = "fd-net-0badcafe"
 
     def ask_with(network: Extractor, measure_one: Any, **fields: Any) -> tuple[list[str], list[str]]:
-        spec = MetricSpec(name="vendi", measure=measure_one, per_extractor=True, **fields)
+        spec = MetricSpec(name="hill", measure=measure_one, per_extractor=True, **fields)
         metrics = plugins(feature_metrics([spec], [ExtractorSpec(name="net", load="nowhere:load")]))
         estimates, refused = measure(metrics, evaluation(network), reconstructs=False)
         return [one.metric for one in estimates], [one.reason for one in refused]
@@ -441,19 +441,19 @@ def test_an_estimate_of_a_metric_with_an_extractor_is_named_after_the_loaded_wei
             name, float(given.features(extractor, "samples").sum()), None, 1, "higher"
         )
 
-    for name in ("vendi", "vendi-net", "vendi-net-0badcafe"):
-        assert ask_with(Other(), named(name), direction="higher") == (["vendi-net-0badcafe"], [])
+    for name in ("hill", "hill-net", "hill-net-0badcafe"):
+        assert ask_with(Other(), named(name), direction="higher") == (["hill-net-0badcafe"], [])
     found, (reason,) = ask_with(Convolution(), named("kd-net"), direction="higher")
     assert found == []
-    assert "named 'kd-net'; expected 'vendi'" in reason
-    both = [named("vendi-low"), named("vendi-high")]
+    assert "named 'kd-net'; expected 'hill'" in reason
+    both = [named("hill-low"), named("hill-high")]
     found, _ = ask_with(
         Other(),
         lambda given, extractor: [one(given, extractor) for one in both],
         direction="each",
-        estimates={"vendi-low": "higher", "vendi-high": "higher"},
+        estimates={"hill-low": "higher", "hill-high": "higher"},
     )
-    assert found == ["vendi-low-net-0badcafe", "vendi-high-net-0badcafe"]
+    assert found == ["hill-low-net-0badcafe", "hill-high-net-0badcafe"]
 
 
 @pytest.mark.parametrize("name", ["fid", "fd-other", "kid-net"])
@@ -499,10 +499,10 @@ def test_options_reach_the_metric_and_become_part_of_its_protocol() -> None:
         name="m0", options=Options, direction="higher",
         measure=lambda given, options: Estimate("m0", options.order, None, 1, "higher", {"kernel": "cosine"}),
     )  # fmt: skip
-    chosen = ChosenMetric(spec, {"order": 2.0, "bins": [3]}, "vendi 1.2")
+    chosen = ChosenMetric(spec, {"order": 2.0, "bins": [3]}, "hill 1.2")
     (found,), _ = measure([chosen], evaluation(), reconstructs=False)
     assert found.value == 2.0
-    assert found.protocol == {"kernel": "cosine", "order": 2.0, "bins": "[3]", "plugin": "vendi 1.2"}
+    assert found.protocol == {"kernel": "cosine", "order": 2.0, "bins": "[3]", "plugin": "hill 1.2"}
 
 
 # Built-in metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -16,7 +17,13 @@ from genbench.api.images import Images
 from genbench.metrics import diversity
 from genbench.metrics.diversity import collapsed, pixel_diversity
 from genbench.metrics.evaluation import CellEvaluation
-from genbench.metrics.reconstruction import measure_mse, measure_psnr, peak_signal_to_noise_ratio
+from genbench.metrics.reconstruction import (
+    measure_errors,
+    measure_ms_ssim,
+    measure_mse,
+    measure_psnr,
+    peak_signal_to_noise_ratio,
+)
 
 
 def noise(n: int, *shape: int, seed: int = 0) -> Tensor:
@@ -78,6 +85,64 @@ def test_mean_ratio_is_never_below_the_ratio_of_the_mean(seed: int, n: int) -> N
 def test_a_single_image_has_no_standard_error() -> None:
     images = torch.zeros(1, 1, 2, 2)
     assert estimate(measure_psnr(evaluation(reconstructions=(images, images)))).standard_error is None
+
+
+def smooth(n: int, side: int, seed: int = 0) -> Tensor:
+    rng = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, 3, side // 8, side // 8, generator=rng)
+    return torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear", align_corners=False)
+
+
+@pytest.mark.parametrize(("channels", "agreement"), [(1, 1e-5), (3, 1e-3)])
+def test_ms_ssim_of_five_scales_is_torchmetrics(channels: int, agreement: float) -> None:
+    """Of colour images it averages over channels on each scale, and not the product over scales of each channel."""
+    image = pytest.importorskip("torchmetrics.functional.image")
+    originals = smooth(3, 184)[:, :channels]
+    reconstructions = (
+        originals + 0.1 * torch.randn(originals.shape, generator=torch.Generator().manual_seed(1))
+    ).clamp(0, 1)
+    (found,) = measure_ms_ssim(evaluation(reconstructions=(originals, reconstructions)))
+    theirs = [
+        float(image.multiscale_structural_similarity_index_measure(a[None], b[None], data_range=1.0))
+        for a, b in zip(originals.double(), reconstructions.double(), strict=True)
+    ]
+    assert isinstance(found, Estimate)
+    assert found.metric == "reconstruction-ms-ssim"
+    assert found.value == pytest.approx(sum(theirs) / 3, rel=agreement)
+    assert found.standard_error == pytest.approx(np.std(theirs, ddof=1) / 3**0.5, rel=100 * agreement)
+
+
+@pytest.mark.parametrize(
+    ("side", "name"),
+    [(176, ""), (175, "-4-scales"), (64, "-3-scales"), (28, "-2-scales"), (12, "-1-scale")],
+)
+def test_ms_ssim_of_fewer_scales_says_so_in_its_name(side: int, name: str) -> None:
+    images = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0))
+    (found,) = measure_ms_ssim(evaluation(reconstructions=(images, images)))
+    assert isinstance(found, Estimate)
+    assert found.metric == f"reconstruction-ms-ssim{name}"
+    assert found.value == pytest.approx(1)
+
+
+def test_ms_ssim_of_images_under_the_window_has_a_reason() -> None:
+    images = torch.zeros(2, 1, 8, 8)
+    for pairs, reason in (((images, images), "smaller than the window"), (None, "does not reconstruct")):
+        (found,) = measure_ms_ssim(evaluation(reconstructions=pairs))
+        assert isinstance(found, Unavailable)
+        assert reason in found.reason
+
+
+def test_the_quantiles_show_the_images_that_a_mean_hides() -> None:
+    """Of 1,000 images, 960 with error 0.01² … and 40 that are not reconstructed."""
+    originals = torch.zeros(1000, 1, 2, 2)
+    reconstructions = (torch.arange(1000) / 1e4).view(-1, 1, 1, 1).expand_as(originals).clone()
+    reconstructions[960:] = 1
+    found = {one.metric: one for one in measure_errors(evaluation(reconstructions=(originals, reconstructions)))}
+    assert list(found) == [f"reconstruction-error-{percent}" for percent in (5, 50, 95, 99)]
+    values = [one.value for one in found.values() if isinstance(one, Estimate)]
+    assert values == pytest.approx([(49e-4) ** 2, (499e-4) ** 2, (949e-4) ** 2, 1], rel=1e-5)
+    (missing,) = measure_errors(evaluation())
+    assert isinstance(missing, Unavailable)
 
 
 def test_models_that_do_not_reconstruct_have_none_and_shapes_must_agree() -> None:

@@ -87,6 +87,25 @@ def test_the_standard_error_is_the_spread_over_draws() -> None:
     assert float(errors.mean()) == pytest.approx(float(values.std()), rel=0.2)
 
 
+def test_in_the_same_directions_it_is_mind_as_published() -> None:
+    """Berthet et al., 2026: 3d times the mean squared difference of sorted projections, of equally many images."""
+    x, y = gaussian(50, 5, 11) + 0.2, gaussian(50, 5, 12)
+    directions = torch.nn.functional.normalize(gaussian(64, 5, 13)).T
+    projected = [(images @ directions).sort(0).values for images in (x, y)]
+    expected = 3 * 5 * float((projected[0] - projected[1]).square().mean())
+    assert sliced_wasserstein(x, y, directions)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_it_is_torch_fidelitys_mind_up_to_the_chance_of_its_directions() -> None:
+    mind = pytest.importorskip("torch_fidelity.metric_mind", reason="this torch-fidelity has no MIND")
+    x, y = gaussian(400, 12, 14) * torch.linspace(0.2, 2, 12) + 0.3, gaussian(400, 12, 15)
+    settings = {"mind_num_projections": 4000, "cuda": False, "verbose": False}
+    theirs = [mind.mind_features_to_metric(x, y, rng_seed=seed, **settings)[mind.KEY_METRIC_MIND] for seed in range(8)]
+    spread = torch.tensor(theirs).std() / 8**0.5
+    found, _ = sliced_wasserstein(x, y, orthonormal_directions(12, 48_000, rng()))
+    assert abs(found - sum(theirs) / 8) < 4 * float(spread)
+
+
 def test_empty_sets_are_rejected() -> None:
     with pytest.raises(ValueError, match="no features"):
         sliced_wasserstein(torch.zeros(0, 2), torch.zeros(3, 2), orthonormal_directions(2, 2, rng()))

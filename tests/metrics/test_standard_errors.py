@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import make_blocks, quantile_and_standard_error, standard_error_from_replicates
 
 
 @given(n=st.integers(0, 200), blocks=st.integers(2, 30))
@@ -34,3 +34,21 @@ def test_rows_sorted_by_class_do_not_inflate_the_error() -> None:
     blocks = make_blocks(1000, torch.Generator().manual_seed(2))
     replicates = torch.stack([(values.sum() - values[block].sum()) / (1000 - len(block)) for block in blocks])
     assert standard_error_from_replicates(replicates) == pytest.approx(0.5 / 1000**0.5, rel=0.5)
+
+
+def test_the_error_of_a_quantile_is_its_spread_over_draws() -> None:
+    """Of 400 exponential values: the quantile of share p is -ln(1 - p), its asymptotic error √(p / (1 - p) / n)."""
+    rng = torch.Generator().manual_seed(0)
+    for share in (0.5, 0.95):
+        draws = [torch.empty(400).exponential_(generator=rng) for _ in range(300)]
+        values, errors = torch.tensor([quantile_and_standard_error(one, share) for one in draws]).T
+        assert float(values.mean()) == pytest.approx(-float(torch.log(torch.tensor(1 - share))), rel=0.03)
+        assert float(values.std()) == pytest.approx((share / (1 - share) / 400) ** 0.5, rel=0.15)
+        assert float(errors.mean()) == pytest.approx(float(values.std()), rel=0.15)
+
+
+def test_a_quantile_is_a_value_that_occurs_and_needs_values_on_both_sides_for_an_error() -> None:
+    values = torch.arange(1, 101).float()
+    assert quantile_and_standard_error(values, 0.95)[0] == 95
+    assert quantile_and_standard_error(values, 0.99) == (99, None)
+    assert quantile_and_standard_error(values[:1], 0.5) == (1, None)

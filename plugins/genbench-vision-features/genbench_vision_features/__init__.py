@@ -11,6 +11,7 @@ EXTRACTORS = {
     "dinov2-base": "768 features of DINOv2's ViT-B/14 (weights: 346 MB)",
     "clip-vit-b32": "512 features of OpenAI's CLIP ViT-B/32, its image embedding (weights: 352 MB)",
     "clip-vit-l14": "768 features of OpenAI's CLIP ViT-L/14, its image embedding (weights: 1.2 GB)",
+    "clip-vit-l14-336": "768 features of the same network at 336 pixels, those of CMMD (weights: 1.2 GB)",
     "timm": "features of the timm model named by $GENBENCH_TIMM_MODEL",
 }
 

@@ -49,6 +49,7 @@ NETWORKS = {
         # OpenAI trained with the approximation of GELU that these names denote
         Network("clip-vit-b32", "vit_base_patch32_clip_quickgelu_224.openai", head=True),
         Network("clip-vit-l14", "vit_large_patch14_clip_quickgelu_224.openai", head=True),
+        Network("clip-vit-l14-336", "vit_large_patch14_clip_quickgelu_336.openai", head=True),
     )
 }
 
@@ -132,6 +133,7 @@ load_dinov2_small = functools.partial(load, about=NETWORKS["dinov2-small"])
 load_dinov2_base = functools.partial(load, about=NETWORKS["dinov2-base"])
 load_clip_vit_b32 = functools.partial(load, about=NETWORKS["clip-vit-b32"])
 load_clip_vit_l14 = functools.partial(load, about=NETWORKS["clip-vit-l14"])
+load_clip_vit_l14_336 = functools.partial(load, about=NETWORKS["clip-vit-l14-336"])
 
 
 def weights_hash(network: nn.Module) -> str:

@@ -66,6 +66,45 @@ def test_every_named_network_is_known_to_timm_with_published_weights() -> None:
         assert network.model in timm.list_models(pretrained=True)
 
 
+OPENAI = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
+
+
+@needs_timm
+def test_the_network_of_cmmd_is_vit_l14_at_336_pixels_as_openai_published_it() -> None:
+    """Without weights: architecture and input as in the paper (Radford et al., 2021, table 20)."""
+    import timm
+
+    about = NETWORKS["clip-vit-l14-336"]
+    with torch.device("meta"):
+        network = timm.create_model(about.model, pretrained=False)
+    assert (len(network.blocks), network.embed_dim, network.num_classes) == (24, 1024, 768)
+    assert network.patch_embed.proj.kernel_size == (14, 14)
+    assert type(network.blocks[0].mlp.act).__name__ == "QuickGELU"
+    config = timm.data.resolve_model_data_config(network)
+    assert config["input_size"] == (3, 336, 336)
+    assert config["interpolation"] == "bicubic"
+    assert (config["mean"], config["std"]) == (OPENAI["mean"], OPENAI["std"])
+
+
+def test_images_for_cmmd_are_resized_as_pillow_does_and_normalised_as_openai_says() -> None:
+    """The authors resize 8-bit images with Pillow; here they are not rounded to 8 bits again."""
+    import numpy as np
+    from PIL import Image
+
+    config = {"input_size": (3, 336, 336), "interpolation": "bicubic", **OPENAI}
+    loaded = VisionExtractor(torch.nn.Flatten(), NETWORKS["clip-vit-l14-336"], config, CPU)
+    assert loaded.name == "fd-clip-vit-l14-336"
+    for size in (64, 500):
+        pixels = noise(1, 3, size, size) // 2 + 64  # Pillow clips after each of its two passes: nothing to clip here
+        resized = Image.fromarray(pixels[0].permute(1, 2, 0).numpy()).resize((336, 336), Image.Resampling.BICUBIC)
+        levels = torch.from_numpy(np.asarray(resized).copy()).permute(2, 0, 1)[None].float() / 255
+        mean, deviation = (torch.tensor(OPENAI[name]).view(1, -1, 1, 1) for name in ("mean", "std"))
+        apart = (loaded.prepare(pixels) - (levels - mean) / deviation) * deviation
+        assert (
+            apart.abs().max() < 1.25 / 255
+        )  # Pillow rounds after each pass, and the second spreads the first's rounding
+
+
 @needs_timm
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 48), (3, 160, 160)])
 def test_images_of_any_size_and_colour_have_features(extractor: VisionExtractor, shape: tuple[int, int, int]) -> None:
