@@ -19,8 +19,10 @@ from genbench.cli.flags import as_json_flag, plugin_files
 from genbench.cli.output import echo, print_json
 from genbench.errors import UsageError, near_miss
 from genbench.plugins.catalogue import Catalogue, Entry, discover
+from genbench.plugins.known_packages import not_installed
 from genbench.plugins.loader import Kind
 
+_NAMES_WIDTH = 80  # characters for the names of one package that is not installed
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -47,6 +49,7 @@ def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: 
         if kind is None:
             echo(("\n" if number else "") + k)
         _print_entries(catalogue.entries(k), verbose)
+        _print_packages(k, catalogue)
     _warn_of_quarantined(catalogue)
 
 
@@ -59,6 +62,14 @@ def _print_entries(entries: dict[str, Entry[Any]], verbose: bool) -> None:
         if verbose:
             for line in _describe_spec(entry.spec):
                 echo(f"  {'':<{width}}    {line}")
+
+
+def _print_packages(kind: Kind, catalogue: Catalogue) -> None:
+    """Print what packages of `plugins/` that are not installed would add, one line for each."""
+    for package in not_installed(kind, {plugin.distribution for plugin in catalogue.plugins}):
+        names = ", ".join(package.offers(kind))
+        shown = names if len(names) <= _NAMES_WIDTH else f"{names[:_NAMES_WIDTH].rpartition(',')[0]}, …"
+        echo(f"  not installed: {package.distribution} ({package.subject}): {shown}")
 
 
 def _describe_spec(spec: Any) -> list[str]:
