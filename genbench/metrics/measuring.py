@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from genbench.api.evaluation import Estimate, Evaluation, ExtractorUnavailable, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, ExtractorUnavailable, Unavailable, show_nothing
 from genbench.api.specs import MetricSpec, resolve
 from genbench.measure.user_frame import third_party_location
 from genbench.metrics.evaluation import BrokenExtractor
 from genbench.metrics.returned_values import Contract, failure, plain_text
 from genbench.plugins.chosen_metrics import ChosenMetric
 from genbench.plugins.metric_names import FeatureMetric
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 
 Found = Estimate | Unavailable
 

@@ -98,7 +98,7 @@ class Catalogue:
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
 
     def _raise_if_in_package(self, kind: Kind, name: str) -> None:
-        """Raise `UsageError` for a name that a missing package of `plugins/` brings, or that is only called otherwise."""
+        """Raise `UsageError` for a name that a missing package of `plugins/` brings, or that has another name here."""
         found = find_package(kind, name)
         if found is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ def test_every_package_of_the_repository_is_known() -> None:
 @pytest.mark.parametrize("package", PACKAGES, ids=[package.distribution for package in PACKAGES])
 def test_the_table_names_what_a_package_registers(package: KnownPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(FOLDER / package.distribution))
-    module = importlib.import_module(package.distribution.replace("-", "_"))
+    name = package.distribution.replace("-", "_")
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
     hooks = {kind: getattr(module, f"genbench_{kind}", None) for kind in SINGULAR}
     registered = {kind: tuple(spec.name for spec in hook()) for kind, hook in hooks.items() if hook is not None}
     assert {kind: sorted(names) for kind, names in registered.items()} == {
