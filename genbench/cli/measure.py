@@ -21,6 +21,8 @@ from genbench.cli.output import echo, line_width, record_exit_code
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from genbench.api.specs import MetricSpec
+    from genbench.planning.metric_selection import MetricSelection
     from genbench.planning.request import Request
     from genbench.plugins.catalogue import Catalogue
     from genbench.plugins.recorded_files import Allowed
@@ -71,11 +73,12 @@ def command(
     genbench measure results/first --metrics vendi --plugin vendi.py --set vendi.order=2
     genbench measure results/first --samplers ddim:steps=10,truncated:psi=0.7
     """
+    from genbench.builtin.extractors.inception_weights import at_hand
     from genbench.commands.device import require_device
     from genbench.commands.execution import enter_planning_directory
     from genbench.commands.preparation import choose_executor
     from genbench.commands.weights import inception_weights
-    from genbench.planning.metric_selection import named_metrics
+    from genbench.planning.metric_selection import MetricSelection
     from genbench.planning.request import make_request
     from genbench.planning.settings import check_settings
     from genbench.plugins.chosen_metrics import options_of
@@ -106,14 +109,15 @@ def command(
         record, cells = directory.record, _cells(directory, part)
         catalogue = _discover(record, cells, allowed, request.metrics)
         _check_samplers(request.samplers, cells, catalogue)
-        specs = named_metrics(request.metrics or (), catalogue)
-        check_settings(request.set, specs, catalogue)
         device = str(record.environment.get("device") or "cpu")
+        selection = MetricSelection(request.metrics or (), catalogue, device.partition(":")[0], at_hand())
+        specs = _specs(selection, cells)
+        check_settings(request.set, specs, catalogue)
         require_device(pool, [], device, chosen=True)
         say = partial(_say, quiet=quiet)
         planned = {k: v for cell in cells for k, v in (cell.identity.metric_options or {}).items()}
         options = options_of(specs, request.set, planned)
-        wanted = WantedMetrics(catalogue, specs, options, request.samplers, again)
+        wanted = WantedMetrics(catalogue, selection, options, request.samplers, again)
         later = LaterMeasurements(directory, record, cells, pool, device, wanted, say)
         later.execute()
     summary = write_summary(directory)
@@ -149,6 +153,17 @@ def _cells(directory: RunDirectory, part: str | None) -> list[PlannedCell]:
     if cell.reason:
         raise UsageError(f"{cell.id} has been skipped: {cell.reason}", "Choose another cell.")
     return [cell]
+
+
+def _specs(selection: MetricSelection, cells: Sequence[PlannedCell]) -> list[MetricSpec]:
+    """Return the metrics that were asked for on the datasets of all cells, each once."""
+    known = selection.catalogue.datasets
+    of = [
+        (known[cell.identity.dataset.name].spec, cell.identity.image_shape)
+        for cell in cells
+        if cell.identity.dataset.name in known
+    ]
+    return list({spec.name: spec for one in of for spec in selection.of_dataset(*one)}.values())
 
 
 def _discover(
