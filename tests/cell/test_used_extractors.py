@@ -109,7 +109,7 @@ def test_images_in_folders_of_classes(tmp_path: Path, trainings: list[str]) -> N
         assert [one.metric for one in row.estimates] == [
             "fd-cnn-folder",
             "fd-ssl-folder",
-        ]  # the classifier's value once
+        ]  # one value of it
         assert row.unavailable == []
     used = {one.extractor: one for one in result.extractors}
     assert used["learned"].training.startswith("to classify its labels (")
