@@ -105,6 +105,10 @@ class Statistics:
     n: int | None  # number of images; None: unknown, as in a file written by another program
 
 
+def show_nothing(what: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
 @dataclass(frozen=True)
 class ExtractorData:
     """What an extractor that trains on the cell's dataset receives."""
@@ -115,6 +119,7 @@ class ExtractorData:
     test: Images
     cache: Path  # a directory for trained weights
     class_names: tuple[str, ...] = ()
+    show: Callable[[str, int, int], object] = show_nothing  # learns what is done, how much of it, and out of how much
 
 
 class Evaluation(Protocol):

@@ -397,6 +397,7 @@ class ExtractorSpec(Spec):
     load: Callable[..., Extractor] | str
     metric: str = ""  # name of its Fréchet distance; empty: fd-<name>. 'fid…' is for the 2015 Inception weights
     default: bool = True  # its distance is measured if --metrics is not given
+    made_for: tuple[str, ...] = ()  # with `default`: only on these datasets, and no other distance then; empty: on all
     classifies: bool = False  # it is a `Classifier`
     needs_data: bool = False  # it trains on the cell's dataset
 
@@ -404,6 +405,7 @@ class ExtractorSpec(Spec):
         super().__post_init__()
         self._require_target("load")
         object.__setattr__(self, "metric", self.metric or f"fd-{self.name}")
+        object.__setattr__(self, "made_for", self._require_names("made_for", self.made_for))
         self._require(
             self.metric == "fid" or self.metric.startswith(("fid-", "fd-")), f"metric '{self.metric}' is not 'fd-…'."
         )

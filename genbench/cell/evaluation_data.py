@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
+from genbench.api.evaluation import show_nothing
 from genbench.api.images import Images
 from genbench.api.specs import DatasetSpec
 from genbench.data.loading import LoadedData
 from genbench.metrics.evaluation import CellEvaluation
 from genbench.plugins.catalogue import Catalogue
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 
 
 def evaluation_of(

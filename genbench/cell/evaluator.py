@@ -12,7 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable
+from genbench.api.evaluation import Estimate, ExtractorUnavailable, Unavailable, show_nothing
 from genbench.api.images import Images
 from genbench.api.specs import MetricSpec
 from genbench.cell.evaluation_data import evaluation_of
@@ -28,7 +28,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.chosen_metrics import ChosenMetric, changed_origins, chosen_metrics
 from genbench.plugins.metric_names import with_extractor
 from genbench.process.messages import Measured, SamplerValues
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 from genbench.results.schema import Best, CellIdentity, ChosenSampler, EvaluationPoint
 from genbench.sampling.likelihood import exact_likelihoods, likelihood_bounds
 from genbench.sampling.sampler import Drawn, draw

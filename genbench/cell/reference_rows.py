@@ -11,6 +11,7 @@ from genbench.api.images import Images
 from genbench.api.specs import DatasetSpec
 from genbench.cell.evaluation_data import evaluation_of
 from genbench.cell.memory_limits import limit_memory
+from genbench.cell.used_extractors import UsedExtractors
 from genbench.data.loading import LoadedData, load_data
 from genbench.measure.accelerator import select_device
 from genbench.metrics.measuring import measure
@@ -33,6 +34,7 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
     catalogue = load_catalogue(job.plugins)
     channel.activity("loading data")
     data = load_data(planned.dataset, planned.image_shape, catalogue)
+    extractors = UsedExtractors(planned, catalogue, data, device, channel.count).prepare()
     channel.activity("measuring reference rows")
     spec: DatasetSpec = catalogue.require("datasets", planned.dataset.name).spec
     held_out = data.test_pixels[: planned.samples]
@@ -51,6 +53,7 @@ def measure_reference(job: Job, channel: WorkerChannel) -> ReferenceResult:
         dataset=planned.dataset,
         image_shape=planned.image_shape,
         rows=rows,
+        extractors=extractors,
         data_hash=data.hash,
         notes=list(data.notes),
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from genbench.api.evaluation import Unavailable
+from genbench.api.evaluation import Unavailable, show_nothing
 from genbench.api.images import Images
 from genbench.api.options import OptionValue
 from genbench.api.specs import MetricSpec
@@ -22,7 +22,7 @@ from genbench.metrics.returned_values import failure
 from genbench.planning.samplers import measures_samples, named_by_sampler, samplers_of
 from genbench.plugins.chosen_metrics import ChosenMetric
 from genbench.process.messages import SamplerValues
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 from genbench.results.schema import CellIdentity, ChosenSampler
 from genbench.sampling.sampler import SampledModel, draw
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from genbench.api.specs import MetricSpec
+from genbench.builtin.extractors.inception_weights import at_hand
 from genbench.commands.arguments import OptionValues, PluginSource, plugin_paths, request_with_options
 from genbench.commands.device import require_device
 from genbench.commands.execution import enter_planning_directory
@@ -16,7 +18,7 @@ from genbench.commands.results import Results
 from genbench.commands.run import Progress, choose_output
 from genbench.commands.weights import inception_weights
 from genbench.errors import UsageError
-from genbench.planning.metric_selection import named_metrics
+from genbench.planning.metric_selection import MetricSelection
 from genbench.planning.planner import names_in_use
 from genbench.planning.request import Request
 from genbench.planning.samplers import check_samplers, choose_samplers
@@ -84,13 +86,14 @@ def measure_run(
         record, cells = directory.record, _cells(directory, cell)
         catalogue = _discover(record, cells, allowed, request.metrics)
         _check_samplers(request.samplers, cells, catalogue)
-        specs = named_metrics(request.metrics or (), catalogue)
-        check_settings(request.set, specs, catalogue)
         device = str(record.environment.get("device") or "cpu")
+        selection = MetricSelection(request.metrics or (), catalogue, device.partition(":")[0], at_hand())
+        specs = _specs(selection, cells)
+        check_settings(request.set, specs, catalogue)
         require_device(pool, [], device, chosen=True)
         planned = {name: values for one in cells for name, values in (one.identity.metric_options or {}).items()}
         options = options_of(specs, request.set, planned)
-        wanted = WantedMetrics(catalogue, specs, options, request.samplers, again)
+        wanted = WantedMetrics(catalogue, selection, options, request.samplers, again)
         later = LaterMeasurements(directory, record, cells, pool, device, wanted, output.display)
         try:
             output.display.run_started(len(cells), directory.path)
@@ -122,6 +125,17 @@ def _cells(directory: RunDirectory, part: str | None) -> list[PlannedCell]:
     if cell.reason:
         raise UsageError(f"{cell.id} has been skipped: {cell.reason}", "Choose another cell.")
     return [cell]
+
+
+def _specs(selection: MetricSelection, cells: Sequence[PlannedCell]) -> list[MetricSpec]:
+    """Return the metrics that were asked for on the datasets of all cells, each once."""
+    known = selection.catalogue.datasets
+    of = [
+        (known[cell.identity.dataset.name].spec, cell.identity.image_shape)
+        for cell in cells
+        if cell.identity.dataset.name in known
+    ]
+    return list({spec.name: spec for one in of for spec in selection.of_dataset(*one)}.values())
 
 
 def _discover(

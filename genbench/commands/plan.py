@@ -12,10 +12,13 @@ from tabulate import tabulate
 
 from genbench.api.options import OptionValue
 from genbench.api.recipe import resolve_recipe
+from genbench.builtin.extractors.inception_weights import at_hand as inception_at_hand
 from genbench.commands.arguments import request_of
 from genbench.commands.device import parse_device, resolve_auto
 from genbench.commands.preparation import choose_executor, prepared
+from genbench.commands.weights import inception_weights
 from genbench.planning import planner
+from genbench.planning.default_extractors import extractor_choices
 from genbench.planning.identity import step_key
 from genbench.plugins.catalogue import discover
 from genbench.report.markup import markdown
@@ -76,6 +79,7 @@ class Plan:
     device: str
     warnings: tuple[str, ...] = ()
     with_costs: bool = False
+    distances: tuple[str, ...] = ()  # which extractor the data chose for a dataset, and why
 
     @property
     def possible(self) -> tuple[CellPlan, ...]:
@@ -113,7 +117,9 @@ class Plan:
                 "metrics": cell.metrics,
             }  # fmt: skip
             rows.append(row | (_facts(cell.cost) if cell.cost is not None else {}))
-        data = {"cells": rows} | ({"training_seconds": self.seconds} if self.with_costs else {})
+        data = {"cells": rows, "distances": self.distances} | (
+            {"training_seconds": self.seconds} if self.with_costs else {}
+        )
         return msgspec.json.format(msgspec.json.encode(data)).decode() + "\n"
 
     def _repr_html_(self) -> str:
@@ -155,6 +161,7 @@ class Plan:
         )
         metrics = {name: options for cell in self.possible for name, options in cell.metrics.items()}
         text += f"\nmetrics: {', '.join(map(_with_options, metrics, metrics.values())) or 'none'}"
+        text += "".join(f"\ndistance: {each}" for each in self.distances)
         left_out = sum(cell.cost is not None and not cell.cost.tried for cell in self.cells)
         if left_out:
             cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
@@ -177,7 +184,9 @@ def plan(*, cost: bool = False, **request: Any) -> Plan:
         with prepared(asked, choose_executor(False), notes.append) as ready:
             return with_costs(ready.executor, ready.plan, ready.device, asked.threads)
     device = resolve_auto(parse_device(asked.device))
-    return _shown(planner.make_plan(asked, discover(asked.plugins), device.partition(":")[0]), device)
+    with inception_weights(asked.weights):
+        made = planner.make_plan(asked, discover(asked.plugins), device.partition(":")[0], inception_at_hand())
+    return _shown(made, device)
 
 
 def with_costs(pool: Executor, made: planner.Plan, device: str, threads: int | None) -> Plan:
@@ -203,7 +212,8 @@ def _shown(made: planner.Plan, device: str, costs: dict[str, Cost] | None = None
         CellPlan(cell.id, names[cell.id], cell.identity, cell.variant, cell.reason, (costs or {}).get(cell.id))
         for cell in made.cells
     )
-    return Plan(cells, made.profile.name, device, tuple(made.warnings), costs is not None)
+    distances = tuple(dict.fromkeys(each for one in made.references for each in extractor_choices(one)))
+    return Plan(cells, made.profile.name, device, tuple(made.warnings), costs is not None, distances)
 
 
 def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> Cost:

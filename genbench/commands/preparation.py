@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from genbench.builtin.extractors.inception_weights import at_hand as inception_at_hand
 from genbench.commands.device import make_rendezvous, parse_device, require_device, require_processes, resolve_auto
 from genbench.commands.weights import inception_weights
 from genbench.errors import UsageError
@@ -42,7 +43,7 @@ def prepared(request: Request, executor: Executor, notify: Callable[[str], objec
     with inception_weights(request.weights), interrupt_on_signals(), executor as pool:
         pool.start()  # import torch while the plan is made
         catalogue = discover(request.plugins)
-        plan = make_plan(request, catalogue, device.partition(":")[0])
+        plan = make_plan(request, catalogue, device.partition(":")[0], inception_at_hand())
         reporters = choose_reporters(request.reporters, request.set, catalogue)
         for warning in plan.warnings:
             notify(f"Note: {warning}")

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genbench.api.evaluation import Extractor, ExtractorData
+from genbench.api.evaluation import Extractor, ExtractorData, show_nothing
 from genbench.api.specs import ExtractorSpec, resolve
 from genbench.measure.matmul_precision import tf32
 from genbench.plugins.calls import PluginFunction, describe
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 
 
 def load_extractor(spec: ExtractorSpec, device: torch.device, data: ExtractorData | None = None) -> Extractor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from genbench.api.evaluation import (
     Rows,
     SetName,
     Statistics,
+    show_nothing,
 )
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec, resolve
@@ -28,7 +30,7 @@ from genbench.measure.capabilities import float64_device
 from genbench.metrics.frechet import statistics
 from genbench.plugins.calls import defined_at
 from genbench.plugins.metric_names import is_reserved
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 from genbench.seeds import seeded_generator
 
 T = TypeVar("T")
@@ -137,7 +139,8 @@ class CellEvaluation:
     def _load(self, spec: ExtractorSpec) -> Extractor:
         if spec.needs_data and self._data is None:
             raise ExtractorUnavailable(f"'{spec.name}' is trained on a dataset, but none is given here.")
-        return load_extractor(spec, self.device, self._data)
+        data = None if self._data is None else dataclasses.replace(self._data, show=self._show)
+        return load_extractor(spec, self.device, data)
 
     def _with_own_name(self, spec: ExtractorSpec, loaded: Extractor) -> Extractor:
         """Return the loaded extractor; raise `BrokenExtractor` where its distance is named like that of another."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from genbench.api.evaluation import Estimate, Evaluation, ExtractorUnavailable, Unavailable
+from genbench.api.evaluation import Estimate, Evaluation, ExtractorUnavailable, Unavailable, show_nothing
 from genbench.api.specs import MetricSpec, resolve
 from genbench.measure.user_frame import third_party_location
 from genbench.metrics.evaluation import BrokenExtractor
 from genbench.metrics.returned_values import Contract, failure, plain_text
 from genbench.plugins.chosen_metrics import ChosenMetric
 from genbench.plugins.metric_names import FeatureMetric
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 
 Found = Estimate | Unavailable
 
@@ -125,15 +125,17 @@ def _failed(chosen: ChosenMetric, error: BaseException) -> Unavailable:
 
 def _without_repeated(results: Sequence[tuple[ChosenMetric, list[Found]]]) -> list[tuple[ChosenMetric, list[Found]]]:
     """Return the results with each name once: that of genbench's own metric, or else of the first that gave it."""
-    owners: dict[str, ChosenMetric] = {}
+    owners: dict[str, tuple[ChosenMetric, Found]] = {}
     for chosen, found in sorted(results, key=lambda result: not result[0].own):
         for one in found:
-            owners.setdefault(one.metric, chosen)
+            owners.setdefault(one.metric, (chosen, one))
     kept: list[tuple[ChosenMetric, list[Found]]] = []
     for chosen, found in results:
         own: dict[tuple[str, bool], Found] = {}
         for one in found:
-            owner = owners[one.metric]
+            owner, first = owners[one.metric]
+            if owner is not chosen and _same_value(first, one):
+                continue
             if owner is not chosen:
                 reason = (
                     f"{chosen.plugin}: '{chosen.spec.name}' returned '{one.metric}', a name of the metric "
@@ -143,3 +145,12 @@ def _without_repeated(results: Sequence[tuple[ChosenMetric, list[Found]]]) -> li
             own.setdefault((one.metric, isinstance(one, Estimate)), one)
         kept.append((chosen, list(own.values())))
     return kept
+
+
+def _same_value(one: Found, other: Found) -> bool:
+    """Whether two extractors that loaded the same network gave the same value, under the same protocol."""
+    return (
+        isinstance(one, Estimate)
+        and isinstance(other, Estimate)
+        and (one.metric, one.value, one.protocol) == (other.metric, other.value, other.protocol)
+    )

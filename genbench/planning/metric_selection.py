@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
+from genbench.api.images import Shape
 from genbench.api.specs import DatasetSpec, FamilySpec, MetricSpec
+from genbench.planning.default_extractors import CLASSIFIER, LEARNED, default_extractors
 from genbench.planning.profiles import Profile
 from genbench.plugins.catalogue import LIKELIHOOD, Catalogue
 from genbench.plugins.metric_names import FeatureMetric
 
 
-def select_metrics(names: Sequence[str] | None, profile: Profile, catalogue: Catalogue) -> list[MetricSpec]:
-    """Return the metrics with these names; if `names` is None, the default ones and those that the profile adds.
+@dataclass(frozen=True)
+class MetricSelection:
+    """The metrics that were asked for, as far as that does not depend on the dataset; `of_dataset` says which they are.
 
-    A name may select several metrics: that of a metric which is measured per extractor, such as 'kd', selects it with
-    every default extractor; 'likelihood', all metrics that need a bound. Raises `UsageError` for an unknown name.
+    Without names they are the default ones and those that the profile adds. A name may select several metrics: that of
+    a metric which is measured per extractor, such as 'kd', selects it with the default extractors of the dataset;
+    'likelihood', all metrics that need a bound.
     """
-    if names is None:
-        known = [entry.spec for entry in catalogue.metrics.values()]
-        chosen = [spec for spec in known if spec.default and not spec.per_extractor]
-        extra = [catalogue.metrics[name].spec for name in profile.extra_metrics if name in catalogue.metrics]
-        return [*chosen, *(spec for spec in extra if spec not in chosen)]
-    return named_metrics(names, catalogue)
+
+    names: Sequence[str] | None
+    catalogue: Catalogue
+    device: str  # type
+    inception_at_hand: bool = False
+    profile: Profile | None = None
+
+    def extractors(self, dataset: DatasetSpec, shape: Shape) -> dict[str, str]:
+        """Return the default extractors of a dataset, each with the reason for which its data chose it."""
+        known = [entry.spec for entry in self.catalogue.extractors.values()]
+        return default_extractors(known, dataset, shape, self.device, self.inception_at_hand)
+
+    def of_dataset(self, dataset: DatasetSpec, shape: Shape) -> list[MetricSpec]:
+        """Return the metrics for a dataset; raise `UsageError` for an unknown name."""
+        extractors = self.extractors(dataset, shape)
+        if self.names is not None:
+            return _named_metrics(self.names, self.catalogue, extractors)
+        known = [entry.spec for entry in self.catalogue.metrics.values()]
+        chosen = [spec for spec in known if self._is_default(spec, extractors)]
+        extra = self.profile.extra_metrics if self.profile else ()
+        added = [self.catalogue.metrics[name].spec for name in extra if name in self.catalogue.metrics]
+        return [*chosen, *(spec for spec in added if spec not in chosen)]
+
+    def _is_default(self, spec: MetricSpec, extractors: Collection[str]) -> bool:
+        if isinstance(spec, FeatureMetric):
+            return self.catalogue.metrics[spec.base].spec.default and spec.extractor in extractors
+        return spec.default and not spec.per_extractor
 
 
-def named_metrics(names: Sequence[str], catalogue: Catalogue) -> list[MetricSpec]:
+def _named_metrics(names: Sequence[str], catalogue: Catalogue, extractors: Collection[str]) -> list[MetricSpec]:
     """Return the metrics that these names select, each once; raise `UsageError` for an unknown name."""
     found: list[MetricSpec] = []
     for name in names:
@@ -33,16 +59,16 @@ def named_metrics(names: Sequence[str], catalogue: Catalogue) -> list[MetricSpec
             found += [spec for spec in bounds if not spec.per_extractor]
         else:
             spec = catalogue.require("metrics", name).spec
-            found += _with_default_extractors(spec, catalogue) if spec.per_extractor else [spec]
+            found += _with_extractors(spec, catalogue, extractors) if spec.per_extractor else [spec]
     return list({spec.name: spec for spec in found}.values())
 
 
-def _with_default_extractors(spec: MetricSpec, catalogue: Catalogue) -> list[MetricSpec]:
-    """Return a metric that is measured per extractor with each extractor that need not be named."""
+def _with_extractors(spec: MetricSpec, catalogue: Catalogue, extractors: Collection[str]) -> list[MetricSpec]:
+    """Return a metric that is measured per extractor with each of these extractors, or with those that classify."""
     every = [entry.spec for entry in catalogue.metrics.values()]
     with_each = {one.extractor: one for one in every if isinstance(one, FeatureMetric) and one.base == spec.name}
-    default = [entry.spec.name for entry in catalogue.extractors.values() if entry.spec.default]
-    return [with_each[name] for name in default if name in with_each]
+    names = [CLASSIFIER if spec.needs_classes and name == LEARNED else name for name in extractors]
+    return [with_each[name] for name in names if name in with_each]
 
 
 def applicable_metrics(

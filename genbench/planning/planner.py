@@ -12,12 +12,12 @@ from msgspec import UNSET, structs
 from genbench import __version__
 from genbench.api.options import OptionValue, resolve_options
 from genbench.api.recipe import Recipe, resolve_recipe
-from genbench.api.specs import ConfigurableSpec, LossSpec, ModelSpec
+from genbench.api.specs import ConfigurableSpec, LossSpec, MetricSpec, ModelSpec
 from genbench.errors import UsageError
 from genbench.planning.dataset_choice import ChosenDataset, choose_dataset
 from genbench.planning.feasibility import infeasibility_reason, missing_family_reason
 from genbench.planning.identity import IDENTITY_VERSION, cell_id, metric_origins, origin, reference_id
-from genbench.planning.metric_selection import applicable_metrics, select_metrics
+from genbench.planning.metric_selection import MetricSelection, applicable_metrics
 from genbench.planning.plugin_files import require_usable_files
 from genbench.planning.process_counts import require_divisible_batch
 from genbench.planning.profiles import Profile, find_profile
@@ -37,6 +37,7 @@ from genbench.planning.targets import Directions, check_targets, make_targets, w
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.chosen_metrics import options_of
 from genbench.plugins.loader import Kind, Plugin
+from genbench.plugins.metric_names import FeatureMetric
 from genbench.results.identity_settings import settings_by_name
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
 
@@ -67,26 +68,26 @@ class _Variant:
     of_plan: Settings  # those from the plan
 
 
-def make_plan(request: Request, catalogue: Catalogue, device: str) -> Plan:
+def make_plan(request: Request, catalogue: Catalogue, device: str, inception_at_hand: bool = False) -> Plan:
     """Expand models × losses × datasets × variants × sweep × seeds into cells for a type of device, such as 'cpu'.
 
+    `inception_at_hand` says whether the Inception weights are on this machine: the default distance depends on it.
     Raises `UsageError` for an unknown name, an unknown or invalid option, or a request without a possible cell.
     """
-    return Planner(request, catalogue, device).plan()
+    return Planner(request, catalogue, device, inception_at_hand).plan()
 
 
 class Planner:
     """Expands one request. What all cells share is determined once, in the constructor."""
 
-    def __init__(self, request: Request, catalogue: Catalogue, device: str) -> None:
+    def __init__(self, request: Request, catalogue: Catalogue, device: str, inception_at_hand: bool = False) -> None:
         self.request, self.catalogue, self.device = request, catalogue, device
         self.profile = find_profile(request.profile)
         models: list[Entry[ModelSpec]] = [catalogue.require("models", name) for name in request.models]
         losses: list[Entry[LossSpec]] = [catalogue.require("losses", name) for name in request.losses]
         self.pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
-        self.metrics = select_metrics(request.metrics, self.profile, catalogue)
+        self.selection = MetricSelection(request.metrics, catalogue, device, inception_at_hand, self.profile)
         self.directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
-        self.targets = make_targets(request.target, [metric.name for metric in self.metrics], self.directions)
         dataset_specs = [catalogue.require("datasets", text.partition(":")[0]).spec for text in request.datasets]
         self._used: list[ConfigurableSpec] = [*(entry.spec for pair in self.pairs for entry in pair), *dataset_specs]
         settings, of_options = split_settings(request.set, self._used)
@@ -100,6 +101,8 @@ class Planner:
         self.size = self._size()
         self.variants = _variants(request, settings, points(self.axes, request.zip))
         self._chosen: dict[tuple[str, str], ChosenDataset] = {}
+        self.metrics = self._metrics_of_all()
+        self.targets = make_targets(request.target, [metric.name for metric in self.metrics], self.directions)
         self._check_settings()
         families = {model.spec.family for model in models} & {*catalogue.families}
         check_samplers(request.samplers, [catalogue.families[name].spec for name in sorted(families)])
@@ -122,12 +125,27 @@ class Planner:
         return Plan(
             profile=self.profile,
             cells=cells,
-            references=plan_references(possible),
+            references=[self._with_reasons(reference) for reference in plan_references(possible)],
             plugins=third_party_plugins(self.catalogue, possible),
             warnings=[*filter(None, [self.size]), *_warnings(self.catalogue, cells), *notes],
             swept=columns_of(self.axes),
             targets=self.targets,
         )
+
+    def _metrics_of_all(self) -> list[MetricSpec]:
+        """Return the metrics of all datasets, each once."""
+        datasets = [self._dataset(text, variant) for text in self.request.datasets for variant in self.variants]
+        found = [spec for one in datasets for spec in self.selection.of_dataset(one.spec, one.image_shape)]
+        return list({spec.name: spec for spec in found}.values())
+
+    def _with_reasons(self, reference: PlannedReference) -> PlannedReference:
+        """Return it with the reasons for the extractors that its data chose and its metrics use."""
+        dataset = self.catalogue.require("datasets", reference.dataset.name).spec
+        specs = [self.catalogue.metrics[name].spec for name in reference.metrics]
+        used = {spec.extractor for spec in specs if isinstance(spec, FeatureMetric)}
+        chosen = self.selection.extractors(dataset, reference.image_shape)
+        reasons = {name: reason for name, reason in chosen.items() if reason and name in used}
+        return structs.replace(reference, extractor_reasons=reasons or UNSET)
 
     def _require_usable_files(self, cells: Sequence[PlannedCell]) -> None:
         """Raise `UsageError` if a plugin file that could not be loaded was given for something in the plan."""
@@ -171,10 +189,11 @@ class Planner:
         self, model: Entry[ModelSpec], loss: Entry[LossSpec], dataset: ChosenDataset, variant: _Variant, seed: int
     ) -> PlannedCell:
         spec, catalogue = model.spec, self.catalogue
-        measured = [] if dataset.spec.synthetic else [metric.name for metric in self.metrics]
+        selected = self.selection.of_dataset(dataset.spec, dataset.image_shape)
+        measured = [] if dataset.spec.synthetic else [metric.name for metric in selected]
         recipe = self._recipe(spec, loss.spec, variant, measured)
         family = catalogue.families.get(spec.family)
-        metrics = applicable_metrics(self.metrics, family.spec if family else None, dataset.spec)
+        metrics = applicable_metrics(selected, family.spec if family else None, dataset.spec)
         with _naming(variant):
             init_hash = initial_hash(recipe)
         identity = CellIdentity(

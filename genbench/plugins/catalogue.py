@@ -20,6 +20,7 @@ from genbench.api.specs import (
     Spec,
 )
 from genbench.errors import GenbenchError, UsageError, near_miss
+from genbench.plugins.known_packages import find_package
 from genbench.plugins.loader import (
     SPEC_TYPES,
     Kind,
@@ -91,9 +92,26 @@ class Catalogue:
                 f"The {SINGULAR[kind]} '{name}' is registered by the {claims[0].explanation}",
                 "See `genbench plugin list` for the traceback.",
             )
+        self._raise_if_in_package(kind, name)
         known = f"{kind.capitalize()}: {', '.join(sorted(entries)) or 'none is installed'}."
         cure = "\n".join([*self.quarantine_hints(), known])
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
+
+    def _raise_if_in_package(self, kind: Kind, name: str) -> None:
+        """Raise `UsageError` for a name that a missing package of `plugins/` brings, or that has another name here."""
+        found = find_package(kind, name)
+        if found is None:
+            return
+        package, called = found
+        title = SINGULAR[kind]
+        if called in self.entries(kind):
+            raise UsageError(f"The {title} '{name}' is called '{called}' here.", f"Write {called}.")
+        if all(plugin.distribution != package.distribution for plugin in self.plugins):
+            what = f"'{name}'" if called == name else f"'{name}', here called '{called}',"
+            raise UsageError(
+                f"The {title} {what} is in the package {package.distribution}, which is not installed.",
+                f"Install it: {package.installation}.",
+            )
 
     def quarantine_hints(self) -> list[str]:
         """Return a sentence for each quarantined plugin that may register the name: what it registers is unknown."""

@@ -20,10 +20,6 @@ ShowCount: TypeAlias = Callable[[str, int, int], object]  # what is done, how mu
 _COUNT_SECONDS = 1.0  # between two messages about the same work
 
 
-def show_nothing(what: str, done: int, total: int) -> None:
-    """Show no progress."""
-
-
 class StopRequested(BaseException):
     """This worker was asked to stop; not an `Exception`, so that a plugin does not catch it by accident."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -27,17 +27,22 @@ def add_values(
 
 
 def add_reference_values(
-    result: ReferenceResult, rows: Iterable[ReferenceRow], later: LaterMeasurement, again: bool
+    result: ReferenceResult, found: ReferenceResult, later: LaterMeasurement, again: bool
 ) -> ReferenceResult:
-    """Return the reference rows with the values of these rows, as `add_values` does for a cell."""
-    new = {row.name: row for row in rows}
+    """Return the reference rows with the values of those found, as `add_values` does for a cell."""
+    new = {row.name: row for row in found.rows}
     merged = []
     for row in result.rows:
-        found = new.pop(row.name, ReferenceRow(name=row.name))
-        kept, missing = _merged(row.estimates, row.unavailable, found.estimates, found.unavailable, again)
+        other = new.pop(row.name, ReferenceRow(name=row.name))
+        kept, missing = _merged(row.estimates, row.unavailable, other.estimates, other.unavailable, again)
         merged.append(ReferenceRow(name=row.name, estimates=kept, unavailable=missing))
-    measured_later = [*result.measured_later, later]
-    return msgspec.structs.replace(result, rows=[*merged, *new.values()], measured_later=measured_later)
+    known = {one.extractor for one in result.extractors}
+    return msgspec.structs.replace(
+        result,
+        rows=[*merged, *new.values()],
+        extractors=[*result.extractors, *(one for one in found.extractors if one.extractor not in known)],
+        measured_later=[*result.measured_later, later],
+    )
 
 
 def _merged(

@@ -496,6 +496,21 @@ class ReferenceRow(Record, frozen=True, kw_only=True):
     unavailable: list[Unavailable] = []
 
 
+class UsedExtractor(Record, frozen=True, kw_only=True):
+    """An extractor that the data chose, or that was trained on them."""
+
+    extractor: str
+    distance: Annotated[str, Meta(description="what its Fréchet distance is called with these weights")]
+    reason: Annotated[str, Meta(description="why it was chosen; empty: it was named")] = ""
+    training: Annotated[str, Meta(description="what it was trained to do on the data; empty: not trained here")] = ""
+    certificate: Annotated[
+        str,
+        Meta(description="'monotone', 'undecided' or 'not monotone': does the distance rise with corruption; or empty"),
+    ] = ""
+    remark: Annotated[str, Meta(description="what the certificate is based on, or why there is none")] = ""
+    seconds: Annotated[float | None, Meta(description="to train or load it, and to certify it")] = None
+
+
 class ReferenceResult(Record, frozen=True, kw_only=True):
     """One file ``references/<id>.json`` per dataset: the scale for reading the metrics of its cells."""
 
@@ -504,6 +519,7 @@ class ReferenceResult(Record, frozen=True, kw_only=True):
     dataset: Choice
     image_shape: tuple[int, int, int]
     rows: list[ReferenceRow] = []
+    extractors: list[UsedExtractor] = []
     measured_later: list[LaterMeasurement] = []
     data_hash: str = ""
     notes: list[str] = []
@@ -518,6 +534,9 @@ class PlannedReference(Record, frozen=True, kw_only=True):
     metrics: tuple[str, ...]
     metric_origins: dict[str, PluginOrigin] | UnsetType = UNSET  # as in the identity of the cells
     metric_options: dict[str, dict[str, OptionValue]] | UnsetType = UNSET
+    extractor_reasons: Annotated[
+        dict[str, str] | UnsetType, Meta(description="why the data chose an extractor, by its name")
+    ] = UNSET
     samples: int
 
 

@@ -133,7 +133,7 @@ class LaterMeasurements:
         asked = {*(one for each in self.record.references if each.id == planned.id for one in each.metrics)}
         asked |= {one for later in (before.measured_later if before else []) for one in later.metrics}
         missing = [one.metric for row in (before.rows if before else []) for one in row.unavailable]
-        specs = [spec for spec in self.wanted.specs if spec.name in planned.metrics]
+        specs = [self.wanted.catalogue.metrics[name].spec for name in planned.metrics]
         lacking = {spec.name for spec in specs if any(covers(spec, name) for name in missing)}
         every = self.wanted.again or before is None
         names = tuple(name for name in planned.metrics if every or name not in asked or name in lacking)
@@ -154,7 +154,7 @@ class LaterMeasurements:
             self._report(f"no reference rows for {planned.dataset.name}: its images have changed")
             return
         else:
-            result = add_reference_values(before, found.rows, later, self.wanted.again)
+            result = add_reference_values(before, found, later, self.wanted.again)
         self.run.write_reference(result)
 
     def _with_metrics(self, cell: PlannedCell, names: Sequence[str], options: Options) -> PlannedCell:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.measure.machine import default_threads
+from genbench.planning.default_extractors import extractor_choices
 from genbench.planning.planner import names_in_use, plugins_behind
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.loader import Kind, Plugin
@@ -208,6 +209,8 @@ class Supervisor:
                 self._measure_reference(planned)
 
     def _measure_reference(self, planned: PlannedReference) -> None:
+        for choice in extractor_choices(planned):
+            self.display.message(choice)
         self.display.message(f"measuring real held-out images and noise of {planned.dataset.name}")
         log = self.run_directory.log_path(f"reference-{planned.id}")
         names: list[tuple[Kind, str]] = [("datasets", planned.dataset.name), *(("metrics", m) for m in planned.metrics)]
@@ -216,6 +219,9 @@ class Supervisor:
         self.display.cell_activity("")
         log_file.shorten(log)
         if worker_exit.finished is not None and worker_exit.finished.reference is not None:
+            for used in worker_exit.finished.reference.extractors:
+                if used.seconds is not None:
+                    self.display.message(f"{used.distance} was ready after {used.seconds:.0f} s, apart from the cells")
             try:
                 self.run_directory.write_reference(worker_exit.finished.reference)
             except UsageError as error:  # the cells matter more than the reference rows

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genbench.api.options import OptionValue
-from genbench.api.specs import DatasetSpec, FamilySpec, MetricSpec
-from genbench.planning.metric_selection import applicable_metrics
+from genbench.api.specs import DatasetSpec, FamilySpec
+from genbench.planning.metric_selection import MetricSelection, applicable_metrics
 from genbench.planning.samplers import choose_sampler, measures_samples, named_by_sampler, parse_sampler
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.messages import SamplerMetrics
@@ -43,21 +43,22 @@ class WantedMetrics:
     """
 
     catalogue: Catalogue
-    specs: Sequence[MetricSpec]
-    options: Options  # of these metrics
+    selection: MetricSelection
+    options: Options  # of the metrics of all cells
     samplers: Sequence[str]  # as in a request
     again: bool  # also what has a value already, which the new one replaces
 
     def pending(self, before: EarlierValues, family: FamilySpec, dataset: DatasetSpec) -> Pending:
         """Return what a cell of this family and dataset lacks; with `again`, everything that was asked for."""
-        names = applicable_metrics(self.specs, family, dataset)
-        left_out = ", ".join(spec.name for spec in self.specs if spec.name not in names)
+        specs = self.selection.of_dataset(dataset, before.planned.identity.image_shape)
+        names = applicable_metrics(specs, family, dataset)
+        left_out = ", ".join(spec.name for spec in specs if spec.name not in names)
         remarks = [f"{left_out} cannot be measured for its family and dataset"] if left_out else []
         samplers, absent = self._samplers(family)
         if absent:
             remarks.append(f"its family '{family.name}' has no sampler {absent}")
         sampled, options, missing = list(names), self.options, tuple[str, ...]()
-        if not self.specs and samplers:
+        if not specs and samplers:
             known = before.names()
             sampled = [name for name in known if name in self.catalogue.metrics]
             missing = tuple(name for name in known if name not in sampled)
@@ -86,7 +87,7 @@ class WantedMetrics:
             if name in options and options[name] != before.options(name, label)
         ]
         if not any(wanted.values()):
-            unknown = not self.specs and len(wanted) > 1
+            unknown = not self.selection.names and len(wanted) > 1
             return "it has no metrics of samples; name some with --metrics" if unknown else "nothing to measure"
         what = f"{', '.join(others)} has values of other options" if others else "nothing to measure"
         return f"{what}; --again replaces what has a value"

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from genbench.api.evaluation import show_nothing
 from genbench.api.images import Images
 from genbench.api.recipe import Recipe
 from genbench.api.specs import FamilySpec, ModelSpec
@@ -20,7 +21,7 @@ from genbench.data.source import Normalise
 from genbench.errors import UsageError
 from genbench.measure.clock import synchronise
 from genbench.planning.samplers import Truncation
-from genbench.process.worker_channel import ShowCount, show_nothing
+from genbench.process.worker_channel import ShowCount
 from genbench.results.schema import CellIdentity
 from genbench.sampling.inference import evaluation_mode, inference_context, to_levels
 from genbench.sampling.latent_space import Prior, truncate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import genbench
 from genbench.planning.identity import metric_origins
-from genbench.planning.metric_selection import named_metrics
+from genbench.planning.metric_selection import MetricSelection
 from genbench.planning.planner import plugins_behind
 from genbench.plugins.catalogue import Catalogue, combine
 from genbench.plugins.chosen_metrics import changed_origins, chosen_metrics
@@ -26,7 +26,9 @@ def catalogue(metrics: str = "1", extractors: str = "1", extractors_first: bool 
 def test_a_metric_with_an_extractor_of_another_plugin_needs_both_in_any_order() -> None:
     for first in (False, True):
         found = catalogue(extractors_first=first)
-        names = [spec.name for spec in named_metrics(["hill", "fd"], found)]
+        dataset = found.datasets["fashion-mnist-mini"].spec
+        selection = MetricSelection(["hill", "fd"], found, "cpu")
+        names = [spec.name for spec in selection.of_dataset(dataset, dataset.image_shape)]
         assert names == ["hill-fashion-cnn", "hill-net", "fd-fashion-cnn", "fd-net"]
         behind = {
             name: [plugin.name for plugin in plugins_behind(found, [("metrics", name)])] for name in (*names, "hill")

@@ -27,11 +27,11 @@ class TinyInception(nn.Module):
                 ]
             )
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Return the last features, as pytorch-fid's network does."""
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the last features."""
         for block in self.blocks:
             images = block(images)
-        return [images]
+        return images
 
 
 def use_tiny_inception(monkeypatch: pytest.MonkeyPatch, folder: Path, published: bool = False) -> None:

@@ -14,6 +14,7 @@ def genbench_extractors() -> Iterable[ExtractorSpec]:
         name="fashion-cnn",
         summary="64 features of a small classifier of Fashion-MNIST that ships with genbench",
         load="genbench.builtin.extractors.fashion_cnn:load",
+        made_for=("fashion-mnist-mini", "fashion-mnist"),
         classifies=True,
     )
     yield ExtractorSpec(
@@ -22,6 +23,20 @@ def genbench_extractors() -> Iterable[ExtractorSpec]:
         load="genbench.builtin.extractors.classifier:load",
         default=False,
         classifies=True,
+        needs_data=True,
+    )
+    yield ExtractorSpec(
+        name="self-supervised",
+        summary="64 features of a small network, trained once on the images of the dataset of the cell, without labels",
+        load="genbench.builtin.extractors.self_supervised:load",
+        default=False,
+        needs_data=True,
+    )
+    yield ExtractorSpec(
+        name="learned",
+        summary="those of classifier, or of self-supervised where there are no labels that can be learned",
+        load="genbench.builtin.extractors.learned:load",
+        default=False,
         needs_data=True,
     )
     for name, load, resizing in (

@@ -31,8 +31,17 @@ class ClassifierRecipe:
     seed: int = 0
 
 
-def train(build: Callable[[], Network], take: Take, labels: Tensor, recipe: ClassifierRecipe) -> Network:
-    """Return the network that `build` returns, trained on the images that `take` returns and int64 labels (N,)."""
+def train(
+    build: Callable[[], Network],
+    take: Take,
+    labels: Tensor,
+    recipe: ClassifierRecipe,
+    show: Callable[[int, int], object] = lambda done, total: None,
+) -> Network:
+    """Return the network that `build` returns, trained on the images that `take` returns and int64 labels (N,).
+
+    Before each step, `show` learns how many images have been seen, and out of how many.
+    """
     rng = torch.Generator().manual_seed(recipe.seed)
     size = min(recipe.batch_size, len(labels))
     batches = len(labels) // size
@@ -43,9 +52,10 @@ def train(build: Callable[[], Network], take: Take, labels: Tensor, recipe: Clas
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, max_lr=recipe.learning_rate, total_steps=recipe.epochs * batches
         )
-        for _ in range(recipe.epochs):
+        for epoch in range(recipe.epochs):
             order = torch.randperm(len(labels), generator=rng)
-            for chosen in torch.split(order[: batches * size], size):
+            for batch, chosen in enumerate(torch.split(order[: batches * size], size)):
+                show((epoch * batches + batch) * size, recipe.epochs * batches * size)
                 logits = network(augment(take(chosen), recipe, rng))
                 loss = F.cross_entropy(logits, labels[chosen], label_smoothing=recipe.label_smoothing)
                 optimiser.zero_grad(set_to_none=True)

@@ -140,6 +140,7 @@ def _train(data: ExtractorData, classes: Tensor, channels: int) -> tuple[Convolu
             lambda chosen: prepare(pixels[chosen], channels, SIZE),
             torch.searchsorted(classes, labels),
             recipe,
+            lambda done, total: data.show(f"training a classifier on {data.dataset}", done, total),
         )
         pixels, labels = _tensors(data.test, MOST_TEST)
         numbers = torch.searchsorted(classes, labels).clamp_max(len(classes) - 1)

@@ -1,24 +1,23 @@
 """The extractors `inception…`: the network that defines FID, with the weights of 2015-12-05 as pytorch-fid ships them.
 
 Only the published weights give the name ``fid``, or with another resizing ``fid-…``; any others in the same network
-give ``fd-inception-<hash>``. The layers are pytorch-fid's own (`pytorch_fid.inception.InceptionV3`).
+give ``fd-inception-<hash>``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pytorch_fid import inception as pytorch_fid_inception  # type: ignore[import-untyped, unused-ignore]
 from torch import Tensor
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from genbench import ExtractorUnavailable
 from genbench.builtin.extractors.inception_input import Preparation, as_clean_fid, as_pytorch_fid, as_tensorflow
+from genbench.builtin.extractors.inception_network import build_network
 from genbench.builtin.extractors.inception_weights import URL, checked_sha256, find_weights, published
 
 LAYERS = (64, 192, 768, 2048)  # features of the layers that pytorch-fid's --dims chooses between
@@ -75,7 +74,7 @@ class Inception:
 
     def _features(self, pixels: Tensor) -> Tensor:
         images = self.variant.prepare(pixels).expand(-1, 3, -1, -1)
-        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))[0]
+        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
         return features.flatten(1)
 
     def features_of_layers(self, inputs: Tensor, layers: Sequence[int]) -> Tensor:
@@ -124,22 +123,14 @@ def _load(device: torch.device, variant: Variant) -> Inception:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network, head = build_network(state), state["fc.weight"]
+    except ExtractorUnavailable:
+        raise
     except Exception as error:  # unpickling a file that is no pickle can raise any exception
         first_line = str(error).partition("\n")[0] or type(error).__name__
         raise ExtractorUnavailable(
             f"{path} does not contain the Inception weights of pytorch-fid ({first_line}): replace it with {URL}"
         ) from error
     return Inception(fold_normalisation(network.eval()), head, device, sha256, variant)
-
-
-def build_network(state: dict[str, Any]) -> torch.nn.Module:
-    """Return pytorch-fid's InceptionV3 with these weights, without the download that its constructor makes.
-
-    Its forward pass neither resizes nor scales: images are already prepared.
-    """
-    with _weights_instead_of_download(state):
-        network: torch.nn.Module = pytorch_fid_inception.InceptionV3(resize_input=False, normalize_input=False)
-    return network
 
 
 def fold_normalisation(network: torch.nn.Module) -> torch.nn.Module:
@@ -156,13 +147,3 @@ def fold_normalisation(network: torch.nn.Module) -> torch.nn.Module:
             module.conv = fuse_conv_bn_eval(convolution, norm)
             module.bn = torch.nn.Identity()
     return network
-
-
-@contextmanager
-def _weights_instead_of_download(state: dict[str, Any]) -> Iterator[None]:
-    download = pytorch_fid_inception.load_state_dict_from_url
-    pytorch_fid_inception.load_state_dict_from_url = lambda *_args, **_kwargs: state
-    try:
-        yield
-    finally:
-        pytorch_fid_inception.load_state_dict_from_url = download

@@ -23,6 +23,12 @@ VARIABLE = "GENBENCH_INCEPTION_WEIGHTS"  # environment variable that names anoth
 TIMEOUT = 5.0  # seconds without data until a download is aborted
 
 
+def at_hand() -> bool:
+    """Whether there is a weights file on this machine, so that none is downloaded."""
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser().is_file() if named else cached_path().is_file()
+
+
 def find_weights() -> Path:
     """Return the weights file: $GENBENCH_INCEPTION_WEIGHTS, that of torch hub, or a new download.
 

@@ -14,9 +14,11 @@ from genbench.commands.printed import Printable
 from genbench.errors import UsageError, near_miss
 from genbench.plugins import catalogue as plugin_catalogue
 from genbench.plugins.catalogue import Entry
+from genbench.plugins.known_packages import not_installed
 from genbench.plugins.loader import Kind, Plugin
 from genbench.report.plugin_details import describe_entry
 
+_NAMES_WIDTH = 80  # characters for the names of one package that is not installed
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -27,17 +29,19 @@ class Catalogue(Printable):
     kind: Kind | None  # None: every kind
     entries: dict[Kind, dict[str, Entry[Any]]]  # a spec by its name, with its plugin
     quarantined: tuple[str, ...]  # plugins that could not be used; see `installed_plugins`
+    distributions: frozenset[str]  # that plugins come from
 
     def names(self, kind: Kind) -> tuple[str, ...]:
         """Return the names of one kind, such as ``models``."""
         return tuple(self.entries[kind])
 
     def text(self, verbose: bool = False) -> str:
-        """Return the names with a line about each; with `verbose`, also options, papers and formulas."""
+        """Return the names with a line about each, and packages that would add some; `verbose`: more about each."""
         parts = []
         for kind, entries in self.entries.items():
             title = f"{kind}\n" if self.kind is None else ""
-            parts.append(title + "".join(f"{line}\n" for line in _lines(entries, verbose)))
+            lines = [*_lines(entries, verbose), *_packages(kind, self.distributions)]
+            parts.append(title + "".join(f"{line}\n" for line in lines))
         return "\n".join(parts)
 
     def as_data(self) -> Any:
@@ -76,7 +80,8 @@ def catalogue(kind: str | None = None, *, plugins: PluginSource | Sequence[Plugi
     found = plugin_catalogue.discover(plugin_paths(plugins))
     quarantined = tuple(plugin.name for plugin in found.plugins if plugin.quarantined)
     chosen = {one: found.entries(one) for one in KINDS if kind in (None, one)}
-    return Catalogue(next(iter(chosen)) if kind else None, chosen, quarantined)
+    distributions = frozenset(plugin.distribution for plugin in found.plugins)
+    return Catalogue(next(iter(chosen)) if kind else None, chosen, quarantined, distributions)
 
 
 def installed_plugins(*, plugins: PluginSource | Sequence[PluginSource] = ()) -> InstalledPlugins:
@@ -92,6 +97,16 @@ def _lines(entries: dict[str, Entry[Any]], verbose: bool) -> list[str]:
         origin = "" if plugin.origin == "builtin" else f"  [{plugin.distribution} {plugin.version}]"
         lines.append(f"  {name:<{width}}  {entry.spec.summary}{origin}")
         lines += [f"  {'':<{width}}    {line}" for line in _describe_spec(entry.spec)] if verbose else []
+    return lines
+
+
+def _packages(kind: Kind, installed: frozenset[str]) -> list[str]:
+    """Return what packages of `plugins/` that are not installed would add, one line for each."""
+    lines = []
+    for package in not_installed(kind, installed):
+        names = ", ".join(package.offers(kind))
+        shown = names if len(names) <= _NAMES_WIDTH else f"{names[:_NAMES_WIDTH].rpartition(',')[0]}, …"
+        lines.append(f"  not installed: {package.distribution} ({package.subject}): {shown}")
     return lines
 
 

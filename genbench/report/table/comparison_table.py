@@ -22,6 +22,7 @@ from genbench.report.table.letters import add_letters
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.references import (
     Reference,
+    chosen_distances,
     held_out_rows,
     mark_ends_of_scale,
     reference_rows,
@@ -101,7 +102,8 @@ def table_of_cells(
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
     errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
     changed = dict.fromkeys(name for cell in cells for name in changed_settings(cell.planned))
-    about = filter(None, (caption(settings.shared, changed), errors, *dict.fromkeys(unsuited), *left_out))
+    distances = chosen_distances(references)
+    about = filter(None, (caption(settings.shared, changed), *distances, errors, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),

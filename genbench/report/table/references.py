@@ -19,7 +19,7 @@ from genbench.report.table.layout import (
 )
 from genbench.report.table.outcome import CellOutcome
 from genbench.report.table.values import estimate_values, setting_value, with_footnotes
-from genbench.results.schema import HELD_OUT, ReferenceResult, ReferenceRow
+from genbench.results.schema import HELD_OUT, ReferenceResult, ReferenceRow, UsedExtractor
 from genbench.results.store import RunContents
 
 PERFECT = "perfect generator"
@@ -29,6 +29,11 @@ TOO_GOOD = (
     f"better than {{}} by more than {SIGNIFICANT} standard errors, which new images from the same distribution "
     "would not be; for a distance, a sign of memorised training images"
 )
+_CERTIFICATES = {
+    "monotone": "certified: its distance rises at every step of every corruption ({})",
+    "undecided": "not certified: whether its distance always rises with corruption is undecided ({})",
+    "not monotone": "not certified: its distance does not always rise with corruption ({})",
+}
 _ROUNDING = 1e-3  # a reader sees nulls that differ by no more than this share as equal
 
 
@@ -76,6 +81,24 @@ def unsuited_metrics(references: Iterable[Reference]) -> list[str]:
         and estimate.direction == "lower"
         and is_unsuited(estimate.value, estimate.standard_error, estimate.null)
     ]
+
+
+def chosen_distances(references: Iterable[Reference]) -> list[str]:
+    """Say which distances the data chose or were trained on, why, and whether they are certified."""
+    found: dict[str, None] = {}
+    for reference in references:
+        for used in reference.result.extractors:
+            found[_about(used, reference.result.dataset.name)] = None
+    return list(found)
+
+
+def _about(used: UsedExtractor, dataset: str) -> str:
+    parts = [f"chosen because {used.reason}"] if used.reason else []
+    if used.seconds is not None:
+        how = f": {used.training}" if used.training else ""
+        certificate = _CERTIFICATES.get(used.certificate, "not certified: {}").format(used.remark)
+        parts = [f"its network was trained on {dataset}{how}", *parts, certificate]
+    return f"{used.distance}: {'; '.join(parts)}"
 
 
 def reference_rows(references: Sequence[Reference], cells: Sequence[CellOutcome], notes: Footnotes) -> list[Row]:

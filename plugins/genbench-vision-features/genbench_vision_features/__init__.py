@@ -9,6 +9,7 @@ import genbench
 EXTRACTORS = {
     "dinov2-small": "384 features of DINOv2's ViT-S/14 (weights: 88 MB)",
     "dinov2-base": "768 features of DINOv2's ViT-B/14 (weights: 346 MB)",
+    "dinov2-large": "1024 features of DINOv2's ViT-L/14, which papers call FDD (weights: 1.2 GB)",
     "clip-vit-b32": "512 features of OpenAI's CLIP ViT-B/32, its image embedding (weights: 352 MB)",
     "clip-vit-l14": "768 features of OpenAI's CLIP ViT-L/14, its image embedding (weights: 1.2 GB)",
     "clip-vit-l14-336": "768 features of the same network at 336 pixels, those of CMMD (weights: 1.2 GB)",

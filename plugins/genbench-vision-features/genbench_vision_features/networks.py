@@ -46,6 +46,7 @@ NETWORKS = {
         # its own size of 518 pixels costs five times as much; published comparisons of generators use 224
         Network("dinov2-small", "vit_small_patch14_dinov2.lvd142m", size=224),
         Network("dinov2-base", "vit_base_patch14_dinov2.lvd142m", size=224),
+        Network("dinov2-large", "vit_large_patch14_dinov2.lvd142m", size=224),  # that of Stein et al. 2023
         # OpenAI trained with the approximation of GELU that these names denote
         Network("clip-vit-b32", "vit_base_patch32_clip_quickgelu_224.openai", head=True),
         Network("clip-vit-l14", "vit_large_patch14_clip_quickgelu_224.openai", head=True),
@@ -131,6 +132,7 @@ def load_timm(device: torch.device) -> VisionExtractor:
 
 load_dinov2_small = functools.partial(load, about=NETWORKS["dinov2-small"])
 load_dinov2_base = functools.partial(load, about=NETWORKS["dinov2-base"])
+load_dinov2_large = functools.partial(load, about=NETWORKS["dinov2-large"])
 load_clip_vit_b32 = functools.partial(load, about=NETWORKS["clip-vit-b32"])
 load_clip_vit_l14 = functools.partial(load, about=NETWORKS["clip-vit-l14"])
 load_clip_vit_l14_336 = functools.partial(load, about=NETWORKS["clip-vit-l14-336"])

@@ -63,9 +63,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     train: Callable[..., Any] = classification.train
 
-    def counted(build: Any, take: Any, labels: Tensor, recipe: Any) -> Any:
+    def counted(build: Any, take: Any, labels: Tensor, recipe: Any, show: Any) -> Any:
         found.append(len(labels))
-        return train(build, take, labels, recipe)
+        return train(build, take, labels, recipe, show)
 
     monkeypatch.setattr(classification, "train", counted)
     return found

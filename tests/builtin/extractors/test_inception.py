@@ -260,13 +260,6 @@ def test_a_file_with_other_content_is_refused(write: Any, tmp_path: Path, monkey
     assert "\n" not in str(raised.value)
 
 
-def test_construction_does_not_change_pytorch_fid() -> None:
-    before = peer.load_state_dict_from_url
-    with pytest.raises(RuntimeError):
-        inception.build_network({})
-    assert peer.load_state_dict_from_url is before
-
-
 def test_specs_name_their_metrics() -> None:
     specs = {spec.name: spec for spec in genbench_extractors()}
     assert {name: (spec.metric, spec.default) for name, spec in specs.items() if "inception" in name} == {

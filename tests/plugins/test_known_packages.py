@@ -1,0 +1,100 @@
+"""Names of packages that are not installed are answered with the package; the table says what the packages bring."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from genbench.cli.list import command
+from genbench.errors import UsageError
+from genbench.plugins import catalogue as catalogue_module
+from genbench.plugins.catalogue import SINGULAR, Catalogue, combine
+from genbench.plugins.known_packages import PACKAGES, KnownPackage, not_installed
+from genbench.plugins.loader import Kind, builtin_plugins, load_plugin
+
+FOLDER = Path(__file__).parents[2] / "plugins"
+FOR_DEVELOPERS = {"genbench-null"}  # measures the cost of the harness
+
+
+@pytest.fixture(scope="module")
+def builtin() -> Catalogue:
+    return combine([load_plugin(plugin) for plugin in builtin_plugins()])
+
+
+def test_every_package_of_the_repository_is_known() -> None:
+    assert {package.distribution for package in PACKAGES} == {path.name for path in FOLDER.iterdir()} - FOR_DEVELOPERS
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=[package.distribution for package in PACKAGES])
+def test_the_table_names_what_a_package_registers(package: KnownPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER / package.distribution))
+    name = package.distribution.replace("-", "_")
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    module = importlib.import_module(name)
+    hooks = {kind: getattr(module, f"genbench_{kind}", None) for kind in SINGULAR}
+    registered = {kind: tuple(spec.name for spec in hook()) for kind, hook in hooks.items() if hook is not None}
+    assert {kind: sorted(names) for kind, names in registered.items()} == {
+        kind: sorted(names) for kind, names in package.brings.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("metrics", "fdd", "'fdd', here called 'fd-dinov2-large', is in the package genbench-vision-features"),
+        ("metrics", "FD-DINOv2", "here called 'fd-dinov2-large', is in the package genbench-vision-features"),
+        ("metrics", "clip", "here called 'fd-clip-vit-l14', is in the package genbench-vision-features"),
+        ("metrics", "kd-dinov2-base", "'kd-dinov2-base' is in the package genbench-vision-features"),
+        ("extractors", "dinov2-small", "The extractor 'dinov2-small' is in the package genbench-vision-features"),
+        ("models", "r3gan", "The model 'r3gan' is in the package genbench-r3gan, which is not installed"),
+        ("datasets", "orl-faces", "The dataset 'orl-faces' is in the package genbench-orl-faces"),
+        ("reporters", "wandb", "The reporter 'wandb' is in the package genbench-trackers"),
+    ],
+)
+def test_a_name_of_a_package_that_is_missing_names_the_package(
+    builtin: Catalogue, kind: Kind, name: str, expected: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        builtin.require(kind, name)
+    assert expected in raised.value.cause
+    assert "pip install genbench-" in raised.value.cure
+
+
+def test_a_metric_of_an_installed_package_under_another_name_is_named(builtin: Catalogue) -> None:
+    there = Catalogue(metrics={**builtin.metrics, "fd-dinov2-large": builtin.metrics["fid"]})
+    with pytest.raises(UsageError, match="The metric 'fdd' is called 'fd-dinov2-large' here"):
+        there.require("metrics", "fdd")
+
+
+def test_a_name_that_nothing_brings_is_unknown(builtin: Catalogue) -> None:
+    with pytest.raises(UsageError, match=r"Unknown metric 'fidd'\. Did you mean 'fid'"):
+        builtin.require("metrics", "fidd")
+    with pytest.raises(UsageError, match="Unknown model 'fdd'"):
+        builtin.require("models", "fdd")
+
+
+def test_the_lists_name_missing_packages_in_a_line_each(builtin: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue_module, "discover", lambda _files: builtin)
+    monkeypatch.setattr("genbench.cli.list.discover", lambda _files: builtin)
+    shown = {
+        kind: CliRunner().invoke(command, [kind], standalone_mode=False, catch_exceptions=False).stdout
+        for kind in ("metrics", "extractors", "models", "families")
+    }
+    lines = [line.strip() for line in shown["extractors"].splitlines() if "not installed" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        "not installed: genbench-vision-features (DINOv2, CLIP and every image network in timm): "
+    )
+    assert "fd-dinov2-large" in shown["metrics"]
+    assert "genbench-trackers" not in shown["metrics"]
+    assert sum("not installed" in line for line in shown["models"].splitlines()) == 8
+    assert all(len(line) < 200 for line in shown["models"].splitlines() if "not installed" in line)
+
+
+def test_installed_packages_are_not_offered() -> None:
+    everything = [package.distribution for package in PACKAGES]
+    assert not_installed("extractors", everything) == []
