@@ -3,11 +3,12 @@
     python benchmarks/agreement.py --out results/reference/agreement.json
 
 Each route measures the models in processes of its own, as its users do, and the routes take turns in every round, so
-that a machine that slows down affects all. Compared are the images per second that a route reports, and the processor
-time of a step, of all its threads, in the same processes: other programs hardly change it, so that on a machine with
-other work it tells two different steps apart where the speeds are too noisy. Two routes agree where the
-distribution-free 90 % intervals of the medians of the rounds overlap. `--device cuda` measures there; the processor
-time is then that of launching.
+that a machine that slows down affects all. Compared are the images per second that a route reports and, in the same
+processes, the processor time and the page faults of a step: on a machine with other work these tell two steps apart
+where the speeds are too noisy. The processor time is that of all threads, and the lowest tenth of the steps of a
+process, because other programs that use the caches make it longer. Two routes agree where the distribution-free 90 %
+intervals of the medians of the rounds overlap. `--device cuda` measures there; the processor time is then that of
+launching.
 """
 
 from __future__ import annotations
@@ -31,22 +32,23 @@ from genbench.measure import machine
 from genbench.process.environment import worker_environment
 from genbench.stats.intervals import median_interval
 
-WINDOWS = 20  # of `ab` and of the fixture; `run` has 40 in a training
+WINDOWS = 15  # of `ab` and of the fixture; `run` has 40 in a training
 WARMUP_STEPS = 20
 PROBE = Path(__file__).parent / "step_probe"
-Found = dict[str, dict[str, float]]  # by model: images_per_second, processor_seconds
+QUANTITIES = ("images_per_second", "processor_seconds", "page_faults")
+Found = dict[str, dict[str, float]]  # by model and quantity
 
 
 def main() -> None:
     """Measure every model by every route in turn, and write the results with the raw samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="gan,dcgan,vae,conv-vae")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--engine", default="eager")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--window-seconds", type=float, default=0.06, help="about the length of every route's windows")
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--window-seconds", type=float, default=0.03, help="about the length of every route's windows")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=machine.default_threads())
     parser.add_argument("--out", type=Path)
     parser.add_argument("--steps", default="", help=argparse.SUPPRESS)  # of a window, by model
@@ -88,7 +90,7 @@ def measured(route: str, *further: str) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         path = os.pathsep.join(filter(None, [str(PROBE), os.environ.get("PYTHONPATH", "")]))
         environment = {name: value for name, value in os.environ.items() if name not in own}
-        environment |= {"PYTHONPATH": path, "STEP_PROBE": "processor_times", "STEP_TIMES": folder}
+        environment |= {"PYTHONPATH": path, "STEP_PROBE": "processor_times", "STEP_COSTS": folder}
         if route == "ab":
             environment = worker_environment(environment)  # as the session starts its arms
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -99,7 +101,7 @@ def measured(route: str, *further: str) -> Found:
 def compared(model: str, steps: int, rounds: Sequence[Mapping[str, Found]]) -> dict[str, Any]:
     """Return the samples of every route, and what each pair of routes has in common."""
     row: dict[str, Any] = {"window_steps": steps}
-    for quantity in ("images_per_second", "processor_seconds"):
+    for quantity in QUANTITIES:
         samples = {route: [found[route][model][quantity] for found in rounds] for route in rounds[0]}
         intervals = {route: median_interval(values, 0.9) for route, values in samples.items()}
         row[quantity] = {
@@ -107,6 +109,7 @@ def compared(model: str, steps: int, rounds: Sequence[Mapping[str, Found]]) -> d
             "ratios": {
                 f"{a} / {b}": ratio([x / y for x, y in zip(samples[a], samples[b], strict=True)])
                 for a, b in itertools.combinations(samples, 2)
+                if quantity != "page_faults"  # often 0
             },
             "agree": {
                 f"{a} and {b}": one.low <= other.high and other.low <= one.high
@@ -125,7 +128,7 @@ def ratio(values: Sequence[float]) -> dict[str, float]:
 def lines(row: Mapping[str, Any]) -> list[str]:
     """Return what is printed of a model."""
     shown = []
-    for quantity, found in ((name, row[name]) for name in ("images_per_second", "processor_seconds")):
+    for quantity, found in ((name, row[name]) for name in QUANTITIES):
         medians = ", ".join(f"{route} {statistics.median(values):.4g}" for route, values in found["samples"].items())
         ratios = ", ".join(
             f"{pair} {r['median']:.3f} [{r['low']:.3f}, {r['high']:.3f}]" for pair, r in found["ratios"].items()
@@ -141,13 +144,14 @@ def recipe(given: argparse.Namespace) -> dict[str, Any]:
     return {**common, "profile": "smoke", "metrics": "none"}
 
 
-def processor_seconds() -> list[float]:
-    """Return the median processor time of a step of each engine, without the warm-up."""
-    return [
-        statistics.median(times[WARMUP_STEPS:] or times)
-        for times in processor_times.read(Path(os.environ["STEP_TIMES"]))
-        if times
-    ]
+def costs() -> list[dict[str, float]]:
+    """Return the processor time and the page faults of a step of each engine, without the warm-up."""
+    found = []
+    for steps in filter(None, processor_times.read(Path(os.environ["STEP_COSTS"]))):
+        seconds, faults = zip(*(steps[WARMUP_STEPS:] or steps), strict=True)
+        lowest = sorted(seconds)[len(seconds) // 10]
+        found.append({"processor_seconds": lowest, "page_faults": statistics.median(faults)})
+    return found
 
 
 def by_run(steps: Mapping[str, int], given: argparse.Namespace) -> Found:
@@ -158,18 +162,15 @@ def by_run(steps: Mapping[str, int], given: argparse.Namespace) -> Found:
     for model, count in steps.items():
         images = (40 * count + WARMUP_STEPS) * given.batch_size
         with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as times:
-            os.environ["STEP_TIMES"] = times
+            os.environ["STEP_COSTS"] = times
             out = Path(folder) / "run"
             command = [sys.executable, "-m", "genbench", "run", *flags, "--models", model, "--images", str(images)]
             subprocess.run(
                 [*command, "--out", str(out)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             (result,) = (json.loads(path.read_text()) for path in (out / "cells").glob("*.json"))
-            (seconds,) = processor_seconds()
-        found[model] = {
-            "images_per_second": result["throughput"]["images_per_second"],
-            "processor_seconds": seconds,
-        }
+            (cost,) = costs()
+        found[model] = {"images_per_second": result["throughput"]["images_per_second"], **cost}
     return found
 
 
@@ -202,8 +203,8 @@ def pace(steps: Mapping[str, int], given: argparse.Namespace) -> Found:
     for open_cell in cells.values():
         open_cell()
     return {
-        model: {"seconds_per_step": seconds / given.threads}
-        for model, seconds in zip(steps, processor_seconds(), strict=True)
+        model: {"seconds_per_step": cost["processor_seconds"] / given.threads}
+        for model, cost in zip(steps, costs(), strict=True)
     }
 
 
@@ -221,7 +222,7 @@ def by_ab(steps: Mapping[str, int], given: argparse.Namespace) -> Found:
             seconds.append(timed.seconds)
             time.sleep(timed.seconds)  # the turn of the other arm
         speeds[model] = images * steps[model] / statistics.median(seconds)
-    return with_processor_seconds(speeds)
+    return with_costs(speeds)
 
 
 def by_fixture(steps: Mapping[str, int], given: argparse.Namespace) -> Found:
@@ -243,15 +244,13 @@ def by_fixture(steps: Mapping[str, int], given: argparse.Namespace) -> Found:
         model: benchmark["extra_info"]["genbench"]["images_per_step"] / benchmark["stats"]["median"]
         for model, benchmark in zip(steps, found, strict=True)
     }
-    return with_processor_seconds(speeds)
+    return with_costs(speeds)
 
 
-def with_processor_seconds(speeds: Mapping[str, float]) -> Found:
-    """Add the processor time of a step to the speeds of models that this process trained in turn."""
-    return {
-        model: {"images_per_second": speed, "processor_seconds": seconds}
-        for (model, speed), seconds in zip(speeds.items(), processor_seconds(), strict=True)
-    }
+def with_costs(speeds: Mapping[str, float]) -> Found:
+    """Add what a step costs to the speeds of models that this process trained in turn."""
+    found = zip(speeds.items(), costs(), strict=True)
+    return {model: {"images_per_second": speed, **cost} for (model, speed), cost in found}
 
 
 ROUTES: dict[str, Callable[[Mapping[str, int], argparse.Namespace], Found]] = {

@@ -5,8 +5,8 @@ other device the steps decide, in the recipe's precision: channels_last pays off
 be slower without. If the training will be replayed as a graph, so are the steps that are timed: in eager steps the time
 that the host takes to launch operations hides how long they run.
 
-Processes that train one cell together time their own steps, without the exchange of gradients, which is the same in both
-formats. What counts is the slowest process, for which the others wait; so all choose the same format.
+Processes that train one cell together time their own steps, without the exchange of gradients, which is the same in
+both formats. What counts is the slowest process, for which the others wait; so all choose the same format.
 """
 
 from __future__ import annotations
