@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
 import torch
 
-from genbench.measure.clock import time_window
+from genbench.measure import clock as clock_module
+from genbench.measure.clock import time_window, warm_up
 from genbench.measure.throughput import WINDOW_SECONDS
 
 CPU = torch.device("cpu")
@@ -40,3 +44,22 @@ def test_a_slow_window_ends_at_its_time_limit() -> None:
 def test_at_least_one_step_runs() -> None:
     clock = FakeClock(1000.0)
     assert time_window(clock.step, 5, CPU, clock) == (1, 1000.0)
+
+
+@pytest.mark.parametrize(("device", "seconds"), [("cpu", 0.0), ("meta", 0.05)])
+def test_an_accelerator_warms_up_for_a_while_and_a_cpu_for_some_steps(
+    device: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock_module, "ACCELERATOR_WARMUP_SECONDS", 0.05)
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: None)
+    steps: list[float] = []
+
+    def step() -> None:
+        time.sleep(1e-3)
+        steps.append(time.perf_counter())
+
+    begin = time.perf_counter()
+    assert warm_up(step, 3, torch.device(device)) >= 1e-3
+    assert len(steps) == 3 if device == "cpu" else len(steps) > 3
+    assert steps[-1] - begin >= seconds
+    assert warm_up(step, 0, torch.device(device)) == 0.0
