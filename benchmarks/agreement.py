@@ -69,6 +69,7 @@ def main() -> None:
         order = routes if number % 2 else routes[::-1]
         found = {route: measured(route, *further) for route in order}
         rounds.append({route: found[route] for route in routes})
+        print(f"round {number + 1} of {given.rounds} after {time.monotonic() - begin:.0f} s", file=sys.stderr)
     report = {
         "command": " ".join(["python", *sys.argv]),
         "machine": machine.describe(),
