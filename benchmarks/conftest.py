@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from genbench.measure import machine
-from genbench.process.environment import worker_environment
+from genbench.process.environment import adopt_worker_environment
 
-if "torch" not in sys.modules:
-    os.environ.update(worker_environment())  # the settings of a worker; OpenMP reads them when torch loads it
+adopt_worker_environment()  # before torch is imported, which reads them
 
 
 @pytest.hookimpl(tryfirst=True)

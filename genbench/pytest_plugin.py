@@ -19,6 +19,9 @@ def genbench_step(request: pytest.FixtureRequest) -> StepBenchmark:
     """Measure a model's training step with pytest-benchmark: ``genbench_step("my-gan", batch_size=32)``."""
     if importlib.util.find_spec("pytest_benchmark") is None:
         pytest.fail("genbench_step requires pytest-benchmark: pip install pytest-benchmark", pytrace=False)
+    from genbench.process.environment import adopt_worker_environment
+
+    adopt_worker_environment()  # before torch is imported, if no test has done so
     from genbench.testing.step import StepBenchmark
 
     return StepBenchmark(request.getfixturevalue("benchmark"))

@@ -55,7 +55,7 @@ def _on_gpu(path: Path) -> list[dict[str, Any]]:
 def _machine(name: str, lines: Sequence[dict[str, Any]]) -> str:
     facts = next(line["result"] for line in lines if line["stage"] == "machine")
     rows = [f"| {line['question']} | {_answer(line)} | {line['seconds']:.0f} s |" for line in lines]
-    passed = sum(line["passed"] for line in lines)
+    passed = sum(line["passed"] is True for line in lines)
     return "\n".join(
         [
             f"### {facts['gpu']}",

@@ -13,18 +13,27 @@ from typing import Any
 RUNS, TRUE, REPLAYS, FAST = "does it run", "is it true", "does it replay", "how fast"
 GENBENCH = ("-m", "genbench")
 
+NO_DEVICE = "There is no device"  # says the stage `machine`; then no other stage can tell anything
+
 # Python's arguments for the stage `machine`: the only facts that a report about a GPU cannot do without.
-_MACHINE = """
+_MACHINE = (
+    f"NO_DEVICE = {NO_DEVICE!r}"
+    + """
 import json, sys
-from importlib.metadata import version
 import torch
 from genbench.measure import machine
-from genbench.measure.accelerator import accelerator_name, driver_version, select_device
-device = select_device(sys.argv[sys.argv.index("--device") + 1])
+from genbench.measure.accelerator import accelerator_name, devices, driver_version, select_device
+asked = sys.argv[sys.argv.index("--device") + 1]
+found = devices(asked)
+reasons = [] if asked == "cpu" else [found[key] for key in found if key.endswith("_reason") and found[key]]
+if reasons:
+    sys.exit(f"{NO_DEVICE} {asked}: {reasons[0]}.")
+device = select_device(asked)
 float(torch.ones(8, device=device).sum())
 print(json.dumps({"gpu": accelerator_name(device), "driver": driver_version(device), "torch": torch.__version__,
                   "cuda": torch.version.cuda, **machine.describe()}))
 """
+)
 
 
 def _nothing(result: Any) -> str:

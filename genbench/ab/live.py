@@ -43,7 +43,7 @@ from genbench.api.options import OptionValue
 from genbench.data.loading import load_data
 from genbench.errors import GenbenchError
 from genbench.measure.accelerator import hide_gpus, select_device
-from genbench.measure.clock import synchronise, time_window
+from genbench.measure.clock import synchronise, time_window, warm_up
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
@@ -139,12 +139,12 @@ class LiveWorker:
         used = use_engine(built.engine, built.recipe, chosen)
         _, first = time_window(built.engine.step, FIRST_STEPS, self._device)
         enough = round(WARMUP_SECONDS * FIRST_STEPS / first) if first else question.warmup
-        done, seconds = time_window(built.engine.step, min(max(FIRST_STEPS, enough), question.warmup), self._device)
+        seconds_per_step = warm_up(built.engine.step, min(max(FIRST_STEPS, enough), question.warmup), self._device)
         built.engine.read_terms()
         gc.collect()
         gc.freeze()
         return Opened(
-            seconds_per_step=seconds / done,
+            seconds_per_step=seconds_per_step,
             images_per_step=built.engine.images_per_step,
             engine=used,
             memory_format=format_name(built.memory_format),
@@ -152,8 +152,7 @@ class LiveWorker:
 
     def _time(self, work: Callable[[], None], times: int) -> Timed:
         gc.disable()
-        if self._device.type != "cpu":
-            work()  # a device that was idle while the other arm was timed takes its first work more slowly
+        work()  # the first work after a pause is slower: caches hold what ran meanwhile, and an idle device starts up
         synchronise(self._device)
         begin = time.perf_counter()
         for _ in range(times):

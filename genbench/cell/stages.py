@@ -326,7 +326,13 @@ def _choose_engine(cell: Cell, training: Training) -> None:
     before = training.executed_by if training.resumed_at_step is not None else ""
     chosen = (training.memory_format, "used before the interruption") if training.memory_format is not None else None
     engine = choose_engine(
-        training.engine, "eager" if several else asked, steps_left, cell.channel.activity, before, chosen
+        training.engine,
+        "eager" if several else asked,
+        steps_left,
+        cell.channel.activity,
+        before,
+        chosen,
+        cell.world,
     )
     if several:
         engine = msgspec.structs.replace(engine, asked=asked, reason="several processes train eagerly")

@@ -17,7 +17,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from genbench.measure.clock import time_window
+from genbench.measure.clock import ACCELERATOR_WARMUP_SECONDS, time_window
 from genbench.measure.memory import PeakMemory
 from genbench.measure.throughput import WINDOW_SECONDS
 from genbench.process.messages import Measured, Progress
@@ -35,7 +35,6 @@ LONGEST_WINDOW = 200  # steps
 UNSAVED_SECONDS = 2.0  # training time at the end that is not worth a checkpoint
 MAX_SHOWN_TERMS = 3  # on the progress line
 EngineName = Literal["eager", "compile", "graph", "graph+compile"]
-ACCELERATOR_WARMUP_SECONDS = 1.0  # clocks rise from those of an idle device; its first kernels are loaded
 OBSERVED_EVERY = 4  # windows between observations: a few samples, and their diversity as a curve
 
 

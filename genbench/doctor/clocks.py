@@ -64,13 +64,14 @@ def judge_clock(clock: Callable[[], int], other: Callable[[], int], wall: Callab
 
 
 def load(device: str) -> Finding:
-    """Warn where other programs keep the processors busy."""
+    """Warn where programs compete for the processors."""
     cores, busy = machine.usable_cores(), machine.load_average()
     figures = (Figure("load average", busy), Figure("cores", cores))
     if busy > 0.5 * cores:
         return warning(
-            f"Other programs use {busy:.1f} of {cores:g} cores: timings will vary.",
-            "Stop them before measuring. `genbench ab` compares two versions of the code despite such load.",
+            f"In the last minute {busy:.1f} processes on average, the checks so far among them, competed for {cores:g} "
+            "cores: timings will vary.",
+            "Stop other programs before measuring. `genbench ab` compares two versions of the code despite such load.",
             *figures,
         )
     return passed(*figures)

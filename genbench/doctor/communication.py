@@ -52,7 +52,7 @@ def one_rank(device: str) -> Finding:
             "--nproc above 1 fails. Check that the interface lo is up (ip link show lo); NCCL also needs /dev/shm.",
             Figure("backend", backend),
         )
-    figures = (Figure("backend", backend), Figure("sum of 8 ones", total), Figure("open ports", len(found)))
+    figures = (Figure("backend", backend), Figure("sum of 8 ones", total), *_ports(found))
     if total != 8:
         return failed(f"{backend} adds up 8 ones to {total:g}.", "Do not use --nproc above 1 here.", *figures)
     return _judge(found, figures)
@@ -77,7 +77,7 @@ def two_ranks(device: str) -> Finding:
         said = output.read().decode(errors="replace")[-500:].strip()
     figures = (
         Figure("status", "missing" if result is None else result.status),
-        Figure("open ports", len(found)),
+        *_ports(found),
     )
     if result is None or result.status != "ok":
         return failed(
@@ -86,6 +86,12 @@ def two_ranks(device: str) -> Finding:
             *figures,
         )
     return _judge(found, figures)
+
+
+def _ports(found: set[Listener]) -> tuple[Figure, Figure]:
+    """Return how many ports were open to this machine alone, and to others."""
+    here = sum(listener.loopback for listener in found)
+    return Figure("ports on loopback", here), Figure("ports open to others", len(found) - here, allowed=0)
 
 
 def _judge(found: set[Listener], figures: tuple[Figure, ...]) -> Finding:

@@ -41,7 +41,7 @@ def recover(device: str) -> Finding:
     left = _left_over(mark)
     held = before - _free_bytes(device)
     figures = [
-        *(Figure(name.removeprefix("doctor-"), notes[name].partition(":")[0]) for name in expected),
+        *(Figure(f"cell '{name.removeprefix('doctor-')}'", notes[name].partition(":")[0]) for name in expected),
         Figure("processes left", len(left)),
         *([Figure("GPU memory left", held / 2**20, "MiB")] if before else []),
     ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
 import torch
 
 from genbench.measure.throughput import WINDOW_SECONDS
+
+ACCELERATOR_WARMUP_SECONDS = 1.0  # clocks rise from those of an idle device; its first kernels are loaded
 
 
 def synchronise(device: torch.device) -> None:
@@ -43,3 +46,18 @@ def time_window(
     if meet is not None:
         meet()
     return done, (clock() - begin) / 1e9
+
+
+def warm_up(step: Callable[[], None], steps: int, device: torch.device) -> float:
+    """Run this many steps before the first window, on an accelerator for `ACCELERATOR_WARMUP_SECONDS` at least.
+
+    Returns the seconds per step at the end; 0.0 without any step.
+    """
+    if not steps:
+        return 0.0
+    done, seconds = time_window(step, steps, device)
+    left = 0.0 if device.type == "cpu" else ACCELERATOR_WARMUP_SECONDS - seconds
+    while left > 0:
+        done, seconds = time_window(step, max(1, math.ceil(left * done / seconds)) if seconds else done, device)
+        left -= seconds
+    return seconds / done

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Mapping
 
 # How often an idle OpenMP thread polls for work before it sleeps. By default it polls for milliseconds, and a training
@@ -16,6 +18,9 @@ SPIN_COUNT = "20000"
 KEPT_BYTES = 1 << 30
 LARGEST_OLD_THRESHOLD = 32 << 20
 
+# Parameters of glibc's mallopt (malloc.h) that these variables set when a program starts.
+_MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
+
 
 def worker_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the given environment with settings of OpenMP and malloc, unless the user has chosen such settings."""
@@ -24,6 +29,22 @@ def worker_environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
         threshold = KEPT_BYTES if _glibc_version() >= (2, 35) else LARGEST_OLD_THRESHOLD
         own |= {"MALLOC_MMAP_THRESHOLD_": str(threshold), "MALLOC_TRIM_THRESHOLD_": str(KEPT_BYTES)}
     return {**given, **own}
+
+
+def adopt_worker_environment() -> None:
+    """Give this process, which has already started, the settings of a worker, as far as that is still possible.
+
+    glibc can change its thresholds at any time. OpenMP reads its variables when torch is imported; after that they stay
+    as they are. A variable is set only where its setting takes effect, because results record it.
+    """
+    for name, value in worker_environment().items():
+        if name in os.environ:
+            continue
+        if name in _MALLOPT:
+            if _glibc_version() and ctypes.CDLL(None).mallopt(_MALLOPT[name], int(value)) == 1:
+                os.environ[name] = value
+        elif "torch" not in sys.modules:
+            os.environ[name] = value
 
 
 def _glibc_version() -> tuple[int, ...]:

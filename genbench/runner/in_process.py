@@ -24,7 +24,7 @@ import msgspec
 
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
-from genbench.process.environment import worker_environment
+from genbench.process.environment import adopt_worker_environment
 from genbench.process.messages import Job, Message
 from genbench.process.worker_channel import StopRequested, WorkerChannel
 from genbench.results.schema import CellResult, PlannedCell
@@ -62,7 +62,7 @@ class InProcessExecutor:
 
     def start(self) -> None:
         """Choose the settings that a worker would have, before torch is imported, which reads them."""
-        os.environ.update({k: v for k, v in worker_environment().items() if k == "GOMP_SPINCOUNT"})
+        adopt_worker_environment()
         keep_compiled_code()
         faulthandler.enable()
         atexit.register(_discard_errors)

@@ -25,8 +25,9 @@ from genbench.data.loading import load_data
 from genbench.errors import UsageError
 from genbench.gate.from_file import EXTRA_INFO_KEY
 from genbench.gate.from_run import strided_convolutions
+from genbench.measure import machine
 from genbench.measure.accelerator import select_device
-from genbench.measure.clock import synchronise
+from genbench.measure.clock import synchronise, warm_up
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
@@ -67,6 +68,7 @@ class StepBenchmark:
         steps: int = STEPS,
         warmup_steps: int = WARMUP_STEPS,
         device: str = "cpu",
+        threads: int | None = None,
         **given: Any,
     ) -> MeasuredStep:
         """Build the model with its default loss on the default dataset, train it, and measure a step.
@@ -76,8 +78,9 @@ class StepBenchmark:
             plugin: the path of a single-file plugin.
             rounds: number of timed windows.
             steps: steps per window; only measurements with the same number can be compared.
-            warmup_steps: steps before the first window, untimed.
+            warmup_steps: steps before the first window, untimed; on an accelerator, at least a second of them.
             device: device to train on.
+            threads: number of torch threads; by default as in `genbench run`, whatever OMP_NUM_THREADS is.
             given: settings with the names of `genbench run` flags: ``losses="hinge"``, ``batch_size=32``,
                 ``set={"my-gan": {"width": 8}}``.
 
@@ -87,13 +90,11 @@ class StepBenchmark:
             raise UsageError("genbench_step needs at least one round of one step.")
         identity, catalogue = _plan_cell({**given, "models": model}, plugin, device)
         target = torch.device(device)
-        with step_settings(str(identity.recipe["precision"])):
+        with step_settings(str(identity.recipe["precision"]), threads or machine.default_threads()):
             built, conditions = _build_cell(identity, catalogue, target)
             step = built.engine.step
-            for _ in range(warmup_steps):
-                step()
+            warm_up(step, warmup_steps, target)
             built.engine.read_terms()
-            synchronise(target)
             self._time(_synchronising_each_window(step, steps, target), rounds, steps)
             built.engine.read_terms()
             built.engine.execution.close()

@@ -26,22 +26,24 @@ def set_up_torch(threads: int) -> None:
 
 
 @contextmanager
-def step_settings(precision: str) -> Iterator[None]:
+def step_settings(precision: str, threads: int | None = None) -> Iterator[None]:
     """Apply the settings for steps in a recipe's precision, and restore the previous ones.
 
     A GPU rounds the factors of fp32 matrix products and convolutions to TF32 with the precision 'tf32' alone. cuDNN
     times its algorithms for each new shape and uses the fastest. Denormal numbers are zero, in this thread and those
-    that it starts.
+    that it starts. `threads` is needed where `set_up_torch` was not called, as in a process that others set up.
     """
-    benchmark, flushed = torch.backends.cudnn.benchmark, denormals_are_flushed()
+    benchmark, flushed, before = torch.backends.cudnn.benchmark, denormals_are_flushed(), torch.get_num_threads()
     torch.backends.cudnn.benchmark = True
     torch.set_flush_denormal(True)
+    torch.set_num_threads(threads or before)
     try:
         with tf32(precision == "tf32"):
             yield
     finally:
         torch.backends.cudnn.benchmark = benchmark
         torch.set_flush_denormal(flushed)
+        torch.set_num_threads(before)
 
 
 def denormals_are_flushed() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -10,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import step_probe
+import torch
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks" / "gpu"
 
 
-def rehearse(*arguments: str) -> tuple[int, list[dict[str, Any]], str]:
+def rehearse(*arguments: str, **variables: str) -> tuple[int, list[dict[str, Any]], str]:
     """Return the exit code, the line of each stage, and the last line."""
     command = [sys.executable, str(FOLDER / "day_one.py"), "--device", "cpu", "--rehearse", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=environment)
     *lines, last = done.stdout.splitlines() or [done.stderr]
     return done.returncode, [json.loads(line) for line in lines], last
 
@@ -38,11 +42,30 @@ def test_stages_pass_or_run_out_of_time_and_each_has_a_line(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_everything_that_a_cpu_can_try() -> None:
-    code, lines, last = rehearse()
-    assert code == 0, [line for line in lines if not line["passed"]]
-    assert last == f"DAY ONE: {len(lines)} passed, 0 failed"
-    assert {"machine", "peers", "engines", "precisions", "input-modes"} < {line["stage"] for line in lines}
+def test_everything_that_a_cpu_can_try_in_steps_with_the_settings_of_a_run(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    code, lines, last = rehearse(**step_probe.environment("settings_of_steps", STEPS_SEEN=str(seen)))
+    assert code == 0, [line for line in lines if line["passed"] is False]
+    passed = {line["stage"] for line in lines if line["passed"]}
+    assert last == f"DAY ONE: {len(passed)} passed, 0 failed"
+    assert {"machine", "peers", "engines", "precisions", "input-modes"} < passed
+    others = {line["reason"] for line in lines if not line["passed"]}
+    assert others == {"does not apply to a CPU"}
+    found = step_probe.settings_seen(seen)
+    assert {settings["precision"] for settings in found} == {"fp32", "bf16"}
+    assert found == [step_probe.settings_of_a_run(settings["precision"]) for settings in found]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_the_device_nothing_else_is_tried() -> None:
+    command = [sys.executable, str(FOLDER / "day_one.py"), "--only", "machine,doctor,timing"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    *lines, last = done.stdout.splitlines()
+    assert (done.returncode, last) == (1, "DAY ONE: 0 passed, 3 failed")
+    machine, *others = (json.loads(line)["reason"] for line in lines)
+    assert machine.startswith("exit code 1: There is no device cuda: torch ")
+    assert others == ["not run: there is no such device"] * 2
+    assert "--device cpu --rehearse" in done.stderr
 
 
 def test_an_unknown_stage_is_named() -> None:

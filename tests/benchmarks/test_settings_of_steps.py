@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import subprocess
 import sys
 import warnings
 from argparse import Namespace
@@ -13,6 +15,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import step_probe
 import torch
 from other_settings import other_settings
 
@@ -134,3 +137,21 @@ def test_every_step_of_a_benchmark_is_that_of_a_run(
     benchmark_of(load, catalogue)
     assert seen
     assert [settings for settings in seen if settings != IN_A_STEP] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    "program", ["cost_per_cell.py --cells 0 --many 1 --settling 0", "engine_speed.py --cells vae:8 --engines eager"]
+)
+def test_every_step_of_a_benchmark_in_processes_of_its_own_is_that_of_a_run(program: str, tmp_path: Path) -> None:
+    name, *flags = program.split()
+    if name == "engine_speed.py":
+        flags += ["--blocks", "1", "--window-seconds", "0.001"]
+    subprocess.run(
+        [sys.executable, str(FOLDER / name), *flags, "--threads", "1"],
+        env={**os.environ, **step_probe.environment("settings_of_steps", STEPS_SEEN=str(tmp_path / "seen"))},
+        check=True,
+        timeout=300,
+    )
+    assert step_probe.settings_seen(tmp_path / "seen") == [step_probe.settings_of_a_run("fp32")]

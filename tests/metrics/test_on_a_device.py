@@ -18,7 +18,10 @@ from genbench.metrics.frechet import statistics
 from genbench.metrics.frechet_distance import distance_from
 from genbench.metrics.kernel_distance import kernel_distance, mean_of_pairs
 from genbench.metrics.manifolds import overlap
+from genbench.metrics.measuring import measure
 from genbench.metrics.standard_errors import make_blocks
+from genbench.plugins.chosen_metrics import chosen_metrics
+from genbench.plugins.worker_catalogue import load_catalogue
 
 CPU = torch.device("cpu")
 
@@ -94,3 +97,58 @@ def test_what_depends_on_the_training_images_alone_is_computed_once(monkeypatch:
     fresh = CellEvaluation(samples=second.samples, **given)
     again = [kernel_distance_module.measure(fresh, "pixels"), *prdc.measure(fresh, "pixels")]
     assert again == values[1]
+
+
+class Network:
+    """A linear classifier whose weights are on a device."""
+
+    name, protocol, whiten = "fd-network", {"version": 1}, True
+
+    def __init__(self, device: torch.device) -> None:
+        rng = torch.Generator().manual_seed(7)
+        self._weights, self._classes = (torch.randn(shape, generator=rng).to(device) for shape in ((64, 8), (8, 10)))
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        assert pixels.device == self._weights.device
+        return pixels.flatten(1).float() / 255 @ self._weights
+
+    def logits(self, features: Tensor) -> Tensor:
+        return features @ self._classes
+
+
+def quarter(pixels: Tensor) -> Tensor:
+    """The mode of an image: the brightest of four pixels."""
+    return pixels[:, 0, 0, :4].argmax(1)
+
+
+OF_IMAGES = ("reconstruction-mse", "psnr", "ssim", "diversity", "ms-ssim", "modes", "mode-kl", "mode-quality")
+OF_FEATURES = ("fd", "kd", "sw", "prdc", "class-score", "class-balance", "memorisation")
+
+
+def test_every_metric_of_images_and_features_has_the_values_of_the_cpu() -> None:
+    rng = torch.Generator().manual_seed(1)
+
+    def images(count: int) -> genbench.Images:
+        labels = torch.randint(0, 10, (count,), generator=rng)
+        return genbench.Images(torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=rng), labels)
+
+    spec = genbench.ExtractorSpec(name="fashion-cnn", load=Network, classifies=True)
+    catalogue = load_catalogue([])
+    given: dict[str, Any] = {"samples": images(120), "train": images(150), "test": images(40), "mode_of": quarter}
+    pairs = given["test"].pixels.float() / 255, torch.rand(40, 1, 8, 8, generator=rng)
+    given |= {"reconstructions": pairs, "extractors": {"fashion-cnn": spec}, "batch_size": 32}
+    names = [*OF_IMAGES, *(f"{name}-fashion-cnn" for name in OF_FEATURES)]
+
+    def found(device: torch.device) -> dict[str, float | str]:
+        evaluation = CellEvaluation(device=device, **given)
+        estimates, unavailable = measure(chosen_metrics(names, catalogue), evaluation, False)
+        assert not [one for one in unavailable if one.failed], unavailable
+        return {one.metric: one.value for one in estimates} | {one.metric: one.reason for one in unavailable}
+
+    expected = found(CPU)
+    with other_device() as device:
+        assert found(device) == {
+            name: value if isinstance(value, str) else pytest.approx(value, rel=1e-6, abs=1e-9)
+            for name, value in expected.items()
+        }
+    assert sum(isinstance(value, float) for value in expected.values()) > len(names)

@@ -23,6 +23,18 @@ faults()
 print(faults())
 """
 
+ADOPTED = FAULTS.replace("16 << 20", "64 << 20")  # which glibc, left alone, always returns to the kernel
+ADOPTED = f"""
+import os, sys
+from genbench.process.environment import adopt_worker_environment
+LOADED
+{ADOPTED}
+adopt_worker_environment()
+faults()
+print(faults())
+print(*(int(name in os.environ) for name in ("GOMP_SPINCOUNT", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")))
+"""
+
 DENORMALS = """
 import torch
 from genbench.train.torch_setup import set_up_torch
@@ -45,6 +57,16 @@ def python(program: str, environment: dict[str, str]) -> list[int]:
 def test_a_worker_requests_memory_that_it_reuses_only_once_from_the_kernel() -> None:
     (found,) = python(FAULTS, worker_environment())
     assert found < 100  # 20 blocks have 81,920 pages
+
+
+@pytest.mark.skipif(environment._glibc_version() < (2, 35), reason="another C library, or an older one")
+@pytest.mark.parametrize(("loaded", "openmp"), [("", 1), ("sys.modules['torch'] = None", 0)])
+def test_a_process_that_has_started_adopts_what_still_takes_effect(loaded: str, openmp: int) -> None:
+    """OpenMP has read its variables once torch is loaded; a result that named one then would be wrong."""
+    started = {name: value for name, value in os.environ.items() if name not in worker_environment({})}
+    before, found, *variables = python(ADOPTED.replace("LOADED", loaded), started)
+    assert found < 100 < before
+    assert variables == [openmp, 1, 1]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how threads inherit the setting is specific to Linux")

@@ -9,14 +9,16 @@ import socket
 from pathlib import Path
 
 import pytest
+import step_probe
 import torch
-from command_line import WITH_FAULTS, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
+from command_line import TINY, WITH_FAULTS, Done, Going, children, run, start, template_of, wait_until, wait_until_gone
 from open_sockets import attack
 from safetensors.torch import load_file
 
 from genbench.process.sockets import Listener, listeners, process_tree
 from genbench.report.training_samples import StoredSheet, read_training_samples
 from genbench.results.store import RunDirectory
+from genbench.train.engines.memory_format_choice import ROUNDS
 
 STEPS = 150
 TWO = (*WITH_FAULTS, "--nproc", "2")
@@ -196,3 +198,17 @@ def test_two_runs_train_one_cell_after_the_other_together(tmp_path: Path) -> Non
         assert (there.distributed.processes, there.distributed.nodes, there.distributed.batch) == (2, 2, 16)
         (other,) = (each.cells[model] for each in done if each.cells[model].status == "skipped")
         assert "the machine of rank 0" in other.reason
+
+
+@pytest.mark.slow
+def test_ranks_measure_the_memory_format_and_agree_on_that_of_the_slowest(tmp_path: Path) -> None:
+    """Rank 0 alone would be faster in the other one; that both have it is also checked at the end of every training."""
+    given = ("--models", "dcgan", "--nproc", "2", "--threads", "2", "--images", "64", "--metrics", "none")
+    pretended = step_probe.environment("accelerator_of_two_ranks")
+    done = run(*TINY, *given, out=tmp_path / "run", **pretended)
+    (cell,) = done.run_cells
+    assert cell.status == "ok", cell.reason
+    assert cell.engine is not None and cell.engine.memory_format is not None
+    choice = cell.engine.memory_format
+    assert (choice.used, choice.reason) == ("channels_last", "the faster")
+    assert choice.seconds_per_step == {"contiguous": [5e-3] * ROUNDS, "channels_last": [2e-3] * ROUNDS}

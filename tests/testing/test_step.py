@@ -14,6 +14,8 @@ import pytest
 
 from genbench.cli import invoke
 from genbench.gate.limits import COUNTERS
+from genbench.measure.machine import default_threads
+from genbench.process.environment import worker_environment
 
 PLUGIN = Path(__file__).parents[1] / "support" / "gated_plugin.py"
 TEST = f"""
@@ -29,7 +31,8 @@ def run_pytest(place: Path, *options: str, test: str = TEST, prefix: str = "pass
     (place / "test_speed.py").write_text(test)
     code = f"import sys, pytest; {prefix}; sys.exit(pytest.main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "-p", "genbench.pytest_plugin", "-p", "no:cacheprovider", "--rootdir"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    kept = {name: value for name, value in os.environ.items() if name not in worker_environment({})}
+    environment = {**kept, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, str(place), *options, "test_speed.py"],
         cwd=place, env=environment, capture_output=True, text=True, timeout=200,
@@ -53,7 +56,10 @@ def test_the_file_of_pytest_benchmark_contains_windows_counters_and_machine(writ
     # Two transposed convolutions, a batch norm of 8 channels, two convolutions, and a layer on 8 times 5 by 5 values.
     assert extra["parameters"] == (8 * 8 * 49 + 8) + 16 + (8 * 16 + 1) + (8 * 16 + 8) + (8 * 8 * 9 + 8) + (200 + 1)
     assert set(COUNTERS) - {"flops_per_sample", "kernel_launches"} <= extra.keys()
-    assert extra["genbench"]["machine"]["threads"] == "1"
+    machine = extra["genbench"]["machine"]  # as in `genbench run`: pytest was started with OMP_NUM_THREADS=1 alone
+    assert machine["threads"] == str(default_threads())
+    for name, value in worker_environment({}).items():
+        assert f"{name}={value}" in f"{machine['openmp']} {machine['allocator']}"
     assert extra["genbench"]["settings"]["steps"] == 4
 
 
@@ -92,7 +98,7 @@ def test_other_machines_and_settings_are_reported_and_not_compared(
     own = json.loads(written.read_text())["benchmarks"][0]["extra_info"]["genbench"]
     elsewhere = {**own, "machine": {**own["machine"], "threads": "64"}}
     assert invoke(["compare", str(written), str(changed(written, tmp_path, "a.json", genbench=elsewhere))]) == 4
-    assert "threads is 1 in base, 64 in head" in capsys.readouterr().out
+    assert f"threads is {default_threads()} in base, 64 in head" in capsys.readouterr().out
     longer = {**own, "settings": {**own["settings"], "steps": 9}}
     assert invoke(["compare", str(written), str(changed(written, tmp_path, "a.json", genbench=longer))]) == 4
     assert "steps is 4 in base, 9 in head" in capsys.readouterr().out

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -16,6 +18,8 @@ from genbench.data.loading import LoadedData
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
+from genbench.sampling.inference import evaluation_mode
+from genbench.sampling.sampler import held_out_batch
 from genbench.testing.fake_device import FAKE_CUDA, FakeGenerator, fake_gpu, move_to_fake_gpu
 from genbench.train import builder
 from genbench.train.builder import Built, build_cell
@@ -23,6 +27,9 @@ from genbench.train.builder import Built, build_cell
 AUGMENTED = {"augment_flip": 0.5, "augment_rotate": 10.0, "augment_crop": 0.1, "augment_scale": 0.1}
 RECIPES: dict[str, dict[str, object]] = {
     "adam": {},
+    # Not sgd: torch has no fake implementation of its fused step.
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.01},
+    "averaged": {"ema_half_life": 100.0},
     "augmented": AUGMENTED,
     "diffaugment": {"augment_discriminator": "diffaugment"},
     "ada": {"augment_discriminator": "ada"},
@@ -38,6 +45,15 @@ MODELS = sorted(name for name, entry in CATALOGUE.models.items() if entry.plugin
 def _move(module: nn.Module, *_: Any, **__: Any) -> nn.Module:
     move_to_fake_gpu({"module": module})
     return module
+
+
+def _copied(network: nn.Module) -> nn.Module:
+    """Return a copy with empty tensors: torch's own copy reads the memory that fake tensors lack, and crashes later."""
+    memo: dict[int, Any] = {}
+    for tensor in (*network.parameters(), *network.buffers()):
+        empty = torch.empty_like(tensor)
+        memo[id(tensor)] = nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(network, memo)
 
 
 @contextmanager
@@ -65,6 +81,7 @@ def on_a_fake_gpu(catalogue: Catalogue, model: str, **recipe: object) -> Iterato
             stack.enter_context(mock.patch(f"{module}.seeded_generator", lambda *_: FakeGenerator()))
         stack.enter_context(mock.patch.object(builder, "check_output", lambda *_: None))  # reads values
         stack.enter_context(mock.patch.object(nn.Module, "to", _move))
+        stack.enter_context(mock.patch("genbench.train.ema.copy", SimpleNamespace(deepcopy=_copied)))
         stack.enter_context(mock.patch.object(Tensor, "backward", backward))
         # torch crashes if its cache of fake results meets generators of the fake GPU again.
         stack.enter_context(mock.patch.object(torch._dynamo.config, "fake_tensor_cache_enabled", False))
@@ -89,11 +106,17 @@ def require_on_gpu(built: Built) -> None:
 @pytest.mark.parametrize(
     "model", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in MODELS]
 )
-def test_every_model_trains_without_leaving_the_gpu(model: str) -> None:
-    with on_a_fake_gpu(CATALOGUE, model) as (built, _, _):
+def test_every_model_trains_samples_and_reconstructs_without_leaving_the_gpu(model: str) -> None:
+    with on_a_fake_gpu(CATALOGUE, model, ema_half_life=100.0) as (built, _, data):
         for _ in range(2):
             built.engine.step()
         require_on_gpu(built)
+        family: Any = built.family_for_sampling()
+        with evaluation_mode(built.sampled_networks.values()):
+            images, labels = held_out_batch(built, data, slice(0, 8), FAKE_CUDA)
+            assert family.sample(8, built.engine.rng, labels).device.type == "cuda"
+            if built.family_spec.reconstructs:
+                assert family.reconstruct(images, labels).device.type == "cuda"
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -102,6 +125,7 @@ def test_every_recipe_trains_without_leaving_the_gpu(recipe: str) -> None:
         for _ in range(3):
             built.engine.step()
         require_on_gpu(built)
+        assert (built.engine.average is not None) == (recipe == "averaged")
 
 
 @pytest.mark.parametrize("loss", ["r1", "wgan-gp", "wgan"])
@@ -110,3 +134,13 @@ def test_losses_with_penalties_train_without_leaving_the_gpu(loss: str) -> None:
         for _ in range(3):
             built.engine.step()
         require_on_gpu(built)
+
+
+@pytest.mark.parametrize("labels", [False, True])
+def test_batches_and_their_augmentation_are_on_the_gpu(labels: bool) -> None:
+    with on_a_fake_gpu(CATALOGUE, "acgan" if labels else "gan", **AUGMENTED) as (built, _, _):
+        for _ in range(8):  # more than an epoch
+            images, classes = built.engine.data.next_batch()
+            assert images.device.type == "cuda"
+            assert (classes is not None) == labels
+            assert classes is None or classes.device.type == "cuda"

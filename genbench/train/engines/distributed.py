@@ -8,7 +8,8 @@ Every process then takes the same optimiser step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from genbench.api.training import Batch, Objective, Phase
-from genbench.train.engine import Engine, Execution
+from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.player import Player
 from genbench.train.process_group import average
 
@@ -54,8 +55,14 @@ class DataParallel(Execution):
 
     def close(self) -> None:
         """Restore the players' own objectives."""
+        self.exchange_phases()
+
+    def exchange_phases(self) -> None:
+        """Give the players their own objectives instead of the averaged ones, or these back."""
+        theirs = [player.phase for player in self._players]
         for player, phase in zip(self._players, self._phases, strict=True):
             player.phase = phase
+        self._phases = theirs
 
 
 class _AveragedObjective:
@@ -109,6 +116,22 @@ class _PhaseModule(nn.Module):
         objective = known or self.phase.objective(batch)
         self.terms = objective.terms
         return objective.total
+
+
+@contextmanager
+def training_alone(engine: Engine) -> Iterator[None]:
+    """Let the engine train inside as if its process were the only one: its steps exchange nothing with the others."""
+    together = engine.execution
+    if not isinstance(together, DataParallel):
+        yield
+        return
+    together.exchange_phases()
+    engine.execution = Eager()
+    try:
+        yield
+    finally:
+        engine.execution = together
+        together.exchange_phases()
 
 
 @torch.no_grad()

@@ -4,21 +4,26 @@ On a processor the format is channels_last for networks with convolutions, as me
 other device the steps decide, in the recipe's precision: channels_last pays off with the tensor cores of a GPU, and can
 be slower without. If the training will be replayed as a graph, so are the steps that are timed: in eager steps the time
 that the host takes to launch operations hides how long they run.
+
+Processes that train one cell together time their own steps, without the exchange of gradients, which is the same in
+both formats. What counts is the slowest process, for which the others wait; so all choose the same format.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from genbench.measure.accelerator import free_memory
 from genbench.measure.capabilities import is_accelerator
 from genbench.results.schema import MemoryFormatChoice, MemoryFormatName
 from genbench.train.engine import Eager, Engine, Execution
 from genbench.train.engines import EngineUnavailable, open_execution
+from genbench.train.engines.distributed import training_alone
 from genbench.train.engines.short_windows import executed_by, seconds_per_step
 from genbench.train.memory_format import MEMORY_FORMATS, format_name, has_convolutions, use_memory_format
+from genbench.train.process_group import World
 from genbench.train.state import state_kept
 
 ROUNDS, ROUND_SECONDS = 3, 0.05  # windows for each format, in alternating order
@@ -31,14 +36,17 @@ def choose_memory_format(
     replayed: bool = False,
     known: tuple[MemoryFormatName, str] | None = None,
     activity: Callable[[str], None] = lambda activity: None,
+    world: World | None = None,
 ) -> MemoryFormatChoice:
     """Arrange the engine in the memory format that its steps are fastest in, and return the choice with its reason.
 
     Args:
-        engine: in the state in which training starts or resumes; the state is unchanged. Executed eagerly.
+        engine: in the state in which training starts or resumes; the state is unchanged. Executed eagerly, or by one
+            of several processes.
         replayed: time replayed graphs, if the step can be captured.
         known: a format that was chosen before, and the reason to keep it; nothing is timed.
         activity: called with a description of the current activity.
+        world: the processes that train the cell; all of them call this, and use the same format.
     """
     before = format_name(engine.memory_format)
     if not has_convolutions(engine.networks):
@@ -48,27 +56,34 @@ def choose_memory_format(
         return MemoryFormatChoice(used=known[0], reason=known[1])
     if not is_accelerator(engine.rng.device):
         return MemoryFormatChoice(used=before, reason="the rule for processors")
-    if not isinstance(engine.execution, Eager):
-        return MemoryFormatChoice(used=before, reason="several processes train it")
     activity("timing memory formats")
     begin = time.perf_counter()
-    reason, seconds = "the faster", dict[MemoryFormatName, list[float]]()
-    used: MemoryFormatName = before
+    failure, own = "", dict[MemoryFormatName, list[float]]()
     try:
-        seconds = _time_formats(engine, replayed)
+        with training_alone(engine):
+            own = _time_formats(engine, replayed)
     except Exception as error:  # out of memory, for example: training says it, if it fails too
-        reason = f"the formats could not be timed: {type(error).__name__}"
+        failure = type(error).__name__
         error.__traceback__ = None  # its frames hold memory
-    else:
-        used = faster_format(seconds)
+    found = (world or World()).all_gather((failure, own))
+    failure = next((failed for failed, _ in found if failed), "")
+    reason = f"the formats could not be timed: {failure}" if failure else "the faster"
+    seconds = {} if failure else slowest([times for _, times in found])
+    used = faster_format(seconds) if seconds else before
     use_memory_format(engine, MEMORY_FORMATS[used])
     free_memory()
     return MemoryFormatChoice(
-        used=used, reason=reason, seconds_per_step=dict(seconds), timing_seconds=time.perf_counter() - begin
+        used=used, reason=reason, seconds_per_step=seconds, timing_seconds=time.perf_counter() - begin
     )
 
 
-def faster_format(seconds: dict[MemoryFormatName, list[float]]) -> MemoryFormatName:
+def slowest(processes: Sequence[Mapping[MemoryFormatName, Sequence[float]]]) -> dict[MemoryFormatName, list[float]]:
+    """Return the longest time of each window over the processes; windows that some of them lack are left out."""
+    names = list(processes[0])
+    return {name: [max(times) for times in zip(*(own[name] for own in processes), strict=False)] for name in names}
+
+
+def faster_format(seconds: Mapping[MemoryFormatName, Sequence[float]]) -> MemoryFormatName:
     """Return the format with the smaller median of seconds per step; contiguous if they hardly differ."""
     contiguous, channels_last = (statistics.median(seconds[name]) for name in ("contiguous", "channels_last"))
     return "channels_last" if channels_last < (1 - TIE) * contiguous else "contiguous"

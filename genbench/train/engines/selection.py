@@ -28,6 +28,7 @@ from genbench.train.engines import EngineUnavailable, open_execution
 from genbench.train.engines.equivalence import EagerTrajectories, check_execution, eager_trajectories
 from genbench.train.engines.memory_format_choice import choose_memory_format
 from genbench.train.engines.short_windows import executed_by, seconds_per_step
+from genbench.train.process_group import World
 from genbench.train.state import state_kept
 
 CANDIDATES = {True: ("graph+compile", "graph", "compile"), False: ("compile",)}  # whether the device replays graphs
@@ -46,6 +47,7 @@ def choose_engine(
     activity: Callable[[str], None],
     before: str = "",
     memory_format: tuple[MemoryFormatName, str] | None = None,
+    world: World | None = None,
 ) -> EngineRecord:
     """Choose the memory format, then replace the engine's execution by the requested one if it trains like eager.
 
@@ -58,9 +60,10 @@ def choose_engine(
         activity: called with a description of the current activity.
         before: the execution of the steps so far, if training resumes; `auto` uses it again.
         memory_format: the one to use, and why; None: the one that the steps are fastest in.
+        world: the processes that train the cell.
     """
     replayed = asked in ("graph", "auto") and can(engine.rng.device).graphs
-    layout = choose_memory_format(engine, replayed, memory_format, activity)
+    layout = choose_memory_format(engine, replayed, memory_format, activity, world)
     found = _choose_execution(engine, asked, steps_left, activity, before)
     return msgspec.structs.replace(
         found, memory_format=layout, check_seconds=found.check_seconds + layout.timing_seconds

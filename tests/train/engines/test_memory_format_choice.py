@@ -19,9 +19,11 @@ from genbench.train import builder
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
 from genbench.train.engine import Eager, Engine, EngineUnavailable
 from genbench.train.engines import memory_format_choice
+from genbench.train.engines.distributed import DataParallel
 from genbench.train.engines.memory_format_choice import ROUNDS, choose_memory_format, faster_format
 from genbench.train.engines.selection import choose_engine, use_engine
 from genbench.train.memory_format import MEMORY_FORMATS, format_name, use_memory_format
+from genbench.train.process_group import World
 from genbench.train.state import read_state
 
 CONTIGUOUS, CHANNELS_LAST = torch.contiguous_format, torch.channels_last
@@ -132,6 +134,40 @@ def test_graphs_are_timed_where_the_training_replays_them(gpu: dict[str, Any], m
     monkeypatch.setattr(memory_format_choice, "open_execution", cannot)
     assert choose_memory_format(built("dcgan").engine, replayed=True).used == "channels_last"
     assert {name for _, name in gpu["windows"]} == {"eager"}
+
+
+class TwoRanks(World):
+    """The first of two processes; the other one has sent this."""
+
+    size = 2
+
+    def __init__(self, other: tuple[str, dict[str, list[float]]]) -> None:
+        self._other = other
+
+    def all_gather(self, value: Any) -> list[Any]:
+        return [value, list(self._other)]
+
+
+def test_processes_that_train_one_cell_measure_alone_and_choose_for_the_slowest(gpu: dict[str, Any]) -> None:
+    plain, engine = built("dcgan").engine, built("dcgan").engine
+    engine.execution = together = DataParallel(engine)  # there is no process group: an exchange would fail
+    phases = [player.phase for player in engine.players]
+    other = {"contiguous": [1e-3, 9e-3], "channels_last": [4e-3, 4e-3]}  # it was short of time for a third window
+    choice = choose_memory_format(engine, world=TwoRanks(("", other)))
+    assert {name for _, name in gpu["windows"]} == {"eager"}
+    assert choice.seconds_per_step == {"contiguous": [2e-3, 9e-3], "channels_last": [4e-3, 4e-3]}
+    assert (choice.used, choice.reason) == ("channels_last", "the faster")
+    assert engine.execution is together
+    assert [player.phase for player in engine.players] == phases
+    together.close()
+    engine.execution = Eager()
+    assert differing(steps(engine), steps(plain)) == []
+
+
+def test_a_process_that_cannot_time_the_formats_leaves_all_with_the_rule(gpu: dict[str, Any]) -> None:
+    gpu["contiguous"] = 5e-4
+    choice = choose_memory_format(built("dcgan").engine, world=TwoRanks(("OutOfMemoryError", {})))
+    assert (choice.used, choice.reason) == ("channels_last", "the formats could not be timed: OutOfMemoryError")
 
 
 def test_formats_that_cannot_be_timed_leave_the_rule(gpu: dict[str, Any]) -> None:
