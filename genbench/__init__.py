@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from genbench.commands.results import PooledCells, Quantity, Results
     from genbench.commands.run import RunInterrupted, resume, run
     from genbench.commands.table import ComparisonTable
+    from genbench.commands.tune import Tuning, load_tuning, tune
     from genbench.imagesets.explain.explanation import Explanation
     from genbench.imagesets.measured import Comparison, ImageSetReport
     from genbench.report.board.site import Board
@@ -101,16 +102,19 @@ _ON_FIRST_USE = {
     "Quantity": "genbench.commands.results",
     "Results": "genbench.commands.results",
     "RunInterrupted": "genbench.commands.run",
+    "Tuning": "genbench.commands.tune",
     "certificate_figure": "genbench.commands.certificate",
     "archive": "genbench.commands.archive",
     "board": "genbench.commands.board",
     "distance": "genbench.commands.distance",
     "explain_distance": "genbench.commands.explanation",
     "load": "genbench.commands.load",
+    "load_tuning": "genbench.commands.tune",
     "plan": "genbench.commands.plan",
     "resume": "genbench.commands.run",
     "run": "genbench.commands.run",
     "save_image_statistics": "genbench.commands.distance",
+    "tune": "genbench.commands.tune",
 }
 
 __all__ = [
@@ -179,6 +183,7 @@ __all__ = [
     "ShapeRule",
     "SpecError",
     "Statistics",
+    "Tuning",
     "Unavailable",
     "VariationalLoss",
     "WindowFinished",
@@ -190,11 +195,13 @@ __all__ = [
     "explain_distance",
     "hookimpl",
     "load",
+    "load_tuning",
     "option",
     "plan",
     "resume",
     "run",
     "save_image_statistics",
+    "tune",
 ]
 
 

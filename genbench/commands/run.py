@@ -41,8 +41,8 @@ PluginSource: TypeAlias = str | Path | ModuleType
 class RunInterrupted(KeyboardInterrupt):
     """Ctrl-C, or another signal that ends a run: what was finished is kept, and `genbench.resume(path)` continues."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"Interrupted. Go on with: genbench.resume({str(path)!r})")
+    def __init__(self, path: Path, call: str = "genbench.resume({!r})") -> None:
+        super().__init__(f"Interrupted. Go on with: {call.format(str(path))}")
         self.path = path
 
 
@@ -118,7 +118,7 @@ def run(
     }  # fmt: skip
     request = request_of(given)
     executor = choose_executor(in_process, pdb)
-    output, notes = _output(progress, executor)
+    output, notes = make_output(progress, executor)
     with _interruption_raised():
         return _results(start(request, executor, output, described("run", given)), notes)
 
@@ -164,7 +164,7 @@ def resume(
         "rdzv_id": rdzv_id, "weights": None if weights is None else str(weights),
     }  # fmt: skip
     executor = choose_executor(in_process, pdb)
-    output, notes = _output(progress, executor)
+    output, notes = make_output(progress, executor)
     with _interruption_raised():
         return _results(continue_run(str(path), executor, output, changes, trust_plugins), notes)
 
@@ -203,7 +203,7 @@ def continue_run(
         return execute(pool, run, record, catalogue, device, output)
 
 
-def _output(progress: Progress, executor: Executor) -> tuple[Output, list[str]]:
+def make_output(progress: Progress, executor: Executor) -> tuple[Output, list[str]]:
     """Return where progress goes, and the list that takes notes and warnings."""
     notes: list[str] = []
     if callable(progress):

@@ -14,7 +14,7 @@ from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 from genbench.stats.variance_components import VarianceComponents, variance_components
 
-_MEASURED = ("ok", "collapsed")
+MEASURED = ("ok", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Samp
             result = run.cells.results.get(planned.id)
             estimate = _estimate(result, metric)
             seed = f"seed {planned.identity.seed}"
-            if result is None or result.status not in _MEASURED:
+            if result is None or result.status not in MEASURED:
                 damaged = run.cells.damaged.get(planned.id, "never ran")
                 left_out.append(f"{seed}: {damaged if result is None else result.status}")
             elif estimate is None:

@@ -107,13 +107,7 @@ class Planner:
 
     def plan(self) -> Plan:
         """Return the plan; raise `UsageError` if no cell is possible."""
-        cells, notes = _unique_cells(
-            self._cell(model, loss, self._dataset(text, variant), variant, seed)
-            for text in self.request.datasets
-            for model, loss in self.pairs
-            for variant in self.variants
-            for seed in self.request.seeds
-        )
+        cells, notes = self.cells()
         possible = [cell for cell in cells if not cell.reason]
         if not possible:
             raise _nothing_possible(cells)
@@ -127,6 +121,16 @@ class Planner:
             warnings=[*filter(None, [self.size]), *_warnings(self.catalogue, cells), *notes],
             swept=columns_of(self.axes),
             targets=self.targets,
+        )
+
+    def cells(self) -> tuple[list[PlannedCell], list[str]]:
+        """Return every cell, also those that are impossible, and notes on cells that the request names twice."""
+        return _unique_cells(
+            self._cell(model, loss, self._dataset(text, variant), variant, seed)
+            for text in self.request.datasets
+            for model, loss in self.pairs
+            for variant in self.variants
+            for seed in self.request.seeds
         )
 
     def _require_usable_files(self, cells: Sequence[PlannedCell]) -> None:
