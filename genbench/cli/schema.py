@@ -8,16 +8,18 @@ from genbench.cli.output import print_json
 
 
 @click.command("schema")
-@click.argument("record", required=False, metavar="[cell|reference|run]")
+@click.argument("record", required=False, metavar="[cell|reference|run|tuning]")
 def command(record: str | None) -> None:
-    """Print the JSON Schema of one kind of result file, or of all three in one object."""
+    """Print the JSON Schema of one kind of result file, or of all in one object."""
     import msgspec
 
     from genbench.errors import UsageError, near_miss
-    from genbench.results.schema import RECORDS
+    from genbench.results.schema import RECORDS as OF_RUNS
+    from genbench.results.tuning import TuningRecord
 
-    if record is not None and record not in RECORDS:
-        raise UsageError(f"Unknown record '{record}'.{near_miss(record, RECORDS)}", f"Records: {', '.join(RECORDS)}.")
-    schemas = {name: msgspec.json.schema(kind) for name, kind in RECORDS.items()}
+    records = {**OF_RUNS, "tuning": TuningRecord}
+    if record is not None and record not in records:
+        raise UsageError(f"Unknown record '{record}'.{near_miss(record, records)}", f"Records: {', '.join(records)}.")
+    schemas = {name: msgspec.json.schema(kind) for name, kind in records.items()}
     chosen = schemas if record is None else schemas[record]
     print_json(chosen)

@@ -83,8 +83,8 @@ def command(
 ) -> int:
     """Tune models with the same number of trials and images for each, so that none wins by more tuning.
 
-    Trials are measured on the validation split. The best settings of each model are then trained anew with fresh seeds: a
-    run in DIR/final, whose table is the one to publish. Needs Optuna: pip install 'genbench[tune]'.
+    Trials are measured on the validation split. The best settings of each model are then trained anew with fresh
+    seeds: a run in DIR/final, whose table is the one to publish. Needs Optuna: pip install 'genbench[tune]'.
 
     \b
     genbench tune --models gan,dcgan --search space.toml --trials 20 --out results/tuned

@@ -181,8 +181,8 @@ def tune(
 
     Needs Optuna: ``pip install 'genbench[tune]'``. The arguments have the names and meanings of the flags of `genbench
     tune`; those that `genbench.run` has too mean the same. Trials are cells on the validation split: a tenth of the
-    training images stands in for the held-out ones, which decide nothing. A directory that holds a tuning with the same arguments
-    is continued. Raises `UsageError` for an invalid request, and `RunInterrupted`, which is a KeyboardInterrupt.
+    training images stands in for the held-out ones, which decide nothing. A directory that holds a tuning with the same
+    arguments is continued. Raises `UsageError` for an invalid request, and `RunInterrupted`, a KeyboardInterrupt.
 
     Args:
         models: names of models, as a list or separated by commas.
@@ -551,7 +551,7 @@ def _record(asked: Asked, goal: Goal, command: Sequence[str]) -> TuningRecord:
 
 def _fixed(request: Request) -> dict[str, Any]:
     """Return what a request fixes for all cells, as plain data."""
-    data: dict[str, Any] = msgspec.to_builtins(replace(request, out=None))
+    data: dict[str, Any] = _as_json(replace(request, out=None))
     return {name: value for name, value in data.items() if name not in (*LIMITS, "out")}
 
 
@@ -583,10 +583,15 @@ def _stored(out: Path, asked: Asked) -> TuningRecord | None:
     if differing:
         name = differing[0].replace("_", "-")
         raise UsageError(
-            f"{out} holds a tuning with another {name}.",
+            f"{out} holds a tuning with another value of {name}.",
             f"Go on with it: genbench tune --resume {shlex.quote(str(out))}, or choose another --out.",
         )
     return stored
+
+
+def _as_json(value: object) -> Any:
+    """Return plain data as it is after writing and reading it."""
+    return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def _terms(tuning: TuningRecord | Asked) -> dict[str, Any]:
@@ -595,7 +600,7 @@ def _terms(tuning: TuningRecord | Asked) -> dict[str, Any]:
     seeds = tuning.final_seeds
     return {
         **{name: fixed.get(name) for name in sorted(_fixed(Request()))},
-        "search": msgspec.to_builtins(dict(tuning.search)),
+        "search": _as_json(tuning.search),
         **{name: getattr(tuning, name) for name in ("trials", "sampler", "pruner", "seed")},
         "final_seeds": seeds if isinstance(seeds, int) else len(seeds),
     }

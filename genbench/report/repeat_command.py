@@ -86,7 +86,7 @@ def repeat_notes(record: RunRecord, planned: PlannedCell) -> list[str]:
     notes = []
     if identity.dataset.split:
         notes.append(
-            "It was a trial of genbench tune, on the validation split: no command of `genbench run` repeats it."
+            "It was trained on the validation split of `genbench tune`: no command of `genbench run` repeats it."
         )
     if identity.genbench != __version__:
         notes.append(f"The cell was planned with genbench {identity.genbench}: install this version for the same id.")

@@ -47,8 +47,8 @@ def _parts(record: TuningRecord, format: str, escape: Callable[[str], str]) -> I
     how = {"random": "random search", "tpe": "TPE"}[record.sampler]
     pruned = " with successive halving" if record.pruner == "halving" else ""
     yield escape(
-        f"{record.metric}, {record.direction} is better, tuned on the validation split by {how}{pruned}: {budgets} images "
-        "for each model"
+        f"{record.metric}, {record.direction} is better, tuned on the validation split by {how}{pruned}: {budgets} "
+        "images for each model"
     )
     yield ""
     rows = [[escape(cell) for cell in _row(study)] for study in record.studies]

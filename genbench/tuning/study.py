@@ -191,7 +191,15 @@ class Journal:
         """Turn what Optuna raises for a journal that it did not write into `UsageError`."""
         try:
             yield
-        except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        except (
+            ArithmeticError,
+            AssertionError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise UsageError(
                 f"{self.path} is damaged: {type(error).__name__}: {error}.",
                 "Restore it from a copy, or start a new tuning.",

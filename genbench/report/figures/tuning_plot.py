@@ -16,6 +16,8 @@ from genbench.results.tuning import Study, TuningRecord
 if TYPE_CHECKING:
     from genbench.report.figures.canvas import Axes, Canvas
 
+_MOST_TICKS = 20
+
 
 def tuning_plot(record: TuningRecord, options: Options) -> Plot:
     """Return the plot of a tuning; raise `NoDataError` if no trial has a value."""
@@ -67,7 +69,10 @@ class _TuningDrawing:
         ]
         (axes,) = canvas.panels(1, title=self.title, legend=legend, heights=[7.0])
         values = [value for study in self.shown for value in self._values(study)]
-        canvas.scale(axes, "x", [1.0, *(float(len(study.running_best)) for study in self.shown)], self.options.log_x)
+        most = max(len(study.running_best) for study in self.shown)
+        canvas.scale(axes, "x", [1.0, float(most)], self.options.log_x)
+        if most <= _MOST_TICKS:
+            canvas.ticks(axes, "x", range(1, most + 1), [str(k) for k in range(1, most + 1)])
         canvas.scale(axes, "y", values, self.options.log_y)
         for study, how in zip(self.shown, styles, strict=True):
             self._line(axes, study, how)
@@ -104,10 +109,11 @@ class _TuningDrawing:
 
     def _band(self, axes: Axes, study: Study, how: Series, lowest: float, highest: float) -> None:
         """Draw the interval; where it is open, it reaches the edge of the panel."""
+        bounded = [point for point in study.curve if point.low is not None or point.high is not None]
         axes.fill_between(
-            range(1, len(study.curve) + 1),
-            [lowest if point.low is None else point.low for point in study.curve],
-            [highest if point.high is None else point.high for point in study.curve],
+            [point.trials for point in bounded],
+            [lowest if point.low is None else point.low for point in bounded],
+            [highest if point.high is None else point.high for point in bounded],
             color=how.colour,
             alpha=0.13,
             linewidth=0,
