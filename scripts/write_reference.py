@@ -19,7 +19,7 @@ from typing import NamedTuple
 import genbench
 from genbench import errors, testing
 from genbench.api import evaluation, hookspecs, images, options, restriction, shape_rule, specs, training
-from genbench.commands import archive, board, cell, distance, load, plan, results, run, table
+from genbench.commands import archive, board, cell, distance, load, plan, results, run, table, tune
 from genbench.imagesets import measured
 from genbench.report.board import site
 from genbench.testing import pytest_tests
@@ -52,6 +52,7 @@ SECTIONS = {  # module -> heading
     results: "Results",
     cell: "Cells",
     table: "Tables",
+    tune: "Tuning",
     archive: "Archives",
     board: "The board",
     site: "What a board was made from",

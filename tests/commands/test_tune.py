@@ -204,7 +204,11 @@ def test_a_dry_run_states_budgets_and_writes_nothing(tmp_path: Path, capsys: pyt
         ({"search": {"learning_rat": {"low": 1, "high": 2}}}, "Did you mean 'learning_rate'"),
         ({"search": {"batch_size": {"choices": [32, 0]}}}, "out of range"),
         (
-            {"search": {"augment_discriminator": {"choices": ["none", "ada"]}}, "models": "began", "metric": "diversity"},
+            {
+                "search": {"augment_discriminator": {"choices": ["none", "ada"]}},
+                "models": "began",
+                "metric": "diversity",
+            },
             "impossible at augment",
         ),
         ({"metric": "fd-fashon-cnn"}, "Unknown metric 'fd-fashon-cnn'. Did you mean"),
