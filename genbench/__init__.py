@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from genbench.commands.sample import sample
     from genbench.commands.schema import json_schema
     from genbench.commands.table import ComparisonTable
+    from genbench.commands.tune import Tuning, load_tuning, tune
     from genbench.commands.versions.calibration import calibrate
     from genbench.commands.versions.live import compare_versions
     from genbench.imagesets.explain.explanation import Explanation
@@ -116,6 +117,7 @@ _ON_FIRST_USE = {
     "Results": "genbench.commands.results",
     "RunInterrupted": "genbench.commands.run",
     "accept_extractor": "genbench.commands.checks.extractors",
+    "Tuning": "genbench.commands.tune",
     "archive": "genbench.commands.archive",
     "board": "genbench.commands.board",
     "calibrate": "genbench.commands.versions.calibration",
@@ -137,11 +139,13 @@ _ON_FIRST_USE = {
     "load": "genbench.commands.load",
     "measure_run": "genbench.commands.measure",
     "new_plugin": "genbench.commands.plugins.creation",
+    "load_tuning": "genbench.commands.tune",
     "plan": "genbench.commands.plan",
     "resume": "genbench.commands.run",
     "run": "genbench.commands.run",
     "sample": "genbench.commands.sample",
     "save_image_statistics": "genbench.commands.distance",
+    "tune": "genbench.commands.tune",
 }
 
 __all__ = [
@@ -210,6 +214,7 @@ __all__ = [
     "ShapeRule",
     "SpecError",
     "Statistics",
+    "Tuning",
     "Unavailable",
     "VariationalLoss",
     "WindowFinished",
@@ -235,6 +240,7 @@ __all__ = [
     "installed_plugins",
     "json_schema",
     "load",
+    "load_tuning",
     "measure_run",
     "new_plugin",
     "option",
@@ -243,6 +249,7 @@ __all__ = [
     "run",
     "sample",
     "save_image_statistics",
+    "tune",
 ]
 
 

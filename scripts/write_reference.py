@@ -34,6 +34,7 @@ from genbench.commands import (
     run,
     sample,
     table,
+    tune,
 )
 from genbench.commands.checks import extractors as extractor_checks
 from genbench.commands.checks import images as image_checks
@@ -75,6 +76,7 @@ SECTIONS = {  # module -> heading
     results: "Results",
     cell: "Cells",
     table: "Tables",
+    tune: "Tuning",
     archive: "Archives",
     board: "The board",
     site: "What a board was made from",

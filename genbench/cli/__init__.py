@@ -23,13 +23,14 @@ from genbench.errors import ExitCode, GenbenchError, UsageError, near_miss
 
 COMMANDS: dict[str, str] = {
     "run": "Train and measure models; write the comparison table.",
+    "tune": "Tune models with equal budgets, and measure the best settings with fresh seeds.",
     "list": "List models, losses, datasets, metrics, families, extractors or reporters.",
     "show": "Show the plan, status and files of a run, or one cell in detail.",
     "sample": "Draw samples, interpolations or reconstructions from a trained cell.",
     "measure": "Measure a finished run with further metrics or samplers, from its weights.",
     "fid": "Measure the distance between two sets of images.",
     "table": "Print the comparison table of one or more runs.",
-    "figure": "Draw a figure for a paper: frontier, curves, samples, throughput, scaling, ranks.",
+    "figure": "Draw a figure for a paper: frontier, curves, samples, throughput, scaling, ranks, tuning.",
     "report": "Rewrite the table, contact sheet and report.html of a run.",
     "archive": "Pack a run into one file for readers.",
     "board": "Write a static site over many runs.",

@@ -16,7 +16,7 @@ from genbench.errors import UsageError
     default="frontier",
     show_default=True,
     metavar="NAME",
-    help="frontier, curves, samples, throughput, scaling, ranks, history or ladder.",
+    help="frontier, curves, samples, throughput, scaling, ranks, history, ladder or tuning.",
 )
 @click.option("--out", required=True, type=click.Path(), metavar="FILE", help="FILE.pdf, FILE.svg or FILE.png.")
 @click.option("--x", default="", metavar="NAME", help="Quantity of the horizontal axis. [default: the usual one]")
@@ -54,7 +54,8 @@ def command(
 ) -> None:
     """Draw a figure of one or more RUNs, and write the facts for its caption beside it as FILE.txt.
 
-    Needs matplotlib: pip install 'genbench[figures]'. A ladder is drawn from the JSON file of a certificate.
+    Needs matplotlib: pip install 'genbench[figures]'. A ladder is drawn from the JSON file of a certificate,
+    tuning from the directory of `genbench tune`.
 
     \b
     genbench figure results/first --out frontier.pdf
@@ -65,7 +66,7 @@ def command(
     from genbench.commands.certificate import certificate_figure
     from genbench.commands.load import load
     from genbench.report.figures.figure import figure_path
-    from genbench.report.figures.kinds import LADDER, check_kind
+    from genbench.report.figures.kinds import LADDER, TUNING, check_kind
 
     check_kind(kind)
     path = figure_path(out)
@@ -76,6 +77,16 @@ def command(
                 "A ladder is drawn from one certificate.", "Give one JSON file, --log-y, --theme, --width and --height."
             )
         figure = certificate_figure(runs[0], log_y=log_y, theme=theme, width=width, height=height)
+    elif kind == TUNING:
+        from genbench.commands.tune import load_tuning
+
+        if len(runs) != 1 or x or names or where or over_seeds is not None:
+            raise UsageError(
+                "A figure of kind tuning shows one tuning.",
+                "Give one directory of `genbench tune`, --log-x, --log-y, --theme, --width and --height.",
+            )
+        tuning = load_tuning(runs[0])
+        figure = tuning.figure(log_x=log_x, log_y=log_y, theme=theme, width=width, height=height)
     else:
         figure = (
             load(*runs)

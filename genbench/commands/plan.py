@@ -143,7 +143,7 @@ class Plan:
             cell.name,
             f"{cost.steps:,}" if cost.steps else "–",
             f"{cost.parameters:,}" if cost.parameters else "–",
-            _duration(cost.seconds) if cost.seconds else "–",
+            duration(cost.seconds) if cost.seconds else "–",
             f"{cost.peak_rss / _MEBIBYTE:,.0f} MiB" if cost.peak_rss else "–",
             note,
         ]
@@ -155,7 +155,7 @@ class Plan:
             "."
             if self.seconds is None
             else (
-                f"; training takes about {_duration(self.seconds)}, estimated from one second of each; "
+                f"; training takes about {duration(self.seconds)}, estimated from one second of each; "
                 "evaluation takes extra time."
             )
         )
@@ -243,7 +243,8 @@ def _with_options(name: str, options: Mapping[str, OptionValue]) -> str:
     return f"{name} ({values})" if values else name
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a time for readers, such as ``12 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 5400:

@@ -10,7 +10,7 @@ from genbench.builtin.extractors.inception_weights import at_hand as inception_a
 from genbench.commands.device import make_rendezvous, parse_device, require_device, require_processes, resolve_auto
 from genbench.commands.weights import inception_weights
 from genbench.errors import UsageError
-from genbench.planning.planner import Plan, make_plan
+from genbench.planning.planner import Plan, Planner, make_plan
 from genbench.planning.reporters import choose_reporters
 from genbench.planning.request import Request
 from genbench.plugins.catalogue import Catalogue, discover
@@ -29,6 +29,10 @@ class Prepared(NamedTuple):
     reporters: list[Choice]
     device: str
     facts: dict[str, object]  # what torch reports about its devices
+
+    def planner(self, request: Request) -> Planner:
+        """Return what plans another request for the same machine."""
+        return Planner(request, self.catalogue, self.device.partition(":")[0], inception_at_hand())
 
 
 @contextmanager

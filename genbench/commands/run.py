@@ -39,8 +39,8 @@ Progress: TypeAlias = bool | Callable[[str], object]  # a function receives each
 class RunInterrupted(KeyboardInterrupt):
     """Ctrl-C, or another signal that ends a run: what was finished is kept, and `genbench.resume(path)` continues."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"Interrupted. Go on with: genbench.resume({str(path)!r})")
+    def __init__(self, path: Path, call: str = "genbench.resume({!r})") -> None:
+        super().__init__(f"Interrupted. Go on with: {call.format(str(path))}")
         self.path = path
 
 

@@ -7,7 +7,10 @@ from typing import Any
 import msgspec
 
 from genbench.errors import UsageError, near_miss
-from genbench.results.schema import RECORDS
+from genbench.results.schema import RECORDS as OF_RUNS
+from genbench.results.tuning import TuningRecord
+
+RECORDS = {**OF_RUNS, "tuning": TuningRecord}
 
 
 def json_schema(record: str | None = None) -> dict[str, Any]:
@@ -16,7 +19,7 @@ def json_schema(record: str | None = None) -> dict[str, Any]:
     Raises `UsageError` with the nearest name for an unknown record.
 
     Args:
-        record: ``cell``, ``reference`` or ``run``.
+        record: ``cell``, ``reference``, ``run`` or ``tuning``.
     """
     if record is not None and record not in RECORDS:
         raise UsageError(f"Unknown record '{record}'.{near_miss(record, RECORDS)}", f"Records: {', '.join(RECORDS)}.")

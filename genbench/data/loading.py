@@ -18,6 +18,7 @@ from genbench.api.specs import DatasetSpec, resolve
 from genbench.data.content_hash import content_hash
 from genbench.data.declaration import check_data
 from genbench.data.image_cache import entry_path, read_entry, write_entry
+from genbench.data.validation import validation_split
 from genbench.errors import DataError
 from genbench.plugins.calls import PluginFunction, defined_at
 from genbench.plugins.catalogue import Catalogue
@@ -60,8 +61,13 @@ def load_data(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
     """Load a dataset and check that it matches its spec; raise `DataError` where it does not.
 
     Where the dataset has a signature, its images are stored in the cache and memory-mapped from there; where the cache
-    cannot be written, a note says so.
+    cannot be written, a note says so. With the split 'validation', see `validation_split`.
     """
+    loaded = _load(choice, shape, catalogue)
+    return validation_split(loaded) if choice.split == "validation" else loaded
+
+
+def _load(choice: Choice, shape: Shape, catalogue: Catalogue) -> LoadedData:
     entry = catalogue.require("datasets", choice.name)
     spec: DatasetSpec = entry.spec
     cache, options = cache_directory(), spec.make_options(choice.options)

@@ -15,7 +15,7 @@ from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 from genbench.stats.variance_components import VarianceComponents, variance_components
 
-_MEASURED = ("ok", "collapsed")
+MEASURED = ("ok", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def samples_of_cell(name: str, members: Sequence[Member], metric: str, prefix: s
     for planned, result, damage in members:
         estimate = _estimate(result, metric)
         seed = f"seed {planned.identity.seed}"
-        if result is None or result.status not in _MEASURED:
+        if result is None or result.status not in MEASURED:
             left_out.append(f"{seed}: {(damage or 'never ran') if result is None else result.status}")
         elif estimate is None:
             left_out.append(f"{seed}: not measured")

@@ -110,13 +110,7 @@ class Planner:
 
     def plan(self) -> Plan:
         """Return the plan; raise `UsageError` if no cell is possible."""
-        cells, notes = _unique_cells(
-            self._cell(model, loss, self._dataset(text, variant), variant, seed)
-            for text in self.request.datasets
-            for model, loss in self.pairs
-            for variant in self.variants
-            for seed in self.request.seeds
-        )
+        cells, notes = self.cells()
         possible = [cell for cell in cells if not cell.reason]
         if not possible:
             raise _nothing_possible(cells)
@@ -146,6 +140,16 @@ class Planner:
         chosen = self.selection.extractors(dataset, reference.image_shape)
         reasons = {name: reason for name, reason in chosen.items() if reason and name in used}
         return structs.replace(reference, extractor_reasons=reasons or UNSET)
+
+    def cells(self) -> tuple[list[PlannedCell], list[str]]:
+        """Return every cell, also those that are impossible, and notes on cells that the request names twice."""
+        return _unique_cells(
+            self._cell(model, loss, self._dataset(text, variant), variant, seed)
+            for text in self.request.datasets
+            for model, loss in self.pairs
+            for variant in self.variants
+            for seed in self.request.seeds
+        )
 
     def _require_usable_files(self, cells: Sequence[PlannedCell]) -> None:
         """Raise `UsageError` if a plugin file that could not be loaded was given for something in the plan."""

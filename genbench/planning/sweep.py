@@ -17,7 +17,7 @@ from genbench.planning.values import parse_value
 
 MOST_CELLS = 10_000
 MANY_CELLS = 100  # of more, the plan says how many there are and why
-_LATENT_DIM = Option("latent_dim", "int", 1, minimum=1)
+LATENT_DIM = Option("latent_dim", "int", 1, minimum=1)
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def _find_option(name: str, option: str, specs: Sequence[ConfigurableSpec]) -> O
     bare = name.rpartition(":")[2]
     for spec in specs:
         if bare == spec.name:
-            shared = (*RECIPE_SCHEMA, _LATENT_DIM) if isinstance(spec, ModelSpec) else ()
+            shared = (*RECIPE_SCHEMA, LATENT_DIM) if isinstance(spec, ModelSpec) else ()
             for described in (*spec.option_schema, *shared):
                 if described.name == option:
                     return described

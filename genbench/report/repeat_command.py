@@ -7,7 +7,6 @@ value, because a profile wins over models and losses.
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from genbench.errors import UsageError
 from genbench.planning.profiles import PROFILES
 from genbench.planning.values import parse_value
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PluginOrigin, RunRecord
+from genbench.results.toml_text import toml_text
 
 _TYPES = {option.name: option.type for option in RECIPE_SCHEMA}
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
@@ -84,6 +84,10 @@ def repeat_notes(record: RunRecord, planned: PlannedCell) -> list[str]:
     """Return what the command needs besides genbench: plugins, the directory that paths start from, other machines."""
     identity = planned.identity
     notes = []
+    if identity.dataset.split:
+        notes.append(
+            "It was trained on the validation split of `genbench tune`: no command of `genbench run` repeats it."
+        )
     if identity.genbench != __version__:
         notes.append(f"The cell was planned with genbench {identity.genbench}: install this version for the same id.")
     files = {PurePath(path).name for path in record.plugin_files}
@@ -138,17 +142,13 @@ def _set_value(value: OptionValue) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        items = (_toml_text(item) if isinstance(item, str) else _set_value(item) for item in value)
+        items = (toml_text(item) if isinstance(item, str) else _set_value(item) for item in value)
         return f"[{', '.join(items)}]"
     if isinstance(value, str):
         if "," in value:
-            return f"[{_toml_text(value)}]"  # one value of a sweep: not divided at the comma
-        return value if value and parse_value(value) == value else _toml_text(value)
+            return f"[{toml_text(value)}]"  # one value of a sweep: not divided at the comma
+        return value if value and parse_value(value) == value else toml_text(value)
     return repr(value)
-
-
-def _toml_text(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _sampler_text(name: str, options: Mapping[str, OptionValue]) -> str:

@@ -41,6 +41,14 @@ class Choice(Record, frozen=True, kw_only=True):
     name: str
     options: dict[str, OptionValue] = {}
     origin: PluginOrigin
+    # Omitted for the published splits, so that records from before this field existed keep their ids.
+    split: Annotated[
+        Literal["validation"] | UnsetType,
+        Meta(
+            description="of a dataset: 'validation': a tenth of the training images stands in for the held-out images, "
+            "which are not used; omitted: the dataset's own splits"
+        ),
+    ] = UNSET
 
 
 class CellIdentity(Record, frozen=True, kw_only=True):

@@ -263,6 +263,12 @@ class RunDirectory:
         """Return the path of a cell's log."""
         return self._path("logs", id, ".log")
 
+    def with_cells(self, cells: Sequence[PlannedCell]) -> RunDirectory:
+        """Add cells to the plan in run.json, and return the run with them; raise `UsageError` if that fails."""
+        record = msgspec.structs.replace(self._whole_record, cells=[*self._whole_record.cells, *cells])
+        self._write(self.record_path, record)
+        return RunDirectory(self.path, self.archive)
+
     def write_cell(self, result: CellResult) -> None:
         """Write a cell's result atomically; raise `UsageError` if the write fails.
 

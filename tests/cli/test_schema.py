@@ -45,6 +45,6 @@ def test_the_schema_rejects_an_invalid_cell() -> None:
 
 
 def test_all_schemas_in_one_object_and_suggestions() -> None:
-    assert schema() == {name: schema(name) for name in ("cell", "reference", "run")}
+    assert schema() == {name: schema(name) for name in ("cell", "reference", "run", "tuning")}
     with pytest.raises(UsageError, match="Did you mean 'reference'"):
         schema("refrence")

@@ -20,11 +20,14 @@ from genbench.report.figures.ranks_plot import ranks_plot
 from genbench.report.figures.samples_plot import samples_plot
 from genbench.report.figures.scaling_plot import scaling_plot
 from genbench.report.figures.throughput_plot import throughput_plot
+from genbench.report.figures.tuning_plot import tuning_plot
 from genbench.report.table.layout import Table
 from genbench.report.table.outcome import CellOutcome
 from genbench.results.store import RunContents
+from genbench.results.tuning import TuningRecord
 
 LADDER = "ladder"  # drawn from a certificate, not from runs
+TUNING = "tuning"  # drawn from the record of a tuning
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ _OF_RUNS: Mapping[str, Callable[[Shown, Options], Plot]] = {
     "ranks": lambda shown, options: ranks_plot(shown.runs, options),
     "history": lambda shown, options: history_plot(time_series(shown.runs), options),
 }
-KINDS = (*_OF_RUNS, LADDER)
+KINDS = (*_OF_RUNS, LADDER, TUNING)
 
 
 def check_kind(kind: str) -> None:
@@ -67,6 +70,11 @@ def figure_of_runs(kind: str, shown: Shown, options: Options, look: Appearance) 
             "A ladder is drawn from a certificate, not from a run.",
             "Make one with `genbench metrics certify EXTRACTOR --json > certificate.json`, and name that file.",
         )
+    if kind == TUNING:
+        raise UsageError(
+            "A figure of kind tuning is drawn from a tuning, not from a run.",
+            "Use genbench.load_tuning(DIR).figure(), or `genbench figure DIR --kind tuning`.",
+        )
     plot = _OF_RUNS[kind](shown, options)
     return Figure(kind, plot.caption, plot.draw, look)
 
@@ -75,6 +83,12 @@ def figure_of_series(found: Sequence[TimeSeries], options: Options, look: Appear
     """Return the figure of series over runs; see `history_plot` for errors."""
     plot = history_plot(found, options)
     return Figure("history", plot.caption, plot.draw, look)
+
+
+def figure_of_tuning(record: TuningRecord, options: Options, look: Appearance) -> Figure:
+    """Return the figure of a tuning; raise `NoDataError` if no trial has a value."""
+    plot = tuning_plot(record, options)
+    return Figure(TUNING, plot.caption, plot.draw, look)
 
 
 def figure_of_certificate(certificate: Certificate, options: Options, look: Appearance) -> Figure:

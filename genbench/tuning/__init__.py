@@ -1,0 +1,1 @@
+"""Tuning models with equal budgets: studies through Optuna, and their trials as cells."""
