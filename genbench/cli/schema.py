@@ -8,9 +8,9 @@ from genbench.cli.output import print_json
 
 
 @click.command("schema")
-@click.argument("record", required=False, metavar="[cell|reference|run]")
+@click.argument("record", required=False, metavar="[cell|reference|run|race]")
 def command(record: str | None) -> None:
-    """Print the JSON Schema of one kind of result file, or of all three in one object."""
+    """Print the JSON Schema of one kind of result file, or of all of them in one object."""
     import msgspec
 
     from genbench.errors import UsageError, near_miss

@@ -19,10 +19,11 @@ from genbench.planning import planner
 from genbench.planning.identity import step_key
 from genbench.plugins.catalogue import discover
 from genbench.report.markup import markdown
+from genbench.report.race import plan_data, plan_text
 from genbench.report.table.layout import clean
 from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
-from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.results.schema import CellIdentity, PlannedCell, PlannedRace
 from genbench.runner.executor import Executor
 from genbench.runner.supervisor import estimate
 
@@ -76,6 +77,7 @@ class Plan:
     device: str
     warnings: tuple[str, ...] = ()
     with_costs: bool = False
+    races: tuple[PlannedRace, ...] = ()
 
     @property
     def possible(self) -> tuple[CellPlan, ...]:
@@ -113,7 +115,8 @@ class Plan:
                 "metrics": cell.metrics,
             }  # fmt: skip
             rows.append(row | (_facts(cell.cost) if cell.cost is not None else {}))
-        data = {"cells": rows} | ({"training_seconds": self.seconds} if self.with_costs else {})
+        data: dict[str, Any] = {"cells": rows} | ({"training_seconds": self.seconds} if self.with_costs else {})
+        data |= {"races": [plan_data(race) for race in self.races]} if self.races else {}
         return msgspec.json.format(msgspec.json.encode(data)).decode() + "\n"
 
     def _repr_html_(self) -> str:
@@ -155,6 +158,7 @@ class Plan:
         )
         metrics = {name: options for cell in self.possible for name, options in cell.metrics.items()}
         text += f"\nmetrics: {', '.join(map(_with_options, metrics, metrics.values())) or 'none'}"
+        text += "".join(f"\n{plan_text(race)}" for race in self.races)
         left_out = sum(cell.cost is not None and not cell.cost.tried for cell in self.cells)
         if left_out:
             cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
@@ -203,7 +207,7 @@ def _shown(made: planner.Plan, device: str, costs: dict[str, Cost] | None = None
         CellPlan(cell.id, names[cell.id], cell.identity, cell.variant, cell.reason, (costs or {}).get(cell.id))
         for cell in made.cells
     )
-    return Plan(cells, made.profile.name, device, tuple(made.warnings), costs is not None)
+    return Plan(cells, made.profile.name, device, tuple(made.warnings), costs is not None, tuple(made.races))
 
 
 def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> Cost:

@@ -105,7 +105,7 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Samp
             elif not estimate.finite:
                 left_out.append(f"{seed}: {estimate.value:g}")
             else:
-                by_group.setdefault(_comparable(result, estimate), []).append((result, estimate))
+                by_group.setdefault(comparable_key(result, estimate), []).append((result, estimate))
         identity = members[0].identity
         dataset = identity.dataset.name
         start = f"{identity.model.name} · {identity.loss.name}"
@@ -133,7 +133,8 @@ def _estimate(result: CellResult | None, metric: str) -> Estimate | None:
     return next((estimate for estimate in found if estimate.metric == metric), None)
 
 
-def _comparable(result: CellResult, estimate: Estimate) -> Hashable:
+def comparable_key(result: CellResult, estimate: Estimate) -> Hashable:
+    """Return what must be equal for two values of a metric to be compared: pixels, numbers of images, protocol."""
     identity = result.identity
     pixels = result.comparability.data_hash if result.comparability is not None else ""
     dataset = identity.dataset.name, repr(sorted(identity.dataset.options.items())), identity.image_shape

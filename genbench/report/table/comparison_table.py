@@ -72,6 +72,7 @@ def table_of_cells(
     usual = {name: most_frequent([cell.settings.get(name) for cell in cells]) for name in settings.implied}
     of_models = notes_by_peers(given, settings.noted)
     rows = [cell_row(cell, notes, usual, of_models.get(peer_key(cell.settings), "")) for cell in cells]
+    rows = add_race(rows, runs)
     rows = add_scaling(rows, notes)
     rows = add_targets(rows, wanted, notes)
     rows = mark_conflicts(rows, wanted, notes)
@@ -87,7 +88,8 @@ def table_of_cells(
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
     errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
     changed = dict.fromkeys(name for cell in cells for name in cell.planned.changed)
-    about = filter(None, (caption(settings.shared, changed), errors, *dict.fromkeys(unsuited), *left_out))
+    races = race_caption(runs)
+    about = filter(None, (caption(settings.shared, changed), errors, *races, *dict.fromkeys(unsuited), *left_out))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),
@@ -107,6 +109,7 @@ def _columns(
         Column("model", naming=True),
         *(Column(name, numeric=_numeric(name, cells), naming=True) for name in settings.varying),
         Column("status"),
+        *([Column(RACE, exported=True)] if any(cell.planned.id in raced for cell in cells) else []),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
         Column(SCALING, direction="higher", numeric=True, shown=several, exported=several),
         Column("parameters", numeric=True, detail=3),
