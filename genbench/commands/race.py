@@ -6,7 +6,7 @@ from them, so an interrupted race goes on as it would have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -87,9 +87,7 @@ def _run_race(state: _State, number: int, planned: PlannedRace, tell: Callable[[
     _skip_dropped(state, planned, state.race.looks[number])
     while places := next_places(planned, state.race.looks[number]):
         looks = state.race.looks[number]
-        cells = [
-            _cell(state, planned, name, place) for place in places for name in left_after(planned, looks)
-        ]
+        cells = [_cell(state, planned, name, place) for place in places for name in left_after(planned, looks)]
         state.add(cells)
         state.execute(cells)
         results = state.run.read_cells().results

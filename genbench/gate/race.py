@@ -14,6 +14,7 @@ argument of Holm 1979). Candidates that were dropped because they fail are not c
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -22,8 +23,8 @@ from typing import NamedTuple
 from genbench.api.evaluation import Direction
 from genbench.results.schema import PlannedRace, RaceDrop, RaceLook, RaceStanding
 from genbench.stats.intervals import mean_and_error
-from genbench.stats.paired_tests import paired_t
 from genbench.stats.student_t import t_quantile
+from genbench.stats.welch import Difference
 
 FIRST_LOOK = 3  # seeds; with two, hardly any difference is large enough
 MOST_FAILURES = 1  # seeds without a value; one more drops the candidate
@@ -144,14 +145,14 @@ def _test(name: str, one: Entrant, than: str, other: Entrant, direction: Directi
     ]
     if len(pairs) < FIRST_LOOK:
         return None
-    sign = -1 if direction == "higher" else 1
-    if sign * math.fsum(mine - theirs for mine, theirs in pairs) <= 0:
-        return None
-    behind = paired_t([sign * (mine - theirs) for mine, theirs in pairs])
+    sign, n = -1 if direction == "higher" else 1, len(pairs)
+    differences = [sign * (mine - theirs) for mine, theirs in pairs]
+    mean = statistics.fmean(differences)
+    behind = Difference(mean, math.dist(differences, [mean] * n) / math.sqrt(n * (n - 1)), n - 1)
     if behind.mean <= 0 or behind.standard_error <= _ROUNDING * behind.mean:
         return None
     t = behind.mean / behind.standard_error
-    return _Test(behind.p_value(0.0), t, name, than, len(pairs), sign * behind.mean, behind.standard_error)
+    return _Test(behind.p_value(0.0), t, name, than, n, sign * behind.mean, behind.standard_error)
 
 
 def _standing(name: str, one: Entrant) -> RaceStanding:

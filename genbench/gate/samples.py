@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from genbench.api.evaluation import Direction, Estimate
 from genbench.errors import NoDataError, UsageError, near_miss
-from genbench.results.cell_names import cell_name
+from genbench.results.cell_names import cell_name, method_name
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 from genbench.stats.variance_components import VarianceComponents, variance_components
@@ -107,15 +107,12 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Samp
             else:
                 by_group.setdefault(comparable_key(result, estimate), []).append((result, estimate))
         identity = members[0].identity
-        dataset = identity.dataset.name
-        start = f"{identity.model.name} · {identity.loss.name}"
-        method = start + name.removeprefix(f"{start} · {dataset}")
         for group, own in by_group.items():
             yield Sample(
                 cell=prefix + name,
-                method=method,
+                method=method_name(members[0], run.record.swept),
                 model=identity.model.name,
-                dataset=dataset,
+                dataset=identity.dataset.name,
                 metric=metric,
                 direction=own[0][1].direction,
                 comparable=group,

@@ -16,7 +16,7 @@ from genbench.gate.race import FIRST_LOOK
 from genbench.planning.identity import cell_id, digest
 from genbench.planning.samplers import parse_sampler
 from genbench.planning.targets import Directions, single_value_direction
-from genbench.results.cell_names import cell_name
+from genbench.results.cell_names import method_name
 from genbench.results.identity_settings import key_without_seed
 from genbench.results.schema import PlannedCell, PlannedRace, RaceCandidate
 
@@ -83,13 +83,16 @@ def make_races(
     metric = _full_name(request.metric, measured)
     direction = single_value_direction("race", metric, measured, directions)
     most = 2 * len(seeds) if request.most_seeds is None else request.most_seeds
-    if len(seeds) < FIRST_LOOK or most < len(seeds):
-        few = f"{len(seeds)} planned seed{'' if len(seeds) == 1 else 's'}"
+    if len(seeds) < FIRST_LOOK:
+        few = f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
         raise UsageError(
-            f"A race needs {FIRST_LOOK} seeds before its first look, and this plan has {few}."
-            if len(seeds) < FIRST_LOOK
-            else f"race: seeds={most} is less than the {few}.",
-            "Give more, as with --seeds 0,1,2,3,4,5,6,7." if len(seeds) < FIRST_LOOK else f"Write {len(seeds)} or more.",
+            f"The first look of a race is after {FIRST_LOOK} seeds, and this plan has {few}.",
+            "Give more, as with --seeds 0,1,2,3,4,5,6,7.",
+        )
+    if most < len(seeds):
+        raise UsageError(
+            f"race '{request.metric}': seeds={most} is less than the {len(seeds)} seeds of the plan.",
+            f"Write {len(seeds)} or more, or plan fewer with --seeds.",
         )
     races: list[PlannedRace] = []
     for dataset, members in _by_dataset(cells).items():
@@ -146,7 +149,7 @@ def _candidates(cells: Sequence[PlannedCell], swept: Sequence[str]) -> list[Race
     groups: dict[bytes, list[PlannedCell]] = {}
     for cell in cells:
         groups.setdefault(key_without_seed(cell.identity), []).append(cell)
-    names = {key: cell_name(members[0], swept) for key, members in groups.items()}
+    names = {key: method_name(members[0], swept) for key, members in groups.items()}
     counts = Counter(names.values())
     return [
         RaceCandidate(
@@ -160,11 +163,9 @@ def _candidates(cells: Sequence[PlannedCell], swept: Sequence[str]) -> list[Race
 
 def _require_measured(metric: str, cells: Sequence[PlannedCell], swept: Sequence[str]) -> None:
     """Raise `UsageError` for cells without this metric, or with other numbers of samples: they cannot be compared."""
-    without = dict.fromkeys(cell_name(cell, swept) for cell in cells if metric not in cell.identity.metrics)
+    without = dict.fromkeys(method_name(cell, swept) for cell in cells if metric not in cell.identity.metrics)
     if without:
-        families = dict.fromkeys(
-            cell.identity.family.name for cell in cells if metric not in cell.identity.metrics
-        )
+        families = dict.fromkeys(cell.identity.family.name for cell in cells if metric not in cell.identity.metrics)
         common = [m for m in cells[0].identity.metrics if all(m in cell.identity.metrics for cell in cells)]
         raise UsageError(
             f"race '{metric}' cannot be measured for {'; '.join(list(without)[:3])}{' …' if len(without) > 3 else ''} "
@@ -174,6 +175,6 @@ def _require_measured(metric: str, cells: Sequence[PlannedCell], swept: Sequence
     samples = dict.fromkeys(resolve_recipe(cell.identity.recipe).samples for cell in cells)
     if len(samples) > 1:
         raise UsageError(
-            f"The candidates of a race are measured with {', '.join(map(str, samples))} samples, which does not compare.",
+            f"The candidates of a race are measured with {', '.join(map(str, samples))} samples: they do not compare.",
             "Give all of them the same --samples.",
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from genbench.gate.race import (
     FIRST_LOOK,
     MOST_FAILURES,
     boundaries,
-    left_after,
     least_images,
+    left_after,
     next_places,
     planned_images,
     spent_images,
@@ -34,8 +36,8 @@ def plan_text(race: PlannedRace) -> str:
     fewest = numbers.significant(limits.t(shown[-1], max(0, count - 2)), 3)
     cells = count * len(race.seeds)
     return (
-        f"race on {race.metric} ({race.direction} is better), {race.dataset}: {count} candidates, {len(race.seeds)} seeds "
-        f"planned, at most {race.most_seeds} of one; looks after each seed from {FIRST_LOOK} on\n"
+        f"race on {race.metric} ({race.direction} is better), {race.dataset}: {count} candidates, {len(race.seeds)} "
+        f"seeds planned, at most {race.most_seeds} of one; looks after each seed from {FIRST_LOOK} on\n"
         f"  error {100 * race.error:g}%: of dropping a candidate than which none is better, over all looks\n"
         f"  dropped at t ≥ {needed} seeds while all {count} are left; ≥ {fewest} after {shown[-1]} with two left\n"
         f"  cost: from {FIRST_LOOK * count} cells ({numbers.count(least_images(race))} images) to the full plan, "
@@ -71,16 +73,17 @@ def drop_text(race: PlannedRace, found: RaceLook, drop: RaceDrop) -> str:
         return f"{when} as failing: {drop.failures} of them have no {race.metric}, and {MOST_FAILURES} may lack it"
     return (
         f"{when} by {race.metric}, {numbers.with_error(abs(drop.difference or 0.0), drop.standard_error)} worse than "
-        f"{drop.than} over {drop.seeds} pairs (p {numbers.p_value(drop.p_value or 0.0)} ≤ "
-        f"{numbers.significant(drop.level or 0.0, 2)})"
+        f"{drop.than} over {drop.seeds} pairs (p = {numbers.significant(drop.p_value or 0.0, 2)}, "
+        f"boundary {numbers.significant(drop.level or 0.0, 2)})"
     )
 
 
 def look_text(race: PlannedRace, looks: Sequence[RaceLook]) -> str:
     """Return what the last of these looks has decided."""
     found, left = looks[-1], left_after(race, looks)
-    gone = "; ".join(f"{drop.candidate} {drop_text(race, found, drop)}" for drop in found.drops)
-    return f"race: {len(left)} of {len(race.candidates)} left after {found.seeds} seeds{f'; dropped: {gone}' if gone else ''}"
+    gone = "; ".join(f"{drop.candidate}, {drop_text(race, found, drop)}" for drop in found.drops)
+    state = f"race: {len(left)} of {len(race.candidates)} left after {found.seeds} seeds"
+    return f"{state}; dropped: {gone}" if gone else state
 
 
 def end_text(race: PlannedRace, looks: Sequence[RaceLook]) -> str:
@@ -98,13 +101,33 @@ def summary_text(race: PlannedRace, looks: Sequence[RaceLook]) -> str:
     """Return the state of a race and what it has cost, in one sentence."""
     share = spent_images(race, looks) / planned_images(race)
     cost = f"{100 * share:.0f} % of the images of the full plan"
-    state = end_text(race, looks) if not next_places(race, looks) else f"{len(left_after(race, looks))} candidates left so far"
+    state = (
+        end_text(race, looks)
+        if not next_places(race, looks)
+        else f"{len(left_after(race, looks))} candidates left so far"
+    )
     return f"race on {race.metric}, error {100 * race.error:g}%, {race.dataset}: {state}; {cost}"
 
 
 def summaries(contents: RunContents) -> list[str]:
     """Return `summary_text` of each race of a run."""
     return [] if contents.race is None else [*map(summary_text, contents.record.races, contents.race.looks)]
+
+
+def described_races(contents: RunContents) -> list[dict[str, Any]]:
+    """Return each race of a run with all of its looks, as plain data with sentences."""
+    looks_of = contents.race.looks if contents.race is not None else []
+    return [
+        {
+            **plan_data(race),
+            "summary": summary_text(race, looks),
+            "decisions": [look_text(race, looks[: number + 1]) for number in range(len(looks))],
+            "left": left_after(race, looks),
+            "images": spent_images(race, looks),
+            "decided": msgspec.to_builtins(looks),
+        }
+        for race, looks in zip(contents.record.races, looks_of, strict=False)
+    ]
 
 
 def outcomes(contents: RunContents) -> Mapping[str, str]:

@@ -19,7 +19,15 @@ from genbench.api.options import Option
 from genbench.api.recipe import RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError
 from genbench.results.files import DamagedError, decode, encode
-from genbench.results.schema import CellIdentity, CellResult, PlannedCell, RaceRecord, Record, ReferenceResult, RunRecord
+from genbench.results.schema import (
+    CellIdentity,
+    CellResult,
+    PlannedCell,
+    RaceRecord,
+    Record,
+    ReferenceResult,
+    RunRecord,
+)
 
 LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
 LARGEST_SIDE = 65_536  # pixels of an image

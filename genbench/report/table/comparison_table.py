@@ -19,6 +19,7 @@ from genbench.report.table.layout import (
     clean,
 )
 from genbench.report.table.outcome import CellOutcome, outcomes_of
+from genbench.report.table.race import add_race, race_caption, race_columns
 from genbench.report.table.references import (
     Reference,
     held_out_rows,
@@ -67,7 +68,7 @@ def table_of_cells(
     given = [group.settings for group in groups] if over_seeds else [cell.settings for cell in cells]
     settings = divide(given, swept)
     metrics = _metric_columns(cells, references if with_references else [])
-    columns = _columns(cells, settings, metrics, wanted, len(runs))
+    columns = _columns(cells, settings, metrics, wanted, runs)
     notes = Footnotes()
     usual = {name: most_frequent([cell.settings.get(name) for cell in cells]) for name in settings.implied}
     of_models = notes_by_peers(given, settings.noted)
@@ -100,16 +101,20 @@ def table_of_cells(
 
 
 def _columns(
-    cells: Sequence[CellOutcome], settings: Settings, metrics: Sequence[Column], wanted: Sequence[Target], runs: int
+    cells: Sequence[CellOutcome],
+    settings: Settings,
+    metrics: Sequence[Column],
+    wanted: Sequence[Target],
+    runs: Sequence[RunContents],
 ) -> list[Column]:
     shared = [name for name in settings.shared if name not in ("run", "model")]
     several, gpu = several_processes(cells), _any(cells, _has_gpu_memory)
     return [
-        Column("run", shown=runs > 1, naming=True),
+        Column("run", shown=len(runs) > 1, naming=True),
         Column("model", naming=True),
         *(Column(name, numeric=_numeric(name, cells), naming=True) for name in settings.varying),
         Column("status"),
-        *([Column(RACE, exported=True)] if any(cell.planned.id in raced for cell in cells) else []),
+        *race_columns(runs),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
         Column(SCALING, direction="higher", numeric=True, shown=several, exported=several),
         Column("parameters", numeric=True, detail=3),
