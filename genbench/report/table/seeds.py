@@ -176,8 +176,9 @@ def _pooled(key: str, members: Sequence[Row], counting: Sequence[Row], notes: Fo
     measured = [row.values[key] for row in counting if key in row.values]
     known = {n: value.raw for n, value in enumerate(measured) if isinstance(value.raw, int | float)}
     if not known:
-        texts = {value.text for value in measured}
-        return Value(texts.pop() if len(texts) == 1 else "n/a" if texts else numbers.MISSING, marks=marks)
+        if len({value.text for value in measured}) == 1:
+            return Value(measured[0].text, measured[0].raw, marks=marks)
+        return Value("n/a" if measured else numbers.MISSING, marks=marks)
     if len(known) < len(counting):
         only = f": {SAMPLING_ONLY}" if len(known) == 1 and "standard_error" in measured[next(iter(known))].parts else ""
         some = f"{len(known)} of {len(counting)} seeds"
