@@ -172,6 +172,11 @@ def _require_measured(metric: str, cells: Sequence[PlannedCell], swept: Sequence
             f"(family {', '.join(families)}).",
             f"Leave these out, or race by a metric that all candidates have: {', '.join(common) or 'there is none'}.",
         )
+    if any(resolve_recipe(cell.identity.recipe).nnodes > 1 for cell in cells):
+        raise UsageError(
+            "A race cannot train on several machines: only one of them has the values that decide it.",
+            "Use --nnodes 1, or leave out --race.",
+        )
     samples = dict.fromkeys(resolve_recipe(cell.identity.recipe).samples for cell in cells)
     if len(samples) > 1:
         raise UsageError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from command_line import TINY
 from example_runs import cell, changed, comparability, estimate
 from warm import run as run_command
 
+import genbench
 from genbench.commands.race import run_races
 from genbench.errors import UsageError
 from genbench.gate.contrasts import contrasts, rankings
@@ -195,6 +197,16 @@ def test_the_table_says_what_was_dropped_when_and_why(tmp_path: Path) -> None:
     shown = comparison.text(rankings(samples, pairs), pairs)
     assert "A race stopped cells because of their values" in shown and "not run, as the race decided" in shown
     assert comparison.document(rankings(samples, pairs), pairs)["remark"]
+
+
+def test_a_plan_says_what_decides_and_what_it_costs_at_least_and_at_most() -> None:
+    made = genbench.plan(models="gan,vae", seeds=range(5), images=1000, race="fd:error=1%:seeds=6", device="cpu")
+    (race,) = json.loads(made.to_json())["races"]
+    assert (race["least_cells"], race["most_cells"], race["least_images"], race["most_images"]) == (6, 10, 6000, 10_000)
+    assert [look["seeds"] for look in race["looks"]] == [3, 4, 5, 6]
+    assert sum(2 * look["level"] for look in race["looks"]) == pytest.approx(0.01)  # of two equal ones
+    assert "error 1%: of dropping a candidate than which none is better, over all looks" in made.text()
+    assert "cost: from 6 cells (6,000 images) to the full plan, 10 cells (10,000 images), never more" in made.text()
 
 
 def test_an_archive_holds_the_decisions(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def test_a_cell_with_another_seed_has_the_id_that_a_plan_with_it_has(catalogue: 
         ({"race": "fid"}, "race 'fid' is not measured in this run", "--metrics"),
         ({"race": "psnr"}, "race 'psnr' cannot be measured for gan · non-saturating (family adversarial)", "diversity"),
         ({"variants": {"a": {"samples": 100}, "b": {"samples": 200}}}, "100, 200 samples", "same --samples"),
+        ({"nnodes": 2}, "on several machines", "--nnodes 1"),
         ({"datasets": "synthetic"}, "race 'fd-fashion-cnn' cannot be measured", "there is none"),
     ],
 )
