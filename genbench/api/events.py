@@ -57,7 +57,7 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
-    """Cells are about to be executed."""
+    """Cells are about to be executed; in a race, those until the next look."""
 
     pending: tuple[str, ...]  # their ids; in a resumed run, those without a result: only they are reported
 

@@ -54,6 +54,13 @@ CHANGED_BY_RESUME = (  # not part of the plan
 )
 @target_option("Without --evaluate-every, the metric is evaluated every twentieth of the budget.")
 @click.option(
+    "--race",
+    metavar="METRIC",
+    help="Drop cells that are surely not the best by this metric, at looks after each seed from the third, and give "
+    "their budget to the others; METRIC:error=5%:seeds=N sets the error and the most seeds of a cell. "
+    "[default: all cells run]",
+)
+@click.option(
     "--reporters", metavar="A,B,…", help="Trackers to report to; see `genbench list reporters`. [default: none]"
 )
 @device_option("auto", configurable=True)

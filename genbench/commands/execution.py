@@ -14,6 +14,7 @@ import msgspec
 
 from genbench import __version__
 from genbench.commands.device import make_rendezvous
+from genbench.commands.race import run_races
 from genbench.commands.results import Results
 from genbench.errors import UsageError
 from genbench.measure import machine
@@ -29,6 +30,7 @@ from genbench.report.failed_metrics import failed_metrics
 from genbench.report.progress import Display, QuietDisplay
 from genbench.report.summary import Summary, write_summary
 from genbench.report.table.layout import clean
+from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import LoadedRun, RunDirectory
 from genbench.runner.executor import Executor
@@ -57,6 +59,7 @@ def create_run(
         references=plan.references,
         targets=plan.targets,
         swept=plan.swept,
+        races=plan.races,
         reporters=reporters,
         plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
@@ -190,19 +193,29 @@ def execute(
         warn(f"Warning: {text}")
 
     with Trackers(warn_of_tracker) as trackers:
-        supervisor = Supervisor(run, record, catalogue, pool, display, device, trackers)
+        names = shown_names(record.cells)
+
+        def execute_cells(part: RunRecord) -> None:
+            supervisor = Supervisor(run, part, catalogue, pool, display, device, trackers)
+            supervisor.names = names | {id: name for id, name in supervisor.names.items() if id not in names}
+            supervisor.execute()
+
         interruption: Interrupted | None = None
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
             with stop_on_signals(pool):
                 display.run_started(len(record.cells), run.path)
-                supervisor.execute()
+                if record.races:
+                    run_races(run, record, execute_cells, display.message)
+                else:
+                    execute_cells(record)
         except Interrupted as error:
             interruption = error
         finally:
             display.close()
         with suppress(KeyboardInterrupt):  # Ctrl-C: do not wait for the trackers
             trackers.end(interrupted=interruption is not None)
+    run = RunDirectory(run.path)  # a race may have added cells
     summary = write_summary(run)
     for warning in summary.warnings:
         output.notify(f"Warning: {warning}")

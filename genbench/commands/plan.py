@@ -22,10 +22,11 @@ from genbench.planning.default_extractors import extractor_choices
 from genbench.planning.identity import step_key
 from genbench.plugins.catalogue import discover
 from genbench.report.markup import markdown
+from genbench.report.race import plan_data, plan_text
 from genbench.report.table.layout import clean
 from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
-from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.results.schema import CellIdentity, PlannedCell, PlannedRace
 from genbench.runner.executor import Executor
 from genbench.runner.supervisor import estimate
 
@@ -80,6 +81,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
     with_costs: bool = False
     distances: tuple[str, ...] = ()  # which extractor the data chose for a dataset, and why
+    races: tuple[PlannedRace, ...] = ()
 
     @property
     def possible(self) -> tuple[CellPlan, ...]:
@@ -117,9 +119,9 @@ class Plan:
                 "metrics": cell.metrics,
             }  # fmt: skip
             rows.append(row | (_facts(cell.cost) if cell.cost is not None else {}))
-        data = {"cells": rows, "distances": self.distances} | (
-            {"training_seconds": self.seconds} if self.with_costs else {}
-        )
+        data: dict[str, Any] = {"cells": rows, "distances": self.distances}
+        data |= {"training_seconds": self.seconds} if self.with_costs else {}
+        data |= {"races": [plan_data(race) for race in self.races]} if self.races else {}
         return msgspec.json.format(msgspec.json.encode(data)).decode() + "\n"
 
     def _repr_html_(self) -> str:
@@ -162,6 +164,7 @@ class Plan:
         metrics = {name: options for cell in self.possible for name, options in cell.metrics.items()}
         text += f"\nmetrics: {', '.join(map(_with_options, metrics, metrics.values())) or 'none'}"
         text += "".join(f"\ndistance: {each}" for each in self.distances)
+        text += "".join(f"\n{plan_text(race)}" for race in self.races)
         left_out = sum(cell.cost is not None and not cell.cost.tried for cell in self.cells)
         if left_out:
             cells = "1 cell was" if left_out == 1 else f"{left_out} cells were"
@@ -213,7 +216,7 @@ def _shown(made: planner.Plan, device: str, costs: dict[str, Cost] | None = None
         for cell in made.cells
     )
     distances = tuple(dict.fromkeys(each for one in made.references for each in extractor_choices(one)))
-    return Plan(cells, made.profile.name, device, tuple(made.warnings), costs is not None, distances)
+    return Plan(cells, made.profile.name, device, tuple(made.warnings), costs is not None, distances, tuple(made.races))
 
 
 def _cost(cell: PlannedCell, facts: dict[str, Any] | str) -> Cost:

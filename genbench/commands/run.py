@@ -53,6 +53,7 @@ def run(
     metrics: str | Sequence[str] | None = None,
     samplers: str | Sequence[str] | None = None,
     target: Mapping[str, float] | Sequence[str] | None = None,
+    race: str | None = None,
     reporters: str | Sequence[str] | None = None,
     device: str | None = None,
     profile: str | None = None,
@@ -87,6 +88,7 @@ def run(
         metrics: metrics; an empty list measures none.
         samplers: also measure the cells with these samplers of their families, as ``["fast:steps=10"]``.
         target: values of metrics to reach, as ``{"fd-fashion-cnn": 40}``.
+        race: drop cells that are surely not the best by this metric, as ``"fd"`` or ``"fd:error=1%:seeds=20"``.
         reporters: trackers to report to.
         device: ``cpu``, ``cuda``, ``cuda:1``, …, ``mps``, ``xpu`` or ``auto``.
         profile: the budget: ``smoke``, ``quick``, ``standard`` or ``full``.
@@ -109,7 +111,7 @@ def run(
     """
     given = {
         "models": models, "losses": losses, "datasets": datasets, "seeds": seeds, "metrics": metrics, "target": target,
-        "samplers": samplers,
+        "samplers": samplers, "race": race,
         "reporters": reporters, "device": device, "profile": profile, "set": set, "variants": variants, "zip": zip,
         "config": config, "plugins": plugins, "weights": weights, "out": out, "timeout": timeout,
         "memory_limit": memory_limit, "threads": threads, "rdzv_endpoint": rdzv_endpoint, "rdzv_id": rdzv_id, **recipe,

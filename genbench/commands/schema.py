@@ -19,7 +19,7 @@ def json_schema(record: str | None = None) -> dict[str, Any]:
     Raises `UsageError` with the nearest name for an unknown record.
 
     Args:
-        record: ``cell``, ``reference``, ``run`` or ``tuning``.
+        record: ``cell``, ``reference``, ``run``, ``race`` or ``tuning``.
     """
     if record is not None and record not in RECORDS:
         raise UsageError(f"Unknown record '{record}'.{near_miss(record, RECORDS)}", f"Records: {', '.join(RECORDS)}.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from genbench.api.evaluation import Direction, Estimate
 from genbench.errors import NoDataError, UsageError, near_miss
-from genbench.results.cell_names import cell_name
+from genbench.results.cell_names import cell_name, method_name
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 from genbench.stats.variance_components import VarianceComponents, variance_components
@@ -94,7 +94,9 @@ class Member(NamedTuple):
     damage: str = ""  # why there is no result, if its file cannot be read
 
 
-def samples_of_cell(name: str, members: Sequence[Member], metric: str, prefix: str = "") -> Iterator[Sample]:
+def samples_of_cell(
+    name: str, members: Sequence[Member], metric: str, prefix: str = "", swept: Iterable[str] = ()
+) -> Iterator[Sample]:
     """Yield the sample of a metric over these seeds of a cell; several if some do not compare with the others.
 
     Args:
@@ -102,6 +104,7 @@ def samples_of_cell(name: str, members: Sequence[Member], metric: str, prefix: s
         members: at least one.
         metric: its full name.
         prefix: of the name, if cells of several runs are compared.
+        swept: settings that are part of names.
     """
     by_group: dict[Hashable, list[tuple[CellResult, Estimate]]] = {}
     left_out: list[str] = []
@@ -115,17 +118,14 @@ def samples_of_cell(name: str, members: Sequence[Member], metric: str, prefix: s
         elif not estimate.finite:
             left_out.append(f"{seed}: {estimate.value:g}")
         else:
-            by_group.setdefault(_comparable(result, estimate), []).append((result, estimate))
+            by_group.setdefault(comparable_key(result, estimate), []).append((result, estimate))
     identity = members[0].planned.identity
-    dataset = identity.dataset.name
-    start = f"{identity.model.name} · {identity.loss.name}"
-    method = start + name.removeprefix(f"{start} · {dataset}")
     for group, own in by_group.items():
         yield Sample(
             cell=prefix + name,
-            method=method,
+            method=method_name(members[0].planned, swept),
             model=identity.model.name,
-            dataset=dataset,
+            dataset=identity.dataset.name,
             metric=metric,
             direction=own[0][1].direction,
             comparable=group,
@@ -145,7 +145,7 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterator[Samp
             found = Member(planned, run.cells.results.get(planned.id), run.cells.damaged.get(planned.id, ""))
             grouped.setdefault(cell_name(planned, run.record.swept), []).append(found)
     for name, members in grouped.items():
-        yield from samples_of_cell(name, members, metric, prefix)
+        yield from samples_of_cell(name, members, metric, prefix, run.record.swept)
 
 
 def _estimate(result: CellResult | None, metric: str) -> Estimate | None:
@@ -153,7 +153,8 @@ def _estimate(result: CellResult | None, metric: str) -> Estimate | None:
     return next((estimate for estimate in found if estimate.metric == metric), None)
 
 
-def _comparable(result: CellResult, estimate: Estimate) -> Hashable:
+def comparable_key(result: CellResult, estimate: Estimate) -> Hashable:
+    """Return what must be equal for two values of a metric to be compared: pixels, numbers of images, protocol."""
     identity = result.identity
     pixels = result.comparability.data_hash if result.comparability is not None else ""
     dataset = identity.dataset.name, repr(sorted(identity.dataset.options.items())), identity.image_shape

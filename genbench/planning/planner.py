@@ -21,6 +21,7 @@ from genbench.planning.metric_selection import MetricSelection, applicable_metri
 from genbench.planning.plugin_files import require_usable_files
 from genbench.planning.process_counts import require_divisible_batch
 from genbench.planning.profiles import Profile, find_profile
+from genbench.planning.race import make_races
 from genbench.planning.remedies import check_remedies, initial_hash
 from genbench.planning.request import Request, Variant
 from genbench.planning.samplers import check_samplers, choose_samplers
@@ -39,7 +40,7 @@ from genbench.plugins.chosen_metrics import options_of
 from genbench.plugins.loader import Kind, Plugin
 from genbench.plugins.metric_names import FeatureMetric
 from genbench.results.identity_settings import settings_by_name
-from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedReference, Target
+from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedRace, PlannedReference, Target
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)  # settings with several values, under their names in tables
+    races: list[PlannedRace] = field(default_factory=list)
 
     @property
     def possible(self) -> list[PlannedCell]:
@@ -116,14 +118,16 @@ class Planner:
             raise _nothing_possible(cells)
         check_targets(self.targets, possible)
         self._require_usable_files(cells)
+        swept, measured = columns_of(self.axes), [metric.name for metric in self.metrics]
         return Plan(
             profile=self.profile,
             cells=cells,
             references=[self._with_reasons(reference) for reference in plan_references(possible)],
             plugins=third_party_plugins(self.catalogue, possible),
             warnings=[*filter(None, [self.size]), *_warnings(self.catalogue, cells), *notes],
-            swept=columns_of(self.axes),
+            swept=swept,
             targets=self.targets,
+            races=make_races(self.request.race, cells, self.request.seeds, measured, self.directions, swept),
         )
 
     def _metrics_of_all(self) -> list[MetricSpec]:

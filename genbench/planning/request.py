@@ -11,6 +11,7 @@ from typing import Any
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
+from genbench.planning.race import RaceRequest, parse_race
 from genbench.planning.settings import merged
 from genbench.planning.sweep import several_values, unique
 from genbench.planning.values import parse_value
@@ -41,6 +42,7 @@ class Request:
     metrics: tuple[str, ...] | None = None  # None: the default ones; empty: none
     samplers: tuple[str, ...] = ()  # NAME:option=value:…, in addition to each family's own way of drawing images
     target: tuple[tuple[str, float], ...] = ()  # metrics and the values to reach
+    race: RaceRequest | None = None  # drops cells that are surely not the best
     device: str = "auto"
     profile: str = "quick"
     plugins: tuple[str, ...] = ()  # plugin files
@@ -67,6 +69,7 @@ _KEYS = (
     *_LISTS,
     "seeds",
     "target",
+    "race",
     "device",
     "profile",
     "out",
@@ -130,10 +133,10 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = _seeds(value)
         elif key in _NUMBERS:
             values[key] = _number(key, value)
-        elif key in ("device", "profile", "out", "weights", "rdzv_endpoint", "rdzv_id"):
+        elif key in ("race", "device", "profile", "out", "weights", "rdzv_endpoint", "rdzv_id"):
             if not isinstance(value, str):
                 raise UsageError(f"{key} must be text, not {value!r}.")
-            values[key] = value
+            values[key] = parse_race(value) if key == "race" else value
         else:
             raise UsageError(f"Unknown key '{key}'.{near_miss(key, _KEYS)}")
     flags: dict[str, dict[str, OptionValue]] = {}

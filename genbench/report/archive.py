@@ -43,6 +43,8 @@ def pack(run: RunDirectory, out: Path | None = None, weights: bool = False, pict
         raise UsageError(f"{target} exists already.", "Choose another --out, or remove it.")
     contents = run.read()
     files: dict[str, bytes | Path] = {"run.json": run.record_path}
+    if run.race_path.is_file():
+        files["race.json"] = run.race_path
     warnings: list[str] = []
     for folder, suffixes in _folders(weights, pictures).items():
         files |= _files(run.path / folder, suffixes, warnings)

@@ -12,6 +12,7 @@ from genbench.planning.samplers import named_by_sampler
 from genbench.report import numbers
 from genbench.report.counters import counted_lines
 from genbench.report.engines import engine_lines
+from genbench.report.race import described_races
 from genbench.report.table.layout import clean
 from genbench.report.table.outcome import status_and_reason
 from genbench.report.table.settings import setting_text
@@ -47,7 +48,8 @@ def describe_run(run: RunDirectory, contents: RunContents) -> dict[str, Any]:
             }
         )
     facts = {name: getattr(record, name) for name in ("created", "genbench", "profile", "command")}
-    return {"path": run.shown(run.path), **facts, "cells": cells, "damaged": damaged_files(contents)}
+    described = {"path": run.shown(run.path), **facts, "cells": cells, "damaged": damaged_files(contents)}
+    return described | ({"races": described_races(contents)} if contents.race is not None else {})
 
 
 def damaged_files(contents: RunContents) -> dict[str, str]:
@@ -108,6 +110,8 @@ def run_text(described: dict[str, Any]) -> str:
         if cell["reason"]:
             lines.append(f"           {clean(cell['reason'])}")
         lines += [f"           {name}: {path}" for name, path in cell["files"].items()]
+    for race in described.get("races", []):
+        lines += ["", clean(race["summary"], 2000), *(f"  {clean(text, 2000)}" for text in race["decisions"])]
     if described["damaged"]:
         lines += ["", "Damaged files (`genbench run --resume` measures their cells again):"]
         lines += [f"  {name}: {clean(why)}" for name, why in described["damaged"].items()]

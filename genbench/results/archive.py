@@ -30,7 +30,7 @@ ARCHIVE_VERSION = 1
 MANIFEST = "manifest.json"
 SUFFIX = ".zip"
 
-_TOP = frozenset({"run.json", "README.md", "table.md", "table.csv"})
+_TOP = frozenset({"run.json", "race.json", "README.md", "table.md", "table.csv"})
 _FOLDERS = {
     "cells": (".json",),
     "references": (".json",),

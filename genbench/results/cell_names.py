@@ -28,6 +28,13 @@ def cell_name(planned: PlannedCell, swept: Iterable[str] = ()) -> str:
     return " · ".join([*parts, *([identity.device] if identity.device != "cpu" else [])])
 
 
+def method_name(planned: PlannedCell, swept: Iterable[str] = ()) -> str:
+    """Return the name of a cell without its dataset: what is the same on several datasets."""
+    identity = planned.identity
+    start = f"{identity.model.name} · {identity.loss.name}"
+    return start + cell_name(planned, swept).removeprefix(f"{start} · {identity.dataset.name}")
+
+
 def shown_names(cells: Sequence[PlannedCell]) -> dict[str, str]:
     """Return the names under which people see the cells of one plan, by id; different ids have different names.
 

@@ -19,7 +19,15 @@ from genbench.api.options import Option
 from genbench.api.recipe import RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError
 from genbench.results.files import DamagedError, decode, encode
-from genbench.results.schema import CellIdentity, CellResult, PlannedCell, Record, ReferenceResult, RunRecord
+from genbench.results.schema import (
+    CellIdentity,
+    CellResult,
+    PlannedCell,
+    RaceRecord,
+    Record,
+    ReferenceResult,
+    RunRecord,
+)
 
 LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
 LARGEST_SIDE = 65_536  # pixels of an image
@@ -66,6 +74,11 @@ def problem_of_references(result: ReferenceResult) -> str:
 def problem_of_plan(record: RunRecord) -> str:
     """Return what is impossible in a plan, apart from its cells; '' if nothing is."""
     return next(_problems_of_plan(record), "")
+
+
+def problem_of_race(race: RaceRecord, planned: RunRecord) -> str:
+    """Return what is impossible in the decisions of the races of a plan; '' if nothing is."""
+    return next(_problems_of_race(race, planned), "")
 
 
 def storable(result: CellResult) -> CellResult:
@@ -190,12 +203,39 @@ def _problems_of_plan(record: RunRecord) -> Iterator[str]:
         if found := problem_of_id(planned.id):
             yield f"references.{number}.id: {found}"
         yield from _problems_of_shape(planned.image_shape, f"references.{number}.image_shape")
+    for number, race in enumerate(record.races):
+        if len(race.candidates) < 2 or min(len(race.seeds), race.most_seeds) < 3 or not 0 < race.error < 0.5:
+            yield f"races.{number} has nothing to decide"
+        if any(len(candidate.cells) != len(race.seeds) for candidate in race.candidates):
+            yield f"races.{number} has a candidate without a cell for each seed"
+        if len({candidate.name for candidate in race.candidates}) < len(race.candidates):
+            yield f"races.{number} has two candidates of one name"
     for name in ("timeout", "memory_limit", "threads"):
         value = getattr(record, name)
         if value is not None and value < 0:
             yield f"{name} is {value}, which is negative"
     if "\0" in record.directory:
         yield "directory contains a NUL character"
+
+
+def _problems_of_race(race: RaceRecord, planned: RunRecord) -> Iterator[str]:
+    yield from impossible_values(race, "")
+    for number, cell in enumerate(race.added):
+        yield from (f"added.{number}: {problem}" for problem in _problems_of_planned_cell(cell))
+    known = {cell.id for cell in planned.cells}
+    yield from (f"added.{n}: {_short(c.id)} is in the plan already" for n, c in enumerate(race.added) if c.id in known)
+    if len(race.looks) != len(planned.races):
+        yield f"it has {len(race.looks)} races, and the plan {len(planned.races)}"
+        return
+    for number, (looks, own) in enumerate(zip(race.looks, planned.races, strict=True)):
+        names = {candidate.name for candidate in own.candidates}
+        seeds = [look.seeds for look in looks]
+        if seeds != sorted(set(seeds)):
+            yield f"looks.{number} are not in the order of their seeds"
+        for look in looks:
+            named = {one.candidate for one in look.standings} | {drop.candidate for drop in look.drops}
+            if unknown := sorted(named - names):
+                yield f"looks.{number} names {_short(unknown[0])}, which is no candidate"
 
 
 def _problems_of_identity(identity: CellIdentity) -> Iterator[str]:

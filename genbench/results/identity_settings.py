@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from genbench.api.options import OptionValue, named_options
 from genbench.results.schema import CellIdentity, Choice
+
+
+def key_without_seed(identity: CellIdentity) -> bytes:
+    """Return bytes that are equal for cells that differ only in the seed."""
+    return msgspec.json.encode(msgspec.structs.replace(identity, seed=0), order="deterministic")
 
 
 def settings_by_kind(identity: CellIdentity) -> dict[str, OptionValue]:

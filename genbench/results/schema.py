@@ -581,6 +581,69 @@ class Rendezvous(Record, frozen=True, kw_only=True):
     id: str = "genbench"
 
 
+class RaceCandidate(Record, frozen=True, kw_only=True):
+    """Cells that differ only in the seed."""
+
+    name: str
+    cells: Annotated[list[str], Meta(description="their ids, in the order of the planned seeds")]
+    images: Annotated[int, Meta(description="real images that the training of one cell consumes")]
+
+
+class PlannedRace(Record, frozen=True, kw_only=True):
+    """A race of candidates on one dataset: looks at planned numbers of seeds drop those that are surely not the best.
+
+    There is a look after each seed from the third to the last; each has an equal part of the error probability.
+    """
+
+    metric: str
+    direction: Direction
+    dataset: str
+    error: Annotated[float, Meta(description="probability of dropping a candidate than which none is better")]
+    seeds: Annotated[list[int], Meta(description="the planned seeds, in the order in which they are run")]
+    most_seeds: Annotated[int, Meta(description="of one candidate; those beyond the planned ones cost what drops save")]
+    candidates: list[RaceCandidate]
+
+
+class RaceStanding(Record, frozen=True, kw_only=True):
+    """What a look knew about one candidate."""
+
+    candidate: str
+    seeds: Annotated[int, Meta(description="with a value of the metric")]
+    mean: float | None = None
+    standard_error: Annotated[float | None, Meta(description="over these seeds")] = None
+    failures: Annotated[int, Meta(description="seeds that ran and have no value")] = 0
+
+
+class RaceDrop(Record, frozen=True, kw_only=True):
+    """Why a candidate was dropped."""
+
+    candidate: str
+    cause: Annotated[Literal["worse", "failing"], Meta(description="'failing': too many seeds without a value")]
+    than: Annotated[str, Meta(description="the candidate than which it is worse, or empty")] = ""
+    seeds: Annotated[int, Meta(description="that both have")] = 0
+    difference: Annotated[float | None, Meta(description="mean over these seeds, minus that of the other")] = None
+    standard_error: float | None = None
+    p_value: Annotated[float | None, Meta(description="one-sided, of the paired t")] = None
+    level: Annotated[float | None, Meta(description="the p-value that it had to reach")] = None
+    failures: int = 0
+
+
+class RaceLook(Record, frozen=True, kw_only=True):
+    """A look at all candidates that were left."""
+
+    seeds: Annotated[int, Meta(description="that each of them has run")]
+    standings: list[RaceStanding]
+    drops: list[RaceDrop] = []
+
+
+class RaceRecord(Record, frozen=True, kw_only=True):
+    """The file ``race.json`` of a run with races: what was decided. A look that is recorded is not taken again."""
+
+    schema_version: int = SCHEMA_VERSION
+    looks: Annotated[list[list[RaceLook]], Meta(description="of each race, in the order of the plan")]
+    added: Annotated[list[PlannedCell], Meta(description="cells of further seeds, in addition to the plan")] = []
+
+
 class RunRecord(Record, frozen=True, kw_only=True):
     """The file ``run.json``: the plan, and the environment in which it was made."""
 
@@ -596,6 +659,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     references: list[PlannedReference] = []
     targets: Annotated[list[Target], Meta(description="targets whose time to quality the table shows")] = []
     swept: Annotated[list[str], Meta(description="settings with several values, under their names in tables")] = []
+    races: Annotated[list[PlannedRace], Meta(description="one per dataset, if cells may be dropped early")] = []
     plugin_files: Annotated[list[str], Meta(description="files named with --plugin")] = []
     plugin_hashes: Annotated[list[str], Meta(description="sha256 of each of these files")] = []
     plugin_signature: Annotated[
@@ -611,7 +675,12 @@ class RunRecord(Record, frozen=True, kw_only=True):
     environment: dict[str, Any] = {}
 
 
-RECORDS: dict[str, type[Record]] = {"cell": CellResult, "reference": ReferenceResult, "run": RunRecord}
+RECORDS: dict[str, type[Record]] = {
+    "cell": CellResult,
+    "reference": ReferenceResult,
+    "run": RunRecord,
+    "race": RaceRecord,
+}
 
 
 # Fields that must agree before speed and memory are compared. Precision and engine are chosen on purpose; the hash of

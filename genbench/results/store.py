@@ -19,6 +19,7 @@ from genbench.results.consistency import (
     problem_of_id,
     problem_of_plan,
     problem_of_planned_cell,
+    problem_of_race,
     problem_of_references,
     problem_of_result,
     storable,
@@ -33,7 +34,15 @@ from genbench.results.files import (
     read_regular_file,
 )
 from genbench.results.input_files import path_kind
-from genbench.results.schema import CellIdentity, CellResult, PlannedCell, Record, ReferenceResult, RunRecord
+from genbench.results.schema import (
+    CellIdentity,
+    CellResult,
+    PlannedCell,
+    RaceRecord,
+    Record,
+    ReferenceResult,
+    RunRecord,
+)
 
 __all__ = [
     "CellFiles",
@@ -74,7 +83,8 @@ class RunContents:
     record: RunRecord
     cells: CellFiles
     references: ReferenceFiles
-    left_out: dict[str, str] = field(default_factory=dict)  # planned cells that cannot be shown, with the reason
+    left_out: dict[str, str] = field(default_factory=dict)  # what of the plan cannot be shown, with the reason
+    race: RaceRecord | None = None  # what its races have decided so far; None: it has none, or its file is damaged
 
 
 class LoadedRun(NamedTuple):
@@ -93,6 +103,7 @@ class RunDirectory:
     def __init__(self, path: str | Path, archive: UnpackedArchive | None = None) -> None:
         self.path = Path(path)
         self.archive = archive  # None: a directory of its own
+        self.race_damage = ""  # why `race` cannot be read
 
     @classmethod
     def create(cls, path: str | Path, record: RunRecord) -> RunDirectory:
@@ -186,6 +197,11 @@ class RunDirectory:
         """Raise `UsageError` if a cell of the plan is damaged: readers leave it out, but a run cannot."""
         for number, problem in self.damaged_plan.items():
             raise self._damaged_plan_error(f"cells.{number}: {problem}")
+        if self.race_damage:
+            raise UsageError(
+                f"{self.race_path} is damaged: {self.race_damage}.",
+                "Restore it from a copy. Without it, the looks of the race would be taken a second time.",
+            )
 
     def _damaged_plan_error(self, problem: object) -> UsageError:
         return UsageError(
@@ -194,7 +210,36 @@ class RunDirectory:
         )
 
     @cached_property
+    def race(self) -> RaceRecord | None:
+        """What the races of this run have decided so far; None if it has none, or if the file is damaged."""
+        if not self._planned_record.races:
+            return None
+        unread = RaceRecord(looks=[[] for _ in self._planned_record.races])
+        try:
+            found = decode(read_regular_file(self.race_path), RaceRecord)
+        except FileNotFoundError:
+            return unread
+        except OSError as error:
+            self.race_damage = f"cannot be read: {error.strerror}"
+        except (DamagedError, NewerFormatError) as error:
+            self.race_damage = str(error)
+        else:
+            self.race_damage = problem_of_race(found, self._planned_record)
+        return None if self.race_damage else found
+
+    def write_race(self, race: RaceRecord) -> None:
+        """Write what the races have decided; raise `UsageError` if the write fails. Open the run anew to read it."""
+        self._write(self.race_path, race)
+
+    @cached_property
     def _whole_record(self) -> RunRecord:
+        """The plan, with the cells that its races have added."""
+        record = self._planned_record
+        added = self.race.added if self.race is not None else []
+        return msgspec.structs.replace(record, cells=[*record.cells, *added]) if added else record
+
+    @cached_property
+    def _planned_record(self) -> RunRecord:
         try:
             shown = self.shown(self.record_path)
             record = decode(read_regular_file(self.record_path), RunRecord)
@@ -213,6 +258,11 @@ class RunDirectory:
     def record_path(self) -> Path:
         """The plan."""
         return self.path / "run.json"
+
+    @property
+    def race_path(self) -> Path:
+        """What the races of the run have decided."""
+        return self.path / "race.json"
 
     @property
     def contact_sheet_path(self) -> Path:
@@ -297,7 +347,9 @@ class RunDirectory:
             _id_or_position(self._whole_record.cells[number].id, number): f"its entry in run.json is damaged: {problem}"
             for number, problem in self.damaged_plan.items()
         }
-        return RunContents(self.name, self.record, self.read_cells(), self.read_references(), left_out)
+        if self.race_damage:
+            left_out["the race"] = f"race.json {self.race_damage}"
+        return RunContents(self.name, self.record, self.read_cells(), self.read_references(), left_out, self.race)
 
     def _problem_of_result(self, result: CellResult) -> str:
         if problem := problem_of_result(result):

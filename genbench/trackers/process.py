@@ -96,6 +96,11 @@ def run_facts(path: Path, record: RunRecord) -> RunFacts:
     )
 
 
+def _added(run: RunDirectory, id: str) -> CellFacts:
+    """Return a cell that a race has added since the reporter was created."""
+    return next(cell for cell in run_facts(run.path, RunDirectory(run.path).record).cells if cell.id == id)
+
+
 def _received(lines: Lines) -> Iterator[bytes]:
     while (complete := lines.receive()) is not None:
         yield from complete
@@ -137,7 +142,7 @@ def _call(
         return
     fields = dict(event.fields)
     if event.cell:
-        fields["cell"] = next(cell for cell in facts.cells if cell.id == event.cell)
+        fields["cell"] = next((cell for cell in facts.cells if cell.id == event.cell), None) or _added(run, event.cell)
     if event.event == "run_started":
         fields["pending"] = tuple(fields["pending"])
     if event.event == "evaluated":

@@ -16,6 +16,7 @@ from genbench.results.input_files import path_kind
 from genbench.results.store import RunDirectory, runs_nearby
 
 _DEEPEST = 4  # folders below a named one
+_TOP = ("run.json", "race.json")
 _FOLDERS = ("cells", "references", "samples")
 
 
@@ -93,6 +94,8 @@ def _below(path: Path, depth: int) -> Iterator[Source]:
 
 def _files(folder: Path) -> Iterator[Path]:
     yield folder / "run.json"
+    if path_kind(folder / "race.json") == "file":
+        yield folder / "race.json"
     for name in _FOLDERS:
         try:
             entries = sorted(entry.name for entry in os.scandir(folder / name) if not entry.name.startswith("."))
@@ -108,6 +111,6 @@ def _hash_of(paths: Iterable[Path]) -> str:
             content = read_regular_file(path)
         except OSError as error:
             content = str(error.errno).encode()
-        name = f"{path.parent.name}/{path.name}" if path.name != "run.json" else path.name
+        name = f"{path.parent.name}/{path.name}" if path.name not in _TOP else path.name
         digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode(errors="replace"))
     return digest.hexdigest()

@@ -20,6 +20,7 @@ from genbench.report.table.layout import (
 )
 from genbench.report.table.letters import add_letters
 from genbench.report.table.outcome import CellOutcome, outcomes_of
+from genbench.report.table.race import add_race, race_caption, race_columns
 from genbench.report.table.references import (
     Reference,
     chosen_distances,
@@ -79,11 +80,12 @@ def table_of_cells(
     given = [group.settings for group in groups] if over_seeds else [cell.settings for cell in cells]
     settings = divide(given, swept)
     metrics = _metric_columns(cells, references if with_references else [])
-    columns = _columns(cells, settings, metrics, wanted, len(runs))
+    columns = _columns(cells, settings, metrics, wanted, runs)
     notes = Footnotes()
     usual = {name: most_frequent([cell.settings.get(name) for cell in cells]) for name in settings.implied}
     of_models = notes_by_peers(given, settings.noted)
     rows = [cell_row(cell, notes, usual, of_models.get(peer_key(cell.settings), "")) for cell in cells]
+    rows = add_race(rows, runs)
     rows = add_scaling(rows, notes)
     rows = add_targets(rows, wanted, notes)
     rows = mark_conflicts(rows, wanted, notes)
@@ -102,8 +104,8 @@ def table_of_cells(
     left_out = [f"left out: {id}: {why}" for run in runs for id, why in run.left_out.items()]
     errors, unsuited = seeds.describe_errors(groups, rows, over_seeds), unsuited_metrics(references)
     changed = dict.fromkeys(name for cell in cells for name in changed_settings(cell.planned))
-    distances = chosen_distances(references)
-    about = filter(None, (caption(settings.shared, changed), *distances, errors, *dict.fromkeys(unsuited), *left_out))
+    said = (*chosen_distances(references), errors, *race_caption(runs), *dict.fromkeys(unsuited), *left_out)
+    about = filter(None, (caption(settings.shared, changed), *said))
     return Table(
         columns=tuple(column for column in columns if unique[column.key] is column),
         rows=tuple(_with_notes(row, listing) for row in rows),
@@ -115,15 +117,20 @@ def table_of_cells(
 
 
 def _columns(
-    cells: Sequence[CellOutcome], settings: Settings, metrics: Sequence[Column], wanted: Sequence[Target], runs: int
+    cells: Sequence[CellOutcome],
+    settings: Settings,
+    metrics: Sequence[Column],
+    wanted: Sequence[Target],
+    runs: Sequence[RunContents],
 ) -> list[Column]:
     shared = [name for name in settings.shared if name not in ("run", "model")]
     several, gpu = several_processes(cells), _any(cells, _has_gpu_memory)
     return [
-        Column("run", shown=runs > 1, naming=True),
+        Column("run", shown=len(runs) > 1, naming=True),
         Column("model", naming=True),
         *(Column(name, numeric=_numeric(name, cells), naming=True) for name in settings.varying),
         Column("status"),
+        *race_columns(runs),
         Column("images/s", direction="higher", parts=("low", "high"), numeric=True),
         Column(SCALING, direction="higher", numeric=True, shown=several, exported=several),
         Column("parameters", numeric=True, detail=3),

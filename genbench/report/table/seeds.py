@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report import numbers
@@ -26,6 +24,7 @@ from genbench.report.table.outcome import COUNTING, UNSTORED, CellOutcome, outco
 from genbench.report.table.settings import Settings
 from genbench.report.table.targets import NOT_REACHED
 from genbench.report.table.values import OPTIONAL_PARTS
+from genbench.results.identity_settings import key_without_seed
 from genbench.results.schema import STATUSES
 from genbench.results.store import RunContents
 from genbench.stats.intervals import mean_and_error
@@ -53,8 +52,7 @@ def groups(cells: Sequence[CellOutcome]) -> list[Group]:
     """
     planned: dict[tuple[str, bytes], dict[str, CellOutcome]] = {}
     for cell in cells:
-        identity = msgspec.structs.replace(cell.planned.identity, seed=0)
-        key = (cell.run, msgspec.json.encode(identity, order="deterministic"))
+        key = (cell.run, key_without_seed(cell.planned.identity))
         planned.setdefault(key, {}).setdefault(cell.planned.id, cell)
     place = {cell: number for number, cell in enumerate(cells)}
     found = [
@@ -178,8 +176,9 @@ def _pooled(key: str, members: Sequence[Row], counting: Sequence[Row], notes: Fo
     measured = [row.values[key] for row in counting if key in row.values]
     known = {n: value.raw for n, value in enumerate(measured) if isinstance(value.raw, int | float)}
     if not known:
-        texts = {value.text for value in measured}
-        return Value(texts.pop() if len(texts) == 1 else "n/a" if texts else numbers.MISSING, marks=marks)
+        if len({value.text for value in measured}) == 1:
+            return Value(measured[0].text, measured[0].raw, marks=marks)
+        return Value("n/a" if measured else numbers.MISSING, marks=marks)
     if len(known) < len(counting):
         only = f": {SAMPLING_ONLY}" if len(known) == 1 and "standard_error" in measured[next(iter(known))].parts else ""
         some = f"{len(known)} of {len(counting)} seeds"
