@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import echo
+from genbench.cli.output import echo, save_figure
 
 
 @click.command("history")
@@ -50,4 +50,4 @@ def command(
         raise NoDataError(f"No measurements in {', '.join(runs)}.", "Name runs with at least one successful cell.")
     echo(encode(shown) if as_json else text(shown, everything), nl=False, as_json=as_json)
     if path is not None:
-        figure_of_series(shown, Options(), make_appearance()).save(path)
+        save_figure(figure_of_series(shown, Options(), make_appearance()), path)

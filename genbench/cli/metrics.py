@@ -10,7 +10,7 @@ import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, chain, device_option, plugin_files, set_option
-from genbench.cli.output import echo, print_json, record_exit_code
+from genbench.cli.output import echo, print_json, record_exit_code, save_figure
 from genbench.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -177,5 +177,5 @@ def _write_figure(path: Path, certificate: Certificate) -> None:
     from genbench.report.figures.kinds import figure_of_certificate
     from genbench.report.figures.options import Options
 
-    figure_of_certificate(certificate, Options(), make_appearance()).save(path)
+    save_figure(figure_of_certificate(certificate, Options(), make_appearance()), path)
     echo(f"Figure: {path}", err=True)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genbench.errors import UsageError
 from genbench.process.terminal_text import harmless, harmless_json
+
+if TYPE_CHECKING:
+    from genbench.report.figures.figure import Figure
 
 _REDRAW = 32  # images between two updates of a progress bar
 
@@ -30,6 +34,16 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True, as_json: bool
         return
     with contextlib.suppress(OSError, ValueError):  # nobody reads the messages any more; the command goes on
         click.echo(shown, err=True, nl=nl)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure and return its path; its warnings are printed as messages."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        saved = figure.save(path)
+    for warning in caught:
+        echo(warning.message, err=True)
+    return saved
 
 
 def line_width() -> int:
