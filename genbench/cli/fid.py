@@ -15,7 +15,7 @@ from genbench.cli.flags import (
     trust_plugins_flag,
     weights_flag,
 )
-from genbench.cli.output import echo, print_json, record_exit_code, show_image_progress
+from genbench.cli.output import echo, print_json, record_exit_code, save_figure, show_image_progress
 from genbench.errors import ExitCode, UsageError
 from genbench.report.table.layout import clean
 
@@ -159,7 +159,7 @@ def _explain(
     code = ExitCode.OK if found.check is None or found.check.reproduced else ExitCode.NOT_COMPARABLE
     _print(found.warnings, found, str(found), as_json, code)
     if path is not None:
-        echo(f"figure {found.figure().save(path)}", err=True)
+        echo(f"figure {save_figure(found.figure(), path)}", err=True)
     return code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import settings_filter, where_option
-from genbench.cli.output import echo
+from genbench.cli.output import echo, save_figure
 from genbench.errors import UsageError
 
 
@@ -95,4 +95,4 @@ def command(
                 kind, x, names, log_x=log_x, log_y=log_y, theme=theme, width=width, height=height, over_seeds=over_seeds
             )
         )
-    echo(figure.save(path))
+    echo(save_figure(figure, path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from genbench.cli.flags import as_json_flag
-from genbench.cli.output import echo, print_result
+from genbench.cli.output import echo, print_result, save_figure
 
 
 @click.command("history")
@@ -33,4 +33,4 @@ def command(
         echo(f"Note: {note}.", err=True)
     print_result(found, as_json, text=found.text(everything))
     if path is not None:
-        found.figure().save(path)
+        save_figure(found.figure(), path)

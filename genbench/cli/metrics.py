@@ -8,7 +8,7 @@ import click
 
 from genbench.cli import NearMissGroup
 from genbench.cli.flags import as_json_flag, chain, device_option, plugin_files, set_option
-from genbench.cli.output import echo, print_result
+from genbench.cli.output import echo, print_result, save_figure
 from genbench.errors import ExitCode
 
 _shared_options = chain(
@@ -75,7 +75,7 @@ def certify(
     code = codes.get(found.verdict, ExitCode.INCONCLUSIVE)
     print_result(found, as_json, code)
     if path is not None:
-        found.figure().save(path)
+        save_figure(found.figure(), path)
         echo(f"Figure: {path}", err=True)
     return code
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +17,7 @@ from genbench.process.terminal_text import harmless, harmless_json
 
 if TYPE_CHECKING:
     from genbench.commands.printed import Printable
+    from genbench.report.figures.figure import Figure
 
 _REDRAW = 32  # images between two updates of a progress bar
 
@@ -31,6 +34,16 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True, as_json: bool
         return
     with contextlib.suppress(OSError, ValueError):  # nobody reads the messages any more; the command goes on
         click.echo(shown, err=True, nl=nl)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure and return its path; its warnings are printed as messages."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        saved = figure.save(path)
+    for warning in caught:
+        echo(warning.message, err=True)
+    return saved
 
 
 def line_width() -> int:

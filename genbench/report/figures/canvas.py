@@ -13,12 +13,20 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from functools import cache
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import matplotlib  # type: ignore[import-not-found, unused-ignore]
 from matplotlib.axes import Axes  # type: ignore[import-not-found, unused-ignore]
 from matplotlib.figure import Figure as Drawing  # type: ignore[import-not-found, unused-ignore]
+from matplotlib.font_manager import (  # type: ignore[import-not-found, unused-ignore]
+    FontProperties,
+    findfont,
+    fontManager,
+    get_font,
+)
 from matplotlib.lines import Line2D  # type: ignore[import-not-found, unused-ignore]
+from matplotlib.text import Text  # type: ignore[import-not-found, unused-ignore]
 from matplotlib.ticker import (  # type: ignore[import-not-found, unused-ignore]
     FixedLocator,
     FuncFormatter,
@@ -36,12 +44,27 @@ from genbench.report.figures.text import axis_label, drawable, shortened, tick, 
 __all__ = ["Axes", "Canvas", "Entry", "is_drawable", "render"]
 
 FigureFormat: TypeAlias = Literal["pdf", "svg", "png"]
+FONT = "DejaVu Sans"  # ships with matplotlib, so every machine draws the same
+FALLBACKS = (  # for characters that it lacks, such as Chinese, Japanese and Korean ones, where one is installed
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "Noto Sans CJK TC", "Noto Sans SC", "Noto Sans JP",
+    "Noto Sans KR", "Noto Sans TC", "Source Han Sans SC", "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Droid Sans Fallback", "IPAexGothic", "IPAGothic", "Nanum Gothic", "NanumGothic", "Hiragino Sans", "PingFang SC",
+    "Hiragino Sans GB", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Meiryo", "Malgun Gothic", "SimHei",
+    "Arial Unicode MS",
+)  # fmt: skip
 _CM = 1 / 2.54  # inches
 _LEGEND_LINE = 0.46  # cm
 _LOGARITHMIC = 20.0  # positive values that span a larger factor are on a logarithmic axis by default
 _NAME = 40  # letters of a name in a legend with several columns
 _MOST_PIXELS = 30_000  # of the height of a PNG
 _DIVERGED = 1e100  # no axis can show larger values
+
+
+class Rendered(NamedTuple):
+    """The file of a figure."""
+
+    content: bytes
+    undrawn: str  # characters that no font has
 
 
 @dataclass(frozen=True)
@@ -224,8 +247,8 @@ def is_drawable(value: float | None) -> bool:
     return value is not None and math.isfinite(value) and abs(value) < _DIVERGED
 
 
-def render(draw: Callable[[Canvas], None], look: Appearance, format: FigureFormat, title: str, about: str) -> bytes:
-    """Return the file of a figure; `title` and `about` become its metadata."""
+def render(draw: Callable[[Canvas], None], look: Appearance, format: FigureFormat, title: str, about: str) -> Rendered:
+    """Draw a figure; `title` and `about` become its metadata."""
     metadata: dict[str, Any] = {
         "pdf": {"Title": title, "Subject": about, "Creator": "genbench", "Producer": None, "CreationDate": None},
         "svg": {"Title": title, "Description": about, "Creator": "genbench", "Date": None},
@@ -243,7 +266,24 @@ def render(draw: Callable[[Canvas], None], look: Appearance, format: FigureForma
             canvas.drawing.savefig(stream, format=format, dpi=dpi, metadata=metadata)
         except UserWarning as error:
             raise UsageError("The figure does not fit into this size.", "Choose a larger width or height.") from error
-    return stream.getvalue()
+        return Rendered(stream.getvalue(), _undrawn(canvas.drawing))
+
+
+def _undrawn(drawing: Drawing) -> str:
+    """Return the characters of a drawing that no font has, in order."""
+    used = {character for text in drawing.findobj(Text) for character in text.get_text() if character.isprintable()}
+    for name in _families():
+        if not used:
+            break
+        used -= {chr(code) for code in get_font(findfont(FontProperties(family=[name]))).get_charmap()}
+    return "".join(sorted(used))
+
+
+@cache
+def _families() -> list[str]:
+    """Return the fonts that draw a character, in this order; all machines have the first one."""
+    installed = {font.name for font in fontManager.ttflist}
+    return [FONT, *(name for name in FALLBACKS if name in installed)]
 
 
 @contextmanager
@@ -251,7 +291,7 @@ def _settings(look: Appearance) -> Iterator[None]:
     """Use genbench's settings of matplotlib, whatever the user's are."""
     theme = look.theme
     own: dict[Any, Any] = {
-        "font.family": ["DejaVu Sans"],  # ships with matplotlib, so every machine draws the same
+        "font.family": _families(),
         "font.size": theme.font_size,
         "text.parse_math": False,
         "text.color": theme.colours.ink,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from genbench.report.figures.text import drawable
 from genbench.results.files import atomic_write, read_regular_file
 
 if TYPE_CHECKING:
-    from genbench.report.figures.canvas import Canvas, FigureFormat
+    from genbench.report.figures.canvas import Canvas, FigureFormat, Rendered
 
+_MOST_NAMED = 20
 FORMATS: dict[str, FigureFormat] = {".pdf": "pdf", ".svg": "svg", ".png": "png"}
 
 
@@ -40,8 +42,15 @@ class Figure:
     def to_bytes(self, format: str) -> bytes:
         """Return the content of a file in the format ``pdf``, ``svg`` or ``png``; the same figure gives the same bytes.
 
-        Raises `UsageError` for another format, or if matplotlib is not installed.
+        Warns of characters that no installed font has. Raises `UsageError` for another format, or if matplotlib is not
+        installed.
         """
+        rendered = self._render(format)
+        if rendered.undrawn:
+            warnings.warn(_undrawn(rendered.undrawn), stacklevel=2)
+        return rendered.content
+
+    def _render(self, format: str) -> Rendered:
         if f".{format}" not in FORMATS:
             known = [suffix[1:] for suffix in FORMATS]
             raise UsageError(f"Unknown format '{format}'.{near_miss(format, known)}", f"Formats: {', '.join(known)}.")
@@ -53,13 +62,18 @@ class Figure:
     def save(self, path: str | Path) -> Path:
         """Write the figure, and the facts for its caption beside it with the suffix ``.txt``; return its path.
 
-        An existing figure is replaced. Raises `UsageError` for another suffix than ``.pdf``, ``.svg`` or ``.png``, if a
-        file cannot be written, or if the text file exists and is not from genbench.
+        An existing figure is replaced. A warning and the text file name characters that no installed font has. Raises
+        `UsageError` for another suffix than ``.pdf``, ``.svg`` or ``.png``, if a file cannot be written, or if the text
+        file exists and is not from genbench.
         """
         target = figure_path(path)
         beside = target.with_suffix(".txt")
-        content = self.to_bytes(target.suffix.lower()[1:])
-        for file, data in ((beside, self.caption.encode("utf-8", "replace")), (target, content)):
+        content, undrawn = self._render(target.suffix.lower()[1:])
+        caption = self.caption
+        if undrawn:
+            warnings.warn(_undrawn(undrawn), stacklevel=2)
+            caption += f"{_undrawn(undrawn)}\n"
+        for file, data in ((beside, caption.encode("utf-8", "replace")), (target, content)):
             try:
                 atomic_write(file, data)
             except OSError as error:
@@ -73,6 +87,11 @@ class Figure:
 
     def _repr_svg_(self) -> str:
         return self.to_bytes("svg").decode()
+
+
+def _undrawn(characters: str) -> str:
+    shown = characters[:_MOST_NAMED] + (" …" if len(characters) > _MOST_NAMED else "")
+    return f"No installed font draws {shown}: the figure has boxes instead. Install one, such as Noto Sans CJK."
 
 
 def require_matplotlib() -> None:

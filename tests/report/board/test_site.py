@@ -426,14 +426,14 @@ def test_ten_thousand_cells_are_divided_into_pages(tmp_path: Path, monkeypatch: 
 
 
 def test_long_rows_take_more_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genbench.report.board.page_templates.PAGE_BYTES", 5000)
+    monkeypatch.setattr("genbench.report.board.page_templates.PAGE_BYTES", 2000)
     cells = [result for n in range(20) for result in seeds(f"m{n:02d}", [float(n)])]
     build(tmp_path / "site", stored(tmp_path / "run", *cells))
     boards = [text for name, text in pages(tmp_path / "site").items() if re.match(r"boards/mini-fd-cnn", name)]
     assert len(boards) > 2
     assert sum(len(re.findall(r"<bdi>m\d", text)) for text in boards) == 20
     lists = [text for name, text in contents(tmp_path / "site").items() if re.match(r"compare/mini.*\.js", name)]
-    assert len(lists) > 1 and all(len(text) < 6000 for text in lists)
+    assert len(lists) > 1 and all(len(text) < 3000 for text in lists)
     names = [
         "compare/" + name
         for name in re.findall(r"compare/(mini[\w-]+\.js)", page(tmp_path / "site", r"^compare\.html"))

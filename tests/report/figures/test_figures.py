@@ -6,6 +6,8 @@ import math
 import re
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from example_runs import PROTOCOL, cell, comparability, estimate, identity, plan
 from figure_files import evaluated, example_run, texts, two_datasets, written
 
 import genbench
+from genbench.cli import invoke
 from genbench.commands.load import load
 from genbench.commands.results import Results
 from genbench.errors import NoDataError, UsageError
@@ -162,6 +165,61 @@ def test_names_are_drawn_as_they_are_without_control_characters(tmp_path: Path, 
     assert not set("\x1b\u202e\u200f\ufeff") & set(svg + figure.caption)
     figure.to_bytes("pdf")
     figure.to_bytes("png")
+
+
+@pytest.fixture
+def ideographs(tmp_path: Path) -> Iterator[None]:
+    """Install a font with the name of one with Chinese characters; it has two of them, both squares."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+    from matplotlib.font_manager import fontManager
+
+    from genbench.report.figures import canvas
+
+    pen = TTGlyphPen(None)
+    pen.moveTo((100, 0))
+    for corner in ((100, 800), (900, 800), (900, 0)):
+        pen.lineTo(corner)
+    pen.closePath()
+    square, names = pen.glyph(), [".notdef", "u6F22", "u5B57"]
+    font = FontBuilder(1000)
+    font.setupGlyphOrder(names)
+    font.setupCharacterMap({0x6F22: "u6F22", 0x5B57: "u5B57"})
+    font.setupGlyf(dict.fromkeys(names, square))
+    font.setupHorizontalMetrics(dict.fromkeys(names, (1000, 100)))
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Noto Sans CJK SC", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(tmp_path / "font.ttf")
+    before = list(fontManager.ttflist)
+    fontManager.addfont(tmp_path / "font.ttf")
+    canvas._families.cache_clear()
+    yield
+    fontManager.ttflist = before
+    canvas._families.cache_clear()
+
+
+@pytest.mark.usefixtures("ideographs")
+def test_an_installed_font_draws_what_the_usual_one_lacks(tmp_path: Path) -> None:
+    figure = written(tmp_path / "run", cell("gan-1", identity("漢字")), cell("vae-1", identity("vae"))).figure()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for suffix in ("png", "svg", "pdf"):
+            figure.save(tmp_path / f"f.{suffix}")
+    assert "漢字" in (tmp_path / "f.txt").read_text()
+    assert "No installed font" not in (tmp_path / "f.txt").read_text()
+
+
+def test_characters_that_no_font_has_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = "No installed font draws 𐤀:"
+    run = tmp_path / "run"
+    figure = written(run, cell("gan-1", identity("𐤀")), cell("vae-1", identity("vae"))).figure()
+    with pytest.warns(UserWarning, match=said):
+        figure.save(tmp_path / "f.svg")
+    assert said in (tmp_path / "f.txt").read_text()
+    assert invoke(["figure", str(run), "--out", str(tmp_path / "g.svg")]) == 0
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_a_comment_in_a_name_cannot_end_the_comment(tmp_path: Path) -> None:
