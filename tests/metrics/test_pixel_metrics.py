@@ -94,7 +94,7 @@ def smooth(n: int, side: int, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_ms_ssim_of_five_scales_is_torchmetrics(channels: int) -> None:
-    """Except that theirs includes a reflected border on the coarsest scale, and averages over channels on each scale."""
+    """Except that theirs includes a reflected border on the coarsest scale, and averages channels on each scale."""
     image = pytest.importorskip("torchmetrics.functional.image")
     originals = smooth(3, 184)[:, :channels]
     reconstructions = (
