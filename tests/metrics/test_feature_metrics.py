@@ -222,7 +222,70 @@ def test_whitened_distances_are_blind_to_the_scale_of_a_feature() -> None:
         assert loud[name].value == pytest.approx(estimate.value, rel=1e-4, abs=1e-6), name
 
 
+COMPARED = ("mmd", "vendi", "spread", "fld", "rarity", "fd-infinity")  # more measurements, without classes
+
+
+def test_each_measurement_states_its_null_number_and_protocol() -> None:
+    found, missing = ask(evaluation(), *COMPARED)
+    assert missing == {}
+    assert list(found) == [
+        *("fd-infinity-pixels", "mmd-pixels"),
+        *("vendi-q1-pixels", "vendi-q2-pixels", "vendi-inf-pixels"),
+        *("feature-variance-pixels", "effective-rank-pixels"),
+        *("rarity-k3-pixels", "outside-k3-pixels", "fld-pixels", "fld-gap-pixels"),
+    ]
+    for name, estimate in found.items():
+        assert estimate.null is not None, name
+        assert estimate.standard_error is not None, name
+        assert (estimate.protocol["n_reference"], estimate.protocol["layer"]) == (70, "none"), name
+    of_inside = 40 - round(40 * found["outside-k3-pixels"].value)
+    assert found["rarity-k3-pixels"].n == of_inside
+    assert found["fld-pixels"].n == 35  # half as many as there are training images
+    assert found["fld-pixels"].protocol["subset"] == "35 of 40 samples, at random with seed 0"
+    assert found["effective-rank-pixels"].n == 40
+    assert found["mmd-pixels"].debiased is not None
+
+
+def test_training_images_as_samples_have_their_spread_and_lie_inside_their_manifold() -> None:
+    given = evaluation(samples=noise(70, 2))
+    found, _ = ask(given, *COMPARED)
+    assert found["mmd-pixels"].value == pytest.approx(0, abs=1e-9)
+    for name in ("vendi-q1-pixels", "vendi-q2-pixels", "vendi-inf-pixels", "effective-rank-pixels"):
+        assert found[name].value == pytest.approx(found[name].null, rel=1e-9), name
+    assert found["feature-variance-pixels"].value == pytest.approx(1, rel=1e-9)
+    assert found["outside-k3-pixels"].value == 0
+    assert found["fld-gap-pixels"].value < 10 * (found["fld-gap-pixels"].null or 0) < 0
+
+
+def test_held_out_images_as_samples_are_as_rare_as_the_null_says() -> None:
+    found, _ = ask(evaluation(samples=noise(30, 3)), "rarity")
+    for estimate in found.values():
+        assert estimate.value == pytest.approx(estimate.null, abs=1e-12)
+
+
+def test_the_extrapolation_needs_more_samples_than_features_in_a_quarter() -> None:
+    assert "fd-infinity-pixels" in ask(evaluation(samples=noise(25)), "fd-infinity")[0]
+    _, missing = ask(evaluation(samples=noise(24)), "fd-infinity")
+    assert "more than 4 × 6 samples" in missing["fd-infinity-pixels"].reason
+
+
 # Reasons
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (evaluation(Broken()), "are not finite"),
+        (evaluation(train=noise(1).expand(50, -1, -1, -1)), "all have the same features"),
+        (evaluation(samples=noise(0)), "no images"),
+    ],
+    ids=["NaN", "equal", "none"],
+)
+def test_no_measurement_of_incomparable_features_has_a_value(given: CellEvaluation, reason: str) -> None:
+    found, missing = ask(given, *COMPARED)
+    assert found == {}
+    assert {name.removesuffix("-pixels") for name in missing} == set(COMPARED)
+    assert all(reason in one.reason for one in missing.values()), missing
 
 
 @pytest.mark.parametrize(
