@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -15,6 +17,7 @@ from genbench.builtin.models.adversarial.small_maps import (
     add_patches,
     cut_patches,
 )
+from genbench.measure.op_listener import OpListener
 
 PAIRS = {
     "from pixel": (FromPixel(5, 6, 4), nn.ConvTranspose2d(5, 6, 4, 1, 0, bias=False), (3, 5, 1, 1)),
@@ -43,6 +46,17 @@ def test_values_and_gradients_are_those_of_the_convolution(name: str, layout: to
         torch.autograd.grad(found, [maps, mine.weight], given),
         torch.autograd.grad(expected, [maps, theirs.weight], given),
     )
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_on_any_other_device_they_are_torchs_convolutions(name: str) -> None:
+    mine, _, shape = PAIRS[name]
+    executed: list[str] = []
+    layer, maps = copy.deepcopy(mine).to("meta"), torch.empty(shape, device="meta")
+    with OpListener(lambda func, *_: executed.append(str(func))):
+        layer(maps)
+    assert "aten.convolution.default" in executed
+    assert not [name for name in executed if "mm" in name or "matmul" in name]
 
 
 @pytest.mark.parametrize("name", ["halving", "doubling"])

@@ -34,7 +34,9 @@ class FromPixel(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, kernel, 1, 0, bias=False)
 
     def forward(self, pixels: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Return the maps, in channels_last."""
+        """Return the maps, on a CPU in channels_last."""
+        if pixels.device.type != "cpu":
+            return super().forward(pixels, output_size)
         inputs, outputs, height, width = self.weight.shape
         product = pixels.flatten(1) @ self.weight.permute(0, 2, 3, 1).reshape(inputs, -1)
         return product.view(-1, height, width, outputs).permute(0, 3, 1, 2)
@@ -48,6 +50,8 @@ class ToPixel(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the pixel; raises RuntimeError where the maps do not have the kernel's size."""
+        if maps.device.type != "cpu":
+            return super().forward(maps)
         rows = maps.permute(0, 2, 3, 1).flatten(1)
         columns = self.weight.permute(0, 2, 3, 1).flatten(1)
         return (rows @ columns.t()).view(len(maps), -1, 1, 1)
@@ -60,7 +64,7 @@ class Halving(nn.Conv2d):
         super().__init__(inputs, outputs, 4, 2, 1, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return maps (B, outputs, height/2, width/2), in channels_last; height and width are even."""
+        """Return maps (B, outputs, height/2, width/2), on a CPU in channels_last; height and width are even."""
         if maps.device.type != "cpu":
             return super().forward(maps)
         count, _, height, width = maps.shape
@@ -76,7 +80,7 @@ class Doubling(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, 4, 2, 1, bias=False)
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Return maps (B, outputs, 2·height, 2·width), in channels_last."""
+        """Return maps (B, outputs, 2·height, 2·width), on a CPU in channels_last."""
         if maps.device.type != "cpu":
             return super().forward(maps, output_size)
         count, inputs, height, width = maps.shape
