@@ -55,7 +55,7 @@ def test_the_notebook_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_page_names_every_function_and_the_readme_begins_with_it() -> None:
     functions = [
         "run", "resume", "plan", "load", "archive", "board", "distance", "explain_distance", "save_image_statistics",
-        "certificate_figure",
+        "certificate_figure", "tune", "load_tuning",
     ]  # fmt: skip
     assert all(f"`genbench.{name}(" in PAGE for name in functions)
     public = {name for name in genbench.__all__ if isinstance(getattr(genbench, name), types.FunctionType)}
