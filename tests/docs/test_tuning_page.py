@@ -34,4 +34,4 @@ def test_every_sampler_pruner_and_refused_setting_is_named() -> None:
     assert all(f"--sampler {name}`" in PAGE for name in SAMPLERS)
     assert all(f"--pruner {name}`" in PAGE for name in PRUNERS if name != "none")
     shown = PAGE.split("What cannot be tuned")[1].split("## Trials")[0]
-    assert {name for name in re.findall(r"`(\w+)`", shown)} <= {*NOT_TUNED}
+    assert set(re.findall(r"`(\w+)`", shown)) <= {*NOT_TUNED}
