@@ -40,7 +40,7 @@ from genbench.results.schema import PlannedCell, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.results.tuning import FINAL, JOURNAL, TRIALS, TUNING, FinalValue, Study, TuningRecord, read_tuning
 from genbench.runner.executor import Executor
-from genbench.runner.supervisor import Interrupted, stop_on_signals
+from genbench.runner.supervisor import CannotWriteResults, Interrupted, stop_on_signals
 from genbench.stats.intervals import mean_and_error
 from genbench.tuning.best_settings import best_plans
 from genbench.tuning.campaign import Campaign, Goal, Search, Surroundings
@@ -635,6 +635,9 @@ def _running(out: Path) -> Iterator[None]:
             yield
     except (Interrupted, KeyboardInterrupt):
         raise TuningInterrupted(out) from None
+    except CannotWriteResults as error:
+        cure = f"Free some space or fix the permissions, then: genbench tune --resume {shlex.quote(str(out))}"
+        raise CannotWriteResults(error.cause, f"Earlier results are safe. {cure}") from error
 
 
 @contextmanager

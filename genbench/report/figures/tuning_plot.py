@@ -69,13 +69,15 @@ class _TuningDrawing:
         ]
         (axes,) = canvas.panels(1, title=self.title, legend=legend, heights=[7.0])
         values = [value for study in self.shown for value in self._values(study)]
-        most = max(len(study.running_best) for study in self.shown)
-        canvas.scale(axes, "x", [1.0, float(most)], self.options.log_x)
-        if most <= _MOST_TICKS:
-            canvas.ticks(axes, "x", range(1, most + 1), [str(k) for k in range(1, most + 1)])
-        canvas.scale(axes, "y", values, self.options.log_y)
         for study, how in zip(self.shown, styles, strict=True):
             self._line(axes, study, how)
+        most = max(len(study.running_best) for study in self.shown)
+        logarithmic = canvas.scale(axes, "x", [1.0, float(most)], self.options.log_x or False)
+        if most <= _MOST_TICKS and not logarithmic:
+            canvas.ticks(axes, "x", range(1, most + 1), [str(k) for k in range(1, most + 1)])
+        axes.set_xlim(0.9 if logarithmic else 0.5, most * 1.1 if logarithmic else most + 0.5)
+        axes.scatter([1.0] * len(values), values, s=0)  # the axis shows the ends of the intervals too
+        canvas.scale(axes, "y", values, self.options.log_y)
         lowest, highest = axes.get_ylim()
         for study, how in zip(self.shown, styles, strict=True):
             if study.curve:

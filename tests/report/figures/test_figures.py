@@ -22,13 +22,13 @@ from genbench.errors import NoDataError, UsageError
 from genbench.report.figures import figure as figure_module
 from genbench.report.figures.appearance import DASHES, MARKERS, THEMES
 from genbench.report.figures.caption import SIGNATURE
-from genbench.report.figures.kinds import KINDS, LADDER
+from genbench.report.figures.kinds import KINDS, LADDER, TUNING
 from genbench.results.schema import CurvePoint
 from genbench.results.store import RunDirectory
 
 ROOT = Path(__file__).parents[3]
 CERTIFICATE = ROOT / "results" / "reference" / "certificate-fashion-cnn.json"
-OF_RUNS = [kind for kind in KINDS if kind != LADDER]
+OF_RUNS = [kind for kind in KINDS if kind not in (LADDER, TUNING)]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,8 @@ def results(run: Path) -> Results:
 def make(results: Results, kind: str, **options: object) -> genbench.Figure:
     if kind == LADDER:
         return genbench.certificate_figure(CERTIFICATE, **options)  # type: ignore[arg-type]
+    if kind == TUNING:
+        return genbench.load_tuning(CERTIFICATE.with_name("tuning")).figure(**options)  # type: ignore[arg-type]
     if kind == "ranks":
         path = results.runs[0].path.parent / "datasets"
         results = load(path if path.exists() else two_datasets(path))
@@ -317,6 +319,7 @@ def test_history_shows_only_the_chosen_cells(results: Results) -> None:
     [
         ("frontir", {}, "Did you mean 'frontier'"),
         (LADDER, {}, "from a certificate"),
+        (TUNING, {}, "from a tuning"),
         ("frontier", {"y": "fd-cn"}, "Did you mean 'fd-cnn'"),
         ("frontier", {"x": "image/s"}, "Did you mean 'images/s'"),
         ("frontier", {"y": ["fd-cnn", "fd-cnn"]}, "shows one y"),
@@ -334,7 +337,7 @@ def test_history_shows_only_the_chosen_cells(results: Results) -> None:
 )
 def test_unknown_names_have_their_nearest(results: Results, kind: str, options: dict[str, object], cause: str) -> None:
     with pytest.raises(UsageError, match=cause):
-        make(results, kind, **options) if kind != LADDER else results.figure(LADDER)
+        make(results, kind, **options) if kind not in (LADDER, TUNING) else results.figure(kind)
 
 
 def test_without_matplotlib_the_error_names_the_remedy(
