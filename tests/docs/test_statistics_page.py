@@ -32,10 +32,10 @@ def rows(table: str) -> list[list[str]]:
 
 def test_the_commands_of_the_page_are_found() -> None:
     assert [command.split()[:2] for command in COMMANDS] == [
-        *(["genbench", "compare"], ["genbench", "compare"], ["genbench", "power"]),
+        *(["genbench", "compare"], ["genbench", "table"], ["genbench", "compare"], ["genbench", "power"]),
         *(["python", "benchmarks/seeds/interval_coverage.py"], ["python", "benchmarks/seeds/forecast_power.py"]),
     ]
-    assert all((ROOT / command.split()[1]).is_file() for command in COMMANDS[3:])
+    assert all((ROOT / command.split()[1]).is_file() for command in COMMANDS[4:])
 
 
 def test_the_first_table_is_what_compare_prints(
@@ -49,10 +49,19 @@ def test_the_first_table_is_what_compare_prints(
     assert sees in said
 
 
+def test_the_table_has_the_letters_of_compare(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (table,) = re.findall(r"^\| cell \|.*?(?=\n\n)", PAGE, flags=re.MULTILINE | re.DOTALL)
+    expected = {row[0].rpartition(" ")[2]: row[-1] for row in rows(table)[1:]}
+    said = printed(f"{COMMANDS[1]} --format json --no-references", capsys, monkeypatch)
+    assert {row["loss"]: row["fd-fashion-cnn"]["letters"] for row in json.loads(said)["rows"]} == expected
+
+
 def test_power_says_what_the_page_says(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    said = printed(COMMANDS[2], capsys, monkeypatch)
+    said = printed(COMMANDS[3], capsys, monkeypatch)
     assert "15 pairs: only more seeds help; 1 to 15 % of the variance is from drawing samples." in said
-    found = json.loads(printed(f"{COMMANDS[2]} --json", capsys, monkeypatch))
+    found = json.loads(printed(f"{COMMANDS[3]} --json", capsys, monkeypatch))
     shares = [pair["sampling_share"] for pair in found["pairs"]]
     assert (round(100 * min(shares)), round(100 * max(shares))) == (1, 15)
     assert all(pair["advice"].startswith("only more seeds help") for pair in found["pairs"])
@@ -72,7 +81,7 @@ def test_runs_are_ranked_over_datasets(
             for model, value in (("gan", 3.0), ("vae", 2.0))
         ]
         stored(tmp_path / name, *cells)
-    said = printed(COMMANDS[1].replace("RUN RUN", f"{tmp_path / 'one'} {tmp_path / 'two'}"), capsys, monkeypatch)
+    said = printed(COMMANDS[2].replace("RUN RUN", f"{tmp_path / 'one'} {tmp_path / 'two'}"), capsys, monkeypatch)
     assert "Nemenyi's critical difference" in said
 
 
