@@ -23,9 +23,11 @@ def test_cells_on_the_cpu_do_not_look_for_a_gpu(processes: int, tmp_path: Path) 
     asked = tmp_path / "asked"
     path = f"{PRETENDED}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     given = ("--models", "gan", "--device", "cpu", "--nproc", str(processes))
-    done = run(*TINY, *given, out=tmp_path / "run", PYTHONPATH=path, PRETENDED_GPU=str(asked))
+    variables = {"PYTHONPATH": path, "PRETENDED_GPU": str(asked)}
+    done = run(*TINY, *given, out=tmp_path / "run", fresh=True, **variables)
     (cell,) = done.run_cells
     assert (done.code, cell.status) == (0, "ok"), cell.reason
+    assert asked.with_suffix(".possible").exists()  # torch was made to report it
     assert not asked.exists(), asked.read_text()
 
 

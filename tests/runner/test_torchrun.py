@@ -205,7 +205,7 @@ def test_ranks_measure_the_memory_format_and_agree_on_that_of_the_slowest(tmp_pa
     """Rank 0 alone would be faster in the other one; that both have it is also checked at the end of every training."""
     given = ("--models", "dcgan", "--nproc", "2", "--threads", "2", "--images", "64", "--metrics", "none")
     pretended = step_probe.environment("accelerator_of_two_ranks")
-    done = run(*TINY, *given, out=tmp_path / "run", **pretended)
+    done = run(*TINY, *given, out=tmp_path / "run", fresh=True, **pretended)
     (cell,) = done.run_cells
     assert cell.status == "ok", cell.reason
     assert cell.engine is not None and cell.engine.memory_format is not None

@@ -1,7 +1,7 @@
 """Let torch report a GPU, and refuse it to a process that was forked after another had asked for it, as CUDA does.
 
 Put this folder on PYTHONPATH. As with a real driver, a process sees no GPU if CUDA_VISIBLE_DEVICES is empty. Processes
-that asked are listed in the file that PRETENDED_GPU names.
+that asked are listed in the file that PRETENDED_GPU names; one with the suffix .possible shows that any could have.
 """
 
 import importlib.abc
@@ -29,6 +29,7 @@ def _seen() -> bool:
 
 
 def _patch(torch: Any) -> None:
+    Path(os.environ["PRETENDED_GPU"]).with_suffix(".possible").touch()
     gpu = torch.device("cuda", 0)
     torch.accelerator.is_available = _seen
     torch.accelerator.device_count = lambda: int(_seen())
