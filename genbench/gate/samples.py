@@ -34,6 +34,7 @@ class Sample:
     images: float  # trained on, mean over seeds
     seconds: float  # of a cell from start to end, mean over seeds
     left_out: tuple[str, ...] = ()  # seeds without a value, with the reason
+    raced: bool = False  # a race decided how many seeds there are
 
     @property
     def mean(self) -> float:
@@ -93,11 +94,14 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Samp
     for name, members in grouped.items():
         by_group: dict[Hashable, list[tuple[CellResult, Estimate]]] = {}
         left_out: list[str] = []
+        not_run = 0  # seeds that the race did not need
         for planned in members:
             result = run.cells.results.get(planned.id)
             estimate = _estimate(result, metric)
             seed = f"seed {planned.identity.seed}"
-            if result is None or result.status not in _MEASURED:
+            if run.race is not None and result is not None and result.status == "skipped":
+                not_run += 1
+            elif result is None or result.status not in _MEASURED:
                 damaged = run.cells.damaged.get(planned.id, "never ran")
                 left_out.append(f"{seed}: {damaged if result is None else result.status}")
             elif estimate is None:
@@ -106,6 +110,7 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Samp
                 left_out.append(f"{seed}: {estimate.value:g}")
             else:
                 by_group.setdefault(comparable_key(result, estimate), []).append((result, estimate))
+        left_out += [f"{not_run} seeds: not run, as the race decided"] if not_run else []
         identity = members[0].identity
         for group, own in by_group.items():
             yield Sample(
@@ -122,6 +127,7 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterable[Samp
                 images=statistics.mean(result.images for result, _ in own),
                 seconds=statistics.mean(result.durations.total for result, _ in own),
                 left_out=tuple(left_out),
+                raced=run.race is not None,
             )
 
 
