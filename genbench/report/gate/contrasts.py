@@ -11,7 +11,7 @@ from tabulate import tabulate
 from genbench.gate.contrasts import ERROR, POWER, Contrast, Ranking
 from genbench.gate.samples import Sample
 from genbench.report.numbers import MISSING, p_value, significant, with_error
-from genbench.report.race import UNEQUAL
+from genbench.report.race_text import UNEQUAL
 from genbench.stats.intervals import mean_and_error
 
 _CELLS = ("cell", "seeds", "mean ± se", "sd of training", "95 % interval", "sd of sampling", "letters")

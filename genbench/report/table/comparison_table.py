@@ -19,7 +19,7 @@ from genbench.report.table.layout import (
     clean,
 )
 from genbench.report.table.outcome import CellOutcome, outcomes_of
-from genbench.report.table.race import add_race, race_caption, race_columns
+from genbench.report.table.race_column import add_race, race_caption, race_columns
 from genbench.report.table.references import (
     Reference,
     held_out_rows,
