@@ -14,7 +14,7 @@ import msgspec
 
 from genbench import __version__
 from genbench.commands.device import make_rendezvous
-from genbench.commands.race import run_races
+from genbench.commands.race_execution import run_races
 from genbench.commands.results import Results
 from genbench.errors import UsageError
 from genbench.measure import machine

@@ -22,7 +22,7 @@ from genbench.planning.default_extractors import extractor_choices
 from genbench.planning.identity import step_key
 from genbench.plugins.catalogue import discover
 from genbench.report.markup import markdown
-from genbench.report.race import plan_data, plan_text
+from genbench.report.race_text import plan_data, plan_text
 from genbench.report.table.layout import clean
 from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names

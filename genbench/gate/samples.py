@@ -35,6 +35,7 @@ class Sample:
     images: float  # trained on, mean over seeds
     seconds: float  # of a cell from start to end, mean over seeds
     left_out: tuple[str, ...] = ()  # seeds without a value, with the reason
+    raced: bool = False  # a race decided how many seeds there are
 
     @property
     def mean(self) -> float:
@@ -95,7 +96,12 @@ class Member(NamedTuple):
 
 
 def samples_of_cell(
-    name: str, members: Sequence[Member], metric: str, prefix: str = "", swept: Iterable[str] = ()
+    name: str,
+    members: Sequence[Member],
+    metric: str,
+    prefix: str = "",
+    swept: Iterable[str] = (),
+    raced: bool = False,
 ) -> Iterator[Sample]:
     """Yield the sample of a metric over these seeds of a cell; several if some do not compare with the others.
 
@@ -105,13 +111,17 @@ def samples_of_cell(
         metric: its full name.
         prefix: of the name, if cells of several runs are compared.
         swept: settings that are part of names.
+        raced: whether a race decided how many seeds there are.
     """
     by_group: dict[Hashable, list[tuple[CellResult, Estimate]]] = {}
     left_out: list[str] = []
+    not_run = 0  # seeds that the race did not need
     for planned, result, damage in members:
         estimate = _estimate(result, metric)
         seed = f"seed {planned.identity.seed}"
-        if result is None or result.status not in MEASURED:
+        if raced and result is not None and result.status == "skipped":
+            not_run += 1
+        elif result is None or result.status not in MEASURED:
             left_out.append(f"{seed}: {(damage or 'never ran') if result is None else result.status}")
         elif estimate is None:
             left_out.append(f"{seed}: not measured")
@@ -119,6 +129,7 @@ def samples_of_cell(
             left_out.append(f"{seed}: {estimate.value:g}")
         else:
             by_group.setdefault(comparable_key(result, estimate), []).append((result, estimate))
+    left_out += [f"{not_run} seeds: not run, as the race decided"] if not_run else []
     identity = members[0].planned.identity
     for group, own in by_group.items():
         yield Sample(
@@ -135,6 +146,7 @@ def samples_of_cell(
             images=statistics.mean(result.images for result, _ in own),
             seconds=statistics.mean(result.durations.total for result, _ in own),
             left_out=tuple(left_out),
+            raced=raced,
         )
 
 
@@ -145,7 +157,7 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterator[Samp
             found = Member(planned, run.cells.results.get(planned.id), run.cells.damaged.get(planned.id, ""))
             grouped.setdefault(cell_name(planned, run.record.swept), []).append(found)
     for name, members in grouped.items():
-        yield from samples_of_cell(name, members, metric, prefix, run.record.swept)
+        yield from samples_of_cell(name, members, metric, prefix, run.record.swept, run.race is not None)
 
 
 def _estimate(result: CellResult | None, metric: str) -> Estimate | None:

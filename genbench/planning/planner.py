@@ -21,7 +21,7 @@ from genbench.planning.metric_selection import MetricSelection, applicable_metri
 from genbench.planning.plugin_files import require_usable_files
 from genbench.planning.process_counts import require_divisible_batch
 from genbench.planning.profiles import Profile, find_profile
-from genbench.planning.race import make_races
+from genbench.planning.race_request import make_races
 from genbench.planning.remedies import check_remedies, initial_hash
 from genbench.planning.request import Request, Variant
 from genbench.planning.samplers import check_samplers, choose_samplers

@@ -11,7 +11,7 @@ from typing import Any
 from genbench.api.options import OptionValue
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, RENAMED
 from genbench.errors import UsageError, near_miss
-from genbench.planning.race import RaceRequest, parse_race
+from genbench.planning.race_request import RaceRequest, parse_race
 from genbench.planning.settings import merged
 from genbench.planning.sweep import several_values, unique
 from genbench.planning.values import parse_value

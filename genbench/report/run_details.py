@@ -12,7 +12,7 @@ from genbench.planning.samplers import named_by_sampler
 from genbench.report import numbers
 from genbench.report.counters import counted_lines
 from genbench.report.engines import engine_lines
-from genbench.report.race import described_races
+from genbench.report.race_text import described_races
 from genbench.report.table.layout import clean
 from genbench.report.table.outcome import status_and_reason
 from genbench.report.table.settings import setting_text

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from genbench.gate.contrasts import ERROR, POWER, Contrast, Ranking
 from genbench.gate.samples import Sample
 from genbench.report.numbers import MISSING, p_value, significant, with_error
+from genbench.report.race_text import UNEQUAL
 from genbench.stats.intervals import mean_and_error
 
 _CELLS = ("cell", "seeds", "mean ± se", "sd of training", "95 % interval", "sd of sampling", "letters")
@@ -44,6 +45,7 @@ def document(groups: Sequence[Ranking], pairs: Sequence[Contrast]) -> dict[str, 
     """Return everything for programs."""
     return {
         "error": ERROR,
+        "remark": UNEQUAL if any(sample.raced for group in groups for sample in group.samples) else "",
         "groups": [
             {
                 "metric": group.samples[0].metric,
@@ -124,6 +126,7 @@ def _remarks(groups: Sequence[Ranking], pairs: Sequence[Contrast]) -> list[str]:
     if explained:
         shown = ", ".join(explained[:3]) + (f" and {len(explained) - 3} more" if len(explained) > 3 else "")
         remarks.append(f"An sd of training of 0: the seeds differ by no more than drawing samples explains ({shown}).")
+    remarks += [f"{UNEQUAL[0].upper()}{UNEQUAL[1:]}."] if any(sample.raced for sample in samples) else []
     remarks += [
         f"{sample.cell} {sample.metric}: left out {', '.join(sample.left_out)}."
         for sample in samples

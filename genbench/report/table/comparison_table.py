@@ -20,7 +20,7 @@ from genbench.report.table.layout import (
 )
 from genbench.report.table.letters import add_letters
 from genbench.report.table.outcome import CellOutcome, outcomes_of
-from genbench.report.table.race import add_race, race_caption, race_columns
+from genbench.report.table.race_column import add_race, race_caption, race_columns
 from genbench.report.table.references import (
     Reference,
     chosen_distances,

@@ -6,7 +6,7 @@ import pytest
 
 from genbench.errors import UsageError
 from genbench.planning.planner import Plan, make_plan
-from genbench.planning.race import RaceRequest, parse_race, with_seed
+from genbench.planning.race_request import RaceRequest, parse_race, with_seed
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import Catalogue, discover
 

@@ -21,8 +21,8 @@ from genbench.gate.race import (
     seed_at,
 )
 from genbench.gate.samples import comparable_key
-from genbench.planning.race import with_seed
-from genbench.report.race import drop_text, end_text, look_text
+from genbench.planning.race_request import with_seed
+from genbench.report.race_text import drop_text, end_text, look_text
 from genbench.report.table.outcome import COUNTING
 from genbench.results.schema import CellResult, PlannedCell, PlannedRace, RaceLook, RaceRecord, RunRecord
 from genbench.results.store import RunDirectory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from genbench.report.race import UNEQUAL, outcomes, summaries
+from genbench.report.race_text import UNEQUAL, outcomes, summaries
 from genbench.report.table.layout import Column, Row, Value, clean
 from genbench.results.store import RunContents
 

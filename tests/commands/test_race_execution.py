@@ -15,7 +15,7 @@ from example_runs import cell, changed, comparability, estimate
 from warm import run as run_command
 
 import genbench
-from genbench.commands.race import run_races
+from genbench.commands.race_execution import run_races
 from genbench.errors import UsageError
 from genbench.gate.contrasts import contrasts, rankings
 from genbench.gate.samples import samples_of_runs
