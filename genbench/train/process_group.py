@@ -27,6 +27,7 @@ T = TypeVar("T")
 # Ranks poll the store at this interval while they wait for the main rank, so that they still handle signals. There is
 # no time limit, because an evaluation may be long. If the main rank dies, its store dies too, or the launcher ends us.
 _POLL_INTERVAL = timedelta(seconds=1)
+_FILE_STORE_TIMEOUT = "Wait timeout"  # a store in a file, as on one machine, raises this instead of `DistStoreError`
 _LAUNCHER_SECONDS = 3.0  # time for the launcher to end this rank after another one has failed
 
 
@@ -190,6 +191,10 @@ class Group(World):
             try:
                 self._store.wait([key], _POLL_INTERVAL)
             except dist.DistStoreError:  # not set yet; a lost store raises a network error
+                continue
+            except RuntimeError as error:
+                if str(error) != _FILE_STORE_TIMEOUT:
+                    raise
                 continue
             return self._store.get(key)
 
