@@ -22,22 +22,22 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Statistics
-from genbench.metrics.classification_accuracy import accuracy_and_error
-from genbench.metrics.feature_likelihood import Mixture, fit, scaling
+from genbench.metrics.feature_scores.feature_likelihood import Mixture, fit, scaling
+from genbench.metrics.feature_scores.frechet_infinity import infinite_distance
+from genbench.metrics.feature_scores.mean_discrepancy import discrepancy
+from genbench.metrics.feature_scores.rarity import K, rarity
+from genbench.metrics.feature_scores.spread import spread
+from genbench.metrics.feature_scores.vendi import scores
 from genbench.metrics.feature_sets import unit_length
 from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics
-from genbench.metrics.frechet_infinity import infinite_distance
 from genbench.metrics.manifolds import radii
-from genbench.metrics.mean_discrepancy import discrepancy
-from genbench.metrics.rarity import K, rarity
-from genbench.metrics.spread import spread
+from genbench.metrics.networks.classification_accuracy import accuracy_and_error
 from genbench.metrics.standard_errors import (
     make_blocks,
     mean_and_standard_error,
     quantile_and_standard_error,
     standard_error_from_replicates,
 )
-from genbench.metrics.vendi import scores
 
 JACKKNIFE, NORMAL = 2.093, 1.96
 N, D, REFERENCE = 400, 6, 600

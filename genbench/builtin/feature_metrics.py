@@ -20,7 +20,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="fd-infinity",
         summary="Fréchet distance extrapolated to infinitely many samples",
-        measure="genbench.metrics.frechet_infinity:measure",
+        measure="genbench.metrics.feature_scores.frechet_infinity:measure",
         direction="lower",
         per_extractor=True,
         default=False,
@@ -36,7 +36,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="mmd",
         summary="kernel distance with a Gaussian kernel, times 1000; CMMD with CLIP's ViT-L/14 at 336 pixels",
-        measure="genbench.metrics.mean_discrepancy:measure",
+        measure="genbench.metrics.feature_scores.mean_discrepancy:measure",
         direction="lower",
         per_extractor=True,
         default=False,
@@ -61,7 +61,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="vendi",
         summary="Vendi score: the effective number of different samples, of orders 1, 2 and infinity",
-        measure="genbench.metrics.vendi:measure",
+        measure="genbench.metrics.feature_scores.vendi:measure",
         direction="each",
         estimates={"vendi": "higher"},
         per_extractor=True,
@@ -70,7 +70,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="spread",
         summary="variance and effective rank of the samples' features relative to the training images'",
-        measure="genbench.metrics.spread:measure",
+        measure="genbench.metrics.feature_scores.spread:measure",
         direction="each",
         estimates=dict.fromkeys(("feature-variance", "effective-rank"), "higher"),
         per_extractor=True,
@@ -79,7 +79,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="rarity",
         summary="how sparse the training images are around the samples, and the share of samples outside of them",
-        measure="genbench.metrics.rarity:measure",
+        measure="genbench.metrics.feature_scores.rarity:measure",
         direction="each",
         estimates={"rarity": "higher", "outside": "lower"},
         per_extractor=True,
@@ -88,7 +88,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="fld",
         summary="feature likelihood divergence: held-out images under a mixture around the samples, and its gap",
-        measure="genbench.metrics.feature_likelihood:measure",
+        measure="genbench.metrics.feature_scores.feature_likelihood:measure",
         direction="each",
         estimates={"fld": "lower", "fld-gap": "higher"},
         per_extractor=True,
@@ -97,7 +97,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="per-class",
         summary="Fréchet distance, precision and recall within each class of a conditional model, their means",
-        measure="genbench.metrics.per_class:measure",
+        measure="genbench.metrics.feature_scores.per_class:measure",
         direction="each",
         estimates={"class-fd": "lower", "class-precision": "higher", "class-recall": "higher"},
         per_extractor=True,

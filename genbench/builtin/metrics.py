@@ -56,7 +56,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="lpips",
         summary="perceptual distance in AlexNet between held-out images and their reconstructions; 0: identical",
-        measure="genbench.metrics.perceptual_similarity:measure",
+        measure="genbench.metrics.networks.perceptual_similarity:measure",
         direction="lower",
         needs_reconstruction=True,
         needs_pictures=True,
@@ -65,7 +65,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
     yield MetricSpec(
         name="cas",
         summary="accuracy on held-out images of classifiers trained on the samples of a conditional model; slow",
-        measure="genbench.metrics.classification_accuracy:measure",
+        measure="genbench.metrics.networks.classification_accuracy:measure",
         direction="higher",
         needs_pictures=True,
         default=False,

@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.metrics.feature_likelihood import Mixture, _baseline, _gradients, _squared_distances, fit, scaling
+from genbench.metrics.feature_scores.feature_likelihood import (
+    Mixture,
+    _baseline,
+    _gradients,
+    _squared_distances,
+    fit,
+    scaling,
+)
 from genbench.metrics.standard_errors import make_blocks
 
 

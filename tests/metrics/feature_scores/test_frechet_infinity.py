@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Statistics
+from genbench.metrics.feature_scores.frechet_infinity import infinite_distance, intercept
 from genbench.metrics.frechet import frechet_distance, statistics
-from genbench.metrics.frechet_infinity import infinite_distance, intercept
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.standard_errors import make_blocks
 

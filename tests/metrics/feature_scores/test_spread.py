@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genbench.metrics.spread import spread
+from genbench.metrics.feature_scores.spread import spread
 from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genbench.metrics.feature_scores.mean_discrepancy import BANDWIDTH, SCALE, discrepancy
 from genbench.metrics.feature_sets import unit_length
-from genbench.metrics.mean_discrepancy import BANDWIDTH, SCALE, discrepancy
 from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
 from genbench.plugins.metric_names import with_extractor
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
-from genbench.metrics import perceptual_similarity
 from genbench.metrics.evaluation import CellEvaluation
-from genbench.metrics.perceptual_similarity import VARIABLE, measure
+from genbench.metrics.networks import perceptual_similarity
+from genbench.metrics.networks.perceptual_similarity import VARIABLE, measure
 
 torchvision = pytest.importorskip("torchvision")
 pytest.importorskip("torchmetrics")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from genbench.metrics.feature_scores.vendi import scores, vendi_score
 from genbench.metrics.feature_sets import unit_length
 from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
-from genbench.metrics.vendi import scores, vendi_score
 
 ORDERS = (0.5, 1.0, 2.0, math.inf)
 

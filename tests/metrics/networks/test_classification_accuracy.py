@@ -10,9 +10,9 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
-from genbench.metrics import classification_accuracy
-from genbench.metrics.classification_accuracy import accuracy_and_error, correct, measure
 from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.networks import classification_accuracy
+from genbench.metrics.networks.classification_accuracy import accuracy_and_error, correct, measure
 
 
 @pytest.fixture(autouse=True)

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
+from genbench.metrics.feature_scores.vendi import vendi_score
 from genbench.metrics.feature_sets import SUBSET_SEED, comparable_features, earned_name, protocol_of, random_subset
 from genbench.metrics.standard_errors import SMALLEST, make_blocks, rows_outside, standard_error_from_replicates
-from genbench.metrics.vendi import vendi_score
 
 
 class Spread(NamedTuple):

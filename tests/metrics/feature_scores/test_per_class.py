@@ -13,8 +13,9 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Unavailable
 from genbench.api.images import Images
 from genbench.api.specs import ExtractorSpec
-from genbench.metrics import frechet_distance, per_class
+from genbench.metrics import frechet_distance
 from genbench.metrics.evaluation import CellEvaluation
+from genbench.metrics.feature_scores import per_class
 from genbench.metrics.frechet import frechet_distance as distance
 from genbench.metrics.frechet import statistics
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from genbench.metrics.feature_scores.rarity import K, rarity
 from genbench.metrics.manifolds import overlap, radii
-from genbench.metrics.rarity import K, rarity
 
 
 def column(*values: float) -> torch.Tensor:

@@ -1,0 +1,1 @@
+"""Metrics that need a network of their own, trained on samples or read from a file."""
