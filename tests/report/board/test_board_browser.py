@@ -18,6 +18,9 @@ from example_runs import cell, changed, choice, comparability, estimate, identit
 from PIL import Image
 
 from genbench.report.board.site import build_board
+from genbench.report.html.page import comparison_tables
+from genbench.report.html.page_data import table_data
+from genbench.report.table.outcome import outcomes_of
 from genbench.results.schema import ReferenceRow
 from genbench.results.store import RunDirectory
 
@@ -195,6 +198,47 @@ def test_seeds_are_pooled_and_reference_rows_are_lines(driver: Any, site: Path) 
     Select(driver.find_element("css selector", "#table select")).select_by_visible_text("each cell")
     wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 4")
     assert complaints(driver) == []
+
+
+def test_chosen_cells_have_the_means_and_the_frontier_of_the_report(driver: Any, site: Path) -> None:
+    contents = RunDirectory.open(site.parent / "runs" / "run 0").read()
+    outcomes = outcomes_of([contents])
+    tables = comparison_tables(outcomes, [contents])
+    numbers = {outcome: number for number, outcome in enumerate(outcomes)}
+    chosen = [key for model in ("gan", "dcgan") for key in keys(site, model) if key.startswith("run-0")]
+    open_page(driver, f"{site.as_uri()}/compare.html#cells={','.join(chosen)}")
+    wait_for(driver, "return document.querySelectorAll('#table tbody tr.cell').length === 2")
+    found = driver.execute_script(
+        "return pageOf(arguments[0].map((key) => genbenchBoard.cells.get(key))).tables", chosen
+    )
+    assert [table["title"] for table in found] == list(tables)
+    for own, (title, table) in zip(found, tables.items(), strict=True):
+        expected = table_data(title, table, [row.id for row in table.rows], numbers)
+        assert _numbers(own) == _numbers(expected)
+
+
+def _numbers(table: dict[str, Any]) -> dict[str, Any]:
+    """Return mean, text and interval of each quantity, and the frontier of each pair, by the models of the rows."""
+    place = next(number for number, column in enumerate(table["columns"]) if column["key"] == "model")
+    models = [(row["values"][place] or [""])[0] for row in table["rows"]]
+    wanted = [
+        (n, column["key"]) for n, column in enumerate(table["columns"]) if column["key"] in ("fd-cnn", "images/s")
+    ]
+    values = sorted(
+        (model, key, row["values"][n][0], round(row["values"][n][1], 3))
+        for model, row in zip(models, table["rows"], strict=True)
+        for n, key in wanted
+        if row["kind"] == "cell"
+    )
+    points = {
+        axis["key"]: sorted(
+            [models[row], *(round(one, 3) for one in known if one is not None)] for row, *known in axis["points"]
+        )
+        for axis in (*table["speeds"], *table["qualities"])
+        if axis["key"] in ("fd-cnn", "images/s")
+    }
+    frontiers = [sorted(models[row] for row in group["frontier"]) for group in table["frontiers"]["fd-cnn"]["images/s"]]
+    return {"values": values, "points": points, "frontiers": frontiers}
 
 
 def test_a_link_to_a_cell_that_is_gone_says_so(driver: Any, site: Path) -> None:

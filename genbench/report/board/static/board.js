@@ -188,7 +188,8 @@ function pooledValue(column, values, cells) {
   const marks = [...new Set(values.flatMap((value) => value?.[2] ?? []))];
   const marked = (value) => (marks.length ? [...value, marks] : value);
   const texts = new Set(values.map((value) => value?.[0]));
-  if (texts.size === 1) return values[0] && marked(values[0].slice(0, 2));
+  const hasInterval = typeof cells[0].values[column.key]?.[2] === "number"; // of one measurement, not over seeds
+  if (texts.size === 1 && !hasInterval) return values[0] && marked(values[0].slice(0, 2));
   if (column.isSetting || !column.numeric) return marked([[...texts].filter(Boolean).join(", "), null]);
   const counting = values.filter((value, number) => ["ok", "collapsed"].includes(cells[number].status) && typeof value?.[1] === "number");
   if (!counting.length) return null;
