@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from genbench.api.evaluation import Statistics
-from genbench.metrics.feature_scores.feature_likelihood import Mixture, fit, scaling
+from genbench.metrics.feature_scores.feature_likelihood import Mixture, baseline_of, fit, scaling
 from genbench.metrics.feature_scores.frechet_infinity import infinite_distance
 from genbench.metrics.feature_scores.mean_discrepancy import discrepancy
 from genbench.metrics.feature_scores.rarity import K, rarity
@@ -133,12 +133,13 @@ def rare(draw: Callable[[int], Tensor], outside: bool, seed: int) -> tuple[float
 
 
 def likelihood(draw: Callable[[int], Tensor], seed: int) -> tuple[float, float | None]:
-    """The part of `fld` that depends on the draw: L(held-out), with 200 samples and other held-out images each time."""
+    """`fld` with 200 samples and other held-out images each time, and the same training images."""
     test, x = normal(300, seed + 2_000_000), draw(seed)[:200]
     scale = scaling(test)
     found = Mixture(scale(x), fit(scale(x), scale(training_images())))
+    baseline, _ = baseline_of(scale(training_images()), scale(test), 200)
     each, without = found.likelihoods(scale(test), blocks(200, seed))
-    value, of_images = mean_and_standard_error(each)
+    value, of_images = mean_and_standard_error(each - baseline)
     return value, math.hypot(standard_error_from_replicates(without), of_images or 0)
 
 

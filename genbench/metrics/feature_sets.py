@@ -22,14 +22,17 @@ def earned_name(metric: str, evaluation: Evaluation, extractor: str) -> str:
 
 
 def comparable_features(
-    evaluation: Evaluation, extractor: str, *names: SetName, at_least: int = 2
+    evaluation: Evaluation, extractor: str, *names: SetName, at_least: int = 2, whitened: bool = True
 ) -> tuple[Tensor, ...]:
     """Return the features (N, d), float64, of each named set, whitened by the training images if the extractor says so.
+
+    Without `whitened` they are as the network computes them: training images that whiten themselves have a covariance
+    of exactly I, which new images of their distribution do not, so that the two sets would not be alike.
 
     Raises ValueError where a set has fewer than `at_least` images, a feature is NaN or infinite, or the training images
     are used and all have the same features.
     """
-    whitens = evaluation.extractor(extractor).whiten
+    whitens = whitened and evaluation.extractor(extractor).whiten
     sets = {
         name: evaluation.features(extractor, name) for name in dict.fromkeys((*names, *_SETS_FOR_WHITENING[whitens]))
     }

@@ -263,6 +263,22 @@ def test_held_out_images_as_samples_are_as_rare_as_the_null_says() -> None:
         assert estimate.value == pytest.approx(estimate.null, abs=1e-12)
 
 
+def test_spread_and_variety_of_new_images_are_those_of_the_data_also_where_an_extractor_whitens() -> None:
+    """Whitened by 40 training images, 40 new ones would have the variance 39 / 32, for six features."""
+    found = [
+        ask(
+            evaluation(Whitening(), samples=noise(40, 2 * seed + 100), train=noise(40, 2 * seed + 101)),
+            "spread",
+            "vendi",
+        )
+        for seed in range(30)
+    ]
+    for name in found[0][0]:
+        ratios = torch.tensor([estimates[name].value / (estimates[name].null or 1) for estimates, _ in found])
+        assert abs(float(ratios.mean()) - 1) < 3.5 * float(ratios.std()) / 30**0.5, name
+        assert found[0][0][name].protocol["whitened"] is False
+
+
 def test_the_extrapolation_needs_more_samples_than_features_in_a_quarter() -> None:
     assert "fd-infinity-pixels" in ask(evaluation(samples=noise(25)), "fd-infinity")[0]
     _, missing = ask(evaluation(samples=noise(24)), "fd-infinity")

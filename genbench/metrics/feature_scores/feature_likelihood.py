@@ -105,7 +105,7 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     blocks = make_blocks(m, evaluation.generator(f"jackknife of {name}"))
     device = evaluation.device
     baseline, gap_of_data = evaluation.of_data(
-        f"{name}: baseline of {m}", lambda: computed_on(device, lambda a, b: _baseline(a, b, m), train, test)
+        f"{name}: baseline of {m}", lambda: computed_on(device, lambda a, b: baseline_of(a, b, m), train, test)
     )
 
     def scores(samples: Tensor, train: Tensor, test: Tensor) -> tuple[tuple[float, float | None], ...]:
@@ -182,7 +182,7 @@ def _gradients(
     return gradient / (len(squared) * d), gradient_of_mean / (len(squared) * d)
 
 
-def _baseline(train: Tensor, test: Tensor, m: int) -> tuple[Tensor, float]:
+def baseline_of(train: Tensor, test: Tensor, m: int) -> tuple[Tensor, float]:
     """Return L₀ of each held-out image, (N,), and the gap of the mixture around m of the training images."""
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(SUBSET_SEED)).to(train.device)
     centres, rest = train[order[:m]], train[order[m:]]

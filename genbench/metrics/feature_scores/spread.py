@@ -32,7 +32,7 @@ class Spread(NamedTuple):
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
-    """Return both ratios.
+    """Return both ratios, of features that are not whitened.
 
     An effective rank grows with the number of images, so it is that of as many training images, the same ones each
     time, that the samples' is divided by; where there are fewer, that of as many samples. The standard errors cover the
@@ -40,7 +40,9 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     """
     name = earned_name("spread", evaluation, extractor)
     try:
-        samples, train = comparable_features(evaluation, extractor, "samples", "train", at_least=SMALLEST)
+        samples, train = comparable_features(
+            evaluation, extractor, "samples", "train", at_least=SMALLEST, whitened=False
+        )
     except ValueError as error:
         return [Unavailable(name, str(error))]
     n = min(len(samples), len(train))
@@ -58,7 +60,7 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
         return [Unavailable(name, "the training images all have the same features.")]
 
     def estimate(which: str, value: float, error: float | None, n: int, **more: str | int) -> Estimate:
-        protocol = protocol_of(evaluation, extractor, ddof=1, **more)
+        protocol = protocol_of(evaluation, extractor, ddof=1, whitened=False, **more)
         metric = name.replace("spread", which, 1)
         return Estimate(metric, value, error, n, "higher", protocol, null=1.0)
 

@@ -30,13 +30,14 @@ ORDERS = {"q1": 1.0, "q2": 2.0, "inf": math.inf}
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
     """Return the scores of all samples.
 
-    They grow with the number of samples, up to the number of features: compare them at equal n. The standard error
-    covers the drawing of samples, by the delete-block jackknife. `null` is the score of as many training images, the
-    same ones each time; there is none where there are fewer of them.
+    Features are not whitened, as in the paper. The scores grow with the number of samples, up to the number of
+    features: compare them at equal n. The standard error covers the drawing of samples, by the delete-block jackknife.
+    `null` is the score of as many training images, the same ones each time; there is none where there are fewer of
+    them.
     """
     name = earned_name("vendi", evaluation, extractor)
     try:
-        samples, train = comparable_features(evaluation, extractor, "samples", "train")
+        samples, train = comparable_features(evaluation, extractor, "samples", "train", whitened=False)
         samples, n = unit_length(samples), len(samples)
     except ValueError as error:
         return [Unavailable(name, str(error))]
@@ -56,7 +57,7 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
             standard_error=error,
             n=n,
             direction="higher",
-            protocol=protocol_of(evaluation, extractor, kernel="cosine", order=str(order)),
+            protocol=protocol_of(evaluation, extractor, kernel="cosine", order=str(order), whitened=False),
             null=null,
         )
         for (which, order), (value, error), null in zip(ORDERS.items(), found, nulls, strict=True)

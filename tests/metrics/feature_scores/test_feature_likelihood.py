@@ -10,9 +10,9 @@ from torch import Tensor
 
 from genbench.metrics.feature_scores.feature_likelihood import (
     Mixture,
-    _baseline,
     _gradients,
     _squared_distances,
+    baseline_of,
     fit,
     scaling,
 )
@@ -98,7 +98,7 @@ def divergence(samples: Tensor, train: Tensor, test: Tensor) -> tuple[float, flo
     samples, train, test = scale(samples), scale(train), scale(test)
     mixture = Mixture(samples, fit(samples, train))
     unseen = mixture.likelihoods(test).each
-    baseline, _ = _baseline(train, test, len(samples))
+    baseline, _ = baseline_of(train, test, len(samples))
     return 100 * float((unseen - baseline).mean()), 100 * float(mixture.likelihoods(train).each.mean() - unseen.mean())
 
 
