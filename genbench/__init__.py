@@ -29,6 +29,15 @@ from genbench.api.events import (
     RunStarted,
     WindowFinished,
 )
+from genbench.api.executors import (
+    Executor,
+    ExecutorSetup,
+    ExecutorUnavailable,
+    JobHandle,
+    JobRequest,
+    JobState,
+    Resources,
+)
 from genbench.api.hookspecs import API_VERSION, hookimpl
 from genbench.api.images import ImageData, Images, Shape
 from genbench.api.options import option
@@ -36,6 +45,7 @@ from genbench.api.restriction import Restriction
 from genbench.api.shape_rule import ShapeRule
 from genbench.api.specs import (
     DatasetSpec,
+    ExecutorSpec,
     ExtractorSpec,
     FamilySpec,
     LossSpec,
@@ -82,6 +92,7 @@ if TYPE_CHECKING:
     from genbench.imagesets.measured import Comparison, ImageSetReport
     from genbench.report.board.site import Board
     from genbench.report.figures.figure import Figure
+    from genbench.runner.node import execute_job
 
 __version__ = "0.1.0"
 
@@ -105,6 +116,7 @@ _ON_FIRST_USE = {
     "archive": "genbench.commands.archive",
     "board": "genbench.commands.board",
     "distance": "genbench.commands.distance",
+    "execute_job": "genbench.runner.node",
     "explain_distance": "genbench.commands.explanation",
     "load": "genbench.commands.load",
     "plan": "genbench.commands.plan",
@@ -135,6 +147,10 @@ __all__ = [
     "Evaluated",
     "Evaluation",
     "ExactLikelihoodFamily",
+    "Executor",
+    "ExecutorSetup",
+    "ExecutorSpec",
+    "ExecutorUnavailable",
     "Explanation",
     "Extractor",
     "ExtractorData",
@@ -147,6 +163,9 @@ __all__ = [
     "ImageData",
     "ImageSetReport",
     "Images",
+    "JobHandle",
+    "JobRequest",
+    "JobState",
     "LatentFamily",
     "Likelihood",
     "LikelihoodBound",
@@ -164,6 +183,7 @@ __all__ = [
     "Quantity",
     "ReporterSpec",
     "ReporterUnavailable",
+    "Resources",
     "Restriction",
     "Results",
     "Rows",
@@ -187,6 +207,7 @@ __all__ = [
     "board",
     "certificate_figure",
     "distance",
+    "execute_job",
     "explain_distance",
     "hookimpl",
     "load",

@@ -73,7 +73,7 @@ def command(
     """
     from genbench.commands.device import require_device
     from genbench.commands.execution import enter_planning_directory
-    from genbench.commands.preparation import choose_executor
+    from genbench.commands.preparation import choose_job_runner
     from genbench.commands.weights import inception_weights
     from genbench.planning.metric_selection import named_metrics
     from genbench.planning.request import make_request
@@ -94,7 +94,7 @@ def command(
     request = make_request({"metrics": metrics, "samplers": samplers}, settings)
     _require_something(request)
     allowed = Allowed([str(Path(file).expanduser().resolve()) for file in plugins], trust_plugins)
-    executor = choose_executor(in_process, debugger=False)
+    executor = choose_job_runner(in_process, debugger=False)
     with (
         inception_weights(weights),
         enter_planning_directory(RunDirectory.open_unpacked(run)) as directory,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from genbench.commands.results import Results
 from genbench.errors import UsageError
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
+from genbench.planning.executors import LOCAL, choose_executor
 from genbench.planning.planner import Plan
 from genbench.planning.reporters import choose_reporters
 from genbench.planning.request import Request, make_request
@@ -31,7 +33,8 @@ from genbench.report.summary import Summary, write_summary
 from genbench.report.table.layout import clean
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import LoadedRun, RunDirectory
-from genbench.runner.executor import Executor
+from genbench.runner.executors import open_executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.supervisor import FINAL, Interrupted, Supervisor, stop_on_signals
 from genbench.trackers.dispatch import Trackers
 
@@ -42,6 +45,7 @@ def create_run(
     reporters: list[Choice],
     device: str,
     facts: dict[str, object],
+    executor: Choice,
     command: list[str] | None = None,
 ) -> tuple[RunDirectory, RunRecord]:
     """Create the run directory and write the plan to it."""
@@ -58,6 +62,7 @@ def create_run(
         targets=plan.targets,
         swept=plan.swept,
         reporters=reporters,
+        executor=executor,
         plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
         memory_limit=request.memory_limit or None,
@@ -104,7 +109,11 @@ def reopen_run(
     catalogue = discover(loadable_files(record, allowed))
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
-    record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
+    record = msgspec.structs.replace(
+        record,
+        reporters=choose_reporters(names, before, catalogue),
+        executor=_executor_of(record, flags.get("executor"), catalogue),
+    )
     results = run.read_cells().results
     changed_metrics: dict[str, None] = {}
     for cell in record.cells:
@@ -116,6 +125,14 @@ def reopen_run(
         notify(f"Note: {clean(note)}")
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
     return record, catalogue, device
+
+
+def _executor_of(record: RunRecord, given: str | None, catalogue: Catalogue) -> Choice:
+    """Return the executor to go on with: the given one, or that of the plan with its options."""
+    before = record.executor
+    name = given or (before.name if before is not None else LOCAL)
+    settings = {before.name: before.options} if before is not None else {}
+    return choose_executor(name, settings, catalogue)
 
 
 def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None:
@@ -180,21 +197,24 @@ class Finished(NamedTuple):
 
 
 def execute(
-    pool: Executor, run: RunDirectory, record: RunRecord, catalogue: Catalogue, device: str, output: Output
+    pool: JobRunner, run: RunDirectory, record: RunRecord, catalogue: Catalogue, device: str, output: Output
 ) -> Finished:
     """Execute the missing cells and write the summary, also where the user interrupts the run."""
     display = output.display
     warn = output.notify if isinstance(display, QuietDisplay) else display.message
 
-    def warn_of_tracker(text: str) -> None:
+    def warn_user(text: str) -> None:
         warn(f"Warning: {text}")
 
-    with Trackers(warn_of_tracker) as trackers:
-        supervisor = Supervisor(run, record, catalogue, pool, display, device, trackers)
+    with Trackers(warn_user) as trackers:
         interruption: Interrupted | None = None
+        chosen = record.executor or choose_executor(LOCAL, {}, catalogue)
+        plugin = catalogue.require("executors", chosen.name).plugin
+        executor = open_executor(chosen, plugin, pool, run, len(record.cells), warn_user)
+        supervisor = Supervisor(run, record, catalogue, executor, display, device, trackers)
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
-            with stop_on_signals(pool):
+            with stop_on_signals(executor), contextlib.closing(executor):
                 display.run_started(len(record.cells), run.path)
                 supervisor.execute()
         except Interrupted as error:

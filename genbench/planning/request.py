@@ -45,6 +45,7 @@ class Request:
     profile: str = "quick"
     plugins: tuple[str, ...] = ()  # plugin files
     reporters: tuple[str, ...] = ()
+    executor: str = "local"
     out: str | None = None
     timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
     memory_limit: float | None = None  # GiB per cell
@@ -68,6 +69,7 @@ _KEYS = (
     "seeds",
     "target",
     "device",
+    "executor",
     "profile",
     "out",
     "weights",
@@ -130,7 +132,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = _seeds(value)
         elif key in _NUMBERS:
             values[key] = _number(key, value)
-        elif key in ("device", "profile", "out", "weights", "rdzv_endpoint", "rdzv_id"):
+        elif key in ("device", "executor", "profile", "out", "weights", "rdzv_endpoint", "rdzv_id"):
             if not isinstance(value, str):
                 raise UsageError(f"{key} must be text, not {value!r}.")
             values[key] = value

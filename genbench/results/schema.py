@@ -574,6 +574,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
     reporters: Annotated[
         list[Choice], Meta(description="plugins that forward events to trackers; they change no number")
     ] = []
+    executor: Annotated[
+        Choice | None, Meta(description="where the cells are executed; None: on the machine of the command")
+    ] = None
     timeout: Annotated[float | None, Meta(description="seconds per cell")] = None
     memory_limit: Annotated[float | None, Meta(description="GiB per cell")] = None
     threads: Annotated[int | None, Meta(description="None: every processor that this process may use")] = None

@@ -36,7 +36,7 @@ IN_PROCESS = "in-process"  # the value of `Comparability.disturbed`
 NOTE = "trained in the command's own process (--in-process): its timings are not valid"
 
 
-class InProcessExecutor:
+class InProcessRunner:
     """Executes each job in this process. Standard input and output stay those of the terminal.
 
     Args:
@@ -52,7 +52,7 @@ class InProcessExecutor:
         self._channel: _DirectChannel | None = None
         self._preloaded = False
 
-    def __enter__(self) -> InProcessExecutor:
+    def __enter__(self) -> InProcessRunner:
         return self
 
     def __exit__(

@@ -35,7 +35,7 @@ from genbench.results.schema import (
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.earlier_values import EarlierValues
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.wanted_metrics import Options, Pending, WantedMetrics
 
 
@@ -46,7 +46,7 @@ class LaterMeasurements:
     run: RunDirectory
     record: RunRecord
     cells: Sequence[PlannedCell]  # of the record
-    executor: Executor
+    executor: JobRunner
     device: str
     wanted: WantedMetrics
     say: Callable[[str], None]

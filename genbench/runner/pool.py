@@ -66,6 +66,21 @@ class WorkerPool:
         seconds, counted from the worker's first message, or when `request_stop` was called, the worker is asked to stop
         and, if it does not, killed with everything that it has started.
         """
+        monitor = self.begin(job, on_message, timeout)
+        if isinstance(monitor, WorkerExit):
+            return monitor
+        try:
+            return monitor.wait_for_exit()
+        finally:
+            self.ended(monitor)
+
+    def begin(
+        self, job: Job, on_message: Callable[[Message], None], timeout: float | None = None
+    ) -> WorkerMonitor | WorkerExit:
+        """Start a worker for a job, as `run` does, and return what watches it, or why there is none.
+
+        The caller lets the monitor handle what happens until the worker has exited, and then calls `ended`.
+        """
         self.start()
         assert self._replies is not None
         ours, theirs = socket.socketpair()
@@ -76,9 +91,11 @@ class WorkerPool:
                 ours.close()
                 return WorkerExit(failure=self.fork_server_failure())
         self._busy = True
-        worker_exit = WorkerMonitor(self, self._replies, Lines(ours), on_message, timeout).wait_for_exit()
-        self._busy = worker_exit.status is None
-        return worker_exit
+        return WorkerMonitor(self, self._replies, Lines(ours), on_message, timeout)
+
+    def ended(self, monitor: WorkerMonitor) -> None:
+        """Note that the worker that a monitor has watched is no longer running."""
+        self._busy = monitor.status is None
 
     def request_stop(self) -> None:
         """Ask the running worker, and `run`, to stop; safe to call from a signal handler."""
