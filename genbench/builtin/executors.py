@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from genbench import ExecutorSpec, hookimpl, option
 
@@ -16,7 +17,9 @@ class LocalOptions:
     devices: list[str] = option(  # noqa: RUF009 - the default is copied
         [], "devices that run one cell each, as cuda:0,cuda:1; empty: the device of the run"
     )
-    timing: str = option("", "'turns' or 'shared': how cells that share the processors are timed")
+    timing: Literal["turns", "shared"] = option(
+        "turns", "whether cells that share processors or a device train one at a time, or side by side"
+    )
 
 
 @hookimpl

@@ -58,6 +58,14 @@ CHANGED_BY_RESUME = (  # not part of the plan
 )
 @device_option("auto", configurable=True)
 @click.option("--executor", metavar="NAME", help="Where the cells run; see `genbench list executors`. [default: local]")
+@click.option("--parallel", type=int, metavar="N", help="Cells that run at the same time on this machine. [default: 1]")
+@click.option("--devices", metavar="A,B,…", help="Devices that run one cell each at the same time: cuda:0,cuda:1.")
+@click.option(
+    "--timing",
+    metavar="HOW",
+    help="Cells that share processors or a device train one at a time (turns) or side by side (shared). "
+    "[default: turns]",
+)
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [default: quick]")
 @set_option("a model, loss, dataset, metric, reporter or executor, or a recipe field of one model")
 @click.option(

@@ -210,7 +210,7 @@ def execute(
         interruption: Interrupted | None = None
         chosen = record.executor or choose_executor(LOCAL, {}, catalogue)
         plugin = catalogue.require("executors", chosen.name).plugin
-        executor = open_executor(chosen, plugin, pool, run, len(record.cells), warn_user)
+        executor = open_executor(chosen, plugin, pool, run, record, device, warn_user)
         supervisor = Supervisor(run, record, catalogue, executor, display, device, trackers)
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])

@@ -17,6 +17,7 @@ from genbench.plugins.catalogue import Catalogue, discover
 from genbench.results.environment_variables import require_valid
 from genbench.results.schema import Choice, PlannedCell, Rendezvous
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.local_executor import Sharing
 from genbench.runner.supervisor import interrupt_on_signals
 
 
@@ -42,8 +43,6 @@ def prepared(request: Request, executor: JobRunner, notify: Callable[[str], obje
     device = resolve_auto(parse_device(request.device))
     require_unicode("--out", request.out or "")
     here = request.executor == LOCAL
-    if not here:
-        require_elsewhere_possible(request, executor)
     with inception_weights(request.weights), interrupt_on_signals(), executor as pool:
         if here:
             pool.start()  # import torch while the plan is made
@@ -54,9 +53,12 @@ def prepared(request: Request, executor: JobRunner, notify: Callable[[str], obje
         for warning in plan.warnings:
             notify(f"Note: {warning}")
         facts: dict[str, object] = {}
-        if here:
+        if not here:
+            require_elsewhere_possible(request, executor)
+        else:
             meeting = make_rendezvous(request)
             facts = require_present(pool, plan.cells, device, meeting, chosen=request.device != "auto")
+            require_sharing(pool, plan.cells, device, chosen, request.threads)
         yield Prepared(pool, catalogue, plan, reporters, chosen, device, facts)
 
 
@@ -68,6 +70,17 @@ def require_present(
     require_processes(cells, device, facts, rendezvous)
     runner.require_executable(cells)
     return facts
+
+
+def require_sharing(
+    runner: JobRunner, cells: Sequence[PlannedCell], device: str, executor: Choice, threads: int | None
+) -> None:
+    """Raise `UsageError` if this machine cannot execute these cells side by side, as the executor `local` is to."""
+    sharing = Sharing(**executor.options)  # type: ignore[arg-type]
+    for other in sharing.devices:
+        if other != device:
+            require_device(runner, (), parse_device(other), chosen=True)
+    sharing.require_possible(cells, device, threads, runner.in_process)
 
 
 def require_elsewhere_possible(request: Request, runner: JobRunner) -> None:

@@ -21,7 +21,7 @@ from genbench.commands.execution import (
     resumption_named,
 )
 from genbench.commands.load import load
-from genbench.commands.preparation import choose_job_runner, prepared, require_present, require_unicode
+from genbench.commands.preparation import choose_job_runner, prepared, require_present, require_sharing, require_unicode
 from genbench.commands.results import Results
 from genbench.commands.weights import inception_weights
 from genbench.planning.executors import LOCAL
@@ -58,6 +58,9 @@ def run(
     reporters: str | Sequence[str] | None = None,
     device: str | None = None,
     executor: str | None = None,
+    parallel: int | None = None,
+    devices: str | Sequence[str] | None = None,
+    timing: str | None = None,
     profile: str | None = None,
     set: Mapping[str, Any] | None = None,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
@@ -93,6 +96,9 @@ def run(
         reporters: trackers to report to.
         device: ``cpu``, ``cuda``, ``cuda:1``, …, ``mps``, ``xpu`` or ``auto``.
         executor: where the cells run: ``local``, or an executor of a plugin.
+        parallel: cells that run at the same time on this machine.
+        devices: devices that run one cell each at the same time, as ``["cuda:0", "cuda:1"]``.
+        timing: how cells that share processors or a device train: ``turns`` or ``shared``.
         profile: the budget: ``smoke``, ``quick``, ``standard`` or ``full``.
         set: options, as ``{"dcgan.width": 32}`` or ``{"dcgan": {"width": 32}}``.
         variants: named changes of the recipe, as ``{"averaged": {"ema_half_life": 10000}}``.
@@ -114,7 +120,8 @@ def run(
     given = {
         "models": models, "losses": losses, "datasets": datasets, "seeds": seeds, "metrics": metrics, "target": target,
         "samplers": samplers,
-        "reporters": reporters, "device": device, "executor": executor, "profile": profile,
+        "reporters": reporters, "device": device, "executor": executor, "parallel": parallel,
+        "devices": devices, "timing": timing, "profile": profile,
         "set": set, "variants": variants, "zip": zip,
         "config": config, "plugins": plugins, "weights": weights, "out": out, "timeout": timeout,
         "memory_limit": memory_limit, "threads": threads, "rdzv_endpoint": rdzv_endpoint, "rdzv_id": rdzv_id, **recipe,
@@ -209,6 +216,8 @@ def continue_run(
         record, catalogue, device = reopen_run(run, dict(changes), allowed, output.notify)
         if record.executor is None or record.executor.name == LOCAL:
             require_present(pool, record.cells, device, record.rendezvous, chosen=True)
+            if record.executor is not None:
+                require_sharing(pool, record.cells, device, record.executor, record.threads)
         return execute(pool, run, record, catalogue, device, output)
 
 

@@ -86,7 +86,11 @@ class Comparability(Record, frozen=True, kw_only=True):
     precision: str
     engine: str
     disturbed: Annotated[
-        str, Meta(description="'throttled', 'shared': the GPU was; 'in-process': trained in the command's own process")
+        str,
+        Meta(
+            description="'throttled', 'shared': the GPU was; 'turns', 'parallel': other cells ran beside it, training "
+            "in turns or at the same time; 'in-process': trained in the command's own process"
+        ),
     ] = ""
     data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
 

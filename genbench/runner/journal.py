@@ -6,6 +6,7 @@ One JSON document per line, appended. A line that a crash cut off is ignored.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from genbench.results.files import encode_line
 from genbench.runner.schedule import Attempt
 
 FILE = "journal.jsonl"
+_TOKEN = re.compile(r"[0-9a-f]{16}")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,4 +76,6 @@ class Journal:
             return
         for line in lines:
             with contextlib.suppress(msgspec.MsgspecError):
-                yield msgspec.json.decode(line, type=Entry)
+                entry = msgspec.json.decode(line, type=Entry)
+                if _TOKEN.fullmatch(entry.token):  # it names a folder that will be removed
+                    yield entry

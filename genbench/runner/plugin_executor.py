@@ -224,10 +224,11 @@ class PluginExecutor:
         if found.outcome.stopped:
             return "it was asked to stop"
         try:
-            job.outcome = found.outcome
-            return problem_of_outcome(found.outcome, job.folder.request().job)
+            problem = problem_of_outcome(found.outcome, job.folder.request().job)
         except (OSError, msgspec.MsgspecError) as error:
             return f"its request cannot be read ({error})"
+        job.outcome = None if problem else found.outcome
+        return problem
 
     def _pass_messages_on(self, job: _Submitted) -> None:
         messages, job.read = job.folder.messages(job.read)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ class WorkerPool:
         self.wake_read, self._wake_write = socket.socketpair()
         self.stop_requested = False
         self.on_stopping: Callable[[], None] | None = None  # called once a worker was asked to stop
+        self.processors: frozenset[int] | None = None  # on which workers run; None: all usable ones
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -82,6 +84,7 @@ class WorkerPool:
         The caller lets the monitor handle what happens until the worker has exited, and then calls `ended`.
         """
         self.start()
+        self._keep_to_processors()
         assert self._replies is not None
         ours, theirs = socket.socketpair()
         with theirs:
@@ -92,6 +95,12 @@ class WorkerPool:
                 return WorkerExit(failure=self.fork_server_failure())
         self._busy = True
         return WorkerMonitor(self, self._replies, Lines(ours), on_message, timeout)
+
+    def _keep_to_processors(self) -> None:
+        """Let the fork server, and what it starts, use only the chosen processors, where the system can."""
+        if self.processors is not None and self._fork_server is not None and hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self._fork_server.pid, self.processors)
 
     def ended(self, monitor: WorkerMonitor) -> None:
         """Note that the worker that a monitor has watched is no longer running."""

@@ -12,6 +12,7 @@ import msgspec
 
 from genbench.api.executors import JobState
 from genbench.process.messages import Finished, Job, Message
+from genbench.results.schema import CellResult
 from genbench.runner.schedule import Attempt
 from genbench.runner.worker_monitor import WorkerExit
 
@@ -41,6 +42,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def describe(self) -> str:
         """Return why there is no result."""
         return self.finished.failure if self.finished is not None and self.finished.failure else self.how
+
+
+def marked(result: CellResult, mark: str, note: str) -> CellResult:
+    """Return the result of a cell whose speed is comparable only to that of others with the same mark."""
+    known = result.comparability
+    if known is not None:
+        disturbed = " and ".join(filter(None, (known.disturbed, mark)))
+        known = msgspec.structs.replace(known, disturbed=disturbed)
+    return msgspec.structs.replace(result, comparability=known, notes=[*result.notes, note])
 
 
 def was_killed(worker_exit: WorkerExit) -> bool:

@@ -6,7 +6,7 @@ at a task, exactly one may deliver its result. A task whose job was lost is trie
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Schedule:
     """
 
     def __init__(self, tasks: Iterable[str], new_token: Callable[[], str], retries: int = RETRIES) -> None:
-        self._waiting = deque((task, 1) for task in tasks)
+        self._waiting = OrderedDict((task, 1) for task in tasks)  # task -> number of its next attempt
         self._new_token, self._retries = new_token, retries
         self._stopped = False
         self.submitted: dict[str, Attempt] = {}  # by token, in the order of submission
@@ -43,18 +43,16 @@ class Schedule:
 
     def adopt(self, attempt: Attempt) -> bool:
         """Take over an attempt that an earlier process has submitted; return whether its task was still waiting."""
-        for waiting in self._waiting:
-            if waiting[0] == attempt.task:
-                self._waiting.remove(waiting)
-                self.submitted[attempt.token] = attempt
-                return True
-        return False
+        if self._waiting.pop(attempt.task, None) is None:
+            return False
+        self.submitted[attempt.token] = attempt
+        return True
 
     def take(self, capacity: int) -> list[Attempt]:
         """Return the attempts to submit now, so that at most `capacity` jobs are submitted; they count as submitted."""
         taken = []
         while not self._stopped and self._waiting and len(self.submitted) < capacity:
-            task, number = self._waiting.popleft()
+            task, number = self._waiting.popitem(last=False)
             attempt = Attempt(self._new_token(), task, number)
             self.submitted[attempt.token] = attempt
             taken.append(attempt)
@@ -64,7 +62,8 @@ class Schedule:
         """Let the tasks of attempts that could not be submitted wait again, in their old place."""
         for attempt in reversed(attempts):
             del self.submitted[attempt.token]
-            self._waiting.appendleft((attempt.task, attempt.number))
+            self._waiting[attempt.task] = attempt.number
+            self._waiting.move_to_end(attempt.task, last=False)
 
     def end(self, token: str) -> Attempt | None:
         """Note that a job has delivered, or never will again; return its attempt, or None if that was known before."""
@@ -75,7 +74,7 @@ class Schedule:
         attempt = self.submitted.pop(token)
         again = attempt.number <= self._retries
         if again:
-            self._waiting.append((attempt.task, attempt.number + 1))
+            self._waiting[attempt.task] = attempt.number + 1
         return again
 
     def stop(self) -> None:

@@ -1,5 +1,6 @@
-"""A plugin that registers an executor: each job is a process of its own on this machine, as on one node of a cluster."""
+"""A plugin that registers an executor: each job is a process of its own on this machine, as on a node of a cluster."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -73,10 +74,8 @@ class Subprocesses:
         for job in jobs:
             place = Path(job.job)
             if (place / "pid").exists() and not (place / "status").exists():
-                try:
+                with contextlib.suppress(ProcessLookupError):
                     os.kill(int((place / "pid").read_text()), signal.SIGTERM)
-                except ProcessLookupError:
-                    pass
 
 
 @genbench.hookimpl
