@@ -138,11 +138,12 @@ class ExecutorProcess:
         """Whether the process has not exited."""
         return self._process.running
 
-    def close(self) -> None:
-        """End the process, and with it everything that the executor has started here."""
+    def close(self) -> bool:
+        """End the process with everything that it has started here; return whether it ended by itself."""
         self._lines.socket.close()
-        self._process.wait(EXIT_SECONDS)
+        ended = self._process.wait(EXIT_SECONDS)
         self._process.close()
+        return ended
 
     def _failed(self, call: Call, what: str) -> ExecutorFailed:
         return ExecutorFailed(

@@ -23,7 +23,7 @@ from genbench.results.files import atomic_write, encode_json, read_regular_file
 from genbench.results.schema import PlannedCell
 from genbench.results.store import RunDirectory
 from genbench.runner.fingerprint import Fingerprint
-from genbench.runner.run_executor import Outcome
+from genbench.runner.run_executor import Outcome, TrialJob
 
 FOLDER = "jobs"  # in the run directory
 REQUEST, MESSAGES, RESULT, RUNNING = "request.json", "messages.jsonl", "result.json", "running.json"
@@ -49,6 +49,7 @@ class NodeJob(msgspec.Struct, frozen=True, kw_only=True):
     plugin_files: list[PluginFile] = []  # in the order of the job's plugins that are files
     directory: str = ""  # where the plan was made: relative paths in options start there
     variables: dict[str, str] = {}  # environment variables that genbench reads
+    trial: TrialJob | None = None  # of the conformance kit
 
 
 class NodeRunning(msgspec.Struct, frozen=True):
@@ -56,6 +57,7 @@ class NodeRunning(msgspec.Struct, frozen=True):
 
     start: str  # random
     node: str
+    pid: int
 
 
 class NodeResult(msgspec.Struct, frozen=True, kw_only=True):

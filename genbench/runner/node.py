@@ -14,19 +14,20 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
-from genbench.process.messages import Job, Message
+from genbench.process.messages import Finished, Job, Message
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.files import atomic_write, encode_json, encode_line
 from genbench.runner.fingerprint import differences, fingerprint_of
 from genbench.runner.job_folder import MESSAGES, REQUEST, RUNNING, JobFolder, NodeJob, NodeResult, NodeRunning
 from genbench.runner.pool import WorkerPool
-from genbench.runner.run_executor import Outcome, outcome_of, was_killed
+from genbench.runner.run_executor import Outcome, TrialJob, outcome_of, was_killed
 from genbench.runner.worker_monitor import WorkerExit, wait_for_messages
 
 NOT_SHARED, STOPPED = 3, 143  # exit codes: the folder is not here; asked to stop before there was a result
@@ -65,11 +66,13 @@ def execute_job(payload: bytes) -> bytes:
 def _execute(node_job: NodeJob, folder: JobFolder, deliver_stopped: bool = False) -> bool:
     """Execute a job and deliver its outcome; return whether it has been delivered."""
     start = secrets.token_hex(8)
-    atomic_write(folder.path / RUNNING, encode_json(NodeRunning(start, socket.gethostname())))
+    atomic_write(folder.path / RUNNING, encode_json(NodeRunning(start, socket.gethostname(), os.getpid())))
     here = fingerprint_of([*node_job.fingerprint.distributions])
     if other := differences(node_job.fingerprint, here):
         what = "; ".join(other)
         outcome = Outcome(how=f"the node has {what}: install there what the driver has")
+    elif node_job.trial is not None:
+        outcome = _try_out(node_job.trial, folder, start)
     else:
         outcome = _work(node_job, folder, lambda: _is_wanted(folder, start))
     if outcome.stopped and not deliver_stopped:
@@ -77,6 +80,17 @@ def _execute(node_job: NodeJob, folder: JobFolder, deliver_stopped: bool = False
     if _is_wanted(folder, start):  # also where another node was given the job meanwhile
         folder.deliver(NodeResult(token=node_job.token, start=start, outcome=outcome, files=folder.files()))
     return True
+
+
+def _try_out(trial: TrialJob, folder: JobFolder, start: str) -> Outcome:
+    """Do what a job of the conformance kit does: leave a mark for this start, sleep, and end."""
+    (folder.path / "logs" / f"{start}.log").touch()
+    time.sleep(trial.seconds)
+    if trial.status < 0:
+        os.kill(os.getpid(), -trial.status)
+    if trial.status > 0:
+        os._exit(trial.status)
+    return Outcome(finished=Finished(facts={}))
 
 
 def _is_wanted(folder: JobFolder, start: str) -> bool:

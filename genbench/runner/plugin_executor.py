@@ -142,6 +142,10 @@ class PluginExecutor:
             _remove(job.folder, self._run, job.attempt.task)
             self._journal.write([Entry(event="ended", token=token)])
 
+    def handle_of(self, token: str) -> JobHandle:
+        """Return what the executor knows a job by."""
+        return self._jobs[token].handle
+
     def cancel(self, tokens: Sequence[str]) -> None:
         """Ask the engine to end jobs."""
         handles = [self._jobs[token].handle for token in tokens if token in self._jobs]
@@ -165,9 +169,9 @@ class PluginExecutor:
         self._stop_deadline = time.monotonic() + STOP_SECONDS
         self._wake_write.send(b"\n")
 
-    def close(self) -> None:
-        """End the executor's process."""
-        self._process.close()
+    def close(self) -> bool:
+        """End the executor's process; return whether it ended by itself."""
+        return self._process.close()
 
     def _call(self, call: Call) -> Reply | None:
         """Call a method; None where it failed for once. Raises `ExecutorFailed` if calls fail again and again."""
@@ -244,6 +248,7 @@ class PluginExecutor:
             fingerprint=fingerprint(job.plugins),
             plugin_files=[_plugin_file(plugin) for plugin in job.plugins if plugin["origin"] == "file"],
             directory=str(Path.cwd()),
+            trial=submission.trial,
             variables={k: v for k, v in os.environ.items() if k.startswith("GENBENCH_") and k not in _OWN_VARIABLES},
         )
         folder = self._place / attempt.token

@@ -19,6 +19,13 @@ from genbench.runner.worker_monitor import WorkerExit
 Receive: TypeAlias = Callable[[str, Message], None]  # token of a job, and a message of its worker
 
 
+class TrialJob(msgspec.Struct, frozen=True):
+    """What a job does that tries an executor out, in place of a cell: it sleeps, then ends."""
+
+    seconds: float
+    status: int = 0  # 0: it delivers an outcome; positive: its exit status; negative: the signal that kills it
+
+
 @dataclass(frozen=True)
 class Submission:
     """A job to submit."""
@@ -27,6 +34,7 @@ class Submission:
     label: str  # for people
     job: Job
     timeout: float | None  # seconds
+    trial: TrialJob | None = None  # in place of `job`, to try an executor out
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -97,7 +97,7 @@ def result_of(number: int, **changes: Any) -> CellResult:
 
 def begin(request: JobRequest, start: str = "first") -> None:
     """Start a job on a node."""
-    (request.folder / RUNNING).write_bytes(msgspec.json.encode(NodeRunning(start, "node-1")))
+    (request.folder / RUNNING).write_bytes(msgspec.json.encode(NodeRunning(start, "node-1", 1)))
 
 
 def deliver(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,13 @@ import os, subprocess, sys
 place, *command = sys.argv[1:]
 with open(place + "/output", "wb") as output:
     job = subprocess.Popen(command, stdout=output, stderr=output)
-with open(place + "/pid", "w") as file:
+with open(place + "/part", "w") as file:
     file.write(str(job.pid))
+os.replace(place + "/part", place + "/pid")
 status = job.wait()
-with open(place + "/status.part", "w") as file:
+with open(place + "/part", "w") as file:
     file.write(str(status))
-os.replace(place + "/status.part", place + "/status")
+os.replace(place + "/part", place + "/status")
 """
 
 
@@ -58,6 +60,8 @@ class Subprocesses:
 
     def state(self, place):
         """Return what is known about one job."""
+        if not place.exists():
+            return genbench.JobState(state="lost", reason="this machine does not know the job")
         if not (place / "pid").exists():
             return genbench.JobState(state="pending")
         if not (place / "status").exists():
@@ -73,7 +77,9 @@ class Subprocesses:
         """Ask the jobs to save their state and stop."""
         for job in jobs:
             place = Path(job.job)
-            if (place / "pid").exists() and not (place / "status").exists():
+            while place.exists() and not (place / "pid").exists():  # submitted a moment ago
+                time.sleep(0.01)
+            if place.exists() and not (place / "status").exists():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int((place / "pid").read_text()), signal.SIGTERM)
 
