@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import genbench
 from genbench import errors, testing
-from genbench.api import evaluation, hookspecs, images, options, restriction, shape_rule, specs, training
+from genbench.api import evaluation, executors, hookspecs, images, options, restriction, shape_rule, specs, training
 from genbench.commands import archive, board, cell, distance, load, plan, results, run, table
 from genbench.imagesets import measured
 from genbench.report.board import site
+from genbench.runner import node as node_of_a_job
 from genbench.testing import pytest_tests
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -46,6 +47,8 @@ SECTIONS = {  # module -> heading
     images: "Images",
     training: "Training",
     evaluation: "Evaluation",
+    executors: "Executors",
+    node_of_a_job: "Jobs on a node",
     run: "Running",
     plan: "Planning",
     load: "Reading results",

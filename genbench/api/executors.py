@@ -92,6 +92,8 @@ class Executor(Protocol):
         capacity: the largest number of jobs that may be submitted at the same time. [default: 100]
         poll_seconds: time between two calls of `poll`. [default: 5]
         start_seconds: after which a pending job is cancelled and counts as lost. [default: no limit]
+        shared: whether a job may share its processors or devices with other jobs; the speeds of its cells are then
+            marked, and compared only with those of cells that were measured in the same way. [default: False]
     """
 
     def check(self, needs: Sequence[Resources]) -> Sequence[str]:

@@ -32,7 +32,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 )
 @as_json_flag
 def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
-    """List models, losses, datasets, metrics, families, extractors or reporters."""
+    """List models, losses, datasets, metrics, families, extractors, reporters or executors."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"Unknown kind '{kind}'.{near_miss(kind, KINDS)}", f"Kinds: {', '.join(KINDS)}.")
     catalogue = discover(plugins)

@@ -62,6 +62,7 @@ class Limits(msgspec.Struct, frozen=True):
     capacity: int = 100
     poll_seconds: float = 5.0
     start_seconds: float | None = None
+    shared: bool = False
     collects: bool = False  # it has the method `collect`
 
 
@@ -99,9 +100,12 @@ class ExecutorProcess:
     def __init__(self, name: str, options: dict[str, OptionValue], plugin: Plugin, setup: ExecutorSetup) -> None:
         """Create the executor; raises `UsageError` if it is unavailable, and `ExecutorFailed`."""
         self.name = name
+        self.log = setup.run / "logs" / f"executor-{name}.log"  # what the plugin and its library print
+        self.log.parent.mkdir(exist_ok=True)
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = ChildProcess(calling("genbench.runner.executor_process", "main"), theirs.fileno())
+        with theirs, self.log.open("ab") as log:
+            command = calling("genbench.runner.executor_process", "main")
+            self._process = ChildProcess(command, theirs.fileno(), output=log)
         self._lines = Lines(ours)
         try:
             created = Call(
@@ -147,7 +151,7 @@ class ExecutorProcess:
 
     def _failed(self, call: Call, what: str) -> ExecutorFailed:
         return ExecutorFailed(
-            f"The executor '{self.name}' failed in {call.method}: {what}.",
+            f"The executor '{self.name}' failed in {call.method}: {what}; see {self.log}.",
             "No result is lost, and jobs that run go on: resume the run, which takes them over.",
         )
 
@@ -220,7 +224,7 @@ def _create(call: Call) -> Any:
 
 
 def _limits(executor: Any) -> Limits:
-    given = {name: getattr(executor, name) for name in ("capacity", "poll_seconds", "start_seconds")
+    given = {name: getattr(executor, name) for name in ("capacity", "poll_seconds", "start_seconds", "shared")
              if getattr(executor, name, None) is not None}  # fmt: skip
     try:
         limits = msgspec.convert({**given, "collects": callable(getattr(executor, "collect", None))}, Limits)

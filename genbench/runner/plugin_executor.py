@@ -25,11 +25,12 @@ from genbench.runner.executor_process import Call, ExecutorFailed, ExecutorProce
 from genbench.runner.fingerprint import fingerprint
 from genbench.runner.job_folder import FOLDER, JobFolder, NodeJob, NodeResult, PluginFile, problem_of_outcome
 from genbench.runner.journal import Entry, Journal
-from genbench.runner.run_executor import Outcome, Receive, Submission
+from genbench.runner.run_executor import Outcome, Receive, Submission, marked
 from genbench.runner.schedule import Attempt
 
 DELIVERY_SECONDS = 30.0  # from the end of a job until its files are visible here: network file systems are late
 STOP_SECONDS = 120.0  # from the request to stop until jobs are no longer waited for
+SHARED_NOTE = "other jobs may have run on its node while it trained: its speed is not that of a cell alone"
 FAILURES = 5  # calls in a row that may fail: a scheduler may be restarted meanwhile
 _MARGIN_SECONDS = 600.0  # of a job in addition to the time limit of its cell: starting, saving, ending
 _OWN_VARIABLES = ("GENBENCH_CHILD", "GENBENCH_EXECUTOR_TIMEOUT", "GENBENCH_REPORTER_TIMEOUT")  # not for nodes
@@ -133,6 +134,10 @@ class PluginExecutor:
         job = self._jobs[token]
         assert job.outcome is not None
         job.folder.move_to(self._run, job.attempt.task)
+        finished = job.outcome.finished
+        if self._process.limits.shared and finished is not None and finished.cell is not None:
+            cell = marked(finished.cell, "parallel", SHARED_NOTE)
+            return msgspec.structs.replace(job.outcome, finished=msgspec.structs.replace(finished, cell=cell))
         return job.outcome
 
     def forget(self, token: str) -> None:

@@ -75,6 +75,15 @@ def test_a_complete_delivery_is_accepted_and_its_files_are_moved(run: RunDirecto
     assert Journal(run.path / "jobs").open_jobs() == []
 
 
+def test_the_speed_of_a_cell_on_a_shared_node_is_marked(run: RunDirectory) -> None:
+    job = Submitted(run, limits=Limits(shared=True))
+    deliver(job.request.folder, job.token, 0)
+    job.state(FINISHED)
+    finished = job.executor.outcome(job.token).finished
+    assert finished is not None and finished.cell is not None and finished.cell.comparability is not None
+    assert finished.cell.comparability.disturbed == "parallel"
+
+
 def test_a_result_that_arrives_after_the_end_of_its_job_is_waited_for(run: RunDirectory) -> None:
     job = Submitted(run)
     begin(job.request)

@@ -25,6 +25,7 @@ REGISTERS: dict[str, tuple[Kind, ...]] = {
     "dataset": ("datasets",),
     "metric": ("metrics",),
     "family": ("families", "models", "losses"),
+    "executor": ("executors",),
 }
 
 

@@ -28,8 +28,8 @@ REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_json: bool) -> None:
     """Show options, paper, parameters and stored results of NAME.
 
-    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
-    reporter.
+    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor,
+    reporter or executor.
     """
     from genbench.report.plugin_details import describe_entry, stored_results, text_of
     from genbench.results.store import find_runs, read_runs
@@ -51,7 +51,7 @@ def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_j
         data = {"kind": SINGULAR[kind], **describe_entry(catalogue.entries(kind)[spec])}
         if kind == "models":
             data["parameters"] = counts[spec]
-        if kind not in ("extractors", "reporters"):
+        if kind not in ("extractors", "reporters", "executors"):
             data["results"] = stored_results(kind, spec, stored)
         described.append((kind, data))
     if as_json:

@@ -58,6 +58,9 @@ def executor_runs(subject: Subject) -> None:
             if state.state != "finished":
                 raise RuleViolation(f"a job that ended by itself is reported as '{state.state}' ({state.reason})")
         for token in tokens:
+            outcome = trial.executor.outcome(token)
+            if outcome.finished is None:
+                raise RuleViolation(f"a job did not run: {outcome.describe()}")
             starts = len([*(trial.folder(token).path / "logs").glob("*.log")])
             if starts != 1:
                 raise RuleViolation(f"a job was started {starts} times")
