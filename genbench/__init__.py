@@ -29,7 +29,9 @@ from genbench.api.events import (
     RunStarted,
     WindowFinished,
 )
-from genbench.api.executors import (
+from genbench.api.hookspecs import API_VERSION, hookimpl
+from genbench.api.images import ImageData, Images, Shape
+from genbench.api.jobs import (
     Executor,
     ExecutorSetup,
     ExecutorUnavailable,
@@ -38,8 +40,6 @@ from genbench.api.executors import (
     JobState,
     Resources,
 )
-from genbench.api.hookspecs import API_VERSION, hookimpl
-from genbench.api.images import ImageData, Images, Shape
 from genbench.api.options import option
 from genbench.api.restriction import Restriction
 from genbench.api.shape_rule import ShapeRule

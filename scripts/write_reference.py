@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import genbench
 from genbench import errors, testing
-from genbench.api import evaluation, executors, hookspecs, images, options, restriction, shape_rule, specs, training
+from genbench.api import evaluation, hookspecs, images, jobs, options, restriction, shape_rule, specs, training
 from genbench.commands import archive, board, cell, distance, load, plan, results, run, table
 from genbench.imagesets import measured
 from genbench.report.board import site
@@ -47,7 +47,7 @@ SECTIONS = {  # module -> heading
     images: "Images",
     training: "Training",
     evaluation: "Evaluation",
-    executors: "Executors",
+    jobs: "Executors",
     node_of_a_job: "Jobs on a node",
     run: "Running",
     plan: "Planning",

@@ -19,7 +19,7 @@ from genbench.commands.results import Results
 from genbench.errors import UsageError
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
-from genbench.planning.executors import LOCAL, choose_executor
+from genbench.planning.executor_choice import LOCAL, choose_executor
 from genbench.planning.planner import Plan
 from genbench.planning.reporters import choose_reporters
 from genbench.planning.request import Request, make_request
@@ -33,8 +33,8 @@ from genbench.report.summary import Summary, write_summary
 from genbench.report.table.layout import clean
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import LoadedRun, RunDirectory
-from genbench.runner.executors import open_executor
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.open_executor import open_executor
 from genbench.runner.supervisor import FINAL, Interrupted, Supervisor, stop_on_signals
 from genbench.trackers.dispatch import Trackers
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from genbench.commands.device import make_rendezvous, parse_device, require_device, require_processes, resolve_auto
 from genbench.commands.weights import inception_weights
 from genbench.errors import UsageError
-from genbench.planning.executors import LOCAL, choose_executor
+from genbench.planning.executor_choice import LOCAL, choose_executor
 from genbench.planning.planner import Plan, make_plan
 from genbench.planning.reporters import choose_reporters
 from genbench.planning.request import Request

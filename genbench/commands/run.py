@@ -24,7 +24,7 @@ from genbench.commands.load import load
 from genbench.commands.preparation import choose_job_runner, prepared, require_present, require_sharing, require_unicode
 from genbench.commands.results import Results
 from genbench.commands.weights import inception_weights
-from genbench.planning.executors import LOCAL
+from genbench.planning.executor_choice import LOCAL
 from genbench.planning.request import Request
 from genbench.plugins.recorded_files import Allowed
 from genbench.report.progress import PlainDisplay, SilentDisplay, choose_display

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from genbench.api.executors import ExecutorSetup, ExecutorUnavailable, JobHandle, JobRequest, JobState, Resources
+from genbench.api.jobs import ExecutorSetup, ExecutorUnavailable, JobHandle, JobRequest, JobState, Resources
 from genbench.api.options import OptionValue
 from genbench.api.specs import ExecutorSpec, resolve
 from genbench.errors import ExitCode, GenbenchError, SpecError, UsageError

@@ -22,7 +22,7 @@ from genbench.process.messages import Job, Message
 from genbench.results.files import atomic_write, encode_json, read_regular_file
 from genbench.results.schema import PlannedCell
 from genbench.results.store import RunDirectory
-from genbench.runner.fingerprint import Fingerprint
+from genbench.runner.node_code import Fingerprint
 from genbench.runner.run_executor import Outcome, TrialJob
 
 FOLDER = "jobs"  # in the run directory

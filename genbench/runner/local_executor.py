@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from genbench.api.executors import JobState
+from genbench.api.jobs import JobState
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
 from genbench.measure.machine import available_bytes, default_threads

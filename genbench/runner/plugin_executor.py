@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from genbench.api.executors import JobHandle, JobRequest, JobState, Resources
+from genbench.api.jobs import JobHandle, JobRequest, JobState, Resources
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError
 from genbench.measure.machine import default_threads
@@ -22,9 +22,9 @@ from genbench.process.messages import Job
 from genbench.results.files import encode_line
 from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import Call, ExecutorFailed, ExecutorProcess, Reply
-from genbench.runner.fingerprint import fingerprint
 from genbench.runner.job_folder import FOLDER, JobFolder, NodeJob, NodeResult, PluginFile, problem_of_outcome
 from genbench.runner.journal import Entry, Journal
+from genbench.runner.node_code import fingerprint
 from genbench.runner.run_executor import Outcome, Receive, Submission, marked
 from genbench.runner.schedule import Attempt
 

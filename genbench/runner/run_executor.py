@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 
 import msgspec
 
-from genbench.api.executors import JobState
+from genbench.api.jobs import JobState
 from genbench.process.messages import Finished, Job, Message
 from genbench.results.schema import CellResult
 from genbench.runner.schedule import Attempt

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from socket import gethostname
 
-from genbench.api.executors import ExecutorSetup, JobState
+from genbench.api.jobs import ExecutorSetup, JobState
 from genbench.errors import UsageError
 from genbench.process.messages import Job
 from genbench.results.store import RunDirectory

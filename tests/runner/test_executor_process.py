@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_line import alive, wait_until
 
-from genbench.api.executors import ExecutorSetup, JobHandle, JobRequest, Resources
+from genbench.api.jobs import ExecutorSetup, JobHandle, JobRequest, Resources
 from genbench.errors import UsageError
 from genbench.plugins.loader import Plugin
 from genbench.runner.executor_process import Call, ExecutorFailed, ExecutorProcess, Limits

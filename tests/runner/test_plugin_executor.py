@@ -21,7 +21,7 @@ from simulated_nodes import (
     submission,
 )
 
-from genbench.api.executors import JobRequest, JobState
+from genbench.api.jobs import JobRequest, JobState
 from genbench.errors import UsageError
 from genbench.process.messages import Activity, Finished, Job
 from genbench.results.schema import RunRecord

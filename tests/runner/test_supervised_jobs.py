@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from simulated_nodes import planned, result_of
 
-from genbench.api.executors import JobState
+from genbench.api.jobs import JobState
 from genbench.errors import UsageError
 from genbench.plugins.catalogue import Catalogue
 from genbench.process.messages import Activity, Finished, Job

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from example_runs import cell, identity
 
-from genbench.api.executors import JobRequest, JobState
+from genbench.api.jobs import JobRequest, JobState
 from genbench.process.messages import Finished, Job
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunDirectory

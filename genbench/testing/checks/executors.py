@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from genbench.api.executors import JobHandle, Resources
+from genbench.api.jobs import JobHandle, Resources
 from genbench.runner.executor_process import EXIT_SECONDS, Call
 from genbench.runner.run_executor import TrialJob
 from genbench.testing.check import check

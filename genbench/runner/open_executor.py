@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from genbench.api.executors import ExecutorSetup
+from genbench.api.jobs import ExecutorSetup
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice, RunRecord
 from genbench.results.store import RunDirectory
