@@ -31,11 +31,21 @@ from genbench.api.events import (
 )
 from genbench.api.hookspecs import API_VERSION, hookimpl
 from genbench.api.images import ImageData, Images, Shape
+from genbench.api.jobs import (
+    Executor,
+    ExecutorSetup,
+    ExecutorUnavailable,
+    JobHandle,
+    JobRequest,
+    JobState,
+    Resources,
+)
 from genbench.api.options import option
 from genbench.api.restriction import Restriction
 from genbench.api.shape_rule import ShapeRule
 from genbench.api.specs import (
     DatasetSpec,
+    ExecutorSpec,
     ExtractorSpec,
     FamilySpec,
     LossSpec,
@@ -97,6 +107,7 @@ if TYPE_CHECKING:
     from genbench.imagesets.measured import Comparison, ImageSetReport
     from genbench.report.board.site import Board
     from genbench.report.figures.figure import Figure
+    from genbench.runner.node import execute_job
 
 __version__ = "0.1.0"
 
@@ -133,6 +144,7 @@ _ON_FIRST_USE = {
     "describe_machine": "genbench.commands.checks.machine",
     "describe_plugin": "genbench.commands.plugins.description",
     "distance": "genbench.commands.distance",
+    "execute_job": "genbench.runner.node",
     "explain_distance": "genbench.commands.explanation",
     "installed_plugins": "genbench.commands.plugins.installed",
     "json_schema": "genbench.commands.schema",
@@ -170,6 +182,10 @@ __all__ = [
     "Evaluated",
     "Evaluation",
     "ExactLikelihoodFamily",
+    "Executor",
+    "ExecutorSetup",
+    "ExecutorSpec",
+    "ExecutorUnavailable",
     "Explanation",
     "Extractor",
     "ExtractorData",
@@ -182,6 +198,9 @@ __all__ = [
     "ImageData",
     "ImageSetReport",
     "Images",
+    "JobHandle",
+    "JobRequest",
+    "JobState",
     "LatentFamily",
     "Likelihood",
     "LikelihoodBound",
@@ -199,6 +218,7 @@ __all__ = [
     "Quantity",
     "ReporterSpec",
     "ReporterUnavailable",
+    "Resources",
     "Restriction",
     "Results",
     "Rows",
@@ -235,6 +255,7 @@ __all__ = [
     "describe_machine",
     "describe_plugin",
     "distance",
+    "execute_job",
     "explain_distance",
     "hookimpl",
     "installed_plugins",

@@ -23,6 +23,7 @@ RUN = {  # what to type after `genbench run --plugin docs/examples/hooks/KIND.py
     "extractors": "--models gan --metrics fd-my-thumbnails",
     "metrics": "--models gan --metrics my-brightness",
     "reporters": "--models gan --reporters status-file",
+    "executors": "--models gan --executor processes --device cpu",
 }
 MORE: dict[Kind, tuple[str, ...]] = {  # sections of docs/plugins.md on this hook
     "families": ("A family of your own",),
@@ -32,6 +33,7 @@ MORE: dict[Kind, tuple[str, ...]] = {  # sections of docs/plugins.md on this hoo
     "extractors": ("Extractors",),
     "metrics": (),
     "reporters": ("Reporters",),
+    "executors": ("Executors",),
 }
 HEAD = """# The hooks
 
@@ -53,7 +55,8 @@ def section(kind: Kind) -> str:
     spec = SPEC_TYPES[kind]
     example = (ROOT / "docs" / "examples" / "hooks" / f"{kind}.py").read_text(encoding="utf-8")
     more = [f"[{title}](plugins.md#{title.lower().replace(' ', '-')})" for title in MORE[kind]]
-    rules = f"[the rules for a {SINGULAR[kind]}](conformance.md)"
+    article = "an" if SINGULAR[kind].startswith("e") else "a"
+    rules = f"[the rules for {article} {SINGULAR[kind]}](conformance.md)"
     users = ", ".join(f"[`{name}`](../plugins/{name}/README.md)" for name in packages(hook))
     return "\n".join(
         [

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import genbench
 from genbench import errors, testing
-from genbench.api import evaluation, hookspecs, images, options, restriction, shape_rule, specs, training
+from genbench.api import evaluation, hookspecs, images, jobs, options, restriction, shape_rule, specs, training
 from genbench.commands import (
     archive,
     board,
@@ -46,6 +46,7 @@ from genbench.gate import contrasts, judge, samples
 from genbench.gate import history as gate_history
 from genbench.imagesets import measured
 from genbench.report.board import site
+from genbench.runner import node as node_of_a_job
 from genbench.testing import pytest_tests
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -70,6 +71,8 @@ SECTIONS = {  # module -> heading
     images: "Images",
     training: "Training",
     evaluation: "Evaluation",
+    jobs: "Executors",
+    node_of_a_job: "Jobs on a node",
     run: "Running",
     plan: "Planning",
     load: "Reading results",

@@ -13,6 +13,7 @@ import pluggy
 
 from genbench.api.specs import (
     DatasetSpec,
+    ExecutorSpec,
     ExtractorSpec,
     FamilySpec,
     LossSpec,
@@ -25,7 +26,7 @@ PROJECT = "genbench"
 
 # Version of the contract: hooks, specs and what they exchange. The first number rises when an existing plugin may stop
 # working, the second when something is added. A plugin declares the version that it needs: requires_api = "1.0".
-API_VERSION = "1.1"
+API_VERSION = "1.2"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -70,4 +71,10 @@ def genbench_metrics() -> Iterable[MetricSpec]:
 @hookspec
 def genbench_reporters() -> Iterable[ReporterSpec]:
     """Yield reporters: each forwards the events of a run to a tracker."""
+    raise NotImplementedError
+
+
+@hookspec
+def genbench_executors() -> Iterable[ExecutorSpec]:
+    """Yield executors: each runs the cells of a run on an engine, such as a cluster's scheduler."""
     raise NotImplementedError

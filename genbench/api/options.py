@@ -1,4 +1,4 @@
-"""Typed, documented options of models, losses, datasets, metrics and reporters.
+"""Typed, documented options of models, losses, datasets, metrics, reporters and executors.
 
 A plugin author writes a frozen dataclass whose fields are declared with `option`; everything else (types, ranges,
 defaults, help, suggestions for typos) is derived from it. The derived `Option` records are plain data, so they can be

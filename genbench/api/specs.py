@@ -431,6 +431,23 @@ class ReporterSpec(ConfigurableSpec):
         _ = self.option_schema
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExecutorSpec(ConfigurableSpec):
+    """An executor: where the cells of a run are executed. Used only if named by `--executor`.
+
+    `create(setup: ExecutorSetup, options)` returns an `Executor`. It runs in its own process. It raises
+    `ExecutorUnavailable`, with the cause and the remedy, if its engine is missing or cannot be reached; this ends the
+    run before anything is submitted.
+    """
+
+    create: Callable[..., Any] | str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require_target("create")
+        _ = self.option_schema
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a family receives when it is created."""

@@ -43,6 +43,7 @@ from genbench.cell.partial_result import (
 )
 from genbench.cell.setting_warnings import setting_warnings
 from genbench.cell.training_loop import Training
+from genbench.cell.turn import Turn
 from genbench.data.loading import LoadedData, load_data
 from genbench.errors import UsageError
 from genbench.measure import accelerator
@@ -82,6 +83,7 @@ class Cell:
     world: World
     known: PartialResult
     resident_before: int  # bytes of resident memory before the data were loaded
+    turn: Turn
 
     @property
     def dataset(self) -> DatasetSpec:
@@ -113,7 +115,7 @@ def open_cell(job: Job, planned: PlannedCell, channel: WorkerChannel, world: Wor
     catalogue = load_catalogue(job.plugins)
     known.notes += [f"{plugin.title}: {note}" for plugin in catalogue.plugins for note in plugin.notes]
     run = RunDirectory(Path(job.run))
-    return Cell(job, planned, recipe, run, catalogue, device, channel, world, known, resident_bytes())
+    return Cell(job, planned, recipe, run, catalogue, device, channel, world, known, resident_bytes(), Turn(job.turn))
 
 
 def load(cell: Cell) -> LoadedData:
@@ -148,7 +150,8 @@ def build(cell: Cell, data: LoadedData) -> Prepared:
         )
     )
     known.notes += setting_warnings(built, cell.planned.identity, cell.catalogue)
-    _choose_engine(cell, prepared.training)
+    with cell.turn.held():  # engines and memory formats are chosen by their speed
+        _choose_engine(cell, prepared.training)
     return prepared
 
 
@@ -295,6 +298,7 @@ def _prepare(cell: Cell, data: LoadedData) -> Prepared:
             evaluator=evaluator,
             evaluate_every=built.recipe.evaluate_every,
             world=cell.world,
+            turn=cell.turn,
         )
         problem = next(filter(None, cell.world.all_gather(_resume(training))), "")
         if not problem:

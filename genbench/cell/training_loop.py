@@ -17,6 +17,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from genbench.cell.turn import Turn
 from genbench.measure.clock import ACCELERATOR_WARMUP_SECONDS, time_window
 from genbench.measure.memory import PeakMemory
 from genbench.measure.throughput import WINDOW_SECONDS
@@ -121,6 +122,7 @@ class Training:
     evaluator: TrainingEvaluator | None = None
     evaluate_every: int = 0  # images; 0: never during training
     world: World = field(default_factory=World)
+    turn: Turn = field(default_factory=Turn)  # with other cells
     _unsaved: bool = False  # finished without a last checkpoint
     windows: list[Window] = field(default_factory=list)
     curves: list[CurvePoint] = field(default_factory=list)
@@ -160,8 +162,15 @@ class Training:
 
     def run(self, channel: WorkerChannel) -> None:
         """Train for the whole budget. Raises `Diverged`, or `StopRequested` after saving a checkpoint."""
-        engine = self.engine
         channel.defer_stop()
+        try:
+            self._run(channel)
+        finally:
+            self.turn.release()
+        channel.allow_stop()
+
+    def _run(self, channel: WorkerChannel) -> None:
+        engine = self.engine
         gc.collect()
         gc.freeze()
         if self.engine.step_number == 0:
@@ -174,6 +183,7 @@ class Training:
             planned = min(self._steps_to_next_stop(), warmup_steps or self.window_steps)
             if self.world.size > 1 or self.device.type != "cpu":
                 planned = self._agreed_steps(planned)
+            self._take_turn(channel)
             self._train_window(planned, warmup=warmup_steps > 0)
             warmup.count(self.windows[-1])
             if not checked:
@@ -181,6 +191,7 @@ class Training:
                 checked = True
             channel.progress(self._progress())
             if self._evaluation_is_due() and self.evaluator is not None:
+                self.turn.release()
                 channel.activity("evaluating")
                 self.stopped_early = self.world.broadcast(self.evaluator.evaluate)
                 if self.world.main:
@@ -193,12 +204,18 @@ class Training:
                 saved = time.monotonic()
             if stopping:
                 raise StopRequested
+        self.turn.release()
         self._observe_end()
         self._unsaved = True
         # The main rank cannot save later, because the other ranks, whose random states it needs, will have exited.
         if self.world.size > 1 or time.monotonic() - saved > min(self.checkpoint_seconds, UNSAVED_SECONDS):
             self.save()
-        channel.allow_stop()
+
+    def _take_turn(self, channel: WorkerChannel) -> None:
+        """Wait until no other cell trains; raises `StopRequested` after saving a checkpoint."""
+        if not self.turn.take(lambda: channel.stop_requested):
+            self.save()
+            raise StopRequested
 
     def repeat(self, windows: Sequence[int], warmup_steps: int) -> None:
         """Train windows of exactly these numbers of steps, however long they take; raise `Diverged`."""

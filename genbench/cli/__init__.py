@@ -24,7 +24,7 @@ from genbench.errors import ExitCode, GenbenchError, UsageError, near_miss
 COMMANDS: dict[str, str] = {
     "run": "Train and measure models; write the comparison table.",
     "tune": "Tune models with equal budgets, and measure the best settings with fresh seeds.",
-    "list": "List models, losses, datasets, metrics, families, extractors or reporters.",
+    "list": "List models, losses, datasets, metrics, families, extractors, reporters or executors.",
     "show": "Show the plan, status and files of a run, or one cell in detail.",
     "sample": "Draw samples, interpolations or reconstructions from a trained cell.",
     "measure": "Measure a finished run with further metrics or samplers, from its weights.",

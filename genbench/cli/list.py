@@ -16,7 +16,7 @@ from genbench.cli.output import echo, print_result
 )
 @as_json_flag
 def command(kind: str | None, plugins: tuple[str, ...], verbose: bool, as_json: bool) -> None:
-    """List models, losses, datasets, metrics, families, extractors or reporters."""
+    """List models, losses, datasets, metrics, families, extractors, reporters or executors."""
     from genbench.commands.plugins.installed import catalogue
 
     found = catalogue(kind, plugins=plugins)

@@ -30,12 +30,12 @@ from genbench.planning.request import Request, make_request, read_config
 
 if TYPE_CHECKING:
     from genbench.commands.execution import Finished
-    from genbench.runner.executor import Executor
+    from genbench.runner.job_runner import JobRunner
 
 _IN_PROCESS = "Note: the cells run in this process: timings are not valid, and there is no limit on time or memory."
 CHANGED_BY_RESUME = (  # not part of the plan
     *("timeout", "memory_limit", "threads", "weights", "reporters", "plugins"),
-    *("rdzv_endpoint", "rdzv_id"),
+    *("rdzv_endpoint", "rdzv_id", "executor"),
 )
 
 
@@ -64,8 +64,17 @@ CHANGED_BY_RESUME = (  # not part of the plan
     "--reporters", metavar="A,B,…", help="Trackers to report to; see `genbench list reporters`. [default: none]"
 )
 @device_option("auto", configurable=True)
+@click.option("--executor", metavar="NAME", help="Where the cells run; see `genbench list executors`. [default: local]")
+@click.option("--parallel", type=int, metavar="N", help="Cells that run at the same time on this machine. [default: 1]")
+@click.option("--devices", metavar="A,B,…", help="Devices that run one cell each at the same time: cuda:0,cuda:1.")
+@click.option(
+    "--timing",
+    metavar="HOW",
+    help="Cells that share processors or a device train one at a time (turns) or side by side (shared). "
+    "[default: turns]",
+)
 @click.option("--profile", metavar="NAME", help=f"Budget: {', '.join(PROFILES)}. [default: quick]")
-@set_option("a model, loss, dataset, metric or reporter, or a recipe field of one model")
+@set_option("a model, loss, dataset, metric, reporter or executor, or a recipe field of one model")
 @click.option(
     "--zip",
     multiple=True,
@@ -127,12 +136,12 @@ def command(
     genbench run --models dcgan --datasets folder:photos --set folder.size=64
     """
     from genbench.commands.execution import Output
-    from genbench.commands.preparation import choose_executor
+    from genbench.commands.preparation import choose_job_runner
     from genbench.commands.run import continue_run, start
     from genbench.report.progress import PlainDisplay, choose_display
 
     flags |= {name: list(flags[name]) or None for name in ("plugins", "target", "zip")}
-    executor = choose_executor(in_process, pdb)
+    executor = choose_job_runner(in_process, pdb)
     if executor.in_process:
         echo(_IN_PROCESS, err=True)
     plain = executor.in_process and not quiet
@@ -162,7 +171,7 @@ def command(
     return _report(start(request, executor, output), quiet, as_json)
 
 
-def _dry_run(request: Request, executor: Executor, notify: Callable[[str], object], as_json: bool) -> int:
+def _dry_run(request: Request, executor: JobRunner, notify: Callable[[str], object], as_json: bool) -> int:
     from genbench.commands.plan import with_costs
     from genbench.commands.preparation import prepared
 

@@ -92,13 +92,13 @@ def command(
     genbench figure results/tuned --kind tuning --out tuning.pdf
     """
     from genbench.commands.execution import Output
-    from genbench.commands.preparation import choose_executor
+    from genbench.commands.preparation import choose_job_runner
     from genbench.commands.tune import Asked, continue_tuning, read_search, start_tuning, tuning_cost
     from genbench.plugins.recorded_files import Allowed
     from genbench.report.progress import choose_display
 
     flags["plugins"] = list(flags["plugins"]) or None
-    executor = choose_executor(False)
+    executor = choose_job_runner(False)
     output = Output(choose_display(quiet=quiet), partial(echo, err=True))
     if resume is not None:
         from pathlib import Path

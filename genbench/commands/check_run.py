@@ -14,7 +14,7 @@ import msgspec
 from genbench import __version__
 from genbench.api.recipe import resolve_recipe
 from genbench.commands.device import require_device
-from genbench.commands.preparation import choose_executor
+from genbench.commands.preparation import choose_job_runner
 from genbench.commands.run import Progress, line_receiver
 from genbench.errors import GenbenchError, UsageError
 from genbench.gate.reproduction import Repetition, Reproduction, Verdict, compare
@@ -31,7 +31,7 @@ from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import require_valid
 from genbench.results.schema import CellResult, PlannedCell, RunRecord
 from genbench.results.store import RunDirectory
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.supervisor import interrupt_on_signals
 
 IMAGES = 2_048  # real images of a probe, more than two windows of most cells on a CPU
@@ -109,7 +109,7 @@ def check_run(
     measured.sort(key=lambda cell: hashlib.sha256(f"{digest}{cell.id}".encode()).digest())
     found: dict[str, Reproduction] = {}
     with tempfile.TemporaryDirectory(prefix="genbench-check-") as place, interrupt_on_signals():
-        with choose_executor(False) as executor:
+        with choose_job_runner(False) as executor:
             executor.start()
             catalogue = _catalogue(contents.record, trust_plugins)
             probe = RunDirectory.create(Path(place) / "run", contents.record)
@@ -141,7 +141,7 @@ def _catalogue(record: RunRecord, trust_plugins: bool) -> Catalogue:
 
 
 def _repeat(
-    executor: Executor,
+    executor: JobRunner,
     run: RunDirectory,
     record: RunRecord,
     cell: PlannedCell,
@@ -197,7 +197,7 @@ def _windows(stored: CellResult) -> list[int]:
 
 
 def _run(
-    executor: Executor,
+    executor: JobRunner,
     run: RunDirectory,
     cell: PlannedCell,
     stored: CellResult,

@@ -12,7 +12,7 @@ from genbench.measure import machine
 from genbench.planning.process_counts import largest_process_count, require_process_count, require_rendezvous
 from genbench.planning.request import Request
 from genbench.results.schema import PlannedCell, Rendezvous
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.supervisor import ask_devices
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def resolve_auto(device: str) -> str:
     return "cuda" if machine.has_nvidia_driver() else "cpu"
 
 
-def require_device(pool: Executor, cells: Sequence[PlannedCell], device: str, chosen: bool) -> dict[str, object]:
+def require_device(pool: JobRunner, cells: Sequence[PlannedCell], device: str, chosen: bool) -> dict[str, object]:
     """Return what torch reports about its devices; raise `UsageError` if one that the cells need is missing."""
     count = largest_process_count(cells)
     facts = ask_devices(pool, device, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from genbench.commands.results import Results
 from genbench.errors import UsageError
 from genbench.measure import machine
 from genbench.measure.git_revision import commits
+from genbench.planning.executor_choice import LOCAL, choose_executor
 from genbench.planning.planner import Plan
 from genbench.planning.reporters import choose_reporters
 from genbench.planning.request import Request, make_request
@@ -33,7 +35,10 @@ from genbench.report.table.layout import clean
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, Choice, Rendezvous, RunRecord
 from genbench.results.store import LoadedRun, RunDirectory
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
+from genbench.runner.local_executor import LocalExecutor
+from genbench.runner.open_executor import open_executor
+from genbench.runner.plugin_executor import PluginExecutor
 from genbench.runner.supervisor import FINAL, Interrupted, Supervisor, stop_on_signals
 from genbench.trackers.dispatch import Trackers
 
@@ -44,6 +49,7 @@ def create_run(
     reporters: list[Choice],
     device: str,
     facts: dict[str, object],
+    executor: Choice,
     command: list[str] | None = None,
 ) -> tuple[RunDirectory, RunRecord]:
     """Create the run directory and write the plan to it."""
@@ -61,6 +67,7 @@ def create_run(
         swept=plan.swept,
         races=plan.races,
         reporters=reporters,
+        executor=executor,
         plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
         timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
         memory_limit=request.memory_limit or None,
@@ -107,7 +114,11 @@ def reopen_run(
     catalogue = discover(loadable_files(record, allowed))
     before = {choice.name: choice.options for choice in record.reporters}
     names = before if flags["reporters"] is None else make_request({"reporters": flags["reporters"]}).reporters
-    record = msgspec.structs.replace(record, reporters=choose_reporters(names, before, catalogue))
+    record = msgspec.structs.replace(
+        record,
+        reporters=choose_reporters(names, before, catalogue),
+        executor=_executor_of(record, flags.get("executor"), catalogue),
+    )
     results = run.read_cells().results
     changed_metrics: dict[str, None] = {}
     for cell in record.cells:
@@ -119,6 +130,14 @@ def reopen_run(
         notify(f"Note: {clean(note)}")
     device = record.environment.get("device") or next((cell.identity.device for cell in record.cells), "cpu")
     return record, catalogue, device
+
+
+def _executor_of(record: RunRecord, given: str | None, catalogue: Catalogue) -> Choice:
+    """Return the executor to go on with: the given one, or that of the plan with its options."""
+    before = record.executor
+    name = given or (before.name if before is not None else LOCAL)
+    settings = {before.name: before.options} if before is not None else {}
+    return choose_executor(name, settings, catalogue)
 
 
 def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None:
@@ -172,6 +191,11 @@ class Output(NamedTuple):
     display: Display
     notify: Callable[[str], object]  # a line: a note on the plan, a warning
 
+    def warn(self, text: str) -> None:
+        """Say what went wrong beside the cells, where the user looks."""
+        say = self.notify if isinstance(self.display, QuietDisplay) else self.display.message
+        say(f"Warning: {text}")
+
 
 class Finished(NamedTuple):
     """What became of a run."""
@@ -182,28 +206,33 @@ class Finished(NamedTuple):
     interruption: Interrupted | None
 
 
+def executor_of_run(
+    pool: JobRunner, run: RunDirectory, record: RunRecord, catalogue: Catalogue, device: str, output: Output
+) -> LocalExecutor | PluginExecutor:
+    """Open the executor that a run is executed by; it is to be closed after use."""
+    chosen = record.executor or choose_executor(LOCAL, {}, catalogue)
+    plugin = catalogue.require("executors", chosen.name).plugin
+    return open_executor(chosen, plugin, pool, run, record, device, output.warn)
+
+
 def execute(
-    pool: Executor, run: RunDirectory, record: RunRecord, catalogue: Catalogue, device: str, output: Output
+    pool: JobRunner, run: RunDirectory, record: RunRecord, catalogue: Catalogue, device: str, output: Output
 ) -> Finished:
     """Execute the missing cells and write the summary, also where the user interrupts the run."""
     display = output.display
-    warn = output.notify if isinstance(display, QuietDisplay) else display.message
-
-    def warn_of_tracker(text: str) -> None:
-        warn(f"Warning: {text}")
-
-    with Trackers(warn_of_tracker) as trackers:
+    with Trackers(output.warn) as trackers:
+        interruption: Interrupted | None = None
+        executor = executor_of_run(pool, run, record, catalogue, device, output)
         names = shown_names(record.cells)
 
         def execute_cells(part: RunRecord) -> None:
-            supervisor = Supervisor(run, part, catalogue, pool, display, device, trackers)
+            supervisor = Supervisor(run, part, catalogue, executor, display, device, trackers)
             supervisor.names = names | {id: name for id, name in supervisor.names.items() if id not in names}
             supervisor.execute()
 
-        interruption: Interrupted | None = None
         try:
             trackers.start(run, [(c, catalogue.require("reporters", c.name).plugin) for c in record.reporters])
-            with stop_on_signals(pool):
+            with stop_on_signals(executor), contextlib.closing(executor):
                 display.run_started(len(record.cells), run.path)
                 if record.races:
                     run_races(run, record, execute_cells, display.message)

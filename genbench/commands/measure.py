@@ -13,7 +13,7 @@ from genbench.commands.arguments import OptionValues, PluginSource, plugin_paths
 from genbench.commands.device import require_device
 from genbench.commands.execution import enter_planning_directory
 from genbench.commands.load import load
-from genbench.commands.preparation import choose_executor
+from genbench.commands.preparation import choose_job_runner
 from genbench.commands.results import Results
 from genbench.commands.run import Progress, choose_output
 from genbench.commands.weights import inception_weights
@@ -73,7 +73,7 @@ def measure_run(
     request = request_with_options({"metrics": metrics, "samplers": samplers}, set)
     _require_something(request)
     files = [str(Path(file).expanduser().resolve()) for file in plugin_paths(plugins)]
-    allowed, executor = Allowed(files, trust_plugins), choose_executor(in_process)
+    allowed, executor = Allowed(files, trust_plugins), choose_job_runner(in_process)
     output, _ = choose_output(progress, executor)
     with (
         inception_weights(None if weights is None else str(weights)),

@@ -15,7 +15,7 @@ from genbench.api.recipe import resolve_recipe
 from genbench.builtin.extractors.inception_weights import at_hand as inception_at_hand
 from genbench.commands.arguments import request_of
 from genbench.commands.device import parse_device, resolve_auto
-from genbench.commands.preparation import choose_executor, prepared
+from genbench.commands.preparation import choose_job_runner, prepared
 from genbench.commands.weights import inception_weights
 from genbench.planning import planner
 from genbench.planning.default_extractors import extractor_choices
@@ -27,7 +27,7 @@ from genbench.report.table.layout import clean
 from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, PlannedCell, PlannedRace
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.supervisor import estimate
 
 _ESTIMATION_SECONDS = 120.0  # of a plan with costs, for trying cells
@@ -184,7 +184,7 @@ def plan(*, cost: bool = False, **request: Any) -> Plan:
     asked = request_of({name: value for name, value in request.items() if name not in _HOW_TO_RUN})
     if cost:
         notes: list[str] = []
-        with prepared(asked, choose_executor(False), notes.append) as ready:
+        with prepared(asked, choose_job_runner(False), notes.append) as ready:
             return with_costs(ready.executor, ready.plan, ready.device, asked.threads)
     device = resolve_auto(parse_device(asked.device))
     with inception_weights(asked.weights):
@@ -192,7 +192,7 @@ def plan(*, cost: bool = False, **request: Any) -> Plan:
     return _shown(made, device)
 
 
-def with_costs(pool: Executor, made: planner.Plan, device: str, threads: int | None) -> Plan:
+def with_costs(pool: JobRunner, made: planner.Plan, device: str, threads: int | None) -> Plan:
     """Return a plan with the estimated cost of each possible cell.
 
     One of the cells whose steps cost the same is built and trained for a second, which reveals cells that would fail;

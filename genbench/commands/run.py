@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from genbench.commands.arguments import PluginSource, described, plugin_paths, request_of
-from genbench.commands.device import require_device, require_processes
 from genbench.commands.execution import (
     Finished,
     Output,
@@ -21,16 +20,17 @@ from genbench.commands.execution import (
     resumption_named,
 )
 from genbench.commands.load import load
-from genbench.commands.preparation import choose_executor, prepared, require_unicode
+from genbench.commands.preparation import choose_job_runner, prepared, require_present, require_sharing, require_unicode
 from genbench.commands.results import Results
 from genbench.commands.weights import inception_weights
+from genbench.planning.executor_choice import LOCAL
 from genbench.planning.request import Request
 from genbench.plugins.recorded_files import Allowed
 from genbench.report.progress import PlainDisplay, SilentDisplay, choose_display
 from genbench.results.environment_variables import require_valid
 from genbench.results.run_lock import hold
 from genbench.results.store import RunDirectory
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.supervisor import Interrupted, interrupt_on_signals
 
 Progress: TypeAlias = bool | Callable[[str], object]  # a function receives each line
@@ -56,6 +56,10 @@ def run(
     race: str | None = None,
     reporters: str | Sequence[str] | None = None,
     device: str | None = None,
+    executor: str | None = None,
+    parallel: int | None = None,
+    devices: str | Sequence[str] | None = None,
+    timing: str | None = None,
     profile: str | None = None,
     set: Mapping[str, Any] | None = None,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
@@ -91,6 +95,10 @@ def run(
         race: drop cells that are surely not the best by this metric, as ``"fd"`` or ``"fd:error=1%:seeds=20"``.
         reporters: trackers to report to.
         device: ``cpu``, ``cuda``, ``cuda:1``, …, ``mps``, ``xpu`` or ``auto``.
+        executor: where the cells run: ``local``, or an executor of a plugin.
+        parallel: cells that run at the same time on this machine.
+        devices: devices that run one cell each at the same time, as ``["cuda:0", "cuda:1"]``.
+        timing: how cells that share processors or a device train: ``turns`` or ``shared``.
         profile: the budget: ``smoke``, ``quick``, ``standard`` or ``full``.
         set: options, as ``{"dcgan.width": 32}`` or ``{"dcgan": {"width": 32}}``.
         variants: named changes of the recipe, as ``{"averaged": {"ema_half_life": 10000}}``.
@@ -112,15 +120,17 @@ def run(
     given = {
         "models": models, "losses": losses, "datasets": datasets, "seeds": seeds, "metrics": metrics, "target": target,
         "samplers": samplers, "race": race,
-        "reporters": reporters, "device": device, "profile": profile, "set": set, "variants": variants, "zip": zip,
+        "reporters": reporters, "device": device, "executor": executor, "parallel": parallel,
+        "devices": devices, "timing": timing, "profile": profile,
+        "set": set, "variants": variants, "zip": zip,
         "config": config, "plugins": plugins, "weights": weights, "out": out, "timeout": timeout,
         "memory_limit": memory_limit, "threads": threads, "rdzv_endpoint": rdzv_endpoint, "rdzv_id": rdzv_id, **recipe,
     }  # fmt: skip
     request = request_of(given)
-    executor = choose_executor(in_process, pdb)
-    output, notes = choose_output(progress, executor)
+    runner = choose_job_runner(in_process, pdb)
+    output, notes = choose_output(progress, runner)
     with _interruption_raised():
-        return _results(start(request, executor, output, described("run", given)), notes)
+        return _results(start(request, runner, output, described("run", given)), notes)
 
 
 def resume(
@@ -130,6 +140,7 @@ def resume(
     memory_limit: float | None = None,
     threads: int | None = None,
     reporters: str | Sequence[str] | None = None,
+    executor: str | None = None,
     plugins: PluginSource | Sequence[PluginSource] | None = None,
     trust_plugins: bool = False,
     weights: str | Path | None = None,
@@ -149,6 +160,7 @@ def resume(
         memory_limit: GiB per cell.
         threads: number of torch threads.
         reporters: trackers to report to, in place of the planned ones.
+        executor: where to go on, in place of the planned executor.
         plugins: plugin files in place of the recorded ones.
         trust_plugins: load the plugin files that the run directory names, whoever made it: their code runs.
         weights: path of the Inception weights.
@@ -160,28 +172,31 @@ def resume(
     """
     changes = {
         "timeout": timeout, "memory_limit": memory_limit, "threads": threads, "reporters": reporters,
-        "plugins": None if plugins is None else plugin_paths(plugins), "rdzv_endpoint": rdzv_endpoint,
+        "executor": executor, "plugins": None if plugins is None else plugin_paths(plugins),
+        "rdzv_endpoint": rdzv_endpoint,
         "rdzv_id": rdzv_id, "weights": None if weights is None else str(weights),
     }  # fmt: skip
-    executor = choose_executor(in_process, pdb)
-    output, notes = choose_output(progress, executor)
+    runner = choose_job_runner(in_process, pdb)
+    output, notes = choose_output(progress, runner)
     with _interruption_raised():
-        return _results(continue_run(str(path), executor, output, changes, trust_plugins), notes)
+        return _results(continue_run(str(path), runner, output, changes, trust_plugins), notes)
 
 
-def start(request: Request, executor: Executor, output: Output, command: list[str] | None = None) -> Finished:
+def start(request: Request, executor: JobRunner, output: Output, command: list[str] | None = None) -> Finished:
     """Plan a request and execute it; `command` is what made it, for readers.
 
     Raises `UsageError` for an invalid request, and `Interrupted`, or KeyboardInterrupt before there is a run directory.
     """
     with prepared(request, executor, output.notify) as ready:
-        run, record = create_run(request, ready.plan, ready.reporters, ready.device, ready.facts, command)
+        run, record = create_run(
+            request, ready.plan, ready.reporters, ready.device, ready.facts, ready.chosen_executor, command
+        )
         with hold(run.record_path), resumption_named(run):
             return execute(ready.executor, run, record, ready.catalogue, ready.device, output)
 
 
 def continue_run(
-    path: str, executor: Executor, output: Output, changes: Mapping[str, Any], trust_plugins: bool
+    path: str, executor: JobRunner, output: Output, changes: Mapping[str, Any], trust_plugins: bool
 ) -> Finished:
     """Execute what is missing of a run; `changes` holds the flags that are not part of the plan, by name."""
     require_valid()
@@ -195,15 +210,18 @@ def continue_run(
         resumption_named(run),
         executor as pool,
     ):
-        pool.start()  # import torch while the plugins are loaded
+        before = run.record.executor
+        if (changes.get("executor") or (LOCAL if before is None else before.name)) == LOCAL:
+            pool.start()  # import torch while the plugins are loaded
         record, catalogue, device = reopen_run(run, dict(changes), allowed, output.notify)
-        facts = require_device(pool, record.cells, device, chosen=True)
-        require_processes(record.cells, device, facts, record.rendezvous)
-        pool.require_executable(record.cells)
+        if record.executor is None or record.executor.name == LOCAL:
+            require_present(pool, record.cells, device, record.rendezvous, chosen=True)
+            if record.executor is not None:
+                require_sharing(pool, record.cells, device, record.executor, record.threads)
         return execute(pool, run, record, catalogue, device, output)
 
 
-def choose_output(progress: Progress, executor: Executor) -> tuple[Output, list[str]]:
+def choose_output(progress: Progress, executor: JobRunner) -> tuple[Output, list[str]]:
     """Return where progress goes, and the list that takes notes and warnings."""
     notes: list[str] = []
     if callable(progress):

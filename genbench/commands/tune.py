@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,10 +16,17 @@ import msgspec
 from genbench import __version__
 from genbench.api.evaluation import Direction
 from genbench.commands.arguments import PluginSource, described, plugin_paths, request_of
-from genbench.commands.execution import Output, create_run, enter_planning_directory, execute, reopen_run
+from genbench.commands.execution import (
+    Output,
+    create_run,
+    enter_planning_directory,
+    execute,
+    executor_of_run,
+    reopen_run,
+)
 from genbench.commands.load import load
 from genbench.commands.plan import duration, with_costs
-from genbench.commands.preparation import Prepared, choose_executor, prepared, require_unicode
+from genbench.commands.preparation import Prepared, choose_job_runner, prepared, require_unicode
 from genbench.commands.results import Results
 from genbench.commands.run import Progress, RunInterrupted, choose_output
 from genbench.errors import ExitCode, GenbenchError, NoDataError, UsageError
@@ -39,7 +47,7 @@ from genbench.results.run_lock import hold
 from genbench.results.schema import PlannedCell, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.results.tuning import FINAL, JOURNAL, TRIALS, TUNING, FinalValue, Study, TuningRecord, read_tuning
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.supervisor import CannotWriteResults, Interrupted, stop_on_signals
 from genbench.stats.intervals import mean_and_error
 from genbench.tuning.best_settings import best_plans
@@ -211,7 +219,7 @@ def tune(
         in_process: run the cells in this process; timings are then not valid.
         recipe: fixed fields of the recipe, such as ``batch_size=64``.
     """
-    executor = choose_executor(in_process)
+    executor = choose_job_runner(in_process)
     output, _ = choose_output(progress, executor)
     limits = {"timeout": timeout, "memory_limit": memory_limit, "threads": threads}
     with _interruption_raised():
@@ -243,7 +251,7 @@ def load_tuning(directory: str | Path) -> Tuning:
     return Tuning(Path(directory).expanduser(), read_tuning(directory))
 
 
-def start_tuning(asked: Asked, executor: Executor, output: Output, command: Sequence[str]) -> Tuning:
+def start_tuning(asked: Asked, executor: JobRunner, output: Output, command: Sequence[str]) -> Tuning:
     """Make a tuning, or go on with that in the same directory if the same was asked; return what came of it.
 
     Raises `UsageError`, and `TuningInterrupted`.
@@ -264,7 +272,7 @@ def start_tuning(asked: Asked, executor: Executor, output: Output, command: Sequ
 
 def continue_tuning(
     out: Path,
-    executor: Executor,
+    executor: JobRunner,
     output: Output,
     limits: Mapping[str, Any],
     allowed: Allowed,
@@ -326,7 +334,7 @@ class TuningCost:
         return {"models": self.rows, "metric": self.metric, "images": self.images, "training_seconds": self.seconds}
 
 
-def tuning_cost(asked: Asked, executor: Executor, output: Output) -> TuningCost:
+def tuning_cost(asked: Asked, executor: JobRunner, output: Output) -> TuningCost:
     """Return what a tuning would cost; nothing is written. Raises the errors of `start_tuning`."""
     require_optuna()
     with prepared(asked.request, executor, output.notify) as ready:
@@ -366,6 +374,8 @@ def _goal(asked: Asked, ready: Prepared) -> tuple[Goal, list[TunedModel], Reques
         raise UsageError(f"The budgets differ in images: {shown}; {_UNEQUAL_BUDGETS}.", "Set --images alone.")
     if any(cell.identity.recipe["patience"] for cell in cells):
         raise UsageError(f"patience would stop trials early, but {_UNEQUAL_BUDGETS}.", "Leave --patience out.")
+    if ready.chosen_executor.options.get("parallel") or ready.chosen_executor.options.get("devices"):
+        raise UsageError("The trials of a tuning run one after another.", "Leave --parallel and --devices out.")
     catalogue = ready.catalogue
     pairs = [
         (catalogue.models[cell.identity.model.name].spec, catalogue.losses[cell.identity.loss.name].spec)
@@ -435,7 +445,8 @@ def _campaign(
     limits = {name: getattr(request, name) or None for name in LIMITS if getattr(request, name) is not None}
     record = msgspec.structs.replace(trials.record, **limits)
     display = output.display
-    where = Surroundings(trials, record, ready.catalogue, ready.executor, display, ready.device)
+    executor = executor_of_run(ready.executor, trials, record, ready.catalogue, ready.device, output)
+    where = Surroundings(trials, record, ready.catalogue, executor, display, ready.device)
     planner = TrialPlanner(request, models, goal.metric, ready.catalogue, ready.planner)
 
     def save(studies: list[Study], finished: bool = False) -> None:
@@ -443,7 +454,7 @@ def _campaign(
 
     campaign = Campaign(goal, searches, planner, where, save)
     try:
-        with stop_on_signals(ready.executor):
+        with stop_on_signals(executor), contextlib.closing(executor):
             display.run_started(sum(kept) * len(searches), out)
             campaign.execute()
     finally:
@@ -498,7 +509,9 @@ def _run_final(
             plugins=third_party_plugins(ready.catalogue, cells),
         )
         catalogue, device = ready.catalogue, ready.device
-        run, record = create_run(replace(request, out=str(path)), plan, [], device, ready.facts, stored.command)
+        run, record = create_run(
+            replace(request, out=str(path)), plan, [], device, ready.facts, ready.chosen_executor, stored.command
+        )
     with hold(run.record_path):
         finished = execute(ready.executor, run, record, catalogue, device, output)
     if finished.interruption is not None:
@@ -525,7 +538,7 @@ def _open_trials(out: Path, request: Request, ready: Prepared) -> RunDirectory:
     if (path / "run.json").is_file():
         return RunDirectory.open_unpacked(path)
     empty = replace(ready.plan, cells=[], references=[], targets=[], swept=[])
-    run, _ = create_run(replace(request, out=str(path)), empty, [], ready.device, ready.facts)
+    run, _ = create_run(replace(request, out=str(path)), empty, [], ready.device, ready.facts, ready.chosen_executor)
     return run
 
 

@@ -159,15 +159,17 @@ class Planner:
         """Raise `UsageError` if a plugin file that could not be loaded was given for something in the plan."""
         request = self.request
         asked = (*request.models, *request.losses, *request.datasets, *(request.metrics or ()), *request.reporters)
-        reporters: list[tuple[Kind, str]] = [("reporters", name) for name in request.reporters]
-        used = [*reporters, *(use for cell in cells for use in names_in_use(cell.identity))]
+        around: list[tuple[Kind, str]] = [("executors", request.executor)]
+        around += [("reporters", name) for name in request.reporters]
+        used = [*around, *(use for cell in cells for use in names_in_use(cell.identity))]
         require_usable_files(self.catalogue, used, asked)
 
     def _check_settings(self) -> None:
         """Raise `UsageError` for an option that nothing in the plan, or in the variant that sets it, declares."""
         models_and_losses: list[ConfigurableSpec] = [entry.spec for pair in self.pairs for entry in pair]
         reporters = [self.catalogue.require("reporters", name).spec for name in self.request.reporters]
-        check_settings(self.request.set, [*self._used, *self.metrics, *reporters], self.catalogue)
+        executor = self.catalogue.require("executors", self.request.executor).spec
+        check_settings(self.request.set, [*self._used, *self.metrics, *reporters, executor], self.catalogue)
         for text in self.request.datasets:
             for variant in self.variants:
                 self._dataset(text, variant)

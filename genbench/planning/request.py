@@ -47,6 +47,7 @@ class Request:
     profile: str = "quick"
     plugins: tuple[str, ...] = ()  # plugin files
     reporters: tuple[str, ...] = ()
+    executor: str = "local"
     out: str | None = None
     timeout: float | None = None  # seconds per cell; None: the profile's; 0: no limit
     memory_limit: float | None = None  # GiB per cell
@@ -65,18 +66,21 @@ class Request:
 
 _LISTS = ("models", "losses", "datasets", "metrics", "samplers", "plugins", "reporters")
 _NUMBERS = ("timeout", "memory_limit", "threads")
+_OF_LOCAL = ("parallel", "devices", "timing")  # options of the executor `local` that have a flag
 _KEYS = (
     *_LISTS,
     "seeds",
     "target",
     "race",
     "device",
+    "executor",
     "profile",
     "out",
     "weights",
     "rdzv_endpoint",
     "rdzv_id",
     *_NUMBERS,
+    *_OF_LOCAL,
     "set",
     "variants",
     "zip",
@@ -105,6 +109,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
     recipe: dict[str, OptionValue] = {}
     sweep: dict[str, tuple[OptionValue, ...]] = {}
     options: dict[str, dict[str, OptionValue]] = {}
+    own: dict[str, OptionValue] = {}  # of the executor `local`
     for key, value in given.items():
         if value is None:
             continue
@@ -122,6 +127,8 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = _variants(value)
         elif key == "set":
             _add_tables(options, value)
+        elif key in _OF_LOCAL:
+            own[key] = list(_names(key, value)) if key == "devices" else value
         elif key in _LISTS:
             names = _names(key, value)
             values[key] = () if key in ("metrics", "reporters") and names == ("none",) else names
@@ -133,7 +140,7 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
             values[key] = _seeds(value)
         elif key in _NUMBERS:
             values[key] = _number(key, value)
-        elif key in ("race", "device", "profile", "out", "weights", "rdzv_endpoint", "rdzv_id"):
+        elif key in ("race", "device", "executor", "profile", "out", "weights", "rdzv_endpoint", "rdzv_id"):
             if not isinstance(value, str):
                 raise UsageError(f"{key} must be text, not {value!r}.")
             values[key] = parse_race(value) if key == "race" else value
@@ -143,7 +150,29 @@ def make_request(given: Mapping[str, Any], settings: Sequence[str] = ()) -> Requ
     for setting in settings:
         name, option, chosen = parse_setting(setting)
         flags.setdefault(name, {})[option] = chosen
+    if own:
+        flags["local"] = own | flags.get("local", {})
+        _check_local(values, own)
     return Request(**values, recipe=recipe, sweep=sweep, set=merged(options, flags))
+
+
+def _check_local(values: dict[str, Any], own: Mapping[str, OptionValue]) -> None:
+    """Raise `UsageError` where options of `local` do not fit the request; the first of its devices names their type."""
+    flag = f"--{min(own)}"
+    executor = values.get("executor", "local")
+    if executor != "local":
+        raise UsageError(f"{flag} is an option of the executor 'local', not of '{executor}'.", f"Remove {flag}.")
+    devices = own.get("devices")
+    if not isinstance(devices, list) or not devices:
+        return
+    kinds = sorted({str(device).partition(":")[0] for device in devices})
+    if len(kinds) > 1:
+        raise UsageError(
+            f"--devices has devices of different types: {', '.join(kinds)}.", "Make one run for each type."
+        )
+    if values.get("device", "auto") not in ("auto", kinds[0], devices[0]):
+        raise UsageError(f"--device {values['device']} is not among --devices.", "Remove --device.")
+    values["device"] = devices[0]
 
 
 def parse_setting(setting: str) -> tuple[str, str, OptionValue]:

@@ -1,7 +1,7 @@
 """Settings given by `--set NAME.option=value`: what they may name, and which spec receives which value.
 
-A name is that of a model, loss, dataset or reporter. Where two of them share it, the kind says which is meant, as in
-``loss:NAME``.
+A name is that of a model, loss, dataset, metric, reporter or executor. Where two of them share it, the kind says which
+is meant, as in ``loss:NAME``.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 from genbench.api.recipe import RECIPE_FIELDS, resolve_recipe
 from genbench.api.specs import (
     DatasetSpec,
+    ExecutorSpec,
     ExtractorSpec,
     FamilySpec,
     LossSpec,
@@ -38,7 +39,14 @@ from genbench.process.child import MARK
 S = TypeVar("S", bound=Spec)
 LIKELIHOOD = "likelihood"  # in --metrics: all metrics that need a bound on the likelihood
 
-CONFIGURABLE: tuple[Kind, ...] = ("models", "losses", "datasets", "metrics", "reporters")  # what --set can name
+CONFIGURABLE: tuple[Kind, ...] = (
+    "models",
+    "losses",
+    "datasets",
+    "metrics",
+    "reporters",
+    "executors",
+)  # what --set can name
 SINGULAR: dict[Kind, str] = {
     "families": "family",
     "models": "model",
@@ -47,6 +55,7 @@ SINGULAR: dict[Kind, str] = {
     "extractors": "extractor",
     "metrics": "metric",
     "reporters": "reporter",
+    "executors": "executor",
 }
 
 
@@ -75,6 +84,7 @@ class Catalogue:
     extractors: dict[str, Entry[ExtractorSpec]] = field(default_factory=dict)
     metrics: dict[str, Entry[MetricSpec]] = field(default_factory=dict)
     reporters: dict[str, Entry[ReporterSpec]] = field(default_factory=dict)
+    executors: dict[str, Entry[ExecutorSpec]] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
 
     def entries(self, kind: Kind) -> dict[str, Entry[Any]]:

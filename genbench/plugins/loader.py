@@ -24,6 +24,7 @@ import pluggy
 from genbench.api import hookspecs
 from genbench.api.specs import (
     DatasetSpec,
+    ExecutorSpec,
     ExtractorSpec,
     FamilySpec,
     LossSpec,
@@ -46,9 +47,10 @@ BUILTIN_MODULES = (
     "genbench.builtin.feature_metrics",  # before the other metrics: the order of metrics is part of the ids of cells
     "genbench.builtin.extractors",
     "genbench.builtin.metrics",
+    "genbench.builtin.executors",
 )
 
-Kind: TypeAlias = Literal["families", "models", "losses", "datasets", "extractors", "metrics", "reporters"]
+Kind: TypeAlias = Literal["families", "models", "losses", "datasets", "extractors", "metrics", "reporters", "executors"]
 
 SPEC_TYPES: dict[Kind, type[Spec]] = {
     "families": FamilySpec,
@@ -58,6 +60,7 @@ SPEC_TYPES: dict[Kind, type[Spec]] = {
     "extractors": ExtractorSpec,
     "metrics": MetricSpec,
     "reporters": ReporterSpec,
+    "executors": ExecutorSpec,
 }
 
 HOOKS: tuple[str, ...] = tuple(f"genbench_{kind}" for kind in SPEC_TYPES)

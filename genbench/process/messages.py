@@ -46,6 +46,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     memory_limit: float | None = None  # GiB
     checkpoint_seconds: float = 30.0  # interval between checkpoints of the training, off the clock
+    turn: str = ""  # lock file of the cells that train one at a time; empty: none
     rendezvous: Rendezvous | None = None  # where processes on several machines meet
     processes: int = 1  # that train the cell on this machine and share its memory; for 'devices', GPUs to try
     start_seconds: float = 0.0  # time to start and join these processes

@@ -9,6 +9,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TextIO, cast
 
@@ -22,23 +23,24 @@ if TYPE_CHECKING:
 
 _REDRAW_SECONDS = 0.1
 _LINE_SECONDS = 5.0
+_MOST_BARS = 8  # of cells that run at the same time
 _MOST_METRICS = 4  # on the line of a finished cell; the table has all
 
 
 class Display(Protocol):
-    """Receives the progress of a run; called outside the timed windows."""
+    """Receives the progress of a run; called outside the timed windows. `cell`: the id of a cell that runs now."""
 
     def run_started(self, total: int, path: Path) -> None:
         """Show how many cells will run, and where their results go."""
 
-    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
-        """Show which cell starts: its number from 1, its name, its training steps."""
+    def cell_started(self, cell: str, index: int, total: int, label: str, steps: int) -> None:
+        """Show which cell starts: its id, its number from 1, its name, its training steps."""
 
-    def cell_activity(self, text: str) -> None:
-        """Show what the cell, or between cells the run, does outside training: 'generating samples: 256 of 2,000'."""
+    def cell_activity(self, cell: str, text: str) -> None:
+        """Show what the cell, or without one the run, does outside training: 'generating samples: 256 of 2,000'."""
 
     def cell_progress(
-        self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
+        self, cell: str, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
     ) -> None:
         """Show the progress of training, with the latest loss terms."""
 
@@ -92,14 +94,14 @@ class SilentDisplay:
     def run_started(self, total: int, path: Path) -> None:
         """Show nothing."""
 
-    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+    def cell_started(self, cell: str, index: int, total: int, label: str, steps: int) -> None:
         """Show nothing."""
 
-    def cell_activity(self, text: str) -> None:
+    def cell_activity(self, cell: str, text: str) -> None:
         """Show nothing."""
 
     def cell_progress(
-        self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
+        self, cell: str, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
     ) -> None:
         """Show nothing."""
 
@@ -125,41 +127,52 @@ class QuietDisplay(SilentDisplay):
             _write(self._stream, f"{result.id}: {outcome(result)}")
 
 
+@dataclass
+class _Cell:
+    """What is shown of a running cell."""
+
+    position: str = ""
+    label: str = ""
+    steps: int = 0
+    step: int = 0
+    line: str = ""
+    last: float = 0.0  # when its last line was written
+
+
 class PlainDisplay:
     """Lines for a log: the start and end of each cell, and its progress at most once every five seconds."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._position, self._label, self._steps = "", "", 0
-        self._last = 0.0
+        self._running: dict[str, _Cell] = {}  # by id
 
     def run_started(self, total: int, path: Path) -> None:
         """Write where the results go."""
         self.message(f"{total} {'cell' if total == 1 else 'cells'} -> {path}")
 
-    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+    def cell_started(self, cell: str, index: int, total: int, label: str, steps: int) -> None:
         """Write the cell's name and budget."""
-        self._position, self._label, self._steps = f"[{index}/{total}]", label, steps
-        self._last = self._clock()
-        self.message(f"{self._position} {label}: {numbers.count(steps)} steps")
+        self._running[cell] = shown = _Cell(f"[{index}/{total}]", label, steps, last=self._clock())
+        self.message(f"{shown.position} {label}: {numbers.count(steps)} steps")
 
-    def cell_activity(self, text: str) -> None:
+    def cell_activity(self, cell: str, text: str) -> None:
         """Write nothing: a log does not need this."""
 
     def cell_progress(
-        self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
+        self, cell: str, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
     ) -> None:
         """Write a line if the last one is more than five seconds old."""
-        now = self._clock()
-        if now - self._last < _LINE_SECONDS:
+        now, shown = self._clock(), self._running[cell]
+        if now - shown.last < _LINE_SECONDS:
             return
-        self._last = now
-        self.message(f"{self._position} {progress(step, self._steps, images_per_second, terms, seconds_left)}")
+        shown.last = now
+        self.message(f"{shown.position} {progress(step, shown.steps, images_per_second, terms, seconds_left)}")
 
     def cell_finished(self, result: CellResult) -> None:
         """Write the outcome."""
-        self.message(f"{self._position} {self._label or result.id}: {outcome(result)}")
+        shown = self._running.pop(result.id, _Cell())
+        self.message(f"{shown.position} {shown.label or result.id}: {outcome(result)}")
 
     def message(self, text: str) -> None:
         """Write a line."""
@@ -170,7 +183,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A progress bar, numbers and the outcomes so far, redrawn inside calls at most ten times a second."""
+    """A bar and numbers for each running cell, and the outcomes so far, redrawn at most ten times a second."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.live import Live
@@ -181,40 +194,42 @@ class LiveDisplay:
             console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self._last = -_REDRAW_SECONDS
-        self._index, self._total, self._label, self._steps = 0, 0, "", 0
-        self._step, self._line = 0, ""
+        self._running: dict[str, _Cell] = {}  # by id
+        self._line = ""  # what the run does
 
     def run_started(self, total: int, path: Path) -> None:
         """Show where the results go."""
-        self._total = total
         self.message(f"{total} {'cell' if total == 1 else 'cells'} -> {path}")
         self._live.start()
 
-    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+    def cell_started(self, cell: str, index: int, total: int, label: str, steps: int) -> None:
         """Begin a new bar."""
-        self._index, self._total, self._label, self._steps = index, total, clean(label), steps
-        self._step, self._line = 0, "starting"
+        self._running[cell] = _Cell(f"[{index}/{total}]", clean(label), steps, line="starting")
         self._draw(force=True)
 
-    def cell_activity(self, text: str) -> None:
+    def cell_activity(self, cell: str, text: str) -> None:
         """Show it instead of the numbers."""
-        self._line = clean(text)
+        if cell:
+            self._running[cell].line = clean(text)
+        else:
+            self._line = clean(text)
         self._draw(force=True)
 
     def cell_progress(
-        self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
+        self, cell: str, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
     ) -> None:
         """Move the bar."""
-        self._step = step
-        self._line = progress(step, self._steps, images_per_second, terms, seconds_left)
+        shown = self._running[cell]
+        shown.step = step
+        shown.line = progress(step, shown.steps, images_per_second, terms, seconds_left)
         self._draw()
 
     def cell_finished(self, result: CellResult) -> None:
-        """Print one line above the bar, which belongs to no cell until the next one starts."""
-        self._live.update("", refresh=True)
+        """Print one line above the bars, among which the cell has none any more."""
+        shown = self._running.pop(result.id, _Cell())
+        self._live.update(self._frame() if self._running else "", refresh=True)
         style = "green" if result.status == "ok" else "yellow" if result.status == "skipped" else "red"
-        self.message(f"[{self._index}/{self._total}] {self._label or result.id}: {outcome(result)}", style)
-        self._label = ""
+        self.message(f"{shown.position} {shown.label or result.id}: {outcome(result)}", style)
 
     def message(self, text: str, style: str = "") -> None:
         """Print a line above the bar."""
@@ -239,16 +254,21 @@ class LiveDisplay:
         from rich.table import Table
         from rich.text import Text
 
-        line = Text(f"  {self._line}", style="dim", no_wrap=True, overflow="ellipsis")
-        if not self._label:  # between cells: reference rows
-            return line
-        head = Table.grid(padding=(0, 1))
-        head.add_row(
-            Text(f"[{self._index}/{self._total}]", style="bold"),
-            Text(self._label),
-            ProgressBar(total=max(self._steps, 1), completed=self._step, width=30),
-        )
-        return Group(head, line)
+        def dim(line: str) -> Text:
+            return Text(f"  {line}", style="dim", no_wrap=True, overflow="ellipsis")
+
+        parts: list[RenderableType] = [dim(self._line)] if self._line or not self._running else []
+        for shown in [*self._running.values()][:_MOST_BARS]:
+            head = Table.grid(padding=(0, 1))
+            head.add_row(
+                Text(shown.position, style="bold"),
+                Text(shown.label),
+                ProgressBar(total=max(shown.steps, 1), completed=shown.step, width=30),
+            )
+            parts += [head, dim(shown.line)]
+        if len(self._running) > _MOST_BARS:
+            parts.append(dim(f"and {len(self._running) - _MOST_BARS} more cells"))
+        return Group(*parts)
 
 
 def progress(step: int, steps: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float) -> str:

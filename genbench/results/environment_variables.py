@@ -9,6 +9,7 @@ from genbench.errors import UsageError
 CHECKPOINT_SECONDS = "GENBENCH_CHECKPOINT_SECONDS"  # how often training is saved
 PLUGIN_TIMEOUT = "GENBENCH_PLUGIN_TIMEOUT"  # the time limit for importing one plugin
 REPORTER_TIMEOUT = "GENBENCH_REPORTER_TIMEOUT"  # the time that a reporter may take
+EXECUTOR_TIMEOUT = "GENBENCH_EXECUTOR_TIMEOUT"  # the time that a call of an executor may take
 LONGEST = 1e8  # seconds, three years; system calls refuse much longer ones
 
 
@@ -37,3 +38,4 @@ def require_valid() -> None:
     seconds_from(CHECKPOINT_SECONDS, 1.0, zero=True)
     seconds_from(PLUGIN_TIMEOUT, 1.0)
     seconds_from(REPORTER_TIMEOUT, 1.0)
+    seconds_from(EXECUTOR_TIMEOUT, 1.0)

@@ -94,7 +94,11 @@ class Comparability(Record, frozen=True, kw_only=True):
     precision: str
     engine: str
     disturbed: Annotated[
-        str, Meta(description="'throttled', 'shared': the GPU was; 'in-process': trained in the command's own process")
+        str,
+        Meta(
+            description="'throttled', 'shared': the GPU was; 'turns', 'parallel': other cells ran beside it, training "
+            "in turns or at the same time; 'in-process': trained in the command's own process"
+        ),
     ] = ""
     data_hash: Annotated[str, Meta(description="sha256 of pixels and labels of both splits")] = ""
 
@@ -668,6 +672,9 @@ class RunRecord(Record, frozen=True, kw_only=True):
     reporters: Annotated[
         list[Choice], Meta(description="plugins that forward events to trackers; they change no number")
     ] = []
+    executor: Annotated[
+        Choice | None, Meta(description="where the cells are executed; None: on the machine of the command")
+    ] = None
     timeout: Annotated[float | None, Meta(description="seconds per cell")] = None
     memory_limit: Annotated[float | None, Meta(description="GiB per cell")] = None
     threads: Annotated[int | None, Meta(description="None: every processor that this process may use")] = None

@@ -27,16 +27,17 @@ from genbench.errors import UsageError
 from genbench.process.environment import adopt_worker_environment
 from genbench.process.messages import Job, Message
 from genbench.process.worker_channel import StopRequested, WorkerChannel
-from genbench.results.schema import CellResult, PlannedCell
+from genbench.results.schema import PlannedCell
 from genbench.results.store import RunDirectory
 from genbench.runner.compile_cache import keep_compiled_code
+from genbench.runner.run_executor import marked
 from genbench.runner.worker_monitor import WorkerExit
 
 IN_PROCESS = "in-process"  # the value of `Comparability.disturbed`
 NOTE = "trained in the command's own process (--in-process): its timings are not valid"
 
 
-class InProcessExecutor:
+class InProcessRunner:
     """Executes each job in this process. Standard input and output stay those of the terminal.
 
     Args:
@@ -52,7 +53,7 @@ class InProcessExecutor:
         self._channel: _DirectChannel | None = None
         self._preloaded = False
 
-    def __enter__(self) -> InProcessExecutor:
+    def __enter__(self) -> InProcessRunner:
         return self
 
     def __exit__(
@@ -100,7 +101,7 @@ class InProcessExecutor:
         finally:
             self._channel = None
         if finished.cell is not None:
-            finished = msgspec.structs.replace(finished, cell=with_invalid_timings(finished.cell))
+            finished = msgspec.structs.replace(finished, cell=marked(finished.cell, IN_PROCESS, NOTE))
         return WorkerExit(finished)
 
     def request_stop(self) -> None:
@@ -142,15 +143,6 @@ def _discard_errors() -> None:
     """Hide what libraries print while the interpreter shuts down; registered first, this is the last exit handler."""
     sys.stderr.flush()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-
-def with_invalid_timings(result: CellResult) -> CellResult:
-    """Return the result of a cell with a note that its timings are not valid, and not comparable in speed."""
-    known = result.comparability
-    if known is not None:
-        disturbed = " and ".join(filter(None, (known.disturbed, IN_PROCESS)))
-        known = msgspec.structs.replace(known, disturbed=disturbed)
-    return msgspec.structs.replace(result, comparability=known, notes=[*result.notes, NOTE])
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ from genbench.results.schema import (
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.earlier_values import EarlierValues
-from genbench.runner.executor import Executor
+from genbench.runner.job_runner import JobRunner
 from genbench.runner.supervisor import Display
 from genbench.runner.wanted_metrics import Options, Pending, WantedMetrics
 
@@ -47,7 +47,7 @@ class LaterMeasurements:
     run: RunDirectory
     record: RunRecord
     cells: Sequence[PlannedCell]  # of the record
-    executor: Executor
+    executor: JobRunner
     device: str
     wanted: WantedMetrics
     display: Display
@@ -194,7 +194,7 @@ class LaterMeasurements:
 
         def show(message: Message) -> None:
             if isinstance(message, Activity):
-                self.display.cell_activity(f"{title}: {message.text}" if title and message.text else message.text)
+                self.display.cell_activity("", f"{title}: {message.text}" if title and message.text else message.text)
 
         job = Job(
             run=str(self.run.path),
@@ -206,7 +206,7 @@ class LaterMeasurements:
             **fields,
         )
         worker_exit = self.executor.run(job, show, self.record.timeout)
-        self.display.cell_activity("")
+        self.display.cell_activity("", "")
         if self.executor.stop_requested:
             raise KeyboardInterrupt
         log_file.shorten(log)

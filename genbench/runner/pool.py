@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ class WorkerPool:
         self.wake_read, self._wake_write = socket.socketpair()
         self.stop_requested = False
         self.on_stopping: Callable[[], None] | None = None  # called once a worker was asked to stop
+        self.processors: frozenset[int] | None = None  # on which workers run; None: all usable ones
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -66,7 +68,23 @@ class WorkerPool:
         seconds, counted from the worker's first message, or when `request_stop` was called, the worker is asked to stop
         and, if it does not, killed with everything that it has started.
         """
+        monitor = self.begin(job, on_message, timeout)
+        if isinstance(monitor, WorkerExit):
+            return monitor
+        try:
+            return monitor.wait_for_exit()
+        finally:
+            self.ended(monitor)
+
+    def begin(
+        self, job: Job, on_message: Callable[[Message], None], timeout: float | None = None
+    ) -> WorkerMonitor | WorkerExit:
+        """Start a worker for a job, as `run` does, and return what watches it, or why there is none.
+
+        The caller lets the monitor handle what happens until the worker has exited, and then calls `ended`.
+        """
         self.start()
+        self._keep_to_processors()
         assert self._replies is not None
         ours, theirs = socket.socketpair()
         with theirs:
@@ -76,9 +94,17 @@ class WorkerPool:
                 ours.close()
                 return WorkerExit(failure=self.fork_server_failure())
         self._busy = True
-        worker_exit = WorkerMonitor(self, self._replies, Lines(ours), on_message, timeout).wait_for_exit()
-        self._busy = worker_exit.status is None
-        return worker_exit
+        return WorkerMonitor(self, self._replies, Lines(ours), on_message, timeout)
+
+    def _keep_to_processors(self) -> None:
+        """Let the fork server, and what it starts, use only the chosen processors, where the system can."""
+        if self.processors is not None and self._fork_server is not None and hasattr(os, "sched_setaffinity"):
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(self._fork_server.pid, self.processors)
+
+    def ended(self, monitor: WorkerMonitor) -> None:
+        """Note that the worker that a monitor has watched is no longer running."""
+        self._busy = monitor.status is None
 
     def request_stop(self) -> None:
         """Ask the running worker, and `run`, to stop; safe to call from a signal handler."""

@@ -1,18 +1,22 @@
-"""Executing a run: every cell that has no final result yet, one after another."""
+"""Executing a run: every cell that has no final result yet."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import secrets
 import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+import msgspec
+
+from genbench.api.jobs import JobState
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import ExitCode, GenbenchError, UsageError
 from genbench.measure.machine import default_threads
@@ -27,15 +31,17 @@ from genbench.process.messages import (
     Message,
     Progress,
 )
-from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
-from genbench.runner.executor import Executor
-from genbench.runner.worker_monitor import WorkerExit
+from genbench.runner.job_runner import JobRunner
+from genbench.runner.run_executor import Outcome, RunExecutor, Submission
+from genbench.runner.schedule import Attempt, Schedule
 from genbench.trackers.dispatch import Trackers
+
+Task: TypeAlias = PlannedCell | PlannedReference
 
 FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
 
@@ -43,15 +49,17 @@ SAVED_EVERY = 30.0  # seconds between checkpoints; GENBENCH_CHECKPOINT_SECONDS c
 
 
 class Display(Protocol):
-    """What the supervisor reports to the user."""
+    """What the supervisor reports to the user; `cell` is the id of one of the cells that run now."""
 
-    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+    def cell_started(self, cell: str, index: int, total: int, label: str, steps: int) -> None:
         """A cell starts."""
 
-    def cell_activity(self, text: str) -> None:
-        """What the cell is doing now."""
+    def cell_activity(self, cell: str, text: str) -> None:
+        """What the cell is doing now; without a cell, what the run is doing."""
 
-    def cell_progress(self, step: int, images_per_second: float, terms: dict[str, float], seconds_left: float) -> None:
+    def cell_progress(
+        self, cell: str, step: int, images_per_second: float, terms: dict[str, float], seconds_left: float
+    ) -> None:
         """A window has been trained."""
 
     def cell_finished(self, result: CellResult) -> None:
@@ -59,6 +67,17 @@ class Display(Protocol):
 
     def message(self, text: str) -> None:
         """Anything else worth a line."""
+
+
+class Stoppable(Protocol):
+    """What a signal asks to stop."""
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether it was asked to."""
+
+    def request_stop(self) -> None:
+        """Ask it to stop; safe to call from a signal handler."""
 
 
 class Interrupted(GenbenchError):
@@ -81,7 +100,7 @@ class CannotWriteResults(GenbenchError):
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
-def stop_on_signals(executor: Executor) -> AbstractContextManager[None]:
+def stop_on_signals(executor: Stoppable) -> AbstractContextManager[None]:
     """Meanwhile the signals in `STOP_SIGNALS` ask the executor to stop; a second one raises KeyboardInterrupt."""
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -113,14 +132,18 @@ def _handled(handle: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
 
 
 class Supervisor:
-    """Executes the cells of a run directory."""
+    """Executes the cells of a run directory.
+
+    It decides which jobs are submitted, when one is tried again and what becomes of its outcome; where and how jobs run
+    is the executor's business.
+    """
 
     def __init__(
         self,
         run: RunDirectory,
         record: RunRecord,
         catalogue: Catalogue,
-        executor: Executor,
+        executor: RunExecutor,
         display: Display,
         device: str,
         trackers: Trackers | None = None,
@@ -130,12 +153,18 @@ class Supervisor:
         self.catalogue, self.device = catalogue, device
         self.checkpoint_seconds = seconds_from(CHECKPOINT_SECONDS, SAVED_EVERY, zero=True)
         self.names = shown_names(record.cells)
+        self._tasks: dict[str, Task] = {}  # by name: first the reference rows, then the cells
+        self._schedule = Schedule((), _new_token)
+        self._started: set[str] = set()  # tokens of jobs that were seen to run
+        self._lost: dict[str, list[str]] = {}  # by task: why its earlier jobs were lost
+        self._positions: dict[str, int] = {}  # of the cells, from 1
 
     def execute(self) -> None:
         """Execute what has no final result yet. Results are kept on disk only: memory use stays flat over many cells.
 
         Raises `Interrupted`, and `CannotWriteResults` where a result cannot be written.
         """
+        self.executor.on_message = self._receive
         self.executor.on_stopping = lambda: self.display.message(
             "stopping: the cell saves its state; press Ctrl-C again to stop at once"
         )
@@ -146,45 +175,137 @@ class Supervisor:
             if cell.reason:
                 self._write_result(skipped(cell))
         possible = [cell for cell in pending if not cell.reason]
+        self._positions = {cell.id: index for index, cell in enumerate(possible, start=1)}
         self.trackers.send_event("run_started", pending=[cell.id for cell in possible])
-        self._measure_references()
-        for index, cell in enumerate(possible, start=1):
-            self._raise_if_stopped()
-            self._execute_cell(cell, index, len(possible))
-        self._raise_if_stopped()
-
-    def _execute_cell(self, cell: PlannedCell, index: int, total: int) -> None:
-        self.display.cell_started(index, total, self.names[cell.id], expected_steps(cell))
-        self.trackers.send_event("cell_started", cell.id, index=index, total=total, steps=expected_steps(cell))
-        log = self.run_directory.log_path(cell.id)
-        job = self._job(names_in_use(cell.identity), task="cell", log=str(log), cell=cell)
-        kills_before = kernel_memory_kills()
-        worker_exit = self.executor.run(job, lambda message: self._handle(cell, message), self.record.timeout)
-        log_file.shorten(log)
-        if worker_exit.finished is not None and worker_exit.finished.cell is not None and not worker_exit.stopped:
-            result = worker_exit.finished.cell
-        elif self.executor.stop_requested:
+        self._tasks = {f"reference-{planned.id}": planned for planned in self._missing_references()}
+        self._tasks |= {cell.id: cell for cell in possible}
+        self._schedule = Schedule(self._tasks, _new_token)
+        self._require_possible(possible)
+        self._execute_tasks()
+        if self.executor.stop_requested:
             raise Interrupted(self.run_directory)
+
+    def _execute_tasks(self) -> None:
+        """Submit jobs and handle their ends until nothing is left to do."""
+        schedule, stopping = self._schedule, False
+        for attempt in self.executor.adopted():
+            if not schedule.adopt(attempt):
+                self.executor.cancel([attempt.token])
+                self.executor.forget(attempt.token)
+        while not schedule.done:
+            if self.executor.stop_requested and not stopping:
+                stopping = True
+                schedule.stop()
+                self.executor.cancel([*schedule.submitted])
+            self._submit()
+            if not self._handle_states():
+                self.executor.wait()
+
+    def _require_possible(self, cells: Sequence[PlannedCell]) -> None:
+        """Raise `UsageError` for a cell that needs what the executor can never provide, before any is submitted."""
+        kinds = {resolve_recipe(cell.identity.recipe).processes: cell for cell in cells}
+        jobs = [self._submission(Attempt("", cell.id, 1)).job for cell in kinds.values()]
+        for cell, problem in zip(kinds.values(), self.executor.problems(jobs, self.record.timeout), strict=True):
+            if problem:
+                raise UsageError(
+                    f"{self.names[cell.id]} cannot be executed: {problem}",
+                    f"Then go on with: {command_to_resume(self.run_directory)}",
+                )
+
+    def _submit(self) -> None:
+        attempts = self._schedule.take(self.executor.capacity)
+        if attempts:
+            taken = self.executor.submit([self._submission(attempt) for attempt in attempts])
+            self._schedule.put_back(attempts[taken:])
+
+    def _handle_states(self) -> bool:
+        """Handle the present states of the jobs; return whether one has ended."""
+        ended = False
+        for token, state in self.executor.poll().items():
+            attempt = self._schedule.submitted.get(token)
+            if attempt is None:  # known before: a state that arrives twice
+                self.executor.forget(token)
+                continue
+            if state.state in ("running", "finished"):
+                self._note_start(attempt)
+            if state.state in ("pending", "running"):
+                continue
+            ended = True
+            if state.state == "finished":
+                self._schedule.end(token)
+                self._handle_outcome(attempt, self.executor.outcome(token))
+            else:
+                self._handle_loss(attempt, state)
+            self.executor.forget(token)
+        return ended
+
+    def _note_start(self, attempt: Attempt) -> None:
+        """Show, once, that a job has started."""
+        if attempt.token in self._started:
+            return
+        self._started.add(attempt.token)
+        task = self._tasks[attempt.task]
+        if isinstance(task, PlannedReference):
+            for choice in extractor_choices(task):
+                self.display.message(choice)
+            self.display.message(f"measuring real held-out images and noise of {task.dataset.name}")
+            return
+        index, total, steps = self._positions[task.id], len(self._positions), expected_steps(task)
+        self.display.cell_started(task.id, index, total, self.names[task.id], steps)
+        self.trackers.send_event("cell_started", task.id, index=index, total=total, steps=steps)
+
+    def _handle_outcome(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Write the result of a task, or nothing where its job was stopped before it had one."""
+        task = self._tasks[attempt.task]
+        log_file.shorten(self._log(attempt.task))
+        if isinstance(task, PlannedReference):
+            self._write_reference(attempt, task, outcome)
+            return
+        if outcome.finished is not None and outcome.finished.cell is not None and not outcome.stopped:
+            self._finish(task, outcome.finished.cell, outcome.notes)
+        elif not self.executor.stop_requested:
+            self._finish(task, self._unfinished(task, outcome), outcome.notes)
+
+    def _handle_loss(self, attempt: Attempt, state: JobState) -> None:
+        """Try a task again whose job was lost; otherwise its result says why there is none."""
+        reason = state.reason or f"its job is {state.state}"
+        task = self._tasks[attempt.task]
+        label = f"reference rows of {task.dataset.name}" if isinstance(task, PlannedReference) else self.names[task.id]
+        if state.state == "lost" and not self.executor.stop_requested:
+            self._lost.setdefault(attempt.task, []).append(reason)
+            if self._schedule.lose(attempt.token):
+                self.display.message(f"{label}: {reason}; it is tried again")
+                return
+            reason = f"{reason} (attempt {attempt.number} of {attempt.number})"
         else:
-            result = self._unfinished(cell, worker_exit, kernel_killed=kernel_memory_kills() > kills_before)
-        self._write_result(result)
+            self._schedule.end(attempt.token)
+        if self.executor.stop_requested:
+            return
+        if state.state == "cancelled":
+            reason = f"its job was cancelled: {reason}; use --resume to run it again"
+        if isinstance(task, PlannedReference):
+            self.display.message(f"no {label}: {reason}")
+        else:
+            self._note_start(attempt)
+            self._finish(task, failed(task, reason), [])
+
+    def _finish(self, cell: PlannedCell, result: CellResult, notes: Sequence[str]) -> None:
+        """Write the result of a cell with notes on its jobs, and report it."""
+        lost = [f"an earlier job of this cell was lost: {reason}" for reason in self._lost.pop(cell.id, [])]
+        self._write_result(msgspec.structs.replace(result, notes=[*result.notes, *notes, *lost]))
         self.trackers.send_event("cell_finished", cell.id)
 
-    def _unfinished(self, cell: PlannedCell, worker_exit: WorkerExit, kernel_killed: bool) -> CellResult:
+    def _unfinished(self, cell: PlannedCell, outcome: Outcome) -> CellResult:
         """Return the result of a cell whose worker ended without one."""
-        log = self.run_directory.log_path(cell.id)
-        status: Status = "failed"
-        reason = f"{worker_exit.describe()}; see {log}"
-        if worker_exit.timed_out:
-            status = "timeout"
-            reason = (
-                f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it"
+        if outcome.timed_out:
+            return failed(
+                cell,
+                f"not done within {self.record.timeout:g} s; use `--resume` with a longer --timeout to go on with it",
+                "timeout",
             )
-        elif kernel_killed and worker_exit.status is not None and os.WTERMSIG(worker_exit.status) == signal.SIGKILL:
-            status, reason = "oom", "the system ran out of memory and killed the worker; use a smaller --batch-size"
-        return CellResult(
-            id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
-        )
+        if outcome.out_of_memory:
+            return failed(cell, "the system ran out of memory and killed the worker; use a smaller --batch-size", "oom")
+        return failed(cell, f"{outcome.describe()}; see {self._log(cell.id)}")
 
     def _write_result(self, result: CellResult) -> None:
         try:
@@ -201,33 +322,35 @@ class Supervisor:
                 self.run_directory.resume_path(result.id).unlink(missing_ok=True)
         self.display.cell_finished(result)
 
-    def _measure_references(self) -> None:
+    def _missing_references(self) -> list[PlannedReference]:
         measured = self.run_directory.read_references().results
-        for planned in self.record.references:
-            self._raise_if_stopped()
-            if planned.id not in measured:
-                self._measure_reference(planned)
+        return [planned for planned in self.record.references if planned.id not in measured]
 
-    def _measure_reference(self, planned: PlannedReference) -> None:
-        for choice in extractor_choices(planned):
-            self.display.message(choice)
-        self.display.message(f"measuring real held-out images and noise of {planned.dataset.name}")
-        log = self.run_directory.log_path(f"reference-{planned.id}")
-        names: list[tuple[Kind, str]] = [("datasets", planned.dataset.name), *(("metrics", m) for m in planned.metrics)]
-        job = self._job(names, task="reference", log=str(log), reference=planned)
-        worker_exit = self.executor.run(job, self._show_activity, self.record.timeout)
-        self.display.cell_activity("")
-        log_file.shorten(log)
-        if worker_exit.finished is not None and worker_exit.finished.reference is not None:
-            for used in worker_exit.finished.reference.extractors:
+    def _write_reference(self, attempt: Attempt, planned: PlannedReference, outcome: Outcome) -> None:
+        self.display.cell_activity("", "")
+        if outcome.finished is not None and outcome.finished.reference is not None:
+            for used in outcome.finished.reference.extractors:
                 if used.seconds is not None:
                     self.display.message(f"{used.distance} was ready after {used.seconds:.0f} s, apart from the cells")
             try:
-                self.run_directory.write_reference(worker_exit.finished.reference)
+                self.run_directory.write_reference(outcome.finished.reference)
             except UsageError as error:  # the cells matter more than the reference rows
                 self.display.message(f"no reference rows for {planned.dataset.name}: {error.cause}")
         elif not self.executor.stop_requested:
-            self.display.message(f"no reference rows for {planned.dataset.name}: {worker_exit.describe()}; see {log}")
+            log = self._log(attempt.task)
+            self.display.message(f"no reference rows for {planned.dataset.name}: {outcome.describe()}; see {log}")
+
+    def _log(self, task: str) -> Path:
+        return self.run_directory.log_path(task)
+
+    def _submission(self, attempt: Attempt) -> Submission:
+        task, log = self._tasks[attempt.task], str(self._log(attempt.task))
+        if isinstance(task, PlannedReference):
+            names: list[tuple[Kind, str]] = [("datasets", task.dataset.name), *(("metrics", m) for m in task.metrics)]
+            job = self._job(names, task="reference", log=log, reference=task)
+            return Submission(attempt, attempt.task, job, self.record.timeout)
+        job = self._job(names_in_use(task.identity), task="cell", log=log, cell=task)
+        return Submission(attempt, self.names[task.id], job, self.record.timeout)
 
     def _job(self, names: Sequence[tuple[Kind, str]], **fields: object) -> Job:
         """Return a job that uses these names: its worker imports no plugin of another cell, which might patch torch."""
@@ -235,37 +358,46 @@ class Supervisor:
             run=str(self.run_directory.path),
             plugins=[dataclasses.asdict(plugin) for plugin in plugins_behind(self.catalogue, names)],
             device=self.device,
-            threads=self.record.threads or default_threads(),
+            threads=self.record.threads or self.executor.threads,
             memory_limit=self.record.memory_limit,
             rendezvous=self.record.rendezvous,
             checkpoint_seconds=self.checkpoint_seconds,
             **fields,  # type: ignore[arg-type]
         )
 
-    def _show_activity(self, message: Message) -> None:
-        if isinstance(message, Activity):
-            self.display.cell_activity(message.text)
-
-    def _handle(self, cell: PlannedCell, message: Message) -> None:
+    def _receive(self, token: str, message: Message) -> None:
         """Pass a worker's message to the display and the trackers, while the worker waits for the answer."""
-        log_file.shorten(self.run_directory.log_path(cell.id))
-        self._show_activity(message)
-        if isinstance(message, Progress):
-            terms = {name: value for name, value in message.terms.items() if value is not None}
-            shown = {name: terms[name] for name in message.shown if name in terms}
-            self.display.cell_progress(message.step, message.images_per_second, shown, message.seconds_left)
-            self.trackers.send_event(
-                "window_finished",
-                cell.id,
-                step=message.step,
-                images=message.images,
-                images_per_second=message.images_per_second,
-                terms=terms,
-                warmup=message.warmup,
-            )
+        attempt = self._schedule.submitted.get(token)
+        if attempt is None:
+            return
+        self._note_start(attempt)
+        task = self._tasks[attempt.task]
+        if isinstance(task, PlannedReference):
+            if isinstance(message, Activity):
+                self.display.cell_activity("", message.text)
+            return
+        log_file.shorten(self._log(task.id))
+        if isinstance(message, Activity):
+            self.display.cell_activity(task.id, message.text)
+        elif isinstance(message, Progress):
+            self._report_progress(task, message)
         elif isinstance(message, Measured):
             point = {"step": message.step, "images": message.images, "estimates": message.estimates}
-            self.trackers.send_event("evaluated", cell.id, **point)
+            self.trackers.send_event("evaluated", task.id, **point)
+
+    def _report_progress(self, cell: PlannedCell, message: Progress) -> None:
+        terms = {name: value for name, value in message.terms.items() if value is not None}
+        shown = {name: terms[name] for name in message.shown if name in terms}
+        self.display.cell_progress(cell.id, message.step, message.images_per_second, shown, message.seconds_left)
+        self.trackers.send_event(
+            "window_finished",
+            cell.id,
+            step=message.step,
+            images=message.images,
+            images_per_second=message.images_per_second,
+            terms=terms,
+            warmup=message.warmup,
+        )
 
     def _remove_leftovers(self) -> None:
         """Remove incomplete files of processes that were killed while writing."""
@@ -273,17 +405,13 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-    def _raise_if_stopped(self) -> None:
-        if self.executor.stop_requested:
-            raise Interrupted(self.run_directory)
-
 
 def command_to_resume(run: RunDirectory) -> str:
     """Return the command that finishes a run."""
     return f"genbench run --resume {shlex.quote(str(run.path))}"
 
 
-def ask_devices(executor: Executor, wanted: str = "all", count: int = 1) -> dict[str, object]:
+def ask_devices(executor: JobRunner, wanted: str = "all", count: int = 1) -> dict[str, object]:
     """Return `accelerator.devices(wanted, count)` of a worker; raise `UsageError` if torch does not work."""
     job = Job(task="devices", device=wanted, processes=count)
     worker_exit = executor.run(job, lambda message: None, timeout=120)
@@ -296,7 +424,7 @@ def ask_devices(executor: Executor, wanted: str = "all", count: int = 1) -> dict
 
 
 def estimate(
-    executor: Executor, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None
+    executor: JobRunner, cell: PlannedCell, plugins: Sequence[Plugin], device: str, threads: int | None
 ) -> dict[str, Any] | str:
     """Return the estimated cost of a cell, empty if it took too long; or, as text, why the cell would fail."""
     job = Job(
@@ -312,11 +440,20 @@ def estimate(
     return {} if worker_exit.timed_out else worker_exit.describe()
 
 
+def _new_token() -> str:
+    return secrets.token_hex(8)
+
+
+def failed(cell: PlannedCell, reason: str, status: Status = "failed") -> CellResult:
+    """Return the result of a cell that has none of its own."""
+    return CellResult(
+        id=cell.id, identity=cell.identity, status=status, reason=reason, synthetic_data=cell.synthetic_data
+    )
+
+
 def skipped(cell: PlannedCell) -> CellResult:
     """Return the result of a cell that cannot be executed."""
-    return CellResult(
-        id=cell.id, identity=cell.identity, status="skipped", reason=cell.reason, synthetic_data=cell.synthetic_data
-    )
+    return failed(cell, cell.reason, "skipped")
 
 
 def expected_steps(cell: PlannedCell) -> int:

@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,41 +84,46 @@ class WorkerMonitor:
         self.failure = ""
         self.stopped = self.timed_out = self.asked_to_stop = self.killed = self.started = False
         self.deadline: float | None = time.monotonic() + pool.fork_server_seconds
+        self.sources = {fork_server.socket, worker.socket}
 
     def wait_for_exit(self) -> WorkerExit:
         """Wait until the worker has exited; whatever happens, it has when this returns."""
-        sources = {self.fork_server.socket, self.worker.socket}
         try:
-            while self.status is None and self.fork_server.socket in sources:
-                self._stop_if_requested()
-                for source in self._wait_for_messages(sources):
-                    if source is self.worker.socket:
-                        if not self._receive_from_worker():
-                            sources.discard(source)
-                    elif not self._receive_from_fork_server():
-                        sources.discard(source)
+            while not self.exited:
+                wait_for_messages([self])
         finally:
-            if self.status is None:  # a fork server that reports a worker's status has killed its whole group before
-                self._kill()
-            self.worker.socket.close()
+            self.end()
+        return self.worker_exit()
+
+    @property
+    def exited(self) -> bool:
+        """Whether the worker has exited, or nobody is left who would know."""
+        return self.status is not None or self.fork_server.socket not in self.sources
+
+    def end(self) -> None:
+        """Kill a worker that may be running, and close its connection."""
+        if self.status is None:  # a fork server that reports a worker's status has killed its whole group before
+            self._kill()
+        self.worker.socket.close()
+
+    def worker_exit(self) -> WorkerExit:
+        """Return how the worker ended."""
         if self.status is None and not self.failure:
             self.failure = self.pool.fork_server_failure()
         return WorkerExit(self.finished, self.stopped, self.timed_out, self.status, self.failure)
 
-    def _wait_for_messages(self, sources: set[socket.socket]) -> list[socket.socket]:
-        """Sleep until a message arrives, a stop is requested, or time is up."""
-        while True:
-            left = None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
-            sleep = None if left is None else min(left, _LONGEST_SLEEP)
-            ready, _, _ = select.select([*sources, self.pool.wake_read], [], [], sleep)
-            if self.pool.wake_read in ready:
-                self.pool.wake_read.recv(64)
-                self._stop_if_requested()
-                ready.remove(self.pool.wake_read)
-            if ready:
-                return ready
-            if self.deadline is not None and time.monotonic() >= self.deadline:
-                self._handle_deadline()
+    def handle(self, ready: Collection[socket.socket]) -> None:
+        """Handle what has arrived on these sockets, a request to stop, and the end of the time limit."""
+        if self.pool.wake_read in ready:
+            self.pool.wake_read.recv(64)
+        self.stop_if_requested()
+        arrived = self.sources & {*ready}
+        if self.worker.socket in arrived and not self._receive_from_worker():
+            self.sources.discard(self.worker.socket)
+        if self.fork_server.socket in arrived and not self._receive_from_fork_server():
+            self.sources.discard(self.fork_server.socket)
+        if not arrived and self.deadline is not None and time.monotonic() >= self.deadline:
+            self._handle_deadline()
 
     def _handle_deadline(self) -> None:
         """Ask the worker to stop, then kill it; kill the fork server if that does not help or no worker has started."""
@@ -135,7 +140,8 @@ class WorkerMonitor:
             return
         self.deadline = time.monotonic() + self.pool.grace_seconds
 
-    def _stop_if_requested(self) -> None:
+    def stop_if_requested(self) -> None:
+        """Ask the worker to stop if that was requested, once."""
         if self.pool.stop_requested and not self.asked_to_stop:
             self._ask_to_stop(self.pool.grace_seconds)
             self.pool.stopping()
@@ -198,3 +204,15 @@ class WorkerMonitor:
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
+
+
+def wait_for_messages(monitors: Sequence[WorkerMonitor], seconds: float = _LONGEST_SLEEP) -> None:
+    """Sleep until something happens to one of the workers, at most this long, and let the monitors handle it."""
+    for monitor in monitors:
+        monitor.stop_if_requested()
+    now = time.monotonic()
+    left = [max(0.0, monitor.deadline - now) for monitor in monitors if monitor.deadline is not None]
+    sources = {source for monitor in monitors for source in (*monitor.sources, monitor.pool.wake_read)}
+    ready, _, _ = select.select([*sources], [], [], min([seconds, _LONGEST_SLEEP, *left]))
+    for monitor in monitors:
+        monitor.handle(ready)

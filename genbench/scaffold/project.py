@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from genbench.api.hookspecs import API_VERSION
 from genbench.errors import UsageError
 
-ProjectKind = Literal["model", "loss", "dataset", "metric", "family"]
+ProjectKind = Literal["model", "loss", "dataset", "metric", "family", "executor"]
 ProjectFamily = Literal["adversarial", "variational"]
 
 KINDS: tuple[str, ...] = get_args(ProjectKind)
@@ -31,6 +31,7 @@ _SUMMARIES = {  # by template: the one-line summary, and the module with the imp
     "dataset": ("small and large discs", "data.py"),
     "metric": ("difference of mean brightness between samples and held-out images", "metric.py"),
     "family": ("matching of the images' mean and variance", "family.py"),
+    "executor": ("a process for each cell", "executor.py"),
 }
 _BASELINES = {"adversarial": "gan", "variational": "vae"}  # the built-in model that the first run trains as well
 
@@ -71,6 +72,7 @@ class Project:
             "dataset": f"--models gan --datasets {self.name}",
             "metric": f"--models gan --metrics {self.name}",
             "family": f"--models {self.name},gan",
+            "executor": f"--models gan --executor {self.name} --device cpu",
         }[self.kind]
 
     def files(self) -> dict[str, str]:

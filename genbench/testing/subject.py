@@ -49,7 +49,7 @@ PARTNERS = {"adversarial": "gan", "variational": "vae"}  # the models with which
 
 @dataclass(eq=False)
 class Subject:
-    """One model, loss, dataset, metric, family, extractor or reporter, and the catalogue that it comes from."""
+    """One thing that a plugin registers, such as a model or a reporter, and the catalogue that it comes from."""
 
     kind: Kind
     name: str

@@ -26,6 +26,7 @@ from genbench.results.environment_variables import REPORTER_TIMEOUT, seconds_fro
 from genbench.results.files import encode_line
 from genbench.results.schema import Choice
 from genbench.results.store import RunDirectory
+from genbench.trackers.cell_order import CellOrder
 from genbench.trackers.messages import TrackerEvent, TrackerReply, TrackerSetup
 
 # Time limits in seconds; GENBENCH_REPORTER_TIMEOUT replaces all of them but WINDOW_SECONDS.
@@ -184,6 +185,7 @@ class Trackers:
     def __init__(self, warn: Callable[[str], None] = lambda text: None) -> None:
         self._warn = warn
         self._all: list[TrackerProcess] = []
+        self._order = CellOrder()
 
     def start(self, run: RunDirectory, chosen: Sequence[tuple[Choice, Plugin]]) -> None:
         """Start a process for each; raise `UsageError` where one lacks what it needs."""
@@ -203,12 +205,15 @@ class Trackers:
     def send_event(self, event: str, cell: str = "", **fields: object) -> None:
         """Send an event to all of them; not to be called while a window is timed."""
         if self._all:
-            message = TrackerEvent(event, cell, fields)
-            for tracker in self._all:
-                tracker.send_event(message)
+            for message in self._order.arrive(TrackerEvent(event, cell, fields)):
+                for tracker in self._all:
+                    tracker.send_event(message)
 
     def end(self, interrupted: bool) -> None:
         """Send the end of the run, and wait until all of them have written what they hold back."""
+        for message in self._order.rest():
+            for tracker in self._all:
+                tracker.send_event(message)
         deadline = time.monotonic() + seconds_from(REPORTER_TIMEOUT, END_SECONDS)
         for tracker in self._all:
             tracker.send_last_event(TrackerEvent("run_finished", fields={"interrupted": interrupted}))

@@ -16,7 +16,7 @@ from genbench.plugins.catalogue import Catalogue
 from genbench.results.schema import CellResult, PlannedCell, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.results.tuning import BestOfTrials, Study, Trial, TrialStatus
-from genbench.runner.executor import Executor
+from genbench.runner.run_executor import RunExecutor
 from genbench.runner.supervisor import Display, Supervisor
 from genbench.stats.best_of import best_of, running_best
 from genbench.tuning.study import KnownTrial, ModelStudy, Rung
@@ -61,7 +61,7 @@ class Surroundings:
     run: RunDirectory
     record: RunRecord  # with the limits that hold now
     catalogue: Catalogue
-    executor: Executor
+    executor: RunExecutor
     display: Display
     device: str
 
@@ -213,13 +213,13 @@ class _TrialDisplay:
         self._index += 1
         self._label = label
 
-    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+    def cell_started(self, cell: str, index: int, total: int, label: str, steps: int) -> None:
         """Show the cell under its name in the tuning."""
-        self._display.cell_started(self._index, self._total, f"{self._label} · {label}", steps)
+        self._display.cell_started(cell, self._index, self._total, f"{self._label} · {label}", steps)
 
-    def cell_activity(self, text: str) -> None:
+    def cell_activity(self, cell: str, text: str) -> None:
         """Pass it on."""
-        self._display.cell_activity(text)
+        self._display.cell_activity(cell, text)
 
     def cell_progress(self, *progress: Any) -> None:
         """Pass it on."""

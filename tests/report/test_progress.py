@@ -37,13 +37,13 @@ class Terminal(io.StringIO):
 
 def drive(display: Display, clock: Clock, seconds: float = 12.5, calls: int = 100) -> None:
     display.run_started(2, Path("results/x"))
-    display.cell_started(1, 2, "gan · non-saturating", 1875)
-    display.cell_activity("loading data")
+    display.cell_started("gan-1", 1, 2, "gan · non-saturating", 1875)
+    display.cell_activity("gan-1", "loading data")
     for call in range(calls):
         clock.now += seconds / calls
-        display.cell_progress(call, 1234.5, {"generator": 1.25}, 9.5)
+        display.cell_progress("gan-1", call, 1234.5, {"generator": 1.25}, 9.5)
     display.cell_finished(cell("gan-1"))
-    display.cell_started(2, 2, "vae · elbo", 1875)
+    display.cell_started("vae-1", 2, 2, "vae · elbo", 1875)
     display.cell_finished(cell("vae-1", status="oom", reason="more than 2 GiB"))
     display.message("done")
     display.close()
@@ -92,12 +92,12 @@ def test_live_draws_at_most_ten_times_a_second_and_only_inside_calls() -> None:
     display, stream = live(clock)
     before = threading.active_count()
     display.run_started(1, Path("x"))
-    display.cell_started(1, 1, "gan", 1000)
+    display.cell_started("gan-1", 1, 1, "gan", 1000)
     drawn = 0
     for step in range(1000):  # one second
         clock.now += 0.001
         size = len(stream.getvalue())
-        display.cell_progress(step, 1000.0, {}, 1.0)
+        display.cell_progress("gan-1", step, 1000.0, {}, 1.0)
         drawn += len(stream.getvalue()) > size
     assert 8 <= drawn <= 11
     assert threading.active_count() == before  # nothing of it runs while a window is timed
@@ -108,7 +108,7 @@ def test_markup_and_escapes_of_a_plugin_are_text() -> None:
     clock = Clock()
     display, stream = live(clock)
     display.run_started(1, Path("x"))
-    display.cell_started(1, 1, "[red]gan[/red]\x1b[2J", 10)
+    display.cell_started("x-1", 1, 1, "[red]gan[/red]\x1b[2J", 10)
     display.cell_finished(cell("x-1", status="failed", reason="[/nope] \x1b]0;title\x07"))
     display.close()
     assert "[red]gan[/red]" in stream.getvalue()
@@ -165,10 +165,10 @@ def test_a_terminal_that_has_gone_does_not_stop_the_run(error: Exception) -> Non
     terminal = Gone()
     display = choose_display(terminal)
     display.run_started(2, Path("run"))
-    display.cell_started(1, 2, "vae", 10)
+    display.cell_started("vae-1", 1, 2, "vae", 10)
     terminal.broken = True
-    display.cell_activity("loading data")
-    display.cell_progress(5, 100.0, {}, 1.0)
+    display.cell_activity("vae-1", "loading data")
+    display.cell_progress("vae-1", 5, 100.0, {}, 1.0)
     display.message("a message")
     display.close()
 
@@ -178,13 +178,13 @@ def test_between_cells_the_display_shows_the_work_without_the_name_of_a_cell() -
     console = Console(file=Terminal(), width=80, force_terminal=True)
     display = LiveDisplay(console, clock)
     drive(display, clock, calls=1)
-    display.cell_started(1, 1, "gan · hinge", 10)
-    display.cell_activity("generating samples: 256 of 2,000")
+    display.cell_started("gan-1", 1, 1, "gan · hinge", 10)
+    display.cell_activity("gan-1", "generating samples: 256 of 2,000")
     with console.capture() as during:
         console.print(display._frame())
     assert "gan · hinge" in during.get() and "generating samples: 256 of 2,000" in during.get()
     display.cell_finished(cell("gan-1"))
-    display.cell_activity("noise: measuring psnr: 1 of 2")
+    display.cell_activity("", "noise: measuring psnr: 1 of 2")
     with console.capture() as after:
         console.print(display._frame())
     assert "gan" not in after.get() and "noise: measuring psnr: 1 of 2" in after.get()

@@ -24,7 +24,7 @@ from genbench.report.table.comparison_table import make_table
 from genbench.results.schema import PlannedCell
 from genbench.results.store import RunDirectory, read_runs
 from genbench.runner import worker
-from genbench.runner.in_process import IN_PROCESS, NOTE, InProcessExecutor
+from genbench.runner.in_process import IN_PROCESS, NOTE, InProcessRunner
 
 PLUGIN = Path(__file__).parents[1] / "support" / "tiny_plugin.py"
 
@@ -97,9 +97,9 @@ def planned(**given: object) -> PlannedCell:
 
 
 def test_cells_of_several_processes_are_refused_with_the_remedy() -> None:
-    InProcessExecutor().require_executable([planned()])
+    InProcessRunner().require_executable([planned()])
     with pytest.raises(UsageError, match=r"2 processes train.*") as error:
-        InProcessExecutor().require_executable([planned(), planned(nproc="2")])
+        InProcessRunner().require_executable([planned(), planned(nproc="2")])
     assert "--nproc 1" in str(error.value)
 
 
@@ -112,7 +112,7 @@ def test_a_stopped_cell_leaves_its_checkpoint_as_it_was(
     checkpoint.parent.mkdir()
     if before is not None:
         checkpoint.write_bytes(before)
-    executor = InProcessExecutor()
+    executor = InProcessRunner()
 
     def train(job: Job, channel: WorkerChannel) -> Finished:
         assert job.memory_limit == job.checkpoint_seconds == math.inf
@@ -135,11 +135,11 @@ def test_a_second_ctrl_c_is_not_the_failure_of_a_cell(monkeypatch: pytest.Monkey
     monkeypatch.setattr(worker, "set_up_torch", lambda threads: None)
     monkeypatch.setattr(worker, "_result", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        InProcessExecutor().run(Job(task="cell"), lambda message: None)
+        InProcessRunner().run(Job(task="cell"), lambda message: None)
 
 
 def test_a_stop_waits_until_a_message_has_been_handled(monkeypatch: pytest.MonkeyPatch) -> None:
-    executor = InProcessExecutor()
+    executor = InProcessRunner()
     handled = []
 
     def on_message(message: object) -> None:

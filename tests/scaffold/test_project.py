@@ -33,6 +33,7 @@ REGISTERS: dict[str, list[Kind]] = {
     "dataset": ["datasets"],
     "metric": ["metrics"],
     "family": ["families", "models", "losses"],
+    "executor": ["executors"],
 }
 
 

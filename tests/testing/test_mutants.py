@@ -13,7 +13,8 @@ import pytest
 from genbench.plugins.catalogue import discover
 from genbench.plugins.loader import Kind, file_plugins
 from genbench.plugins.worker_catalogue import load_catalogue
-from genbench.testing import CHECKS, Outcome, reporter_trial
+from genbench.runner import executor_process
+from genbench.testing import CHECKS, Outcome, executor_trial, reporter_trial
 from genbench.testing.run_checks import Examination, checks_for, explain
 from genbench.testing.subject import Subject
 from genbench.testing.targets import find_targets
@@ -26,6 +27,8 @@ SUBJECTS: list[tuple[Kind, str]] = [
     *(("families", "duel"), ("families", "joint-duel"), ("datasets", "dots"), ("metrics", "brightness")),
     *(("metrics", "spread"), ("extractors", "rows")),
 ]
+EXECUTORS: list[tuple[Kind, str]] = [("executors", "folders"), ("executors", "collected")]
+CONFORMING_EXECUTOR = (Path(__file__).parents[1] / "support" / "conforming_executor.py").read_text(encoding="utf-8")
 CONFORMING_REPORTER = (Path(__file__).parents[1] / "support" / "conforming_reporter.py").read_text(encoding="utf-8")
 
 
@@ -57,6 +60,11 @@ def in_reporter(old: str, new: str) -> Mutant:
     return Mutant(old, new, "reporters", "diary")
 
 
+def in_executor(old: str, new: str, name: str = "folders") -> Mutant:
+    return Mutant(old, new, "executors", name)
+
+
+CANCEL = "        for job in jobs:\n            with"
 NARROW = "self.generator(sampler.options.psi * latents)"
 LOG_P = "(log_density + slopes).sum((1, 2, 3)) + log_det"
 MEASURED = f"return {LOG_P}"
@@ -336,6 +344,42 @@ MUTANTS: dict[str, list[Mutant]] = {
         when_created("import threading, time", "threading.Thread(target=time.sleep, args=(99,)).start()"),
         when_created("import atexit, time", "atexit.register(time.sleep, 99)"),
     ],
+    "executor-contract": [
+        in_executor("def cancel(self, jobs)", "def cancel_all(self, jobs)"),
+        in_executor("capacity = 2", "capacity = 'many'"),
+        in_executor(CANCEL, f"        first = jobs[0]\n{CANCEL}"),
+    ],
+    "executor-runs": [
+        in_executor("names.append(str(place))", "names.append(str(self.place))"),
+        in_executor(
+            "            names.append(str(place))",
+            "            subprocess.Popen(self.command(job, place), **quiet)\n            names.append(str(place))",
+        ),
+    ],
+    "executor-failures": [
+        in_executor('else "lost", reason', 'else "cancelled", reason'),
+        in_executor('state="finished" if', 'state="running" if status == 7 else "finished" if'),
+    ],
+    "executor-cancels": [
+        in_executor("signal.SIGTERM", "0"),
+        in_executor("contextlib.suppress(OSError)", "contextlib.nullcontext()"),
+    ],
+    "executor-reattaches": [
+        in_executor("        if not place.is_dir():", "        if False:"),
+        in_executor(
+            "if not place.is_dir():", "if place.stat().st_mtime < Path(f'/proc/{os.getpid()}').stat().st_ctime:"
+        ),
+    ],
+    "executor-collects": [
+        in_executor(
+            "packed.read_bytes() if packed.exists() else None",
+            "packed.rename(packed.with_name('old')).read_bytes() if packed.exists() else None",
+            "collected",
+        )
+    ],
+    "executor-closes": [
+        in_executor("    def close(self):\n        pass", "    def close(self):\n        signal.pause()"),
+    ],
 }
 
 
@@ -358,11 +402,13 @@ def check_all(folder: Path, text: str, kind: Kind, name: str) -> list[Outcome]:
 
 def conforming(kind: Kind) -> str:
     """Return the text of the conforming plugin that registers this kind of spec."""
-    return CONFORMING_REPORTER if kind == "reporters" else CONFORMING
+    return {"reporters": CONFORMING_REPORTER, "executors": CONFORMING_EXECUTOR}.get(kind, CONFORMING)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "name"), [*SUBJECTS, ("reporters", "diary")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [*SUBJECTS, ("reporters", "diary"), ("executors", "folders"), ("executors", "collected")]
+)
 def test_a_conforming_plugin_violates_no_rule(kind: Kind, name: str, tmp_path: Path) -> None:
     assert {o.check: o.reason for o in check_all(tmp_path, conforming(kind), kind, name) if o.verdict == "failed"} == {}
 
@@ -395,6 +441,8 @@ def test_a_mutant_violates_its_rule_and_no_other(
     rule: str, mutant: Mutant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporter_trial, "END_SECONDS", 3.0)
+    monkeypatch.setattr(executor_trial, "LIMIT_SECONDS", 20.0)
+    monkeypatch.setattr(executor_process, "EXIT_SECONDS", 3.0)
     text = conforming(mutant.kind)
     assert mutant.old in text
     outcomes = check_all(tmp_path, text.replace(mutant.old, mutant.new), mutant.kind, mutant.name)

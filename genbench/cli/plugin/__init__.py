@@ -63,8 +63,9 @@ def test_plugin(
 ) -> int:
     """Test a plugin against the rules of docs/conformance.md.
 
-    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
-    reporter. The exit code is 0 if no rule is broken, 5 if one is, and 3 if one is undecided because its time ran out.
+    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor,
+    reporter or executor. The exit code is 0 if no rule is broken, 5 if one is, and 3 if one is undecided because its
+    time ran out.
 
     \b
     genbench plugin test my_variant.py

@@ -18,8 +18,8 @@ from genbench.cli.output import echo, print_result
 def show_plugin(name: str, plugins: tuple[str, ...], runs: tuple[str, ...], as_json: bool) -> None:
     """Show options, paper, parameters and stored results of NAME.
 
-    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor or
-    reporter.
+    NAME is a plugin, a distribution, a file ending in .py, or a model, loss, dataset, metric, family, extractor,
+    reporter or executor.
     """
     from genbench.commands.plugins.description import describe_plugin
 

@@ -19,6 +19,7 @@ REGISTERS: dict[str, tuple[Kind, ...]] = {
     "dataset": ("datasets",),
     "metric": ("metrics",),
     "family": ("families", "models", "losses"),
+    "executor": ("executors",),
 }
 
 
@@ -49,8 +50,8 @@ def new_plugin(
     Raises `UsageError` for a name that is not valid or is taken, and for a folder that exists or cannot be written.
 
     Args:
-        name: of the model, loss, dataset, metric or family, and of the package.
-        kind: what the plugin provides: ``model``, ``loss``, ``dataset``, ``metric`` or ``family``.
+        name: of the model, loss, dataset, metric, family or executor, and of the package.
+        kind: what the plugin provides: ``model``, ``loss``, ``dataset``, ``metric``, ``family`` or ``executor``.
         family: of a model or loss: ``adversarial``, the default, or ``variational``.
         out: the new folder; by default, the name.
     """

@@ -67,7 +67,7 @@ def describe_plugin(
         data = {"kind": SINGULAR[kind], **describe_entry(catalogue.entries(kind)[spec])}
         if kind == "models":
             data["parameters"] = counts[spec]
-        if kind not in ("extractors", "reporters"):
+        if kind not in ("extractors", "reporters", "executors"):
             data["results"] = stored_results(kind, spec, stored)
         described.append((kind, data))
     return PluginDescription(tuple(described), tuple(plugin.explanation for plugin in quarantined))

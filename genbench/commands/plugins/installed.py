@@ -72,7 +72,8 @@ def catalogue(kind: str | None = None, *, plugins: PluginSource | Sequence[Plugi
     Raises `UsageError` with the nearest name for an unknown kind.
 
     Args:
-        kind: ``models``, ``losses``, ``datasets``, ``metrics``, ``families``, ``extractors`` or ``reporters``.
+        kind: ``models``, ``losses``, ``datasets``, ``metrics``, ``families``, ``extractors``, ``reporters`` or
+            ``executors``.
         plugins: plugin files, or imported modules with a file of their own.
     """
     if kind is not None and kind not in KINDS:

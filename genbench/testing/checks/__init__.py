@@ -7,6 +7,7 @@ from genbench.testing.checks import (
     contract,
     datasets,
     execution,
+    executors,
     joint_phases,
     learning,
     likelihoods,
@@ -71,6 +72,13 @@ CHECKS: tuple[Check, ...] = (
     reporters.reporter_place,
     reporters.reporter_resumes,
     reporters.reporter_ends,
+    executors.executor_contract,
+    executors.executor_runs,
+    executors.executor_failures,
+    executors.executor_cancels,
+    executors.executor_reattaches,
+    executors.executor_collects,
+    executors.executor_closes,
 )
 
 BY_NAME: dict[str, Check] = {check.name: check for check in CHECKS}

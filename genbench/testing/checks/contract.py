@@ -33,7 +33,7 @@ loads = Check(
 
 @check(
     "documented",
-    *("models", "losses", "datasets", "metrics", "families", "extractors", "reporters"),
+    *("models", "losses", "datasets", "metrics", "families", "extractors", "reporters", "executors"),
     what="The spec has a summary, every option has a help text, and a loss has a formula.",
     why="Users look up the meaning of a name with `genbench list`.",
     fix="Fill in `summary`, the second argument of `genbench.option`, and `formula`.",

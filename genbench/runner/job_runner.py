@@ -11,7 +11,7 @@ from genbench.results.schema import PlannedCell
 from genbench.runner.worker_monitor import WorkerExit
 
 
-class Executor(Protocol):
+class JobRunner(Protocol):
     """Executes one job at a time. Used as a context manager."""
 
     in_process: bool  # jobs run in the process of this object, and may use its terminal

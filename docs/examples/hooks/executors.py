@@ -1,0 +1,92 @@
+"""A plugin that registers an executor: each job is a process of its own on this machine, as on a node of a cluster."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import genbench
+
+# What an engine would know: it starts the job, and notes its process and how it ended where anybody can look it up.
+START = """
+import os, subprocess, sys
+place, *command = sys.argv[1:]
+with open(place + "/output", "wb") as output:
+    job = subprocess.Popen(command, stdout=output, stderr=output)
+with open(place + "/part", "w") as file:
+    file.write(str(job.pid))
+os.replace(place + "/part", place + "/pid")
+status = job.wait()
+with open(place + "/part", "w") as file:
+    file.write(str(status))
+os.replace(place + "/part", place + "/status")
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the executor."""
+
+    jobs: int = genbench.option(2, "jobs at the same time", minimum=1)
+
+
+class Subprocesses:
+    """Starts each job in a process; the engine's name of a job is a folder with what is known about it."""
+
+    poll_seconds = 0.5
+
+    def __init__(self, setup, options):
+        self.capacity = options.jobs
+        self.place = setup.run / "jobs" / "processes"
+
+    def submit(self, jobs):
+        """Start the jobs."""
+        names = []
+        for job in jobs:
+            place = self.place / job.token
+            place.mkdir(parents=True)
+            command = [sys.executable, "-c", START, str(place), *job.command]
+            subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+            names.append(str(place))
+        return names
+
+    def poll(self, jobs):
+        """Return the states."""
+        return [self.state(Path(job.job)) for job in jobs]
+
+    def state(self, place):
+        """Return what is known about one job."""
+        if not place.exists():
+            return genbench.JobState(state="lost", reason="this machine does not know the job")
+        if not (place / "pid").exists():
+            return genbench.JobState(state="pending")
+        if not (place / "status").exists():
+            return genbench.JobState(state="running")
+        status = int((place / "status").read_text())
+        output = (place / "output").read_text(errors="replace").strip().splitlines()
+        reason = f"status {status}" + (f", {output[-1]}" if output else "")
+        if status < 0:
+            return genbench.JobState(state="lost", reason=f"killed by {signal.Signals(-status).name}")
+        return genbench.JobState(state="finished", reason=reason)
+
+    def cancel(self, jobs):
+        """Ask the jobs to save their state and stop."""
+        for job in jobs:
+            place = Path(job.job)
+            while place.exists() and not (place / "pid").exists():  # submitted a moment ago
+                time.sleep(0.01)
+            if place.exists() and not (place / "status").exists():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int((place / "pid").read_text()), signal.SIGTERM)
+
+
+@genbench.hookimpl
+def genbench_executors():
+    """Register the executor."""
+    yield genbench.ExecutorSpec(
+        name="processes", summary="a process for each cell", create=Subprocesses, options=Options
+    )

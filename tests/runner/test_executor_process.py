@@ -1,0 +1,190 @@
+"""The process of an executor plugin: whatever its methods do, the run gets an answer, and nothing is left running."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from command_line import alive, wait_until
+
+from genbench.api.jobs import ExecutorSetup, JobHandle, JobRequest, Resources
+from genbench.errors import UsageError
+from genbench.plugins.loader import Plugin
+from genbench.runner.executor_process import Call, ExecutorFailed, ExecutorProcess, Limits
+
+PLUGIN = """
+import os, subprocess, sys, time
+from pathlib import Path
+import genbench
+
+class Good:
+    capacity = 7
+    start_seconds = 30.0
+
+    def __init__(self, setup, options):
+        self.setup = setup
+
+    def submit(self, jobs):
+        return [f"{job.cell}/{job.folder.name}/{job.payload.decode()}" for job in jobs]
+
+    def poll(self, jobs):
+        return [genbench.JobState(state="running", reason=job.job) for job in jobs]
+
+    def cancel(self, jobs):
+        pass
+
+    def close(self):
+        Path(self.setup.run, "closed").write_text("yes")
+
+class Raises(Good):
+    def submit(self, jobs): raise ValueError("no submit")
+    def poll(self, jobs): raise SystemExit(3)
+    def cancel(self, jobs): raise RuntimeError("no cancel")
+    def check(self, needs): raise OSError("no check")
+    def collect(self, job): raise KeyError("no collect")
+    def close(self): raise ValueError("no close")
+
+class Wrong(Good):
+    def submit(self, jobs): return [1]
+    def poll(self, jobs): return []
+    def check(self, needs): return "text"
+    def collect(self, job): return "text"
+
+class Hangs(Good):
+    def poll(self, jobs):
+        helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        Path(self.setup.run, "helper").write_text(str(helper.pid))
+        time.sleep(600)
+
+class Dies(Good):
+    def poll(self, jobs): os._exit(5)
+
+class Prints(Good):
+    def poll(self, jobs):
+        os.write(1, b"noise"); print("noise", file=sys.stderr)
+        return super().poll(jobs)
+
+class Missing:
+    def __init__(self, setup, options): pass
+    def submit(self, jobs): return []
+    def poll(self, jobs): return []
+
+def unavailable(setup, options): raise genbench.ExecutorUnavailable("the engine is not here. Install it.")
+def broken(setup, options): raise ZeroDivisionError("at once")
+
+class Unlimited(Good):
+    capacity = 0
+
+@genbench.hookimpl
+def genbench_executors():
+    made = dict(good=Good, raises=Raises, wrong=Wrong, hangs=Hangs, dies=Dies, prints=Prints, missing=Missing,
+                unavailable=unavailable, broken=broken, unlimited=Unlimited)
+    for name, create in made.items():
+        yield genbench.ExecutorSpec(name=name, create=create)
+"""
+
+
+def opened(name: str, place: Path) -> ExecutorProcess:
+    file = place / "plugin.py"
+    file.write_text(PLUGIN)
+    plugin = Plugin("plugin", "file", str(file), "plugin.py", "0" * 12)
+    return ExecutorProcess(name, {}, plugin, ExecutorSetup(run=place, cells=3))
+
+
+def request(place: Path) -> JobRequest:
+    return JobRequest(
+        token="t", cell="gan-1", label="gan", attempt=1, resources=Resources(), folder=place / "t",
+        command=("python",), payload=b"{}",
+    )  # fmt: skip
+
+
+def handle(place: Path) -> JobHandle:
+    return JobHandle(token="t", job="the job", folder=place / "t")
+
+
+def test_calls_and_their_answers(tmp_path: Path) -> None:
+    process = opened("good", tmp_path)
+    try:
+        assert process.limits == Limits(capacity=7, start_seconds=30.0)
+        assert process.call(Call(method="submit", jobs=[request(tmp_path)])).names == ["gan-1/t/{}"]
+        (state,) = process.call(Call(method="poll", handles=[handle(tmp_path)])).states
+        assert (state.state, state.reason) == ("running", "the job")
+        assert process.call(Call(method="check", needs=[Resources()])).names == [""]
+    finally:
+        process.close()
+    assert (tmp_path / "closed").read_text() == "yes"
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [("submit", "no submit"), ("poll", "SystemExit: 3"), ("cancel", "no cancel"), ("check", "no check"),
+     ("collect", "no collect")],
+)  # fmt: skip
+def test_an_exception_of_any_method_is_named_and_the_process_goes_on(method: str, said: str, tmp_path: Path) -> None:
+    process = opened("raises", tmp_path)
+    call = Call(method=method, jobs=[request(tmp_path)], handles=[handle(tmp_path)], needs=[Resources()])
+    try:
+        with pytest.raises(ExecutorFailed, match=f"The executor 'raises' failed in {method}: .*{said}") as error:
+            process.call(call)
+        assert "resume the run" in error.value.cure
+        assert process.running
+    finally:
+        process.close()
+
+
+@pytest.mark.parametrize("method", ["submit", "poll", "check", "collect"])
+def test_what_does_not_fit_the_contract_is_named(method: str, tmp_path: Path) -> None:
+    process = opened("wrong", tmp_path)
+    call = Call(method=method, jobs=[request(tmp_path)], handles=[handle(tmp_path)], needs=[Resources()])
+    try:
+        with pytest.raises(ExecutorFailed, match=f"{method} must return"):
+            process.call(call)
+    finally:
+        process.close()
+
+
+def test_a_method_that_hangs_is_given_up_and_what_it_has_started_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = opened("hangs", tmp_path)
+    monkeypatch.setenv("GENBENCH_EXECUTOR_TIMEOUT", "3")
+    monkeypatch.setattr("genbench.runner.executor_process.EXIT_SECONDS", 0.5)
+    with pytest.raises(ExecutorFailed, match="it did not answer within 3 s"):
+        process.call(Call(method="poll", handles=[handle(tmp_path)]))
+    helper = int((tmp_path / "helper").read_text())
+    process.close()
+    wait_until(lambda: not alive(helper), seconds=10)
+
+
+def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
+    process = opened("dies", tmp_path)
+    try:
+        with pytest.raises(ExecutorFailed, match="its process exited with status 5"):
+            process.call(Call(method="poll", handles=[handle(tmp_path)]))
+        assert not process.running
+    finally:
+        process.close()
+
+
+def test_what_a_library_prints_is_not_taken_for_an_answer(tmp_path: Path) -> None:
+    process = opened("prints", tmp_path)
+    try:
+        assert len(process.call(Call(method="poll", handles=[handle(tmp_path)])).states) == 1
+    finally:
+        process.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("unavailable", UsageError, "cannot be used: the engine is not here. Install it."),
+        ("broken", ExecutorFailed, "failed in create: ZeroDivisionError: at once"),
+        ("missing", ExecutorFailed, "an object with the methods submit, poll, cancel"),
+        ("unlimited", ExecutorFailed, "capacity must be at least 1"),
+    ],
+)
+def test_an_executor_that_cannot_be_created_says_why(
+    name: str, error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=said):
+        opened(name, tmp_path)

@@ -1,0 +1,184 @@
+"""Whole runs with several cells at a time, on this machine and through an executor plugin: nothing lost, no orphans."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from command_line import TINY, WITH_FAULTS, Going, alive, children, run, start, wait_until, wait_until_gone
+
+from genbench.runner.journal import Journal
+
+PROCESSES = Path(__file__).parents[2] / "docs" / "examples" / "hooks" / "executors.py"
+ELSEWHERE = ("--plugin", str(PROCESSES), "--executor", "processes")
+STEPS = 300
+LONG = (*WITH_FAULTS, "--images", str(32 * STEPS))
+SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
+
+
+def weights(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (directory / "checkpoints").glob("*.safetensors")}
+
+
+def tree(pid: int) -> list[int]:
+    """Return the descendants of a process."""
+    found = [*children(pid)]
+    return found + [grandchild for child in found for grandchild in tree(child)]
+
+
+def jobs_of(directory: Path) -> list[int]:
+    """Return the processes of the example's jobs that run."""
+    pids = [int(path.read_text() or 0) for path in (directory / "jobs" / "processes").glob("*/pid")]
+    return [pid for pid in pids if pid and alive(pid)]
+
+
+def wait_for_jobs(going: Going, count: int) -> list[int]:
+    wait_until(lambda: len(jobs_of(going.run)) >= count, going.process)
+    return jobs_of(going.run)
+
+
+@pytest.mark.slow
+def test_the_same_cells_and_weights_one_at_a_time_side_by_side_and_elsewhere(tmp_path: Path) -> None:
+    plan = (*TINY, "--models", "vae,gan", "--set", "vae.hidden=16", "--seeds", "0,1")
+    alone = run(*plan, out=tmp_path / "alone")
+    beside = run(*plan, "--parallel", "2", out=tmp_path / "beside")
+    elsewhere = run(*plan, *ELSEWHERE, out=tmp_path / "elsewhere")
+    assert (alone.code, beside.code, elsewhere.code) == (0, 0, 0), elsewhere.err
+    expected = weights(alone.run)
+    assert len(expected) == 4
+    assert weights(beside.run) == weights(elsewhere.run) == expected
+    marks = {cell.comparability.disturbed for cell in beside.run_cells if cell.comparability is not None}
+    assert marks <= {"turns", ""} and "turns" in marks
+    assert not (beside.run / "jobs").exists()
+    assert Journal(elsewhere.run / "jobs").open_jobs() == []
+    assert [cell.id for cell in beside.record.cells] == [cell.id for cell in elsewhere.record.cells]
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_cells_that_run_side_by_side_and_resume_finishes_them(tmp_path: Path) -> None:
+    models = ("--models", "slow", "--seeds", "0,1", "--parallel", "2", "--timing", "shared")
+    going = start(*LONG, *models, out=tmp_path / "run", **SLOW)
+    wait_until(lambda: len(list((going.run / "checkpoints").glob("*.resume.safetensors"))) == 2, going.process)
+    processes = tree(going.process.pid)
+    os.kill(going.process.pid, signal.SIGINT)
+    done = going.end()
+    assert done.code == 130
+    assert done.err.count("stopping") == 1
+    wait_until_gone(processes)
+    resumed = run(out=going.run, resume=True)
+    assert resumed.code == 0, resumed.err
+    assert {cell.steps for cell in resumed.run_cells} == {STEPS}
+    starts = [cell.provenance.resumed_at_step for cell in resumed.run_cells if cell.provenance is not None]
+    assert len(starts) == 2 and all(starts)
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", "--seeds", "0,1", "--parallel", "2", out=tmp_path / "run", **SLOW)
+    going.mark("training")
+    processes = tree(going.process.pid)
+    os.kill(going.process.pid, signal.SIGINT)
+    os.kill(going.process.pid, signal.SIGINT)
+    assert going.end().code == 130
+    wait_until_gone(processes)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_is_resumed_and_takes_its_jobs_over(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow,sound", out=tmp_path / "run", fresh=True, **SLOW)
+    before = wait_for_jobs(going, 2)
+    os.kill(going.process.pid, signal.SIGKILL)
+    going.end()
+    resumed = run(out=going.run, resume=True, fresh=True, **SLOW)
+    assert resumed.code == 0, resumed.err
+    assert {cell.steps for cell in resumed.run_cells} == {STEPS}
+    offered = [json.loads(line) for line in (going.run / "jobs" / "journal.jsonl").read_text().splitlines()]
+    assert [entry["event"] for entry in offered].count("offered") == 2  # no second attempt at either cell
+    wait_until_gone(before)
+
+
+@pytest.mark.slow
+def test_a_killed_node_loses_a_job_which_goes_on_from_its_checkpoint_elsewhere(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, **SLOW)
+    (job,) = wait_for_jobs(going, 1)
+    jobs = going.run / "jobs"
+    wait_until(lambda: bool(list(jobs.glob("*/checkpoints/*.resume.safetensors"))), going.process)
+    processes = tree(job)
+    os.kill(job, signal.SIGKILL)
+    done = going.end()
+    wait_until_gone(processes)
+    (cell,) = done.run_cells
+    assert (done.code, cell.status, cell.steps) == (0, "ok", STEPS), done.err
+    assert cell.notes[-1] == "an earlier job of this cell was lost: killed by SIGKILL"
+    assert cell.provenance is not None and cell.provenance.resumed_at_step
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_jobs_of_an_engine_and_keeps_their_state(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, **SLOW)
+    (job,) = wait_for_jobs(going, 1)
+    wait_until(lambda: bool(list((going.run / "jobs").glob("*/checkpoints/*.resume.safetensors"))), going.process)
+    processes = [job, *tree(job), *children(going.process.pid)]
+    os.kill(going.process.pid, signal.SIGINT)
+    done = going.end()
+    assert done.code == 130, done.err
+    wait_until_gone(processes)
+    (left,) = (going.run / "checkpoints").glob("*.resume.safetensors")
+    resumed = run("--executor", "local", out=going.run, resume=True)
+    assert resumed.code == 0, resumed.err
+    assert not left.exists()
+    (cell,) = resumed.run_cells
+    assert cell.provenance is not None and cell.provenance.resumed_at_step
+
+
+@pytest.mark.slow
+def test_a_removed_folder_ends_a_job_that_nobody_wants_any_more(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, **SLOW)
+    (job,) = wait_for_jobs(going, 1)
+    going.mark("training")
+    processes = [job, *tree(job)]
+    os.kill(going.process.pid, signal.SIGKILL)
+    going.end()
+    resumed = run("--executor", "local", out=going.run, resume=True)  # another executor: the job is given up
+    assert "1 jobs of another executor are given up" in resumed.err
+    assert resumed.code == 0, resumed.err
+    wait_until_gone(processes, seconds=30)
+
+
+@pytest.mark.slow
+def test_two_drivers_do_not_work_on_one_run(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, **SLOW)
+    wait_for_jobs(going, 1)
+    second = run(out=going.run, resume=True)
+    assert second.code == 2
+    assert "Another genbench process is working on" in second.err
+    assert going.end().code == 0
+
+
+@pytest.mark.slow
+def test_a_node_with_other_code_says_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = tmp_path / "node"
+    (node / "numpy-0.0.1.dist-info").mkdir(parents=True)
+    (node / "numpy-0.0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.0.1\n")
+    plugin = tmp_path / "elsewhere.py"
+    text = PROCESSES.read_text().replace(
+        "stdin=subprocess.DEVNULL",
+        f"stdin=subprocess.DEVNULL, env=dict(os.environ, PYTHONPATH={str(node)!r} + ':' + "
+        "os.environ.get('PYTHONPATH', ''))",
+    )
+    plugin.write_text(text)
+    done = run(*TINY, "--models", "vae", "--plugin", str(plugin), "--executor", "processes", out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert cell.status == "failed"
+    assert "the node has numpy 0.0.1 instead of" in cell.reason
+
+
+def test_an_executor_needs_a_device_and_a_known_name(tmp_path: Path) -> None:
+    without = run("--models", "vae", *ELSEWHERE, out=tmp_path / "run")
+    assert (without.code, "needs a --device" in without.err) == (2, True)
+    unknown = run(*TINY, "--models", "vae", "--executor", "locall", out=tmp_path / "run")
+    assert (unknown.code, "Did you mean 'local'?" in unknown.err) == (2, True)
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,185 @@
+"""What the supervisor makes of the ends of jobs, with an engine that does what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from simulated_nodes import planned, result_of
+
+from genbench.api.jobs import JobState
+from genbench.errors import UsageError
+from genbench.plugins.catalogue import Catalogue
+from genbench.process.messages import Activity, Finished, Job
+from genbench.report.progress import SilentDisplay
+from genbench.results.schema import CellResult, RunRecord
+from genbench.results.store import RunDirectory
+from genbench.runner import supervisor
+from genbench.runner.run_executor import Outcome, Receive, Submission
+from genbench.runner.schedule import Attempt
+from genbench.runner.supervisor import Interrupted, Supervisor
+
+LOST = JobState(state="lost", reason="node n1 died")
+FINISHED = JobState(state="finished")
+
+
+class ScriptedExecutor:
+    """Ends each attempt at a cell as its script says: a state, or an outcome."""
+
+    def __init__(self, script: dict[str, Sequence[JobState | Outcome]], capacity: int = 2) -> None:
+        self.script, self.capacity, self.threads = script, capacity, 1
+        self.stop_requested = False
+        self.on_message: Receive = lambda token, message: None
+        self.on_stopping: Callable[[], None] = lambda: None
+        self.jobs: dict[str, Attempt] = {}
+        self.order: list[tuple[str, int]] = []
+        self.cancelled: list[str] = []
+        self.before: list[Attempt] = []
+        self.impossible = ""
+        self.stop_after = 1000  # polls
+
+    def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
+        return [self.impossible for _ in jobs]
+
+    def adopted(self) -> Sequence[Attempt]:
+        self.jobs |= {attempt.token: attempt for attempt in self.before}
+        return self.before
+
+    def submit(self, submissions: Sequence[Submission]) -> int:
+        for submission in submissions:
+            self.jobs[submission.attempt.token] = submission.attempt
+            self.order.append((submission.attempt.task, submission.attempt.number))
+        return len(submissions)
+
+    def wait(self) -> None:
+        pass
+
+    def _end_of(self, attempt: Attempt) -> JobState | Outcome:
+        return self.script[attempt.task][attempt.number - 1]
+
+    def poll(self) -> dict[str, JobState]:
+        self.stop_after -= 1
+        self.stop_requested |= self.stop_after <= 0
+        states = {}
+        for token, attempt in self.jobs.items():
+            end = JobState(state="cancelled") if token in self.cancelled else self._end_of(attempt)
+            states[token] = FINISHED if isinstance(end, Outcome) else end
+        return states
+
+    def outcome(self, token: str) -> Outcome:
+        end = self._end_of(self.jobs[token])
+        assert isinstance(end, Outcome)
+        return end
+
+    def forget(self, token: str) -> None:
+        self.jobs.pop(token)
+
+    def cancel(self, tokens: Sequence[str]) -> None:
+        self.cancelled += tokens
+
+    def request_stop(self) -> None:
+        self.stop_requested = True
+
+
+class Said(SilentDisplay):
+    """Keeps messages."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def ok(number: int) -> Outcome:
+    return Outcome(finished=Finished(cell=result_of(number)))
+
+
+@pytest.fixture
+def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[str, CellResult], list[str]]]:
+    monkeypatch.setattr(supervisor, "plugins_behind", lambda catalogue, names: [])
+
+    def run(executor: ScriptedExecutor, cells: int = 3, **changes: Any) -> tuple[dict[str, CellResult], list[str]]:
+        record = RunRecord(
+            created="2026-01-01T00:00:00+00:00", genbench="0.1.0", profile="smoke",
+            cells=[planned(number) for number in range(cells)], timeout=60.0, **changes,
+        )  # fmt: skip
+        directory = RunDirectory(tmp_path / "run")
+        if not directory.record_path.exists():
+            directory = RunDirectory.create(tmp_path / "run", record)
+        said = Said()
+        try:
+            Supervisor(directory, record, Catalogue(), executor, said, "cpu").execute()  # type: ignore[arg-type]
+        finally:
+            results = directory.read_cells().results
+        return results, said.lines
+
+    return run
+
+
+def test_a_lost_job_is_tried_again_after_the_others_and_the_result_says_so(execute: Any) -> None:
+    executor = ScriptedExecutor({"gan-0": [LOST, ok(0)], "gan-1": [ok(1)], "gan-2": [ok(2)]}, capacity=1)
+    results, said = execute(executor)
+    assert executor.order == [("gan-0", 1), ("gan-1", 1), ("gan-2", 1), ("gan-0", 2)]
+    assert {result.status for result in results.values()} == {"ok"}
+    assert results["gan-0"].notes[-1] == "an earlier job of this cell was lost: node n1 died"
+    assert "node n1 died; it is tried again" in said[0]
+    assert executor.jobs == {}
+
+
+def test_a_cell_whose_jobs_are_all_lost_fails_and_the_others_go_on(execute: Any) -> None:
+    results, _ = execute(ScriptedExecutor({"gan-0": [LOST] * 3, "gan-1": [ok(1)], "gan-2": [ok(2)]}))
+    assert results["gan-0"].status == "failed"
+    assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
+    assert results["gan-1"].status == results["gan-2"].status == "ok"
+
+
+def test_a_cancelled_job_is_not_tried_again(execute: Any) -> None:
+    gone = JobState(state="cancelled", reason="by user 1000")
+    executor = ScriptedExecutor({"gan-0": [gone], "gan-1": [ok(1)], "gan-2": [ok(2)]})
+    results, _ = execute(executor)
+    assert results["gan-0"].status == "failed" and "cancelled: by user 1000" in results["gan-0"].reason
+    assert executor.order == [("gan-0", 1), ("gan-1", 1), ("gan-2", 1)]
+
+
+def test_time_limit_memory_and_crash_are_results(execute: Any) -> None:
+    ends = [Outcome(timed_out=True), Outcome(out_of_memory=True), Outcome(how="the worker exited with status 7")]
+    results, _ = execute(ScriptedExecutor({f"gan-{n}": [end] for n, end in enumerate(ends)}))
+    assert [results[f"gan-{n}"].status for n in range(3)] == ["timeout", "oom", "failed"]
+    assert "exited with status 7; see " in results["gan-2"].reason
+
+
+def test_the_result_of_an_earlier_process_is_collected_instead_of_a_second_attempt(execute: Any) -> None:
+    executor = ScriptedExecutor({"gan-0": [ok(0), ok(0)], "gan-1": [ok(1)], "gan-2": [ok(2)]})
+    executor.before = [Attempt("before", "gan-0", 2), Attempt("useless", "gan-9", 1)]
+    results, _ = execute(executor)
+    assert executor.order == [("gan-1", 1), ("gan-2", 1)]
+    assert executor.cancelled == ["useless"]
+    assert len(results) == 3
+
+
+def test_a_request_to_stop_cancels_every_job_once_and_keeps_the_results(execute: Any, tmp_path: Path) -> None:
+    executor = ScriptedExecutor({"gan-0": [ok(0)], "gan-1": [JobState(state="running")], "gan-2": [ok(2)]}, capacity=2)
+    executor.stop_after = 3
+    with pytest.raises(Interrupted):
+        execute(executor)
+    assert len(executor.cancelled) == 1
+    results = RunDirectory(tmp_path / "run").read_cells().results
+    assert set(results) == {"gan-0", "gan-2"}
+    assert executor.jobs == {}
+
+
+def test_what_can_never_run_is_said_before_anything_is_submitted(execute: Any) -> None:
+    executor = ScriptedExecutor({})
+    executor.impossible = "no node has 3 GPUs"
+    with pytest.raises(UsageError, match="cannot be executed: no node has 3 GPUs"):
+        execute(executor)
+    assert executor.order == []
+
+
+def test_messages_of_a_job_that_is_not_wanted_are_ignored(execute: Any) -> None:
+    executor = ScriptedExecutor({"gan-0": [ok(0)], "gan-1": [ok(1)], "gan-2": [ok(2)]})
+    execute(executor)
+    executor.on_message("of a job that has ended", Activity("training"))
