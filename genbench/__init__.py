@@ -80,8 +80,8 @@ if TYPE_CHECKING:
     from genbench.commands.archive import archive
     from genbench.commands.board import board
     from genbench.commands.cell import Cell
-    from genbench.commands.certificate import certificate_figure
     from genbench.commands.check_run import check_runs
+    from genbench.commands.checks.certificate import certificate_figure
     from genbench.commands.checks.extractors import accept_extractor, certify_extractor
     from genbench.commands.checks.images import check_images
     from genbench.commands.checks.machine import check_machine, describe_machine
@@ -100,7 +100,7 @@ if TYPE_CHECKING:
     from genbench.commands.sample import sample
     from genbench.commands.schema import json_schema
     from genbench.commands.table import ComparisonTable
-    from genbench.commands.tune import Tuning, load_tuning, tune
+    from genbench.commands.tuning.tune import Tuning, load_tuning, plan_tuning, tune
     from genbench.commands.versions.calibration import calibrate
     from genbench.commands.versions.live import compare_versions
     from genbench.imagesets.explain.explanation import Explanation
@@ -128,12 +128,12 @@ _ON_FIRST_USE = {
     "Results": "genbench.commands.results",
     "RunInterrupted": "genbench.commands.run",
     "accept_extractor": "genbench.commands.checks.extractors",
-    "Tuning": "genbench.commands.tune",
+    "Tuning": "genbench.commands.tuning.tune",
     "archive": "genbench.commands.archive",
     "board": "genbench.commands.board",
     "calibrate": "genbench.commands.versions.calibration",
     "catalogue": "genbench.commands.plugins.installed",
-    "certificate_figure": "genbench.commands.certificate",
+    "certificate_figure": "genbench.commands.checks.certificate",
     "certify_extractor": "genbench.commands.checks.extractors",
     "check_images": "genbench.commands.checks.images",
     "check_machine": "genbench.commands.checks.machine",
@@ -151,13 +151,14 @@ _ON_FIRST_USE = {
     "load": "genbench.commands.load",
     "measure_run": "genbench.commands.measure",
     "new_plugin": "genbench.commands.plugins.creation",
-    "load_tuning": "genbench.commands.tune",
+    "load_tuning": "genbench.commands.tuning.tune",
     "plan": "genbench.commands.plan",
+    "plan_tuning": "genbench.commands.tuning.tune",
     "resume": "genbench.commands.run",
     "run": "genbench.commands.run",
     "sample": "genbench.commands.sample",
     "save_image_statistics": "genbench.commands.distance",
-    "tune": "genbench.commands.tune",
+    "tune": "genbench.commands.tuning.tune",
 }
 
 __all__ = [
@@ -266,6 +267,7 @@ __all__ = [
     "new_plugin",
     "option",
     "plan",
+    "plan_tuning",
     "resume",
     "run",
     "sample",

@@ -34,13 +34,13 @@ from genbench.commands import (
     run,
     sample,
     table,
-    tune,
 )
 from genbench.commands.checks import extractors as extractor_checks
 from genbench.commands.checks import images as image_checks
 from genbench.commands.checks import machine as machine_checks
 from genbench.commands.comparisons import baseline, history, judgement, seeds
 from genbench.commands.plugins import conformance, creation, description, installed
+from genbench.commands.tuning import tune
 from genbench.commands.versions import calibration, live
 from genbench.gate import contrasts, judge, samples
 from genbench.gate import history as gate_history

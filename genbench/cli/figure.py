@@ -63,7 +63,7 @@ def command(
     genbench figure results/sweep --kind scaling --x batch_size --y images/s --out scaling.svg
     genbench figure certificate.json --kind ladder --out ladder.png
     """
-    from genbench.commands.certificate import certificate_figure
+    from genbench.commands.checks.certificate import certificate_figure
     from genbench.commands.load import load
     from genbench.report.figures.figure import figure_path
     from genbench.report.figures.kinds import LADDER, TUNING, check_kind
@@ -78,7 +78,7 @@ def command(
             )
         figure = certificate_figure(runs[0], log_y=log_y, theme=theme, width=width, height=height)
     elif kind == TUNING:
-        from genbench.commands.tune import load_tuning
+        from genbench.commands.tuning.tune import load_tuning
 
         if len(runs) != 1 or x or names or where or over_seeds is not None:
             raise UsageError(

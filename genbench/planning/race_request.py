@@ -80,8 +80,6 @@ def make_races(
     """
     if request is None:
         return []
-    metric = _full_name(request.metric, measured)
-    direction = single_value_direction("race", metric, measured, directions)
     most = 2 * len(seeds) if request.most_seeds is None else request.most_seeds
     if len(seeds) < FIRST_LOOK:
         few = f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"
@@ -103,6 +101,9 @@ def make_races(
                 f"A race needs two candidates on each dataset, but {alone}.",
                 "Name more models, losses or recipes, or leave out --race.",
             )
+        own = {metric for cell in members for metric in cell.identity.metrics}
+        metric = _full_name(request.metric, own)
+        direction = single_value_direction("race", metric, measured, directions)
         _require_measured(metric, members, swept)
         races.append(
             PlannedRace(

@@ -141,7 +141,7 @@ def test_measuring_shows_what_each_cell_does(run: Path, monkeypatch: pytest.Monk
     shown: list[str] = []
 
     class Recording(SilentDisplay):
-        def cell_activity(self, text: str) -> None:
+        def cell_activity(self, cell: str, text: str) -> None:
             shown.append(text)
 
     monkeypatch.setattr("genbench.commands.measure.choose_output", lambda *_: (Output(Recording(), print), []))

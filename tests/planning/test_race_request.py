@@ -66,6 +66,7 @@ def test_each_dataset_has_a_race_of_its_own_and_impossible_cells_have_none(catal
         losses="hinge,non-saturating",
     ).races
     assert [race.dataset for race in races] == ["fashion-mnist-mini", "shapes"]
+    assert [race.metric for race in races] == ["fd-fashion-cnn", "fd-learned"]
     assert all(len(race.candidates) == 4 for race in races)  # no vae: these losses are not of its family
 
 
@@ -85,7 +86,7 @@ def test_a_cell_with_another_seed_has_the_id_that_a_plan_with_it_has(catalogue: 
         ({"race": "psnr"}, "race 'psnr' cannot be measured for gan · non-saturating (family adversarial)", "diversity"),
         ({"variants": {"a": {"samples": 100}, "b": {"samples": 200}}}, "100, 200 samples", "same --samples"),
         ({"nnodes": 2}, "on several machines", "--nnodes 1"),
-        ({"datasets": "synthetic"}, "race 'fd-fashion-cnn' cannot be measured", "there is none"),
+        ({"datasets": "synthetic"}, "race 'fd' is not measured in this run", "--metrics"),
     ],
 )
 def test_a_plan_that_cannot_be_raced_is_refused_with_a_remedy(

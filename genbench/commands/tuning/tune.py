@@ -237,6 +237,32 @@ def tune(
         return start_tuning(asked, executor, output, described("tune", shown))
 
 
+def plan_tuning(
+    models: str | Sequence[str] | None = None,
+    search: str | Path | Mapping[str, Any] | None = None,
+    *,
+    trials: int = DEFAULT_TRIALS,
+    metric: str | None = None,
+    sampler: str = "random",
+    pruner: str = "none",
+    seed: int = 0,
+    final_seeds: int = DEFAULT_FINAL_SEEDS,
+    progress: Progress = True,
+    **request: Any,
+) -> TuningCost:
+    """Return what `genbench.tune` would try and what that would cost; nothing is written.
+
+    It takes the same arguments and raises the same errors. Each model is trained for a second.
+    """
+    executor = choose_job_runner(False)
+    output, _ = choose_output(progress, executor)
+    content, source = read_search(search)
+    asked = request_of({"models": models, **request})
+    return tuning_cost(
+        Asked(asked, content, source, trials, metric or "", sampler, pruner, seed, final_seeds), executor, output
+    )
+
+
 def read_search(search: str | Path | Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
     """Return a search space and the name of its source; raise `UsageError` if there is none."""
     if search is None:
