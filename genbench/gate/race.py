@@ -4,9 +4,10 @@ Candidates are cells apart from their seed. Each look follows a further seed of 
 dropped if a paired t over the seeds of both finds it worse than another one that is left. Observations during training
 are not used: learning curves cross, so a model that is behind halfway is not surely worse at the end.
 
-The error is the probability of dropping any candidate than which none is better. Looks have equal parts of it, which
-add up however they depend on each other (Bonferroni). At a look, `m` candidates of which `d` have been dropped as
-worse share its part among (m - d)(m - 1) comparisons. This is enough: of `t` equally best candidates, each can be
+The error is the probability of dropping any candidate than which none is better. The looks of one pair share their part
+of it in such a way that the probability of a false alarm at any of them is bounded (`genbench.stats.repeated_t`), and
+the parts of pairs add up, however they depend on each other (Bonferroni). Of `m` candidates, `d` of which have been
+dropped as worse, (m - d)(m - 1) pairs share the error. This is enough: of `t` equally best candidates, each can be
 dropped wrongly by m - 1 others, and before the first wrong drop every drop was another candidate, so t ≤ m - d (the
 argument of Holm 1979). Candidates that were dropped because they fail are not counted in `d`: one may be the best.
 """
@@ -23,10 +24,12 @@ from typing import NamedTuple
 from genbench.api.evaluation import Direction
 from genbench.results.schema import PlannedRace, RaceDrop, RaceLook, RaceStanding
 from genbench.stats.intervals import mean_and_error
+from genbench.stats.repeated_t import repeated_level
 from genbench.stats.student_t import t_quantile
 from genbench.stats.welch import Difference
 
 FIRST_LOOK = 3  # seeds; with two, hardly any difference is large enough
+LARGEST_ERROR = 0.2
 MOST_FAILURES = 1  # seeds without a value; one more drops the candidate
 _ROUNDING = 1e-9  # relative: differences that vary by no more than this are equal
 
@@ -41,13 +44,13 @@ class Boundaries:
 
     def __post_init__(self) -> None:
         """Reject a race that has nothing to decide, and errors that are not probabilities."""
-        if self.candidates < 2 or self.most_seeds < FIRST_LOOK or not 0 < self.error < 0.5:
-            raise ValueError("a race needs two candidates, three seeds, and an error below one half")
+        if self.candidates < 2 or self.most_seeds < FIRST_LOOK or not 0 < self.error <= LARGEST_ERROR:
+            raise ValueError("a race needs two candidates, three seeds, and an error of at most a fifth")
 
     def level(self, dropped: int = 0) -> float:
         """Return the one-sided p-value that drops a candidate at any look, after this many were dropped as worse."""
-        looks = self.most_seeds - FIRST_LOOK + 1
-        return self.error / looks / ((self.candidates - dropped) * (self.candidates - 1))
+        pairs = (self.candidates - dropped) * (self.candidates - 1)
+        return repeated_level(self.error / pairs, FIRST_LOOK, self.most_seeds)
 
     def t(self, seeds: int, dropped: int = 0) -> float:
         """Return the t that drops a candidate after this many seeds."""

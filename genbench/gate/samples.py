@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from genbench.api.evaluation import Direction, Estimate
 from genbench.errors import NoDataError, UsageError, near_miss
-from genbench.results.cell_names import cell_name, method_name
+from genbench.results.cell_names import cell_name, without_dataset
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunContents
 from genbench.stats.variance_components import VarianceComponents, variance_components
@@ -100,7 +100,6 @@ def samples_of_cell(
     members: Sequence[Member],
     metric: str,
     prefix: str = "",
-    swept: Iterable[str] = (),
     raced: bool = False,
 ) -> Iterator[Sample]:
     """Yield the sample of a metric over these seeds of a cell; several if some do not compare with the others.
@@ -110,7 +109,6 @@ def samples_of_cell(
         members: at least one.
         metric: its full name.
         prefix: of the name, if cells of several runs are compared.
-        swept: settings that are part of names.
         raced: whether a race decided how many seeds there are.
     """
     by_group: dict[Hashable, list[tuple[CellResult, Estimate]]] = {}
@@ -134,7 +132,7 @@ def samples_of_cell(
     for group, own in by_group.items():
         yield Sample(
             cell=prefix + name,
-            method=method_name(members[0].planned, swept),
+            method=without_dataset(name, identity),
             model=identity.model.name,
             dataset=identity.dataset.name,
             metric=metric,
@@ -157,7 +155,7 @@ def _samples_of_run(run: RunContents, metric: str, prefix: str) -> Iterator[Samp
             found = Member(planned, run.cells.results.get(planned.id), run.cells.damaged.get(planned.id, ""))
             grouped.setdefault(cell_name(planned, run.record.swept), []).append(found)
     for name, members in grouped.items():
-        yield from samples_of_cell(name, members, metric, prefix, run.record.swept, run.race is not None)
+        yield from samples_of_cell(name, members, metric, prefix, run.race is not None)
 
 
 def _estimate(result: CellResult | None, metric: str) -> Estimate | None:

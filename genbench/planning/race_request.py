@@ -12,7 +12,7 @@ from genbench.api.options import OptionValue
 from genbench.api.recipe import resolve_recipe
 from genbench.errors import UsageError, near_miss
 from genbench.gate.limits import parse_share
-from genbench.gate.race import FIRST_LOOK
+from genbench.gate.race import FIRST_LOOK, LARGEST_ERROR
 from genbench.planning.identity import cell_id, digest
 from genbench.planning.samplers import parse_sampler
 from genbench.planning.targets import Directions, single_value_direction
@@ -46,8 +46,11 @@ def parse_race(text: str) -> RaceRequest:
                 "error, the probability of dropping one of the best; seeds, the most that one candidate gets."
             )  # fmt: skip
     error = parse_share(options.get("error", ERROR), f"race '{text}': error")
-    if not 0 < error < 0.5:
-        raise UsageError(f"race '{text}': an error of {100 * error:g}% is not possible.", "Usual are 5% and 1%.")
+    if not 0 < error <= LARGEST_ERROR:
+        raise UsageError(
+            f"race '{text}': an error of {100 * error:g}% is not possible.",
+            f"It lies above 0% and is at most {100 * LARGEST_ERROR:g}%; usual are 5% and 1%.",
+        )
     return RaceRequest(metric, error, _number_of_seeds(options.get("seeds"), text))
 
 

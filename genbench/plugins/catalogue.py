@@ -103,7 +103,8 @@ class Catalogue:
                 "See `genbench plugin list` for the traceback.",
             )
         self._raise_if_in_package(kind, name)
-        known = f"{kind.capitalize()}: {', '.join(sorted(entries)) or 'none is installed'}."
+        names = sorted(name for name, entry in entries.items() if not isinstance(entry.spec, FeatureMetric))
+        known = f"{kind.capitalize()}: {', '.join(names) or 'none is installed'}."
         cure = "\n".join([*self.quarantine_hints(), known])
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
 

@@ -43,10 +43,21 @@ PACKAGES = (
     KnownPackage(
         "genbench-vision-features",
         "DINOv2, CLIP and every image network in timm",
-        {"extractors": ("dinov2-small", "dinov2-base", "dinov2-large", "clip-vit-b32", "clip-vit-l14", "timm")},
+        {
+            "extractors": (
+                "dinov2-small",
+                "dinov2-base",
+                "dinov2-large",
+                "clip-vit-b32",
+                "clip-vit-l14",
+                "clip-vit-l14-336",
+                "timm",
+            )
+        },
         {
             **dict.fromkeys(("fdd", "fd-dino", "fd-dinov2", "dinov2", "fd_dinov2"), "fd-dinov2-large"),
             **dict.fromkeys(("clip", "fd-clip", "fid-clip", "clip-fid"), "fd-clip-vit-l14"),
+            "cmmd": "cmmd",
         },
     ),
     KnownPackage("genbench-orl-faces", "400 photographs of faces", {"datasets": ("orl-faces",)}),

@@ -30,9 +30,13 @@ def cell_name(planned: PlannedCell, swept: Iterable[str] = ()) -> str:
 
 def method_name(planned: PlannedCell, swept: Iterable[str] = ()) -> str:
     """Return the name of a cell without its dataset: what is the same on several datasets."""
-    identity = planned.identity
+    return without_dataset(cell_name(planned, swept), planned.identity)
+
+
+def without_dataset(name: str, identity: CellIdentity) -> str:
+    """Return a name that `cell_name` has given, without the dataset."""
     start = f"{identity.model.name} · {identity.loss.name}"
-    return start + cell_name(planned, swept).removeprefix(f"{start} · {identity.dataset.name}")
+    return start + name.removeprefix(f"{start} · {identity.dataset.name}")
 
 
 def shown_names(cells: Sequence[PlannedCell]) -> dict[str, str]:

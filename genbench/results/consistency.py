@@ -204,7 +204,7 @@ def _problems_of_plan(record: RunRecord) -> Iterator[str]:
             yield f"references.{number}.id: {found}"
         yield from _problems_of_shape(planned.image_shape, f"references.{number}.image_shape")
     for number, race in enumerate(record.races):
-        if len(race.candidates) < 2 or min(len(race.seeds), race.most_seeds) < 3 or not 0 < race.error < 0.5:
+        if len(race.candidates) < 2 or min(len(race.seeds), race.most_seeds) < 3 or not 0 < race.error <= 0.2:
             yield f"races.{number} has nothing to decide"
         if any(len(candidate.cells) != len(race.seeds) for candidate in race.candidates):
             yield f"races.{number} has a candidate without a cell for each seed"

@@ -596,7 +596,7 @@ class RaceCandidate(Record, frozen=True, kw_only=True):
 class PlannedRace(Record, frozen=True, kw_only=True):
     """A race of candidates on one dataset: looks at planned numbers of seeds drop those that are surely not the best.
 
-    There is a look after each seed from the third to the last; each has an equal part of the error probability.
+    There is a look after each seed from the third to the last.
     """
 
     metric: str

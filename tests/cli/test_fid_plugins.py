@@ -46,16 +46,16 @@ def measure(*arguments: str) -> dict[str, Any]:
 
 
 def test_metrics_of_features_and_of_pixels_and_extractors_of_plugins(sets: tuple[str, str]) -> None:
-    names = "spread,fd,contrast,brightness,spread-fashion-cnn,diversity"
-    found = measure(*sets, "--metrics", names, "--extractor", "rows", "--set", "spread.order=2", *plugins(sets))
+    names = "scatter,fd,contrast,brightness,scatter-fashion-cnn,diversity"
+    found = measure(*sets, "--metrics", names, "--extractor", "rows", "--set", "scatter.order=2", *plugins(sets))
     values = {estimate["metric"]: estimate for estimate in found["estimates"]}
     assert found["code"] == 0
-    assert list(values) == ["spread-rows", "fd-rows", "contrast", "brightness", "spread-fashion-cnn", "diversity"]
+    assert list(values) == ["scatter-rows", "fd-rows", "contrast", "brightness", "scatter-fashion-cnn", "diversity"]
     real, fake = (np.load(path).astype(float) for path in sets)
     assert values["brightness"]["value"] == pytest.approx(fake.mean(), rel=1e-5)
     assert values["contrast"]["value"] == pytest.approx(fake.std(ddof=1) / real.std(ddof=1), rel=1e-5)
     assert values["diversity"]["value"] == pytest.approx((fake.var(0).sum() / real.var(0).sum()) ** 0.5, rel=0.02)
-    assert values["spread-rows"]["protocol"]["order"] == 2.0
+    assert values["scatter-rows"]["protocol"]["order"] == 2.0
     assert [found[side]["n"] for side in ("real", "fake")] == [60, 60]
 
 
@@ -72,14 +72,14 @@ def test_pixels_of_several_sizes_or_of_statistics_are_not_available(sets: tuple[
 
     for number, size in enumerate((8, 8, 9)):
         Image.new("L", (size, size), 40 * number).save(tmp_path / f"{number}.png")
-    found = measure(sets[0], str(tmp_path), "--metrics", "brightness,spread-fashion-cnn", *plugins(sets))
-    assert [estimate["metric"] for estimate in found["estimates"]] == ["spread-fashion-cnn"]
+    found = measure(sets[0], str(tmp_path), "--metrics", "brightness,scatter-fashion-cnn", *plugins(sets))
+    assert [estimate["metric"] for estimate in found["estimates"]] == ["scatter-fashion-cnn"]
     assert "it needs images of one size, but folder" in found["unavailable"][0]["reason"]
     stats = str(tmp_path / "stats.npz")
     saved = warm.command("fid", sets[0], "--save-stats", stats, "--extractor", "fashion-cnn", "--device", "cpu")
     assert saved.returncode == 0, saved.stderr
-    found = measure(stats, sets[1], "--metrics", "contrast,spread,fd", "--extractor", "fashion-cnn", *plugins(sets))
-    assert [estimate["metric"] for estimate in found["estimates"]] == ["spread-fashion-cnn", "fd-fashion-cnn"]
+    found = measure(stats, sets[1], "--metrics", "contrast,scatter,fd", "--extractor", "fashion-cnn", *plugins(sets))
+    assert [estimate["metric"] for estimate in found["estimates"]] == ["scatter-fashion-cnn", "fd-fashion-cnn"]
     assert "the first image set consists of statistics" in found["unavailable"][0]["reason"]
 
 
@@ -87,7 +87,7 @@ def test_pixels_of_several_sizes_or_of_statistics_are_not_available(sets: tuple[
     ("arguments", "said"),
     [
         (("--metrics", "sharpness"), "'sharpness' cannot be measured between two image sets: it needs reconstructions"),
-        (("--metrics", "spread", "--set", "spread.x=1"), "Unknown option spread.x"),
+        (("--metrics", "scatter", "--set", "scatter.x=1"), "Unknown option scatter.x"),
         (("--metrics", "brightness", "--extractor", "rows"), "No metric uses --extractor rows"),
         (("--metrics", "brightness", "--save-stats", "out.npz"), "--save-stats stores the features of one extractor"),
     ],

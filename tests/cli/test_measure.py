@@ -58,26 +58,26 @@ def test_the_stored_weights_give_the_very_numbers_of_the_run(run: Path) -> None:
 
 def test_new_metrics_are_added_with_provenance_and_the_table_shows_them(run: Path) -> None:
     before = cells(run)
-    done = measure(run, "--metrics", "spread,brightness,sharpness", "--set", "spread.order=2")
+    done = measure(run, "--metrics", "scatter,brightness,sharpness", "--set", "scatter.order=2")
     assert done.returncode == 0, done.stderr
-    assert "[1/2] gan · non-saturating · fashion-mnist-mini · seed 0: measuring spread-fashion-cnn" in done.stderr
+    assert "[1/2] gan · non-saturating · fashion-mnist-mini · seed 0: measuring scatter-fashion-cnn" in done.stderr
     assert "seed 0: sharpness cannot be measured for its family and dataset" in done.stderr
     for model, cell in cells(run).items():
         new = values(cell)
         assert {name: new[name] for name in values(before[model])} == values(before[model])
-        assert new["spread-fashion-cnn"].protocol["order"] == 2.0
+        assert new["scatter-fashion-cnn"].protocol["order"] == 2.0
         assert cell.provenance == before[model].provenance
         (later,) = cell.measured_later
-        assert later.metrics[:2] == ["spread-fashion-cnn", "brightness"]
+        assert later.metrics[:2] == ["scatter-fashion-cnn", "brightness"]
         assert later.metric_origins["brightness"].distribution == "metric_plugin.py"
-        assert later.metric_options == {"spread-fashion-cnn": {"order": 2.0}}
+        assert later.metric_options == {"scatter-fashion-cnn": {"order": 2.0}}
         assert later.genbench
         assert later.measured.startswith("20")
     (reference,) = RunDirectory(run).read_references().results.values()
     for row in reference.rows:
-        assert {"spread-fashion-cnn", "fd-fashion-cnn"} <= {estimate.metric for estimate in row.estimates}
+        assert {"scatter-fashion-cnn", "fd-fashion-cnn"} <= {estimate.metric for estimate in row.estimates}
     for text in (done.stdout, (run / "table.md").read_text(), (run / "report.html").read_text()):
-        assert "spread-fashion-cnn" in text
+        assert "scatter-fashion-cnn" in text
     gan = next(iter(cells(run).values()))
     shown = warm.command("show", str(run), "--cell", gan.id).stdout
     assert f"measured after the run, on {gan.measured_later[0].measured}, with genbench " in shown
@@ -87,16 +87,16 @@ def test_new_metrics_are_added_with_provenance_and_the_table_shows_them(run: Pat
 
 
 def test_a_value_is_not_replaced_unless_asked_for(run: Path) -> None:
-    measure(run, "--metrics", "spread", "--quiet")
+    measure(run, "--metrics", "scatter", "--quiet")
     before = cells(run)
-    done = measure(run, "--metrics", "spread", "--set", "spread.order=2")
-    assert "spread-fashion-cnn has values of other options; --again replaces what has a value" in done.stderr
-    assert "nothing to measure; --again replaces" in measure(run, "--metrics", "spread").stderr
+    done = measure(run, "--metrics", "scatter", "--set", "scatter.order=2")
+    assert "scatter-fashion-cnn has values of other options; --again replaces what has a value" in done.stderr
+    assert "nothing to measure; --again replaces" in measure(run, "--metrics", "scatter").stderr
     assert cells(run) == before
-    measure(run, "--metrics", "spread", "--set", "spread.order=2", "--again", "--quiet")
+    measure(run, "--metrics", "scatter", "--set", "scatter.order=2", "--again", "--quiet")
     for model, cell in cells(run).items():
-        assert values(cell)["spread-fashion-cnn"].protocol["order"] == 2.0
-        assert values(cell)["spread-fashion-cnn"].value != values(before[model])["spread-fashion-cnn"].value
+        assert values(cell)["scatter-fashion-cnn"].protocol["order"] == 2.0
+        assert values(cell)["scatter-fashion-cnn"].value != values(before[model])["scatter-fashion-cnn"].value
 
 
 def test_a_metric_that_fails_is_told_and_replaces_nothing(run: Path) -> None:

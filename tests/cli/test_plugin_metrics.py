@@ -18,23 +18,23 @@ GAN = (*TINY, "--models", "gan", "--set", "gan.width=8", "--plugin", str(PLUGIN)
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    metrics = ("--metrics", "spread,brightness,fd,weightless", "--set", "spread.order=2")
+    metrics = ("--metrics", "scatter,brightness,fd,weightless", "--set", "scatter.order=2")
     return warm.run(*GAN, *metrics, out=tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_one_spec_is_measured_with_every_default_extractor_under_its_options(measured: Done) -> None:
     (cell,) = measured.run_cells
     found = {estimate.metric: estimate for estimate in cell.estimates}
-    assert list(found) == ["spread-fashion-cnn", "brightness", "fd-fashion-cnn"]
-    assert cell.identity.metric_options == {"spread-fashion-cnn": {"order": 2.0}}
-    assert found["spread-fashion-cnn"].protocol["order"] == 2.0
+    assert list(found) == ["scatter-fashion-cnn", "brightness", "fd-fashion-cnn"]
+    assert cell.identity.metric_options == {"scatter-fashion-cnn": {"order": 2.0}}
+    assert found["scatter-fashion-cnn"].protocol["order"] == 2.0
     weights = found["fd-fashion-cnn"].protocol["weights_sha256"]
-    assert found["spread-fashion-cnn"].protocol["weights_sha256"] == weights
+    assert found["scatter-fashion-cnn"].protocol["weights_sha256"] == weights
     assert str(found["brightness"].protocol["plugin"]).startswith("metric_plugin.py ")
     assert "plugin" not in found["fd-fashion-cnn"].protocol
     (reference,) = measured.references
-    spreads = [one for row in reference.rows for one in row.estimates if one.metric == "spread-fashion-cnn"]
-    assert [one.protocol["order"] for one in spreads] == [2.0, 2.0]
+    scatters = [one for row in reference.rows for one in row.estimates if one.metric == "scatter-fashion-cnn"]
+    assert [one.protocol["order"] for one in scatters] == [2.0, 2.0]
 
 
 def test_a_metric_without_weights_is_no_failure(measured: Done) -> None:
@@ -47,42 +47,42 @@ def test_a_metric_without_weights_is_no_failure(measured: Done) -> None:
 
 
 def test_other_options_are_another_measurement_and_are_not_compared(measured: Done, tmp_path: Path) -> None:
-    other = warm.run(*GAN, "--metrics", "spread", out=tmp_path / "other")
+    other = warm.run(*GAN, "--metrics", "scatter", out=tmp_path / "other")
     (cell,) = other.run_cells
-    assert cell.identity.metric_options == {"spread-fashion-cnn": {"order": 1.0}}
+    assert cell.identity.metric_options == {"scatter-fashion-cnn": {"order": 1.0}}
     assert cell.id != measured.run_cells[0].id
     table = warm.command("table", str(measured.run), str(other.run))
-    assert "spread-fashion-cnn: order differs (2.0, 1.0)" in " ".join(table.stdout.split())
+    assert "scatter-fashion-cnn: order differs (2.0, 1.0)" in " ".join(table.stdout.split())
 
 
 def test_options_of_metrics_are_set_in_a_plan_file_and_shown_by_a_dry_run(tmp_path: Path) -> None:
     plan = tmp_path / "plan.toml"
-    plan.write_text('metrics = ["spread", "brightness"]\n[set.spread]\norder = 3\n')
-    shown = warm.command("run", *GAN[:-1], "--config", str(plan), "--metrics", "spread,brightness", "--dry-run")
-    assert "metrics: spread-fashion-cnn (order = 3), brightness" in shown.stdout, shown.stderr
+    plan.write_text('metrics = ["scatter", "brightness"]\n[set.scatter]\norder = 3\n')
+    shown = warm.command("run", *GAN[:-1], "--config", str(plan), "--metrics", "scatter,brightness", "--dry-run")
+    assert "metrics: scatter-fashion-cnn (order = 3), brightness" in shown.stdout, shown.stderr
     listed = warm.command("list", "metrics", "--verbose", "--plugin", str(PLUGIN))
     assert "order: float ≥ 0 (default 1.0): order of the mean" in listed.stdout
-    described = json.loads(warm.command("plugin", "show", "spread", "--plugin", str(PLUGIN), "--json").stdout)
+    described = json.loads(warm.command("plugin", "show", "scatter", "--plugin", str(PLUGIN), "--json").stdout)
     assert described[0]["options"][0]["name"] == "order"
 
 
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("spread.ordre=2", "Unknown option spread.ordre. Did you mean 'order'?"),
-        ("spread.order=-1", "spread.order = -1 is out of range"),
+        ("scatter.ordre=2", "Unknown option scatter.ordre. Did you mean 'order'?"),
+        ("scatter.order=-1", "scatter.order = -1 is out of range"),
         ("contrast.order=1", "'contrast' is not used in this run"),
     ],
 )
 def test_a_wrong_option_of_a_metric_is_refused(setting: str, said: str, tmp_path: Path) -> None:
-    done = warm.run(*GAN, "--metrics", "spread", "--set", setting, out=tmp_path / "run")
+    done = warm.run(*GAN, "--metrics", "scatter", "--set", setting, out=tmp_path / "run")
     assert done.code == 2
     assert said in done.err
 
 
 def test_a_changed_metric_does_not_block_resuming_and_its_values_are_not_compared(tmp_path: Path) -> None:
     plugin = Path(shutil.copy(PLUGIN, tmp_path / "mine.py"))
-    seeds = ("--plugin", str(plugin), "--seeds", "0,1", "--metrics", "brightness,spread")
+    seeds = ("--plugin", str(plugin), "--seeds", "0,1", "--metrics", "brightness,scatter")
     done = warm.run(*GAN[:-3], *seeds, "--quiet", out=tmp_path / "run")
     directory = RunDirectory(done.run)
     first, second = (directory.cell_path(cell.id) for cell in done.record.cells)
@@ -107,7 +107,7 @@ def test_a_changed_metric_does_not_block_resuming_and_its_values_are_not_compare
 
 def test_changed_options_or_a_metric_that_selects_weights(tmp_path: Path) -> None:
     plugin = Path(shutil.copy(PLUGIN, tmp_path / "mine.py"))
-    metrics = ("--plugin", str(plugin), "--metrics", "spread,brightness")
+    metrics = ("--plugin", str(plugin), "--metrics", "scatter,brightness")
     selecting = ("--best-metric", "brightness", "--evaluate-every", "32")
     done = warm.run(*GAN[:-3], *metrics, "--quiet", out=tmp_path / "run")
     best = warm.run(*GAN[:-3], *metrics, *selecting, "--quiet", out=tmp_path / "best")
@@ -117,7 +117,7 @@ def test_changed_options_or_a_metric_that_selects_weights(tmp_path: Path) -> Non
     resumed = warm.run("--plugin", str(plugin), out=done.run, resume=True)
     (cell,) = resumed.run_cells
     assert (resumed.code, cell.status, [one.metric for one in cell.estimates]) == (5, "ok", ["brightness"])
-    assert "its options have changed since it was planned: Unknown option spread-fashion-cnn.order" in resumed.err
+    assert "its options have changed since it was planned: Unknown option scatter-fashion-cnn.order" in resumed.err
     refused = warm.run("--plugin", str(plugin), out=best.run, resume=True)
     assert refused.code == 2
     assert "The metric 'brightness' was planned with" in refused.err

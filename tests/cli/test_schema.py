@@ -14,7 +14,7 @@ from example_runs import cell, estimate, reference, stored
 
 from genbench.cli.schema import command
 from genbench.errors import UsageError
-from genbench.results.schema import CurvePoint, Memory
+from genbench.results.schema import CurvePoint, Memory, RaceLook, RaceRecord, RaceStanding
 
 
 def schema(*arguments: str) -> Any:
@@ -32,7 +32,8 @@ def test_stored_files_match_their_schemas(tmp_path: Path) -> None:
     )
     run = stored(tmp_path / "run", cell("gan-1"), failed, odd, references=(reference(),))
     paths = {"cell": list((run.path / "cells").iterdir()), "reference": [run.reference_path("mini-ref")]}
-    for record, files in {**paths, "run": [run.record_path]}.items():
+    run.write_race(RaceRecord(looks=[[RaceLook(seeds=3, standings=[RaceStanding(candidate="gan", seeds=3)])]]))
+    for record, files in {**paths, "run": [run.record_path], "race": [run.race_path]}.items():
         validator = jsonschema.Draft202012Validator(schema(record))
         validator.check_schema(validator.schema)
         for path in files:
@@ -45,6 +46,6 @@ def test_the_schema_rejects_an_invalid_cell() -> None:
 
 
 def test_all_schemas_in_one_object_and_suggestions() -> None:
-    assert schema() == {name: schema(name) for name in ("cell", "reference", "run", "tuning")}
+    assert schema() == {name: schema(name) for name in ("cell", "reference", "run", "race", "tuning")}
     with pytest.raises(UsageError, match="Did you mean 'reference'"):
         schema("refrence")

@@ -11,6 +11,7 @@ import pytest
 from example_runs import cell, comparability, estimate, identity, stored
 
 from genbench.cli import invoke
+from genbench.gate.race import Boundaries
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
@@ -18,6 +19,8 @@ FLAT = " ".join(PAGE.split())
 COMMANDS = re.findall(r"^    (\S.*)$", PAGE, flags=re.MULTILINE)
 POWER = json.loads((ROOT / "results" / "reference" / "forecast-power.json").read_text(encoding="utf-8"))
 COVERAGE = json.loads((ROOT / "results" / "reference" / "interval-coverage.json").read_text(encoding="utf-8"))
+RACES = json.loads((ROOT / "results" / "reference" / "race-errors.json").read_text(encoding="utf-8"))
+SAVINGS = json.loads((ROOT / "results" / "reference" / "race-savings.json").read_text(encoding="utf-8"))
 
 
 def printed(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -33,9 +36,11 @@ def rows(table: str) -> list[list[str]]:
 def test_the_commands_of_the_page_are_found() -> None:
     assert [command.split()[:2] for command in COMMANDS] == [
         *(["genbench", "compare"], ["genbench", "table"], ["genbench", "compare"], ["genbench", "power"]),
+        ["genbench", "run"],
+        *(["python", "benchmarks/seeds/race_errors.py"], ["python", "benchmarks/seeds/race_savings.py"]),
         *(["python", "benchmarks/seeds/interval_coverage.py"], ["python", "benchmarks/seeds/forecast_power.py"]),
     ]
-    assert all((ROOT / command.split()[1]).is_file() for command in COMMANDS[4:])
+    assert all((ROOT / command.split()[1]).is_file() for command in COMMANDS if command.startswith("python"))
 
 
 def test_the_first_table_is_what_compare_prints(
@@ -107,3 +112,35 @@ def test_the_simulated_figures_are_those_of_the_stored_results() -> None:
     assert f"in {min(intervals):.1f} to {max(intervals):.1f} % of 10,000" in FLAT
     alarms = [100 * one["share"] for one in COVERAGE["cases"] if one["nominal"] == 0.05]
     assert f"{min(alarms):.1f} and {max(alarms):.1f} %" in FLAT
+
+
+def test_the_boundaries_of_a_race_are_those_of_the_code() -> None:
+    limits = Boundaries(candidates=8, most_seeds=20, error=0.05)
+    (table,) = re.findall(r"^\| after seeds \|.*?(?=\n\n)", PAGE, flags=re.MULTILINE | re.DOTALL)
+    seeds, boundaries = rows(table)
+    assert boundaries[1:] == [f"{limits.t(int(n)):.{1 if int(n) > 6 else 0}f}" for n in seeds[1:]]
+
+
+def test_the_simulated_races_are_those_of_the_stored_results() -> None:
+    (table,) = re.findall(r"^\| truth \|.*?(?=\n\n)", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert [row[1:] for row in rows(table)[1:]] == [
+        [
+            f"{100 * one['best_dropped']:.1f} %",
+            f"{100 * one['low']:.1f} to {100 * one['high']:.1f} %",
+            f"{100 * one['spent']:.0f} %",
+            f"{one['left']:.1f}",
+            f"{one['full_left']:.1f}",
+        ]
+        for one in RACES["cases"]
+    ]
+    *sound, broken = RACES["cases"]
+    assert all(one["high"] <= RACES["error"] for one in sound) and broken["low"] > RACES["error"]
+    assert all(one["contradicts"] == 0 for one in RACES["cases"])
+    assert f"{len(RACES['cases']) * RACES['campaigns']:,} campaigns" in FLAT
+
+
+def test_the_real_race_decided_what_the_full_plan_decides_for_less() -> None:
+    assert SAVINGS["same_decisions"] and SAVINGS["saved"]["cells"] == SAVINGS["saved"]["images"] >= 0.3
+    assert SAVINGS["same_values"]["cells_in_both"] == SAVINGS["same_values"]["equal"]
+    assert f"{SAVINGS['race']['cells']} cells instead of {SAVINGS['full_plan']['cells']}" in FLAT
+    assert f"{100 * SAVINGS['saved']['images']:.1f} % fewer images" in FLAT

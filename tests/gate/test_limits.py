@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,11 +67,14 @@ def test_a_number_for_a_metric_is_in_its_own_unit() -> None:
         parse_limit("5", "x")
 
 
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "quick"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["compare", "a", "b", "--limit", "5"],
-        ["check", "a", "--baseline", "b", "--max-slowdown", "5"],
+        ["check", str(REFERENCE), "--baseline", "b", "--max-slowdown", "5"],
         ["ab", "--base", "main", "--max-slowdown", "5"],
         ["calibrate", "--max-slowdown", "5"],
         ["calibrate", "--slowdown", "5"],

@@ -30,7 +30,7 @@ def test_a_race_names_its_metric_its_error_and_its_most_seeds() -> None:
     ("text", "cause"),
     [
         ("fd:eror=5%", "unknown option 'eror'. Did you mean 'error'?"),
-        ("fd:error=60%", "an error of 60% is not possible"),
+        ("fd:error=30%", "an error of 30% is not possible"),
         ("fd:error=0", "an error of 0% is not possible"),
         ("fd:seeds=many", "seeds = 'many' is not a whole number"),
         ("fd:seeds=2.5", "is not a whole number"),

@@ -79,7 +79,6 @@ def test_a_name_that_nothing_brings_is_unknown(builtin: Catalogue) -> None:
 
 def test_the_lists_name_missing_packages_in_a_line_each(builtin: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue_module, "discover", lambda _files: builtin)
-    monkeypatch.setattr("genbench.cli.list.discover", lambda _files: builtin)
     shown = {
         kind: CliRunner().invoke(command, [kind], standalone_mode=False, catch_exceptions=False).stdout
         for kind in ("metrics", "extractors", "models", "families")

@@ -287,14 +287,14 @@ def test_new_metrics_are_measured_with_the_familys_own_sampler_too(finished: Don
 def test_a_metric_whose_plugin_is_not_there_is_named_and_the_others_are_measured(finished: Done) -> None:
     other = Path(__file__).parents[1] / "support" / "metric_plugin.py"
     only = ("--cell", "constant")
-    options = ("--metrics", "spread", "--set", "spread.order=2", "--plugin", str(other))
+    options = ("--metrics", "scatter", "--set", "scatter.order=2", "--plugin", str(other))
     assert measure(finished, *options, *only).returncode == 0
     done = measure(finished, "--samplers", "flat", *only)
     assert done.returncode == 5
-    assert "spread-fashion-cnn is not installed; name its file with --plugin" in done.stderr
+    assert "scatter-fashion-cnn is not installed; name its file with --plugin" in done.stderr
     assert measure(finished, "--samplers", "flat", "--plugin", str(other), *only).returncode == 0
     found = values(finished.cells["constant"])
-    assert found["spread-fashion-cnn by flat"].protocol["order"] == found["spread-fashion-cnn"].protocol["order"] == 2
+    assert found["scatter-fashion-cnn by flat"].protocol["order"] == found["scatter-fashion-cnn"].protocol["order"] == 2
     assert "grey by flat" in found
 
 

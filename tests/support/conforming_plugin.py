@@ -262,11 +262,11 @@ class SpreadOptions:
     scale: float = genbench.option(1.0, "factor of all values", minimum=0)
 
 
-def measure_spread(evaluation, extractor, options):
+def measure_scatter(evaluation, extractor, options):
     features = evaluation.features(extractor, "samples")
     return [
         genbench.Estimate(name, options.scale * float(value), None, len(features), "higher")
-        for name, value in (("spread-mean", features.std(0).mean()), ("spread-least", features.std(0).min()))
+        for name, value in (("scatter-mean", features.std(0).mean()), ("scatter-least", features.std(0).min()))
     ]
 
 
@@ -377,11 +377,11 @@ def genbench_datasets():
 def genbench_metrics():
     yield genbench.MetricSpec(name="brightness", summary="mean grey value", measure=measure, direction="higher")
     yield genbench.MetricSpec(
-        name="spread",
+        name="scatter",
         summary="standard deviations",
-        measure=measure_spread,
+        measure=measure_scatter,
         direction="each",
-        estimates={"spread-mean": "higher", "spread-least": "higher"},
+        estimates={"scatter-mean": "higher", "scatter-least": "higher"},
         options=SpreadOptions,
         per_extractor=True,
         default=False,

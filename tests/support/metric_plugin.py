@@ -12,10 +12,10 @@ class Options:
     order: float = genbench.option(1.0, "order of the mean", minimum=0)
 
 
-def spread(evaluation, extractor, options):
+def scatter(evaluation, extractor, options):
     features = evaluation.features(extractor, "samples")
     value = float(features.std(0).pow(options.order).mean())
-    return genbench.Estimate("spread", value, None, len(features), "higher")
+    return genbench.Estimate("scatter", value, None, len(features), "higher")
 
 
 def brightness(evaluation):
@@ -43,9 +43,9 @@ def weightless(evaluation):
 @genbench.hookimpl
 def genbench_metrics():
     yield genbench.MetricSpec(
-        name="spread",
-        summary="spread of the samples",
-        measure=spread,
+        name="scatter",
+        summary="scatter of the samples",
+        measure=scatter,
         direction="higher",
         per_extractor=True,
         options=Options,

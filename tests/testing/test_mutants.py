@@ -25,7 +25,7 @@ SUBJECTS: list[tuple[Kind, str]] = [
     *(("losses", name) for name in ("penalised", "laplace", "plain")),
     *(("models", "coded"), ("models", "metered"), ("families", "coder"), ("families", "meter")),
     *(("families", "duel"), ("families", "joint-duel"), ("datasets", "dots"), ("metrics", "brightness")),
-    *(("metrics", "spread"), ("extractors", "rows")),
+    *(("metrics", "scatter"), ("extractors", "rows")),
 ]
 EXECUTORS: list[tuple[Kind, str]] = [("executors", "folders"), ("executors", "collected")]
 CONFORMING_EXECUTOR = (Path(__file__).parents[1] / "support" / "conforming_executor.py").read_text(encoding="utf-8")
@@ -303,8 +303,8 @@ MUTANTS: dict[str, list[Mutant]] = {
             "metrics",
             "brightness",
         ),
-        Mutant('(("spread-mean",', '(("precision-k5-n16",', "metrics", "spread"),
-        Mutant('"spread-least": "higher"}', '"spread-least": "lower"}', "metrics", "spread"),
+        Mutant('(("scatter-mean",', '(("precision-k5-n16",', "metrics", "scatter"),
+        Mutant('"scatter-least": "higher"}', '"scatter-least": "lower"}', "metrics", "scatter"),
     ],
     "metric-repeats": [Mutant(".float().mean())", ".float().mean() + torch.rand(()))", "metrics", "brightness")],
     "extractor-contract": [Mutant(".mean((1, 3))", ".mean((1, 2, 3))", "extractors", "rows")],
