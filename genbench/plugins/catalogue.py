@@ -103,7 +103,7 @@ class Catalogue:
                 "See `genbench plugin list` for the traceback.",
             )
         self._raise_if_in_package(kind, name)
-        names = sorted(name for name, entry in entries.items() if not isinstance(entry.spec, FeatureMetric))
+        names = sorted(name for name, entry in entries.items() if not _names_its_extractor(entry.spec))
         known = f"{kind.capitalize()}: {', '.join(names) or 'none is installed'}."
         cure = "\n".join([*self.quarantine_hints(), known])
         raise UsageError(f"Unknown {SINGULAR[kind]} '{name}'.{near_miss(name, entries)}", cure)
@@ -203,6 +203,10 @@ def _feature_metrics(catalogue: Catalogue, loaded: LoadedPlugin) -> list[Entry[A
         further = None if other.plugin.origin == "builtin" else other.plugin
         found += [Entry(spec, plugin, further) for spec in feature_metrics(metrics, [other.spec])]
     return found
+
+
+def _names_its_extractor(spec: Spec) -> bool:
+    return isinstance(spec, FeatureMetric) and spec.name.endswith(f"-{spec.extractor}")
 
 
 def require_own_names(added: Sequence[Entry[MetricSpec]], known: Sequence[Entry[MetricSpec]]) -> None:
