@@ -1,7 +1,7 @@
 """A command that ends with the process that started it: ``python -m genbench_ray.bound PARENT COMMAND…``.
 
-Where Ray kills a worker, what the worker has started must not go on: it gets SIGTERM from the kernel, as when its job is
-cancelled. Linux only; elsewhere it ends once its folder has gone.
+Where Ray kills a worker, what the worker has started must not go on: it gets SIGTERM from the kernel, as when its job
+is cancelled. Linux only; elsewhere it ends once its folder has gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Executing a job on a node without a shared directory: ``python -m genbench_ray.unshared PAYLOAD RESULT``, two files."""
+"""Executing a job without a shared directory: ``python -m genbench_ray.unshared PAYLOAD RESULT``, two files."""
 
 from __future__ import annotations
 
