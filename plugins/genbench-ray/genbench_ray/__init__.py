@@ -27,9 +27,7 @@ class RayOptions:
     exclusive: bool = genbench.option(
         True, "whether a job on the CPU reserves all processors of its node; one on GPUs has these to itself anyway"
     )
-    resources: list[str] = genbench.option(  # noqa: RUF009 - the default is copied
-        [], "custom resources that each job reserves, as NAME=AMOUNT"
-    )
+    resources: str = genbench.option("", "custom resources that each job reserves, as NAME=AMOUNT, separated by spaces")
     autoscaling: bool = genbench.option(
         False, "whether nodes may be added: a job that no present node can run waits instead of being rejected"
     )

@@ -11,10 +11,10 @@ Amounts: TypeAlias = dict[str, float]  # of resources, by Ray's names: 'CPU', 'G
 Nodes: TypeAlias = Sequence[Mapping[str, float]]  # what each node has in all
 
 
-def custom_resources(given: Sequence[str]) -> Amounts:
-    """Return custom resources from texts such as 'fast_disk=1'; raise `ExecutorUnavailable` for others."""
+def custom_resources(given: str) -> Amounts:
+    """Return custom resources from a text such as 'fast_disk=1 licence=2'; raise `ExecutorUnavailable` for others."""
     found: Amounts = {}
-    for text in given:
+    for text in given.split():
         name, _, amount = text.partition("=")
         try:
             found[name] = float(amount)
