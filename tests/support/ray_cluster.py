@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ os.environ |= {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 
+import pytest
 from command_line import alive, children, wait_until
 from ray.cluster_utils import Cluster
 
@@ -30,9 +34,14 @@ NAMESPACE = "genbench"
 
 
 class RayCluster:
-    """A cluster whose head node runs no jobs. What its nodes and their jobs read is in `variables`."""
+    """A cluster whose head node runs no jobs.
 
-    def __init__(self, **variables: str) -> None:
+    Args:
+        port: of its head; None: any.
+        variables: environment variables of its nodes, and of their jobs.
+    """
+
+    def __init__(self, port: int | None = None, **variables: str) -> None:
         os.environ.update(variables)
         self._cluster = Cluster(
             initialize_head=True,
@@ -41,6 +50,7 @@ class RayCluster:
                 "object_store_memory": _STORE,
                 "node_ip_address": "127.0.0.1",
                 "include_dashboard": False,
+                "gcs_server_port": port,
             },
         )
         self.address: str = self._cluster.address
@@ -50,14 +60,34 @@ class RayCluster:
         how = {"num_cpus": 1, "object_store_memory": _STORE, "node_ip_address": "127.0.0.1", **how}
         return self._cluster.add_node(**how)
 
+    @contextlib.contextmanager
+    def node_without(self, folder: Path, resource: str) -> Iterator[None]:
+        """Have a node with this resource that does not see the contents of a folder; skips where that is impossible."""
+        command = ["sh", "-c", f'mount -t tmpfs tmpfs {folder} && exec "$@"', "sh"]
+        inside = ["unshare", "-rm", *command]
+        if (
+            not shutil.which("unshare")
+            or subprocess.run([*inside, "true"], capture_output=True, check=False).returncode
+        ):
+            pytest.skip("needs unshare, to mount another folder for a node")
+        ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={self.address}"]
+        ray_start += ["--node-ip-address=127.0.0.1", "--num-cpus=1", f"--object-store-memory={_STORE}"]
+        ray_start += [f"--resources={json.dumps({resource: 1})}", "--min-worker-port=0", "--max-worker-port=0"]
+        node = subprocess.Popen([*inside, *ray_start], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: resource in self._cluster.global_state.cluster_resources())
+            yield
+        finally:
+            node.terminate()
+            node.wait(30)
+
     def kill_node(self, node: Any) -> None:
         """Kill a node's processes; its Ray workers notice by themselves."""
         self._cluster.remove_node(node, allow_graceful=False)
 
-    def restart_head(self) -> None:
-        """Kill Ray's control service and start it again at the same address, without what it knew."""
-        self._cluster.head_node.kill_gcs_server()
-        self._cluster.head_node.start_gcs_server()
+    def kill_head(self) -> None:
+        """Kill the head node's processes; the other nodes end, for lack of a head."""
+        self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
 
     def close(self) -> None:
         """Stop the nodes."""

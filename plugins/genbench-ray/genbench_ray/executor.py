@@ -70,7 +70,7 @@ class RayExecutor:
             self._seen.add(name)
             known = self._ask(name, lambda owner, tokens=tokens: owner.states.remote(tokens))
             if known is None:
-                lost = genbench.JobState(state="lost", reason="the Ray cluster does not know the job (any more)")
+                lost = genbench.JobState(state="lost", reason="the Ray cluster no longer knows the job")
                 states |= dict.fromkeys(tokens, lost)
             else:
                 found = [genbench.JobState(state=k.state, reason=k.reason, node=k.node) for k in known]
@@ -131,6 +131,8 @@ class RayExecutor:
             return self._answer(call(self._ray.get_actor(name, NAMESPACE)))
         except (ValueError, self._ray.exceptions.ActorDiedError):
             return None
+        except (self._ray.exceptions.ActorUnavailableError, self._ray.exceptions.GetTimeoutError):
+            raise ConnectionError("the head node of the Ray cluster does not answer") from None
 
     def _answer(self, reference: Any) -> Any:
         return self._ray.get(reference, timeout=_CALL_SECONDS)

@@ -15,8 +15,8 @@ def start_cluster() -> Iterator[Callable[..., RayCluster]]:
     """Return a function that starts a cluster, which is stopped at the end."""
     started = []
 
-    def start(**variables: str) -> RayCluster:
-        started.append(RayCluster(**variables))
+    def start(port: int | None = None, **variables: str) -> RayCluster:
+        started.append(RayCluster(port, **variables))
         return started[-1]
 
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as place:

@@ -151,3 +151,15 @@ def test_a_cell_that_does_not_start_in_time_fails_and_leaves_nothing(cluster: Ra
     assert "it did not start within 1 s" in cell.reason
     assert "it waits for 1 CPU, 1 never" in cell.reason
     cluster.wait_until_free()
+
+
+def test_a_directory_that_a_node_does_not_see_is_said(cluster: RayCluster, tmp_path: Path) -> None:
+    with cluster.node_without(tmp_path, "apart"):
+        plan = (*TINY, "--models", "vae")
+        done = run(*plan, *cluster.arguments(resources="apart=1"), out=tmp_path / "run")
+        (cell,) = done.run_cells
+        assert (done.code, cell.status) == (5, "failed")
+        assert "is the directory shared?" in cell.reason
+        stored = run(*plan, *cluster.arguments(resources="apart=1", results="object-store"), out=tmp_path / "stored")
+        assert stored.code == 0, stored.err
+        assert len(weights(stored.run)) == 1
