@@ -30,7 +30,22 @@ from command_line import alive, children, wait_until
 from ray.cluster_utils import Cluster
 
 _STORE = 80 * 2**20  # bytes of a node's object store
-NAMESPACE = "genbench"
+_NODE = """
+import json, sys
+from ray._private.node import Node
+from ray._private.parameter import RayParams
+node = Node(
+    RayParams(
+        gcs_address=sys.argv[1], resources=json.loads(sys.argv[2]), object_store_memory=int(sys.argv[3]), num_cpus=1,
+        num_gpus=0, node_ip_address="127.0.0.1", node_manager_port=0, min_worker_port=0, max_worker_port=0,
+        include_log_monitor=False,
+    ),
+    head=False,
+    shutdown_at_exit=True,
+    spawn_reaper=True,
+)
+sys.stdin.read()
+"""  # runs a node until its input ends
 
 
 class RayCluster:
@@ -63,23 +78,18 @@ class RayCluster:
     @contextlib.contextmanager
     def node_without(self, folder: Path, resource: str) -> Iterator[None]:
         """Have a node with this resource that does not see the contents of a folder; skips where that is impossible."""
-        command = ["sh", "-c", f'mount -t tmpfs tmpfs {folder} && exec "$@"', "sh"]
-        inside = ["unshare", "-rm", *command]
-        if (
-            not shutil.which("unshare")
-            or subprocess.run([*inside, "true"], capture_output=True, check=False).returncode
-        ):
+        mounted = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs tmpfs {folder} && exec "$@"', "sh"]
+        if not shutil.which("unshare") or subprocess.run([*mounted, "true"], capture_output=True).returncode:
             pytest.skip("needs unshare, to mount another folder for a node")
-        ray_start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--address={self.address}"]
-        ray_start += ["--node-ip-address=127.0.0.1", "--num-cpus=1", f"--object-store-memory={_STORE}"]
-        ray_start += [f"--resources={json.dumps({resource: 1})}", "--min-worker-port=0", "--max-worker-port=0"]
-        node = subprocess.Popen([*inside, *ray_start], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        node = subprocess.Popen(
+            [*mounted, sys.executable, "-c", _NODE, self.address, json.dumps({resource: 1}), str(_STORE)],
+            stdin=subprocess.PIPE,
+        )
         try:
             wait_until(lambda: resource in self._cluster.global_state.cluster_resources())
             yield
         finally:
-            node.terminate()
-            node.wait(30)
+            node.communicate(timeout=30)
 
     def kill_node(self, node: Any) -> None:
         """Kill a node's processes; its Ray workers notice by themselves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -20,7 +21,7 @@ def custom_resources(given: str) -> Amounts:
             found[name] = float(amount)
         except ValueError:
             found[name] = 0.0
-        if not name or name in ("CPU", "GPU", "memory", "object_store_memory") or not found[name] > 0:
+        if not name or name in ("CPU", "GPU", "memory", "object_store_memory") or not 0 < found[name] < math.inf:
             raise genbench.ExecutorUnavailable(
                 f"ray.resources: '{text}' is not a custom resource of Ray: use NAME=AMOUNT, such as fast_disk=1."
             )

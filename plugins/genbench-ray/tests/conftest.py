@@ -6,8 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 import pytest
-import ray
-from ray_cluster import RayCluster
+from ray_cluster import RayCluster  # before Ray is imported anywhere
 
 
 @pytest.fixture(scope="session")
@@ -24,4 +23,3 @@ def start_cluster() -> Iterator[Callable[..., RayCluster]]:
         yield start
         for cluster in started:
             cluster.close()
-    ray.shutdown()
