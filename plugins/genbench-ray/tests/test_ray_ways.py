@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -66,7 +67,7 @@ def test_a_submitted_job_is_a_driver(cluster: RayCluster, tmp_path: Path) -> Non
 
     async def submit() -> str:
         jobs = JobManager(GcsClient(address=cluster.address), str(tmp_path))
-        job = await jobs.submit_job(entrypoint=" ".join(command))
+        job = await jobs.submit_job(entrypoint=shlex.join(command))
         while not (status := await jobs.get_job_status(job)).is_terminal():
             await asyncio.sleep(0.5)
         return f"{status} {(await jobs.get_job_info(job)).message}"
@@ -105,3 +106,40 @@ def test_the_conformance_kit_finds_no_fault(cluster: RayCluster, results: str) -
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "unavailable" not in done.stdout, done.stdout
+
+
+def commands_of_the_page() -> list[list[str]]:
+    """Return the commands in the section 'Ray' of docs/cluster.md."""
+    page = (Path(__file__).parents[3] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Ray\n")[2].partition("\n## ")[0]
+    return [shlex.split(line) for line in section.splitlines() if line.startswith("    ")]
+
+
+def test_the_commands_of_genbench_in_the_guide(
+    cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    commands = [command for command in commands_of_the_page() if command[0] == "genbench"]
+    assert len(commands) == 5
+    for command in commands:
+        done = subprocess.run([*GENBENCH, *command[1:]], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, (command, done.stderr)
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"ray", "beside", "stored", "local"}
+
+
+def test_the_commands_of_ray_in_the_guide_have_options_that_exist() -> None:
+    """They are not run: they listen on all interfaces, and `ray stop` would end all clusters of the machine."""
+    from ray.scripts.scripts import cli
+
+    commands = [c[1:] if c[0].startswith("RAY_") else c for c in commands_of_the_page()]
+    commands = [command[1:] for command in commands if command[0] == "ray"]
+    assert [command[:2] for command in commands] == [
+        ["start", "--head"],
+        ["start", "--address=HEAD:6379"],
+        ["job", "submit"],
+    ]
+    for name, *arguments in commands[:2]:
+        cli.commands[name].make_context(name, arguments)
+    job = cli.commands.get("job")  # missing in a minimal installation
+    if job is not None and hasattr(job, "commands"):
+        job.commands["submit"].make_context("submit", commands[2][2:])
