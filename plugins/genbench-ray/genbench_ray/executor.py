@@ -1,0 +1,146 @@
+"""The executor: what genbench asks for, in terms of Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import genbench
+from genbench_ray import RayOptions
+from genbench_ray.connection import NAMESPACE, connect
+from genbench_ray.requirements import Amounts, custom_resources, reservation, why_impossible
+
+_CALL_SECONDS = 40.0  # for an answer of an actor, which may have to start first
+_HEAD = "node:__internal_head__"  # resource of the head node
+
+
+class RayExecutor:
+    """Submits jobs to a Ray cluster; the name of a job is that of the actor that owns it, and its token."""
+
+    poll_seconds = 1.0
+
+    def __init__(self, setup: genbench.ExecutorSetup, options: RayOptions) -> None:
+        self._custom = custom_resources(options.resources)
+        self._options = options
+        self._ray = connect(options.address)
+        self.capacity = options.jobs
+        self.start_seconds = options.start_seconds or None
+        self._name = f"genbench-{secrets.token_hex(8)}"  # of the actor that owns what this driver submits
+        self._owner: Any = None
+        self._seen: set[str] = set()  # names of actors of which this driver has asked for jobs
+
+    def check(self, needs: Sequence[genbench.Resources]) -> Sequence[str]:
+        """Return for each need why no node can meet it; with autoscaling, nobody knows."""
+        if self._options.autoscaling:
+            return ["" for _ in needs]
+        nodes = self._nodes()
+        return [why_impossible(self._reservation(need, nodes), nodes) for need in needs]
+
+    def submit(self, jobs: Sequence[genbench.JobRequest]) -> Sequence[str]:
+        """Hand jobs to the actor that owns them."""
+        from genbench_ray.owner import Order
+
+        if not jobs:
+            return []
+        nodes, unshared = self._nodes(), self._options.results == "object-store"
+        orders = [
+            Order(
+                job.token,
+                job.command,
+                job.payload if unshared else b"",
+                self._reservation(job.resources, nodes),
+                job.label,
+            )
+            for job in jobs
+        ]
+        owner = self._own_actor()
+        try:
+            self._answer(owner.submit.remote(orders))
+        except BaseException:
+            owner.cancel.remote([job.token for job in jobs])  # it may have taken them
+            raise
+        return [f"{self._name}:{job.token}" for job in jobs]
+
+    def poll(self, jobs: Sequence[genbench.JobHandle]) -> Sequence[genbench.JobState]:
+        """Return the states; a job of an actor that has gone is lost."""
+        states: dict[str, genbench.JobState] = {}
+        for name, tokens in _by_owner(jobs).items():
+            self._seen.add(name)
+            known = self._ask(name, lambda owner, tokens=tokens: owner.states.remote(tokens))
+            if known is None:
+                lost = genbench.JobState(state="lost", reason="the Ray cluster no longer knows the job")
+                states |= dict.fromkeys(tokens, lost)
+            else:
+                found = [genbench.JobState(state=k.state, reason=k.reason, node=k.node) for k in known]
+                states |= dict(zip(tokens, found, strict=True))
+        return [states[job.token] for job in jobs]
+
+    def cancel(self, jobs: Sequence[genbench.JobHandle]) -> None:
+        """Ask Ray to cancel tasks; those that run send SIGTERM to their job."""
+        for name, tokens in _by_owner(jobs).items():
+            self._ask(name, lambda owner, tokens=tokens: owner.cancel.remote(tokens))
+
+    def collect(self, job: genbench.JobHandle) -> bytes | None:
+        """Return what a job without a shared directory delivered."""
+        (name,) = _by_owner([job])
+        return self._ask(name, lambda owner: owner.collect.remote(job.token))
+
+    def close(self) -> None:
+        """End the actors that own nothing that is still wanted, and leave the cluster."""
+        for name in self._seen:
+            with contextlib.suppress(Exception):
+                if self._ask(name, lambda owner: owner.is_needed.remote()) is False:
+                    self._ray.kill(self._ray.get_actor(name, NAMESPACE))
+        self._ray.shutdown()
+
+    def _nodes(self) -> list[dict[str, float]]:
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _reservation(self, need: genbench.Resources, nodes: list[dict[str, float]]) -> Amounts:
+        return reservation(need, self._custom, self._options.exclusive, nodes)
+
+    def _own_actor(self) -> Any:
+        """Return the actor for new jobs, starting it on the head node if there is none."""
+        from genbench_ray.owner import JobOwner
+
+        if self._owner is None or self._ask(self._name, lambda owner: owner.is_needed.remote()) is None:
+            head = next(node["NodeID"] for node in self._ray.nodes() if node["Alive"] and _HEAD in node["Resources"])
+            self._name = f"genbench-{secrets.token_hex(8)}"
+            self._seen.add(self._name)
+            self._owner = (
+                self._ray.remote(JobOwner)
+                .options(
+                    name=self._name,
+                    namespace=NAMESPACE,
+                    lifetime="detached",
+                    num_cpus=0,
+                    max_restarts=0,
+                    scheduling_strategy=self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+                        node_id=head, soft=False
+                    ),
+                )
+                .remote(self._options.keep_hours * 3600)
+            )
+        return self._owner
+
+    def _ask(self, name: str, call: Callable[[Any], Any]) -> Any:
+        """Return the answer of an actor; None: the cluster does not know it, or it has ended."""
+        try:
+            return self._answer(call(self._ray.get_actor(name, NAMESPACE)))
+        except (ValueError, self._ray.exceptions.ActorDiedError):
+            return None
+        except (self._ray.exceptions.ActorUnavailableError, self._ray.exceptions.GetTimeoutError):
+            raise ConnectionError("the head node of the Ray cluster does not answer") from None
+
+    def _answer(self, reference: Any) -> Any:
+        return self._ray.get(reference, timeout=_CALL_SECONDS)
+
+
+def _by_owner(jobs: Sequence[genbench.JobHandle]) -> dict[str, list[str]]:
+    """Return the tokens of jobs by the name of the actor that owns them."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        found.setdefault(job.job.partition(":")[0], []).append(job.token)
+    return found

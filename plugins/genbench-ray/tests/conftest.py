@@ -1,0 +1,25 @@
+"""A Ray cluster for tests."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+
+import pytest
+from ray_cluster import RayCluster  # before Ray is imported anywhere
+
+
+@pytest.fixture(scope="session")
+def start_cluster() -> Iterator[Callable[..., RayCluster]]:
+    """Return a function that starts a cluster, which is stopped at the end."""
+    started = []
+
+    def start(port: int | None = None, **variables: str) -> RayCluster:
+        started.append(RayCluster(port, **variables))
+        return started[-1]
+
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as place:
+        patch.setenv("RAY_TMPDIR", place)  # short, as it is part of the names of sockets
+        yield start
+        for cluster in started:
+            cluster.close()

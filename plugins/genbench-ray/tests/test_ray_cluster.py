@@ -1,0 +1,165 @@
+"""Whole runs on a real Ray cluster of several nodes on this machine, with kills: nothing lost, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from command_line import TINY, WITH_FAULTS, run, start, wait_until, wait_until_gone
+from ray_cluster import RayCluster, jobs_of, tree, wait_for_checkpoint
+
+pytestmark = pytest.mark.slow
+
+STEPS = 300
+SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
+LONG = (*WITH_FAULTS, "--models", "slow", "--images", str(32 * STEPS))
+
+
+@pytest.fixture(scope="module")
+def cluster(start_cluster: Callable[..., RayCluster], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    marks = tmp_path_factory.mktemp("marks")
+    found = start_cluster(FAULTS_SLOW="1", FAULTS_MARKS=str(marks))
+    found.add_node()
+    yield found
+
+
+def weights(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (directory / "checkpoints").glob("*.safetensors")}
+
+
+def events(directory: Path) -> list[str]:
+    journal = directory / "jobs" / "journal.jsonl"
+    return [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+
+
+def test_the_same_cells_and_weights_here_and_there(cluster: RayCluster, tmp_path: Path) -> None:
+    plan = (*TINY, "--models", "vae,gan", "--set", "vae.hidden=16")
+    here = run(*plan, out=tmp_path / "here")
+    there = run(*plan, *cluster.arguments(), out=tmp_path / "there")
+    stored = run(*plan, *cluster.arguments(results="object-store"), out=tmp_path / "stored")
+    assert (here.code, there.code, stored.code) == (0, 0, 0), there.err + stored.err
+    assert len(weights(here.run)) == 2
+    assert weights(there.run) == weights(stored.run) == weights(here.run)
+    assert (
+        [c.id for c in there.record.cells] == [c.id for c in stored.record.cells] == [c.id for c in here.record.cells]
+    )
+    cluster.wait_until_free()
+
+
+def test_a_node_that_is_killed_loses_its_cell_which_goes_on_elsewhere_from_its_checkpoint(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    doomed = cluster.add_node(resources={"doomed": 1})
+    going = start(*LONG, *cluster.arguments(resources="doomed=1"), out=tmp_path / "run", **SLOW)
+    wait_for_checkpoint(going.run, going.process)
+    processes = [found for job in jobs_of(going.run) for found in tree(job)]
+    cluster.kill_node(doomed)
+    cluster.add_node(num_cpus=1, resources={"doomed": 1})
+    done = going.end()
+    (cell,) = done.run_cells
+    assert (done.code, cell.status, cell.steps) == (0, "ok", STEPS), done.err
+    assert len(cell.notes) and cell.notes[-1].startswith("an earlier job of this cell was lost: "), cell.notes
+    assert cell.provenance is not None and cell.provenance.resumed_at_step
+    wait_until_gone(processes)
+    cluster.wait_until_free()
+
+
+def test_a_worker_of_ray_that_is_killed_takes_its_job_along(cluster: RayCluster, tmp_path: Path) -> None:
+    going = start(*LONG, *cluster.arguments(), out=tmp_path / "run", **SLOW)
+    wait_for_checkpoint(going.run, going.process)
+    ((job, worker),) = jobs_of(going.run).items()
+    processes = tree(job)
+    os.kill(worker, signal.SIGKILL)
+    wait_until_gone(processes)
+    done = going.end()
+    (cell,) = done.run_cells
+    assert (done.code, cell.status, cell.steps) == (0, "ok", STEPS), done.err
+    assert "WorkerCrashedError" in cell.notes[-1]
+    cluster.wait_until_free()
+
+
+def test_a_driver_that_is_killed_finds_its_running_job_again(cluster: RayCluster, tmp_path: Path) -> None:
+    going = start(*LONG, *cluster.arguments(), out=tmp_path / "run", fresh=True, **SLOW)
+    wait_for_checkpoint(going.run, going.process)
+    ((job, _),) = jobs_of(going.run).items()
+    os.kill(going.process.pid, signal.SIGKILL)
+    going.end()
+    assert [*jobs_of(going.run)] == [job]
+    resumed = run(out=going.run, resume=True)
+    (cell,) = resumed.run_cells
+    assert (resumed.code, cell.steps) == (0, STEPS), resumed.err
+    assert events(going.run) == ["offered", "submitted", "ended"]  # no second attempt
+    assert cell.provenance is not None and cell.provenance.resumed_at_step is None
+    cluster.wait_until_free()
+
+
+@pytest.mark.parametrize("results", ["shared", "object-store"])
+def test_ctrl_c_keeps_the_state_and_leaves_nothing_behind(cluster: RayCluster, tmp_path: Path, results: str) -> None:
+    more = ("--seeds", "0,1")  # one of them waits
+    going = start(*LONG, *more, *cluster.arguments(results=results), out=tmp_path / "run", **SLOW)
+    if results == "shared":
+        wait_for_checkpoint(going.run, going.process)
+    else:
+        (path := Path(os.environ["FAULTS_MARKS"], "training")).unlink(missing_ok=True)
+        wait_until(path.exists, going.process)
+    os.kill(going.process.pid, signal.SIGINT)
+    done = going.end()
+    assert done.code == 130, done.err
+    assert len(list((going.run / "checkpoints").glob("*.resume.safetensors"))) == 1
+    assert list((going.run / "jobs").iterdir()) == [going.run / "jobs" / "journal.jsonl"]
+    cluster.wait_until_free()
+
+
+def test_a_node_with_other_code_says_what_differs(cluster: RayCluster, tmp_path: Path) -> None:
+    metadata = tmp_path / "node" / "numpy-0.0.1.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.0.1\n")
+    path = f"{tmp_path / 'node'}:{os.environ.get('PYTHONPATH', '')}"
+    cluster.add_node(resources={"other": 1}, env_vars={"PYTHONPATH": path})
+    done = run(*TINY, "--models", "vae", *cluster.arguments(resources="other=1"), out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert (done.code, cell.status) == (5, "failed")
+    assert "the node has numpy 0.0.1 instead of" in cell.reason
+
+
+def test_what_no_node_has_is_said_before_submission(cluster: RayCluster, tmp_path: Path) -> None:
+    done = run(*TINY, "--models", "vae", *cluster.arguments(resources="unicorn=2"), out=tmp_path / "run")
+    assert done.code == 2
+    assert "no node of the Ray cluster has 2 unicorn (the most of any: 0 unicorn)" in done.err
+    assert not (tmp_path / "run" / "jobs").exists()
+
+
+def test_with_autoscaling_a_cell_waits_for_its_node(cluster: RayCluster, tmp_path: Path) -> None:
+    waiting = cluster.arguments(resources="late=1", autoscaling="true")
+    going = start(*TINY, "--models", "vae", *waiting, out=tmp_path / "run")
+    wait_until(lambda: (going.run / "jobs").exists() and "submitted" in events(going.run), going.process)
+    cluster.add_node(resources={"late": 1})
+    done = going.end()
+    assert done.code == 0, done.err
+    assert done.run_cells[0].notes == []
+
+
+def test_a_cell_that_does_not_start_in_time_fails_and_leaves_nothing(cluster: RayCluster, tmp_path: Path) -> None:
+    never = cluster.arguments(resources="never=1", autoscaling="true", start_seconds="1")
+    done = run(*TINY, "--models", "vae", *never, out=tmp_path / "run")
+    (cell,) = done.run_cells
+    assert (done.code, cell.status) == (5, "failed")
+    assert "it did not start within 1 s" in cell.reason
+    assert "it waits for 1 CPU, 1 never" in cell.reason
+    cluster.wait_until_free()
+
+
+def test_a_directory_that_a_node_does_not_see_is_said(cluster: RayCluster, tmp_path: Path) -> None:
+    with cluster.node_without(tmp_path, "apart"):
+        plan = (*TINY, "--models", "vae")
+        done = run(*plan, *cluster.arguments(resources="apart=1"), out=tmp_path / "run")
+        (cell,) = done.run_cells
+        assert (done.code, cell.status) == (5, "failed")
+        assert "is the directory shared?" in cell.reason
+        stored = run(*plan, *cluster.arguments(resources="apart=1", results="object-store"), out=tmp_path / "stored")
+        assert stored.code == 0, stored.err
+        assert len(weights(stored.run)) == 1
