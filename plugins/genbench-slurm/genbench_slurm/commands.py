@@ -10,18 +10,7 @@ from collections.abc import Callable, Sequence
 SECONDS = 25.0  # for one command: a controller that is busy answers late, one that is down never
 REQUIRED = ("sbatch", "squeue", "scancel", "scontrol", "sinfo", "srun")  # srun: submitit looks for it
 # Variables of sbatch that would replace what jobs of genbench rely on.
-_OURS = (
-    "ARRAY_INX",
-    "ERROR",
-    "EXCLUSIVE",
-    "JOB_NAME",
-    "NO_REQUEUE",
-    "OPEN_MODE",
-    "OUTPUT",
-    "REQUEUE",
-    "SIGNAL",
-    "WAIT",
-)
+_OURS = ("ARRAY_INX", "ERROR", "EXCLUSIVE", "JOB_NAME", "NO_REQUEUE", "OUTPUT", "REQUEUE", "SIGNAL", "WAIT")
 _FILTERS = ("SQUEUE_", "SACCT_", "SCANCEL_", "SINFO_")  # would hide jobs and nodes
 
 

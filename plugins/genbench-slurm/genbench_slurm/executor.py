@@ -117,7 +117,7 @@ def _nodes(options: Options) -> list[Nodes]:
     """Return the nodes that jobs may run on; raises `ExecutorUnavailable`."""
     if command := missing_command():
         raise genbench.ExecutorUnavailable(
-            f"SLURM's command {command} is not installed here; run genbench where jobs are submitted, such as a login node."
+            f"SLURM's command {command} is not installed here; use a machine from which jobs are submitted."
         )
     try:
         nodes = read_nodes(run_command("sinfo", "-h", "-a", "-e", "-o", SINFO_FORMAT))
