@@ -109,11 +109,17 @@ class SlurmCluster:
         self._processes[name].kill()
         self._processes.pop(name).wait()
 
-    def close(self) -> None:
-        """Cancel the jobs, and stop the daemons."""
+    def reset(self) -> None:
+        """Cancel the jobs, and start what does not run."""
+        if "slurmctld" not in self._processes:
+            self.start_controller()
         self.succeeds("scancel", "--me")
-        with contextlib.suppress(AssertionError):
-            self.wait_until_empty(20)
+        for node in {"n1", "n2"} - {*self._processes}:
+            self.start_node(node)
+        wait_until(lambda: not self.queue(), seconds=40)
+
+    def close(self) -> None:
+        """Stop the daemons; there are no jobs after `reset`."""
         for process in reversed(self._processes.values()):
             process.terminate()
         for process in self._processes.values():
@@ -140,10 +146,6 @@ class SlurmCluster:
     def running(self) -> list[list[str]]:
         """Return id, state and node of each job that runs."""
         return self.queue("running")
-
-    def wait_until_empty(self, seconds: float = 40) -> None:
-        """Fail unless soon no job waits or runs."""
-        wait_until(lambda: not self.queue(), seconds=seconds)
 
     @property
     def _environment(self) -> dict[str, str]:

@@ -8,9 +8,17 @@ import pytest
 from slurm_cluster import SlurmCluster, missing_program
 
 
+@pytest.fixture
+def cluster(_cluster: SlurmCluster) -> Iterator[SlurmCluster]:
+    """Return a cluster of two nodes; a test that passes must leave no job there."""
+    yield _cluster
+    left = _cluster.queue() if _cluster.succeeds("scontrol", "ping") else []
+    _cluster.reset()
+    assert left == []
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[SlurmCluster]:
-    """Return a cluster of two nodes, which is stopped at the end."""
+def _cluster() -> Iterator[SlurmCluster]:
     if program := missing_program():
         pytest.skip(f"{program} is not installed (Debian: slurm-wlm, munge)")
     found = SlurmCluster()
