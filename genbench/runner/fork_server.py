@@ -159,6 +159,8 @@ def _is_closed(connection: socket.socket) -> bool:
 def main(descriptor: int) -> None:
     """Preload, then serve the socket with this descriptor."""
     connection = socket.socket(fileno=descriptor)
+    # SLURM and systemd send it to every process of a job: this one must live until its worker has saved its state.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     # While it imports, it does not look at the socket: the kernel ends it with the supervisor. Later it must live a
     # moment longer, to kill what its workers have started.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

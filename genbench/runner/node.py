@@ -110,7 +110,7 @@ def _work(node_job: NodeJob, folder: JobFolder, wanted: Callable[[], bool]) -> O
         with _messages_written(folder) as receive:
             monitor = pool.begin(job, receive, node_job.timeout)
             if isinstance(monitor, WorkerExit):
-                return outcome_of(monitor, False)
+                return _unless_stopped(outcome_of(monitor, False), pool)
             try:
                 while not monitor.exited:
                     wait_for_messages([monitor], _LOOK_SECONDS)
@@ -120,7 +120,15 @@ def _work(node_job: NodeJob, folder: JobFolder, wanted: Callable[[], bool]) -> O
                 monitor.end()
                 pool.ended(monitor)
     worker_exit = monitor.worker_exit()
-    return outcome_of(worker_exit, was_killed(worker_exit) and kernel_memory_kills() > kills_before)
+    outcome = outcome_of(worker_exit, was_killed(worker_exit) and kernel_memory_kills() > kills_before)
+    return _unless_stopped(outcome, pool)
+
+
+def _unless_stopped(outcome: Outcome, pool: WorkerPool) -> Outcome:
+    """Take a failure after a request to stop for its effect: an engine may send it to every process of a job."""
+    finished = outcome.finished
+    failed = finished is None or finished.failure or (finished.cell is not None and finished.cell.status == "failed")
+    return msgspec.structs.replace(outcome, stopped=True) if pool.stop_requested and failed else outcome
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Which job comes next, and what becomes of one that ends: a state machine without processes, files or clocks.
 
 Tasks are executed in the order of the plan. A job is one attempt at a task and has a token of its own; of all attempts
-at a task, exactly one may deliver its result. A task whose job was lost is tried again after those that wait already.
+at a task, exactly one may deliver its result. A task whose job was lost is tried again after those that wait already,
+as often as its training gets on, and a few times more.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-RETRIES = 2  # of a task whose jobs were lost
+RETRIES = 2  # of a task whose jobs were lost, none of which got on
 
 
 class Attempt(NamedTuple):
@@ -18,7 +19,7 @@ class Attempt(NamedTuple):
 
     token: str
     task: str
-    number: int  # 1, 2, …
+    number: int  # 1, 2, …; 1 again after one that got on
 
 
 class Schedule:
@@ -27,7 +28,7 @@ class Schedule:
     Args:
         tasks: their names, in the order in which they start; no two are the same.
         new_token: returns a new token; it never returns one twice.
-        retries: how often a task is tried again after a job of it was lost.
+        retries: how often a task is tried again after jobs of it were lost, none of which got on.
     """
 
     def __init__(self, tasks: Iterable[str], new_token: Callable[[], str], retries: int = RETRIES) -> None:
@@ -69,12 +70,17 @@ class Schedule:
         """Note that a job has delivered, or never will again; return its attempt, or None if that was known before."""
         return self.submitted.pop(token, None)
 
-    def lose(self, token: str) -> bool:
-        """Note that a job was lost; return whether its task will be tried again."""
+    def lose(self, token: str, got_on: bool = False) -> bool:
+        """Note that a job was lost; return whether its task will be tried again.
+
+        Args:
+            got_on: whether it has saved more of its training than those before it; it then does not count.
+        """
         attempt = self.submitted.pop(token)
-        again = attempt.number <= self._retries
+        number = 0 if got_on else attempt.number
+        again = number <= self._retries
         if again:
-            self._waiting[attempt.task] = attempt.number + 1
+            self._waiting[attempt.task] = number + 1
         return again
 
     def stop(self) -> None:

@@ -38,6 +38,7 @@ from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.run_executor import Outcome, RunExecutor, Submission
+from genbench.runner.saved_step import saved_step
 from genbench.runner.schedule import Attempt, Schedule
 from genbench.trackers.dispatch import Trackers
 
@@ -273,7 +274,7 @@ class Supervisor:
         label = f"reference rows of {task.dataset.name}" if isinstance(task, PlannedReference) else self.names[task.id]
         if state.state == "lost" and not self.executor.stop_requested:
             self._lost.setdefault(attempt.task, []).append(reason)
-            if self._schedule.lose(attempt.token):
+            if self._schedule.lose(attempt.token, self._got_on(attempt)):
                 self.display.message(f"{label}: {reason}; it is tried again")
                 return
             reason = f"{reason} (attempt {attempt.number} of {attempt.number})"
@@ -288,6 +289,13 @@ class Supervisor:
         else:
             self._note_start(attempt)
             self._finish(task, failed(task, reason), [])
+
+    def _got_on(self, attempt: Attempt) -> bool:
+        """Return whether a lost job has saved more of its training than the run has, and accept nothing more of it."""
+        path = self.run_directory.resume_path(attempt.task)
+        before = saved_step(path)
+        self.executor.forget(attempt.token)  # moves what it has saved to the run directory
+        return saved_step(path) > before
 
     def _finish(self, cell: PlannedCell, result: CellResult, notes: Sequence[str]) -> None:
         """Write the result of a cell with notes on its jobs, and report it."""

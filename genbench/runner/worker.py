@@ -35,6 +35,7 @@ def work(job: Job, connection: socket.socket) -> int:
     faulthandler.enable(file=2)  # a crash writes its Python stack to the log
     channel = WorkerChannel(connection)
     signal.signal(signal.SIGTERM, channel.handle_stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # the fork server blocks it
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         channel.say(Started(os.getpid()))

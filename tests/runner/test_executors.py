@@ -117,6 +117,21 @@ def test_a_killed_node_loses_a_job_which_goes_on_from_its_checkpoint_elsewhere(t
 
 
 @pytest.mark.slow
+def test_a_job_whose_processes_all_get_sigterm_saves_its_state(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, FAULTS_SLOW="1")
+    (job,) = wait_for_jobs(going, 1)
+    going.mark("training")
+    processes = [job, *tree(job)]
+    for process in reversed(processes):  # as SLURM and systemd send it, workers first
+        os.kill(process, signal.SIGTERM)
+    wait_until_gone(processes)
+    assert list(going.run.glob("jobs/*/checkpoints/*.resume.safetensors"))
+    assert not list(going.run.glob("jobs/*/result.json"))
+    os.kill(going.process.pid, signal.SIGINT)
+    assert going.end().code == 130
+
+
+@pytest.mark.slow
 def test_ctrl_c_ends_the_jobs_of_an_engine_and_keeps_their_state(tmp_path: Path) -> None:
     going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, **SLOW)
     (job,) = wait_for_jobs(going, 1)

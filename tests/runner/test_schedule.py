@@ -44,6 +44,15 @@ def test_a_task_is_given_up_after_its_retries() -> None:
     assert plan.done
 
 
+def test_a_job_that_got_on_does_not_count_against_its_task() -> None:
+    plan = schedule("a")
+    for _ in range(10):
+        (attempt,) = plan.take(1)
+        assert attempt.number == 1
+        assert plan.lose(attempt.token, got_on=True)
+    assert not plan.done
+
+
 def test_what_the_engine_did_not_take_is_offered_again_first_and_not_counted() -> None:
     plan = schedule("a", "b", "c")
     plan.put_back(plan.take(2)[1:])

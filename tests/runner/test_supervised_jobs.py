@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from simulated_nodes import planned, result_of
 
 from genbench.api.jobs import JobState
@@ -39,6 +42,8 @@ class ScriptedExecutor:
         self.before: list[Attempt] = []
         self.impossible = ""
         self.stop_after = 1000  # polls
+        self.saves: list[int] = []  # steps in the checkpoint of each job that ends
+        self.run = Path()
 
     def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
         return [self.impossible for _ in jobs]
@@ -74,13 +79,20 @@ class ScriptedExecutor:
         return end
 
     def forget(self, token: str) -> None:
-        self.jobs.pop(token)
+        attempt = self.jobs.pop(token, None)
+        if attempt is not None and self.saves:
+            save_step(self.run / "checkpoints" / f"{attempt.task}.resume.safetensors", self.saves.pop(0))
 
     def cancel(self, tokens: Sequence[str]) -> None:
         self.cancelled += tokens
 
     def request_stop(self) -> None:
         self.stop_requested = True
+
+
+def save_step(path: Path, step: int) -> None:
+    """Write what the supervisor reads of a checkpoint."""
+    save_file({"x": np.zeros(1)}, path, {"numbers": json.dumps({"step_number": step, "images_seen": 32 * step})})
 
 
 class Said(SilentDisplay):
@@ -134,6 +146,14 @@ def test_a_cell_whose_jobs_are_all_lost_fails_and_the_others_go_on(execute: Any)
     assert results["gan-0"].status == "failed"
     assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
     assert results["gan-1"].status == results["gan-2"].status == "ok"
+
+
+def test_jobs_that_got_on_do_not_count_as_lost_in_vain(execute: Any, tmp_path: Path) -> None:
+    executor = ScriptedExecutor({"gan-0": [LOST] * 3, "gan-1": [ok(1)], "gan-2": [ok(2)]}, capacity=3)
+    executor.run, executor.saves = tmp_path / "run", [10, 0, 0, 20, 20, 20, 20]
+    results, _ = execute(executor)
+    assert [number for task, number in executor.order if task == "gan-0"] == [1, 1, 1, 2, 3]
+    assert results["gan-0"].reason == "node n1 died (attempt 3 of 3)"
 
 
 def test_a_cancelled_job_is_not_tried_again(execute: Any) -> None:
