@@ -119,6 +119,8 @@ PACKAGES = (
         "TensorBoard, MLflow and Weights & Biases",
         {"reporters": ("tensorboard", "mlflow", "wandb")},
     ),
+    KnownPackage("genbench-ray", "runs cells on a Ray cluster", {"executors": ("ray",)}),
+    KnownPackage("genbench-slurm", "runs cells on a SLURM cluster", {"executors": ("slurm",)}),
 )
 
 
