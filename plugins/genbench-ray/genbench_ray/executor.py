@@ -82,11 +82,6 @@ class RayExecutor:
         for name, tokens in _by_owner(jobs).items():
             self._ask(name, lambda owner, tokens=tokens: owner.cancel.remote(tokens))
 
-    def collect(self, job: genbench.JobHandle) -> bytes | None:
-        """Return what a job without a shared directory delivered."""
-        (name,) = _by_owner([job])
-        return self._ask(name, lambda owner: owner.collect.remote(job.token))
-
     def close(self) -> None:
         """End the actors that own nothing that is still wanted, and leave the cluster."""
         for name in self._seen:
@@ -136,6 +131,20 @@ class RayExecutor:
 
     def _answer(self, reference: Any) -> Any:
         return self._ray.get(reference, timeout=_CALL_SECONDS)
+
+
+class StoringRayExecutor(RayExecutor):
+    """The same where nodes share no directory: results come through Ray's object store."""
+
+    def collect(self, job: genbench.JobHandle) -> bytes | None:
+        """Return what a job without a shared directory delivered."""
+        (name,) = _by_owner([job])
+        return self._ask(name, lambda owner: owner.collect.remote(job.token))
+
+
+def create(setup: genbench.ExecutorSetup, options: RayOptions) -> RayExecutor:
+    """Return the executor for the way in which results arrive."""
+    return (StoringRayExecutor if options.results == "object-store" else RayExecutor)(setup, options)
 
 
 def _by_owner(jobs: Sequence[genbench.JobHandle]) -> dict[str, list[str]]:
