@@ -44,6 +44,6 @@ def genbench_executors() -> Iterable[genbench.ExecutorSpec]:
     yield genbench.ExecutorSpec(
         name="ray",
         summary="a Ray cluster, existing or started on this machine",
-        create="genbench_ray.executor:RayExecutor",
+        create="genbench_ray.executor:create",
         options=RayOptions,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from pathlib import Path
@@ -38,8 +39,8 @@ def connect(address: str) -> Any:
             address=place,
             namespace=NAMESPACE,
             log_to_driver=False,
-            logging_level="ERROR",
-            **({"include_dashboard": False} if place == "local" else {}),
+            logging_level=logging.ERROR,
+            include_dashboard=False if place == "local" else None,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         causes = [*filter(None, (_one_line(error), _one_line(error.__cause__)))]

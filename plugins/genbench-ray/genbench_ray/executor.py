@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import genbench
@@ -68,7 +68,7 @@ class RayExecutor:
         states: dict[str, genbench.JobState] = {}
         for name, tokens in _by_owner(jobs).items():
             self._seen.add(name)
-            known = self._ask(name, lambda owner, tokens=tokens: owner.states.remote(tokens))
+            known = self._ask(name, "states", tokens)
             if known is None:
                 lost = genbench.JobState(state="lost", reason="the Ray cluster no longer knows the job")
                 states |= dict.fromkeys(tokens, lost)
@@ -80,18 +80,13 @@ class RayExecutor:
     def cancel(self, jobs: Sequence[genbench.JobHandle]) -> None:
         """Ask Ray to cancel tasks; those that run send SIGTERM to their job."""
         for name, tokens in _by_owner(jobs).items():
-            self._ask(name, lambda owner, tokens=tokens: owner.cancel.remote(tokens))
-
-    def collect(self, job: genbench.JobHandle) -> bytes | None:
-        """Return what a job without a shared directory delivered."""
-        (name,) = _by_owner([job])
-        return self._ask(name, lambda owner: owner.collect.remote(job.token))
+            self._ask(name, "cancel", tokens)
 
     def close(self) -> None:
         """End the actors that own nothing that is still wanted, and leave the cluster."""
         for name in self._seen:
             with contextlib.suppress(Exception):
-                if self._ask(name, lambda owner: owner.is_needed.remote()) is False:
+                if self._ask(name, "is_needed") is False:
                     self._ray.kill(self._ray.get_actor(name, NAMESPACE))
         self._ray.shutdown()
 
@@ -105,7 +100,7 @@ class RayExecutor:
         """Return the actor for new jobs, starting it on the head node if there is none."""
         from genbench_ray.owner import JobOwner
 
-        if self._owner is None or self._ask(self._name, lambda owner: owner.is_needed.remote()) is None:
+        if self._owner is None or self._ask(self._name, "is_needed") is None:
             head = next(node["NodeID"] for node in self._ray.nodes() if node["Alive"] and _HEAD in node["Resources"])
             self._name = f"genbench-{secrets.token_hex(8)}"
             self._seen.add(self._name)
@@ -125,10 +120,11 @@ class RayExecutor:
             )
         return self._owner
 
-    def _ask(self, name: str, call: Callable[[Any], Any]) -> Any:
+    def _ask(self, name: str, method: str, *arguments: Any) -> Any:
         """Return the answer of an actor; None: the cluster does not know it, or it has ended."""
         try:
-            return self._answer(call(self._ray.get_actor(name, NAMESPACE)))
+            owner = self._ray.get_actor(name, NAMESPACE)
+            return self._answer(getattr(owner, method).remote(*arguments))
         except (ValueError, self._ray.exceptions.ActorDiedError):
             return None
         except (self._ray.exceptions.ActorUnavailableError, self._ray.exceptions.GetTimeoutError):
@@ -136,6 +132,21 @@ class RayExecutor:
 
     def _answer(self, reference: Any) -> Any:
         return self._ray.get(reference, timeout=_CALL_SECONDS)
+
+
+class StoringRayExecutor(RayExecutor):
+    """The same where nodes share no directory: results come through Ray's object store."""
+
+    def collect(self, job: genbench.JobHandle) -> bytes | None:
+        """Return what a job without a shared directory delivered."""
+        (name,) = _by_owner([job])
+        packed: bytes | None = self._ask(name, "collect", job.token)
+        return packed
+
+
+def create(setup: genbench.ExecutorSetup, options: RayOptions) -> RayExecutor:
+    """Return the executor for the way in which results arrive."""
+    return (StoringRayExecutor if options.results == "object-store" else RayExecutor)(setup, options)
 
 
 def _by_owner(jobs: Sequence[genbench.JobHandle]) -> dict[str, list[str]]:

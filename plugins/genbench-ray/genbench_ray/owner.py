@@ -55,6 +55,11 @@ class _Job:
     def ended(self) -> bool:
         return self.end is not None or self.lost != ""
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether it has not ended, or has a result that was not collected."""
+        return not self.ended or (self.end is not None and self.end.packed is not None and not self.collected)
+
 
 class JobOwner:
     """Submits tasks, and knows their states and results. All methods are coroutines: they run one at a time."""
@@ -96,9 +101,9 @@ class JobOwner:
             self._jobs[token].node = node
 
     async def states(self, tokens: Sequence[str]) -> list[Known]:
-        """Return the states of jobs; results that were collected and are not asked for any more are dropped."""
+        """Return the states of jobs; those that have ended and are not asked for any more are forgotten."""
         self._note_call()
-        for token in [t for t, job in self._jobs.items() if job.collected and t not in tokens]:
+        for token in [t for t, job in self._jobs.items() if not job.is_needed and t not in tokens]:
             del self._jobs[token]
         return [_known(self._jobs.get(token)) for token in tokens]
 
@@ -121,7 +126,7 @@ class JobOwner:
 
     async def is_needed(self) -> bool:
         """Whether a job has not ended, or has a result that was not collected."""
-        return any(not job.ended or (job.end is not None and not job.collected) for job in self._jobs.values())
+        return any(job.is_needed for job in self._jobs.values())
 
     def _note_call(self) -> None:
         self._asked_at = time.monotonic()

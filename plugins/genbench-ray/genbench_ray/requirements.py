@@ -41,7 +41,7 @@ def reservation(need: genbench.Resources, custom: Amounts, exclusive: bool, node
     if need.devices:
         amounts["GPU"] = float(need.devices)
     if need.memory is not None:
-        amounts["memory"] = need.memory * 2**30
+        amounts["memory"] = float(round(need.memory * 2**30))  # Ray wants whole bytes
     others = {name: amount for name, amount in amounts.items() if name != "CPU"}
     if need.devices:  # no more than their share of the processors, or further GPUs of the node would stay idle
         suitable = [node for node in nodes if not lacking(others, node)]

@@ -53,6 +53,11 @@ def execute(owner: Any, token: str, command: Sequence[str], payload: bytes) -> J
 def _run(command: Sequence[str], output: int) -> int:
     """Run a command to its end and return its status; a cancellation of the task ends it with SIGTERM."""
     cancelled, ended = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        process.wait()
+        ended.set()
+
     with _interrupts_call(cancelled.set):
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "genbench_ray.bound", str(os.getpid()), *command],
@@ -60,7 +65,7 @@ def _run(command: Sequence[str], output: int) -> int:
             stdout=output,
             stderr=output,
         )
-        threading.Thread(target=lambda: (process.wait(), ended.set()), daemon=True).start()
+        threading.Thread(target=wait, daemon=True).start()
         while not ended.wait(_LOOK_SECONDS) and not cancelled.is_set():
             pass
         if not ended.is_set():
