@@ -24,11 +24,11 @@ from genbench.measure.machine import available_bytes, default_threads
 from genbench.process.messages import Finished, Job
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.schema import PlannedCell
-from genbench.runner.job_folder import FOLDER
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.job_folder import FOLDER
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.pool import WorkerPool
 from genbench.runner.run_executor import Outcome, Receive, Submission, marked, outcome_of, was_killed
-from genbench.runner.schedule import Attempt
 from genbench.runner.worker_monitor import WorkerExit, WorkerMonitor, wait_for_messages
 
 _SHARE_OF_MEMORY = 0.9  # of the available memory, divided among cells that train on the CPU

@@ -24,7 +24,7 @@ import msgspec
 from genbench.process.messages import Finished, Job, Message
 from genbench.process.oom_kills import kernel_memory_kills
 from genbench.results.files import atomic_write, encode_json, encode_line
-from genbench.runner.job_folder import MESSAGES, REQUEST, RUNNING, JobFolder, NodeJob, NodeResult, NodeRunning
+from genbench.runner.jobs.job_folder import MESSAGES, REQUEST, RUNNING, JobFolder, NodeJob, NodeResult, NodeRunning
 from genbench.runner.node_code import differences, fingerprint_of
 from genbench.runner.pool import WorkerPool
 from genbench.runner.run_executor import Outcome, TrialJob, outcome_of, was_killed

@@ -22,11 +22,11 @@ from genbench.process.messages import Job
 from genbench.results.files import encode_line
 from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import Call, ExecutorFailed, ExecutorProcess, Reply
-from genbench.runner.job_folder import FOLDER, JobFolder, NodeJob, NodeResult, PluginFile, problem_of_outcome
-from genbench.runner.journal import Entry, Journal
+from genbench.runner.jobs.job_folder import FOLDER, JobFolder, NodeJob, NodeResult, PluginFile, problem_of_outcome
+from genbench.runner.jobs.journal import Entry, Journal
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.node_code import fingerprint
 from genbench.runner.run_executor import Outcome, Receive, Submission, marked
-from genbench.runner.schedule import Attempt
 
 DELIVERY_SECONDS = 30.0  # from the end of a job until its files are visible here: network file systems are late
 STOP_SECONDS = 120.0  # from the request to stop until jobs are no longer waited for

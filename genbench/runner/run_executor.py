@@ -13,7 +13,7 @@ import msgspec
 from genbench.api.jobs import JobState
 from genbench.process.messages import Finished, Job, Message
 from genbench.results.schema import CellResult
-from genbench.runner.schedule import Attempt
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.worker_monitor import WorkerExit
 
 Receive: TypeAlias = Callable[[str, Message], None]  # token of a job, and a message of its worker

@@ -37,9 +37,9 @@ from genbench.results.schema import CellResult, PlannedCell, PlannedReference, R
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.jobs.saved_step import saved_step
+from genbench.runner.jobs.schedule import Attempt, Schedule
 from genbench.runner.run_executor import Outcome, RunExecutor, Submission
-from genbench.runner.saved_step import saved_step
-from genbench.runner.schedule import Attempt, Schedule
 from genbench.trackers.dispatch import Trackers
 
 Task: TypeAlias = PlannedCell | PlannedReference

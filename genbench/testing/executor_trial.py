@@ -15,10 +15,10 @@ from genbench.errors import UsageError
 from genbench.process.messages import Job
 from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import ExecutorFailed, ExecutorProcess
-from genbench.runner.job_folder import FOLDER, JobFolder
+from genbench.runner.jobs.job_folder import FOLDER, JobFolder
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.plugin_executor import PluginExecutor
 from genbench.runner.run_executor import Submission, TrialJob
-from genbench.runner.schedule import Attempt
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.subject import Subject
 

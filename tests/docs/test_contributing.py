@@ -99,7 +99,8 @@ def test_the_page_lists_the_recipes_of_the_justfile() -> None:
 
 def test_the_setup_is_that_of_the_justfile() -> None:
     (install,) = (step.command for step in steps(PAGE) if step.command.startswith("pip install"))
-    assert f"\nsetup:\n    {install}\n" in RECIPES
+    arguments = install.removeprefix("pip install ")
+    assert f"\nsetup:\n    {{{{installer}}}} {arguments}\n" in RECIPES
 
 
 def test_the_hooks_run_the_tools_of_the_justfile() -> None:

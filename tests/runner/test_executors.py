@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import TINY, WITH_FAULTS, Going, alive, children, run, start, wait_until, wait_until_gone
 
-from genbench.runner.journal import Journal
+from genbench.runner.jobs.journal import Journal
 
 PROCESSES = Path(__file__).parents[2] / "docs" / "examples" / "hooks" / "executors.py"
 ELSEWHERE = ("--plugin", str(PROCESSES), "--executor", "processes")

@@ -27,8 +27,8 @@ from genbench.process.messages import Activity, Finished, Job
 from genbench.results.schema import RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import ExecutorFailed, Limits
-from genbench.runner.job_folder import MESSAGES, RESULT, JobFolder
-from genbench.runner.journal import Entry, Journal
+from genbench.runner.jobs.job_folder import MESSAGES, RESULT, JobFolder
+from genbench.runner.jobs.journal import Entry, Journal
 from genbench.runner.plugin_executor import FAILURES, PluginExecutor, give_up_jobs, resources_of
 from genbench.runner.run_executor import Outcome
 

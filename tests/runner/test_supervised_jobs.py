@@ -20,8 +20,8 @@ from genbench.report.progress import SilentDisplay
 from genbench.results.schema import CellResult, RunRecord
 from genbench.results.store import RunDirectory
 from genbench.runner import supervisor
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.run_executor import Outcome, Receive, Submission
-from genbench.runner.schedule import Attempt
 from genbench.runner.supervisor import Interrupted, Supervisor
 
 LOST = JobState(state="lost", reason="node n1 died")

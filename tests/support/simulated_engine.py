@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from genbench.runner.schedule import RETRIES, Attempt, Schedule
+from genbench.runner.jobs.schedule import RETRIES, Attempt, Schedule
 
 FAULTS = ("node lost", "late result", "result twice", "refused", "driver restarted", "lost twice")
 

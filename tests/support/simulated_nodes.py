@@ -15,10 +15,10 @@ from genbench.process.messages import Finished, Job
 from genbench.results.schema import CellResult, PlannedCell
 from genbench.results.store import RunDirectory
 from genbench.runner.executor_process import Call, ExecutorFailed, Limits, Reply
-from genbench.runner.job_folder import RUNNING, JobFolder, NodeResult, NodeRunning
+from genbench.runner.jobs.job_folder import RUNNING, JobFolder, NodeResult, NodeRunning
+from genbench.runner.jobs.schedule import Attempt
 from genbench.runner.plugin_executor import PluginExecutor
 from genbench.runner.run_executor import Outcome, Submission
-from genbench.runner.schedule import Attempt
 
 TOKENS = tuple(f"{number:016x}" for number in range(100))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from simulated_engine import Simulation, most_attempts
 
-from genbench.runner.schedule import RETRIES, Attempt, Schedule
+from genbench.runner.jobs.schedule import RETRIES, Attempt, Schedule
 
 
 def schedule(*tasks: str) -> Schedule:

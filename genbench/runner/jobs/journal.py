@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from genbench.results.files import encode_line
-from genbench.runner.schedule import Attempt
+from genbench.runner.jobs.schedule import Attempt
 
 FILE = "journal.jsonl"
 _TOKEN = re.compile(r"[0-9a-f]{16}")
