@@ -33,11 +33,11 @@ from genbench.process.messages import (
 )
 from genbench.results.cell_names import shown_names
 from genbench.results.environment_variables import CHECKPOINT_SECONDS, seconds_from
+from genbench.results.saved_step import saved_step
 from genbench.results.schema import CellResult, PlannedCell, PlannedReference, RunRecord, Status
 from genbench.results.store import RunDirectory
 from genbench.runner import log_file
 from genbench.runner.job_runner import JobRunner
-from genbench.runner.jobs.saved_step import saved_step
 from genbench.runner.jobs.schedule import Attempt, Schedule
 from genbench.runner.run_executor import Outcome, RunExecutor, Submission
 from genbench.trackers.dispatch import Trackers
