@@ -83,6 +83,7 @@ class InProcessRunner:
         """Execute a job in this process; `timeout` does not apply."""
         from genbench.runner.fork_server import preload  # both import torch
         from genbench.runner.worker import execute_job
+        from genbench.train.torch_setup import setup_restored
 
         if not self._preloaded:
             preload()
@@ -90,7 +91,7 @@ class InProcessRunner:
         job = msgspec.structs.replace(job, memory_limit=math.inf, checkpoint_seconds=math.inf)
         channel = _DirectChannel(on_message, self.debugger)
         try:
-            with _checkpoint_unchanged(job):
+            with _checkpoint_unchanged(job), setup_restored():
                 self._channel = channel
                 if self.stop_requested:
                     raise StopRequested

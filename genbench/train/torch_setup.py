@@ -26,6 +26,17 @@ def set_up_torch(threads: int) -> None:
 
 
 @contextmanager
+def setup_restored() -> Iterator[None]:
+    """Undo what `set_up_torch` sets in this process once the block ends."""
+    flushed, threads = denormals_are_flushed(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def step_settings(precision: str, threads: int | None = None) -> Iterator[None]:
     """Apply the settings for steps in a recipe's precision, and restore the previous ones.
 
@@ -33,17 +44,14 @@ def step_settings(precision: str, threads: int | None = None) -> Iterator[None]:
     times its algorithms for each new shape and uses the fastest. Denormal numbers are zero, in this thread and those
     that it starts. `threads` is needed where `set_up_torch` was not called, as in a process that others set up.
     """
-    benchmark, flushed, before = torch.backends.cudnn.benchmark, denormals_are_flushed(), torch.get_num_threads()
-    torch.backends.cudnn.benchmark = True
-    torch.set_flush_denormal(True)
-    torch.set_num_threads(threads or before)
-    try:
-        with tf32(precision == "tf32"):
+    benchmark = torch.backends.cudnn.benchmark
+    with setup_restored(), tf32(precision == "tf32"):
+        torch.backends.cudnn.benchmark = True
+        set_up_torch(threads or torch.get_num_threads())
+        try:
             yield
-    finally:
-        torch.backends.cudnn.benchmark = benchmark
-        torch.set_flush_denormal(flushed)
-        torch.set_num_threads(before)
+        finally:
+            torch.backends.cudnn.benchmark = benchmark
 
 
 def denormals_are_flushed() -> bool:
