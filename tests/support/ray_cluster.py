@@ -76,6 +76,15 @@ class RayCluster:
         return self._cluster.add_node(**how)
 
     @contextlib.contextmanager
+    def node(self, **how: Any) -> Iterator[None]:
+        """Have a further node meanwhile."""
+        node = self.add_node(**how)
+        try:
+            yield
+        finally:
+            self.kill_node(node)
+
+    @contextlib.contextmanager
     def node_without(self, folder: Path, resource: str) -> Iterator[None]:
         """Have a node with this resource that does not see the contents of a folder; skips where that is impossible."""
         mounted = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs tmpfs {folder} && exec "$@"', "sh"]
