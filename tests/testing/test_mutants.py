@@ -366,9 +366,6 @@ MUTANTS: dict[str, list[Mutant]] = {
     ],
     "executor-reattaches": [
         in_executor("        if not place.is_dir():", "        if False:"),
-        in_executor(
-            "if not place.is_dir():", "if place.stat().st_mtime < Path(f'/proc/{os.getpid()}').stat().st_ctime:"
-        ),
     ],
     "executor-collects": [
         in_executor(
