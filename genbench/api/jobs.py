@@ -43,7 +43,7 @@ class JobRequest:
     token: str  # of this attempt, unique; letters, digits and '-': also a good name for the engine's job
     cell: str  # id of the cell
     label: str  # of the cell, for people
-    attempt: int  # 1, 2, …; 1 again after one that was lost but got on
+    attempt: int  # 1, 2, …; 1 again after one that was lost but made progress
     resources: Resources
     folder: Path  # absolute; exists as long as a result of this attempt is wanted
     command: tuple[str, ...]  # executes the job on a node that sees `folder`

@@ -2,7 +2,7 @@
 
 Tasks are executed in the order of the plan. A job is one attempt at a task and has a token of its own; of all attempts
 at a task, exactly one may deliver its result. A task whose job was lost is tried again after those that wait already,
-as often as its training gets on, and a few times more.
+as often as its training makes progress, and a few times more.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-RETRIES = 2  # of a task whose jobs were lost, none of which got on
+RETRIES = 2  # of a task whose jobs were lost, none of which made progress
 
 
 class Attempt(NamedTuple):
@@ -19,7 +19,7 @@ class Attempt(NamedTuple):
 
     token: str
     task: str
-    number: int  # 1, 2, …; 1 again after one that got on
+    number: int  # 1, 2, …; 1 again after one that made progress
 
 
 class Schedule:
@@ -28,7 +28,7 @@ class Schedule:
     Args:
         tasks: their names, in the order in which they start; no two are the same.
         new_token: returns a new token; it never returns one twice.
-        retries: how often a task is tried again after jobs of it were lost, none of which got on.
+        retries: how often a task is tried again after jobs of it were lost, none of which made progress.
     """
 
     def __init__(self, tasks: Iterable[str], new_token: Callable[[], str], retries: int = RETRIES) -> None:
