@@ -29,7 +29,7 @@ test-plugins:
     pip install -c constraints.txt -c plugins/genbench-trackers/constraints.txt tensorboard mlflow-skinny wandb
     pip install "setuptools>=77"
     pip install --no-build-isolation --no-deps $(printf -- '-e %s ' plugins/*/)
-    OMP_NUM_THREADS=1 pytest -m "" $(ls -d plugins/*/ | grep -v -e genbench-ray -e genbench-slurm)
+    OMP_NUM_THREADS=1 pytest -m "" tests/plugins/test_known_packages.py $(ls -d plugins/*/ | grep -v -e genbench-ray -e genbench-slurm)
 
 # Run the tests of the executors for clusters on a Ray cluster and, where it is installed, a SLURM cluster on this machine
 test-clusters:
@@ -59,6 +59,7 @@ lint:
 # Check types
 types:
     mypy
+    mypy --config-file benchmarks/mypy.ini
 
 # Write the generated pages again, then test the documentation
 docs:

@@ -18,6 +18,7 @@ is done once, inside the measured time. CPU seconds are those of the supervisor,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -35,11 +36,14 @@ from resource_growth import cpu_seconds, find_only_child, read_resources, theil_
 from genbench.commands.device import require_device
 from genbench.commands.execution import create_run
 from genbench.measure import machine
+from genbench.planning.executor_choice import LOCAL, choose_executor
 from genbench.planning.planner import make_plan
 from genbench.planning.request import make_request
 from genbench.plugins.catalogue import discover
+from genbench.report.progress import SilentDisplay
 from genbench.report.summary import write_summary
 from genbench.results.schema import CellResult
+from genbench.runner.local_executor import LocalExecutor
 from genbench.runner.pool import WorkerPool
 from genbench.runner.supervisor import Supervisor
 from genbench.stats.intervals import median_interval
@@ -85,7 +89,7 @@ def main() -> None:
 
 
 @dataclass
-class Recorder:
+class Recorder(SilentDisplay):
     """A display that only records the time of each event and the resources of the processes after each cell.
 
     It writes to a file immediately, because records in memory would distort the measurement.
@@ -95,16 +99,16 @@ class Recorder:
     fork_server: int
     events: list[tuple[str, float]] = field(default_factory=list)  # of the current cell
 
-    def cell_started(self, index: int, total: int, label: str, steps: int) -> None:
+    def cell_started(self, cell: str, index: int, total: int, label: str, steps: int) -> None:
         """Start the events of a cell."""
         self.events = [("start", time.perf_counter())]
 
-    def cell_activity(self, text: str) -> None:
+    def cell_activity(self, cell: str, text: str) -> None:
         """Add an event."""
         self.events.append((text, time.perf_counter()))
 
     def cell_progress(
-        self, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
+        self, cell: str, step: int, images_per_second: float, terms: Mapping[str, float], seconds_left: float
     ) -> None:
         """Add the end of the first window."""
         if self.events[-1][0] == "training":
@@ -146,9 +150,11 @@ def execute(path: Path, requested: Mapping[str, Any], count: int, began: float) 
         plan = make_plan(request, catalogue, request.device)
         plan.cells[:] = sorted(plan.possible, key=lambda cell: cell.identity.seed)[:count]
         facts = require_device(pool, plan.cells, request.device, chosen=True)
-        run, record = create_run(request, plan, [], request.device, facts)
+        local = choose_executor(LOCAL, {}, catalogue)
+        run, record = create_run(request, plan, [], request.device, facts, local)
         recorder = Recorder(path.with_suffix(".jsonl"), find_only_child())
-        Supervisor(run, record, catalogue, pool, recorder, request.device).execute()
+        with contextlib.closing(LocalExecutor(pool, run.path, request.device, threads=request.threads)) as executor:
+            Supervisor(run, record, catalogue, executor, recorder, request.device).execute()
         executed = time.perf_counter()
         write_summary(run)
         written = time.perf_counter()

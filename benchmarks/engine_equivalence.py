@@ -112,7 +112,7 @@ def measure(
 
 def make_engine(model: str, precision: str, catalogue: Catalogue, device: torch.device, batch_size: int) -> Engine:
     """Return the engine of a new cell on real images."""
-    given = {"models": model, "profile": "smoke", "batch_size": batch_size, "precision": precision}
+    given: dict[str, Any] = {"models": model, "profile": "smoke", "batch_size": batch_size, "precision": precision}
     given |= OTHER_DATA.get(model, {})
     settings = given.pop("set", [])
     identity = make_plan(make_request(given, settings), catalogue, device.type).cells[0].identity

@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)  # what a child process measures
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(*arguments.one.split(":"), arguments)))
+        model, batch_size, name, blocks = arguments.one.split(":")
+        print(json.dumps(measure(model, batch_size, name, blocks, arguments)))
         return
     rows = []
     for cell in arguments.cells.split(","):

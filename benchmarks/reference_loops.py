@@ -37,7 +37,8 @@ class Loop:
         """Take a cell that is ready to train, and a function to wrap its networks and losses with."""
         self.networks = built.setup.networks
         self.optimizers = [player.optimizer for player in built.engine.players if player.optimizer is not None]
-        self.pixels = built.engine.data.pixels
+        images: Any = built.engine.data  # loaded in full: it has `pixels`
+        self.pixels = images.pixels
         self.device, self.batch_size = built.engine.rng.device, batch_size
         self.memory_format = built.memory_format
         self.rng = torch.Generator(self.device).manual_seed(1)

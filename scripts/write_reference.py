@@ -196,7 +196,8 @@ def _row(field: ast.AnnAssign, comments: Comments) -> str:
     default = "" if field.value is None else ast.unparse(field.value)
     made = re.fullmatch(r"field\(default_factory=(\w+)\)", default)
     default = {"dict": "{}", "list": "[]"}[made[1]] if made else default
-    above, line = [], field.lineno - 1
+    above: list[str] = []
+    line = field.lineno - 1
     while line in comments.standalone:
         above.insert(0, comments.standalone[line])
         line -= 1

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENGINE = "genbench/train/engine.py"
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("--models", default="gan")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    report = {"command": " ".join(["python", *sys.argv]), "comparisons": []}
+    report: dict[str, Any] = {"command": " ".join(["python", *sys.argv]), "comparisons": []}
     with tempfile.TemporaryDirectory() as scratch:
         clone = Path(scratch) / "genbench"
         git(REPOSITORY, "clone", "--quiet", str(REPOSITORY), str(clone))

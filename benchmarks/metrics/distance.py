@@ -116,15 +116,15 @@ def compare(samples: Tensor, reference: Tensor, repetitions: int) -> dict[str, A
             processors[name].append(processor)
     ratios = [b / a for a, b in zip(walls["ours"], walls["theirs"], strict=True)]
     processor_ratios = [b / a for a, b in zip(processors["ours"], processors["theirs"], strict=True)]
-    wall, processor = median_interval(ratios), median_interval(processor_ratios)
+    ratio, processor_ratio = median_interval(ratios), median_interval(processor_ratios)
     return {
         **values,
         "relative_difference": abs(values["ours"] / values["theirs"] - 1),
-        "ratio": wall.median,
-        "low": wall.low,
-        "high": wall.high,
-        "confidence": wall.confidence,
-        "processor_ratio": processor.median,
+        "ratio": ratio.median,
+        "low": ratio.low,
+        "high": ratio.high,
+        "confidence": ratio.confidence,
+        "processor_ratio": processor_ratio.median,
         "seconds": walls,
         "processor_seconds": processors,
     }

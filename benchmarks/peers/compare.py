@@ -87,7 +87,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.trainer:
-        run_trainer(*arguments.trainer, arguments)
+        name, trainer = arguments.trainer
+        run_trainer(name, trainer, arguments)
         return
     names = arguments.only.split(",")
     unknown = [name for name in names if name not in CASES]
@@ -215,7 +216,7 @@ class TrainerProcess:
 
     def __init__(self, case: str, trainer: str, arguments: argparse.Namespace) -> None:
         own = worker_environment()
-        spin = {name: own[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in own}
+        spin: dict[str, str] = {name: own[name] for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY") if name in own}
         command = [sys.executable, __file__, "--trainer", case, trainer, "--folder", str(arguments.folder)]
         command += ["--device", arguments.device, "--engine", arguments.engine, "--threads", str(arguments.threads)]
         command += [] if arguments.workers is None else ["--workers", str(arguments.workers)]

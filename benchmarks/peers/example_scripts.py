@@ -8,13 +8,14 @@ read on the host in every step; torch's default optimisers and memory layouts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import genbench_trainer
 import torch
 from images import GreyImages, colour_images, to_symmetric, to_unit
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from trainer import EndlessLoader, Losses, Setting, copy_parameters
 
 
@@ -176,7 +177,7 @@ def dcgan(setting: Setting) -> GANScript:
     return GANScript(setting, generator, discriminator, [100, 1, 1])
 
 
-def make_loader(data: object, setting: Setting) -> EndlessLoader:
+def make_loader(data: Dataset[Any], setting: Setting) -> EndlessLoader:
     """Return the DataLoader of a script: shuffled, without the last, incomplete batch."""
     return EndlessLoader(
         DataLoader(

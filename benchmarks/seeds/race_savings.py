@@ -34,7 +34,7 @@ def main() -> None:
     race, full = RunDirectory.open(arguments.race).read(), RunDirectory.open(arguments.full).read()
     assert race.race is not None
     (planned,), (looks,) = race.record.races, race.race.looks
-    report = {
+    report: dict[str, Any] = {
         "metric": planned.metric,
         "error": planned.error,
         "race": raced(race, planned, looks),

@@ -27,7 +27,7 @@ class _Finder(importlib.abc.MetaPathFinder):
                 execute(module)
                 importlib.import_module(os.environ["STEP_PROBE"]).observe(module.Engine)
 
-            spec.loader.exec_module = exec_module
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 

@@ -142,7 +142,7 @@ def test_every_step_of_a_benchmark_is_that_of_a_run(
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    "program", ["cost_per_cell.py --cells 0 --many 3 --settling 0", "engine_speed.py --cells vae:8 --engines eager"]
+    "program", ["cost_per_cell.py --cells 0 --many 4 --settling 0", "engine_speed.py --cells vae:8 --engines eager"]
 )
 def test_every_step_of_a_benchmark_in_processes_of_its_own_is_that_of_a_run(program: str, tmp_path: Path) -> None:
     name, *flags = program.split()

@@ -86,6 +86,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
         named = re.match(r"# ((?:my|test_my)_\w+\.py)\n", block)
         if named:
             (home / named[1]).write_text(block, encoding="utf-8")
+    (home / "docs").symlink_to(ROOT / "docs")  # some commands name files of a clone
     needed = _everything_but_genbench(tmp_path_factory.mktemp("needed"))
     environment = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)

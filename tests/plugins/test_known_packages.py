@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from genbench.cli.list import command
-from genbench.errors import UsageError
+from genbench.errors import GenbenchError, UsageError
 from genbench.plugins import catalogue as catalogue_module
 from genbench.plugins.catalogue import SINGULAR, Catalogue, combine
 from genbench.plugins.known_packages import PACKAGES, KnownPackage, not_installed
@@ -36,7 +36,12 @@ def test_the_table_names_what_a_package_registers(package: KnownPackage, monkeyp
     monkeypatch.delitem(sys.modules, name, raising=False)
     module = importlib.import_module(name)
     hooks = {kind: getattr(module, f"genbench_{kind}", None) for kind in SINGULAR}
-    registered = {kind: tuple(spec.name for spec in hook()) for kind, hook in hooks.items() if hook is not None}
+    try:
+        registered = {kind: tuple(spec.name for spec in hook()) for kind, hook in hooks.items() if hook is not None}
+    except GenbenchError as error:  # `just test-plugins` installs what the packages wrap, and runs this test again
+        if importlib.util.find_spec(package.distribution.removeprefix("genbench-")) is not None:
+            raise
+        pytest.skip(error.cause)
     assert {kind: sorted(names) for kind, names in registered.items()} == {
         kind: sorted(names) for kind, names in package.brings.items()
     }

@@ -126,7 +126,7 @@ def test_third_party_model_loss_dataset_and_metric_work_with_built_ins_and_each_
     assert identity["model"]["origin"] == {"plugin": "acme-models", "distribution": "acme-models", "version": "1.2"}
     assert identity["loss"]["options"] == {"margin": 0.5}
     metrics = [estimate["metric"] for estimate in found["vae", "elbo"]["estimates"]]
-    assert metrics == ["acme-brightness", "fd-fashion-cnn"]
+    assert metrics == ["acme-brightness", "fd-ssl-acme-data"]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ belong to, with the same names of layers, and compute the same numbers: a test c
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,16 +65,14 @@ def build_network(state: State) -> InceptionNetwork:
 
 
 def _from_pytorch_fid(state: State) -> nn.Module:
-    from pytorch_fid import inception
-
+    inception = importlib.import_module("pytorch_fid.inception")
     with _weights_instead_of_download(inception, state):
         layers: nn.Module = inception.fid_inception_v3()
     return layers
 
 
 def _from_torch_fidelity(state: State) -> nn.Module:
-    from torch_fidelity import feature_extractor_inceptionv3 as inception
-
+    inception = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     with _weights_instead_of_download(inception, state):
         layers: nn.Module = inception.FeatureExtractorInceptionV3("inception-v3", ["2048"])
     return layers
