@@ -55,11 +55,22 @@ def test_json_lists_the_options_that_a_plan_can_set() -> None:
 
 def test_text_names_every_entry_and_its_summary() -> None:
     text = invoke("losses").stdout
-    assert [line.split()[0] for line in text.splitlines()][:3] == ["non-saturating", "minimax", "lsgan"]
+    assert [line.split()[0] for line in text.splitlines()][1:4] == ["non-saturating", "minimax", "lsgan"]
     assert "E softplus" not in text
     verbose = invoke("losses", "--verbose").stdout
     assert "L_D = E softplus(-D(x))" in verbose
     assert "beta: float ≥ 0 (default 1.0)" in verbose
+
+
+def test_models_and_losses_are_listed_under_their_families() -> None:
+    for kind in ("models", "losses"):
+        lines = invoke(kind).stdout.splitlines()
+        families = [line.partition(":")[0] for line in lines if not line.startswith(" ")]
+        assert families[:3] == ["adversarial", "variational", "vector-quantised"]
+        assert len(families) == len(set(families))
+        (of_vae,) = (number for number, line in enumerate(lines) if line.split()[0] in ("vae", "elbo"))
+        heads = [line for line in lines[:of_vae] if not line.startswith(" ")]
+        assert heads[-1].startswith("variational: ")
 
 
 def test_verbose_text_of_everything_shows_shapes_and_directions() -> None:

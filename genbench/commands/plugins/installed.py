@@ -30,6 +30,7 @@ class Catalogue(Printable):
     entries: dict[Kind, dict[str, Entry[Any]]]  # a spec by its name, with its plugin
     quarantined: tuple[str, ...]  # plugins that could not be used; see `installed_plugins`
     distributions: frozenset[str]  # that plugins come from
+    families: dict[str, Entry[FamilySpec]]
 
     def names(self, kind: Kind) -> tuple[str, ...]:
         """Return the names of one kind, such as ``models``."""
@@ -40,7 +41,7 @@ class Catalogue(Printable):
         parts = []
         for kind, entries in self.entries.items():
             title = f"{kind}\n" if self.kind is None else ""
-            lines = [*_lines(entries, verbose), *_packages(kind, self.distributions)]
+            lines = [*_lines(entries, verbose, self.families), *_packages(kind, self.distributions)]
             parts.append(title + "".join(f"{line}\n" for line in lines))
         return "\n".join(parts)
 
@@ -82,7 +83,7 @@ def catalogue(kind: str | None = None, *, plugins: PluginSource | Sequence[Plugi
     quarantined = tuple(plugin.name for plugin in found.plugins if plugin.quarantined)
     chosen = {one: found.entries(one) for one in KINDS if kind in (None, one)}
     distributions = frozenset(plugin.distribution for plugin in found.plugins)
-    return Catalogue(next(iter(chosen)) if kind else None, chosen, quarantined, distributions)
+    return Catalogue(next(iter(chosen)) if kind else None, chosen, quarantined, distributions, found.families)
 
 
 def installed_plugins(*, plugins: PluginSource | Sequence[PluginSource] = ()) -> InstalledPlugins:
@@ -90,8 +91,21 @@ def installed_plugins(*, plugins: PluginSource | Sequence[PluginSource] = ()) ->
     return InstalledPlugins(tuple(plugin_catalogue.discover(plugin_paths(plugins)).plugins))
 
 
-def _lines(entries: dict[str, Entry[Any]], verbose: bool) -> list[str]:
-    width = max((len(name) for name in entries), default=0)
+def _lines(entries: dict[str, Entry[Any]], verbose: bool, families: dict[str, Entry[FamilySpec]]) -> list[str]:
+    """Return the lines of one kind, under a line about each family if the entries belong to families."""
+    groups: dict[str, dict[str, Entry[Any]]] = {}
+    for name, entry in entries.items():
+        groups.setdefault(getattr(entry.spec, "family", ""), {})[name] = entry
+    lines = []
+    for family, group in groups.items():
+        known = families.get(family)
+        lines += [f"{family}: {known.spec.summary}" if known else family] if family else []
+        lines += _entry_lines(group, verbose)
+    return lines
+
+
+def _entry_lines(entries: dict[str, Entry[Any]], verbose: bool) -> list[str]:
+    width = max(map(len, entries))
     lines = []
     for name, entry in entries.items():
         plugin = entry.plugin
