@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from genbench.commands.comparisons.judgement import compare
     from genbench.commands.distance import distance, save_image_statistics
     from genbench.commands.explanation import explain_distance
+    from genbench.commands.first_steps.new_plan import new_plan
     from genbench.commands.load import load
     from genbench.commands.measure import measure_run
     from genbench.commands.plan import CellPlan, Cost, Plan, plan
@@ -150,6 +151,7 @@ _ON_FIRST_USE = {
     "json_schema": "genbench.commands.schema",
     "load": "genbench.commands.load",
     "measure_run": "genbench.commands.measure",
+    "new_plan": "genbench.commands.first_steps.new_plan",
     "new_plugin": "genbench.commands.plugins.creation",
     "load_tuning": "genbench.commands.tuning.tune",
     "plan": "genbench.commands.plan",
@@ -264,6 +266,7 @@ __all__ = [
     "load",
     "load_tuning",
     "measure_run",
+    "new_plan",
     "new_plugin",
     "option",
     "plan",

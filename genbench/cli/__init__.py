@@ -23,6 +23,7 @@ from genbench.errors import ExitCode, GenbenchError, UsageError, near_miss
 
 COMMANDS: dict[str, str] = {
     "run": "Train and measure models; write the comparison table.",
+    "init": "Write a commented plan file, and a gate for pull requests.",
     "tune": "Tune models with equal budgets, and measure the best settings with fresh seeds.",
     "list": "List models, losses, datasets, metrics, families, extractors, reporters or executors.",
     "show": "Show the plan, status and files of a run, or one cell in detail.",
@@ -101,10 +102,34 @@ class CommandGroup(NearMissGroup):
             formatter.write_dl([*COMMANDS.items()])
 
 
-@click.group(cls=CommandGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=CommandGroup,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="genbench")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Compare generative models: how fast they train and how good their samples are."""
+    if context.invoked_subcommand is None:
+        _print_next_steps(context)
+
+
+def _print_next_steps(context: click.Context) -> None:
+    """Print the help; on a terminal, print what makes sense next, from what lies in the working directory."""
+    if not sys.stdout.isatty():
+        raise click.exceptions.NoArgsIsHelpError(context)
+    from pathlib import Path
+
+    from genbench.commands.first_steps.next_steps import next_steps
+
+    steps = next_steps(Path())
+    width = max(len(step.command) for step in steps)
+    echo(f"genbench {__version__} compares generative models. Next:\n")
+    for step in steps:
+        echo(f"  {step.command:<{width}}  {step.reason}")
+    echo("\nAll commands: genbench --help")
 
 
 def main(arguments: list[str] | None = None) -> None:

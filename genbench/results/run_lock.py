@@ -11,6 +11,15 @@ from pathlib import Path
 from genbench.errors import UsageError
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a process works on the run whose file this is; raise OSError if it cannot be opened."""
+    try:
+        with hold(path):
+            return False
+    except UsageError:
+        return True
+
+
 @contextlib.contextmanager
 def hold(path: Path) -> Iterator[None]:
     """Lock an existing file for this process until the block or the process ends, in whatever way.

@@ -40,6 +40,7 @@ def same(*functions: str, **otherwise: str) -> Counterpart:
 
 COUNTERPARTS = {
     "run": same("run", "resume", "plan", resume="a function of its own", dry_run="the function plan"),
+    "init": same("new_plan"),
     "tune": same("tune", "plan_tuning", dry_run="the function plan_tuning"),
     "list": same("catalogue", "Catalogue.text"),
     "show": same("load", "Results.details"),

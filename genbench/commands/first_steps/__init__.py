@@ -1,0 +1,1 @@
+"""What a new user meets first: which command makes sense now, and a first plan file."""
