@@ -96,6 +96,13 @@ class CommandGroup(NearMissGroup):
         command: click.Command = importlib.import_module(f"genbench.cli.{name}").command
         return command
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return the commands that begin like this, without importing any."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
@@ -109,9 +116,21 @@ class CommandGroup(NearMissGroup):
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="genbench")
+@click.option(
+    "--install-completion",
+    is_flag=False,
+    flag_value="",
+    metavar="[SHELL]",
+    help="Let bash, zsh or fish complete commands, flags, names, runs and cells, and exit. [default: your shell]",
+)
 @click.pass_context
-def cli(context: click.Context) -> None:
+def cli(context: click.Context, install_completion: str | None) -> None:
     """Compare generative models: how fast they train and how good their samples are."""
+    if install_completion is not None:
+        from genbench.cli.completion import install
+
+        echo(install(cli, install_completion or None))
+        context.exit()
     if context.invoked_subcommand is None:
         _print_next_steps(context)
 
@@ -145,6 +164,10 @@ def invoke(arguments: list[str] | None = None) -> int:
         echo("Error: The working directory no longer exists.\nChange to an existing one with cd.", err=True)
         return ExitCode.USAGE
     try:
+        if arguments is None and (instruction := os.environ.get("_GENBENCH_COMPLETE")):
+            from genbench.cli.completion import complete
+
+            return complete(cli, instruction)
         _check_text(given)
         # Not cli.main(): click turns a broken pipe into exit code 1, which means "regressed" here.
         with cli.make_context("genbench", given) as context:

@@ -1,0 +1,122 @@
+"""Completion: what a shell is told for a command line, and how it is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from genbench.cli import cli, completion
+from genbench.results.cache import cache_directory
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Return what bash is told for a line that ends where the cursor is."""
+
+    def answer(line: str, words: int | None = None) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1 if words is None else words))
+        assert completion.complete(cli, "bash_complete") == 0
+        lines = capsys.readouterr().out.splitlines()
+        return [line.partition(",")[2] for line in lines if line]
+
+    monkeypatch.chdir(ROOT)
+    return answer
+
+
+def test_commands_flags_and_names_are_completed(ask) -> None:  # type: ignore[no-untyped-def]
+    assert {"run", "report"} <= {*ask("genbench r")}
+    assert ask("genbench run --mod") == ["--models"]
+    assert {"gan,dcgan", "gan,dcgan-vae"} <= {*ask("genbench run --models gan,dc")}
+    assert "gan,gan" not in ask("genbench run --models gan,g")
+    assert ask("genbench run --precision b") == ["bf16"]
+    assert ask("genbench run --profile sm") == ["smoke"]
+    assert ask("genbench list mod") == ["models"]
+
+
+def test_settings_are_completed_from_owner_to_value(ask) -> None:  # type: ignore[no-untyped-def]
+    assert "beta-vae." in ask("genbench run --set beta")
+    assert "dcgan.width=" in ask("genbench run --set dcgan.w")
+    assert "dcgan.optimizer=adam" in ask("genbench run --set dcgan.optimizer=a")
+    assert "adam" in ask("genbench run --set dcgan.optimizer = a")  # as bash divides it
+    assert "sgd" in ask("genbench run --set dcgan.optimizer =")
+
+
+def test_runs_and_cells_are_completed(ask) -> None:  # type: ignore[no-untyped-def]
+    assert "results/reference/quick" in ask("genbench table results/reference/q")
+    (gan,) = (path.stem for path in (ROOT / "results/reference/quick/cells").glob("gan-*.json"))
+    assert ask("genbench show results/reference/quick --cell gan-") == [gan]
+    assert ask("genbench show results/reference/quick --cell ", words=4)[:1] != [""]
+
+
+def test_names_are_kept_and_renewed_by_another_process(ask, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    ask("genbench run --models g")
+    file = cache_directory() / "completion.json"
+    kept = json.loads(file.read_bytes())
+    kept["kinds"]["models"] = {"gone": {}}
+    file.write_text(json.dumps(kept))
+    started: list[list[str]] = []
+    recording = SimpleNamespace(Popen=lambda command, **_: started.append(command), DEVNULL=None)
+    monkeypatch.setattr(completion, "subprocess", recording)
+    assert ask("genbench run --models g") == ["gone"]
+    os.utime(file, (0, 0))
+    assert ask("genbench run --models g") == ["gone"]
+    assert ask("genbench run --models g") == ["gone"]
+    assert len(started) == 1
+    exec(started[0][2])
+    assert "gan" in ask("genbench run --models g")
+    file.write_text("{")
+    assert "gan" in ask("genbench run --models g")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_installing_twice_changes_nothing_more(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    runner, found = CliRunner(), []
+    for _ in range(2):
+        assert runner.invoke(cli, ["--install-completion", shell]).exit_code == 0
+        found.append({path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()})
+    assert found[0] == found[1]
+    assert any("_GENBENCH_COMPLETE" in text for text in found[0].values())
+
+
+def test_another_shell_is_an_error() -> None:
+    result = CliRunner().invoke(cli, ["--install-completion", "tcsh"])
+    assert "bash, zsh and fish" in str(result.exception)
+
+
+def test_bash_completes_a_line(tmp_path: Path) -> None:
+    env = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "GENBENCH_CACHE": str(tmp_path),
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    program = tmp_path / "genbench"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m genbench "$@"\n')
+    program.chmod(0o755)
+    env["PYTHONPATH"] = str(ROOT)
+    subprocess.run([program, "--install-completion", "bash"], env=env, check=True, capture_output=True)
+    typed = "COMP_WORDS=(genbench run --models gan,dcgan-v); COMP_CWORD=3; _genbench_completion genbench"
+    typed = f"source ~/.bashrc; {typed}; echo ${{COMPREPLY[@]}}"
+    done = subprocess.run(["bash", "-c", typed], env=env, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "gan,dcgan-vae"
+
+
+def test_kept_names_load_no_plugin(ask, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    ask("genbench run --models g")
+    monkeypatch.setattr(completion, "renew", lambda: pytest.fail("loaded plugins"))
+    begin = time.process_time()
+    assert "gan" in ask("genbench run --models g")
+    assert time.process_time() - begin < 1
