@@ -50,6 +50,17 @@ campaign seconds="300":
 board *arguments:
     genbench board results/reference --out site {{arguments}}
 
+# Build wheels and source distributions of genbench and of the packages in plugins/ in dist/
+build:
+    python -m build --outdir dist .
+    for package in plugins/*/; do python -m build --outdir dist "$package"; done
+
+# Run the tests with the oldest dependencies that pyproject.toml allows
+oldest:
+    uv pip install --resolution lowest-direct -e .
+    uv pip install -c constraints.txt check-jsonschema hypothesis jsonschema pytest pytest-benchmark pytest-timeout pytest-xdist
+    pytest
+
 # Check style, formatting and the direction of imports
 lint:
     ruff check .
