@@ -80,6 +80,11 @@ docs:
     python scripts/write_hooks.py
     pytest tests/docs
 
+# Build the documentation site in build/site/ from the Markdown files; every warning is an error
+site:
+    sphinx-build -q -W --keep-going -b html -c docs/site . build/site
+    cp docs/site/start.html build/site/index.html
+
 # Run everything that a change must pass
 ci: _short (test-all "--durations=15") test-plugins
 
@@ -87,4 +92,4 @@ ci: _short (test-all "--durations=15") test-plugins
 [parallel]
 _short: _checks (campaign "120")
 
-_checks: lint types benchmarks board
+_checks: lint types site benchmarks board

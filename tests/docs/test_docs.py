@@ -13,6 +13,7 @@ import pytest
 import warm
 
 from genbench.api.recipe import RECIPE_FIELDS, RECIPE_SCHEMA, resolve_recipe
+from genbench.cli import COMMANDS
 from genbench.errors import ExitCode
 from genbench.planning.profiles import PROFILES
 from genbench.planning.request import make_request, read_config
@@ -243,6 +244,10 @@ def test_the_readme_gives_the_two_commands_and_ci_runs_the_second() -> None:
     assert re.search(rf"^test \*arguments:\n    {run}\b", recipes, flags=re.MULTILINE)
     assert re.search(r"^ci: .*\btest-all\b", recipes, flags=re.MULTILINE)
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith(" setup || just setup\njust ci\n")
+
+
+def test_every_command_stands_in_the_overview() -> None:
+    assert [name for name in COMMANDS if f"    genbench {name} " not in DOCS["commands"]] == []
 
 
 def test_links_between_documents_lead_somewhere() -> None:
