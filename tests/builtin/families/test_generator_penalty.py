@@ -69,6 +69,7 @@ def family(generator: nn.Module, every: int = 1, penalty: Any = slopes) -> Adver
         generator_penalty=penalty,
         generator_penalty_every=every,
     )
+    torch.manual_seed(1)
     discriminator = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 1))
     return Adversarial(
         genbench.Setup(
