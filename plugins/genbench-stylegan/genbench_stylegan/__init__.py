@@ -25,6 +25,7 @@ class StyleGAN2Options:
     mixing: float = genbench.option(
         0.9, "share of the training images with the styles of two latents", minimum=0, maximum=1
     )
+    noise: bool = genbench.option(True, "noise in every layer of the generator")
     group: int = genbench.option(4, "images per standard deviation in the discriminator", minimum=1)
 
 

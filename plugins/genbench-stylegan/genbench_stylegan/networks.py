@@ -71,16 +71,18 @@ class Mapping(nn.Sequential):
 class SynthesisLayer(nn.Module):
     """A modulated convolution with noise, from maps (B, inputs, s, s); `double` makes it (B, outputs, 2s, 2s)."""
 
-    def __init__(self, inputs: int, outputs: int, latents: int, double: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, latents: int, noise: bool, double: bool = False) -> None:
         super().__init__()
         self.convolution = ModulatedConv2d(inputs, outputs, 3, latents, gain=GAIN, double=double)
-        self.strength = nn.Parameter(torch.zeros(()))
+        self.strength = nn.Parameter(torch.zeros(())) if noise else None
         self.activation = activation()
 
     def forward(self, maps: Tensor, latents: Tensor, noise: Tensor) -> Tensor:
         """Return the maps, for intermediate latents (B, latents) and noise (B, 1, s, s)."""
         maps = self.convolution(maps, latents)
-        return self.activation(maps + (GAIN * self.strength * noise).to(maps.dtype))  # type: ignore[no-any-return]
+        if self.strength is not None:
+            maps = maps + (GAIN * self.strength * noise).to(maps.dtype)
+        return self.activation(maps)  # type: ignore[no-any-return]
 
 
 class Generator(nn.Module):
@@ -103,11 +105,11 @@ class Generator(nn.Module):
         self.latent_dim, self.mixing = latent_dim, options.mixing
         self.classes = Classes(classes, latent_dim) if classes else None
         self.mapping = Mapping(2 * latent_dim if classes else latent_dim, latent_dim, options.mapping_layers)
-        self.start = nn.Parameter(torch.randn(widths[0], side, side))
-        layers = [SynthesisLayer(widths[0], widths[0], latent_dim, double=False)]
+        self.start = nn.Parameter(torch.randn(1, widths[0], side, side))
+        layers = [SynthesisLayer(widths[0], widths[0], latent_dim, options.noise)]
         for inputs, outputs in pairwise(widths):
-            layers.append(SynthesisLayer(inputs, outputs, latent_dim, double=True))
-            layers.append(SynthesisLayer(outputs, outputs, latent_dim, double=False))
+            layers.append(SynthesisLayer(inputs, outputs, latent_dim, options.noise, double=True))
+            layers.append(SynthesisLayer(outputs, outputs, latent_dim, options.noise))
         self.layers = nn.ModuleList(layers)
         self.to_image = nn.ModuleList(
             ModulatedConv2d(width, channels, 1, latent_dim, demodulate=False) for width in widths
