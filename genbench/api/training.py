@@ -181,7 +181,7 @@ class NoisyGenerator(Protocol):
     interpolation, there is none (`noise=None`), and the network uses noise of its own that is always the same.
     """
 
-    noise_dim: int
+    noise_dim: int  # 0: it takes none
 
 
 @runtime_checkable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -111,31 +113,26 @@ def labels_matter(subject: Subject) -> None:
 def generator_inputs(subject: Subject) -> None:
     """Train for two steps, because noise may have no effect at first, and generate images in all these ways."""
     engine = subject.cell().engine
-    generator = engine.networks.get("generator")
-    noisy = isinstance(generator, NoisyGenerator) and generator.noise_dim > 0
+    generator: Any = engine.networks.get("generator")
+    noise_dim = generator.noise_dim if isinstance(generator, NoisyGenerator) else 0
     mapped = isinstance(generator, MappedGenerator)
-    if subject.model.family != "adversarial" or generator is None or not (noisy or mapped):
+    if subject.model.family != "adversarial" or not (noise_dim or mapped):
         raise NotApplicable("there is no generator with noise or intermediate latents")
     for _ in range(2):
         engine.step()
     labels = subject.labels(BATCH)
     latents = torch.randn(BATCH, subject.identity().latent_dim, generator=rng())
     given = (latents,) if labels is None else (latents, labels)
-    choices: list[dict[str, Tensor]] = [{}]
-    if noisy:
-        assert isinstance(generator, NoisyGenerator)
-        choices += [{"noise": torch.randn(BATCH, generator.noise_dim, generator=rng(seed))} for seed in (1, 2)]
+    noises = [{"noise": torch.randn(BATCH, noise_dim, generator=rng(seed))} for seed in (1, 2)] if noise_dim else []
     with torch.no_grad():
-        trained_with = [generator(*given, **noise) for noise in choices[1:]]  # type: ignore[operator]
+        training = [generator(*given, **noise) for noise in noises]
         generator.eval()
-        images = [generator(*given, **noise) for noise in choices]  # type: ignore[operator]
-        if not torch.equal(images[0], generator(*given)):  # type: ignore[operator]
-            raise RuleViolation("without noise, the same latents give different images")
-        if noisy and torch.equal(*images[1:]) and torch.equal(*trained_with):
+        images = [generator(*given, **noise) for noise in noises]
+        if noises and torch.equal(*training) and torch.equal(*images):
             raise RuleViolation("images are the same for different noise")
-        for whole, noise in zip(images, choices, strict=True):
-            if not isinstance(generator, MappedGenerator):
-                break
+        if not torch.equal(generator(*given), generator(*given)):
+            raise RuleViolation("without noise, the same latents give different images")
+        for noise in [{}, *noises] if mapped else []:
             parts = generator.synthesise(generator.intermediate(*given, **noise), **noise)
-            if not torch.allclose(whole, parts, atol=1e-6):
+            if not torch.allclose(generator(*given, **noise), parts, atol=1e-6):
                 raise RuleViolation("`synthesise` of what `intermediate` returns differs from the generator's images")

@@ -25,11 +25,14 @@ from genbench_stylegan.layers import (
 from genbench_stylegan.loss import create, path_lengths
 from genbench_stylegan.networks import Discriminator, Generator, build, build_conditional
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.functional import conv2d, pad
 
 import genbench
 from genbench.api.recipe import resolve_recipe
 from genbench.builtin.families.adversarial import Adversarial
+from genbench.measure.op_counts import MemoryCounter
+from genbench.measure.op_listener import OpListener
 
 MODELS = {spec.name: spec for spec in genbench_stylegan.genbench_models()}
 TINY = StyleGAN2Options(width=4, max_width=8)
@@ -56,13 +59,13 @@ def generator(options: StyleGAN2Options = TINY) -> Generator:
     return made
 
 
-def family(given: Mapping[str, nn.Module], options: LossOptions) -> Adversarial:
+def family(given: Mapping[str, nn.Module], options: LossOptions, latents: int = 8) -> Adversarial:
     return Adversarial(
         genbench.Setup(
             networks=given,
             loss=create(options),
             model=MODELS["stylegan2"],
-            latent_dim=8,
+            latent_dim=latents,
             num_classes=0,
             recipe=resolve_recipe({}).settings,
             device=torch.device("cpu"),
@@ -365,6 +368,15 @@ def test_noise_acts_by_its_strength() -> None:
     assert made.noise_dim == 8 + 2 + 7 * 7 + 2 * 14 * 14 + 2 * 28 * 28
 
 
+def test_without_noise_there_are_no_strengths_and_noise_only_mixes() -> None:
+    made = generator(StyleGAN2Options(4, 8, noise=False))
+    assert not [name for name, _ in made.named_parameters() if "strength" in name]
+    latents, one, other = noise(3, 8), noise(3, made.noise_dim, seed=1), noise(3, made.noise_dim, seed=2)
+    assert not torch.equal(made(latents, noise=one), made(latents, noise=other))
+    made.eval()
+    assert torch.equal(made(latents, noise=one), made(latents))
+
+
 @pytest.mark.parametrize("mixing", [0.0, 0.9, 1.0])
 def test_mixed_images_have_a_prefix_of_one_style_and_a_suffix_of_another(mixing: float) -> None:
     made = generator(StyleGAN2Options(4, 8, mixing=mixing))
@@ -385,6 +397,23 @@ def test_mixed_images_have_a_prefix_of_one_style_and_a_suffix_of_another(mixing:
 
 
 # Runs
+
+
+def test_configuration_f_at_128_pixels_trains_within_24_gib() -> None:
+    """Every phase with 32 images in fp32, on tensors without memory; weights, gradients, Adam and averages on top."""
+    images, counter = torch.empty(32, 3, 128, 128), MemoryCounter()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        made = build((3, 128, 128), 512, 0, StyleGAN2Options(width=256, max_width=512, mapping_layers=8))
+        weights = 4 * sum(p.numel() for network in made.values() for p in network.parameters())
+        players, shared = family(made, LossOptions(), latents=512), dict[str, Any]()
+        with OpListener(counter.operation):
+            for phase in players.phases():
+                made["discriminator"].requires_grad_("discriminator" not in phase.frozen)
+                phase.objective(genbench.Batch(images, None, torch.Generator(), True, shared)).total.backward()
+                for network in made.values():
+                    network.zero_grad()
+    peak = (counter.peak + 5 * weights) / 2**30
+    assert 10 < peak < 24
 
 
 @pytest.mark.slow
