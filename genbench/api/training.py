@@ -249,9 +249,7 @@ class AdversarialLoss:
     # (generator, points, rng) -> scalar or `Objective`, added to the generator's loss in fp32. The points, one for each
     # image of a batch, are the intermediate latents of a `MappedGenerator`, and the latents of any other generator;
     # generator(points) returns images, also of the first few points alone
-    generator_penalty: (
-        Callable[[Callable[[Tensor], Tensor], Tensor, torch.Generator], Tensor | Objective] | None
-    ) = None
+    generator_penalty: Callable[[Callable[[Tensor], Tensor], Tensor, torch.Generator], Tensor | Objective] | None = None
     generator_penalty_every: int = 1  # the same for the generator as `penalty_every` for the discriminator
     clip_weights: float | None = None  # the discriminator's parameters are clipped to [-c, c] after each update
     alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which is recorded as a curve

@@ -394,7 +394,11 @@ def genbench_losses():
         name="penalised", summary="with a penalty", family="adversarial", create=create, formula="E softplus(-D(x)) + …"
     )
     yield genbench.LossSpec(
-        name="smooth", summary="with flat images", family="adversarial", create=create_smooth, formula="… + E ‖Jᵀy‖² / 100"
+        name="smooth",
+        summary="with flat images",
+        family="adversarial",
+        create=create_smooth,
+        formula="… + E ‖Jᵀy‖²",
     )
     yield genbench.LossSpec(
         name="laplace", summary="absolute error", family="variational", create=create_laplace, formula="Σ 10|x - x̂| + …"

@@ -47,7 +47,7 @@ class Adversarial:
         self.players = ("discriminator", "loss") if own else ("discriminator",)  # the discriminator's side
 
     def phases(self) -> Sequence[genbench.Phase]:
-        """Return the phases of the discriminator (repeated as in the recipe) and of the generator, and lazy penalties."""
+        """Return the phases of discriminator (repeated as in the recipe) and generator, each with its lazy penalty."""
         loss = self.loss
         clip = None if loss.clip_weights is None else self._clip_weights
         discriminator = genbench.Phase(

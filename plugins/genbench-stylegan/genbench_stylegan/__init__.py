@@ -66,7 +66,11 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
             },
             conditional=conditional,
             paper=_PAPER
-            + ("; classes: Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676" if conditional else ""),
+            + (
+                "; classes: Karras et al. 2020, Training GANs with Limited Data, arXiv:2006.06676"
+                if conditional
+                else ""
+            ),
             options=StyleGAN2Options,
         )
 

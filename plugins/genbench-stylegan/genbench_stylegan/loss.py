@@ -1,8 +1,8 @@
 """The loss of StyleGAN2: non-saturating, with R1 and path-length regularisation (Karras et al. 2020, appendix B).
 
 A step in the intermediate latents w should change the image by a distance that depends on neither w nor the direction
-of the step. For a random image y the length of Jᵀy, J the Jacobian of the synthesis, is therefore pulled towards its own
-moving average a (equation 4). With y ~ N(0, I / pixels) and the mean square over layers, the weight 2 is the paper's
+of the step. So for random images y the length of Jᵀy, J the Jacobian of the synthesis, is pulled towards its own moving
+average a (equation 4). With y ~ N(0, I / pixels) and the mean square over layers, the weight 2 is the paper's
 γ_pl = ln 2 / (r² (ln r - ln 2)) for r × r pixels: there are 2 (log₂ r - 1) layers, over which the paper sums.
 """
 

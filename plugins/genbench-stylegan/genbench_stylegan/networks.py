@@ -6,14 +6,14 @@
                    a layer that doubles the size, a layer, an image; added to the image before, doubled; at the end tanh
       layer        modulated, demodulated Conv k3; + strength · noise; + bias; LeakyReLU
       image        modulated Conv k1 without demodulation; + bias
-    discriminator  Conv k1 from the image, LeakyReLU; for each size but the smallest a block; standard deviation over the
-                   batch; Conv k3, LeakyReLU; Linear, LeakyReLU; Linear: the logit
+    discriminator  Conv k1 from the image, LeakyReLU; for each size but the smallest a block; standard deviation over
+                   the batch; Conv k3, LeakyReLU; Linear, LeakyReLU; Linear: the logit
       block        Conv k3, LeakyReLU, Conv k3 that halves, LeakyReLU; + Conv k1 that halves, without bias; / √2
-                   with classes: the last layer has as many outputs as the one before, and the logit is their product
-                   with the mapped embedding of the class, divided by the root of their number
+                   with classes: as many outputs of the last layer as of the one before; the logit is their product with
+                   the mapped embedding of the class, divided by the root of their number
 
-All convolutions and dense layers have an equalised learning rate. There are 2n intermediate latents for n sizes: one for
-each layer, and one for the last image; an image uses that of the next layer.
+All convolutions and dense layers have an equalised learning rate. For n sizes there are 2n intermediate latents: one
+for each layer, and one for the last image; an image uses that of the next layer.
 
     size  channels, width w = 16, at most 64          parameters, c = 3, z = 64 (generator, discriminator)
      28   64 × 7²   32 × 14²  16 × 28²                  104,190  275,665
@@ -21,8 +21,7 @@ each layer, and one for the last image; an image uses that of the next layer.
      64   64 × 4²   64 ×  8²  64 × 16²  32 × 32²  16 × 64²  275,144  296,401
     128   64 × 4²   64 ×  8²  64 × 16²  64 × 32²  32 × 64²  16 × 128²  361,677  374,353
 
-With w = 32, at most 512 channels, 512 latents, M = 8 and 1024 pixels, which is configuration F, they have 30,370,060 and
-29,012,513. The authors' generator does not end in tanh; here images must lie in a declared range.
+Configuration F is w = 32, at most 512 channels, 512 latents, M = 8 and 1024 pixels: 30,370,060 and 29,012,513. The authors' generator does not end in tanh; here images must lie in a declared range.
 """
 
 from __future__ import annotations
