@@ -21,7 +21,8 @@ for each layer, and one for the last image; an image uses that of the next layer
      64   64 × 4²   64 ×  8²  64 × 16²  32 × 32²  16 × 64²  275,144  296,401
     128   64 × 4²   64 ×  8²  64 × 16²  64 × 32²  32 × 64²  16 × 128²  361,677  374,353
 
-Configuration F is w = 32, at most 512 channels, 512 latents, M = 8 and 1024 pixels: 30,370,060 and 29,012,513. The authors' generator does not end in tanh; here images must lie in a declared range.
+Configuration F is w = 32, at most 512 channels, 512 latents, M = 8 and 1024 pixels: 30,370,060 and 29,012,513. The
+authors' generator does not end in tanh; here images must lie in a declared range.
 """
 
 from __future__ import annotations
