@@ -144,7 +144,7 @@ class ModulatedConv2d(nn.Conv2d):
         nn.init.normal_(self.weight)
         nn.init.zeros_(self.bias)
 
-    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:
+    def forward(self, maps: Tensor, latents: Tensor) -> Tensor:  # type: ignore[override]  # one more input
         """Return (B, outputs, h, w), or twice h and w, of maps and intermediate latents (B, latents)."""
         styles = self.style(latents)
         weight = self.weight * self.scale

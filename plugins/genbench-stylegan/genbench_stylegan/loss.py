@@ -57,7 +57,8 @@ def path_lengths(images: Tensor, points: Tensor, rng: torch.Generator) -> Tensor
     (products,) = torch.autograd.grad((images * directions).sum(), points, create_graph=True)
     layers = products[0].numel() / products.shape[-1]
     # The norm has a gradient of 0 where it is 0, where the square root has none.
-    return torch.linalg.vector_norm(products.flatten(1), dim=1) / math.sqrt(layers)
+    lengths: Tensor = torch.linalg.vector_norm(products.flatten(1), dim=1) / math.sqrt(layers)
+    return lengths
 
 
 def create(options: LossOptions) -> genbench.AdversarialLoss:

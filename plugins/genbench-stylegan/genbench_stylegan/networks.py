@@ -140,7 +140,7 @@ class Generator(nn.Module):
         """Return the images of intermediate latents."""
         count = len(intermediate)
         values = self.fixed_noise.expand(count, -1) if noise is None else noise[:, self.latent_dim + 2 :]
-        maps_of_noise = values.split([side**2 for side in self.sides], 1)
+        maps_of_noise = torch.split(values, [side**2 for side in self.sides], 1)
         latents = intermediate.unbind(1)
         maps = self.start.expand(count, -1, -1, -1)
         image: Tensor | None = None
