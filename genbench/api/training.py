@@ -172,6 +172,33 @@ class ExactLikelihoodFamily(Family, Protocol):
         """
 
 
+@runtime_checkable
+class NoisyGenerator(Protocol):
+    """A generator of the family 'adversarial' that takes noise beside its latents, by the keyword `noise`.
+
+    The noise, (B, noise_dim) values of N(0, 1), is drawn anew for each training and sampling pass: whatever the
+    network decides at random follows from it. Where images must depend on the latents alone, as along an
+    interpolation, there is none (`noise=None`), and the network uses noise of its own that is always the same.
+    """
+
+    noise_dim: int  # 0: it takes none
+
+
+@runtime_checkable
+class MappedGenerator(Protocol):
+    """A generator of the family 'adversarial' that maps latents to intermediate ones first, then those to images.
+
+    Calling it is the same as calling the one with what the other returns. Labels and noise are given only to
+    conditional models and to a `NoisyGenerator`.
+    """
+
+    def intermediate(self, latents: Tensor, labels: Tensor | None = None, *, noise: Tensor | None = None) -> Tensor:
+        """Return the intermediate latents (B, …) of latents (B, latent_dim)."""
+
+    def synthesise(self, intermediate: Tensor, *, noise: Tensor | None = None) -> Tensor:
+        """Return one image for each of the intermediate latents."""
+
+
 LikelihoodKind: TypeAlias = Literal["discrete", "dequantised", "density", "cross-entropy"]
 
 
@@ -219,6 +246,11 @@ class AdversarialLoss:
     # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
     penalty: Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor] | None = None
     penalty_every: int = 1  # lazy regularisation: a phase in every k-th step, weighted by the updates it replaces
+    # (generator, points, rng) -> scalar or `Objective`, added to the generator's loss in fp32. The points, one for each
+    # image of a batch, are the intermediate latents of a `MappedGenerator`, and the latents of any other generator;
+    # generator(points) returns images, also of the first few points alone
+    generator_penalty: Callable[[Callable[[Tensor], Tensor], Tensor, torch.Generator], Tensor | Objective] | None = None
+    generator_penalty_every: int = 1  # the same for the generator as `penalty_every` for the discriminator
     clip_weights: float | None = None  # the discriminator's parameters are clipped to [-c, c] after each update
     alpha: float = 0.5  # of the weighted total αL_D + (1-α)L_G, which is recorded as a curve
     weighted: bool = False  # the two functions already include the factors α and 1 - α

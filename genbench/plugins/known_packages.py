@@ -73,6 +73,11 @@ PACKAGES = (
     ),
     KnownPackage("genbench-r3gan", "R3GAN", {"models": ("r3gan",)}),
     KnownPackage(
+        "genbench-stylegan",
+        "StyleGAN2",
+        {"models": ("stylegan2", "stylegan2-conditional"), "losses": ("stylegan2",)},
+    ),
+    KnownPackage(
         "genbench-wgan", "further Wasserstein losses", {"models": ("wgan-critic",), "losses": ("wgan-lp", "wgan-div")}
     ),
     KnownPackage(

@@ -28,6 +28,7 @@ _PARAMETERS = {  # of the functions in these records
     "discriminator": "real_logits, fake_logits",
     "generator": "fake_logits, real_logits",
     "penalty": "discriminator, real, fake, rng",
+    "generator_penalty": "generator, points, rng",
     "objective": "posterior",
     "nll": "images, logits",
     "energy": "images, reconstructions",

@@ -11,7 +11,7 @@ from genbench.train.exchanges import CheckedFunction, loss_function
 
 # Fields of the built-in losses that hold functions of tensors; the same names in other losses are used too.
 REPLACEABLE = ("discriminator", "generator", "objective")
-PENALTY = "penalty"  # needs the gradient of a gradient, which compiled code does not support
+PENALTIES = ("penalty", "generator_penalty")  # need gradients of gradients, which compiled code does not support
 
 
 class ReplaceableFunction:
@@ -37,6 +37,6 @@ def make_replaceable(loss: Any, spec: LossSpec) -> tuple[Any, dict[str, Replacea
     functions = {
         field.name: ReplaceableFunction(function, loss_function(spec, field.name, function))
         for field in dataclasses.fields(loss)
-        if field.init and field.name in (*REPLACEABLE, PENALTY) and callable(function := getattr(loss, field.name))
+        if field.init and field.name in (*REPLACEABLE, *PENALTIES) and callable(function := getattr(loss, field.name))
     }
     return (dataclasses.replace(loss, **functions), functions) if functions else (loss, {})

@@ -9,7 +9,7 @@ from torch.nn.functional import leaky_relu, softplus
 
 import genbench
 
-requires_api = "1.1"
+requires_api = "1.3"
 
 KEPT = []
 
@@ -36,6 +36,31 @@ class Generator(nn.Module):
         return images.unflatten(1, self.image_shape)
 
 
+class MappedGenerator(Generator):
+    """The same, with noise and a mapping."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.mapping = nn.Linear(self.hidden.in_features, self.hidden.in_features)
+        self.strength = nn.Parameter(torch.ones(()))
+        self.register_buffer("fixed", torch.randn(self.noise_dim))
+
+    @property
+    def noise_dim(self):
+        return self.last.in_features
+
+    def intermediate(self, latents, *, noise=None):
+        return self.mapping(latents)
+
+    def synthesise(self, intermediate, *, noise=None):
+        noise = self.fixed.expand(len(intermediate), -1) if noise is None else noise
+        hidden = self.norm(self.hidden(intermediate) + self.strength * noise).relu()
+        return self.last(hidden).tanh().unflatten(1, self.image_shape)
+
+    def forward(self, latents, *, noise=None):
+        return self.synthesise(self.intermediate(latents, noise=noise), noise=noise)
+
+
 class Discriminator(nn.Module):
     def __init__(self, image_shape, num_classes, width):
         super().__init__()
@@ -55,6 +80,29 @@ def build(image_shape, latent_dim, num_classes, options):
         "generator": Generator(image_shape, latent_dim, num_classes, options.width),
         "discriminator": Discriminator(image_shape, num_classes, options.width),
     }
+
+
+def build_mapped(image_shape, latent_dim, num_classes, options):
+    return {
+        "generator": MappedGenerator(image_shape, latent_dim, 0, options.width),
+        "discriminator": Discriminator(image_shape, 0, options.width),
+    }
+
+
+def create_smooth(options):
+    def penalty(generator, points, rng):  # the squared slope of the images along random directions
+        images = generator(points)
+        directions = torch.randn(images.shape, generator=rng, device=images.device)
+        (products,) = torch.autograd.grad((images * directions).sum(), points, create_graph=True)
+        slopes = torch.linalg.vector_norm(products.flatten(1), dim=1)
+        return genbench.Objective(slopes.square().mean() / 100, {"slope": slopes.detach().mean()})
+
+    return genbench.AdversarialLoss(
+        discriminator=lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+        generator=lambda fake, real: softplus(-fake).mean(),
+        generator_penalty=penalty,
+        generator_penalty_every=2,
+    )
 
 
 def create(options):
@@ -323,6 +371,9 @@ def genbench_models():
         **SMALL,
     )
     yield genbench.ModelSpec(
+        name="mapped", summary="in two parts", family="adversarial", build=build_mapped, default_loss="smooth", **SMALL
+    )
+    yield genbench.ModelSpec(
         name="dueller", summary="of another family", family="duel", build=build, default_loss="plain", **SMALL
     )
     yield genbench.ModelSpec(
@@ -341,6 +392,13 @@ def genbench_models():
 def genbench_losses():
     yield genbench.LossSpec(
         name="penalised", summary="with a penalty", family="adversarial", create=create, formula="E softplus(-D(x)) + …"
+    )
+    yield genbench.LossSpec(
+        name="smooth",
+        summary="with flat images",
+        family="adversarial",
+        create=create_smooth,
+        formula="… + E ‖Jᵀy‖²",
     )
     yield genbench.LossSpec(
         name="laplace", summary="absolute error", family="variational", create=create_laplace, formula="Σ 10|x - x̂| + …"

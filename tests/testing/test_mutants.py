@@ -21,8 +21,8 @@ from genbench.testing.targets import find_targets
 
 CONFORMING = (Path(__file__).parents[1] / "support" / "conforming_plugin.py").read_text(encoding="utf-8")
 SUBJECTS: list[tuple[Kind, str]] = [
-    *(("models", name) for name in ("tiny", "labelled", "dueller")),
-    *(("losses", name) for name in ("penalised", "laplace", "plain")),
+    *(("models", name) for name in ("tiny", "labelled", "mapped", "dueller")),
+    *(("losses", name) for name in ("penalised", "smooth", "laplace", "plain")),
     *(("models", "coded"), ("models", "metered"), ("families", "coder"), ("families", "meter")),
     *(("families", "duel"), ("families", "joint-duel"), ("datasets", "dots"), ("metrics", "brightness")),
     *(("metrics", "scatter"), ("extractors", "rows")),
@@ -221,6 +221,14 @@ MUTANTS: dict[str, list[Mutant]] = {
         Mutant("self.embed(labels)], 1)", "self.embed(0 * labels)], 1)", name="labelled"),
         Mutant("hidden + self.embed(labels)", "hidden + self.embed(0 * labels)", name="labelled"),
     ],
+    "generator-inputs": [
+        Mutant("self.fixed.expand(len(intermediate), -1) if noise is None else noise", new, name="mapped")
+        for new in (
+            "self.fixed.expand(len(intermediate), -1)",
+            "torch.randn(len(intermediate), self.noise_dim) if noise is None else noise",
+        )
+    ]
+    + [Mutant("synthesise(self.intermediate", "synthesise(2 * self.intermediate", name="mapped")],
     "extreme-logits": [
         Mutant("softplus(fake)", "-(1 - fake.sigmoid()).log()", "losses", "penalised"),
     ],
@@ -229,6 +237,15 @@ MUTANTS: dict[str, list[Mutant]] = {
         Mutant(NORM, "(gradient.norm() - 1).square()", "losses", "penalised"),
         Mutant(NORM, NORM.replace("mean()", "sum()"), "losses", "penalised"),
         Mutant(POINTS, POINTS.replace("len(real), 1, 1, 1", "()"), "losses", "penalised"),
+    ],
+    "generator-penalty": [
+        Mutant("slopes.square().mean()", "slopes.square().sum()", "losses", "smooth"),
+        Mutant(
+            "torch.linalg.vector_norm(products.flatten(1), dim=1)",
+            "products.square().sum(1).sqrt()",
+            "losses",
+            "smooth",
+        ),
     ],
     "nll-per-image": [
         Mutant("images.repeat(len(logits) // len(images), 1, 1, 1)", new, "losses", "laplace")
@@ -451,7 +468,7 @@ def test_a_mutant_violates_its_rule_and_no_other(
 
 def test_a_plugin_for_another_version_violates_the_first_rule(tmp_path: Path) -> None:
     path = tmp_path / "plugin.py"
-    path.write_text(CONFORMING.replace('requires_api = "1.1"', 'requires_api = "2.0"'), encoding="utf-8")
+    path.write_text(CONFORMING.replace('requires_api = "1.3"', 'requires_api = "2.0"'), encoding="utf-8")
     (refusal,) = find_targets([str(path)], discover([path])).refusals
     assert (refusal.check, refusal.verdict) == ("loads", "failed")
     assert "it needs version 2.0 of genbench's plugin interface" in refusal.reason

@@ -3,7 +3,8 @@
 A model's networks are `generator(latents) -> images` with latents (B, latent_dim), and `discriminator(images)`, which
 returns what `discriminator.py` lists. Conditional networks take labels (B,) as a last argument. A discriminator with
 class logits learns the classes of real images and fakes, and the generator learns to generate images of the requested
-class (Odena et al. 2017, arXiv:1610.09585).
+class (Odena et al. 2017, arXiv:1610.09585). A generator may also take noise (`genbench.NoisyGenerator`) and have
+intermediate latents (`genbench.MappedGenerator`).
 
 Goodfellow et al. 2014, "Generative Adversarial Nets", algorithm 1, with logits instead of probabilities. The
 discriminator and the generator use the same fakes, with one generator pass per step.
@@ -11,7 +12,7 @@ discriminator and the generator use the same fakes, with one generator pass per 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -39,12 +40,14 @@ class Adversarial:
         self.conditional = setup.model.conditional
         self.gives_logits = setup.model.output == "logits"
         self.discriminates_independently = not self.conditional and processes_independently(self.discriminator)
+        self.noise_dim = self.generator.noise_dim if isinstance(self.generator, genbench.NoisyGenerator) else 0
         self.lazy = self.loss.penalty is not None and self.loss.penalty_every > 1
+        self.lazy_generator = self.loss.generator_penalty is not None and self.loss.generator_penalty_every > 1
         own = self.loss.module is not None and any(True for _ in self.loss.module.parameters())
         self.players = ("discriminator", "loss") if own else ("discriminator",)  # the discriminator's side
 
     def phases(self) -> Sequence[genbench.Phase]:
-        """Return the phases of the discriminator (repeated as in the recipe), a lazy penalty, and the generator."""
+        """Return the phases of discriminator (repeated as in the recipe) and generator, each with its lazy penalty."""
         loss = self.loss
         clip = None if loss.clip_weights is None else self._clip_weights
         discriminator = genbench.Phase(
@@ -63,14 +66,22 @@ class Adversarial:
             after_update=clip,
         )
         generator = genbench.Phase("generator", ("generator",), self.generator_objective, frozen=self.players)
-        return (discriminator, penalty, generator) if self.lazy else (discriminator, generator)
+        generator_penalty = genbench.Phase(
+            "generator_penalty",
+            ("generator",),
+            self.generator_penalty_objective,
+            every=loss.generator_penalty_every,
+            optimizer="generator",
+        )
+        phases = (discriminator, penalty) if self.lazy else (discriminator,)
+        return (*phases, generator, generator_penalty) if self.lazy_generator else (*phases, generator)
 
     def discriminator_objective(self, batch: genbench.Batch) -> genbench.Objective:
         """Distinguish real from fake images, and predict their classes where the discriminator returns any."""
         latents = self.latents(len(batch.images), batch.rng)
         # Only the last fakes of a step are kept for the generator, so only they need its graph.
         with torch.set_grad_enabled(batch.last):
-            fake = self.generate(latents, batch.labels)
+            fake = self._generate(latents, batch.labels, self._noise(len(latents), batch.rng))
         real, judged = self._discriminate_both(batch, fake.detach())
         total, own_terms = _evaluate(self.loss.discriminator, real, judged)
         batch.shared["fake"] = fake
@@ -117,7 +128,16 @@ class Adversarial:
         if fake.classes is not None:
             terms["class_fake"] = self._class_loss(fake.classes, batch.labels)
             total = total + terms["class_fake"]
+        if self.loss.generator_penalty is not None and not self.lazy_generator:
+            penalty, own_terms = self._generator_penalty(batch)
+            terms |= {"penalty": penalty} | own_terms
+            total = total + penalty
         return genbench.Objective(total, terms)
+
+    def generator_penalty_objective(self, batch: genbench.Batch) -> genbench.Objective:
+        """Weight the generator's penalty by the number of updates that it represents, as `penalty_objective` does."""
+        penalty, own_terms = self._generator_penalty(batch)
+        return genbench.Objective(self.loss.generator_penalty_every * penalty, {"penalty": penalty} | own_terms)
 
     def check_networks(self, images: Tensor, labels: Tensor | None = None) -> None:
         """Raise `genbench.SpecError` if the discriminator does not return what its model declares."""
@@ -128,17 +148,29 @@ class Adversarial:
         return draw_latents(self.setup, count, rng)
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return one image per latent in the model's value range."""
-        images: Tensor = self.generator(latents, labels) if self.conditional else self.generator(latents)
-        return images.sigmoid() if self.gives_logits else images
+        """Return one image per latent in the model's value range; they depend on nothing else, not even on noise."""
+        return self._generate(latents, labels, {})
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
-        """Return `count` images generated from latents of the prior."""
-        return self.generate(self.latents(count, rng), labels)
+        """Return `count` images generated from latents of the prior, and noise if the generator takes any."""
+        return self._generate(self.latents(count, rng), labels, self._noise(count, rng))
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raise NotImplementedError: there is no encoder."""
         raise NotImplementedError("adversarial models do not reconstruct")
+
+    def _noise(self, count: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Return the generator's argument `noise`, if it takes any."""
+        if not self.noise_dim:
+            return {}
+        return {"noise": torch.randn(count, self.noise_dim, generator=rng, device=self.setup.device)}
+
+    def _generate(self, latents: Tensor, labels: Tensor | None, noise: Mapping[str, Tensor]) -> Tensor:
+        given = (latents, labels) if self.conditional else (latents,)
+        return self._in_range(self.generator(*given, **noise))
+
+    def _in_range(self, images: Tensor) -> Tensor:
+        return images.sigmoid() if self.gives_logits else images
 
     def _discriminate_both(self, batch: genbench.Batch, fake: Tensor) -> tuple[Judgement, Judgement]:
         """Apply the discriminator to real images and fakes, in one pass where that is equivalent, otherwise in two."""
@@ -167,6 +199,27 @@ class Adversarial:
         real, fake = batch.images.float(), batch.shared["fake"].detach().float()
         with torch.autocast(real.device.type, enabled=False):  # second derivatives need fp32
             return self.loss.penalty(discriminator, real, fake, batch.rng)
+
+    def _generator_penalty(self, batch: genbench.Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss's penalty on the generator, for new latents, and the terms that it records."""
+        assert self.loss.generator_penalty is not None
+        network, count = self.generator, len(batch.images)
+        with torch.autocast(batch.images.device.type, enabled=False):  # second derivatives need fp32
+            points, noise = self.latents(count, batch.rng), self._noise(count, batch.rng)
+            if mapped := isinstance(network, genbench.MappedGenerator):
+                given = (points, batch.labels) if self.conditional else (points,)
+                points = network.intermediate(*given, **noise)
+            else:
+                points.requires_grad_()
+
+            def generator(chosen: Tensor) -> Tensor:
+                own = {name: values[: len(chosen)] for name, values in noise.items()}
+                if mapped:
+                    return self._in_range(network.synthesise(chosen, **own))  # type: ignore[operator]
+                return self._generate(chosen, None if batch.labels is None else batch.labels[: len(chosen)], own)
+
+            found = self.loss.generator_penalty(generator, points, batch.rng)
+        return (found.total, dict(found.terms)) if isinstance(found, genbench.Objective) else (found, {})
 
     def _confidence_terms(self, real: Judgement, fake: Judgement) -> dict[str, Tensor]:
         """Return the curves that show the discriminator's confidence; a logit at the boundary is classified wrongly.
@@ -227,10 +280,11 @@ def _evaluate(
 
 def _check(loss: genbench.AdversarialLoss, setup: genbench.Setup) -> None:
     """Refuse settings of a loss that would silently have no effect, or do harm."""
-    if loss.penalty_every < 1:
-        raise genbench.GenbenchError(
-            f"The loss has penalty_every = {loss.penalty_every}.", "Use an integer of at least 1 (every step)."
-        )
+    for field in ("penalty_every", "generator_penalty_every"):
+        if getattr(loss, field) < 1:
+            raise genbench.GenbenchError(
+                f"The loss has {field} = {getattr(loss, field)}.", "Use an integer of at least 1 (every step)."
+            )
     if loss.clip_weights is not None and not loss.clip_weights > 0:
         raise genbench.GenbenchError(
             f"The loss has clip_weights = {loss.clip_weights}.", "Use a bound above 0, or None for no clipping."

@@ -97,6 +97,36 @@ def penalty_per_sample(subject: Subject) -> None:
 
 
 @check(
+    "generator-penalty",
+    "losses",
+    what="A penalty on the generator is a mean over its points, and finite where the images do not depend on them.",
+    why="With a sum, its weight depends on the batch size; and √0, whose slope is infinite, makes weights NaN.",
+    fix="Take the mean over the batch last, and torch.linalg.vector_norm instead of the root of a sum of squares.",
+    after=BUILT,
+)
+def generator_penalty(subject: Subject) -> None:
+    """Use generators of one layer: one with fixed weights on batches of two sizes, and one with weights of 0."""
+    loss = subject.create_loss()
+    if not isinstance(loss, AdversarialLoss) or loss.generator_penalty is None:
+        raise NotApplicable("the loss has no penalty on the generator")
+    fixed = torch.linspace(-0.9, 0.9, LATENTS * 9).view(LATENTS, 9)
+
+    def evaluate(weights: Tensor, size: int) -> Tensor:
+        penalty = _fresh_loss(subject).generator_penalty
+        points = torch.randn(size, LATENTS, generator=rng()).requires_grad_()
+        return _total(penalty(lambda chosen: (chosen @ weights).view(-1, *SHAPE), points, rng(size)))
+
+    few, many = (float(evaluate(fixed, size).detach()) for size in (16, 256))
+    if many > 4 * few:
+        raise RuleViolation(f"it is {few:.4g} for 16 images, and {many:.4g} for 256 of the same kind")
+    constant = torch.zeros(LATENTS, 9, requires_grad=True)
+    total = evaluate(constant, 4)
+    (slope,) = torch.autograd.grad(total, constant, allow_unused=True) if total.requires_grad else (None,)
+    if not bool(total.isfinite()) or (slope is not None and not bool(slope.isfinite().all())):
+        raise RuleViolation("value or gradient is not finite for a generator whose images do not change")
+
+
+@check(
     "nll-per-image",
     "losses",
     what="`nll` returns a finite value for each of K·B decoded images of B images; `likelihood` declares its kind.",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from genbench.api.training import MappedGenerator, NoisyGenerator
 from genbench.testing.check import check
 from genbench.testing.findings import NotApplicable, RuleViolation
 from genbench.testing.layers import find_last_layer, scaled_output
-from genbench.testing.subject import Subject, rng
+from genbench.testing.subject import BATCH, Subject, rng
 
 TRAINED = ("finite-steps",)
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.modules.instancenorm._InstanceNorm)
@@ -97,3 +100,39 @@ def labels_matter(subject: Subject) -> None:
             return
     if torch.equal(read[0], read[1]):
         raise RuleViolation(f"the {'discriminator' if 'discriminator' in networks else 'encoder'} ignores the labels")
+
+
+@check(
+    "generator-inputs",
+    "models",
+    what="A generator's noise changes its images, none is needed, and its two parts return what it returns as a whole.",
+    why="Images along an interpolation depend on latents alone, and penalties reach intermediate latents by the parts.",
+    fix="Use `noise`, and fixed values if it is None; call `intermediate` and `synthesise` in `forward`.",
+    after=TRAINED,
+)
+def generator_inputs(subject: Subject) -> None:
+    """Train for two steps, because noise may have no effect at first, and generate images in all these ways."""
+    engine = subject.cell().engine
+    generator: Any = engine.networks.get("generator")
+    noise_dim = generator.noise_dim if isinstance(generator, NoisyGenerator) else 0
+    mapped = isinstance(generator, MappedGenerator)
+    if subject.model.family != "adversarial" or not (noise_dim or mapped):
+        raise NotApplicable("there is no generator with noise or intermediate latents")
+    for _ in range(2):
+        engine.step()
+    labels = subject.labels(BATCH)
+    latents = torch.randn(BATCH, subject.identity().latent_dim, generator=rng())
+    given = (latents,) if labels is None else (latents, labels)
+    noises = [{"noise": torch.randn(BATCH, noise_dim, generator=rng(seed))} for seed in (1, 2)] if noise_dim else []
+    with torch.no_grad():
+        training = [generator(*given, **noise) for noise in noises]
+        generator.eval()
+        images = [generator(*given, **noise) for noise in noises]
+        if noises and torch.equal(*training) and torch.equal(*images):
+            raise RuleViolation("images are the same for different noise")
+        if not torch.equal(generator(*given), generator(*given)):
+            raise RuleViolation("without noise, the same latents give different images")
+        for noise in [{}, *noises] if mapped else []:
+            parts = generator.synthesise(generator.intermediate(*given, **noise), **noise)
+            if not torch.allclose(generator(*given, **noise), parts, atol=1e-6):
+                raise RuleViolation("`synthesise` of what `intermediate` returns differs from the generator's images")

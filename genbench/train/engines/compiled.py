@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -22,7 +23,7 @@ from torch import nn
 
 from genbench.measure.capabilities import can
 from genbench.train.engine import Engine, EngineUnavailable, Execution
-from genbench.train.loss_functions import PENALTY, ReplaceableFunction
+from genbench.train.loss_functions import PENALTIES, ReplaceableFunction
 from genbench.train.player import Player
 from genbench.train.state import thaw
 
@@ -104,10 +105,10 @@ class Compiled(Execution):
         for name, module in engine.networks.items():
             modules.setdefault(module, name)
         parts: list[_Part] = [_Network(name, module, make) for module, name in modules.items()]
-        parts += [_Function(name, place, make) for name, place in engine.functions.items() if name != PENALTY]
+        parts += [_Function(name, place, make) for name, place in engine.functions.items() if name not in PENALTIES]
         self.notes: Sequence[str] = ()
         self._parts: list[_Part] = []
-        self._penalty = engine.functions.get(PENALTY)
+        self._penalties = [place for name, place in engine.functions.items() if name in PENALTIES]
         self._prepare(engine, parts)
 
     def run(self, engine: Engine, due: Sequence[Player]) -> None:
@@ -154,16 +155,15 @@ class Compiled(Execution):
     def _switch(self, on: bool) -> None:
         for part in self._parts:
             part.switch(on)
-        if self._penalty is not None:
-            self._penalty.current = self._uncompiled_penalty if on else self._penalty.function
+        for penalty in self._penalties:
+            penalty.current = partial(self._uncompiled, penalty.function) if on else penalty.function
 
-    def _uncompiled_penalty(self, *inputs: Any) -> Any:
-        """Call the penalty with uncompiled networks: compiled code cannot be differentiated twice."""
-        assert self._penalty is not None
+    def _uncompiled(self, penalty: Callable[..., Any], *inputs: Any) -> Any:
+        """Call a penalty with uncompiled networks: compiled code cannot be differentiated twice."""
         for part in self._parts:
             part.switch(False)
         try:
-            return self._penalty.function(*inputs)
+            return penalty(*inputs)
         finally:
             for part in self._parts:
                 part.switch(True)
