@@ -10,7 +10,7 @@ Width w = 16 (the paper: 32), d latents, c channels; k × s are kernel and strid
         Conv  16w                  3 × 1   1²       4 × 1   1²       4 × 2   5²
         Conv  16w                                                    5 × 1   1²
         Conv k1 16w, Conv k1 to d (bigan), or to mean and log variance, 2d (ali)
-    generator                      the reverse by transposed convolutions: 8w, 4w, 2w, w, w; Conv k1 w, Conv k1 c, sigmoid
+    generator                      the reverse, transposed: 8w, 4w, 2w, w, w; Conv k1 w, Conv k1 c, sigmoid
     joint_discriminator
         of the image               the encoder's convolutions without norm
         of the latent              Conv k1 16w, Conv k1 16w
@@ -88,7 +88,7 @@ def generator(image_shape: genbench.Shape, latent_dim: int, width: int) -> nn.Se
 
 
 class Maxout(nn.Module):
-    """The larger of two neighbouring channels, (B, 2·channels, h, w) -> (B, channels, h, w) (Goodfellow et al. 2013)."""
+    """The larger of two neighbouring channels, (B, 2n, h, w) -> (B, n, h, w) (Goodfellow et al. 2013)."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the maxima."""

@@ -16,7 +16,7 @@ class LadderOptions:
     """Options of the model `ladder-vae`."""
 
     widths: list[int] = genbench.option(
-        (512, 256, 128, 64, 32), "units of both layers of each level's perceptron; their number is that of the levels"
+        [512, 256, 128, 64, 32], "units of both layers of each level's perceptron; their number is that of the levels"
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 import genbench
 from genbench_autoencoders.bound import kl_between_normals, kl_weight, log_normal
 from genbench_autoencoders.ladder.loss import LadderLoss, charged_kl
-from genbench_autoencoders.ladder.networks import Level
+from genbench_autoencoders.ladder.networks import Gaussian, Level
 from genbench_autoencoders.latent_decoder import LatentDecoder, loss_network, require_loss
 
 
@@ -79,7 +79,7 @@ class Ladder(LatentDecoder):
         """
         with torch.autocast(images.device.type, enabled=False):
             noise = torch.stack([self.noise((draws, self.total), rng) for _ in images], 1).flatten(0, 1)
-            evidence = [(mean.repeat(draws, 1), variance.repeat(draws, 1)) for mean, variance in self.encoder(images)]
+            evidence = [Gaussian(*(part.repeat(draws, 1) for part in level)) for level in self.encoder(images)]
             logits, levels = self.decoder(noise, evidence)
             shape = (draws, len(images))
             distortion = self.loss.likelihood.nll(images, logits).view(shape)

@@ -81,7 +81,7 @@ def losses() -> Iterable[genbench.LossSpec]:
         family="regularised",
         summary="reconstruction, small codes, and a smooth decoder",
         create="genbench_autoencoders.rae.loss:rae",
-        formula="-log p(x|z) + β ½|z|² + λ R, z = E(x), R = |θ_D|² (l2) or ½|∂D(z)/∂z|² (gradient), D the decoded means",
+        formula="-log p(x|z) + β ½|z|² + λ R, z = E(x), R = |θ_D|² (l2) or ½|∂D(z)/∂z|² (gradient), D the decoder",
         source=f"{_PAPER}, equations 8 to 11",
         options=RAELossOptions,
     )

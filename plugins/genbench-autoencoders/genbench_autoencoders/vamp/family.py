@@ -65,7 +65,7 @@ class Vamp(LatentDecoder):
     def bound(
         self, images: Tensor, draws: int, rng: torch.Generator, labels: Tensor | None = None
     ) -> genbench.LikelihoodBound:
-        """Return the log weights of `draws` latents per image under the learned prior; noise is drawn image by image."""
+        """Return the log weights of `draws` latents per image; noise is drawn image by image."""
         with torch.autocast(images.device.type, enabled=False):
             mean, variance = self._encode(images)
             noise = torch.stack([self.noise((draws, mean.shape[1]), rng) for _ in images], 1)  # K × B × latent_dim

@@ -11,7 +11,7 @@ s = size / 4, the top grid sides t = s / 2, rounded up; residual is x + Conv k1 
                            Conv k3 w, 2 × residual, ReLU, ConvT k4 s2 w/2, ReLU, ConvT k4 s2 c     logits
     top_codebook, bottom_codebook    K × D each
     top_prior              gated PixelCNN over t × t
-    bottom_prior           top codes: embedding p, ConvT s2 p, ReLU, Conv k3 p, ReLU; gated PixelCNN over s × s given these
+    bottom_prior           top codes: embedding p, ConvT s2 p, ReLU, Conv k3 p, ReLU; given these, PixelCNN over s × s
 
 Strided layers between the grids are k4, or k3 where s is odd. A conditional model adds an embedding of the label to the
 condition of both priors. The paper's priors are PixelSNAIL, with attention; here they are the gated PixelCNN of
