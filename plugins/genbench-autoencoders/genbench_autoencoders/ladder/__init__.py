@@ -15,7 +15,7 @@ _PAPER = "Sønderby et al. 2016, Ladder Variational Autoencoders, arXiv:1602.022
 class LadderOptions:
     """Options of the model `ladder-vae`."""
 
-    widths: list[int] = genbench.option(
+    widths: list[int] = genbench.option(  # noqa: RUF009 - the default is copied
         [512, 256, 128, 64, 32], "units of both layers of each level's perceptron; their number is that of the levels"
     )
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 MEMORY = 100  # approximate number of recent batches in the statistics
+_DECAY = -0.6  # exponent of the weights of new batches: bad first estimates are soon forgotten
 _IDLE = 0.1  # a component with less than this fraction of an equal share is started again at a code of the batch
 _RIDGE = 1e-3  # added to variances, as a fraction of the mean variance of codes, so that no component degenerates
 
@@ -41,12 +42,12 @@ class FittedDensity(nn.Module):
 
     @torch.no_grad()
     def observe(self, codes: Tensor) -> None:
-        """Add the codes (B, d) of the n-th batch to the statistics, with weight 1/n until n reaches `MEMORY`."""
+        """Add the codes (B, d) of the n-th batch to the statistics, with the weight max(n^-0.6, 1 / `MEMORY`)."""
         with torch.autocast(codes.device.type, enabled=False):
             codes = codes.float()
             first = self.batches < 1
             self.batches += 1
-            rate = 1 / self.batches.clamp(max=MEMORY)
+            rate = self.batches.pow(_DECAY).clamp(min=1 / MEMORY)
             outer = codes[:, :, None] * codes[:, None, :]
             self.mean.lerp_(codes.mean(0), rate)
             self.second.lerp_(outer.mean(0), rate)
