@@ -294,9 +294,7 @@ def test_a_conditional_model_or_another_familys_loss_is_refused() -> None:
 # Prior
 
 
-def prior(
-    codes: int = 5, grid: tuple[int, int] = (4, 4), layers: int = 4, condition_channels: int = 0
-) -> PixelCNN:
+def prior(codes: int = 5, grid: tuple[int, int] = (4, 4), layers: int = 4, condition_channels: int = 0) -> PixelCNN:
     torch.manual_seed(0)
     return PixelCNN(codes, grid, 8, layers, condition_channels).double().eval()
 

@@ -85,7 +85,7 @@ class Ladder(LatentDecoder):
             distortion = self.loss.likelihood.nll(images, logits).view(shape)
             log_ratio = sum((_log_ratio(level) for level in levels), torch.zeros(())).view(shape)
             divergence = sum((_kl(level) for level in levels), torch.zeros(())).view(shape).mean(0)
-            mean = torch.cat([level.posterior.mean for level in levels], 1).unflatten(0, shape).mean(0)
+            mean = torch.cat([level.posterior.mean for level in levels], 1).view(*shape, -1).mean(0)
         return genbench.LikelihoodBound(log_ratio - distortion, distortion.mean(0), divergence, mean)
 
 

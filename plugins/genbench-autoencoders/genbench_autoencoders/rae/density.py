@@ -60,7 +60,7 @@ class FittedDensity(nn.Module):
 
     def covariance(self) -> Tensor:
         """Return the covariance of all codes, (d, d)."""
-        return self.second - self.mean.outer(self.mean) + self._ridge()
+        return self.second - torch.outer(self.mean, self.mean) + self._ridge()
 
     def mixture(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return weights (K,), means (K, d) and covariances (K, d, d) of the components."""
@@ -76,7 +76,7 @@ class FittedDensity(nn.Module):
         whitened = torch.linalg.solve_triangular(factors, centred, upper=False)
         log_scale = factors.diagonal(dim1=1, dim2=2).log().sum(1)
         constant = 0.5 * codes.shape[1] * torch.log(torch.tensor(2 * torch.pi, device=codes.device))
-        return (-0.5 * whitened.square().sum(1)).T - log_scale - constant + weights.log()
+        return (-0.5 * whitened.square().sum(1)).T - log_scale - constant + weights.log()  # type: ignore[no-any-return]
 
     def draw(self, count: int, rng: torch.Generator) -> Tensor:
         """Return codes (count, d) of the mixture."""
@@ -93,7 +93,8 @@ class FittedDensity(nn.Module):
 
     def _ridge(self) -> Tensor:
         variance = (self.second.diagonal() - self.mean.square()).mean().clamp_min(1e-8)
-        return _RIDGE * variance * torch.eye(len(self.mean), device=self.mean.device)
+        ridge: Tensor = _RIDGE * variance * torch.eye(len(self.mean), device=self.mean.device)
+        return ridge
 
     def _restart(self, codes: Tensor, first: Tensor) -> None:
         """Start idle components, and all in the first step, at codes of the batch with the covariance of all codes."""
@@ -111,4 +112,4 @@ class FittedDensity(nn.Module):
 def _square_roots(covariances: Tensor) -> Tensor:
     """Return A with A Aᵀ = C for each covariance, also where rounding has made an eigenvalue negative."""
     values, vectors = torch.linalg.eigh(covariances)
-    return vectors * values.clamp_min(0).sqrt().unsqueeze(-2)
+    return vectors * values.clamp_min(0).sqrt().unsqueeze(-2)  # type: ignore[no-any-return]

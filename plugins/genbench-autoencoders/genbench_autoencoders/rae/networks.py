@@ -9,7 +9,7 @@ Width w = 32 (published: 128), s the side after three halvings, rounded up (4, 4
                ConvT k3 s2  c × 8s × 8s           logits
     density    see `density`
 
-For 28×28×1, width 128 and 16 latents: encoder 11,033,360 and decoder 6,180,353 parameters.
+For 28×28×1, width 128 and 16 latents: encoder 11,034,256 and decoder 6,181,377 parameters.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import genbench
 from genbench_autoencoders.vamp import VampOptions
 
-_LOG_VARIANCES = (-6.0, 2.0)  # of q(z|x), as in the authors' description of stable training
+_LOG_VARIANCES = (-6.0, 2.0)  # of q(z|x): neither a component of the prior nor a posterior degenerates
 
 
 class Gated(nn.Module):

@@ -15,8 +15,8 @@ s = size / 4, the top grid sides t = s / 2, rounded up; residual is x + Conv k1 
 
 Strided layers between the grids are k4, or k3 where s is odd. A conditional model adds an embedding of the label to the
 condition of both priors. The paper's priors are PixelSNAIL, with attention; here they are the gated PixelCNN of
-`vq-vae`. For 28×28×1 at the paper's widths: bottom_encoder 427,136, top_encoder 318,528, conditional_encoder 341,440
-and decoder 507,137 parameters.
+`vq-vae`. For 28×28×1 at the paper's widths: bottom_encoder 444,096, top_encoder 320,128, conditional_encoder 324,224
+and decoder 480,897 parameters.
 """
 
 from __future__ import annotations
