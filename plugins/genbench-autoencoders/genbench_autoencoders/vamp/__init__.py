@@ -45,7 +45,7 @@ def models() -> Iterable[genbench.ModelSpec]:
         value_range=(0.0, 1.0),
         output="logits",
         latent_dim=40,
-        recipe={"batch_size": 100, "learning_rate": 5e-4, "beta1": 0.9},
+        recipe={"batch_size": 64, "learning_rate": 1e-3, "beta1": 0.9},
         paper=_PAPER,
         options=VampOptions,
     )
