@@ -18,8 +18,10 @@ Width w = 16 (the paper: 32), d latents, c channels; k × s are kernel and strid
 
 Encoder and generator have batch norm and LeakyReLU (slope 0.1; slopes and initial weights of the paper are not
 reproduced) after each convolution but the last, and no biases before batch norm. With `activation=maxout`, as in the
-paper, each layer of the discriminator but the last has twice the maps, and the larger of two neighbours counts. The
-paper's dropout in the discriminator is a setting of the recipe here (`--dropout 0.2`).
+paper, each layer of the discriminator but the last has twice the maps, and the larger of two neighbours counts. As it
+has no norm, its weights start with a variance that keeps that of its inputs (He et al. 2015): with torch's default, its
+logits hardly depend on the images at first. The paper's dropout in the discriminator is a setting of the recipe here
+(`--dropout 0.2`).
 
 For 32×32×3, width 32, 64 latents and maxout: encoder 3,118,496, generator 978,083, discriminator 10,368,641
 parameters.
@@ -121,6 +123,8 @@ def _judging(maps: Sequence[int], steps: Sequence[tuple[int, int]], activation: 
     for (inputs, outputs), (kernel, stride) in zip(pairwise(maps), steps, strict=True):
         pieces = 2 if activation == "maxout" else 1
         layers += [nn.Conv2d(inputs, pieces * outputs, kernel, stride)]
+        nn.init.kaiming_normal_(layers[-1].weight, a=_SLOPE)  # type: ignore[arg-type]
+        nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
         layers += [Maxout() if activation == "maxout" else nn.LeakyReLU(_SLOPE)]
     return nn.Sequential(*layers)
 
