@@ -79,6 +79,10 @@ from genbench.api.training import (
 from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
 
 if TYPE_CHECKING:
+    from genbench.builtin.losses.variational import LikelihoodOptions
+    from genbench.builtin.losses.variational.likelihoods import ImageLikelihood, make_likelihood
+    from genbench.builtin.models.vector_quantised.pixelcnn import PixelCNN
+    from genbench.builtin.models.vector_quantised.vq_vae import Codebook
     from genbench.commands.archive import archive
     from genbench.commands.board import board
     from genbench.commands.cell import Cell
@@ -114,17 +118,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Public names that are imported on first use: a plugin needs none of them. Imports by name keep this module a leaf.
+# Public names that are imported on first use, what notebooks call and parts of built-in models. Imports by name keep
+# this module a leaf.
 _ON_FIRST_USE = {
     "Board": "genbench.report.board.site",
     "Cell": "genbench.commands.cell",
     "CellPlan": "genbench.commands.plan",
+    "Codebook": "genbench.builtin.models.vector_quantised.vq_vae",
     "Comparison": "genbench.imagesets.measured",
     "ComparisonTable": "genbench.commands.table",
     "Cost": "genbench.commands.plan",
     "Explanation": "genbench.imagesets.explain.explanation",
     "Figure": "genbench.report.figures.figure",
     "ImageSetReport": "genbench.imagesets.measured",
+    "ImageLikelihood": "genbench.builtin.losses.variational.likelihoods",
+    "LikelihoodOptions": "genbench.builtin.losses.variational",
+    "PixelCNN": "genbench.builtin.models.vector_quantised.pixelcnn",
     "Plan": "genbench.commands.plan",
     "PooledCells": "genbench.commands.results",
     "Quantity": "genbench.commands.results",
@@ -156,6 +165,7 @@ _ON_FIRST_USE = {
     "new_plan": "genbench.commands.first_steps.new_plan",
     "new_plugin": "genbench.commands.plugins.creation",
     "load_tuning": "genbench.commands.tuning.tune",
+    "make_likelihood": "genbench.builtin.losses.variational.likelihoods",
     "plan": "genbench.commands.plan",
     "plan_tuning": "genbench.commands.tuning.tune",
     "resume": "genbench.commands.run",
@@ -178,6 +188,7 @@ __all__ = [
     "CellStarted",
     "CheckedFamily",
     "Classifier",
+    "Codebook",
     "Comparison",
     "ComparisonTable",
     "Cost",
@@ -201,6 +212,7 @@ __all__ = [
     "Figure",
     "GenbenchError",
     "ImageData",
+    "ImageLikelihood",
     "ImageSetReport",
     "Images",
     "JobHandle",
@@ -210,6 +222,7 @@ __all__ = [
     "Likelihood",
     "LikelihoodBound",
     "LikelihoodFamily",
+    "LikelihoodOptions",
     "LogLikelihood",
     "LossSpec",
     "MappedGenerator",
@@ -219,6 +232,7 @@ __all__ = [
     "NoisyGenerator",
     "Objective",
     "Phase",
+    "PixelCNN",
     "Plan",
     "PooledCells",
     "Posterior",
@@ -269,6 +283,7 @@ __all__ = [
     "json_schema",
     "load",
     "load_tuning",
+    "make_likelihood",
     "measure_run",
     "new_plan",
     "new_plugin",

@@ -82,8 +82,17 @@ PACKAGES = (
     ),
     KnownPackage(
         "genbench-autoencoders",
-        "VAE-GAN",
-        {"families": ("vae-gan",), "models": ("vae-gan",), "losses": ("learned-similarity",)},
+        "autoencoders with a discriminator, a learned prior, levels or codes",
+        {
+            "families": (
+                *("vae-gan", "adversarial-autoencoder", "bigan", "regularised", "vamp", "ladder", "vq-vae-2"),
+            ),
+            "models": (
+                *("vae-gan", "aae", "conditional-aae", "ali", "bigan", "rae", "vamp-vae", "ladder-vae"),
+                *("vq-vae-2", "conditional-vq-vae-2"),
+            ),
+            "losses": ("learned-similarity", "aae", "joint-game", "rae", "vamp-elbo", "ladder-elbo", "vq-2"),
+        },
     ),
     KnownPackage(
         "genbench-factor-vae",

@@ -294,9 +294,9 @@ def test_a_conditional_model_or_another_familys_loss_is_refused() -> None:
 # Prior
 
 
-def prior(codes: int = 5, grid: tuple[int, int] = (4, 4), layers: int = 4) -> PixelCNN:
+def prior(codes: int = 5, grid: tuple[int, int] = (4, 4), layers: int = 4, condition_channels: int = 0) -> PixelCNN:
     torch.manual_seed(0)
-    return PixelCNN(codes, grid, 8, layers).double().eval()
+    return PixelCNN(codes, grid, 8, layers, condition_channels).double().eval()
 
 
 @given(st.integers(0, 15))
@@ -311,17 +311,28 @@ def test_a_code_depends_on_all_preceding_codes_and_on_no_later_one(position: int
     assert seen.tolist() == [before < position for before in range(16)]
 
 
-def test_drawing_row_by_row_equals_drawing_code_by_code_from_the_whole_network() -> None:
-    network, count = prior(grid=(3, 4)), 6
-    found = network.draw(count, rng(7))
+@pytest.mark.parametrize("channels", [0, 2])
+def test_drawing_row_by_row_equals_drawing_code_by_code_from_the_whole_network(channels: int) -> None:
+    network, count = prior(grid=(3, 4), condition_channels=channels), 6
+    condition = torch.randn(count, channels, 3, 4, generator=rng()).double() if channels else None
+    found = network.draw(count, rng(7), condition)
     expected, clocks = torch.zeros(count, 3, 4, dtype=torch.int64), rng(7)
     for row in range(3):
         for column in range(4):
-            probabilities = network(expected)[:, :, row, column].float().softmax(1)
+            probabilities = network(expected, condition)[:, :, row, column].float().softmax(1)
             waiting = torch.empty(count, 5).exponential_(generator=clocks) / probabilities
             expected[:, row, column] = waiting.argmin(1)
     assert torch.equal(found, expected)
-    assert not torch.equal(found, network.draw(count, rng(8)))
+    assert not torch.equal(found, network.draw(count, rng(8), condition))
+
+
+def test_a_condition_changes_the_codes_at_and_after_its_place() -> None:
+    network = prior(condition_channels=2)
+    codes, condition = torch.zeros(1, 4, 4, dtype=torch.int64), torch.zeros(1, 2, 4, 4).double().requires_grad_()
+    logits = network(codes, condition).flatten(2)[0]
+    (gradient,) = torch.autograd.grad(logits[:, 5].square().sum(), condition, retain_graph=True)
+    assert gradient[0, :, 1, 1].abs().max() > 0  # its own place
+    assert not gradient[0, :, 2:].any() and not gradient[0, :, 1, 2:].any()  # but none further on
 
 
 def test_draws_have_the_learned_distribution() -> None:

@@ -81,8 +81,8 @@ class LearnedScale(nn.Module):
 
 
 @dataclass(frozen=True)
-class Likelihood:
-    """A likelihood with its settings filled in."""
+class ImageLikelihood:
+    """A likelihood of images given logits of decoded means, with its settings filled in."""
 
     nll: Callable[[Tensor, Tensor], Tensor]  # (images, logits) -> (N,)
     meaning: genbench.Likelihood
@@ -117,23 +117,23 @@ class Likelihood:
         )
 
 
-def make_likelihood(options: LikelihoodOptions) -> Likelihood:
+def make_likelihood(options: LikelihoodOptions) -> ImageLikelihood:
     """Return the likelihood that the options name.
 
     A Gaussian has the same name whether its scale is trained or not: the densities are comparable.
     """
     if options.likelihood == "bernoulli":
         meaning = genbench.Likelihood("bernoulli", "cross-entropy")
-        return Likelihood(bernoulli_nll, meaning, quick_mean=bernoulli_mean_nll)
+        return ImageLikelihood(bernoulli_nll, meaning, quick_mean=bernoulli_mean_nll)
     gaussian = genbench.Likelihood("gaussian", "density")
     if options.likelihood == "gaussian":
         log_sigma = math.log(options.sigma)
-        return Likelihood(lambda images, logits: gaussian_nll(images, logits, log_sigma), gaussian)
+        return ImageLikelihood(lambda images, logits: gaussian_nll(images, logits, log_sigma), gaussian)
     scale = LearnedScale(options.sigma)
     if options.likelihood == "gaussian-learned":
-        return Likelihood(lambda images, logits: gaussian_nll(images, logits, scale()), gaussian, scale)
+        return ImageLikelihood(lambda images, logits: gaussian_nll(images, logits, scale()), gaussian, scale)
     logistic = genbench.Likelihood("logistic", "discrete")
-    return Likelihood(lambda images, logits: discretised_logistic_nll(images, logits, scale()), logistic, scale)
+    return ImageLikelihood(lambda images, logits: discretised_logistic_nll(images, logits, scale()), logistic, scale)
 
 
 def _per_draw(images: Tensor, logits: Tensor) -> Tensor:

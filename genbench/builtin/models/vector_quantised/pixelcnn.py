@@ -10,6 +10,9 @@ Width w, K codes, L layers; each layer extends the receptive field by one row an
     vertical    embedding w, shifted down     L × [Conv 2×3 to 2w, gate]
     horizontal  embedding w, shifted right    L × [Conv 1×2 to 2w + Conv k1 of the vertical 2w, gate, Conv k1, + input]
     output      ReLU, Conv k1 to w, ReLU, Conv k1 to K
+
+With a condition of C channels over the same grid (equation 4), its Conv k1 from C to 2w is added in each layer to
+what the horizontal stack receives from the vertical one.
 """
 
 from __future__ import annotations
@@ -41,21 +44,24 @@ class GatedLayer(nn.Module):
 
 
 class PixelCNN(nn.Module):
-    """The prior of a grid of codes."""
+    """The distribution of a grid (h, w) of codes; with `condition_channels`, given features (B, C, h, w)."""
 
-    def __init__(self, codes: int, grid: tuple[int, int], width: int, layers: int) -> None:
+    def __init__(self, codes: int, grid: tuple[int, int], width: int, layers: int, condition_channels: int = 0) -> None:
         super().__init__()
         self.grid = grid
         self.embedding = nn.Embedding(codes, width)
         self.layers = nn.ModuleList(GatedLayer(width) for _ in range(layers))
         self.output = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, codes, 1))
+        conditioned = layers if condition_channels else 0
+        self.conditions = nn.ModuleList(nn.Conv2d(condition_channels, 2 * width, 1) for _ in range(conditioned))
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, codes: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return logits (B, K, h, w) of codes (B, h, w), each given those above it and to its left."""
-        return self.output(self._horizontal_features(codes, self._from_above(codes)))  # type: ignore[no-any-return]
+        from_above = self._from_above(codes, condition)
+        return self.output(self._horizontal_features(codes, from_above))  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def draw(self, count: int, rng: torch.Generator) -> Tensor:
+    def draw(self, count: int, rng: torch.Generator, condition: Tensor | None = None) -> Tensor:
         """Return codes (count, h, w), each drawn given those before it.
 
         The vertical stack runs once per row, the horizontal one only on the current row.
@@ -63,7 +69,8 @@ class PixelCNN(nn.Module):
         height, width = self.grid
         codes = torch.zeros(count, height, width, dtype=torch.int64, device=rng.device)
         for row in range(height):
-            from_above = [found[:, :, row:] for found in self._from_above(codes[:, : row + 1])]
+            above = condition if condition is None else condition[:, :, : row + 1]
+            from_above = [found[:, :, row:] for found in self._from_above(codes[:, : row + 1], above)]
             for column in range(width):
                 seen = slice(0, column + 1)
                 features = self._horizontal_features(
@@ -73,14 +80,16 @@ class PixelCNN(nn.Module):
                 codes[:, row, column] = _draw_code(logits.flatten(1), rng)
         return codes
 
-    def _from_above(self, codes: Tensor) -> list[Tensor]:
-        """Return what each layer's vertical stack passes to its horizontal one, (B, 2·width, h, w): rows above only."""
+    def _from_above(self, codes: Tensor, condition: Tensor | None) -> list[Tensor]:
+        """Return what each layer's horizontal stack receives, (B, 2·width, h, w): of rows above and the condition."""
         features = pad(self._embed(codes), (0, 0, 1, -1))
         found = []
         for layer in self._gated():
             features, link = layer.step_vertical(features)
             found.append(link)
-        return found
+        if condition is None:
+            return found
+        return [link + project(condition) for link, project in zip(found, self.conditions, strict=True)]
 
     def _horizontal_features(self, codes: Tensor, from_above: list[Tensor]) -> Tensor:
         """Return the last horizontal features, (B, width, h, w), from the codes to the left and those above."""

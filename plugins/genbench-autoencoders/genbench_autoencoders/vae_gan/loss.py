@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from genbench_autoencoders import SimilarityOptions
+from genbench_autoencoders.vae_gan import SimilarityOptions
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import genbench
-from genbench_autoencoders.loss import (
+from genbench_autoencoders.vae_gan.loss import (
     LearnedSimilarity,
     decoder_game,
     discriminator_loss,

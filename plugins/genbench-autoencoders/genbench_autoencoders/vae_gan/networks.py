@@ -15,7 +15,7 @@ import math
 from torch import Tensor, nn
 
 import genbench
-from genbench_autoencoders import VAEGANOptions
+from genbench_autoencoders.vae_gan import VAEGANOptions
 
 
 class Encoder(nn.Module):

@@ -6,25 +6,25 @@ import copy
 import math
 from typing import Any
 
-import genbench_autoencoders
 import pytest
 import torch
-from genbench_autoencoders import SimilarityOptions, VAEGANOptions
-from genbench_autoencoders.family import VAEGAN
-from genbench_autoencoders.loss import (
+from genbench_autoencoders import vae_gan
+from genbench_autoencoders.vae_gan import SimilarityOptions, VAEGANOptions
+from genbench_autoencoders.vae_gan.family import VAEGAN
+from genbench_autoencoders.vae_gan.loss import (
     LearnedSimilarity,
     decoder_game,
     discriminator_loss,
     feature_distance,
     kl_to_standard_normal,
 )
-from genbench_autoencoders.networks import build
+from genbench_autoencoders.vae_gan.networks import build
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import genbench
 
-(MODEL,) = genbench_autoencoders.genbench_models()
+(MODEL,) = vae_gan.models()
 CPU = torch.device("cpu")
 SHAPE = (1, 8, 12)
 PLAYERS = ("encoder", "decoder", "discriminator")
