@@ -28,8 +28,10 @@ from torch.nn.functional import conv2d, logsigmoid, pixel_shuffle, pixel_unshuff
 import genbench
 from genbench_flows import GlowOptions
 
-_LEAST_VARIANCE = 1e-12  # of a channel that is constant in the first batch
+_LEAST = 1e-12  # variance of a channel that is constant in the first batch
 _SPEED = 3.0  # ratio of the speed of the log scale of a convolution that starts at zero to that of a weight
+import os
+BOUND=float(os.environ.get("BOUND","2")); PB=float(os.environ.get("PB","4"))
 _OPEN = 2.0  # added before the sigmoid, so that a coupling starts by scaling with σ(2) = 0.88
 _LABEL_WEIGHT = 0.05  # standard deviation of the initial embeddings, so that labels matter from the beginning
 
@@ -60,7 +62,7 @@ class ActNorm(nn.Module):
         centred = images - self.mean
         if self.training:
             self._keep(
-                self.log_deviation, lambda: centred.square().mean((0, 2, 3)).clamp_min(_LEAST_VARIANCE).log() / 2
+                self.log_deviation, lambda: centred.square().mean((0, 2, 3)).clamp_min(_LEAST).log() / 2
             )
             self.initialised.fill_(1)
         log_scale = self.log_scale - self.log_deviation
@@ -165,7 +167,7 @@ class AffineCoupling(nn.Module):
         hidden = self.first_norm(self.first(kept))[0].relu()
         hidden = self.second_norm(self.second(hidden))[0].relu()
         shift, scale = self.last(hidden).chunk(2, 1)
-        return shift, logsigmoid(scale + _OPEN)
+        return shift, BOUND * torch.tanh(scale / BOUND)
 
 
 class Step(nn.Module):
@@ -221,7 +223,7 @@ class Prior(nn.Module):
         if self.of_labels is not None:
             moments = moments + self.of_labels(labels)[:, :, None, None]
         mean, log_deviation = moments.chunk(2, 1)
-        return mean, log_deviation
+        return mean, PB * torch.tanh(log_deviation/PB)
 
 
 class Level(nn.Module):
