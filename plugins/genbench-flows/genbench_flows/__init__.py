@@ -74,7 +74,14 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
             value_range=(0.0, 1.0),
             latent_dim=None,
             conditional=conditional,
-            recipe={"batch_size": 64, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "clip_gradient": 100.0},
+            recipe={
+                "batch_size": 64,
+                "learning_rate": 1e-3,
+                "beta1": 0.9,
+                "beta2": 0.999,
+                "clip_gradient": 100.0,
+                "schedule_warmup": 3_200,
+            },
             paper="Kingma & Dhariwal 2018, arXiv:1807.03039",
             options=GlowOptions,
         )

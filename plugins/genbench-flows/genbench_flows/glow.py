@@ -8,13 +8,17 @@ Images of c × h × w pass L levels, or as many as the sides can be halved; at e
 
     normalisation y = s x + b, per channel; the first training batch sets y to mean 0, variance 1  (section 3.1)
     convolution   W = P L (U + diag(±exp(log s))), log |det| = h w Σ log s                         (equation 10)
-    coupling      y₁ = x₁, y₂ = (x₂ + t) σ(r + 2), (t, r) from x₁: Conv k3, norm, ReLU, Conv k1, norm, ReLU, Conv k3,
+    coupling      y₁ = x₁, y₂ = (x₂ + t) s, (t, log s) from x₁: Conv k3, norm, ReLU, Conv k1, norm, ReLU, Conv k3,
                   where "norm" is the normalisation above and the last convolution starts at zero
 
 The prior of each half is N(μ, σ²), with μ and log σ a convolution, zero at first, of the half that is kept; that of the
 last level is the same at all positions. The network returns (half - μ) / σ, whose prior is N(0, 1), in the place in the
 image that the squeezes took it from. Conditional models add an embedding of the label to μ and log σ of every level;
 the paper's add it at the last level alone, and also predict the class from the latents.
+
+log s lies in (-2, 2) and log σ in (-4, 4), by a tanh. The authors' code has s = sigmoid(r + 2), which is unbounded from
+below: images of noise that is a little off then grew beyond the range of fp32 within 90 steps of training, with
+s itself falling exponentially.
 """
 
 from __future__ import annotations
@@ -23,16 +27,15 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, logsigmoid, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
 
 import genbench
 from genbench_flows import GlowOptions
 
 _LEAST = 1e-12  # variance of a channel that is constant in the first batch
 _SPEED = 3.0  # ratio of the speed of the log scale of a convolution that starts at zero to that of a weight
-import os
-BOUND=float(os.environ.get("BOUND","2")); PB=float(os.environ.get("PB","4"))
-_OPEN = 2.0  # added before the sigmoid, so that a coupling starts by scaling with σ(2) = 0.88
+_LARGEST_SCALE = 2.0  # |log s| of a coupling
+_LARGEST_DEVIATION = 4.0  # |log σ| of a prior
 _LABEL_WEIGHT = 0.05  # standard deviation of the initial embeddings, so that labels matter from the beginning
 
 
@@ -61,9 +64,7 @@ class ActNorm(nn.Module):
             self._keep(self.mean, lambda: images.mean((0, 2, 3)))
         centred = images - self.mean
         if self.training:
-            self._keep(
-                self.log_deviation, lambda: centred.square().mean((0, 2, 3)).clamp_min(_LEAST).log() / 2
-            )
+            self._keep(self.log_deviation, lambda: centred.square().mean((0, 2, 3)).clamp_min(_LEAST).log() / 2)
             self.initialised.fill_(1)
         log_scale = self.log_scale - self.log_deviation
         return centred * log_scale.exp() + self.shift, log_scale.sum()
@@ -166,8 +167,8 @@ class AffineCoupling(nn.Module):
     def _coefficients(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.first_norm(self.first(kept))[0].relu()
         hidden = self.second_norm(self.second(hidden))[0].relu()
-        shift, scale = self.last(hidden).chunk(2, 1)
-        return shift, BOUND * torch.tanh(scale / BOUND)
+        shift, log_scale = self.last(hidden).chunk(2, 1)
+        return shift, _bounded(log_scale, _LARGEST_SCALE)
 
 
 class Step(nn.Module):
@@ -223,7 +224,7 @@ class Prior(nn.Module):
         if self.of_labels is not None:
             moments = moments + self.of_labels(labels)[:, :, None, None]
         mean, log_deviation = moments.chunk(2, 1)
-        return mean, PB * torch.tanh(log_deviation/PB)
+        return mean, _bounded(log_deviation, _LARGEST_DEVIATION)
 
 
 class Level(nn.Module):
@@ -283,6 +284,11 @@ class Glow(nn.Module):
     def inverse(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the images that are mapped to this noise."""
         return self.first.inverse(noise, labels)
+
+
+def _bounded(values: Tensor, largest: float) -> Tensor:
+    """Return nearly the same values for small ones, and never more than the largest."""
+    return largest * (values / largest).tanh()
 
 
 def _halvings(side: int) -> int:
