@@ -8,7 +8,7 @@ and levels beyond 0 … 255 are 7 deviations away, so that in bits for each of D
 
 No model can take fewer, and a model that has learned the distribution takes as many.
 
-    genbench run --plugin benchmarks/likelihoods/gaussian_levels.py --datasets gaussian-levels --models realnvp --metrics bits-per-dim
+    genbench run --plugin benchmarks/likelihoods/gaussian_levels.py --datasets gaussian-levels --models vae
 """
 
 from __future__ import annotations
