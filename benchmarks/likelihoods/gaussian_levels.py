@@ -47,6 +47,15 @@ def draw(count: int, size: int, rng: torch.Generator) -> torch.Tensor:
     return (128 + COMMON * common + OWN * own).round().clamp(0, 255).to(torch.uint8)
 
 
+def bits_per_pixel(images: torch.Tensor) -> float:
+    """Return the mean of -log₂ P / D of uint8 images under the distribution that they were drawn from."""
+    levels = images.double().flatten(1)
+    covariance = COMMON**2 + OWN**2 * torch.eye(levels.shape[1], dtype=torch.float64)
+    mean = torch.full((levels.shape[1],), 128.0, dtype=torch.float64)
+    nats = -torch.distributions.MultivariateNormal(mean, covariance).log_prob(levels)
+    return float(nats.mean()) / (levels.shape[1] * math.log(2))
+
+
 def load(options: Options, cache: Path) -> genbench.ImageData:
     """Return the images; those held out are drawn after the others."""
     pixels = draw(options.count, options.size, torch.Generator().manual_seed(options.seed))
