@@ -135,8 +135,9 @@ class ImageTransformer(nn.Module):
         self.channels = nn.Embedding(channels, options.width)
         self.of_labels = nn.Embedding(num_classes, options.width) if num_classes else None
         self.layers = nn.ModuleList(Layer(options.width, options.heads, options.block) for _ in range(options.layers))
-        self.norm, self.last = nn.LayerNorm(options.width), nn.Linear(options.width, HIGHEST + 1)
+        self.norm = nn.LayerNorm(options.width)
         self.apply(_initialise)
+        self.last = nn.Linear(options.width, HIGHEST + 1)
 
     def forward(self, levels: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return log P of levels (B, c, h, w) in nats, (B,)."""
