@@ -69,7 +69,16 @@ PACKAGES = (
     KnownPackage(
         "genbench-flows",
         "normalising flows",
-        {"families": ("flow",), "models": ("realnvp",), "losses": ("flow-nll",)},
+        {"families": ("flow",), "models": ("realnvp", "glow", "cglow"), "losses": ("flow-nll",)},
+    ),
+    KnownPackage(
+        "genbench-autoregressive",
+        "PixelCNN++ and an image transformer",
+        {
+            "families": ("autoregressive",),
+            "models": ("pixelcnn-pp", "cpixelcnn-pp", "image-transformer", "cimage-transformer"),
+            "losses": ("autoregressive-nll",),
+        },
     ),
     KnownPackage("genbench-r3gan", "R3GAN", {"models": ("r3gan",)}),
     KnownPackage(

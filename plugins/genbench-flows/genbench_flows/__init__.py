@@ -1,4 +1,4 @@
-"""The family `flow`, the model `realnvp` and the loss `flow-nll`: names and options, without torch."""
+"""The family `flow`, its models and the loss `flow-nll`: names and options, without torch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,15 @@ class RealNVPOptions:
 
     width: int = genbench.option(32, "channels of the networks inside the coupling layers", minimum=4)
     couplings: int = genbench.option(4, "coupling layers at each resolution", minimum=2)
+
+
+@dataclass(frozen=True)
+class GlowOptions:
+    """Options of the models `glow` and `cglow`."""
+
+    width: int = genbench.option(32, "channels of the networks inside the coupling layers", minimum=4)
+    steps: int = genbench.option(8, "steps of the flow at each level", minimum=1)
+    levels: int = genbench.option(3, "levels, fewer if a side can't be halved as often", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ def genbench_families() -> Iterable[genbench.FamilySpec]:
 
 @genbench.hookimpl
 def genbench_models() -> Iterable[genbench.ModelSpec]:
-    """Yield the model."""
+    """Yield the models."""
     yield genbench.ModelSpec(
         name="realnvp",
         family="flow",
@@ -53,6 +62,29 @@ def genbench_models() -> Iterable[genbench.ModelSpec]:
         paper="Dinh et al. 2017, arXiv:1605.08803",
         options=RealNVPOptions,
     )
+    for name, conditional in (("glow", False), ("cglow", True)):
+        yield genbench.ModelSpec(
+            name=name,
+            family="flow",
+            summary="normalisation, invertible 1 × 1 convolutions and affine couplings at several resolutions"
+            + (", conditional" if conditional else ""),
+            build=f"genbench_flows.glow:{'build_conditional' if conditional else 'build'}",
+            default_loss="flow-nll",
+            image_shapes=genbench.ShapeRule(multiple_of=2, minimum=2),
+            value_range=(0.0, 1.0),
+            latent_dim=None,
+            conditional=conditional,
+            recipe={
+                "batch_size": 64,
+                "learning_rate": 1e-3,
+                "beta1": 0.9,
+                "beta2": 0.999,
+                "clip_gradient": 100.0,
+                "schedule_warmup": 3_200,
+            },
+            paper="Kingma & Dhariwal 2018, arXiv:1807.03039",
+            options=GlowOptions,
+        )
 
 
 @genbench.hookimpl

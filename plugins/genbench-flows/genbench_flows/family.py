@@ -1,8 +1,9 @@
 """The family `flow`: an invertible network maps images to Gaussian noise, trained by maximum likelihood.
 
 A model's network is `flow(images) -> (noise, log_det)`, both directions of which preserve the shape (B, channels,
-height, width), with log_det (B,); `flow.inverse(noise) -> images`. The network sees logits of pixel values rather than
-values in [0, 1] (Dinh et al. 2017, section 4.1). The latents are the noise.
+height, width), with log_det (B,); `flow.inverse(noise) -> images`. Conditional networks take labels (B,) as a last
+argument. The network sees logits of pixel values rather than values in [0, 1] (Dinh et al. 2017, section 4.1). The
+latents are the noise.
 
 A level k of 256 becomes y = (k + u) / 256 with u ~ U(0, 1). Then log P(k) ≥ E_u[log p(y)] - D log 256 (Theis et al.
 2016, section 3.1).
@@ -46,10 +47,10 @@ class Flow:
     def __init__(self, setup: genbench.Setup) -> None:
         if not isinstance(setup.loss, FlowNLL):
             raise TypeError(f"a loss of the family flow creates a FlowNLL, not {type(setup.loss).__name__}")
-        if setup.model.conditional or setup.model.value_range != (0.0, 1.0):
+        if setup.model.value_range != (0.0, 1.0):
             raise genbench.GenbenchError(
-                f"Model '{setup.model.name}' is conditional, or its value range is not (0, 1).",
-                "The family flow needs conditional=False and value_range=(0, 1).",
+                f"The value range of model '{setup.model.name}' is not (0, 1).",
+                "The family flow needs value_range=(0, 1).",
             )
         self.setup = setup
         self.loss: FlowNLL = setup.loss
@@ -61,7 +62,7 @@ class Flow:
 
     def objective(self, batch: genbench.Batch) -> genbench.Objective:
         """Return the mean negative log-likelihood in bits per pixel and channel."""
-        nats = -self.log_likelihood(batch.images, batch.rng).mean()
+        nats = -self.log_likelihood(batch.images, batch.rng, batch.labels).mean()
         return genbench.Objective(nats / (batch.images[0].numel() * math.log(2)), {})
 
     @property
@@ -74,7 +75,7 @@ class Flow:
         noise = torch.rand(images.shape, generator=rng, device=images.device)
         values = (images * (LEVELS - 1) + noise) / LEVELS
         logits, log_slopes = self.loss.to_logits(values)
-        found, log_det = self.flow(logits)
+        found, log_det = self.flow(logits, *self._given(labels))
         log_density = -0.5 * (found.square() + math.log(2 * math.pi)).flatten(1).sum(1)
         total: Tensor = log_density + log_det + log_slopes - images[0].numel() * math.log(LEVELS)
         return total
@@ -85,13 +86,18 @@ class Flow:
 
     def generate(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the images of this noise, at one of 256 levels."""
-        values = self.loss.from_logits(self.flow.inverse(latents))  # type: ignore[operator]
+        logits: Tensor = self.flow.inverse(latents, *self._given(labels))  # type: ignore[operator]
+        values = self.loss.from_logits(logits)
         return (values * LEVELS).floor().clamp(0, LEVELS - 1) / (LEVELS - 1)
 
     def sample(self, count: int, rng: torch.Generator, labels: Tensor | None = None) -> Tensor:
         """Return `count` images, each from its own noise."""
-        return self.generate(self.latents(count, rng))
+        return self.generate(self.latents(count, rng), labels)
 
     def reconstruct(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Raise: an invertible network reproduces every image, so there is nothing to measure."""
         raise NotImplementedError("flows do not reconstruct")
+
+    def _given(self, labels: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the further arguments of the network."""
+        return (labels,) if self.setup.model.conditional else ()

@@ -20,7 +20,7 @@ from torch.distributions import Normal
 
 import genbench
 
-(MODEL,) = genbench_flows.genbench_models()
+MODEL, _, _ = genbench_flows.genbench_models()
 CPU = torch.device("cpu")
 SHAPES = [(1, 4, 4), (3, 8, 6), (1, 5, 4), (1, 1, 2), (2, 1, 1)]  # squeezed, not square, odd, points, single pixels
 
@@ -131,11 +131,11 @@ def test_samples_are_levels_and_follow_from_their_latents() -> None:
     assert 0 <= images.min() < images.max() <= 1
 
 
-def test_other_losses_and_conditional_models_are_refused() -> None:
+def test_other_losses_and_value_ranges_are_refused() -> None:
     with pytest.raises(TypeError, match="creates a FlowNLL, not NoneType"):
         Flow(genbench.Setup({}, None, MODEL, 4, 0, {}, CPU))
-    other = genbench.ModelSpec(name="labelled", family="flow", build=build, default_loss="flow-nll", conditional=True)
-    with pytest.raises(genbench.GenbenchError, match="'labelled' is conditional"):
+    other = genbench.ModelSpec(name="centred", family="flow", build=build, default_loss="flow-nll")
+    with pytest.raises(genbench.GenbenchError, match="value range of model 'centred'"):
         Flow(genbench.Setup({}, FlowNLL(FlowOptions()), other, 4, 0, {}, CPU))
 
 
