@@ -16,7 +16,7 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of, random_subset
-from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics
+from genbench.metrics.frechet import distance_error, frechet_distance, statistics
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.manifolds import K, Overlap, overlap
 from genbench.metrics.standard_errors import make_blocks
@@ -70,9 +70,9 @@ def _distance(evaluation: Evaluation, extractor: str, name: str, pairs: Pairs) -
     for one, (x, y) in pairs.items():
         blocks = make_blocks(len(x), evaluation.generator(f"jackknife of {name}, class {one}"))
 
-        def distance(x: Tensor, y: Tensor, blocks: Sequence[Tensor] = blocks) -> tuple[float, float]:
+        def distance(x: Tensor, y: Tensor, blocks: Sequence[Tensor] = blocks) -> tuple[float, float | None]:
             there = statistics(y)
-            return frechet_distance(statistics(x), there), jackknife_distance(x, there, blocks).standard_error
+            return frechet_distance(statistics(x), there), distance_error(x, there, blocks)
 
         values[one], error = computed_on(evaluation.device, distance, x, y)
         errors.append(error)
