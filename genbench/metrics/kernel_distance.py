@@ -80,9 +80,9 @@ def kernel_distance(
 ) -> tuple[float, float | None]:
     """Return the unbiased kernel distance of features (m, d) and (n, d), and its standard error from drawing x.
 
-    `blocks` partition the rows of x; each replicate takes the sums of the blocks that it keeps, exactly. There is no error without
-    blocks, or where a block leaves a single row. `own_pairs` is `mean_of_pairs(y, kernel)` where it is known already.
-    Raises ValueError where a set has fewer than two rows.
+    `blocks` partition the rows of x; each replicate takes the sums of the blocks that it keeps, exactly. There is no
+    error without blocks, or where a block leaves a single row. `own_pairs` is `mean_of_pairs(y, kernel)` where it is
+    known already. Raises ValueError where a set has fewer than two rows.
     """
     return distance_and_pairs(x, y, blocks, kernel, own_pairs)[:2]
 
@@ -114,10 +114,7 @@ def distance_and_pairs(
     deletions, sizes = Deletions(blocks), member.sum(0)
     if len(blocks) < 2 or m - float(sizes.max()) < 2:
         return value, None, of_x
-    out = torch.zeros(len(deletions.rows), len(blocks), dtype=torch.float64, device=x.device)  # 1: block is left out
-    for number, chosen in enumerate([*((one,) for one in range(len(blocks))), *deletions.pairs]):
-        out[number, list(chosen)] = 1
-    kept = 1 - out
+    kept = deletions.kept.to(x.device)
     own = ((kept @ within) * kept).sum(1)
     return value, deletions.standard_error(value, distance(own, kept @ across, kept @ sizes)), of_x
 

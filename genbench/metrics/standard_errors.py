@@ -104,6 +104,14 @@ class Deletions:
         """The row numbers that each replicate leaves out: of all blocks, then of all pairs."""
         return [*self.blocks, *(torch.cat([self.blocks[one], self.blocks[two]]) for one, two in self.pairs)]
 
+    @property
+    def kept(self) -> Tensor:
+        """Which blocks each replicate keeps, as 0 and 1, (replicates, blocks)."""
+        count = len(self.blocks)
+        one, two = torch.tensor(self.pairs, dtype=torch.int64).reshape(-1, 2).T
+        unit = torch.eye(count, dtype=torch.float64)
+        return 1 - torch.cat([unit, unit[one] + unit[two]])
+
     def standard_error(self, value: float, replicates: Tensor, weight: float = 1.0) -> float | None:
         """Return the standard error of a statistic from drawing the images; None without two blocks.
 

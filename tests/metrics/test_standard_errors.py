@@ -83,11 +83,12 @@ def test_a_mean_has_no_pairs_and_keeps_the_error_of_the_jackknife(n: int) -> Non
     assert error_of(lambda rows: float(rows.mean()), values) == pytest.approx(standard_error_from_replicates(left_out))
 
 
-@pytest.mark.parametrize(("length", "low", "high"), [(0.0, 0.93, 1.2), (0.2, 0.93, 1.1), (1.0, 0.93, 1.07)])
+@pytest.mark.parametrize(("length", "low", "high"), [(0.0, 0.95, 1.45), (0.2, 0.95, 1.35), (1.0, 0.93, 1.07)])
 def test_the_variance_of_pairs_is_counted_once(length: float, low: float, high: float) -> None:
     """Of n rows of N(μ, I) in d dimensions, the estimate of |μ|² has the variance 4|μ|²/n + 2d/n(n-1).
 
-    The jackknife counts the second part twice. A part that is not below 0 is a little too large where it is 0.
+    The jackknife counts the second part twice. An estimate that is not below 0 is too large on average where the truth
+    is 0: with 20 blocks by a third of the second part.
     """
     n, d = 60, 24
     mean = torch.full((d,), length / d**0.5, dtype=torch.float64)
