@@ -19,7 +19,7 @@ from genbench.api.evaluation import Rows
 from genbench.api.evaluation import Statistics as Statistics
 from genbench.features.feature_file import chunks
 from genbench.metrics.moments import require_two_finite
-from genbench.metrics.standard_errors import Deletions, Jackknife, jackknife, rows_outside
+from genbench.metrics.standard_errors import Deletions, Jackknife, VarianceParts, jackknife, rows_outside
 
 # Networks compute features in float32, to 1e-7 of their size. A direction with less than ten times that spread contains
 # only rounding, which whitening would amplify to the size of a feature.
@@ -78,17 +78,17 @@ def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[T
     return jackknife(changes_without(features, reference, blocks))
 
 
-def distance_error(
+def distance_variance(
     features: Rows, reference: Statistics, blocks: Sequence[Tensor], weight: float = 1.0
-) -> float | None:
-    """Return the standard error of FD(features, reference) from drawing the features, also where they hardly differ.
+) -> VarianceParts | None:
+    """Return the variance of FD(features, reference) from drawing the features, also where they hardly differ.
 
-    `weight` is that of `genbench.metrics.standard_errors.Deletions.standard_error`.
+    `weight` is that of `genbench.metrics.standard_errors.Deletions.variance`.
     """
-    deletions = Deletions(blocks)
     if len(blocks) < 2:
         return None
-    return deletions.standard_error(0.0, changes_without(features, reference, deletions.rows), weight)
+    deletions = Deletions(blocks)
+    return deletions.variance(0.0, changes_without(features, reference, deletions.rows), weight)
 
 
 def changes_without(features: Rows, reference: Statistics, deleted: Sequence[Tensor], ddof: int = 1) -> Tensor:

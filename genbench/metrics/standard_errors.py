@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,6 +86,18 @@ def jackknife(changes: Tensor) -> Jackknife:
     )
 
 
+class VarianceParts(NamedTuple):
+    """The variance of a statistic: what single images contribute, and what pairs of them do."""
+
+    singles: float  # below 0 by chance, where there is nothing
+    pairs: float
+
+
+def error_of_mean(parts: Sequence[VarianceParts]) -> float:
+    """Return the standard error of the mean of independent statistics; neither part of its variance is below 0."""
+    return math.sqrt(max(0.0, sum(one.singles for one in parts)) + sum(one.pairs for one in parts)) / len(parts)
+
+
 @dataclass(frozen=True)
 class Deletions:
     """What is left out in turn: each block of images, and pairs of blocks."""
@@ -113,14 +126,19 @@ class Deletions:
         return 1 - torch.cat([unit, unit[one] + unit[two]])
 
     def standard_error(self, value: float, replicates: Tensor, weight: float = 1.0) -> float | None:
-        """Return the standard error of a statistic from drawing the images; None without two blocks.
+        """Return the standard error of a statistic from drawing the images; the arguments are those of `variance`."""
+        found = self.variance(value, replicates, weight)
+        return None if found is None else error_of_mean([found])
+
+    def variance(self, value: float, replicates: Tensor, weight: float = 1.0) -> VarianceParts | None:
+        """Return the variance of a statistic from drawing the images; None without two blocks.
 
         With K blocks as the units, θ = μ + Σ Aₖ/K + Σ Bₖₗ/K² over pairs k < l, has the variance
 
             σ²_A/K + σ²_B (K-1)/2K³        jackknife: σ²_A/K + σ²_B (K-2)/K(K-1)²
 
         σ²_B is the mean square of Kθ - (K-1)(θₖ + θₗ) + (K-2)θₖₗ over pairs, in which all Aₖ cancel, divided by its
-        expectation for σ²_B = 1. Neither part of a variance is below 0.
+        expectation for σ²_B = 1. With fewer than six blocks, the jackknife's variance counts as that of single images.
 
         Args:
             value: the statistic of all images; 0 if the replicates are changes from it.
@@ -134,15 +152,17 @@ class Deletions:
         without, without_pairs = replicates[:count], replicates[count:]
         total = standard_error_from_replicates(without) ** 2
         if not pairs:
-            return math.sqrt(total)
+            return VarianceParts(total, 0.0)
         sizes = torch.tensor([len(rows) for rows in self.blocks], dtype=torch.float64)
         n, left = sizes.sum(), sizes.sum() - sizes  # the weights of blocks of unequal size differ slightly
         one, two = torch.tensor(pairs).T
         singles = left[one] * without[one] + left[two] * without[two]
         second = n * value - singles + (n - sizes[one] - sizes[two]) * without_pairs
         of_pairs = float((second * count / n).square().mean()) / _expected_square(count)
-        first = max(0.0, total - of_pairs * (count - 2) / (count * (count - 1) ** 2))
-        return math.sqrt(first + weight * of_pairs * (count - 1) / (2 * count**3))
+        return VarianceParts(
+            singles=total - of_pairs * (count - 2) / (count * (count - 1) ** 2),
+            pairs=weight * of_pairs * (count - 1) / (2 * count**3),
+        )
 
 
 def _expected_square(k: int) -> float:

@@ -26,9 +26,9 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Evaluation, Rows, Statistics, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
-from genbench.metrics.frechet import distance_error, frechet_distance, statistics
+from genbench.metrics.frechet import distance_variance, frechet_distance, statistics
 from genbench.metrics.frechet_null import null_distance
-from genbench.metrics.standard_errors import make_blocks
+from genbench.metrics.standard_errors import error_of_mean, make_blocks
 
 PARTS = (1, 2, 3, 4)
 _WEIGHT_OF_PAIRS = 1.5  # of the variance of pairs, relative to that in the distance of all samples
@@ -84,7 +84,8 @@ def infinite_distance(
         sum(frechet_distance(statistics(features[rows.sort().values]), reference) for rows in order.tensor_split(k)) / k
         for k in PARTS
     ]
-    return intercept(PARTS, means), distance_error(features, reference, blocks, _WEIGHT_OF_PAIRS)
+    variance = distance_variance(features, reference, blocks, _WEIGHT_OF_PAIRS)
+    return intercept(PARTS, means), None if variance is None else error_of_mean([variance])
 
 
 def intercept(x: Sequence[float], y: Sequence[float]) -> float:
