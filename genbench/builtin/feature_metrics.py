@@ -63,7 +63,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         summary="Vendi score: the effective number of different samples, of orders 1, 2 and infinity",
         measure="genbench.metrics.feature_scores.vendi:measure",
         direction="each",
-        estimates={"vendi": "higher"},
+        estimates=dict.fromkeys(("vendi-q1", "vendi-q2", "vendi-inf"), "higher"),
         per_extractor=True,
         default=False,
     )
