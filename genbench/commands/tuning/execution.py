@@ -31,6 +31,7 @@ from genbench.gate.samples import samples_of_runs
 from genbench.planning.planner import Plan, plan_references, third_party_plugins
 from genbench.planning.request import Request
 from genbench.plugins.recorded_files import Allowed, loadable_files
+from genbench.report.summary import write_summary
 from genbench.report.tuning import tuning_markdown
 from genbench.results.files import atomic_write, create_file, encode
 from genbench.results.input_files import path_kind
@@ -158,6 +159,8 @@ def _campaign(
         _run_final(out, cells, request, ready, record, stored, output)
         studies = [_with_final(study, out / FINAL, goal.metric) for study in studies]
     save(studies, finished=True)
+    if (out / FINAL / "run.json").is_file():
+        write_summary(RunDirectory.open_unpacked(out / FINAL))  # its report has the finished studies
     made = read_tuning(out)
     _write(out / "table.md", tuning_markdown(made).encode())
     return Tuning(out, made)
