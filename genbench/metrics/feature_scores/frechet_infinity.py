@@ -31,7 +31,7 @@ from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.standard_errors import error_of_mean, make_blocks
 
 PARTS = (1, 2, 3, 4)
-_WEIGHT_OF_PAIRS = 1.5  # of the variance of pairs, relative to that in the distance of all samples
+WEIGHT_OF_PAIRS = 1.5  # of the variance of pairs, relative to that in the distance of all samples
 _SEED = 0  # of the division, the same in every cell
 _UNLIMITED = 10**9  # images: an infinite sample, for the null
 
@@ -84,7 +84,7 @@ def infinite_distance(
         sum(frechet_distance(statistics(features[rows.sort().values]), reference) for rows in order.tensor_split(k)) / k
         for k in PARTS
     ]
-    variance = distance_variance(features, reference, blocks, _WEIGHT_OF_PAIRS)
+    variance = distance_variance(features, reference, blocks, WEIGHT_OF_PAIRS)
     return intercept(PARTS, means), None if variance is None else error_of_mean([variance])
 
 
