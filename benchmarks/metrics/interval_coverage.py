@@ -213,7 +213,8 @@ class Fitted(NamedTuple):
         covariance = (self.products - n * mean[..., :, None] * mean[..., None, :]) / (n - 1)
         roots = torch.linalg.eigvalsh(reference.factor @ covariance @ reference.factor.T).clamp_min(0).sqrt()
         traces = covariance.diagonal(dim1=-2, dim2=-1).sum(-1) + reference.factor.square().sum()
-        return (mean - reference.mean).square().sum(-1) + traces - 2 * roots.sum(-1)
+        found: Tensor = (mean - reference.mean).square().sum(-1) + traces - 2 * roots.sum(-1)
+        return found
 
 
 def fitted(samples: Tensor) -> Fitted:

@@ -58,7 +58,7 @@ class TrainedClassifier(TrainedFeatures):
             "layer": f"penultimate, {FEATURES} features",
         }
         ready(network, device)
-        super().__init__(f"fd-cnn-{dataset}", network.features, facts.channels, protocol, device)
+        super().__init__(f"fd-cnn-{dataset}", network, network.features, facts.channels, protocol, device)
         self.classifier = network.classifier
 
     def logits(self, features: Tensor) -> Tensor:

@@ -54,7 +54,8 @@ class SelfSupervised(TrainedFeatures):
             "method": "self-supervised, SimCLR",
             "layer": f"before the projection, {FEATURES} features",
         }
-        super().__init__(f"fd-ssl-{dataset}", ready(network, device), facts.channels, protocol, device)
+        network = ready(network, device)
+        super().__init__(f"fd-ssl-{dataset}", network, network, facts.channels, protocol, device)
 
 
 def load(device: torch.device, data: ExtractorData) -> SelfSupervised:

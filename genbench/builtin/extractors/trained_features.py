@@ -25,6 +25,7 @@ class TrainedFeatures:
     def __init__(
         self,
         name: str,
+        network: nn.Module,
         features: nn.Module,
         channels: int,
         protocol: Mapping[str, str | int | float | bool],
@@ -32,7 +33,8 @@ class TrainedFeatures:
     ) -> None:
         self.name = name
         self.whiten = True
-        self.features = features
+        self.network = network
+        self.features = features  # the layers of the network up to its features
         self.channels = channels
         self.device = device
         self.protocol: Mapping[str, str | int | float | bool] = {
