@@ -38,7 +38,7 @@ from genbench.metrics.feature_scores.feature_likelihood import (
     mean_and_error,
     scaling,
 )
-from genbench.metrics.feature_scores.frechet_infinity import PARTS, WEIGHT_OF_PAIRS, intercept
+from genbench.metrics.feature_scores.frechet_infinity import PARTS, intercept
 from genbench.metrics.feature_scores.mean_discrepancy import discrepancy
 from genbench.metrics.feature_scores.rarity import K, rarity
 from genbench.metrics.feature_scores.spread import spread
@@ -53,6 +53,7 @@ from genbench.metrics.standard_errors import (
     make_blocks,
     mean_and_standard_error,
     quantile_and_standard_error,
+    standard_error_from_replicates,
 )
 
 JACKKNIFE, NORMAL = 2.093, 1.96
@@ -241,7 +242,7 @@ def extrapolated(draw: Draw, seeds: range) -> list[Measured]:
     ]
     found: list[Measured] = []
     for number, distances in enumerate(replicated(samples, deletions).distances(exact)):
-        error = deletions.standard_error(float(distances[0]), distances[1:], WEIGHT_OF_PAIRS)
+        error = standard_error_from_replicates(distances[1 : 1 + len(deletions.blocks)])
         found.append((intercept(PARTS, [float(mean[number]) for mean in means]), error))
     return found
 

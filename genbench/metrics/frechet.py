@@ -78,17 +78,12 @@ def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[T
     return jackknife(changes_without(features, reference, blocks))
 
 
-def distance_variance(
-    features: Rows, reference: Statistics, blocks: Sequence[Tensor], weight: float = 1.0
-) -> VarianceParts | None:
-    """Return the variance of FD(features, reference) from drawing the features, also where they hardly differ.
-
-    `weight` is that of `genbench.metrics.standard_errors.Deletions.variance`.
-    """
+def distance_variance(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> VarianceParts | None:
+    """Return the variance of FD(features, reference) from drawing the features, also where they hardly differ."""
     if len(blocks) < 2:
         return None
     deletions = Deletions(blocks)
-    return deletions.variance(0.0, changes_without(features, reference, deletions.rows), weight)
+    return deletions.variance(0.0, changes_without(features, reference, deletions.rows))
 
 
 def changes_without(features: Rows, reference: Statistics, deleted: Sequence[Tensor], ddof: int = 1) -> Tensor:

@@ -125,12 +125,12 @@ class Deletions:
         unit = torch.eye(count, dtype=torch.float64)
         return 1 - torch.cat([unit, unit[one] + unit[two]])
 
-    def standard_error(self, value: float, replicates: Tensor, weight: float = 1.0) -> float | None:
+    def standard_error(self, value: float, replicates: Tensor) -> float | None:
         """Return the standard error of a statistic from drawing the images; the arguments are those of `variance`."""
-        found = self.variance(value, replicates, weight)
+        found = self.variance(value, replicates)
         return None if found is None else error_of_mean([found])
 
-    def variance(self, value: float, replicates: Tensor, weight: float = 1.0) -> VarianceParts | None:
+    def variance(self, value: float, replicates: Tensor) -> VarianceParts | None:
         """Return the variance of a statistic from drawing the images; None without two blocks.
 
         With K blocks as the units, θ = μ + Σ Aₖ/K + Σ Bₖₗ/K² over pairs k < l, has the variance
@@ -143,7 +143,6 @@ class Deletions:
         Args:
             value: the statistic of all images; 0 if the replicates are changes from it.
             replicates: the statistic without each of `rows`.
-            weight: of the variance of pairs, for a statistic that counts pairs otherwise than the one replicated.
         """
         count, pairs = len(self.blocks), self.pairs
         if count < 2:
@@ -161,7 +160,7 @@ class Deletions:
         of_pairs = float((second * count / n).square().mean()) / _expected_square(count)
         return VarianceParts(
             singles=total - of_pairs * (count - 2) / (count * (count - 1) ** 2),
-            pairs=weight * of_pairs * (count - 1) / (2 * count**3),
+            pairs=of_pairs * (count - 1) / (2 * count**3),
         )
 
 
