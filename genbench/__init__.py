@@ -107,7 +107,9 @@ if TYPE_CHECKING:
     from genbench.commands.sample import sample
     from genbench.commands.schema import json_schema
     from genbench.commands.table import ComparisonTable
-    from genbench.commands.tuning.tune import Tuning, load_tuning, plan_tuning, tune
+    from genbench.commands.tuning.cost import plan_tuning
+    from genbench.commands.tuning.tune import tune
+    from genbench.commands.tuning.tuning import Tuning, load_tuning
     from genbench.commands.versions.calibration import calibrate
     from genbench.commands.versions.live import compare_versions
     from genbench.imagesets.explain.explanation import Explanation
@@ -140,7 +142,7 @@ _ON_FIRST_USE = {
     "Results": "genbench.commands.results",
     "RunInterrupted": "genbench.commands.run",
     "accept_extractor": "genbench.commands.checks.extractors",
-    "Tuning": "genbench.commands.tuning.tune",
+    "Tuning": "genbench.commands.tuning.tuning",
     "archive": "genbench.commands.archive",
     "board": "genbench.commands.board",
     "calibrate": "genbench.commands.versions.calibration",
@@ -164,10 +166,10 @@ _ON_FIRST_USE = {
     "measure_run": "genbench.commands.measure",
     "new_plan": "genbench.commands.first_steps.new_plan",
     "new_plugin": "genbench.commands.plugins.creation",
-    "load_tuning": "genbench.commands.tuning.tune",
+    "load_tuning": "genbench.commands.tuning.tuning",
     "make_likelihood": "genbench.builtin.losses.variational.likelihoods",
     "plan": "genbench.commands.plan",
-    "plan_tuning": "genbench.commands.tuning.tune",
+    "plan_tuning": "genbench.commands.tuning.cost",
     "resume": "genbench.commands.run",
     "run": "genbench.commands.run",
     "sample": "genbench.commands.sample",

@@ -40,7 +40,7 @@ from genbench.commands.checks import images as image_checks
 from genbench.commands.checks import machine as machine_checks
 from genbench.commands.comparisons import baseline, history, judgement, seeds
 from genbench.commands.plugins import conformance, creation, description, installed
-from genbench.commands.tuning import tune
+from genbench.commands.tuning import cost, tune, tuning
 from genbench.commands.versions import calibration, live
 from genbench.gate import contrasts, judge, samples
 from genbench.gate import history as gate_history
@@ -80,6 +80,8 @@ SECTIONS = {  # module -> heading
     cell: "Cells",
     table: "Tables",
     tune: "Tuning",
+    cost: "Planning a tuning",
+    tuning: "Results of a tuning",
     archive: "Archives",
     board: "The board",
     site: "What a board was made from",

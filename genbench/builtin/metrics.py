@@ -49,7 +49,7 @@ def genbench_metrics() -> Iterable[MetricSpec]:
         summary="quantiles over held-out images of the squared error per pixel of their reconstructions",
         measure="genbench.metrics.reconstruction:measure_errors",
         direction="each",
-        estimates={"reconstruction-error": "lower"},
+        estimates={f"reconstruction-error-{percent}": "lower" for percent in (5, 50, 95, 99)},
         needs_reconstruction=True,
         default=False,
     )

@@ -26,7 +26,7 @@ from genbench.metrics.measuring import measure_each
 from genbench.metrics.memorisation import closest_pairs
 from genbench.plugins.catalogue import Catalogue
 from genbench.plugins.chosen_metrics import ChosenMetric, changed_origins, chosen_metrics
-from genbench.plugins.metric_names import with_extractor
+from genbench.plugins.metric_names import declared_estimate, with_extractor
 from genbench.process.messages import Measured, SamplerValues
 from genbench.process.worker_channel import ShowCount
 from genbench.results.schema import Best, CellIdentity, ChosenSampler, EvaluationPoint
@@ -72,7 +72,7 @@ class Evaluator:
     notes: list[str] = field(default_factory=list)
     _data_diversity: float | None = None
     _evaluation: CellEvaluation | None = None
-    _full_names: dict[str, str] = field(default_factory=dict)  # planned name of a metric -> name of its estimate
+    _full_names: dict[str, str] = field(default_factory=dict)  # planned name of a metric or estimate -> its full name
 
     def draw(self) -> Drawn:
         """Draw the samples for the metrics."""
@@ -96,6 +96,10 @@ class Evaluator:
             results = measure_each(metrics, self._evaluation, reconstructs, self._known(), self.show)
         alone = {name: each[0] for name, each in results if len(each) == 1}
         self._full_names = {name: found.metric for name, found in alone.items()}
+        specs = {chosen.spec.name: chosen.spec for chosen in metrics}
+        for name, each in results:
+            if specs[name].estimates:
+                self._full_names |= {declared_estimate(specs[name], found.metric): found.metric for found in each}
         everything = [found for _, each in results for found in each]
         return (
             [found for found in everything if isinstance(found, Estimate)],

@@ -78,7 +78,7 @@ def command(
             )
         figure = certificate_figure(runs[0], log_y=log_y, theme=theme, width=width, height=height)
     elif kind == TUNING:
-        from genbench.commands.tuning.tune import load_tuning
+        from genbench.commands.tuning.tuning import load_tuning
 
         if len(runs) != 1 or x or names or where or over_seeds is not None:
             raise UsageError(

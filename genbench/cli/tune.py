@@ -27,7 +27,7 @@ from genbench.planning.profiles import PROFILES
 from genbench.planning.request import make_request, read_config
 
 if TYPE_CHECKING:
-    from genbench.commands.tuning.tune import Tuning
+    from genbench.commands.tuning.tuning import Tuning
 
 _SEARCH = ("trials", "metric", "sampler", "pruner", "seed", "final_seeds")
 _CHANGED_BY_RESUME = ("timeout", "memory_limit", "threads", "weights", "plugins")
@@ -93,7 +93,9 @@ def command(
     """
     from genbench.commands.execution import Output
     from genbench.commands.preparation import choose_job_runner
-    from genbench.commands.tuning.tune import Asked, continue_tuning, read_search, start_tuning, tuning_cost
+    from genbench.commands.tuning.asked import Asked, read_search
+    from genbench.commands.tuning.cost import tuning_cost
+    from genbench.commands.tuning.execution import continue_tuning, start_tuning
     from genbench.plugins.recorded_files import Allowed
     from genbench.report.progress import choose_display
 

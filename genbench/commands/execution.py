@@ -27,6 +27,7 @@ from genbench.planning.request import Request, make_request
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.chosen_metrics import changed_origins
 from genbench.plugins.loader import Kind
+from genbench.plugins.metric_names import estimate_directions
 from genbench.plugins.recorded_files import Allowed, loadable_files, sign_plugin_files
 from genbench.report.failed_metrics import failed_metrics
 from genbench.report.progress import Display, QuietDisplay
@@ -154,7 +155,8 @@ def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None
     found += [
         ("metrics", name, before, now)
         for name, before, now in changed_origins(identity.metric_origins, catalogue)
-        if name == identity.recipe.get("best_metric")  # it decides which weights are kept, and when training stops
+        # it decides which weights are kept, and when training stops
+        if identity.recipe.get("best_metric") in (name, *estimate_directions(catalogue.metrics[name].spec))
     ]
     for kind, name, origin, plugin in found:
         if plugin.version != origin.version:

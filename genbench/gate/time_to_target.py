@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from genbench.api.evaluation import Estimate
+from genbench.results.estimate_names import is_named
 from genbench.results.schema import EvaluationPoint, Target, Window
 
 
@@ -43,5 +44,5 @@ def time_to_target(
 
 
 def _is_met(estimates: Sequence[Estimate], target: Target) -> bool:
-    value = next((estimate.value for estimate in estimates if estimate.metric == target.metric), math.nan)
+    value = next((estimate.value for estimate in estimates if is_named(estimate.metric, target.metric)), math.nan)
     return math.isfinite(value) and (value <= target.value if target.direction == "lower" else value >= target.value)

@@ -19,7 +19,7 @@ from genbench.api.evaluation import Rows
 from genbench.api.evaluation import Statistics as Statistics
 from genbench.features.feature_file import chunks
 from genbench.metrics.moments import require_two_finite
-from genbench.metrics.standard_errors import Jackknife, jackknife, rows_outside
+from genbench.metrics.standard_errors import Deletions, Jackknife, VarianceParts, jackknife, rows_outside
 
 # Networks compute features in float32, to 1e-7 of their size. A direction with less than ten times that spread contains
 # only rounding, which whitening would amplify to the size of a feature.
@@ -78,13 +78,21 @@ def jackknife_distance(features: Rows, reference: Statistics, blocks: Sequence[T
     return jackknife(changes_without(features, reference, blocks))
 
 
-def changes_without(features: Rows, reference: Statistics, blocks: Sequence[Tensor], ddof: int = 1) -> Tensor:
-    """Return by how much FD(features, reference) changes when each block of rows is deleted, (K,).
+def distance_variance(features: Rows, reference: Statistics, blocks: Sequence[Tensor]) -> VarianceParts | None:
+    """Return the variance of FD(features, reference) from drawing the features, also where they hardly differ."""
+    if len(blocks) < 2:
+        return None
+    deletions = Deletions(blocks)
+    return deletions.variance(0.0, changes_without(features, reference, deletions.rows))
+
+
+def changes_without(features: Rows, reference: Statistics, deleted: Sequence[Tensor], ddof: int = 1) -> Tensor:
+    """Return by how much FD(features, reference) changes when each set of rows is deleted, (K,).
 
     `ddof` is that of the covariance of the features.
     """
     require_two_finite(features)
-    return torch.stack(list(_changes(features, reference, blocks, ddof)))
+    return torch.stack(list(_changes(features, reference, deleted, ddof)))
 
 
 def whiten(reference: Statistics) -> Callable[[Tensor], Tensor]:
@@ -118,21 +126,21 @@ def _whitening(reference: Statistics) -> Tensor:
     return transform
 
 
-def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor], ddof: int) -> Iterator[Tensor]:
-    """Yield by how much the distance changes when each block is deleted.
+def _changes(features: Rows, reference: Statistics, deleted: Sequence[Tensor], ddof: int) -> Iterator[Tensor]:
+    """Yield by how much the distance changes when each set of rows is deleted.
 
     tr (Σ Σ_ref)^½ = ‖C F_refᵀ‖₊ / √(n-ddof) for the centred features C: deleting rows of C deletes rows of this
-    product, P. Its nuclear norm comes from the smaller Gram matrix: PᵀP, from which a block is subtracted, or PPᵀ, from
+    product, P. Its nuclear norm comes from the smaller Gram matrix: PᵀP, from which theirs is subtracted, or PPᵀ, from
     which rows and columns are selected. Both distances of a change are computed the same way, so that rounding errors
     cancel.
     """
     n, mean, projection = len(features), _mean(features), reference.factor.T
     wide = n <= projection.shape[1]
 
-    def sums(block: Tensor, gram: Tensor, sign: int) -> tuple[Tensor, float]:
-        """Return the sum and the sum of squares of a block's centred rows, and add their PᵀP to `gram`."""
+    def sums(chosen: Tensor, gram: Tensor, sign: int) -> tuple[Tensor, float]:
+        """Return the sum and the sum of squares of these centred rows, and add their PᵀP to `gram`."""
         total, squares = torch.zeros_like(mean), 0.0
-        for part in torch.split(block, _ROWS):
+        for part in torch.split(chosen, _ROWS):
             rows = features[part].double() - mean
             total += rows.sum(0)
             squares += float(rows.square().sum())
@@ -145,15 +153,15 @@ def _changes(features: Rows, reference: Statistics, blocks: Sequence[Tensor], dd
         whole = smaller_gram((features[:].double() - mean) @ projection)
     else:
         whole = torch.zeros(projection.shape[1], projection.shape[1], dtype=torch.float64, device=mean.device)
-    trace = sum(sums(block, whole, +1)[1] for block in blocks)
+    trace = sums(torch.arange(n), whole, +1)[1]
     distance = (mean - reference.mean).square().sum() + trace / (n - ddof) - 2 * _norm(whole) / (n - ddof) ** 0.5
-    for block in blocks:
-        rest, gram = n - len(block), whole.clone()
-        total, squares = sums(block, gram, -1)
-        shift = -total / rest  # of the mean when the block is deleted
+    for chosen in deleted:
+        rest, gram = n - len(chosen), whole.clone()
+        total, squares = sums(chosen, gram, -1)
+        shift = -total / rest  # of the mean when they are deleted
         rest_trace = trace - squares - rest * shift.square().sum()
         if wide:
-            kept = rows_outside(block, n)
+            kept = rows_outside(chosen, n)
             gram = gram[kept][:, kept]
             gram = gram - gram.mean(0, keepdim=True) - gram.mean(1, keepdim=True) + gram.mean()
         else:

@@ -21,7 +21,7 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of
-from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import Deletions, make_blocks
 
 DEGREE = 3
 _ROWS = 1024
@@ -42,8 +42,8 @@ def gaussian(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     """Return the kernel distance of the samples from the training images, using all of both.
 
-    The standard error covers the drawing of samples, by the delete-block jackknife. Where there is no difference it is
-    too large, by a factor of up to √2, because there the statistic is of second order.
+    The standard error covers the drawing of samples, by the delete-block jackknife, which leaves out pairs of blocks
+    too: where there is hardly a difference, the distance consists of pairs of samples.
     """
     name = earned_name("kd", evaluation, extractor)
     try:
@@ -80,9 +80,9 @@ def kernel_distance(
 ) -> tuple[float, float | None]:
     """Return the unbiased kernel distance of features (m, d) and (n, d), and its standard error from drawing x.
 
-    `blocks` partition the rows of x; each replicate subtracts a block from the sums, exactly. There is no error without
-    blocks, or where a block leaves a single row. `own_pairs` is `mean_of_pairs(y, kernel)` where it is known already.
-    Raises ValueError where a set has fewer than two rows.
+    `blocks` partition the rows of x; each replicate takes the sums of the blocks that it keeps, exactly. There is no
+    error without blocks, or where a block leaves a single row. `own_pairs` is `mean_of_pairs(y, kernel)` where it is
+    known already. Raises ValueError where a set has fewer than two rows.
     """
     return distance_and_pairs(x, y, blocks, kernel, own_pairs)[:2]
 
@@ -111,11 +111,12 @@ def distance_and_pairs(
         return own / (left * (left - 1)) + of_y - 2 * between / (left * n)
 
     value, of_x = float(distance(within.sum(), across.sum(), m)), float(within.sum() / (m * (m - 1)))
-    sizes = member.sum(0)
+    deletions, sizes = Deletions(blocks), member.sum(0)
     if len(blocks) < 2 or m - float(sizes.max()) < 2:
         return value, None, of_x
-    own = within.sum() - 2 * within.sum(1) + within.diagonal()
-    return value, standard_error_from_replicates(distance(own, across.sum() - across, m - sizes)), of_x
+    kept = deletions.kept.to(x.device)
+    own = ((kept @ within) * kept).sum(1)
+    return value, deletions.standard_error(value, distance(own, kept @ across, kept @ sizes)), of_x
 
 
 def mean_of_pairs(y: Tensor, kernel: Kernel = polynomial) -> float:

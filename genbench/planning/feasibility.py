@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from genbench.api.discriminators import DEFAULT_INPUTS, unfit_output
 from genbench.api.images import Shape
@@ -11,6 +12,7 @@ from genbench.api.recipe import Recipe
 from genbench.api.shape_rule import ShapeRule, accepts_shape, example_shapes, shapes_in_words
 from genbench.api.specs import DatasetSpec, FamilySpec, LossSpec, ModelSpec
 from genbench.errors import near_miss
+from genbench.planning.targets import Estimates, with_estimates
 from genbench.plugins.catalogue import Catalogue
 from genbench.results.schema import CellIdentity
 
@@ -27,9 +29,15 @@ def missing_family_reason(model: ModelSpec, catalogue: Catalogue) -> str:
 
 
 def infeasibility_reason(
-    model: ModelSpec, loss: LossSpec, family: FamilySpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe
+    model: ModelSpec,
+    loss: LossSpec,
+    family: FamilySpec,
+    data: DatasetSpec,
+    identity: CellIdentity,
+    recipe: Recipe,
+    estimates: Estimates = MappingProxyType({}),
 ) -> str:
-    """Return why this combination cannot work, or an empty string."""
+    """Return why this combination cannot work, or an empty string; `estimates` are those of its metrics."""
     if loss.family != model.family:
         return f"loss '{loss.name}' is {loss.family}, model '{model.name}' is {model.family}"
     return (
@@ -37,7 +45,7 @@ def infeasibility_reason(
         or _missing_labels(model, data)
         or _unfit_discriminator(model, loss)
         or _violated_restriction(model, loss, family, identity, recipe)
-        or _impossible_setting(model, data, identity, recipe)
+        or _impossible_setting(model, data, identity, recipe, estimates)
     )
 
 
@@ -87,10 +95,12 @@ def _violated_restriction(
     return ""
 
 
-def _impossible_setting(model: ModelSpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe) -> str:
+def _impossible_setting(
+    model: ModelSpec, data: DatasetSpec, identity: CellIdentity, recipe: Recipe, estimates: Estimates
+) -> str:
     if recipe.precision == "tf32" and identity.device == "cpu":
         return "precision tf32 exists only on NVIDIA GPUs: use fp32 or bf16 on a CPU"
-    if recipe.best_metric and recipe.best_metric not in identity.metrics:
+    if recipe.best_metric and recipe.best_metric not in with_estimates(identity.metrics, estimates):
         return f"best_metric '{recipe.best_metric}' is not measured for '{model.name}' on '{data.name}'"
     if data.train_size is not None and recipe.batch_size > data.train_size:
         return (

@@ -34,11 +34,11 @@ from genbench.planning.settings import (
     recipe_settings,
 )
 from genbench.planning.sweep import Axes, Point, columns_of, moderate_size, points, sizes, split_settings
-from genbench.planning.targets import Directions, check_targets, make_targets, with_evaluations
+from genbench.planning.targets import Directions, Estimates, check_targets, make_targets, with_evaluations
 from genbench.plugins.catalogue import Catalogue, Entry
 from genbench.plugins.chosen_metrics import options_of
 from genbench.plugins.loader import Kind, Plugin
-from genbench.plugins.metric_names import FeatureMetric
+from genbench.plugins.metric_names import FeatureMetric, estimate_directions
 from genbench.results.identity_settings import settings_by_name
 from genbench.results.schema import CellIdentity, Choice, PlannedCell, PlannedRace, PlannedReference, Target
 
@@ -90,6 +90,9 @@ class Planner:
         self.pairs = [(model, loss) for model in models for loss in losses or [_default_loss(model, catalogue)]]
         self.selection = MetricSelection(request.metrics, catalogue, device, inception_at_hand, self.profile)
         self.directions: Directions = {name: entry.spec.direction for name, entry in catalogue.metrics.items()}
+        self.estimates: Estimates = {
+            name: found for name, entry in catalogue.metrics.items() if (found := estimate_directions(entry.spec))
+        }
         dataset_specs = [catalogue.require("datasets", text.partition(":")[0]).spec for text in request.datasets]
         self._used: list[ConfigurableSpec] = [*(entry.spec for pair in self.pairs for entry in pair), *dataset_specs]
         settings, of_options = split_settings(request.set, self._used)
@@ -104,7 +107,8 @@ class Planner:
         self.variants = _variants(request, settings, points(self.axes, request.zip))
         self._chosen: dict[tuple[str, str], ChosenDataset] = {}
         self.metrics = self._metrics_of_all()
-        self.targets = make_targets(request.target, [metric.name for metric in self.metrics], self.directions)
+        measured = [metric.name for metric in self.metrics]
+        self.targets = make_targets(request.target, measured, self.directions, self.estimates)
         self._check_settings()
         families = {model.spec.family for model in models} & {*catalogue.families}
         check_samplers(request.samplers, [catalogue.families[name].spec for name in sorted(families)])
@@ -116,7 +120,7 @@ class Planner:
         possible = [cell for cell in cells if not cell.reason]
         if not possible:
             raise _nothing_possible(cells)
-        check_targets(self.targets, possible)
+        check_targets(self.targets, possible, self.estimates)
         self._require_usable_files(cells)
         swept, measured = columns_of(self.axes), [metric.name for metric in self.metrics]
         return Plan(
@@ -227,7 +231,7 @@ class Planner:
         if family is None:
             reason = missing_family_reason(spec, catalogue)
         else:
-            reason = infeasibility_reason(spec, loss.spec, family.spec, dataset.spec, identity, recipe)
+            reason = infeasibility_reason(spec, loss.spec, family.spec, dataset.spec, identity, recipe, self.estimates)
         return PlannedCell(
             id=cell_id(identity),
             identity=identity,
@@ -263,7 +267,7 @@ class Planner:
         if self.targets and measured:
             recipe = with_evaluations(recipe)
         with _naming(variant):
-            check_remedies(recipe, measured, self.directions)
+            check_remedies(recipe, measured, self.directions, self.estimates)
             require_divisible_batch(recipe)
         return recipe
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from genbench.api.options import OptionValue
 from genbench.api.recipe import AUGMENT_POLICIES, FAMILY_FIELDS, RECIPE_SCHEMA, Recipe
@@ -10,24 +11,30 @@ from genbench.api.specs import FamilySpec
 from genbench.api.training import Phase
 from genbench.errors import UsageError, near_miss
 from genbench.planning.initial_weights import initial_weights_path, weights_hash
-from genbench.planning.targets import Directions, single_value_direction
+from genbench.planning.targets import Directions, Estimates, single_value_direction
 
 DISCRIMINATOR = "discriminator"  # the phase that uses `discriminator_learning_rate`
 _DEFAULTS = {option.name: option.default for option in RECIPE_SCHEMA}
 
 
-def check_remedies(recipe: Recipe, metrics: Collection[str], directions: Directions) -> None:
+def check_remedies(
+    recipe: Recipe,
+    metrics: Collection[str],
+    directions: Directions,
+    estimates: Estimates = MappingProxyType({}),
+) -> None:
     """Raise `UsageError` if a remedy lacks another setting that it needs.
 
     Args:
         metrics: names of the metrics that this run measures.
         directions: the direction of every metric there is.
+        estimates: of the metrics with several values.
     """
     metric, every, patience = recipe.best_metric, recipe.evaluate_every, recipe.patience
     if patience and not metric:
         raise UsageError("patience needs a metric to monitor.", f"Name it with --best-metric: {', '.join(metrics)}.")
     if metric:
-        single_value_direction("best_metric", metric, metrics, directions)
+        single_value_direction("best_metric", metric, metrics, directions, estimates)
     if metric and not every:
         raise UsageError(
             "best_metric needs evaluations during training.", "Set the interval in images: --evaluate-every 10000."

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from genbench.api.evaluation import Direction
 from genbench.api.specs import ExtractorSpec, MetricSpec
 
 # Their names with the Inception weights of 2015, and with CLIP's ViT-L/14 at 336 pixels
@@ -73,6 +74,25 @@ def covers(spec: MetricSpec, name: str) -> bool:
         return _is_declared(spec.estimates, name) and not spec.per_extractor
     suffix = spec.suffixed("", spec.distance)
     return name.endswith(suffix) and _is_declared(spec.estimates, name.removesuffix(suffix))
+
+
+def estimate_directions(spec: MetricSpec) -> dict[str, Direction]:
+    """Return the declared estimates of a metric with several values, by the short names by which users name them."""
+    if spec.direction != "each" or spec.per_extractor:
+        return {}
+    return {
+        spec.suffixed(name, spec.distance) if isinstance(spec, FeatureMetric) else name: direction
+        for name, direction in spec.estimates.items()
+    }
+
+
+def declared_estimate(spec: MetricSpec, name: str) -> str:
+    """Return the short name, as of `estimate_directions`, of an estimate of this metric."""
+    declared = [each for each in spec.estimates if name == each or name.startswith(f"{each}-")]
+    if not declared:
+        return name
+    longest = max(declared, key=len)
+    return spec.suffixed(longest, spec.distance) if isinstance(spec, FeatureMetric) else longest
 
 
 def full_name(spec: MetricSpec, returned: str, distance: str, others: Iterable[MetricSpec]) -> str | None:

@@ -21,13 +21,14 @@ import genbench
 from genbench.metrics.frechet import (
     Statistics,
     changes_without,
+    distance_variance,
     frechet_distance,
     jackknife_distance,
     statistics,
     whiten,
 )
 from genbench.metrics.frechet_distance import distance_from
-from genbench.metrics.standard_errors import make_blocks, rows_outside
+from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outside
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -303,6 +304,15 @@ def test_the_fast_jackknife_is_the_definition(n: int, d: int, reference_n: int, 
     found = jackknife_distance(features, reference, blocks)
     assert found.standard_error == pytest.approx(error, rel=1e-5, abs=1e-6 * scale(features))
     assert whole - found.bias == pytest.approx(debiased, rel=1e-5, abs=1e-6 * scale(features))
+
+
+def test_its_variance_leaves_out_blocks_and_pairs_of_them() -> None:
+    features, reference = normal(60, 3, seed=1), statistics(normal(50, 3, seed=2))
+    deletions = Deletions(make_blocks(60, rng()))
+    left = [frechet_distance(statistics(features[rows_outside(rows, 60)]), reference) for rows in deletions.rows]
+    expected = deletions.variance(frechet_distance(statistics(features), reference), torch.tensor(left))
+    assert distance_variance(features, reference, deletions.blocks) == pytest.approx(expected, rel=1e-5)
+    assert distance_variance(features, reference, []) is None
 
 
 @pytest.mark.parametrize("rows", [10, 100])

@@ -81,6 +81,42 @@ def test_an_unusable_target_is_rejected_with_a_remedy(
     assert ("table RUN --target" in str(error.value.cure)) == (setting == "target")
 
 
+@pytest.mark.parametrize(
+    ("metrics", "name", "direction"),
+    [
+        ("prdc", "recall-fashion-cnn", "higher"),
+        ("vendi", "vendi-q2-fashion-cnn", "higher"),
+        ("fld", "fld-fashion-cnn", "lower"),  # it has the name of its metric
+        ("rarity-learned", "outside-learned", "lower"),
+        ("reconstruction-error", "reconstruction-error-95", "lower"),
+    ],
+)
+def test_one_of_several_estimates_is_a_target_and_decides_which_weights_are_best(
+    catalogue: Catalogue, metrics: str, name: str, direction: str
+) -> None:
+    found = plan(catalogue, models="vae", metrics=metrics, target=f"{name}=0.5", best_metric=name)
+    assert [(target.metric, target.direction) for target in found.targets] == [(name, direction)]
+    assert [cell.reason for cell in found.cells] == [""]
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "cure"),
+    [
+        ("prdc-fashion-cnn", "has several values.", "Name one: precision-fashion-cnn, recall-fashion-cnn"),
+        ("recal-fashion-cnn", "is not a metric. Did you mean 'recall-fashion-cnn'?", "recall-fashion-cnn"),
+        ("recall-k5-n200-fashion-cnn", "is not a metric. Did you mean 'recall-fashion-cnn'?", "recall-fashion-cnn"),
+        ("outside-fashion-cnn", "is not measured in this run", "Add it to --metrics"),
+    ],
+)
+def test_an_estimate_that_there_is_not_is_rejected_with_the_nearest_name(
+    catalogue: Catalogue, name: str, cause: str, cure: str
+) -> None:
+    with pytest.raises(UsageError) as error:
+        plan(catalogue, metrics="prdc", target=f"{name}=0.5")
+    assert cause in error.value.cause
+    assert cure in str(error.value.cure)
+
+
 def test_a_metric_that_no_model_has_is_not_a_target(catalogue: Catalogue) -> None:
     with pytest.raises(UsageError, match="not measured for any of these models"):
         plan(catalogue, models="gan", target="psnr=20")

@@ -8,24 +8,20 @@ as the hash in the protocol shows.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genbench import ExtractorData, ExtractorUnavailable, Images
-from genbench.builtin.extractors import classification, weights_cache
+from genbench.builtin.extractors import classification
 from genbench.builtin.extractors.classification import ClassifierRecipe
 from genbench.builtin.extractors.convolutional import FEATURES, ConvolutionalClassifier, prepare
+from genbench.builtin.extractors.trained_features import SIZE, WIDTH, TrainedFeatures, ready, trained_once
 
 RECIPE_VERSION = 1
 NETWORK_VERSION = 1
-SIZE = 32  # pixels, height and width of the network's input
-WIDTH = 16  # channels of the first layer
 BUDGET = 48_000  # training images in total: half a minute on one CPU core
 MOST_EPOCHS = 30  # limit for small sets, which the budget would repeat hundreds of times
 MOST_TEST = 10_000  # held-out images used to measure the accuracy
@@ -48,36 +44,26 @@ class Facts:
     torch: str = torch.__version__
 
 
-class TrainedClassifier:
+class TrainedClassifier(TrainedFeatures):
     """The loaded extractor; see `genbench.Classifier`. Its classes are the sorted labels of the training images."""
 
     def __init__(
         self, network: ConvolutionalClassifier, facts: Facts, sha256: str, dataset: str, device: torch.device
     ) -> None:
-        self.name = f"fd-cnn-{dataset}"
-        self.whiten = True  # a classifier's features have no natural scale
-        self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-        self.device = device
-        self.channels = facts.channels
-        self.protocol: Mapping[str, str | int | float | bool] = {
+        protocol: dict[str, str | int | float | bool] = {
             "weights_sha256": sha256[:16],
             "trained_on": facts.data_hash[:16],
             "recipe_version": facts.recipe_version,
             "test_accuracy": round(facts.test_accuracy, 4),
             "layer": f"penultimate, {FEATURES} features",
-            "colour": "grey by luma (ITU-R BT.601)" if facts.channels == 1 else "red, green, blue; grey is repeated",
-            "resize": f"{SIZE}x{SIZE}, bilinear with antialias",
         }
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return features (N, 64) of uint8 images (N, 1 or 3, height, width)."""
-        images = prepare(pixels.to(self.device), self.channels, SIZE)
-        features: Tensor = self.network.features(images.contiguous(memory_format=torch.channels_last))
-        return features
+        ready(network, device)
+        super().__init__(f"fd-cnn-{dataset}", network, network.features, facts.channels, protocol, device)
+        self.classifier = network.classifier
 
     def logits(self, features: Tensor) -> Tensor:
         """Return logits (N, classes) of features (N, 64)."""
-        logits: Tensor = self.network.classifier(features.to(self.device))
+        logits: Tensor = self.classifier(features.to(self.device))
         return logits
 
 
@@ -88,12 +74,12 @@ def load(device: torch.device, data: ExtractorData) -> TrainedClassifier:
     than predicting the most frequent class.
     """
     classes, channels = _check(data)
-    key = json.dumps([data.hash, RECIPE_VERSION, NETWORK_VERSION])
-    path = data.cache / "extractors" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-    cached = weights_cache.read(path)
-    if cached is None:
+
+    def train() -> tuple[nn.Module, dict[str, Any]]:
         network, facts = _train(data, classes, channels)
-        cached = weights_cache.write(path, network.state_dict(), vars(facts))
+        return network, vars(facts)
+
+    cached = trained_once(data, [RECIPE_VERSION, NETWORK_VERSION], train)
     facts = Facts(**cached.facts)
     skill = (facts.test_accuracy - facts.chance) / (1 - facts.chance) if facts.chance < 1 else 0.0
     if skill < LEAST_SKILL:

@@ -8,23 +8,19 @@ on the CPU, with a fixed seeded recipe, and cached. Its distance is named ``fd-s
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genbench import ExtractorData, ExtractorUnavailable
-from genbench.builtin.extractors import weights_cache
 from genbench.builtin.extractors.classification import threads
 from genbench.builtin.extractors.convolutional import FEATURES, ConvolutionalClassifier, prepare
+from genbench.builtin.extractors.trained_features import SIZE, WIDTH, TrainedFeatures, ready, trained_once
 
 RECIPE_VERSION = 1
-SIZE = 32  # pixels, height and width of the network's input
-WIDTH = 16  # channels of the first layer
 PROJECTED = 256  # dimensions in which pairs are compared
 BUDGET = 24_000  # training images in total, each in two crops: less than a minute on one CPU core
 MOST_EPOCHS = 100  # limit for small sets
@@ -47,30 +43,19 @@ class Facts:
     torch: str = torch.__version__
 
 
-class SelfSupervised:
+class SelfSupervised(TrainedFeatures):
     """The loaded extractor; see `genbench.Extractor`."""
 
     def __init__(self, network: nn.Module, facts: Facts, sha256: str, dataset: str, device: torch.device) -> None:
-        self.name = f"fd-ssl-{dataset}"
-        self.whiten = True  # such features have no natural scale
-        self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)
-        self.device = device
-        self.channels = facts.channels
-        self.protocol: Mapping[str, str | int | float | bool] = {
+        protocol: dict[str, str | int | float | bool] = {
             "weights_sha256": sha256[:16],
             "trained_on": facts.data_hash[:16],
             "recipe_version": facts.recipe_version,
             "method": "self-supervised, SimCLR",
             "layer": f"before the projection, {FEATURES} features",
-            "colour": "grey by luma (ITU-R BT.601)" if facts.channels == 1 else "red, green, blue; grey is repeated",
-            "resize": f"{SIZE}x{SIZE}, bilinear with antialias",
         }
-
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """Return features (N, 64) of uint8 images (N, 1 or 3, height, width)."""
-        images = prepare(pixels.to(self.device), self.channels, SIZE)
-        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
-        return features
+        network = ready(network, device)
+        super().__init__(f"fd-ssl-{dataset}", network, network, facts.channels, protocol, device)
 
 
 def load(device: torch.device, data: ExtractorData) -> SelfSupervised:
@@ -86,12 +71,11 @@ def load(device: torch.device, data: ExtractorData) -> SelfSupervised:
             f"'{data.dataset}' has {count} training images; at least {FEWEST} are needed to learn features: "
             "use another extractor"
         )
-    key = json.dumps([data.hash, "self-supervised", RECIPE_VERSION])
-    path = data.cache / "extractors" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.safetensors"
-    cached = weights_cache.read(path)
-    if cached is None:
-        trained = _train(data, channels)
-        cached = weights_cache.write(path, trained.state_dict(), vars(Facts(data.dataset, data.hash, channels)))
+
+    def train() -> tuple[nn.Module, dict[str, Any]]:
+        return _train(data, channels), vars(Facts(data.dataset, data.hash, channels))
+
+    cached = trained_once(data, ["self-supervised", RECIPE_VERSION], train)
     facts = Facts(**cached.facts)
     network = _network(facts.channels)
     network.load_state_dict(cached.tensors)

@@ -31,7 +31,7 @@ from genbench.api.evaluation import Direction, Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import SUBSET_SEED, comparable_features, earned_name, protocol_of, random_subset
 from genbench.metrics.neighbours import exact_squared_distances
-from genbench.metrics.standard_errors import make_blocks, mean_and_standard_error, standard_error_from_replicates
+from genbench.metrics.standard_errors import Deletions, make_blocks
 
 MOST = 10_000  # samples, and images of a batch
 EPOCHS = 50
@@ -46,10 +46,10 @@ _LOG_TWO_PI = math.log(2 * math.pi)
 
 
 class Likelihoods(NamedTuple):
-    """Negative log-likelihoods per feature of each image of a set, and of the set without each block of samples."""
+    """Negative log-likelihoods per feature of each image of a set, under all samples and without some of them."""
 
     each: Tensor  # (N,)
-    without: Tensor  # (blocks,): means over the set
+    without: Tensor  # (N, replicates)
 
 
 @dataclass(frozen=True)
@@ -59,34 +59,33 @@ class Mixture:
     centres: Tensor  # (m, d)
     log_variances: Tensor  # (m,)
 
-    def likelihoods(self, images: Tensor, blocks: Sequence[Tensor] = ()) -> Likelihoods:
-        """Return the negative log-likelihoods per feature of images (N, d), also without each block of the centres."""
+    def likelihoods(self, images: Tensor, deletions: Deletions | None = None) -> Likelihoods:
+        """Return the negative log-likelihoods per feature of images (N, d), also without each of `deletions`."""
         m, d = self.centres.shape
-        kept = len(blocks) if len(blocks) > 1 else 1
+        blocks = [torch.arange(m)] if deletions is None else deletions.blocks
         member = torch.zeros(m, dtype=torch.int64, device=self.centres.device)
-        for number, rows in enumerate(blocks[:kept]):
+        for number, rows in enumerate(blocks):
             member[rows] = number
-        sizes = torch.bincount(member, minlength=kept).double()
-        each, without = [], torch.zeros(kept, dtype=torch.float64, device=images.device)
+        sizes = torch.bincount(member, minlength=len(blocks)).double()
+        kept = torch.ones(0, 1) if deletions is None else deletions.kept
+        kept = kept.to(self.centres)
+        each, without = [], []
         for rows in torch.split(images, _ROWS):
             logs = _log_densities(_squared_distances(rows, self.centres), self.log_variances, d)
             most = logs.amax(1, keepdim=True)
-            sums = torch.zeros(len(rows), kept, dtype=logs.dtype, device=logs.device)
+            sums = torch.zeros(len(rows), len(blocks), dtype=logs.dtype, device=logs.device)
             sums.index_add_(1, member, (logs - most).exp())
-            total = sums.sum(1, keepdim=True)
-            each.append(-(most + total.log() - math.log(m)).squeeze(1) / d)
-            if kept > 1:
-                # a block that holds all of an image's density: what remains is subtracted without cancellation
-                rest = torch.stack([sums[:, [*range(b), *range(b + 1, kept)]].sum(1) for b in range(kept)], 1)
-                left = rest.clamp_min(torch.finfo(rest.dtype).tiny).log() + most - (m - sizes).log()
-                without -= left.sum(0) / d
-        return Likelihoods(torch.cat(each), without / len(images))
+            each.append(-(most + sums.sum(1, keepdim=True).log() - math.log(m)).squeeze(1) / d)
+            # a block may hold all of an image's density: those that are kept are added, which cancels nothing
+            rest = (sums @ kept.T).clamp_min(torch.finfo(sums.dtype).tiny).log()
+            without.append(-(rest + most - (kept @ sizes).log()) / d)
+        return Likelihoods(torch.cat(each), torch.cat(without))
 
 
 def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailable]:
     """Return the divergence and the gap, from at most 10,000 samples and half as many as there are training images.
 
-    The standard errors cover the drawing of samples (delete-block jackknife at fixed variances) and of held-out images.
+    The standard errors cover the drawing of samples, at fixed variances, and of held-out images.
     `null` is 0 for the divergence by its definition, and the gap of L₀'s own mixture for the gap.
     """
     name = earned_name("fld", evaluation, extractor)
@@ -102,7 +101,9 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
     )
     scale = scaling(test)
     samples, train, test = (scale(features) for features in (random_subset(samples, m), train, test))
-    blocks = make_blocks(m, evaluation.generator(f"jackknife of {name}"))
+    rng = evaluation.generator(f"jackknife of {name}")
+    deletions = Deletions(make_blocks(m, rng))
+    of_images = make_blocks(len(test), rng, len(deletions.blocks))
     device = evaluation.device
     baseline, gap_of_data = evaluation.of_data(
         f"{name}: baseline of {m}", lambda: computed_on(device, lambda a, b: baseline_of(a, b, m), train, test)
@@ -110,14 +111,12 @@ def measure(evaluation: Evaluation, extractor: str) -> list[Estimate | Unavailab
 
     def scores(samples: Tensor, train: Tensor, test: Tensor) -> tuple[tuple[float, float | None], ...]:
         mixture = Mixture(samples, fit(samples, train))
-        seen, unseen = (mixture.likelihoods(images, blocks) for images in (train, test))
-        above = mean_and_standard_error(unseen.each - baseline.to(unseen.each))
-        gap = float(seen.each.mean() - unseen.each.mean())
-        spread = mean_and_standard_error(unseen.each)[1]
-        enough = len(blocks) > 1
+        seen, unseen = (mixture.likelihoods(images, deletions) for images in (train, test))
+        base = baseline.to(unseen.each)
+        gaps = Likelihoods(seen.each.mean() - unseen.each, seen.without.mean(0) - unseen.without)
         return (
-            (100 * above[0], _error(unseen.without if enough else None, above[1])),
-            (100 * gap, _error(seen.without - unseen.without if enough else None, spread)),
+            mean_and_error(Likelihoods(unseen.each - base, unseen.without - base[:, None]), deletions, of_images),
+            mean_and_error(gaps, deletions, of_images),
         )
 
     divergence, gap = computed_on(device, scores, samples, train, test)
@@ -191,10 +190,21 @@ def baseline_of(train: Tensor, test: Tensor, m: int) -> tuple[Tensor, float]:
     return unseen.cpu(), 100 * float(seen.mean() - unseen.mean())
 
 
-def _error(replicates: Tensor | None, of_images: float | None) -> float | None:
-    if replicates is None or of_images is None:
-        return None
-    return 100 * math.hypot(standard_error_from_replicates(replicates.cpu()), of_images)
+def mean_and_error(found: Likelihoods, deletions: Deletions, of_images: Sequence[Tensor]) -> tuple[float, float | None]:
+    """Return 100 times the mean over images, and its standard error from drawing both samples and images.
+
+    Each replicate leaves out a block of samples together with a block of images. Errors of the two, added, would count
+    twice that a sample is near an image, which is as much a matter of the one draw as of the other.
+    """
+    blocks = len(deletions.blocks)
+    if blocks < 2:
+        return 100 * float(found.each.mean()), None
+    without = found.without.cpu()
+    sums = torch.stack([without[rows].sum(0) for rows in of_images])  # (blocks, replicates)
+    sizes = torch.tensor([float(len(rows)) for rows in of_images], dtype=torch.float64)
+    value, kept = float(found.each.mean()), deletions.kept
+    error = deletions.standard_error(value, (kept * sums.T).sum(1) / (kept @ sizes))
+    return 100 * value, None if error is None else 100 * error
 
 
 def _log_densities(squared: Tensor, log_variances: Tensor, d: int) -> Tensor:

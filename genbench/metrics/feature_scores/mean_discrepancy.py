@@ -40,8 +40,7 @@ class Discrepancy(NamedTuple):
 def measure(evaluation: Evaluation, extractor: str) -> Estimate | Unavailable:
     """Return the distance of the samples from the training images, using all of both.
 
-    The standard error covers the drawing of samples, by the delete-block jackknife. Where there is no difference it is
-    too large, by a factor of up to √2, because there the statistic is of second order.
+    The standard error covers the drawing of samples, as that of `genbench.metrics.kernel_distance`.
     """
     name = earned_name("mmd", evaluation, extractor)
     try:

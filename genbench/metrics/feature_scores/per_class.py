@@ -7,6 +7,7 @@ over all samples and a bad one here.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -16,10 +17,10 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of, random_subset
-from genbench.metrics.frechet import frechet_distance, jackknife_distance, statistics
+from genbench.metrics.frechet import distance_variance, frechet_distance, statistics
 from genbench.metrics.frechet_null import null_distance
 from genbench.metrics.manifolds import K, Overlap, overlap
-from genbench.metrics.standard_errors import make_blocks
+from genbench.metrics.standard_errors import VarianceParts, error_of_mean, make_blocks
 
 LEAST = 50  # images of a class in either set for precision and recall: ten times as many as neighbours
 _NAMED = 3  # classes that a reason or remark names
@@ -66,31 +67,33 @@ def _distance(evaluation: Evaluation, extractor: str, name: str, pairs: Pairs) -
     lacking = _too_few(pairs, d + 1, f"a Fréchet distance in {d} features needs at least {d + 1}")
     if lacking:
         return Unavailable(name, lacking)
-    values, errors, nulls = {}, [], []
+    values: dict[int, float] = {}
+    variances, nulls = [], []
     for one, (x, y) in pairs.items():
         blocks = make_blocks(len(x), evaluation.generator(f"jackknife of {name}, class {one}"))
-
-        def distance(x: Tensor, y: Tensor, blocks: Sequence[Tensor] = blocks) -> tuple[float, float]:
-            there = statistics(y)
-            return frechet_distance(statistics(x), there), jackknife_distance(x, there, blocks).standard_error
-
-        values[one], error = computed_on(evaluation.device, distance, x, y)
-        errors.append(error)
+        values[one], variance = computed_on(evaluation.device, functools.partial(_distance_within, blocks=blocks), x, y)
+        variances.append(variance)
         expected = null_distance(statistics(y), len(x))
         nulls.append(math.nan if expected is None else expected)
-    null = sum(nulls) / len(nulls)
+    null, known = sum(nulls) / len(nulls), [one for one in variances if one is not None]
     worst = max(values, key=lambda one: values[one])
     best = min(values, key=lambda one: values[one])
     return Estimate(
         metric=name,
         value=sum(values.values()) / len(values),
-        standard_error=_of_mean(errors),
+        standard_error=error_of_mean(known) if len(known) == len(variances) else None,
         n=sum(len(x) for x, _ in pairs.values()),
         direction="lower",
         protocol=protocol_of(evaluation, extractor, ddof=1, classes=len(values), mean="over classes"),
         null=null if math.isfinite(null) else None,
         remark=f"class {worst} is farthest ({values[worst]:.4g}), class {best} nearest ({values[best]:.4g})",
     )
+
+
+def _distance_within(x: Tensor, y: Tensor, blocks: Sequence[Tensor]) -> tuple[float, VarianceParts | None]:
+    """Return the distance of the samples of a class, x, from its training images, y, and its variance."""
+    reference = statistics(y)
+    return frechet_distance(statistics(x), reference), distance_variance(x, reference, blocks)
 
 
 def _overlaps(evaluation: Evaluation, extractor: str, name: str, pairs: Pairs) -> list[Estimate | Unavailable]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from genbench.api.evaluation import Estimate, Evaluation, Unavailable
 from genbench.features.placement import computed_on
 from genbench.metrics.feature_sets import comparable_features, earned_name, protocol_of, random_subset, unit_length
-from genbench.metrics.standard_errors import make_blocks, rows_outside, standard_error_from_replicates
+from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outside
 
 ORDERS = {"q1": 1.0, "q2": 2.0, "inf": math.inf}
 
@@ -83,17 +83,17 @@ def scores(features: Tensor, blocks: Sequence[Tensor], orders: Sequence[float]) 
     n, d = features.shape
     gram = features.T @ features if d <= n else features @ features.T
 
-    def without(block: Tensor) -> Tensor:
+    def without(rows: Tensor) -> Tensor:
         if d <= n:
-            return gram - features[block].T @ features[block]
-        kept = rows_outside(block, n).to(gram.device)
+            return gram - features[rows].T @ features[rows]
+        kept = rows_outside(rows, n).to(gram.device)
         return gram[kept][:, kept]
 
+    deletions = Deletions(blocks)
     spectra = [torch.linalg.eigvalsh(gram) / n]
-    spectra += [torch.linalg.eigvalsh(without(block)) / (n - len(block)) for block in blocks]
+    spectra += [torch.linalg.eigvalsh(without(rows)) / (n - len(rows)) for rows in deletions.rows]
     found = []
     for order in orders:
         value, *replicates = (vendi_score(spectrum, order) for spectrum in spectra)
-        error = standard_error_from_replicates(torch.tensor(replicates)) if len(blocks) > 1 else None
-        found.append((value, error))
+        found.append((value, deletions.standard_error(value, torch.tensor(replicates))))
     return found

@@ -14,9 +14,11 @@ from genbench.report.board.page_templates import fragment
 from genbench.report.board.records import BoardCell, BoardRow, RowEntry, ShownValue
 from genbench.report.board.slugs import slug
 from genbench.report.charts.frontier import quality_columns
+from genbench.report.race_text import UNEQUAL
 from genbench.report.table.comparability import dataset_key, estimate_by_metric, group_key
 from genbench.report.table.layout import Column, Row, Table, Value, clean
 from genbench.report.table.outcome import COUNTING, CellOutcome
+from genbench.report.table.race_column import RACE
 from genbench.report.table.settings import caption
 from genbench.report.table.values import protocol_text
 
@@ -70,7 +72,7 @@ def board_rows(
             key = next((k for cell in row.cells if (k := _key(cell, column.key)) is not None), None)
             if value is None or key is None or not _is_finite(value):
                 continue
-            notes = [texts[mark] for mark in value.marks if mark in texts]
+            notes = [texts[mark] for mark in value.marks if mark in texts] + _race_notes(row)
             html = fragment("entry.html", text=value.text, notes=notes, counting=counting, **about)
             entries.append(
                 RowEntry(
@@ -96,6 +98,12 @@ def board_rows(
             )
         )  # fmt: skip
     return found
+
+
+def _race_notes(row: Row) -> list[str]:
+    """Return what a race decided about the row, and what that means for its number of seeds."""
+    fate = row.values.get(RACE)
+    return [clean(f"race: {fate.text}; {UNEQUAL}", _LONGEST)] if fate is not None and fate.text else []
 
 
 def _name(row: Row, name: str) -> str:

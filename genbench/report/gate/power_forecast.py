@@ -12,6 +12,10 @@ from genbench.stats.power_of_t import MOST_SEEDS
 
 _PAIRS = ("cell", "and", "difference", "sd of one seed", "seeds", "range", "seeds now", "see now")
 _WORTHWHILE = 0.9  # of the seeds: more samples help if they bring the seeds below this share
+RACED = (
+    "a race decided how many seeds these cells have: the forecast of a pair of which one was dropped rests on the "
+    "seeds up to then, whose difference is probably larger than that of fresh seeds"
+)
 _COSTS = ("cell", "seeds", "samples", "images", "hours")
 
 
@@ -45,6 +49,7 @@ def text(plan: Plan) -> str:
         "Range: the seeds if the spread lies at either end of its 95 % interval. It is wide after few seeds: run some, "
         "then ask again.",
         "Hours: of cells like the stored ones, on the machine that made them, without the time to draw more samples.",
+        *([f"{RACED[0].upper()}{RACED[1:]}."] if _is_raced(plan) else []),
         *(f"Left out: {reason}." for reason in plan.left_out),
     ]
     return "\n".join(lines) + "\n"
@@ -80,7 +85,12 @@ def document(plan: Plan) -> dict[str, Any]:
         ],
         "cells": plan.costs,
         "left_out": plan.left_out,
+        "remark": RACED if _is_raced(plan) else "",
     }
+
+
+def _is_raced(plan: Plan) -> bool:
+    return any(sample.raced for pair in plan.pairs for sample in (pair.one, pair.other))
 
 
 def advice(pair: PairForecast) -> str:

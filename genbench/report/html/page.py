@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from genbench.measure.machine import usable_cores
 from genbench.report.charts.curves import X_AXES
 from genbench.report.charts.frontier import quality_columns
+from genbench.report.charts.race_chart import race_charts
 from genbench.report.charts.row_names import row_names
 from genbench.report.highlights import highlights
 from genbench.report.html.assets import page_script, page_style
@@ -21,6 +22,7 @@ from genbench.report.html.cell_facts import Section, cell_sections, differing_se
 from genbench.report.html.cell_pictures import CAPTIONS, read_pictures
 from genbench.report.html.embedded_pictures import Picture, cell_budget, embedded_pictures
 from genbench.report.html.page_data import as_script, curves_data, frames_data, pools_data, table_data
+from genbench.report.html.tuning_section import tuning_sections
 from genbench.report.repeat_command import repeat_notes, repeat_text
 from genbench.report.run_details import damaged_files
 from genbench.report.table.comparison_table import table_of_cells
@@ -102,6 +104,8 @@ def report_page(runs: Sequence[LoadedRun], only: Collection[tuple[str, str]] | N
             style=Markup(style),
             script=Markup(script),
             data=Markup(as_script(page_data(cells, tables, names, contents))),
+            races=race_charts(contents),
+            tunings=tuning_sections(runs),
             highlights=highlights(first, quality_columns(first), names[0]),
             tables={title: Markup(html_fragment(table)) for title, table in tables.items()},
             cells=cells,

@@ -8,19 +8,19 @@ from genbench.report.race_text import UNEQUAL, outcomes, summaries
 from genbench.report.table.layout import Column, Row, Value, clean
 from genbench.results.store import RunContents
 
-_RACE = "race"
+RACE = "race"
 
 
 def race_columns(runs: Sequence[RunContents]) -> list[Column]:
     """Return the column, if one of these runs has a race."""
-    return [Column(_RACE)] if any(run.race is not None for run in runs) else []
+    return [Column(RACE)] if any(run.race is not None for run in runs) else []
 
 
 def add_race(rows: Sequence[Row], runs: Sequence[RunContents]) -> list[Row]:
     """Add to each cell what its race has decided about its candidate."""
     found = {(run.name, id): text for run in runs for id, text in outcomes(run).items()}
     return [
-        row.updated({_RACE: Value(clean(found[row.run, row.id]), found[row.run, row.id])})
+        row.updated({RACE: Value(clean(found[row.run, row.id]), found[row.run, row.id])})
         if (row.run, row.id) in found
         else row
         for row in rows

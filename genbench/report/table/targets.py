@@ -9,6 +9,7 @@ from genbench.errors import UsageError, near_miss
 from genbench.gate.time_to_target import time_to_target
 from genbench.report import numbers
 from genbench.report.table.layout import Column, Footnotes, Row, Value
+from genbench.results.estimate_names import is_named, short_name
 from genbench.results.schema import CellResult, Target
 from genbench.results.store import RunContents
 
@@ -30,6 +31,7 @@ def find_targets(runs: Sequence[RunContents], wanted: Iterable[tuple[str, float]
         for estimates in (*(point.estimates for point in result.evaluations), result.estimates)
         for estimate in estimates
     }
+    directions |= {short_name(metric): direction for metric, direction in directions.items()}
     found = []
     for metric, value in wanted:
         if metric not in directions:
@@ -48,7 +50,7 @@ def target_columns(targets: Iterable[Target]) -> list[Column]:
 
 def columns_of(metric: str, targets: Iterable[Target]) -> list[str]:
     """Return the keys of the columns that are derived from this metric."""
-    return [key for target in targets if target.metric == metric for key in _keys(target)]
+    return [key for target in targets if is_named(metric, target.metric) for key in _keys(target)]
 
 
 def seconds_to(target: Target) -> str:
@@ -67,7 +69,9 @@ def add_targets(rows: Iterable[Row], targets: Sequence[Target], notes: Footnotes
 def _values(result: CellResult, targets: Iterable[Target], notes: Footnotes) -> dict[str, Value]:
     values: dict[str, Value] = {}
     for target in targets if result.status in _FINISHED else ():
-        if any(estimate.metric == target.metric for point in result.evaluations for estimate in point.estimates):
+        if any(
+            is_named(estimate.metric, target.metric) for point in result.evaluations for estimate in point.estimates
+        ):
             values |= dict(zip(_keys(target), _images_and_seconds(result, target, notes), strict=True))
     return values
 

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor
 
 from genbench.metrics.feature_scores.feature_likelihood import (
+    Likelihoods,
     Mixture,
     _gradients,
     _squared_distances,
     baseline_of,
     fit,
+    mean_and_error,
     scaling,
 )
-from genbench.metrics.standard_errors import make_blocks
+from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outside
 
 
 def gaussian(n: int, d: int, seed: int, scale: float = 1.0) -> Tensor:
@@ -33,16 +35,33 @@ def test_the_likelihood_is_that_of_torch_distributions() -> None:
     torch.testing.assert_close(found, -mixture.log_prob(images) / 3)
 
 
-def test_leaving_out_a_block_is_the_mixture_of_the_other_samples() -> None:
+def test_leaving_out_blocks_is_the_mixture_of_the_other_samples() -> None:
     centres, log_variances, images = gaussian(12, 3, 1), gaussian(12, 1, 2).squeeze(1), gaussian(9, 3, 3)
-    blocks = make_blocks(12, torch.Generator().manual_seed(0), 5)
-    found = Mixture(centres, log_variances).likelihoods(images, blocks)
-    assert found.each.mean() == pytest.approx(Mixture(centres, log_variances).likelihoods(images).each.mean())
-    for block, value in zip(blocks, found.without, strict=True):
-        kept = torch.ones(12, dtype=torch.bool)
-        kept[block] = False
-        expected = Mixture(centres[kept], log_variances[kept]).likelihoods(images).each.mean()
-        assert float(value) == pytest.approx(float(expected), rel=1e-10)
+    deletions = Deletions(make_blocks(12, torch.Generator().manual_seed(0), 6))
+    found = Mixture(centres, log_variances).likelihoods(images, deletions)
+    torch.testing.assert_close(found.each, Mixture(centres, log_variances).likelihoods(images).each)
+    for left, values in zip(deletions.rows, found.without.T, strict=True):
+        kept = rows_outside(left, 12)
+        torch.testing.assert_close(values, Mixture(centres[kept], log_variances[kept]).likelihoods(images).each)
+
+
+def test_its_error_is_that_of_drawing_samples_and_images_together() -> None:
+    """Of f(sample) + g(image) + h(sample, image), averaged over all pairs: σ²_f/m + σ²_g/n + σ²_h/mn.
+
+    The two errors added would count σ²_h/mn twice.
+    """
+    m, n, shares, found = 40, 60, (1.0, 0.5, 8.0), []
+    for seed in range(150):
+        rng = torch.Generator().manual_seed(seed)
+        samples, images = (torch.randn(size, 17, generator=rng, dtype=torch.float64) for size in (m, n))
+        pairs = shares[0] * samples[:, :1] + shares[1] * images[:, 0] + shares[2] * samples[:, 1:] @ images[:, 1:].T / 4
+        deletions = Deletions(make_blocks(m, rng))
+        without = deletions.kept @ torch.stack([pairs[rows].sum(0) for rows in deletions.blocks])
+        without /= (deletions.kept.sum(1) * m / len(deletions.blocks))[:, None]
+        of_images = make_blocks(n, rng, len(deletions.blocks))
+        found.append(mean_and_error(Likelihoods(pairs.mean(0), without.T), deletions, of_images)[1] or 0.0)
+    exact = shares[0] ** 2 / m + shares[1] ** 2 / n + shares[2] ** 2 / (m * n)
+    assert sum(error**2 for error in found) / len(found) == pytest.approx(100**2 * exact, rel=0.12)
 
 
 def test_the_gradients_are_those_of_automatic_differentiation() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genbench.metrics.feature_scores.mean_discrepancy import BANDWIDTH, SCALE, discrepancy
 from genbench.metrics.feature_sets import unit_length
-from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outside
 from genbench.plugins.metric_names import with_extractor
 
 
@@ -66,16 +66,12 @@ def test_a_perfect_generator_has_the_null_on_average_and_zero_without_bias() -> 
     assert biased.mean() > 0.2 > unbiased.mean()
 
 
-def test_the_jackknife_is_that_of_leaving_each_block_out() -> None:
+def test_the_jackknife_is_that_of_leaving_blocks_and_pairs_of_them_out() -> None:
     x, y = directions(37, 3, 1), directions(20, 3, 2, 0.4)
-    blocks = make_blocks(37, torch.Generator().manual_seed(0), 6)
-    left = []
-    for block in blocks:
-        kept = torch.ones(37, dtype=torch.bool)
-        kept[block] = False
-        left.append(as_published(x[kept], y, own=False))
-    expected = standard_error_from_replicates(torch.tensor(left, dtype=torch.float64))
-    assert discrepancy(x, y, blocks).standard_error == pytest.approx(expected, rel=1e-8)
+    deletions = Deletions(make_blocks(37, torch.Generator().manual_seed(0), 6))
+    left = [as_published(x[rows_outside(rows, 37)], y, own=False) for rows in deletions.rows]
+    expected = deletions.standard_error(as_published(x, y, own=False), torch.tensor(left, dtype=torch.float64))
+    assert discrepancy(x, y, deletions.blocks).standard_error == pytest.approx(expected, rel=1e-8)
 
 
 def test_a_feature_of_length_0_has_no_direction() -> None:

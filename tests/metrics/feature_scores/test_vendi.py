@@ -12,7 +12,7 @@ from torch import Tensor
 
 from genbench.metrics.feature_scores.vendi import scores, vendi_score
 from genbench.metrics.feature_sets import unit_length
-from genbench.metrics.standard_errors import make_blocks, standard_error_from_replicates
+from genbench.metrics.standard_errors import Deletions, make_blocks, rows_outside
 
 ORDERS = (0.5, 1.0, 2.0, math.inf)
 
@@ -66,14 +66,13 @@ def test_the_authors_package_gives_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("d", [3, 50])  # fewer and more features than samples
-def test_the_jackknife_is_that_of_leaving_each_block_out(d: int) -> None:
+def test_the_jackknife_is_that_of_leaving_blocks_and_pairs_of_them_out(d: int) -> None:
     x = directions(37, d, 4, 0.3)
-    blocks = make_blocks(37, torch.Generator().manual_seed(0), 6)
-    for order, (_, error) in zip(ORDERS, scores(x, blocks, ORDERS), strict=True):
+    deletions = Deletions(make_blocks(37, torch.Generator().manual_seed(0), 6))
+    for order, (value, error) in zip(ORDERS, scores(x, deletions.blocks, ORDERS), strict=True):
         left = []
-        for block in blocks:
-            kept = torch.ones(37, dtype=torch.bool)
-            kept[block] = False
-            left.append(vendi_score(torch.linalg.eigvalsh(x[kept] @ x[kept].T / int(kept.sum())), order))
-        expected = standard_error_from_replicates(torch.tensor(left, dtype=torch.float64))
+        for rows in deletions.rows:
+            kept = x[rows_outside(rows, 37)]
+            left.append(vendi_score(torch.linalg.eigvalsh(kept @ kept.T / len(kept)), order))
+        expected = deletions.standard_error(value, torch.tensor(left, dtype=torch.float64))
         assert error == pytest.approx(expected, rel=1e-5)

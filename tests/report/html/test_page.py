@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from genbench.results.schema import (
 from genbench.results.store import LoadedRun, RunDirectory
 
 VOID = {"meta", "img", "br"}
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 
 
 class Outline(HTMLParser):
@@ -279,3 +281,29 @@ def test_answers_about_what_may_not_be_compared_are_apart(tmp_path: Path) -> Non
     for label in ("mini on AMD EPYC", "mini on Another CPU", "faces on Another CPU"):
         assert f"<dt>Fastest to train ({label})</dt>" in text
     assert "<dt>Best fd-cnn (faces)</dt>" in text
+
+
+def test_a_race_is_shown_with_who_was_dropped_when_and_why() -> None:
+    """Of eight candidates one is left after 14 seeds; `race.json` states the looks."""
+    directory = RunDirectory.open(REFERENCE / "race")
+    text = report_page([LoadedRun(directory, directory.read())])
+    assert "race" in Outline(text).ids
+    (summary, *lanes) = re.findall(r"<tr class=\"(?:left|dropped)\">.*?</tr>|<p>race on .*?</p>", text, re.DOTALL)
+    assert "decided after 14 seeds" in summary
+    assert len(lanes) == 8
+    assert ["dropped" in lane for lane in lanes] == [False, *[True] * 7]
+    assert "dropped after 14 seeds by fd-fashion-cnn, 5.7 ± 1.2 worse than cvae" in lanes[1]
+    assert lanes[1].count("<line") == len(directory.read().race.looks[0])  # type: ignore[union-attr]
+
+
+def test_the_report_of_final_cells_shows_the_tuning_that_chose_their_settings(tmp_path: Path) -> None:
+    shutil.copy(REFERENCE / "tuning" / "tuning.json", tmp_path)
+    run = stored(tmp_path / "final", cell())
+    text = report_page([LoadedRun(run, run.read())])
+    page = Outline(text)
+    assert "tuning" in page.ids
+    assert any(link.startswith("data:image/svg+xml") for link in page.links)
+    assert "median best of" in text
+    (tmp_path / "tuning.json").write_text("{}")
+    assert "tuning" not in Outline(report_page([LoadedRun(run, run.read())])).ids
+    assert "race" not in page.ids
