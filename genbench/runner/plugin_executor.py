@@ -66,6 +66,7 @@ class PluginExecutor:
         self._journal = Journal(self._place)
         self._jobs: dict[str, _Submitted] = {}  # by token
         self._failures = 0
+        self._refused = False  # the engine did not take the last jobs that it was offered
         self._stop_deadline: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
         self.capacity = process.limits.capacity
@@ -86,7 +87,8 @@ class PluginExecutor:
         return [job.attempt for job in self._jobs.values()]
 
     def submit(self, submissions: Sequence[Submission]) -> int:
-        """Submit jobs; return how many the engine has taken."""
+        """Submit jobs; return how many the engine has taken. After a refusal, it is asked to take one first."""
+        submissions = submissions[:1] if self._refused else submissions
         requests, offered = [self._request(submission) for submission in submissions], []
         for submission, request in zip(submissions, requests, strict=True):
             attempt, folder = submission.attempt, JobFolder(request.folder)
@@ -109,6 +111,7 @@ class PluginExecutor:
         self._journal.write(
             Entry(event="ended", token=request.token, reason="not submitted") for request in requests[len(names) :]
         )
+        self._refused = len(names) < len(requests)
         return len(names)
 
     def wait(self) -> None:
@@ -203,6 +206,9 @@ class PluginExecutor:
             return self._unconfirmed(state)
         problem = self._receive(job)
         if not problem:
+            return JobState(state="finished", node=state.node)
+        if state.state == "oom":
+            job.outcome = Outcome(out_of_memory=True, notes=[state.reason] if state.reason else [])
             return JobState(state="finished", node=state.node)
         if state.state != "finished":
             return state

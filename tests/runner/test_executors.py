@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,71 @@ def test_a_node_with_other_code_says_what_differs(tmp_path: Path, monkeypatch: p
     (cell,) = done.run_cells
     assert cell.status == "failed"
     assert "the node has numpy 0.0.1 instead of" in cell.reason
+
+
+@pytest.mark.slow
+def test_a_run_directory_from_elsewhere_cannot_end_a_process(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, **SLOW)
+    (job,) = wait_for_jobs(going, 1)
+    foreign = tmp_path / "foreign"
+    shutil.copytree(going.run, foreign)  # as if somebody had made it: it names the job, and its process
+    done = run(*WITH_FAULTS[-2:], "--plugin", str(PROCESSES), out=foreign, resume=True, fresh=True, **SLOW)
+    assert done.code == 0, done.err
+    assert "an earlier job of this cell was lost" in str(done.run_cells[0].notes)
+    other = going.end()
+    assert (other.code, other.run_cells[0].notes) == (0, []), other.err
+    assert not alive(job)
+
+
+@pytest.mark.slow
+def test_options_of_the_executor_may_change_when_a_run_is_resumed(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow,sound", out=tmp_path / "run", fresh=True, **SLOW)
+    wait_for_jobs(going, 2)
+    os.kill(going.process.pid, signal.SIGINT)
+    assert going.end().code == 130
+    for setting, said in (
+        ("vae.hidden=3", "--set can change options of the executor 'processes', not of 'vae'"),
+        ("processes.job=1", "Did you mean 'jobs'?"),
+    ):
+        refused = run("--set", setting, out=going.run, resume=True)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    again = start("--set", "processes.jobs=1", out=going.run, resume=True, fresh=True, **SLOW)
+    most = 0
+    while again.process.poll() is None:
+        most = max(most, len(jobs_of(again.run)))
+        time.sleep(0.05)
+    done = again.end()
+    assert (done.code, most) == (0, 1), done.err
+    assert {cell.steps for cell in done.run_cells} == {STEPS}
+
+
+UNREACHABLE = """
+import genbench
+def create(setup, options): raise genbench.ExecutorUnavailable("the engine is down.")
+class Small:
+    def __init__(self, setup, options): pass
+    def check(self, needs): return ["no node has 2 processors" if need.cores > 1 else "" for need in needs]
+    def submit(self, jobs): raise SystemError
+    poll = cancel = submit
+@genbench.hookimpl
+def genbench_executors():
+    yield genbench.ExecutorSpec(name="down", create=create)
+    yield genbench.ExecutorSpec(name="small", create=Small)
+"""
+
+
+def test_a_dry_run_asks_the_engine_and_submits_nothing(tmp_path: Path) -> None:
+    plugin = tmp_path / "engines.py"
+    plugin.write_text(UNREACHABLE)
+    plan = (*TINY, "--models", "vae,gan", "--plugin", str(plugin), "--dry-run", "--executor")
+    down = run(*plan, "down", out=tmp_path / "run")
+    assert (down.code, "The executor 'down' cannot be used: the engine is down." in down.err) == (2, True)
+    possible = run(*plan, "small", out=tmp_path / "run")
+    assert (possible.code, possible.out.count(" · seed 0")) == (0, 2), possible.err
+    assert "the executor 'small', whose nodes may be of any speed: the costs are unknown" in possible.out
+    refused = run(*plan, "small", "--nproc", "2", out=tmp_path / "run")
+    assert (refused.code, refused.out.count("cannot be executed: no node has 2 processors")) == (5, 2), refused.out
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_executor_needs_a_device_and_a_known_name(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import genbench
 
@@ -35,7 +34,7 @@ class Options:
 
 
 class Subprocesses:
-    """Starts each job in a process; the engine's name of a job is a folder with what is known about it."""
+    """Starts each job in a process; the engine's name of a job is that of a folder with what is known about it."""
 
     poll_seconds = 0.5
 
@@ -51,12 +50,12 @@ class Subprocesses:
             place.mkdir(parents=True)
             command = [sys.executable, "-c", START, str(place), *job.command]
             subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-            names.append(str(place))
+            names.append(place.name)
         return names
 
     def poll(self, jobs):
         """Return the states."""
-        return [self.state(Path(job.job)) for job in jobs]
+        return [self.state(self.place / job.token) for job in jobs]
 
     def state(self, place):
         """Return what is known about one job."""
@@ -76,12 +75,20 @@ class Subprocesses:
     def cancel(self, jobs):
         """Ask the jobs to save their state and stop."""
         for job in jobs:
-            place = Path(job.job)
+            place = self.place / job.token
             while place.exists() and not (place / "pid").exists():  # submitted a moment ago
                 time.sleep(0.01)
             if place.exists() and not (place / "status").exists():
+                pid = int((place / "pid").read_text())
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int((place / "pid").read_text()), signal.SIGTERM)
+                    if is_process_of(job, pid):
+                        os.kill(pid, signal.SIGTERM)
+
+
+def is_process_of(job, pid):
+    """Say whether a process is that of a job: a run directory from elsewhere may name any process."""
+    command = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+    return str(job.folder) in subprocess.run(command, capture_output=True, text=True).stdout
 
 
 @genbench.hookimpl

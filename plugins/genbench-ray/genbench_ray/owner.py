@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import TaskCancelledError
+from ray.exceptions import OutOfMemoryError, TaskCancelledError
 
 from genbench_ray.task import JobEnd, execute
 
@@ -48,6 +48,7 @@ class _Job:
     node: str = ""  # where it was started; empty: it waits
     end: JobEnd | None = None
     lost: str = ""  # why there is no end
+    out_of_memory: bool = False  # Ray killed it, so that its node keeps running
     cancelled: bool = False
     collected: bool = False
 
@@ -150,6 +151,7 @@ async def _watch(job: _Job) -> None:
     except TaskCancelledError:
         job.cancelled, job.lost = True, "it was cancelled"
     except Exception as error:
+        job.out_of_memory = isinstance(error, OutOfMemoryError)
         text = " ".join(str(error).split())
         job.lost = f"{type(error).__name__}: {text[:300]}"
     finally:
@@ -161,7 +163,9 @@ def _known(job: _Job | None) -> Known:
     if job is None:
         return Known("lost", "Ray does not know the job")
     if not job.ended:
-        return Known("running", node=job.node) if job.node else Known("pending", f"it waits for {job.waits_for}")
+        return Known("running", node=job.node) if job.node else Known("pending", f"no node has {job.waits_for} free")
+    if job.end is None and job.out_of_memory:
+        return Known("oom", job.lost, job.node)
     if job.end is None:
         return Known("cancelled" if job.cancelled else "lost", job.lost, job.node)
     status, lines = job.end.status, job.end.output.strip().splitlines()

@@ -148,7 +148,7 @@ def test_a_cell_that_does_not_start_in_time_fails_and_leaves_nothing(cluster: Ra
     (cell,) = done.run_cells
     assert (done.code, cell.status) == (5, "failed")
     assert "it did not start within 1 s" in cell.reason
-    assert "it waits for 1 CPU, 1 never" in cell.reason
+    assert "no node has 1 CPU, 1 never free" in cell.reason
     cluster.wait_until_free()
 
 
