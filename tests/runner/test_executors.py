@@ -203,7 +203,8 @@ def test_a_run_directory_from_elsewhere_cannot_end_a_process(tmp_path: Path) -> 
     assert done.code == 0, done.err
     assert "an earlier job of this cell was lost" in str(done.run_cells[0].notes)
     other = going.end()
-    assert (other.code, other.run_cells[0].notes) == (0, []), other.err
+    assert other.code == 0, other.err
+    assert "an earlier job of this cell was lost" not in str(other.run_cells[0].notes)
     assert not alive(job)
 
 

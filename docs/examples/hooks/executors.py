@@ -41,6 +41,7 @@ class Subprocesses:
     def __init__(self, setup, options):
         self.capacity = options.jobs
         self.place = setup.run / "jobs" / "processes"
+        self.gone = {}  # job without a process -> when this was seen: its end is noted a moment later
 
     def submit(self, jobs):
         """Start the jobs."""
@@ -55,16 +56,19 @@ class Subprocesses:
 
     def poll(self, jobs):
         """Return the states."""
-        return [self.state(self.place / job.token) for job in jobs]
+        return [self.state(job, self.place / job.token) for job in jobs]
 
-    def state(self, place):
+    def state(self, job, place):
         """Return what is known about one job."""
         if not place.exists():
             return genbench.JobState(state="lost", reason="this machine does not know the job")
         if not (place / "pid").exists():
             return genbench.JobState(state="pending")
+        runs = is_process_of(job, place)
         if not (place / "status").exists():
-            return genbench.JobState(state="running")
+            if runs or self.gone.setdefault(job.token, time.monotonic()) > time.monotonic() - 5:
+                return genbench.JobState(state="running")
+            return genbench.JobState(state="lost", reason="its process has gone")
         status = int((place / "status").read_text())
         output = (place / "output").read_text(errors="replace").strip().splitlines()
         reason = f"status {status}" + (f", {output[-1]}" if output else "")
@@ -78,16 +82,14 @@ class Subprocesses:
             place = self.place / job.token
             while place.exists() and not (place / "pid").exists():  # submitted a moment ago
                 time.sleep(0.01)
-            if place.exists() and not (place / "status").exists():
-                pid = int((place / "pid").read_text())
+            if place.exists() and is_process_of(job, place):
                 with contextlib.suppress(ProcessLookupError):
-                    if is_process_of(job, pid):
-                        os.kill(pid, signal.SIGTERM)
+                    os.kill(int((place / "pid").read_text()), signal.SIGTERM)
 
 
-def is_process_of(job, pid):
-    """Say whether a process is that of a job: a run directory from elsewhere may name any process."""
-    command = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+def is_process_of(job, place):
+    """Say whether a job runs: in a run directory from elsewhere, its process may be any."""
+    command = ["ps", "-ww", "-o", "args=", "-p", (place / "pid").read_text()]
     return str(job.folder) in subprocess.run(command, capture_output=True, text=True).stdout
 
 
