@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import select
@@ -65,6 +66,7 @@ class PluginExecutor:
         self._place = run.path.resolve() / FOLDER
         self._journal = Journal(self._place)
         self._jobs: dict[str, _Submitted] = {}  # by token
+        self._cancelled: set[str] = set()  # tokens of those that were asked to end
         self._failures = 0
         self._refused = False  # the engine did not take the last jobs that it was offered
         self._stop_deadline: float | None = None
@@ -98,7 +100,12 @@ class PluginExecutor:
                 Entry(event="offered", token=attempt.token, task=attempt.task, attempt=attempt.number, executor=name)
             )
         self._journal.write(offered)
-        reply = self._call(Call(method="submit", jobs=requests))
+        try:
+            reply = self._call(Call(method="submit", jobs=requests))
+        except KeyboardInterrupt:  # a second Ctrl-C: a job that the engine has taken finds no folder, and ends
+            for request in requests:
+                JobFolder(request.folder).remove()
+            raise
         names = reply.names if reply is not None else []
         taken = [*zip(submissions, requests, names, strict=False)]
         self._journal.write(Entry(event="submitted", token=s.attempt.token, job=name) for s, _, name in taken)
@@ -160,6 +167,7 @@ class PluginExecutor:
         if handles:
             self.on_stopping()
             self._call(Call(method="cancel", handles=handles))
+            self._cancelled |= {*tokens}
 
     @property
     def stop_requested(self) -> bool:
@@ -178,7 +186,14 @@ class PluginExecutor:
         self._wake_write.send(b"\n")
 
     def close(self) -> bool:
-        """End the executor's process; return whether it ended by itself."""
+        """End the executor's process; return whether it ended by itself.
+
+        After a request to stop, jobs that were not asked to end yet are: a second Ctrl-C ends the command at once.
+        """
+        left = [job.handle for token, job in self._jobs.items() if token not in self._cancelled]
+        if self._stop_requested and left and self._process.running:
+            with contextlib.suppress(ExecutorFailed):
+                self._process.call(Call(method="cancel", handles=left))
         return self._process.close()
 
     def _call(self, call: Call) -> Reply | None:
