@@ -48,7 +48,7 @@ def main() -> int:
             with cluster(name, Path(folder)) as more:
                 begin = time.monotonic()
                 command = ["run", "--config", str(arguments.config), "--executor", name, *more]
-                out = Path(folder) / name
+                out = Path(folder) / "runs" / name
                 subprocess.run([sys.executable, "-m", "genbench", *command, "--out", str(out)], check=True)
                 seconds[name] = round(time.monotonic() - begin, 1)
             runs[name] = RunDirectory(out)
