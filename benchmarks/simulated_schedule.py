@@ -28,7 +28,7 @@ from simulated_engine import Simulation, most_attempts
 def main() -> int:
     """Simulate without and with faults, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", type=int, default=15_000)
+    parser.add_argument("--tasks", type=int, default=12_500)
     parser.add_argument("--workers", type=int, default=1_000)
     parser.add_argument("--faults", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=5)
