@@ -20,8 +20,8 @@ os.environ |= {
     "RAY_worker_niceness": "0",
     "RAY_health_check_initial_delay_ms": "1000",  # a node that was killed is missed within seconds
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "5000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "10000",  # of one that is only slow, on a busy machine, later
+    "RAY_health_check_failure_threshold": "2",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 

@@ -148,7 +148,7 @@ def executor_reattaches(subject: Subject) -> None:
     what="`poll` reports a job of another run as 'lost', and `cancel` leaves it alone.",
     why="The journal of a run directory from elsewhere may name any job of the user.",
     fix="Give jobs a name that contains `setup.run_name`, and compare it before anything else.",
-    after=("executor-reattaches",),
+    after=("executor-cancels", "executor-reattaches"),
 )
 def executor_other_runs(subject: Subject) -> None:
     """Let one run ask for a job of another, and cancel it."""

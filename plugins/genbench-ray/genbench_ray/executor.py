@@ -107,7 +107,10 @@ class RayExecutor:
         from genbench_ray.owner import JobOwner
 
         if self._owner is None or self._ask(self._name, "is_needed") is None:
-            head = next(node["NodeID"] for node in self._ray.nodes() if node["Alive"] and _HEAD in node["Resources"])
+            alive = [node for node in self._ray.nodes() if node["Alive"]]
+            head = next((node["NodeID"] for node in alive if _HEAD in node["Resources"]), None)
+            if head is None:
+                raise ConnectionError("the head node of the Ray cluster is not alive")
             self._name = self._new_name()
             self._seen.add(self._name)
             self._owner = (
