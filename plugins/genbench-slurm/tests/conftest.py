@@ -9,7 +9,9 @@ from command_line import WITH_FAULTS, Going, start
 from slurm_cluster import SlurmCluster, missing_program
 
 LIMITED = "run_at_its_time_limit"  # a fixture: SLURM's limits are minutes, so its run goes on beside the other tests
-LIMITED_STEPS = 3500  # 35 s at least: SLURM warns fifteen seconds before the end of a minute, or up to a minute earlier
+LIMITED_STEPS = (
+    9500  # 95 s at least: SLURM warns thirty seconds before the end of two minutes, or up to a minute earlier
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,7 +27,7 @@ def _limited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield None
         return
     request.getfixturevalue("_cluster")
-    executor = ("--executor", "slurm", "--set", "slurm.partition=apart", "--set", "slurm.minutes=1")
+    executor = ("--executor", "slurm", "--set", "slurm.partition=apart", "--set", "slurm.minutes=2")
     budget = ("--models", "slow", "--images", str(32 * LIMITED_STEPS))
     out = tmp_path_factory.mktemp("limited") / "run"
     going = start(

@@ -80,7 +80,7 @@ def test_a_job_at_its_time_limit_saves_its_state_and_another_goes_on(run_at_its_
     done = run_at_its_time_limit.end(300)
     (cell,) = done.run_cells
     assert (done.code, cell.status) == (0, "ok"), done.err
-    assert "it was asked to stop after" in cell.notes[-1] and cell.notes[-1].endswith("(SLURM's time limit: 1:00)")
+    assert "it was asked to stop after" in cell.notes[-1] and cell.notes[-1].endswith("(SLURM's time limit: 2:00)")
     assert cell.provenance is not None and cell.provenance.resumed_at_step
 
 
