@@ -162,4 +162,4 @@ def tree(pid: int) -> list[int]:
 
 def wait_for_checkpoint(run: Path, process: Any) -> None:
     """Wait until a job of a run has saved the state of its training."""
-    wait_until(lambda: bool(list(run.glob("jobs/*/checkpoints/*.resume.safetensors"))), process)
+    wait_until(lambda: bool(list(run.glob("jobs/*/checkpoints/*.resume.safetensors"))), process, seconds=240)

@@ -192,7 +192,7 @@ def _free_ports(count: int) -> list[int]:
 
 def wait_for_checkpoint(run: Path, process: object) -> None:
     """Wait until a job of a run has saved the state of its training."""
-    wait_until(lambda: bool(list(run.glob("jobs/*/checkpoints/*.resume.safetensors"))), process)  # type: ignore[arg-type]
+    wait_until(lambda: bool(list(run.glob("jobs/*/checkpoints/*.resume.safetensors"))), process, seconds=240)  # type: ignore[arg-type]
 
 
 def events(directory: Path) -> list[str]:

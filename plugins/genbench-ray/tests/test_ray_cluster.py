@@ -139,7 +139,7 @@ def test_a_node_that_returns_after_its_cell_was_given_to_another_does_no_harm(
     for process in processes:
         os.kill(process, signal.SIGSTOP)
     try:
-        wait_until(lambda: cluster.nodes() < before, going.process)
+        wait_until(lambda: cluster.nodes() < before, going.process, seconds=200)
         with cluster.node(resources={"cold": 1}):
             wait_until(lambda: {*jobs_of(going.run)} - {job} != set(), going.process, seconds=200)
             for process in processes:
