@@ -198,4 +198,4 @@ def wait_for_checkpoint(run: Path, process: object) -> None:
 def events(directory: Path) -> list[str]:
     """Return what happened to the jobs of a run, from its journal."""
     journal = directory / "jobs" / "journal.jsonl"
-    return [json.loads(line)["event"] for line in journal.read_text().splitlines()]
+    return [json.loads(line)["event"] for line in journal.read_text().splitlines()] if journal.exists() else []

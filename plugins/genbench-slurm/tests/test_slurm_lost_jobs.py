@@ -93,7 +93,7 @@ def test_a_job_at_its_time_limit_saves_its_state_and_another_goes_on(
     assert re.search(
         r"n4: it was asked to stop after \d:\d\d \(SLURM's time limit: 2:00\); it is tried again", done.err
     )
-    assert cluster.command("squeue", "--me", "-h", "--partition=apart") == ""
+    wait_until(lambda: cluster.command("squeue", "--me", "-h", "--partition=apart") == "", seconds=30)
 
 
 def last_step(directory: Path) -> int:
