@@ -5,8 +5,8 @@
 runs `benchmarks/plans/executors.toml`, unchanged, with each executor. `ray` starts a cluster of two nodes on this
 machine with Ray's own utility for tests. `slurm` uses the cluster that sbatch finds, by SLURM_CONF. It needs the
 packages `genbench-ray` and `genbench-slurm`, and exits with 1 if the ids of the cells, their weights or anything in the
-tables other than speed, time and memory differ. Notes may differ too, because they name other load on the machine; those
-that do are listed.
+tables other than speed, time and memory differ. Notes may differ too, because they name other load on the machine;
+those that do are listed.
 """
 
 from __future__ import annotations
