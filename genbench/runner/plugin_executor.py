@@ -47,6 +47,7 @@ class _Submitted:
     read: int = 0  # bytes of its messages
     ended_at: float | None = None  # when the engine said so, where its result has not arrived
     submitted_at: float = 0.0
+    stopped: bool = False  # asked to end with an earlier command
     outcome: Outcome | None = None
 
 
@@ -82,7 +83,7 @@ class PluginExecutor:
         for found in self._journal.open_jobs():
             folder = JobFolder(self._place / found.attempt.token)
             handle = JobHandle(token=found.attempt.token, job=found.job or "", folder=folder.path)
-            job = _Submitted(found.attempt, handle, folder, submitted_at=self._clock())
+            job = _Submitted(found.attempt, handle, folder, submitted_at=self._clock(), stopped=found.stopped)
             self._jobs[found.attempt.token] = job
             if found.job is None or found.executor != self._process.name or not folder.path.is_dir():
                 self.forget(found.attempt.token)
@@ -166,6 +167,7 @@ class PluginExecutor:
         handles = [self._jobs[token].handle for token in tokens if token in self._jobs]
         if handles:
             self.on_stopping()
+            self._note_stopped([handle.token for handle in handles])
             self._call(Call(method="cancel", handles=handles))
             self._cancelled |= {*tokens}
 
@@ -192,9 +194,15 @@ class PluginExecutor:
         """
         left = [job.handle for token, job in self._jobs.items() if token not in self._cancelled]
         if self._stop_requested and left and self._process.running:
+            self._note_stopped([handle.token for handle in left])
             with contextlib.suppress(ExecutorFailed):
                 self._process.call(Call(method="cancel", handles=left))
         return self._process.close()
+
+    def _note_stopped(self, tokens: Sequence[str]) -> None:
+        """Note that jobs end with this command, which the next one must not take for somebody's decision."""
+        if self._stop_requested:
+            self._journal.write(Entry(event="stopped", token=token) for token in tokens)
 
     def _call(self, call: Call) -> Reply | None:
         """Call a method; None where it failed for once. Raises `ExecutorFailed` if calls fail again and again."""
@@ -225,6 +233,8 @@ class PluginExecutor:
         if state.state == "oom":
             job.outcome = Outcome(out_of_memory=True, notes=[state.reason] if state.reason else [])
             return JobState(state="finished", node=state.node)
+        if state.state == "cancelled" and job.stopped:
+            return JobState(state="lost", reason="it was stopped with an earlier command", node=state.node)
         if state.state != "finished":
             return state
         job.ended_at = self._clock() if job.ended_at is None else job.ended_at

@@ -290,6 +290,19 @@ def test_a_new_process_takes_the_jobs_of_the_last_one_over(run: RunDirectory) ->
     assert second.poll()[first.token].state == "finished"
 
 
+def test_what_a_process_has_stopped_the_next_one_tries_again(run: RunDirectory) -> None:
+    cancelled = JobState(state="cancelled", reason="by this user")
+    first = Submitted(run)
+    first.executor.request_stop()
+    first.executor.close()  # a second Ctrl-C: it does not wait for the end of the job
+    assert first.process.cancelled == [first.token]
+    second = make_executor(run, SimulatedProcess(states={first.token: cancelled}))
+    assert [attempt.task for attempt in second.adopted()] == ["gan-0"]
+    assert second.poll()[first.token] == JobState(state="lost", reason="it was stopped with an earlier command")
+    other = Submitted(run, number=1)
+    assert other.state(cancelled) == cancelled
+
+
 def test_a_new_process_gives_up_what_it_cannot_know(run: RunDirectory) -> None:
     first = Submitted(run)
     other = SimulatedProcess(name="another")

@@ -25,7 +25,7 @@ _MOST_BYTES = 1 << 20  # of the file, except for jobs that have not ended
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened to a job."""
 
-    event: Literal["offered", "submitted", "ended"]
+    event: Literal["offered", "submitted", "stopped", "ended"]  # stopped: asked to end with the command
     token: str
     task: str = ""  # of an offered job
     attempt: int = 0
@@ -41,6 +41,7 @@ class OpenJob(msgspec.Struct, frozen=True):
     attempt: Attempt
     executor: str
     job: str | None
+    stopped: bool = False  # asked to end with the command that had submitted it
 
 
 class Journal:
@@ -71,6 +72,8 @@ class Journal:
                 found[entry.token] = OpenJob(Attempt(entry.token, entry.task, entry.attempt), entry.executor, None)
             elif entry.event == "submitted" and known is not None:
                 found[entry.token] = OpenJob(known.attempt, known.executor, entry.job)
+            elif entry.event == "stopped" and known is not None:
+                found[entry.token] = msgspec.structs.replace(known, stopped=True)
             elif entry.event == "ended":
                 found.pop(entry.token, None)
         return [*found.values()]
@@ -97,3 +100,5 @@ def _entries_of(job: OpenJob) -> Iterable[Entry]:
     yield Entry(event="offered", token=token, task=task, attempt=number, executor=job.executor)
     if job.job is not None:
         yield Entry(event="submitted", token=token, job=job.job)
+    if job.stopped:
+        yield Entry(event="stopped", token=token)
