@@ -7,12 +7,14 @@ results mean. Everything here is plain data.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-StateName: TypeAlias = Literal["pending", "running", "finished", "lost", "cancelled"]
+StateName: TypeAlias = Literal["pending", "running", "finished", "lost", "oom", "cancelled"]
 
 
 class ExecutorUnavailable(Exception):
@@ -52,7 +54,10 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class JobHandle:
-    """A submitted job, also one that an earlier process has submitted: `job` is all that an executor knows of it."""
+    """A submitted job, also one that an earlier process has submitted: `job` is all that an executor knows of it.
+
+    It comes from the run directory, which may be somebody else's: see `ExecutorSetup.run_name`.
+    """
 
     token: str
     job: str  # what `submit` returned for it
@@ -65,21 +70,32 @@ class JobState:
 
     'pending': it has not started. 'running'. 'finished': its process has ended in whatever way, and what it had to say
     is in its folder, or can be collected. 'lost': it ended without its own doing (its node died, it was preempted, the
-    engine's time limit ended it) or the engine does not know it; it is tried again from its last checkpoint.
-    'cancelled': somebody cancelled it; it is not tried again.
+    engine's time limit ended it) or the engine does not know it; it is tried again from its last checkpoint. 'oom': the
+    engine ended it for lack of memory; without a result, that is the status of its cell. 'cancelled': somebody
+    cancelled it; it is not tried again.
     """
 
     state: StateName
-    reason: str = ""  # the engine's own words: why it is pending, lost or cancelled; its last output
+    reason: str = ""  # the engine's own words: why it is pending or lost, or what ended it; its last output
     node: str = ""  # where it runs or ran
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorSetup:
-    """What an executor is created with."""
+    """What an executor is created with.
+
+    The jobs of a run must be told from all others by something that only the engine can have kept, such as a name that
+    contains `run_name`: the journal of a run directory from elsewhere may name any job of this user. An executor
+    reports other jobs as lost, and never ends them.
+    """
 
     run: Path  # the run directory, absolute
     cells: int  # that are left to execute
+
+    @property
+    def run_name(self) -> str:
+        """The name of this run directory at this place, for names of jobs: 16 hexadecimal digits."""
+        return hashlib.sha256(os.fsencode(self.run)).hexdigest()[:16]
 
 
 class Executor(Protocol):

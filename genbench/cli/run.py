@@ -149,8 +149,8 @@ def command(
     output = Output(display, partial(echo, err=True))
     if resume is not None:
         given = [name for name, value in flags.items() if value is not None and name not in CHANGED_BY_RESUME]
-        if given or settings or config:
-            named = given[0] if given else "set" if settings else "config"
+        if given or config:
+            named = given[0] if given else "config"
             raise UsageError(
                 f"--resume continues a fixed plan; --{named.replace('_', '-')} cannot change it.",
                 "Remove it, or start a new run.",
@@ -160,7 +160,8 @@ def command(
                 "--dry-run previews a new plan; it does not work with --resume.",
                 f"To see which cells are missing, run: genbench show {resume}",
             )
-        return _report(continue_run(resume, executor, output, flags, trust_plugins), quiet, as_json)
+        changes = flags | {"set": make_request({}, settings).set}
+        return _report(continue_run(resume, executor, output, changes, trust_plugins), quiet, as_json)
     if trust_plugins:
         raise UsageError("--trust-plugins concerns the plugin files of an existing run.", "Use it with --resume.")
     merged = {**(read_config(config) if config else {})}
@@ -172,11 +173,11 @@ def command(
 
 
 def _dry_run(request: Request, executor: JobRunner, notify: Callable[[str], object], as_json: bool) -> int:
-    from genbench.commands.plan import with_costs
+    from genbench.commands.plan import tried
     from genbench.commands.preparation import prepared
 
     with prepared(request, executor, notify) as ready:
-        made = with_costs(ready.executor, ready.plan, ready.device, request.threads)
+        made = tried(ready, request)
     echo(made.to_json() if as_json else made.text(), nl=False, as_json=as_json)
     return ExitCode.FAILED_CELLS if made.failing else ExitCode.OK
 

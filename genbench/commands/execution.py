@@ -15,6 +15,7 @@ import msgspec
 
 from genbench import __version__
 from genbench.commands.device import make_rendezvous
+from genbench.commands.preparation import time_limit
 from genbench.commands.race_execution import run_races
 from genbench.commands.results import Results
 from genbench.errors import UsageError
@@ -24,6 +25,7 @@ from genbench.planning.executor_choice import LOCAL, choose_executor
 from genbench.planning.planner import Plan
 from genbench.planning.reporters import choose_reporters
 from genbench.planning.request import Request, make_request
+from genbench.planning.settings import Settings, check_settings, merged
 from genbench.plugins.catalogue import SINGULAR, Catalogue, discover
 from genbench.plugins.chosen_metrics import changed_origins
 from genbench.plugins.loader import Kind
@@ -70,7 +72,7 @@ def create_run(
         reporters=reporters,
         executor=executor,
         plugin_files=[str(Path(path).expanduser().resolve()) for path in request.plugins],
-        timeout=(plan.profile.timeout if request.timeout is None else request.timeout) or None,
+        timeout=time_limit(plan, request),
         memory_limit=request.memory_limit or None,
         threads=request.threads,
         rendezvous=make_rendezvous(request),
@@ -118,7 +120,7 @@ def reopen_run(
     record = msgspec.structs.replace(
         record,
         reporters=choose_reporters(names, before, catalogue),
-        executor=_executor_of(record, flags.get("executor"), catalogue),
+        executor=_executor_of(record, flags.get("executor"), flags.get("set") or {}, catalogue),
     )
     results = run.read_cells().results
     changed_metrics: dict[str, None] = {}
@@ -133,12 +135,19 @@ def reopen_run(
     return record, catalogue, device
 
 
-def _executor_of(record: RunRecord, given: str | None, catalogue: Catalogue) -> Choice:
-    """Return the executor to go on with: the given one, or that of the plan with its options."""
+def _executor_of(record: RunRecord, given: str | None, settings: Settings, catalogue: Catalogue) -> Choice:
+    """Return the executor to go on with: the given one, or that of the plan, with its options and these settings."""
     before = record.executor
     name = given or (before.name if before is not None else LOCAL)
-    settings = {before.name: before.options} if before is not None else {}
-    return choose_executor(name, settings, catalogue)
+    other = next((other for other in settings if other not in (name, f"executor:{name}")), None)
+    if other is not None:
+        raise UsageError(
+            f"--resume continues a fixed plan: --set can change options of the executor '{name}', not of '{other}'.",
+            "Remove it, or start a new run.",
+        )
+    check_settings(settings, [catalogue.require("executors", name).spec], catalogue)
+    planned = {before.name: before.options} if before is not None else {}
+    return choose_executor(name, merged(planned, settings), catalogue)
 
 
 def _require_same_versions(identity: CellIdentity, catalogue: Catalogue) -> None:

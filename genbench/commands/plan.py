@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,12 +15,16 @@ from genbench.api.recipe import resolve_recipe
 from genbench.builtin.extractors.inception_weights import at_hand as inception_at_hand
 from genbench.commands.arguments import request_of
 from genbench.commands.device import parse_device, resolve_auto
-from genbench.commands.preparation import choose_job_runner, prepared
+from genbench.commands.preparation import Prepared, choose_job_runner, prepared, time_limit
 from genbench.commands.weights import inception_weights
+from genbench.measure.machine import default_threads
 from genbench.planning import planner
 from genbench.planning.default_extractors import extractor_choices
+from genbench.planning.executor_choice import LOCAL
 from genbench.planning.identity import step_key
+from genbench.planning.request import Request
 from genbench.plugins.catalogue import discover
+from genbench.process.messages import Job
 from genbench.report.markup import markdown
 from genbench.report.race_text import plan_data, plan_text
 from genbench.report.table.layout import clean
@@ -28,6 +32,8 @@ from genbench.report.table.settings import setting_text
 from genbench.results.cell_names import shown_names
 from genbench.results.schema import CellIdentity, PlannedCell, PlannedRace
 from genbench.runner.job_runner import JobRunner
+from genbench.runner.open_executor import problems_elsewhere
+from genbench.runner.plugin_executor import resources_of
 from genbench.runner.supervisor import estimate
 
 _ESTIMATION_SECONDS = 120.0  # of a plan with costs, for trying cells
@@ -82,6 +88,7 @@ class Plan:
     with_costs: bool = False
     distances: tuple[str, ...] = ()  # which extractor the data chose for a dataset, and why
     races: tuple[PlannedRace, ...] = ()
+    executor: str = LOCAL
 
     @property
     def possible(self) -> tuple[CellPlan, ...]:
@@ -90,7 +97,7 @@ class Plan:
 
     @property
     def failing(self) -> tuple[CellPlan, ...]:
-        """The cells of which a trial failed."""
+        """The cells of which a trial failed, or that the executor's engine can never run."""
         return tuple(cell for cell in self.cells if cell.cost is not None and cell.cost.fails)
 
     @property
@@ -121,6 +128,7 @@ class Plan:
             rows.append(row | (_facts(cell.cost) if cell.cost is not None else {}))
         data: dict[str, Any] = {"cells": rows, "distances": self.distances}
         data |= {"training_seconds": self.seconds} if self.with_costs else {}
+        data |= {"executor": self.executor} if self.executor != LOCAL else {}
         data |= {"races": [plan_data(race) for race in self.races]} if self.races else {}
         return msgspec.json.format(msgspec.json.encode(data)).decode() + "\n"
 
@@ -153,6 +161,8 @@ class Plan:
     def _summary(self) -> str:
         running = len(self.possible) - len(self.failing)
         text = f"{running} of {len(self.cells)} cells would run under profile '{self.profile}' on {self.device}"
+        if self.executor != LOCAL:
+            text += f" with the executor '{self.executor}', whose nodes may be of any speed: the costs are unknown"
         text += (
             "."
             if self.seconds is None
@@ -185,11 +195,35 @@ def plan(*, cost: bool = False, **request: Any) -> Plan:
     if cost:
         notes: list[str] = []
         with prepared(asked, choose_job_runner(False), notes.append) as ready:
-            return with_costs(ready.executor, ready.plan, ready.device, asked.threads)
+            return tried(ready, asked)
     device = resolve_auto(parse_device(asked.device))
     with inception_weights(asked.weights):
         made = planner.make_plan(asked, discover(asked.plugins), device.partition(":")[0], inception_at_hand())
     return _shown(made, device)
+
+
+def tried(ready: Prepared, request: Request) -> Plan:
+    """Return a plan with costs; for the executor of a plugin, with what its engine can never run instead.
+
+    Raises `UsageError` if that executor is unavailable, and `ExecutorFailed`.
+    """
+    if ready.chosen_executor.name == LOCAL:
+        return with_costs(ready.executor, ready.plan, ready.device, request.threads)
+    threads = request.threads or default_threads()
+    timeout = time_limit(ready.plan, request)
+    needs = {}
+    for cell in ready.plan.possible:
+        job = Job(
+            task="cell", cell=cell, device=ready.device, threads=threads, memory_limit=request.memory_limit or None
+        )
+        needs[cell.id] = resources_of(job, timeout)
+    kinds = [*dict.fromkeys(needs.values())]
+    plugin = ready.catalogue.require("executors", ready.chosen_executor.name).plugin
+    problems = dict(zip(kinds, problems_elsewhere(ready.chosen_executor, plugin, kinds), strict=True))
+    refused = {id: Cost(fails=True, note=f"cannot be executed: {why}") for id, kind in needs.items()
+               if (why := problems[kind])}  # fmt: skip
+    shown = _shown(ready.plan, ready.device, refused)
+    return replace(shown, executor=ready.chosen_executor.name, with_costs=False)
 
 
 def with_costs(pool: JobRunner, made: planner.Plan, device: str, threads: int | None) -> Plan:

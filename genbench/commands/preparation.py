@@ -104,6 +104,11 @@ def require_elsewhere_possible(request: Request, runner: JobRunner) -> None:
         raise UsageError(f"{where} executes a cell on one node.", "Remove --nnodes and --rdzv-endpoint.")
 
 
+def time_limit(plan: Plan, request: Request) -> float | None:
+    """Return the time limit of a cell in seconds: the chosen one, or that of the profile; None: none."""
+    return (plan.profile.timeout if request.timeout is None else request.timeout) or None
+
+
 def choose_job_runner(in_process: bool, debugger: bool = False) -> JobRunner:
     """Return where the cells run: in worker processes, or in this one."""
     if in_process or debugger:

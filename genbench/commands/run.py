@@ -141,6 +141,7 @@ def resume(
     threads: int | None = None,
     reporters: str | Sequence[str] | None = None,
     executor: str | None = None,
+    set: Mapping[str, Any] | None = None,
     plugins: PluginSource | Sequence[PluginSource] | None = None,
     trust_plugins: bool = False,
     weights: str | Path | None = None,
@@ -161,6 +162,7 @@ def resume(
         threads: number of torch threads.
         reporters: trackers to report to, in place of the planned ones.
         executor: where to go on, in place of the planned executor.
+        set: options of the executor, as ``{"slurm.partition": "gpu"}``.
         plugins: plugin files in place of the recorded ones.
         trust_plugins: load the plugin files that the run directory names, whoever made it: their code runs.
         weights: path of the Inception weights.
@@ -172,7 +174,8 @@ def resume(
     """
     changes = {
         "timeout": timeout, "memory_limit": memory_limit, "threads": threads, "reporters": reporters,
-        "executor": executor, "plugins": None if plugins is None else plugin_paths(plugins),
+        "executor": executor, "set": request_of({"set": set}).set,
+        "plugins": None if plugins is None else plugin_paths(plugins),
         "rdzv_endpoint": rdzv_endpoint,
         "rdzv_id": rdzv_id, "weights": None if weights is None else str(weights),
     }  # fmt: skip

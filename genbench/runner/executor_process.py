@@ -29,7 +29,6 @@ from genbench.plugins.loader import Plugin, load_plugin
 from genbench.process.lines import Lines
 from genbench.process.spawn import ChildProcess, calling
 from genbench.results.environment_variables import EXECUTOR_TIMEOUT, seconds_from
-from genbench.results.files import encode_line
 
 CALL_SECONDS = 60.0  # for one call of a method; GENBENCH_EXECUTOR_TIMEOUT replaces it
 EXIT_SECONDS = 10.0  # for `close` of the executor
@@ -47,6 +46,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A call of a method; the first one creates the executor."""
 
     method: str
+    number: int = 0  # of the call, which its reply repeats
     jobs: list[JobRequest] = []
     handles: list[JobHandle] = []
     needs: list[Resources] = []
@@ -69,6 +69,7 @@ class Limits(msgspec.Struct, frozen=True):
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """What a call returned, or why it returned nothing."""
 
+    number: int = 0  # of the call
     names: list[str] = []
     states: list[JobState] = []
     collected: bytes | None = None
@@ -107,6 +108,7 @@ class ExecutorProcess:
             command = calling("genbench.runner.executor_process", "main")
             self._process = ChildProcess(command, theirs.fileno(), output=log)
         self._lines = Lines(ours)
+        self._calls = 0
         try:
             created = Call(
                 method="create", executor=name, options=options, plugin=dataclasses.asdict(plugin), setup=setup
@@ -123,11 +125,16 @@ class ExecutorProcess:
             raise
 
     def call(self, call: Call) -> Reply:
-        """Call a method and return its reply; raises `ExecutorFailed`."""
+        """Call a method and return its reply; raises `ExecutorFailed`.
+
+        Calls have numbers: a reply that comes after its call was given up is not taken for that of the next one.
+        """
         limit = seconds_from(EXECUTOR_TIMEOUT, CALL_SECONDS)
+        self._calls += 1
+        call = msgspec.structs.replace(call, number=self._calls)
         try:
-            self._lines.socket.sendall(_ENCODE_CALL.encode(call) + b"\n")
-            reply = self._receive(time.monotonic() + limit)
+            self._send(call, limit)
+            reply = self._receive(call.number, time.monotonic() + limit)
         except (OSError, msgspec.MsgspecError) as error:
             raise self._failed(call, f"{type(error).__name__}: {error}") from None
         if reply is None:
@@ -155,7 +162,18 @@ class ExecutorProcess:
             "No result is lost, and jobs that run go on: resume the run, which takes them over.",
         )
 
-    def _receive(self, deadline: float) -> Reply | None:
+    def _send(self, call: Call, limit: float) -> None:
+        """Send a call; a process that takes only a part of it, because it hangs, is of no use any more."""
+        self._lines.socket.settimeout(limit)
+        try:
+            self._lines.socket.sendall(_ENCODE_CALL.encode(call) + b"\n")
+        except TimeoutError:
+            self._process.kill()
+            raise
+        finally:
+            self._lines.socket.settimeout(None)
+
+    def _receive(self, number: int, deadline: float) -> Reply | None:
         while (left := deadline - time.monotonic()) > 0:
             ready, _, _ = select.select([self._lines.socket], [], [], left)
             if ready:
@@ -163,8 +181,9 @@ class ExecutorProcess:
                 if lines is None:
                     self._process.wait()
                     return None
-                if lines:
-                    return _DECODE_REPLY.decode(lines[0])
+                for reply in map(_DECODE_REPLY.decode, lines):
+                    if reply.number == number:
+                        return reply
         return None
 
 
@@ -188,7 +207,7 @@ def main(descriptor: int) -> None:
                 traceback.print_exc()
                 reply = Reply(failure=_describe(error))
             sys.stderr.flush()
-            lines.socket.sendall(encode_line(reply) + b"\n")
+            lines.send(msgspec.structs.replace(reply, number=call.number))
     if callable(getattr(executor, "close", None)):
         executor.close()
     os._exit(0)  # skips threads and exit handlers of a library

@@ -1,14 +1,16 @@
-"""Opening the executor of a run."""
+"""Opening the executor of a run, and asking one what it can provide without a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from genbench.api.jobs import ExecutorSetup
+from genbench.api.jobs import ExecutorSetup, Resources
 from genbench.plugins.loader import Plugin
 from genbench.results.schema import Choice, RunRecord
 from genbench.results.store import RunDirectory
-from genbench.runner.executor_process import ExecutorProcess
+from genbench.runner.executor_process import Call, ExecutorProcess
 from genbench.runner.job_runner import JobRunner
 from genbench.runner.local_executor import LocalExecutor, Sharing
 from genbench.runner.plugin_executor import PluginExecutor, give_up_jobs
@@ -34,3 +36,17 @@ def open_executor(
         return LocalExecutor(runner, run.path, device, Sharing(**choice.options), record.threads)  # type: ignore[arg-type]
     setup = ExecutorSetup(run=run.path.resolve(), cells=len(record.cells))
     return PluginExecutor(ExecutorProcess(choice.name, choice.options, plugin, setup), run, warn)
+
+
+def problems_elsewhere(choice: Choice, plugin: Plugin, needs: Sequence[Resources]) -> list[str]:
+    """Return for each of these why the engine can never provide it, or an empty string; nothing is submitted.
+
+    Raises `UsageError` if the executor of a plugin is unavailable, and `ExecutorFailed`.
+    """
+    with tempfile.TemporaryDirectory(prefix="genbench-check-") as place:
+        setup = ExecutorSetup(run=Path(place).resolve(), cells=len(needs))
+        process = ExecutorProcess(choice.name, choice.options, plugin, setup)
+        try:
+            return process.call(Call(method="check", needs=[*needs])).names
+        finally:
+            process.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import select
@@ -46,6 +47,7 @@ class _Submitted:
     read: int = 0  # bytes of its messages
     ended_at: float | None = None  # when the engine said so, where its result has not arrived
     submitted_at: float = 0.0
+    stopped: bool = False  # asked to end with an earlier command
     outcome: Outcome | None = None
 
 
@@ -65,7 +67,9 @@ class PluginExecutor:
         self._place = run.path.resolve() / FOLDER
         self._journal = Journal(self._place)
         self._jobs: dict[str, _Submitted] = {}  # by token
+        self._cancelled: set[str] = set()  # tokens of those that were asked to end
         self._failures = 0
+        self._refused = False  # the engine did not take the last jobs that it was offered
         self._stop_deadline: float | None = None
         self._wake_read, self._wake_write = socket.socketpair()
         self.capacity = process.limits.capacity
@@ -79,14 +83,15 @@ class PluginExecutor:
         for found in self._journal.open_jobs():
             folder = JobFolder(self._place / found.attempt.token)
             handle = JobHandle(token=found.attempt.token, job=found.job or "", folder=folder.path)
-            job = _Submitted(found.attempt, handle, folder, submitted_at=self._clock())
+            job = _Submitted(found.attempt, handle, folder, submitted_at=self._clock(), stopped=found.stopped)
             self._jobs[found.attempt.token] = job
             if found.job is None or found.executor != self._process.name or not folder.path.is_dir():
                 self.forget(found.attempt.token)
         return [job.attempt for job in self._jobs.values()]
 
     def submit(self, submissions: Sequence[Submission]) -> int:
-        """Submit jobs; return how many the engine has taken."""
+        """Submit jobs; return how many the engine has taken. After a refusal, it is asked to take one first."""
+        submissions = submissions[:1] if self._refused else submissions
         requests, offered = [self._request(submission) for submission in submissions], []
         for submission, request in zip(submissions, requests, strict=True):
             attempt, folder = submission.attempt, JobFolder(request.folder)
@@ -96,7 +101,12 @@ class PluginExecutor:
                 Entry(event="offered", token=attempt.token, task=attempt.task, attempt=attempt.number, executor=name)
             )
         self._journal.write(offered)
-        reply = self._call(Call(method="submit", jobs=requests))
+        try:
+            reply = self._call(Call(method="submit", jobs=requests))
+        except KeyboardInterrupt:  # a second Ctrl-C: a job that the engine has taken finds no folder, and ends
+            for request in requests:
+                JobFolder(request.folder).remove()
+            raise
         names = reply.names if reply is not None else []
         taken = [*zip(submissions, requests, names, strict=False)]
         self._journal.write(Entry(event="submitted", token=s.attempt.token, job=name) for s, _, name in taken)
@@ -109,6 +119,7 @@ class PluginExecutor:
         self._journal.write(
             Entry(event="ended", token=request.token, reason="not submitted") for request in requests[len(names) :]
         )
+        self._refused = len(names) < len(requests)
         return len(names)
 
     def wait(self) -> None:
@@ -156,7 +167,9 @@ class PluginExecutor:
         handles = [self._jobs[token].handle for token in tokens if token in self._jobs]
         if handles:
             self.on_stopping()
+            self._note_stopped([handle.token for handle in handles])
             self._call(Call(method="cancel", handles=handles))
+            self._cancelled |= {*tokens}
 
     @property
     def stop_requested(self) -> bool:
@@ -175,8 +188,21 @@ class PluginExecutor:
         self._wake_write.send(b"\n")
 
     def close(self) -> bool:
-        """End the executor's process; return whether it ended by itself."""
+        """End the executor's process; return whether it ended by itself.
+
+        After a request to stop, jobs that were not asked to end yet are: a second Ctrl-C ends the command at once.
+        """
+        left = [job.handle for token, job in self._jobs.items() if token not in self._cancelled]
+        if self._stop_requested and left and self._process.running:
+            self._note_stopped([handle.token for handle in left])
+            with contextlib.suppress(ExecutorFailed):
+                self._process.call(Call(method="cancel", handles=left))
         return self._process.close()
+
+    def _note_stopped(self, tokens: Sequence[str]) -> None:
+        """Note that jobs end with this command, which the next one must not take for somebody's decision."""
+        if self._stop_requested:
+            self._journal.write(Entry(event="stopped", token=token) for token in tokens)
 
     def _call(self, call: Call) -> Reply | None:
         """Call a method; None where it failed for once. Raises `ExecutorFailed` if calls fail again and again."""
@@ -204,6 +230,11 @@ class PluginExecutor:
         problem = self._receive(job)
         if not problem:
             return JobState(state="finished", node=state.node)
+        if state.state == "oom":
+            job.outcome = Outcome(out_of_memory=True, notes=[state.reason] if state.reason else [])
+            return JobState(state="finished", node=state.node)
+        if state.state == "cancelled" and job.stopped:
+            return JobState(state="lost", reason="it was stopped with an earlier command", node=state.node)
         if state.state != "finished":
             return state
         job.ended_at = self._clock() if job.ended_at is None else job.ended_at

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import secrets
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import FrameType
@@ -46,6 +49,7 @@ Task: TypeAlias = PlannedCell | PlannedReference
 
 FINAL: tuple[Status, ...] = ("ok", "diverged", "collapsed", "skipped")  # a resumed run does not repeat these
 
+PENDING_SECONDS = 10.0  # that jobs wait for the same reason until it is said
 SAVED_EVERY = 30.0  # seconds between checkpoints; GENBENCH_CHECKPOINT_SECONDS changes it
 
 
@@ -148,7 +152,9 @@ class Supervisor:
         display: Display,
         device: str,
         trackers: Trackers | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self.trackers = trackers or Trackers()
         self.run_directory, self.record, self.executor, self.display = run, record, executor, display
         self.catalogue, self.device = catalogue, device
@@ -158,6 +164,7 @@ class Supervisor:
         self._schedule = Schedule((), _new_token)
         self._started: set[str] = set()  # tokens of jobs that were seen to run
         self._lost: dict[str, list[str]] = {}  # by task: why its earlier jobs were lost
+        self._pending: dict[str, float] = {}  # why jobs wait -> since when, or infinity once it was said
         self._positions: dict[str, int] = {}  # of the cells, from 1
 
     def execute(self) -> None:
@@ -222,7 +229,9 @@ class Supervisor:
     def _handle_states(self) -> bool:
         """Handle the present states of the jobs; return whether one has ended."""
         ended = False
-        for token, state in self.executor.poll().items():
+        states = self.executor.poll()
+        self._say_why_pending(states.values())
+        for token, state in states.items():
             attempt = self._schedule.submitted.get(token)
             if attempt is None:  # known before: a state that arrives twice
                 self.executor.forget(token)
@@ -239,6 +248,14 @@ class Supervisor:
                 self._handle_loss(attempt, state)
             self.executor.forget(token)
         return ended
+
+    def _say_why_pending(self, states: Iterable[JobState]) -> None:
+        """Say each reason of the engine for which jobs wait, once, if they still do after a while."""
+        now = self._clock()
+        for reason, jobs in Counter(state.reason for state in states if state.state == "pending").items():
+            if reason and now - self._pending.setdefault(reason, now) >= PENDING_SECONDS:
+                self._pending[reason] = math.inf
+                self.display.message(f"{jobs} {'job waits' if jobs == 1 else 'jobs wait'} to start: {reason}")
 
     def _note_start(self, attempt: Attempt) -> None:
         """Show, once, that a job has started."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,11 @@ class Hangs(Good):
         Path(self.setup.run, "helper").write_text(str(helper.pid))
         time.sleep(600)
 
+class Slow(Good):
+    def poll(self, jobs):
+        time.sleep(float(jobs[0].token))
+        return super().poll(jobs)
+
 class Dies(Good):
     def poll(self, jobs): os._exit(5)
 
@@ -77,8 +83,8 @@ class Unlimited(Good):
 
 @genbench.hookimpl
 def genbench_executors():
-    made = dict(good=Good, raises=Raises, wrong=Wrong, hangs=Hangs, dies=Dies, prints=Prints, missing=Missing,
-                unavailable=unavailable, broken=broken, unlimited=Unlimited)
+    made = dict(good=Good, raises=Raises, wrong=Wrong, hangs=Hangs, slow=Slow, dies=Dies, prints=Prints,
+                missing=Missing, unavailable=unavailable, broken=broken, unlimited=Unlimited)
     for name, create in made.items():
         yield genbench.ExecutorSpec(name=name, create=create)
 """
@@ -154,6 +160,36 @@ def test_a_method_that_hangs_is_given_up_and_what_it_has_started_ends(
     helper = int((tmp_path / "helper").read_text())
     process.close()
     wait_until(lambda: not alive(helper), seconds=10)
+
+
+def test_a_reply_that_comes_late_is_not_taken_for_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = opened("slow", tmp_path)
+    try:
+        monkeypatch.setenv("GENBENCH_EXECUTOR_TIMEOUT", "0.2")
+        late = JobHandle(token="0.6", job="late", folder=tmp_path)
+        with pytest.raises(ExecutorFailed, match="did not answer"):
+            process.call(Call(method="poll", handles=[late]))
+        monkeypatch.setenv("GENBENCH_EXECUTOR_TIMEOUT", "60")
+        for name in ("next", "and the next"):
+            soon = JobHandle(token="0", job=name, folder=tmp_path)
+            (state,) = process.call(Call(method="poll", handles=[soon])).states
+            assert state.reason == name
+    finally:
+        process.close()
+
+
+def test_a_process_that_hangs_while_it_is_called_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = opened("hangs", tmp_path)
+    monkeypatch.setenv("GENBENCH_EXECUTOR_TIMEOUT", "0.5")
+    monkeypatch.setattr("genbench.runner.executor_process.EXIT_SECONDS", 0.5)
+    try:
+        with pytest.raises(ExecutorFailed, match="did not answer"):
+            process.call(Call(method="poll", handles=[handle(tmp_path)]))
+        with pytest.raises(ExecutorFailed, match="failed in submit"):  # more than a socket holds
+            process.call(Call(method="submit", jobs=[replace(request(tmp_path), payload=bytes(1 << 22))]))
+        assert not process.running
+    finally:
+        process.close()
 
 
 def test_a_process_that_dies_is_named(tmp_path: Path) -> None:

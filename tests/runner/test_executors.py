@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -173,22 +176,186 @@ def test_two_drivers_do_not_work_on_one_run(tmp_path: Path) -> None:
     assert going.end().code == 0
 
 
+def nodes_with(place: Path, **variables: str) -> tuple[str, ...]:
+    """Return the arguments for an executor whose nodes have these environment variables."""
+    plugin = place / "elsewhere.py"
+    given = f"stdin=subprocess.DEVNULL, env={{**os.environ, **{variables!r}}}"
+    plugin.write_text(PROCESSES.read_text().replace("stdin=subprocess.DEVNULL", given))
+    return ("--plugin", str(plugin), "--executor", "processes")
+
+
+def nodes_that_import(place: Path) -> tuple[str, ...]:
+    """Return the arguments for an executor whose nodes look for modules in a folder first."""
+    return nodes_with(place.parent, PYTHONPATH=f"{place}:{os.environ.get('PYTHONPATH', '')}")
+
+
 @pytest.mark.slow
-def test_a_node_with_other_code_says_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_with_other_code_says_what_differs(tmp_path: Path) -> None:
     node = tmp_path / "node"
     (node / "numpy-0.0.1.dist-info").mkdir(parents=True)
     (node / "numpy-0.0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.0.1\n")
-    plugin = tmp_path / "elsewhere.py"
-    text = PROCESSES.read_text().replace(
-        "stdin=subprocess.DEVNULL",
-        f"stdin=subprocess.DEVNULL, env=dict(os.environ, PYTHONPATH={str(node)!r} + ':' + "
-        "os.environ.get('PYTHONPATH', ''))",
-    )
-    plugin.write_text(text)
-    done = run(*TINY, "--models", "vae", "--plugin", str(plugin), "--executor", "processes", out=tmp_path / "run")
+    done = run(*TINY, "--models", "vae", *nodes_that_import(node), out=tmp_path / "run")
     (cell,) = done.run_cells
     assert cell.status == "failed"
     assert "the node has numpy 0.0.1 instead of" in cell.reason
+
+
+CLOCK = """
+import datetime, time
+_time, _time_ns, _datetime = time.time, time.time_ns, datetime.datetime
+time.time, time.time_ns = lambda: _time() + SKEW, lambda: _time_ns() + SKEW * 10**9
+class Skewed(_datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return _datetime.now(tz) + datetime.timedelta(seconds=SKEW)
+datetime.datetime = Skewed
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("skew", [-900, 900])
+def test_the_clocks_of_nodes_may_differ_by_minutes(tmp_path: Path, skew: int) -> None:
+    node = tmp_path / "node"
+    node.mkdir()
+    (node / "sitecustomize.py").write_text(CLOCK.replace("SKEW", f"({skew})"))
+    arguments = (*LONG, "--models", "slow", "--timeout", "300", *nodes_that_import(node))
+    going = start(*arguments, out=tmp_path / "run", fresh=True, **SLOW)
+    (job,) = wait_for_jobs(going, 1)
+    wait_until(lambda: bool(list(going.run.glob("jobs/*/checkpoints/*.resume.safetensors"))), going.process)
+    os.kill(job, signal.SIGKILL)
+    done = going.end()
+    (cell,) = done.run_cells
+    assert (done.code, cell.status, cell.steps) == (0, "ok", STEPS), done.err
+    assert cell.provenance is not None and cell.provenance.resumed_at_step
+    started = datetime.fromisoformat(cell.provenance.started)
+    assert abs((started - datetime.now(UTC)).total_seconds() - skew) < 200  # its clock did differ
+    assert cell.durations is not None and 0 < cell.durations.total < 200
+
+
+@pytest.mark.slow
+def test_a_node_with_a_full_disk_for_temporary_files_loses_its_jobs_and_says_why(tmp_path: Path) -> None:
+    node = tmp_path / "node"
+    node.mkdir()
+    (node / "sitecustomize.py").write_text(
+        "import errno, tempfile\n"
+        "def mkdtemp(*given, **named): raise OSError(errno.ENOSPC, 'No space left on device', '/tmp')\n"
+        "tempfile.mkdtemp = mkdtemp\n"
+    )
+    going = start(*TINY, "--models", "vae", *nodes_that_import(node), out=tmp_path / "run", fresh=True)
+    journal = going.run / "jobs" / "journal.jsonl"
+    wait_until(lambda: journal.exists() and journal.read_text().count('"submitted"') == 2, going.process)
+    os.kill(going.process.pid, signal.SIGINT)
+    done = going.end()
+    assert done.code == 130
+    assert "OSError: [Errno 28] No space left on device: '/tmp'; it is tried again" in done.err
+
+
+RAISES = """
+import genbench
+class Raises:
+    poll_seconds = 0.05
+    def __init__(self, setup, options): pass
+    def submit(self, jobs): return [job.token for job in jobs]
+    def poll(self, jobs): return [genbench.JobState(state="pending") for _ in jobs]
+    def cancel(self, jobs): pass
+    def check(self, needs): return [""] * len(needs)
+    def METHOD(self, *given): raise ValueError("it is broken")
+@genbench.hookimpl
+def genbench_executors():
+    yield genbench.ExecutorSpec(name="raises", create=Raises)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["__init__", "check", "submit", "poll"])
+def test_a_run_whose_executor_raises_ends_and_goes_on_elsewhere(tmp_path: Path, method: str) -> None:
+    plugin = tmp_path / "raises.py"
+    plugin.write_text(RAISES.replace("METHOD", method))
+    plan = (*TINY, "--models", "vae", "--plugin", str(plugin), "--executor", "raises")
+    done = run(*plan, out=tmp_path / "run")
+    assert done.code == 5
+    failed = "create" if method == "__init__" else method
+    assert f"The executor 'raises' failed in {failed}: ValueError: it is broken" in done.err
+    assert "Traceback" not in done.err
+    resumed = run("--executor", "local", out=done.run, resume=True)
+    assert (resumed.code, [cell.status for cell in resumed.run_cells]) == (0, ["ok"]), resumed.err
+    assert not [path for path in (done.run / "jobs").glob("*") if path.is_dir()]
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_asks_the_jobs_of_an_engine_to_end(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow,sound", out=tmp_path / "run", fresh=True, FAULTS_SLOW="1")
+    processes = [found for job in wait_for_jobs(going, 2) for found in [job, *tree(job)]]
+    os.kill(going.process.pid, signal.SIGINT)
+    os.kill(going.process.pid, signal.SIGINT)
+    assert going.end().code == 130
+    wait_until_gone(processes)
+
+
+@pytest.mark.slow
+def test_a_run_directory_from_elsewhere_cannot_end_a_process(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow", out=tmp_path / "run", fresh=True, **SLOW)
+    (job,) = wait_for_jobs(going, 1)
+    foreign = tmp_path / "foreign"
+    shutil.copytree(going.run, foreign)  # as if somebody had made it: it names the job, and its process
+    done = run(*WITH_FAULTS[-2:], "--plugin", str(PROCESSES), out=foreign, resume=True, fresh=True, **SLOW)
+    assert done.code == 0, done.err
+    assert "an earlier job of this cell was lost" in str(done.run_cells[0].notes)
+    other = going.end()
+    assert other.code == 0, other.err
+    assert "an earlier job of this cell was lost" not in str(other.run_cells[0].notes)
+    assert not alive(job)
+
+
+@pytest.mark.slow
+def test_options_of_the_executor_may_change_when_a_run_is_resumed(tmp_path: Path) -> None:
+    going = start(*LONG, *ELSEWHERE, "--models", "slow,sound", out=tmp_path / "run", fresh=True, **SLOW)
+    wait_for_jobs(going, 2)
+    os.kill(going.process.pid, signal.SIGINT)
+    assert going.end().code == 130
+    for setting, said in (
+        ("vae.hidden=3", "--set can change options of the executor 'processes', not of 'vae'"),
+        ("processes.job=1", "Did you mean 'jobs'?"),
+    ):
+        refused = run("--set", setting, out=going.run, resume=True)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    again = start("--set", "processes.jobs=1", out=going.run, resume=True, fresh=True, **SLOW)
+    most = 0
+    while again.process.poll() is None:
+        most = max(most, len(jobs_of(again.run)))
+        time.sleep(0.05)
+    done = again.end()
+    assert (done.code, most) == (0, 1), done.err
+    assert {cell.steps for cell in done.run_cells} == {STEPS}
+
+
+UNREACHABLE = """
+import genbench
+def create(setup, options): raise genbench.ExecutorUnavailable("the engine is down.")
+class Small:
+    def __init__(self, setup, options): pass
+    def check(self, needs): return ["no node has 2 processors" if need.cores > 1 else "" for need in needs]
+    def submit(self, jobs): raise SystemError
+    poll = cancel = submit
+@genbench.hookimpl
+def genbench_executors():
+    yield genbench.ExecutorSpec(name="down", create=create)
+    yield genbench.ExecutorSpec(name="small", create=Small)
+"""
+
+
+def test_a_dry_run_asks_the_engine_and_submits_nothing(tmp_path: Path) -> None:
+    plugin = tmp_path / "engines.py"
+    plugin.write_text(UNREACHABLE)
+    plan = (*TINY, "--models", "vae,gan", "--plugin", str(plugin), "--dry-run", "--executor")
+    down = run(*plan, "down", out=tmp_path / "run")
+    assert (down.code, "The executor 'down' cannot be used: the engine is down." in down.err) == (2, True)
+    possible = run(*plan, "small", out=tmp_path / "run")
+    assert (possible.code, possible.out.count(" · seed 0")) == (0, 2), possible.err
+    assert "the executor 'small', whose nodes may be of any speed: the costs are unknown" in possible.out
+    refused = run(*plan, "small", "--nproc", "2", out=tmp_path / "run")
+    assert (refused.code, refused.out.count("cannot be executed: no node has 2 processors")) == (5, 2), refused.out
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_executor_needs_a_device_and_a_known_name(tmp_path: Path) -> None:

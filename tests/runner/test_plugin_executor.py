@@ -181,6 +181,19 @@ def test_a_job_that_was_asked_to_stop_on_its_node_is_tried_again(run: RunDirecto
     assert job.state(FINISHED).state == "lost"
 
 
+def test_a_job_that_the_engine_ended_for_lack_of_memory_ran_out_of_it(run: RunDirectory) -> None:
+    killed = JobState(state="oom", reason="n1: more than 2 GiB")
+    job = Submitted(run)
+    begin(job.request)
+    assert job.state(killed).state == "finished"
+    outcome = job.executor.outcome(job.token)
+    assert (outcome.out_of_memory, outcome.notes) == (True, ["n1: more than 2 GiB"])
+    delivered = Submitted(run, number=1)
+    deliver(delivered.request.folder, delivered.token, 1)
+    delivered.state(killed)
+    assert delivered.executor.outcome(delivered.token).finished is not None
+
+
 def test_messages_arrive_once_and_only_whole_ones(run: RunDirectory) -> None:
     job, seen = Submitted(run), []
     job.executor.on_message = lambda token, message: seen.append((token, message))
@@ -219,6 +232,33 @@ def test_what_a_full_quota_did_not_take_leaves_no_folder(run: RunDirectory) -> N
     assert [job.attempt.task for job in Journal(run.path / "jobs").open_jobs()] == ["gan-0"]
 
 
+def test_after_a_refusal_one_job_is_offered_until_the_engine_takes_it(run: RunDirectory) -> None:
+    process = SimulatedProcess(takes=1)
+    executor = make_executor(run, process)
+    assert executor.submit([submission(0), submission(1), submission(2)]) == 1
+    process.takes = 0
+    assert executor.submit([submission(1), submission(2)]) == 0
+    assert process.offered == 1
+    process.takes = 100
+    assert executor.submit([submission(1), submission(2), submission(3)]) == 1
+    assert executor.submit([submission(2), submission(3)]) == 2
+
+
+def test_jobs_that_are_refused_again_and_again_do_not_fill_the_journal(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genbench.runner.jobs.journal._MOST_BYTES", 4000)
+    process = SimulatedProcess(takes=1)
+    executor = make_executor(run, process)
+    executor.submit([submission(0)])
+    process.takes = 0
+    for _ in range(300):
+        assert executor.submit([submission(1)]) == 0
+    journal = run.path / "jobs" / "journal.jsonl"
+    assert journal.stat().st_size < 5000
+    assert [job.attempt.task for job in Journal(journal.parent).open_jobs()] == ["gan-0"]
+
+
 def test_a_failed_submission_is_revoked_because_the_engine_may_have_taken_it(run: RunDirectory) -> None:
     warnings: list[str] = []
     process = SimulatedProcess(failing={"submit"})
@@ -248,6 +288,19 @@ def test_a_new_process_takes_the_jobs_of_the_last_one_over(run: RunDirectory) ->
     second = make_executor(run, SimulatedProcess(states={first.token: FINISHED}))
     assert [attempt.task for attempt in second.adopted()] == ["gan-0"]
     assert second.poll()[first.token].state == "finished"
+
+
+def test_what_a_process_has_stopped_the_next_one_tries_again(run: RunDirectory) -> None:
+    cancelled = JobState(state="cancelled", reason="by this user")
+    first = Submitted(run)
+    first.executor.request_stop()
+    first.executor.close()  # a second Ctrl-C: it does not wait for the end of the job
+    assert first.process.cancelled == [first.token]
+    second = make_executor(run, SimulatedProcess(states={first.token: cancelled}))
+    assert [attempt.task for attempt in second.adopted()] == ["gan-0"]
+    assert second.poll()[first.token] == JobState(state="lost", reason="it was stopped with an earlier command")
+    other = Submitted(run, number=1)
+    assert other.state(cancelled) == cancelled
 
 
 def test_a_new_process_gives_up_what_it_cannot_know(run: RunDirectory) -> None:

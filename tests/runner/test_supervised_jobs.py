@@ -44,6 +44,7 @@ class ScriptedExecutor:
         self.stop_after = 1000  # polls
         self.saves: list[int] = []  # steps in the checkpoint of each job that ends
         self.run = Path()
+        self.said: list[str] = []  # what the display shows
 
     def problems(self, jobs: Sequence[Job], timeout: float | None) -> list[str]:
         return [self.impossible for _ in jobs]
@@ -122,8 +123,18 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
         if not directory.record_path.exists():
             directory = RunDirectory.create(tmp_path / "run", record)
         said = Said()
+        executor.said = said.lines
         try:
-            Supervisor(directory, record, Catalogue(), executor, said, "cpu").execute()  # type: ignore[arg-type]
+            seconds = iter(range(10**6))  # one between two polls
+            Supervisor(
+                directory,
+                record,
+                Catalogue(),
+                executor,
+                said,
+                "cpu",
+                clock=lambda: next(seconds),  # type: ignore[arg-type]
+            ).execute()
         finally:
             results = directory.read_cells().results
         return results, said.lines
@@ -189,6 +200,20 @@ def test_a_request_to_stop_cancels_every_job_once_and_keeps_the_results(execute:
     results = RunDirectory(tmp_path / "run").read_cells().results
     assert set(results) == {"gan-0", "gan-2"}
     assert executor.jobs == {}
+
+
+def test_why_jobs_wait_is_said_once_if_they_still_do_after_a_while(execute: Any) -> None:
+    script = {f"gan-{number}": [JobState(state="pending", reason="Priority")] for number in range(2)}
+    executor = ScriptedExecutor({**script, "gan-2": [JobState(state="pending")]}, capacity=3)
+    executor.stop_after = 50
+    with pytest.raises(Interrupted):
+        execute(executor)
+    assert executor.said.count("2 jobs wait to start: Priority") == 1
+    executor = ScriptedExecutor({**script, "gan-2": [JobState(state="pending")]}, capacity=3)
+    executor.stop_after = 5
+    with pytest.raises(Interrupted):
+        execute(executor)
+    assert executor.said == []
 
 
 def test_what_can_never_run_is_said_before_anything_is_submitted(execute: Any) -> None:

@@ -52,7 +52,10 @@ class Folders:
         return names
 
     def poll(self, jobs):
-        return [self.state(Path(job.job)) for job in jobs]
+        return [self.state(self.place_of(job)) for job in jobs]
+
+    def place_of(self, job):
+        return self.place / Path(job.job).name
 
     def state(self, place):
         if not place.is_dir():
@@ -65,7 +68,7 @@ class Folders:
     def cancel(self, jobs):
         for job in jobs:
             with contextlib.suppress(OSError):
-                os.kill(self.process(Path(job.job)), signal.SIGTERM)
+                os.kill(self.process(self.place_of(job)), signal.SIGTERM)
 
     def process(self, place):
         while place.is_dir() and not (place / "pid").exists():  # submitted a moment ago
@@ -84,7 +87,7 @@ class Collected(Folders):
         return [sys.executable, "-c", EXECUTE, str(place)]
 
     def collect(self, job):
-        packed = Path(job.job, "packed")
+        packed = self.place_of(job) / "packed"
         return packed.read_bytes() if packed.exists() else None
 
 

@@ -20,8 +20,8 @@ os.environ |= {
     "RAY_worker_niceness": "0",
     "RAY_health_check_initial_delay_ms": "1000",  # a node that was killed is missed within seconds
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "5000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "10000",  # of one that is only slow, on a busy machine, later
+    "RAY_health_check_failure_threshold": "2",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
 }
 
@@ -104,6 +104,15 @@ class RayCluster:
         """Kill a node's processes; its Ray workers notice by themselves."""
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def processes_of(self, node: Any) -> list[int]:
+        """Return the processes of a node, with those of its jobs."""
+        started = [info.process.pid for infos in node.all_processes.values() for info in infos]
+        return [found for pid in started for found in tree(pid)]
+
+    def nodes(self) -> int:
+        """Return the number of nodes that the head takes for alive."""
+        return sum(node["Alive"] for node in self._cluster.global_state.node_table())
+
     def kill_head(self) -> None:
         """Kill the head node's processes; the other nodes end, for lack of a head."""
         self._cluster.remove_node(self._cluster.head_node, allow_graceful=False)
@@ -118,26 +127,18 @@ class RayCluster:
         return ("--executor", "ray", *(word for k, v in given.items() for word in ("--set", f"ray.{k}={v}")))
 
     def in_use(self) -> dict[str, Any]:
-        """Return what Ray's state knows of running work: resources in use, actors that live, and their names."""
-        script = (
-            "import json, ray, sys; from ray._private.state import actors\n"
-            "ray.init(address=sys.argv[1], namespace='genbench', log_to_driver=False, logging_level='ERROR')\n"
-            "whole, free = ray.cluster_resources(), ray.available_resources()\n"
-            "print(json.dumps({'CPU': whole.get('CPU', 0) - free.get('CPU', 0), 'names': ray.util.list_named_actors(),"
-            " 'actors': [a['State'] for a in actors().values() if a['State'] != 'DEAD']}))"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script, self.address], capture_output=True, text=True, timeout=60, check=True
-        )
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        """Return what Ray's state knows of running work: processors in use, and the names of actors that live."""
+        state = self._cluster.global_state
+        whole, free = state.cluster_resources(), state.available_resources()
+        living = [actor["Name"] for actor in state.actor_table(None).values() if actor["State"] != "DEAD"]
+        return {"CPU": whole.get("CPU", 0) - free.get("CPU", 0), "actors": living}
 
     def wait_until_free(self) -> None:
         """Fail unless soon no task and no actor is left."""
-        nothing = {"CPU": 0, "names": [], "actors": []}
         deadline = time.monotonic() + 30
-        while (found := self.in_use()) != nothing:
+        while (found := self.in_use()) != {"CPU": 0, "actors": []}:
             assert time.monotonic() < deadline, found
+            time.sleep(0.2)
 
 
 def jobs_of(run: Path) -> dict[int, int]:
@@ -161,4 +162,4 @@ def tree(pid: int) -> list[int]:
 
 def wait_for_checkpoint(run: Path, process: Any) -> None:
     """Wait until a job of a run has saved the state of its training."""
-    wait_until(lambda: bool(list(run.glob("jobs/*/checkpoints/*.resume.safetensors"))), process)
+    wait_until(lambda: bool(list(run.glob("jobs/*/checkpoints/*.resume.safetensors"))), process, seconds=240)

@@ -21,6 +21,7 @@ class Simulation:
     workers: int
     faults: int  # to inject, as long as there are jobs
     seed: int = 0
+    restarts: bool = True  # whether the driver is killed and resumed, too
     now: float = 0.0
     results: Counter[str] = field(default_factory=Counter)  # accepted, by task
     given_up: set[str] = field(default_factory=set)
@@ -29,10 +30,12 @@ class Simulation:
     attempts: Counter[str] = field(default_factory=Counter)
     injected: Counter[str] = field(default_factory=Counter)
     busiest: int = 0  # most jobs at the same time
+    tried_again_after: list[float] = field(default_factory=list)  # seconds from a loss to the next attempt
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._numbers = itertools.count()
+        self._lost_at: dict[str, float] = {}  # by task
         self._names = [f"task-{number}" for number in range(self.tasks)]
         self._schedule = self._new_schedule(self._names)
         self._events: list[tuple[float, int, str, Attempt]] = []  # time, order, what happens, to which job
@@ -47,11 +50,9 @@ class Simulation:
             self.now, _, what, attempt = heapq.heappop(self._events)
             if what == "delivery":
                 self._deliver(attempt)
-            elif (
-                what == "loss" and attempt.token in self._schedule.submitted and not self._schedule.lose(attempt.token)
-            ):
-                self.given_up.add(attempt.task)
-            if self._fault("driver restarted", 0.002):
+            elif attempt.token in self._schedule.submitted:
+                self._lose(attempt)
+            if self.restarts and self._fault("driver restarted", 0.002):
                 self._restart()
             self._submit()
 
@@ -63,8 +64,10 @@ class Simulation:
             taken = taken[:kept]
         for attempt in taken:
             self.attempts[attempt.task] += 1
-            if attempt.number == 1 and attempt.task not in self.first_starts[-1:]:
+            if self.attempts[attempt.task] == 1:
                 self.first_starts.append(attempt.task)
+            if attempt.task in self._lost_at:
+                self.tried_again_after.append(self.now - self._lost_at.pop(attempt.task))
             self._start(attempt)
         self.busiest = max(self.busiest, len(self._schedule.submitted))
         if self._schedule.submitted and not self._events:  # everything that was taken was put back
@@ -89,6 +92,12 @@ class Simulation:
             self.refused += 1
         else:
             self.results[attempt.task] += 1
+
+    def _lose(self, attempt: Attempt) -> None:
+        if self._schedule.lose(attempt.token):
+            self._lost_at[attempt.task] = self.now
+        else:
+            self.given_up.add(attempt.task)
 
     def _restart(self) -> None:
         """Forget everything but the results and the jobs of the engine, as a new process does."""

@@ -45,6 +45,7 @@ class SimulatedProcess:
     cancelled: list[str] = field(default_factory=list)
     collected: dict[str, bytes] = field(default_factory=dict)
     takes: int = 100  # jobs of each call
+    offered: int = 0  # jobs of the last call
     failing: set[str] = field(default_factory=set)  # methods
     closed: bool = False
 
@@ -56,7 +57,7 @@ class SimulatedProcess:
         return answer(call)
 
     def _submit(self, call: Call) -> Reply:
-        taken = call.jobs[: self.takes]
+        taken, self.offered = call.jobs[: self.takes], len(call.jobs)
         self.requests |= {job.token: job for job in taken}
         return Reply(names=[f"job-{job.token}" for job in taken])
 

@@ -384,6 +384,9 @@ MUTANTS: dict[str, list[Mutant]] = {
     "executor-reattaches": [
         in_executor("        if not place.is_dir():", "        if False:"),
     ],
+    "executor-other-runs": [
+        in_executor("self.place / Path(job.job).name", "Path(job.job)"),
+    ],
     "executor-collects": [
         in_executor(
             "packed.read_bytes() if packed.exists() else None",

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import genbench
 
@@ -35,13 +34,14 @@ class Options:
 
 
 class Subprocesses:
-    """Starts each job in a process; the engine's name of a job is a folder with what is known about it."""
+    """Starts each job in a process; the engine's name of a job is that of a folder with what is known about it."""
 
     poll_seconds = 0.5
 
     def __init__(self, setup, options):
         self.capacity = options.jobs
         self.place = setup.run / "jobs" / "processes"
+        self.gone = {}  # job without a process -> when this was seen: its end is noted a moment later
 
     def submit(self, jobs):
         """Start the jobs."""
@@ -51,21 +51,24 @@ class Subprocesses:
             place.mkdir(parents=True)
             command = [sys.executable, "-c", START, str(place), *job.command]
             subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-            names.append(str(place))
+            names.append(place.name)
         return names
 
     def poll(self, jobs):
         """Return the states."""
-        return [self.state(Path(job.job)) for job in jobs]
+        return [self.state(job, self.place / job.token) for job in jobs]
 
-    def state(self, place):
+    def state(self, job, place):
         """Return what is known about one job."""
         if not place.exists():
             return genbench.JobState(state="lost", reason="this machine does not know the job")
         if not (place / "pid").exists():
             return genbench.JobState(state="pending")
+        runs = is_process_of(job, place)
         if not (place / "status").exists():
-            return genbench.JobState(state="running")
+            if runs or self.gone.setdefault(job.token, time.monotonic()) > time.monotonic() - 5:
+                return genbench.JobState(state="running")
+            return genbench.JobState(state="lost", reason="its process has gone")
         status = int((place / "status").read_text())
         output = (place / "output").read_text(errors="replace").strip().splitlines()
         reason = f"status {status}" + (f", {output[-1]}" if output else "")
@@ -76,12 +79,18 @@ class Subprocesses:
     def cancel(self, jobs):
         """Ask the jobs to save their state and stop."""
         for job in jobs:
-            place = Path(job.job)
+            place = self.place / job.token
             while place.exists() and not (place / "pid").exists():  # submitted a moment ago
                 time.sleep(0.01)
-            if place.exists() and not (place / "status").exists():
+            if place.exists() and is_process_of(job, place):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int((place / "pid").read_text()), signal.SIGTERM)
+
+
+def is_process_of(job, place):
+    """Say whether a job runs: in a run directory from elsewhere, its process may be any."""
+    command = ["ps", "-ww", "-o", "args=", "-p", (place / "pid").read_text()]
+    return str(job.folder) in subprocess.run(command, capture_output=True, text=True).stdout
 
 
 @genbench.hookimpl

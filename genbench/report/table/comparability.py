@@ -22,6 +22,7 @@ SPEED_COLUMNS = (
     "images/s", "scaling efficiency", "samples/s", "energy/image", "peak memory", "peak GPU memory",
     "time", "training time", "evaluation time", "MFU",
 )  # fmt: skip
+_HARDWARE = ("machine", "cores", "accelerator")  # what tells the machines of a run apart
 _MAX_NAMED = 3
 
 
@@ -47,6 +48,22 @@ def mark_conflicts(rows: Sequence[Row], wanted: Sequence[Target], notes: Footnot
     for conflict in conflicts:
         notes.dagger(f"not comparable: {conflict.reason}")
     return [_marked(row, conflicts) for row in rows]
+
+
+def by_machine(cells: Sequence[CellOutcome]) -> list[CellOutcome]:
+    """Return cells grouped by the machine that executed them, each group where its first cell is.
+
+    Those that were never executed come last where a run has several machines. Runs stay in their order.
+    """
+    groups: dict[str, dict[tuple[str, ...], list[CellOutcome]]] = {}
+    for cell in cells:
+        recorded = None if cell.result is None else cell.result.comparability
+        machine = () if recorded is None else tuple(str(getattr(recorded, name)) for name in _HARDWARE)
+        groups.setdefault(cell.run, {}).setdefault(machine, []).append(cell)
+    if all(len(machines.keys() - {()}) < 2 for machines in groups.values()):
+        return [*cells]
+    ordered = [part for machines in groups.values() for part in sorted(machines.items(), key=lambda one: not one[0])]
+    return [cell for _, part in ordered for cell in part]
 
 
 def comparable_groups(cells: Iterable[CellOutcome], column: str) -> list[list[CellOutcome]]:

@@ -9,7 +9,7 @@ from genbench.api.evaluation import Direction
 from genbench.api.recipe import RECIPE_FIELDS
 from genbench.report.table import seeds
 from genbench.report.table.best import mark_best
-from genbench.report.table.comparability import dataset_key, mark_conflicts
+from genbench.report.table.comparability import by_machine, dataset_key, mark_conflicts
 from genbench.report.table.layout import (
     Column,
     Footnotes,
@@ -69,9 +69,11 @@ def table_of_cells(
 ) -> Table:
     """Return the table of some cells of these runs, by default with the reference rows of their datasets.
 
+    Cells of one machine stand together, in the order of the plan.
     With `letters`, metrics over seeds have those of `genbench.report.table.letters`. See `make_table` for the other
     arguments.
     """
+    cells = by_machine(cells)
     wanted = targets_of(runs) if targets is None else targets
     datasets = {dataset_key(cell.planned.identity) for cell in cells}
     references = [found for found in references_of(runs) if dataset_key(found.result) in datasets]

@@ -1,6 +1,7 @@
 """The journal of the jobs of a run: which were submitted to an engine, so that a resumed run finds them again.
 
-One JSON document per line, appended. A line that a crash cut off is ignored.
+One JSON document per line, appended. A line that a crash cut off is ignored. What has ended is left out once there is
+much of it: an engine whose quota is used up refuses jobs again and again.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from typing import Literal
 
 import msgspec
 
-from genbench.results.files import encode_line
+from genbench.results.files import atomic_write, encode_line
 from genbench.runner.jobs.schedule import Attempt
 
 FILE = "journal.jsonl"
 _TOKEN = re.compile(r"[0-9a-f]{16}")
+_MOST_BYTES = 1 << 20  # of the file, except for jobs that have not ended
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened to a job."""
 
-    event: Literal["offered", "submitted", "ended"]
+    event: Literal["offered", "submitted", "stopped", "ended"]  # stopped: asked to end with the command
     token: str
     task: str = ""  # of an offered job
     attempt: int = 0
@@ -39,6 +41,7 @@ class OpenJob(msgspec.Struct, frozen=True):
     attempt: Attempt
     executor: str
     job: str | None
+    stopped: bool = False  # asked to end with the command that had submitted it
 
 
 class Journal:
@@ -46,6 +49,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
+        self._least = 0  # bytes after the last rewriting
 
     def write(self, entries: Iterable[Entry]) -> None:
         """Append entries; raises `OSError`."""
@@ -55,6 +59,9 @@ class Journal:
         self._path.parent.mkdir(exist_ok=True)
         with self._path.open("ab") as file:
             file.write(lines)
+            size = file.tell()
+        if size > 2 * self._least + _MOST_BYTES:
+            self._leave_out_ended()
 
     def open_jobs(self) -> list[OpenJob]:
         """Return the jobs that were offered and have not ended, in the order in which they were offered."""
@@ -65,9 +72,16 @@ class Journal:
                 found[entry.token] = OpenJob(Attempt(entry.token, entry.task, entry.attempt), entry.executor, None)
             elif entry.event == "submitted" and known is not None:
                 found[entry.token] = OpenJob(known.attempt, known.executor, entry.job)
+            elif entry.event == "stopped" and known is not None:
+                found[entry.token] = msgspec.structs.replace(known, stopped=True)
             elif entry.event == "ended":
                 found.pop(entry.token, None)
         return [*found.values()]
+
+    def _leave_out_ended(self) -> None:
+        kept = b"".join(encode_line(entry) + b"\n" for job in self.open_jobs() for entry in _entries_of(job))
+        atomic_write(self._path, kept)
+        self._least = len(kept)
 
     def _read(self) -> Iterable[Entry]:
         try:
@@ -79,3 +93,12 @@ class Journal:
                 entry = msgspec.json.decode(line, type=Entry)
                 if _TOKEN.fullmatch(entry.token):  # it names a folder that will be removed
                     yield entry
+
+
+def _entries_of(job: OpenJob) -> Iterable[Entry]:
+    token, task, number = job.attempt
+    yield Entry(event="offered", token=token, task=task, attempt=number, executor=job.executor)
+    if job.job is not None:
+        yield Entry(event="submitted", token=token, job=job.job)
+    if job.stopped:
+        yield Entry(event="stopped", token=token)

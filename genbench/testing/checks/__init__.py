@@ -79,6 +79,7 @@ CHECKS: tuple[Check, ...] = (
     executors.executor_failures,
     executors.executor_cancels,
     executors.executor_reattaches,
+    executors.executor_other_runs,
     executors.executor_collects,
     executors.executor_closes,
 )

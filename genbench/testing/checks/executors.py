@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from genbench.api.jobs import JobHandle, Resources
 from genbench.runner.executor_process import EXIT_SECONDS, Call
@@ -139,6 +140,30 @@ def executor_reattaches(subject: Subject) -> None:
         (found,) = trial.process.call(Call(method="poll", handles=[unknown])).states
         if found.state in ("pending", "running", "cancelled"):
             raise RuleViolation(f"a job that the engine does not know is reported as '{found.state}'")
+
+
+@check(
+    "executor-other-runs",
+    "executors",
+    what="`poll` reports a job of another run as 'lost', and `cancel` leaves it alone.",
+    why="The journal of a run directory from elsewhere may name any job of the user.",
+    fix="Give jobs a name that contains `setup.run_name`, and compare it before anything else.",
+    after=("executor-cancels", "executor-reattaches"),
+)
+def executor_other_runs(subject: Subject) -> None:
+    """Let one run ask for a job of another, and cancel it."""
+    _require_third_party(subject)
+    with trial_of(subject) as trial, trial_of(subject) as other:
+        (token,) = trial.submit(TrialJob(3.0))
+        _wait_for_start(trial, token)
+        handle = replace(trial.executor.handle_of(token), folder=other.folder(token).path)
+        (found,) = other.process.call(Call(method="poll", handles=[handle])).states
+        if found.state != "lost":
+            raise RuleViolation(f"a job of another run is reported as '{found.state}'")
+        other.process.call(Call(method="cancel", handles=[handle]))
+        (state,) = trial.wait([token], "a job that another run has tried to cancel")
+        if state.state != "finished" or trial.executor.outcome(token).finished is None:
+            raise RuleViolation("another run could cancel a job")
 
 
 @check(

@@ -17,7 +17,10 @@ _HEAD = "node:__internal_head__"  # resource of the head node
 
 
 class RayExecutor:
-    """Submits jobs to a Ray cluster; the name of a job is that of the actor that owns it, and its token."""
+    """Submits jobs to a Ray cluster; the name of a job is that of the actor that owns it, and its token.
+
+    The name of an actor contains that of the run directory: whatever its journal says, other actors are left alone.
+    """
 
     poll_seconds = 1.0
 
@@ -27,7 +30,8 @@ class RayExecutor:
         self._ray = connect(options.address)
         self.capacity = options.jobs
         self.start_seconds = options.start_seconds or None
-        self._name = f"genbench-{secrets.token_hex(8)}"  # of the actor that owns what this driver submits
+        self._prefix = f"genbench-{setup.run_name}-"
+        self._name = self._new_name()  # of the actor that owns what this driver submits
         self._owner: Any = None
         self._seen: set[str] = set()  # names of actors of which this driver has asked for jobs
 
@@ -67,7 +71,6 @@ class RayExecutor:
         """Return the states; a job of an actor that has gone is lost."""
         states: dict[str, genbench.JobState] = {}
         for name, tokens in _by_owner(jobs).items():
-            self._seen.add(name)
             known = self._ask(name, "states", tokens)
             if known is None:
                 lost = genbench.JobState(state="lost", reason="the Ray cluster no longer knows the job")
@@ -96,13 +99,19 @@ class RayExecutor:
     def _reservation(self, need: genbench.Resources, nodes: list[dict[str, float]]) -> Amounts:
         return reservation(need, self._custom, self._options.exclusive, nodes)
 
+    def _new_name(self) -> str:
+        return f"{self._prefix}{secrets.token_hex(8)}"
+
     def _own_actor(self) -> Any:
         """Return the actor for new jobs, starting it on the head node if there is none."""
         from genbench_ray.owner import JobOwner
 
         if self._owner is None or self._ask(self._name, "is_needed") is None:
-            head = next(node["NodeID"] for node in self._ray.nodes() if node["Alive"] and _HEAD in node["Resources"])
-            self._name = f"genbench-{secrets.token_hex(8)}"
+            alive = [node for node in self._ray.nodes() if node["Alive"]]
+            head = next((node["NodeID"] for node in alive if _HEAD in node["Resources"]), None)
+            if head is None:
+                raise ConnectionError("the head node of the Ray cluster is not alive")
+            self._name = self._new_name()
             self._seen.add(self._name)
             self._owner = (
                 self._ray.remote(JobOwner)
@@ -121,7 +130,10 @@ class RayExecutor:
         return self._owner
 
     def _ask(self, name: str, method: str, *arguments: Any) -> Any:
-        """Return the answer of an actor; None: the cluster does not know it, or it has ended."""
+        """Return the answer of an actor; None: it is not one of this run, the cluster does not know it, or it ended."""
+        if not name.startswith(self._prefix):
+            return None
+        self._seen.add(name)
         try:
             owner = self._ray.get_actor(name, NAMESPACE)
             return self._answer(getattr(owner, method).remote(*arguments))

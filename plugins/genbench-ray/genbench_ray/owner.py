@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import TaskCancelledError
+from ray.exceptions import OutOfMemoryError, TaskCancelledError
 
 from genbench_ray.task import JobEnd, execute
 
@@ -46,8 +46,10 @@ class _Job:
     task: Any  # reference to its result
     watch: asyncio.Task[None] | None = None
     node: str = ""  # where it was started; empty: it waits
+    node_id: str = ""  # of that node, in Ray
     end: JobEnd | None = None
     lost: str = ""  # why there is no end
+    out_of_memory: bool = False  # Ray killed it, so that its node keeps running
     cancelled: bool = False
     collected: bool = False
 
@@ -95,14 +97,15 @@ class JobOwner:
             self._jobs[order.token] = job
             job.watch = asyncio.create_task(_watch(job))
 
-    async def note_start(self, token: str, node: str) -> None:
+    async def note_start(self, token: str, node: str, node_id: str = "") -> None:
         """Note where a job has started."""
         if token in self._jobs:
-            self._jobs[token].node = node
+            self._jobs[token].node, self._jobs[token].node_id = node, node_id
 
     async def states(self, tokens: Sequence[str]) -> list[Known]:
         """Return the states of jobs; those that have ended and are not asked for any more are forgotten."""
         self._note_call()
+        await self._note_dead_nodes()
         for token in [t for t, job in self._jobs.items() if not job.is_needed and t not in tokens]:
             del self._jobs[token]
         return [_known(self._jobs.get(token)) for token in tokens]
@@ -128,6 +131,16 @@ class JobOwner:
         """Whether a job has not ended, or has a result that was not collected."""
         return any(job.is_needed for job in self._jobs.values())
 
+    async def _note_dead_nodes(self) -> None:
+        """Take the jobs of dead nodes for lost: Ray does so only minutes later, where a node hangs."""
+        running = [job for job in self._jobs.values() if job.node_id and not job.ended]
+        if not running:
+            return
+        alive = {node["NodeID"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]}
+        for job in running:
+            if job.node_id not in alive and not job.ended:
+                job.lost = f"its node {job.node} is dead"
+
     def _note_call(self) -> None:
         self._asked_at = time.monotonic()
         if self._end is None:
@@ -150,6 +163,7 @@ async def _watch(job: _Job) -> None:
     except TaskCancelledError:
         job.cancelled, job.lost = True, "it was cancelled"
     except Exception as error:
+        job.out_of_memory = isinstance(error, OutOfMemoryError)
         text = " ".join(str(error).split())
         job.lost = f"{type(error).__name__}: {text[:300]}"
     finally:
@@ -161,7 +175,9 @@ def _known(job: _Job | None) -> Known:
     if job is None:
         return Known("lost", "Ray does not know the job")
     if not job.ended:
-        return Known("running", node=job.node) if job.node else Known("pending", f"it waits for {job.waits_for}")
+        return Known("running", node=job.node) if job.node else Known("pending", f"no node has {job.waits_for} free")
+    if job.end is None and job.out_of_memory:
+        return Known("oom", job.lost, job.node)
     if job.end is None:
         return Known("cancelled" if job.cancelled else "lost", job.lost, job.node)
     status, lines = job.end.status, job.end.output.strip().splitlines()

@@ -34,8 +34,10 @@ def execute(owner: Any, token: str, command: Sequence[str], payload: bytes) -> J
 
     Ray's cancellation becomes SIGTERM of that process, upon which the job saves its state.
     """
+    import ray
+
     node = socket.gethostname()
-    owner.note_start.remote(token, node)
+    owner.note_start.remote(token, node, ray.get_runtime_context().get_node_id())
     with tempfile.TemporaryDirectory(prefix="genbench-ray-") as place:
         result = Path(place, "result")
         if payload:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import TINY, WITH_FAULTS, run, start, wait_until, wait_until_gone
+from command_line import TINY, WITH_FAULTS, alive, run, start, wait_until, wait_until_gone
 from ray_cluster import RayCluster, jobs_of, tree, wait_for_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -113,6 +113,69 @@ def test_ctrl_c_keeps_the_state_and_leaves_nothing_behind(cluster: RayCluster, t
     cluster.wait_until_free()
 
 
+def test_a_second_ctrl_c_ends_the_command_at_once_and_leaves_no_job(cluster: RayCluster, tmp_path: Path) -> None:
+    going = start(*LONG, "--seeds", "0,1", *cluster.arguments(), out=tmp_path / "run", fresh=True, **SLOW)
+    wait_for_checkpoint(going.run, going.process)
+    processes = [found for job in jobs_of(going.run) for found in tree(job)]
+    os.kill(going.process.pid, signal.SIGINT)
+    os.kill(going.process.pid, signal.SIGINT)
+    assert going.end().code == 130
+    wait_until_gone(processes)
+    wait_until(lambda: cluster.in_use()["CPU"] == 0)
+    resumed = run(out=going.run, resume=True)
+    assert (resumed.code, {cell.steps for cell in resumed.run_cells}) == (0, {STEPS}), resumed.err
+    cluster.wait_until_free()
+
+
+def test_a_node_that_returns_after_its_cell_was_given_to_another_does_no_harm(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    frozen = cluster.add_node(resources={"cold": 1})
+    going = start(*LONG, *cluster.arguments(resources="cold=1"), out=tmp_path / "run", **SLOW)
+    wait_for_checkpoint(going.run, going.process)
+    before, (job,) = cluster.nodes(), jobs_of(going.run)
+    processes = cluster.processes_of(frozen)
+    assert job in processes
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        wait_until(lambda: cluster.nodes() < before, going.process, seconds=200)
+        with cluster.node(resources={"cold": 1}):
+            wait_until(lambda: {*jobs_of(going.run)} - {job} != set(), going.process, seconds=200)
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+            done = going.end()
+    finally:
+        for process in filter(alive, processes):
+            os.kill(process, signal.SIGCONT)
+        cluster.kill_node(frozen)
+    (cell,) = done.run_cells
+    assert (done.code, cell.status, cell.steps) == (0, "ok", STEPS), done.err
+    assert cell.provenance is not None and cell.provenance.resumed_at_step
+    assert events(going.run).count("submitted") == 2
+    wait_until_gone(processes)
+    cluster.wait_until_free()
+
+
+def test_a_job_that_ray_kills_for_lack_of_memory_ran_out_of_it(cluster: RayCluster, tmp_path: Path) -> None:
+    little = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "100"}
+    with cluster.node(resources={"little": 1}, env_vars=little):
+        done = run(*LONG, *cluster.arguments(resources="little=1"), out=tmp_path / "run", **SLOW)
+    (cell,) = done.run_cells
+    assert (done.code, cell.status) == (5, "oom"), (done.err, cell.reason)
+    assert "OutOfMemoryError" in cell.notes[-1]
+    cluster.wait_until_free()
+
+
+def test_a_dry_run_asks_the_cluster_and_submits_nothing(cluster: RayCluster, tmp_path: Path) -> None:
+    plan = (*TINY, "--models", "vae", "--dry-run")
+    possible = run(*plan, *cluster.arguments(), out=tmp_path / "run")
+    assert (possible.code, "with the executor 'ray'" in possible.out) == (0, True), possible.err
+    refused = run(*plan, *cluster.arguments(resources="unicorn=2"), out=tmp_path / "run")
+    assert (refused.code, "no node of the Ray cluster has 2 unicorn" in refused.out) == (5, True), refused.err
+    cluster.wait_until_free()
+
+
 def test_a_node_with_other_code_says_what_differs(cluster: RayCluster, tmp_path: Path) -> None:
     metadata = tmp_path / "node" / "numpy-0.0.1.dist-info" / "METADATA"
     metadata.parent.mkdir(parents=True)
@@ -148,7 +211,7 @@ def test_a_cell_that_does_not_start_in_time_fails_and_leaves_nothing(cluster: Ra
     (cell,) = done.run_cells
     assert (done.code, cell.status) == (5, "failed")
     assert "it did not start within 1 s" in cell.reason
-    assert "it waits for 1 CPU, 1 never" in cell.reason
+    assert "no node has 1 CPU, 1 never free" in cell.reason
     cluster.wait_until_free()
 
 

@@ -78,7 +78,7 @@ def test_an_owner_whose_driver_has_gone_keeps_results_for_a_while_and_ends(clust
     while (known := ray.get(owner.states.remote(["a", "b", "c"])))[0].state in ("pending", "running"):
         time.sleep(0.1)
     assert known[0][:2] == ("finished", "status 3, done")
-    assert known[1][:2] == ("pending", "it waits for 1000 CPU")
+    assert known[1][:2] == ("pending", "no node has 1000 CPU free")
     assert known[2].state == "lost"
     ray.get(owner.cancel.remote(["a", "b", "c"]))
     while (known := ray.get(owner.states.remote(["a", "b"])))[1].state == "pending":

@@ -24,11 +24,15 @@ _HARMLESS = re.compile(r"Invalid job id|already completing or completed", re.IGN
 
 
 class Slurm:
-    """Submits jobs to SLURM. A job is known as 'ID/NAME': ids may start again, names are never used twice."""
+    """Submits jobs to SLURM. A job is known as 'ID/NAME': ids may start again, names are never used twice.
+
+    Names contain that of the run directory: whatever its journal says, the jobs of other runs are left alone.
+    """
 
     def __init__(self, setup: genbench.ExecutorSetup, options: Options) -> None:
         self._options = options
         self._place = setup.run / "jobs" / "slurm"
+        self._prefix = f"genbench-{setup.run_name}-"
         self._nodes = _nodes(options)
         self._largest_array = min(options.jobs, _largest_array())
         self.capacity = options.jobs
@@ -64,14 +68,14 @@ class Slurm:
     def poll(self, jobs: Sequence[genbench.JobHandle]) -> list[genbench.JobState]:
         """Return the states, also of jobs that have left the queue where there is an accounting database."""
         found = _queue() if jobs else {}
-        if gone := [_id(job) for job in jobs if _find(job, found) is None]:
+        if gone := [_id(job) for job in jobs if self._find(job, found) is None]:
             found |= _accounts(gone)
-        return [self._state(job, _find(job, found)) for job in jobs]
+        return [self._state(job, self._find(job, found)) for job in jobs]
 
     def cancel(self, jobs: Sequence[genbench.JobHandle]) -> None:
         """Let SLURM end jobs: SIGTERM, and after its KillWait SIGKILL."""
         queue = _queue() if jobs else {}
-        found = [known for job in jobs if (known := _find(job, queue)) is not None and not known.over]
+        found = [known for job in jobs if (known := self._find(job, queue)) is not None and not known.over]
         if not found:
             return
         try:
@@ -81,7 +85,7 @@ class Slurm:
                 raise
 
     def _submit_array(self, jobs: Sequence[genbench.JobRequest]) -> list[str]:
-        name = f"genbench-{jobs[0].token}"
+        name = f"{self._prefix}{jobs[0].token}"
         text = script(self._place, name, jobs[0].resources, self._options, [job.command for job in jobs])
         array = run_command("sbatch", "--parsable", text=text, without=self._replaced()).strip().partition(";")[0]
         return [f"{array}_{index}/{name}" for index in range(len(jobs))]
@@ -95,6 +99,12 @@ class Slurm:
             if _DOWN not in str(error) and not _REFUSED_FOR_NOW.search(str(error)):
                 return str(error)
         return ""
+
+    def _find(self, job: genbench.JobHandle, known: dict[str, Known]) -> Known | None:
+        """Return what SLURM knows about a job of this run."""
+        id, _, name = job.job.partition("/")
+        found = known.get(id)
+        return found if found is not None and found.name == name and name.startswith(self._prefix) else None
 
     def _replaced(self) -> list[str]:
         """Return the variables of sbatch that options replace."""
@@ -164,9 +174,3 @@ def _accounts(ids: Sequence[str]) -> dict[str, Known]:
 
 def _id(job: genbench.JobHandle) -> str:
     return job.job.partition("/")[0]
-
-
-def _find(job: genbench.JobHandle, known: dict[str, Known]) -> Known | None:
-    id, _, name = job.job.partition("/")
-    found = known.get(id)
-    return found if found is not None and found.name == name else None

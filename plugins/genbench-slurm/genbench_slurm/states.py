@@ -88,13 +88,13 @@ def _ended(known: Known, log: Path) -> JobState:
     if status == STOPPED or killed_by == signal.SIGTERM:
         return _state("lost", known, f"it was asked to stop after {known.used} (SLURM's time limit: {known.limit})")
     if known.state == "OUT_OF_MEMORY":
-        return _state("finished", known, "SLURM ended it for lack of memory: use --set slurm.memory=GIB")
+        return _state("oom", known, "SLURM ended it for lack of memory: use --set slurm.memory=GIB")
     if killed_by:
         return _state("lost", known, f"killed by {_name(killed_by)}")
     return _state("finished", known, ", ".join(filter(None, (f"exit status {status}", last_line(log)))))
 
 
-def _state(state: Literal["finished", "lost"], known: Known, reason: str) -> JobState:
+def _state(state: Literal["finished", "lost", "oom"], known: Known, reason: str) -> JobState:
     return JobState(state=state, reason=f"{known.node}: {reason}" if known.node else reason, node=known.node)
 
 

@@ -46,7 +46,7 @@ def test_every_state_of_a_job_is_told_from_the_others(tmp_path: Path) -> None:
     states = [job_state(known[f"12_{index}"], tmp_path / "log") for index in range(14)]
     assert [state.state for state in states] == [
         *("running", "pending", "finished", "finished", "lost", "lost", "finished", "lost", "lost", "lost"),
-        *("cancelled", "running", "finished", "running"),
+        *("cancelled", "running", "oom", "running"),
     ]
     assert states[1].reason == "Resources"
     assert states[3].reason == "n2: exit status 1, ModuleNotFoundError: No module named 'genbench'"
@@ -173,7 +173,8 @@ def requests(count: int, place: Path) -> list[JobRequest]:
 def test_a_quota_makes_arrays_smaller_and_the_rest_waits(fake: Path) -> None:
     executor = Slurm(ExecutorSetup(run=fake, cells=7), Options())
     names = executor.submit(requests(7, fake))
-    assert names == [f"7_0/genbench-{0:016}", f"7_0/genbench-{1:016}"]
+    run_name = ExecutorSetup(run=fake, cells=7).run_name
+    assert names == [f"7_0/genbench-{run_name}-{number:016}" for number in range(2)]
     assert (fake / "calls").read_text().splitlines()[-5:] == [
         *("sbatch array=0-6", "sbatch array=0-2", "sbatch array=0-0", "sbatch array=0-0", "sbatch array=0-0"),
     ]
@@ -201,15 +202,18 @@ def test_variables_of_sbatch_work_except_those_that_jobs_rely_on(fake: Path, mon
     assert (fake / "environment").read_text() == "SBATCH_ACCOUNT=x\n"
 
 
-def test_states_of_all_jobs_take_one_call_and_a_job_of_another_name_is_not_ours(fake: Path) -> None:
-    executor = Slurm(ExecutorSetup(run=fake, cells=7), Options())
-    (fake / "commands" / "squeue").write_text(f"#!/bin/sh\necho squeue >> {fake}/calls\ncat <<'E'\n{QUEUE}E\n")
+def test_states_of_all_jobs_take_one_call_and_a_job_of_another_run_is_left_alone(fake: Path) -> None:
+    setup = ExecutorSetup(run=fake, cells=7)
+    executor = Slurm(setup, Options())
+    name = f"genbench-{setup.run_name}-a"
+    queue = QUEUE.replace("genbench-a", name) + "13_0|genbench-of-another-run|RUNNING|None|n1|0|0:45|1:00:00|\n"
+    (fake / "commands" / "squeue").write_text(f"#!/bin/sh\necho squeue >> {fake}/calls\ncat <<'E'\n{queue}E\n")
     (fake / "commands" / "sacct").write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2; exit 1\n")
     (fake / "commands" / "sacct").chmod(0o755)
-    jobs = ["12_0/genbench-a", "12_1/genbench-a", "12_2/genbench-of-before", "99_0/genbench-a"]
+    jobs = [f"12_0/{name}", f"12_1/{name}", f"12_2/{name}-of-before", f"99_0/{name}", "13_0/genbench-of-another-run"]
     handles = [JobHandle(token="0" * 16, job=job, folder=fake) for job in jobs]
     states = executor.poll(handles)
-    assert [state.state for state in states] == ["running", "pending", "lost", "lost"]
+    assert [state.state for state in states] == ["running", "pending", "lost", "lost", "lost"]
     assert states[3].reason == "SLURM does not know it"
     assert (fake / "calls").read_text().count("squeue") == 1
     (fake / "commands" / "scancel").write_text(f'#!/bin/sh\necho "$@" > {fake}/cancelled\n')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from command_line import TINY, WITH_FAULTS, Done, Going, children, run, start, wait_until, wait_until_gone
 from slurm_cluster import SlurmCluster, events, wait_for_checkpoint
 
+from genbench.results.saved_step import saved_step
 from genbench.results.schema import CellResult
 
 pytestmark = pytest.mark.slow
@@ -76,14 +78,28 @@ def test_a_preempted_job_goes_on_from_its_checkpoint(cluster: SlurmCluster, tmp_
     assert cell.notes[-1].endswith("it was preempted by another job")
 
 
-def test_a_job_at_its_time_limit_saves_its_state_and_another_goes_on(cluster: SlurmCluster, tmp_path: Path) -> None:
-    steps = 3500  # 35 s at least: SLURM warns fifteen seconds before the end of a minute, or up to a minute earlier
-    arguments = (*LONG, "--images", str(32 * steps), "--models", "slow", "--set", "slurm.minutes=1")
-    done = start(*arguments, out=tmp_path / "run", FAULTS_SLOW="1").end(300)
-    (cell,) = done.run_cells
-    assert (done.code, cell.status, cell.steps) == (0, "ok", steps), done.err
-    assert "it was asked to stop after" in cell.notes[-1] and cell.notes[-1].endswith("(SLURM's time limit: 1:00)")
-    assert cell.provenance is not None and cell.provenance.resumed_at_step
+def test_a_job_at_its_time_limit_saves_its_state_and_another_goes_on(
+    cluster: SlurmCluster, run_at_its_time_limit: Going
+) -> None:
+    going = run_at_its_time_limit
+    wait_until(lambda: events(going.run).count("submitted") >= 2, going.process, seconds=300)
+    (saved,) = (going.run / "checkpoints").glob("*.resume.safetensors")
+    before = saved_step(saved)
+    assert before > 0
+    wait_until(lambda: last_step(going.run) > before, going.process, seconds=300)
+    os.kill(going.process.pid, signal.SIGINT)
+    done = going.end()
+    assert done.code == 130, done.err
+    assert re.search(
+        r"n4: it was asked to stop after \d:\d\d \(SLURM's time limit: 2:00\); it is tried again", done.err
+    )
+    wait_until(lambda: cluster.command("squeue", "--me", "-h", "--partition=apart") == "", seconds=30)
+
+
+def last_step(directory: Path) -> int:
+    """Return the step of the last window that a running job has reported."""
+    text = "".join(path.read_text() for path in directory.glob("jobs/*/messages.jsonl"))
+    return max(map(int, re.findall(r'"step":(\d+)', text)), default=0)
 
 
 def test_slurm_does_not_requeue_jobs_but_may_be_told_to(cluster: SlurmCluster, tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import TINY, WITH_FAULTS, run, start, wait_until
+from command_line import GENBENCH, TINY, WITH_FAULTS, run, start, wait_until
 from slurm_cluster import SlurmCluster, events, wait_for_checkpoint
+
+from genbench.results.store import RunDirectory
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +21,9 @@ STEPS = 300
 SLOW = {"FAULTS_SLOW": "1", "GENBENCH_CHECKPOINT_SECONDS": "0.1"}
 SLURM = ("--executor", "slurm", "--set", "slurm.poll_seconds=1")
 LONG = (*WITH_FAULTS, *SLURM, "--images", str(32 * STEPS))
+
+
+OTHER_NAME = 'hostname login2 && exec "$@"'  # in a namespace of its own
 
 
 def weights(directory: Path) -> dict[str, bytes]:
@@ -50,15 +57,23 @@ def test_a_cancelled_job_is_not_tried_again_and_the_other_cells_go_on(cluster: S
     assert events(going.run).count("submitted") == 3
 
 
-def test_a_killed_driver_is_resumed_and_takes_its_jobs_over(cluster: SlurmCluster, tmp_path: Path) -> None:
+def test_a_killed_driver_is_resumed_on_another_login_and_takes_its_jobs_over(
+    cluster: SlurmCluster, tmp_path: Path
+) -> None:
     going = start(*LONG, "--models", "slow,sound", out=tmp_path / "run", fresh=True, **SLOW)
     wait_for_checkpoint(going.run, going.process)
     os.kill(going.process.pid, signal.SIGKILL)
     going.end()
     before = events(going.run).count("submitted")
-    done = run(out=going.run, resume=True, fresh=True, **SLOW)
-    assert done.code == 0, done.err
-    assert {cell.steps for cell in done.run_cells} == {STEPS}
+    login = (
+        [] if subprocess.run(["unshare", "-u", "true"]).returncode else ["unshare", "-u", "sh", "-c", OTHER_NAME, "sh"]
+    )
+    command = [*login, *GENBENCH, "run", "--resume", str(going.run)]
+    environment = {**os.environ, **SLOW, "FAULTS_MARKS": str(going.marks)}
+    done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    cells = RunDirectory(going.run).read_cells().results.values()
+    assert {cell.steps for cell in cells} == {STEPS}
     assert events(going.run).count("submitted") == before
 
 
@@ -74,6 +89,38 @@ def test_ctrl_c_leaves_no_job_and_keeps_the_state(cluster: SlurmCluster, tmp_pat
     done = run(out=going.run, resume=True)
     assert (done.code, {cell.steps for cell in done.run_cells}) == (0, {STEPS}), done.err
     assert any(cell.provenance is not None and cell.provenance.resumed_at_step for cell in done.run_cells)
+
+
+def test_a_second_ctrl_c_ends_the_command_at_once_and_leaves_no_job(cluster: SlurmCluster, tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", "--seeds", "0,1,2", out=tmp_path / "run", fresh=True, **SLOW)
+    wait_for_checkpoint(going.run, going.process)
+    os.kill(going.process.pid, signal.SIGINT)
+    os.kill(going.process.pid, signal.SIGINT)
+    assert going.end().code == 130
+    wait_until(lambda: cluster.queue() == [], seconds=30)
+
+
+def test_the_jobs_of_another_run_are_left_alone(cluster: SlurmCluster, tmp_path: Path) -> None:
+    going = start(*LONG, "--models", "slow", out=tmp_path / "run", **SLOW)
+    wait_for_checkpoint(going.run, going.process)
+    foreign = tmp_path / "foreign"
+    shutil.copytree(going.run, foreign)  # as if somebody had made it: its journal names the job
+    other = start(*WITH_FAULTS[-2:], out=foreign, resume=True, **SLOW)
+    wait_until(lambda: len(cluster.running()) == 2, other.process)
+    os.kill(other.process.pid, signal.SIGINT)
+    assert other.end().code == 130
+    assert len(cluster.running()) == 1
+    done = going.end()
+    assert (done.code, done.run_cells[0].steps) == (0, STEPS), done.err
+    assert events(going.run).count("submitted") == 1
+
+
+def test_a_dry_run_asks_slurm_and_submits_nothing(cluster: SlurmCluster, tmp_path: Path) -> None:
+    plan = (*TINY, *SLURM, "--models", "vae", "--dry-run")
+    possible = run(*plan, out=tmp_path / "run")
+    assert (possible.code, "with the executor 'slurm'" in possible.out) == (0, True), possible.err
+    refused = run(*plan, "--threads", "64", out=tmp_path / "run")
+    assert (refused.code, "no node in all has 64 CPUs; the most is 2" in refused.out) == (5, True), refused.err
 
 
 def test_other_code_on_a_node_fails_the_cell_with_the_difference(cluster: SlurmCluster, tmp_path: Path) -> None:
