@@ -56,6 +56,7 @@ from genbench.api.specs import (
     Setup,
 )
 from genbench.api.training import (
+    AdversarialBatch,
     AdversarialLoss,
     Augmentation,
     Batch,
@@ -72,6 +73,7 @@ from genbench.api.training import (
     Posterior,
     Sampler,
     SamplerFamily,
+    ScheduledNetwork,
     VariationalLoss,
 )
 from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
@@ -163,6 +165,7 @@ _ON_FIRST_USE = {
 
 __all__ = [
     "API_VERSION",
+    "AdversarialBatch",
     "AdversarialLoss",
     "Augmentation",
     "Batch",
