@@ -233,6 +233,7 @@ __all__ = [
     "Sampler",
     "SamplerFamily",
     "SamplerSpec",
+    "ScheduledNetwork",
     "Setup",
     "Shape",
     "ShapeRule",

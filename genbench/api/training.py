@@ -225,6 +225,8 @@ class AdversarialBatch:
 
     real: Tensor  # (B, channels, height, width), in the model's value range
     fake: Tensor  # generate(latents), of the same shape; with its graph in the generator's update
+    real_logits: Tensor | None  # discriminate(real), if the player's loss needed it
+    fake_logits: Tensor  # discriminate(fake)
     latents: Tensor  # (B, latent_dim)
     draw_latents: Callable[[], Tensor]  # other latents of the prior, (B, latent_dim)
     generate: Callable[[Tensor], Tensor]  # latents (B, latent_dim) -> images, of the classes of this batch

@@ -72,6 +72,9 @@ def test_losses_and_discriminators_that_do_not_fit_are_skipped_and_the_others_ar
         ("scales", ("logits",), False),
         ("reconstructions", (), False),
         ("reconstructions", ("logits", "reconstructions"), True),
+        ("coded-reconstructions", ("reconstructions",), True),
+        ("coded-reconstructions", (), False),
+        ("reconstructions", ("coded-reconstructions",), False),
         ("logits", ("features",), False),
     ],
 )

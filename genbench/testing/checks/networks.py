@@ -44,7 +44,7 @@ def raw_logits(subject: Subject) -> None:
     """Scale the output of the last layer by -1, 1 and 3: an affine function then has equal differences."""
     if subject.model.family != "adversarial":
         raise NotApplicable("there is no discriminator")
-    if subject.model.discriminator_output == "reconstructions":
+    if subject.model.discriminator_output.endswith("reconstructions"):
         raise NotApplicable("the discriminator returns images")
     discriminator = subject.networks()["discriminator"].eval()
     pixels, labels = subject.images(IMAGES, subject.shapes[0]), subject.labels(IMAGES)

@@ -5,8 +5,8 @@ The latents are divided among the dense layer and the n blocks, k = latent_dim /
     generator  z_0 (k), dense to C × s × s, blocks up, batch norm, ReLU, Conv k3 -> c, tanh
 
 The norms of block i have the gains 1 + A (e(y), z_i) and the shifts B (e(y), z_i), where A and B are matrices without
-bias and e(y) is an embedding of 128 values that all layers share; without labels, of z_i alone. Attention on maps of half
-the image's side: 64 × 64 at 128 pixels. Weights are orthogonal.
+bias and e(y) is an embedding of 128 values that all layers share; without labels, of z_i alone. Attention on maps of
+half the image's side: 64 × 64 at 128 pixels. Weights are orthogonal.
 
 Parameters at the published configuration, 128 pixels, w = 96 and 1,000 classes: generator 70,433,988, discriminator
 87,982,370, together 158.4 million (Brock et al. 2019, table 1: 158.3). For 28×28×1, w = 32 and 10 classes: 463,042 and
@@ -28,9 +28,7 @@ from genbench_attention_gan.spectral_norm import normalise
 class BigGANGenerator(nn.Module):
     """From latents (B, latent_dim), and labels (B,) if there are classes, to images (B, c, size, size) in [-1, 1]."""
 
-    def __init__(
-        self, image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: BigGANOptions
-    ) -> None:
+    def __init__(self, image_shape: genbench.Shape, latent_dim: int, num_classes: int, options: BigGANOptions) -> None:
         super().__init__()
         channels, size, _ = image_shape
         self.side, factors = stages(size)

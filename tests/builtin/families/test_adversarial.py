@@ -37,7 +37,9 @@ from genbench.train.optimizers import make_optimizers
 
 CPU = torch.device("cpu")
 LATENTS, CLASSES, BATCH = 3, 4, 6
-LOSSES = {spec.name: spec for spec in specs() if "reconstructions" not in spec.discriminator_outputs}
+LOSSES = {
+    spec.name: spec for spec in specs() if not any("reconstructions" in kind for kind in spec.discriminator_outputs)
+}
 DISCRIMINATOR_TERMS = {"real_logit", "fake_logit", "margin", "accuracy_real", "accuracy_fake"}
 
 
