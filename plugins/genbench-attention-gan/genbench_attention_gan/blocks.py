@@ -15,13 +15,14 @@ Width w; maps are s × s at the coarsest stage, and twice as large after each bl
     discriminator  blocks down and flat, ReLU, sum over the map to φ (C values), D(x) = ψ·φ + b;
                    with labels D(x, y) = ψ·φ + b + V_y·φ (Miyato & Koyama 2018, arXiv:1802.05637, equation 3)
 
-Self-attention follows the block after which the maps have half or a quarter of the image's side. Every layer of the
+Self-attention acts on the maps of half or a quarter of the image's side, between two blocks. Every layer of the
 discriminator has spectral norm, and so has every dense and convolutional layer of the generator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -145,19 +146,20 @@ class Generator(nn.Module):
         side, factors = stages(size)
         widths = [width * factor for factor in factors]
         self.blocks = nn.ModuleList()
-        self.attention = nn.ModuleDict()  # by the number of the block that it follows
         for stage, (inputs, outputs) in enumerate(pairwise(widths)):
-            self.blocks.append(UpBlock(inputs, outputs, lambda channels, stage=stage: norms(stage, channels)))
-            if side << (stage + 1) == attention_side(size, attention):
-                self.attention[str(stage)] = SelfAttention(outputs)
+            self.blocks.append(UpBlock(inputs, outputs, partial(norms, stage)))
+        sides = [side << stage for stage in range(len(widths))]
+        wanted = attention_side(size, attention)
+        self.stage = sides.index(wanted) if wanted else None  # whose input maps are attended to
+        self.attention = None if self.stage is None else SelfAttention(widths[self.stage])
         self.image = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(), nn.Conv2d(width, channels, 3, 1, 1), nn.Tanh())
 
-    def forward(self, maps: Tensor, conditions: list[Tensor | None]) -> Tensor:
+    def forward(self, maps: Tensor, conditions: Sequence[Tensor | None]) -> Tensor:
         """Return images; there is one condition for each block."""
         for stage, block in enumerate(self.blocks):
+            if self.attention is not None and stage == self.stage:
+                maps = self.attention(maps)
             maps = block(maps, conditions[stage])
-            if str(stage) in self.attention:
-                maps = self.attention[str(stage)](maps)
         images: Tensor = self.image(maps)
         return images
 
