@@ -9,7 +9,8 @@ bias and e(y) is an embedding of 128 values that all layers share; without label
 half the image's side: 64 × 64 at 128 pixels. Weights are orthogonal.
 
 Parameters at the published configuration, 128 pixels, w = 96 and 1,000 classes: generator 70,433,988, discriminator
-87,982,370, together 158.4 million (Brock et al. 2019, table 1: 158.3). For 28×28×1, w = 16 and 10 classes: 216,962 and 36,114.
+87,982,370, together 158.4 million (Brock et al. 2019, table 1: 158.3). For 28×28×1, w = 16 and 10 classes:
+216,962 and 36,114.
 """
 
 from __future__ import annotations

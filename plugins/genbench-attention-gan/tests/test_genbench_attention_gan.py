@@ -74,7 +74,8 @@ def test_attention_passes_information_between_any_two_places() -> None:
     layer.gamma.data.fill_(1.0)
     maps = torch.randn(1, 8, 8, 8, generator=rng()).requires_grad_()
     (gradient,) = torch.autograd.grad(layer(maps)[0, :, 7, 7].sum(), maps)
-    assert bool((gradient[0].abs().sum(0) > 0).all())
+    pooled = nn.functional.max_pool2d(gradient.abs().sum(1), 2)  # of each 2 × 2 places, the largest are passed on
+    assert bool((pooled > 0).all())
 
 
 @pytest.mark.parametrize(
@@ -199,9 +200,7 @@ def test_each_share_of_the_latents_acts_on_its_stage() -> None:
 
 
 def test_latents_that_cannot_be_divided_are_an_error_with_a_remedy() -> None:
-    with pytest.raises(
-        genbench.GenbenchError, match=r"121 cannot be .* 3 stages\.\nSet .* a multiple of 3, such as 123"
-    ):
+    with pytest.raises(genbench.GenbenchError, match=r"121 cannot be .*\nSet .* a multiple of 3, such as 123"):
         biggan.build((1, 28, 28), 121, CLASSES, BigGANOptions())
 
 
@@ -235,9 +234,10 @@ def test_truncation_reduces_the_variance_of_the_latents_as_a_truncated_normal_ha
         cut = truncate(latents, "normal", psi)
         assert float(cut.var()) == pytest.approx(float(expected), rel=0.02)
         assert float(cut.abs().max()) <= psi
-    generator = networks("biggan-unconditional")["generator"]
-    spread = [float(generator(truncate(latents, "normal", psi)[:32]).std(0).mean()) for psi in (0.1, 4.0)]
-    assert spread[0] < spread[1]
+    generator = networks("biggan-unconditional")["generator"].eval()
+    with torch.no_grad():
+        spread = [float(generator(truncate(latents, "normal", psi)[:32]).std(0).mean()) for psi in (0.1, 4.0)]
+    assert 3 * spread[0] < spread[1]
 
 
 # ----------------------------------------------------------------------------------------------------------------------
