@@ -18,7 +18,9 @@ class VEEGANOptions:
     """Options of the model `veegan`."""
 
     width: int = genbench.option(
-        128, "units of the hidden layers; the generator's second and the reconstructor's first have twice as many", minimum=8
+        128,
+        "units of the hidden layers; the generator's second and the reconstructor's first have twice as many",
+        minimum=8,
     )
 
 
