@@ -71,6 +71,16 @@ PACKAGES = (
         "normalising flows",
         {"families": ("flow",), "models": ("realnvp",), "losses": ("flow-nll",)},
     ),
+    KnownPackage(
+        "genbench-attention-gan",
+        "SAGAN and BigGAN",
+        {"models": ("sagan", "sagan-unconditional", "biggan", "biggan-unconditional")},
+    ),
+    KnownPackage(
+        "genbench-adversarial",
+        "VEEGAN and progressive growing",
+        {"families": ("veegan",), "models": ("veegan", "pggan"), "losses": ("veegan",)},
+    ),
     KnownPackage("genbench-r3gan", "R3GAN", {"models": ("r3gan",)}),
     KnownPackage(
         "genbench-wgan", "further Wasserstein losses", {"models": ("wgan-critic",), "losses": ("wgan-lp", "wgan-div")}

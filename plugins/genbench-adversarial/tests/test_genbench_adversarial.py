@@ -77,8 +77,8 @@ def test_the_discriminator_compares_pairs_of_latents_and_images() -> None:
     z = torch.randn(BATCH, LATENTS, generator=rng(2)).double()
     x = given.images.flatten(1).double()
     fake, real = 0.5 * z.sum(1) - 2 * 3 * z.sum(1), 0.5 * 0.25 * x.sum(1) - 2 * x.sum(1)
-    expected = [-math.log(1 / (1 + math.exp(-l))) for l in fake.tolist()]
-    expected = [e - math.log(1 - 1 / (1 + math.exp(-l))) for e, l in zip(expected, real.tolist(), strict=True)]
+    expected = [-math.log(1 / (1 + math.exp(-logit))) for logit in fake.tolist()]
+    expected += [-math.log(1 - 1 / (1 + math.exp(-logit))) for logit in real.tolist()]
     assert float(found.total.detach()) == pytest.approx(sum(expected) / BATCH, rel=1e-4)
 
 
