@@ -21,7 +21,7 @@ import genbench
 from genbench.builtin.families.discriminator import Discriminator, Judgement, no_labels
 from genbench.builtin.families.latents import draw_latents
 from genbench.builtin.families.per_sample import processes_independently
-from genbench.builtin.families.schedule import follow_schedule, scheduled_networks
+from genbench.builtin.families.scheduled_networks import follow_schedule, scheduled_networks
 
 
 class Adversarial:

@@ -18,7 +18,7 @@ from torch.func import functional_call
 import genbench
 from genbench.builtin.families.decoded import Decoded
 from genbench.builtin.families.latents import draw_latents
-from genbench.builtin.families.schedule import follow_schedule, scheduled_networks
+from genbench.builtin.families.scheduled_networks import follow_schedule, scheduled_networks
 
 _PAIR = (tuple, list)
 

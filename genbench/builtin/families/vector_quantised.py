@@ -24,7 +24,7 @@ from torch import Tensor
 
 import genbench
 from genbench.builtin.families.decoded import Decoded
-from genbench.builtin.families.schedule import follow_schedule, scheduled_networks
+from genbench.builtin.families.scheduled_networks import follow_schedule, scheduled_networks
 from genbench.builtin.losses.vector_quantised.quantisation import Quantisation, VectorQuantisedLoss, prior_term
 
 

@@ -13,7 +13,11 @@ from genbench.api.options import resolve_options
 from genbench.api.specs import resolve
 from genbench.api.training import AdversarialBatch, AdversarialLoss, Objective
 from genbench.builtin.losses.adversarial import specs
-from genbench.builtin.losses.adversarial.consistency import flipped_and_shifted, latent_consistency, latent_sensitivity
+from genbench.builtin.losses.adversarial.consistency_regularisation import (
+    flipped_and_shifted,
+    latent_consistency,
+    latent_sensitivity,
+)
 from genbench.builtin.losses.adversarial.mode_seeking import mean_ratio
 
 SPECS = {spec.name: spec for spec in specs()}

@@ -382,7 +382,7 @@ def specs() -> Iterable[genbench.LossSpec]:
 
 def _consistency() -> Iterable[genbench.LossSpec]:
     """Yield the losses with consistency regularisation."""
-    create = "genbench.builtin.losses.adversarial.consistency:"
+    create = "genbench.builtin.losses.adversarial.consistency_regularisation:"
     game = "L_D and L_G of the chosen game"
     real, fake = "λ E (D(x) - D(T(x)))²", "λ_f E (D(G(z)) - D(T(G(z))))²"
     latents = "λ_D E (D(G(z)) - D(G(z + δ)))², L_G - λ_G E (G(z) - G(z + δ))² per value, δ ~ N(0, σ²)"
