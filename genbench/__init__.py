@@ -56,6 +56,7 @@ from genbench.api.specs import (
     Setup,
 )
 from genbench.api.training import (
+    AdversarialBatch,
     AdversarialLoss,
     Augmentation,
     Batch,
@@ -74,6 +75,7 @@ from genbench.api.training import (
     Posterior,
     Sampler,
     SamplerFamily,
+    ScheduledNetwork,
     VariationalLoss,
 )
 from genbench.errors import DataError, GenbenchError, NetworkError, SpecError
@@ -179,6 +181,7 @@ _ON_FIRST_USE = {
 
 __all__ = [
     "API_VERSION",
+    "AdversarialBatch",
     "AdversarialLoss",
     "Augmentation",
     "Batch",
@@ -252,6 +255,7 @@ __all__ = [
     "Sampler",
     "SamplerFamily",
     "SamplerSpec",
+    "ScheduledNetwork",
     "Setup",
     "Shape",
     "ShapeRule",

@@ -170,6 +170,7 @@ class ModelSpec(ConfigurableSpec):
     discriminator_output: DiscriminatorOutput | Literal[""] = ""  # '': 'logits' or 'class-logits', whichever it returns
     restrictions: tuple[Restriction, ...] = ()  # settings that it does not work with
     paper: str = ""
+    orthogonal: tuple[str, ...] = ()  # the networks that the recipe's `orthogonal` applies to; empty: all
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -197,6 +198,7 @@ class ModelSpec(ConfigurableSpec):
             f"discriminator_output must be one of {kinds}, not {self.discriminator_output!r}.",
         )
         self._require(self.prior in ("normal", "uniform"), f"prior must be 'normal' or 'uniform', not {self.prior!r}.")
+        object.__setattr__(self, "orthogonal", self._require_names("orthogonal", self.orthogonal))
         self._require_recipe(self.recipe)
         self._require_restrictions(self.option_schema)
 

@@ -60,6 +60,18 @@ class Phase:
     joint: str = ""  # the name of a group of phases that share a forward pass; empty: it makes its own
 
 
+@runtime_checkable
+class ScheduledNetwork(Protocol):
+    """A network that changes during training, such as one that grows.
+
+    The built-in families call `set_progress` of every such network at the beginning of each phase. What it keeps
+    belongs in a buffer: it is then saved with the weights, and images are sampled at the progress that was reached.
+    """
+
+    def set_progress(self, progress: Tensor) -> None:
+        """Take the fraction of the budget consumed so far, a scalar in [0, 1) on the device; read nothing from it."""
+
+
 class Augmentation(Protocol):
     """A random, differentiable change of the discriminator's inputs, both real and generated images."""
 
@@ -231,16 +243,38 @@ class Likelihood:
 
 
 @dataclass(frozen=True)
+class AdversarialBatch:
+    """What the further terms of an adversarial loss may use: a batch of both kinds, and both networks.
+
+    In the discriminator's update, the generator makes images without a graph. In the generator's update, the
+    discriminator is frozen.
+    """
+
+    real: Tensor  # (B, channels, height, width), in the model's value range
+    fake: Tensor  # generate(latents), of the same shape; with its graph in the generator's update
+    real_logits: Tensor | None  # discriminate(real), if the player's loss needed it
+    fake_logits: Tensor  # discriminate(fake)
+    latents: Tensor  # (B, latent_dim)
+    draw_latents: Callable[[], Tensor]  # other latents of the prior, (B, latent_dim)
+    generate: Callable[[Tensor], Tensor]  # latents (B, latent_dim) -> images, of the classes of this batch
+    # images -> logits of all scales, flat, or energies (B,); after the recipe's augmentation
+    discriminate: Callable[[Tensor], Tensor]
+    rng: torch.Generator  # on the device; the only source of randomness
+    value_range: tuple[float, float]  # of the images
+
+
+@dataclass(frozen=True)
 class AdversarialLoss:
     """The two players' losses, each a mean over the batch.
 
     Both are functions of logits: (B,), or (B·h·w,) of a discriminator that returns maps of h × w logits. With `energy`
-    they are functions of energies (B,). With several scales they are called once for each, and summed. Either may
-    return an `Objective` instead of a scalar, whose terms are recorded as curves.
+    they are functions of energies (B,). With several scales they are called once for each, and summed; with
+    `takes_scales` they are called once, with a tuple of the logits of each scale. Either may return an `Objective`
+    instead of a scalar, whose terms are recorded as curves.
     """
 
-    discriminator: Callable[[Tensor, Tensor], Tensor | Objective]  # (real_logits, fake_logits) -> scalar
-    generator: Callable[[Tensor, Tensor | None], Tensor | Objective]  # (fake_logits, real_logits or None) -> scalar
+    discriminator: Callable[[Any, Any], Tensor | Objective]  # (real_logits, fake_logits) -> scalar
+    generator: Callable[[Any, Any], Tensor | Objective]  # (fake_logits, real_logits or None) -> scalar
     relativistic: bool = False  # the generator's loss also receives real_logits
     boundary: float | None = 0.0  # the logit between real and fake; None: only differences of logits have a meaning
     # (discriminator, real, fake, rng) -> scalar, added to the discriminator's loss in fp32; takes per-sample norms
@@ -258,8 +292,13 @@ class AdversarialLoss:
     module: nn.Module | None = None
     # (images, reconstructions) -> energy of each image, (B,): for discriminators that return 'reconstructions'
     energy: Callable[[Tensor, Tensor], Tensor] | None = None
-    # (real_features, fake_features) -> scalar, added to the generator's loss: for discriminators with 'features'
+    # (real_features, fake_features) -> scalar, added to the generator's loss: for discriminators with 'features', or
+    # with codes (B, …)
     features: Callable[[Tensor, Tensor], Tensor] | None = None
+    takes_scales: bool = False  # both functions take tuples, with the logits of each scale
+    # Added to the loss of one player; terms are recorded as curves
+    discriminator_terms: Callable[[AdversarialBatch], Tensor | Objective] | None = None
+    generator_terms: Callable[[AdversarialBatch], Tensor | Objective] | None = None
 
 
 @dataclass(slots=True)

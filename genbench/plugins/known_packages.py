@@ -80,6 +80,16 @@ PACKAGES = (
             "losses": ("autoregressive-nll",),
         },
     ),
+    KnownPackage(
+        "genbench-attention-gan",
+        "SAGAN and BigGAN",
+        {"models": ("sagan", "sagan-unconditional", "biggan", "biggan-unconditional")},
+    ),
+    KnownPackage(
+        "genbench-adversarial",
+        "VEEGAN and progressive growing",
+        {"families": ("veegan",), "models": ("veegan", "pggan"), "losses": ("veegan",)},
+    ),
     KnownPackage("genbench-r3gan", "R3GAN", {"models": ("r3gan",)}),
     KnownPackage(
         "genbench-stylegan",

@@ -177,7 +177,7 @@ def build_cell(
         precision=recipe.precision,
         average=_average(networks, family_spec, recipe),
         budget=recipe.images,
-        rules=make_update_rules(networks, optimizers, recipe),
+        rules=make_update_rules(networks, optimizers, recipe, model.orthogonal),
         augmentation=augmentation,
         functions=functions,
     )

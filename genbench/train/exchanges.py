@@ -33,6 +33,8 @@ _PARAMETERS = {  # of the functions in these records
     "nll": "images, logits",
     "energy": "images, reconstructions",
     "features": "real_features, fake_features",
+    "discriminator_terms": "batch",
+    "generator_terms": "batch",
 }
 _MEAN = "Take the mean over the batch."
 _Check = Callable[[PluginFunction, Any], None]  # raises `SpecError`

@@ -57,7 +57,8 @@ def test_losses_and_discriminators_that_do_not_fit_are_skipped_and_the_others_ar
         == "loss 'ebgan' takes reconstructions, the discriminator of 'acgan' returns class-logits"
     )
     assert found["began", "lecam"] == (
-        "loss 'lecam' takes logits or class-logits or features, the discriminator of 'began' returns reconstructions"
+        "loss 'lecam' takes logits or class-logits or features or scales, the discriminator of 'began' returns "
+        "coded-reconstructions"
     )
 
 
@@ -72,6 +73,9 @@ def test_losses_and_discriminators_that_do_not_fit_are_skipped_and_the_others_ar
         ("scales", ("logits",), False),
         ("reconstructions", (), False),
         ("reconstructions", ("logits", "reconstructions"), True),
+        ("coded-reconstructions", ("reconstructions",), True),
+        ("coded-reconstructions", (), False),
+        ("reconstructions", ("coded-reconstructions",), False),
         ("logits", ("features",), False),
     ],
 )

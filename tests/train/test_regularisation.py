@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
+from genbench.api.recipe import resolve_recipe
+from genbench.api.training import Phase
 from genbench.errors import SpecError, UsageError
 from genbench.train.regularisation import (
     add_dropout,
@@ -16,6 +18,7 @@ from genbench.train.regularisation import (
     orthogonal_penalty,
     require_weights,
 )
+from genbench.train.update_rules import make_update_rules
 
 
 class Passes(nn.Module):
@@ -194,6 +197,24 @@ def test_a_shared_weight_counts_once() -> None:
     first, second = nn.Linear(3, 3), nn.Linear(3, 3)
     second.weight = first.weight
     torch.testing.assert_close(orthogonal_penalty(nn.Sequential(first, second)), orthogonal_penalty(first))
+
+
+def test_an_orthogonal_matrix_has_no_penalty_and_only_the_named_networks_are_regularised() -> None:
+    """Brock et al. 2019, equation 3: the norms of the rows are free, only their inner products count."""
+    layer = nn.Linear(5, 5, bias=False)
+    nn.init.orthogonal_(layer.weight)
+    with torch.no_grad():
+        layer.weight.mul_(torch.tensor([[1.0], [2.0], [3.0], [0.5], [4.0]]))
+    assert float(orthogonal_penalty(layer).detach()) < 1e-9
+    networks: dict[str, nn.Module] = {"a": nn.Linear(3, 3), "b": nn.Linear(3, 3)}
+    rules = make_update_rules(networks, {}, resolve_recipe({"orthogonal": 0.5}), ("a",))
+    for network in networks.values():
+        network.weight.grad = torch.zeros(3, 3)
+    assert rules.add_gradients is not None
+    rules.add_gradients(Phase("p", ("a", "b"), len))  # type: ignore[arg-type]
+    assert [bool(network.weight.grad.any()) for network in networks.values()] == [True, False]
+    with pytest.raises(SpecError, match="applies to 'c', which is not a network"):
+        make_update_rules(networks, {}, resolve_recipe(), ("c",))
 
 
 def test_no_weights_is_an_error() -> None:

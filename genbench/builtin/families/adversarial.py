@@ -22,6 +22,7 @@ import genbench
 from genbench.builtin.families.discriminator import Discriminator, Judgement, no_labels
 from genbench.builtin.families.latents import draw_latents
 from genbench.builtin.families.per_sample import processes_independently
+from genbench.builtin.families.scheduled_networks import follow_schedule, scheduled_networks
 
 
 class Adversarial:
@@ -43,6 +44,7 @@ class Adversarial:
         self.noise_dim = self.generator.noise_dim if isinstance(self.generator, genbench.NoisyGenerator) else 0
         self.lazy = self.loss.penalty is not None and self.loss.penalty_every > 1
         self.lazy_generator = self.loss.generator_penalty is not None and self.loss.generator_penalty_every > 1
+        self.scheduled = scheduled_networks(setup)
         own = self.loss.module is not None and any(True for _ in self.loss.module.parameters())
         self.players = ("discriminator", "loss") if own else ("discriminator",)  # the discriminator's side
 
@@ -78,19 +80,23 @@ class Adversarial:
 
     def discriminator_objective(self, batch: genbench.Batch) -> genbench.Objective:
         """Distinguish real from fake images, and predict their classes where the discriminator returns any."""
+        follow_schedule(self.scheduled, batch)
         latents = self.latents(len(batch.images), batch.rng)
         # Only the last fakes of a step are kept for the generator, so only they need its graph.
         with torch.set_grad_enabled(batch.last):
             fake = self._generate(latents, batch.labels, self._noise(len(latents), batch.rng))
         real, judged = self._discriminate_both(batch, fake.detach())
-        total, own_terms = _evaluate(self.loss.discriminator, real, judged)
-        batch.shared["fake"] = fake
+        total, own_terms = self._evaluate(self.loss.discriminator, real, judged)
+        batch.shared["fake"], batch.shared["latents"] = fake, latents
         batch.shared["discriminator_loss"] = total.detach()
         terms = self._confidence_terms(real, judged) | own_terms
         if real.classes is not None and judged.classes is not None:
             terms["class_real"] = self._class_loss(real.classes, batch.labels)
             terms["class_fake"] = self._class_loss(judged.classes, batch.labels)
             total = total + terms["class_real"] + terms["class_fake"]
+        if self.loss.discriminator_terms is not None:
+            further = self._further(self.loss.discriminator_terms, batch, (real, judged), fake.detach())
+            total, terms = total + further.total, terms | dict(further.terms)
         if self.augmentation is not None:
             self.augmentation.observe(real.all.detach() - (self.loss.boundary or 0.0))
             terms |= self.augmentation.terms()
@@ -105,6 +111,7 @@ class Adversarial:
         The gradients over k steps then sum to those with the penalty in each update
         (Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B).
         """
+        follow_schedule(self.scheduled, batch)
         penalty = self._penalty(batch)
         weight = self.loss.penalty_every * self._discriminator_steps()
         return genbench.Objective(weight * penalty, {"penalty": penalty})
@@ -115,16 +122,20 @@ class Adversarial:
         The term `weighted_total` is αL_D + (1-α)L_G, where L_D is the loss of this step's (last) discriminator update;
         neither includes penalties or class terms.
         """
+        follow_schedule(self.scheduled, batch)
         fake = self.judge(self._augment(batch.shared["fake"], batch.rng), batch.labels)
         real = None
         if self.loss.relativistic or self.loss.features is not None:
             real = self.judge(self._augment(batch.images, batch.rng), batch.labels)
-        total, own_terms = _evaluate(self.loss.generator, fake, real if self.loss.relativistic else None)
+        total, own_terms = self._evaluate(self.loss.generator, fake, real if self.loss.relativistic else None)
         terms = {"weighted_total": self._weighted_total(batch.shared["discriminator_loss"], total.detach())} | own_terms
         if self.loss.features is not None and real is not None and real.features is not None:
             assert fake.features is not None
             terms["features"] = self.loss.features(real.features, fake.features)
             total = total + terms["features"]
+        if self.loss.generator_terms is not None:
+            further = self._further(self.loss.generator_terms, batch, (real, fake), batch.shared["fake"])
+            total, terms = total + further.total, terms | dict(further.terms)
         if fake.classes is not None:
             terms["class_fake"] = self._class_loss(fake.classes, batch.labels)
             total = total + terms["class_fake"]
@@ -136,6 +147,7 @@ class Adversarial:
 
     def generator_penalty_objective(self, batch: genbench.Batch) -> genbench.Objective:
         """Weight the generator's penalty by the number of updates that it represents, as `penalty_objective` does."""
+        follow_schedule(self.scheduled, batch)
         penalty, own_terms = self._generator_penalty(batch)
         return genbench.Objective(self.loss.generator_penalty_every * penalty, {"penalty": penalty} | own_terms)
 
@@ -189,6 +201,45 @@ class Adversarial:
         if labels is None:
             raise no_labels(self.setup.model)
         return cross_entropy(class_logits, labels)
+
+    def _further(
+        self,
+        function: Callable[[genbench.AdversarialBatch], Tensor | genbench.Objective],
+        batch: genbench.Batch,
+        judged: tuple[Judgement | None, Judgement],
+        fake: Tensor,
+    ) -> genbench.Objective:
+        """Return what a player minimises in addition; only if the fakes have a graph, further ones have one too."""
+        real_judged, fake_judged = judged
+
+        def generate(latents: Tensor) -> Tensor:
+            with torch.set_grad_enabled(fake.requires_grad):
+                return self.generate(latents, batch.labels)
+
+        found = function(
+            genbench.AdversarialBatch(
+                real=batch.images,
+                fake=fake,
+                real_logits=None if real_judged is None else real_judged.all,
+                fake_logits=fake_judged.all,
+                latents=batch.shared["latents"],
+                draw_latents=lambda: self.latents(len(batch.images), batch.rng),
+                generate=generate,
+                discriminate=lambda images: self.judge(self._augment(images, batch.rng), batch.labels).all,
+                rng=batch.rng,
+                value_range=self.setup.model.value_range,
+            )
+        )
+        return found if isinstance(found, genbench.Objective) else genbench.Objective(found, {})
+
+    def _evaluate(
+        self, function: Callable[..., Tensor | genbench.Objective], first: Judgement, second: Judgement | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return a player's loss, of all scales together or summed over them, and the terms that it records."""
+        if not self.loss.takes_scales:
+            return _sum_over_scales(function, first, second)
+        found = function(first.scales, None if second is None else second.scales)
+        return (found.total, dict(found.terms)) if isinstance(found, genbench.Objective) else (found, {})
 
     def _penalty(self, batch: genbench.Batch) -> Tensor:
         assert self.loss.penalty is not None
@@ -261,7 +312,7 @@ class Adversarial:
         return steps
 
 
-def _evaluate(
+def _sum_over_scales(
     function: Callable[..., Tensor | genbench.Objective], first: Judgement, second: Judgement | None
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return a player's loss, summed over the scales, and the terms that the loss itself records."""

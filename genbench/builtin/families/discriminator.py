@@ -6,6 +6,7 @@ For B images:
     class-logits     the pair (logits, class logits (B, classes))
     features         the pair (logits, features (B, …))
     reconstructions  images (B, channels, height, width), which the loss turns into the energy of each image
+    coded-reconstructions  the pair (images as above, codes (B, …))
     scales           a sequence of logits, each of them as above
 """
 
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 import genbench
 
 _PAIRED = {"class-logits": "class logits", "features": "features"}
+_RECONSTRUCTIONS = ("reconstructions", "coded-reconstructions")
 _SEQUENCE = (tuple, list)
 
 
@@ -28,7 +30,7 @@ class Judgement(NamedTuple):
 
     scales: tuple[Tensor, ...]  # logits of each scale, flat; or the energies (B,) alone
     classes: Tensor | None = None  # class logits (B, classes)
-    features: Tensor | None = None  # (B, …)
+    features: Tensor | None = None  # (B, …); codes of a discriminator that reconstructs
 
     @property
     def all(self) -> Tensor:
@@ -54,7 +56,7 @@ class Discriminator:
     @property
     def gives_energies(self) -> bool:
         """Whether the loss is a function of energies, which are low for real images."""
-        return self.declared == "reconstructions"
+        return self.declared in _RECONSTRUCTIONS
 
     def __call__(self, images: Tensor, labels: Tensor | None) -> Judgement:
         """Judge images (B, channels, height, width) as the discriminator sees them."""
@@ -71,6 +73,13 @@ class Discriminator:
                 shape = tuple(images.shape)
                 self._require(_shape(output) == shape, output, f"reconstructions {shape}")
                 self._check_energies(self._energies(images, output), count)
+            case "coded-reconstructions":
+                shape = tuple(images.shape)
+                pair = isinstance(output, _SEQUENCE) and len(output) == 2
+                expected = f"a pair: reconstructions {shape}; and codes ({count}, …)"
+                self._require(pair and _shape(output[0]) == shape, output, expected)
+                self._require(_are_paired("features", output[1], count, self.num_classes), output, expected)
+                self._check_energies(self._energies(images, output[0]), count)
             case "scales":
                 several = isinstance(output, _SEQUENCE) and len(output) > 0
                 expected = f"a sequence with the logits of each scale, each {_logits_text(count)}"
@@ -96,6 +105,8 @@ class Discriminator:
                 return Judgement((_flat(output),))
             case "reconstructions":
                 return Judgement((self._energies(images, output).float(),))
+            case "coded-reconstructions":
+                return Judgement((self._energies(images, output[0]).float(),), features=output[1].float())
             case "scales":
                 return Judgement(tuple(map(_flat, output)))
             case "features":
@@ -136,17 +147,21 @@ def no_labels(model: genbench.ModelSpec) -> genbench.SpecError:
 def _require_fit(model: genbench.ModelSpec, loss: genbench.AdversarialLoss) -> None:
     """Raise `genbench.SpecError` if the loss cannot be computed from what the model's discriminator returns."""
     returned = model.discriminator_output or "logits"
-    needed: dict[str, Callable[..., Any] | None] = {"reconstructions": loss.energy, "features": loss.features}
-    for kind, function in needed.items():
-        if function is not None and returned != kind:
-            name = "energy" if kind == "reconstructions" else "features"
+    featured = "coded-reconstructions" if loss.energy is not None else "features"
+    needed: dict[str, tuple[Callable[..., Any] | None, tuple[str, ...]]] = {
+        "energy": (loss.energy, _RECONSTRUCTIONS),
+        "features": (loss.features, (featured,)),
+    }
+    for name, (function, kinds) in needed.items():
+        if function is not None and returned not in kinds:
             raise genbench.SpecError(
-                f"The loss has `{name}`, which takes {kind}; the discriminator of '{model.name}' returns {returned}.",
-                f"Declare discriminator_outputs=('{kind}',) in the LossSpec: this combination is then skipped.",
+                f"The loss has `{name}`, which takes {kinds[0]}; the discriminator of '{model.name}' returns "
+                f"{returned}.",
+                f"Declare discriminator_outputs=('{kinds[0]}',) in the LossSpec: this combination is then skipped.",
             )
-    if returned == "reconstructions" and loss.energy is None:
+    if returned in _RECONSTRUCTIONS and loss.energy is None:
         raise genbench.SpecError(
-            f"The discriminator of '{model.name}' returns reconstructions, but the loss has no `energy`.",
+            f"The discriminator of '{model.name}' returns {returned}, but the loss has no `energy`.",
             "Give the AdversarialLoss energy=(images, reconstructions) -> energy of each image.",
         )
 

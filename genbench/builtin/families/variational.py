@@ -18,6 +18,7 @@ from torch.func import functional_call
 import genbench
 from genbench.builtin.families.decoded import Decoded
 from genbench.builtin.families.latents import draw_latents
+from genbench.builtin.families.scheduled_networks import follow_schedule, scheduled_networks
 
 _PAIR = (tuple, list)
 
@@ -57,6 +58,7 @@ class Variational:
         self.conditional = setup.model.conditional
         self.decoded = Decoded(setup.model)
         self.mixed_precision = setup.recipe["precision"] == "bf16"
+        self.scheduled = scheduled_networks(setup)
 
     def phases(self) -> Sequence[genbench.Phase]:
         """Return the single phase; a deterministic encoder's log variance is not trained."""
@@ -67,6 +69,7 @@ class Variational:
 
     def objective(self, batch: genbench.Batch) -> genbench.Objective:
         """Encode, draw latents, decode, and evaluate the loss."""
+        follow_schedule(self.scheduled, batch)
         mean, log_variance = self._encode(batch.images, batch.labels)
         latents = self._draw(mean, log_variance, batch.rng)
         draws = self.loss.samples

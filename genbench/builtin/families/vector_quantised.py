@@ -24,6 +24,7 @@ from torch import Tensor
 
 import genbench
 from genbench.builtin.families.decoded import Decoded
+from genbench.builtin.families.scheduled_networks import follow_schedule, scheduled_networks
 from genbench.builtin.losses.vector_quantised.quantisation import Quantisation, VectorQuantisedLoss, prior_term
 
 
@@ -68,6 +69,7 @@ class VectorQuantised:
         self.decoder = setup.networks["decoder"]
         self.prior = cast("Prior", setup.networks["prior"])
         self.decoded = Decoded(setup.model)
+        self.scheduled = scheduled_networks(setup)
 
     def phases(self) -> Sequence[genbench.Phase]:
         """Return the phases of the autoencoder and of the prior."""
@@ -82,6 +84,7 @@ class VectorQuantised:
 
         The decoder's gradient passes straight through to the encoder, as if the encodings had not been quantised.
         """
+        follow_schedule(self.scheduled, batch)
         encoded: Tensor = self.encoder(batch.images)
         with torch.autocast(batch.images.device.type, enabled=False):  # distances need fp32
             encoded = encoded.float()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genbench.api.training import ScheduledNetwork
 from genbench.testing.check import check
 from genbench.testing.findings import RuleViolation
 from genbench.testing.step_probes import GradientProbe, bytes_retained
@@ -44,19 +45,23 @@ def seeded(subject: Subject) -> None:
 @check(
     "every-parameter-trains",
     *("models", "losses", "families"),
-    what="For every image shape, every trainable parameter receives a finite, non-zero gradient within two steps.",
+    what="For every image shape, every trainable parameter receives a finite, non-zero gradient within two steps, or "
+    "within the budget if a network has `set_progress`.",
     why="A parameter that is never updated costs time and memory, and is counted, but does nothing.",
     fix="Use the parameter, remove it, or call requires_grad_(False); look for detach() and no_grad() after it.",
     after=TRAINED,
 )
 def every_parameter_trains(subject: Subject) -> None:
-    """Look at the gradients of two steps."""
+    """Look at the gradients of two steps, and of all steps of a small budget where networks follow a schedule."""
     for shape in subject.shapes:
         engine = subject.cell(shape).engine
         probe = GradientProbe(engine.networks)
         engine.observer = probe
         for _ in range(2):
             engine.step()
+        if any(isinstance(network, ScheduledNetwork) for network in engine.networks.values()):
+            while engine.images_seen < engine.budget:
+                engine.step()
         if probe.not_finite:
             raise RuleViolation(f"for images {shape} a gradient is not finite: {probe.not_finite[0]}")
         untrained = probe.without_gradient()

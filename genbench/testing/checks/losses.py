@@ -196,6 +196,13 @@ def _fresh_loss(subject: Subject) -> Any:
     return subject.create_loss()
 
 
+def _players(loss: AdversarialLoss, real: Tensor, fake: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    """Return the two players' losses for the logits of one scale, to be called."""
+    one, other = ((real,), (fake,)) if loss.takes_scales else (real, fake)
+    given = one if loss.relativistic else None
+    return lambda: _total(loss.discriminator(one, other)), lambda: _total(loss.generator(other, given))
+
+
 def _total(found: Tensor | Objective) -> Tensor:
     return found.total if isinstance(found, Objective) else found
 
@@ -223,9 +230,9 @@ def _evaluate_extremes(create: Callable[[], Any]) -> Iterator[tuple[str, Tensor,
             loss = create()
             real, fake = (torch.full((4,), sign * EXTREME).requires_grad_() for sign in (real_sign, fake_sign))
             case = f"for real logits {real_sign * EXTREME:g} and fake logits {fake_sign * EXTREME:g} the"
-            yield f"{case} discriminator's loss", _total(loss.discriminator(real, fake)), [real, fake]
-            given = real if loss.relativistic else None
-            yield f"{case} generator's loss", _total(loss.generator(fake, given)), [real, fake]
+            discriminator, generator = _players(loss, real, fake)
+            yield f"{case} discriminator's loss", discriminator(), [real, fake]
+            yield f"{case} generator's loss", generator(), [real, fake]
     elif isinstance(loss, VariationalLoss):
         for sign in (-1, 1):
             posterior = _posterior(loss)
@@ -242,11 +249,8 @@ def _evaluate_extremes(create: Callable[[], Any]) -> Iterator[tuple[str, Tensor,
 def _evaluate_repeated(loss: object, times: int) -> Mapping[str, float]:
     if isinstance(loss, AdversarialLoss):
         real, fake = (4 * noise(4, SHAPE, seed).mean((1, 2, 3)).repeat(times) - 2 for seed in (0, 1))
-        functions: Mapping[str, Callable[[], Tensor]] = {
-            "the discriminator's loss": lambda: _total(loss.discriminator(real, fake)),
-            "the generator's loss": lambda: _total(loss.generator(fake, real if loss.relativistic else None)),
-        }
-        return {name: float(function()) for name, function in functions.items()}
+        discriminator, generator = _players(loss, real, fake)
+        return {"the discriminator's loss": float(discriminator()), "the generator's loss": float(generator())}
     if isinstance(loss, VariationalLoss):
         posterior = _posterior(loss)
         for name in ("images", "logits", "mean", "log_variance", "latents", "prior"):

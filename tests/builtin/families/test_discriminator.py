@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,12 @@ from genbench.train.optimizers import make_optimizers
 
 B, LATENTS, CLASSES = 4, 3, 5
 SHAPE = (1, 4, 4)
+ENERGIES = genbench.AdversarialLoss(
+    lambda real, fake: real.mean() - fake.mean(),
+    lambda fake, real: fake.mean(),
+    boundary=None,
+    energy=lambda images, found: (images - found).square().mean((1, 2, 3)),
+)
 PLAIN = genbench.AdversarialLoss(games.binary_cross_entropy, games.non_saturating_generator)
 
 
@@ -93,6 +100,12 @@ REFUSED = {
     "a pair instead of logits": ("logits", lambda f: (f[:, 0], f), r"tuple of"),
     "logits instead of features": ("features", lambda f: f[:, 0], r"a pair"),
     "features of no image": ("features", lambda f: (f[:, 0], f.mean(0)), r"features \(4, …\)"),
+    "codes of no image": (
+        "coded-reconstructions",
+        lambda f: (f.view(B, *SHAPE), f.mean(0)),
+        r"reconstructions \(4, 1, 4, 4\); and codes \(4, …\)",
+    ),
+    "reconstructions without codes": ("coded-reconstructions", lambda f: f.view(B, *SHAPE), r"a pair"),
     "no scale": ("scales", lambda f: [], r"list of nothing"),
     "a scale with two channels": ("scales", lambda f: [f[:, 0], f.view(B, 2, 2, 4)], r"\(4, 2, 2, 4\)"),
 }
@@ -102,7 +115,7 @@ REFUSED = {
 def test_other_outputs_are_refused_with_both_shapes_the_model_and_the_network(case: str) -> None:
     kind, give, text = REFUSED[case]
     labels = torch.arange(B)
-    made = family(give, kind, conditional=True)
+    made = family(give, kind, ENERGIES if kind == "coded-reconstructions" else PLAIN, conditional=True)
     with pytest.raises(NetworkError, match=text) as error:
         made.check_networks(images(), labels)
     assert error.value.network == "discriminator"
@@ -124,6 +137,89 @@ def test_the_loss_of_several_scales_is_the_sum_over_them() -> None:
     total = objectives(family(give, "scales"))["discriminator"].total
     parts = [objectives(family(lambda f, n=n: give(f)[n]))["discriminator"].total for n in range(2)]
     assert total.item() == pytest.approx(sum(part.item() for part in parts), rel=1e-6)
+
+
+def test_a_loss_of_all_scales_is_called_once_with_the_logits_of_each() -> None:
+    seen: list[list[int]] = []
+
+    def discriminator(real: tuple[Tensor, ...], fake: tuple[Tensor, ...]) -> Tensor:
+        seen.append([len(scale) for scale in (*real, *fake)])
+        return real[0].mean() - 2 * fake[1].mean()
+
+    loss = genbench.AdversarialLoss(discriminator, lambda fake, real: fake[0].mean() + fake[1].sum(), takes_scales=True)
+    give = lambda f: (f[:, 0], f[:, 1:5].view(B, 1, 2, 2))  # noqa: E731
+    objectives(family(give, "scales", loss))
+    assert seen == [[B, 4 * B, B, 4 * B]]
+
+
+def test_codes_are_passed_to_the_loss_and_ignored_by_one_that_takes_none() -> None:
+    give = lambda f: (f.view(B, *SHAPE), f[:, :5])  # noqa: E731
+    with_codes = replace(ENERGIES, features=lambda real, fake: 7 * fake.square().mean())
+    found = objectives(family(give, "coded-reconstructions", with_codes))["generator"]
+    plain = objectives(family(give, "coded-reconstructions", ENERGIES))["generator"]
+    alone = objectives(family(lambda f: f.view(B, *SHAPE), "reconstructions", ENERGIES))["generator"]
+    assert torch.equal(plain.total, alone.total)
+    assert torch.allclose(found.total, plain.total + found.terms["features"])
+    with pytest.raises(SpecError, match=r"discriminator_outputs=\('coded-reconstructions',\)"):
+        family(lambda f: f.view(B, *SHAPE), "reconstructions", with_codes)
+
+
+def test_further_terms_are_added_to_the_loss_of_their_player() -> None:
+    """The discriminator's further fakes have no graph; the generator's have one, and a discriminator with weights."""
+    seen: dict[str, genbench.AdversarialBatch] = {}
+    graphs: dict[str, bool] = {}
+
+    def of(player: str, factor: float) -> Any:
+        def terms(batch: genbench.AdversarialBatch) -> genbench.Objective:
+            seen[player] = batch
+            other = batch.generate(batch.draw_latents())
+            graphs[player] = other.requires_grad
+            value = factor * batch.discriminate(other).mean()
+            return genbench.Objective(value, {"further": value})
+
+        return terms
+
+    loss = replace(PLAIN, discriminator_terms=of("discriminator", 2.0), generator_terms=of("generator", 3.0))
+    found = objectives(family(lambda f: f[:, 0], loss=loss))
+    assert graphs == {"discriminator": False, "generator": True}
+    assert not seen["discriminator"].fake.requires_grad
+    assert torch.equal(seen["discriminator"].latents, seen["generator"].latents)
+    assert torch.equal(seen["discriminator"].fake, seen["generator"].fake)
+    assert seen["generator"].real_logits is None
+    real_logits = seen["discriminator"].real_logits
+    assert real_logits is not None
+    assert torch.allclose(real_logits, seen["discriminator"].discriminate(images()))
+    plain = objectives(family(lambda f: f[:, 0]))
+    for player, objective in found.items():
+        assert torch.allclose(objective.total, plain[player].total + objective.terms["further"])
+
+
+class Fading(nn.Module):
+    """A generator whose images brighten as training goes on."""
+
+    level: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Linear(LATENTS, 16)
+        self.register_buffer("level", torch.zeros(()))
+
+    def set_progress(self, progress: Tensor) -> None:
+        self.level.copy_(progress)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return (self.level + 0 * self.body(latents)).view(-1, *SHAPE)
+
+
+def test_networks_with_a_schedule_are_told_the_progress_before_each_phase() -> None:
+    made = family(lambda f: f[:, 0])
+    networks = {**made.setup.networks, "generator": Fading()}
+    made = Adversarial(replace(made.setup, networks=networks))
+    for progress in (0.25, 0.5):
+        batch = genbench.Batch(images(), None, torch.Generator().manual_seed(2), True, {}, torch.full((), progress))
+        for phase in made.phases():
+            phase.objective(batch)
+        assert made.sample(2, batch.rng).unique().tolist() == [progress]
 
 
 def test_feature_matching_is_added_to_the_generators_loss_alone() -> None:

@@ -21,7 +21,10 @@ from genbench.builtin.losses.adversarial import games, penalties, specs
 from genbench.errors import UsageError
 
 LN2 = math.log(2)
-ELSEWHERE = ("lecam", "began", "ebgan")  # losses with state, or of energies: see test_state.py and test_energies.py
+ELSEWHERE = (
+    *("lecam", "began", "ebgan", "ebgan-pt"),  # with state, or of energies: see test_state.py and test_energies.py
+    *("cr", "bcr", "zcr", "icr", "mode-seeking"),  # see test_further_terms.py
+)
 LOSSES: dict[str, LossSpec] = {spec.name: spec for spec in specs() if spec.name not in ELSEWHERE}
 LOGITS = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=5)
 
@@ -54,6 +57,7 @@ def images(count: int = 4, channels: int = 1, seed: int = 0) -> Tensor:
         ("non-saturating", 2 * LN2, LN2),
         ("minimax", 2 * LN2, -LN2),
         ("lsgan", 0.5, 0.5),
+        ("lsgan-pearson", 1.0, 0.0),
         ("hinge", 2.0, 0.0),
         ("wgan", 0.0, 0.0),
         ("wgan-gp", 0.0, 0.0),
@@ -72,7 +76,7 @@ def test_the_losses_of_an_uninformative_discriminator(name: str, discriminator: 
 
 def test_every_loss_has_its_closed_form_here() -> None:
     assert {*LOSSES} == {
-        *("minimax", "non-saturating", "lsgan", "hinge", "wgan", "wgan-gp", "dragan", "r1"),
+        *("minimax", "non-saturating", "lsgan", "lsgan-pearson", "hinge", "wgan", "wgan-gp", "dragan", "r1"),
         *("relativistic", "rpgan-r1-r2", "weighted"),
     }
 
@@ -80,6 +84,8 @@ def test_every_loss_has_its_closed_form_here() -> None:
 def test_the_optimal_logits_of_each_game_have_no_loss() -> None:
     assert made("lsgan").discriminator(logits(1, 1), logits(0, 0)).item() == 0
     assert made("lsgan").generator(logits(1, 1), None).item() == 0
+    assert made("lsgan-pearson").discriminator(logits(1, 1), logits(-1, -1)).item() == 0
+    assert made("lsgan-pearson").generator(logits(0, 0), None).item() == 0
     assert made("hinge").discriminator(logits(1, 5), logits(-1, -5)).item() == 0
     assert made("non-saturating").discriminator(logits(50), logits(-50)).item() == pytest.approx(0, abs=1e-20)
 
@@ -108,6 +114,10 @@ REFERENCES: dict[str, Reference] = {
     "lsgan": lambda r, f: (
         0.5 * mean([(x - 1) ** 2 for x in r]) + 0.5 * mean([x * x for x in f]),
         0.5 * mean([(x - 1) ** 2 for x in f]),
+    ),
+    "lsgan-pearson": lambda r, f: (
+        0.5 * mean([(x - 1) ** 2 for x in r]) + 0.5 * mean([(x + 1) ** 2 for x in f]),
+        0.5 * mean([x * x for x in f]),
     ),
     "hinge": lambda r, f: (
         mean([max(0.0, 1 - x) for x in r]) + mean([max(0.0, 1 + x) for x in f]),
@@ -155,7 +165,7 @@ def test_gradients_are_right_where_probabilities_round_to_zero_and_one(name: str
 
 
 @pytest.mark.parametrize("extreme", [-1e30, -1e4, 1e4, 1e30])
-@pytest.mark.parametrize("name", sorted({*LOSSES} - {"lsgan"}))  # whose squares may overflow
+@pytest.mark.parametrize("name", sorted({*LOSSES} - {"lsgan", "lsgan-pearson"}))  # whose squares may overflow
 def test_losses_and_gradients_stay_finite_for_extreme_logits(name: str, extreme: float) -> None:
     loss = made(name)
     assert all(map(math.isfinite, gradients(loss, extreme, -extreme, torch.float32)))

@@ -6,8 +6,15 @@ import pytest
 import torch
 
 from genbench.api.training import Objective
-from genbench.builtin.losses.adversarial import EquilibriumOptions, MarginOptions
-from genbench.builtin.losses.adversarial.energies import absolute_error, began, ebgan, squared_error
+from genbench.builtin.losses.adversarial import EquilibriumOptions, MarginOptions, PullingOptions
+from genbench.builtin.losses.adversarial.energies import (
+    absolute_error,
+    began,
+    ebgan,
+    ebgan_pt,
+    pulling_away,
+    squared_error,
+)
 
 
 def test_energies_are_means_over_the_values_of_each_image() -> None:
@@ -49,3 +56,22 @@ def test_the_margin_bounds_the_reward_for_high_energies_of_fakes() -> None:
     loss = ebgan(MarginOptions(margin=3.0))
     assert loss.discriminator(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 9.0])) == 2 + 0.5
     assert loss.generator(torch.tensor([2.0, 4.0]), None) == 3
+
+
+def test_the_pulling_away_term_is_the_mean_squared_cosine_of_pairs() -> None:
+    """Of the three pairs of (1, 0), (0, 2) and (3, 3), one is orthogonal and two are at 45°: (0 + ½ + ½) / 3."""
+    assert float(pulling_away(torch.tensor([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]]))) == pytest.approx(1 / 3)
+    assert float(pulling_away(torch.tensor([[1.0, 2.0], [-2.0, -4.0]]))) == pytest.approx(1)
+    codes = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    value = pulling_away(codes)
+    (gradient,) = torch.autograd.grad(value, codes)
+    assert float(value) == 0
+    assert bool(gradient.isfinite().all())
+
+
+def test_the_pulling_away_term_concerns_the_codes_of_fakes_alone() -> None:
+    loss = ebgan_pt(PullingOptions(margin=3.0, pulling_away=0.5))
+    assert loss.features is not None
+    real, fake = torch.eye(2), torch.ones(2, 2)
+    assert float(loss.features(real, fake)) == pytest.approx(0.5)
+    assert float(loss.features(fake, real)) == 0

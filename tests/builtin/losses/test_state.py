@@ -20,7 +20,7 @@ from genbench.api.training import AdversarialLoss, Objective, Phase
 from genbench.builtin.losses.adversarial import specs
 from genbench.data.resident import ResidentImages
 from genbench.data.source import BatchSettings
-from genbench.errors import SpecError
+from genbench.errors import GenbenchError, SpecError
 from genbench.train.checkpoint import load_checkpoint, save_checkpoint
 from genbench.train.engine import Engine
 from genbench.train.engines.compiled import Compiled
@@ -43,7 +43,7 @@ def lecam(**options: Any) -> AdversarialLoss:
 
 
 def evaluate(loss: AdversarialLoss, real: list[float], fake: list[float]) -> Objective:
-    found = loss.discriminator(torch.tensor(real), torch.tensor(fake))
+    found = loss.discriminator((torch.tensor(real),), (torch.tensor(fake),))
     assert isinstance(found, Objective)
     return found
 
@@ -60,7 +60,7 @@ def test_the_regularisation_is_the_squared_distance_to_the_average_of_the_other_
 
 def test_the_averages_are_constants_of_the_gradient() -> None:
     real, fake = torch.tensor([3.0], requires_grad=True), torch.tensor([-2.0], requires_grad=True)
-    found = lecam(game="hinge", weight=1.0).discriminator(real, fake)
+    found = lecam(game="hinge", weight=1.0).discriminator((real,), (fake,))
     assert isinstance(found, Objective)
     assert [float(g) for g in torch.autograd.grad(found.total, (real, fake))] == [2 * 5, -2 * 5]
 
@@ -71,7 +71,25 @@ def test_it_starts_after_the_given_number_of_updates_while_the_averages_are_kept
     assert totals[:2] == [0, 0]
     assert totals[2] == pytest.approx(0.3 * 2 * 64)
     assert loss.module is not None
-    assert math.isclose(float(loss.module.state_dict()["real"]), 4)
+    assert math.isclose(float(loss.module.state_dict()["real"][0]), 4)
+
+
+def test_each_scale_has_averages_of_its_own_and_both_count_as_one_update() -> None:
+    """Logits of 3 and -1 in one scale, of 30 and -10 in the other: each distance is 4², or 40², twice."""
+    loss = lecam(game="hinge", weight=0.5, decay=0.5)
+    for _ in range(2):
+        found = loss.discriminator(
+            (torch.tensor([3.0]), torch.tensor([30.0])), (torch.tensor([-1.0]), torch.tensor([-10.0]))
+        )
+        assert isinstance(found, Objective)
+        assert float(found.terms["lecam"]) == 2 * 4**2 + 2 * 40**2
+    assert loss.module is not None
+    state = loss.module.state_dict()
+    assert (int(state["updates"]), state["real"][:3].tolist()) == (2, [3, 30, 0])
+    assert float(loss.generator((torch.tensor([2.0]), torch.tensor([5.0])), None)) == -7
+    many = [torch.zeros(1)] * 9
+    with pytest.raises(GenbenchError, match="averages of 8 scales, but the discriminator has 9"):
+        loss.discriminator(many, many)
 
 
 def cell(model: str, **recipe: Any) -> Engine:

@@ -26,6 +26,9 @@ def _energies_without_ada() -> tuple[genbench.Restriction, ...]:
     return (genbench.Restriction(setting="augment_discriminator", excludes=("ada",), reason=reason),)
 
 
+_PAIRS = genbench.Restriction(setting="batch_size", minimum=2, reason="it compares the codes of two fakes")
+
+
 @dataclass(frozen=True)
 class CrossEntropyOptions:
     """Options of losses whose discriminator is a classifier: `minimax`, `non-saturating` and others."""
@@ -108,12 +111,18 @@ class WeightedOptions(CrossEntropyOptions):
 
 
 @dataclass(frozen=True)
-class LeCamOptions(CrossEntropyOptions):
-    """Options of `lecam`."""
+class RegularisedOptions(CrossEntropyOptions):
+    """Options of losses that add terms to another one."""
 
     game: Literal["non-saturating", "minimax", "lsgan", "hinge"] = genbench.option(
         "non-saturating", "the loss that is regularised"
     )
+
+
+@dataclass(frozen=True)
+class LeCamOptions(RegularisedOptions):
+    """Options of `lecam`."""
+
     weight: float = genbench.option(0.3, "weight λ of the regularisation", minimum=0)
     decay: float = genbench.option(0.99, "decay of the averages per update of D", minimum=0, maximum=1)
     start: int = genbench.option(
@@ -136,6 +145,60 @@ class MarginOptions:
     margin: float = genbench.option(
         0.2, "energy m up to which D raises that of fakes, a mean squared error per value", minimum=0
     )
+
+
+@dataclass(frozen=True)
+class PullingOptions(MarginOptions):
+    """Options of `ebgan-pt`."""
+
+    pulling_away: float = genbench.option(0.1, "weight of the pulling-away term of the generator", minimum=0)
+
+
+@dataclass(frozen=True)
+class ShiftOptions(RegularisedOptions):
+    """Options of losses with an augmentation T."""
+
+    shift: int = genbench.option(4, "largest shift of T in pixels, besides a random flip", minimum=0)
+
+
+@dataclass(frozen=True)
+class CROptions(ShiftOptions):
+    """Options of `cr`."""
+
+    weight: float = genbench.option(10.0, "weight λ of the consistency of real images", minimum=0)
+
+
+@dataclass(frozen=True)
+class BCROptions(ShiftOptions):
+    """Options of `bcr`, and some of those of `icr`."""
+
+    real: float = genbench.option(10.0, "weight λ_r of the consistency of real images", minimum=0)
+    fake: float = genbench.option(10.0, "weight λ_f of the consistency of fakes", minimum=0)
+
+
+@dataclass(frozen=True)
+class ZCROptions(RegularisedOptions):
+    """Options of `zcr`."""
+
+    discriminator: float = genbench.option(5.0, "weight λ_D of D's consistency with respect to latents", minimum=0)
+    generator: float = genbench.option(0.5, "weight λ_G of G's sensitivity to latents", minimum=0)
+    noise: float = genbench.option(0.05, "standard deviation σ of the noise that is added to latents", minimum=0)
+
+
+@dataclass(frozen=True)
+class ICROptions(BCROptions):
+    """Options of `icr`."""
+
+    discriminator: float = genbench.option(5.0, "weight λ_D of D's consistency with respect to latents", minimum=0)
+    generator: float = genbench.option(0.5, "weight λ_G of G's sensitivity to latents", minimum=0)
+    noise: float = genbench.option(0.05, "standard deviation σ of the noise that is added to latents", minimum=0)
+
+
+@dataclass(frozen=True)
+class ModeSeekingOptions(RegularisedOptions):
+    """Options of `mode-seeking`."""
+
+    weight: float = genbench.option(1.0, "weight λ of the inverse ratio of distances", minimum=0)
 
 
 def specs() -> Iterable[genbench.LossSpec]:
@@ -165,6 +228,14 @@ def specs() -> Iterable[genbench.LossSpec]:
         create=_CREATE + "lsgan",
         formula="L_D = ½ E (D(x) - 1)² + ½ E D(G(z))², L_G = ½ E (D(G(z)) - 1)²",
         source="Mao et al. 2017, arXiv:1611.04076, equation 9",
+    )
+    yield genbench.LossSpec(
+        name="lsgan-pearson",
+        family="adversarial",
+        summary="lsgan with the targets 1, -1 and 0, a Pearson χ² divergence",
+        create=_CREATE + "lsgan_pearson",
+        formula="L_D = ½ E (D(x) - 1)² + ½ E (D(G(z)) + 1)², L_G = ½ E D(G(z))²",
+        source="Mao et al. 2017, arXiv:1611.04076, equation 8",
     )
     yield genbench.LossSpec(
         name="hinge",
@@ -250,7 +321,17 @@ def specs() -> Iterable[genbench.LossSpec]:
         "E D(x) and E D(G(z)); L_G of the game",
         source="Tseng et al. 2021, arXiv:2104.03310, equation 4",
         options=LeCamOptions,
-        discriminator_outputs=("logits", "class-logits", "features"),
+    )
+    yield from _consistency()
+    yield genbench.LossSpec(
+        name="mode-seeking",
+        family="adversarial",
+        summary="another loss, whose generator keeps images as far apart as their latents (MSGAN)",
+        create="genbench.builtin.losses.adversarial.mode_seeking:mode_seeking",
+        formula="L_D and L_G of the chosen game, L_G + λ / r, r = E |G(z) - G(z')| / |z - z'|, means of absolute "
+        "differences",
+        source="Mao et al. 2019, arXiv:1903.05628, equation 1",
+        options=ModeSeekingOptions,
     )
     yield genbench.LossSpec(
         name="began",
@@ -277,6 +358,17 @@ def specs() -> Iterable[genbench.LossSpec]:
         discriminator_outputs=("reconstructions",),
     )
     yield genbench.LossSpec(
+        name="ebgan-pt",
+        family="adversarial",
+        summary="ebgan whose generator pulls the codes of its fakes apart",
+        create="genbench.builtin.losses.adversarial.energies:ebgan_pt",
+        formula="L_D as ebgan, L_G = E L(G(z)) + λ mean over pairs i ≠ j of cos²(s_i, s_j), s the codes of fakes in D",
+        source="Zhao et al. 2017, arXiv:1609.03126, equation 6",
+        options=PullingOptions,
+        restrictions=(*_energies_without_ada(), _PAIRS),
+        discriminator_outputs=("coded-reconstructions",),
+    )
+    yield genbench.LossSpec(
         name="weighted",
         family="adversarial",
         summary="another loss with its two objectives weighted; Adam is scale-invariant, so use sgd for α to matter",
@@ -285,4 +377,48 @@ def specs() -> Iterable[genbench.LossSpec]:
         source="the weighted total α L_D + (1 - α) L_G of introductory texts, as two objectives",
         options=WeightedOptions,
         restrictions=_without_ada(game="relativistic"),
+    )
+
+
+def _consistency() -> Iterable[genbench.LossSpec]:
+    """Yield the losses with consistency regularisation."""
+    create = "genbench.builtin.losses.adversarial.consistency_regularisation:"
+    game = "L_D and L_G of the chosen game"
+    real, fake = "λ E (D(x) - D(T(x)))²", "λ_f E (D(G(z)) - D(T(G(z))))²"
+    latents = "λ_D E (D(G(z)) - D(G(z + δ)))², L_G - λ_G E (G(z) - G(z + δ))² per value, δ ~ N(0, σ²)"
+    yield genbench.LossSpec(
+        name="cr",
+        family="adversarial",
+        summary="another loss, whose D barely changes with a flip and shift T of real images",
+        create=create + "cr",
+        formula=f"{game}, L_D + {real}",
+        source="Zhang et al. 2020, arXiv:1910.12027, equation 3",
+        options=CROptions,
+    )
+    yield genbench.LossSpec(
+        name="bcr",
+        family="adversarial",
+        summary="balanced consistency: cr for real images and for fakes",
+        create=create + "bcr",
+        formula=f"{game}, L_D + {real} + {fake}",
+        source="Zhao et al. 2021, arXiv:2002.04724, section 3.1",
+        options=BCROptions,
+    )
+    yield genbench.LossSpec(
+        name="zcr",
+        family="adversarial",
+        summary="latent consistency: D barely changes with the latents of a fake, while G's image does",
+        create=create + "zcr",
+        formula=f"{game}, L_D + {latents}",
+        source="Zhao et al. 2021, arXiv:2002.04724, section 3.2",
+        options=ZCROptions,
+    )
+    yield genbench.LossSpec(
+        name="icr",
+        family="adversarial",
+        summary="improved consistency: bcr and zcr",
+        create=create + "icr",
+        formula=f"{game}, L_D + {real} + {fake} + {latents}",
+        source="Zhao et al. 2021, arXiv:2002.04724, section 3.3",
+        options=ICROptions,
     )

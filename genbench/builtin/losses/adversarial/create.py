@@ -41,6 +41,11 @@ def lsgan(options: object = None) -> genbench.AdversarialLoss:
     return genbench.AdversarialLoss(games.least_squares_discriminator, games.least_squares_generator, boundary=0.5)
 
 
+def lsgan_pearson(options: object = None) -> genbench.AdversarialLoss:
+    """Return the least-squares game whose targets make it a Pearson χ² divergence."""
+    return genbench.AdversarialLoss(games.pearson_discriminator, games.pearson_generator)
+
+
 def hinge(options: object = None) -> genbench.AdversarialLoss:
     """Return the hinge game."""
     return genbench.AdversarialLoss(games.hinge_discriminator, games.linear_generator)

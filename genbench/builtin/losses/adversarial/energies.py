@@ -5,11 +5,14 @@ The discriminator lowers the energy of real images and raises that of fakes; the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 import genbench
-from genbench.builtin.losses.adversarial import EquilibriumOptions, MarginOptions
+from genbench.builtin.losses.adversarial import EquilibriumOptions, MarginOptions, PullingOptions
 
 _VALUES = (1, 2, 3)  # the dimensions of one image
 
@@ -27,6 +30,19 @@ def squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
 def mean_energy(fake_energies: Tensor, real_energies: Tensor | None = None) -> Tensor:
     """E L(G(z)), which the generator minimises."""
     return fake_energies.mean()
+
+
+def pulling_away(codes: Tensor) -> Tensor:
+    """Return the mean squared cosine between the codes of different images, in [0, 1] (Zhao et al. 2017, eq. 6).
+
+    Args:
+        codes: (B, …), of B > 1 fakes. 0: orthogonal; 1: all parallel.
+    """
+    directions = normalize(codes.flatten(1), dim=1)
+    cosines = directions @ directions.T
+    count = len(codes)
+    # The cosine of a code with itself is 1; it is 0 for a code of zeros, which no other is parallel to.
+    return (cosines.square().sum() - cosines.diagonal().square().sum()) / (count * (count - 1))
 
 
 class Equilibrium(nn.Module):
@@ -57,6 +73,15 @@ def began(options: EquilibriumOptions) -> genbench.AdversarialLoss:
     return genbench.AdversarialLoss(
         lambda real, fake: controller(real, fake), mean_energy, boundary=None, module=controller, energy=absolute_error
     )
+
+
+def ebgan_pt(options: PullingOptions) -> genbench.AdversarialLoss:
+    """Return the game with a margin whose generator pulls the codes of its fakes apart (Zhao et al. 2017, eq. 6)."""
+
+    def features(real_codes: Tensor, fake_codes: Tensor) -> Tensor:
+        return options.pulling_away * pulling_away(fake_codes)
+
+    return replace(ebgan(options), features=features)
 
 
 def ebgan(options: MarginOptions) -> genbench.AdversarialLoss:

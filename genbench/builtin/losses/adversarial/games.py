@@ -6,9 +6,10 @@ of a computed probability.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -48,6 +49,16 @@ def least_squares_generator(fake_logits: Tensor, real_logits: Tensor | None = No
     return 0.5 * (fake_logits - 1).square().mean()
 
 
+def pearson_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """½ E (D(x) - 1)² + ½ E (D(G(z)) + 1)² (Mao et al. 2017, eq. 8)."""
+    return 0.5 * ((real_logits - 1).square().mean() + (fake_logits + 1).square().mean())
+
+
+def pearson_generator(fake_logits: Tensor, real_logits: Tensor | None = None) -> Tensor:
+    """½ E D(G(z))²; with the optimal D, half the Pearson χ² divergence of p + q and 2q (Mao et al. 2017, eq. 8)."""
+    return 0.5 * fake_logits.square().mean()
+
+
 def hinge_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) (Miyato et al. 2018, eq. 16)."""
     return (1 - real_logits).relu().mean() + (1 + fake_logits).relu().mean()
@@ -83,6 +94,18 @@ def swapped(discriminator_loss: DiscriminatorLoss) -> GeneratorLoss:
         return discriminator_loss(fake_logits, real_logits)
 
     return generator_loss
+
+
+def sum_over_scales(
+    loss: Callable[[Tensor, Tensor | None], Tensor | genbench.Objective],
+) -> Callable[[Sequence[Tensor], Sequence[Tensor] | None], Tensor]:
+    """Return a player's loss as a function of the logits of each scale, summed over the scales."""
+
+    def summed(first: Sequence[Tensor], second: Sequence[Tensor] | None = None) -> Tensor:
+        others: Sequence[Tensor | None] = [None] * len(first) if second is None else second
+        return torch.stack([total_of(loss(one, other)) for one, other in zip(first, others, strict=True)]).sum()
+
+    return summed
 
 
 def total_of(found: Tensor | genbench.Objective) -> Tensor:

@@ -163,7 +163,7 @@ def specs() -> Iterable[genbench.ModelSpec]:
         latent_dim=64,
         prior="uniform",
         recipe=_ADAM,
-        discriminator_output="reconstructions",
+        discriminator_output="coded-reconstructions",
         paper="Berthelot et al. 2017, BEGAN: Boundary Equilibrium Generative Adversarial Networks, arXiv:1703.10717",
         options=BEGANOptions,
     )

@@ -13,12 +13,12 @@ Width n, h latents from U(-1, 1); the image is halved k times, while its side is
                    dense        h
 
 For 32×32×3: generator 489,539 and discriminator 2,606,019 parameters. The discriminator is encoder and decoder: it
-returns images. The vanishing residuals and skip connections of the paper are left out.
+returns images and their codes. The vanishing residuals and skip connections of the paper are left out.
 """
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 import genbench
 from genbench.builtin.models.adversarial import BEGANOptions
@@ -57,6 +57,20 @@ def encoder_layers(latent_dim: int, channels: int, size: int, width: int) -> lis
     return [*layers, nn.Flatten(), nn.Linear((times + 1) * width * (size >> times) ** 2, latent_dim)]
 
 
+class Autoencoder(nn.Module):
+    """From images (B, channels, size, size) to their reconstructions and codes (B, latent_dim)."""
+
+    def __init__(self, latent_dim: int, channels: int, size: int, width: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(*encoder_layers(latent_dim, channels, size, width))
+        self.decoder = nn.Sequential(*decoder_layers(latent_dim, channels, size, width))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return reconstructions and codes."""
+        codes = self.encoder(images)
+        return self.decoder(codes), codes
+
+
 def _pair(width: int) -> list[nn.Module]:
     return [nn.Conv2d(width, width, 3, 1, 1), nn.ELU(), nn.Conv2d(width, width, 3, 1, 1), nn.ELU()]
 
@@ -69,5 +83,5 @@ def build(
     sizes = (latent_dim, channels, size, options.width)
     return {
         "generator": nn.Sequential(*decoder_layers(*sizes), nn.Tanh()),
-        "discriminator": nn.Sequential(*encoder_layers(*sizes), *decoder_layers(*sizes)),
+        "discriminator": Autoencoder(*sizes),
     }
