@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from genbench.gate.speed_interval import explanation, uncertainty
 from genbench.planning.samplers import named_by_sampler
 from genbench.report import numbers
@@ -18,6 +16,7 @@ from genbench.report.table.outcome import status_and_reason
 from genbench.report.table.settings import setting_text
 from genbench.report.table.values import parameters_of, protocol_text
 from genbench.results.cell_names import shown_names
+from genbench.results.files import plain_data
 from genbench.results.identity_settings import options_by_choice
 from genbench.results.schema import CellResult, Energy, LaterMeasurement, PlannedCell, Throughput
 from genbench.results.store import RunContents, RunDirectory
@@ -69,8 +68,8 @@ def describe_cell(run: RunDirectory, contents: RunContents, planned: PlannedCell
         "status": status,
         "reason": reason,
         "files": _shown_files(run, planned.id),
-        "identity": msgspec.to_builtins(planned.identity),
-        "result": None if result is None else msgspec.to_builtins(result),
+        "identity": plain_data(planned.identity),
+        "result": None if result is None else plain_data(result),
     }
 
 

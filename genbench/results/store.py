@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +42,10 @@ from genbench.results.schema import (
     Record,
     ReferenceResult,
     RunRecord,
+    Status,
 )
+from genbench.results.shared_parts import SharedParts
+from genbench.results.stored_series import without_series
 
 __all__ = [
     "CellFiles",
@@ -60,6 +63,7 @@ __all__ = [
 
 RecordType = TypeVar("RecordType", CellResult, ReferenceResult)
 
+KEPT_WHOLE = 300  # of a run with more results than this, long lists are read again when they are used
 _SUBDIRECTORIES = ("cells", "references", "samples", "checkpoints", "logs")
 
 
@@ -245,7 +249,8 @@ class RunDirectory:
             record = decode(read_regular_file(self.record_path), RunRecord)
             if problem := problem_of_plan(record):
                 raise DamagedError(problem)
-            return record
+            parts = SharedParts()
+            return msgspec.structs.replace(record, cells=[parts.of_cell(cell) for cell in record.cells])
         except OSError as error:
             cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
             raise UsageError(f"{shown} cannot be read: {error.strerror}.", cure) from error
@@ -335,11 +340,35 @@ class RunDirectory:
 
         Raises `UsageError` if the folder cannot be listed, as does `read_references`.
         """
-        return _read_all(self.path / "cells", CellResult, self._problem_of_result)
+        results: dict[str, CellResult] = {}
+        damaged: dict[str, str] = {}
+        paths = _record_paths(self.path / "cells")
+        for path, result, problem in _read_each(paths, CellResult, self._problem_of_result):
+            if result is None:
+                damaged[path.stem] = problem
+            else:
+                result = self._with_planned_identity(result)
+                results[path.stem] = result if len(paths) <= KEPT_WHOLE else without_series(result, path)
+        return RecordFiles(results, damaged)
+
+    def read_cell(self, id: str) -> CellResult | None:
+        """Read one cell's result; None if there is none, or if its file is damaged."""
+        path = self.cell_path(id)
+        found = _read_each([path], CellResult, self._problem_of_result) if path.exists() else ()
+        return next((result for _, result, _ in found), None)
+
+    def read_statuses(self) -> dict[str, Status]:
+        """Read the status of every cell whose result is not damaged, by id; raise the errors of `read_cells`."""
+        found = _read_each(_record_paths(self.path / "cells"), CellResult, self._problem_of_result)
+        return {path.stem: result.status for path, result, _ in found if result is not None}
 
     def read_references(self) -> ReferenceFiles:
         """Read every dataset's reference rows; a damaged file is listed, never fatal."""
-        return _read_all(self.path / "references", ReferenceResult, problem_of_references)
+        found = [*_read_each(_record_paths(self.path / "references"), ReferenceResult, problem_of_references)]
+        return RecordFiles(
+            {path.stem: result for path, result, _ in found if result is not None},
+            {path.stem: problem for path, result, problem in found if result is None},
+        )
 
     def read(self) -> RunContents:
         """Read the plan and all results."""
@@ -352,11 +381,16 @@ class RunDirectory:
         return RunContents(self.name, self.record, self.read_cells(), self.read_references(), left_out, self.race)
 
     def _problem_of_result(self, result: CellResult) -> str:
-        if problem := problem_of_result(result):
-            return problem
         planned = self._planned_identities.get(result.id)
+        if problem := problem_of_result(result, planned):
+            return problem
         differing = first_difference(result.identity, planned) if planned is not None else ""
         return f"its identity.{differing} is not that of the cell in run.json" if differing else ""
+
+    def _with_planned_identity(self, result: CellResult) -> CellResult:
+        """Return the result with the identity in the plan, which is equal, in place of a second one in memory."""
+        planned = self._planned_identities.get(result.id)
+        return result if planned is None else msgspec.structs.replace(result, identity=planned)
 
     @cached_property
     def _planned_identities(self) -> dict[str, CellIdentity]:
@@ -431,27 +465,22 @@ def find_runs(directory: str | Path) -> list[Path]:
         return []
 
 
-def _read_all(
-    folder: Path, record_type: type[RecordType], problem_of: Callable[[RecordType], str]
-) -> RecordFiles[RecordType]:
-    results: dict[str, RecordType] = {}
-    damaged: dict[str, str] = {}
-    for path in _record_paths(folder):
+def _read_each(
+    paths: Iterable[Path], record_type: type[RecordType], problem_of: Callable[[RecordType], str]
+) -> Iterator[tuple[Path, RecordType | None, str]]:
+    """Yield the record in each file, or None and why it is damaged; one at a time, because they are large."""
+    for path in paths:
         try:
             result: Any = decode(read_regular_file(path), record_type)
         except OSError as error:
-            damaged[path.stem] = f"cannot be read: {error.strerror}"
+            yield path, None, f"cannot be read: {error.strerror}"
         except (DamagedError, NewerFormatError) as error:
-            damaged[path.stem] = str(error)
+            yield path, None, str(error)
         else:
             problem = problem_of(result)
             if result.id != path.stem:
                 problem = f"it contains the result of {result.id[:100]!r}"
-            if problem:
-                damaged[path.stem] = problem
-            else:
-                results[path.stem] = result
-    return RecordFiles(results, damaged)
+            yield path, None if problem else result, problem
 
 
 def _already_a_run(path: Path) -> UsageError:
