@@ -35,12 +35,11 @@ from genbench.report.figures.options import Options
 from genbench.report.html.page import report_page
 from genbench.report.run_details import describe_cell, describe_run
 from genbench.report.summary import write_summary
-from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups, estimate_by_metric
+from genbench.report.table.comparability import SPEED_COLUMNS, comparable_groups
 from genbench.report.table.comparison_table import table_of_cells
 from genbench.report.table.layout import Column, Row, Table
 from genbench.report.table.outcome import CellOutcome, outcomes_of
 from genbench.report.table.render import arrange
-from genbench.report.table.seeds import several_seeds
 from genbench.report.table.targets import find_targets
 from genbench.results.cell_names import shown_names
 from genbench.results.store import LoadedRun, RunContents, RunDirectory, atomic_write, without_cells
@@ -183,7 +182,7 @@ class Results:
         Args:
             quantity: a metric, or a column such as ``images/s``, ``peak memory`` or ``time``.
         """
-        metrics = {name for cell in self._cells if cell.result for name in estimate_by_metric(cell.result)}
+        metrics = {name for cell in self._cells for name in cell.outcome.estimates}
         if quantity not in (*metrics, *SPEED_COLUMNS):
             known = [*sorted(metrics), *SPEED_COLUMNS]
             raise UsageError(
@@ -442,7 +441,7 @@ class Results:
         return table_of_cells(
             outcomes,
             contents,
-            over_seeds=several_seeds(outcomes) if over_seeds is None else over_seeds,
+            over_seeds=over_seeds,
             targets=find_targets(contents, map(parse_target, given)) if given else None,
             with_references=references,
             letters=letters,

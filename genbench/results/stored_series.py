@@ -19,6 +19,7 @@ from genbench.results.schema import CellResult
 
 Item = TypeVar("Item", covariant=True)
 Field: TypeAlias = Literal["windows", "curves", "evaluations"]
+_SHORT = 10  # windows, points or estimates that a list keeps
 FIELDS: tuple[Field, ...] = ("windows", "curves", "evaluations")
 
 
@@ -60,9 +61,15 @@ class StoredSeries(Sequence[Item]):
 
 
 def without_series(result: CellResult, path: Path) -> CellResult:
-    """Return a result that reads its long lists from `path`, where it is stored; empty ones stay as they are."""
-    long = {field: StoredSeries(path, field) for field in FIELDS if getattr(result, field)}
+    """Return a result that reads its long lists from `path`, where it is stored; short ones stay as they are."""
+    long = {field: StoredSeries(path, field) for field in FIELDS if _length(result, field) > _SHORT}
     return msgspec.structs.replace(result, **long) if long else result
+
+
+def _length(result: CellResult, field: Field) -> int:
+    if field == "evaluations":
+        return sum(len(point.estimates) for point in result.evaluations)
+    return len(getattr(result, field))
 
 
 @lru_cache(maxsize=4)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
 from genbench.report import numbers
-from genbench.report.table.comparability import estimate_by_metric, same_protocol
+from genbench.report.table.comparability import same_protocol
 from genbench.report.table.layout import (
     Column,
     Footnotes,
@@ -93,7 +93,7 @@ def _split(alike: Iterable[CellOutcome]) -> list[list[CellOutcome]]:
         if cell.result is None or cell.result.comparability is None:
             others.append(cell)
             continue
-        pixels, protocols = cell.result.comparability.data_hash, estimate_by_metric(cell.result)
+        pixels, protocols = cell.result.comparability.data_hash, cell.estimates
         one = _Part([cell], _shared(cell), pixels, protocols)
         part = next((part for part in parts if part.can_be_pooled_with(one)), None)
         if part is None:
