@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
@@ -30,6 +32,7 @@ from genbench.results.schema import (
     RunRecord,
     Window,
 )
+from genbench.results.shared_parts import SHARED
 
 LONGEST_ID = 200  # bytes; a file name has at most 255, and the id is followed by suffixes such as ".resume.safetensors"
 LARGEST_SIDE = 65_536  # pixels of an image
@@ -66,6 +69,23 @@ def problem_of_result(result: CellResult, planned: CellIdentity | None = None) -
         planned: the identity of the cell in the plan, in which nothing is impossible; None: it is not in the plan.
     """
     return next(_problems_of_result(result, planned), "")
+
+
+def problems_of_planned_cells(cells: Sequence[PlannedCell]) -> dict[int, str]:
+    """Return what is impossible in the entries of a plan, by their position, with the name of the field.
+
+    A part that several cells share, see `genbench.results.shared_parts`, is examined once.
+    """
+    possible: set[int] = set()  # the parts in which nothing is impossible, by `id`
+    problems: dict[int, str] = {}
+    for number, cell in enumerate(cells):
+        parts = [part for name in SHARED if (part := getattr(cell.identity, name))]
+        known = {name: _NOTHING for name in SHARED if id(getattr(cell.identity, name)) in possible}
+        if problem := next(_problems_of_planned_cell(cell, known), ""):
+            problems[number] = problem
+        else:
+            possible.update(map(id, parts))
+    return problems
 
 
 def problem_of_planned_cell(planned: PlannedCell) -> str:
@@ -176,7 +196,7 @@ def first_difference(stored: CellIdentity, planned: CellIdentity) -> str:
 
 
 _MISSING = object()
-_NOTHING: Any = None  # in place of an identity that needs no check
+_NOTHING: Any = None  # in place of what needs no check
 
 
 def _problems_of_result(result: CellResult, planned: CellIdentity | None) -> Iterator[str]:
@@ -194,11 +214,13 @@ def _problems_of_result(result: CellResult, planned: CellIdentity | None) -> Ite
         yield "sampling does not state both weights and batch_norm"
 
 
-def _problems_of_planned_cell(planned: PlannedCell) -> Iterator[str]:
+def _problems_of_planned_cell(planned: PlannedCell, known: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """Yield what is impossible; `known` holds the parts of its identity to leave out, each None."""
     if found := problem_of_id(planned.id):
         yield found
-    yield from impossible_values(planned, "")
-    yield from _problems_of_identity(planned.identity)
+    identity = msgspec.structs.replace(planned.identity, **known) if known else planned.identity
+    yield from impossible_values(msgspec.structs.replace(planned, identity=identity), "")
+    yield from _problems_of_identity(identity)
 
 
 def _problems_of_references(result: ReferenceResult) -> Iterator[str]:
@@ -252,12 +274,13 @@ def _problems_of_race(race: RaceRecord, planned: RunRecord) -> Iterator[str]:
 def _problems_of_identity(identity: CellIdentity) -> Iterator[str]:
     yield from _problems_of_shape(identity.image_shape, "identity.image_shape")
     for kind in ("model", "family", "loss", "dataset"):
-        if not getattr(identity, kind).name:
+        choice = getattr(identity, kind)
+        if choice is not _NOTHING and not choice.name:
             yield f"identity.{kind}.name is empty"
-    for name in _REQUIRED_SETTINGS:
+    for name in _REQUIRED_SETTINGS if identity.recipe is not _NOTHING else ():
         if name not in identity.recipe:
             yield f"identity.recipe has no {name}"
-    for name, value in identity.recipe.items():
+    for name, value in (identity.recipe or {}).items():
         if name in _RECIPE:
             check = _problem_of_setting.__wrapped__ if isinstance(value, list) else _problem_of_setting
             if problem := check(name, value):
@@ -313,15 +336,16 @@ def _is_possible(value: object, name: str, free: bool, depth: int) -> bool:
 
 
 def _are_possible_windows(windows: Sequence[Window]) -> bool:
-    numbers = [number for one in windows for number in (one.step, one.steps, one.images, one.seconds)]
-    return _lie_between(0, numbers)
+    return _lie_between(0, [*chain.from_iterable(map(_NUMBERS_OF_WINDOW, windows))])
 
 
 def _are_possible_points(points: Sequence[CurvePoint]) -> bool:
-    numbers = [number for point in points for number in (point.step, point.images)]
-    terms = [number for point in points for number in point.terms.values() if number is not None]
-    names = {tuple(point.terms) for point in points}
-    return _lie_between(0, numbers) and _lie_between(-_LARGEST_INTEGER, terms) and all(map(_may_be_negative, names))
+    numbers = [*chain.from_iterable(map(_NUMBERS_OF_POINT, points))]
+    terms = [point.terms for point in points]
+    values = [value for value in chain.from_iterable(map(dict.values, terms)) if value is not None]
+    if not (_lie_between(0, numbers) and _lie_between(-_LARGEST_INTEGER, values)):
+        return False
+    return all(map(_may_be_negative, set(map(tuple, terms))))
 
 
 def _are_possible_estimates(estimates: Sequence[Estimate]) -> bool:
@@ -336,6 +360,10 @@ def _lie_between(smallest: float, numbers: Sequence[float]) -> bool:
     return not numbers or (
         math.isfinite(sum(numbers)) and smallest <= min(numbers) and max(numbers) <= _LARGEST_INTEGER
     )
+
+
+_NUMBERS_OF_WINDOW = attrgetter("step", "steps", "images", "seconds")
+_NUMBERS_OF_POINT = attrgetter("step", "images")
 
 
 @lru_cache(maxsize=1000)

@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -140,6 +141,11 @@ def decode(
 ) -> RecordType:
     """Return the record in `data`; raise `DamagedError`, or `NewerFormatError` if its version is above `latest`."""
     data = without_byte_order_mark(data)
+    if data.startswith(b'{\n  "%s": ' % version_field.encode()):  # as it was written: nearly always intact
+        with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+            record = msgspec.json.decode(data, type=record_type)
+            if 1 <= getattr(record, version_field) <= latest:
+                return record
     try:
         header: Any = msgspec.json.decode(data, type=_header_type(version_field))
         version = getattr(header, version_field)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
-from genbench.results.schema import CellIdentity, PlannedCell
+from genbench.api.evaluation import Estimate
+from genbench.results.schema import CellIdentity, CellResult, PlannedCell
 
 Part = TypeVar("Part")
+SHARED = ("model", "family", "loss", "dataset", "recipe", "metrics", "metric_origins", "metric_options")  # of identities
 
 
 class SharedParts:
@@ -27,17 +29,37 @@ class SharedParts:
 
     def of_identity(self, identity: CellIdentity) -> CellIdentity:
         """Return an equal identity with shared parts."""
+        return msgspec.structs.replace(identity, **{name: self._shared(getattr(identity, name)) for name in SHARED})
+
+    def of_result(self, result: CellResult) -> CellResult:
+        """Return an equal result with shared parts, apart from its identity."""
         return msgspec.structs.replace(
-            identity,
-            model=self._shared(identity.model),
-            family=self._shared(identity.family),
-            loss=self._shared(identity.loss),
-            dataset=self._shared(identity.dataset),
-            recipe=self._shared(identity.recipe),
-            metrics=self._shared(identity.metrics),
-            metric_origins=self._shared(identity.metric_origins),
-            metric_options=self._shared(identity.metric_options),
+            result,
+            comparability=self._shared(result.comparability),
+            provenance=msgspec.structs.replace(
+                result.provenance, versions=self._shared(result.provenance.versions), host=self._shared(result.provenance.host)
+            ),
+            parameters=self._shared(result.parameters),
+            total_parameters=self._shared(result.total_parameters),
+            proof=self._shared(result.proof),
+            engine=self._shared(result.engine),
+            sampling=self._shared(result.sampling),
+            unavailable=self._shared(result.unavailable),
+            estimates=self._estimates(result.estimates),
+            evaluations=[
+                msgspec.structs.replace(point, estimates=self._estimates(point.estimates))
+                for point in result.evaluations
+            ],
         )
+
+    def _estimates(self, estimates: Sequence[Estimate]) -> list[Estimate]:
+        return [
+            Estimate(
+                self._shared(one.metric), one.value, one.standard_error, one.n, self._shared(one.direction),
+                self._shared(one.protocol), one.debiased, one.null, one.remark,
+            )
+            for one in estimates
+        ]  # fmt: skip
 
     def _shared(self, part: Part) -> Part:
         if not part:

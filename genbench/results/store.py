@@ -18,10 +18,10 @@ from genbench.results.consistency import (
     first_difference,
     problem_of_id,
     problem_of_plan,
-    problem_of_planned_cell,
     problem_of_race,
     problem_of_references,
     problem_of_result,
+    problems_of_planned_cells,
     storable,
 )
 from genbench.results.files import (
@@ -108,6 +108,7 @@ class RunDirectory:
         self.path = Path(path)
         self.archive = archive  # None: a directory of its own
         self.race_damage = ""  # why `race` cannot be read
+        self._parts = SharedParts()
 
     @classmethod
     def create(cls, path: str | Path, record: RunRecord) -> RunDirectory:
@@ -191,9 +192,9 @@ class RunDirectory:
     @cached_property
     def damaged_plan(self) -> dict[int, str]:
         """The cells of run.json that no genbench can have planned, by their position, with the reason."""
-        found = [(number, problem_of_planned_cell(cell)) for number, cell in enumerate(self._whole_record.cells)]
-        problems = {number: problem for number, problem in found if problem}
-        if problems and len(problems) == len(found):
+        cells = self._whole_record.cells
+        problems = problems_of_planned_cells(cells)
+        if problems and len(problems) == len(cells):
             raise self._damaged_plan_error(f"cells.0: {problems[0]}")
         return problems
 
@@ -249,8 +250,7 @@ class RunDirectory:
             record = decode(read_regular_file(self.record_path), RunRecord)
             if problem := problem_of_plan(record):
                 raise DamagedError(problem)
-            parts = SharedParts()
-            return msgspec.structs.replace(record, cells=[parts.of_cell(cell) for cell in record.cells])
+            return msgspec.structs.replace(record, cells=[self._parts.of_cell(cell) for cell in record.cells])
         except OSError as error:
             cure = runs_nearby(self.path) if isinstance(error, FileNotFoundError) else "Check its permissions."
             raise UsageError(f"{shown} cannot be read: {error.strerror}.", cure) from error
@@ -347,8 +347,7 @@ class RunDirectory:
             if result is None:
                 damaged[path.stem] = problem
             else:
-                result = self._with_planned_identity(result)
-                results[path.stem] = result if len(paths) <= KEPT_WHOLE else without_series(result, path)
+                results[path.stem] = result if len(paths) <= KEPT_WHOLE else self._in_few_bytes(result, path)
         return RecordFiles(results, damaged)
 
     def read_cell(self, id: str) -> CellResult | None:
@@ -384,13 +383,16 @@ class RunDirectory:
         planned = self._planned_identities.get(result.id)
         if problem := problem_of_result(result, planned):
             return problem
+        if result.identity == planned:
+            return ""
         differing = first_difference(result.identity, planned) if planned is not None else ""
         return f"its identity.{differing} is not that of the cell in run.json" if differing else ""
 
-    def _with_planned_identity(self, result: CellResult) -> CellResult:
-        """Return the result with the identity in the plan, which is equal, in place of a second one in memory."""
+    def _in_few_bytes(self, result: CellResult, path: Path) -> CellResult:
+        """Return the result without its long lists, which stay in `path`, and with parts that other cells have too."""
         planned = self._planned_identities.get(result.id)
-        return result if planned is None else msgspec.structs.replace(result, identity=planned)
+        identity = self._parts.of_identity(result.identity) if planned is None else planned
+        return self._parts.of_result(msgspec.structs.replace(without_series(result, path), identity=identity))
 
     @cached_property
     def _planned_identities(self) -> dict[str, CellIdentity]:

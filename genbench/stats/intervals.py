@@ -61,6 +61,8 @@ def mean_and_error(samples: Sequence[float]) -> Mean:
     exact = [float(sample) for sample in samples]
     if len(exact) == 1:
         return Mean(exact[0], None)
+    if exact.count(exact[0]) == len(exact):
+        return Mean(exact[0] + 0.0, 0.0)
     sums = exact_sums(exact)
     return Mean(sums.mean, sums.standard_deviation / math.sqrt(len(exact)))
 

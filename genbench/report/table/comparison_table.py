@@ -188,8 +188,8 @@ def _with_notes(row: Row, listing: Sequence[tuple[str, str]]) -> Row:
 
 
 def _numeric(name: str, cells: Sequence[CellOutcome]) -> bool:
-    values = [cell.settings[name] for cell in cells if name in cell.settings]
-    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    types = {type(cell.settings[name]) for cell in cells if name in cell.settings}
+    return bool(types) and types <= {int, float}
 
 
 def _best_columns(cells: Sequence[CellOutcome]) -> list[Column]:

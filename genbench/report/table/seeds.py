@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from genbench.api.evaluation import Estimate
 from genbench.api.options import OptionValue
@@ -208,4 +209,5 @@ def _pooled_text(single: Sequence[Value], mean: float, error: float | None) -> s
 
 
 def _marks(members: Sequence[Row], key: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(mark for row in members if key in row.values for mark in row.values[key].marks))
+    found = [row.values[key].marks for row in members if key in row.values]
+    return tuple(dict.fromkeys(chain.from_iterable(found))) if any(found) else ()

@@ -57,8 +57,7 @@ def cell_row(
 
 def setting_value(name: str, value: OptionValue) -> Value:
     """Return a setting as text, and as a number or text for programs."""
-    own = isinstance(value, list) or str(value) == "-0.0"  # which cannot be a key, or equals another one
-    return _setting_value.__wrapped__(name, value) if own else _setting_value(name, value)
+    return _setting_value.__wrapped__(name, value) if isinstance(value, list) else _setting_value(name, value)
 
 
 @lru_cache(maxsize=20_000, typed=True)  # thousands of cells have most of their settings in common
