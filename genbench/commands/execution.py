@@ -119,12 +119,12 @@ def reopen_run(
         reporters=choose_reporters(names, before, catalogue),
         executor=_executor_of(record, flags.get("executor"), catalogue),
     )
-    results = run.read_cells().results
+    statuses = run.read_statuses()
     changed_metrics: dict[str, None] = {}
     for cell in record.cells:
         if not cell.reason:
             _require_same_versions(cell.identity, catalogue)
-            if cell.id not in results or results[cell.id].status not in FINAL:
+            if statuses.get(cell.id) not in FINAL:
                 changed_metrics |= dict.fromkeys(_changed_metrics(cell.identity, catalogue))
     for note in changed_metrics:
         notify(f"Note: {clean(note)}")

@@ -109,6 +109,7 @@ class RunDirectory:
         self.archive = archive  # None: a directory of its own
         self.race_damage = ""  # why `race` cannot be read
         self._parts = SharedParts()
+        self._statuses: dict[str, tuple[tuple[int, ...] | None, Status | None]] = {}  # by id, of a version of the file
 
     @classmethod
     def create(cls, path: str | Path, record: RunRecord) -> RunDirectory:
@@ -335,14 +336,14 @@ class RunDirectory:
         """Write a dataset's reference rows atomically; raise `UsageError` if the write fails."""
         self._write(self.reference_path(result.id), result)
 
-    def read_cells(self) -> CellFiles:
-        """Read every cell's result; a damaged file is listed, never fatal.
+    def read_cells(self, ids: Iterable[str] | None = None) -> CellFiles:
+        """Read every cell's result, or those of some cells; a damaged file is listed, never fatal.
 
         Raises `UsageError` if the folder cannot be listed, as does `read_references`.
         """
         results: dict[str, CellResult] = {}
         damaged: dict[str, str] = {}
-        paths = _record_paths(self.path / "cells")
+        paths = _record_paths(self.path / "cells") if ids is None else [p for id in ids if (p := self.cell_path(id)).exists()]
         for path, result, problem in _read_each(paths, CellResult, self._problem_of_result):
             if result is None:
                 damaged[path.stem] = problem
@@ -350,16 +351,21 @@ class RunDirectory:
                 results[path.stem] = result if len(paths) <= KEPT_WHOLE else self._in_few_bytes(result, path)
         return RecordFiles(results, damaged)
 
-    def read_cell(self, id: str) -> CellResult | None:
-        """Read one cell's result; None if there is none, or if its file is damaged."""
-        path = self.cell_path(id)
-        found = _read_each([path], CellResult, self._problem_of_result) if path.exists() else ()
-        return next((result for _, result, _ in found), None)
-
     def read_statuses(self) -> dict[str, Status]:
-        """Read the status of every cell whose result is not damaged, by id; raise the errors of `read_cells`."""
-        found = _read_each(_record_paths(self.path / "cells"), CellResult, self._problem_of_result)
-        return {path.stem: result.status for path, result, _ in found if result is not None}
+        """Read the status of every cell whose result is not damaged, by id; raise the errors of `read_cells`.
+
+        A file that has not changed since the last call is not read again.
+        """
+        statuses: dict[str, Status] = {}
+        for path in _record_paths(self.path / "cells"):
+            version = _version_of(path)
+            known = self._statuses.get(path.stem)
+            if known is None or version is None or known[0] != version:
+                ((_, result, _),) = _read_each([path], CellResult, self._problem_of_result)
+                known = self._statuses[path.stem] = version, None if result is None else result.status
+            if known[1] is not None:
+                statuses[path.stem] = known[1]
+        return statuses
 
     def read_references(self) -> ReferenceFiles:
         """Read every dataset's reference rows; a damaged file is listed, never fatal."""
@@ -483,6 +489,15 @@ def _read_each(
             if result.id != path.stem:
                 problem = f"it contains the result of {result.id[:100]!r}"
             yield path, None if problem else result, problem
+
+
+def _version_of(path: Path) -> tuple[int, ...] | None:
+    """Return what differs between versions of a file; None: it is not known."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _already_a_run(path: Path) -> UsageError:
