@@ -80,7 +80,9 @@ def command(*arguments: object) -> dict[str, float]:
     start = time.perf_counter()
     process = subprocess.Popen([*GENBENCH, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert process.stdout is not None
-    written = sum(len(part) for part in iter(lambda: process.stdout.read(2**16), b""))  # type: ignore[union-attr]
+    written = 0
+    while part := process.stdout.read(2**16):
+        written += len(part)
     usage = _wait(process)
     return {"seconds": round(time.perf_counter() - start, 2), **usage, "characters": written}
 
@@ -93,7 +95,7 @@ def resume(run: Path) -> dict[str, float]:
     )
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith(f"[1/{UNFINISHED}]"):
+        if line.startswith("[1/"):
             break
     seconds, ticks = time.perf_counter() - start, os.sysconf("SC_CLK_TCK")
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -131,7 +133,9 @@ def growth(measured: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
 
 def missed(record: dict[str, Any]) -> list[str]:
     """Return the limits that a run of at most 10,000 cells misses."""
-    found = [f"{name} took {record[name]['seconds']} s" for name, most in LIMITS.items() if record[name]["seconds"] > most]
+    found = [
+        f"{name} took {record[name]['seconds']} s" for name, most in LIMITS.items() if record[name]["seconds"] > most
+    ]
     return found + [name for name in ("table", "show", "resume") if record[name]["mebibytes"] > LARGEST_PARENT]
 
 

@@ -96,9 +96,7 @@ def _training_samples(path: Path, result: CellResult) -> tuple[TrainingSamples, 
     noise = np.random.default_rng(0).integers(0, 256, (6 * 56, 56), dtype=np.uint8)
     Image.fromarray(noise).resize((224, 6 * 224), Image.Resampling.BILINEAR).save(path, "WEBP", quality=80)
     content = path.read_bytes()
-    frames = [
-        TrainingFrame(step=result.steps * n // 6, images=result.images * n // 6) for n in range(1, 7)
-    ]
+    frames = [TrainingFrame(step=result.steps * n // 6, images=result.images * n // 6) for n in range(1, 7)]
     record = TrainingSamples(
         columns=8, rows=8, width=28, height=28, frames=frames, bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -130,7 +128,9 @@ def _result(planned: PlannedCell, source: CellResult, draw: random.Random) -> Ce
         identity=planned.identity,
         windows=[change(one, seconds=one.seconds / speed * draw.uniform(0.97, 1.03)) for one in source.windows],
         curves=[
-            change(one, terms={term: None if v is None else v * draw.uniform(0.9, 1.1) for term, v in one.terms.items()})
+            change(
+                one, terms={term: None if v is None else v * draw.uniform(0.9, 1.1) for term, v in one.terms.items()}
+            )
             for one in source.curves
         ],
         throughput=change(

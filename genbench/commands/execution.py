@@ -245,10 +245,10 @@ def execute(
         with suppress(KeyboardInterrupt):  # Ctrl-C: do not wait for the trackers
             trackers.end(interrupted=interruption is not None)
     run = RunDirectory(run.path)  # a race may have added cells
-    summary = write_summary(run)
+    contents = run.read()
+    summary = write_summary(run, contents)
     for warning in summary.warnings:
         output.notify(f"Warning: {warning}")
-    contents = run.read()
     for failure in failed_metrics(record.cells, contents.cells.results):
         output.notify(f"Failed: {clean(failure, 2000)}")
     return Finished(run, summary, Results([LoadedRun(run, contents)]).succeeded, interruption)

@@ -282,7 +282,7 @@ def _problems_of_identity(identity: CellIdentity) -> Iterator[str]:
             yield f"identity.recipe has no {name}"
     for name, value in (identity.recipe or {}).items():
         if name in _RECIPE:
-            check = _problem_of_setting.__wrapped__ if isinstance(value, list) else _problem_of_setting
+            check: Any = _problem_of_setting.__wrapped__ if isinstance(value, list) else _problem_of_setting
             if problem := check(name, value):
                 yield problem
 

@@ -11,7 +11,16 @@ from genbench.api.evaluation import Estimate
 from genbench.results.schema import CellIdentity, CellResult, PlannedCell
 
 Part = TypeVar("Part")
-SHARED = ("model", "family", "loss", "dataset", "recipe", "metrics", "metric_origins", "metric_options")  # of identities
+SHARED = (
+    "model",
+    "family",
+    "loss",
+    "dataset",
+    "recipe",
+    "metrics",
+    "metric_origins",
+    "metric_options",
+)  # of identities
 
 
 class SharedParts:
@@ -37,7 +46,9 @@ class SharedParts:
             result,
             comparability=self._shared(result.comparability),
             provenance=msgspec.structs.replace(
-                result.provenance, versions=self._shared(result.provenance.versions), host=self._shared(result.provenance.host)
+                result.provenance,
+                versions=self._shared(result.provenance.versions),
+                host=self._shared(result.provenance.host),
             ),
             parameters=self._shared(result.parameters),
             total_parameters=self._shared(result.total_parameters),

@@ -343,7 +343,11 @@ class RunDirectory:
         """
         results: dict[str, CellResult] = {}
         damaged: dict[str, str] = {}
-        paths = _record_paths(self.path / "cells") if ids is None else [p for id in ids if (p := self.cell_path(id)).exists()]
+        paths = (
+            _record_paths(self.path / "cells")
+            if ids is None
+            else [p for id in ids if (p := self.cell_path(id)).exists()]
+        )
         for path, result, problem in _read_each(paths, CellResult, self._problem_of_result):
             if result is None:
                 damaged[path.stem] = problem

@@ -62,7 +62,7 @@ class StoredSeries(Sequence[Item]):
 
 def without_series(result: CellResult, path: Path) -> CellResult:
     """Return a result that reads its long lists from `path`, where it is stored; short ones stay as they are."""
-    long = {field: StoredSeries(path, field) for field in FIELDS if _length(result, field) > _SHORT}
+    long: dict[str, Any] = {field: StoredSeries(path, field) for field in FIELDS if _length(result, field) > _SHORT}
     return msgspec.structs.replace(result, **long) if long else result
 
 

@@ -54,7 +54,8 @@ def make_table(*runs: RunContents, over_seeds: bool | None = False, targets: Seq
     """Return the table of all planned cells of these runs, with the reference rows of each dataset.
 
     With `over_seeds`, cells that differ only in the seed form one row: see `genbench.report.table.seeds`. With None,
-    they do if there are such cells. Without `targets`, the table shows the time to quality for those with which the runs were planned.
+    they do if there are such cells. Without `targets`, the table shows the time to quality for those with which the
+    runs were planned.
     """
     return table_of_cells(outcomes_of(runs), runs, over_seeds, targets)
 
