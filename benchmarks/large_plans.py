@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,12 @@ def command(*arguments: object) -> dict[str, float]:
     """Return seconds, processor seconds, peak MiB and characters of output of one command."""
     start = time.perf_counter()
     process = subprocess.Popen([*GENBENCH, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    watch = _Watch(process)
     assert process.stdout is not None
     written = 0
     while part := process.stdout.read(2**16):
         written += len(part)
-    usage = _wait(process)
+    usage = watch.measured()
     return {"seconds": round(time.perf_counter() - start, 2), **usage, "characters": written}
 
 
@@ -93,16 +95,17 @@ def resume(run: Path) -> dict[str, float]:
     process = subprocess.Popen(
         [*GENBENCH, "run", "--resume", str(run)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
+    watch = _Watch(process)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("[1/"):
             break
-    seconds, ticks = time.perf_counter() - start, os.sysconf("SC_CLK_TCK")
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    until_first = (int(fields[11]) + int(fields[12])) / ticks
+    seconds = time.perf_counter() - start
+    watch.read()
+    until_first = watch.processor_seconds
     process.send_signal(signal.SIGINT)
     process.stderr.read()
-    usage = _wait(process)
+    usage = watch.measured()
     return {
         "seconds": round(seconds, 2), "processor_seconds": round(until_first, 2),
         "processor_seconds_to_the_end": usage["processor_seconds"], "mebibytes": usage["mebibytes"],
@@ -139,14 +142,41 @@ def missed(record: dict[str, Any]) -> list[str]:
     return found + [name for name in ("table", "show", "resume") if record[name]["mebibytes"] > LARGEST_PARENT]
 
 
-def _wait(process: subprocess.Popen[Any]) -> dict[str, float]:
-    """Return processor seconds and peak MiB of a process, without its children."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return {
-        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "mebibytes": round(usage.ru_maxrss / 1024, 1),
-    }
+class _Watch(threading.Thread):
+    """Reads processor time and peak memory of a process, without its children, until it ends.
+
+    `os.wait4` would count the fork server and the workers too.
+    """
+
+    def __init__(self, process: subprocess.Popen[Any]) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._folder = Path("/proc", str(process.pid))
+        self.processor_seconds = self.mebibytes = 0.0
+        self.start()
+
+    def run(self) -> None:
+        """Read every 50 ms, until the process has ended."""
+        while self._process.returncode is None and self.read():
+            time.sleep(0.05)
+
+    def read(self) -> bool:
+        """Read once; return whether the process still runs."""
+        try:
+            fields = (self._folder / "stat").read_text().rpartition(")")[2].split()
+            status = dict(line.split(":", 1) for line in (self._folder / "status").read_text().splitlines())
+        except OSError:
+            return False
+        if "VmHWM" not in status:  # it has ended
+            return False
+        self.processor_seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        self.mebibytes = int(status["VmHWM"].split()[0]) / 1024
+        return True
+
+    def measured(self) -> dict[str, float]:
+        """Wait for the end of the process; return processor seconds and peak MiB."""
+        self._process.wait()
+        return {"processor_seconds": round(self.processor_seconds, 2), "mebibytes": round(self.mebibytes, 1)}
 
 
 if __name__ == "__main__":
